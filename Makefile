@@ -1,0 +1,52 @@
+# Two commands do everything: `make profile` runs the main job on this host, `make test` the tests.
+ROOT := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
+PYTHON ?= python3
+VENV := $(ROOT)/.venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PROFILE_ARGS ?=
+
+.PHONY: help profile test check coverage format lock clean
+.DEFAULT_GOAL := help
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(realpath $(lastword $(MAKEFILE_LIST)))
+
+profile: $(VENV)/.profile  ## profile a transformer on this host and print what an inference costs (PROFILE_ARGS="...")
+	@cd $(ROOT) && $(BIN)/inferometer profile transformer $(PROFILE_ARGS)
+
+test: $(VENV)/.test  ## run the tests, with branch coverage
+	@cd $(ROOT) && $(BIN)/coverage erase && $(BIN)/coverage run -m pytest $(TEST_ARGS) && \
+	$(BIN)/coverage combine --quiet --append 2>/dev/null; status=$$?; \
+	$(BIN)/coverage report --skip-covered || exit 1; exit $$status
+
+check: $(VENV)/.test  ## lint, format, types and the import contract
+	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/.test  ## apply the formatter and the lint fixes that are safe
+	@cd $(ROOT) && $(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
+
+lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
+	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --extra onnx ../pyproject.toml build.in -o profile.txt --upgrade
+	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --extra onnx --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache $(ROOT)/.pytest_cache $(ROOT)/.hypothesis $(ROOT)/.coverage*
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is needed: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.profile: $(BIN)/python $(ROOT)/pyproject.toml $(ROOT)/requirements/profile.txt
+	@echo "Installing into $(VENV) ..." >&2
+	@$(PIP) install --require-hashes -r $(ROOT)/requirements/profile.txt
+	@$(PIP) install --no-deps --no-build-isolation -e $(ROOT)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.profile $(ROOT)/requirements/test.txt
+	@echo "Installing the test tools into $(VENV) ..." >&2
+	@$(PIP) install --require-hashes -r $(ROOT)/requirements/test.txt
+	@touch $@

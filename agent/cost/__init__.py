@@ -1,0 +1,1 @@
+"""From energy and time to money, under the user's tariff; pure."""

@@ -1,0 +1,1 @@
+"""From windows over samples to a profile: sessions run it, pure modules derive it."""

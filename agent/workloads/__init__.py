@@ -1,0 +1,1 @@
+"""The micro-benchmarks, each executed in a child process of its own."""

@@ -1,0 +1,179 @@
+"""The ground everything stands on: what a device, a channel and a probe are, and which metrics exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Kind(StrEnum):
+    """What a device is, for grouping and for the `kind` label."""
+
+    HOST = "host"
+    CPU = "cpu"
+    MEMORY = "memory"
+    GPU = "gpu"
+    NPU = "npu"
+    FPGA = "fpga"
+    ACCELERATOR = "accelerator"
+    PSU = "psu"
+    BOARD = "board"
+
+
+class Source(StrEnum):
+    """Where a number comes from; it travels with the number to the end."""
+
+    MEASURED = "measured"
+    ESTIMATED = "estimated"
+
+
+class Form(StrEnum):
+    """How a metric moves: a counter only grows, a gauge goes both ways."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measured quantity in base units; `name` is also the Prometheus name without prefix and `_total`."""
+
+    name: str
+    form: Form
+    help: str
+
+
+def _table(*metrics: Metric) -> Mapping[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS: Mapping[str, Metric] = _table(
+    Metric("energy_joules", Form.COUNTER, "Energy since the sensor's own start, unwrapped, in joules."),
+    Metric("power_watts", Form.GAUGE, "Power drawn now or over the sensor's own averaging time, in watts."),
+    Metric("power_limit_watts", Form.GAUGE, "Power limit the device is held to, in watts."),
+    Metric("utilization_ratio", Form.GAUGE, "Share of time the device was busy since the previous read, 0 to 1."),
+    Metric("frequency_hertz", Form.GAUGE, "Clock frequency, in hertz."),
+    Metric("temperature_celsius", Form.GAUGE, "Temperature, in degrees Celsius."),
+    Metric("memory_used_bytes", Form.GAUGE, "Memory in use, in bytes."),
+    Metric("memory_total_bytes", Form.GAUGE, "Memory installed, in bytes."),
+    Metric("cores", Form.GAUGE, "Number of processor cores online."),
+    Metric("throttle_reasons", Form.GAUGE, "Bit mask of what holds the clocks down, as the driver names it."),
+    Metric("throttled_seconds", Form.COUNTER, "Time the clocks were held down by power or heat, in seconds."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One piece of hardware.
+
+    `id` is stable over a reboot (GPU UUID, `package-0`, PCI address). `attributes` are what is known of it beside its
+    name, as ordered pairs (`driver`, `pci_address`, `cores`, ...).
+    """
+
+    id: str
+    kind: Kind
+    name: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One (device, domain, metric) a probe reads, with what is known of its sensor.
+
+    `method` says how the number comes to be: `counter`, `average`, `instant`, `volts*amperes`, `model`, ...
+    `refresh_seconds` is the longest time the sensor takes to show a new value (0: unknown), `resolution` its smallest
+    step in the metric's unit (0: unknown). `contained_in` names the (device id, domain) pairs whose energy includes
+    this one's. `limit` is the largest plausible value (four times a power limit, say); 0 where none is known.
+    `uncertainty` is the stated relative half-width of an estimated value (0.5: plus or minus half); 0 for measured.
+    """
+
+    device: Device
+    domain: str
+    metric: str
+    source: Source = Source.MEASURED
+    method: str = ""
+    refresh_seconds: float = 0.0
+    resolution: float = 0.0
+    contained_in: tuple[tuple[str, str], ...] = ()
+    limit: float = 0.0
+    uncertainty: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells this channel from every other of the host: (device id, domain, metric, source)."""
+        return (self.device.id, self.domain, self.metric, self.source.value)
+
+
+class Reason(StrEnum):
+    """Why a reading was refused; the value is the `reason` label of the rejected samples."""
+
+    READ_ERROR = "read_error"
+    RESET = "reset"
+    SENTINEL = "sentinel"
+    IMPOSSIBLE = "impossible"
+    DEVICE_LOST = "device_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One reading of a tick that was refused: the position of its channel in the probe, and why."""
+
+    channel: int
+    reason: Reason
+
+
+class Probe(Protocol):
+    """Reads the sensors of one device or one small group of them.
+
+    `name` is the family, and the device where there are several (`rapl`, `hwmon/0000:03:00.0`). `channels` never
+    changes after discovery. `rejections` is filled by `read` and emptied by whoever calls it.
+    """
+
+    name: str
+    channels: tuple[Channel, ...]
+    rejections: list[Rejection]
+
+    def read(self, at_ns: int) -> Sequence[float]:
+        """Return one float per channel, in order; NaN where the sensor gave nothing this time.
+
+        `at_ns` is the moment of the read on a monotonic clock, handed in because a probe has no clock of its own.
+        Raises ReadError if the whole read failed and the next may work, DeviceLostError if nothing is left to read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release files and handles; `read` is not called afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A sensor that exists but cannot be read: what, why, and what to do about it."""
+
+    subject: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one family's discovery found: probes that proved themselves with one read, and what cannot be read."""
+
+    probes: tuple[Probe, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """Where the host's interfaces are mounted, so that a container or a test can point them elsewhere.
+
+    `nvml_library` is the path of libnvidia-ml; empty lets the dynamic linker find it.
+    """
+
+    sysfs: str = "/sys"
+    procfs: str = "/proc"
+    nvml_library: str = ""

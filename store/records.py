@@ -1,0 +1,122 @@
+"""What is kept, as frozen records; every `_ns` is a Unix time in nanoseconds unless its docstring says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from probes.model import Channel, Reason, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine: `id` survives reboots, `boot_id` does not. `cpu_flags` are the feature flags the kernel names."""
+
+    id: str
+    name: str
+    boot_id: str = ""
+    kernel: str = ""
+    operating_system: str = ""
+    cpu_model: str = ""
+    microarchitecture: str = ""
+    cpu_flags: tuple[str, ...] = ()
+    cores: int = 0
+    memory_bytes: int = 0
+    virtual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The order of the channels in a probe's ticks; `id` is the store's."""
+
+    id: int
+    probe: str
+    channels: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One read of one probe: `values` are its channels' values in the layout's order, NaN for "nothing this time".
+
+    `start_ns` and `end_ns` are the moments before and after the read.
+    """
+
+    layout: int
+    start_ns: int
+    end_ns: int
+    values: tuple[float, ...]
+    rejections: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The samples of one channel in time order, NaN left out.
+
+    `times_ns` are the middles of the reads, `values` are in the channel's unit. `rejections` are the refused readings
+    of the same stretch as (time, reason).
+    """
+
+    channel: Channel
+    times_ns: Sequence[int]
+    values: Sequence[float]
+    rejections: tuple[tuple[int, Reason], ...] = ()
+
+
+class RunStatus(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a workload over a sweep; `settings` is a JSON object of everything asked for."""
+
+    id: str
+    host_id: str
+    workload: str
+    settings: str
+    status: RunStatus
+    started_ns: int
+    ended_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of a run, end excluded: one repeat of one phase of one point, or an idle baseline.
+
+    `point` names the setting (`batch=8`), `phase` what ran (`prefill`, `decode`, `inference`, `idle_unloaded`,
+    `idle_loaded`). Counts are of the whole window. `latencies_seconds` has one entry per iteration,
+    `step_seconds` one per token step where the phase has steps.
+    """
+
+    run_id: str
+    point: str
+    phase: str
+    repeat: int
+    start_ns: int
+    end_ns: int
+    iterations: int = 0
+    inferences: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latencies_seconds: tuple[float, ...] = ()
+    step_seconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What was derived from a run: `document` is the JSON text of docs/profile.schema.json."""
+
+    id: str
+    run_id: str
+    created_ns: int
+    workload: str
+    document: str
