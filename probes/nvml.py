@@ -1,0 +1,160 @@
+"""Reads the energy, power, clocks, memory and temperature of NVIDIA GPUs: one probe a physical GPU.
+
+Interface: NVIDIA's NVML API Reference Guide. What a GPU has is found once, by asking; the hot path asks only for that.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+from probes.model import Device, Found, Kind, Problem, Reason, Rejection, Roots
+from probes.nvml_library import AbsentError, Gpu, Session, open_session
+from probes.nvml_sensors import SCOPE_MODULE, Question, Seen, find_questions, power_fields
+from probes.sysfs import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class NvmlProbe:
+    """The sensors of one GPU; holds a session of the driver library open until it is closed."""
+
+    def __init__(
+        self, session: Session, name: str, questions: tuple[Question, ...], runtime_status: Path | None
+    ) -> None:
+        self.name = name
+        self.channels = tuple(sensor.channel for question in questions for sensor in question.sensors)
+        self.rejections: list[Rejection] = []
+        self._questions = questions
+        self._session = session
+        self._runtime_status = runtime_status
+
+    def read(self, at_ns: int) -> list[float]:
+        """Return one value per channel; raises ReadError if no call succeeded, DeviceLostError if the GPU is gone.
+
+        A GPU that the kernel has put to sleep is left asleep: asking it would wake it, so every value is NaN.
+        """
+        if self._runtime_status and read_text(self._runtime_status) == "suspended":
+            return [math.nan] * len(self.channels)
+        values: list[float] = []
+        failures = 0
+        for question in self._questions:
+            for sensor, raw in zip(question.sensors, question.answers(), strict=True):
+                value = sensor.value(raw, at_ns)
+                if isinstance(value, Reason):
+                    self.rejections.append(Rejection(len(values), value))
+                    failures += value is Reason.READ_ERROR
+                    value = math.nan
+                values.append(value)
+        if failures == len(values):
+            raise ReadError(f"{self.name}: the driver answered none of {failures} sensors")
+        return values
+
+    def close(self) -> None:
+        """Close this probe's session; the driver lets go of the GPUs when the last probe's is closed."""
+        self._session.close()
+
+
+def discover(roots: Roots) -> Found:
+    """Find the GPUs that the driver at `roots.nvml_library` numbers, and prove each with one read."""
+    session = open_session(roots.nvml_library)
+    problems: list[Problem] = []
+    try:
+        seen = _look_at_all(session, problems)
+        holders = _module_holders(seen)
+        found = (_proven(session, one, holders.get(one.device.id, ""), roots, problems) for one in seen)
+        probes = tuple(probe for probe in found if probe)
+    finally:
+        session.close()
+    return Found(probes, tuple(problems))
+
+
+def _look_at_all(session: Session, problems: list[Problem]) -> list[Seen]:
+    try:
+        count = session.gpu_count()
+    except (ReadError, DeviceLostError) as error:
+        raise ProbeUnavailableError(
+            f"the NVIDIA driver numbers no GPUs: {error}", "see what nvidia-smi says"
+        ) from error
+    if not count:
+        raise ProbeUnavailableError("the NVIDIA driver is loaded and shows no GPU")
+    driver = session.driver_version()
+    seen = []
+    for index in range(count):
+        try:
+            seen.append(look_at(session.gpu(index), driver))
+        except (ReadError, DeviceLostError) as error:
+            problems.append(_problem(f"NVIDIA GPU number {index}", error))
+    return seen
+
+
+def look_at(gpu: Gpu, driver: str) -> Seen:
+    """Find out who a GPU is. Raises ReadError if it does not tell its UUID."""
+    uuid = gpu.text("nvmlDeviceGetUUID")
+    if not uuid:
+        raise ReadError("it does not tell its UUID")
+    place, mig = gpu.pci_place(), gpu.mig_enabled()
+    serial, board = gpu.text("nvmlDeviceGetSerial"), gpu.text("nvmlDeviceGetBoardId")
+    if not serial.strip("0"):
+        serial = ""  # never written into the GPU, so it tells no boards apart
+    attributes = (
+        ("pci_address", place.address if place else ""),
+        ("serial", serial),
+        ("driver_version", driver),
+        ("board_id", f"{int(board):#x}" if board else ""),
+        ("module_id", gpu.module_id()),
+        ("mig", "" if mig is None else "enabled" if mig else "disabled"),
+    )
+    known = tuple((name, value) for name, value in attributes if value)
+    device = Device(uuid, Kind.GPU, gpu.text("nvmlDeviceGetName"), known)
+    return Seen(gpu, device, place, bool(mig), serial or uuid, power_fields(gpu, SCOPE_MODULE))
+
+
+def _module_holders(seen: Sequence[Seen]) -> dict[str, str]:
+    """Map each GPU that reports module power to the first such GPU of its board, which alone publishes it.
+
+    Every GPU of a board reports the power of the whole board (both GPUs and the processor beside them).
+    """
+    first: dict[str, str] = {}
+    return {one.device.id: first.setdefault(one.board, one.device.id) for one in seen if one.module}
+
+
+def _proven(session: Session, one: Seen, holder: str, roots: Roots, problems: list[Problem]) -> NvmlProbe | None:
+    name = f"nvml/{one.device.id}"
+    try:
+        questions = find_questions(one, holder)
+        if not questions:
+            raise AbsentError("none of its sensors can be read")
+        probe = NvmlProbe(session.another(), name, questions, _runtime_status(one, roots))
+    except (ReadError, DeviceLostError) as error:
+        problems.append(_problem(name, error))
+        return None
+    try:
+        probe.read(0)
+    except (ReadError, DeviceLostError) as error:
+        probe.close()
+        problems.append(_problem(name, error))
+        return None
+    probe.rejections.clear()
+    return probe
+
+
+def _runtime_status(one: Seen, roots: Roots) -> Path | None:
+    """Return the file in which the kernel says whether the GPU sleeps, None if there is none."""
+    if one.place is None:
+        return None
+    path = Path(roots.sysfs) / "bus/pci/devices" / one.place.address / "power/runtime_status"
+    return path if path.exists() else None
+
+
+def _problem(subject: str, error: ReadError | DeviceLostError) -> Problem:
+    if isinstance(error, DeviceLostError):
+        remedy = "look for Xid errors in the kernel log (dmesg | grep -i xid); reset the GPU or reboot"
+    elif isinstance(error, AbsentError):
+        remedy = "let this user open /dev/nvidia* (file modes, the service's device rules)"
+    else:
+        remedy = "see what nvidia-smi says of this GPU, and the kernel log"
+    return Problem(subject, str(error), remedy)

@@ -1,0 +1,212 @@
+"""The one door to NVIDIA's management library (NVML): opens it, asks it, and says in our words why it refused.
+
+Meanings of functions, fields and return codes: NVIDIA's NVML API Reference Guide. Nothing here changes a setting.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIBRARY = "libnvidia-ml.so.1"
+_SUCCESS, _NO_PERMISSION, _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND = 0, 4, 9, 12
+_FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 13, 18
+_LOST = frozenset({15, 28})
+# Invalid argument (a field older drivers do not know), not supported, no permission, no such function, structure
+# version unknown, deprecated: the driver will answer no differently later.
+_ABSENT = frozenset({2, 3, _NO_PERMISSION, _FUNCTION_NOT_FOUND, 25, 26})
+_VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+_OTHER_LIBRARY = f"give the path of the driver's own library, whose soname is {LIBRARY}"
+_REMEDIES = {
+    _DRIVER_NOT_LOADED: "load the kernel module (sudo modprobe nvidia); nothing to do if the GPU is meant to be off",
+    _VERSION_MISMATCH: "reboot, or reload the nvidia kernel modules: the driver was updated under the running one",
+    _NO_PERMISSION: "let this user open /dev/nvidiactl and /dev/nvidia* (file modes, the service's device rules)",
+    _FUNCTION_NOT_FOUND: _OTHER_LIBRARY,
+    _LIBRARY_NOT_FOUND: _OTHER_LIBRARY,
+}
+
+
+class AbsentError(ReadError):
+    """The driver or this GPU has no such sensor, or will not show it; asking again would bring nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PciPlace:
+    """Where a GPU sits on the bus, as sysfs writes it, and which chip it is (`model`: the PCI device number)."""
+
+    address: str
+    model: int
+
+
+def open_session(library: str = "") -> Session:
+    """Open a session of the driver library at the path `library`, or of the one the dynamic linker finds.
+
+    Raises ProbeUnavailableError, without a remedy where no NVIDIA driver is installed. The library is loaded here,
+    before its binding: trying costs far less than importing the binding, and as the linker answers a name that is
+    loaded already with what is loaded, the binding then finds the very library that was asked for.
+    """
+    try:
+        loaded = ctypes.CDLL(library or LIBRARY)
+    except OSError as error:
+        remedy = "correct the path of the NVML library, or leave it empty" if library else ""
+        raise ProbeUnavailableError(f"no NVIDIA driver library: {error}", remedy) from error
+    import pynvml  # noqa: PLC0415 (45 ms that only hosts with the driver should pay)
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        reason = f"{library or LIBRARY}: {error}"
+        raise ProbeUnavailableError(reason, _REMEDIES.get(error.value, "see what nvidia-smi says")) from error
+    session = Session(pynvml)
+    if pynvml.nvmlLib._handle != loaded._handle:  # noqa: SLF001 (a documented attribute of ctypes libraries)
+        session.close()
+        raise ProbeUnavailableError(f"{library} is not the {LIBRARY} that this process uses", _OTHER_LIBRARY)
+    return session
+
+
+class Session:
+    """One open session. The driver library counts sessions itself and lets go of the GPUs when the last is closed.
+
+    With persistence mode off that restarts the energy counters, so whoever reads them keeps a session open.
+    """
+
+    __slots__ = ("_nvml", "_open")
+
+    def __init__(self, nvml: Any) -> None:
+        self._nvml = nvml
+        self._open = True
+
+    def another(self) -> Session:
+        """Open one more session of the same library, to be closed on its own. Raises ReadError."""
+        _ask(self._nvml, "nvmlInit")
+        return Session(self._nvml)
+
+    def close(self) -> None:
+        """Close this session; safe to call twice."""
+        if self._open:
+            self._open = False
+            with suppress(self._nvml.NVMLError):
+                self._nvml.nvmlShutdown()
+
+    def driver_version(self) -> str:
+        """Return the version of the kernel driver; empty if it will not say."""
+        try:
+            return str(_ask(self._nvml, "nvmlSystemGetDriverVersion"))
+        except ReadError:
+            return ""
+
+    def gpu_count(self) -> int:
+        """Return how many GPUs the driver numbers, those out of order included. Raises ReadError."""
+        return int(_ask(self._nvml, "nvmlDeviceGetCount"))
+
+    def gpu(self, index: int) -> Gpu:
+        """Return the GPU numbered `index`, until the next boot. Raises DeviceLostError or ReadError for this one."""
+        return Gpu(self._nvml, _ask(self._nvml, "nvmlDeviceGetHandleByIndex", index))
+
+
+class Gpu:
+    """One GPU of an open session.
+
+    Every method raises DeviceLostError if the GPU fell off the bus, AbsentError if it has no such sensor, and
+    ReadError if it gave nothing this time. Numbers are in NVML's own units.
+    """
+
+    __slots__ = ("_handle", "_nvml")
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self._nvml = nvml
+        self._handle = handle
+
+    def number(self, function: str, *arguments: int) -> int:
+        """Return what `function` of NVML says of this GPU, where that is one integer."""
+        return int(_ask(self._nvml, function, self._handle, *arguments))
+
+    def text(self, function: str) -> str:
+        """Return what `function` of NVML says of this GPU, where that is text or a number; empty if nothing."""
+        try:
+            return str(_ask(self._nvml, function, self._handle))
+        except ReadError:
+            return ""
+
+    def pci_place(self) -> PciPlace | None:
+        """Return the bus address in the form of sysfs, where the domain has four digits and NVML's has eight."""
+        try:
+            place = _ask(self._nvml, "nvmlDeviceGetPciInfo", self._handle)
+        except ReadError:
+            return None
+        domain, _, rest = place.busId.lower().partition(":")
+        return PciPlace(f"{int(domain, 16):04x}:{rest}", place.pciDeviceId >> 16)
+
+    def module_id(self) -> str:
+        """Return the number of the GPU's place in its machine, empty if it has none.
+
+        The number is written where we say and its code returned: the one form that every release of the binding has.
+        """
+        number = ctypes.c_uint()
+        try:
+            code = _ask(self._nvml, "nvmlDeviceGetModuleId", self._handle, ctypes.byref(number))
+        except ReadError:
+            return ""
+        return str(number.value) if code == _SUCCESS else ""
+
+    def mig_enabled(self) -> bool | None:
+        """Tell whether the GPU is split into instances now; None if it cannot be or will not say."""
+        try:
+            return bool(_ask(self._nvml, "nvmlDeviceGetMigMode", self._handle)[0])
+        except ReadError:
+            return None
+
+    def utilization_percent(self) -> int:
+        """Return the share of the driver's last period in which any kernel ran."""
+        return int(_ask(self._nvml, "nvmlDeviceGetUtilizationRates", self._handle).gpu)
+
+    def memory_bytes(self) -> tuple[int, int]:
+        """Return memory used and memory in all; the driver's own reserve is not counted as used (version 2)."""
+        memory = _ask(self._nvml, "nvmlDeviceGetMemoryInfo", self._handle, self._nvml.nvmlMemory_v2)
+        return int(memory.used), int(memory.total)
+
+    def field(self, number: int, scope: int) -> int:
+        """Return one field of one scope."""
+        return _field_value(
+            self._nvml, _ask(self._nvml, "nvmlDeviceGetFieldValues", self._handle, [(number, scope)])[0]
+        )
+
+    def fields(self, wanted: Sequence[tuple[int, int]]) -> list[int | None]:
+        """Return the (field, scope) pairs asked for in one call, in order; None for each that failed on its own."""
+        answers: list[int | None] = []
+        for answer in _ask(self._nvml, "nvmlDeviceGetFieldValues", self._handle, wanted):
+            try:
+                answers.append(_field_value(self._nvml, answer))
+            except ReadError:
+                answers.append(None)
+        return answers
+
+
+def _ask(nvml: Any, function: str, *arguments: Any) -> Any:
+    call = getattr(nvml, function, None)
+    if call is None:
+        raise AbsentError(f"the Python binding of NVML has no {function}")
+    try:
+        return call(*arguments)
+    except nvml.NVMLError as error:
+        raise _translated(function, error) from error
+
+
+def _field_value(nvml: Any, answer: Any) -> int:
+    if answer.nvmlReturn != _SUCCESS:
+        raise _translated(f"field {answer.fieldId} of scope {answer.scopeId}", nvml.NVMLError(answer.nvmlReturn))
+    return int(getattr(answer.value, _VALUE_MEMBERS[answer.valueType]))
+
+
+def _translated(asked: str, error: Any) -> ReadError | DeviceLostError:
+    reason = f"{asked}: {error}"
+    if error.value in _LOST:
+        return DeviceLostError(reason)
+    return AbsentError(reason) if error.value in _ABSENT else ReadError(reason)

@@ -1,0 +1,258 @@
+"""Finds which sensors one NVIDIA GPU has, by asking, and says how each of the driver's integers becomes a value.
+
+Fields, scopes and what the numbers mean: NVIDIA's NVML API Reference Guide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from probes.counter import Counter
+from probes.errors import ReadError
+from probes.model import Channel, Device, Reason
+from probes.nvml_library import AbsentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from probes.nvml_library import Gpu, PciPlace
+
+    Key = tuple[str, str]
+
+REFRESH_SECONDS = 0.1
+"""Energy and power show a new value every 20 to 100 ms, depending on the GPU; A100 and H100 take about 100."""
+UTILIZATION_SECONDS = 1.0
+"""The longest period the driver takes utilization over (1/6 to 1 s)."""
+SCOPE_GPU, SCOPE_MODULE, SCOPE_MEMORY = 0, 1, 2
+_AVERAGE, _INSTANT, _HIGHEST_LIMIT = 185, 186, 188
+_METHODS: Mapping[int, str] = {_INSTANT: "instant", _AVERAGE: "average"}
+_PLAUSIBLE_TIMES_LIMIT = 4
+_SENTINELS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
+_DIE, _SM_CLOCK, _MEMORY_CLOCK = 0, 1, 2
+_AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
+_GA100 = range(0x2080, 0x2100)
+"""PCI device numbers of the GA100 chip (A100, A30 and their kin)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A GPU that told who it is.
+
+    `place` is None if it does not say. `board` is shared by the GPUs of one board. `module` are the fields that give
+    the power of that whole board, the best first.
+    """
+
+    gpu: Gpu
+    device: Device
+    place: PciPlace | None
+    mig: bool
+    board: str
+    module: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One channel and how the driver's integer becomes its value: times `times` over `over`, and counted if it counts.
+
+    `most` is the largest value believed, 0 for any.
+    """
+
+    channel: Channel
+    times: int = 1
+    over: int = 1
+    counter: Counter | None = None
+    most: float = 0.0
+
+    def value(self, raw: int | None, at_ns: int) -> float | Reason:
+        """Return the value of the reading `raw` in the channel's unit, or why it is refused."""
+        if raw is None:
+            return Reason.READ_ERROR
+        if raw in _SENTINELS:
+            return Reason.SENTINEL
+        if self.counter is not None:
+            return self.counter.total / self.over if self.counter.advance(raw, at_ns) else Reason.RESET
+        value = raw * self.times / self.over
+        return Reason.IMPOSSIBLE if 0 < self.most < value else value
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to the driver: `ask` returns one integer per sensor, in order; None where a part of it failed."""
+
+    sensors: tuple[Sensor, ...]
+    ask: Callable[[], Sequence[int | None]]
+
+    def answers(self) -> Sequence[int | None]:
+        """Return what the driver says, None for every sensor if the call failed. Raises DeviceLostError."""
+        try:
+            return self.ask()
+        except ReadError:
+            return [None] * len(self.sensors)
+
+
+def power_fields(gpu: Gpu, scope: int) -> tuple[int, ...]:
+    """Return the power fields that a GPU has for `scope`, the power of the moment before the average."""
+    return tuple(number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
+
+
+def find_questions(one: Seen, holder: str) -> tuple[Question, ...]:
+    """Return what can be asked of a GPU, energy first.
+
+    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it.
+    """
+    gpu, device = one.gpu, one.device
+    within = ((holder, "module"),) if holder else ()
+    most = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
+    found = [*_energy(one, within, most), *_power(one, holder, within, most), *_utilization(one)]
+    if _exists(gpu.memory_bytes):
+        sensors = tuple(Sensor(Channel(device, "memory", f"memory_{which}_bytes")) for which in ("used", "total"))
+        found.append(Question(sensors, gpu.memory_bytes))
+    for domain, clock in (("sm", _SM_CLOCK), ("memory", _MEMORY_CLOCK)):
+        channel = Channel(device, domain, "frequency_hertz", resolution=1e6)
+        found += _first_of(Sensor(channel, times=1_000_000), partial(gpu.number, "nvmlDeviceGetClockInfo", clock))
+    found += _first_of(
+        Sensor(Channel(device, "core", "temperature_celsius", resolution=1.0)),
+        partial(gpu.number, "nvmlDeviceGetTemperature", _DIE),
+        partial(gpu.number, "nvmlDeviceGetTemperatureV", _DIE),  # for when NVIDIA removes the first, as announced
+    )
+    found += _first_of(
+        Sensor(Channel(device, "board", "throttle_reasons")),
+        partial(gpu.number, "nvmlDeviceGetCurrentClocksEventReasons"),
+        partial(gpu.number, "nvmlDeviceGetCurrentClocksThrottleReasons"),  # its name in older drivers
+    )
+    limit = Sensor(Channel(device, "board", "power_limit_watts", resolution=0.001), over=1000)
+    found += _first_of(limit, partial(gpu.number, "nvmlDeviceGetEnforcedPowerLimit"))
+    return tuple(found)
+
+
+def _exists(ask: Callable[[], object]) -> bool:
+    """Tell whether a sensor is there, though it may answer only a later time."""
+    try:
+        ask()
+    except AbsentError:
+        return False
+    except ReadError:
+        return True
+    return True
+
+
+def _first_of(sensor: Sensor, *asks: Callable[[], int]) -> list[Question]:
+    """Return the question that asks the first way there is, none if there is none."""
+    for ask in asks:
+        if _exists(ask):
+            return [Question((sensor,), _alone(ask))]
+    return []
+
+
+def _alone(ask: Callable[[], int]) -> Callable[[], tuple[int]]:
+    return lambda: (ask(),)
+
+
+def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
+    """Return the power limit that can be set at most, else the one in force, in watts; 0 if neither is known.
+
+    The one in force may be raised while we run, so it alone would make true readings look impossible.
+    """
+    asks = [partial(gpu.field, _HIGHEST_LIMIT, scope)]
+    if scope == SCOPE_GPU:
+        asks.append(partial(gpu.number, "nvmlDeviceGetEnforcedPowerLimit"))
+    for ask in asks:
+        try:
+            milliwatts = ask()
+        except ReadError:
+            continue
+        if milliwatts not in _SENTINELS:
+            return milliwatts / 1000
+    return 0.0
+
+
+def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
+    channel = Channel(
+        one.device,
+        "board",
+        "energy_joules",
+        method="counter",
+        refresh_seconds=REFRESH_SECONDS,
+        resolution=0.001,
+        contained_in=within,
+        limit=most,
+    )
+    ask = partial(one.gpu.number, "nvmlDeviceGetTotalEnergyConsumption")
+    return _first_of(Sensor(channel, over=1000, counter=Counter()), ask)
+
+
+def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list[Question]:
+    """Return how to ask for every power a GPU reports, in one call where the driver has fields for it.
+
+    The average and the memory's power are parts of the board's, so that nobody adds them to it.
+    """
+    gpu, device = one.gpu, one.device
+    part_of_board = ((device.id, "board"), *within)
+    wanted: list[tuple[int, int]] = []
+    sensors: list[Sensor] = []
+
+    def want(domain: str, number: int, scope: int, contained_in: tuple[Key, ...], limit: float) -> None:
+        wanted.append((number, scope))
+        sensors.append(_power_sensor(device, domain, _METHODS[number], contained_in, limit))
+
+    for number in power_fields(gpu, SCOPE_GPU):
+        domain, contained_in = ("board-average", part_of_board) if wanted else ("board", within)
+        want(domain, number, SCOPE_GPU, contained_in, most)
+    questions = [] if wanted else _plain_power(one, within, most)
+    for number in power_fields(gpu, SCOPE_MEMORY)[:1]:
+        want("memory", number, SCOPE_MEMORY, part_of_board, most)
+    if holder == device.id:
+        limit = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
+        want("module", one.module[0], SCOPE_MODULE, (), limit)
+    if wanted:
+        questions.append(Question(tuple(sensors), partial(gpu.fields, tuple(wanted))))
+    return questions
+
+
+def _plain_power(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
+    """Return how to ask a driver without power fields, which tells the power of the moment or an average by chip."""
+    sensor = _power_sensor(one.device, "board", _plain_method(one), within, most)
+    return _first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
+
+
+def _plain_method(one: Seen) -> str:
+    """Say what nvmlDeviceGetPowerUsage means: the last second's average on Ampere and later, but not on GA100."""
+    try:
+        architecture = one.gpu.number("nvmlDeviceGetArchitecture")
+    except ReadError:
+        return ""
+    if architecture == _UNKNOWN_ARCHITECTURE:
+        return ""
+    is_ga100 = one.place is not None and one.place.model in _GA100
+    return "instant" if architecture < _AMPERE or is_ga100 else "average"
+
+
+def _power_sensor(device: Device, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
+    channel = Channel(
+        device,
+        domain,
+        "power_watts",
+        method=method,
+        refresh_seconds=REFRESH_SECONDS,
+        resolution=0.001,
+        contained_in=within,
+        limit=limit,
+    )
+    return Sensor(channel, over=1000, most=limit)
+
+
+def _utilization(one: Seen) -> list[Question]:
+    """Return how to ask for utilization, which a GPU split into instances has not."""
+    if one.mig:
+        return []
+    channel = Channel(
+        one.device,
+        "board",
+        "utilization_ratio",
+        method="average",
+        refresh_seconds=UTILIZATION_SECONDS,
+        resolution=0.01,
+    )
+    return _first_of(Sensor(channel, over=100), one.gpu.utilization_percent)

@@ -1,0 +1,74 @@
+"""Finds every probe of the host: one line a family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from probes.errors import ProbeUnavailableError
+from probes.model import Found, Kind, Probe, Problem, Roots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FAMILIES = ("cpu", "memory", "rapl", "hwmon", "nvml")
+"""Each is a module of this package with `discover(roots) -> Found`."""
+ESTIMATE = "estimate"
+"""The family that is asked only where no sensor measures the processors."""
+POWER_METRICS = frozenset({"energy_joules", "power_watts"})
+_CPU_DOMAINS = frozenset({"package", "module", "wall", "psys"})
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A family of which nothing is here, and why."""
+
+    family: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What the host can be asked: probes that work, sensors that exist but cannot be read, families not here."""
+
+    probes: tuple[Probe, ...]
+    problems: tuple[Problem, ...]
+    absences: tuple[Absence, ...]
+
+    def close(self) -> None:
+        """Close every probe."""
+        for probe in self.probes:
+            probe.close()
+
+
+def discover(roots: Roots, *, estimates: bool = True) -> Discovery:
+    """Look once at every family. `estimates` allows modelled power where no sensor measures the processors."""
+    probes: list[Probe] = []
+    problems: list[Problem] = []
+    absences: list[Absence] = []
+    for family in (*FAMILIES, ESTIMATE):
+        if family == ESTIMATE and (not estimates or measures_cpu_power(probes)):
+            continue
+        try:
+            found: Found = import_module(f"probes.{family}").discover(roots)
+        except ProbeUnavailableError as error:
+            absences.append(Absence(family, error.reason, error.remedy))
+            continue
+        probes.extend(found.probes)
+        problems.extend(found.problems)
+    return Discovery(tuple(probes), tuple(problems), tuple(absences))
+
+
+def measures_cpu_power(probes: Iterable[Probe]) -> bool:
+    """Tell whether some sensor covers the processors: their own, or one of a larger part that holds them."""
+    return any(
+        channel.metric in POWER_METRICS
+        and (
+            (channel.device.kind is Kind.CPU and channel.domain in _CPU_DOMAINS)
+            or (channel.device.kind is Kind.BOARD and channel.domain in _CPU_DOMAINS)
+        )
+        for probe in probes
+        for channel in probe.channels
+    )

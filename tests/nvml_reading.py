@@ -1,0 +1,66 @@
+"""Discovers the GPUs of the fake driver and names their readings, for the tests of the NVML probe."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+import fake_nvml
+from probes import nvml
+from probes.model import Found, Probe, Reason, Roots
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fake_nvml import Gpu
+
+
+class Look:
+    """Called with GPUs, makes them the fake driver's and discovers them; closes what it found at the end."""
+
+    def __init__(self, library: Path, sysfs: Path) -> None:
+        self.library = library
+        self._sysfs = sysfs
+        self._probes: list[Probe] = []
+
+    def __call__(self, *gpus: Gpu) -> Found:
+        fake_nvml.write_state(self.library, gpus)
+        found = nvml.discover(Roots(sysfs=str(self._sysfs), nvml_library=str(self.library)))
+        self._probes.extend(found.probes)
+        return found
+
+    def change(self, *gpus: Gpu) -> None:
+        """Make the driver answer for these from now on."""
+        fake_nvml.write_state(self.library, gpus)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for probe in self._probes:
+            probe.close()
+
+
+def only(found: Found) -> Probe:
+    assert not found.problems
+    (probe,) = found.probes
+    return probe
+
+
+def values(probe: Probe) -> Mapping[tuple[str, str], float]:
+    read = probe.read(time.monotonic_ns())
+    return {(c.domain, c.metric): value for c, value in zip(probe.channels, read, strict=True)}
+
+
+def methods(probe: Probe, metric: str = "power_watts") -> Mapping[str, str]:
+    return {channel.domain: channel.method for channel in probe.channels if channel.metric == metric}
+
+
+def refused(probe: Probe) -> Mapping[tuple[str, str], Reason]:
+    reasons = {
+        (probe.channels[rejection.channel].domain, probe.channels[rejection.channel].metric): rejection.reason
+        for rejection in probe.rejections
+    }
+    probe.rejections.clear()
+    return reasons

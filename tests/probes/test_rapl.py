@@ -1,0 +1,174 @@
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from probes import rapl
+from probes.errors import ProbeUnavailableError, ReadError
+from probes.model import Kind, Reason, Roots
+from trees import FIXTURES, copy_tree, powercap_zone, write
+
+SECOND = 1_000_000_000
+
+
+def roots(sysfs, tmp_path, cpuinfo="vendor_id\t: GenuineIntel\n"):
+    procfs = tmp_path / "proc"
+    procfs.mkdir(exist_ok=True)
+    (procfs / "cpuinfo").write_text(cpuinfo)
+    return Roots(sysfs=str(sysfs), procfs=str(procfs))
+
+
+def keys(found):
+    (probe,) = found.probes
+    return {(channel.device.id, channel.domain) for channel in probe.channels}
+
+
+def test_a_two_socket_server_has_each_counter_once_and_the_mapped_twin_is_dropped(tmp_path):
+    found = rapl.discover(roots(copy_tree("intel_server_2s", tmp_path / "tree"), tmp_path))
+    assert keys(found) == {
+        ("package-0", "package"),
+        ("package-0", "dram"),
+        ("package-1", "package"),
+        ("package-1", "dram"),
+        ("psys", "psys"),
+    }
+    assert found.problems == ()
+
+
+def test_values_are_joules_of_the_zone_by_name(tmp_path):
+    (probe,) = rapl.discover(roots(copy_tree("intel_server_2s", tmp_path / "tree"), tmp_path)).probes
+    values = dict(zip([(c.device.id, c.domain) for c in probe.channels], probe.read(0), strict=True))
+    assert values["package-0", "package"] == pytest.approx(240422.366267)
+    assert values["package-1", "dram"] == pytest.approx(53190.236373)
+    assert values["psys", "psys"] == pytest.approx(118821.284256)
+
+
+def test_the_index_of_a_zone_is_not_its_socket():
+    found = rapl.discover(Roots(sysfs=str(FIXTURES / "procfs/sys"), procfs="/nowhere"))
+    assert ("package-10", "package") in keys(found)
+    assert ("package-0", "core") in keys(found)
+
+
+def test_containment_says_what_must_not_be_added(tmp_path):
+    sysfs = tmp_path / "sys"
+    powercap_zone(sysfs, "intel-rapl:0", "package-0", 1)
+    powercap_zone(sysfs, "intel-rapl:0:0", "core", 1)
+    powercap_zone(sysfs, "intel-rapl:0:1", "uncore", 1)
+    powercap_zone(sysfs, "intel-rapl:0:2", "dram", 1)
+    powercap_zone(sysfs, "intel-rapl:1", "psys", 1)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    within = {(c.device.id, c.domain): c.contained_in for c in probe.channels}
+    assert within["package-0", "core"] == (("package-0", "package"), ("psys", "psys"))
+    assert within["package-0", "uncore"] == (("package-0", "package"), ("psys", "psys"))
+    assert within["package-0", "dram"] == (("psys", "psys"),)
+    assert within["package-0", "package"] == (("psys", "psys"),)
+    assert within["psys", "psys"] == ()
+
+
+def test_dies_of_one_package_are_devices_of_their_own(tmp_path):
+    sysfs = tmp_path / "sys"
+    for index, name in enumerate(["package-0-die-0", "package-0-die-1", "package-1-die-0", "package-1-die-1"]):
+        powercap_zone(sysfs, f"intel-rapl:{index}", name, 5)
+    powercap_zone(sysfs, "intel-rapl:1:0", "dram", 5)
+    found = rapl.discover(roots(sysfs, tmp_path))
+    assert ("package-0-die-1", "package") in keys(found)
+    assert ("package-0-die-1", "dram") in keys(found)
+    assert all(channel.device.kind is Kind.CPU for channel in found.probes[0].channels)
+
+
+@pytest.mark.parametrize("vendor", ["AuthenticAMD", "HygonGenuine"])
+def test_the_core_zone_of_amd_is_ignored(tmp_path, vendor):
+    sysfs = tmp_path / "sys"
+    powercap_zone(sysfs, "intel-rapl:0", "package-0", 1, range_uj=65532610987)
+    powercap_zone(sysfs, "intel-rapl:0:0", "core", 1, range_uj=65532610987)
+    assert keys(rapl.discover(roots(sysfs, tmp_path, f"vendor_id\t: {vendor}\n"))) == {("package-0", "package")}
+
+
+def test_a_counter_that_wraps_goes_on_by_its_own_range(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 65_000_000_000, range_uj=65_712_999_613)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    (before,) = probe.read(0)
+    write(zone / "energy_uj", 100_000_000)
+    (after,) = probe.read(4 * SECOND)
+    assert after - before == pytest.approx(712.999613 + 100)
+    assert probe.rejections == []
+
+
+def test_a_fall_that_no_wrap_explains_is_a_reset_and_no_number(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000_000, limit_uw=100_000_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    (before,) = probe.read(0)
+    write(zone / "energy_uj", 1_000_000)
+    (during,) = probe.read(SECOND)
+    assert math.isnan(during)
+    assert [(r.channel, r.reason) for r in probe.rejections] == [(0, Reason.RESET)]
+    write(zone / "energy_uj", 51_000_000)
+    (after,) = probe.read(2 * SECOND)
+    assert after - before == pytest.approx(50)
+
+
+def test_a_zone_that_gives_no_number_is_no_sample_and_the_others_go_on(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)
+    powercap_zone(sysfs, "intel-rapl:1", "package-1", 2_000_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    write(zone / "energy_uj", "N/A")
+    first, second = probe.read(0)
+    assert math.isnan(first)
+    assert second == 2.0
+    assert [(r.channel, r.reason) for r in probe.rejections] == [(0, Reason.READ_ERROR)]
+
+
+def test_a_read_in_which_no_zone_answers_is_a_read_error(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    write(zone / "energy_uj", "")
+    with pytest.raises(ReadError, match="energy_uj"):
+        probe.read(0)
+    probe.close()
+
+
+def test_the_twin_serves_where_the_zone_itself_does_not(tmp_path):
+    sysfs = tmp_path / "sys"
+    powercap_zone(sysfs, "intel-rapl:0", "package-0", "N/A")
+    powercap_zone(sysfs, "intel-rapl-mmio:0", "package-0", 7_000_000)
+    found = rapl.discover(roots(sysfs, tmp_path))
+    assert found.probes[0].read(0) == [7.0]
+    assert found.problems == ()
+
+
+def test_no_powercap_is_unavailable_and_says_where_it_looked(tmp_path):
+    with pytest.raises(ProbeUnavailableError, match="class/powercap"):
+        rapl.discover(roots(tmp_path / "sys", tmp_path))
+
+
+def test_a_zone_only_root_may_read_is_named_with_its_remedy_and_the_others_go_on(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become another user")
+    sysfs = tmp_path / "sys"
+    secret = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)
+    powercap_zone(sysfs, "intel-rapl:1", "package-1", 2_000_000)
+    (secret / "energy_uj").chmod(0o400)
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder.stat().st_uid == os.getuid() and folder != folder.parent and str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    script = (
+        "import json,sys; from probes import rapl; from probes.model import Roots;"
+        "f = rapl.discover(Roots(sysfs=sys.argv[1], procfs='/nowhere'));"
+        "print(json.dumps([[c.device.id for p in f.probes for c in p.channels],"
+        " [[p.subject, p.reason, p.remedy] for p in f.problems]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(sysfs)], check=True, capture_output=True, text=True, user=65534
+    )
+    devices, ((subject, reason, remedy),) = json.loads(done.stdout)
+    assert devices == ["package-1"]
+    assert "package-0" in subject
+    assert "root" in reason
+    assert "chmod 440" in remedy
