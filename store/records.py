@@ -77,10 +77,14 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a workload over a sweep; `settings` is a JSON object of everything asked for."""
+    """One execution of a workload over a sweep; `settings` is a JSON object of everything asked for.
+
+    `recording` is the store's number of the process that sampled it.
+    """
 
     id: str
     host_id: str
+    recording: int
     workload: str
     settings: str
     status: RunStatus

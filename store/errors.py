@@ -1,0 +1,15 @@
+"""What can go wrong with a store, said so that the user knows what to do."""
+
+
+class StoreError(Exception):
+    """The database cannot be used: `str()` names it, the cause and the remedy."""
+
+    def __init__(self, database: str, cause: str, remedy: str) -> None:
+        super().__init__(f"{database}: {cause}. {remedy}")
+        self.database = database
+        self.cause = cause
+        self.remedy = remedy
+
+
+class MissingDatabaseError(StoreError):
+    """There is no database where one was to be read."""

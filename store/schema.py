@@ -1,0 +1,154 @@
+"""The tables of the store; `REVISION` is the migration that makes them as they are here."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+REVISION = "0001"
+"""The newest migration; a database that names one not known here is from a newer version."""
+
+metadata = MetaData()
+_RowId = BigInteger().with_variant(Integer, "sqlite")
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kernel", Text, nullable=False),
+    Column("operating_system", Text, nullable=False),
+    Column("cpu_model", Text, nullable=False),
+    Column("microarchitecture", Text, nullable=False),
+    Column("cpu_flags", Text, nullable=False),
+    Column("cores", Integer, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("virtual", Boolean, nullable=False),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("host_id", ForeignKey("hosts.id"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    UniqueConstraint("host_id", "key"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("device_id", ForeignKey("devices.id"), nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("metric", String(32), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("method", String(32), nullable=False),
+    Column("refresh_seconds", Double, nullable=False),
+    Column("resolution", Double, nullable=False),
+    Column("contained_in", Text, nullable=False),
+    Column("power_limit", Double, nullable=False),
+    Column("uncertainty", Double, nullable=False),
+    UniqueConstraint("device_id", "domain", "metric", "source"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("host_id", ForeignKey("hosts.id"), nullable=False),
+    Column("boot_id", String(64), nullable=False),
+    Column("program", String(16), nullable=False),
+    Column("process_id", Integer, nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+)
+
+layouts = Table(
+    "layouts",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("recording_id", ForeignKey("recordings.id"), nullable=False),
+    Column("probe", Text, nullable=False),
+    Column("channel_ids", Text, nullable=False),
+    Index("layouts_recording", "recording_id"),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("layout_id", ForeignKey("layouts.id"), nullable=False),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("end_ns", BigInteger, nullable=False),
+    Column("readings", LargeBinary, nullable=False),
+    Index("ticks_layout_start", "layout_id", "start_ns"),
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("layout_id", ForeignKey("layouts.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Index("rejections_layout_at", "layout_id", "at_ns"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("host_id", ForeignKey("hosts.id"), nullable=False),
+    Column("recording_id", ForeignKey("recordings.id"), nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("ended_ns", BigInteger, nullable=False),
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("point", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("repeat", Integer, nullable=False),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("end_ns", BigInteger, nullable=False),
+    Column("iterations", BigInteger, nullable=False),
+    Column("inferences", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("latencies", LargeBinary, nullable=False),
+    Column("steps", LargeBinary, nullable=False),
+    Index("windows_run", "run_id"),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
