@@ -1,0 +1,286 @@
+"""From joules and rate to money: what an inference and a million tokens cost on a machine under a tariff."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.cost.interval import Interval
+from agent.cost.tariff import Default  # noqa: TC001  the profile's schema is made from the annotations
+
+if TYPE_CHECKING:
+    from agent.cost.tariff import Tariff
+
+_HOURS_PER_YEAR = 8760
+_HOURS_PER_MONTH = 730
+_JOULES_PER_KWH = 3.6e6
+_SECONDS_PER_HOUR = 3600
+_WATTS_PER_KILOWATT = 1000
+_TOKENS_PRICED = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class PointCost:
+    """What one inference of a point costs before any price, with energy and rate of the same windows.
+
+    `energy_joules` is the whole boundary's energy per inference, `throughput` inferences per second. `idle_watts` is
+    the same boundary's power with the model loaded and nothing asked, None where it was not measured. Tokens are per
+    inference, None where the work has none. Raises ValueError if the throughput is not above 0, or another number is
+    negative or not finite.
+    """
+
+    energy_joules: Interval
+    throughput: Interval
+    idle_watts: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.throughput.mean <= 0:
+            raise ValueError(f"throughput = {self.throughput.mean} inferences/s: it must be more than 0")
+        _check_not_negative("energy_joules", self.energy_joules.mean)
+        for name in ("idle_watts", "input_tokens", "output_tokens"):
+            if (value := getattr(self, name)) is not None:
+                _check_not_negative(name, value)
+
+    @property
+    def busy_watts(self) -> float:
+        """Mean power at the throughput, in watts: joules per inference times inferences per second."""
+        return self.energy_joules.mean * self.throughput.mean
+
+    @property
+    def joules(self) -> Interval:
+        """The energy per inference; an interval of few repeats may reach below 0, no energy does."""
+        energy = self.energy_joules
+        return Interval(energy.mean, None if energy.lower is None else max(0.0, energy.lower), energy.upper)
+
+    @property
+    def seconds(self) -> Interval:
+        """Machine time per inference, 1 / throughput; unbounded above where the throughput may be 0."""
+        rate = self.throughput
+        slowest = None if rate.lower is None or rate.lower <= 0 else 1 / rate.lower
+        return Interval(1 / rate.mean, None if rate.upper is None else 1 / rate.upper, slowest)
+
+    @property
+    def total_tokens(self) -> float | None:
+        """Input and output tokens per inference; None unless both are known."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Hourly:
+    """What an hour of the machine costs; a part that cannot be computed is None, and with it the total."""
+
+    energy: float | None
+    capital: float | None
+
+    @property
+    def total(self) -> float | None:
+        """Both parts together."""
+        return None if self.energy is None or self.capital is None else self.energy + self.capital
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Money for one amount of work; a part that cannot be computed is None, and with it the total.
+
+    `capital` holds acquisition, maintenance, licences and facility.
+    """
+
+    energy: Interval | None
+    capital: Interval | None
+
+    @property
+    def total(self) -> Interval | None:
+        """Both parts together."""
+        return None if self.energy is None or self.capital is None else self.energy.plus(self.capital)
+
+    def per_million(self, tokens: float | None) -> Parts | None:
+        """Return the parts for a million tokens, `tokens` being those of this work; None if it has none."""
+        if not tokens:
+            return None
+        factor = _TOKENS_PRICED / tokens
+        return Parts(self.energy and self.energy.times(factor), self.capital and self.capital.times(factor))
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The money of one basis; `no_total` says what is missing where there is no total, else it is None."""
+
+    utilization: float
+    per_hour: Hourly
+    per_inference: Parts
+    per_million_output_tokens: Parts | None
+    per_million_total_tokens: Parts | None
+    no_total: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A field without a value, and what is not there or left out because of it."""
+
+    name: str
+    without: str
+
+
+_NEEDED = (
+    Missing("price_per_kwh", "no energy part and no total"),
+    Missing("capital", "no capital part and no total"),
+    Missing("utilization", "no allocation basis: what idle time adds is unknown"),
+    Missing("carbon_intensity_g_per_kwh", "no carbon"),
+)
+_LEFT_OUT = (
+    Missing("maintenance_share", "the capital part holds no maintenance"),
+    Missing("licences_per_year", "the capital part holds no licences"),
+    Missing("facility_per_kw_month", "the capital part holds no facility"),
+)
+_NO_IDLE = Missing("idle_watts", "no energy part and no total on the allocation basis")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a point costs under a tariff, in `currency` (None: the unit of the prices given).
+
+    `usage` prices the machine as if it were always asked for all it can do, `allocation` at the tariff's utilization,
+    idle time included; without one it is None and `no_allocation` says so. `assumed` are the defaults the numbers
+    rest on. `carbon_grams_per_inference` is CO2 equivalent from operation alone, without the machine's making.
+    """
+
+    currency: str | None
+    usage: Prices
+    allocation: Prices | None
+    no_allocation: str | None
+    carbon_grams_per_inference: Interval | None
+    missing: tuple[Missing, ...]
+    assumed: tuple[Default, ...]
+
+
+def capital_recovery_factor(life_years: float, rate: float) -> float:
+    """Return the share of a sum to be paid each year to write it off over its life, at `rate` interest a year.
+
+    r (1 + r)^L / ((1 + r)^L - 1), and its limit 1 / L at r = 0 (any textbook of engineering economics). Raises
+    ValueError if the life is not above 0 or the rate is negative.
+    """
+    if not life_years > 0 or not rate >= 0:
+        raise ValueError(f"a life of {life_years} years at rate {rate} cannot be written off")
+    if rate * (life_years + 1) < sys.float_info.epsilon:  # the limit, to a double's precision
+        return 1 / life_years
+    return rate / -math.expm1(-life_years * math.log1p(rate))  # the same over (1 + r)^L, exact for small r
+
+
+def capital_per_hour(tariff: Tariff) -> float | None:
+    """Return what the machine costs an hour before any energy; None without `capital`.
+
+    C (1 - s) CRF / 8760 + m C / 8760 + licences / 8760 + facility * kW / 730; a term that is not given is left out.
+    """
+    if tariff.capital is None:
+        return None
+    recovery = capital_recovery_factor(tariff.life_years, tariff.discount_rate)
+    yearly = tariff.capital * ((1 - tariff.residual_share) * recovery + (tariff.maintenance_share or 0.0))
+    kilowatts = (tariff.provisioned_watts or 0.0) / _WATTS_PER_KILOWATT
+    facility = (tariff.facility_per_kw_month or 0.0) * kilowatts / _HOURS_PER_MONTH
+    return (yearly + (tariff.licences_per_year or 0.0)) / _HOURS_PER_YEAR + facility
+
+
+def energy_cost_per_hour(
+    tariff: Tariff, idle_watts: float | None, busy_watts: float, utilization: float
+) -> float | None:
+    """Return what the energy of an hour at `utilization` (0 to 1) costs; None without a price.
+
+    price * PUE * (idle + (busy - idle) u) / 1000. Without `idle_watts` only full utilization has a cost. Raises
+    ValueError if a power is negative or not finite, or the utilization outside 0 to 1.
+    """
+    _check_not_negative("busy_watts", busy_watts)
+    if idle_watts is not None:
+        _check_not_negative("idle_watts", idle_watts)
+    if not 0 <= utilization <= 1:
+        raise ValueError(f"utilization = {utilization}: it must be from 0 to 1")
+    if tariff.price_per_kwh is None or (idle_watts is None and utilization < 1):
+        return None
+    watts = busy_watts * utilization + (idle_watts or 0.0) * (1 - utilization)
+    return tariff.price_per_kwh * tariff.pue * watts / _WATTS_PER_KILOWATT
+
+
+def price_point(tariff: Tariff, point: PointCost) -> Cost:
+    """Price one point of a sweep on both bases.
+
+    An hour costs H(u) = capital + energy at u and gives 3600 X u inferences, so one costs H(u) / (3600 X u): with
+    u = 1 on the usage basis, with the tariff's utilization on the allocation basis. Bounds of energy and of
+    throughput are taken at their worst together, so a total's interval is rather too wide than too narrow.
+    """
+    utilization = tariff.utilization
+    return Cost(
+        currency=tariff.currency,
+        usage=_prices(tariff, point, 1.0),
+        allocation=None if utilization is None else _prices(tariff, point, utilization),
+        no_allocation="no utilization is given" if utilization is None else None,
+        carbon_grams_per_inference=_priced(
+            point.joules, tariff.carbon_intensity_g_per_kwh, tariff.pue / _JOULES_PER_KWH
+        ),
+        missing=_missing(tariff, point),
+        assumed=_used_defaults(tariff),
+    )
+
+
+def _prices(tariff: Tariff, point: PointCost, utilization: float) -> Prices:
+    hourly = Hourly(
+        energy_cost_per_hour(tariff, point.idle_watts, point.busy_watts, utilization), capital_per_hour(tariff)
+    )
+    parts = Parts(
+        energy=_priced(_joules_with_idle(point, utilization), tariff.price_per_kwh, tariff.pue / _JOULES_PER_KWH),
+        capital=_priced(point.seconds, hourly.capital, 1 / _SECONDS_PER_HOUR / utilization),
+    )
+    return Prices(
+        utilization=utilization,
+        per_hour=hourly,
+        per_inference=parts,
+        per_million_output_tokens=parts.per_million(point.output_tokens),
+        per_million_total_tokens=parts.per_million(point.total_tokens),
+        no_total=_no_total(tariff, parts),
+    )
+
+
+def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
+    """The energy of one inference and of the idle time that falls to it: (1 - u) / u of its own time."""
+    if utilization == 1:
+        return point.joules
+    if point.idle_watts is None:
+        return None
+    return point.joules.plus(point.seconds.times(point.idle_watts * (1 - utilization) / utilization))
+
+
+def _no_total(tariff: Tariff, parts: Parts) -> str | None:
+    absent = []
+    if parts.energy is None:
+        absent.append("idle_watts" if tariff.price_per_kwh is not None else "price_per_kwh")
+    if parts.capital is None:
+        absent.append("capital")
+    return f"no total without {' and '.join(absent)}" if absent else None
+
+
+def _missing(tariff: Tariff, point: PointCost) -> tuple[Missing, ...]:
+    candidates = _NEEDED if tariff.capital is None else _NEEDED + _LEFT_OUT
+    missing = [candidate for candidate in candidates if getattr(tariff, candidate.name) is None]
+    if point.idle_watts is None and tariff.utilization is not None and tariff.utilization < 1:
+        missing.append(_NO_IDLE)
+    return tuple(missing)
+
+
+def _used_defaults(tariff: Tariff) -> tuple[Default, ...]:
+    has_energy = tariff.price_per_kwh is not None or tariff.carbon_intensity_g_per_kwh is not None
+    has_capital = tariff.capital is not None
+    return tuple(default for default in tariff.assumed if (has_energy if default.name == "pue" else has_capital))
+
+
+def _priced(amount: Interval | None, price: float | None, units: float) -> Interval | None:
+    """The price of an amount, `units` turning it into what the price is for; None if either is unknown."""
+    return None if amount is None or price is None else amount.times(price * units)
+
+
+def _check_not_negative(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} = {value}: it must be 0 or more, and finite")

@@ -1,0 +1,185 @@
+"""The tariff: what energy and the machine cost, each number the user's own or a default that says so."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Origin = Literal["given", "default"]
+
+
+class TariffError(ValueError):
+    """A tariff cannot be taken: the message names the file, the field, its value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A value taken where the user gives none, and where it comes from."""
+
+    name: str
+    value: float
+    source: str
+
+
+_PUE = Default("pue", 1.54, "average of the Uptime Institute Global Data Center Survey 2025")
+_LIFE = Default("life_years", 4.0, "assumed")
+_RESIDUAL = Default("residual_share", 0.0, "assumed")
+_RATE = Default("discount_rate", 0.0, "assumed")
+DEFAULTS = (_PUE, _LIFE, _RESIDUAL, _RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    low: float
+    high: float
+    allowed: str
+    low_excluded: bool = False
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high and not (self.low_excluded and value == self.low)
+
+
+_AMOUNT = _Range(0, sys.float_info.max, "0 or more")
+_POSITIVE = _Range(0, sys.float_info.max, "more than 0", low_excluded=True)
+_SHARE = _Range(0, 1, "from 0 to 1 (0.05 is 5 %)")
+_PART = _Range(0, 1, "more than 0 and at most 1 (0.3 is 30 %)", low_excluded=True)
+_OVERHEAD = _Range(1, sys.float_info.max, "1 or more")
+
+_RANGES: Mapping[str, _Range] = {
+    "price_per_kwh": _AMOUNT,
+    "pue": _OVERHEAD,
+    "carbon_intensity_g_per_kwh": _AMOUNT,
+    "capital": _AMOUNT,
+    "life_years": _POSITIVE,
+    "residual_share": _SHARE,
+    "discount_rate": _SHARE,
+    "maintenance_share": _SHARE,
+    "licences_per_year": _AMOUNT,
+    "facility_per_kw_month": _AMOUNT,
+    "provisioned_watts": _POSITIVE,
+    "utilization": _PART,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What the user pays, in `currency` (None: the unit of the prices given), and how long and how much it is used.
+
+    `price_per_kwh` a kilowatt-hour; `pue` facility energy over machine energy; `carbon_intensity_g_per_kwh` grams of
+    CO2 equivalent; `capital` the acquisition cost; `life_years` years until it is written off; `residual_share` what
+    it is then worth, `maintenance_share` a year's maintenance, both shares of `capital`; `discount_rate` interest a
+    year as a share; `licences_per_year`; `facility_per_kw_month` a month for each kilowatt of `provisioned_watts`;
+    `utilization` the share of the measured throughput that is really asked for, over the life.
+
+    None is "not given". `given` names the fields the user set, so that a default the user confirmed is not called
+    one. Raises TariffError if a value is of the wrong type or outside its range, or if one half of a pair is missing.
+    """
+
+    price_per_kwh: float | None = None
+    currency: str | None = None
+    pue: float = _PUE.value
+    carbon_intensity_g_per_kwh: float | None = None
+    capital: float | None = None
+    life_years: float = _LIFE.value
+    residual_share: float = _RESIDUAL.value
+    discount_rate: float = _RATE.value
+    maintenance_share: float | None = None
+    licences_per_year: float | None = None
+    facility_per_kw_month: float | None = None
+    provisioned_watts: float | None = None
+    utilization: float | None = None
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name, allowed in _RANGES.items():
+            _check_number(name, getattr(self, name), allowed)
+        if self.currency is not None:
+            _check_currency(self.currency)
+        if (self.facility_per_kw_month is None) != (self.provisioned_watts is None):
+            raise TariffError("facility_per_kw_month and provisioned_watts are given together or not at all")
+
+    def origin(self, name: str) -> Origin | None:
+        """Tell whose value the field `name` holds; None where it holds none. Raises AttributeError for no field."""
+        value = getattr(self, name)
+        if value is None:
+            return None
+        unconfirmed = {default.name: default.value for default in DEFAULTS if default.name not in self.given}
+        return "default" if unconfirmed.get(name) == value else "given"
+
+    @property
+    def assumed(self) -> tuple[Default, ...]:
+        """The defaults that stand because the user gave nothing."""
+        return tuple(default for default in DEFAULTS if self.origin(default.name) == "default")
+
+    def with_options(
+        self,
+        *,
+        price_per_kwh: float | None = None,
+        currency: str | None = None,
+        capital: float | None = None,
+        life_years: float | None = None,
+        pue: float | None = None,
+        utilization: float | None = None,
+    ) -> Tariff:
+        """Return the tariff with what is not None set over it. Raises TariffError as the constructor does."""
+        options = {
+            "price_per_kwh": price_per_kwh,
+            "currency": currency,
+            "capital": capital,
+            "life_years": life_years,
+            "pue": pue,
+            "utilization": utilization,
+        }
+        return _set_over(self, {name: value for name, value in options.items() if value is not None})
+
+
+def read_tariff(values: Mapping[str, Any]) -> Tariff:
+    """Make a tariff of keys and values as TOML gives them.
+
+    Raises TariffError for an unknown key, naming the nearest known one, and as the constructor does.
+    """
+    known = [field.name for field in fields(Tariff) if field.name != "given"]
+    for key in values:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}, without sections"
+            raise TariffError(f"unknown key {key}: {hint}")
+    return _set_over(Tariff(), values)
+
+
+def load_tariff(path: Path) -> Tariff:
+    """Read the tariff file at `path`. Raises TariffError, opening with the path, if it cannot be taken."""
+    try:
+        with path.open("rb") as file:
+            return read_tariff(tomllib.load(file))
+    except OSError as error:
+        raise TariffError(f"{path}: the tariff cannot be read: {error.strerror}") from error
+    except TariffError as error:
+        raise TariffError(f"{path}: {error}") from error
+    except ValueError as error:  # tomllib's own, and text that is not UTF-8
+        raise TariffError(f"{path}: no TOML: {error}") from error
+
+
+def _set_over(tariff: Tariff, values: Mapping[str, Any]) -> Tariff:
+    return replace(tariff, **values, given=tariff.given | values.keys())
+
+
+def _check_number(name: str, value: object, allowed: _Range) -> None:
+    if value is None and name not in {default.name for default in DEFAULTS}:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TariffError(f"{name} = {value!r} is no number: it must be {allowed.allowed}")
+    if not allowed.holds(value):
+        raise TariffError(f"{name} = {value!r} is out of range: it must be {allowed.allowed}")
+
+
+def _check_currency(value: object) -> None:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise TariffError(f"currency = {value!r} is no name of a currency: it must be a text such as EUR")

@@ -1,0 +1,189 @@
+"""Describes repeated measurements: a mean with its interval, percentiles of latencies, and whether a series drifts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CONFIDENCE = 0.95  # two-sided, so the quantile of 0.975
+_NORMAL_QUANTILE = 1.959963984540054  # of 0.975: the limit of Student's t for many degrees of freedom
+_EXPANSION_FROM = 100  # degrees of freedom from which the expansion is exact to 1e-10
+_HALVINGS = 60  # of (0, pi/2): more than a double's 53 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Repeats of one quantity, in the unit of the values.
+
+    `standard_deviation` is the sample's (n - 1). `cv` is it as a share of the absolute mean. `low` and `high` bound
+    the mean with 95 % confidence, by Student's t. What one value, or a mean of 0, cannot give is None.
+    """
+
+    count: int
+    mean: float
+    standard_deviation: float | None
+    cv: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """The latencies of a window, all in the unit of the values."""
+
+    count: int
+    mean: float
+    minimum: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The straight line through values taken one after another.
+
+    `slope` is the change from one value to the next as a share of the absolute mean; `low` and `high` bound it with
+    95 % confidence. `steady` is None where there is too little to tell: fewer than three values, or a mean of 0.
+    """
+
+    slope: float | None
+    low: float | None
+    high: float | None
+    steady: bool | None
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Describe independent repeats of one quantity by mean +- t(0.975, n - 1) * s / sqrt(n).
+
+    The formula is the two-sided interval of NIST/SEMATECH e-Handbook 1.3.5.2. Raises ValueError if there are no
+    values or one is not finite.
+    """
+    _check(values)
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1:
+        return Summary(count, mean, None, None, None, None)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+    half = t_quantile(count - 1) * deviation / math.sqrt(count)
+    return Summary(count, mean, deviation, deviation / abs(mean) if mean else None, mean - half, mean + half)
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """Return the value below which the share `q` (0 to 1) of `values` lies, interpolated between order statistics.
+
+    Definition 7 of Hyndman and Fan (1996), the default of numpy's quantile. Raises ValueError if there are no values,
+    one is not finite, or `q` is outside 0 to 1.
+    """
+    _check(values)
+    if not 0 <= q <= 1:
+        raise ValueError(f"q = {q} is no share from 0 to 1")
+    return _interpolate(sorted(values), q)
+
+
+def summarize_latencies(latencies: Sequence[float]) -> LatencySummary:
+    """Describe latencies, in their own unit. Raises ValueError if there are none or one is not finite."""
+    _check(latencies)
+    ordered = sorted(latencies)
+    return LatencySummary(
+        count=len(ordered),
+        mean=math.fsum(ordered) / len(ordered),
+        minimum=ordered[0],
+        p50=_interpolate(ordered, 0.5),
+        p90=_interpolate(ordered, 0.9),
+        p95=_interpolate(ordered, 0.95),
+        p99=_interpolate(ordered, 0.99),
+        maximum=ordered[-1],
+    )
+
+
+def trend(values: Sequence[float], tolerance: float = 0.01) -> Trend:
+    """Fit a least-squares line over the index and tell whether the values have settled.
+
+    They are not steady when both hold: the 95 % interval of the slope, slope +- t(0.975, n - 2) * s / sqrt(Sxx)
+    (Draper and Smith, Applied Regression Analysis, chapter 1), leaves out 0; and the line climbs or falls by more than
+    `tolerance`, a share of the mean, from the first value to the last. The second keeps very even values from being
+    refused for a drift that matters to nobody. Steady is thus "no drift shown": of few values only a steep or an even
+    one shows. Raises ValueError if there are no values or one is not finite.
+    """
+    _check(values)
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1 or not mean:
+        return Trend(None, None, None, None)
+    offsets = [index - (count - 1) / 2 for index in range(count)]
+    spread = math.fsum(offset**2 for offset in offsets)
+    slope = math.fsum(offset * (value - mean) for offset, value in zip(offsets, values, strict=True)) / spread
+    relative = slope / abs(mean)
+    freedom = count - 2  # what the line's two parameters leave to judge it by
+    if not freedom:
+        return Trend(relative, None, None, None)
+    residual = math.fsum((value - mean - slope * offset) ** 2 for offset, value in zip(offsets, values, strict=True))
+    half = t_quantile(freedom) * math.sqrt(residual / freedom / spread) / abs(mean)
+    low, high = relative - half, relative + half
+    return Trend(relative, low, high, low <= 0 <= high or abs(relative) * (count - 1) <= tolerance)
+
+
+def t_quantile(degrees: int) -> float:
+    """Return Student's t of 0.975 for `degrees` of freedom, exact to 1e-9.
+
+    Below 100 degrees the finite series of the distribution (Abramowitz and Stegun 26.7.3, 26.7.4) is inverted by
+    halving, from there on the expansion about the normal quantile (26.7.5) is used. Raises ValueError below 1.
+    """
+    if degrees < 1:
+        raise ValueError(f"Student's t needs at least 1 degree of freedom, not {degrees}")
+    if degrees >= _EXPANSION_FROM:
+        return _expanded_quantile(degrees)
+    low, high = 0.0, math.pi / 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _central_probability(middle, degrees) < _CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(degrees) * math.tan((low + high) / 2)
+
+
+def _central_probability(theta: float, degrees: int) -> float:
+    """P(|T| < t) at theta = atan(t / sqrt(degrees)): a finite series in the cosine, of odd or of even powers."""
+    cosine, odd = math.cos(theta), degrees % 2
+    term = cosine if odd else 1.0
+    total = 0.0
+    for power in range(odd, degrees - 1, 2):
+        total += term
+        term *= cosine**2 * (power + 1) / (power + 2)
+    series = math.sin(theta) * total
+    return (theta + series) * 2 / math.pi if odd else series
+
+
+def _expanded_quantile(degrees: int) -> float:
+    x = _NORMAL_QUANTILE
+    return (
+        x
+        + (x**3 + x) / 4 / degrees
+        + (5 * x**5 + 16 * x**3 + 3 * x) / 96 / degrees**2
+        + (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384 / degrees**3
+        + (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160 / degrees**4
+    )
+
+
+def _interpolate(ordered: Sequence[float], q: float) -> float:
+    position = q * (len(ordered) - 1)
+    below = math.floor(position)
+    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    share = position - below
+    # From the nearer end, so that rounding never carries the result past either.
+    return low + (high - low) * share if share < 1 - share else high - (high - low) * (1 - share)
+
+
+def _check(values: Sequence[float]) -> None:
+    if not values:
+        raise ValueError("there are no values to describe")
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a value is not finite")

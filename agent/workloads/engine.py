@@ -1,0 +1,117 @@
+"""The one door to ONNX Runtime: loads a model, keeps tensors where the provider computes, runs without host copies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent.workloads.errors import CANNOT_LOAD, WorkloadError, explained
+
+# Official Linux builds report to their maker from the moment of import on, before anything can be called to stop it;
+# this variable is what keeps the reporter from being made (Privacy.md in the package). Nothing leaves this host.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agent.workloads.spec import EngineSpec
+
+ENGINE = "onnxruntime"
+VERSION = str(onnxruntime.__version__)
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_ERRORS_ONLY = 3
+
+onnxruntime.disable_telemetry_events()
+onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A loaded model. `held` are the weights the engine reads in place: they must live as long as the session."""
+
+    handle: Any
+    provider: Literal["cpu", "cuda"]
+    load_seconds: float
+    held: tuple[Any, ...] = ()
+
+    def tensor(self, values: NDArray[Any]) -> Any:
+        """Return the values as a tensor of the engine, in the memory of the device that computes."""
+        return onnxruntime.OrtValue.ortvalue_from_numpy(values, self.provider, 0)
+
+    def run(self, feeds: Mapping[str, Any], outputs: Sequence[str]) -> list[Any]:
+        """Run the model once on tensors and return the named outputs as tensors, on the device and complete."""
+        binding = self.handle.io_binding()
+        for name, tensor in feeds.items():
+            binding.bind_ortvalue_input(name, tensor)
+        for name in outputs:
+            binding.bind_output(name, self.provider)
+        self.handle.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        tensors: list[Any] = binding.get_outputs()
+        return tensors
+
+
+def open_session(
+    model: bytes | Path, engine: EngineSpec, weights: Mapping[str, NDArray[np.generic]] | None = None
+) -> Session:
+    """Load a model from its file or its bytes; `weights` are those the bytes name but do not hold.
+
+    Raises WorkloadError: no model, one the engine cannot run, or a provider that is not to be had.
+    """
+    offered = onnxruntime.get_available_providers()
+    if engine.provider == "cuda" and _CUDA not in offered:
+        raise WorkloadError(
+            f"--provider cuda: this onnxruntime {VERSION} offers only {', '.join(offered)}",
+            "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or --provider cpu",
+        )
+    if engine.provider == "cpu" or _CUDA not in offered:
+        return _opened(model, [_CPU], engine.threads, weights or {})
+    return _opened_on_cuda(model, engine, weights or {})
+
+
+def _opened_on_cuda(model: bytes | Path, engine: EngineSpec, weights: Mapping[str, NDArray[Any]]) -> Session:
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+    why = "the engine fell back to the CPU"
+    try:
+        session = _opened(model, [_CUDA, _CPU], engine.threads, weights)
+    except WorkloadError as error:
+        session, why = None, error.message
+    if session is not None and session.provider == "cuda":
+        return session
+    if engine.provider == "cuda":
+        raise WorkloadError(
+            f"--provider cuda: {why}",
+            "see that nvidia-smi works and that CUDA and cuDNN are those onnxruntime wants "
+            "(pip install 'onnxruntime-gpu[cuda,cudnn]'); or --provider cpu",
+        )
+    sys.stderr.write(f"CUDA is offered but not used: {why}\n")
+    return session or _opened(model, [_CPU], engine.threads, weights)
+
+
+def _opened(model: bytes | Path, providers: list[str], threads: int, weights: Mapping[str, NDArray[Any]]) -> Session:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    held = tuple(onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in weights.values())
+    if held:
+        options.add_external_initializers(list(weights), list(held))
+    source = model if isinstance(model, bytes) else str(model)
+    started = time.perf_counter()
+    try:
+        handle = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
+    except Exception as error:
+        doing = f"loading {'the model' if isinstance(model, bytes) else model}"
+        raise explained(error, doing, CANNOT_LOAD) from error
+    provider: Literal["cpu", "cuda"] = "cuda" if handle.get_providers()[0] == _CUDA else "cpu"
+    return Session(handle, provider, time.perf_counter() - started, held)

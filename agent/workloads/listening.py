@@ -1,0 +1,67 @@
+"""Listens to a child process: whole lines from its output, the last words of its error output."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from typing import IO
+
+_TAIL_BYTES = 4096
+_CHUNK_BYTES = 1 << 16
+
+
+class Listener:
+    """Reads a child's two pipes as they fill, so that the child never blocks on either.
+
+    Waiting is one `select`: it costs nothing while nothing comes, and a signal ends it at once.
+    """
+
+    def __init__(self, output: IO[bytes], errors: IO[bytes]) -> None:
+        self._output = output
+        self._errors = errors
+        self._selector = selectors.DefaultSelector()
+        self._received = bytearray()
+        self._tail = b""
+        for stream in (output, errors):
+            self._selector.register(stream, selectors.EVENT_READ)
+
+    def line(self, timeout_seconds: float) -> bytes | None:
+        """Return the next line of the output, None when it has ended. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout_seconds
+        while b"\n" not in self._received:
+            if self._output not in (key.fileobj for key in self._selector.get_map().values()):
+                return None
+            self._take(deadline - time.monotonic())
+        line, _, rest = self._received.partition(b"\n")
+        self._received = rest
+        return bytes(line)
+
+    def last_words(self, timeout_seconds: float) -> str:
+        """Return the end of the error output, waiting so long for it to close."""
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            while self._selector.get_map():
+                self._take(deadline - time.monotonic())
+        except TimeoutError:
+            pass
+        return self._tail.decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """Close both pipes."""
+        self._selector.close()
+        self._output.close()
+        self._errors.close()
+
+    def _take(self, timeout_seconds: float) -> None:
+        ready = self._selector.select(max(timeout_seconds, 0.0))
+        if not ready and timeout_seconds <= 0:
+            raise TimeoutError
+        for key, _ in ready:
+            chunk = os.read(key.fd, _CHUNK_BYTES)
+            if not chunk:
+                self._selector.unregister(key.fileobj)
+            elif key.fileobj is self._output:
+                self._received += chunk
+            else:
+                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]

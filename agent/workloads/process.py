@@ -1,0 +1,197 @@
+"""The profiling side of a workload: starts its process, talks to it, and sees to it that it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
+
+from agent.workloads.errors import WorkloadError
+from agent.workloads.listening import Listener
+from agent.workloads.protocol import (
+    Command,
+    Failed,
+    Load,
+    Measure,
+    Measured,
+    Prepare,
+    Prepared,
+    Ready,
+    Stop,
+    decode_reply,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from agent.workloads.spec import EngineSpec, Spec
+
+ReplyT = TypeVar("ReplyT", Ready, Prepared, Measured)
+
+# -P: the module must come from where this one came, not from whatever stands in the current directory.
+CHILD = (sys.executable, "-P", "-m", "agent.workloads.child")
+
+_POLITE_SECONDS = 5.0
+_FIRM_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    commands: IO[bytes]
+    listener: Listener
+    unanswered: bool = False
+
+
+class WorkloadProcess:
+    """One workload in a child process of its own.
+
+    Every call waits until it is answered, at most `timeout_seconds` beyond what it was told to measure; Ctrl-C ends the
+    wait at once, and `stop` (or leaving the `with`) then ends the child. Every call raises WorkloadError when the child
+    fails, dies or does not answer, and the child is gone then. The thread that calls `start` must live as long as the
+    child: the kernel kills the child when that thread ends. Not for use by two threads at once.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str] = CHILD,
+        environment: Mapping[str, str] | None = None,
+        timeout_seconds: float = 600.0,
+    ) -> None:
+        self._command = tuple(command)
+        self._environment = environment
+        self._timeout = timeout_seconds
+        self._child: _Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the child. Raises WorkloadError when there is none."""
+        return self._running().process.pid
+
+    def start(self, spec: Spec, engine: EngineSpec) -> Ready:
+        """Start the child and have it load the model."""
+        if self._child is not None:
+            raise WorkloadError("the workload process is running already", "stop it first")
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=self._environment,
+            start_new_session=True,
+        )
+        pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
+        self._child = _Child(process, pipes[0], Listener(pipes[1], pipes[2]))
+        return self._ask(Load(spec, engine), Ready, self._timeout)
+
+    def prepare(self, batch: int) -> None:
+        """Have the child make everything a batch needs and run it once."""
+        self._ask(Prepare(batch), Prepared, self._timeout)
+
+    def measure(self, phase: str, seconds: float, iterations: int) -> Measured:
+        """Have the child iterate for at least `seconds` and `iterations`, and return the window."""
+        return self._ask(Measure(phase, seconds, iterations), Measured, self._timeout + seconds)
+
+    def stop(self) -> None:
+        """End the child: ask it if it is listening, else and then terminate it, then kill it; safe to call twice."""
+        child = self._child
+        if child is None:
+            return
+        try:
+            if not child.unanswered:
+                _send(child, Stop())
+                _await_end(child.process, _POLITE_SECONDS)
+            if child.process.poll() is None:
+                os.killpg(child.process.pid, signal.SIGTERM)
+                _await_end(child.process, _FIRM_SECONDS)
+        finally:
+            self._child = None
+            _bury(child)
+
+    def _running(self) -> _Child:
+        if self._child is None:
+            raise WorkloadError("the workload process is not running", "start it first")
+        return self._child
+
+    def _ask(self, command: Command, kind: type[ReplyT], timeout: float) -> ReplyT:
+        child, doing = self._running(), type(command).__name__.lower()
+        child.unanswered = True
+        _send(child, command)
+        try:
+            line = child.listener.line(timeout)
+        except TimeoutError:
+            self.stop()
+            raise WorkloadError(
+                f"the workload process did not answer {doing!r} within {timeout:.0f} s",
+                "choose a smaller batch or model, or fewer iterations",
+            ) from None
+        if line is None:
+            raise self._dead(child, doing)
+        child.unanswered = False
+        return self._accepted(line, kind)
+
+    def _accepted(self, line: bytes, kind: type[ReplyT]) -> ReplyT:
+        try:
+            reply = decode_reply(line)
+        except ValueError as error:
+            self.stop()
+            raise WorkloadError(f"the workload process wrote what is no reply: {error}") from error
+        if isinstance(reply, kind):
+            return reply
+        self.stop()
+        if isinstance(reply, Failed):
+            raise WorkloadError(reply.message, reply.remedy)
+        raise WorkloadError(f"the workload process replied {type(reply).__name__}, not {kind.__name__}")
+
+    def _dead(self, child: _Child, doing: str) -> WorkloadError:
+        words = child.listener.last_words(_FIRM_SECONDS)
+        _await_end(child.process, _FIRM_SECONDS)
+        code = child.process.poll()
+        self.stop()
+        message = f"the workload process ended during {doing!r} ({_fate(code)})"
+        remedy = "see its last words above" if words else ""
+        if code == -signal.SIGKILL:
+            remedy = "if the kernel log (dmesg) says out of memory, choose a smaller batch or model"
+        return WorkloadError(f"{message}: {words}" if words else message, remedy)
+
+
+def _send(child: _Child, command: Command) -> None:
+    # A child that is gone cannot take the line; what it said last is read by whoever waits for the answer.
+    with contextlib.suppress(BrokenPipeError):
+        child.commands.write(encode(command))
+
+
+def _await_end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def _bury(child: _Child) -> None:
+    if child.process.poll() is None:
+        os.killpg(child.process.pid, signal.SIGKILL)
+    child.process.wait()
+    child.commands.close()
+    child.listener.close()
+
+
+def _fate(code: int | None) -> str:
+    if code is None:
+        return "it closed its output but did not end"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit status {code}"

@@ -1,0 +1,191 @@
+"""What a workload is made of, as the options of the command line say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - the reader of JSON resolves the annotations
+from dataclasses import dataclass, field
+from pathlib import Path  # noqa: TC003 - same
+from typing import ClassVar, Literal, Self, get_args
+
+from agent.workloads.wire import from_json, to_json
+
+Positions = Literal["rope", "learned"]
+Precision = Literal["fp32", "fp16", "int8"]
+Provider = Literal["auto", "cpu", "cuda"]
+
+_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
+
+
+def _at_least(least: int, **options: float) -> None:
+    for name, value in options.items():
+        if not value >= least:
+            raise ValueError(f"{_option(name)} is {value}: give a number of at least {least}")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{_option(name)} is {value!r}: choose one of {', '.join(choices)}")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """How the engine runs the model: on which provider, with how many threads (0: the engine's own choice)."""
+
+    provider: Provider = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("provider", self.provider, get_args(Provider))
+        _at_least(0, threads=self.threads)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerSpec:
+    """A decoder-only transformer with made-up weights: pre-norm, attention with a cache, a gated feed-forward.
+
+    One request is `prompt_tokens` read at once, then `output_tokens` written one by one. The feed-forward is
+    `mlp_ratio` times as wide as the model. int8 keeps the matrices in 8 bits and everything else in fp32.
+    """
+
+    layers: int = 4
+    width: int = 256
+    heads: int = 4
+    vocabulary: int = 8192
+    mlp_ratio: float = 3.5
+    prompt_tokens: int = 64
+    output_tokens: int = 32
+    positions: Positions = "rope"
+    precision: Precision = "fp32"
+    seed: int = 0
+
+    workload: ClassVar[str] = "transformer"
+    TAG: ClassVar[tuple[str, str]] = ("workload", workload)
+
+    def __post_init__(self) -> None:
+        _at_least(1, layers=self.layers, width=self.width, heads=self.heads)
+        _at_least(1, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
+        _at_least(2, vocabulary=self.vocabulary)
+        _at_least(0, seed=self.seed)
+        _one_of("positions", self.positions, get_args(Positions))
+        _one_of("precision", self.precision, get_args(Precision))
+        if self.width % self.heads:
+            near = self.width - self.width % self.heads + self.heads
+            raise ValueError(f"--width {self.width} is no multiple of --heads {self.heads}: choose {near}, say")
+        if self.positions == "rope" and self.head_width % 2:
+            raise ValueError(
+                f"--width {self.width} over --heads {self.heads} gives heads {self.head_width} wide, and rope turns "
+                f"pairs: choose --width {self.width + self.heads} or --positions learned"
+            )
+        if not (0 < self.mlp_ratio <= 64 and self.mlp_width >= 1):  # noqa: PLR2004 - far above any known model
+            raise ValueError(f"--mlp-ratio is {self.mlp_ratio}: give a number above 0 and up to 64, such as 3.5")
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def mlp_width(self) -> int:
+        """Width of the feed-forward."""
+        return int(self.width * self.mlp_ratio)
+
+    @property
+    def context_tokens(self) -> int:
+        """The most tokens a request holds: its prompt and its output."""
+        return self.prompt_tokens + self.output_tokens
+
+    def parameters(self) -> int:
+        """How many weights the model has; fixed tables (rotations) and quantization scales are none."""
+        return self._matrices() + self._vectors()
+
+    def model_bytes(self) -> int:
+        """Bytes of the weights as kept in the model, with the scale of each column where matrices are int8."""
+        if self.precision != "int8":
+            return self.parameters() * _BYTES[self.precision]
+        columns = self.layers * (5 * self.width + 2 * self.mlp_width) + self.vocabulary
+        return self._matrices() + 4 * (self._vectors() + columns)
+
+    def _matrices(self) -> int:
+        layer = 4 * self.width * self.width + 3 * self.width * self.mlp_width
+        return self.layers * layer + self.vocabulary * self.width
+
+    def _vectors(self) -> int:
+        rows = self.vocabulary + (self.context_tokens if self.positions == "learned" else 0)
+        return (rows + 2 * self.layers + 1) * self.width
+
+    def to_json(self) -> str:
+        """Return the spec as canonical JSON: equal specs give equal text."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote. Raises ValueError."""
+        spec: Self = from_json(text, cls)
+        return spec
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxSpec:
+    """Any ONNX model: the path of its file, and the shapes of those inputs whose size the model leaves open."""
+
+    model: Path
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    seed: int = 0
+
+    workload: ClassVar[str] = "onnx"
+    TAG: ClassVar[tuple[str, str]] = ("workload", workload)
+
+    def __post_init__(self) -> None:
+        if not self.model.name:
+            raise ValueError(f"the model is {str(self.model)!r}: give the path of an .onnx file")
+        _at_least(0, seed=self.seed)
+        for name, shape in self.shapes.items():
+            if not name or not shape or min(shape) < 1:
+                raise ValueError(_shape_refusal(f"{name}={'x'.join(map(str, shape))}"))
+
+    def to_json(self) -> str:
+        """Return the spec as canonical JSON: equal specs give equal text."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote. Raises ValueError."""
+        spec: Self = from_json(text, cls)
+        return spec
+
+
+Spec = TransformerSpec | OnnxSpec
+
+
+def spec_from_json(text: str | bytes) -> Spec:
+    """Return the spec of whichever workload the text names. Raises ValueError."""
+    spec: Spec = from_json(text, TransformerSpec, OnnxSpec)
+    return spec
+
+
+def parse_shapes(texts: tuple[str, ...] | list[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes said as `name=1x3x224x224`, by input name. Raises ValueError for a bad or second one."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, shape = parse_shape(text)
+        if name in shapes:
+            raise ValueError(f"--shape {text}: the input {name!r} was given a shape before, give it once")
+        shapes[name] = shape
+    return shapes
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Return the input name and the sizes in `name=1x3x224x224`; the name may itself hold `=`. Raises ValueError."""
+    name, _, sizes = text.rpartition("=")
+    parts = sizes.strip().lower().split("x")
+    if not name.strip() or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise ValueError(_shape_refusal(text))
+    return name.strip(), tuple(map(int, parts))
+
+
+def _shape_refusal(text: str) -> str:
+    return f"--shape {text}: say it as name=1x3x224x224, with whole sizes of at least 1"

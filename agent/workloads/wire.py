@@ -1,0 +1,108 @@
+"""Turns frozen records into lines of JSON and back, refusing whatever does not fit the record."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, NoReturn, Union, cast, get_args, get_origin, get_type_hints
+
+_LONGEST_SHOWN = 80
+
+
+def to_json(record: object) -> str:
+    """Return the record as one line of canonical JSON: keys sorted, no spaces, no NaN.
+
+    A class with a `TAG` (key, name) carries it, so that a reader can tell it from its siblings.
+    """
+    return json.dumps(_plain(record), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(text: str | bytes, *kinds: type) -> Any:
+    """Return the record in a line of JSON, one of `kinds`; more than one kind are told apart by their `TAG`.
+
+    Raises ValueError naming what does not fit: no JSON, an unknown tag, a missing, unknown or mistyped field, or
+    whatever the record itself refuses.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"no JSON object: {error}") from error
+    return _record(kinds, value, "")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value):
+        plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {**plain, **_tag(type(value))}
+    if isinstance(value, tuple):
+        return [_plain(element) for element in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(element) for key, element in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _tag(kind: type) -> dict[str, str]:
+    tag: tuple[str, str] | None = getattr(kind, "TAG", None)
+    return {} if tag is None else {tag[0]: tag[1]}
+
+
+@lru_cache
+def _forms(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _record(kinds: tuple[Any, ...], value: object, where: str) -> object:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where or 'the line'} is {_shown(value)}, not an object")  # noqa: TRY004 - all misfits alike
+    kind = next((kind for kind in kinds if _tag(kind).items() <= value.items()), None)
+    if kind is None:
+        names = ", ".join(f"{key} {name}" for kind in kinds for key, name in _tag(kind).items())
+        raise ValueError(f"{where or 'the line'} {_shown(value)} is none of: {names}")
+    found = {key: element for key, element in value.items() if key not in _tag(kind)}
+    forms = _forms(kind)
+    if odd := sorted(forms.keys() ^ found.keys()):
+        raise ValueError(f"{where or 'the line'}: {', '.join(odd)} missing or unknown in {kind.__name__}")
+    return kind(**{name: _value(form, found[name], name) for name, form in forms.items()})
+
+
+def _value(form: Any, value: object, where: str) -> object:
+    if form is float and type(value) in (int, float) and math.isfinite(cast("float", value)):
+        return float(cast("float", value))
+    if form in (int, str, bool) and type(value) is form:
+        return value
+    if form is Path and isinstance(value, str):
+        return Path(value)
+    if is_dataclass(form):
+        return _record((form,), value, where)
+    return _composed(form, value, where)
+
+
+def _composed(form: Any, value: object, where: str) -> object:
+    origin, parts = get_origin(form), get_args(form)
+    if origin is Literal and value in parts:
+        return value
+    if origin in (Union, UnionType):
+        kinds = tuple(part for part in parts if part is not NoneType)
+        if value is None and NoneType in parts:
+            return None
+        return _record(kinds, value, where) if is_dataclass(kinds[0]) else _value(kinds[0], value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(parts[0], element, where) for element in value)
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _value(parts[1], element, f"{where} {key}") for key, element in value.items()}
+    raise ValueError(f"{where} is {_shown(value)}, not {getattr(form, '__name__', form)}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -1,0 +1,61 @@
+"""An hour of a machine costs what the formulas say, term by term."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from agent.cost.model import capital_per_hour, capital_recovery_factor, energy_cost_per_hour
+from agent.cost.tariff import Tariff
+
+
+@pytest.mark.parametrize(
+    ("life", "rate", "expected"),
+    [(4, 0, 0.25), (1, 0.1, 1.1), (10, 0.05, 0.1295045750), (5, 1e-18, 0.2), (1e9, 0.05, 0.05), (1e-3, 5e-324, 1e3)],
+)
+def test_the_recovery_factor_is_the_textbooks(life: float, rate: float, expected: float) -> None:
+    assert capital_recovery_factor(life, rate) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("life", "rate"), [(0, 0.1), (-1, 0), (math.nan, 0), (4, -0.1), (4, math.nan)])
+def test_nothing_is_written_off_over_no_life_or_at_no_rate(life: float, rate: float) -> None:
+    with pytest.raises(ValueError, match="cannot be written off"):
+        capital_recovery_factor(life, rate)
+
+
+def test_every_term_of_the_capital_hour_counts() -> None:
+    tariff = Tariff(
+        capital=10_000,
+        life_years=5,
+        residual_share=0.2,
+        maintenance_share=0.1,
+        licences_per_year=876,
+        facility_per_kw_month=146,
+        provisioned_watts=500,
+    )
+    assert capital_per_hour(tariff) == pytest.approx(1600 / 8760 + 1000 / 8760 + 0.1 + 0.1)
+
+
+def test_licences_alone_are_no_capital_hour() -> None:
+    assert capital_per_hour(Tariff(licences_per_year=876)) is None
+
+
+@pytest.mark.parametrize(("utilization", "watts"), [(0, 100), (0.25, 150), (1, 300)])
+def test_power_goes_from_idle_to_busy_with_utilization(utilization: float, watts: float) -> None:
+    tariff = Tariff(price_per_kwh=0.5, pue=1.2)
+    assert energy_cost_per_hour(tariff, 100, 300, utilization) == pytest.approx(0.5 * 1.2 * watts / 1000)
+
+
+def test_without_idle_power_only_a_full_hour_has_a_price() -> None:
+    tariff = Tariff(price_per_kwh=0.5, pue=1)
+    assert energy_cost_per_hour(tariff, None, 300, 1) == pytest.approx(0.15)
+    assert energy_cost_per_hour(tariff, None, 300, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("idle", "busy", "utilization"), [(-1, 10, 1), (1, -10, 1), (1, math.nan, 1), (1, 10, 1.1), (1, 10, math.nan)]
+)
+def test_an_hour_of_impossible_power_is_refused(idle: float, busy: float, utilization: float) -> None:
+    with pytest.raises(ValueError, match="it must be"):
+        energy_cost_per_hour(Tariff(price_per_kwh=1), idle, busy, utilization)

@@ -1,0 +1,38 @@
+"""An error bar keeps its order through sums and products, and a side nobody knows stays unknown."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from agent.cost.interval import Interval
+
+
+def test_a_product_scales_the_mean_and_its_bounds() -> None:
+    assert Interval(2, 1, 4).times(3) == Interval(6, 3, 12)
+
+
+def test_a_sum_takes_both_at_their_worst() -> None:
+    assert Interval(2, 1, 4).plus(Interval(10, 9, 12)) == Interval(12, 10, 16)
+
+
+def test_a_side_nobody_knows_stays_unknown() -> None:
+    assert Interval(2, None, 4).times(2) == Interval(4, None, 8)
+    assert Interval(2, None, 4).plus(Interval(3, 1, None)) == Interval(5, None, None)
+
+
+def test_an_exact_number_is_its_own_bounds() -> None:
+    assert Interval.exact(2) == Interval(2, 2, 2)
+
+
+@pytest.mark.parametrize("bounds", [(math.nan, None, None), (1, math.nan, 2), (1, 0, math.inf)])
+def test_an_interval_is_finite(bounds: tuple[float, float | None, float | None]) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        Interval(*bounds)
+
+
+@pytest.mark.parametrize("bounds", [(1, 2, 3), (1, 0, 0.5), (1, 2, None), (1, None, 0)])
+def test_an_interval_is_in_order(bounds: tuple[float, float | None, float | None]) -> None:
+    with pytest.raises(ValueError, match="out of order"):
+        Interval(*bounds)
