@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
 
-.PHONY: help profile test check coverage format lock clean
+.PHONY: help profile test check format schema lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -25,6 +25,9 @@ check: $(VENV)/.test  ## lint, format, types and the import contract
 
 format: $(VENV)/.test  ## apply the formatter and the lint fixes that are safe
 	@cd $(ROOT) && $(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
+
+schema: $(VENV)/.test  ## write docs/profile.schema.json anew from the records it describes
+	@cd $(ROOT) && $(BIN)/python docs/make_schema.py
 
 lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

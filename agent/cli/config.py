@@ -1,0 +1,47 @@
+"""`inferometer config`: check a configuration file before a service reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, fail
+
+app = typer.Typer(no_args_is_help=True, help="Check the configuration file.")
+
+
+@app.callback()
+def group() -> None:
+    """Check the configuration file."""
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="The file. [default: what --config or the user's own says]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> None:
+    """Read a configuration file, name its first error or show what it sets.
+
+    Example: inferometer config check /etc/inferometer/config.toml
+    """
+    from dataclasses import asdict
+
+    from agent.config import ConfigError, default_file, load
+
+    path = file or context.obj.config_file or default_file()
+    try:
+        loaded = load(path)
+    except ConfigError as error:
+        fail(str(error), ExitCode.USAGE)
+    found = {**asdict(loaded), "periods": dict(loaded.periods)}
+    if as_json:
+        answer_json({"file": str(path) if path else None, "config": found})
+        return
+    answer(f"{path}: fine" if path else "no configuration file; these are the defaults")
+    for name, value in found.items():
+        answer(f"  {name} = {value}")

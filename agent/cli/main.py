@@ -1,0 +1,103 @@
+"""The command `inferometer`: options that every command shares, and the commands themselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli import config, daemon, devices, doctor, measure, profile, profiles, service
+from agent.cli.options import Options, hoisted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="inferometer",
+    help="Measure what an inference costs on this host: joules, seconds and money, each with its error bar.\n\n"
+    "Start with `inferometer doctor` to see what can be measured here, then `inferometer profile transformer`. "
+    "The options below may stand before or after the command.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("measure", context_settings=measure.SETTINGS)(measure.measure)
+app.add_typer(profile.app, name="profile")
+app.add_typer(profiles.app, name="profiles")
+app.command("devices")(devices.devices)
+app.command("doctor")(doctor.doctor)
+app.command("daemon")(daemon.daemon)
+app.add_typer(config.app, name="config")
+app.add_typer(service.app, name="service")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"inferometer {version('inferometer')}")  # noqa: T201  the answer itself
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            envvar="INFEROMETER_CONFIG",
+            help="Configuration file (TOML). [default: $XDG_CONFIG_HOME/inferometer/config.toml if it exists]",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            envvar="INFEROMETER_DATABASE",
+            help="Path or SQLAlchemy URL of the store. [default: $XDG_STATE_HOME/inferometer/inferometer.db]",
+        ),
+    ] = None,
+    sysfs: Annotated[
+        str | None,
+        typer.Option("--path.sysfs", envvar="INFEROMETER_PATH_SYSFS", help="Where sysfs is. [default: /sys]"),
+    ] = None,
+    procfs: Annotated[
+        str | None,
+        typer.Option("--path.procfs", envvar="INFEROMETER_PATH_PROCFS", help="Where procfs is. [default: /proc]"),
+    ] = None,
+    nvml_library: Annotated[
+        str | None,
+        typer.Option(
+            "--path.nvml-library",
+            envvar="INFEROMETER_PATH_NVML_LIBRARY",
+            help="Path of libnvidia-ml.so.1. [default: the linker's own search]",
+        ),
+    ] = None,
+    estimates: Annotated[
+        bool | None,
+        typer.Option(
+            "--estimates/--no-estimates",
+            envvar="INFEROMETER_ESTIMATES",
+            help="Model the processors' power where no sensor measures it, always marked as estimated. [default: yes]",
+            show_default=False,
+        ),
+    ] = None,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that every command shares."""
+    context.obj = Options(config_file, database, sysfs, procfs, nvml_library, estimates)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; shared options may stand anywhere before a `--`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    app(hoisted(given), prog_name="inferometer")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""`inferometer measure`: the energy of a command or of a stretch of time."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.options import JSON_HELP, ExitCode, answer_json, configuration, discovered, fail, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.config import Config
+    from agent.profiling.measurement import Measurement
+    from probes.registry import Discovery
+
+SETTINGS = {"allow_interspersed_args": False}
+_CANNOT_EXECUTE, _NOT_FOUND, _SIGNALLED = 126, 127, 128
+"""As a shell reports them."""
+
+
+def measure(
+    context: typer.Context,
+    command: Annotated[list[str] | None, typer.Argument(metavar="-- CMD ...", help="The command to measure.")] = None,
+    duration: Annotated[
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Measure so many seconds instead of a command.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> None:
+    """Measure joules, mean power and time per device over a command or a time, with their bounds.
+
+    The command's own exit code is passed on. Its output stays where it goes, but with --json its standard output
+    goes to standard error; the report of a command goes to standard error too, as `perf stat` has it.
+
+    Example: inferometer measure -- python serve_once.py
+
+    Example: inferometer measure --duration 10 --json
+    """
+    if bool(command) == (duration is not None):
+        fail("give either a command after -- or --duration SECONDS, one of the two", ExitCode.USAGE)
+    config = configuration(context)
+    with discovered(config) as found:
+        code, measured = _measured(config, found, command, duration or 0.0, as_json=as_json)
+    if as_json:
+        answer_json(document(measured, code if command else None))
+    else:
+        _show(measured, to_stderr=bool(command))
+    if measured.total is None:
+        say("error: a sensor that belongs to the total gave no samples around the window; see `inferometer doctor`")
+        code = code or ExitCode.FAILURE
+    raise typer.Exit(code)
+
+
+def _measured(
+    config: Config, found: Discovery, command: Sequence[str] | None, duration: float, *, as_json: bool
+) -> tuple[int, Measurement]:
+    from agent.clock import Timebase
+    from agent.profiling.boundary import best_channels
+    from agent.profiling.measurement import measure as measured_between
+    from agent.profiling.measurement import series_of
+    from agent.profiling.recording import recording
+    from store.records import Layout, Tick
+
+    probes = [probe for probe in found.probes if best_channels(probe.channels)]
+    if not probes:
+        remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
+        fail(f"nothing here measures power: no sensor was found below {config.roots.sysfs}; {remedy}")
+    layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
+    timebase = Timebase.now()
+    ticks: list[Tick] = []
+    with recording(layouts, probes, timebase, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        start_ns = timebase.now_ns()
+        code = _run(command, as_json=as_json) if command else _sleep(duration)
+        end_ns = timebase.now_ns()
+        at_work.wait_for_last_ticks()
+    return code, measured_between(series_of(layouts, ticks), start_ns, end_ns)
+
+
+def _sleep(seconds: float) -> int:
+    try:
+        time.sleep(seconds)
+    except KeyboardInterrupt:
+        say("interrupted: this is what was measured until then")
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def _run(command: Sequence[str], *, as_json: bool) -> int:
+    """Run a command and return its exit code as a shell would say it; Ctrl-C is the command's to answer."""
+    try:
+        child = subprocess.Popen(command, stdout=sys.stderr if as_json else None)
+    except FileNotFoundError:
+        say(f"error: {command[0]}: no such command")
+        raise typer.Exit(_NOT_FOUND) from None
+    except OSError as error:
+        say(f"error: {command[0]}: {error.strerror}")
+        raise typer.Exit(_CANNOT_EXECUTE) from None
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code = child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return code if code >= 0 else _SIGNALLED - code
+
+
+def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
+    """Return a measurement as a JSON document; energies in joules, powers in watts, None where nothing is known."""
+    total = measured.total
+    covered = measured.coverage
+    return {
+        "duration_seconds": measured.seconds,
+        "exit_code": exit_code,
+        "total": {
+            "joules": total.joules if total else None,
+            "lower": total.lower if total else None,
+            "upper": total.upper if total else None,
+            "mean_watts": total.joules / measured.seconds if total else None,
+            "source": measured.source,
+            "boundary": covered.boundary.value,
+            "includes": [{"device": c.device.id, "domain": c.domain} for c in covered.includes],
+            "not_covered": list(covered.not_covered),
+        },
+        "devices": [
+            {
+                "device": reading.channel.device.id,
+                "kind": reading.channel.device.kind.value,
+                "domain": reading.channel.domain,
+                "joules": reading.energy.joules if reading.energy else None,
+                "lower": reading.energy.lower if reading.energy else None,
+                "upper": reading.energy.upper if reading.energy else None,
+                "mean_watts": reading.mean_watts,
+                "source": reading.channel.source.value,
+                "method": reading.method,
+                "uncertainty": reading.channel.uncertainty or None,
+                "reasons": list(reading.reasons),
+            }
+            for reading in measured.readings
+        ],
+    }
+
+
+def _show(measured: Measurement, *, to_stderr: bool) -> None:
+    from agent.cli.tables import number, show, spread
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    counted = {channel.key for channel in measured.coverage.includes}
+    rows = []
+    for reading in measured.readings:
+        energy = reading.energy
+        channel = reading.channel
+        rows.append(
+            (
+                channel.device.id,
+                channel.domain,
+                number(energy.joules, "J", 4) if energy else "-",
+                spread(energy.joules, energy.lower, energy.upper) if energy else "; ".join(reading.reasons),
+                number(reading.mean_watts, "W"),
+                channel.source.value,
+                "yes" if channel.key in counted else "no",
+            )
+        )
+    if total := measured.total:
+        bounds = spread(total.joules, total.lower, total.upper)
+        watts = number(total.joules / measured.seconds, "W")
+        rows.append(("total", measured.coverage.boundary.value, number(total.joules, "J", 4), bounds, watts, "", ""))
+        rows[-1] = (*rows[-1][:5], str(measured.source), "")
+    show(("DEVICE", "DOMAIN", "ENERGY>", "BOUNDS>", "MEAN POWER>", "SOURCE", "COUNTED"), rows, stream)
+    missing = "; ".join(measured.coverage.not_covered)
+    print(f"\n{measured.seconds:.3f} s; not covered: {missing or 'nothing'}", file=stream)
+    for reading in measured.readings:
+        for reason in reading.reasons if reading.energy else ():
+            say(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")

@@ -1,0 +1,123 @@
+"""Options that every command shares, and how a command turns them into a configuration or ends with an error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.config import Config
+    from probes.registry import Discovery
+
+GLOBAL_OPTIONS: Mapping[str, bool] = {
+    "--config": True,
+    "--database": True,
+    "--path.sysfs": True,
+    "--path.procfs": True,
+    "--path.nvml-library": True,
+    "--estimates": False,
+    "--no-estimates": False,
+}
+"""Name of each shared option, and whether a value follows it."""
+_WITH_VALUE: Mapping[str, bool] = {**GLOBAL_OPTIONS, "--duration": True}
+JSON_HELP = "Print one JSON document on standard output; everything else goes to standard error."
+
+
+class ExitCode(IntEnum):
+    """What the command's exit code tells a script."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The shared options as given; None where they were not."""
+
+    config_file: Path | None
+    database: str | None
+    sysfs: str | None
+    procfs: str | None
+    nvml_library: str | None
+    estimates: bool | None
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Move shared options to the front, so that they may follow the command's name too.
+
+    What stands after `--`, or is the command line that `measure` is to run, belongs to someone else and stays.
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        name, equals, _ = waiting[0].partition("=")
+        takes = 2 if _WITH_VALUE.get(name) and not equals else 1
+        if name == "--" or (rest[:1] == ["measure"] and not name.startswith("-")):
+            break
+        (front if name in GLOBAL_OPTIONS else rest).extend(waiting[:takes])
+        del waiting[:takes]
+    return [*front, *rest, *waiting]
+
+
+def configuration(context: typer.Context) -> Config:
+    """Return the configuration of this call: command line and environment over the file over the defaults."""
+    from agent.config import ConfigError, default_file, load, override
+
+    options: Options = context.obj
+    try:
+        loaded = load(options.config_file or default_file())
+    except ConfigError as error:
+        fail(str(error), ExitCode.USAGE)
+    return override(
+        loaded,
+        database=options.database,
+        sysfs=options.sysfs,
+        procfs=options.procfs,
+        nvml_library=options.nvml_library,
+        estimates=options.estimates,
+    )
+
+
+@contextmanager
+def discovered(config: Config) -> Iterator[Discovery]:
+    """Find the host's probes, and close them when the block is left."""
+    from probes.registry import discover
+
+    found = discover(config.roots, estimates=config.estimates)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
+    """End the command with an error: what, why, what to do."""
+    say(f"error: {message}")
+    raise typer.Exit(int(code))
+
+
+def say(message: str) -> None:
+    """Tell the user something that is not the answer itself."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201  this is how the command line speaks
+
+
+def answer(text: str) -> None:
+    """Print the answer of a command."""
+    print(text, flush=True)  # noqa: T201  this is how the command line speaks
+
+
+def answer_json(document: Any) -> None:
+    """Print the answer as one JSON document."""
+    answer(json.dumps(document, indent=2, allow_nan=False))

@@ -1,0 +1,147 @@
+"""`inferometer profiles`: what was profiled here before."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, configuration, fail, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from store.reader import Reader
+    from store.records import Profile
+
+app = typer.Typer(no_args_is_help=True, help="List, show and export stored profiles.", rich_markup_mode=None)
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="The profile, or how its id begins; `latest` is the newest.")]
+_Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+
+
+@app.command("list")
+def list_profiles(context: typer.Context, as_json: _Json = False) -> None:
+    """List the stored profiles, newest first.
+
+    Example: inferometer profiles list --json
+    """
+    from agent.cli.tables import number, show
+
+    with _reader(context) as reader:
+        found = [json.loads(profile.document) for profile in reader.profiles()] if reader else []
+    if as_json:
+        answer_json({"profiles": [_summary(document) for document in found]})
+        return
+    if not found:
+        say("no profiles yet; make one with `inferometer profile transformer`")
+        return
+    rows = []
+    for document in found:
+        best = _summary(document)
+        rows.append(
+            (
+                best["id"],
+                best["workload"],
+                best["host"],
+                best["status"],
+                str(best["points"]),
+                number(best["least_joules_per_inference"], "J"),
+                best["source"] or "-",
+            )
+        )
+    show(("ID", "WORKLOAD", "HOST", "STATUS", "POINTS>", "LEAST ENERGY/INFERENCE>", "SOURCE"), rows)
+
+
+@app.command()
+def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = False) -> None:
+    """Show one profile.
+
+    Example: inferometer profiles show latest
+    """
+    from agent.cli.report import show_profile
+
+    profile = _find(context, profile_id)
+    if as_json:
+        answer(profile.document)
+    else:
+        show_profile(json.loads(profile.document))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    profile_id: _Id = "latest",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; standard output if none.")
+    ] = None,
+) -> None:
+    """Write one profile as the JSON document of docs/profile.schema.json.
+
+    Example: inferometer profiles export latest -o profile.json
+    """
+    profile = _find(context, profile_id)
+    if output is None:
+        answer(profile.document)
+        return
+    try:
+        output.write_text(profile.document + "\n", encoding="utf-8")
+    except OSError as error:
+        fail(f"{output}: it cannot be written ({error.strerror}); choose another place with --output")
+    say(f"{profile.id} written to {output}")
+
+
+def _summary(document: dict[str, Any]) -> dict[str, Any]:
+    energies = [point["energy"]["per_inference"]["total"]["mean"] for point in document["points"] if point["energy"]]
+    return {
+        "id": document["id"],
+        "created": document["created"],
+        "workload": document["workload"]["name"],
+        "host": document["host"]["name"],
+        "status": document["status"],
+        "points": len(document["points"]),
+        "least_joules_per_inference": min(energies, default=None),
+        "source": document["coverage"]["source"],
+    }
+
+
+def _find(context: typer.Context, profile_id: str) -> Profile:
+    with _reader(context) as reader:
+        profiles = reader.profiles() if reader else ()
+    if profile_id == "latest":
+        matches = profiles[:1]
+    else:
+        matches = tuple(profile for profile in profiles if profile.id == profile_id)
+        matches = matches or tuple(profile for profile in profiles if profile.id.startswith(profile_id))
+    if not matches:
+        fail(f"no profile {profile_id!r} is stored; `inferometer profiles list` names those that are")
+    if len(matches) > 1:
+        names = ", ".join(profile.id for profile in matches)
+        fail(f"{profile_id!r} is the beginning of several profiles: {names}; give more of it", ExitCode.USAGE)
+    return matches[0]
+
+
+@contextmanager
+def _reader(context: typer.Context) -> Iterator[Reader | None]:
+    """Open the store to read; None where there is none yet."""
+    from store.database import open_database
+    from store.errors import MissingDatabaseError, StoreError
+    from store.reader import Reader
+
+    config = configuration(context)
+    try:
+        engine = open_database(config.database, create=False)
+    except MissingDatabaseError:
+        yield None
+        return
+    except StoreError as error:
+        fail(str(error))
+    try:
+        yield Reader(engine)
+    except StoreError as error:
+        fail(str(error))
+    finally:
+        engine.dispose()

@@ -1,0 +1,146 @@
+"""The `inferometer service` commands: install the systemd service, see how it stands, take it away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Never
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.placement import Change
+    from agent.service import ServiceState
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run Inferometer as a systemd service.")
+
+_NOT_RUNNING = 3  # as systemctl says it: not running, and no such unit
+_NOT_INSTALLED = 4
+
+_Root = Annotated[str, typer.Option("--root", metavar="DIR", help="Only touch files below DIR, as for an image.")]
+
+
+@app.command()
+def install(
+    root: _Root = "",
+    no_start: Annotated[bool, typer.Option("--no-start", help="Enable the service, but do not start it now.")] = False,
+) -> None:
+    """Write the unit, its companions and a first configuration, then enable and start the service.
+
+    A configuration that exists is never overwritten. Install again after an upgrade: the service is started anew.
+
+    Example: sudo /opt/inferometer/bin/inferometer service install
+
+    Example: inferometer service install --root /srv/image
+    """
+    from pathlib import Path
+
+    from agent import environment, service
+
+    if not root:
+        _need_root("install")
+    problems = environment.faults(environment.needed_paths())
+    _warn(problems)
+    if not root and problems:
+        remedy = environment.remedy(service.files_folder().parent)
+        _fail(f"the service could not run from this environment; this makes one that it can run from:\n  {remedy}")
+    if not root and not service.systemd_runs():
+        _fail("systemd does not run this machine; `inferometer service install --root /` only writes the files")
+    try:
+        _show(service.write_files(Path(root or "/"), environment.program()))
+        if not root:
+            _warn(service.activate(start=not no_start))
+    except (service.ServiceError, OSError, ValueError) as error:
+        _fail(f"{error}\nWhat was written stays; install again when this is mended.")
+
+
+@app.command()
+def uninstall(
+    root: _Root = "",
+    purge: Annotated[bool, typer.Option("--purge", help="Remove the configuration and the database as well.")] = False,
+) -> None:
+    """Stop and disable the service and remove what install wrote; safe to repeat.
+
+    The configuration and the database stay unless --purge is given. The user inferometer stays in any case.
+
+    Example: sudo /opt/inferometer/bin/inferometer service uninstall
+
+    Example: sudo /opt/inferometer/bin/inferometer service uninstall --purge
+    """
+    from pathlib import Path
+
+    from agent import service
+
+    if not root:
+        _need_root("uninstall")
+    live = not root and service.systemd_runs()
+    failures = [service.deactivate()] if live and service.is_installed(Path("/")) else []
+    try:
+        if not root:
+            service.close_counters(Path("/sys"))
+        _show(service.remove_files(Path(root or "/"), purge=purge))
+    except OSError as error:
+        _fail(f"{error}\nUninstall again when this is mended.")
+    failures += [service.forget()] if live else []
+    _warn(filter(None, failures))
+    raise typer.Exit(1 if any(failures) else 0)
+
+
+@app.command()
+def status(
+    root: _Root = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
+) -> None:
+    """Say which files are in place, whether the unit runs, and what the daemon answers.
+
+    The exit status is 0 if the service runs, 3 if it does not, 4 if it is not installed. Below --root nothing runs.
+
+    Example: inferometer service status
+
+    Example: inferometer service status --json
+    """
+    import dataclasses
+    import json
+    from pathlib import Path
+
+    from agent import environment, service
+
+    run = service.run_command if not root and service.systemd_runs() else None
+    health = None if root else service.ask_health(service.listen_address(Path("/", service.CONFIG)))
+    state = service.service_state(Path(root or "/"), environment.program(), run=run, health=health)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(state), indent=2))
+    else:
+        _show_state(state)
+    raise typer.Exit(0 if state.running else _NOT_RUNNING if state.installed else _NOT_INSTALLED)
+
+
+def _show_state(state: ServiceState) -> None:
+    for file in state.files:
+        typer.echo(f"{file.presence:10}{file.path}")
+    typer.echo(f"{'unit':10}{state.active or 'unknown'}, {state.enabled or 'unknown'}")
+    typer.echo(f"{'health':10}{f'{state.health.url}: {state.health.answer}' if state.health else 'not asked'}")
+
+
+def _show(changes: Iterable[Change]) -> None:
+    for change in changes:
+        typer.echo(f"{change.outcome:10}{change.path}")
+
+
+def _warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        typer.echo(f"warning: {sentence}", err=True)
+
+
+def _need_root(command: str) -> None:
+    import os
+
+    from agent import environment
+
+    if os.geteuid() != 0:
+        _fail(f"this needs root: sudo {environment.program()} service {command}")
+
+
+def _fail(message: str) -> Never:
+    typer.echo(f"inferometer: {message}", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,82 @@
+"""Says whether the hardened service can run from the Python environment this is, and how its unit names the program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import stat
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What the unit's ProtectHome= and PrivateTmp= put out of the service's sight.
+HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 -- only refused
+
+_VENV: Final = "/opt/inferometer"
+
+
+def program() -> Path:
+    """Return the `inferometer` of the environment this runs in."""
+    return Path(sys.prefix).absolute() / "bin" / "inferometer"
+
+
+def quoted(path: Path) -> str:
+    """Return `path` as it stands first in ExecStart=, by the rules of systemd.service(5) and systemd.unit(5).
+
+    Raises ValueError if it is relative or holds what systemd refuses in a program's name: quotes, backslashes and
+    control characters; and `$`, which it takes for a variable.
+    """
+    if not path.is_absolute() or re.search(r"[\x00-\x1f\x7f\"'\\$]", str(path)):
+        raise ValueError(f"systemd cannot start {str(path)!r}: the path has to be absolute, without quotes, \\ and $")
+    text = str(path).replace("%", "%%")
+    return text if re.fullmatch(r"[\w%+,./:@~-]+", text) else f'"{text}"'
+
+
+def needed_paths() -> tuple[Path, ...]:
+    """Return what the service has to reach to run from here: program, interpreter, standard library, this package."""
+    return program(), Path(sys.executable), Path(sys.base_prefix), Path(__file__)
+
+
+def faults(paths: Iterable[Path], hidden: tuple[str, ...] = HIDDEN) -> tuple[str, ...]:
+    """Return why the service could not run what lies at `paths`, a sentence each; empty if it can.
+
+    Each path is judged as written and with its links followed, and so is every folder on the way to it.
+    """
+    places = dict.fromkeys(place for path in paths for place in (path.absolute(), path.resolve()))
+    found = (_hidden_fault(place, hidden) or _closed_fault(place) for place in places)
+    return tuple(dict.fromkeys(fault for fault in found if fault))
+
+
+def _hidden_fault(path: Path, hidden: tuple[str, ...]) -> str:
+    folder = next((folder for folder in hidden if path.is_relative_to(folder)), "")
+    return folder and f"{path} is below {folder}, which the unit hides from the service"
+
+
+def _closed_fault(path: Path) -> str:
+    for place in (*reversed(path.parents), path):
+        try:
+            mode = stat.S_IMODE(place.stat().st_mode)
+        except OSError as error:
+            return f"{place}: {error.strerror}"
+        needed = stat.S_IXOTH if place != path else stat.S_IROTH | (mode & stat.S_IXUSR and stat.S_IXOTH)
+        if mode & needed != needed:
+            return f"{place} is closed to other users (mode {mode:04o}), and so to the service's own"
+    return ""
+
+
+def remedy(checkout: Path) -> str:
+    """Return the command line that makes an environment the service can run from, and installs it from there.
+
+    `checkout` is where Inferometer's sources may lie; where they do not, the released version is named.
+    """
+    source = str(checkout) if (checkout / "pyproject.toml").is_file() else f"inferometer=={version('inferometer')}"
+    steps = (
+        f"python3 -m venv {_VENV}",
+        f"{_VENV}/bin/pip install {shlex.quote(source)}",
+        f"{_VENV}/bin/inferometer service install",
+    )
+    return " && ".join(steps)

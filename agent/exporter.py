@@ -1,0 +1,218 @@
+"""Shows Prometheus the latest tick of every probe, and how the probes themselves fare."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from probes.model import METRICS, Device, Form, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from agent.sampler import BeatState
+    from store.records import Layout, Tick
+
+PREFIX = "inferometer_"
+STALE_PERIODS = 3
+STALE_SECONDS = 10.0
+"""A tick is shown for three periods of its probe, and for ten seconds at least."""
+SERIES_LABELS = ("device", "kind", "domain", "source")
+REJECTED_LABELS = ("probe", "device", "domain", "metric", "reason")
+ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
+"""The attributes of a device that become labels of its info; the same for every device, empty where unknown."""
+_UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
+
+UP = Metric("probe_up", Form.GAUGE, "Whether the probe's last read gave values that are still fresh, 1 or 0.")
+READ_SECONDS = Metric("probe_read_seconds", Form.GAUGE, "Time the probe's last read took, in seconds.")
+LAST_SUCCESS = Metric(
+    "probe_last_success_timestamp_seconds", Form.GAUGE, "Unix time of the probe's last read that gave values."
+)
+MISSED = Metric("probe_missed_beats", Form.COUNTER, "Beats that passed without a read because the one before was late.")
+FAILED = Metric("probe_failed_reads", Form.COUNTER, "Reads that gave nothing at all.")
+REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings that were refused, by reason.")
+DROPPED = Metric("ticks_dropped", Form.COUNTER, "Ticks that were let go because nobody took them in time.")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series a tick gives: its metric's name, its value's place in the tick and its labels' values."""
+
+    metric: str
+    position: int
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One probe: its layout, how it fares, the series it gives and the age at which a tick is no longer shown."""
+
+    layout: Layout
+    state: BeatState
+    lines: tuple[Line, ...]
+    stale_ns: int
+
+
+class Exporter(Collector):
+    """Collects from memory alone: a scrape touches neither disk nor sensor.
+
+    `layouts` and `states` are the sampler's, in the same order. `dropped` tells how many ticks were let go so far,
+    `now_ns` the Unix time on the clock that stamps the ticks. `process` adds the process's own processor time, memory
+    and files. `registry` holds this collector, and never the library's global ones.
+    """
+
+    def __init__(
+        self,
+        layouts: Sequence[Layout],
+        states: Sequence[BeatState],
+        dropped: Callable[[], int],
+        now_ns: Callable[[], int],
+        version: str,
+        *,
+        python: str = platform.python_version(),
+        process: bool = True,
+    ) -> None:
+        self.version = version
+        self._python = python
+        self._dropped = dropped
+        self._now_ns = now_ns
+        self._latest: dict[int, Tick] = {}
+        self._beats = tuple(
+            Beat(layout, state, lines, _stale_ns(state.period_seconds))
+            for layout, state, lines in zip(layouts, states, arrange(layouts), strict=True)
+        )
+        self._devices = tuple(known_devices(layouts))
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        if process:
+            ProcessCollector(registry=self.registry)
+
+    def take(self, tick: Tick) -> None:
+        """Show this tick instead of the one before it of the same layout."""
+        self._latest[tick.layout] = tick
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether any probe gives fresh values, and which do not."""
+        now_ns = self._now_ns()
+        stale = [beat.state.probe for beat in self._beats if self._fresh(beat, now_ns) is None]
+        if not self._beats:
+            return False, "no probe: nothing can be read on this host"
+        if not self._latest:
+            return False, f"no tick yet from {', '.join(stale)}"
+        if not stale:
+            return True, "ready"
+        return len(stale) < len(self._beats), f"no fresh tick from {', '.join(stale)}"
+
+    def collect(self) -> Iterable[Family]:
+        """Return the metric families that have a sample now."""
+        now_ns = self._now_ns()
+        families = chain(self._measured(now_ns), self._described(), self._probes(now_ns), self._refused())
+        return [family for family in families if family.samples]
+
+    def _fresh(self, beat: Beat, now_ns: int) -> Tick | None:
+        tick = self._latest.get(beat.layout.id)
+        if tick is None or beat.state.lost or now_ns - tick.end_ns > beat.stale_ns:
+            return None
+        return tick
+
+    def _measured(self, now_ns: int) -> Iterable[Family]:
+        families = {name: _family(metric, SERIES_LABELS) for name, metric in METRICS.items()}
+        for beat in self._beats:
+            tick = self._fresh(beat, now_ns)
+            if tick is None:
+                continue
+            for line in beat.lines:
+                value = tick.values[line.position]
+                if not math.isnan(value):
+                    families[line.metric].add_metric(line.labels, value)
+        return families.values()
+
+    def _described(self) -> Iterator[Family]:
+        devices = InfoMetricFamily(f"{PREFIX}device", "What is known of a device; always 1.")
+        for device in self._devices:
+            attributes = dict(device.attributes)
+            known = {name: attributes.get(name, "") for name in ATTRIBUTES}
+            devices.add_metric((), {"device": device.id, "kind": device.kind.value, "name": device.name, **known})
+        yield devices
+        build = {"version": self.version, "python": self._python}
+        yield InfoMetricFamily(f"{PREFIX}build", "What serves these metrics; always 1.", build)
+
+    def _probes(self, now_ns: int) -> Iterable[Family]:
+        own = (UP, READ_SECONDS, LAST_SUCCESS, MISSED, FAILED)
+        up, read, success, missed, failed = families = [_family(metric, ("probe",)) for metric in own]
+        for beat in self._beats:
+            state, probe = beat.state, (beat.state.probe,)
+            up.add_metric(probe, float(state.up and self._fresh(beat, now_ns) is not None))
+            if state.ticks or state.failed:
+                read.add_metric(probe, state.read_seconds)
+            if state.last_success_ns:
+                success.add_metric(probe, state.last_success_ns / 1e9)
+            missed.add_metric(probe, state.missed)
+            failed.add_metric(probe, state.failed)
+        return families
+
+    def _refused(self) -> Iterator[Family]:
+        counts: Counter[tuple[str, ...]] = Counter()
+        for beat in self._beats:
+            for (position, reason), count in beat.state.rejected.copy().items():  # its beat may add to it meanwhile
+                channel = beat.layout.channels[position]
+                counts[beat.state.probe, channel.device.id, channel.domain, channel.metric, reason] += count
+        rejected = _family(REJECTED, REJECTED_LABELS)
+        for labels, count in sorted(counts.items()):
+            rejected.add_metric(labels, count)
+        yield rejected
+        dropped = _family(DROPPED, ())
+        dropped.add_metric((), self._dropped())
+        yield dropped
+
+
+def arrange(layouts: Sequence[Layout]) -> Iterator[tuple[Line, ...]]:
+    """Yield the lines of each layout.
+
+    Of two channels that tell the same of the same device the first alone is shown, also while it gives nothing: a
+    series that went from one sensor to another would jump.
+    """
+    shown: set[tuple[str, str, str, str]] = set()
+    for layout in layouts:
+        lines = []
+        for position, channel in enumerate(layout.channels):
+            if channel.key in shown:
+                continue
+            shown.add(channel.key)
+            labels = (channel.device.id, channel.device.kind.value, channel.domain, channel.source.value)
+            lines.append(Line(channel.metric, position, labels))
+        yield tuple(lines)
+
+
+def known_devices(layouts: Sequence[Layout]) -> Iterable[Device]:
+    """Return each device once; what several probes know of it is put together, the first to know counts.
+
+    A join in a query needs exactly one info per device.
+    """
+    devices: dict[str, Device] = {}
+    for channel in chain.from_iterable(layout.channels for layout in layouts):
+        later = channel.device
+        first = devices.get(later.id, later)
+        attributes = {**dict(later.attributes), **{name: value for name, value in first.attributes if value}}
+        devices[later.id] = Device(first.id, first.kind, first.name or later.name, tuple(attributes.items()))
+    return devices.values()
+
+
+def _stale_ns(period_seconds: float) -> int:
+    return round(max(STALE_PERIODS * period_seconds, STALE_SECONDS) * 1e9)
+
+
+def _family(metric: Metric, labels: Sequence[str]) -> CounterMetricFamily | GaugeMetricFamily:
+    last_word = metric.name.rpartition("_")[2]
+    family = CounterMetricFamily if metric.form is Form.COUNTER else GaugeMetricFamily
+    return family(PREFIX + metric.name, metric.help, labels=labels, unit=last_word if last_word in _UNITS else "")

@@ -1,0 +1,67 @@
+"""Describes the machine the agent runs on, once, for the store and the profile."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import platform
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.cpu_model import identify
+from probes.sysfs import read_text
+from store.records import Host
+
+if TYPE_CHECKING:
+    from probes.model import Roots
+
+_APPLICATION = b"inferometer"
+
+
+def describe_host(roots: Roots) -> Host:
+    """Return what is known of this host; takes about a second, most of it in asking the processor what it is."""
+    procfs = Path(roots.procfs)
+    cpu = identify(roots.procfs)
+    meminfo = read_text(procfs / "meminfo") or ""
+    cpuinfo = read_text(procfs / "cpuinfo") or ""
+    return Host(
+        id=host_id(),
+        name=socket.gethostname(),
+        boot_id=read_text(procfs / "sys/kernel/random/boot_id") or "",
+        kernel=platform.release(),
+        operating_system=operating_system(read_text(Path("/etc/os-release")) or ""),
+        cpu_model=cpu.brand,
+        microarchitecture=cpu.microarchitecture,
+        cpu_flags=cpu.flags,
+        cores=sum(line.startswith("processor") for line in cpuinfo.splitlines()),
+        memory_bytes=total_memory(meminfo),
+        virtual=cpu.virtual,
+    )
+
+
+def host_id(machine_id: str | None = None) -> str:
+    """Return an id of this machine that survives reboots and gives the machine id itself away to nobody.
+
+    An HMAC-SHA256 of this application's name under the machine id, as machine-id(5) asks for; of the host's name where
+    there is no machine id.
+    """
+    secret = machine_id or read_text(Path("/etc/machine-id")) or socket.gethostname()
+    return hmac.new(secret.encode(), _APPLICATION, hashlib.sha256).hexdigest()[:32]
+
+
+def operating_system(os_release: str) -> str:
+    """Return PRETTY_NAME of an os-release(5) text, empty if it has none."""
+    for line in os_release.splitlines():
+        name, _, value = line.partition("=")
+        if name == "PRETTY_NAME":
+            return value.strip().strip("\"'")
+    return ""
+
+
+def total_memory(meminfo: str) -> int:
+    """Return MemTotal of a /proc/meminfo text in bytes, 0 if it has none."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0

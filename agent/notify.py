@@ -1,0 +1,64 @@
+"""Tells systemd how the service is: ready, reloading, stopping, alive; where systemd does not ask, nothing happens.
+
+The protocol is that of sd_notify(3) and sd_watchdog_enabled(3): newline-separated assignments in one datagram.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+_SEND_TIMEOUT_SECONDS = 1.0
+
+
+def notify(message: str) -> bool:
+    """Send `message` to the socket named by $NOTIFY_SOCKET; return whether it was sent.
+
+    Never raises for a socket that is missing, full or gone: the service is worth more than the news of it.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    if address.startswith("@"):  # an abstract socket: its name starts with a zero byte
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(_SEND_TIMEOUT_SECONDS)
+        try:
+            sender.sendto(message.encode(), address)
+        except OSError:
+            return False
+    return True
+
+
+def ready() -> bool:
+    """Say that start-up, or a reload, is finished."""
+    return notify("READY=1")
+
+
+def status(text: str) -> bool:
+    """Show `text` as the status line of `systemctl status`; line ends become spaces."""
+    return notify("STATUS=" + " ".join(text.splitlines()))
+
+
+def reloading() -> bool:
+    """Say that a reload has begun; `ready` ends it. The moment sent is CLOCK_MONOTONIC in microseconds."""
+    return notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+
+def stopping() -> bool:
+    """Say that the service is shutting down."""
+    return notify("STOPPING=1")
+
+
+def watchdog() -> bool:
+    """Say that the service is alive, which it must do more often than the unit's WatchdogSec=."""
+    return notify("WATCHDOG=1")
+
+
+def watchdog_interval_seconds() -> float | None:
+    """Return how often to call `watchdog`: half of what systemd allows, or None if it does not watch this process."""
+    limit_usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not limit_usec.isdecimal() or int(limit_usec) == 0 or pid not in ("", str(os.getpid())):
+        return None
+    return int(limit_usec) / 2 / 1e6

@@ -1,0 +1,81 @@
+"""A profile as the JSON document that is stored, shown and handed on; its schema is checked on every write."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.profiling.figures import provenance
+from agent.profiling.profile import CoverageFacts, DeviceFacts, Document, Included, Sensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.profiling.boundary import Coverage
+    from probes.model import Channel
+
+_POWER = frozenset({"energy_joules", "power_watts"})
+
+
+def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[DeviceFacts, ...]:
+    """Return the devices behind these channels with their sensors of energy and power."""
+    counted = {channel.key for channel in coverage.includes}
+    by_device: dict[str, list[Channel]] = {}
+    for channel in channels:
+        by_device.setdefault(channel.device.id, []).append(channel)
+    found = []
+    for own in by_device.values():
+        device = max((channel.device for channel in own), key=lambda device: (bool(device.name), device.attributes))
+        sensors = tuple(
+            Sensor(c.domain, c.metric, c.source, c.method, c.refresh_seconds, c.uncertainty, c.key in counted)
+            for c in own
+            if c.metric in _POWER
+        )
+        found.append(DeviceFacts(device.id, device.kind, device.name, dict(device.attributes), sensors))
+    return tuple(found)
+
+
+def coverage_facts(coverage: Coverage) -> CoverageFacts:
+    """Return what the total covers, as the profile says it."""
+    return CoverageFacts(
+        coverage.boundary,
+        tuple(Included(channel.device.id, channel.domain) for channel in coverage.includes),
+        coverage.not_covered,
+        provenance(coverage.includes) if coverage.includes else None,
+        max((channel.uncertainty for channel in coverage.includes), default=0.0) or None,
+    )
+
+
+def to_json(document: Document) -> str:
+    """Return the document as JSON text, keys in the records' order. Raises ValueError if the schema does not hold."""
+    text = json.dumps(asdict(document), default=_plain, allow_nan=False, indent=2)
+    check(json.loads(text))
+    return text
+
+
+def check(document: dict[str, Any]) -> None:
+    """Raise ValueError, naming the place, if a document does not fit the published schema."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  slow to import, needed only where a profile is written
+
+    errors = sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda error: list(error.absolute_path))
+    if errors:
+        where = "/".join(map(str, errors[0].absolute_path)) or "the document"
+        raise ValueError(f"not a profile: {where}: {errors[0].message}")
+
+
+def schema() -> dict[str, Any]:
+    """Return the published schema: beside the package in the wheel, in docs/ of a checkout."""
+    package = Path(__file__).parent.parent
+    for path in (package / "profile.schema.json", package.parent / "docs/profile.schema.json"):
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
+    raise FileNotFoundError("profile.schema.json: the installation is incomplete, install inferometer again")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no place in a profile")

@@ -1,0 +1,80 @@
+"""Samples a host's probes for the length of a run or a measurement, and hands every tick to one place."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from agent.profiling.periods import run_period_seconds, trailing_seconds
+from agent.recorder import Recorder
+from agent.sampler import Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from agent.clock import Timebase
+    from probes.model import Probe
+    from store.records import Layout, Tick
+
+_LONGEST_WAIT_SECONDS = 5.0
+
+
+class Recording:
+    """A sampler at work; `beat_seconds` is the slowest beat of a probe that measures energy or power."""
+
+    def __init__(self, sampler: Sampler, recorder: Recorder, probes: Sequence[Probe], timebase: Timebase) -> None:
+        self._timebase = timebase
+        self.sampler = sampler
+        self.recorder = recorder
+        self._measuring = [
+            (state, probe.channels)
+            for probe, state in zip(probes, sampler.states, strict=True)
+            if any(channel.metric in {"energy_joules", "power_watts"} for channel in probe.channels)
+        ]
+        self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
+
+    def wait_for_first_ticks(self) -> None:
+        """Return when every probe has been read, those that measure power twice, so that a window may start."""
+        measuring = [state for state, _ in self._measuring]
+        _wait(lambda: all(state.ticks > 1 or state.lost or state.failed for state in measuring))
+        _wait(lambda: all(state.ticks or state.lost or state.failed for state in self.sampler.states))
+
+    def wait_for_last_ticks(self) -> None:
+        """Go on reading until every sensor has shown what belongs to a window that ends now."""
+        now_ns = self._timebase.now_ns()
+        for state, channels in self._measuring:
+            until_ns = now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9)
+            _wait(lambda state=state, until_ns=until_ns: state.lost or state.last_success_ns > until_ns)  # type: ignore[misc]
+
+
+def _wait(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+@contextmanager
+def recording(
+    layouts: Sequence[Layout],
+    probes: Sequence[Probe],
+    timebase: Timebase,
+    take: Callable[[Sequence[Tick]], None],
+) -> Iterator[Recording]:
+    """Sample the probes inside the block; `take` has every tick when the block is left.
+
+    Raises what `take` raised last, if its ticks could not be handed over in the end.
+    """
+    errors: list[Exception] = []
+    periods = [run_period_seconds(probe.channels) for probe in probes]
+    sampler = Sampler(list(zip(layouts, probes, periods, strict=True)), timebase)
+    recorder = Recorder(sampler.queue, take, on_error=errors.append)
+    recorder.start()
+    sampler.start()
+    try:
+        yield Recording(sampler, recorder, probes, timebase)
+    finally:
+        sampler.stop()
+        recorder.stop()
+    if recorder.failed and errors:
+        raise errors[-1]
