@@ -15,10 +15,10 @@ help:  ## what can be made
 profile: $(VENV)/.profile  ## profile a transformer on this host and print what an inference costs (PROFILE_ARGS="...")
 	@cd $(ROOT) && $(BIN)/inferometer profile transformer $(PROFILE_ARGS)
 
-test: $(VENV)/.test  ## run the tests, with branch coverage
-	@cd $(ROOT) && $(BIN)/coverage erase && $(BIN)/coverage run -m pytest $(TEST_ARGS) && \
-	$(BIN)/coverage combine --quiet --append 2>/dev/null; status=$$?; \
-	$(BIN)/coverage report --skip-covered || exit 1; exit $$status
+test: $(VENV)/.test  ## run the tests, with branch coverage (TEST_ARGS="...")
+	@cd $(ROOT) && $(BIN)/coverage erase; \
+	$(BIN)/coverage run -m pytest $(TEST_ARGS); status=$$?; \
+	$(BIN)/coverage combine --quiet; $(BIN)/coverage report --skip-covered || status=1; exit $$status
 
 check: $(VENV)/.test  ## lint, format, types and the import contract
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

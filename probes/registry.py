@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from probes.errors import ProbeUnavailableError
-from probes.model import Found, Kind, Probe, Problem, Roots
+from probes.model import Channel, Found, Kind, Probe, Problem, Roots, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +18,10 @@ FAMILIES = ("cpu", "memory", "rapl", "hwmon", "nvml")
 ESTIMATE = "estimate"
 """The family that is asked only where no sensor measures the processors."""
 POWER_METRICS = frozenset({"energy_joules", "power_watts"})
-_CPU_DOMAINS = frozenset({"package", "module", "wall", "psys"})
+_HOLDERS = frozenset({Kind.BOARD, Kind.PSU, Kind.HOST})
+_HOLDS_PROCESSORS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total"})
+"""Words of a domain that speak of the processors or of something around them."""
+_PARTS_OF_A_PROCESSOR = frozenset({"core", "uncore", "dram", "io", "sysio"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,15 @@ def discover(roots: Roots, *, estimates: bool = True) -> Discovery:
 def measures_cpu_power(probes: Iterable[Probe]) -> bool:
     """Tell whether some sensor covers the processors: their own, or one of a larger part that holds them."""
     return any(
-        channel.metric in POWER_METRICS
-        and (
-            (channel.device.kind is Kind.CPU and channel.domain in _CPU_DOMAINS)
-            or (channel.device.kind is Kind.BOARD and channel.domain in _CPU_DOMAINS)
-        )
+        _covers_processors(channel)
         for probe in probes
         for channel in probe.channels
+        if channel.metric in POWER_METRICS and channel.source is Source.MEASURED
     )
+
+
+def _covers_processors(channel: Channel) -> bool:
+    words = set(re.split("[-_]", channel.domain))
+    if channel.device.kind is Kind.CPU:
+        return not words & _PARTS_OF_A_PROCESSOR
+    return channel.device.kind in _HOLDERS and bool(words & _HOLDS_PROCESSORS)

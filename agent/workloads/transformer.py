@@ -70,7 +70,9 @@ class TransformerWorkload:
         def prefill(_steps: list[int]) -> None:
             self.session.run(prompts, self._outputs)
 
-        works = {"prefill": Work(prefill, inferences=batch, input_tokens=batch * spec.prompt_tokens)}
+        # Reading a prompt also gives its first output token; decode gives the rest.
+        read = batch * spec.prompt_tokens
+        works = {"prefill": Work(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
         if spec.output_tokens > 1:
             self._decode(prefilled, 1, [])
             works["decode"] = self._decoding(prefilled, batch)

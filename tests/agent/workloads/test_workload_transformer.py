@@ -151,7 +151,7 @@ def test_a_request_is_one_prefill_and_one_decode_iteration():
     workload = transformer.load(TINY, ONE_THREAD)
     works = workload.prepare(3)
     assert workload.ready.phases == tuple(works) == ("prefill", "decode")
-    assert (works["prefill"].inferences, works["prefill"].input_tokens, works["prefill"].output_tokens) == (3, 21, 0)
+    assert (works["prefill"].inferences, works["prefill"].input_tokens, works["prefill"].output_tokens) == (3, 21, 3)
     assert (works["decode"].inferences, works["decode"].input_tokens, works["decode"].output_tokens) == (3, 0, 12)
     steps = []
     works["prefill"].iterate(steps)

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+import fake_nvml
+from probes import registry
+from probes.model import Roots, Source
+from trees import copy_tree, hwmon_chip, powercap_zone
+
+STAT = Path(__file__).parent.parent / "fixtures/proc/xeon_guest"
+
+
+def discover(sysfs, *, estimates=True, nvml_library="/nowhere/libnvidia-ml.so.1"):
+    found = registry.discover(Roots(str(sysfs), str(STAT), nvml_library), estimates=estimates)
+    found.close()
+    return found
+
+
+def families(found):
+    return {probe.name.partition("/")[0] for probe in found.probes}
+
+
+def sources(found):
+    return {
+        channel.source
+        for probe in found.probes
+        for channel in probe.channels
+        if channel.metric in registry.POWER_METRICS
+    }
+
+
+def test_a_host_without_sensors_is_estimated_and_says_what_is_not_here(tmp_path):
+    found = discover(tmp_path)
+    assert families(found) == {"cpu", "memory", "estimate"}
+    assert sources(found) == {Source.ESTIMATED}
+    assert {absence.family for absence in found.absences} == {"rapl", "hwmon", "nvml"}
+
+
+def test_without_estimates_there_is_no_power_at_all(tmp_path):
+    assert sources(discover(tmp_path, estimates=False)) == set()
+
+
+def test_measured_processors_are_not_estimated_beside(tmp_path):
+    found = discover(copy_tree("intel_server_2s", tmp_path / "tree"))
+    assert families(found) == {"cpu", "memory", "rapl"}
+
+
+def test_a_gpu_beside_unmeasured_processors_leaves_them_estimated(tmp_path):
+    library = fake_nvml.build(tmp_path)
+    fake_nvml.write_state(library, [fake_nvml.H100])
+    found = discover(tmp_path / "sys", nvml_library=str(library))
+    assert families(found) == {"cpu", "memory", "nvml", "estimate"}
+    assert sources(found) == {Source.MEASURED, Source.ESTIMATED}
+
+
+@pytest.mark.parametrize(
+    ("device", "attributes"),
+    [
+        ("platform/ACPI000D:00", {"name": "power_meter", "power1_average": 400_000_000}),
+        ("platform/APMC0D29:00", {"name": "apm_xgene", "power1_input": 16_280_000, "power1_label": "CPU power"}),
+        ("platform/scmi_dev.5", {"name": "scmi_sensors", "power1_input": 12_500_000, "power1_label": "SOC_PWR"}),
+        ("i2c-7/7-0058", {"name": "pmbus", "power1_input": 210_000_000, "power1_label": "pin"}),
+        (
+            "i2c-1/1-0040",
+            {"name": "ina3221", "in2_label": "VDD_CPU_CV", "in2_input": 5000, "curr2_input": 1200},
+        ),
+    ],
+)
+def test_a_meter_of_something_that_holds_the_processors_makes_an_estimate_needless(tmp_path, device, attributes):
+    hwmon_chip(tmp_path, 0, device, attributes)
+    found = discover(tmp_path)
+    assert families(found) == {"cpu", "memory", "hwmon"}
+
+
+def test_a_card_s_own_meter_does_not(tmp_path):
+    assert "estimate" in families(discover(copy_tree("gaudi2", tmp_path / "tree")))
+
+
+def test_a_zone_that_covers_a_part_of_the_processor_only_does_not(tmp_path):
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", "N/A")
+    powercap_zone(tmp_path, "intel-rapl:0:0", "dram", 5_000_000)
+    found = discover(tmp_path)
+    assert {"rapl", "estimate"} <= families(found)
+    assert [problem.subject.split()[0] for problem in found.problems] == ["package-0"]
