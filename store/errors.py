@@ -12,4 +12,8 @@ class StoreError(Exception):
 
 
 class MissingDatabaseError(StoreError):
-    """There is no database where one was to be read."""
+    """There is no database, or an empty one, where one was to be read."""
+
+    def __init__(self, database: str) -> None:
+        remedy = "Run `inferometer profile transformer` first, or name another one with --database"
+        super().__init__(database, "there is no database here yet", remedy)

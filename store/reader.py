@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import select
 
-from probes.model import Channel, Device, Kind, Reason, Source
+from probes.model import Reason
 from store import schema
-from store.database import explained
+from store.explain import explained
+from store.hardware import channel_of
 from store.records import Layout, Profile, Run, RunStatus, Series, Window
 from store.writer import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection, Engine
 
 
 class Reader:
@@ -27,49 +30,17 @@ class Reader:
     def layouts(self, recording: int) -> tuple[Layout, ...]:
         """Return the layouts of one recording."""
         with explained(self._engine), self._engine.connect() as connection:
-            query = select(schema.layouts).where(schema.layouts.c.recording_id == recording)
-            found = connection.execute(query.order_by(schema.layouts.c.id)).all()
-            numbers = {number for row in found for number in json.loads(row.channel_ids)}
-            joined = schema.channels.join(schema.devices)
-            query = select(schema.channels, schema.devices).select_from(joined).where(schema.channels.c.id.in_(numbers))
-            channels = {row.id: _channel(row) for row in connection.execute(query).all()}
-            return tuple(
-                Layout(row.id, row.probe, tuple(channels[number] for number in json.loads(row.channel_ids)))
-                for row in found
-            )
+            return _layouts(connection, recording)
 
     def series(self, recording: int, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
         """Return the samples of a recording from `start_ns` to `end_ns`, both included, of the metrics named."""
         found: list[Series] = []
-        for layout in self.layouts(recording):
-            wanted = [i for i, channel in enumerate(layout.channels) if channel.metric in metrics]
-            if wanted:
-                found.extend(self._layout_series(layout, wanted, start_ns, end_ns))
+        with explained(self._engine), self._engine.connect() as connection:  # one transaction: one state of the store
+            for layout in _layouts(connection, recording):
+                wanted = [i for i, channel in enumerate(layout.channels) if channel.metric in metrics]
+                if wanted:
+                    found.extend(_series(connection, layout, wanted, start_ns, end_ns))
         return tuple(found)
-
-    def _layout_series(self, layout: Layout, wanted: Sequence[int], start_ns: int, end_ns: int) -> list[Series]:
-        ticks, refused = schema.ticks, schema.rejections
-        with explained(self._engine), self._engine.connect() as connection:
-            rows = connection.execute(
-                select(ticks.c.start_ns, ticks.c.end_ns, ticks.c.readings)
-                .where(ticks.c.layout_id == layout.id, ticks.c.start_ns.between(start_ns, end_ns))
-                .order_by(ticks.c.start_ns)
-            ).all()
-            rejected = connection.execute(
-                select(refused.c.position, refused.c.at_ns, refused.c.reason)
-                .where(refused.c.layout_id == layout.id, refused.c.at_ns.between(start_ns, end_ns))
-                .order_by(refused.c.at_ns)
-            ).all()
-        read = [((row.start_ns + row.end_ns) // 2, unpack(row.readings)) for row in rows]
-        return [
-            Series(
-                layout.channels[position],
-                tuple(at for at, values in read if not math.isnan(values[position])),
-                tuple(values[position] for _, values in read if not math.isnan(values[position])),
-                tuple((row.at_ns, Reason(row.reason)) for row in rejected if row.position == position),
-            )
-            for position in wanted
-        ]
 
     def run(self, run_id: str) -> Run | None:
         """Return one run, or None."""
@@ -119,19 +90,39 @@ class Reader:
         return tuple(Profile(row.id, row.run_id, row.created_ns, row.workload, row.document) for row in rows)
 
 
-def _channel(row: Row[Any]) -> Channel:
-    device = Device(
-        row.key, Kind(row.kind), row.name, tuple((name, value) for name, value in json.loads(row.attributes))
+def _layouts(connection: Connection, recording: int) -> tuple[Layout, ...]:
+    query = select(schema.layouts).where(schema.layouts.c.recording_id == recording)
+    found = connection.execute(query.order_by(schema.layouts.c.id)).all()
+    numbers = {number for row in found for number in json.loads(row.channel_ids)}
+    joined = schema.channels.join(schema.devices)
+    query = select(schema.channels, schema.devices).select_from(joined).where(schema.channels.c.id.in_(numbers))
+    channels = {row.id: channel_of(row) for row in connection.execute(query).all()}
+    return tuple(
+        Layout(row.id, row.probe, tuple(channels[number] for number in json.loads(row.channel_ids))) for row in found
     )
-    return Channel(
-        device,
-        row.domain,
-        row.metric,
-        Source(row.source),
-        row.method,
-        row.refresh_seconds,
-        row.resolution,
-        tuple((device_id, domain) for device_id, domain in json.loads(row.contained_in)),
-        row.power_limit,
-        row.uncertainty,
-    )
+
+
+def _series(
+    connection: Connection, layout: Layout, wanted: Sequence[int], start_ns: int, end_ns: int
+) -> Iterator[Series]:
+    """Return the series of the channels at the positions `wanted`."""
+    ticks, refused = schema.ticks, schema.rejections
+    rows = connection.execute(
+        select(ticks.c.start_ns, ticks.c.end_ns, ticks.c.readings)
+        .where(ticks.c.layout_id == layout.id, ticks.c.start_ns.between(start_ns, end_ns))
+        .order_by(ticks.c.start_ns, ticks.c.id)
+    ).all()
+    rejected = connection.execute(
+        select(refused.c.position, refused.c.at_ns, refused.c.reason)
+        .where(refused.c.layout_id == layout.id, refused.c.at_ns.between(start_ns, end_ns))
+        .order_by(refused.c.at_ns, refused.c.id)
+    ).all()
+    read = [((row.start_ns + row.end_ns) // 2, unpack(row.readings)) for row in rows]
+    for position in wanted:
+        given = [(at, values[position]) for at, values in read if not math.isnan(values[position])]
+        yield Series(
+            layout.channels[position],
+            tuple(at for at, _ in given),
+            tuple(value for _, value in given),
+            tuple((row.at_ns, Reason(row.reason)) for row in rejected if row.position == position),
+        )

@@ -17,12 +17,20 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import mysql
 
 REVISION = "0001"
 """The newest migration; a database that names one not known here is from a newer version."""
 
+VERSION_TABLE = "inferometer_version"
+"""Where Alembic keeps it; not Alembic's usual name, under which other programs keep theirs."""
+
 metadata = MetaData()
 _RowId = BigInteger().with_variant(Integer, "sqlite")
+# MySQL's own TEXT and BLOB end at 64 KiB, and neither can be part of a key
+_Key = Text().with_variant(String(255), "mysql", "mariadb")
+_LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_LongBlob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 hosts = Table(
     "hosts",
@@ -44,7 +52,7 @@ devices = Table(
     metadata,
     Column("id", _RowId, primary_key=True),
     Column("host_id", ForeignKey("hosts.id"), nullable=False),
-    Column("key", Text, nullable=False),
+    Column("key", _Key, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("name", Text, nullable=False),
     Column("attributes", Text, nullable=False),
@@ -56,7 +64,7 @@ channels = Table(
     metadata,
     Column("id", _RowId, primary_key=True),
     Column("device_id", ForeignKey("devices.id"), nullable=False),
-    Column("domain", Text, nullable=False),
+    Column("domain", _Key, nullable=False),
     Column("metric", String(32), nullable=False),
     Column("source", String(16), nullable=False),
     Column("method", String(32), nullable=False),
@@ -96,7 +104,7 @@ ticks = Table(
     Column("layout_id", ForeignKey("layouts.id"), nullable=False),
     Column("start_ns", BigInteger, nullable=False),
     Column("end_ns", BigInteger, nullable=False),
-    Column("readings", LargeBinary, nullable=False),
+    Column("readings", _LongBlob, nullable=False),
     Index("ticks_layout_start", "layout_id", "start_ns"),
 )
 
@@ -118,7 +126,7 @@ runs = Table(
     Column("host_id", ForeignKey("hosts.id"), nullable=False),
     Column("recording_id", ForeignKey("recordings.id"), nullable=False),
     Column("workload", Text, nullable=False),
-    Column("settings", Text, nullable=False),
+    Column("settings", _LongText, nullable=False),
     Column("status", String(16), nullable=False),
     Column("started_ns", BigInteger, nullable=False),
     Column("ended_ns", BigInteger, nullable=False),
@@ -138,8 +146,8 @@ windows = Table(
     Column("inferences", BigInteger, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
-    Column("latencies", LargeBinary, nullable=False),
-    Column("steps", LargeBinary, nullable=False),
+    Column("latencies", _LongBlob, nullable=False),
+    Column("steps", _LongBlob, nullable=False),
     Index("windows_run", "run_id"),
 )
 
@@ -150,5 +158,5 @@ profiles = Table(
     Column("run_id", ForeignKey("runs.id"), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("workload", Text, nullable=False),
-    Column("document", Text, nullable=False),
+    Column("document", _LongText, nullable=False),
 )

@@ -2,9 +2,15 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
+
+row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+key = sa.Text().with_variant(sa.String(255), "mysql", "mariadb")
+long_text = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+long_blob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -24,9 +30,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "devices",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", row_id, nullable=False),
         sa.Column("host_id", sa.String(length=64), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("key", key, nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("attributes", sa.Text(), nullable=False),
@@ -39,7 +45,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "recordings",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", row_id, nullable=False),
         sa.Column("host_id", sa.String(length=64), nullable=False),
         sa.Column("boot_id", sa.String(length=64), nullable=False),
         sa.Column("program", sa.String(length=16), nullable=False),
@@ -53,9 +59,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "channels",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("device_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("device_id", row_id, nullable=False),
+        sa.Column("domain", key, nullable=False),
         sa.Column("metric", sa.String(length=32), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("method", sa.String(length=32), nullable=False),
@@ -73,8 +79,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "layouts",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("recording_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("recording_id", row_id, nullable=False),
         sa.Column("probe", sa.Text(), nullable=False),
         sa.Column("channel_ids", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -88,9 +94,9 @@ def upgrade() -> None:
         "runs",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("host_id", sa.String(length=64), nullable=False),
-        sa.Column("recording_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("recording_id", row_id, nullable=False),
         sa.Column("workload", sa.Text(), nullable=False),
-        sa.Column("settings", sa.Text(), nullable=False),
+        sa.Column("settings", long_text, nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("started_ns", sa.BigInteger(), nullable=False),
         sa.Column("ended_ns", sa.BigInteger(), nullable=False),
@@ -110,7 +116,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
         sa.Column("workload", sa.Text(), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("document", long_text, nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.id"],
@@ -119,8 +125,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "rejections",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("layout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("layout_id", row_id, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("at_ns", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=False),
@@ -133,11 +139,11 @@ def upgrade() -> None:
     op.create_index("rejections_layout_at", "rejections", ["layout_id", "at_ns"], unique=False)
     op.create_table(
         "ticks",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("layout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("layout_id", row_id, nullable=False),
         sa.Column("start_ns", sa.BigInteger(), nullable=False),
         sa.Column("end_ns", sa.BigInteger(), nullable=False),
-        sa.Column("readings", sa.LargeBinary(), nullable=False),
+        sa.Column("readings", long_blob, nullable=False),
         sa.ForeignKeyConstraint(
             ["layout_id"],
             ["layouts.id"],
@@ -147,7 +153,7 @@ def upgrade() -> None:
     op.create_index("ticks_layout_start", "ticks", ["layout_id", "start_ns"], unique=False)
     op.create_table(
         "windows",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", row_id, nullable=False),
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("point", sa.Text(), nullable=False),
         sa.Column("phase", sa.Text(), nullable=False),
@@ -158,8 +164,8 @@ def upgrade() -> None:
         sa.Column("inferences", sa.BigInteger(), nullable=False),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("latencies", sa.LargeBinary(), nullable=False),
-        sa.Column("steps", sa.LargeBinary(), nullable=False),
+        sa.Column("latencies", long_blob, nullable=False),
+        sa.Column("steps", long_blob, nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.id"],

@@ -1,0 +1,93 @@
+"""Turns what database drivers raise into errors that name the database, the cause and the remedy."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from store.address import display
+from store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+_FULL = ("the disk is full", "Free some room; what is stored is safe")
+_KEPT_LOCKED = "another program keeps it locked"
+
+_SERVER = {
+    "42501": ("this user may not do that there", "Let the user own the database, or grant it CREATE on the schema"),
+    "53100": ("the server's disk is full", "Free some room there; what is stored is safe"),
+}
+"""Causes and remedies by SQLSTATE, after appendix A of the PostgreSQL manual."""
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """Turn what the database driver raises inside into a StoreError that says what to do."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(original, sqlite3.Error):
+            cause, remedy = _of_sqlite(Path(str(engine.url.database)), original)
+        else:
+            cause, remedy = _of_server(original)
+        raise StoreError(display(engine.url), cause, remedy) from error
+
+
+def _of_server(error: BaseException | None) -> tuple[str, str]:
+    words = getattr(getattr(error, "diag", None), "message_primary", None) or " ".join(str(error).split())
+    cause, remedy = _SERVER.get(getattr(error, "sqlstate", None) or "", ("", ""))
+    if cause:
+        return f"{cause} ({words})", remedy
+    return words.rstrip(".?! "), "Check the address, the user and that the server runs"
+
+
+def _of_sqlite(path: Path, error: sqlite3.Error) -> tuple[str, str]:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or (code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _no_room(path)):
+        return _FULL
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return _access(path, error)
+    known = {
+        sqlite3.SQLITE_NOTADB: ("the file is no SQLite database", "Nothing was changed; name another with --database"),
+        sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore a backup, or name another one with --database"),
+        sqlite3.SQLITE_IOERR: (f"the disk does not take or give what is asked ({error})", "Check the disk"),
+        sqlite3.SQLITE_BUSY: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
+        sqlite3.SQLITE_LOCKED: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
+    }
+    return known.get(code, (str(error), f"Check it with: sqlite3 {path} 'PRAGMA integrity_check'"))
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
+
+
+def _access(path: Path, error: sqlite3.Error) -> tuple[str, str]:
+    """Say what this user may not do; SQLite only says that it cannot open or write something."""
+    elsewhere = "or name another one with --database"
+    if not path.exists():
+        return "it is gone", f"Start anew to make it again, {elsewhere}"
+    if not os.access(path, os.R_OK):
+        return "this user may not read it", f"Run as its owner, {elsewhere}"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        cause = "its folder cannot be written by this user, and SQLite keeps two files beside it"
+        return cause, f"Make {path.parent} writable, read while the daemon runs, {elsewhere}"
+    closed = [side for side in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if not _writable(side)]
+    if closed:
+        return f"this user may not write {closed[0].name}", f"Run as its owner, {elsewhere}"
+    return f"it cannot be used ({error})", f"Check {path.parent}, {elsewhere}"
+
+
+def _writable(path: Path) -> bool:
+    return not path.exists() or os.access(path, os.W_OK)

@@ -1,0 +1,89 @@
+"""Keeps a host's devices and channels, each under one id for good, with what was last known of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, select, update
+
+from probes.model import Channel, Device, Kind, Source
+from store import schema
+from store.rows import inserted, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ChannelKey = tuple[str, str, str, str]
+
+
+def keep_channels(connection: Connection, host_id: str, channels: Iterable[Channel]) -> dict[ChannelKey, int]:
+    """Insert the channels and their devices, or update what changed of them; return the channels' ids by `key`."""
+    unique = {channel.key: channel for channel in channels}
+    devices = {channel.device.id: channel.device for channel in unique.values()}
+    own = schema.devices.c.host_id == host_id
+    rows = [_device_row(host_id, device) for device in devices.values()]
+    device_ids = dict(zip(devices, _keep(connection, schema.devices, ("key",), own, rows), strict=True))
+    own = schema.channels.c.device_id.in_(select(schema.devices.c.id).where(own))
+    rows = [_channel_row(device_ids[channel.device.id], channel) for channel in unique.values()]
+    names = ("device_id", "domain", "metric", "source")
+    return dict(zip(unique, _keep(connection, schema.channels, names, own, rows), strict=True))
+
+
+def _keep(
+    connection: Connection, table: Table, names: tuple[str, ...], own: ColumnElement[bool], rows: list[dict[str, Any]]
+) -> list[int]:
+    """Bring rows into a table, where `names` tell one from the other among `own`; return their ids."""
+    found = connection.execute(select(table).where(own)).mappings()
+    known = {tuple(row[name] for name in names): dict(row) for row in found}
+    ids = []
+    for row in map(storable, rows):
+        key = tuple(row[name] for name in names)
+        if key not in known:
+            known[key] = {**row, "id": inserted(connection, table, row)}
+        elif any(known[key][name] != value for name, value in row.items()):
+            connection.execute(update(table).where(table.c.id == known[key]["id"]).values(**row))
+        ids.append(known[key]["id"])
+    return ids
+
+
+def _device_row(host_id: str, device: Device) -> dict[str, Any]:
+    return {
+        "host_id": host_id,
+        "key": device.id,
+        "kind": device.kind.value,
+        "name": device.name,
+        "attributes": json.dumps(device.attributes),
+    }
+
+
+def _channel_row(device_id: int, channel: Channel) -> dict[str, Any]:
+    return {
+        "device_id": device_id,
+        "domain": channel.domain,
+        "metric": channel.metric,
+        "source": channel.source.value,
+        "method": channel.method,
+        "refresh_seconds": channel.refresh_seconds,
+        "resolution": channel.resolution,
+        "contained_in": json.dumps(channel.contained_in),
+        "power_limit": channel.limit,
+        "uncertainty": channel.uncertainty,
+    }
+
+
+def channel_of(row: Row[Any]) -> Channel:
+    """Return the channel of a row of channels joined with devices."""
+    attributes = tuple((name, value) for name, value in json.loads(row.attributes))
+    return Channel(
+        Device(row.key, Kind(row.kind), row.name, attributes),
+        row.domain,
+        row.metric,
+        Source(row.source),
+        row.method,
+        row.refresh_seconds,
+        row.resolution,
+        tuple((device_id, domain) for device_id, domain in json.loads(row.contained_in)),
+        row.power_limit,
+        row.uncertainty,
+    )

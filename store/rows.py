@@ -1,0 +1,36 @@
+"""Puts single rows into tables, in words that every database takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Table, insert, select, update
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def storable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row with question marks for what is not Unicode (a file name in another encoding), and without NULs.
+
+    SQLite refuses the first and PostgreSQL both, which must not cost a run its profile.
+    """
+    return {name: _storable(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def inserted(connection: Connection, table: Table, row: Mapping[str, Any]) -> Any:
+    """Insert a row and return its id."""
+    return connection.execute(insert(table).values(**storable(row))).inserted_primary_key[0]  # type: ignore[index]
+
+
+def upsert(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
+    """Update the row whose id is `key`, or insert it. On SQLite the caller's transaction holds the write lock."""
+    known = connection.execute(select(table.c.id).where(table.c.id == key)).scalar()
+    if known is None:
+        inserted(connection, table, {"id": key, **row})
+    else:
+        connection.execute(update(table).where(table.c.id == key).values(**storable(row)))

@@ -1,0 +1,75 @@
+"""What the tests of the store do in processes of their own; run by path, one command a run."""
+
+from __future__ import annotations
+
+import sys
+from itertools import count
+
+from probes.model import Channel, Device, Kind
+from store.database import daemon_lock, open_database
+from store.errors import StoreError
+from store.reader import Reader
+from store.records import Host, Tick
+from store.writer import Writer
+
+CHANNELS = tuple(Channel(Device(f"package-{n}", Kind.CPU), "package", "power_watts") for n in range(10))
+PER_APPEND = 20
+
+
+def say(words: object) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+def try_to_open(url: str) -> None:
+    """Say how opening went, and whether it took Alembic."""
+    open_database(url).dispose()
+    say("opened with alembic" if "alembic" in sys.modules else "opened")
+
+
+def open_each() -> None:
+    """Open every database named on standard input, as soon as it is named."""
+    import alembic.command  # imported first, so that all processes come to the same place at the same time
+
+    say(alembic.command.__name__)
+    for line in sys.stdin:
+        try:
+            open_database(line.strip()).dispose()
+        except StoreError as error:
+            say(error)
+        else:
+            say("opened")
+
+
+def append(url: str) -> None:
+    """Append without end; say the recording, then how many ticks are committed."""
+    writer = Writer(open_database(url))
+    [layout] = writer.register(Host("host", "name"), [("rapl", CHANNELS)], "child", 1)
+    say(writer.recording)
+    for start in count(0, PER_APPEND):
+        writer.append([Tick(layout.id, n, n, (float(n),) * len(CHANNELS)) for n in range(start, start + PER_APPEND)])
+        say(start + PER_APPEND)
+
+
+def read(url: str, recording: str) -> None:
+    """Say how many ticks there are."""
+    engine = open_database(url, create=False)
+    [first, *_] = Reader(engine).series(int(recording), 0, 2**62, frozenset({"power_watts"}))
+    say(len(first.values))
+    engine.dispose()
+
+
+def hold(url: str) -> None:
+    """Hold the daemon's lock until standard input ends."""
+    engine = open_database(url)
+    with daemon_lock(engine):
+        say("held")
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    commands = {"open": try_to_open, "open_each": open_each, "append": append, "read": read, "hold": hold}
+    try:
+        commands[sys.argv[1]](*sys.argv[2:])
+    except StoreError as refused:
+        say(f"refused: {refused}")

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import OperationalError
+
+from probes.model import Reason, Rejection
+from store import schema
+from store.database import daemon_lock
+from store.errors import MissingDatabaseError, StoreError
+from store.reader import Reader
+from store.records import Profile, Run, RunStatus, Tick, Window
+from store.schema import VERSION_TABLE, metadata
+from store.writer import Writer
+
+BINARIES = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)]
+INITDB = next(filter(None, BINARIES), None)
+pytestmark = pytest.mark.skipif(INITDB is None, reason="postgresql is not installed")
+ALL = frozenset({"energy_joules", "power_watts"})
+
+
+def end_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG: no server outlives the tests, however they end
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server of our own on a unix socket: the URL of its databases, without a name, and a way in for its owner."""
+    with tempfile.TemporaryDirectory(prefix="inferometer-pg-") as name:
+        folder, user = Path(name), {}
+        if os.geteuid() == 0:
+            os.chown(folder, 65534, 65534)  # PostgreSQL refuses to run as root
+            user = {"user": 65534, "group": 65534, "extra_groups": []}
+        options = ["--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C"]
+        subprocess.run(
+            [INITDB, "-D", folder / "cluster", *options], check=True, capture_output=True, cwd=folder, **user
+        )
+        postgres = Path(INITDB).resolve().with_name("postgres")
+        settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        process = subprocess.Popen(
+            [postgres, "-D", folder / "cluster", *settings],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            preexec_fn=end_with_parent,  # noqa: PLW1509  started before the tests start a thread
+            **user,
+        )
+        try:
+            url = f"postgresql://tester@/{{}}?host={folder}"
+            admin = create_engine(with_driver(url.format("postgres")), isolation_level="AUTOCOMMIT")
+            wait_until_it_answers(admin)
+            yield url, admin
+            admin.dispose()
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def with_driver(url):
+    return url.replace("://", "+psycopg://")
+
+
+def wait_until_it_answers(admin):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            admin.connect().close()
+        except OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture
+def url(server, request):
+    """The URL of an empty database for one test."""
+    template, admin = server
+    name = f"test{abs(hash(request.node.name))}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield template.format(name)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def engine(opened, url):
+    return opened(url)
+
+
+def test_migrating_from_nothing_makes_the_tables_of_the_schema(engine):
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_every_record_comes_back_as_it_was_put_in(engine, host, probes):
+    writer = Writer(engine)
+    layouts = writer.register(host, probes, "test", 1)
+    assert Reader(engine).layouts(writer.recording) == layouts
+    values = (-0.0, float("nan"), 1e308)
+    writer.append([Tick(layouts[0].id, 2**62, 2**62 + 1, values, (Rejection(1, Reason.SENTINEL),))])
+    package, core, _ = Reader(engine).series(writer.recording, 0, 2**63 - 1, ALL)[:3]
+    assert str(package.values) == "(-0.0,)"
+    assert (core.values, core.rejections) == ((), ((2**62, Reason.SENTINEL),))
+    run = Run("run", host.id, writer.recording, "onnx", "{}", RunStatus.RUNNING, 1)
+    writer.save_run(run)
+    window = Window("run", "batch=8", "decode", 1, 2**62, 2**62 + 9, 3, 24, 100, 2**40, (0.1, 0.2), (1e-9,))
+    writer.save_window(window)
+    profile = Profile("p", "run", 5, "onnx", '{"µ": 1}')
+    writer.save_profile(profile)
+    assert Reader(engine).run("run") == run
+    assert Reader(engine).windows("run") == (window,)
+    assert Reader(engine).profiles() == (profile,)
+
+
+def test_a_nul_and_half_a_letter_are_stored_as_what_text_can_hold(engine, host):
+    writer = Writer(engine)
+    writer.register(host, [], "test\0\udcff", 1)
+    with engine.connect() as connection:
+        assert connection.execute(select(schema.recordings.c.program)).scalars().all() == ["test?"]
+
+
+def test_programs_that_make_the_tables_at_the_same_moment_all_succeed(url, start_child):
+    children = [start_child("open_each") for _ in range(3)]
+    for child in children:
+        assert child.stdout.readline() == "alembic.command\n"
+    owner = create_engine(with_driver(url))
+    for _ in range(3):
+        with owner.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        for child in children:
+            child.stdin.write(f"{url}\n")
+            child.stdin.flush()
+        assert [child.stdout.readline() for child in children] == ["opened\n"] * 3
+    owner.dispose()
+
+
+def test_programs_that_register_one_host_at_the_same_moment_all_succeed(engine, host, probes):
+    writers = [Writer(engine) for _ in range(6)]
+    ready, errors = threading.Barrier(len(writers)), []
+
+    def register(writer):
+        ready.wait()
+        try:
+            writer.register(host, probes, "test", 1)
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=register, args=(writer,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len({writer.recording for writer in writers}) == len(writers)
+    with engine.connect() as connection:
+        assert len(connection.execute(select(schema.devices)).all()) == 2
+
+
+def test_a_second_daemon_is_refused_until_the_first_is_gone(start_child, opened, url):
+    holder = start_child("hold", url)
+    assert holder.stdout.readline() == "held\n"
+    engine = opened(url)
+    with pytest.raises(StoreError) as refused, daemon_lock(engine):
+        pass
+    assert "a daemon (on the same host as the server, session " in str(refused.value)
+    assert "already writes here. Stop that one" in str(refused.value)
+    holder.kill()
+    holder.wait()
+    deadline = time.monotonic() + 30
+    while True:  # the server takes a moment to see that the connection is gone
+        try:
+            with daemon_lock(engine):
+                break
+        except StoreError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_the_lock_is_given_back_to_others_and_holds_no_transaction_open(engine, opened, url):
+    with daemon_lock(engine), engine.connect() as connection:
+        idle = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"
+        )
+        assert connection.execute(idle).scalar() == 0
+    with daemon_lock(opened(url)):
+        pass
+
+
+def test_reading_a_database_without_tables_makes_none(opened, url):
+    with pytest.raises(MissingDatabaseError, match=r"postgresql\+psycopg://tester@/test.*: there is no database here"):
+        opened(url, create=False)
+
+
+def test_another_programs_tables_are_refused(opened, url):
+    other = create_engine(with_driver(url))
+    with other.begin() as connection:
+        connection.execute(text("CREATE TABLE orders (id integer)"))
+    other.dispose()
+    with pytest.raises(StoreError, match=r"some other program's database \(it has a table 'orders'\)"):
+        opened(url)
+
+
+def test_a_newer_version_is_refused(opened, url):
+    with opened(url).begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="its schema 9999 is of a newer Inferometer"):
+        opened(url)
+
+
+def test_a_database_that_the_server_has_not_is_said_without_the_password(opened, server):
+    url = server[0].format("nowhere").replace("tester@", "tester:s3cret@")
+    with pytest.raises(StoreError) as refused:
+        opened(url)
+    assert 'database "nowhere" does not exist. Check the address' in str(refused.value)
+    assert "tester:***@" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_user_who_may_not_make_tables_is_told_what_to_grant(opened, server, url):
+    with server[1].connect() as connection:
+        connection.execute(text("CREATE ROLE guest LOGIN"))
+    with pytest.raises(StoreError) as refused:
+        opened(url.replace("tester@", "guest@"))
+    assert "this user may not do that there (permission denied for schema public). Let the user own" in str(
+        refused.value
+    )
+
+
+def test_a_server_that_ended_our_connection_is_an_error_once(engine, server, host):
+    writer = Writer(engine)
+    writer.register(host, [], "test", 1)
+    with server[1].connect() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test%'"
+        connection.execute(text(others))
+    with pytest.raises(StoreError, match=r"Check the address, the user and that the server runs"):
+        writer.register(host, [], "test", 2)
+    writer.register(host, [], "test", 2)
+
+
+def test_a_server_that_is_not_there_is_an_error_soon(opened):
+    with pytest.raises(StoreError, match=r"(?s)127\.0\.0\.1.*Check the address, the user and that the server runs"):
+        opened("postgresql://me@127.0.0.1:1/db")

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+
+import pytest
+
+from store.address import display, parse
+from store.errors import MissingDatabaseError, StoreError
+from store.reader import Reader
+from store.records import Host
+from store.writer import Writer
+
+
+def refusal(opened, url, **settings):
+    with pytest.raises(StoreError) as refused:
+        opened(url, **settings)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"hi", b"plain words\n" * 1000, bytes(4096), b"SQLite format 3\0" + b"x" * 5000])
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(opened, path, content):
+    path.write_bytes(content)
+    assert refusal(opened, path) == (
+        f"{path}: the file is no SQLite database. Nothing was changed; name another with --database"
+    )
+    assert path.read_bytes() == content
+    assert [beside.name for beside in path.parent.iterdir()] == [path.name]
+
+
+def test_a_damaged_store_is_said_to_be_damaged(opened, path):
+    opened(path).dispose()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+    assert refusal(opened, path).startswith(f"{path}: the file is damaged. Restore a backup")
+
+
+def test_a_folder_is_no_database(opened, tmp_path):
+    assert refusal(opened, tmp_path) == f"{tmp_path}: this is a folder. Give the path of a file with --database PATH"
+
+
+def test_a_device_is_no_database(opened):
+    assert refusal(opened, "/dev/null").startswith("/dev/null: this is no regular file.")
+
+
+def test_a_folder_that_is_a_file_cannot_hold_a_database(opened, path):
+    path.write_text("")
+    assert refusal(opened, path / "inferometer.db").startswith(f"{path}/inferometer.db: it cannot be reached (Not a")
+
+
+def test_a_name_too_long_for_the_disk_is_refused(opened, tmp_path):
+    assert "(File name too long)" in refusal(opened, tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("url", ["", ":memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_that_keeps_nothing_is_refused(opened, url):
+    assert "keeps nothing. Give the path of a file" in refusal(opened, url)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://var/lib/x.db", "An absolute path takes four: sqlite:////var/lib/x.db"),
+        ("sqlite:/var/lib/x.db", "sqlite:...: this is no database URL. Give a path, or a URL such as postgresql://"),
+        ("sqlite:///x.db?mode=ro", "takes no options here. If a ? belongs to the file's name, give the path without"),
+        ("sqlite:///file:x.db?uri=true", "takes no options here"),
+        ("nonsense://", "no kind of database is called 'nonsense'. Give a path"),
+        ("postgresql+nonsense://h/d", "no kind of database is called 'postgresql+nonsense'"),
+        ("postgresql+asyncpg://h/d", "its driver is not installed"),
+        ("mysql+aiomysql://h/d", "its driver is not installed"),
+        ("postgresql+psycopg_async://h/d", "is asynchronous. Name another driver: postgresql+psycopg://"),
+        ("x\0.db", "this is no path"),
+        ("~nobody-of-this-name/x.db", "this is no path"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_with_a_remedy(opened, url, words):
+    assert words in refusal(opened, url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cret@host:port/db",
+        "postgresql://me:pw@s3cret@host/db",
+        "postgresql+nonsense://me:s3cret@host/db",
+        "postgresql+nonsense://me@host/db?password=s3cret",
+        "postgresql://me:s3cret@127.0.0.1:1/db?connect_timeout=2",
+        "postgresql:/me:s3cret@host",
+    ],
+)
+def test_no_error_shows_a_password(opened, url):
+    with pytest.raises(StoreError) as refused:
+        opened(url)
+    error = refused.value
+    assert "s3cret" not in f"{error} {error.__cause__}"
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "50%", "what?", "why?x=1", "a#b", "ä:ö", "it's", "-x", "a;b", "x&y"])
+def test_a_path_is_taken_as_it_is(opened, tmp_path, name):
+    opened(tmp_path / f"{name}.db")
+    assert f"{name}.db" in {made.name for made in tmp_path.iterdir()}
+
+
+def test_relative_paths_links_and_homes_all_name_one_file(opened, path, tmp_path, monkeypatch):
+    opened(path)
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ["inferometer.db", "sqlite:///inferometer.db", f"sqlite:///{path}", str(link), "~/inferometer.db"]
+    assert {display(opened(name).url) for name in names} == {str(path)}
+
+
+def test_a_bare_postgresql_url_gets_its_driver():
+    assert display(parse("postgresql://me:pw@host/db")) == "postgresql+psycopg://me:***@host/db"
+    assert display(parse("postgres://host/db")) == "postgresql+psycopg://host/db"
+
+
+def test_a_new_store_is_closed_to_others(opened, tmp_path):
+    path = tmp_path / "new" / "inferometer.db"
+    before = os.umask(0)
+    try:
+        Writer(opened(path)).register(Host("h", "n"), [], "test", 1)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o640}
+
+
+def test_reading_a_database_that_is_not_there_makes_none(opened, path):
+    with pytest.raises(
+        MissingDatabaseError, match=r"inferometer\.db: there is no database here yet\. Run `inferometer"
+    ):
+        opened(path, create=False)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(opened_by_nobody, open_folder):
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o555)
+    assert opened_by_nobody(closed / "x.db") == (
+        f"{closed}/x.db: it cannot be made (Permission denied). "
+        f"Make {closed} writable for this user, or choose another place with --database PATH"
+    )
+
+
+def test_a_folder_that_cannot_be_entered_is_said_to_be_unreachable(opened_by_nobody, open_folder):
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o000)
+    said = opened_by_nobody(closed / "x.db")
+    assert said.startswith(f"{closed}/x.db: it cannot be reached (Permission denied). Check the folders above")
+
+
+@pytest.fixture
+def stored(opened, open_folder):
+    """A store in a folder where every user may make files; whoever needs less takes it away."""
+    path = open_folder / "inferometer.db"
+    opened(path).dispose()  # no program has it open: there is no write-ahead log beside it
+    open_folder.chmod(0o777)
+    path.chmod(0o666)
+    return path
+
+
+def test_a_store_that_may_not_be_read_is_named(opened_by_nobody, stored):
+    stored.chmod(0o000)
+    said = opened_by_nobody(stored)
+    assert said == (f"{stored}: this user may not read it. Run as its owner, or name another one with --database")
+
+
+def test_a_store_in_a_closed_folder_says_why_that_matters(opened_by_nobody, stored):
+    stored.parent.chmod(0o555)
+    said = opened_by_nobody(stored)
+    assert "its folder cannot be written by this user, and SQLite keeps two files beside it" in said
+    assert f"Make {stored.parent} writable" in said
+
+
+def test_a_store_that_may_only_be_read_can_be_read_and_says_why_it_is_not_written(run_child, opened_by_nobody, stored):
+    stored.chmod(0o444)
+    assert opened_by_nobody(stored) == "opened"
+    said = run_child("append", stored, nobody=True)
+    assert said.startswith(f"refused: {stored}: this user may not write inferometer.db. Run as its owner")
+
+
+def test_who_may_only_read_can_read_while_the_daemon_writes(run_child, start_child, stored):
+    writer = start_child("append", stored)
+    recording = int(writer.stdout.readline())
+    writer.stdout.readline()
+    stored.chmod(0o644)
+    for beside in stored.parent.glob("*-*"):
+        beside.chmod(0o644)
+    stored.parent.chmod(0o555)
+    assert int(run_child("read", stored, recording, nobody=True)) > 0
+
+
+def test_a_store_deleted_under_way_is_said_to_be_gone(opened, path):
+    engine = opened(path)
+    engine.dispose()
+    path.parent.rename(path.parent.with_name("elsewhere"))
+    with pytest.raises(StoreError, match=r"inferometer\.db: it is gone\. Start anew to make it again"):
+        Reader(engine).profiles()
+
+
+def test_a_lock_that_another_program_does_not_give_back_is_an_error(opened, path):
+    engine = opened(path, busy_seconds=0.1)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writer = Writer(engine)
+    with pytest.raises(StoreError) as refused:
+        writer.register(Host("h", "n"), [], "test", 1)
+    assert str(refused.value) == f"{path}: another program keeps it locked. Find it with: fuser {path}"
+    other.close()
+    writer.register(Host("h", "n"), [], "test", 1)

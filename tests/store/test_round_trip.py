@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, select
+
+from probes.model import Channel, Device, Kind, Reason, Rejection
+from store import schema
+from store.database import durable, open_database, writing
+from store.errors import StoreError
+from store.reader import Reader
+from store.records import Host, Profile, Run, RunStatus, Tick, Window
+from store.writer import Writer
+
+ALL = frozenset({"energy_joules", "power_watts"})
+WATTS = frozenset({"power_watts"})
+CHANNELS = tuple(Channel(Device(f"gpu-{n}", Kind.GPU), "board", "power_watts") for n in range(3))
+TIMES = st.integers(0, 2**62)
+TICKS = st.lists(
+    st.tuples(
+        TIMES,
+        st.integers(0, 10**9),
+        st.tuples(*[st.floats()] * len(CHANNELS)),
+        st.lists(st.builds(Rejection, st.integers(0, len(CHANNELS) - 1), st.sampled_from(Reason)), max_size=3),
+    ),
+    max_size=12,
+    unique_by=lambda drawn: drawn[0],
+)
+SECONDS = st.lists(st.floats(0, 1e6), max_size=20).map(tuple)
+WINDOWS = st.builds(
+    Window,
+    run_id=st.just("run"),
+    point=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    phase=st.just("decode"),
+    repeat=st.integers(0, 100),
+    start_ns=TIMES,
+    end_ns=TIMES,
+    iterations=st.integers(0, 2**62),
+    inferences=st.integers(0, 2**62),
+    input_tokens=st.integers(0, 2**62),
+    output_tokens=st.integers(0, 2**62),
+    latencies_seconds=SECONDS,
+    step_seconds=SECONDS,
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One store for all examples of a property, each with a recording of its own."""
+    engine = open_database(str(tmp_path_factory.mktemp("shared") / "inferometer.db"))
+    yield engine
+    engine.dispose()
+
+
+def bits(values):
+    return [struct.pack("<d", value) for value in values]
+
+
+def a_run(writer, run_id="run"):
+    return Run(run_id, "5e1f", writer.recording, "transformer", '{"batches": "1,8"}', RunStatus.RUNNING, 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(drawn=TICKS)
+def test_every_value_and_every_refusal_comes_back_in_its_place(shared, drawn):
+    writer = Writer(shared)
+    [layout] = writer.register(Host("h", "n"), [("nvml", CHANNELS)], "test", 1)
+    ticks = [Tick(layout.id, at, at + took, values, tuple(refused)) for at, took, values, refused in drawn]
+    writer.append(ticks)
+    ticks.sort(key=lambda tick: tick.start_ns)
+    for position, series in enumerate(Reader(shared).series(writer.recording, 0, 2**62, WATTS)):
+        given_ones = [tick for tick in ticks if not math.isnan(tick.values[position])]
+        assert series.channel == CHANNELS[position]
+        assert list(series.times_ns) == [(tick.start_ns + tick.end_ns) // 2 for tick in given_ones]
+        assert bits(series.values) == bits(tick.values[position] for tick in given_ones)
+        assert list(series.rejections) == [
+            (tick.start_ns, refused.reason)
+            for tick in ticks
+            for refused in tick.rejections
+            if refused.channel == position
+        ]
+
+
+@settings(max_examples=20, deadline=None)
+@given(windows=st.lists(WINDOWS, max_size=3))
+def test_windows_come_back_in_the_order_they_were_made(shared, windows):
+    writer = Writer(shared)
+    writer.register(Host("5e1f", "n"), [], "test", 1)
+    run = a_run(writer, f"run-{writer.recording}")
+    writer.save_run(run)
+    windows = [replace(window, run_id=run.id) for window in windows]
+    for window in windows:
+        writer.save_window(window)
+    assert Reader(shared).windows(run.id) == tuple(windows)
+
+
+def test_a_stretch_has_both_its_ends_and_only_the_metrics_asked_for(engine, host, probes):
+    writer = Writer(engine)
+    rapl, nvml = writer.register(host, probes, "test", 1)
+    writer.append([Tick(rapl.id, at, at, (1.0, 2.0, float(at))) for at in (9, 10, 15, 20, 21)])
+    writer.append([Tick(nvml.id, 15, 17, (70.0,))])
+    estimated, board = Reader(engine).series(writer.recording, 10, 20, WATTS)
+    assert estimated.values == (10.0, 15.0, 20.0)
+    assert (board.times_ns, board.values) == ((16,), (70.0,))
+
+
+def test_layouts_come_back_with_every_fact_of_their_channels(engine, host, probes):
+    writer = Writer(engine)
+    layouts = writer.register(host, probes, "test", 1)
+    assert Reader(engine).layouts(writer.recording) == layouts
+    assert [(layout.probe, layout.channels) for layout in layouts] == probes
+
+
+def test_a_recording_without_probes_has_no_series(engine, host):
+    writer = Writer(engine)
+    assert writer.register(host, [], "test", 1) == ()
+    assert Reader(engine).series(writer.recording, 0, 2**62, ALL) == ()
+
+
+def test_two_recordings_of_one_host_never_mix(engine, host, probes):
+    daemon, profile = Writer(engine), Writer(engine)
+    [theirs, _] = daemon.register(host, probes, "daemon", 1)
+    [ours, _] = profile.register(host, probes, "profile", 2)
+    daemon.append([Tick(theirs.id, 5, 5, (1.0, 1.0, 1.0))])
+    profile.append([Tick(ours.id, 5, 5, (2.0, 2.0, 2.0), (Rejection(0, Reason.RESET),))])
+    for writer, value, refused in ((daemon, 1.0, ()), (profile, 2.0, ((5, Reason.RESET),))):
+        package = Reader(engine).series(writer.recording, 0, 10, ALL)[0]
+        assert package.values == (value,)
+        assert package.rejections == refused
+
+
+def test_a_device_that_gains_a_name_keeps_its_id_and_its_channels(engine, host, probes):
+    Writer(engine).register(host, probes, "test", 1)
+    rows = select(schema.devices.c.id, schema.devices.c.key, schema.devices.c.name).order_by(schema.devices.c.id)
+    numbers = select(schema.layouts.c.channel_ids)
+    with engine.connect() as connection:
+        before = connection.execute(rows).all()
+        channels_before = connection.execute(numbers).scalars().all()
+    named = replace(probes[0][1][0].device, name="EPYC 9654", attributes=(("cores", "96"),))
+    renamed = [("rapl", tuple(replace(channel, device=named) for channel in probes[0][1])), probes[1]]
+    again = Writer(engine)
+    again.register(host, renamed, "test", 2)
+    with engine.connect() as connection:
+        after = connection.execute(rows).all()
+        assert connection.execute(numbers).scalars().all() == channels_before * 2
+    assert [(row.id, row.key) for row in after] == [(row.id, row.key) for row in before]
+    assert [row.name for row in after] == ["EPYC 9654", "Accelerator 9000"]
+    assert Reader(engine).layouts(again.recording)[0].channels[0].device == named
+
+
+def test_what_is_newly_known_of_a_channel_replaces_what_was(engine, host, probes):
+    Writer(engine).register(host, probes, "test", 1)
+    learned = replace(probes[1][1][0], refresh_seconds=0.1, limit=700.0, contained_in=(("host", "wall"),))
+    writer = Writer(engine)
+    writer.register(host, [("nvml/GPU-1234", (learned,))], "test", 2)
+    assert Reader(engine).layouts(writer.recording)[0].channels == (learned,)
+    with engine.connect() as connection:
+        assert len(connection.execute(select(schema.channels)).all()) == 4
+
+
+def test_one_device_on_two_hosts_is_two_devices(engine, host, probes):
+    Writer(engine).register(host, probes, "test", 1)
+    Writer(engine).register(replace(host, id="0ther"), probes, "test", 1)
+    with engine.connect() as connection:
+        assert len(connection.execute(select(schema.devices)).all()) == 4
+
+
+def test_a_host_is_kept_once_as_it_was_last_seen(engine, host):
+    Writer(engine).register(host, [], "test", 1)
+    Writer(engine).register(replace(host, kernel="6.2.0"), [], "test", 2)
+    with engine.connect() as connection:
+        [row] = connection.execute(select(schema.hosts)).all()
+        boots = connection.execute(select(schema.recordings.c.boot_id)).scalars().all()
+    assert row == ("5e1f", "bench", "6.2.0", "Debian 12", "A CPU", "zen4", "avx2 avx512f", 16, 2**40, True)
+    assert boots == ["b007", "b007"]
+
+
+def test_the_end_of_a_run_replaces_its_beginning(engine, host):
+    writer = Writer(engine)
+    writer.register(host, [], "test", 1)
+    run = a_run(writer)
+    writer.save_run(run)
+    assert Reader(engine).run("run") == run
+    ended = replace(run, status=RunStatus.COMPLETE, ended_ns=99)
+    writer.save_run(ended)
+    assert Reader(engine).run("run") == ended
+    assert Reader(engine).run("another") is None
+
+
+def test_profiles_come_back_newest_first_and_one_saved_again_is_replaced(engine, host):
+    writer = Writer(engine)
+    writer.register(host, [], "test", 1)
+    writer.save_run(a_run(writer))
+    old, new = (Profile(name, "run", at, "onnx", f'{{"µ": {at}}}') for name, at in (("old", 1), ("new", 2)))
+    for profile in (replace(old, document="{}"), new, old):
+        writer.save_profile(profile)
+    assert Reader(engine).profiles() == (new, old)
+
+
+def test_only_a_profile_waits_for_the_disk(engine, host):
+    levels = []
+
+    @event.listens_for(engine, "commit")
+    def note(connection):
+        levels.append(connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    writer = Writer(engine)
+    writer.register(host, [], "test", 1)
+    writer.save_run(a_run(writer))
+    writer.save_profile(Profile("p", "run", 1, "onnx", "{}"))
+    with pytest.raises(StoreError):
+        writer.save_profile(Profile("q", "no such run", 1, "onnx", "{}"))
+    writer.save_run(a_run(writer))
+    normal, full = 1, 2
+    assert levels == [normal, normal, full, normal]
+
+
+def test_a_transaction_that_is_asked_to_last_is_one_that_writes(engine):
+    with durable(engine).begin() as connection:
+        assert connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    with writing(engine).begin() as connection:
+        assert connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone() == (1,)
+
+
+def test_a_batch_that_fails_leaves_nothing_of_itself(engine, host, probes):
+    writer = Writer(engine)
+    [rapl, _] = writer.register(host, probes, "test", 1)
+    good, bad = (Tick(layout, 5, 5, (1.0, 2.0, 3.0)) for layout in (rapl.id, 999))
+    with pytest.raises(StoreError, match="FOREIGN KEY constraint failed"):
+        writer.append([good, bad])
+    writer.append([])
+    assert Reader(engine).series(writer.recording, 0, 10, ALL)[0].values == ()
+
+
+def test_names_that_are_not_unicode_and_nuls_do_not_stop_a_recording(engine, host):
+    named = Channel(Device("psu-\udcff", Kind.PSU, "mod\udce8le\0"), "wall", "power_watts")
+    twin = Channel(Device("psu-\udcfe", Kind.PSU, "another"), "wall", "power_watts")
+    for at in (1, 2):
+        writer = Writer(engine)
+        [layout] = writer.register(replace(host, name="h\udcffst"), [("psu", (named, twin))], "test", at)
+        writer.append([Tick(layout.id, at, at, (float(at), 3.0))])
+        assert Reader(engine).series(writer.recording, 0, 9, WATTS)[0].values == (float(at),)
+    writer.save_run(replace(a_run(writer), settings='{"path": "/models/caf\udce9.onnx"}'))
+    writer.save_profile(Profile("p", "run", 1, "onnx", '"caf\udce9"'))
+    assert Reader(engine).profiles()[0].document == '"caf?"'
+    assert Reader(engine).layouts(writer.recording)[0].channels[0].device.name == "mod?le"
