@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from agent.cost.interval import Interval
 from agent.cost.model import PointCost, price_point
-from agent.profiling.energy import window_energy
 from agent.profiling.figures import (
+    Reading,
     Repeat,
     Sensors,
     idle_watts,
@@ -17,6 +17,7 @@ from agent.profiling.figures import (
     point_power,
     provenance,
     quantity,
+    readings,
     seconds_of,
     seconds_per_inference,
     tokens_per_inference,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 IDLE_UNLOADED = "idle_unloaded"
 IDLE_LOADED = "idle_loaded"
+PREFILL = "prefill"
 
 
 def derive_points(windows: Sequence[Window], sensors: Sensors, tariff: Tariff | None) -> tuple[Point, ...]:
@@ -44,9 +46,10 @@ def derive_points(windows: Sequence[Window], sensors: Sensors, tariff: Tariff | 
     Without a tariff there is energy and time, and no money.
     """
     idle = _baseline_windows(windows)
+    phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []
     for name in dict.fromkeys(window.point for window in windows if window.point):
-        repeats = _complete_repeats([window for window in windows if window.point == name])
+        repeats = _complete_repeats([window for window in windows if window.point == name], phases)
         if repeats:
             points.append(_point(name, repeats, sensors, idle, tariff))
     return tuple(points)
@@ -73,33 +76,46 @@ def _baseline_windows(windows: Iterable[Window]) -> dict[str, Window]:
     return {window.phase: window for window in windows if window.phase in {IDLE_UNLOADED, IDLE_LOADED}}
 
 
-def _complete_repeats(windows: Sequence[Window]) -> tuple[Repeat, ...]:
-    phases = dict.fromkeys(window.phase for window in windows)
-    numbers = dict.fromkeys(window.repeat for window in windows)
-    repeats = (tuple(window for window in windows if window.repeat == number) for number in numbers)
-    return tuple(repeat for repeat in repeats if len(repeat) == len(phases))
+def _complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[Repeat, ...]:
+    """Return the repeats in which every phase of the run did some work, their phases in the run's order."""
+    repeats = []
+    for number in dict.fromkeys(window.repeat for window in windows):
+        own = {window.phase: window for window in windows if window.repeat == number and window.inferences}
+        if len(own) == len(phases):
+            repeats.append(tuple(own[phase] for phase in phases))
+    return tuple(repeats)
 
 
 def _point(
     name: str, repeats: tuple[Repeat, ...], sensors: Sensors, idle: dict[str, Window], tariff: Tariff | None
 ) -> Point:
-    energies = tuple(
-        window_energy(series, window.start_ns, window.end_ns)
-        for series in sensors.included
-        for repeat in repeats
-        for window in repeat
-    )
-    totals = joules_per_inference(repeats, sensors.included) if sensors.included else None
+    found = readings(repeats, sensors.series)
+    counted = sensors.total_of(found)
+    totals = joules_per_inference(repeats, counted)
     rates = tuple(1 / seconds_per_inference(repeat) for repeat in repeats)
-    joules = tuple(energy.joules for energy in totals or ())
-    evidence = Evidence(repeats, energies, len(sensors.coverage.includes), sensors.beat_seconds, joules, rates)
-    findings = judge(evidence)
+    findings = judge(
+        Evidence(
+            windows=repeats,
+            energies=tuple(window for reading in counted for own in reading.windows for window in own),
+            devices_expected=len(sensors.coverage.includes),
+            beat_seconds=sensors.beat_seconds,
+            joules_per_inference=tuple(energy.joules for energy in totals or ()),
+            rates=rates,
+            disagreement=disagreement(found, readings(repeats, sensors.twins)),
+        )
+    )
     speed = interval(rates)
     tokens_in, tokens_out = tokens_per_inference(repeats[0])
-    measured = valid(findings) and totals is not None
-    energy = point_energy(repeats, sensors, totals, idle.get(IDLE_UNLOADED)) if measured and totals else None
+    known = totals if valid(findings) else None
+    energy = point_energy(repeats, sensors, found, known, idle.get(IDLE_UNLOADED)) if known else None
     steps = [step for repeat in repeats for window in repeat for step in window.step_seconds]
-    first = [latency for repeat in repeats if repeat[0].phase == "prefill" for latency in repeat[0].latencies_seconds]
+    first = [
+        latency
+        for repeat in repeats
+        for window in repeat
+        if window.phase == PREFILL
+        for latency in window.latencies_seconds
+    ]
     return Point(
         name=name,
         batch=_batch(repeats[0]),
@@ -115,10 +131,29 @@ def _point(
         output_tokens_per_second=speed.times(tokens_out) if tokens_out else None,
         phases=_phases(repeats),
         energy=energy,
-        power=point_power(repeats, sensors, energies) if energy else None,
+        power=point_power(repeats, counted, known, sensors.source) if known else None,
         cost=_cost(tariff, energy, speed, idle_watts_of(idle, sensors), (tokens_in, tokens_out)),
         findings=findings,
     )
+
+
+def disagreement(found: Iterable[Reading], twins: Iterable[Reading]) -> float | None:
+    """Return by how much, as a share, a power gauge and the counter of the same domain differ at most over all windows.
+
+    None where no domain has both, or neither is known.
+    """
+    counters = {(each.channel.device.id, each.channel.domain): _joules(each) for each in found}
+    shares = []
+    for twin in twins:
+        counted, integrated = counters.get((twin.channel.device.id, twin.channel.domain)), _joules(twin)
+        if counted and integrated is not None:
+            shares.append(abs(integrated / counted - 1))
+    return max(shares, default=None)
+
+
+def _joules(reading: Reading) -> float | None:
+    energies = [window.energy for own in reading.windows for window in own]
+    return sum(energy.joules for energy in energies if energy) if all(energies) else None
 
 
 def idle_watts_of(idle: dict[str, Window], sensors: Sensors) -> float | None:

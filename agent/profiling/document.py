@@ -28,10 +28,10 @@ def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[Devic
     found = []
     for own in by_device.values():
         device = max((channel.device for channel in own), key=lambda device: (bool(device.name), device.attributes))
+        first = {channel.key: channel for channel in reversed(own) if channel.metric in _POWER}
         sensors = tuple(
             Sensor(c.domain, c.metric, c.source, c.method, c.refresh_seconds, c.uncertainty, c.key in counted)
-            for c in own
-            if c.metric in _POWER
+            for c in reversed(first.values())
         )
         found.append(DeviceFacts(device.id, device.kind, device.name, dict(device.attributes), sensors))
     return tuple(found)
@@ -65,9 +65,11 @@ def check(document: dict[str, Any]) -> None:
         raise ValueError(f"not a profile: {where}: {errors[0].message}")
 
 
-def schema() -> dict[str, Any]:
-    """Return the published schema: beside the package in the wheel, in docs/ of a checkout."""
-    package = Path(__file__).parent.parent
+def schema(package: Path = Path(__file__).parent.parent) -> dict[str, Any]:
+    """Return the published schema: beside the package in the wheel, in docs/ of a checkout.
+
+    Raises FileNotFoundError if it is in neither.
+    """
     for path in (package / "profile.schema.json", package.parent / "docs/profile.schema.json"):
         if path.is_file():
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.cost.interval import Interval
-from agent.profiling.energy import Energy, window_energy
+from agent.profiling.boundary import best_series, cover
+from agent.profiling.energy import method_of, window_energy
+from agent.profiling.joules import Energy
 from agent.profiling.profile import (
     DeviceEnergy,
     PhaseEnergy,
@@ -32,29 +34,64 @@ Repeat = tuple["Window", ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What one sensor says of the windows of a point, by repeat and phase."""
+
+    channel: Channel
+    windows: tuple[tuple[WindowEnergy, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sensors:
     """The samples to derive from: one series a (device, domain), and which of them make up the total.
 
-    `beat_seconds` is the longest time between two reads that was asked for.
+    `beat_seconds` is the longest time between two reads that was asked for. `twins` are the power gauges of domains
+    that have a counter as well, to compare the two.
     """
 
     series: tuple[Series, ...]
     coverage: Coverage
     beat_seconds: float
+    twins: tuple[Series, ...] = ()
 
-    @property
-    def included(self) -> tuple[Series, ...]:
-        """The series that make up the total."""
-        return tuple(series for series in self.series if self.counted(series.channel))
+    @classmethod
+    def of(cls, series: Iterable[Series], beat_seconds: float) -> Sensors:
+        """Choose from all series of a host."""
+        found = tuple(series)
+        best = best_series(found)
+        counted = {_place(each.channel) for each in best if method_of(each.channel) == "counter"}
+        twins = (each for each in found if method_of(each.channel) == "integrated")
+        return cls(best, cover(best), beat_seconds, tuple(each for each in twins if _place(each.channel) in counted))
 
     @property
     def source(self) -> Provenance:
         """What the total may be called."""
         return provenance(self.coverage.includes)
 
+    @property
+    def included(self) -> tuple[Series, ...]:
+        """The series that make up the total, each channel once."""
+        return tuple({each.channel.key: each for each in self.series if self.counted(each.channel)}.values())
+
     def counted(self, channel: Channel) -> bool:
         """Tell whether a channel is part of the total."""
         return channel.key in {included.key for included in self.coverage.includes}
+
+    def total_of(self, found: Iterable[Reading]) -> tuple[Reading, ...]:
+        """Return the readings that make up the total, each channel once."""
+        return tuple({each.channel.key: each for each in found if self.counted(each.channel)}.values())
+
+
+def readings(repeats: Iterable[Repeat], series: Iterable[Series]) -> tuple[Reading, ...]:
+    """Return what each sensor says of every window."""
+    repeats = tuple(repeats)
+    return tuple(
+        Reading(
+            each.channel,
+            tuple(tuple(window_energy(each, window.start_ns, window.end_ns) for window in own) for own in repeats),
+        )
+        for each in series
+    )
 
 
 def provenance(channels: Iterable[Channel]) -> Provenance:
@@ -97,102 +134,116 @@ def quantity(energies: Sequence[Energy], source: Provenance) -> Quantity:
     return Quantity(summary.mean, max(0.0, summary.mean - half - below), summary.mean + half + above, source)
 
 
-def window_total(window: Window, series: Iterable[Series]) -> Energy | None:
-    """Add the sensors' energies of one window; None if one of them has none, or there is no sensor."""
-    total = None
-    for each in series:
-        found = window_energy(each, window.start_ns, window.end_ns).energy
-        if found is None:
-            return None
-        total = found if total is None else total.plus(found)
-    return total
-
-
 def joules_per_inference(
-    repeats: Iterable[Repeat], series: Sequence[Series], phase: int | None = None
+    repeats: Sequence[Repeat], found: Sequence[Reading], phase: int | None = None
 ) -> list[Energy] | None:
     """Return the sensors' summed energy per inference of each repeat, of one phase or of all.
 
-    None if the energy of some window is not known.
+    None if the energy of some window is not known, or there is no sensor.
     """
-    found = []
-    for repeat in repeats:
+    totals = []
+    for number, repeat in enumerate(repeats):
         total = Energy(0.0, 0.0, 0.0)
-        for window in repeat if phase is None else (repeat[phase],):
-            energy = window_total(window, series)
-            if energy is None:
-                return None
-            total = total.plus(energy.times(1 / window.inferences))
-        found.append(total)
-    return found
+        for position in range(len(repeat)) if phase is None else (phase,):
+            for reading in found:
+                energy = reading.windows[number][position].energy
+                if energy is None:
+                    return None
+                total = total.plus(energy.times(1 / repeat[position].inferences))
+        totals.append(total)
+    return totals if found else None
 
 
-def idle_watts(window: Window | None, series: Sequence[Series]) -> Energy | None:
-    """Return the mean power of an idle window with its bounds, in watts; None where it is not known."""
-    total = None if window is None else window_total(window, series)
-    if window is None or total is None:
+def idle_watts(window: Window | None, series: Iterable[Series]) -> Energy | None:
+    """Return the sensors' summed mean power over an idle window with its bounds, in watts; None if not known."""
+    if window is None:
         return None
-    return total.times(1 / seconds_of(window))
+    energies = [window_energy(each, window.start_ns, window.end_ns).energy for each in series]
+    total = Energy(0.0, 0.0, 0.0)
+    for energy in energies:
+        if energy is None:
+            return None
+        total = total.plus(energy)
+    return total.times(1 / seconds_of(window)) if energies else None
 
 
 def point_energy(
-    repeats: tuple[Repeat, ...], sensors: Sensors, totals: Sequence[Energy], unloaded: Window | None
+    repeats: Sequence[Repeat],
+    sensors: Sensors,
+    found: Sequence[Reading],
+    totals: Sequence[Energy],
+    unloaded: Window | None,
 ) -> PointEnergy:
-    """Return a point's energy figures; `totals` are the whole boundary's joules per inference of each repeat."""
+    """Return a point's energy figures.
+
+    `found` are the readings of all sensors, `totals` the whole boundary's joules per inference of each repeat.
+    """
     split = _split(totals, repeats, sensors.included, unloaded)
     tokens_in, tokens_out = tokens_per_inference(repeats[0])
     tokens = (tokens_in or 0) + (tokens_out or 0)
+    counted = sensors.total_of(found)
     devices = []
-    for series in sensors.series:
-        own = joules_per_inference(repeats, (series,))
+    for series, reading in zip(sensors.series, found, strict=True):
+        own = joules_per_inference(repeats, (reading,))
         if own is not None:
             devices.append(_device(series.channel, _split(own, repeats, (series,), unloaded), sensors))
     return PointEnergy(
         per_inference=split,
+        estimated_share=_estimated_share(repeats, counted, totals),
         per_input_token=_times(split.total, 1 / tokens_in) if tokens_in else None,
         per_output_token=_times(split.total, 1 / tokens_out) if tokens_out else None,
         per_token=_times(split.total, 1 / tokens) if tokens else None,
         devices=tuple(devices),
-        phases=_phase_energies(repeats, sensors.included),
+        phases=_phase_energies(repeats, counted, sensors.source),
     )
 
 
-def point_power(repeats: Sequence[Repeat], sensors: Sensors, energies: Sequence[WindowEnergy]) -> PointPower:
-    """Return the mean and peak power over a point's windows; `energies` are its counted sensors'."""
-    means = []
-    for repeat in repeats:
-        total = Energy(0.0, 0.0, 0.0)
-        for window in repeat:
-            total = total.plus(window_total(window, sensors.included) or Energy(0.0, 0.0, 0.0))
-        means.append(total.times(1 / sum(map(seconds_of, repeat))))
-    peaks: dict[tuple[str, str, str, str], float] = {}
-    for energy in energies:
-        if energy.peak_watts is not None:
-            peaks[energy.channel.key] = max(peaks.get(energy.channel.key, 0.0), energy.peak_watts)
-    complete = len(peaks) == len(sensors.included)
-    return PointPower(quantity(means, sensors.source), sum(peaks.values()) if complete else None, sensors.source)
+def point_power(
+    repeats: Sequence[Repeat], counted: Sequence[Reading], totals: Sequence[Energy], source: Provenance
+) -> PointPower:
+    """Return the power while inferences follow one another: their energy over their time.
+
+    `counted` are the readings of the sensors in the total, `totals` the total joules per inference of each repeat.
+    """
+    watts = [total.times(1 / seconds_per_inference(repeat)) for repeat, total in zip(repeats, totals, strict=True)]
+    peaks = [_peak_watts(reading) for reading in counted]
+    known = [peak for peak in peaks if peak is not None]
+    return PointPower(quantity(watts, source), sum(known) if len(known) == len(peaks) else None, source)
+
+
+def _place(channel: Channel) -> tuple[str, str]:
+    return channel.device.id, channel.domain
+
+
+def _peak_watts(reading: Reading) -> float | None:
+    peaks = [window.peak_watts for own in reading.windows for window in own if window.peak_watts is not None]
+    return max(peaks, default=None)
+
+
+def _estimated_share(repeats: Sequence[Repeat], counted: Sequence[Reading], totals: Sequence[Energy]) -> float:
+    estimated = [reading for reading in counted if reading.channel.source is Source.ESTIMATED]
+    modelled = joules_per_inference(repeats, estimated) or []
+    whole = sum(total.joules for total in totals)
+    return sum(energy.joules for energy in modelled) / whole if whole else float(bool(estimated))
 
 
 def _device(channel: Channel, split: Split, sensors: Sensors) -> DeviceEnergy:
-    method = "counter" if channel.metric == "energy_joules" else "integrated"
-    if channel.source is Source.ESTIMATED:
-        method = "model"
     device = channel.device
-    return DeviceEnergy(device.id, device.kind.value, channel.domain, method, sensors.counted(channel), split)
+    return DeviceEnergy(
+        device.id, device.kind.value, channel.domain, method_of(channel), sensors.counted(channel), split
+    )
 
 
 def _times(figure: Quantity, factor: float) -> Quantity:
     return Quantity(figure.mean * factor, figure.lower * factor, figure.upper * factor, figure.source)
 
 
-def _phase_energies(repeats: tuple[Repeat, ...], included: Sequence[Series]) -> tuple[PhaseEnergy, ...]:
-    source = provenance(series.channel for series in included)
+def _phase_energies(
+    repeats: Sequence[Repeat], counted: Sequence[Reading], source: Provenance
+) -> tuple[PhaseEnergy, ...]:
     found = []
     for number, window in enumerate(repeats[0]):
-        energies = joules_per_inference(repeats, included, number)
-        if energies is None:
-            continue
-        figure = quantity(energies, source)
+        figure = quantity(joules_per_inference(repeats, counted, number) or (), source)
         tokens_in, tokens_out = window.input_tokens / window.inferences, window.output_tokens / window.inferences
         found.append(
             PhaseEnergy(

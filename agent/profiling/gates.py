@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 FEWEST_REPEATS = 3
 LARGEST_GAP_SECONDS = 3.0
 LARGEST_GAP_BEATS = 3
+LARGEST_GAP_SHARE = 0.01
 FEWEST_SAMPLES = 2
+LARGEST_OFF_SECONDS = 0.5
+LARGEST_OFF_SHARE = 0.01
 LARGEST_CV = 0.03
+LARGEST_DISAGREEMENT = 0.05
+LARGEST_BOUND = 0.1
 STEADY_WITHIN = 0.05
 """What throughput may drift over the repeats, as a share, before the point counts as not warmed up."""
 
@@ -32,7 +37,8 @@ class Evidence:
     """What a point is judged by: its windows by repeat, what every counted sensor says of each, and the totals.
 
     `beat_seconds` is the longest time between two reads that was asked for; `devices_expected` how many sensors make
-    up the total; `joules_per_inference` and `rates` (inferences a second) have one entry a repeat.
+    up the total; `joules_per_inference` and `rates` (inferences a second) have one entry a repeat. `disagreement` is
+    by what share a power gauge and a counter of one domain differ at most, None where no domain has both.
     """
 
     windows: tuple[tuple[Window, ...], ...]
@@ -41,6 +47,7 @@ class Evidence:
     beat_seconds: float
     joules_per_inference: tuple[float, ...]
     rates: tuple[float, ...]
+    disagreement: float | None = None
 
 
 def judge(evidence: Evidence) -> tuple[Finding, ...]:
@@ -55,6 +62,9 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
         _duration(evidence),
         _steady(evidence),
         _spread(evidence),
+        _moved(evidence),
+        _long_enough(evidence),
+        _agreed(evidence),
     )
 
 
@@ -72,21 +82,31 @@ def _bracketed(evidence: Evidence) -> Finding:
     if not missing:
         return _finding("samples_bracket_window", passed=True, message="every sensor was read before and after")
     first = missing[0]
-    where = f"{first.channel.device.id}/{first.channel.domain}: {'; '.join(first.reasons)}"
+    where = f"{_name(first)}: {'; '.join(first.reasons)}"
     return _finding("samples_bracket_window", passed=False, message=f"in {len(missing)} windows, {where}")
 
 
 def _gaps(evidence: Evidence) -> Finding:
-    allowed = min(LARGEST_GAP_SECONDS, max(LARGEST_GAP_BEATS * evidence.beat_seconds, 0.5))
-    largest = max((energy.largest_gap_seconds for energy in evidence.energies), default=0.0)
-    message = f"largest gap between samples {largest:.3g} s, at most {allowed:.3g} s"
-    return _finding("gap_between_samples", largest <= allowed, message)
+    """Hold the largest gap of each kind of sensor against what that kind may miss.
+
+    A counter loses nothing in a gap: its bound holds what a gap at an edge leaves open. What a gauge did not read is
+    gone, so it may miss three beats, or, where a beat is short, a hundredth of the window: that cannot matter.
+    """
+    shortest = min(_seconds(window) for repeat in evidence.windows for window in repeat)
+    beats = max(LARGEST_GAP_BEATS * evidence.beat_seconds, LARGEST_GAP_SHARE * shortest)
+    gauge, other = min(LARGEST_GAP_SECONDS, beats), LARGEST_GAP_SECONDS
+    gaps = [(each.largest_gap_seconds, gauge if each.method == "integrated" else other) for each in evidence.energies]
+    gap, allowed = max(gaps, key=lambda found: found[0] / found[1], default=(0.0, other))
+    message = f"largest gap between samples {gap:.3g} s, at most {allowed:.3g} s"
+    return _finding("gap_between_samples", gap <= allowed, message)
 
 
 def _samples(evidence: Evidence) -> Finding:
-    fewest = min((energy.samples for energy in evidence.energies), default=0)
-    passed = fewest >= FEWEST_SAMPLES or not evidence.energies
-    return _finding("samples_in_window", passed, f"{fewest} samples in the leanest window, at least {FEWEST_SAMPLES}")
+    if not evidence.energies:
+        return _finding("samples_in_window", passed=True, message="no sensor to judge")
+    fewest = min(energy.samples for energy in evidence.energies)
+    message = f"{fewest} samples in the leanest window, at least {FEWEST_SAMPLES}"
+    return _finding("samples_in_window", fewest >= FEWEST_SAMPLES, message)
 
 
 def _devices(evidence: Evidence) -> Finding:
@@ -101,13 +121,12 @@ def _uninterrupted(evidence: Evidence) -> Finding:
 
 
 def _duration(evidence: Evidence) -> Finding:
-    worst = 0.0
-    allowed = 0.5
+    worst, allowed = 0.0, LARGEST_OFF_SECONDS
     for window in (window for repeat in evidence.windows for window in repeat):
-        seconds = (window.end_ns - window.start_ns) / 1e9
-        off = abs(sum(window.latencies_seconds) - seconds)
-        if off > worst:
-            worst, allowed = off, max(0.5, 0.01 * seconds)
+        off = abs(sum(window.latencies_seconds) - _seconds(window))
+        limit = max(LARGEST_OFF_SECONDS, LARGEST_OFF_SHARE * _seconds(window))
+        if off / limit > worst / allowed:
+            worst, allowed = off, limit
     message = f"iterations and window differ by {worst:.3g} s at most, {allowed:.3g} s allowed"
     return _finding("same_window", worst <= allowed, message)
 
@@ -125,9 +144,45 @@ def _spread(evidence: Evidence) -> Finding:
         return _finding("energy_spread", passed=True, message="no energy to judge", fatal=False)
     cv = summarize(evidence.joules_per_inference).cv
     if cv is None:
-        return _finding("energy_spread", passed=True, message="too few repeats to tell", fatal=False)
+        message = "one repeat, or no energy at all, has no spread"
+        return _finding("energy_spread", passed=True, message=message, fatal=False)
     message = f"coefficient of variation of the energy {cv:.1%}, at most {LARGEST_CV:.0%} is trusted without a look"
     return _finding("energy_spread", cv <= LARGEST_CV, message, fatal=False)
+
+
+def _moved(evidence: Evidence) -> Finding:
+    still = sorted({_name(each) for each in evidence.energies if each.energy and not each.energy.joules})
+    message = f"shows no energy at all in some window: {', '.join(still)}" if still else "every sensor moved"
+    return _finding("sensors_moved", not still, message, fatal=False)
+
+
+def _long_enough(evidence: Evidence) -> Finding:
+    """Hold the share of the energy that sensors leave open against what tells settings apart; models say their own."""
+    widest, name = 0.0, ""
+    for each in evidence.energies:
+        if each.method != "model" and each.energy and each.energy.joules:
+            share = (each.energy.upper - each.energy.lower) / 2 / each.energy.joules
+            widest, name = max((widest, name), (share, _name(each)))
+    message = f"the sensors' own bounds are within ±{widest:.1%}, {LARGEST_BOUND:.0%} is trusted without a look"
+    return _finding(
+        "windows_long_enough", widest <= LARGEST_BOUND, f"{message} ({name})" if name else message, fatal=False
+    )
+
+
+def _agreed(evidence: Evidence) -> Finding:
+    share = evidence.disagreement
+    if share is None:
+        return _finding("sensors_agree", passed=True, message="no domain has a counter and a power gauge", fatal=False)
+    message = f"counter and power gauge differ by {share:.1%}, at most {LARGEST_DISAGREEMENT:.0%}"
+    return _finding("sensors_agree", share <= LARGEST_DISAGREEMENT, message, fatal=False)
+
+
+def _name(energy: WindowEnergy) -> str:
+    return f"{energy.channel.device.id}/{energy.channel.domain}"
+
+
+def _seconds(window: Window) -> float:
+    return (window.end_ns - window.start_ns) / 1e9
 
 
 def valid(findings: Sequence[Finding]) -> bool:

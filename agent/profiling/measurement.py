@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.profiling.boundary import best_channels, coverage
-from agent.profiling.energy import Energy, WindowEnergy, window_energy
+from agent.profiling.boundary import best_series, cover
+from agent.profiling.energy import ENERGETIC, WindowEnergy, window_energy
 from agent.profiling.figures import provenance
+from agent.profiling.joules import Energy
 from store.records import Series
 
 if TYPE_CHECKING:
@@ -45,15 +46,12 @@ def series_of(layouts: Iterable[Layout], ticks: Iterable[Tick]) -> tuple[Series,
     by_layout: dict[int, list[Tick]] = {}
     for tick in ticks:
         by_layout.setdefault(tick.layout, []).append(tick)
-    layouts = tuple(layouts)
-    wanted = {channel.key for channel in best_channels(channel for layout in layouts for channel in layout.channels)}
-    found = []
-    for layout in layouts:
-        own = by_layout.get(layout.id, [])
-        for position, channel in enumerate(layout.channels):
-            if channel.key in wanted:
-                found.append(_series(channel, position, own))
-    return tuple(found)
+    return best_series(
+        _series(channel, position, by_layout.get(layout.id, ()))
+        for layout in layouts
+        for position, channel in enumerate(layout.channels)
+        if channel.metric in ENERGETIC
+    )
 
 
 def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
@@ -73,7 +71,7 @@ def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
 
 def measure(series: Sequence[Series], start_ns: int, end_ns: int) -> Measurement:
     """Return the energy between two moments from the series around them. Raises ValueError if they are in disorder."""
-    covered = coverage(each.channel for each in series)
+    covered = cover(series)
     counted = {channel.key for channel in covered.includes}
     readings = tuple(window_energy(each, start_ns, end_ns) for each in series)
     total = Energy(0.0, 0.0, 0.0) if counted else None

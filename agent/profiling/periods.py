@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from probes.model import METRICS, Form
+from agent.profiling.energy import ENERGETIC
+from agent.profiling.joules import ASSUMED_REFRESH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ def run_period_seconds(channels: Iterable[Channel]) -> float:
     """
     wanted = SLOWEST_SECONDS
     for channel in channels:
-        if METRICS[channel.metric].form is Form.COUNTER and channel.metric == "energy_joules":
+        if channel.metric == "energy_joules":
             wanted = min(wanted, max(FASTEST_SECONDS, channel.refresh_seconds or USUAL_SECONDS))
         elif channel.metric == "power_watts":
             wanted = min(wanted, max(FASTEST_SECONDS, channel.refresh_seconds / 2 or USUAL_SECONDS))
@@ -34,6 +35,11 @@ def run_period_seconds(channels: Iterable[Channel]) -> float:
 
 
 def trailing_seconds(channels: Iterable[Channel], period_seconds: float) -> float:
-    """Return how long to go on reading after a window so that every sensor has shown what belongs to it."""
-    slowest = max((channel.refresh_seconds for channel in channels), default=0.0)
-    return slowest + 2 * period_seconds + 0.02
+    """Return how long to go on reading after a window so that every sensor of energy has shown what belongs to it.
+
+    It is one refresh period, or what is assumed where none is stated, and two beats for the read that shows it.
+    """
+    refresh = (
+        channel.refresh_seconds or ASSUMED_REFRESH_SECONDS for channel in channels if channel.metric in ENERGETIC
+    )
+    return max(refresh, default=0.0) + 2 * period_seconds + 0.02

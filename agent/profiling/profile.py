@@ -78,9 +78,13 @@ class PhaseEnergy:
 
 @dataclass(frozen=True, slots=True)
 class PointEnergy:
-    """The energy of a point; tokens are priced with the whole boundary's energy over the named count."""
+    """The energy of a point; tokens are priced with the whole boundary's energy over the named count.
+
+    `estimated_share` is the part of the total that comes from a model: 0 all measured, 1 all estimated.
+    """
 
     per_inference: Split
+    estimated_share: float
     per_input_token: Quantity | None
     per_output_token: Quantity | None
     per_token: Quantity | None
@@ -90,7 +94,11 @@ class PointEnergy:
 
 @dataclass(frozen=True, slots=True)
 class PointPower:
-    """Power over a point's windows. `peak` is the sum of the sensors' own peaks, so it bounds the real one."""
+    """Power while inferences follow one another: their energy over their time.
+
+    `peak` is the sum of the sensors' own peaks, which need not have been at one moment: a gauge's highest reading, a
+    counter's highest mean over a stretch of the window. None where the windows are too short for one.
+    """
 
     mean: Quantity
     peak: float | None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from agent.profiling.energy import ENERGETIC
 from agent.profiling.periods import run_period_seconds, trailing_seconds
 from agent.recorder import Recorder
 from agent.sampler import Sampler
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
 
     from agent.clock import Timebase
     from probes.model import Probe
+    from probes.registry import Discovery
     from store.records import Layout, Tick
 
 _LONGEST_WAIT_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
+_TRIES = 3
 
 
 class Recording:
@@ -30,28 +35,48 @@ class Recording:
         self._measuring = [
             (state, probe.channels)
             for probe, state in zip(probes, sampler.states, strict=True)
-            if any(channel.metric in {"energy_joules", "power_watts"} for channel in probe.channels)
+            if any(channel.metric in ENERGETIC for channel in probe.channels)
         ]
         self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
 
     def wait_for_first_ticks(self) -> None:
-        """Return when every probe has been read, those that measure power twice, so that a window may start."""
-        measuring = [state for state, _ in self._measuring]
-        _wait(lambda: all(state.ticks > 1 or state.lost or state.failed for state in measuring))
-        _wait(lambda: all(state.ticks or state.lost or state.failed for state in self.sampler.states))
+        """Return when every probe has been read, and every sensor of power long enough for a window to start.
+
+        One that fails, is lost or hangs is not waited for, or not for long.
+        """
+        _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self.sampler.states))
+        self._wait_for_refreshes()
 
     def wait_for_last_ticks(self) -> None:
         """Go on reading until every sensor has shown what belongs to a window that ends now."""
+        self._wait_for_refreshes()
+
+    def _wait_for_refreshes(self) -> None:
+        """Return when every sensor of power has been refreshed and read since."""
         now_ns = self._timebase.now_ns()
-        for state, channels in self._measuring:
-            until_ns = now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9)
-            _wait(lambda state=state, until_ns=until_ns: state.lost or state.last_success_ns > until_ns)  # type: ignore[misc]
+        wanted = [
+            (state, now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9), state.failed + _TRIES)
+            for state, channels in self._measuring
+        ]
+        _wait(
+            lambda: all(
+                state.lost or state.last_success_ns > until_ns or state.failed >= most_failed
+                for state, until_ns, most_failed in wanted
+            )
+        )
 
 
 def _wait(ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
     while not ready() and time.monotonic() < deadline:
         time.sleep(0.005)
+
+
+def close_probes(discovery: Discovery, within_seconds: float = _CLOSE_SECONDS) -> None:
+    """Close every probe, and wait for that so long at most: a driver in which one hangs may not let go of it."""
+    closing = threading.Thread(target=discovery.close, name="close", daemon=True)
+    closing.start()
+    closing.join(within_seconds)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from agent.workloads.protocol import Measured, Ready
 
 SETTLE_SECONDS = 0.5
-"""Between loading the model and the loaded baseline."""
+"""Between what the host did before and an idle baseline."""
+_STEPS_BEFORE_SWEEP = 3
 _STEADY_CHUNKS = 4
 _STEADY_WITHIN = 0.03
 
@@ -63,19 +64,44 @@ class Workload(Protocol):
 class Progress(Protocol):
     """Hears how far the run is."""
 
-    def __call__(self, done: int, total: int, doing: str) -> None:
-        """Take the number of steps done, of all steps, and what is done now."""
+    def step(self, done: int, total: int | None, doing: str) -> None:
+        """Take the number of steps done, of all steps (None before they are known), and what is done now."""
         ...
+
+    def note(self, text: str) -> None:
+        """Take something the user should know now."""
+        ...
+
+
+def planned_seconds(effort: Effort, windows: int) -> float:
+    """Return how long a run takes at least: `windows` is the number of points times that of their phases."""
+    warm_up = _STEADY_CHUNKS * _chunk_seconds(effort)
+    repeats = effort.repeats * effort.window_seconds
+    return 2 * (SETTLE_SECONDS + effort.idle_seconds) + windows * (warm_up + repeats)
+
+
+def _chunk_seconds(effort: Effort) -> float:
+    return min(effort.warmup_seconds / _STEADY_CHUNKS / 2, 1.0)
 
 
 class Session:
     """One run: `windows` grows by one whenever a window is complete, and each is handed to `keep` at once.
 
-    `ready` is what the workload said of itself when its model was loaded, None before.
+    `points` and `phases` are how many of each the sweep will have. `ready` is what the workload said of itself when
+    its model was loaded, None before.
     """
 
     def __init__(
-        self, run_id: str, effort: Effort, timebase: Timebase, keep: Callable[[Window], None], progress: Progress
+        self,
+        run_id: str,
+        effort: Effort,
+        timebase: Timebase,
+        keep: Callable[[Window], None],
+        progress: Progress,
+        *,
+        points: int,
+        phases: int,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.windows: list[Window] = []
         self.ready: Ready | None = None
@@ -84,42 +110,45 @@ class Session:
         self._timebase = timebase
         self._keep = keep
         self._progress = progress
+        self._sleep = sleep
         self._done = 0
-        self._total = 2
+        self._total = _STEPS_BEFORE_SWEEP + points * phases * (1 + effort.repeats)
 
-    def idle(self, phase: str) -> None:
-        """Mark an idle baseline: `idle_unloaded` before the workload starts, `idle_loaded` when it waits."""
-        states = {IDLE_UNLOADED: "idle, before the model is loaded", IDLE_LOADED: "idle, with the model loaded"}
-        if phase == IDLE_LOADED:
-            time.sleep(SETTLE_SECONDS)
-        self._step(states[phase])
+    def run(self, workload: Workload, load: Callable[[], Ready], batches: Sequence[int]) -> None:
+        """Go through the whole run; `load` has the workload load its model, and waits until it has."""
+        self._idle(IDLE_UNLOADED, "idle, before the model is loaded")
+        self._step("loading the model")
+        self.ready = load()
+        self._idle(IDLE_LOADED, "idle, with the model loaded")
+        for batch in batches:
+            workload.prepare(batch)
+            self._measure_point(workload, self.ready, f"batch={batch}")
+        self._progress.step(self._total, self._total, "done")
+
+    def _idle(self, phase: str, doing: str) -> None:
+        self._step(doing)
+        self._sleep(SETTLE_SECONDS)
         start_ns = self._timebase.now_ns()
-        time.sleep(self._effort.idle_seconds)
+        self._sleep(self._effort.idle_seconds)
         self._add(Window(self._run_id, "", phase, 0, start_ns, self._timebase.now_ns()))
 
-    def sweep(self, workload: Workload, ready: Ready, batches: Sequence[int]) -> None:
-        """Measure every batch size: warm each phase up, then repeat all phases in turn."""
-        self._total = 2 + len(batches) * len(ready.phases) * (1 + self._effort.repeats)
-        for batch in batches:
-            point = f"batch={batch}"
-            workload.prepare(batch)
+    def _measure_point(self, workload: Workload, ready: Ready, point: str) -> None:
+        """Warm each phase up, then repeat all phases in turn."""
+        for phase in ready.phases:
+            self._step(f"{point} {phase}: warming up")
+            self._warm_up(workload, phase)
+        for repeat in range(1, self._effort.repeats + 1):
             for phase in ready.phases:
-                self._step(f"{point} {phase}: warming up")
-                self._warm_up(workload, phase)
-            for repeat in range(1, self._effort.repeats + 1):
-                for phase in ready.phases:
-                    self._step(f"{point} {phase}: repeat {repeat} of {self._effort.repeats}")
-                    measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations)
-                    self._add(self._window(point, repeat, measured))
-        self._progress(self._total, self._total, "done")
+                self._step(f"{point} {phase}: repeat {repeat} of {self._effort.repeats}")
+                measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations)
+                self._add(self._window(point, repeat, measured))
 
     def _warm_up(self, workload: Workload, phase: str) -> None:
         """Run short chunks until the last of them show no trend, or the time allowed is over."""
-        chunk_seconds = min(self._effort.warmup_seconds / _STEADY_CHUNKS / 2, 1.0)
         end = time.monotonic() + self._effort.warmup_seconds
         rates: list[float] = []
         while time.monotonic() < end:
-            measured = workload.measure(phase, chunk_seconds, 1)
+            measured = workload.measure(phase, _chunk_seconds(self._effort), 1)
             rates.append(measured.iterations / ((measured.end_ns - measured.start_ns) / 1e9))
             latest = rates[-_STEADY_CHUNKS:]
             if len(latest) == _STEADY_CHUNKS and trend(latest, _STEADY_WITHIN).steady:
@@ -146,5 +175,5 @@ class Session:
         self.windows.append(window)
 
     def _step(self, doing: str) -> None:
-        self._progress(self._done, self._total, doing)
+        self._progress.step(self._done, self._total, doing)
         self._done += 1

@@ -1,0 +1,180 @@
+"""The energy of a window by a counter of joules; pure.
+
+A counter shows the energy at its last refresh, which was at most one refresh period ago. So the true energy at a
+window's edge is no less than the last value read before it, and no more than the first value that is surely of a later
+refresh: one read a refresh period after the edge, or one that differs from a value read after the edge. That is the
+bound. The estimate puts each refresh in the middle of the stretch it must have happened in and interpolates.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.profiling.joules import (
+    ASSUMED_REFRESH_SECONDS,
+    ASSUMED_RESOLUTION_JOULES,
+    PLAUSIBLE_TIMES_PEAK,
+    Energy,
+    Told,
+)
+from probes.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from store.records import Series
+
+_TELLING = 10
+"""The power of a stretch is told to a tenth where time and rise are so many times the doubt about them."""
+_MICRO = 1e6
+
+
+class _Knot(NamedTuple):
+    """A refresh of a counter: when it was, give or take `slack_ns`, and what it showed."""
+
+    time_ns: float
+    joules: float
+    slack_ns: float
+
+
+def count(series: Series, start_ns: int, end_ns: int) -> Told:
+    """Return the energy of a window that the samples bracket.
+
+    The peak is the highest mean power over a stretch of the window long enough to tell it to a tenth. Where the
+    samples end less than a refresh period after the window, the bound holds if the power was within the channel's
+    limit or, if it has none, four times the steepest rise seen.
+    """
+    refresh_ns, resolution, knots = _refresh_ns(series), _resolution(series), _knots(series)
+    ceiling = _ceiling_watts(series, knots)
+    start, end = (_energy_at(series, knots, refresh_ns, ceiling, at_ns) for at_ns in (start_ns, end_ns))
+    lower = max(0.0, end.lower - start.upper - resolution)
+    upper = end.upper - start.lower + resolution
+    joules = max(lower, end.joules - start.joules)
+    peak = _peak_watts(knots, resolution, start_ns - refresh_ns, end_ns + refresh_ns)
+    lost_seconds, blind_seconds = _lost_to_resets(series, start_ns, end_ns, refresh_ns)
+    if not blind_seconds:
+        return Told(Energy(joules, lower, upper), peak)
+    counted_seconds = (end_ns - start_ns) / 1e9 - lost_seconds
+    filled = joules / counted_seconds * lost_seconds if counted_seconds > 0 else 0.0
+    reason = f"the counter was reset: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
+    upper = max(upper + ceiling * blind_seconds, joules + filled)
+    return Told(Energy(joules + filled, lower, upper), peak, (reason,))
+
+
+def _energy_at(series: Series, knots: Sequence[_Knot], refresh_ns: int, ceiling: float, at_ns: int) -> Energy:
+    """Return what the counter would have shown at `at_ns` had it refreshed just then, with its bounds."""
+    lower = series.values[bisect_right(series.times_ns, at_ns) - 1]
+    upper = _shown_later(series, refresh_ns, ceiling, at_ns)
+    return Energy(min(max(_interpolated(knots, at_ns), lower), upper), lower, upper)
+
+
+def _shown_later(series: Series, refresh_ns: int, ceiling: float, at_ns: int) -> float:
+    """Return the first value read that is surely of a refresh after `at_ns`.
+
+    Where the samples end before there is one, what may have come since is bounded by `ceiling` watts.
+    """
+    times, values = series.times_ns, series.values
+    first = bisect_left(times, at_ns)
+    for i in range(first, len(times)):
+        if times[i] >= at_ns + refresh_ns or (i > first and values[i] != values[i - 1]):
+            return values[i]
+    return values[-1] + ceiling * (at_ns + refresh_ns - times[-1]) / 1e9
+
+
+def _refresh_ns(series: Series) -> int:
+    """Return the refresh period: the stated one, else the longest time between changes seen, a second at least."""
+    if series.channel.refresh_seconds:
+        return round(series.channel.refresh_seconds * 1e9)
+    times, values = series.times_ns, series.values
+    changes = [i for i in range(1, len(values)) if values[i] != values[i - 1]]
+    seen = (times[after] - times[before - 1] for before, after in pairwise(changes))
+    return max(round(ASSUMED_REFRESH_SECONDS * 1e9), max(seen, default=0))
+
+
+def _resolution(series: Series) -> float:
+    """Return the resolution: the stated one, else the step that all rises are made of, a millijoule at least."""
+    rises = (round((after - before) * _MICRO) for before, after in pairwise(series.values))
+    return series.channel.resolution or max(ASSUMED_RESOLUTION_JOULES, math.gcd(*rises) / _MICRO)
+
+
+def _knots(series: Series) -> list[_Knot]:
+    """Return every refresh seen.
+
+    Where a value stood for longer than a refresh period and then rose by more than its resolution, there was a
+    refresh in between that changed nothing: what was drawn was drawn after it.
+    """
+    times, values, channel = series.times_ns, series.values, series.channel
+    period = channel.refresh_seconds * 1e9
+    slack = min(period, times[1] - times[0]) / 2
+    knots = [_Knot(times[0] - slack, values[0], slack)]
+    for i in range(1, len(times)):
+        if values[i] == values[i - 1]:
+            continue
+        distance = times[i] - times[i - 1]
+        slack = min(period or distance, distance) / 2
+        idle_ns = min(times[i] - slack - period, times[i - 1] - period / 2)
+        if period and idle_ns > knots[-1].time_ns and values[i] - values[i - 1] > channel.resolution:
+            knots.append(_Knot(idle_ns, values[i - 1], slack))
+        knots.append(_Knot(times[i] - slack, values[i], slack))
+    return knots
+
+
+def _interpolated(knots: Sequence[_Knot], at_ns: float) -> float:
+    """Interpolate between refreshes; before the first and after the last, power goes on as it was next to it."""
+    if len(knots) == 1:
+        return knots[0].joules
+    after = min(max(1, bisect_right(knots, at_ns, key=_time)), len(knots) - 1)
+    first, second = knots[after - 1], knots[after]
+    return first.joules + _slope(first, second) * (at_ns - first.time_ns) / 1e9
+
+
+def _time(knot: _Knot) -> float:
+    return knot.time_ns
+
+
+def _slope(first: _Knot, second: _Knot) -> float:
+    return (second.joules - first.joules) / (second.time_ns - first.time_ns) * 1e9
+
+
+def _ceiling_watts(series: Series, knots: Sequence[_Knot]) -> float:
+    steepest = max((_slope(first, second) for first, second in pairwise(knots)), default=0.0)
+    return max(series.channel.limit or PLAUSIBLE_TIMES_PEAK * steepest, steepest)
+
+
+def _peak_watts(knots: Sequence[_Knot], resolution: float, start_ns: float, end_ns: float) -> float | None:
+    inside = [knot for knot in knots if start_ns <= knot.time_ns <= end_ns]
+    return max((_slope(first, second) for first, second in _telling(inside, resolution)), default=None)
+
+
+def _telling(knots: Sequence[_Knot], resolution: float) -> Iterator[tuple[_Knot, _Knot]]:
+    """Pair each refresh with the first one after it that tells the power between them."""
+    last = 0
+    for i, first in enumerate(knots):
+        last = max(last, i + 1)
+        while last < len(knots) and not _tells(first, knots[last], resolution):
+            last += 1
+        if last < len(knots):
+            yield first, knots[last]
+
+
+def _tells(first: _Knot, second: _Knot, resolution: float) -> bool:
+    long = second.time_ns - first.time_ns >= _TELLING * (first.slack_ns + second.slack_ns)
+    return long and second.joules - first.joules >= _TELLING * resolution
+
+
+def _lost_to_resets(series: Series, start_ns: int, end_ns: int, refresh_ns: int) -> tuple[float, float]:
+    """Return the seconds of the window that a counter did not count because it was reset: as read, and at most.
+
+    They reach from the read before each reset to the one that showed it; what the first did not show yet is lost too.
+    """
+    lost = blind = 0
+    for at_ns, reason in series.rejections:
+        if reason is Reason.RESET:
+            before = bisect_left(series.times_ns, at_ns) - 1
+            since = series.times_ns[before] if before >= 0 else start_ns
+            lost += max(0, min(end_ns, at_ns) - max(start_ns, since))
+            blind += max(0, min(end_ns, at_ns) - max(start_ns, since - refresh_ns))
+    return lost / 1e9, blind / 1e9

@@ -1,0 +1,45 @@
+"""Joules with a bound, and what is assumed of a sensor that does not say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ASSUMED_REFRESH_SECONDS = 1.0
+"""What a sensor that does not say is taken to need, at most, to show what was drawn."""
+ASSUMED_RESOLUTION_JOULES = 0.001
+"""What a counter that does not say is taken to count in, at most, where its rises do not show a coarser step."""
+PLAUSIBLE_TIMES_PEAK = 4.0
+"""Where no power limit is known, what a sensor has not shown is bounded by this times the steepest it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Joules with a lower and an upper bound."""
+
+    joules: float
+    lower: float
+    upper: float
+
+    def plus(self, other: Energy) -> Energy:
+        """Add two energies that do not overlap; their bounds add too, so the sum's bound holds as well."""
+        return Energy(self.joules + other.joules, self.lower + other.lower, self.upper + other.upper)
+
+    def times(self, factor: float) -> Energy:
+        """Scale by a factor that is not negative: per inference, or (by 1 / seconds) to watts."""
+        return Energy(self.joules * factor, self.lower * factor, self.upper * factor)
+
+    def widened(self, uncertainty: float) -> Energy:
+        """Return it with a relative half-width more on either side; no energy is below 0, however wide."""
+        return Energy(self.joules, self.lower * max(0.0, 1 - uncertainty), self.upper * (1 + uncertainty))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the samples of one sensor tell of a window.
+
+    `peak_watts` is None where the window is too short to tell it; `reasons` are what makes the energy doubtful.
+    """
+
+    energy: Energy
+    peak_watts: float | None
+    reasons: tuple[str, ...] = ()

@@ -1,0 +1,311 @@
+"""Points worked out by hand from windows and samples with round numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from pytest import approx  # noqa: PT013  stands in almost every line
+
+from agent.cost.tariff import Tariff
+from agent.profiling.derive import derive_baselines, derive_points, disagreement
+from agent.profiling.figures import Reading, readings
+from agent.profiling.profile import Provenance
+from made_up_run import (
+    CORE,
+    DRAM,
+    GPU,
+    MODEL,
+    PACKAGE,
+    idle,
+    read,
+    repeats,
+    sensors,
+    stretches,
+    window,
+)
+from probes.model import Reason
+from simulated import SECOND, constant
+from store.records import Series
+
+IDLE = idle("idle_unloaded", 0.5, 2.5)
+LOADED = idle("idle_loaded", 3, 5)
+POWER = stretches((40, 3), (50, 2), (100, 60))  # W and s: unloaded, loaded, busy
+STATIC = read(PACKAGE, POWER, 14)
+
+
+def only_point(windows, *series, tariff=None):
+    (point,) = derive_points(windows, sensors(*series), tariff)
+    return point
+
+
+def test_a_hundred_watts_for_two_seconds_make_twenty_joules_for_each_of_ten_inferences():
+    point = only_point([IDLE, LOADED, *repeats((6, 8, 10, 12))], STATIC)
+    assert point.valid
+    total = point.energy.per_inference.total
+    assert total.mean == approx(20)
+    assert (total.lower, total.upper) == (approx(20 - 0.05), approx(20 + 0.05))  # a beat of 5 ms at an edge
+    assert total.source is Provenance.MEASURED
+    assert point.energy.per_inference.idle.mean == approx(40 * 0.2)
+    assert point.energy.per_inference.dynamic.mean == approx(12)
+    assert point.energy.estimated_share == 0
+    assert point.inferences_per_second.mean == approx(5)
+    assert point.power.mean.mean == approx(100)
+    assert point.power.peak == approx(100)
+    assert point.latency_seconds.p50 == approx(0.2)
+    assert (point.batch, point.repeats) == (1, 3)
+
+
+def test_the_interval_is_that_of_the_repeats_widened_by_the_sensor_s_bound():
+    power = stretches((90, 8), (100, 2), (110, 30))
+    total = only_point(repeats((6, 8, 10, 12)), read(PACKAGE, power, 14)).energy.per_inference.total
+    half = 4.302652729749 * 2 / 3**0.5  # Student's t of two degrees; 18, 20 and 22 J deviate by 2 J
+    assert total.mean == approx(20)
+    assert total.upper - total.mean == approx(half + 0.05, rel=1e-3)
+    assert total.mean - total.lower == approx(half + 0.05, rel=1e-3)
+
+
+def test_dynamic_energy_is_as_uncertain_as_total_and_idle_together():
+    split = only_point([IDLE, *repeats((6, 8, 10, 12))], STATIC).energy.per_inference
+    assert split.dynamic.lower == approx(split.total.lower - split.idle.upper)
+    assert split.dynamic.upper == approx(split.total.upper - split.idle.lower)
+    assert split.idle.upper - split.idle.lower == approx(2 * 0.2 * 0.1)  # 0.2 J a side, over 2 s
+
+
+def test_without_an_idle_baseline_there_is_a_total_and_no_split():
+    split = only_point(repeats((6, 8, 10, 12)), STATIC).energy.per_inference
+    assert (split.idle, split.dynamic) == (None, None)
+
+
+def test_an_idle_baseline_without_samples_splits_nothing():
+    early = idle("idle_unloaded", -3, -1)
+    assert only_point([early, *repeats((6, 8, 10, 12))], STATIC).energy.per_inference.idle is None
+
+
+def phased(batch=1):
+    """Three repeats: 10 prompts of 100 tokens read in 1 s at 100 W, 5 answers of 19 more tokens in 2 s at 50 W."""
+    windows = []
+    for repeat, start in enumerate((6, 9, 12), 1):
+        windows.append(window(repeat, start, start + 1, "prefill", 10, tokens=(100, 1), batch=batch))
+        windows.append(
+            window(repeat, start + 1, start + 3, "decode", 5, tokens=(0, 19), steps=[0.02] * 95, batch=batch)
+        )
+    return windows, read(PACKAGE, stretches((40, 6), *((100, 1), (50, 2)) * 4), 16)
+
+
+def test_phases_add_up_to_a_request_and_tokens_have_their_share():
+    windows, series = phased()
+    point = only_point([IDLE, *windows], series)
+    energy = point.energy
+    assert energy.per_inference.total.mean == approx(10 + 20)
+    assert energy.per_input_token.mean == approx(30 / 100)
+    assert energy.per_output_token.mean == approx(30 / 20)
+    assert energy.per_token.mean == approx(30 / 120)
+    prefill, decode = energy.phases
+    assert (prefill.phase, decode.phase) == ("prefill", "decode")
+    assert prefill.per_inference.mean == approx(10)
+    assert prefill.per_input_token.mean == approx(0.1)
+    assert prefill.per_output_token is None
+    assert decode.per_inference.mean == approx(20)
+    assert decode.per_input_token is None
+    assert decode.per_output_token.mean == approx(20 / 19)
+
+
+def test_speed_and_power_are_those_of_whole_requests():
+    windows, series = phased()
+    point = only_point(windows, series)
+    assert point.inferences_per_second.mean == approx(1 / (0.1 + 0.4))
+    assert point.input_tokens_per_second.mean == approx(200)
+    assert point.output_tokens_per_second.mean == approx(40)
+    assert point.latency_seconds.p50 == approx(0.5)
+    assert point.time_to_first_token_seconds.p50 == approx(0.1)
+    assert point.inter_token_latency_seconds.p50 == approx(0.02)
+    # A request draws 30 J in 0.5 s, however long the windows of its phases were.
+    assert point.power.mean.mean == approx(60)
+    assert point.power.peak == approx(100)
+    assert [phase.iterations for phase in point.phases] == [30, 15]
+    assert point.phases[0].duration_seconds == approx(3)
+
+
+def test_phases_may_be_run_in_any_order():
+    windows, series = phased()
+    swapped = [*windows[:2], windows[3], windows[2], *windows[4:]]
+    assert only_point(swapped, series) == only_point(windows, series)
+
+
+def test_a_batch_is_shared_by_its_inferences():
+    point = only_point(repeats((6, 8, 10, 12), inferences=20, batch=4), STATIC)
+    assert point.batch == 4
+    assert point.energy.per_inference.total.mean == approx(10)
+    assert point.latency_seconds.p50 == approx(0.4)
+
+
+def test_the_sensors_of_several_devices_add_up_and_a_part_is_shown_but_not_added():
+    series = [
+        read(channel, constant(watts), 14) for channel, watts in ((PACKAGE, 100), (DRAM, 20), (GPU, 300), (CORE, 60))
+    ]
+    point = only_point([IDLE, *repeats((6, 8, 10, 12))], *series)
+    assert point.energy.per_inference.total.mean == approx(84)
+    assert point.power.mean.mean == approx(420)
+    assert point.power.peak == approx(420)
+    devices = {(each.device, each.domain): each for each in point.energy.devices}
+    assert {key: (each.counted, each.method) for key, each in devices.items()} == {
+        ("package-0", "package"): (True, "counter"),
+        ("package-0", "dram"): (True, "counter"),
+        ("GPU-a", "board"): (True, "counter"),
+        ("package-0", "core"): (False, "counter"),
+    }
+    assert devices["package-0", "core"].per_inference.total.mean == approx(12)
+    assert devices["GPU-a", "board"].per_inference.idle.mean == approx(60)
+
+
+def test_a_part_without_samples_around_the_windows_is_left_out_of_the_devices():
+    part = read(CORE, constant(60.0), 7)
+    point = only_point(repeats((6, 8, 10, 12)), STATIC, part)
+    assert point.valid
+    assert [each.domain for each in point.energy.devices] == ["package"]
+
+
+def test_estimated_and_measured_make_a_mixed_total_with_its_share():
+    point = only_point(repeats((6, 8, 10, 12)), read(MODEL, constant(25.0), 14), read(GPU, constant(75.0), 14))
+    energy = point.energy
+    assert energy.per_inference.total.source is Provenance.MIXED
+    assert energy.estimated_share == approx(0.25)
+    assert energy.per_inference.total.mean == approx(20)
+    assert energy.per_inference.total.upper == approx(5 * 1.5 + 15, rel=0.01)
+    assert {each.method for each in energy.devices} == {"model", "counter"}
+    assert point.power.source is Provenance.MIXED
+
+
+def test_an_estimate_alone_is_called_one():
+    energy = only_point(repeats((6, 8, 10, 12)), read(MODEL, constant(25.0), 14)).energy
+    assert energy.per_inference.total.source is Provenance.ESTIMATED
+    assert energy.estimated_share == 1
+    assert (energy.per_inference.total.lower, energy.per_inference.total.upper) == (
+        approx(2.5, rel=0.01),
+        approx(7.5, rel=0.01),
+    )
+
+
+def test_no_energy_at_all_is_estimated_if_a_model_says_so():
+    point = only_point(repeats((6, 8, 10, 12)), read(MODEL, constant(0.0), 14))
+    assert point.energy.estimated_share == 1
+
+
+def test_a_point_that_fails_an_expectation_has_time_and_no_energy_or_money():
+    tariff = Tariff(price_per_kwh=0.25)
+    point = only_point(repeats((6, 8, 10)), STATIC, tariff=tariff)  # two repeats
+    assert not point.valid
+    assert (point.energy, point.power, point.cost) == (None, None, None)
+    assert point.inferences_per_second.mean == approx(5)
+    assert [finding.expectation for finding in point.findings if not finding.passed] == ["repeats"]
+
+
+def test_a_sensor_of_the_total_that_stops_takes_the_energy_of_the_point_along():
+    dies = read(DRAM, constant(20.0), 9)
+    point = only_point(repeats((6, 8, 10, 12)), STATIC, dies)
+    assert not point.valid
+    assert point.energy is None
+    assert "package-0/dram: no sample after the window's end" in next(f.message for f in point.findings if not f.passed)
+
+
+def test_a_reset_makes_a_point_invalid():
+    reset = replace(STATIC, rejections=((7 * SECOND, Reason.RESET),))
+    point = only_point(repeats((6, 8, 10, 12)), reset)
+    assert not point.valid
+    assert point.energy is None
+
+
+def test_without_sensors_there_is_time_and_the_point_is_valid():
+    point = only_point(repeats((6, 8, 10, 12)), tariff=Tariff(price_per_kwh=0.25))
+    assert point.valid
+    assert (point.energy, point.power, point.cost) == (None, None, None)
+
+
+def test_energy_is_priced_with_the_loaded_idle_power():
+    tariff = Tariff(price_per_kwh=0.36, pue=1.0, utilization=0.5)
+    point = only_point([IDLE, LOADED, *repeats((6, 8, 10, 12))], STATIC, tariff=tariff)
+    assert point.cost.usage.per_inference.energy.mean == approx(20 * 0.36 / 3.6e6)
+    # At half use as much time again is idle at 50 W: 0.2 s an inference.
+    assert point.cost.allocation.per_inference.energy.mean == approx((20 + 50 * 0.2) * 0.36 / 3.6e6)
+
+
+def test_without_a_loaded_baseline_there_is_no_allocated_energy():
+    tariff = Tariff(price_per_kwh=0.36, utilization=0.5)
+    point = only_point([IDLE, *repeats((6, 8, 10, 12))], STATIC, tariff=tariff)
+    assert point.cost.usage.per_inference.energy is not None
+    assert point.cost.allocation.per_inference.energy is None
+
+
+def test_points_come_in_the_order_they_were_run():
+    first, second = repeats((6, 7, 8, 9), point="batch=8"), repeats((9, 10, 11, 12), point="batch=1")
+    assert [point.name for point in derive_points([*first, *second], sensors(STATIC), None)] == ["batch=8", "batch=1"]
+
+
+def test_a_repeat_that_was_cut_short_does_not_count():
+    windows, series = phased()
+    point = only_point(windows[:-1], series)
+    assert point.repeats == 2
+    assert not point.valid
+
+
+def test_a_point_cut_short_before_its_second_phase_is_no_point():
+    windows, series = phased()
+    prefill = window(1, 15, 16, "prefill", 10, point="batch=8", tokens=(100, 1))
+    assert [point.name for point in derive_points([*windows, prefill], sensors(series), None)] == ["batch=1"]
+
+
+def test_a_window_in_which_nothing_was_inferred_is_no_repeat():
+    empty = window(4, 12, 14, inferences=0)
+    assert only_point([*repeats((6, 8, 10, 12)), empty], STATIC).repeats == 3
+
+
+def test_baselines_are_by_sensor_and_in_total():
+    series = (STATIC, read(DRAM, constant(10.0), 14), read(CORE, constant(20.0), 14))
+    unloaded, loaded = derive_baselines([IDLE, LOADED, *repeats((6, 8, 10, 12))], sensors(*series))
+    assert (unloaded.state, loaded.state) == ("unloaded", "loaded")
+    assert unloaded.duration_seconds == approx(2)
+    watts = {(each.device, each.domain): each.watts.mean for each in unloaded.power}
+    assert watts == {
+        ("package-0", "package"): approx(40),
+        ("package-0", "dram"): approx(10),
+        ("package-0", "core"): approx(20),
+        ("total", "package"): approx(50),
+    }
+    assert loaded.power[-1].watts.mean == approx(60)
+
+
+def test_a_baseline_whose_sensor_was_not_read_has_no_total():
+    (baseline,) = derive_baselines([IDLE], sensors(STATIC, read(DRAM, constant(10.0), 2)))
+    assert [(each.device, each.domain) for each in baseline.power] == [("package-0", "package")]
+
+
+def test_a_baseline_without_sensors_has_a_duration_alone():
+    (baseline,) = derive_baselines([LOADED], sensors())
+    assert (baseline.state, baseline.power) == ("loaded", ())
+
+
+def gauge(watts, until=14.0, channel=PACKAGE):
+    times = tuple(round(0.05 * number * SECOND) for number in range(round(until / 0.05) + 1))
+    return Series(replace(channel, metric="power_watts", refresh_seconds=0.05), times, (float(watts),) * len(times))
+
+
+@pytest.mark.parametrize(("watts", "passed"), [(104, True), (94, False), (106, False)])
+def test_a_power_gauge_beside_a_counter_is_held_against_it(watts, passed):
+    point = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(watts))
+    finding = next(each for each in point.findings if each.expectation == "sensors_agree")
+    assert finding.passed is passed
+    assert not finding.fatal
+    assert point.energy.per_inference.total.mean == approx(20)
+
+
+def test_only_what_both_measured_can_disagree():
+    windows = [(each,) for each in repeats((6, 8, 10, 12))]
+    counted, short, other = readings(windows, [STATIC, gauge(150, 7), gauge(150, channel=GPU)])
+    (full,) = readings(windows, [gauge(150)])
+    assert disagreement([counted], [full]) == approx(0.5)
+    assert disagreement([counted], [full, short, other]) == approx(0.5)
+    assert disagreement([counted], [short]) is None
+    assert disagreement([counted], []) is None
+    still = Reading(PACKAGE, readings(windows, [read(PACKAGE, constant(0.0), 14)])[0].windows)
+    assert disagreement([still], [full]) is None

@@ -1,0 +1,275 @@
+"""Energies of windows worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.profiling.energy import method_of, window_energy
+from agent.profiling.joules import Energy
+from probes.model import Channel, Device, Kind, Reason, Source
+from simulated import SECOND, Power, beats, constant, counter, joules_channel, refreshes, watts_channel
+from store.records import Series
+
+
+def at(*seconds):
+    return tuple(round(second * SECOND) for second in seconds)
+
+
+def counted(samples, channel=None, rejections=()):
+    return Series(channel or joules_channel(0.1, 0.001), at(*samples), tuple(map(float, samples.values())), rejections)
+
+
+def gauged(samples, channel=None):
+    return Series(channel or watts_channel(), at(*samples), tuple(map(float, samples.values())))
+
+
+def energy(series, start, end):
+    return window_energy(series, *at(start, end)).energy
+
+
+# --- counters -------------------------------------------------------------------------------------------------------
+
+
+def test_constant_power_is_found_to_the_joule_between_refreshes():
+    series = counter(constant(100.0), refreshes(0.001, 6), beats(0.01, 6), 0.0, joules_channel(0.001, 2.0**-14))
+    found = window_energy(series, *at(2, 4))
+    assert found.energy.joules == pytest.approx(200, abs=0.05)
+    assert found.mean_watts == pytest.approx(100, abs=0.03)
+    assert found.peak_watts == pytest.approx(100, rel=0.1)
+    assert found.method == "counter"
+    assert found.samples == 201
+    assert found.largest_gap_seconds == pytest.approx(0.01)
+    assert found.reasons == ()
+
+
+def test_the_bound_is_the_reads_around_each_edge_and_the_resolution():
+    series = counted({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500})
+    found = energy(series, 1.5, 3.5)
+    assert found.lower == pytest.approx(300 - 200 - 0.001)  # the last read before the end, the first after the start
+    assert found.upper == pytest.approx(400 - 100 + 0.001)
+    assert found.joules == pytest.approx(200)
+
+
+def test_a_read_within_a_refresh_of_the_edge_does_not_bound_it_from_above():
+    series = counted({0: 0, 1: 100, 1.55: 150, 2: 200, 3: 300})
+    assert energy(series, 0.5, 1.5).upper == pytest.approx(200 - 0 + 0.001)  # 1.55 may still show the energy at 1.45
+
+
+def test_a_change_between_two_reads_after_the_edge_bounds_it_from_above():
+    series = counted({0: 0, 1: 100, 1.52: 150, 1.55: 155, 2: 200, 3: 300})
+    assert energy(series, 0.5, 1.5).upper == pytest.approx(155 - 0 + 0.001)
+
+
+def test_samples_that_end_within_a_refresh_of_the_end_leave_the_rest_to_the_limit():
+    samples = {0: 0, 1: 10, 2: 20, 3: 30}
+    channel = joules_channel(refresh=0.5, resolution=0.001, limit=200.0)
+    assert energy(counted(samples, channel), 1, 3).upper == pytest.approx(30 - 10 + 200 * 0.5 + 0.001)
+    unlimited = energy(counted(samples, replace(channel, limit=0.0)), 1, 3)
+    assert unlimited.upper == pytest.approx(30 - 10 + 4 * 10 * 0.5 + 0.001)
+    assert unlimited.joules == pytest.approx(20)
+
+
+def test_a_window_between_two_reads_of_a_slow_beat_is_bounded_by_both():
+    found = energy(counted({0: 0, 10: 1000, 20: 2000, 30: 3000}), 12, 13)
+    assert found.joules == pytest.approx(100)
+    assert (found.lower, found.upper) == (0, pytest.approx(1000.001))
+
+
+def test_a_window_at_the_first_sample_of_a_slow_beat_is_not_off_by_half_a_refresh():
+    truth = constant(100.0)
+    read = (0.5, 2.5, 4.5, 6.5)
+    shown = tuple(moment - 0.5 for moment in read)  # the mean age of a value, with a refresh a second
+    series = counter(truth, shown, read, 0.0, joules_channel(1.0, 0.001))
+    assert energy(series, 0.5, 4.5).joules == pytest.approx(400)
+
+
+def test_a_counter_that_stands_still_has_no_energy_and_its_resolution_as_bound():
+    found = window_energy(counted(dict.fromkeys(range(8), 7.0)), *at(2, 4))
+    assert found.energy == Energy(0.0, 0.0, pytest.approx(0.001))
+    assert found.peak_watts is None
+
+
+def test_what_was_drawn_after_a_pause_is_not_spread_over_the_pause():
+    # Nothing for two seconds, then 100 W: read every 20 ms, refreshed every 100 ms.
+    power = Power(((2.0, 0.0), (1.0, 100.0)))
+    series = counter(power, refreshes(0.1, 5), beats(0.02, 5), 0.0, joules_channel(0.1, 0.001))
+    assert energy(series, 1.0, 1.9).joules == pytest.approx(0, abs=0.01)
+    assert energy(series, 1.9, 2.5).joules == pytest.approx(50, abs=5.1)
+
+
+def test_a_coarse_counter_at_low_power_goes_on_evenly_between_its_steps():
+    # 1 W in steps of a joule: a step a second, which is no burst after a pause.
+    series = counter(constant(1.0), refreshes(0.01, 9), beats(0.1, 9), 1.0, joules_channel(0.01, 1.0))
+    found = window_energy(series, *at(2.5, 4.5))
+    assert found.energy.joules == pytest.approx(2, abs=0.15)
+    assert found.peak_watts is None
+
+
+def test_the_peak_of_constant_power_is_that_power_however_beat_and_refresh_meet():
+    series = counter(constant(100.0), refreshes(0.1, 14), beats(0.1, 14, (0.3, -0.3, 0.1)), 0.0, joules_channel(0.1))
+    assert window_energy(series, *at(2, 12)).peak_watts == pytest.approx(100, rel=0.1)
+
+
+def test_the_peak_is_that_of_the_window_and_no_less_than_the_mean():
+    power = Power(((2.0, 500.0), (4.0, 100.0), (1.0, 500.0)))
+    series = counter(power, refreshes(0.001, 9), beats(0.01, 9), 0.0, joules_channel(0.001))
+    found = window_energy(series, *at(2.5, 5.5))
+    assert found.mean_watts <= found.peak_watts < 120
+
+
+def test_a_window_too_short_to_tell_a_peak_has_none():
+    series = counter(constant(100.0), refreshes(0.1, 5), beats(0.1, 5), 0.0, joules_channel(0.1))
+    found = window_energy(series, *at(2, 2.2))
+    assert found.peak_watts is None
+    assert found.mean_watts is not None
+
+
+def test_a_coarse_step_is_learnt_from_the_rises_where_none_is_stated():
+    found = energy(counted({0: 5, 1: 11, 2: 20, 3: 26, 4: 35, 6: 50}, joules_channel()), 1, 3)
+    assert (found.lower, found.upper) == (26 - 20 - 3, 35 - 11 + 3)  # all rises are made of threes
+
+
+def test_a_reset_is_filled_with_the_mean_power_and_bounded_by_the_limit():
+    samples = {0: 0, 1: 100, 2: 200, 4: 200, 5: 300, 6: 400}  # reset between 2 and 3: the read at 3 was refused
+    channel = joules_channel(refresh=0.1, resolution=0.001, limit=1000.0)
+    reset = (round(3 * SECOND), Reason.RESET)
+    found = window_energy(counted(samples, channel, (reset,)), *at(1, 5))
+    assert found.energy.joules == pytest.approx(200 + 200 / 3)
+    assert found.energy.lower == pytest.approx(200 - 0.001 - 100)
+    assert found.energy.upper == pytest.approx(400 - 100 + 0.001 + 1000 * 1.1)
+    assert found.reasons == ("the counter was reset: 1 s were not counted and are filled in with the mean power",)
+
+
+def test_a_reset_before_all_samples_or_outside_the_window_takes_nothing_from_it():
+    samples = {1: 100, 2: 200, 3: 300, 4: 400, 5: 500}
+    reset, error = (round(0.5 * SECOND), Reason.RESET), (round(2.5 * SECOND), Reason.READ_ERROR)
+    assert window_energy(counted(samples, rejections=(reset, error)), *at(2, 3)).reasons == ()
+
+
+def test_a_window_that_a_reset_swallows_has_only_a_bound():
+    channel = joules_channel(refresh=0.1, resolution=0.001, limit=1000.0)
+    series = counted({0: 0, 1: 100, 9: 100, 10: 200}, channel, ((round(8 * SECOND), Reason.RESET),))
+    found = window_energy(series, *at(2, 7))
+    assert found.energy.lower == 0
+    assert found.energy.upper >= 5000
+    assert "5 s were not counted" in found.reasons[0]
+
+
+# --- gauges ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_straight_rise_of_power_is_integrated_exactly_with_the_ends_interpolated():
+    found = window_energy(gauged({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 6: 600}), *at(0.5, 3.5))
+    assert found.energy.joules == pytest.approx((50 + 350) / 2 * 3)
+    assert found.method == "integrated"
+    assert found.peak_watts == 400
+
+
+def test_a_reading_is_dated_back_by_half_a_refresh():
+    # 100 W from 0 on, 200 W from 2 on; the gauge shows the mean of the second before.
+    series = gauged({0: 100, 1: 100, 2: 100, 3: 200, 4: 200, 5: 200}, watts_channel(1.0, "average"))
+    assert energy(series, 1, 3).joules == pytest.approx(100 + 200)
+
+
+def test_power_between_reads_is_bounded_by_what_was_read_until_a_refresh_after():
+    found = energy(gauged({0: 100, 1: 100, 2: 300, 3: 300, 4: 300}, watts_channel(0.5)), 0.5, 2.5)
+    assert found.lower == pytest.approx(100 * 1.5 + 300 * 0.5)  # any time from 0.5 on it may have gone up
+    assert found.upper == pytest.approx(300 * 2)
+
+
+def test_an_average_is_off_by_half_its_period_at_each_edge():
+    found = energy(gauged(dict.fromkeys(range(9), 100.0), watts_channel(1.0, "average")), 2, 4)
+    assert found == Energy(pytest.approx(200), pytest.approx(100), pytest.approx(300))
+
+
+def test_an_average_over_an_unknown_time_is_off_by_a_second_at_each_edge():
+    found = energy(gauged(dict.fromkeys(range(20), 100.0), watts_channel(0.0, "average")), 5, 15)
+    assert found == Energy(pytest.approx(1000), pytest.approx(800), pytest.approx(1200))
+
+
+def test_what_a_gauge_had_no_time_to_show_is_bounded_by_its_limit():
+    samples = {0: 100, 1: 100, 2: 100, 3: 100}
+    found = energy(gauged(samples, watts_channel(0.5, limit=900.0)), 1, 3)
+    assert (found.lower, found.upper) == (pytest.approx(100), pytest.approx(100 + 900))
+    unlimited = energy(gauged(samples, watts_channel(0.5)), 1, 3)
+    assert unlimited.upper == pytest.approx(100 + 400)
+    average = energy(gauged(samples, watts_channel(0.5, "average", limit=900.0)), 1, 3)
+    assert average == Energy(pytest.approx(200), pytest.approx(100), pytest.approx(200 + 50 + 450))
+
+
+def test_the_noise_of_a_gauge_around_0_is_no_negative_energy():
+    noise = {0: 0.01, 1: -0.01, 2: -0.02, 3: -0.01, 4: 0.01, 5: 0.0}
+    assert energy(gauged(noise, watts_channel(0.1)), 1, 2) == Energy(0.0, 0.0, 0.0)
+    for method in ("instant", "average"):
+        for end in (1, 2, 4, 5):
+            found = energy(gauged(noise, watts_channel(0.1, method)), 0, end)
+            assert 0 <= found.lower <= found.joules <= found.upper
+        below = energy(gauged(dict.fromkeys(range(6), -0.02), watts_channel(0.1, method)), 1, 5)
+        assert below == Energy(0.0, 0.0, 0.0)
+
+
+# --- both -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reasons"),
+    [
+        (0.5, 2, ("no sample before the window's start",)),
+        (1, 4, ("no sample after the window's end",)),
+        (0, 4, ("no sample before the window's start", "no sample after the window's end")),
+    ],
+)
+def test_a_window_that_the_samples_do_not_bracket_has_no_energy(start, end, reasons):
+    found = window_energy(counted({1: 100, 2: 200, 3: 300}), *at(start, end))
+    assert (found.energy, found.mean_watts, found.peak_watts) == (None, None, None)
+    assert found.reasons == reasons
+
+
+def test_a_channel_without_samples_has_no_energy():
+    found = window_energy(Series(joules_channel(), (), ()), *at(1, 2))
+    assert found.energy is None
+    assert len(found.reasons) == 2
+
+
+def test_an_estimate_is_as_wide_as_its_model_says_and_never_below_0():
+    samples = {second: 100.0 * second for second in range(9)}
+    half = joules_channel(0.01, 0.001, source=Source.ESTIMATED, uncertainty=0.5)
+    found = window_energy(counted(samples, half), *at(2, 4))
+    assert found.method == "model"
+    assert found.energy.joules == pytest.approx(200)
+    assert found.energy.lower == pytest.approx((400 - 300 - 0.001) / 2)  # read at 2 and 4: a refresh later is 3 and 5
+    assert found.energy.upper == pytest.approx((500 - 200 + 0.001) * 1.5)
+    wide = replace(half, uncertainty=1.3)
+    assert energy(counted(samples, wide), 2, 4).lower == 0
+    assert energy(counted(samples, wide), 2, 4).upper == pytest.approx((500 - 200 + 0.001) * 2.3)
+
+
+def test_a_window_of_a_long_run_gives_what_it_gives_alone():
+    series = counter(constant(70.0), refreshes(0.01, 60), beats(0.05, 60), 0.0, joules_channel(0.01, 0.001))
+    short = slice(300, 800)
+    alone = replace(series, times_ns=series.times_ns[short], values=series.values[short])
+    assert energy(series, 24, 31) == energy(alone, 24, 31)
+
+
+def test_a_window_has_to_end_after_it_starts():
+    with pytest.raises(ValueError, match="must end after it starts"):
+        window_energy(counted({0: 0, 1: 1}), SECOND, SECOND)
+
+
+def test_only_energy_and_power_are_integrated():
+    heat = Channel(Device("package-0", Kind.CPU), "package", "temperature_celsius")
+    with pytest.raises(ValueError, match="temperature_celsius measures no energy"):
+        window_energy(Series(heat, at(0, 1), (40.0, 41.0)), *at(0, 1))
+
+
+def test_the_method_says_how_an_energy_came_to_be():
+    assert method_of(joules_channel()) == "counter"
+    assert method_of(watts_channel()) == "integrated"
+    assert method_of(joules_channel(source=Source.ESTIMATED)) == "model"
+
+
+def test_energies_add_and_scale_with_their_bounds():
+    assert Energy(2, 1, 4).plus(Energy(3, 3, 5)) == Energy(5, 4, 9)
+    assert Energy(2, 1, 4).times(0.5) == Energy(1, 0.5, 2)

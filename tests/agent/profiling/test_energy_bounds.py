@@ -1,0 +1,178 @@
+"""The bound of a window's energy holds the true energy, for simulated sensors of known truth."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from agent.profiling.energy import window_energy
+from agent.profiling.joules import ASSUMED_REFRESH_SECONDS
+from simulated import (
+    SECOND,
+    Power,
+    averaging_gauge,
+    beats,
+    counter,
+    hardware_counter,
+    instant_gauge,
+    joules_channel,
+    longest_gap,
+    refreshes,
+    two_reads,
+    watts_channel,
+)
+
+UNTIL = 5.0
+watts = st.one_of(st.just(0.0), st.floats(0, 20), st.floats(20, 600))
+shares = st.lists(st.floats(0.2, 1), min_size=1, max_size=7)
+jitters = st.lists(st.floats(-0.4, 0.4), min_size=1, max_size=11)
+periods = st.sampled_from((0.03, 0.1, 0.3, 1.0))
+refresh_periods = st.sampled_from((0.005, 0.03, 0.1, 0.25, 1.0))
+resolutions = st.sampled_from((0.0, 2.0**-14, 0.001, 1.0))
+
+
+@st.composite
+def powers(draw, shortest=0.001, watts=watts):
+    """Constant, steps, a square wave or bursts."""
+    steps = draw(st.lists(st.tuples(st.floats(shortest, shortest + 2.0), watts), min_size=1, max_size=6))
+    return Power(tuple(steps * draw(st.integers(1, 20))))
+
+
+@st.composite
+def windows(draw, first, last):
+    """Start and end within two moments, down to a few milliseconds."""
+    start = draw(st.floats(first, last - 0.01))
+    end = draw(st.floats(start + 0.004, last))
+    return round(start * SECOND), round(end * SECOND)
+
+
+@st.composite
+def read_moments(draw, slowest=1.0):
+    read = beats(draw(periods.filter(lambda period: period <= slowest)), UNTIL, draw(jitters))
+    dropped = draw(st.sets(st.integers(2, len(read) - 2), max_size=5))
+    return tuple(at for number, at in enumerate(read) if number not in dropped)
+
+
+def held(series, power, window):
+    """Fail unless the truth is within the bound and the estimate too; return estimate and truth."""
+    found = window_energy(series, *window)
+    true = power.joules(window[1] / SECOND, window[0] / SECOND)
+    energy = found.energy
+    assert energy.lower <= energy.joules <= energy.upper
+    assert energy.lower - 1e-6 <= true <= energy.upper + 1e-6
+    assert energy.lower >= 0
+    return found, true
+
+
+@settings(max_examples=120, deadline=None)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
+def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, refresh, irregular, read, step, data):
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, joules_channel(refresh, step))
+    window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
+    held(series, power, window)
+
+
+@settings(max_examples=80, deadline=None)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
+def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh, irregular, read, step, data):
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step)
+    window = data.draw(windows(read[0], read[-1] - ASSUMED_REFRESH_SECONDS - 1e-6))
+    assume(step <= 0.001 or len(set(series.values)) > 1)  # of a resolution that was never seen nothing can be known
+    held(series, power, window)
+
+
+@settings(max_examples=80, deadline=None)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
+def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
+    power, refresh, irregular, read, step, data
+):
+    channel = joules_channel(refresh, step, limit=max(power.highest, 1.0))
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
+    held(series, power, data.draw(windows(read[0], read[-1])))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    powers(),
+    refresh_periods,
+    read_moments(),
+    st.floats(0.5, UNTIL - 0.5),
+    st.data(),
+)
+def test_the_bound_holds_over_a_reset(power, refresh, read, reset, data):
+    channel = joules_channel(refresh, 1e-6, limit=max(power.highest, 1.0))
+    series = hardware_counter(power, refreshes(refresh, UNTIL), read, (reset,), channel)
+    assume(series.times_ns[-1] >= read[-1] * SECOND - 1)
+    held(series, power, data.draw(windows(read[0], read[-1] - refresh - 1e-6)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(powers(watts=st.floats(1, 600)), st.sampled_from((0.005, 0.02)), read_moments(slowest=0.1), st.data())
+def test_wraps_leave_no_trace(power, refresh, read, data):
+    shown = refreshes(refresh, UNTIL)
+    channel = joules_channel(refresh, 1e-6, limit=1200.0)
+    wrapping = hardware_counter(power, shown, read, (), channel, wraps_at_joules=900.0, since=899.9)
+    plain = hardware_counter(power, shown, read, (), channel, since=899.9)
+    assert not wrapping.rejections
+    window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
+    found, _ = held(wrapping, power, window)
+    assert found.energy.joules == pytest.approx(window_energy(plain, *window).energy.joules, abs=1e-4)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data(), refresh_periods, read_moments(slowest=0.3), st.booleans())
+def test_the_bound_of_a_gauge_holds_for_steps_between_reads(data, refresh, read, stated):
+    power = data.draw(powers(shortest=refresh + 2.1 * longest_gap(read)))
+    series = instant_gauge(power, refreshes(refresh, UNTIL), read, watts_channel(refresh if stated else 0.0))
+    window = data.draw(windows(read[0], read[-1] - (refresh if stated else ASSUMED_REFRESH_SECONDS) - 1e-6))
+    held(series, power, window)
+
+
+@settings(max_examples=80, deadline=None)
+@given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
+def test_the_bound_of_an_averaging_gauge_holds_whatever_the_power(power, period, read, stated, data):
+    channel = watts_channel(period if stated else 0.0, "average")
+    series = averaging_gauge(power, period, read, channel)
+    assume(longest_gap(read) <= period / 2)
+    held(series, power, data.draw(windows(read[0], read[-1] - 1.5 * period)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
+def test_samples_that_end_at_the_window_widen_the_bound_of_a_gauge(power, period, read, averages, data):
+    limit = max(power.highest, 1.0)
+    if averages:
+        series = averaging_gauge(power, period, read, watts_channel(period, "average", limit=limit))
+        assume(longest_gap(read) <= period / 2)
+    else:
+        power = data.draw(powers(shortest=period + 2.1 * longest_gap(read)))
+        series = instant_gauge(power, refreshes(period, UNTIL), read, watts_channel(period, limit=power.highest))
+    held(series, power, data.draw(windows(read[0], read[-1])))
+
+
+SCENES = [
+    # refresh, beat, window in seconds: RAPL, a slow reader, NVML read once and five times a refresh
+    (0.001, 0.01, 1.5),
+    (0.001, 0.25, 3.0),
+    (0.1, 0.1, 10.0),
+    (0.1, 0.02, 1.5),
+]
+
+
+@pytest.mark.parametrize(("refresh", "beat", "length"), SCENES)
+def test_the_estimate_is_at_least_twice_as_near_the_truth_as_two_plain_reads(refresh, beat, length):
+    bursts = Power(((0.31, 40.0), (0.17, 300.0)) * 40)
+    shifts = (0.0, 0.23, -0.31, 0.11, -0.07)
+    read = beats(beat, length + 4, shifts)
+    series = counter(bursts, refreshes(refresh, length + 4), read, 2.0**-14, joules_channel(refresh, 2.0**-14))
+    errors, plain = [], []
+    for number in range(60):
+        start = SECOND + number * 13_777_777
+        window = (start, start + round(length * SECOND) - number * 1_234_567)
+        found, true = held(series, bursts, window)
+        errors.append(abs(found.energy.joules / true - 1))
+        plain.append(abs(two_reads(series, *window) / true - 1))
+    assert mean(errors) < mean(plain) / 2

@@ -1,0 +1,73 @@
+"""The parts of the main job that no run of the command shows by itself; the runs are in cli/test_profile.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.config import Config
+from agent.cost.tariff import Tariff
+from agent.interruption import Interruption
+from agent.profiling.main_job import Job, RefusedError, run
+from agent.profiling.session import EFFORTS
+from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+from probes.model import Roots
+from store.database import open_database
+from store.errors import StoreError
+from store.reader import Reader
+from trees import FIXTURES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY = TransformerSpec(1, 32, 2, 64, 3.5, 4, 3)
+
+
+class Silent:
+    """Hears the progress and keeps what was noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.steps: list[str] = []
+
+    def step(self, _done: int, _total: int | None, doing: str) -> None:
+        self.steps.append(doing)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def config(tmp_path: Path) -> Config:
+    roots = Roots(str(FIXTURES / "trees/intel_server_2s/sys"), str(FIXTURES / "proc/epyc_two_packages"), "/nowhere")
+    return Config(database=str(tmp_path / "store.db"), roots=roots)
+
+
+def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_path: Path) -> None:
+    spec = OnnxSpec(tmp_path / "nowhere.onnx")
+    job, heard = Job(spec, EngineSpec(), (1,), EFFORTS["rigorous"], Tariff()), Silent()
+    with pytest.raises(RefusedError, match=r"nowhere\.onnx does not exist") as refused:
+        run(job, config(tmp_path), heard, Interruption())
+    assert refused.value.remedy
+    assert heard.steps == ["looking at this host", "trying the model"]
+    engine = open_database(str(tmp_path / "store.db"), create=False)
+    assert Reader(engine).profiles() == ()
+    engine.dispose()
+
+
+def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp_path: Path) -> None:
+    interruption = Interruption()
+    interruption.number = 2
+    heard = Silent()
+    job = Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None)
+    outcome = run(job, config(tmp_path), heard, interruption)
+    assert (outcome.document, outcome.interrupted, outcome.failure) == (None, True, None)
+    assert heard.steps == ["looking at this host"]
+
+
+def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> None:
+    (tmp_path / "store.db").mkdir()
+    heard = Silent()
+    with pytest.raises(StoreError, match=r"store\.db"):
+        run(Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None), config(tmp_path), heard, Interruption())
+    assert heard.steps == ["looking at this host"]

@@ -1,0 +1,99 @@
+"""The energy between two moments, from ticks as they come from the probes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from agent.profiling.boundary import Boundary
+from agent.profiling.measurement import measure, series_of
+from agent.profiling.profile import Provenance
+from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
+from probes.model import Channel, Reason, Rejection
+from simulated import SECOND, constant
+from store.records import Layout, Tick
+
+WATTS = replace(PACKAGE, metric="power_watts")
+HEAT = Channel(PACKAGE.device, "package", "temperature_celsius")
+
+
+def tick(layout, at, *values, rejections=()):
+    return Tick(layout, at * 1000, at * 1000 + 500, values, rejections)
+
+
+def test_ticks_become_one_series_a_domain_in_the_middle_of_the_reads():
+    layouts = [Layout(1, "rapl", (PACKAGE, DRAM)), Layout(2, "hwmon", (HEAT, WATTS))]
+    ticks = [tick(1, 1, 10.0, 1.0), tick(2, 1, 40.0, 99.0), tick(1, 2, 20.0, 2.0)]
+    package, dram = series_of(iter(layouts), iter(ticks))
+    assert (package.channel, package.times_ns, package.values) == (PACKAGE, (1250, 2250), (10.0, 20.0))
+    assert (dram.channel, dram.values) == (DRAM, (1.0, 2.0))
+
+
+def test_what_was_not_read_is_no_sample_and_what_was_refused_is_kept_with_its_reason():
+    refused = (Rejection(0, Reason.RESET), Rejection(1, Reason.READ_ERROR))
+    ticks = [tick(1, 1, 10.0, 1.0), tick(1, 2, math.nan, math.nan, rejections=refused), tick(1, 3, 30.0, 3.0)]
+    package, dram = series_of([Layout(1, "rapl", (PACKAGE, DRAM))], ticks)
+    assert package.values == (10.0, 30.0)
+    assert package.rejections == ((2000, Reason.RESET),)
+    assert dram.rejections == ((2000, Reason.READ_ERROR),)
+
+
+def test_two_probes_of_one_domain_make_one_series():
+    layouts = [Layout(1, "rapl", (PACKAGE,)), Layout(2, "hwmon/amd_energy", (PACKAGE,))]
+    (series,) = series_of(layouts, [tick(1, 1, 10.0), tick(2, 1, 77.0)])
+    assert series.values == (10.0,)
+
+
+def test_a_gauge_stands_in_for_a_counter_that_gave_nothing():
+    layouts = [Layout(1, "nvml", (PACKAGE, WATTS))]
+    (series,) = series_of(layouts, [tick(1, 1, math.nan, 50.0), tick(1, 2, math.nan, 51.0)])
+    assert series.channel == WATTS
+
+
+def test_a_layout_without_ticks_has_a_series_without_samples():
+    (series,) = series_of([Layout(1, "rapl", (PACKAGE,))], [])
+    assert (series.times_ns, series.values) == ((), ())
+
+
+def test_the_total_adds_what_is_counted_and_shows_the_rest():
+    series = [read(channel, constant(watts), 6) for channel, watts in ((PACKAGE, 100), (DRAM, 20), (CORE, 60))]
+    found = measure(series, 2 * SECOND, 4 * SECOND)
+    assert found.seconds == 2
+    assert found.total.joules == pytest.approx(240)
+    assert found.total.lower < 240 < found.total.upper
+    assert found.source is Provenance.MEASURED
+    assert found.coverage.boundary is Boundary.PACKAGE
+    assert [round(reading.energy.joules) for reading in found.readings] == [200, 40, 120]
+
+
+def test_a_mixed_total_is_called_so():
+    series = [read(MODEL, constant(50.0), 6), read(GPU, constant(100.0), 6)]
+    found = measure(series, 2 * SECOND, 4 * SECOND)
+    assert found.source is Provenance.MIXED
+    assert found.total.upper == pytest.approx(100 * 1.5 + 200, rel=0.01)
+
+
+def test_a_sensor_of_the_total_that_stopped_leaves_no_total():
+    found = measure([read(PACKAGE, constant(100.0), 6), read(DRAM, constant(20.0), 3)], 2 * SECOND, 4 * SECOND)
+    assert found.total is None
+    assert found.readings[0].energy is not None
+    assert found.readings[1].reasons == ("no sample after the window's end",)
+
+
+def test_a_device_that_slept_all_the_time_leaves_the_total_of_the_others():
+    asleep = replace(read(GPU, constant(1.0), 1), times_ns=(), values=())
+    found = measure([read(PACKAGE, constant(100.0), 6), asleep], 2 * SECOND, 4 * SECOND)
+    assert found.total.joules == pytest.approx(200)
+    assert "GPU-a/board (its sensor shows nothing)" in found.coverage.not_covered
+
+
+def test_without_sensors_there_is_no_total_and_no_source():
+    found = measure([], 2 * SECOND, 4 * SECOND)
+    assert (found.total, found.source, found.readings) == (None, None, ())
+
+
+def test_a_measurement_has_to_end_after_it_starts():
+    with pytest.raises(ValueError, match="must end after it starts"):
+        measure([read(PACKAGE, constant(100.0), 6)], 4 * SECOND, 2 * SECOND)

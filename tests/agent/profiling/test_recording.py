@@ -1,0 +1,127 @@
+"""A recording: it starts when sensors were read, ends when they have shown everything, and is not held up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.clock import Timebase
+from agent.profiling.recording import close_probes, recording
+from probes.errors import DeviceLostError, ReadError
+from probes.model import Channel, Device, Kind, Rejection
+from probes.registry import Discovery
+from store.records import Layout, Tick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CHIP = Device("chip", Kind.ACCELERATOR)
+
+
+@dataclass
+class FakeProbe:
+    """Reads what `answer` gives; `refresh_seconds` is what it says of its one energy counter."""
+
+    answer: Callable[[], float] = lambda: 1.0
+    refresh_seconds: float = 0.02
+    metric: str = "energy_joules"
+    name: str = "fake"
+    rejections: list[Rejection] = field(default_factory=list)
+    on_close: Callable[[], object] = lambda: None
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return (Channel(CHIP, self.name, self.metric, refresh_seconds=self.refresh_seconds),)
+
+    def read(self, _at_ns: int) -> Sequence[float]:
+        return [self.answer()]
+
+    def close(self) -> None:
+        self.on_close()
+
+
+def layouts_of(*probes: FakeProbe) -> list[Layout]:
+    return [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
+
+
+def raising(error: Exception) -> Callable[[], float]:
+    def answer() -> float:
+        raise error
+
+    return answer
+
+
+def test_samples_reach_a_refresh_and_a_beat_past_both_ends_of_a_window() -> None:
+    probe, timebase, ticks = FakeProbe(refresh_seconds=0.1), Timebase.now(), list[Tick]()
+    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        at_ns = timebase.now_ns()
+        at_work.wait_for_last_ticks()
+    past_ns = (0.1 + at_work.beat_seconds) * 1e9
+    assert ticks[0].end_ns <= at_ns - past_ns
+    assert ticks[-1].start_ns >= at_ns + past_ns
+
+
+@pytest.mark.parametrize("error", [DeviceLostError("gone"), ReadError("no answer")])
+def test_a_sensor_that_is_lost_or_fails_is_not_waited_for(error: Exception) -> None:
+    sound, broken = FakeProbe(), FakeProbe(raising(error), name="broken")
+    ticks = list[Tick]()
+    began = time.monotonic()
+    with recording(layouts_of(sound, broken), [sound, broken], Timebase.now(), ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        at_work.wait_for_last_ticks()
+    assert time.monotonic() - began < 4
+    assert any(tick.layout == 0 for tick in ticks)
+
+
+def test_a_few_failed_reads_do_not_cut_the_wait_for_the_last_ticks_short() -> None:
+    failing = threading.Event()
+    failing.set()
+
+    def answer() -> float:
+        if failing.is_set():
+            raise ReadError("not yet")
+        return 1.0
+
+    probe, timebase, ticks = FakeProbe(answer, refresh_seconds=0.1), Timebase.now(), list[Tick]()
+    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        failing.clear()
+        at_ns = timebase.now_ns()
+        at_work.wait_for_last_ticks()
+    assert ticks[-1].start_ns >= at_ns + 0.1e9
+
+
+def test_what_measures_no_power_is_read_once_before_the_start_and_not_waited_for_at_the_end() -> None:
+    probe, ticks = FakeProbe(metric="temperature_celsius", refresh_seconds=60), list[Tick]()
+    began = time.monotonic()
+    with recording(layouts_of(probe), [probe], Timebase.now(), ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        at_work.wait_for_last_ticks()
+    assert time.monotonic() - began < 4
+    assert len(ticks) >= 1
+    assert at_work.beat_seconds == 0
+
+
+def test_ticks_that_cannot_be_kept_in_the_end_are_an_error() -> None:
+    def refuse(_ticks: Sequence[Tick]) -> None:
+        raise OSError("disk full")
+
+    probe = FakeProbe()
+    with pytest.raises(OSError, match="disk full"), recording(layouts_of(probe), [probe], Timebase.now(), refuse) as it:
+        it.wait_for_first_ticks()
+
+
+def test_closing_does_not_wait_for_a_driver_that_hangs() -> None:
+    release, closed = threading.Event(), threading.Event()
+    hanging = FakeProbe(on_close=release.wait)
+    sound = FakeProbe(on_close=closed.set)
+    began = time.monotonic()
+    close_probes(Discovery((sound, hanging), (), ()), 0.05)
+    assert time.monotonic() - began < 4
+    assert closed.is_set()
+    release.set()

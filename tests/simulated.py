@@ -1,0 +1,132 @@
+"""Sensors whose truth is known: power over time, and what counters and gauges show of it when they are read."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate, cycle, pairwise
+
+from probes.counter import Counter
+from probes.model import Channel, Device, Kind, Reason
+from store.records import Series
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Power:
+    """Power in watts, constant between steps; `steps` are (seconds, watts), the last goes on for ever."""
+
+    steps: tuple[tuple[float, float], ...]
+
+    def __post_init__(self):
+        times = tuple(accumulate((seconds for seconds, _ in self.steps[:-1]), initial=0.0))
+        joules = tuple(accumulate((seconds * watts for seconds, watts in self.steps[:-1]), initial=0.0))
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "joules_until", joules)
+
+    def joules(self, until, since=0.0):
+        return self._joules(until) - self._joules(since)
+
+    def watts(self, at):
+        return self.steps[max(0, bisect_right(self.times, at) - 1)][1]
+
+    @property
+    def highest(self):
+        return max(watts for _, watts in self.steps)
+
+    def _joules(self, until):
+        step = max(0, bisect_right(self.times, until) - 1)
+        return self.joules_until[step] + self.steps[step][1] * (until - self.times[step])
+
+
+def constant(watts):
+    return Power(((1.0, watts),))
+
+
+def beats(period, until, shifts=(0.0,)):
+    """Moments from 0 on, one a period, each late by a share of the period; in order and apart."""
+    moments, shift = [0.0], cycle(shifts)
+    while moments[-1] < until:
+        moments.append(max(len(moments) * period + next(shift) * period, moments[-1] + 1e-5))
+    return tuple(moments)
+
+
+def refreshes(period, until, shares=(1.0,)):
+    """Moments of refresh, each at most a period after the one before, from before 0 to well after `until`."""
+    moments, share = [-period / 3], cycle(shares)
+    while moments[-1] < until + 2:
+        moments.append(moments[-1] + period * next(share))
+    return tuple(moments)
+
+
+def last(moments, at):
+    return moments[bisect_right(moments, at) - 1]
+
+
+def joules_channel(refresh=0.0, resolution=0.0, **known):
+    return Channel(
+        Device("package-0", Kind.CPU),
+        "package",
+        "energy_joules",
+        method="counter",
+        refresh_seconds=refresh,
+        resolution=resolution,
+        **known,
+    )
+
+
+def watts_channel(refresh=0.0, method="instant", **known):
+    return Channel(
+        Device("package-0", Kind.CPU), "package", "power_watts", method=method, refresh_seconds=refresh, **known
+    )
+
+
+def counter(power, shown, read, step=0.0, channel=None, since=1000.0):
+    """What a counter in steps of `step` joules shows at the moments `read`, refreshed at the moments `shown`."""
+    values = [since + power.joules(max(0.0, last(shown, at))) for at in read]
+    if step:
+        values = [math.floor(value / step) * step for value in values]
+    channel = channel or joules_channel()
+    return Series(channel, tuple(round(at * SECOND) for at in read), tuple(values))
+
+
+def hardware_counter(power, shown, read, resets, channel, wraps_at_joules=0.0, since=1e6):
+    """The same in microjoules through the unwrapping counter: it wraps, and starts from 0 at the moments `resets`."""
+    unwrapped = Counter(round(wraps_at_joules * 1e6), channel.limit * 1e6)
+    times, values, rejections = [], [], []
+    for at in read:
+        refreshed = max(0.0, last(shown, at))
+        reset = max((moment for moment in resets if moment <= refreshed), default=None)
+        joules = since + power.joules(refreshed) if reset is None else power.joules(refreshed, reset)
+        raw = math.floor(joules * 1e6)
+        if unwrapped.advance(raw % round(wraps_at_joules * 1e6) if wraps_at_joules else raw, round(at * SECOND)):
+            times.append(round(at * SECOND))
+            values.append(unwrapped.total / 1e6)
+        else:
+            rejections.append((round(at * SECOND), Reason.RESET))
+    return Series(channel, tuple(times), tuple(values), tuple(rejections))
+
+
+def instant_gauge(power, shown, read, channel):
+    """What a gauge shows that holds the power of its last refresh."""
+    values = tuple(power.watts(max(0.0, last(shown, at))) for at in read)
+    return Series(channel, tuple(round(at * SECOND) for at in read), values)
+
+
+def averaging_gauge(power, seconds, read, channel):
+    """What a gauge shows that averages over the last `seconds`; before 0 power was as it was at 0."""
+    before = Power(((seconds, power.steps[0][1]), *power.steps))
+    values = tuple(before.joules(at + seconds, at) / seconds for at in read)
+    return Series(channel, tuple(round(at * SECOND) for at in read), values)
+
+
+def two_reads(series, start_ns, end_ns):
+    """What a plain meter makes of a counter: the last values read before both ends, one from the other."""
+    first, second = (series.values[bisect_right(series.times_ns, at) - 1] for at in (start_ns, end_ns))
+    return second - first
+
+
+def longest_gap(moments):
+    return max(after - before for before, after in pairwise(moments))
