@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,15 @@ LISTEN = "127.0.0.1:19795"
 """Where the exporter listens unless told otherwise: this host alone, on a port no well-known exporter uses."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _FASTEST_SECONDS, _SLOWEST_SECONDS = 0.001, 60.0
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "": ("database", "log_level", "path", "sampling", "exporter"),
+    "path.": ("sysfs", "procfs", "nvml_library"),
+    "sampling.": ("period_seconds", "estimates", "periods"),
+    "sampling.periods.": (*FAMILIES, ESTIMATE),
+    "exporter.": ("listen",),
+}
+"""What each table may hold."""
+_HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 
 
 class ConfigError(ValueError):
@@ -48,15 +57,19 @@ class Config:
 
 def default_database(environment: Mapping[str, str] = os.environ) -> str:
     """Return the path of the user's own database, after the XDG base directory specification."""
-    state = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/")) / ".local/state")
-    return str(Path(state) / "inferometer/inferometer.db")
+    return str(_own_folder(environment, "XDG_STATE_HOME", ".local/state") / "inferometer.db")
 
 
 def default_file(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the user's own configuration file if there is one."""
-    config = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "/")) / ".config")
-    path = Path(config) / "inferometer/config.toml"
+    path = _own_folder(environment, "XDG_CONFIG_HOME", ".config") / "config.toml"
     return path if path.is_file() else None
+
+
+def _own_folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path:
+    """Return our folder in the user's; a relative path in the variable does not count, as the specification says."""
+    base = Path(environment.get(variable, ""))
+    return (base if base.is_absolute() else Path(environment.get("HOME") or "/") / below_home) / "inferometer"
 
 
 def load(path: Path | None) -> Config:
@@ -64,67 +77,92 @@ def load(path: Path | None) -> Config:
     if path is None:
         return Config(database=default_database())
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{path}: it cannot be read ({error.strerror}). Check --config and its permissions"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: this is not TOML: line {line} is not UTF-8. Save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: this is not TOML: {error}") from error
     return _parse(found, str(path))
 
 
 def override(config: Config, **given: str | bool | None) -> Config:
-    """Return the configuration with what the command line or the environment gave; None leaves a field as it is."""
+    """Return the configuration with what the command line or the environment gave; None leaves a field as it is.
+
+    Raises ConfigError if a log level or an address to listen on cannot be one.
+    """
     paths = {name: given.pop(name) for name in ("sysfs", "procfs", "nvml_library") if given.get(name) is not None}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None and name in _FIELDS}
-    return replace(config, roots=replace(config.roots, **paths), **fields)  # type: ignore[arg-type]
+    changed = replace(config, roots=replace(config.roots, **paths), **fields)  # type: ignore[arg-type]
+    if "log_level" in fields:
+        _must_be_level(changed.log_level, "--log-level (INFEROMETER_LOG_LEVEL)")
+    if "listen" in fields:
+        _must_be_address(changed.listen, "--listen (INFEROMETER_LISTEN)")
+    return changed
 
 
 _FIELDS = frozenset({"database", "log_level", "estimates", "listen"})
 
 
+def _must_be_level(text: str, where: str) -> None:
+    if text not in LOG_LEVELS:
+        raise ConfigError(f"{where} = {text!r} is none of {', '.join(LOG_LEVELS)}")
+
+
+def _must_be_address(text: str, where: str) -> None:
+    if not _HOST_PORT.fullmatch(text):
+        raise ConfigError(f"{where} = {text!r} is no host:port; write it as {LISTEN} or [::1]:19795")
+
+
 def _parse(found: Mapping[str, Any], where: str) -> Config:
     table = _Table(found, where)
-    table.only("database", "log_level", "path", "sampling", "exporter")
     path, sampling, exporter = (table.table(name) for name in ("path", "sampling", "exporter"))
-    path.only("sysfs", "procfs", "nvml_library")
-    sampling.only("period_seconds", "estimates", "periods")
-    exporter.only("listen")
     periods = sampling.table("periods")
-    periods.only(*FAMILIES, ESTIMATE)
     log_level = table.text("log_level", "info")
-    if log_level not in LOG_LEVELS:
-        raise ConfigError(f"{where}: log_level = {log_level!r} is none of {', '.join(LOG_LEVELS)}")
+    _must_be_level(log_level, f"{where}: log_level")
+    listen = exporter.text("listen", LISTEN)
+    _must_be_address(listen, f"{where}: exporter.listen")
     return Config(
         database=table.text("database", "") or default_database(),
         log_level=log_level,
         roots=Roots(
-            path.text("sysfs", Roots().sysfs),
-            path.text("procfs", Roots().procfs),
-            path.text("nvml_library", Roots().nvml_library),
+            path.text("sysfs", "") or Roots().sysfs,
+            path.text("procfs", "") or Roots().procfs,
+            path.text("nvml_library", ""),
         ),
         period_seconds=sampling.seconds("period_seconds", 1.0),
         periods=tuple((name, periods.seconds(name, 1.0)) for name in periods.found),
         estimates=sampling.flag("estimates", default=True),
-        listen=exporter.text("listen", LISTEN),
+        listen=listen,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One TOML table with the name it has in messages."""
+    """One TOML table with the name it has in messages; raises ConfigError for a key it may not hold."""
 
     found: Mapping[str, Any]
     where: str
     prefix: str = ""
 
-    def only(self, *known: str) -> None:
+    def __post_init__(self) -> None:
         for key in self.found:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1, 0.5)
-                hint = f"did you mean {self.prefix + near[0]!r}?" if near else f"known here: {', '.join(known)}"
-                raise ConfigError(f"{self.where}: unknown key {self.prefix + key!r}; {hint}")
+            if key not in _KEYS[self.prefix]:
+                raise ConfigError(f"{self.where}: unknown key {self.prefix + key!r}; {self._hint(key)}")
+
+    def _hint(self, key: str) -> str:
+        """Name the key that was meant: of this table if one is near, else of any other."""
+        known = _KEYS[self.prefix]
+        if near := difflib.get_close_matches(key, known, 1, 0.5):
+            return f"did you mean {self.prefix + near[0]!r}?"
+        everywhere = {name: prefix + name for prefix, names in _KEYS.items() for name in names}
+        if near := difflib.get_close_matches(key, everywhere, 1):
+            return f"did you mean {everywhere[near[0]]!r}?"
+        return f"known here: {', '.join(known)}"
 
     def table(self, key: str) -> _Table:
         return _Table(self._typed(key, {}, dict, "a table"), self.where, f"{self.prefix}{key}.")
@@ -137,7 +175,7 @@ class _Table:
 
     def seconds(self, key: str, default: float) -> float:
         value = self.found.get(key, default)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not _FASTEST_SECONDS <= value <= _SLOWEST_SECONDS:
             allowed = f"a number of seconds from {_FASTEST_SECONDS:g} to {_SLOWEST_SECONDS:g}"
             raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {allowed}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+from math import isnan
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import log, notify
@@ -15,170 +16,176 @@ from agent.host import describe_host
 from agent.http import ListenError, serve
 from agent.recorder import Recorder
 from agent.sampler import Sampler
+from agent.signals import Signals
+from agent.totals import Ongoing
+from agent.watch import Service, StoreFile, StoreTrouble
 from probes.registry import discover
+from store.address import display
 from store.database import daemon_lock, open_database
 from store.errors import StoreError
 from store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from agent.config import Config
-    from probes.registry import Discovery
+    from agent.totals import Totals
+    from probes.model import Probe
+    from store.records import Tick
 
-_USUAL_WATCHDOG_SECONDS = 10.0
+_LOOK_SECONDS = 10.0
+"""How often to look after everything where systemd does not ask for more."""
+_CLOSE_SECONDS = 2.0
 
 logger = log.get_logger("daemon")
 
 
 class DaemonError(Exception):
-    """The daemon cannot start: says what, why and what to do."""
-
-
-class Signals:
-    """What the signals asked for: SIGTERM and SIGINT to stop, SIGHUP to reload."""
-
-    def __init__(self) -> None:
-        self._woken = threading.Event()
-        self.stopping = False
-        self.reloading = False
-
-    def wait(self, seconds: float) -> None:
-        """Return when a signal came or the time is over."""
-        self._woken.wait(seconds)
-        self._woken.clear()
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Take the signals inside the block and give them back as they were."""
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self.stopping = True
-            self._woken.set()
-
-        def reload(_number: int, _frame: FrameType | None) -> None:
-            self.reloading = True
-            self._woken.set()
-
-        wanted = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
-        before = {number: signal.signal(number, action) for number, action in wanted.items()}
-        try:
-            yield
-        finally:
-            for number, action in before.items():
-                signal.signal(number, action)
+    """The daemon cannot start, or stopped before everything was stored: says what, why and what to do."""
 
 
 def run(read_config: Callable[[], Config]) -> None:
-    """Run until told to stop; `read_config` is asked again on SIGHUP. Raises DaemonError if it cannot start.
+    """Run until told to stop; `read_config` is asked again on SIGHUP.
 
-    A reload that cannot be used is logged, and the service goes on as it was.
+    A reload ends everything and starts it anew, so it finds new devices as well. A configuration that cannot be read
+    changes nothing; where one turns out not to work, the service goes on with the one before. Raises DaemonError, and
+    whatever `read_config` raised the first time.
     """
-    config = read_config()
-    log.configure(config.log_level)
+    wanted, config = read_config(), None
+    totals: Totals = {}
     signals = Signals()
+    lost = ""
     with signals.caught():
         while not signals.stopping:
-            with _started(config) as watch:
+            with ExitStack() as stack:
+                service, config = _start(stack, wanted, config, totals)
+                service.await_first_reads(signals)
                 notify.ready()
-                watch(signals)
-                if signals.stopping:
-                    notify.stopping()
-                    logger.info("stopping")
-            if signals.reloading:
-                signals.reloading = False
-                config = _reloaded(read_config, config)
+                wanted = attend(signals, service, read_config, config)
+            notify.watchdog()  # a stop may have waited for the store, and a start may wait for it too
+            if (lost := service.lost()) and not signals.stopping:
+                logger.error(lost)
+    if lost:
+        raise DaemonError(f"stopped, but {lost}")
     logger.info("stopped")
 
 
-def _reloaded(read_config: Callable[[], Config], config: Config) -> Config:
+def _start(stack: ExitStack, wanted: Config, before: Config | None, totals: Totals) -> tuple[Service, Config]:
+    """Start with the configuration `wanted`, or else with the one `before`; return what runs, and with which."""
     try:
-        fresh = read_config()
-    except Exception as error:  # noqa: BLE001  whatever is wrong with the file, the service goes on with what it has
-        logger.error("reload refused, nothing was changed", reason=str(error))  # noqa: TRY400  the reason says it
-        return config
-    log.configure(fresh.log_level)
-    logger.info("reloaded")
-    return fresh
+        return stack.enter_context(_started(wanted, totals)), wanted
+    except Exception as error:
+        if before in {None, wanted}:
+            raise
+        trace = None if isinstance(error, DaemonError) else error
+        logger.error("reload failed, going on as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
+        return stack.enter_context(_started(before, totals)), before
+
+
+def attend(signals: Signals, service: Service, read_config: Callable[[], Config], config: Config) -> Config:
+    """Look after the service until it is to end or to start anew; return the configuration to start with."""
+    interval = min(notify.watchdog_interval_seconds() or _LOOK_SECONDS, _LOOK_SECONDS)
+    while not signals.stopping:
+        if signals.reloading:
+            signals.reloading = False
+            notify.reloading()
+            try:
+                return read_config()
+            except Exception as error:  # noqa: BLE001  whatever is wrong with the file, the service goes on as it was
+                logger.error("reload refused, nothing was changed", reason=str(error))  # noqa: TRY400  the reason says it
+                notify.ready()
+        if service.must_start_anew():
+            return config
+        service.look()
+        signals.wait(interval)
+    notify.stopping()
+    logger.info("stopping")
+    return config
 
 
 @contextmanager
-def _started(config: Config) -> Iterator[Callable[[Signals], None]]:
-    """Start everything in order, hand over what to do meanwhile, and stop everything in the opposite order."""
+def _started(config: Config, totals: Totals) -> Iterator[Service]:
+    """Start everything in order, and stop everything in the opposite order. Raises DaemonError."""
+    log.configure(config.log_level)
+    hanging: list[Probe] = []
+    timebase = Timebase.now()
     with ExitStack() as stack:
         try:
             engine = open_database(config.database)
             stack.callback(engine.dispose)
+            on_file = engine.url.get_backend_name() == "sqlite"
+            file = StoreFile.at(Path(str(engine.url.database))) if on_file else None
             stack.enter_context(daemon_lock(engine))
-            discovery = discover(config.roots, estimates=config.estimates)
-            stack.callback(discovery.close)
-            _tell(discovery)
-            timebase = Timebase.now()
+            probes = _found(config, totals)
+            stack.callback(_close, probes, hanging)
             writer = Writer(engine)
-            probes = [(probe.name, probe.channels) for probe in discovery.probes]
-            layouts = writer.register(describe_host(config.roots), probes, "daemon", timebase.now_ns())
-        except StoreError as error:
-            raise DaemonError(str(error)) from error
-        periods = [config.period_of(probe.name) for probe in discovery.probes]
-        sampler = Sampler(list(zip(layouts, discovery.probes, periods, strict=True)), timebase)
-        exporter = Exporter(
-            layouts,
-            sampler.states,
-            lambda: sampler.dropped + recorder.dropped,
-            timebase.now_ns,
-            version("inferometer"),
-        )
-        recorder = Recorder(sampler.queue, writer.append, each=exporter.take, on_error=_StoreTrouble())
-        try:
+            channels = [(probe.name, probe.channels) for probe in probes]
+            layouts = writer.register(describe_host(config.roots), channels, "daemon", timebase.now_ns())
+            periods = [period(probe, config) for probe in probes]
+            sampler = Sampler(list(zip(layouts, probes, periods, strict=True)), timebase)
+            trouble = StoreTrouble()
+            exporter = Exporter(
+                layouts,
+                sampler.states,
+                lambda: sampler.dropped + recorder.dropped,
+                timebase.now_ns,
+                version("inferometer"),
+            )
+            recorder = Recorder(sampler.queue, writer.append, _show_in(exporter), trouble.begins, trouble.ends)
             server = serve(exporter, config.listen)
-        except ListenError as error:
+        except (StoreError, ListenError) as error:
             raise DaemonError(str(error)) from error
         stack.callback(server.stop)
-        recorder.start()
         stack.callback(recorder.stop)
+        recorder.start()
+        stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start()
-        stack.callback(sampler.stop)
-        logger.info("started", database=config.database, listen=server.address, probes=len(probes))
-        yield lambda signals: _watch(signals, sampler, recorder)
+        logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))
+        yield Service(sampler, recorder, timebase, trouble, file)
 
 
-def _tell(discovery: Discovery) -> None:
+def _found(config: Config, totals: Totals) -> list[Ongoing]:
+    """Look for what can be read here, and log it."""
+    discovery = discover(config.roots, estimates=config.estimates)
     for probe in discovery.probes:
-        logger.info("probe found", probe=probe.name, channels=len(probe.channels))
+        seconds = period(probe, config)
+        logger.info("probe found", probe=probe.name, channels=len(probe.channels), period_seconds=seconds)
     for problem in discovery.problems:
         logger.warning("cannot be read", sensor=problem.subject, reason=problem.reason, remedy=problem.remedy)
     for absence in discovery.absences:
         logger.debug("not here", family=absence.family, reason=absence.reason)
+    return [Ongoing(probe, totals) for probe in discovery.probes]
 
 
-def _watch(signals: Signals, sampler: Sampler, recorder: Recorder) -> None:
-    """Feed the watchdog and say how it goes, until a signal asks for something.
-
-    The watchdog is fed only while some probe still reads, so that a service that does nothing any more is restarted.
-    """
-    interval = notify.watchdog_interval_seconds() or _USUAL_WATCHDOG_SECONDS
-    ticks = -1
-    while not (signals.stopping or signals.reloading):
-        read = sum(state.ticks + state.failed for state in sampler.states)
-        if read != ticks and recorder.alive:
-            notify.watchdog()
-        ticks = read
-        up = sum(state.up for state in sampler.states)
-        trouble = "; the store cannot be written" if recorder.failed else ""
-        notify.status(f"{up} of {len(sampler.states)} probes up, {read} reads{trouble}")
-        signals.wait(interval)
-    if signals.reloading:
-        notify.reloading()
+def period(probe: Probe, config: Config) -> float:
+    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in."""
+    refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
+    return max(config.period_of(probe.name), min(refreshes, default=0.0))
 
 
-class _StoreTrouble:
-    """Says once that the store cannot be written, and again when the reason changes; samples wait meanwhile."""
+def _show_in(exporter: Exporter) -> Callable[[Tick], None]:
+    """Return what takes ticks for the exporter: all but those of reads that failed as a whole, which show nothing."""
 
-    def __init__(self) -> None:
-        self._said = ""
+    def show(tick: Tick) -> None:
+        if not (tick.rejections and all(map(isnan, tick.values))):
+            exporter.take(tick)
 
-    def __call__(self, error: Exception) -> None:
-        if str(error) != self._said:
-            self._said = str(error)
-            logger.error("samples wait: the store cannot be written", reason=str(error))
+    return show
+
+
+def _close(probes: Sequence[Ongoing], hanging: Collection[Probe]) -> None:
+    """Close the probes, but for those that hang; a driver in which one hangs may not let go of the others either."""
+
+    def close() -> None:
+        for probe in probes:
+            if probe not in hanging:
+                try:
+                    probe.close()
+                except Exception:  # the edge of a thread: the others are still to be closed
+                    logger.exception("probe not closed", probe=probe.name)
+
+    for probe in hanging:
+        logger.warning("left behind in its driver", probe=probe.name)
+    closing = threading.Thread(target=close, name="close", daemon=True)
+    closing.start()
+    closing.join(_CLOSE_SECONDS)

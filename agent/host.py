@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import platform
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from probes.model import Roots
 
 _APPLICATION = b"inferometer"
+_NO_MACHINE_ID = ("", "uninitialized")
+"""What /etc/machine-id holds until the first boot, after machine-id(5)."""
 
 
 def describe_host(roots: Roots) -> Host:
@@ -46,7 +49,8 @@ def host_id(machine_id: str | None = None) -> str:
     An HMAC-SHA256 of this application's name under the machine id, as machine-id(5) asks for; of the host's name where
     there is no machine id.
     """
-    secret = machine_id or read_text(Path("/etc/machine-id")) or socket.gethostname()
+    known = read_text(Path("/etc/machine-id")) or "" if machine_id is None else machine_id
+    secret = socket.gethostname() if known in _NO_MACHINE_ID else known
     return hmac.new(secret.encode(), _APPLICATION, hashlib.sha256).hexdigest()[:32]
 
 
@@ -61,7 +65,5 @@ def operating_system(os_release: str) -> str:
 
 def total_memory(meminfo: str) -> int:
     """Return MemTotal of a /proc/meminfo text in bytes, 0 if it has none."""
-    for line in meminfo.splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    found = re.search(r"^MemTotal:\s+(\d+) kB$", meminfo, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0

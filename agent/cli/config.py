@@ -32,13 +32,18 @@ def check(
     from dataclasses import asdict
 
     from agent.config import ConfigError, default_file, load
+    from store.address import display, parse
+    from store.errors import StoreError
 
     path = file or context.obj.config_file or default_file()
     try:
         loaded = load(path)
+        database = display(parse(loaded.database))
     except ConfigError as error:
         fail(str(error), ExitCode.USAGE)
-    found = {**asdict(loaded), "periods": dict(loaded.periods)}
+    except StoreError as error:
+        fail(f"{path}: database: {error}", ExitCode.USAGE)
+    found = {**asdict(loaded), "database": database, "periods": dict(loaded.periods)}
     if as_json:
         answer_json({"file": str(path) if path else None, "config": found})
         return

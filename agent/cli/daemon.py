@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, NoReturn
 
 import typer
 
-from agent.cli.options import ExitCode, configuration, fail
+from agent.cli.options import ExitCode, configured, fail
 
 
 def daemon(
@@ -28,16 +29,26 @@ def daemon(
 
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """
-    from agent.config import LOG_LEVELS, Config, override
+    from agent.config import Config, ConfigError, override
     from agent.daemon import DaemonError, run
 
     def read() -> Config:
-        config = override(configuration(context), listen=listen, log_level=log_level)
-        if config.log_level not in LOG_LEVELS:
-            fail(f"--log-level {config.log_level}: choose one of {', '.join(LOG_LEVELS)}", ExitCode.USAGE)
-        return config
+        return override(configured(context.obj), listen=listen, log_level=log_level)
 
     try:
         run(read)
+    except ConfigError as error:
+        _end(str(error), ExitCode.USAGE)
     except DaemonError as error:
-        fail(str(error))
+        _end(str(error), ExitCode.FAILURE)
+
+
+def _end(message: str, code: ExitCode) -> NoReturn:
+    """End with an error; in the journal it is a line of that level like all others."""
+    if "JOURNAL_STREAM" not in os.environ:
+        fail(message, code)
+    from agent import log
+
+    log.configure("error")
+    log.get_logger("daemon").error(message)
+    raise typer.Exit(int(code))

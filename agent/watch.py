@@ -1,0 +1,125 @@
+"""Looks after the running service: feeds systemd's watchdog, tells how it goes, and notices what hangs."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent import log, notify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.clock import Timebase
+    from agent.recorder import Recorder
+    from agent.sampler import Sampler
+    from agent.signals import Signals
+
+_FIRST_READS_SECONDS = 5.0
+_POLL_SECONDS = 0.01
+_CLOCK_SET_NS = 500_000_000
+
+logger = log.get_logger("daemon")
+
+
+class StoreTrouble:
+    """Says once that the store cannot be written, and again when the reason changes; samples wait meanwhile."""
+
+    def __init__(self) -> None:
+        self.said = ""
+
+    def begins(self, error: Exception) -> None:
+        """Take an error of the store's."""
+        if str(error) != self.said:
+            self.said = str(error)
+            logger.error("samples wait: the store cannot be written", reason=self.said)
+
+    def ends(self) -> None:
+        """Take that the store is written again."""
+        self.said = ""
+        logger.info("the store is written again")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFile:
+    """The file of a store as it was when it was opened."""
+
+    path: Path
+    opened: os.stat_result
+
+    @classmethod
+    def at(cls, path: Path) -> StoreFile:
+        """Note which file is there now."""
+        return cls(path, path.stat())
+
+    def is_gone(self) -> bool:
+        """Tell whether it was deleted or another is in its place; what is written then, nobody will find."""
+        try:
+            return not os.path.samestat(self.path.stat(), self.opened)
+        except FileNotFoundError:
+            return True
+        except OSError:  # it cannot be seen now, which the next write will say better
+            return False
+
+
+@dataclass(slots=True)
+class Service:
+    """What runs between a start and a stop; `file` is the store's, where it is a file."""
+
+    sampler: Sampler
+    recorder: Recorder
+    timebase: Timebase
+    trouble: StoreTrouble
+    file: StoreFile | None = None
+    hanging: frozenset[str] = frozenset()
+
+    def await_first_reads(self, signals: Signals) -> None:
+        """Return when every probe has been read and what it gave is shown, or some hang, or a signal came."""
+        deadline = time.monotonic() + _FIRST_READS_SECONDS
+        states = self.sampler.states
+        while not signals.stopping and time.monotonic() < deadline:
+            if all(state.tried for state in states) and self.recorder.taken >= sum(state.ticks for state in states):
+                return
+            signals.wait(_POLL_SECONDS)
+
+    def look(self) -> None:
+        """Feed the watchdog, and say how it goes to systemd, and to the log when a probe hangs or goes on.
+
+        The watchdog is fed unless every probe there is hangs, or ticks are no longer taken: a new start may help then.
+        """
+        now_ns = time.monotonic_ns()
+        reading = [state for state in self.sampler.states if not state.lost]
+        hanging = frozenset(state.probe for state in reading if state.hangs(now_ns))
+        for name in sorted(hanging - self.hanging):
+            logger.warning("probe hangs: its driver does not answer", probe=name)
+        for name in sorted(self.hanging - hanging):
+            logger.info("probe hangs no longer", probe=name)
+        self.hanging = hanging
+        if self.recorder.alive and (not reading or len(hanging) < len(reading)):
+            notify.watchdog()
+        notify.status(self._status())
+
+    def _status(self) -> str:
+        states = self.sampler.states
+        up = sum(state.up and state.tried and state.probe not in self.hanging for state in states)
+        reads = sum(state.ticks + state.failed for state in states)
+        trouble = f"; {self.recorder.waiting} ticks wait: {self.trouble.said}" if self.recorder.failed else ""
+        return f"{up} of {len(states)} probes up, {reads} reads{trouble}"
+
+    def must_start_anew(self) -> bool:
+        """Tell, and log, whether the ticks no longer bear the right time or go where nobody will find them."""
+        if self.file and self.file.is_gone():
+            logger.error("the database was deleted or replaced: it is opened anew", database=self.file.path)
+            return True
+        behind_ns = self.timebase.behind_ns()
+        if abs(behind_ns) <= _CLOCK_SET_NS:
+            return False
+        logger.warning("the clock was set or the host slept: a new recording begins", seconds=round(behind_ns / 1e9, 3))
+        return True
+
+    def lost(self) -> str:
+        """Say how many ticks a stop could not hand to the store any more, and why; nothing if there are none."""
+        unsaved = self.recorder.waiting
+        return f"{unsaved} ticks are lost: {self.trouble.said or 'the store did not answer'}" if unsaved else ""

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.config import (
+    LISTEN,
+    LOG_LEVELS,
+    Config,
+    ConfigError,
+    default_database,
+    default_file,
+    load,
+    override,
+)
+from agent.service import files_folder
+from command import call, environment, run
+from probes.model import Roots
+from probes.registry import ESTIMATE, FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+EVERYTHING = """
+database = "/srv/inferometer.db"
+log_level = "debug"
+[path]
+sysfs = "/host/sys"
+procfs = "/host/proc"
+nvml_library = "/opt/libnvidia-ml.so.1"
+[sampling]
+period_seconds = 2
+estimates = false
+[sampling.periods]
+nvml = 0.5
+hwmon = 5
+[exporter]
+listen = "[::1]:1234"
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str | bytes], Path]:
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "config.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+def test_every_key_is_taken(written) -> None:
+    config = load(written(EVERYTHING))
+    assert config == Config(
+        database="/srv/inferometer.db",
+        log_level="debug",
+        roots=Roots("/host/sys", "/host/proc", "/opt/libnvidia-ml.so.1"),
+        period_seconds=2.0,
+        periods=(("nvml", 0.5), ("hwmon", 5.0)),
+        estimates=False,
+        listen="[::1]:1234",
+    )
+    assert [config.period_of(probe) for probe in ("nvml/GPU-1", "hwmon/0000:03:00.0", "rapl")] == [0.5, 5.0, 2.0]
+
+
+def test_an_empty_file_and_no_file_are_the_defaults(written) -> None:
+    assert load(written("")) == load(None) == Config(database=default_database())
+    assert load(None).listen == LISTEN
+
+
+def test_empty_texts_are_the_defaults(written) -> None:
+    text = 'database = ""\n[path]\nsysfs = ""\nprocfs = ""\nnvml_library = ""\n'
+    assert load(written(text)) == load(None)
+
+
+def test_the_sample_file_sets_nothing_but_the_service_s_database() -> None:
+    config = load(files_folder() / "config.toml")
+    assert override(config, database=default_database()) == load(None)
+    assert config.database == "sqlite:////var/lib/inferometer/inferometer.db"
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, ESTIMATE])
+def test_every_family_may_have_a_period_of_its_own(written, family: str) -> None:
+    assert load(written(f"[sampling.periods]\n{family} = 0.25\n")).period_of(f"{family}/x") == 0.25
+
+
+@pytest.mark.parametrize("level", LOG_LEVELS)
+def test_every_level_can_be_set(written, level: str) -> None:
+    assert load(written(f'log_level = "{level}"')).log_level == level
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown", "meant"),
+    [
+        ("databse = 'x'", "databse", "database"),
+        ("[path]\nsysf = '/s'", "path.sysf", "path.sysfs"),
+        ("[sampling]\nperiod = 1", "sampling.period", "sampling.periods"),
+        ("[sampling]\nestimate = true", "sampling.estimate", "sampling.estimates"),
+        ("[sampling.periods]\nnvm = 1", "sampling.periods.nvm", "sampling.periods.nvml"),
+        ("[exporter]\nlisten_on = 'x'", "exporter.listen_on", "exporter.listen"),
+        ("[exporters]\nlisten = 'x'", "exporters", "exporter"),
+        ("listen = '127.0.0.1:1'", "listen", "exporter.listen"),
+        ("sysfs = '/s'", "sysfs", "path.sysfs"),
+        ("period_seconds = 1", "period_seconds", "sampling.period_seconds"),
+        ("[sampling]\nhwmon = 1", "sampling.hwmon", "sampling.periods.hwmon"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_that_is_known(written, text: str, unknown: str, meant: str) -> None:
+    assert refusal(written(text)) == f"unknown key {unknown!r}; did you mean {meant!r}?"
+
+
+def test_a_key_that_is_near_to_none_is_refused_with_those_that_are_known(written) -> None:
+    assert refusal(written("[exporter]\nq = 1")) == "unknown key 'exporter.q'; known here: listen"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("database = 1", "database = 1 is not a text in quotes"),
+        ("log_level = true", "log_level = True is not a text in quotes"),
+        ("log_level = 'loud'", "log_level = 'loud' is none of debug, info, warning, error"),
+        ("path = '/sys'", "path = '/sys' is not a table"),
+        ("[[exporter]]\nlisten = 'x'", "exporter = [{'listen': 'x'}] is not a table"),
+        ("[path]\nsysfs = ['/sys']", "path.sysfs = ['/sys'] is not a text in quotes"),
+        ("[sampling]\nestimates = 1", "sampling.estimates = 1 is not true or false"),
+        ("[sampling]\nestimates = 'no'", "sampling.estimates = 'no' is not true or false"),
+        ("[sampling]\nperiods = 1", "sampling.periods = 1 is not a table"),
+        ("[exporter]\nlisten = 19795", "exporter.listen = 19795 is not a text in quotes"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_with_what_it_must_be(written, text: str, message: str) -> None:
+    assert refusal(written(text)) == message
+
+
+@pytest.mark.parametrize("value", ["true", "'1'", "0", "-1", "0.0009", "60.1", "nan", "inf", "-inf", "1" + 400 * "0"])
+@pytest.mark.parametrize("key", ["[sampling]\nperiod_seconds", "[sampling.periods]\nrapl"])
+def test_a_period_is_a_number_of_seconds_within_reason(written, key: str, value: str) -> None:
+    assert refusal(written(f"{key} = {value}")).endswith("is not a number of seconds from 0.001 to 60")
+
+
+@pytest.mark.parametrize(
+    "listen", ["", "9795", "localhost", ":1234", "127.0.0.1:", "a:b", "::1:1234", "h:123456", "h :1"]
+)
+def test_what_is_no_address_to_listen_on_is_refused(written, listen: str) -> None:
+    message = refusal(written(f'[exporter]\nlisten = "{listen}"'))
+    assert message == f"exporter.listen = {listen!r} is no host:port; write it as {LISTEN} or [::1]:19795"
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:9795", "localhost:1", "[::]:9795", "[fe80::1%eth0]:9795"])
+def test_addresses_names_and_ipv6_may_be_listened_on(written, listen: str) -> None:
+    assert load(written(f'[exporter]\nlisten = "{listen}"')).listen == listen
+
+
+def test_a_byte_order_mark_is_no_fault(written) -> None:
+    assert load(written("log_level = 'debug'".encode("utf-8-sig"))).log_level == "debug"
+
+
+def test_another_encoding_is_refused_with_the_line_it_shows_in(written) -> None:
+    path = written("log_level = 'info'\ndatabase = '/srv/größe.db'\n".encode("latin-1"))
+    assert refusal(path) == "this is not TOML: line 2 is not UTF-8. Save the file as UTF-8"
+
+
+def test_a_file_that_is_no_toml_is_refused_with_the_place(written) -> None:
+    assert refusal(written("log_level =\n")).startswith("this is not TOML: Invalid value (at line 1, column 12)")
+
+
+def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "absent.toml")
+    assert "Is a directory" in refusal(tmp_path)
+
+
+def test_what_is_given_counts_and_what_is_not_given_stays(written) -> None:
+    config = load(written(EVERYTHING))
+    assert override(config) == config
+    assert override(config, sysfs=None, listen=None, estimates=None) == config
+    changed = override(config, sysfs="/s", estimates=True, database="x.db", listen="127.0.0.1:1", log_level="error")
+    assert changed.roots == Roots("/s", "/host/proc", "/opt/libnvidia-ml.so.1")
+    assert (changed.estimates, changed.database, changed.listen, changed.log_level) == (
+        True,
+        "x.db",
+        "127.0.0.1:1",
+        "error",
+    )
+
+
+def test_a_level_or_address_given_beside_the_file_is_checked_as_well() -> None:
+    with pytest.raises(ConfigError, match=r"--log-level .*'loud' is none of"):
+        override(Config(), log_level="loud")
+    with pytest.raises(ConfigError, match=r"--listen .*'here' is no host:port"):
+        override(Config(), listen="here")
+
+
+@pytest.mark.parametrize(
+    ("variables", "database"),
+    [
+        ({"HOME": "/home/u"}, "/home/u/.local/state/inferometer/inferometer.db"),
+        ({"HOME": "/home/u", "XDG_STATE_HOME": "/state"}, "/state/inferometer/inferometer.db"),
+        ({"HOME": "/home/u", "XDG_STATE_HOME": ""}, "/home/u/.local/state/inferometer/inferometer.db"),
+        ({"HOME": "/home/u", "XDG_STATE_HOME": "relative"}, "/home/u/.local/state/inferometer/inferometer.db"),
+        ({"HOME": ""}, "/.local/state/inferometer/inferometer.db"),
+        ({}, "/.local/state/inferometer/inferometer.db"),
+    ],
+)
+def test_the_user_s_own_database_is_where_xdg_says(variables: dict[str, str], database: str) -> None:
+    assert default_database(variables) == database
+
+
+def test_the_user_s_own_file_is_taken_where_there_is_one(tmp_path: Path) -> None:
+    variables = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert default_file(variables) is None
+    path = tmp_path / "inferometer/config.toml"
+    path.parent.mkdir()
+    path.write_text("")
+    assert default_file(variables) == path
+    assert default_file({"HOME": str(tmp_path / "nobody")}) is None
+
+
+def test_config_check_shows_what_a_file_sets_and_no_password(tmp_path: Path, written) -> None:
+    path = written('database = "postgresql://me:secret@host/energy"\n[sampling.periods]\nnvml = 0.5\n')
+    done = call(tmp_path, "config", "check", path, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    assert shown["file"] == str(path)
+    assert shown["config"]["database"] == "postgresql+psycopg://me:***@host/energy"
+    assert shown["config"]["periods"] == {"nvml": 0.5}
+    assert "secret" not in call(tmp_path, "config", "check", path).stdout
+
+
+@pytest.mark.parametrize("text", ["databse = 'x'", "database = 'postgresql://host:port/x'", "[exporter]\nlisten = 'x'"])
+def test_config_check_refuses_with_2_what_the_daemon_cannot_use(tmp_path: Path, written, text: str) -> None:
+    path = written(text)
+    done = call(tmp_path, "config", "check", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {path}: ")
+
+
+def test_the_command_line_counts_before_the_environment_and_that_before_the_file(tmp_path: Path, written) -> None:
+    path = written(f'[path]\nsysfs = "{tmp_path}/file"\nprocfs = "{tmp_path}/file"\nnvml_library = "{tmp_path}/file"\n')
+    variables = {
+        "INFEROMETER_CONFIG": str(path),
+        "INFEROMETER_PATH_PROCFS": f"{tmp_path}/variable",
+        "INFEROMETER_PATH_SYSFS": f"{tmp_path}/variable",
+        "INFEROMETER_ESTIMATES": "no",
+    }
+    done = run(
+        tmp_path, "devices", "--json", "--path.sysfs", f"{tmp_path}/option", env=environment(tmp_path, **variables)
+    )
+    told = done.stdout + done.stderr
+    assert all(f"{tmp_path}/{place}" in told for place in ("file", "variable", "option")), told

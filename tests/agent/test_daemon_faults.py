@@ -1,0 +1,198 @@
+"""What the daemon does when something around it fails: its sensors, its store, its clock, its own life."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+import fake_nvml
+from daemons import configure, count_joules, counter, furnish, launched, notify_socket, query, running
+from store.database import open_database
+from store.reader import Reader
+from waiting import await_true
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from daemons import Daemon
+
+GPUS = (fake_nvml.H100, fake_nvml.A100)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return furnish(tmp_path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon whose one sensor goes away when the first test begins; the last test sees what became of it."""
+    home = furnish(tmp_path_factory.mktemp("stale"))
+    configure(home, procfs=home / "no proc")
+    with running(home) as daemon:
+        assert daemon.ask("/-/ready") == (200, "ready\n")
+        counter(home).write_text("")
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for tests that leave it as they found it."""
+    with running(furnish(tmp_path_factory.mktemp("shared"))) as daemon:
+        yield daemon
+
+
+def test_another_process_reads_while_the_daemon_writes(shared: Daemon) -> None:
+    count_joules(shared.home, 201.0)
+    recording = query(shared.database, "SELECT max(id) FROM recordings")
+    engine = open_database(str(shared.database), create=False)
+
+    def read() -> bool:
+        (series,) = Reader(engine).series(recording, 0, 2**62, frozenset({"energy_joules"}))
+        return series.values[-1:] == (201.0,)
+
+    try:
+        await_true(read)
+    finally:
+        engine.dispose()
+
+
+def test_a_locked_store_holds_up_neither_sampling_nor_exporting_and_gets_every_tick_later(shared: Daemon) -> None:
+    with closing(sqlite3.connect(shared.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        locked = time.time()
+        time.sleep(1.2)  # so that the daemon waits for the lock
+        for joules in (301.0, 302.0):
+            count_joules(shared.home, joules)
+            await_true(lambda joules=joules: shared.energy() == joules)
+        released = time.time()
+        other.execute("ROLLBACK")
+    await_true(lambda: shared.last_tick() > released)
+    assert shared.ticks(locked, released) > (released - locked) / 0.05  # one of the three probes alone gives as many
+
+
+def test_a_full_disk_is_said_once_and_recovered_from_without_a_loss(shared: Daemon) -> None:
+    full = time.time()
+    shared.limit_files(16384)
+    shared.await_log("samples wait: the store cannot be written")
+    time.sleep(1.2)  # one more try
+    count_joules(shared.home, 401.0)
+    await_true(lambda: shared.energy() == 401.0)
+    assert shared.ask("/-/ready")[0] == 200
+    assert shared.last_tick() < full + 2.5
+    room = time.time()
+    shared.limit_files(resource.RLIM_INFINITY)
+    shared.await_log("the store is written again")
+    await_true(lambda: shared.last_tick() > room)
+    assert len(shared.logged("samples wait")) == 1
+    assert shared.ticks(full, room) > (room - full) / 0.05
+
+
+def test_a_kill_loses_at_most_the_last_second_and_the_next_start_goes_on(home: Path) -> None:
+    with running(home) as daemon:
+        stored = daemon.ticks()
+        await_true(lambda: daemon.ticks() > stored)
+        time.sleep(0.7)
+        killed = time.time()
+        daemon.process.kill()
+        assert daemon.process.wait(20) == -signal.SIGKILL
+    assert daemon.last_tick() > killed - 2.5
+    with closing(sqlite3.connect(daemon.database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    before = daemon.ticks()
+    with running(home) as daemon:
+        await_true(lambda: daemon.ticks() > before)
+        assert daemon.recordings() == 2
+
+
+def test_a_database_that_is_deleted_is_made_anew(home: Path) -> None:
+    with running(home, WATCHDOG_USEC="200000") as daemon:
+        daemon.database.unlink()
+        daemon.await_log("msg=started", times=2)
+        await_true(lambda: daemon.ticks() > 0)
+    (line,) = daemon.logged("the database was deleted or replaced")
+    assert str(daemon.database) in line
+
+
+def test_a_stop_that_cannot_store_the_last_ticks_says_so_and_exits_with_1(home: Path) -> None:
+    with running(home) as daemon:
+        daemon.limit_files(16384)
+        daemon.await_log("samples wait: the store cannot be written")
+        assert daemon.end() == 1
+    assert "ticks are lost" in daemon.log.read_text().splitlines()[-1]
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    library = fake_nvml.build(tmp_path)
+    fake_nvml.write_state(library, GPUS)
+    return library
+
+
+def test_a_gpu_that_is_lost_stops_its_own_probe_and_the_last_makes_it_unready(home: Path, library: Path) -> None:
+    lost = [fake_nvml.Gpu(gpu.uuid, error=fake_nvml.GPU_IS_LOST) for gpu in GPUS]
+    configure(home, library=library, sysfs="none", procfs=home / "no proc")
+    with (
+        notify_socket(home) as systemd,
+        launched(home, NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000") as daemon,
+    ):
+        systemd.await_message("READY=1")
+        fake_nvml.write_state(library, [lost[0], GPUS[1]])
+        daemon.await_log("device lost")
+        await_true(lambda: "STATUS=1 of 2 probes up" in systemd.messages[-1])
+        assert daemon.ask("/-/ready") == (200, f"no fresh tick from nvml/{GPUS[0].uuid}\n")
+        fake_nvml.write_state(library, lost)
+        daemon.await_log("device lost", times=2)
+        status, reason = daemon.ask("/-/ready")
+        assert (status, "no fresh tick from" in reason) == (503, True)
+        systemd.await_message("WATCHDOG=1", times=systemd.count("WATCHDOG=1") + 3)
+        assert daemon.ask("/-/healthy")[0] == 200
+
+
+def test_a_driver_that_hangs_holds_up_neither_other_probes_nor_the_stop(home: Path, library: Path) -> None:
+    hanging = fake_nvml.Gpu(GPUS[0].uuid, delay_seconds=30)
+    configure(home, library=library)
+    with running(home) as daemon:
+        fake_nvml.write_state(library, [hanging, GPUS[1]])
+        time.sleep(0.2)
+        count_joules(home, 101.0)
+        await_true(lambda: daemon.energy() == 101.0)
+        asked = daemon.send(signal.SIGTERM)
+        assert daemon.process.wait(20) == 0
+    assert time.time() - asked < 8
+    assert len(daemon.logged("left behind in its driver")) == 1
+    assert daemon.last_tick() > asked - 0.5
+
+
+@pytest.mark.parametrize("sensors", ["none", "slow"])
+def test_the_watchdog_is_fed_where_there_is_nothing_to_read_or_seldom(home: Path, sensors: str) -> None:
+    if sensors == "none":
+        configure(home, sysfs="none", procfs=home / "no proc")
+    else:
+        configure(home, sampling="period_seconds = 60")
+    with (
+        notify_socket(home) as systemd,
+        launched(home, NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000") as daemon,
+    ):
+        systemd.await_message("READY=1")
+        systemd.await_message("WATCHDOG=1", times=8)
+        assert daemon.ask("/-/ready")[0] == (503 if sensors == "none" else 200)
+
+
+def test_a_sensor_that_gives_nothing_any_more_makes_the_service_unready(stale: Daemon) -> None:
+    await_true(lambda: stale.ask("/-/ready") == (503, "no fresh tick from rapl\n"))
+    assert stale.energy() is None
+    assert stale.metric("inferometer_probe_up", probe="rapl") == 0.0
+    assert len(stale.logged("read failed")) == 1
+    counter(stale.home).write_text("110000000\n")
+    await_true(lambda: stale.energy() == 110.0)
+    assert stale.ask("/-/ready") == (200, "ready\n")
+    rejected = query(stale.database, "SELECT count(*) FROM rejections WHERE reason = 'read_error'")
+    assert rejected > 100

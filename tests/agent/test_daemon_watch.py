@@ -1,0 +1,165 @@
+"""What the daemon sees and says while it runs, with probes that hang and clocks that are set."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.clock import Timebase
+from agent.config import Config
+from agent.daemon import attend, period
+from agent.recorder import Recorder
+from agent.sampler import Sampler
+from agent.signals import Signals
+from agent.watch import Service, StoreTrouble
+from daemons import notify_socket
+from probes.model import Channel, Device, Kind, Rejection
+from store.records import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from daemons import Listener
+
+GPU = Device("GPU-1", Kind.GPU)
+
+
+class FakeProbe:
+    def __init__(self, name: str, *refreshes: float) -> None:
+        self.name = name
+        self.channels = tuple(Channel(GPU, f"{i}", "power_watts", refresh_seconds=s) for i, s in enumerate(refreshes))
+        self.rejections: list[Rejection] = []
+
+    def read(self, _at_ns: int) -> Sequence[float]:
+        return [1.0] * len(self.channels)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    with notify_socket(tmp_path) as listener:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(listener.path))
+        yield listener
+
+
+@contextmanager
+def service(*names: str, timebase: Timebase | None = None) -> Iterator[Service]:
+    """A service whose probes are never read, but as its states are made to say."""
+    timebase = timebase or Timebase.now()
+    probes = [FakeProbe(name, 0.0) for name in names]
+    layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
+    sampler = Sampler([(layout, probe, 1.0) for layout, probe in zip(layouts, probes, strict=True)], timebase)
+    for state in sampler.states:
+        state.ticks = 5
+    recorder = Recorder(sampler.queue, lambda _: None)
+    recorder.start()
+    try:
+        yield Service(sampler, recorder, timebase, StoreTrouble())
+    finally:
+        recorder.stop()
+
+
+def hang(one: Service, name: str) -> None:
+    (state,) = [state for state in one.sampler.states if state.probe == name]
+    state.reading_since_ns = time.monotonic_ns() - round(11e9)
+
+
+def test_the_watchdog_is_fed_and_the_status_told(systemd: Listener) -> None:
+    with service("a", "b") as one:
+        one.look()
+        systemd.await_message("STATUS=2 of 2 probes up, 10 reads")
+    assert systemd.messages[0] == "WATCHDOG=1"
+
+
+def test_a_probe_that_hangs_is_said_once_and_so_is_its_end(systemd: Listener, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="inferometer")
+    with service("a", "b") as one:
+        hang(one, "b")
+        one.look()
+        one.look()
+        systemd.await_message("STATUS=1 of 2 probes up", times=2)
+        assert systemd.count("WATCHDOG=1") == 2
+        one.sampler.states[1].reading_since_ns = 0
+        one.look()
+        systemd.await_message("STATUS=2 of 2 probes up")
+    assert [record.getMessage() for record in caplog.records] == [
+        "probe hangs: its driver does not answer",
+        "probe hangs no longer",
+    ]
+
+
+def test_the_watchdog_starves_where_every_probe_that_is_left_hangs(systemd: Listener) -> None:
+    with service("a", "b", "c") as one:
+        one.sampler.states[2].lost = True
+        hang(one, "a")
+        hang(one, "b")
+        one.look()
+        systemd.await_message("STATUS=")
+    assert systemd.count("WATCHDOG=1") == 0
+
+
+def test_the_watchdog_starves_where_ticks_are_no_longer_taken(systemd: Listener) -> None:
+    with service("a") as one:
+        one.recorder.stop()
+        one.look()
+        systemd.await_message("STATUS=")
+    assert systemd.count("WATCHDOG=1") == 0
+
+
+def test_what_the_store_says_is_told_in_the_status(systemd: Listener) -> None:
+    with service("a") as one:
+        one.recorder.failed = True
+        one.trouble.begins(OSError("the disk is full"))
+        one.look()
+        systemd.await_message("STATUS=1 of 1 probes up, 5 reads; 0 ticks wait: the disk is full")
+
+
+def test_store_trouble_is_logged_once_for_each_reason_and_again_after_it_was_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="inferometer")
+    trouble = StoreTrouble()
+    for reason in ("full", "full", "locked"):
+        trouble.begins(OSError(reason))
+    trouble.ends()
+    trouble.begins(OSError("locked"))
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO", "ERROR"]
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600, 2])
+def test_a_clock_that_was_set_begins_a_new_recording_with_the_same_configuration(
+    caplog: pytest.LogCaptureFixture, seconds: int
+) -> None:
+    before_it_was_set = Timebase(Timebase.now().offset_ns - seconds * 10**9)
+
+    def read_config() -> Config:
+        raise AssertionError("nobody asked for a reload")
+
+    config = Config(database="x.db")
+    with service("a", timebase=before_it_was_set) as one:
+        assert attend(Signals(), one, read_config, config) is config
+    (record,) = caplog.records
+    assert round(record.pairs["seconds"]) == seconds
+
+
+@pytest.mark.parametrize(
+    ("refreshes", "wanted", "taken"),
+    [
+        ((), 0.5, 0.5),
+        ((0.0,), 0.5, 0.5),
+        ((0.1,), 0.5, 0.5),
+        ((20.0,), 0.5, 20.0),
+        ((20.0, 2.0, 0.0), 0.5, 2.0),
+        ((0.1,), 0.001, 0.1),
+    ],
+)
+def test_no_probe_is_read_faster_than_its_quickest_sensor_refreshes(
+    refreshes: tuple[float, ...], wanted: float, taken: float
+) -> None:
+    assert period(FakeProbe("hwmon/x", *refreshes), Config(period_seconds=wanted)) == taken

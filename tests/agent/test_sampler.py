@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import logging
+import math
+import statistics
+import threading
+import time
+from contextlib import contextmanager
+from queue import Empty
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.clock import Timebase
+from agent.sampler import BeatState, Sampler
+from probes.errors import DeviceLostError, ReadError
+from probes.model import Channel, Device, Kind, Reason, Rejection
+from store.records import Layout
+from waiting import await_true
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from store.records import Tick
+
+GPU = Device("GPU-1", Kind.GPU)
+CHANNELS = (Channel(GPU, "board", "energy_joules"), Channel(GPU, "board", "power_watts"))
+GOOD = (1.0, 2.0)
+
+
+class FakeProbe:
+    """Answers with what `answer` returns or raises for the number of the read; 0 is the first."""
+
+    channels = CHANNELS
+
+    def __init__(self, answer: Callable[[int], Sequence[float]] = lambda _: GOOD, name: str = "fake") -> None:
+        self.name = name
+        self.rejections: list[Rejection] = []
+        self.reads = 0
+        self._answer = answer
+
+    def read(self, _at_ns: int) -> Sequence[float]:
+        self.reads += 1
+        return self._answer(self.reads - 1)
+
+    def close(self) -> None:
+        pass
+
+
+def raising(*errors: BaseException | None) -> Callable[[int], Sequence[float]]:
+    """Raise one error a read, good values in place of None, and good values after the last."""
+
+    def answer(number: int) -> Sequence[float]:
+        error = errors[number] if number < len(errors) else None
+        if error:
+            raise error
+        return GOOD
+
+    return answer
+
+
+@contextmanager
+def sampling(*probes: FakeProbe, period: float = 0.005, queue_limit: int = 100_000) -> Iterator[Sampler]:
+    layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes, 1)]
+    entries = [(layout, probe, period) for layout, probe in zip(layouts, probes, strict=True)]
+    sampler = Sampler(entries, Timebase.now(), queue_limit)
+    sampler.start()
+    try:
+        yield sampler
+    finally:
+        sampler.stop()
+
+
+def drained(sampler: Sampler) -> list[Tick]:
+    ticks = []
+    while True:
+        try:
+            ticks.append(sampler.queue.get_nowait())
+        except Empty:
+            return ticks
+
+
+def test_a_tick_is_stamped_in_unix_time_before_and_after_its_read() -> None:
+    before = time.time_ns()
+    with sampling(FakeProbe(lambda _: time.sleep(0.02) or GOOD)) as sampler:
+        tick = sampler.queue.get(timeout=10)
+    assert before - 1_000_000 <= tick.start_ns <= tick.end_ns - 20_000_000 <= time.time_ns()
+    assert (tick.layout, tick.values, tick.rejections) == (1, GOOD, ())
+    assert sampler.states[0].last_success_ns >= tick.end_ns
+    assert sampler.states[0].read_seconds >= 0.02
+
+
+def test_beats_keep_to_absolute_deadlines_however_long_the_reads_take() -> None:
+    period_ns = 40_000_000
+    with sampling(FakeProbe(lambda _: time.sleep(0.015) or GOOD), period=period_ns / 1e9) as sampler:
+        await_true(lambda: sampler.states[0].ticks > 20)
+    starts = [tick.start_ns for tick in drained(sampler)]
+    offsets = [(start - starts[0] + period_ns / 2) % period_ns - period_ns / 2 for start in starts]
+    assert abs(statistics.median(offsets)) < period_ns / 4
+
+
+def test_beats_that_a_long_read_takes_the_place_of_are_counted_exactly() -> None:
+    period = 0.2
+    with sampling(FakeProbe(lambda number: time.sleep(0.9 if number == 1 else 0) or GOOD), period=period) as sampler:
+        await_true(lambda: sampler.states[0].ticks >= 3)
+    starts = [tick.start_ns for tick in drained(sampler)]
+    state = sampler.states[0]
+    beats = round((starts[-1] - starts[0]) / (period * 1e9)) + 1
+    assert state.ticks + state.missed == beats
+    assert state.missed >= 4
+
+
+def test_no_beat_is_missed_by_quick_reads() -> None:
+    with sampling(FakeProbe(), period=0.5) as sampler:
+        await_true(lambda: sampler.states[0].ticks >= 2)
+    assert sampler.states[0].missed == 0
+
+
+def test_a_probe_that_hangs_delays_no_other_and_not_the_stop() -> None:
+    release = threading.Event()
+    stuck = FakeProbe(lambda _: release.wait(60) and GOOD, name="stuck")
+    with sampling(stuck, FakeProbe()) as sampler:
+        await_true(lambda: sampler.states[1].ticks >= 20)
+        before = time.monotonic()
+        left_behind = sampler.stop(within_seconds=0.1)
+        took = time.monotonic() - before
+        assert sampler.states[0].ticks == 0
+        release.set()
+    assert left_behind == (stuck,)
+    assert took < 2
+
+
+def test_a_stop_leaves_no_probe_behind_that_answers() -> None:
+    with sampling(FakeProbe(), FakeProbe(), period=60.0) as sampler:
+        assert sampler.stop() == ()
+
+
+@pytest.mark.parametrize(
+    ("began_seconds_ago", "period", "hangs"),
+    [(None, 1.0, False), (9.0, 1.0, False), (11.0, 1.0, True), (100.0, 60.0, False)],
+)
+def test_a_read_hangs_after_three_periods_and_ten_seconds(began_seconds_ago, period: float, hangs: bool) -> None:
+    now_ns = 1_000_000_000_000
+    since_ns = now_ns - round(began_seconds_ago * 1e9) if began_seconds_ago else 0
+    assert BeatState("fake", period, reading_since_ns=since_ns).hangs(now_ns) is hangs
+
+
+def test_the_state_tells_that_a_read_is_under_way() -> None:
+    release = threading.Event()
+    with sampling(FakeProbe(lambda _: release.wait(60) and GOOD), period=60.0) as sampler:
+        state = sampler.states[0]
+        await_true(lambda: state.reading_since_ns)
+        assert not state.tried
+        assert state.hangs(time.monotonic_ns() + round(181e9))
+        release.set()
+        await_true(lambda: state.tried)
+        assert state.reading_since_ns == 0
+
+
+def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
+    probes = [FakeProbe(name=f"fake/{number}") for number in range(8)]
+    with sampling(*probes, period=0.001, queue_limit=50) as sampler:
+        await_true(lambda: sum(state.ticks for state in sampler.states) > 400)
+    assert sampler.queue.qsize() == 50
+    assert sampler.dropped == sum(state.ticks for state in sampler.states) - 50
+
+
+def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture) -> None:
+    gone = FakeProbe(raising(None, DeviceLostError("fell off the bus")), name="gone")
+    with sampling(gone, FakeProbe()) as sampler:
+        await_true(lambda: sampler.states[0].lost)
+        others = sampler.states[1].ticks
+        await_true(lambda: sampler.states[1].ticks > others + 10)
+    lost = sampler.states[0]
+    assert (gone.reads, lost.up, lost.ticks) == (2, False, 1)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["device lost"]
+
+
+def test_a_read_that_fails_is_said_once_and_so_is_the_next_that_works(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="inferometer")
+    release = threading.Event()
+
+    def answer(number: int) -> Sequence[float]:
+        if 1 <= number <= 3:
+            raise ReadError("no answer")
+        if number == 4:
+            release.wait(60)
+        return GOOD
+
+    with sampling(FakeProbe(answer)) as sampler:
+        state = sampler.states[0]
+        await_true(lambda: state.failed == 3 and state.reading_since_ns)
+        assert (state.up, state.ticks) == (False, 1)
+        release.set()
+        await_true(lambda: state.up)
+    assert state.failed == 3
+    assert [record.getMessage() for record in caplog.records] == ["read failed", "probe reads again"]
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("x"), MemoryError(), SystemExit(1), KeyboardInterrupt()])
+def test_no_fault_of_a_probe_ends_its_beat_and_its_trace_is_logged_once(
+    caplog: pytest.LogCaptureFixture, fault: BaseException
+) -> None:
+    with sampling(FakeProbe(raising(fault, fault, fault))) as sampler:
+        state = sampler.states[0]
+        await_true(lambda: state.ticks >= 2)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info
+    assert record.exc_info[0] is type(fault)
+    assert (state.failed, state.up) == (3, True)
+
+
+@pytest.mark.parametrize("values", [(1.0,), (1.0, 2.0, 3.0), (1.0, None), (1.0, "N/A"), None])
+def test_values_that_are_not_one_float_a_channel_are_a_fault_of_the_probe_and_no_tick(values) -> None:
+    with sampling(FakeProbe(lambda number: GOOD if number else values)) as sampler:
+        await_true(lambda: sampler.states[0].ticks)
+    assert sampler.states[0].failed == 1
+    assert {tick.values for tick in drained(sampler)} == {GOOD}
+
+
+def test_integers_become_floats() -> None:
+    with sampling(FakeProbe(lambda _: (1, 2))) as sampler:
+        tick = sampler.queue.get(timeout=10)
+    assert [type(value) for value in tick.values] == [float, float]
+
+
+def refusing(*reads: tuple[Sequence[float] | Exception, list[Rejection]]) -> FakeProbe:
+    """Answer each read with its values or error and its rejections, and then good values without any."""
+
+    def answer(number: int) -> Sequence[float]:
+        given, rejections = reads[number] if number < len(reads) else (GOOD, [])
+        probe.rejections.extend(rejections)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    probe = FakeProbe(answer)
+    return probe
+
+
+def test_rejections_go_with_the_tick_of_their_read() -> None:
+    reset, sentinel = Rejection(0, Reason.RESET), Rejection(1, Reason.SENTINEL)
+    with sampling(refusing((GOOD, []), ((math.nan, 2.0), [reset]), ((1.0, math.nan), [sentinel]))) as sampler:
+        ticks = [sampler.queue.get(timeout=10) for _ in range(4)]
+    assert [tick.rejections for tick in ticks] == [(), (reset,), (sentinel,), ()]
+    assert sampler.states[0].rejected == {(0, "reset"): 1, (1, "sentinel"): 1}
+
+
+@pytest.mark.parametrize("error", [ReadError("nothing"), DeviceLostError("gone"), RuntimeError("a fault")])
+def test_a_read_that_gave_nothing_but_reasons_is_a_tick_of_its_own_moment(error: Exception) -> None:
+    refused = [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
+    with sampling(refusing((GOOD, []), (error, refused)), period=0.05) as sampler:
+        good, bad = (sampler.queue.get(timeout=10) for _ in range(2))
+        failed_ns = bad.end_ns
+    assert all(math.isnan(value) for value in bad.values)
+    assert len(bad.values) == len(CHANNELS)
+    assert bad.rejections == tuple(refused)
+    assert bad.start_ns > good.end_ns
+    state = sampler.states[0]
+    assert state.failed == 1
+    assert state.last_success_ns != failed_ns
+    assert state.rejected == {(0, "read_error"): 1, (1, "read_error"): 1}
+
+
+def test_a_read_that_fails_without_a_reason_for_any_channel_leaves_no_tick() -> None:
+    with sampling(FakeProbe(raising(ReadError("nothing")))) as sampler:
+        tick = sampler.queue.get(timeout=10)
+    assert tick.values == GOOD
+    assert sampler.states[0].failed == 1
