@@ -4,78 +4,47 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.model import Kind, Source
-from probes.registry import POWER_METRICS, discover
+from agent.preflight import Check, Verdict, look_around
+from agent.profiling.recording import close_probes
+from agent.service import ask_health
+from probes.cpu_model import parse_cpuinfo
+from probes.model import Kind
+from probes.registry import discover
 from probes.sysfs import read_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.config import Config
     from probes.registry import Discovery
-
-_BUSY_SHARE = 0.2
-"""Of the processors already at work, above which other programs disturb a profile."""
-
-
-class Verdict(StrEnum):
-    """How a check came out, from best to worst."""
-
-    PASS = "PASS"  # noqa: S105  no password
-    WARN = "WARN"
-    FAIL = "FAIL"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check: what was found, and what to do if it is not well."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
 
 
 def check_up(config: Config) -> list[Check]:
     """Run every check. Sensors are looked at as a profile would, nothing is changed."""
+    cpuinfo = read_text(Path(config.roots.procfs) / "cpuinfo") or ""
     found = discover(config.roots, estimates=config.estimates)
     try:
+        power, *surroundings = look_around(config.roots, found, config.database, virtual=parse_cpuinfo(cpuinfo).virtual)
         return [
-            _processor_power(found),
+            power,
             *_unreadable(found),
             *_accelerators(found),
-            _engine(),
-            _database(config),
-            _exporter(config),
-            _governor(config),
-            _load(config),
+            inference_engine(),
+            database(config.database),
+            exporter(config.listen),
+            *surroundings,
         ]
     finally:
-        found.close()
+        close_probes(found)
 
 
-def _processor_power(found: Discovery) -> Check:
-    channels = [
-        channel
-        for probe in found.probes
-        for channel in probe.channels
-        if channel.metric in POWER_METRICS and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
-    ]
-    name = "processor power"
-    measured = sorted({f"{c.device.id}/{c.domain}" for c in channels if c.source is Source.MEASURED})
-    if measured:
-        return Check(name, Verdict.PASS, f"measured by {', '.join(measured)}")
-    why = next((absence for absence in found.absences if absence.family == "rapl"), None)
-    reason = why.reason if why else "its sensors may not be read"
-    remedy = why.remedy if why and why.remedy else "run where the processor's sensors can be read (see below)"
-    if channels:
-        half = max(channel.uncertainty for channel in channels)
-        return Check(name, Verdict.WARN, f"not measured ({reason}); estimated to ±{half:.0%}", remedy)
-    return Check(name, Verdict.FAIL, f"neither measured nor estimated ({reason})", f"{remedy}; or allow --estimates")
+def worst(checks: list[Check]) -> Verdict:
+    """Return the gravest verdict."""
+    return max((check.verdict for check in checks), key=list(Verdict).index, default=Verdict.PASS)
 
 
 def _unreadable(found: Discovery) -> list[Check]:
@@ -101,57 +70,60 @@ def _accelerators(found: Discovery) -> list[Check]:
     return checks
 
 
-def _engine() -> Check:
-    missing = [name for name in ("onnxruntime", "onnx", "numpy") if find_spec(name) is None]
+def inference_engine(find: Callable[[str], object] = find_spec) -> Check:
+    """Tell whether what a profile runs is installed; `find` gives None for what is not, and loads nothing."""
+    name = "inference engine"
+    missing = [package for package in ("onnxruntime", "onnx", "numpy") if find(package) is None]
     if missing:
         remedy = "pip install 'inferometer[onnx]'"
-        return Check("inference engine", Verdict.WARN, f"{', '.join(missing)} not installed: no profiles", remedy)
-    return Check("inference engine", Verdict.PASS, "ONNX Runtime is installed")
+        return Check(name, Verdict.WARN, f"{', '.join(missing)} not installed: no profiles", remedy)
+    return Check(name, Verdict.PASS, "ONNX Runtime is installed")
 
 
-def _database(config: Config) -> Check:
-    from store.database import open_database  # noqa: PLC0415  slow to import
-    from store.errors import StoreError  # noqa: PLC0415
+def database(address: str) -> Check:
+    """Tell whether the store can be used; one that is not there yet is not made."""
+    from store.address import display, parse  # noqa: PLC0415  slow to import
+    from store.database import open_database  # noqa: PLC0415  same
+    from store.errors import MissingDatabaseError, StoreError  # noqa: PLC0415  same
 
-    plain = "://" not in config.database or config.database.startswith("sqlite")
-    path = Path(config.database.removeprefix("sqlite:///"))
-    if plain and not path.exists():
-        folder = next((parent for parent in path.parents if parent.exists()), Path("/"))
-        if os.access(folder, os.W_OK | os.X_OK):
-            return Check("database", Verdict.PASS, f"{path} will be made at first use")
-        remedy = "choose a writable place with --database PATH"
-        return Check("database", Verdict.FAIL, f"{path} cannot be made: {folder} is not writable", remedy)
+    name = "database"
     try:
-        open_database(config.database, create=False).dispose()
+        url = parse(address)
+        open_database(address, create=False).dispose()
+    except MissingDatabaseError as error:
+        return _database_to_be(name, Path(error.database))
     except StoreError as error:
-        return Check("database", Verdict.FAIL, f"{error.database}: {error.cause}", error.remedy)
-    return Check("database", Verdict.PASS, f"{config.database} is in order")
+        return Check(name, Verdict.FAIL, f"{error.database}: {error.cause}", error.remedy)
+    shown = display(url)
+    if url.get_backend_name() == "sqlite" and not os.access(shown, os.W_OK):
+        remedy = "run as its owner to keep profiles there, or choose another place with --database PATH"
+        return Check(name, Verdict.WARN, f"{shown} can be read and not written by this user", remedy)
+    return Check(name, Verdict.PASS, f"{shown} is in order")
 
 
-def _exporter(config: Config) -> Check:
-    host, _, port = config.listen.rpartition(":")
+def _database_to_be(name: str, path: Path) -> Check:
+    if not path.is_absolute():
+        return Check(name, Verdict.PASS, f"{path} is empty; its tables will be made at first use")
+    place = next(parent for parent in (path, *path.parents) if parent.exists())
+    if (place == path or place.is_dir()) and os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0)):
+        return Check(name, Verdict.PASS, f"{path} will be made at first use")
+    why = f"{place} {'is not writable' if place.is_dir() else 'is no folder'}"
+    return Check(name, Verdict.FAIL, f"{path} cannot be made: {why}", "choose another place with --database PATH")
+
+
+def exporter(listen: str) -> Check:
+    """Tell whether a service of ours, another program or nobody answers where the exporter listens."""
+    name = "exporter"
+    health = ask_health(listen)
+    if health.ok:
+        return Check(name, Verdict.PASS, f"the service answers at {listen}")
+    host, _, port = listen.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
-            return Check("exporter", Verdict.PASS, f"something answers at {config.listen}")
-    except (OSError, ValueError):
-        return Check("exporter", Verdict.PASS, f"{config.listen} is free: no service runs here now")
-
-
-def _governor(config: Config) -> Check:
-    folder = Path(config.roots.sysfs) / "devices/system/cpu"
-    governors = {text for path in folder.glob("cpu[0-9]*/cpufreq/scaling_governor") if (text := read_text(path))}
-    if not governors:
-        return Check("clock governor", Verdict.PASS, "the kernel names none (usual in virtual machines)")
-    return Check("clock governor", Verdict.PASS, f"{', '.join(sorted(governors))} (recorded, never changed)")
-
-
-def _load(config: Config) -> Check:
-    text = read_text(Path(config.roots.procfs) / "loadavg") or ""
-    cores = os.cpu_count() or 1
-    if not text:
-        return Check("other load", Verdict.WARN, "unknown", f"look at {config.roots.procfs}/loadavg")
-    load = float(text.split()[0])
-    found = f"load average {load:.2f} on {cores} cores"
-    if load > _BUSY_SHARE * cores:
-        return Check("other load", Verdict.WARN, found, "stop other work before a profile: top, systemctl list-units")
-    return Check("other load", Verdict.PASS, found)
+        socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout=1).close()
+    except ValueError:
+        remedy = "set listen = '127.0.0.1:19795' under [exporter]"
+        return Check(name, Verdict.FAIL, f"{listen!r} is no address", remedy)
+    except OSError:
+        return Check(name, Verdict.PASS, f"{listen} is free: no service runs here now")
+    remedy = "see who it is with: ss -ltnp; or let the service listen elsewhere: listen under [exporter]"
+    return Check(name, Verdict.WARN, f"another program answers at {listen} ({health.answer})", remedy)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.cli.options import JSON_HELP, answer, answer_json, configuration, discovered
+from agent.cli.tables import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from probes.model import Channel
     from probes.registry import Discovery
+
+_COLUMNS = 100
+_NARROWEST = 30
 
 
 def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
     """List the sensors that can be read here, those that cannot, and why.
 
+    A device has domains, each covered by a sensor: `measured` by hardware or `estimated` by a model.
+
     Example: inferometer devices
 
-    Example: inferometer --path.sysfs /host/sys devices --json
+    Example: inferometer devices --path.sysfs /host/sys --json
     """
     with discovered(configuration(context)) as found:
         if as_json:
@@ -61,22 +70,35 @@ def _channel(probe: str, channel: Channel) -> dict[str, Any]:
 
 
 def _show(found: Discovery) -> None:
-    from agent.cli.tables import show
-
-    rows: dict[tuple[str, ...], list[str]] = {}
-    for probe in found.probes:
-        for channel in probe.channels:
-            device = channel.device
-            key = (device.id, device.kind.value, device.name, channel.domain, channel.source.value, probe.name)
-            rows.setdefault(key, []).append(channel.metric)
-    show(
-        ("DEVICE", "KIND", "NAME", "DOMAIN", "SOURCE", "PROBE", "METRICS"),
-        [(*key[:5], key[5].partition("/")[0], ", ".join(metrics)) for key, metrics in rows.items()],
-    )
+    for lines in _device_lines(found):
+        for line in lines:
+            answer(line)
     for problem in found.problems:
         answer(f"\ncannot be read: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
     if found.absences:
         answer("")
     for absence in found.absences:
-        remedy = f" ({absence.remedy})" if absence.remedy else ""
+        remedy = f"; {absence.remedy}" if absence.remedy else ""
         answer(f"not here: {absence.family}: {absence.reason}{remedy}")
+
+
+def _device_lines(found: Discovery) -> Iterator[list[str]]:
+    """Yield the lines of each device: who it is, then what each probe reads of its domains."""
+    rows: dict[str, dict[tuple[str, str, str], list[str]]] = {}
+    heads: dict[str, tuple[str, str]] = {}
+    for probe in found.probes:
+        for channel in probe.channels:
+            device = channel.device
+            heads[device.id] = (device.kind.value, device.name or heads.get(device.id, ("", ""))[1])
+            half = f" to ±{percent(channel.uncertainty)}" if channel.uncertainty else ""
+            row = (channel.domain, channel.source.value + half, probe.name.partition("/")[0])
+            rows.setdefault(device.id, {}).setdefault(row, []).append(channel.metric)
+    widths = [max(map(len, cells)) for cells in zip(*(row for own in rows.values() for row in own), strict=True)]
+    for device_id, own in rows.items():
+        kind, name = heads[device_id]
+        lines = [f"{device_id}  {kind}  {name}".rstrip()]
+        for row, metrics in own.items():
+            start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            wrapped = wrap(", ".join(metrics), max(_COLUMNS - len(start) - 4, _NARROWEST))
+            lines += [f"  {start}  {wrapped[0]}", *(" " * (len(start) + 4) + more for more in wrapped[1:])]
+        yield lines

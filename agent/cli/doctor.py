@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, answer, answer_json, configuration
+from agent.cli.options import JSON_HELP, answer, answer_json, configured
+
+if TYPE_CHECKING:
+    from agent.preflight import Check
 
 
 def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
     """Check this host and this installation; each check is PASS, WARN or FAIL with what to do.
 
-    Exit code 0: all pass; 1: there are warnings; 2: something failed.
+    Exit code 0: all pass; 1: there are warnings; 2: something failed. Nothing is changed.
 
     Example: inferometer doctor
-    """
-    from agent.checkup import Verdict, check_up
 
-    checks = check_up(configuration(context))
-    worst = max((check.verdict for check in checks), key=list(Verdict).index)
+    Example: inferometer doctor --json
+    """
+    from agent.checkup import worst
+    from agent.preflight import Verdict
+
+    checks = _checks(context)
+    verdict = worst(checks)
     if as_json:
         answer_json(
             {
-                "verdict": worst.value,
+                "verdict": verdict.value,
                 "checks": [
                     {"check": c.name, "verdict": c.verdict.value, "found": c.found, "remedy": c.remedy or None}
                     for c in checks
@@ -35,4 +41,23 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
             answer(f"{check.verdict.value}  {check.name}: {check.found}")
             if check.remedy:
                 answer(f"      remedy: {check.remedy}")
-    raise typer.Exit(list(Verdict).index(worst))
+    raise typer.Exit(list(Verdict).index(verdict))
+
+
+def _checks(context: typer.Context) -> list[Check]:
+    """Run the checks; with a configuration that cannot be used, under the defaults."""
+    from agent.checkup import check_up
+    from agent.config import ConfigError, default_file
+    from agent.preflight import Check, Verdict
+
+    name = "configuration"
+    try:
+        config = configured(context.obj)
+    except ConfigError as error:
+        remedy = "mend it, and see with `inferometer config check`; the checks below are of the defaults"
+        return [
+            Check(name, Verdict.FAIL, str(error), remedy),
+            *check_up(configured(context.obj, with_file=False)),
+        ]
+    path = context.obj.config_file or default_file()
+    return [Check(name, Verdict.PASS, f"{path} is in order" if path else "no file; the defaults"), *check_up(config)]

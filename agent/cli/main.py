@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli import config, daemon, devices, doctor, measure, profile, profiles, service
-from agent.cli.options import Options, hoisted
+from agent.cli.options import SHARED, Options, hoisted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,18 +19,19 @@ app = typer.Typer(
     name="inferometer",
     help="Measure what an inference costs on this host: joules, seconds and money, each with its error bar.\n\n"
     "Start with `inferometer doctor` to see what can be measured here, then `inferometer profile transformer`. "
-    "The options below may stand before or after the command.",
+    "The options below may stand before or after the command.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong use of options or files, 130 interrupted.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("measure", context_settings=measure.SETTINGS)(measure.measure)
+app.command("measure", context_settings=measure.SETTINGS, epilog=SHARED)(measure.measure)
 app.add_typer(profile.app, name="profile")
 app.add_typer(profiles.app, name="profiles")
-app.command("devices")(devices.devices)
-app.command("doctor")(doctor.doctor)
-app.command("daemon")(daemon.daemon)
+app.command("devices", epilog=SHARED)(devices.devices)
+app.command("doctor", epilog=SHARED)(doctor.doctor)
+app.command("daemon", epilog=SHARED)(daemon.daemon)
 app.add_typer(config.app, name="config")
 app.add_typer(service.app, name="service")
 
@@ -95,6 +97,9 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; shared options may stand anywhere before a `--`."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show ± or µ shows a ? for it
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     app(hoisted(given), prog_name="inferometer")
 

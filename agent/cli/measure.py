@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
 SETTINGS = {"allow_interspersed_args": False}
 _CANNOT_EXECUTE, _NOT_FOUND, _SIGNALLED = 126, 127, 128
 """As a shell reports them."""
+_LONGEST_SECONDS = 366 * 86400.0
 
 
 def measure(
     context: typer.Context,
-    command: Annotated[list[str] | None, typer.Argument(metavar="-- CMD ...", help="The command to measure.")] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="The command to measure, with its own options; best after --.")
+    ] = None,
     duration: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Measure so many seconds instead of a command.")
     ] = None,
@@ -34,8 +39,9 @@ def measure(
 ) -> None:
     """Measure joules, mean power and time per device over a command or a time, with their bounds.
 
-    The command's own exit code is passed on. Its output stays where it goes, but with --json its standard output
-    goes to standard error; the report of a command goes to standard error too, as `perf stat` has it.
+    The command's own exit code is passed on: 126 if it cannot be executed, 127 if there is none, 128 plus the signal's
+    number if one ended it. Its output stays where it goes, but with --json its standard output goes to standard error;
+    the report of a command goes to standard error too, as `perf stat` has it.
 
     Example: inferometer measure -- python serve_once.py
 
@@ -43,6 +49,8 @@ def measure(
     """
     if bool(command) == (duration is not None):
         fail("give either a command after -- or --duration SECONDS, one of the two", ExitCode.USAGE)
+    if duration is not None and not duration <= _LONGEST_SECONDS:
+        fail(f"--duration {duration:g}: give a number of seconds, a year at most", ExitCode.USAGE)
     config = configuration(context)
     with discovered(config) as found:
         code, measured = _measured(config, found, command, duration or 0.0, as_json=as_json)
@@ -51,7 +59,7 @@ def measure(
     else:
         _show(measured, to_stderr=bool(command))
     if measured.total is None:
-        say("error: a sensor that belongs to the total gave no samples around the window; see `inferometer doctor`")
+        say(f"error: there is no total: {_why_no_total(measured)}; see `inferometer doctor`")
         code = code or ExitCode.FAILURE
     raise typer.Exit(code)
 
@@ -64,7 +72,8 @@ def _measured(
     from agent.profiling.measurement import measure as measured_between
     from agent.profiling.measurement import series_of
     from agent.profiling.recording import recording
-    from store.records import Layout, Tick
+    from agent.profiling.thinning import Thinned
+    from store.records import Layout
 
     probes = [probe for probe in found.probes if best_channels(probe.channels)]
     if not probes:
@@ -72,41 +81,66 @@ def _measured(
         fail(f"nothing here measures power: no sensor was found below {config.roots.sysfs}; {remedy}")
     layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
     timebase = Timebase.now()
-    ticks: list[Tick] = []
-    with recording(layouts, probes, timebase, ticks.extend) as at_work:
+    kept = Thinned(layouts)
+    with recording(layouts, probes, timebase, kept.take) as at_work:
         at_work.wait_for_first_ticks()
         start_ns = timebase.now_ns()
         code = _run(command, as_json=as_json) if command else _sleep(duration)
         end_ns = timebase.now_ns()
         at_work.wait_for_last_ticks()
-    return code, measured_between(series_of(layouts, ticks), start_ns, end_ns)
+    return code, measured_between(series_of(layouts, kept.ticks), start_ns, end_ns)
 
 
 def _sleep(seconds: float) -> int:
-    try:
-        time.sleep(seconds)
-    except KeyboardInterrupt:
-        say("interrupted: this is what was measured until then")
-        return ExitCode.INTERRUPTED
-    return ExitCode.OK
+    from agent.interruption import Interruption
+
+    interruption = Interruption()
+    with interruption.caught():
+        try:
+            with interruption.stoppable():
+                time.sleep(seconds)
+        except KeyboardInterrupt:
+            say("interrupted: this is what was measured until then")
+    return interruption.exit_code
 
 
 def _run(command: Sequence[str], *, as_json: bool) -> int:
-    """Run a command and return its exit code as a shell would say it; Ctrl-C is the command's to answer."""
-    try:
-        child = subprocess.Popen(command, stdout=sys.stderr if as_json else None)
-    except FileNotFoundError:
-        say(f"error: {command[0]}: no such command")
-        raise typer.Exit(_NOT_FOUND) from None
-    except OSError as error:
-        say(f"error: {command[0]}: {error.strerror}")
-        raise typer.Exit(_CANNOT_EXECUTE) from None
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    """Run a command and return its exit code as a shell would say it.
+
+    Ctrl-C reaches the command from the terminal and is its to answer; what asks only this process to end is passed on.
+    """
+    from agent.interruption import ending_signals
+
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(number: int) -> None:
+        if child is None:
+            early.append(number)
+        elif number != signal.SIGINT:
+            child.send_signal(number)
+
+    with ending_signals(pass_on):
+        child = _started(command, as_json=as_json)
+        for number in early:
+            child.send_signal(number)
         code = child.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
     return code if code >= 0 else _SIGNALLED - code
+
+
+def _started(command: Sequence[str], *, as_json: bool) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, stdout=sys.stderr if as_json else None)
+    except FileNotFoundError:
+        if shutil.which(command[0]):  # it is there, and what its first line names is not
+            say(f"error: {command[0]}: the interpreter that its first line names is not there; nothing was measured")
+            raise typer.Exit(_CANNOT_EXECUTE) from None
+        where = "there is no such file" if "/" in command[0] else "there is no such command on PATH"
+        say(f"error: {command[0]}: {where}; nothing was measured")
+        raise typer.Exit(_NOT_FOUND) from None
+    except (OSError, ValueError) as error:
+        say(f"error: {command[0]}: it cannot be executed ({getattr(error, 'strerror', error)}); nothing was measured")
+        raise typer.Exit(_CANNOT_EXECUTE) from None
 
 
 def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
@@ -122,6 +156,7 @@ def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
             "upper": total.upper if total else None,
             "mean_watts": total.joules / measured.seconds if total else None,
             "source": measured.source,
+            "estimated_share": estimated_share(measured),
             "boundary": covered.boundary.value,
             "includes": [{"device": c.device.id, "domain": c.domain} for c in covered.includes],
             "not_covered": list(covered.not_covered),
@@ -145,32 +180,51 @@ def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
     }
 
 
+def estimated_share(measured: Measurement) -> float | None:
+    """Return how much of the total a model made up, 0 to 1; None where there is no total or it is 0."""
+    from probes.model import Source
+
+    counted = {channel.key for channel in measured.coverage.includes if channel.source is Source.ESTIMATED}
+    joules = [r.energy.joules for r in measured.readings if r.energy and r.channel.key in counted]
+    return math.fsum(joules) / measured.total.joules if measured.total and measured.total.joules else None
+
+
+def _why_no_total(measured: Measurement) -> str:
+    counted = {channel.key for channel in measured.coverage.includes}
+    missing = [reading for reading in measured.readings if reading.channel.key in counted and reading.energy is None]
+    return ", ".join(f"{r.channel.device.id}/{r.channel.domain} gave {'; '.join(r.reasons)}" for r in missing)
+
+
 def _show(measured: Measurement, *, to_stderr: bool) -> None:
-    from agent.cli.tables import number, show, spread
+    from agent.cli.tables import number, percent, show, spread
+    from agent.profiling.profile import Provenance
 
     stream = sys.stderr if to_stderr else sys.stdout
     counted = {channel.key for channel in measured.coverage.includes}
     rows = []
     for reading in measured.readings:
-        energy = reading.energy
-        channel = reading.channel
+        energy, channel = reading.energy, reading.channel
         rows.append(
             (
                 channel.device.id,
                 channel.domain,
                 number(energy.joules, "J", 4) if energy else "-",
-                spread(energy.joules, energy.lower, energy.upper) if energy else "; ".join(reading.reasons),
+                spread(energy.joules, energy.lower, energy.upper, "J") if energy else "; ".join(reading.reasons),
                 number(reading.mean_watts, "W"),
                 channel.source.value,
                 "yes" if channel.key in counted else "no",
             )
         )
     if total := measured.total:
-        bounds = spread(total.joules, total.lower, total.upper)
+        source = str(measured.source)
+        if measured.source is Provenance.MIXED:
+            source += f" ({percent(estimated_share(measured) or 0.0)} estimated)"
+        bounds = spread(total.joules, total.lower, total.upper, "J")
         watts = number(total.joules / measured.seconds, "W")
-        rows.append(("total", measured.coverage.boundary.value, number(total.joules, "J", 4), bounds, watts, "", ""))
-        rows[-1] = (*rows[-1][:5], str(measured.source), "")
-    show(("DEVICE", "DOMAIN", "ENERGY>", "BOUNDS>", "MEAN POWER>", "SOURCE", "COUNTED"), rows, stream)
+        rows.append(
+            ("total", measured.coverage.boundary.value, number(total.joules, "J", 4), bounds, watts, source, "")
+        )
+    show(("DEVICE", "DOMAIN", "ENERGY>", "BOUNDS>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
     missing = "; ".join(measured.coverage.not_covered)
     print(f"\n{measured.seconds:.3f} s; not covered: {missing or 'nothing'}", file=stream)
     for reading in measured.readings:

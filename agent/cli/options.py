@@ -29,6 +29,8 @@ GLOBAL_OPTIONS: Mapping[str, bool] = {
 }
 """Name of each shared option, and whether a value follows it."""
 _WITH_VALUE: Mapping[str, bool] = {**GLOBAL_OPTIONS, "--duration": True}
+SHARED = "The options of `inferometer --help` (--database, --path.sysfs, ...) may be given here too."
+"""Stands below the help of every command."""
 JSON_HELP = "Print one JSON document on standard output; everything else goes to standard error."
 
 
@@ -56,7 +58,8 @@ class Options:
 def hoisted(arguments: Sequence[str]) -> list[str]:
     """Move shared options to the front, so that they may follow the command's name too.
 
-    What stands after `--`, or is the command line that `measure` is to run, belongs to someone else and stays.
+    What stands after `--`, or is the command line that `measure` is to run, belongs to someone else and stays. A shared
+    option whose value is missing is returned alone: anything beside it would be taken for the value.
     """
     front: list[str] = []
     rest: list[str] = []
@@ -66,6 +69,8 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
         takes = 2 if _WITH_VALUE.get(name) and not equals else 1
         if name == "--" or (rest[:1] == ["measure"] and not name.startswith("-")):
             break
+        if name in GLOBAL_OPTIONS and takes > len(waiting):
+            return waiting
         (front if name in GLOBAL_OPTIONS else rest).extend(waiting[:takes])
         del waiting[:takes]
     return [*front, *rest, *waiting]
@@ -73,15 +78,20 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 def configuration(context: typer.Context) -> Config:
     """Return the configuration of this call: command line and environment over the file over the defaults."""
-    from agent.config import ConfigError, default_file, load, override
+    from agent.config import ConfigError
 
-    options: Options = context.obj
     try:
-        loaded = load(options.config_file or default_file())
+        return configured(context.obj)
     except ConfigError as error:
         fail(str(error), ExitCode.USAGE)
+
+
+def configured(options: Options, *, with_file: bool = True) -> Config:
+    """Return the configuration under these options, of the defaults alone if not `with_file`. Raises ConfigError."""
+    from agent.config import default_file, load, override
+
     return override(
-        loaded,
+        load((options.config_file or default_file()) if with_file else None),
         database=options.database,
         sysfs=options.sysfs,
         procfs=options.procfs,
@@ -93,13 +103,14 @@ def configuration(context: typer.Context) -> Config:
 @contextmanager
 def discovered(config: Config) -> Iterator[Discovery]:
     """Find the host's probes, and close them when the block is left."""
+    from agent.profiling.recording import close_probes
     from probes.registry import discover
 
     found = discover(config.roots, estimates=config.estimates)
     try:
         yield found
     finally:
-        found.close()
+        close_probes(found)
 
 
 def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:

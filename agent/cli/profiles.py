@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, configuration, fail, say
+from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer, answer_json, configuration, fail, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="The profile, or how its 
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
-@app.command("list")
+@app.command("list", epilog=SHARED)
 def list_profiles(context: typer.Context, as_json: _Json = False) -> None:
     """List the stored profiles, newest first.
 
@@ -37,7 +37,7 @@ def list_profiles(context: typer.Context, as_json: _Json = False) -> None:
         answer_json({"profiles": [_summary(document) for document in found]})
         return
     if not found:
-        say("no profiles yet; make one with `inferometer profile transformer`")
+        say(f"no profiles in {_place(context)}; make one with `inferometer profile transformer`")
         return
     rows = []
     for document in found:
@@ -56,7 +56,7 @@ def list_profiles(context: typer.Context, as_json: _Json = False) -> None:
     show(("ID", "WORKLOAD", "HOST", "STATUS", "POINTS>", "LEAST ENERGY/INFERENCE>", "SOURCE"), rows)
 
 
-@app.command()
+@app.command(epilog=SHARED)
 def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = False) -> None:
     """Show one profile.
 
@@ -71,15 +71,18 @@ def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = Fa
         show_profile(json.loads(profile.document))
 
 
-@app.command()
+@app.command(epilog=SHARED)
 def export(
     context: typer.Context,
     profile_id: _Id = "latest",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; standard output if none.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say as JSON which file was written; a profile is JSON already.")
+    ] = False,
 ) -> None:
-    """Write one profile as the JSON document of docs/profile.schema.json.
+    """Write one profile as a JSON document, as its published schema has it.
 
     Example: inferometer profiles export latest -o profile.json
     """
@@ -92,6 +95,8 @@ def export(
     except OSError as error:
         fail(f"{output}: it cannot be written ({error.strerror}); choose another place with --output")
     say(f"{profile.id} written to {output}")
+    if as_json:
+        answer_json({"id": profile.id, "file": str(output.absolute())})
 
 
 def _summary(document: dict[str, Any]) -> dict[str, Any]:
@@ -117,11 +122,18 @@ def _find(context: typer.Context, profile_id: str) -> Profile:
         matches = tuple(profile for profile in profiles if profile.id == profile_id)
         matches = matches or tuple(profile for profile in profiles if profile.id.startswith(profile_id))
     if not matches:
-        fail(f"no profile {profile_id!r} is stored; `inferometer profiles list` names those that are")
+        stored = f"no profile {profile_id!r} is stored in {_place(context)}"
+        fail(f"{stored}; `inferometer profiles list` names those that are")
     if len(matches) > 1:
         names = ", ".join(profile.id for profile in matches)
         fail(f"{profile_id!r} is the beginning of several profiles: {names}; give more of it", ExitCode.USAGE)
     return matches[0]
+
+
+def _place(context: typer.Context) -> str:
+    from store.address import display, parse
+
+    return display(parse(configuration(context).database))
 
 
 @contextmanager

@@ -1,43 +1,55 @@
-"""A profile for people: what it is of, a table of its points, and what to know before using the numbers."""
+"""A profile for people: what it is of, how fast, at what energy and cost, and what to know before using the numbers."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.options import answer
-from agent.cli.tables import number, show, spread
+from agent.cli.tables import number, percent, show, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _Json = dict[str, Any]
+_BASES = ("usage", "allocation")
 
 
 def show_profile(document: _Json) -> None:
     """Print a profile document."""
+    _show_head(document)
+    _show_speed(document["points"])
+    _show_energy(document["points"])
+    _show_cost(document["points"])
+    _show_reasons(document)
+
+
+def _show_head(document: _Json) -> None:
     host, engine, workload = document["host"], document["engine"], document["workload"]
-    answer(f"Profile {document['id']} ({document['status']}, {document['effort']['name']})")
-    answer(f"Host     {host['name']}: {host['cpu_model']}, {host['cores']} cores")
-    answer(f"Model    {workload['name']}, {number(workload['parameters'])} parameters, {_shape(workload)}")
+    virtual = ", virtual machine" if host["virtual"] else ""
+    answer(f"Profile  {document['id']} ({document['status']}, {_effort(document['effort'])})")
+    answer(f"Host     {host['name']}: {host['cpu_model']}, {host['cores']} cores{virtual}")
+    answer(f"Model    {workload['name']}: {number(workload['parameters'])} parameters, {_shape(workload)}")
     answer(f"Engine   {engine['name']} {engine['version']} on {engine['provider']}")
     answer(f"Energy   {_coverage(document['coverage'])}")
     for baseline in document["baselines"]:
         total = next((power["watts"] for power in baseline["power"] if power["device"] == "total"), None)
-        answer(f"Idle     {baseline['state']}: {_figure(total, 'W')}")
-    answer("")
-    _show_points(document)
-    _show_cost(document)
-    _show_reasons(document)
-    for note in document["notes"]:
-        answer(f"Note: {note}")
+        if total:
+            state = "before the model was loaded" if baseline["state"] == "unloaded" else "with the model loaded"
+            answer(f"Idle     {_figure(total, 'W')} {state}, {total['source']}")
+
+
+def _effort(effort: _Json) -> str:
+    return f"{effort['name']}: {effort['repeats']} repeats of {effort['window_seconds']:g} s"
 
 
 def _shape(workload: _Json) -> str:
     settings = workload["settings"]
     if "layers" not in settings:
         return str(settings.get("model", ""))
+    layers = f"{settings['layers']} layer{'s' if settings['layers'] > 1 else ''}"
     return (
-        f"{settings['layers']} layers of {settings['width']}, {workload['precision']}, "
+        f"{layers} {settings['width']} wide, {workload['precision']}, "
         f"{settings['prompt_tokens']} tokens in, {settings['output_tokens']} out"
     )
 
@@ -46,7 +58,7 @@ def _coverage(coverage: _Json) -> str:
     if not coverage["includes"]:
         return "none: nothing here measures power"
     parts = ", ".join(f"{each['device']}/{each['domain']}" for each in coverage["includes"])
-    half = f" (±{coverage['uncertainty']:.0%})" if coverage["uncertainty"] else ""
+    half = f" to ±{percent(coverage['uncertainty'])}" if coverage["uncertainty"] else ""
     missing = f"; not covered: {', '.join(coverage['not_covered'])}" if coverage["not_covered"] else ""
     return f"{coverage['source']}{half}, boundary {coverage['boundary']}: {parts}{missing}"
 
@@ -54,99 +66,149 @@ def _coverage(coverage: _Json) -> str:
 def _figure(quantity: Mapping[str, Any] | None, unit: str) -> str:
     if quantity is None:
         return "-"
-    return f"{number(quantity['mean'], unit)} {spread(quantity['mean'], quantity['lower'], quantity['upper'])}".strip()
+    mean = number(quantity["mean"], unit)
+    bounds = spread(quantity["mean"], quantity["lower"], quantity["upper"], unit)
+    return f"{mean} {bounds}" if bounds.startswith("±") or not bounds else f"{mean} ({bounds})"
 
 
-def _show_points(document: _Json) -> None:
-    tokens = any(point["output_tokens_per_inference"] for point in document["points"])
+def _show_speed(points: Sequence[_Json]) -> None:
     columns = ["POINT", "LATENCY p50>", "p99>", "INFERENCES/s>"]
+    tokens = any(point["output_tokens_per_inference"] for point in points)
     if tokens:
-        columns += ["FIRST TOKEN>", "NEXT TOKEN>", "TOKENS/s>"]
-    columns += ["POWER>", "ENERGY/INFERENCE>"]
-    if tokens:
-        columns += ["ENERGY/TOKEN OUT>"]
-    columns.append("SOURCE")
-    show(columns, [_point_row(point, tokens=tokens) for point in document["points"]])
+        columns += ["TOKENS OUT/s>", "FIRST TOKEN>", "NEXT TOKEN>"]
+    answer("\nSpeed (latencies are medians; ± is the 95 % interval of the repeats' mean)")
+    show(columns, [_speed_row(point, tokens=tokens) for point in points])
 
 
-def _point_row(point: _Json, *, tokens: bool) -> list[str]:
-    latency, energy, power = point["latency_seconds"], point["energy"], point["power"]
-    rate = point["inferences_per_second"]
-    row = [point["name"], number(latency["p50"], "s"), number(latency["p99"], "s"), _figure(rate, "")]
+def _speed_row(point: _Json, *, tokens: bool) -> list[str]:
+    latency, rate = point["latency_seconds"], point["output_tokens_per_second"]
+    row = [point["name"], number(latency["p50"], "s"), number(latency["p99"], "s")]
+    row.append(_figure(point["inferences_per_second"], ""))
     if tokens:
-        first, following = point["time_to_first_token_seconds"], point["inter_token_latency_seconds"]
-        row.append(number(first["p50"], "s") if first else "-")
-        row.append(number(following["p50"], "s") if following else "-")
-        row.append(_figure(point["output_tokens_per_second"], ""))
-    row.append(number(power["mean"]["mean"], "W") if power else "-")
-    row.append(_figure(energy["per_inference"]["total"] if energy else None, "J"))
-    if tokens:
-        row.append(number(energy["per_output_token"]["mean"], "J") if energy and energy["per_output_token"] else "-")
-    row.append(energy["per_inference"]["total"]["source"] if energy else "not valid" if not point["valid"] else "-")
+        row.append(number(rate["mean"]) if rate else "-")
+        steps = (point["time_to_first_token_seconds"], point["inter_token_latency_seconds"])
+        row += [number(latencies["p50"], "s") if latencies else "-" for latencies in steps]
     return row
 
 
-def _show_cost(document: _Json) -> None:
-    priced = [point for point in document["points"] if point["cost"]]
+def _show_energy(points: Sequence[_Json]) -> None:
+    if not any(point["energy"] for point in points):
+        answer("\nEnergy: none; the reasons are below")
+        return
+    columns = ["POINT", "POWER>", "PER INFERENCE>", "INTERVAL>", "ABOVE IDLE>"]
+    tokens = any(point["energy"] and point["energy"]["per_output_token"] for point in points)
+    if tokens:
+        columns.append("PER TOKEN OUT>")
+    answer("\nEnergy (idle included; the interval is that of the repeats, widened by the sensors' own bounds)")
+    show([*columns, "SOURCE"], [_energy_row(point, tokens=tokens) for point in points])
+
+
+def _energy_row(point: _Json, *, tokens: bool) -> list[str]:
+    energy, power = point["energy"], point["power"]
+    if energy is None:
+        return [point["name"], *["-"] * (5 if tokens else 4), "no energy" if point["valid"] else "not valid"]
+    split = energy["per_inference"]
+    total, dynamic, token = split["total"], split["dynamic"], energy["per_output_token"]
+    row = [
+        point["name"],
+        number(power["mean"]["mean"], "W") if power else "-",
+        number(total["mean"], "J"),
+        spread(total["mean"], total["lower"], total["upper"], "J"),
+        number(dynamic["mean"], "J") if dynamic else "-",
+    ]
+    if tokens:
+        row.append(number(token["mean"], "J") if token else "-")
+    return [*row, _source(energy)]
+
+
+def _source(energy: _Json) -> str:
+    """Return the source of a point's energy, with the share that is estimated where it is mixed."""
+    source = str(energy["per_inference"]["total"]["source"])
+    return f"mixed ({percent(energy['estimated_share'])} estimated)" if source == "mixed" else source
+
+
+def _show_cost(points: Sequence[_Json]) -> None:
+    priced = [point for point in points if point["cost"]]
     if not priced:
         return
-    answer("")
-    currency = priced[0]["cost"]["currency"]
-    rows = []
-    for point in priced:
-        for basis in ("usage", "allocation"):
-            prices = point["cost"][basis]
-            if prices:
-                rows.append(_cost_row(point, basis, prices))
-    unit = currency or "the unit of the prices given"
-    answer(f"Cost per million, in {unit} (SOURCE is of the energy)")
-    show(
-        (
-            "POINT",
-            "BASIS",
-            "UTILIZATION>",
-            "ENERGY/M INFERENCES>",
-            "CAPITAL/M>",
-            "TOTAL/M>",
-            "TOTAL/M TOKENS OUT>",
-            "SOURCE",
-        ),
-        rows,
-    )
     cost = priced[0]["cost"]
+    answer(f"\nCost per million inferences, in {cost['currency'] or 'the unit of the prices given'}")
+    columns = ["POINT", "BASIS", "UTILIZATION>", "ENERGY>", "CAPITAL>", "TOTAL>", "BOUNDS>"]
+    tokens = any(prices and prices["per_million_output_tokens"] for p in priced for prices in _both(p))
+    if tokens:
+        columns.append("PER M TOKENS OUT>")
+    rows = [
+        _cost_row(point, basis, prices, tokens=tokens)
+        for point in priced
+        for basis, prices in zip(_BASES, _both(point), strict=True)
+        if prices
+    ]
+    show([*columns, "ENERGY IS"], rows)
     for missing in cost["missing"]:
         answer(f"Not given: {missing['name']}: {missing['without']}")
     for assumed in cost["assumed"]:
-        answer(f"Assumed: {assumed['name']} = {assumed['value']:g} ({assumed['source']})")
+        source = "" if assumed["source"] == "assumed" else f" ({assumed['source']})"
+        answer(f"Assumed: {assumed['name']} = {assumed['value']:g}{source}")
 
 
-def _cost_row(point: _Json, basis: str, prices: _Json) -> list[str]:
-    parts, tokens = prices["per_inference"], prices["per_million_output_tokens"]
-    energy, capital = parts["energy"], parts["capital"]
-    total = energy["mean"] + capital["mean"] if energy and capital else None
-    per_tokens = (
-        tokens and tokens["energy"] and tokens["capital"] and tokens["energy"]["mean"] + tokens["capital"]["mean"]
-    )
-    return [
+def _both(point: _Json) -> list[_Json | None]:
+    return [point["cost"][basis] for basis in _BASES]
+
+
+def _cost_row(point: _Json, basis: str, prices: _Json, *, tokens: bool) -> list[str]:
+    energy, capital, total = _parts(prices["per_inference"], 1e6)
+    row = [
         point["name"],
         basis,
-        f"{prices['utilization']:.0%}",
-        _money(energy and energy["mean"] * 1e6),
-        _money(capital and capital["mean"] * 1e6),
-        _money(total and total * 1e6),
-        _money(per_tokens),
-        point["energy"]["per_inference"]["total"]["source"],
+        percent(prices["utilization"]),
+        _mean(energy),
+        _mean(capital),
+        _mean(total),
+        _money_bounds(total),
     ]
+    if tokens:
+        per_tokens = prices["per_million_output_tokens"]
+        whole = _parts(per_tokens, 1)[2] if per_tokens else None
+        row.append(_mean(whole))
+    return [*row, _source(point["energy"])]
 
 
-def _money(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _parts(parts: _Json, factor: float) -> tuple[_Json | None, _Json | None, _Json | None]:
+    """Return energy, capital and, where both are known, their sum, each times the factor."""
+    energy, capital = (part and {key: each and each * factor for key, each in part.items()} for part in parts.values())
+    if not energy or not capital:
+        return energy, capital, None
+    total = {key: None if energy[key] is None or capital[key] is None else energy[key] + capital[key] for key in energy}
+    return energy, capital, total
+
+
+def _mean(amount: _Json | None) -> str:
+    return _money(amount["mean"]) if amount else "-"
+
+
+def _money(value: float) -> str:
+    return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"  # noqa: PLR2004  cents matter below
+
+
+def _money_bounds(total: _Json | None) -> str:
+    if total is None or (total["lower"] is None and total["upper"] is None):
+        return "-"
+    if total["upper"] is None:
+        return f"{_money(total['lower'])} or more"
+    return f"{_money(total['lower'] or 0.0)} to {_money(total['upper'])}"
 
 
 def _show_reasons(document: _Json) -> None:
-    answer("")
-    for point in document["points"]:
-        for finding in point["findings"]:
-            if not finding["passed"]:
-                weight = "not valid" if finding["fatal"] else "look twice"
-                answer(f"{point['name']}: {weight}: {finding['expectation']}: {finding['message']}")
+    found = chain.from_iterable(
+        ((point["name"], finding) for finding in point["findings"] if not finding["passed"])
+        for point in document["points"]
+    )
+    said = [
+        f"{name}: {'not valid' if finding['fatal'] else 'look twice'}: {finding['expectation']}: {finding['message']}"
+        for name, finding in found
+    ]
+    said += [f"Note: {note}" for note in document["notes"]]
+    if said:
+        answer("")
+    for line in said:
+        answer(line)

@@ -10,49 +10,56 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import TextIO
 
-_WIDE = 220
-_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+_PREFIXES = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
+_PLAIN = _PREFIXES.index("")
+_GAP = "  "
+_ASYMMETRIC = 0.25
+"""The share by which the sides of an interval may differ before both of its ends are shown."""
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], stream: TextIO | None = None) -> None:
     """Print rows under their headings; a heading that ends in `>` is right-aligned."""
-    from rich.console import Console
-    from rich.table import Table
-
-    stream = stream or sys.stdout
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        right = column.endswith(">")
-        table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    width = None if stream.isatty() else _WIDE
-    Console(file=stream, width=width, highlight=False, markup=False, emoji=False).print(table, soft_wrap=False)
+    headings = [column.removesuffix(">") for column in columns]
+    lines = [headings, *rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if column.endswith(">") else cell.ljust(width)
+            for cell, column, width in zip(line, columns, widths, strict=True)
+        )
+        print(_GAP.join(cells).rstrip(), file=stream or sys.stdout)
 
 
 def number(value: float | None, unit: str = "", digits: int = 3) -> str:
-    """Return a number with an SI prefix, `-` for none: 0.00123 J is `1.23 mJ`."""
-    if value is None:
+    """Return a number with an SI prefix, `-` where there is none: 0.00123 J is `1.23 mJ`."""
+    if value is None or math.isnan(value):
         return "-"
-    if not value or not math.isfinite(value):
+    if not value:
+        return f"0 {unit}".strip()  # for -0.0 as well
+    if math.isinf(value):
         return f"{value:g} {unit}".strip()
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if abs(value) >= s * 0.9995), _PREFIXES[-1])
-    shown = f"{value / scale:.{digits}g}"
-    if "e" in shown:
-        shown = f"{value / scale:.0f}"
-    return f"{shown} {prefix}{unit}".strip()
+    rounded = float(f"{value:.{digits - 1}e}")  # first, so that 999.96 is 1 k and not 1000
+    step = math.floor(math.log10(abs(rounded)) / 3 + 1e-9)  # the nudge for powers of ten that log10 puts just below
+    if not -_PLAIN <= step < len(_PREFIXES) - _PLAIN:
+        return f"{rounded:g} {unit}".strip()
+    return f"{rounded / 1000.0**step:.{digits}g} {_PREFIXES[step + _PLAIN]}{unit}".strip()
 
 
-def spread(mean: float, lower: float | None, upper: float | None) -> str:
-    """Return how far the bounds are from the mean: `±12 %`, or `-5/+30 %` where they differ much."""
-    if lower is None or upper is None or not mean:
-        return ""
-    below, above = (mean - lower) / abs(mean), (upper - mean) / abs(mean)
-    if abs(below - above) <= 0.1 * max(below, above, 1e-12):
-        return f"±{_percent(max(below, above))} %"
-    return f"-{_percent(below)}/+{_percent(above)} %"
+def spread(mean: float, lower: float | None, upper: float | None, unit: str = "") -> str:
+    """Return the bounds of a mean as people read them: `±12 %`, or both ends where the sides differ: `0 to 7.4 mJ`."""
+    if lower is None or upper is None:
+        known = number(lower if upper is None else upper, unit)
+        return "" if lower is upper else f"{known} or more" if upper is None else f"up to {known}"
+    below, above = mean - lower, upper - mean
+    wider = max(below, above)
+    if mean and min(below, above) >= 0 and wider < abs(mean) and abs(below - above) <= _ASYMMETRIC * wider:
+        return f"±{percent(wider / abs(mean))}"
+    return f"{number(lower, unit)} to {number(upper, unit)}"
 
 
-def _percent(share: float) -> str:
-    percent = share * 100
-    return f"{percent:.0f}" if percent >= 9.95 else f"{percent:.1f}"  # noqa: PLR2004  two digits are enough
+def percent(share: float) -> str:
+    """Return a share as a percentage of two digits, never 0 for what is not: `12 %`, `1.2 %`, `0.1 %`."""
+    shown = share * 100
+    if shown >= 9.95 or not shown:  # noqa: PLR2004  two digits are enough
+        return f"{shown:.0f} %"
+    return f"{max(shown, 0.1):.1f} %"

@@ -1,0 +1,126 @@
+"""The options that every workload of `inferometer profile` shares: what it runs on, how thoroughly, at which prices."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.options import JSON_HELP, ExitCode, fail
+from agent.workloads.spec import Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.cost.tariff import Tariff
+    from agent.profiling.session import Effort
+
+_CUSTOM = "custom"
+_LONGEST_SECONDS = 86400.0
+_MOST_BATCH = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options as given; the names of the fields are those of the options."""
+
+    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes to sweep.")] = "1"
+    quick: Annotated[bool, typer.Option("--quick", help="Windows of 1.5 s, three repeats. This is the default.")] = (
+        False
+    )
+    standard: Annotated[bool, typer.Option("--standard", help="Windows of 10 s, five repeats.")] = False
+    rigorous: Annotated[bool, typer.Option("--rigorous", help="Windows of 60 s, five repeats.")] = False
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Another number of repeats; fewer than 3 give no energy.")
+    ] = None
+    window_seconds: Annotated[
+        float | None, typer.Option(min=0.01, max=_LONGEST_SECONDS, help="Another least time of a window.")
+    ] = None
+    idle_seconds: Annotated[
+        float | None, typer.Option(min=0.1, max=_LONGEST_SECONDS, help="Another time for each idle baseline.")
+    ] = None
+    warmup_seconds: Annotated[
+        float | None, typer.Option(min=0.0, max=_LONGEST_SECONDS, help="Another longest time for warming up.")
+    ] = None
+    provider: Annotated[Provider, typer.Option(help="What the engine runs on.")] = "auto"
+    threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 lets it choose.")] = 0
+    tariff: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Prices from a file; the options below stand over it."),
+    ] = None
+    price_per_kwh: Annotated[float | None, typer.Option(help="Price of a kilowatt-hour.")] = None
+    currency: Annotated[str | None, typer.Option(help="Currency of all prices, such as EUR.")] = None
+    capital: Annotated[float | None, typer.Option(help="Acquisition cost of this host.")] = None
+    life_years: Annotated[float | None, typer.Option(help="Years until it is written off.")] = None
+    pue: Annotated[float | None, typer.Option(help="Facility energy over machine energy.")] = None
+    utilization: Annotated[
+        float | None, typer.Option(help="Share of the measured rate that is asked for, above 0 to 1.")
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False
+
+    def batches(self) -> tuple[int, ...]:
+        """Return the batch sizes, each once, in the order given; end the command where they are none."""
+        parts = self.batch.split(",")
+        sizes = [int(part) for part in parts if part.strip().isascii() and part.strip().isdigit()]
+        if len(sizes) < len(parts) or not all(1 <= size <= _MOST_BATCH for size in sizes):
+            message = f"--batch {self.batch}: give whole numbers from 1 to {_MOST_BATCH}, such as 1,2,4,8"
+            fail(message, ExitCode.USAGE)
+        return tuple(dict.fromkeys(sizes))
+
+    def effort(self) -> Effort:
+        """Return how thoroughly to measure; one of the three with another number in it is called custom."""
+        from agent.profiling.session import EFFORTS
+
+        if self.quick + self.standard + self.rigorous > 1:
+            fail("give one of --quick, --standard and --rigorous", ExitCode.USAGE)
+        chosen = EFFORTS["rigorous" if self.rigorous else "standard" if self.standard else "quick"]
+        given = {
+            name: value
+            for name in ("repeats", "window_seconds", "idle_seconds", "warmup_seconds")
+            if (value := getattr(self, name)) is not None
+        }
+        changed = replace(chosen, **given)
+        return chosen if changed == chosen else replace(changed, name=_CUSTOM)
+
+    def prices(self) -> Tariff | None:
+        """Return the tariff, the file's under what the options say; None where neither is given."""
+        from agent.cost.tariff import Tariff, TariffError, load_tariff
+
+        names = ("price_per_kwh", "currency", "capital", "life_years", "pue", "utilization")
+        given = {name: getattr(self, name) for name in names}
+        if self.tariff is None and all(value is None for value in given.values()):
+            return None
+        try:
+            return (load_tariff(self.tariff) if self.tariff else Tariff()).with_options(**given)
+        except TariffError as error:
+            fail(str(error), ExitCode.USAGE)
+
+
+def with_run_options(batch: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the shared options to a command, which gets them as `run`; `batch` is its default sweep.
+
+    Typer reads a command's options from its signature, so that is put together of the command's own and these.
+    """
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "run"]
+        shared = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(RunOptions, eval_str=True).parameters.values()
+        ]
+        shared = [p.replace(default=batch) if p.name == "batch" else p for p in shared]
+
+        def called(**given: Any) -> None:
+            run = RunOptions(**{field.name: given.pop(field.name) for field in fields(RunOptions)})
+            command(**given, run=run)
+
+        parameters = [*own, *shared]
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return called
+
+    return add

@@ -1,0 +1,201 @@
+"""What disturbs a measurement on this host, looked at before one starts: each finding with its remedy."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.cpu import TICK_SECONDS, Utilization
+from probes.errors import ReadError
+from probes.model import Kind, Source
+from probes.registry import POWER_METRICS
+from probes.sysfs import read_int, read_text
+
+if TYPE_CHECKING:
+    from probes.model import Roots
+    from probes.registry import Discovery
+
+BUSY_SHARE = 0.1
+"""Of the processors at work for others, above which they disturb a measurement."""
+_LOOK_SECONDS = 0.5
+_NEAR_CELSIUS = 5.0
+_ROOM_BYTES = 200e6
+"""A long run keeps about 100 samples a second for each sensor of energy."""
+
+
+class Verdict(StrEnum):
+    """How a check came out, from best to worst."""
+
+    PASS = "PASS"  # noqa: S105  no password
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was found, and what to do if it is not well."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def look_around(roots: Roots, found: Discovery, database: str, *, virtual: bool) -> list[Check]:
+    """Look at everything that disturbs a measurement; takes half a second. Nothing is changed."""
+    return [
+        processor_power(found),
+        virtual_machine(virtual=virtual),
+        clock_governor(Path(roots.sysfs)),
+        heat(Path(roots.sysfs)),
+        other_work(roots),
+        disk_room(database),
+    ]
+
+
+def processor_power(found: Discovery) -> Check:
+    """Tell whether a sensor or a model says what the processors draw."""
+    channels = [
+        channel
+        for probe in found.probes
+        for channel in probe.channels
+        if channel.metric in POWER_METRICS and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
+    ]
+    name = "processor power"
+    measured = sorted({f"{c.device.id}/{c.domain}" for c in channels if c.source is Source.MEASURED})
+    if measured:
+        return Check(name, Verdict.PASS, f"measured by {', '.join(measured)}")
+    why = next((absence for absence in found.absences if absence.family == "rapl"), None)
+    reason = why.reason if why else "its sensors may not be read"
+    remedy = why.remedy if why and why.remedy else "run where the processor's sensors can be read: `inferometer doctor`"
+    if channels:
+        half = max(channel.uncertainty for channel in channels)
+        return Check(name, Verdict.WARN, f"estimated to ±{half:.0%}, not measured: {reason}", remedy)
+    return Check(name, Verdict.FAIL, f"neither measured nor estimated: {reason}", f"{remedy}; or allow --estimates")
+
+
+def virtual_machine(*, virtual: bool) -> Check:
+    """Tell whether other guests share the hardware."""
+    if virtual:
+        found = "this is one: other guests share the hardware, and its speed moves with them"
+        return Check("virtual machine", Verdict.WARN, found, "for numbers of the hardware itself, run on bare metal")
+    return Check("virtual machine", Verdict.PASS, "none that the processor tells of")
+
+
+def clock_governor(sysfs: Path) -> Check:
+    """Tell whether the processors' clocks follow the load."""
+    name = "clock governor"
+    policies = (sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+    governors = sorted({text for path in policies if (text := read_text(path))})
+    if not governors:
+        return Check(name, Verdict.PASS, "the kernel names none (usual in virtual machines)")
+    if governors == ["performance"]:
+        return Check(name, Verdict.PASS, "performance")
+    remedy = (
+        "if this host serves that way, leave it; repeats are closer with: sudo cpupower frequency-set -g performance"
+    )
+    return Check(name, Verdict.WARN, f"{', '.join(governors)}: the clocks follow the load", remedy)
+
+
+def heat(sysfs: Path) -> Check:
+    """Tell whether a thermal zone is about to slow the processors down (Documentation/driver-api/thermal)."""
+    zones = sorted((sysfs / "class/thermal").glob("thermal_zone*"))
+    hottest = ""
+    readable = 0
+    for zone in zones:
+        now, limit = read_int(zone / "temp"), _slows_at(zone)
+        if now is None or limit is None:
+            continue
+        readable += 1
+        if now >= limit - _NEAR_CELSIUS * 1000:
+            kind = read_text(zone / "type") or zone.name
+            hottest = f"{kind} is at {now / 1000:.0f} °C and is slowed down from {limit / 1000:.0f} °C"
+    if hottest:
+        return Check("heat", Verdict.WARN, hottest, "let it cool down; look at its fans and its air")
+    if not readable:
+        return Check("heat", Verdict.PASS, "no thermal zone tells (usual in virtual machines)")
+    return Check("heat", Verdict.PASS, f"{readable} thermal zones, none near its limit")
+
+
+def _slows_at(zone: Path) -> int | None:
+    """Return the lowest trip point at which a zone is slowed down or in danger, in thousandths of a degree Celsius."""
+    points = [
+        limit
+        for kind in zone.glob("trip_point_*_type")
+        if read_text(kind) in {"passive", "hot", "critical"}
+        and (limit := read_int(kind.with_name(kind.name.replace("_type", "_temp")))) is not None
+    ]
+    return min((limit for limit in points if limit > 0), default=None)
+
+
+def other_work(roots: Roots) -> Check:
+    """Tell how busy the processors are with the work of others, over half a second, and who is busiest."""
+    name = "other load"
+    try:
+        utilization = Utilization(roots)
+    except (OSError, ReadError) as error:
+        return Check(name, Verdict.WARN, f"unknown: {error}", "mount proc, or say where it is with --path.procfs")
+    try:
+        utilization.advance()
+        before = _processor_seconds(Path(roots.procfs))
+        time.sleep(_LOOK_SECONDS)
+        share = utilization.advance().host
+        after = _processor_seconds(Path(roots.procfs))
+    except ReadError as error:
+        return Check(name, Verdict.WARN, f"unknown: {error}", "")
+    finally:
+        utilization.close()
+    if math.isnan(share):
+        return Check(name, Verdict.PASS, "unknown: the kernel's counters stand still")
+    found = f"the processors are {share:.0%} busy"
+    if share <= BUSY_SHARE:
+        return Check(name, Verdict.PASS, found)
+    return Check(
+        name, Verdict.WARN, found + _busiest(before, after), "stop other work before a profile; `top` shows it"
+    )
+
+
+def _busiest(before: dict[tuple[int, str], float], after: dict[tuple[int, str], float]) -> str:
+    worked = {process: seconds - before[process] for process, seconds in after.items() if process in before}
+    busiest = max(worked, key=worked.__getitem__, default=None)
+    if busiest is None or worked[busiest] < BUSY_SHARE * _LOOK_SECONDS:
+        return ""
+    return f", most of all process {busiest[0]} ({busiest[1]})"
+
+
+def _processor_seconds(procfs: Path) -> dict[tuple[int, str], float]:
+    """Return the processor time of every process but this one, by number and name (proc(5), /proc/pid/stat)."""
+    seconds = {}
+    for path in procfs.glob("[0-9]*/stat"):
+        number, name, fields = _process(read_text(path) or "")
+        if number and number != os.getpid():
+            with suppress(ValueError, IndexError):
+                seconds[number, name] = (int(fields[11]) + int(fields[12])) * TICK_SECONDS
+    return seconds
+
+
+def _process(stat: str) -> tuple[int, str, list[str]]:
+    head, _, tail = stat.rpartition(")")
+    number, _, name = head.partition("(")
+    return (int(number) if number.strip().isdigit() else 0), name, tail.split()
+
+
+def disk_room(database: str) -> Check:
+    """Tell whether the samples of a long run have room where the store is; a store elsewhere is not asked."""
+    name = "disk room"
+    if "://" in database and not database.startswith("sqlite"):
+        return Check(name, Verdict.PASS, "the store is on a server")
+    path = Path(database.removeprefix("sqlite:///")).absolute()
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free at {folder}"
+    if free < _ROOM_BYTES:
+        return Check(name, Verdict.WARN, found, "free some, or choose another place with --database PATH")
+    return Check(name, Verdict.PASS, found)

@@ -1,0 +1,153 @@
+"""The command line itself: help that teaches, a quick start, completion, and options that may stand anywhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from agent.cli.main import app
+from agent.cli.options import hoisted
+from command import INFEROMETER, call, environment, run, started
+from trees import FIXTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEAVY = (
+    *("sqlalchemy", "alembic", "prometheus_client", "psutil", "pynvml", "cpuinfo", "numpy", "onnx", "onnxruntime"),
+    *("jsonschema", "rich", "agent.profiling.main_job", "agent.daemon", "store.database"),
+)
+SERVER = FIXTURES / "trees/intel_server_2s/sys"
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command and group by the words that call it."""
+    waiting = [("", typer.main.get_command(app))]
+    for words, command in waiting:
+        yield words, command
+        waiting += [(f"{words} {name}".strip(), each) for name, each in getattr(command, "commands", {}).items()]
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=lambda words: words or "inferometer")
+def test_every_command_and_option_has_help_and_every_command_shows_an_example(words: str, tmp_path: Path) -> None:
+    command = dict(commands())[words]
+    result = call(tmp_path, *words.split(), "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert not [option.opts for option in command.params if not getattr(option, "help", None)]
+    if hasattr(command, "commands"):
+        assert all(each.help for each in command.commands.values())
+        return
+    paragraphs = result.stdout.split("\n\n")
+    examples = [paragraph.strip() for paragraph in paragraphs if "Example:" in paragraph]
+    assert examples
+    for example in examples:  # each is a paragraph of its own, of one command line
+        assert example.startswith("Example: ")
+        assert example.count("Example:") == 1
+        assert f"inferometer {words}" in " ".join(example.split())
+
+
+def test_help_and_version_load_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom agent.cli.main import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    for arguments in (["--help"], ["profile", "transformer", "--help"]):
+        line = [sys.executable, "-c", program, *arguments]
+        result = subprocess.run(line, env=environment(tmp_path), capture_output=True, text=True, check=True)
+        assert result.stderr == "[]\n"
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    assert call(tmp_path, "--version").stdout == f"inferometer {version('inferometer')}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("inferometer prof", {"profile", "profiles"}),
+        ("inferometer profile transformer --pre", {"--precision"}),
+        ("inferometer profile transformer --precision f", {"fp32", "fp16"}),
+        ("inferometer --path.", {"--path.sysfs", "--path.procfs", "--path.nvml-library"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(tmp_path: Path, typed: str, completed: set[str]) -> None:
+    asked = {"_INFEROMETER_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    result = run(tmp_path, env=environment(tmp_path, **asked))
+    assert (result.returncode, set(result.stdout.split())) == (0, completed)
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        ("devices --path.sysfs /x --json", "--path.sysfs /x devices --json"),
+        ("devices --path.sysfs=/x --no-estimates", "--path.sysfs=/x --no-estimates devices"),
+        ("measure --duration 3 --config c", "--config c measure --duration 3"),
+        ("measure python --config x", "measure python --config x"),
+        ("measure --json python --no-estimates", "measure --json python --no-estimates"),
+        ("measure --config c -- run --config x", "--config c measure -- run --config x"),
+        ("--config c measure -- --database d", "--config c measure -- --database d"),
+        ("profiles show measure --database d", "--database d profiles show measure"),
+        ("devices --database", "--database"),
+        ("", ""),
+    ],
+)
+def test_shared_options_move_to_the_front_and_others_stay_where_they_are(given: str, ordered: str) -> None:
+    assert hoisted(given.split()) == ordered.split()
+
+
+@pytest.mark.parametrize(
+    "line", [("nonsense",), ("devices", "--nonsense"), ("profile", "resnet"), ("devices", "extra")]
+)
+def test_what_is_no_command_or_option_ends_with_2(tmp_path: Path, line: tuple[str, ...]) -> None:
+    result = call(tmp_path, *line)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert line[-1] in result.stderr
+
+
+def test_devices_are_shown_as_a_list_and_as_one_document(tmp_path: Path) -> None:
+    line = ("devices", "--path.sysfs", SERVER, "--path.procfs", FIXTURES / "proc/epyc_two_packages")
+    text = call(tmp_path, *line)
+    assert text.returncode == 0
+    assert "package-0  cpu  AMD EPYC" in text.stdout
+    assert "  dram     measured  rapl  energy_joules\n" in text.stdout
+    assert "not here: nvml: " in text.stdout
+    found = json.loads(call(tmp_path, *line, "--json").stdout)
+    devices = {device["device"]: device for device in found["devices"]}
+    assert devices.keys() >= {"package-0", "package-1", "psys"}
+    dram = next(channel for channel in devices["package-1"]["channels"] if channel["domain"] == "dram")
+    assert (dram["metric"], dram["source"], dram["contained_in"]) == ("energy_joules", "measured", [["psys", "psys"]])
+    assert {absence["family"] for absence in found["absent"]} >= {"hwmon"}
+
+
+def test_estimates_are_told_from_measurements_in_the_list_of_devices(tmp_path: Path) -> None:
+    text = call(tmp_path, "devices", "--path.sysfs", tmp_path).stdout
+    assert "estimated to ±" in text
+    assert "estimated" not in call(tmp_path, "devices", "--path.sysfs", tmp_path, "--no-estimates").stdout
+
+
+def test_a_terminal_without_the_letters_still_gets_its_answer(tmp_path: Path) -> None:
+    plain = environment(tmp_path, PYTHONIOENCODING="ascii")
+    result = run(tmp_path, "devices", "--path.sysfs", tmp_path, env=plain)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "estimated to ?" in result.stdout
+
+
+def test_a_reader_that_stops_reading_gets_no_traceback(tmp_path: Path) -> None:
+    with started(tmp_path, "devices") as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(60) == 1
+    assert "Traceback" not in errors
+
+
+def test_the_command_is_the_one_that_is_installed() -> None:
+    assert INFEROMETER[-1] == "agent.cli.main"

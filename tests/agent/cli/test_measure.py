@@ -1,0 +1,254 @@
+"""`inferometer measure` as its users have it, on counters that another process moves at known watts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import fake_nvml
+from command import call, finish, read_until, run, started
+from moving_counters import moving
+from trees import copy_tree, powercap_zone, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WATTS = {
+    "intel-rapl:0": 60.0,
+    "intel-rapl:0:0": 7.0,
+    "intel-rapl:1": 45.0,
+    "intel-rapl:1:0": 5.0,
+    "intel-rapl:2": 180.0,
+    "intel-rapl-mmio:0": 60.0,
+}
+LATE_SECONDS = 0.004
+"""What the process that moves the counters may be late by."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A server of two sockets whose counters move; that of package-1 wraps every 1.1 s."""
+    sysfs = copy_tree("intel_server_2s", tmp_path_factory.mktemp("server") / "tree")
+    package = sysfs / "class/powercap/intel-rapl:1"
+    write(package / "max_energy_range_uj", round(WATTS["intel-rapl:1"] * 1.1e6))
+    write(package / "energy_uj", 1_000_000)
+    with moving(sysfs, WATTS):
+        yield sysfs
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A /sys without any sensor."""
+    folder = tmp_path / "empty-sys"
+    folder.mkdir()
+    return folder
+
+
+def holds(found: dict[str, Any], watts: float, seconds: float) -> None:
+    """See that an energy is right within 1 % and that its bounds hold."""
+    assert found["joules"] == pytest.approx(watts * seconds, rel=0.01)
+    late = watts * LATE_SECONDS
+    assert found["lower"] - late <= watts * seconds <= found["upper"] + late
+    assert found["lower"] <= found["joules"] <= found["upper"]
+
+
+def test_every_joule_of_a_server_is_counted_once_with_and_without_psys(tmp_path: Path, server: Path) -> None:
+    lesser = tmp_path / "without-psys"
+    lesser.mkdir()
+    for name in ("intel-rapl", "intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1", "intel-rapl:1:0", "intel-rapl-mmio:0"):
+        (lesser / "class/powercap").mkdir(parents=True, exist_ok=True)
+        (lesser / "class/powercap" / name).symlink_to(os.path.realpath(server / "class/powercap" / name))
+    line = ("measure", "--duration", 2, "--json", "--path.sysfs")
+    with started(tmp_path, *line, server) as one, started(tmp_path, *line, lesser) as other:
+        whole, parts = (json.loads(finish(process).stdout) for process in (one, other))
+
+    names = {"package-0/package": 60, "package-0/dram": 7, "package-1/package": 45, "package-1/dram": 5}
+    for document, watts in ((whole, {**names, "psys/psys": 180}), (parts, names)):
+        seconds = document["duration_seconds"]
+        assert 2.0 <= seconds < 3.0
+        found = {f"{each['device']}/{each['domain']}": each for each in document["devices"]}
+        assert found.keys() == watts.keys()  # the memory-mapped twin is nowhere
+        for name, expected in watts.items():
+            holds(found[name], expected, seconds)
+            assert found[name]["mean_watts"] == pytest.approx(expected, rel=0.01)
+            assert (found[name]["source"], found[name]["method"]) == ("measured", "counter")
+    holds(whole["total"], 180, whole["duration_seconds"])
+    assert whole["total"]["boundary"] == "node"
+    assert whole["total"]["includes"] == [{"device": "psys", "domain": "psys"}]
+    holds(parts["total"], 60 + 7 + 45 + 5, parts["duration_seconds"])
+    assert parts["total"]["boundary"] == "package"
+    assert len(parts["total"]["includes"]) == 4
+
+
+def test_a_command_is_measured_and_its_table_leaves_its_output_alone(tmp_path: Path, server: Path) -> None:
+    result = run(
+        tmp_path, "--path.sysfs", server, "measure", "sh", "-c", "echo mine; sleep 0.4; echo noise >&2; exit 3"
+    )
+    assert (result.returncode, result.stdout) == (3, "mine\n")
+    assert "noise\n" in result.stderr
+    assert [line.split()[0] for line in result.stderr.splitlines() if "measured" in line] == [
+        *["package-0", "package-0", "package-1", "package-1", "psys"],
+        "total",
+    ]
+
+
+def test_json_has_standard_output_for_itself_even_where_the_command_prints(tmp_path: Path) -> None:
+    result = run(tmp_path, "measure", "--json", "--", "sh", "-c", "echo talk; echo more >&2; exit 4")
+    assert result.returncode == 4
+    document = json.loads(result.stdout)
+    assert document["exit_code"] == 4
+    assert document["total"].keys() >= {"joules", "lower", "upper", "boundary", "includes"}
+    assert {"talk", "more"} <= set(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize("dashes", [(), ("--",)])
+def test_options_of_the_command_that_look_like_ours_are_its_own(tmp_path: Path, dashes: tuple[str, ...]) -> None:
+    program = "import sys; print(sys.argv[1:])"
+    given = ["--config", "x", "--json", "--duration", "9", "--no-estimates", "--", "--version"]
+    result = run(tmp_path, "measure", *dashes, sys.executable, "-c", program, *given)
+    assert result.returncode == 0
+    assert result.stdout == f"{given}\n"
+
+
+def test_options_of_ours_may_stand_on_both_sides_of_measure(tmp_path: Path, bare: Path) -> None:
+    for line in (
+        ("--no-estimates", "--path.sysfs", bare, "measure", "--duration", 0.1),
+        ("measure", "--duration", 0.1, f"--path.sysfs={bare}", "--no-estimates"),
+        ("measure", "--path.sysfs", bare, "--no-estimates", "true"),
+    ):
+        result = call(tmp_path, *line)
+        assert result.returncode == 1
+        assert f"no sensor was found below {bare}" in result.stderr
+
+
+def test_without_a_sensor_or_leave_to_estimate_the_command_is_not_run(tmp_path: Path, bare: Path) -> None:
+    result = call(tmp_path, "--path.sysfs", bare, "--no-estimates", "measure", "--json", "touch", tmp_path / "ran")
+    assert result.returncode == 1
+    assert "--estimates" in result.stderr
+    assert not (tmp_path / "ran").exists()
+    assert result.stdout == ""
+
+
+def test_an_estimated_measurement_says_so_wherever_there_is_a_number(tmp_path: Path, bare: Path) -> None:
+    result = run(tmp_path, "--path.sysfs", bare, "measure", "--duration", 0.2, "--json")
+    assert result.returncode == 0
+    document = json.loads(result.stdout)
+    assert document["total"]["source"] == "estimated"
+    assert document["total"]["estimated_share"] == 1
+    for device in document["devices"]:
+        assert (device["source"], device["method"]) == ("estimated", "model")
+        assert device["upper"] - device["joules"] >= 0.99 * device["uncertainty"] * device["joules"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("/no/such/program",), 127, "/no/such/program: there is no such file"),
+        (("no-such-program-anywhere",), 127, "no such command on PATH"),
+        (("/etc",), 126, "/etc: it cannot be executed (Permission denied)"),
+        (("./torn",), 126, "./torn: the interpreter"),
+        (("sh", "-c", "kill -9 $$"), 137, "total"),
+        ((), 2, "give either a command"),
+        (("--duration", 1, "true"), 2, "give either a command"),
+        (("--duration", 0), 2, "--duration"),
+        (("--duration", "nan"), 2, "--duration"),
+        (("--duration", "inf"), 2, "--duration"),
+        (("--duration", "1e300"), 2, "--duration"),
+        (("--duration", "soon"), 2, "--duration"),
+        (("--duration", 1, "--config"), 2, "'--config' requires an argument"),
+        (("--config", "nowhere.toml", "true"), 2, "nowhere.toml"),
+    ],
+)
+def test_the_exit_code_and_the_error_say_what_happened(
+    tmp_path: Path, arguments: tuple[object, ...], code: int, words: str
+) -> None:
+    torn = write(tmp_path / "torn", "#!/no/such/interpreter")
+    torn.chmod(0o755)
+    result = call(tmp_path, "measure", *arguments)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_duration_that_is_cut_short_keeps_what_was_measured(
+    tmp_path: Path, server: Path, number: int, code: int
+) -> None:
+    with started(tmp_path, "--path.sysfs", server, "measure", "--duration", 60, "--json") as process:
+        wait_for_sampling(process)
+        os.killpg(process.pid, number)
+        result = finish(process)
+    assert result.returncode == code
+    assert "interrupted" in result.stderr
+    document = json.loads(result.stdout)
+    assert 0 < document["duration_seconds"] < 60
+    assert document["total"]["joules"] > 0
+
+
+def wait_for_sampling(process: subprocess.Popen[str]) -> None:
+    """Wait until the command's own signals are taken: it then has a handler of SIGTERM."""
+    status = Path(f"/proc/{process.pid}/status")
+    caught = 0
+    while not caught & 1 << signal.SIGTERM - 1:
+        assert process.poll() is None
+        caught = int(next(line for line in status.read_text().splitlines() if line.startswith("SigCgt")).split()[1], 16)
+
+
+def test_ctrl_c_is_for_the_command_and_its_answer_is_passed_on(tmp_path: Path) -> None:
+    script = "trap 'echo bye; exit 7' INT; echo ready; while :; do sleep 0.05; done"
+    with started(tmp_path, "measure", "--", "sh", "-c", script) as process:
+        read_until(process.stdout, "ready")
+        os.killpg(process.pid, signal.SIGINT)
+        result = finish(process)
+    assert (result.returncode, result.stdout) == (7, "bye\n")
+    assert "total" in result.stderr
+
+
+def test_what_asks_only_the_measurement_to_end_is_passed_on_to_the_command(tmp_path: Path) -> None:
+    with started(tmp_path, "measure", "--json", "--", "sh", "-c", "echo $$ >&2; exec sleep 60") as process:
+        child = int(process.stderr.readline())
+        process.terminate()
+        result = finish(process)
+    assert result.returncode == 128 + signal.SIGTERM
+    assert json.loads(result.stdout)["exit_code"] == 143
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_gpu_lost_on_the_way_leaves_no_total_and_the_rest_stands(tmp_path: Path) -> None:
+    library = fake_nvml.build(tmp_path)
+    fake_nvml.write_state(library, [fake_nvml.H100])
+    sysfs = tmp_path / "sys"
+    powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
+    line = ("measure", "--json", "--path.sysfs", sysfs, "--path.nvml-library", library)
+    with started(tmp_path, *line, "sh", "-c", "echo ready >&2; read end", stdin=subprocess.PIPE) as process:
+        read_until(process.stderr, "ready")
+        fake_nvml.write_state(library, [replace(fake_nvml.H100, error=fake_nvml.GPU_IS_LOST)])
+        read_until(process.stderr, "lost")
+        process.stdin.write("\n")
+        result = finish(process)
+    assert result.returncode == 1
+    document = json.loads(result.stdout)
+    assert document["total"]["joules"] is None
+    found = {each["kind"]: each for each in document["devices"]}
+    assert (found["gpu"]["joules"], found["gpu"]["reasons"]) == (None, ["no sample after the window's end"])
+    assert found["cpu"]["joules"] == 0
+    assert f"{fake_nvml.H100.uuid}/board gave no sample after" in result.stderr
+
+
+def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path, bare: Path) -> None:
+    library = fake_nvml.build(tmp_path)
+    fake_nvml.write_state(library, [fake_nvml.H100])
+    shared = ("--path.sysfs", bare, "--path.nvml-library", library, "measure", "--duration", 0.1)
+    document = json.loads(call(tmp_path, *shared, "--json").stdout)
+    estimated = [each["joules"] for each in document["devices"] if each["source"] == "estimated"]
+    assert document["total"]["source"] == "mixed"
+    assert document["total"]["estimated_share"] == pytest.approx(sum(estimated) / document["total"]["joules"])
+    assert "mixed (" in call(tmp_path, *shared).stdout

@@ -1,0 +1,58 @@
+"""Energy counters that move as hardware moves them: a process of its own rewrites them from CLOCK_MONOTONIC.
+
+with moving(sysfs, {"intel-rapl:0": 60.0}):   # watts by the zone's name in class/powercap
+    ...                                       # energy_uj grows by 60 J a second, wrapping at the zone's own range
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+STEP_SECONDS = 0.0005
+
+_MOVER = """
+import os, sys, time
+step = float(sys.argv[1])
+counters = []
+for argument in sys.argv[2:]:
+    folder, watts = argument.rsplit("=", 1)
+    start = int(open(folder + "/energy_uj").read())
+    whole = int(open(folder + "/max_energy_range_uj").read())
+    counters.append((os.open(folder + "/energy_uj", os.O_WRONLY), start, whole, float(watts)))
+try:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+except PermissionError:
+    pass
+began = time.monotonic()
+for beat in range(10**9):
+    seconds = time.monotonic() - began
+    for file, start, whole, watts in counters:
+        os.pwrite(file, b"%015d\\n" % ((start + int(watts * 1e6 * seconds)) % whole), 0)
+    if not beat:
+        print("moving", flush=True)
+    if os.getppid() == 1:
+        break
+    time.sleep(max(0.0, began + (beat + 1) * step - time.monotonic()))
+"""
+
+
+@contextmanager
+def moving(sysfs: Path, watts: Mapping[str, float]) -> Iterator[None]:
+    """Let the counters of these powercap zones move inside the block."""
+    zones = [f"{os.path.realpath(sysfs / 'class/powercap' / zone)}={value}" for zone, value in watts.items()]
+    mover = subprocess.Popen([sys.executable, "-I", "-c", _MOVER, str(STEP_SECONDS), *zones], stdout=subprocess.PIPE)
+    try:
+        assert mover.stdout.readline() == b"moving\n"
+        yield
+    finally:
+        mover.kill()
+        mover.wait()
+        mover.stdout.close()
