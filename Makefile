@@ -5,6 +5,8 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
+# The modules that make numbers.
+NUMBERS := probes/counter.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/gauges.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/gates.py,agent/profiling/measurement.py,agent/cost/*.py
 
 .PHONY: help profile test check format schema lock clean
 .DEFAULT_GOAL := help
@@ -18,7 +20,9 @@ profile: $(VENV)/.profile  ## profile a transformer on this host and print what 
 test: $(VENV)/.test  ## run the tests, with branch coverage (TEST_ARGS="...")
 	@cd $(ROOT) && $(BIN)/coverage erase; \
 	$(BIN)/coverage run -m pytest $(TEST_ARGS); status=$$?; \
-	$(BIN)/coverage combine --quiet; $(BIN)/coverage report --skip-covered || status=1; exit $$status
+	$(BIN)/coverage combine --quiet; $(BIN)/coverage report --skip-covered || status=1; \
+	$(BIN)/coverage report --include='$(NUMBERS)' --fail-under=100 >/dev/null || \
+	  { echo "the modules that make numbers must be covered wholly: $(NUMBERS)" >&2; status=1; }; exit $$status
 
 check: $(VENV)/.test  ## lint, format, types and the import contract
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -60,6 +60,9 @@ def discover(roots: Roots, *, estimates: bool = True) -> Discovery:
         except ProbeUnavailableError as error:
             absences.append(Absence(family, error.reason, error.remedy))
             continue
+        except Exception as error:  # noqa: BLE001  a fault in one family must not cost the others
+            problems.append(Problem(f"everything of {family}", f"its discovery failed: {error!r}", "report this fault"))
+            continue
         probes.extend(found.probes)
         problems.extend(found.problems)
     return Discovery(tuple(probes), tuple(problems), tuple(absences))

@@ -82,3 +82,15 @@ def test_a_zone_that_covers_a_part_of_the_processor_only_does_not(tmp_path):
     found = discover(tmp_path)
     assert {"rapl", "estimate"} <= families(found)
     assert [problem.subject.split()[0] for problem in found.problems] == ["package-0"]
+
+
+def test_a_fault_in_one_family_costs_the_others_nothing(tmp_path, monkeypatch):
+    def broken(_roots):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("probes.memory.discover", broken)
+    found = discover(tmp_path)
+    assert families(found) == {"cpu", "estimate"}
+    (problem,) = found.problems
+    assert "memory" in problem.subject
+    assert "no such thing" in problem.reason

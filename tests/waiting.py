@@ -1,0 +1,17 @@
+"""Waits for what another thread or process does, with a deadline instead of a guess."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def await_true(holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Return as soon as something holds; fail the test if it never does."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not true after {seconds} s"
+        time.sleep(0.01)
