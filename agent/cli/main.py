@@ -26,14 +26,18 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("measure", context_settings=measure.SETTINGS, epilog=SHARED)(measure.measure)
-app.add_typer(profile.app, name="profile")
-app.add_typer(profiles.app, name="profiles")
-app.command("devices", epilog=SHARED)(devices.devices)
-app.command("doctor", epilog=SHARED)(doctor.doctor)
-app.command("daemon", epilog=SHARED)(daemon.daemon)
-app.add_typer(config.app, name="config")
-app.add_typer(service.app, name="service")
+app.command(
+    "measure", context_settings=measure.SETTINGS, epilog=SHARED, short_help="Measure the energy of a command or a time."
+)(measure.measure)
+app.add_typer(profile.app, name="profile", short_help="Measure what an inference costs on this host.")
+app.add_typer(profiles.app, name="profiles", short_help="List, show and export stored profiles.")
+app.command("devices", epilog=SHARED, short_help="List the sensors of this host.")(devices.devices)
+app.command("doctor", epilog=SHARED, short_help="Say what is in the way of good numbers, and what to do.")(
+    doctor.doctor
+)
+app.command("daemon", epilog=SHARED, short_help="Sample, store and export until told to stop.")(daemon.daemon)
+app.add_typer(config.app, name="config", short_help="Check the configuration file.")
+app.add_typer(service.app, name="service", short_help="Run Inferometer as a systemd service.")
 
 
 def _version(wanted: bool) -> None:

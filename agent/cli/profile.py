@@ -103,12 +103,14 @@ def _engine(run: RunOptions) -> EngineSpec:
 def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: RunOptions) -> None:
     batches, effort, tariff = options.batches(), options.effort(), options.prices()
     config = configuration(context)
+    from agent import log
     from agent.cli.progress import progress
     from agent.interruption import Interruption
     from agent.profiling.main_job import Job, RefusedError, run
     from agent.workloads.errors import WorkloadError
     from store.errors import StoreError
 
+    log.configure("warning")
     interruption = Interruption()
     try:
         with progress() as shown, interruption.caught():

@@ -58,7 +58,8 @@ def _coverage(coverage: _Json) -> str:
     if not coverage["includes"]:
         return "none: nothing here measures power"
     parts = ", ".join(f"{each['device']}/{each['domain']}" for each in coverage["includes"])
-    half = f" to ±{percent(coverage['uncertainty'])}" if coverage["uncertainty"] else ""
+    part = ", its estimated part" if coverage["source"] == "mixed" else ""
+    half = f"{part} to ±{percent(coverage['uncertainty'])}" if coverage["uncertainty"] else ""
     missing = f"; not covered: {', '.join(coverage['not_covered'])}" if coverage["not_covered"] else ""
     return f"{coverage['source']}{half}, boundary {coverage['boundary']}: {parts}{missing}"
 

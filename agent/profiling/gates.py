@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.profiling.periods import run_period_seconds
 from agent.profiling.profile import Finding
 from agent.profiling.statistics import summarize, trend
 
@@ -87,16 +88,20 @@ def _bracketed(evidence: Evidence) -> Finding:
 
 
 def _gaps(evidence: Evidence) -> Finding:
-    """Hold the largest gap of each kind of sensor against what that kind may miss.
+    """Hold the largest gap of each sensor against what its kind may miss.
 
-    A counter loses nothing in a gap: its bound holds what a gap at an edge leaves open. What a gauge did not read is
-    gone, so it may miss three beats, or, where a beat is short, a hundredth of the window: that cannot matter.
+    A counter loses nothing in a gap, and its bound holds what a gap at an edge leaves open: it may miss 3 s. What a
+    gauge did not read is gone: it may miss three of its beats, or, where these are short, a hundredth of the window.
     """
     shortest = min(_seconds(window) for repeat in evidence.windows for window in repeat)
-    beats = max(LARGEST_GAP_BEATS * evidence.beat_seconds, LARGEST_GAP_SHARE * shortest)
-    gauge, other = min(LARGEST_GAP_SECONDS, beats), LARGEST_GAP_SECONDS
-    gaps = [(each.largest_gap_seconds, gauge if each.method == "integrated" else other) for each in evidence.energies]
-    gap, allowed = max(gaps, key=lambda found: found[0] / found[1], default=(0.0, other))
+    gap, allowed = 0.0, LARGEST_GAP_SECONDS
+    for each in evidence.energies:
+        limit = LARGEST_GAP_SECONDS
+        if each.method == "integrated":
+            beat = min(evidence.beat_seconds, run_period_seconds([each.channel]))
+            limit = min(limit, max(LARGEST_GAP_BEATS * beat, LARGEST_GAP_SHARE * shortest))
+        if each.largest_gap_seconds / limit > gap / allowed:
+            gap, allowed = each.largest_gap_seconds, limit
     message = f"largest gap between samples {gap:.3g} s, at most {allowed:.3g} s"
     return _finding("gap_between_samples", gap <= allowed, message)
 
@@ -158,15 +163,16 @@ def _moved(evidence: Evidence) -> Finding:
 
 def _long_enough(evidence: Evidence) -> Finding:
     """Hold the share of the energy that sensors leave open against what tells settings apart; models say their own."""
-    widest, name = 0.0, ""
-    for each in evidence.energies:
-        if each.method != "model" and each.energy and each.energy.joules:
-            share = (each.energy.upper - each.energy.lower) / 2 / each.energy.joules
-            widest, name = max((widest, name), (share, _name(each)))
-    message = f"the sensors' own bounds are within ±{widest:.1%}, {LARGEST_BOUND:.0%} is trusted without a look"
-    return _finding(
-        "windows_long_enough", widest <= LARGEST_BOUND, f"{message} ({name})" if name else message, fatal=False
-    )
+    shares = [
+        ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, _name(each))
+        for each in evidence.energies
+        if each.method != "model" and each.energy and each.energy.joules
+    ]
+    if not shares:
+        return _finding("windows_long_enough", passed=True, message="no measured energy to judge", fatal=False)
+    share, name = max(shares)
+    message = f"{name} leaves ±{share:.1%} of a window's energy open, {LARGEST_BOUND:.0%} is trusted without a look"
+    return _finding("windows_long_enough", share <= LARGEST_BOUND, message, fatal=False)
 
 
 def _agreed(evidence: Evidence) -> Finding:

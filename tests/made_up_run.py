@@ -1,0 +1,85 @@
+"""Windows and sensors of runs with round numbers, for what is derived from them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from agent.profiling.boundary import Coverage
+from agent.profiling.figures import Sensors
+from probes.model import Channel, Device, Kind, Source
+from simulated import SECOND, Power
+from store.records import Series, Window
+
+BEAT = 0.005
+PACKAGE = Channel(Device("package-0", Kind.CPU), "package", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
+DRAM = Channel(Device("package-0", Kind.CPU), "dram", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
+CORE = Channel(
+    Device("package-0", Kind.CPU),
+    "core",
+    "energy_joules",
+    refresh_seconds=1e-9,
+    resolution=1e-9,
+    contained_in=(("package-0", "package"),),
+)
+GPU = Channel(Device("GPU-a", Kind.GPU), "board", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
+MODEL = Channel(
+    Device("package-0", Kind.CPU),
+    "package",
+    "energy_joules",
+    Source.ESTIMATED,
+    refresh_seconds=1e-9,
+    resolution=1e-9,
+    uncertainty=0.5,
+)
+
+
+def read(channel, power, until):
+    """A counter read every 5 ms that shows the moment it is read."""
+    moments = range(round(until / BEAT) + 1)
+    return Series(
+        channel,
+        tuple(round(number * BEAT * SECOND) for number in moments),
+        tuple(power.joules(number * BEAT) for number in moments),
+    )
+
+
+def stretches(*watts_and_seconds):
+    """Power by stretches of (watts, seconds)."""
+    return Power(tuple((seconds, watts) for watts, seconds in watts_and_seconds))
+
+
+def sensors(*series, beat=BEAT):
+    return Sensors.of(series, beat)
+
+
+def bare(*series):
+    """Sensors as they are given, all of them counted."""
+    return Sensors(series, Coverage("package", tuple(each.channel for each in series), ()), BEAT)
+
+
+def idle(phase, start, end):
+    return Window("run", "", phase, 0, round(start * SECOND), round(end * SECOND))
+
+
+def window(repeat, start, end, phase="inference", inferences=10, point="batch=1", batch=1, tokens=(0, 0), steps=()):
+    """A window of iterations of even length; `tokens` in and out are of one inference."""
+    iterations = inferences // batch
+    return Window(
+        "run",
+        point,
+        phase,
+        repeat,
+        round(start * SECOND),
+        round(end * SECOND),
+        iterations,
+        inferences,
+        inferences * tokens[0],
+        inferences * tokens[1],
+        ((end - start) / max(1, iterations),) * iterations,
+        tuple(steps),
+    )
+
+
+def repeats(edges, **facts):
+    """Windows one after another from edge to edge, each a repeat."""
+    return [window(number, start, end, **facts) for number, (start, end) in enumerate(pairwise(edges), 1)]
