@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.cli.main import main
+from nobody import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 INFEROMETER = (sys.executable, "-m", "agent.cli.main")
 LONGEST_SECONDS = 60.0
-NOBODY = 65534
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -100,15 +100,7 @@ def as_nobody(folder: Path) -> Iterator[dict[str, Any]]:
     Root stops being root for it. Whoever is not root already is such a user. Skips the test where that user may not
     reach this Python.
     """
-    if os.geteuid() != 0:
-        yield {}
-        return
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    try:
-        line = [sys.executable, "-c", "import agent.cli.main"]
-        subprocess.run(line, cwd=ROOT, env=environment(folder), check=True, capture_output=True, **user)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"user {NOBODY} cannot run {sys.executable} here: {error}")
+    user = nobody()
     above = Path(tempfile.gettempdir())
     places = {
         place: stat.S_IMODE(place.stat().st_mode) for place in (folder, *folder.parents) if above in place.parents

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nobody import nobody as as_nobody
 from probes.model import Channel, Device, Kind, Source
 from store.database import open_database
 from store.records import Host
@@ -16,7 +16,6 @@ from store.records import Host
 CHILD = Path(__file__).with_name("child.py")
 CPU = Device("package-0", Kind.CPU, "", (("cores", "8"),))
 GPU = Device("GPU-1234", Kind.GPU, "Accelerator 9000", (("driver", "570.1"), ("pci_address", "0000:01:00.0")))
-NOBODY = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def run_child():
 
     def run(*words, nobody=False):
         command = [sys.executable, str(CHILD), *map(str, words)]
-        options = NOBODY if nobody else {}
+        options = as_nobody() if nobody else {}
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -86,7 +85,7 @@ def run_child():
 def opened_by_nobody():
     """Lets a user who owns nothing here open stores, and returns what that user is told."""
     command = [sys.executable, str(CHILD), "open_each"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **NOBODY) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **as_nobody()) as process:
         process.stdout.readline()
 
         def open_one(url):
