@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.cpu import TICK_SECONDS, Utilization
+from probes.cpu import Utilization
 from probes.errors import ReadError
 from probes.model import Kind, Source
 from probes.registry import POWER_METRICS
@@ -144,10 +144,10 @@ def other_work(roots: Roots) -> Check:
         return Check(name, Verdict.WARN, f"unknown: {error}", "mount proc, or say where it is with --path.procfs")
     try:
         utilization.advance()
-        before = _processor_seconds(Path(roots.procfs))
+        before = _processor_seconds(roots.procfs)
         time.sleep(_LOOK_SECONDS)
         share = utilization.advance().host
-        after = _processor_seconds(Path(roots.procfs))
+        after = _processor_seconds(roots.procfs)
     except ReadError as error:
         return Check(name, Verdict.WARN, f"unknown: {error}", "")
     finally:
@@ -170,21 +170,20 @@ def _busiest(before: dict[tuple[int, str], float], after: dict[tuple[int, str], 
     return f", most of all process {busiest[0]} ({busiest[1]})"
 
 
-def _processor_seconds(procfs: Path) -> dict[tuple[int, str], float]:
-    """Return the processor time of every process but this one, by number and name (proc(5), /proc/pid/stat)."""
-    seconds = {}
-    for path in procfs.glob("[0-9]*/stat"):
-        number, name, fields = _process(read_text(path) or "")
-        if number and number != os.getpid():
-            with suppress(ValueError, IndexError):
-                seconds[number, name] = (int(fields[11]) + int(fields[12])) * TICK_SECONDS
+def _processor_seconds(procfs: str) -> dict[tuple[int, str], float]:
+    """Return the processor time of every process but this one, by number and name."""
+    import psutil  # noqa: PLC0415  only a run and the doctor look at processes
+
+    seconds: dict[tuple[int, str], float] = {}
+    if next(Path(procfs).glob("[0-9]*"), None) is None:
+        return seconds  # psutil takes it for granted that there are processes
+    psutil.PROCFS_PATH = procfs
+    with suppress(OSError, psutil.Error):
+        for process in psutil.process_iter(["name", "cpu_times"]):
+            spent = process.info["cpu_times"]
+            if spent is not None and process.pid != os.getpid():
+                seconds[process.pid, process.info["name"]] = spent.user + spent.system
     return seconds
-
-
-def _process(stat: str) -> tuple[int, str, list[str]]:
-    head, _, tail = stat.rpartition(")")
-    number, _, name = head.partition("(")
-    return (int(number) if number.strip().isdigit() else 0), name, tail.split()
 
 
 def disk_room(database: str) -> Check:
