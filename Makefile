@@ -20,7 +20,7 @@ profile: $(VENV)/.profile  ## profile a transformer on this host and print what 
 test: $(VENV)/.test  ## run the tests, with branch coverage (TEST_ARGS="...")
 	@cd $(ROOT) && $(BIN)/coverage erase; \
 	$(BIN)/coverage run -m pytest $(TEST_ARGS); status=$$?; \
-	$(BIN)/coverage combine --quiet; rm -f .coverage.*; $(BIN)/coverage report --skip-covered || status=1; \
+	$(BIN)/coverage report --skip-covered || status=1; \
 	$(BIN)/coverage report --include='$(NUMBERS)' --fail-under=100 >/dev/null || \
 	  { echo "the modules that make numbers must be covered wholly: $(NUMBERS)" >&2; status=1; }; exit $$status
 
