@@ -1,0 +1,297 @@
+"""The pages against the code: what they name has to exist, and what exists has to be named."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import tomllib
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from prometheus_client import Metric as Family  # noqa: TC002  a fixture's annotation
+
+from agent.cli.main import app
+from agent.cli.options import hoisted
+from agent.cli.report import show_profile
+from agent.exporter import Exporter
+from agent.profiling.document import check
+from agent.profiling.gates import Evidence, judge
+from agent.profiling.session import EFFORTS
+from agent.sampler import BeatState
+from probes.model import METRICS, Channel, Device, Kind
+from probes.registry import ESTIMATE, FAMILIES
+from store.records import Layout, Tick, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+EXAMPLE = ROOT / "docs/profile.example.json"
+DECISIONS = ROOT / "docs/decisions"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "requirements/README.md"])
+OUTPUT = re.compile(r"(?<=<!-- output -->\n```\n).*?(?=```\n<!-- end of output -->)", re.DOTALL)
+FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SPAN = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def commands() -> dict[str, Any]:
+    """Return every command that does something, by the words that call it."""
+    found: dict[str, Any] = {}
+    waiting = [("inferometer", typer.main.get_command(app))]
+    for words, command in waiting:
+        inner = getattr(command, "commands", {})
+        waiting += [(f"{words} {name}", each) for name, each in inner.items()]
+        if not inner:
+            found[words] = command
+    return found
+
+
+def groups() -> set[str]:
+    """Return the words that call no command yet: `inferometer profile`."""
+    return {words.rpartition(" ")[0] for words in commands()}
+
+
+def shown_command_lines(page: Path) -> Iterator[str]:
+    """Yield what a page shows of the command, from `inferometer` on: lines of its blocks, and spans of its text.
+
+    A span that is a command's name alone stands for the command, and may lack what the command needs.
+    """
+    text = OUTPUT.sub("", text_of(page))
+    blocks = "\n".join(FENCE.findall(text)).replace("\\\n", " ").splitlines()
+    names = commands().keys() | groups()
+    spans = [span for span in SPAN.findall(FENCE.sub("", text)) if span not in names]
+    for line in [*blocks, *spans]:
+        bare = re.sub(r"\s+#\s.*", "", line)
+        match = re.match(r"(?:\$ )?(?:sudo )?(?:[^\s=]*/)?inferometer\s+(.+)", bare)
+        if match and not match[1].startswith("="):
+            yield match[1]
+
+
+COMMAND_LINES = [(name_of(page), line) for page in PAGES for line in shown_command_lines(page)]
+
+
+def parse(line: str) -> None:
+    """Parse a command line as the program would, without running anything. Raises what the parser raises."""
+    command, words = typer.main.get_command(app), hoisted(shlex.split(line))
+    context = command.make_context("inferometer", words)
+    while hasattr(command, "commands"):
+        words = [*context._protected_args, *context.args]
+        name, command, words = command.resolve_command(context, words)
+        context = command.make_context(name, words, parent=context)
+
+
+@pytest.mark.parametrize(("page", "line"), COMMAND_LINES)
+def test_every_command_line_shown_can_be_typed(
+    page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for model in re.findall(r"[\w.-]+\.onnx", line):
+        Path(model).touch()
+    try:
+        parse(line)
+    except typer.Exit:
+        pass  # --help and --version end the parsing
+    except Exception as error:
+        raise AssertionError(f"{page}: inferometer {line}: {error}") from error
+
+
+def test_a_command_line_that_cannot_be_typed_is_found() -> None:
+    for wrong in ("profile transfromer", "measure --seconds 3", "profile onnx", "devices --json extra"):
+        with pytest.raises(Exception, match=r"(?i)no such|missing|unexpected"):
+            parse(wrong)
+
+
+@pytest.mark.parametrize("words", sorted(commands()))
+def test_every_command_is_in_the_readme_and_says_what_it_does(words: str) -> None:
+    assert f"| `{words}` |" in text_of(README)
+    assert commands()[words].help
+
+
+def test_every_option_shared_by_all_commands_is_in_the_readme_with_its_variable() -> None:
+    shared = typer.main.get_command(app)
+    daemon = commands()["inferometer daemon"]
+    rows = [line for line in text_of(README).splitlines() if line.startswith("| `--")]
+    for option in (option for option in (*shared.params, *daemon.params) if option.envvar):
+        row = next((row for row in rows if f"`{option.opts[0]}`" in row), "")
+        assert f"`{option.envvar}`" in row, option.opts
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_option_and_variable_named_exists(page: Path) -> None:
+    parameters = [p for command in (typer.main.get_command(app), *commands().values()) for p in command.params]
+    options = {name for p in parameters for name in (*p.opts, *p.secondary_opts)} | {"--help"}
+    named = {word for span in SPAN.findall(FENCE.sub("", text_of(page))) for word in re.findall(r"^--[\w.-]+", span)}
+    assert named - options - {"--require-hashes"} == set()  # pip's
+    known = {p.envvar for p in parameters if getattr(p, "envvar", None)}
+    tools = "".join(text_of(path) for path in (ROOT / ".ci/run", ROOT / "tests/conftest.py", Path(__file__)))
+    known |= set(re.findall(r'(?:environ\.get\("|export .*?)(INFEROMETER_\w+)', tools))
+    assert set(re.findall(r"INFEROMETER_\w+", text_of(page))) - known == set()
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def families() -> list[Family]:
+    """Every family that the exporter can show, from a device that gives every metric."""
+    device = Device("GPU-1", Kind.GPU, "Accelerator")
+    layout = Layout(1, "nvml", tuple(Channel(device, "board", metric) for metric in METRICS))
+    state = BeatState("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1})
+    exporter = Exporter([layout], [state], lambda: 0, lambda: 2, "1.2.3")
+    exporter.take(Tick(1, 1, 1, tuple(1.0 for _ in METRICS)))
+    return list(exporter.registry.collect())
+
+
+def test_the_readme_has_every_metric_and_no_other(families: list[Family]) -> None:
+    exported = {sample.name for family in families for sample in family.samples}
+    assert len(exported) > len(METRICS)
+    assert set(re.findall(r"\b(?:inferometer|process)_[a-z_]+\b", text_of(README))) == exported
+
+
+# --- configuration --------------------------------------------------------------------------------------------------
+
+
+def config_keys() -> set[str]:
+    """Return the keys of the sample configuration, dotted; those shown in a comment too."""
+    text = text_of(ROOT / "systemd/config.toml")
+    found = tomllib.loads(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
+    keys: set[str] = set()
+    waiting = [("", found)]
+    for prefix, table in waiting:
+        for key, value in table.items():
+            if isinstance(value, dict):
+                waiting.append((f"{prefix}{key}.", value))
+            else:
+                keys.add(f"{prefix}{key}")
+    return keys
+
+
+def test_every_key_of_the_configuration_is_in_the_readme() -> None:
+    keys = {re.sub(r"^sampling\.periods\.\w+$", "sampling.periods.<family>", key) for key in config_keys()}
+    named = set(SPAN.findall(text_of(README).partition("## Configuration")[2].partition("\n## ")[0]))
+    assert "sampling.periods.<family>" in keys
+    assert keys - named == set()
+    assert {*FAMILIES, ESTIMATE} - named == set()
+
+
+# --- the profile ----------------------------------------------------------------------------------------------------
+
+
+def test_every_field_of_the_schema_is_explained() -> None:
+    schema = json.loads(text_of(ROOT / "docs/profile.schema.json"))
+    parts = [schema, *schema["$defs"].values()]
+    fields = {name for part in parts for name in (*part.get("properties", {}), *part.get("enum", []))}
+    assert fields - set(SPAN.findall(text_of(ROOT / "docs/profile.md"))) == set()
+
+
+def test_every_expectation_is_explained_and_no_other() -> None:
+    window = Window("run", "batch=1", "decode", 1, 0, 1_000_000_000)
+    findings = judge(Evidence(((window,),), (), 0, 0.1, (), ()))
+    table = text_of(ROOT / "docs/profile.md").partition("### `findings`")[2].partition("\n## ")[0]
+    verdicts = dict(re.findall(r"^\| `(\w+)` \|.*\| (not valid|look twice) \|$", table, re.MULTILINE))
+    assert verdicts == {f.expectation: "not valid" if f.fatal else "look twice" for f in findings}
+
+
+def test_the_modes_of_the_readme_are_those_there_are() -> None:
+    rows = re.findall(r"^\| `--(\w+)`.*?\| 2 x (\S+) s \| (\d+) \| (\S+) s \|", text_of(README), re.MULTILINE)
+    shown = {name: (float(idle), int(repeats), float(window)) for name, idle, repeats, window in rows}
+    assert shown == {e.name: (e.idle_seconds, e.repeats, e.window_seconds) for e in EFFORTS.values()}
+
+
+def test_the_example_is_a_profile() -> None:
+    check(json.loads(text_of(EXAMPLE)))
+
+
+def test_the_output_in_the_readme_is_how_the_example_is_shown_now(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest tests/test_docs.py, then read the difference."""
+    show_profile(json.loads(text_of(EXAMPLE)))
+    shown = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
+    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
+        README.write_text(OUTPUT.sub(lambda _: shown, text_of(README)), encoding="utf-8")
+    assert OUTPUT.findall(text_of(README)) == [shown]
+
+
+# --- everything else that can go stale ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_target_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"^(\w+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    text = text_of(page)
+    code = "\n".join([*FENCE.findall(text), *SPAN.findall(FENCE.sub("", text))])
+    assert set(re.findall(r"^make (\w+)", code, re.MULTILINE)) - targets == set()
+
+
+def test_every_target_is_explained() -> None:
+    targets = re.findall(r"^(\w+):.*## ", text_of(ROOT / "Makefile"), re.MULTILINE)
+    assert "profile" in targets
+    assert [target for target in targets if f"| `make {target}` |" not in text_of(CONTRIBUTING)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what the headings of a page are called in a link."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_to_a_file_or_a_heading_leads_there(page: Path) -> None:
+    dead = []
+    for link in LINK.findall(FENCE.sub("", text_of(page))):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_named_is_there(page: Path) -> None:
+    folders = r"(?:agent|probes|store|tests|docs|systemd|requirements|benchmarks|\.ci)"
+    named = re.findall(rf"^{folders}/[\w./-]*$", "\n".join(SPAN.findall(text_of(page))), re.MULTILINE)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_changelog_names_the_version() -> None:
+    version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)}(?= - )", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
+
+
+def test_every_decision_is_in_the_index_under_its_own_title() -> None:
+    index = dict(
+        re.findall(r"^\| \[(\d{4})\]\(\1-[\w-]+\.md\) \| (.+) \|$", text_of(DECISIONS / "README.md"), re.MULTILINE)
+    )
+    pages = {page.name[:4]: text_of(page).splitlines()[0] for page in DECISIONS.glob("0*.md")}
+    assert pages == {number: f"# {number}: {title}" for number, title in index.items()}
+    assert "](docs/decisions/README.md)" in text_of(CONTRIBUTING)
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    names = {re.split(r"[\[<>=~!; ]", requirement)[0].lower() for requirement in wanted}
+    reasons = text_of(DECISIONS / "0002-dependencies.md").lower()
+    assert {name for name in names if name not in reasons} == set()
