@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.1
 """Energy and power show a new value every 20 to 100 ms, depending on the GPU; A100 and H100 take about 100."""
+AVERAGING_SECONDS = 1.0
+"""An average power is over the last second (NVML's documentation of nvmlDeviceGetPowerUsage), and that old."""
 UTILIZATION_SECONDS = 1.0
 """The longest period the driver takes utilization over (1/6 to 1 s)."""
 SCOPE_GPU, SCOPE_MODULE, SCOPE_MEMORY = 0, 1, 2
@@ -235,7 +237,7 @@ def _power_sensor(device: Device, domain: str, method: str, within: tuple[Key, .
         domain,
         "power_watts",
         method=method,
-        refresh_seconds=REFRESH_SECONDS,
+        refresh_seconds=AVERAGING_SECONDS if method == "average" else REFRESH_SECONDS,
         resolution=0.001,
         contained_in=within,
         limit=limit,

@@ -1,10 +1,16 @@
 """Where everything a test can need is installed, a skipped test is a failure: INFEROMETER_NO_SKIPS=1 says so."""
 
 import os
+import signal
 
 import pytest
 
 _skipped: list[str] = []
+
+# Whoever starts the tests in the background may have had signals ignored, which the processes they start would inherit.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

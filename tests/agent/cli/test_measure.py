@@ -33,6 +33,9 @@ LATE_SECONDS = 0.004
 """What the process that moves the counters may be late by."""
 
 
+NO_DRIVER = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A server of two sockets whose counters move; that of package-1 wraps every 1.1 s."""
@@ -120,9 +123,9 @@ def test_options_of_the_command_that_look_like_ours_are_its_own(tmp_path: Path, 
 
 def test_options_of_ours_may_stand_on_both_sides_of_measure(tmp_path: Path, bare: Path) -> None:
     for line in (
-        ("--no-estimates", "--path.sysfs", bare, "measure", "--duration", 0.1),
-        ("measure", "--duration", 0.1, f"--path.sysfs={bare}", "--no-estimates"),
-        ("measure", "--path.sysfs", bare, "--no-estimates", "true"),
+        ("--no-estimates", "--path.sysfs", bare, *NO_DRIVER, "measure", "--duration", 0.1),
+        ("measure", "--duration", 0.1, f"--path.sysfs={bare}", *NO_DRIVER, "--no-estimates"),
+        ("measure", "--path.sysfs", bare, *NO_DRIVER, "--no-estimates", "true"),
     ):
         result = call(tmp_path, *line)
         assert result.returncode == 1
@@ -130,7 +133,8 @@ def test_options_of_ours_may_stand_on_both_sides_of_measure(tmp_path: Path, bare
 
 
 def test_without_a_sensor_or_leave_to_estimate_the_command_is_not_run(tmp_path: Path, bare: Path) -> None:
-    result = call(tmp_path, "--path.sysfs", bare, "--no-estimates", "measure", "--json", "touch", tmp_path / "ran")
+    line = ("--path.sysfs", bare, *NO_DRIVER, "--no-estimates", "measure", "--json", "touch", tmp_path / "ran")
+    result = call(tmp_path, *line)
     assert result.returncode == 1
     assert "--estimates" in result.stderr
     assert not (tmp_path / "ran").exists()
