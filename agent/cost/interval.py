@@ -33,6 +33,14 @@ class Interval:
         """Return it multiplied by a factor that is not negative."""
         return Interval(self.mean * factor, _product(self.lower, factor), _product(self.upper, factor))
 
+    def by(self, other: Interval) -> Interval:
+        """Return the product with another interval, neither below 0, bounded by both at their worst together."""
+        return Interval(
+            self.mean * other.mean,
+            None if other.lower is None else _product(self.lower, other.lower),
+            None if other.upper is None else _product(self.upper, other.upper),
+        )
+
     def plus(self, other: Interval) -> Interval:
         """Return the sum, bounded by both at their worst together."""
         return Interval(self.mean + other.mean, _sum(self.lower, other.lower), _sum(self.upper, other.upper))

@@ -33,7 +33,7 @@ class PointCost:
 
     energy_joules: Interval
     throughput: Interval
-    idle_watts: float | None = None
+    idle_watts: Interval | None = None
     input_tokens: float | None = None
     output_tokens: float | None = None
 
@@ -41,7 +41,9 @@ class PointCost:
         if self.throughput.mean <= 0:
             raise ValueError(f"throughput = {self.throughput.mean} inferences/s: it must be more than 0")
         _check_not_negative("energy_joules", self.energy_joules.mean)
-        for name in ("idle_watts", "input_tokens", "output_tokens"):
+        if self.idle_watts is not None:
+            _check_not_negative("idle_watts", self.idle_watts.lower or self.idle_watts.mean)
+        for name in ("input_tokens", "output_tokens"):
             if (value := getattr(self, name)) is not None:
                 _check_not_negative(name, value)
 
@@ -227,8 +229,10 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
 
 
 def _prices(tariff: Tariff, point: PointCost, utilization: float) -> Prices:
+    idle = None if point.idle_watts is None else point.idle_watts.mean
     hourly = Hourly(
-        energy_cost_per_hour(tariff, point.idle_watts, point.busy_watts, utilization), capital_per_hour(tariff)
+        energy_cost_per_hour(tariff, idle, point.busy_watts, utilization),
+        capital_per_hour(tariff),
     )
     parts = Parts(
         energy=_priced(_joules_with_idle(point, utilization), tariff.price_per_kwh, tariff.pue / _JOULES_PER_KWH),
@@ -250,7 +254,7 @@ def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
         return point.joules
     if point.idle_watts is None:
         return None
-    return point.joules.plus(point.seconds.times(point.idle_watts * (1 - utilization) / utilization))
+    return point.joules.plus(point.seconds.by(point.idle_watts).times((1 - utilization) / utilization))
 
 
 def _no_total(tariff: Tariff, parts: Parts) -> str | None:

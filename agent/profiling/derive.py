@@ -156,17 +156,17 @@ def _joules(reading: Reading) -> float | None:
     return sum(energy.joules for energy in energies if energy) if all(energies) else None
 
 
-def idle_watts_of(idle: dict[str, Window], sensors: Sensors) -> float | None:
+def idle_watts_of(idle: dict[str, Window], sensors: Sensors) -> Interval | None:
     """Return the total power with the model loaded and nothing asked, in watts; None where it was not measured."""
     watts = idle_watts(idle.get(IDLE_LOADED), sensors.included)
-    return None if watts is None else watts.joules
+    return None if watts is None else Interval(watts.joules, watts.lower, watts.upper)
 
 
 def _cost(
     tariff: Tariff | None,
     energy: PointEnergy | None,
     speed: Interval,
-    loaded_watts: float | None,
+    loaded_watts: Interval | None,
     tokens: tuple[float | None, float | None],
 ) -> Cost | None:
     if tariff is None or energy is None:

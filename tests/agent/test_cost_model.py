@@ -22,7 +22,7 @@ TARIFF = Tariff(
 POINT = PointCost(
     energy_joules=Interval(870 / 48.9, 870 / 48.9 * 0.98, 870 / 48.9 * 1.02),
     throughput=Interval(48.9, 48.4, 49.4),
-    idle_watts=210,
+    idle_watts=Interval.exact(210),
     input_tokens=300,
     output_tokens=100,
 )
@@ -238,8 +238,7 @@ def test_no_throughput_has_no_price(throughput: float) -> None:
     "change",
     [
         {"energy_joules": Interval.exact(-1)},
-        {"idle_watts": -1},
-        {"idle_watts": math.inf},
+        {"idle_watts": Interval.exact(-1)},
         {"input_tokens": -1},
         {"output_tokens": math.nan},
     ],
@@ -248,3 +247,18 @@ def test_no_throughput_has_no_price(throughput: float) -> None:
 def test_a_negative_or_infinite_number_is_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="it must be 0 or more, and finite"):
         replace(POINT, **change)  # type: ignore[arg-type]
+
+
+def test_an_uncertain_idle_power_widens_the_allocation_basis_and_leaves_usage_as_it_is():
+    sure = price_point(TARIFF, POINT)
+    unsure = price_point(TARIFF, replace(POINT, idle_watts=Interval(210, 84, 336)))
+    assert unsure.usage == sure.usage
+    before, after = sure.allocation.per_inference.energy, unsure.allocation.per_inference.energy
+    assert after.mean == pytest.approx(before.mean)
+    assert after.lower < before.lower
+    assert after.upper > before.upper
+    unknown = price_point(TARIFF, replace(POINT, idle_watts=Interval(210)))
+    assert (unknown.allocation.per_inference.energy.lower, unknown.allocation.per_inference.energy.upper) == (
+        None,
+        None,
+    )

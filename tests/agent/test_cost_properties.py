@@ -27,7 +27,7 @@ points = st.builds(
     PointCost,
     energy_joules=intervals(),
     throughput=intervals(),
-    idle_watts=positive,
+    idle_watts=positive.map(Interval.exact),
     input_tokens=positive,
     output_tokens=positive,
 )
