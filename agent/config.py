@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import pwd
 import re
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -60,16 +61,35 @@ def default_database(environment: Mapping[str, str] = os.environ) -> str:
     return str(_own_folder(environment, "XDG_STATE_HOME", ".local/state") / "inferometer.db")
 
 
+def check_roots(roots: Roots) -> None:
+    """Raise ConfigError where a root is no folder, or is the folder above the one that is meant.
+
+    A wrong root would not fail: it would find no sensor, and estimate what could be measured.
+    """
+    for option, path, inside in (("path.sysfs", roots.sysfs, "sys/class"), ("path.procfs", roots.procfs, "proc/stat")):
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ConfigError(f"{option} = {path!r}: there is no such folder; say where the host's is mounted")
+        if (folder / inside).exists() and not (folder / Path(inside).name).exists():
+            meant = folder / Path(inside).parent
+            raise ConfigError(f"{option} = {path!r} is the folder above the one that is meant: did you mean {meant}?")
+
+
 def default_file(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the user's own configuration file if there is one."""
     path = _own_folder(environment, "XDG_CONFIG_HOME", ".config") / "config.toml"
     return path if path.is_file() else None
 
 
+def _home(environment: Mapping[str, str]) -> Path:
+    """Return the user's home: $HOME, or what the system knows where a service or a timer has set none."""
+    return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+
+
 def _own_folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path:
     """Return our folder in the user's; a relative path in the variable does not count, as the specification says."""
     base = Path(environment.get(variable, ""))
-    return (base if base.is_absolute() else Path(environment.get("HOME") or "/") / below_home) / "inferometer"
+    return (base if base.is_absolute() else _home(environment) / below_home) / "inferometer"
 
 
 def load(path: Path | None) -> Config:

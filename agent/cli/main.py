@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli import config, daemon, devices, doctor, measure, profile, profiles, service
-from agent.cli.options import SHARED, Options, hoisted
+from agent.cli.options import SHARED, ExitCode, Options, hoisted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    app(hoisted(given), prog_name="inferometer")
+    try:
+        app(hoisted(given), prog_name="inferometer")
+    except OSError as error:  # the answer could not be written, to a full disk say: the commands explain all else
+        print(f"error: {error.strerror or error}", file=sys.stderr)  # noqa: T201  how the command line speaks
+        os._exit(ExitCode.FAILURE)  # what is left in the buffer cannot be written either
 
 
 if __name__ == "__main__":

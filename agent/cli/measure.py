@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.config import Config
+    from agent.profiling.energy import WindowEnergy
     from agent.profiling.measurement import Measurement
     from probes.registry import Discovery
 
@@ -143,6 +144,13 @@ def _started(command: Sequence[str], *, as_json: bool) -> subprocess.Popen[bytes
         raise typer.Exit(_CANNOT_EXECUTE) from None
 
 
+def _stillness(reading: WindowEnergy) -> tuple[str, ...]:
+    """Say so where a sensor showed no energy at all: what runs draws power, so it stands still or is broken."""
+    if reading.energy and not reading.energy.joules:
+        return ("it did not move in all this time: a counter that stands still measures nothing",)
+    return ()
+
+
 def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
     """Return a measurement as a JSON document; energies in joules, powers in watts, None where nothing is known."""
     total = measured.total
@@ -173,7 +181,7 @@ def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
                 "source": reading.channel.source.value,
                 "method": reading.method,
                 "uncertainty": reading.channel.uncertainty or None,
-                "reasons": list(reading.reasons),
+                "reasons": [*reading.reasons, *_stillness(reading)],
             }
             for reading in measured.readings
         ],
@@ -228,5 +236,5 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
     missing = "; ".join(measured.coverage.not_covered)
     print(f"\n{measured.seconds:.3f} s; not covered: {missing or 'nothing'}", file=stream)
     for reading in measured.readings:
-        for reason in reading.reasons if reading.energy else ():
+        for reason in (*reading.reasons, *_stillness(reading)) if reading.energy else ():
             say(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")

@@ -88,9 +88,9 @@ def configuration(context: typer.Context) -> Config:
 
 def configured(options: Options, *, with_file: bool = True) -> Config:
     """Return the configuration under these options, of the defaults alone if not `with_file`. Raises ConfigError."""
-    from agent.config import default_file, load, override
+    from agent.config import check_roots, default_file, load, override
 
-    return override(
+    config = override(
         load((options.config_file or default_file()) if with_file else None),
         database=options.database,
         sysfs=options.sysfs,
@@ -98,6 +98,8 @@ def configured(options: Options, *, with_file: bool = True) -> Config:
         nvml_library=options.nvml_library,
         estimates=options.estimates,
     )
+    check_roots(config.roots)
+    return config
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +81,8 @@ def onnx(
 ) -> None:
     """Profile any ONNX model; inputs are made from its declared shapes, and one inference is one run of the graph.
 
-    Where only the first dimension of every input is open, it is the batch, and --batch sweeps it.
+    Where only the first dimension of every input is open, it is the batch, --batch sweeps it, and one inference is one
+    element of it.
 
     Example: inferometer profile onnx --model resnet50.onnx --shape data=1x3x224x224
 
@@ -120,7 +124,7 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     except StoreError as error:
         fail(str(error))
     if outcome.document is not None:
-        _show(outcome.document, outcome, as_json=options.as_json)
+        _show(outcome.document, outcome, context.obj.database, as_json=options.as_json)
     _end(outcome, interruption)
 
 
@@ -128,14 +132,16 @@ def _reason(error: WorkloadError) -> str:
     return f"{error}. Remedy: {error.remedy}" if error.remedy else str(error)
 
 
-def _show(document: dict[str, Any], outcome: Outcome, *, as_json: bool) -> None:
+def _show(document: dict[str, Any], outcome: Outcome, asked: str | None, *, as_json: bool) -> None:
     from agent.cli.report import show_profile
 
     if as_json:
         answer(outcome.text)
     else:
         show_profile(document)
-    say(f"\nStored in {outcome.database}; show it again with: inferometer profiles show {document['id']}")
+    command = "inferometer" if shutil.which("inferometer") else sys.argv[0]
+    where = f" --database {shlex.quote(outcome.database)}" if asked else ""
+    say(f"\nStored in {outcome.database}; show it again with: {command}{where} profiles show {document['id']}")
 
 
 def _end(outcome: Outcome, interruption: Interruption) -> None:

@@ -156,9 +156,10 @@ def _spread(evidence: Evidence) -> Finding:
 
 
 def _moved(evidence: Evidence) -> Finding:
-    still = sorted({_name(each) for each in evidence.energies if each.energy and not each.energy.joules})
+    measured = (each for each in evidence.energies if each.method != "model")
+    still = sorted({_name(each) for each in measured if each.energy and not each.energy.joules})
     message = f"shows no energy at all in some window: {', '.join(still)}" if still else "every sensor moved"
-    return _finding("sensors_moved", not still, message, fatal=False)
+    return _finding("sensors_moved", not still, message)
 
 
 def _long_enough(evidence: Evidence) -> Finding:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +42,9 @@ hwmon = 5
 [exporter]
 listen = "[::1]:1234"
 """
+
+
+OWN_HOME = pwd.getpwuid(os.getuid()).pw_dir
 
 
 @pytest.fixture
@@ -208,8 +213,8 @@ def test_a_level_or_address_given_beside_the_file_is_checked_as_well() -> None:
         ({"HOME": "/home/u", "XDG_STATE_HOME": "/state"}, "/state/inferometer/inferometer.db"),
         ({"HOME": "/home/u", "XDG_STATE_HOME": ""}, "/home/u/.local/state/inferometer/inferometer.db"),
         ({"HOME": "/home/u", "XDG_STATE_HOME": "relative"}, "/home/u/.local/state/inferometer/inferometer.db"),
-        ({"HOME": ""}, "/.local/state/inferometer/inferometer.db"),
-        ({}, "/.local/state/inferometer/inferometer.db"),
+        ({"HOME": ""}, f"{OWN_HOME}/.local/state/inferometer/inferometer.db"),
+        ({}, f"{OWN_HOME}/.local/state/inferometer/inferometer.db"),
     ],
 )
 def test_the_user_s_own_database_is_where_xdg_says(variables: dict[str, str], database: str) -> None:
@@ -247,6 +252,8 @@ def test_config_check_refuses_with_2_what_the_daemon_cannot_use(tmp_path: Path, 
 
 def test_the_command_line_counts_before_the_environment_and_that_before_the_file(tmp_path: Path, written) -> None:
     path = written(f'[path]\nsysfs = "{tmp_path}/file"\nprocfs = "{tmp_path}/file"\nnvml_library = "{tmp_path}/file"\n')
+    for place in ("file", "variable", "option"):
+        (tmp_path / place).mkdir()
     variables = {
         "INFEROMETER_CONFIG": str(path),
         "INFEROMETER_PATH_PROCFS": f"{tmp_path}/variable",
@@ -258,3 +265,18 @@ def test_the_command_line_counts_before_the_environment_and_that_before_the_file
     )
     told = done.stdout + done.stderr
     assert all(f"{tmp_path}/{place}" in told for place in ("file", "variable", "option")), told
+
+
+@pytest.mark.parametrize("option", ["--path.sysfs", "--path.procfs"])
+def test_a_root_that_is_not_there_is_an_error_and_not_a_host_without_sensors(tmp_path: Path, option: str) -> None:
+    done = run(tmp_path, "devices", option, tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert f"{tmp_path}/nowhere" in done.stderr
+    assert "there is no such folder" in done.stderr
+
+
+def test_a_folder_above_the_root_that_is_meant_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "tree/sys/class").mkdir(parents=True)
+    done = run(tmp_path, "measure", "--duration", "0.1", "--path.sysfs", tmp_path / "tree")
+    assert done.returncode == 2
+    assert f"did you mean {tmp_path}/tree/sys?" in done.stderr

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,6 @@ from trees import FIXTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HEAVY = (
     *("sqlalchemy", "alembic", "prometheus_client", "psutil", "pynvml", "cpuinfo", "numpy", "onnx", "onnxruntime"),
@@ -151,3 +151,11 @@ def test_a_reader_that_stops_reading_gets_no_traceback(tmp_path: Path) -> None:
 
 def test_the_command_is_the_one_that_is_installed() -> None:
     assert INFEROMETER[-1] == "agent.cli.main"
+
+
+def test_an_answer_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = run(tmp_path, "--help", stdout=full)
+    assert result.returncode == 1
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -58,7 +58,7 @@ def test_nothing_to_judge_is_nothing_against_a_point():
         ("counters_uninterrupted", True, {"energies": (replace(READING, reasons=("the counter was reset",)),)}),
         ("steady", False, {"rates": (5.0, 5.3, 5.6, 5.9)}),
         ("energy_spread", False, {"joules_per_inference": (20.0, 22.0, 18.0)}),
-        ("sensors_moved", False, {"energies": (READING, replace(READING, energy=Energy(0, 0, 1)))}),
+        ("sensors_moved", True, {"energies": (READING, replace(READING, energy=Energy(0, 0, 1)))}),
         ("windows_long_enough", False, {"energies": (replace(READING, energy=Energy(200, 170, 240)),)}),
         ("sensors_agree", False, {"disagreement": 0.051}),
     ],
