@@ -201,6 +201,8 @@ def configure(
     listen: str = "127.0.0.1:0",
 ) -> None:
     """Write the configuration file of `home`; its own port, a beat of 50 ms and no estimates, unless told otherwise."""
+    for root in (home / sysfs, procfs):  # an empty root is a host without sensors, a missing one a mistake
+        root.mkdir(parents=True, exist_ok=True)
     (home / "config.toml").write_text(
         f"""{top}
 [sampling]
