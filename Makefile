@@ -5,10 +5,12 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
+BENCH ?= accuracy
+BENCH_ARGS ?=
 # The modules that make numbers.
 NUMBERS := probes/counter.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/gauges.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/gates.py,agent/profiling/measurement.py,agent/cost/*.py
 
-.PHONY: help profile test check format schema lock clean
+.PHONY: help profile test check format bench schema lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -29,6 +31,9 @@ check: $(VENV)/.test  ## lint, format, types and the import contract
 
 format: $(VENV)/.test  ## apply the formatter and the lint fixes that are safe
 	@cd $(ROOT) && $(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
+
+bench: $(VENV)/.test  ## run the benchmarks, each of which prints a table and writes JSON (BENCH="accuracy storage")
+	@cd $(ROOT) && for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || exit $$?; done
 
 schema: $(VENV)/.test  ## write docs/profile.schema.json anew from the records it describes
 	@cd $(ROOT) && $(BIN)/python docs/make_schema.py

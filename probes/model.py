@@ -89,6 +89,10 @@ class Channel:
     step in the metric's unit (0: unknown). `contained_in` names the (device id, domain) pairs whose energy includes
     this one's. `limit` is the largest plausible value (four times a power limit, say); 0 where none is known.
     `uncertainty` is the stated relative half-width of an estimated value (0.5: plus or minus half); 0 for measured.
+
+    What was learnt of the sensor by watching it, 0 where it was not watched or did not move: `observed_refresh_seconds`
+    is the median time between two changes, `read_seconds` what one read of its whole probe costs. `aliased` says that
+    it changes faster than it is polled, or averages over less than it passes, so that what it misses is unknown.
     """
 
     device: Device
@@ -101,6 +105,9 @@ class Channel:
     contained_in: tuple[tuple[str, str], ...] = ()
     limit: float = 0.0
     uncertainty: float = 0.0
+    observed_refresh_seconds: float = 0.0
+    read_seconds: float = 0.0
+    aliased: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str]:
