@@ -89,6 +89,7 @@ class Channel:
     step in the metric's unit (0: unknown). `contained_in` names the (device id, domain) pairs whose energy includes
     this one's. `limit` is the largest plausible value (four times a power limit, say); 0 where none is known.
     `uncertainty` is the stated relative half-width of an estimated value (0.5: plus or minus half); 0 for measured.
+    `wraps_at` is where the hardware's counter starts again from 0, in the metric's unit; 0 if it does not.
 
     What was learnt of the sensor by watching it, 0 where it was not watched or did not move: `observed_refresh_seconds`
     is the median time between two changes, `read_seconds` what one read of its whole probe costs. `aliased` says that
@@ -105,6 +106,7 @@ class Channel:
     contained_in: tuple[tuple[str, str], ...] = ()
     limit: float = 0.0
     uncertainty: float = 0.0
+    wraps_at: float = 0.0
     observed_refresh_seconds: float = 0.0
     read_seconds: float = 0.0
     aliased: bool = False
@@ -116,10 +118,16 @@ class Channel:
 
 
 class Reason(StrEnum):
-    """Why a reading was refused; the value is the `reason` label of the rejected samples."""
+    """Why a reading was refused; the value is the `reason` label of the rejected samples.
+
+    `reset`: a counter started anew. `backward`: it stepped back by less than a reset does. `wrap_unknown`: so long
+    after the reading before that it may have wrapped more than once. `impossible`: more than the device can draw.
+    """
 
     READ_ERROR = "read_error"
     RESET = "reset"
+    BACKWARD = "backward"
+    WRAP_UNKNOWN = "wrap_unknown"
     SENTINEL = "sentinel"
     IMPOSSIBLE = "impossible"
     DEVICE_LOST = "device_lost"
