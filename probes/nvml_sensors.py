@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from probes.counter import Counter
+from probes.counter import CEILING_WATTS, PLAUSIBLE_TIMES_LIMIT, SENTINELS, Counter
 from probes.errors import ReadError
 from probes.model import Channel, Device, Reason
 from probes.nvml_library import AbsentError
@@ -30,8 +30,6 @@ UTILIZATION_SECONDS = 1.0
 SCOPE_GPU, SCOPE_MODULE, SCOPE_MEMORY = 0, 1, 2
 _AVERAGE, _INSTANT, _HIGHEST_LIMIT = 185, 186, 188
 _METHODS: Mapping[int, str] = {_INSTANT: "instant", _AVERAGE: "average"}
-_PLAUSIBLE_TIMES_LIMIT = 4
-_SENTINELS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 _DIE, _SM_CLOCK, _MEMORY_CLOCK = 0, 1, 2
 _AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
 _GA100 = range(0x2080, 0x2100)
@@ -71,10 +69,10 @@ class Sensor:
         """Return the value of the reading `raw` in the channel's unit, or why it is refused."""
         if raw is None:
             return Reason.READ_ERROR
-        if raw in _SENTINELS:
+        if raw in SENTINELS:
             return Reason.SENTINEL
         if self.counter is not None:
-            return self.counter.total / self.over if self.counter.advance(raw, at_ns) else Reason.RESET
+            return self.counter.advance(raw, at_ns) or self.counter.total / self.over
         value = raw * self.times / self.over
         return Reason.IMPOSSIBLE if 0 < self.most < value else value
 
@@ -106,7 +104,7 @@ def find_questions(one: Seen, holder: str) -> tuple[Question, ...]:
     """
     gpu, device = one.gpu, one.device
     within = ((holder, "module"),) if holder else ()
-    most = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
+    most = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
     found = [*_energy(one, within, most), *_power(one, holder, within, most), *_utilization(one)]
     if _exists(gpu.memory_bytes):
         sensors = tuple(Sensor(Channel(device, "memory", f"memory_{which}_bytes")) for which in ("used", "total"))
@@ -165,7 +163,7 @@ def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
             milliwatts = ask()
         except ReadError:
             continue
-        if milliwatts not in _SENTINELS:
+        if milliwatts not in SENTINELS:
             return milliwatts / 1000
     return 0.0
 
@@ -182,7 +180,8 @@ def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
         limit=most,
     )
     ask = partial(one.gpu.number, "nvmlDeviceGetTotalEnergyConsumption")
-    return _first_of(Sensor(channel, over=1000, counter=Counter()), ask)
+    most_watts = most or CEILING_WATTS[one.device.kind]
+    return _first_of(Sensor(channel, over=1000, counter=Counter(0, most_watts * 1000, REFRESH_SECONDS)), ask)
 
 
 def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list[Question]:
@@ -206,7 +205,7 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
     for number in power_fields(gpu, SCOPE_MEMORY)[:1]:
         want("memory", number, SCOPE_MEMORY, part_of_board, most)
     if holder == device.id:
-        limit = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
+        limit = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
         want("module", one.module[0], SCOPE_MODULE, (), limit)
     if wanted:
         questions.append(Question(tuple(sensors), partial(gpu.fields, tuple(wanted))))
