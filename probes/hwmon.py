@@ -9,7 +9,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import le
+from operator import le, truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +67,8 @@ class HwmonProbe:
         self.rejections: list[Rejection] = []
         self._files = ValueFiles([file for sensor in sensors for file in sensor.files], pread)
         counters = [counter for sensor in sensors if (counter := sensor.counter)]
-        self._bank = CounterBank(counters)
-        self._divisors = [sensor.divisor for sensor in sensors[: len(counters)]]
+        self._counters = len(counters)  # each of them is one file
+        self._bank = CounterBank(counters, [sensor.divisor for sensor in sensors[: len(counters)]])
         self._gauges = Gauges(sensors[len(counters) :], len(counters))
         self._status = -1
         if runtime_status:
@@ -83,14 +83,12 @@ class HwmonProbe:
         if self._sleeps():
             return [math.nan] * len(self.channels)
         raws, errors = self._files.read()
-        counted = raws[: len(self._divisors)]  # each of them is one file
         if errors:
             if len(errors) == len(raws) and all(map(is_gone, errors.values())):
                 raise DeviceLostError(f"{self.name}: the device was removed")
-            self.rejections += [Rejection(at, Reason.READ_ERROR) for at in errors if at < len(counted)]
-        totals = self._bank.advance(counted, at_ns, self.rejections)
-        joules = [math.nan if total is None else total / by for total, by in zip(totals, self._divisors, strict=True)]
-        return joules + self._gauges.values(raws, self.rejections)
+            self.rejections += [Rejection(at, Reason.READ_ERROR) for at in errors if at < self._counters]
+        joules = self._bank.advance(raws[: self._counters], at_ns, self.rejections)
+        return joules + self._gauges.values(raws[self._counters :], self.rejections)
 
     def close(self) -> None:
         """Close every file; safe to call twice."""
@@ -109,39 +107,35 @@ class HwmonProbe:
 class Gauges:
     """What becomes of the readings of gauges: `sensors` are those after the `counters` first channels of a probe."""
 
-    __slots__ = ("_first", "_limits", "_plan")
+    __slots__ = ("_divisors", "_factors", "_first", "_limits")
 
     def __init__(self, sensors: Sequence[Sensor], counters: int) -> None:
         self._first = counters
-        # Which readings to multiply and what to divide them by; the reading after the last one is 1.
-        starts = list(accumulate((len(sensor.files) for sensor in sensors), initial=counters))
-        self._plan = [
-            (start, start + 1 if len(sensor.files) > 1 else -1, sensor.divisor)
-            for start, sensor in zip(starts, sensors, strict=False)
-        ]
+        self._divisors = [sensor.divisor for sensor in sensors]
         self._limits = [sensor.channel.limit or math.inf for sensor in sensors]
+        starts = accumulate((len(sensor.files) for sensor in sensors), initial=0)
+        self._factors = [
+            range(start, start + len(sensor.files)) for sensor, start in zip(sensors, starts, strict=False)
+        ]
 
     def values(self, raws: Sequence[int | None], rejections: list[Rejection]) -> list[float]:
         """Return a value in SI units for every gauge, NaN for each that is refused; `rejections` gets the reasons."""
-        known = [*raws, 1]
-        with contextlib.suppress(TypeError):  # where a reading is None
-            values = [known[one] * known[other] / by for one, other, by in self._plan]  # type: ignore[operator]
-            if SENTINELS.isdisjoint(raws) and all(map(le, values, self._limits)):
+        if None not in raws and len(raws) == len(self._divisors) and SENTINELS.isdisjoint(raws):
+            values = list(map(truediv, raws, self._divisors))
+            if all(map(le, values, self._limits)):
                 return values
-        return [self._judged(gauge, known, rejections) for gauge in range(len(self._plan))]
+        return [self._judged(gauge, raws, rejections) for gauge in range(len(self._divisors))]
 
-    def _judged(self, gauge: int, known: Sequence[int | None], rejections: list[Rejection]) -> float:
-        one, other, by = self._plan[gauge]
-        first, second = known[one], known[other]
-        value = math.nan
-        if first is None or second is None:
-            reason = Reason.READ_ERROR
-        elif first in SENTINELS or second in SENTINELS:
-            reason = Reason.SENTINEL
-        elif (value := first * second / by) <= self._limits[gauge]:
+    def _judged(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
+        """Return one value, or NaN after noting why there is none; the product of two files takes this way always."""
+        factors = [raws[at] for at in self._factors[gauge]]
+        known = [raw for raw in factors if raw is not None and raw not in SENTINELS]
+        value = math.prod(known) / self._divisors[gauge]
+        if len(known) == len(factors) and value <= self._limits[gauge]:
             return value
-        else:
-            reason = Reason.IMPOSSIBLE
+        reason = Reason.READ_ERROR if None in factors else Reason.IMPOSSIBLE
+        if not SENTINELS.isdisjoint(factors):
+            reason = Reason.SENTINEL
         rejections.append(Rejection(self._first + gauge, reason))
         return math.nan
 

