@@ -27,6 +27,7 @@ class CounterBank:
         self._counters = tuple(counters)
         self._divisors = tuple(divisors)
         self._most = [counter.most_per_ns for counter in counters]
+        self._least = min(self._most, default=0.0)
         self._shortest_wrap_ns = min((counter.shortest_wrap_ns for counter in counters), default=0.0)
         self._sentinels = SENTINELS.union(*(counter.sentinels for counter in counters))
         self._level = False  # whether all were believed at the last reading, `raws` at `at_ns`
@@ -54,7 +55,11 @@ class CounterBank:
         return (
             0 <= elapsed_ns < self._shortest_wrap_ns
             and min(steps) >= 0
-            and all(map(le, steps, map(mul, self._most, repeat(elapsed_ns))))
+            # Mostly none grew by more than the smallest of them may, and then they need not be compared one by one.
+            and (
+                max(steps) <= self._least * elapsed_ns
+                or all(map(le, steps, map(mul, self._most, repeat(float(elapsed_ns)))))
+            )
             and self._sentinels.isdisjoint(raws)
         )
 
