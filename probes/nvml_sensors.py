@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from probes.counter import CEILING_WATTS, PLAUSIBLE_TIMES_LIMIT, SENTINELS, Counter
 from probes.errors import ReadError
-from probes.model import Channel, Device, Reason
+from probes.model import Channel, Reason
 from probes.nvml_library import AbsentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from probes.model import Device
     from probes.nvml_library import Gpu, PciPlace
 
     Key = tuple[str, str]
@@ -32,8 +33,15 @@ _AVERAGE, _INSTANT, _HIGHEST_LIMIT = 185, 186, 188
 _METHODS: Mapping[int, str] = {_INSTANT: "instant", _AVERAGE: "average"}
 _DIE, _SM_CLOCK, _MEMORY_CLOCK = 0, 1, 2
 _AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
-_GA100 = range(0x2080, 0x2100)
-"""PCI device numbers of the GA100 chip (A100, A30 and their kin)."""
+_GA100, _GH100 = range(0x2080, 0x2100), range(0x2300, 0x2380)
+"""PCI device numbers of the chips GA100 (A100, A30 and their kin) and GH100 (H100, H200, GH200 and theirs)."""
+PART_OF_THE_TIME = "average of 25 in 100 ms"
+"""What these two chips call the power of the moment: they look a quarter of the time, and tell of nothing between.
+
+Source: "Part-time Power Measurements: nvidia-smi's Lack of Attention", arXiv:2312.02741, which compared over 70 GPUs
+with an external meter. Whether their average over a second is made of the same quarter is not known, so it counts as
+incomplete as well. The energy counter is to be preferred.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +204,7 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
 
     def want(domain: str, number: int, scope: int, contained_in: tuple[Key, ...], limit: float) -> None:
         wanted.append((number, scope))
-        sensors.append(_power_sensor(device, domain, _METHODS[number], contained_in, limit))
+        sensors.append(_power_sensor(one, domain, _METHODS[number], contained_in, limit))
 
     for number in power_fields(gpu, SCOPE_GPU):
         domain, contained_in = ("board-average", part_of_board) if wanted else ("board", within)
@@ -214,7 +222,7 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
 
 def _plain_power(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
     """Return how to ask a driver without power fields, which tells the power of the moment or an average by chip."""
-    sensor = _power_sensor(one.device, "board", _plain_method(one), within, most)
+    sensor = _power_sensor(one, "board", _plain_method(one), within, most)
     return _first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
 
 
@@ -226,16 +234,21 @@ def _plain_method(one: Seen) -> str:
         return ""
     if architecture == _UNKNOWN_ARCHITECTURE:
         return ""
-    is_ga100 = one.place is not None and one.place.model in _GA100
-    return "instant" if architecture < _AMPERE or is_ga100 else "average"
+    return "instant" if architecture < _AMPERE or _is_of(one, _GA100) else "average"
 
 
-def _power_sensor(device: Device, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
+def _is_of(one: Seen, *chips: range) -> bool:
+    return one.place is not None and any(one.place.model in chip for chip in chips)
+
+
+def _power_sensor(one: Seen, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
+    aliased = domain.startswith("board") and _is_of(one, _GA100, _GH100)
     channel = Channel(
-        device,
+        one.device,
         domain,
         "power_watts",
-        method=method,
+        method=PART_OF_THE_TIME if aliased and method == "instant" else method,
+        aliased=aliased,
         refresh_seconds=AVERAGING_SECONDS if method == "average" else REFRESH_SECONDS,
         resolution=0.001,
         contained_in=within,
