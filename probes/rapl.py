@@ -30,7 +30,6 @@ NO_LIMIT_WATTS = 4095.0
 _REGISTER_MOST = 2**32 - 1
 _PACKAGE = re.compile(r"package-\d+(-die-\d+)?")
 _PSYS = re.compile(r"psys(-\d+)?")
-_PSYS_KEY = ("psys", "psys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +91,11 @@ def discover(roots: Roots) -> Found:
         )
     if is_amd(read_text(Path(roots.procfs) / "cpuinfo") or ""):
         zones = [zone for zone in zones if zone.name != "core"]
-    has_psys = any(_PSYS.fullmatch(zone.name) for zone in zones)
+    psys = min((zone.name for zone in zones if _PSYS.fullmatch(zone.name)), default="")
     readable: dict[tuple[str, str], tuple[Channel, ValueFile, Counter]] = {}
     problems = []
     for zone in zones:
-        channel = describe(zone, has_psys=has_psys)
+        channel = describe(zone, psys)
         key = (channel.device.id, channel.domain)
         if key in readable:
             continue  # the memory-mapped twin shows the same counter once more
@@ -126,11 +125,15 @@ def is_amd(cpuinfo: str) -> bool:
     return "AuthenticAMD" in cpuinfo or "HygonGenuine" in cpuinfo
 
 
-def describe(zone: Zone, *, has_psys: bool) -> Channel:
-    """Return the channel of a zone: what it covers by its name, and what its energy is contained in."""
+def describe(zone: Zone, psys: str = "") -> Channel:
+    """Return the channel of a zone: what it covers by its name, and what its energy is contained in.
+
+    `psys` is the first zone of the whole platform, empty if there is none. Where every package shows one (`psys-1`
+    beside `psys`, through TPMI), each is of the same platform, so the others count as part of the first.
+    """
     limit = PLAUSIBLE_TIMES_LIMIT * _power_limit_watts(zone.folder)
     device, domain, within = _placed(zone)
-    outermost = (_PSYS_KEY,) if has_psys and (device.id, domain) != _PSYS_KEY else ()
+    outermost = ((psys, "psys"),) if psys and device.id != psys else ()
     return Channel(
         device,
         domain,
@@ -190,7 +193,7 @@ def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
 
 
 def _problem(zone: Zone, error: Exception) -> tuple[Problem, tuple[str, str]]:
-    channel = describe(zone, has_psys=False)
+    channel = describe(zone)
     if isinstance(error, PermissionError):
         reason = "only root may read it (since Linux 5.10, against power side channels)"
         remedy = (

@@ -71,6 +71,17 @@ def test_containment_says_what_must_not_be_added(tmp_path):
     assert within["psys", "psys"] == ()
 
 
+@pytest.mark.parametrize("names", [("psys", "psys-1"), ("psys-1", "psys-2")])
+def test_a_platform_that_every_package_shows_is_counted_once(tmp_path, names):
+    sysfs = tmp_path / "sys"
+    for index, name in enumerate(["package-0", "package-1", *names]):
+        powercap_zone(sysfs, f"intel-rapl:{index}", name, 1)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    outermost = [c.device.id for c in probe.channels if not c.contained_in]
+    assert outermost == [names[0]]
+    assert {c.contained_in for c in probe.channels if c.contained_in} == {((names[0], "psys"),)}
+
+
 def test_dies_of_one_package_are_devices_of_their_own(tmp_path):
     sysfs = tmp_path / "sys"
     for index, name in enumerate(["package-0-die-0", "package-0-die-1", "package-1-die-0", "package-1-die-1"]):
@@ -221,6 +232,19 @@ def test_the_twin_serves_where_the_zone_itself_does_not(tmp_path):
     powercap_zone(sysfs, "intel-rapl-mmio:0", "package-0", 7_000_000)
     found = rapl.discover(roots(sysfs, tmp_path))
     assert found.probes[0].read(0) == [7.0]
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("intel_multi_die", {(f"package-{p}-die-{d}", k) for p in (0, 1) for d in (0, 1) for k in ("package", "dram")}),
+        ("intel_client", {("psys", "psys"), *(("package-0", part) for part in ("package", "core", "uncore"))}),
+    ],
+)
+def test_a_machine_has_each_zone_once(tmp_path, machine, expected):
+    found = rapl.discover(roots(copy_tree(machine, tmp_path / "tree"), tmp_path))
+    assert keys(found) == expected
     assert found.problems == ()
 
 
