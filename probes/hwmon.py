@@ -12,7 +12,7 @@ from operator import le, truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.counter import CEILING_WATTS, SENTINELS, Counter
+from probes.counter import SENTINELS, Counter, most_watts
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.hwmon_survey import ENERGETIC, Chip, Draft, describe, find_chips, without_twins
@@ -44,8 +44,7 @@ class Sensor:
         """
         if self.channel.metric != "energy_joules":
             return None
-        most_watts = self.channel.limit or CEILING_WATTS.get(self.channel.device.kind, 0.0)
-        return Counter(0, most_watts * self.divisor, self.channel.refresh_seconds)
+        return Counter(0, most_watts(self.channel) * self.divisor, self.channel.refresh_seconds)
 
 
 class HwmonProbe:
