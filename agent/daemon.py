@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from agent.sampler import Sampler
 from agent.signals import Signals
 from agent.totals import Ongoing
 from agent.watch import Service, StoreFile, StoreTrouble
+from probes.counter import shortest_wrap_seconds
 from probes.registry import discover
 from store.address import display
 from store.database import daemon_lock, open_database
@@ -158,16 +159,20 @@ def _found(config: Config, totals: Totals) -> list[Ongoing]:
 
 
 def period(probe: Probe, config: Config) -> float:
-    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in."""
+    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in.
+
+    A counter is read twice at least in the time in which it can wrap: more than one wrap would go unseen.
+    """
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
-    return max(config.period_of(probe.name), min(refreshes, default=0.0))
+    wraps = min(map(shortest_wrap_seconds, probe.channels), default=math.inf)
+    return min(max(config.period_of(probe.name), min(refreshes, default=0.0)), wraps / 2)
 
 
 def _show_in(exporter: Exporter) -> Callable[[Tick], None]:
     """Return what takes ticks for the exporter: all but those of reads that failed as a whole, which show nothing."""
 
     def show(tick: Tick) -> None:
-        if not (tick.rejections and all(map(isnan, tick.values))):
+        if not (tick.rejections and all(map(math.isnan, tick.values))):
             exporter.take(tick)
 
     return show
