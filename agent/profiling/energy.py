@@ -100,7 +100,8 @@ def _around(series: Series, start_ns: int, end_ns: int) -> Series:
     before, after = bisect_right(times, start_ns), bisect_left(times, end_ns)
     first = max(0, min(before - _AROUND_SAMPLES, bisect_left(times, start_ns - reach_ns)))
     last = max(after + _AROUND_SAMPLES, bisect_right(times, end_ns + reach_ns))
-    return replace(series, times_ns=times[first:last], values=series.values[first:last])
+    halves = series.halves_ns[first:last]
+    return replace(series, times_ns=times[first:last], values=series.values[first:last], halves_ns=halves)
 
 
 def _largest_gap_seconds(times: Sequence[int], start_ns: int, end_ns: int) -> float:

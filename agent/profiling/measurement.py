@@ -55,18 +55,20 @@ def series_of(layouts: Iterable[Layout], ticks: Iterable[Tick]) -> tuple[Series,
 
 
 def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
-    read = [
-        ((tick.start_ns + tick.end_ns) // 2, tick.values[position])
-        for tick in ticks
-        if not math.isnan(tick.values[position])
-    ]
+    read = [tick for tick in ticks if not math.isnan(tick.values[position])]
     refused = tuple(
         (tick.start_ns, rejection.reason)
         for tick in ticks
         for rejection in tick.rejections
         if rejection.channel == position
     )
-    return Series(channel, tuple(at for at, _ in read), tuple(value for _, value in read), refused)
+    return Series(
+        channel,
+        tuple((tick.start_ns + tick.end_ns) // 2 for tick in read),
+        tuple(tick.values[position] for tick in read),
+        refused,
+        tuple((tick.end_ns - tick.start_ns + 1) // 2 for tick in read),
+    )
 
 
 def measure(series: Sequence[Series], start_ns: int, end_ns: int) -> Measurement:
