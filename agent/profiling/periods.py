@@ -86,7 +86,7 @@ def is_aliased(channel: Channel, period_seconds: float) -> bool:
 
 
 def needed_seconds(channel: Channel, tolerance: float) -> float:
-    """Return how long a window must be, in seconds, for a sensor to tell its energy to a share of `tolerance` either way.
+    """Return how long a window must be, in seconds, for a sensor to tell its energy to a share `tolerance` either way.
 
     At each edge a counter leaves open what is drawn in one update and one dense read, an average what is drawn in half
     of its time, and any other gauge about what is drawn in an update. It is infinite where no window is long enough: a
