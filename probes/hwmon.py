@@ -65,6 +65,8 @@ class HwmonProbe:
     `runtime_status` is the file that says whether the device sleeps, None if it has none.
     """
 
+    files_only = True
+
     def __init__(self, name: str, sensors: Sequence[tuple[Channel, Sensor]], runtime_status: Path | None) -> None:
         self.name = name
         self.channels = tuple(channel for channel, _ in sensors)

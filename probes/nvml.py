@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class NvmlProbe:
     """The sensors of one GPU; holds a session of the driver library open until it is closed."""
 
+    files_only = False
+
     def __init__(
         self, session: Session, name: str, questions: tuple[Question, ...], runtime_status: Path | None
     ) -> None:

@@ -39,6 +39,7 @@ class RaplProbe:
     """All readable zones of a host; one channel a zone, in joules, unwrapped by the zone's own range."""
 
     name = "rapl"
+    files_only = True
 
     def __init__(self, zones: tuple[tuple[Channel, ValueFile, Counter], ...]) -> None:
         self.channels = tuple(channel for channel, _, _ in zones)

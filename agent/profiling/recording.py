@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from agent.profiling.energy import ENERGETIC
 from agent.profiling.periods import run_period_seconds, trailing_seconds
 from agent.recorder import Recorder
-from agent.sampler import Sampler
+from agent.sampler import Paced, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from agent.clock import Timebase
+    from agent.realtime import Realtime
     from probes.model import Probe
     from probes.registry import Discovery
     from store.records import Layout, Tick
@@ -38,6 +39,19 @@ class Recording:
             if any(channel.metric in ENERGETIC for channel in probe.channels)
         ]
         self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
+
+    @property
+    def realtime(self) -> Realtime:
+        """How the thread is scheduled that reads files; known from the first tick on."""
+        return self.sampler.realtime
+
+    def dense(self) -> None:
+        """Read what has a dense pace at that pace from now on, as the edge of a window needs it."""
+        self.sampler.dense()
+
+    def usual(self) -> None:
+        """Go back to the usual pace."""
+        self.sampler.usual()
 
     def wait_for_first_ticks(self) -> None:
         """Return when every probe has been read, and every sensor of power long enough for a window to start.
@@ -91,9 +105,11 @@ def recording(
     Raises what `take` raised last, if its ticks could not be handed over in the end.
     """
     errors: list[Exception] = []
-    periods = [run_period_seconds(probe.channels) for probe in probes]
-    sampler = Sampler(list(zip(layouts, probes, periods, strict=True)), timebase)
-    recorder = Recorder(sampler.queue, take, on_error=errors.append)
+    paced = [
+        Paced(layout, probe, run_period_seconds(probe.channels)) for layout, probe in zip(layouts, probes, strict=True)
+    ]
+    sampler = Sampler(paced, timebase, realtime=True)
+    recorder = Recorder(sampler.take, take, on_error=errors.append)
     recorder.start()
     sampler.start()
     try:
