@@ -27,6 +27,7 @@ SETTINGS = {"allow_interspersed_args": False}
 _CANNOT_EXECUTE, _NOT_FOUND, _SIGNALLED = 126, 127, 128
 """As a shell reports them."""
 _LONGEST_SECONDS = 366 * 86400.0
+_SLICE_SECONDS = 0.2
 
 
 def measure(
@@ -114,8 +115,10 @@ def _measured(
     with recording(layouts, probes, timebase, kept.take) as at_work:
         at_work.wait_for_first_ticks()
         start_ns = timebase.now_ns()
+        at_work.edge()
         code = _run(command, as_json=as_json) if command else _sleep(duration)
         end_ns = timebase.now_ns()
+        at_work.edge()
         at_work.wait_for_last_ticks()
     measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns)
     return code, held_to(measured, tolerance) if tolerance else measured
@@ -138,10 +141,12 @@ def _sleep(seconds: float) -> int:
     from agent.interruption import Interruption
 
     interruption = Interruption()
+    deadline = time.monotonic() + seconds
     with interruption.caught():
         try:
             with interruption.stoppable():
-                time.sleep(seconds)
+                while (left := deadline - time.monotonic()) > 0:
+                    time.sleep(min(left, _SLICE_SECONDS))  # a signal that comes just before a sleep does not end it
         except KeyboardInterrupt:
             say("interrupted: this is what was measured until then")
     return interruption.exit_code

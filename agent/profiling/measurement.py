@@ -101,13 +101,18 @@ def _reading(best: Series, series: Iterable[Series], start_ns: int, end_ns: int)
     return compared(reading, window_energy(twin, start_ns, end_ns))
 
 
-def longest_needed_seconds(channels: Iterable[Channel], tolerance: float) -> float:
-    """Return how long a window must be for every sensor to tell its energy to a share of `tolerance`, in seconds.
+ROOM = 1.5
+"""By how much longer than its sensors need a window is made, for reads that come late."""
 
-    Sensors that no length helps are left out, and 0 is returned where there are no others.
+
+def longest_needed_seconds(channels: Iterable[Channel], tolerance: float) -> float:
+    """Return how long to make a window for every sensor to tell its energy to a share of `tolerance`, in seconds.
+
+    It is half as much again as they need when read in time. Sensors that no length helps are left out, and 0 is
+    returned where there are no others.
     """
     needed = (needed_seconds(channel, tolerance) for channel in channels if channel.metric in ENERGETIC)
-    return max((seconds for seconds in needed if math.isfinite(seconds)), default=0.0)
+    return ROOM * max((seconds for seconds in needed if math.isfinite(seconds)), default=0.0)
 
 
 def held_to(measured: Measurement, tolerance: float) -> Measurement:

@@ -259,12 +259,12 @@ def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path,
 
 
 def test_a_time_too_short_for_the_tolerance_is_lengthened(tmp_path: Path, server: Path) -> None:
-    line = ("measure", "--duration", 0.1, "--tolerance", "0.5%", "--json", "--path.sysfs", server)
+    line = ("measure", "--duration", 0.1, "--tolerance", "1%", "--json", "--path.sysfs", server)
     ended = run(tmp_path, *line)
     found = json.loads(ended.stdout)
     assert ended.returncode == 0
-    assert 0.25 <= found["duration_seconds"] < 1
-    assert "instead of 0.1 s: a sensor needs so long for ±0.005" in ended.stderr
+    assert 0.2 <= found["duration_seconds"] < 1
+    assert "instead of 0.1 s: a sensor needs so long for ±0.01" in ended.stderr
 
 
 def test_a_command_too_short_for_the_tolerance_gives_no_energy_but_the_time_it_needs(
