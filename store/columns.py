@@ -96,7 +96,7 @@ def _scaled(values: list[float], scale: int) -> list[int]:
     """Return the values as integers of one `scale`-th; nothing if they are none."""
     for some in (values[:_GLANCE], values):
         numbers = [round(value * scale) for value in some]
-        if any(number / scale != value for number, value in zip(numbers, some, strict=True)):
+        if max(map(abs, numbers)) > _EXACT or [number / scale for number in numbers] != some:
             return []
     return numbers
 
