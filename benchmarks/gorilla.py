@@ -54,7 +54,7 @@ def unpack_values(packed: bytes, count: int) -> list[float]:
 
 
 def pack_times(times: Sequence[int]) -> bytes:
-    """Pack times by the differences of their differences; the first two whole."""
+    """Pack times by the differences of their differences, which must fit 32 bits; the first two whole."""
     steps = [after - before for before, after in pairwise(times)]
     bits = [f"{times[0]:064b}", *(f"{step:064b}" for step in steps[:1])]
     for before, step in pairwise(steps):
@@ -62,7 +62,9 @@ def pack_times(times: Sequence[int]) -> bytes:
         if not change:
             bits.append("0")
             continue
-        width, mark = next((each for each in _CLASSES if -(1 << each[0] - 1) <= change < 1 << each[0] - 1), (64, "1111"))
+        width, mark = next(
+            (each for each in _CLASSES if -(1 << each[0] - 1) <= change < 1 << each[0] - 1), (64, "1111")
+        )
         bits.append(f"{mark}{change % (1 << width):0{width}b}")
     return _bytes(bits)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from probes.model import Channel, Device, Kind
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 START_NS = 1_764_000_000 * 10**9
+IDLE, FULL = 0.05, 0.9
+"""How busy a device is at most, or at least, while it idles or is fully busy."""
+_BUSY_SHARE = 0.6
 Sensor = tuple[Channel, "Iterator[float]"]
 
 
@@ -65,7 +67,7 @@ def _load(seed: random.Random, period: float, count: int) -> list[float]:
     """Return how busy a device is at each moment, 0 to 1: bursts between idle stretches."""
     levels: list[float] = []
     while len(levels) < count:
-        busy = seed.uniform(0.4, 1.0) if seed.random() < 0.6 else seed.uniform(0.0, 0.05)
+        busy = seed.uniform(0.4, 1.0) if seed.random() < _BUSY_SHARE else seed.uniform(0.0, IDLE)
         levels += [busy] * max(1, round(seed.expovariate(1 / 20) / period))
     return levels[:count]
 
@@ -108,9 +110,7 @@ def _busy(seed: random.Random, load: Sequence[float], per_read: int) -> Iterator
         yield min(passed, max(0, round(passed * seed.gauss(level, 0.03)))) / passed
 
 
-def _processor(
-    number: int, seed: random.Random, period: float, count: int
-) -> tuple[list[Sensor], list[Sensor]]:
+def _processor(number: int, seed: random.Random, period: float, count: int) -> tuple[list[Sensor], list[Sensor]]:
     device, cores = Device(f"package-{number}", Kind.CPU), 48
     load = _load(seed, period, count)
     package, core, dram = (_watts(seed, load, *range_) for range_ in ((70, 250), (30, 200), (8, 30)))
@@ -132,9 +132,9 @@ def _gpu(number: int, seed: random.Random, period: float, count: int) -> list[Se
     device = Device(f"GPU-{number}", Kind.GPU)
     load = _load(seed, period, count)
     watts = _watts(seed, load, 60, 400)
-    percent = (min(100, max(0, round(seed.gauss(100 * busy, 4) if busy > 0.05 else 0))) / 100 for busy in load)
+    percent = (min(100, max(0, round(seed.gauss(100 * busy, 4) if busy > IDLE else 0))) / 100 for busy in load)
     memory = (2.0**21 * round((4_000 + 60_000 * busy) / 2) for busy in load)
-    clock = (1e6 * (1980 - 15 * seed.choice((0, 0, 0, 1, 2, 5))) if busy > 0.05 else 345e6 for busy in load)
+    clock = (1e6 * (1980 - 15 * seed.choice((0, 0, 0, 1, 2, 5))) if busy > IDLE else 345e6 for busy in load)
     return [
         (Channel(device, "board", "energy_joules"), _counter(watts, period, lambda joules: int(joules * 1e3) / 1e3)),
         (Channel(device, "board", "power_watts"), (round(value * 1e3) / 1000 for value in watts)),
@@ -145,7 +145,7 @@ def _gpu(number: int, seed: random.Random, period: float, count: int) -> list[Se
         (Channel(device, "board", "temperature_celsius"), _steps(_slow(seed, load, 32, 70), 1.0)),
         (Channel(device, "board", "frequency_hertz"), clock),
         (Channel(device, "memory", "frequency_hertz"), iter([2_619e6] * count)),
-        (Channel(device, "board", "throttle_reasons"), (4.0 if busy > 0.9 else 1.0 * (busy < 0.05) for busy in load)),
+        (Channel(device, "board", "throttle_reasons"), (4.0 if busy > FULL else 1.0 * (busy < IDLE) for busy in load)),
     ]
 
 
@@ -177,8 +177,3 @@ def by_metric(probes: Sequence[Simulated]) -> dict[str, list[tuple[float, ...]]]
         for channel, values in zip(probe.channels, zip(*probe.rows, strict=True), strict=True):
             found.setdefault(channel.metric, []).append(values)
     return found
-
-
-def steps(values: Sequence[float]) -> list[float]:
-    """Return the differences between neighbours."""
-    return [after - before for before, after in pairwise(values)]

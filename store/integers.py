@@ -17,7 +17,8 @@ _TRIAL = 512
 _LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 6, 12, 6
 """Room enough for a plane, and a tenth of the time that zlib's own choice takes to set up."""
 _WIDEST = 1 << 64
-_CONSTANT = 255
+_CONSTANT, _SECOND = 255, 2
+_SIZES = ((2, "H"), (4, "I"), (8, "Q"))
 
 
 class Cursor:
@@ -72,7 +73,7 @@ def _deflated(plain: bytes, strategy: int) -> bytes:
 
 
 def pack(values: Sequence[int]) -> bytes:
-    """Pack integers; their range must be below 2**64. `unpack` gives them back, if it is told how many there are."""
+    """Pack integers; their range must be below 2**64. `Integers` reads them, if it is told how many there are."""
     if not values:
         return b""
     first = values[0]
@@ -105,21 +106,61 @@ def _differences(steps: list[int], order: int) -> tuple[list[int], list[int]]:
     return list(map(sub, residues[1:], residues)), residues[:1]
 
 
-def unpack(cursor: Cursor, count: int) -> list[int]:
-    """Undo `pack` for `count` integers."""
-    if not count:
-        return []
-    first, order = cursor.number(), cursor.byte()
-    if order == _CONSTANT:
-        return [first] * count
-    unit = cursor.number()
-    seeds = [unit * cursor.number() for _ in range(1, order)]
-    residues = _from_planes(cursor, count - max(1, order), unit)
-    if order == 0:
-        return [first, *(first + residue for residue in residues)]
-    for seed in seeds:
-        residues = list(accumulate(residues, initial=seed))
-    return list(accumulate(residues, initial=first))
+class Integers:
+    """Packed integers, of which only those asked for are worked out: sums that C makes, and a formula for each.
+
+    With `s` the sums, an integer is `first + unit * (base + s[i])` where no differences were taken,
+    `first + unit * (base * i + s[i])` for the first ones, and the same with `seed * i + base * i * (i - 1) / 2` for the
+    second.
+    """
+
+    __slots__ = ("_base", "_count", "_first", "_order", "_seed", "_sums", "_unit")
+
+    def __init__(self, cursor: Cursor, count: int, times: int = 1) -> None:
+        """Read `count` integers, which come out `times` as large as they were packed."""
+        self._count = count
+        self._first, self._order, self._unit, self._seed, self._base = 0, _CONSTANT, 0, 0, 0
+        self._sums: Sequence[int] = ()
+        if count:
+            self._first = cursor.number() * times
+            self._order = cursor.byte()
+        if self._order == _CONSTANT:
+            return
+        self._unit = cursor.number() * times
+        if self._order == _SECOND:
+            self._seed = cursor.number()
+        self._base = cursor.number()
+        words = _words(cursor, count - max(1, self._order))
+        if self._order == 0:
+            self._sums = (-self._base, *words)
+        else:
+            for _ in range(self._order):
+                words = list(accumulate(words, initial=0))
+            self._sums = words
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> int:
+        return self.part(place, place + 1)[0]
+
+    def part(self, start: int, stop: int) -> list[int]:
+        """Return the integers from the place `start` to before `stop`."""
+        first, unit, base, seed = self._first, self._unit, self._base, self._seed
+        if self._order == _CONSTANT:
+            return [first] * (stop - start)
+        sums = self._sums[start:stop]
+        if self._order == 0:
+            first += unit * base
+            return [first + unit * some for some in sums]
+        places = range(start, stop)
+        if self._order == 1:
+            base *= unit
+            return [first + base * place + unit * some for place, some in zip(places, sums, strict=True)]
+        return [
+            first + unit * (seed * place + base * (place * (place - 1) // 2) + some)
+            for place, some in zip(places, sums, strict=True)
+        ]
 
 
 def _planes(steps: list[int], order: int) -> bytes:
@@ -135,15 +176,14 @@ def _planes(steps: list[int], order: int) -> bytes:
     return b"".join((bytes((order,)), *map(number, (*seeds, base)), bytes((width,)), *planes))
 
 
-def _from_planes(cursor: Cursor, count: int, unit: int) -> list[int]:
-    base, width = unit * cursor.number(), cursor.byte()
+def _words(cursor: Cursor, count: int) -> Sequence[int]:
+    width = cursor.byte()
+    if width == 0:
+        return bytes(count)
     if width == 1:
-        words: Sequence[int] = cursor.squeezed()
-    else:
-        planes = bytearray(8 * count)
-        for place in range(width):
-            planes[place::8] = cursor.squeezed()
-        words = struct.unpack(f"<{count}Q", planes)
-    if unit == 1:
-        return [base + word for word in words]
-    return [base + unit * word for word in words]
+        return cursor.squeezed()
+    size, letter = next(each for each in _SIZES if each[0] >= width)
+    planes = bytearray(size * count)
+    for place in range(width):
+        planes[place::size] = cursor.squeezed()
+    return struct.unpack(f"<{count}{letter}", planes)
