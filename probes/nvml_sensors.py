@@ -99,13 +99,14 @@ def power_fields(gpu: Gpu, scope: int) -> tuple[int, ...]:
     return tuple(number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
 
 
-def find_questions(one: Seen, holder: str) -> tuple[Question, ...]:
+def find_questions(one: Seen, holder: str, module: tuple[Key, ...] = ()) -> tuple[Question, ...]:
     """Return what can be asked of a GPU, energy first.
 
-    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it.
+    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is
+    the (device, domain) of the meter that others may have of the module that the GPU shares with a processor.
     """
     gpu, device = one.gpu, one.device
-    within = ((holder, "module"),) if holder else ()
+    within = (*(((holder, "module"),) if holder else ()), *module)
     most = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
     found = [*_energy(one, within, most), *_power(one, holder, within, most), *_utilization(one)]
     if _exists(gpu.memory_bytes):
@@ -207,7 +208,7 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
         want("memory", number, SCOPE_MEMORY, part_of_board, most)
     if holder == device.id:
         limit = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
-        want("module", one.module[0], SCOPE_MODULE, (), limit)
+        want("module", one.module[0], SCOPE_MODULE, within[1:], limit)
     if wanted:
         questions.append(Question(tuple(sensors), partial(gpu.fields, tuple(wanted))))
     return questions
