@@ -157,7 +157,7 @@ MACHINES = {
         (PSYS, *nvidia()),
         {("psys", "psys")},
         Boundary.NODE,
-        ("parts that are not wired to psys", *LOSSES),
+        ("GPU-a/board, if it is not wired to psys", "parts that are not wired to psys", *LOSSES),
     ),
     "psys and an NPU inside the package": (
         (PSYS, *socket(0, psys=True), NPU),
@@ -232,7 +232,7 @@ MACHINES = {
         REST,
     ),
     "Grace and the GPU of its module": (
-        (*grace(0), *nvidia()),
+        (*grace(0), *nvidia(module="module-0")),
         {("module-0", "module")},
         Boundary.COMPONENTS,
         REST,
@@ -256,7 +256,7 @@ MACHINES = {
         ("memory", *REST),
     ),
     "two modules and a card that is no GPU": (
-        (*grace(0), *grace(1), *nvidia(), GAUDI),
+        (*grace(0), *grace(1), *nvidia(module="module-1"), GAUDI),
         {("module-0", "module"), ("module-1", "module"), ("0000:19:00.0", "card")},
         Boundary.COMPONENTS,
         REST,
@@ -316,19 +316,24 @@ MACHINES = {
         LOSSES,
     ),
     "DGX Spark: the chip alone": (
-        (*spark("package", "cpu_gpu"), *nvidia()),
+        (*spark("package", "cpu_gpu"), *nvidia(module="module")),
         {("NVDA8800:00", "package")},
         Boundary.COMPONENTS,
         REST,
     ),
     "Jetson with a meter of its input": (
-        (*jetson("module", "vdd_cpu_gpu_cv", "vdd_soc"), *nvidia(), *estimated()),
+        (*jetson("module", "vdd_cpu_gpu_cv", "vdd_soc"), *nvidia(module="module"), *estimated()),
         {("1-0040", "module")},
         Boundary.COMPONENTS,
         REST,
     ),
     "Jetson with rails alone": (
-        (*rails("1-0040", "vdd_gpu_soc", "vdd_cpu_cv"), *rails("1-0041", "vddq_vdd2_1v8ao"), *nvidia(), *estimated()),
+        (
+            *rails("1-0040", "vdd_gpu_soc", "vdd_cpu_cv"),
+            *rails("1-0041", "vddq_vdd2_1v8ao"),
+            *nvidia(module="module"),
+            *estimated(),
+        ),
         {("1-0040", "vdd_gpu_soc"), ("1-0040", "vdd_cpu_cv"), ("1-0041", "vddq_vdd2_1v8ao")},
         Boundary.COMPONENTS,
         ("what these rails do not feed", *REST),
@@ -412,7 +417,8 @@ def test_the_gpu_of_a_grace_hopper_is_in_its_module(tmp_path):
         name = f"{part} Power Socket 0"
         values = {"name": "power_meter", "power1_average": 10_000_000, "power1_oem_info": name}
         hwmon_chip(tmp_path, number, f"LNXSYSTM:00/ACPI000D:0{number}", values)
-    boundary, added = total(tmp_path, tmp_path, [fake_nvml.H100])
+    hopper = replace(fake_nvml.H100, name="NVIDIA GH200 480GB", pci_model=0x2342)
+    boundary, added = total(tmp_path, tmp_path, [hopper])
     assert boundary is Boundary.COMPONENTS
     assert added == {("module-0", "module")}
 
