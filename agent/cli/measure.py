@@ -89,7 +89,8 @@ def _measured(
         code = _run(command, as_json=as_json) if command else _sleep(duration)
         end_ns = timebase.now_ns()
         at_work.wait_for_last_ticks()
-    return code, measured_between(series_of(layouts, kept.ticks), start_ns, end_ns)
+    channels = [channel for probe in found.probes for channel in probe.channels]
+    return code, measured_between(series_of(layouts, kept.ticks), start_ns, end_ns, channels)
 
 
 def _sleep(seconds: float) -> int:

@@ -23,7 +23,7 @@ from agent.profiling.nesting import (
     key_of,
     outermost,
 )
-from agent.profiling.uncovered import uncovered
+from agent.profiling.uncovered import uncovered, unmeasured
 from probes.model import Channel, Kind, Source
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ _NODE = frozenset({"sys_total", "dc_input", "total", "node"})
 _TELLING_SECONDS = 1.0
 _TELLING_SAMPLES = 10
 
+_COMPUTING = frozenset({Kind.CPU, *ACCELERATORS})
+_NOTHING = "the whole host: nothing here measures power"
+_SAID_BY = {"processors": frozenset({Kind.CPU}), "accelerators": ACCELERATORS, _NOTHING: _COMPUTING}
 _REST = ("board, disks, network and fans", "power supply losses")
 
 
@@ -102,10 +105,12 @@ def coverage(channels: Iterable[Channel], silent: Iterable[Channel] = ()) -> Cov
     best = best_channels(alive)
     holders = holders_among((*best_channels((*silent, *alive)), *best))
     roots = outermost(best, holders)
-    chosen = _wall(roots) or _supplies(roots) or _node(roots)
-    all_in = chosen is not None
-    found = chosen or _psys(best, roots, holders) or _parts(roots, holders)
-    words = uncovered(found.includes, alive, silent, holders, all_in=all_in)
+    whole = _wall(roots) or _supplies(roots) or _node(roots)
+    found = whole or _psys(best, roots, holders) or _parts(roots, holders)
+    words = uncovered(found.includes, alive, silent, holders, all_in=whole is not None)
+    if whole is None:
+        said = frozenset[Kind]().union(*(_SAID_BY.get(word, ()) for word in found.not_covered))
+        words += unmeasured(found.includes, (*alive, *silent), holders, _COMPUTING - said)
     return replace(found, not_covered=(*words, *found.not_covered))
 
 
@@ -239,7 +244,7 @@ def _added(channels: Sequence[Channel], *, module: bool = False) -> Coverage:
     """Name the sum of parts; `module` says that a module's meter is one of them."""
     includes = tuple(channels)
     if not includes:
-        return Coverage(Boundary.NONE, (), ("the whole host: nothing here measures power",))
+        return Coverage(Boundary.NONE, (), (_NOTHING,))
     processors = [channel for channel in includes if channel.device.kind is Kind.CPU or is_socket(channel)]
     cards = any(channel.device.kind in ACCELERATORS and not is_socket(channel) for channel in includes)
     if any(channel.source is Source.ESTIMATED for channel in processors):

@@ -69,9 +69,12 @@ def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
     return Series(channel, tuple(at for at, _ in read), tuple(value for _, value in read), refused)
 
 
-def measure(series: Sequence[Series], start_ns: int, end_ns: int) -> Measurement:
-    """Return the energy between two moments from the series around them. Raises ValueError if they are in disorder."""
-    covered = cover(series)
+def measure(series: Sequence[Series], start_ns: int, end_ns: int, channels: Iterable[Channel] = ()) -> Measurement:
+    """Return the energy between two moments from the series around them. Raises ValueError if they are in disorder.
+
+    `channels` are all of the host, so that a device that nothing measures is named as not covered.
+    """
+    covered = cover(series, channels)
     counted = {channel.key for channel in covered.includes}
     readings = tuple(window_energy(each, start_ns, end_ns) for each in series)
     total = Energy(0.0, 0.0, 0.0) if counted else None

@@ -5,35 +5,37 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.profiling.nesting import ACCELERATORS, holds, is_socket, key_of
+from agent.profiling.nesting import holds, is_socket, key_of
 from probes.model import Channel, Kind, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from agent.profiling.nesting import Holders
     from probes.model import Device
 
 ENERGETIC = frozenset({"energy_joules", "power_watts"})
-_PROCESSING = frozenset({Kind.CPU, *ACCELERATORS})
 
 
 def uncovered(
-    includes: Sequence[Channel], alive: Iterable[Channel], silent: Iterable[Channel], holders: Holders, *, all_in: bool
+    includes: Sequence[Channel], alive: Sequence[Channel], silent: Sequence[Channel], holders: Holders, *, all_in: bool
 ) -> tuple[str, ...]:
-    """Name the silent sensors, and the processors and accelerators without any, that are in none of `includes`.
+    """Name the silent sensors that are missing in a sum of `includes`.
 
     `all_in` says that the sum is of all that is behind its meters: then only their like can be missing.
     """
-    alive, silent = tuple(alive), tuple(silent)
-    lost = tuple(_lost(includes, alive, silent, holders, all_in=all_in))
-    words = [f"{channel.device.id}/{channel.domain} (its sensor shows nothing)" for channel in lost]
-    if not all_in:
-        sensed = {channel.device.id for channel in (*alive, *silent) if channel.metric in ENERGETIC}
-        devices = {channel.device.id: channel.device for channel in (*alive, *silent)}
-        bare = (device for device in devices.values() if device.kind in _PROCESSING and device.id not in sensed)
-        words += [f"{each.id} (nothing measures its power)" for each in bare if not _is_in(each, includes, holders)]
-    return tuple(words)
+    lost = _lost(includes, alive, silent, holders, all_in=all_in)
+    return tuple(f"{channel.device.id}/{channel.domain} (its sensor shows nothing)" for channel in lost)
+
+
+def unmeasured(
+    includes: Sequence[Channel], channels: Sequence[Channel], holders: Holders, kinds: Collection[Kind]
+) -> tuple[str, ...]:
+    """Name the devices of these kinds that have no sensor of their energy and are in none of `includes`."""
+    sensed = {channel.device.id for channel in channels if channel.metric in ENERGETIC}
+    devices = {channel.device.id: channel.device for channel in channels if channel.device.kind in kinds}
+    bare = (device for device in devices.values() if device.id not in sensed)
+    return tuple(f"{each.id} (nothing measures its power)" for each in bare if not _is_in(each, includes, holders))
 
 
 def _lost(
