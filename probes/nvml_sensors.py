@@ -189,7 +189,8 @@ def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
 def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list[Question]:
     """Return how to ask for every power a GPU reports, in one call where the driver has fields for it.
 
-    The average and the memory's power are parts of the board's, so that nobody adds them to it.
+    The average and the memory's power are parts of the board's, and the memory's of the average, so that nobody adds
+    one to another.
     """
     gpu, device = one.gpu, one.device
     part_of_board = ((device.id, "board"), *within)
@@ -204,8 +205,10 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
         domain, contained_in = ("board-average", part_of_board) if wanted else ("board", within)
         want(domain, number, SCOPE_GPU, contained_in, most)
     questions = [] if wanted else _plain_power(one, within, most)
+    has_average = any(sensor.channel.domain == "board-average" for sensor in sensors)
+    averaged = ((device.id, "board-average"),) if has_average else ()
     for number in power_fields(gpu, SCOPE_MEMORY)[:1]:
-        want("memory", number, SCOPE_MEMORY, part_of_board, most)
+        want("memory", number, SCOPE_MEMORY, (*averaged, *part_of_board), most)
     if holder == device.id:
         limit = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
         want("module", one.module[0], SCOPE_MODULE, within[1:], limit)

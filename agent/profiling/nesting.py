@@ -68,7 +68,9 @@ def holds(meter: Channel, channel: Channel, holders: Holders) -> bool:
     if is_module(meter):
         return _module_holds(meter, channel)
     if is_socket(meter):
-        return channel.device.kind is Kind.CPU
+        return channel.device.kind is Kind.CPU or bool(
+            holders.get(key_of(channel), frozenset()) & {*meter.contained_in}
+        )
     if meter.domain == "psys":
         return _is_processors(channel, holders)
     return meter.device.kind in BOARDS and _rail_holds(meter, channel)
@@ -115,9 +117,10 @@ def _module_holds(meter: Channel, channel: Channel) -> bool:
     if channel.device.kind is Kind.CPU and channel.source is Source.ESTIMATED:
         match = _NUMBERED.fullmatch(channel.device.id)
         return not numbers or match is None or match[1] in numbers
+    is_only_one = not numbers and (meter.device.kind in BOARDS or channel.device.kind is Kind.CPU)
     if is_module(channel) and not said:
         return meter.device.kind in BOARDS and channel.device.kind is Kind.GPU
-    return SOME_MODULE in said or bool(said & own) or (not numbers and bool(said))
+    return SOME_MODULE in said or bool(said & own) or (is_only_one and bool(said))
 
 
 def _modules_of(channel: Channel) -> set[Key]:

@@ -106,7 +106,7 @@ def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(lo
         assert within == {
             "board": (module_key,),
             "board-average": (board, module_key),
-            "memory": (board, module_key),
+            "memory": ((board[0], "board-average"), board, module_key),
         }
 
 
