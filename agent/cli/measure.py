@@ -235,7 +235,8 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
         )
     show(("DEVICE", "DOMAIN", "ENERGY>", "BOUNDS>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
     missing = "; ".join(measured.coverage.not_covered)
-    print(f"\n{measured.seconds:.3f} s; not covered: {missing or 'nothing'}", file=stream)
+    boundary = measured.coverage.boundary.value
+    print(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}", file=stream)
     for reading in measured.readings:
         for reason in (*reading.reasons, *_stillness(reading)) if reading.energy else ():
             say(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")
