@@ -76,6 +76,8 @@ def _same_steps(steps: Sequence[int], others: Sequence[int]) -> bool:
 
 def _same_values(one: Series, other: Series) -> bool:
     """Compare two series read at different moments by the values that follow one another, their ends aside."""
+    if max(one.values) != max(other.values) and min(one.values) != min(other.values):
+        return False  # which spares most pairs the rest
     mine, its = _changes(one.values), _changes(other.values)
     for shift in (-1, 0, 1):
         pairs = list(zip(mine[max(shift, 0) :], its[max(-shift, 0) :], strict=False))

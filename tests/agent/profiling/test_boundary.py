@@ -513,3 +513,45 @@ def test_a_gauge_that_shows_always_the_same_is_dead_only_at_0():
 def test_where_no_sensor_shows_anything_all_are_taken():
     assert keys(cover([series(GAUDI, ())])) == {("0000:19:00.0", "card")}
     assert cover([]).boundary is Boundary.NONE
+
+
+# --- what is missing ------------------------------------------------------------------------------------------------
+
+
+def test_the_supply_of_two_that_shows_nothing_is_missing_in_the_sum():
+    first, second = supply("7-0058", "wall", "pout1"), supply("7-0059", "wall", "pout1")
+    found = cover([*(series(each, range(1, 21)) for each in first), *(series(each, ()) for each in second)])
+    assert keys(found) == {("7-0058", "wall")}
+    assert found.boundary is Boundary.WALL
+    assert found.not_covered == ("7-0059/wall (its sensor shows nothing)",)
+
+
+def test_a_card_that_sleeps_beside_psys_may_not_be_wired_to_it():
+    card = [series(each, ()) for each in best_channels(nvidia())]
+    found = cover([series(PSYS, MOVING), series(socket(0, psys=True)[0], MOVING), *card])
+    assert keys(found) == {("psys", "psys")}
+    assert found.not_covered[0] == "GPU-a/board (its sensor shows nothing)"
+
+
+def test_devices_that_nothing_measures_are_named_once_and_those_inside_another_s_meter_are_not():
+    heat = channel("GPU-b", "core", Kind.GPU, metric="temperature_celsius")
+    busy = [channel(f"package-{number}", "package", metric="utilization_ratio") for number in (0, 1)]
+    of_one = cover([series(socket(0)[0], MOVING)], [heat, *busy])
+    assert of_one.not_covered[:2] == ("GPU-b (nothing measures its power)", "package-1 (nothing measures its power)")
+    cards = [series(nvidia()[0], MOVING)]
+    assert cover(cards, busy).not_covered == ("processors", "memory", *REST)
+    for holder in (WALL, PSYS, NVML_MODULE, channel("APMC0D29:00", "cpu"), *rails("scmi_dev.5", "soc")):
+        assert not [word for word in cover([series(holder, range(1, 21))], busy).not_covered if "package" in word]
+    dies = [series(channel(f"package-{number}-die-0", "package"), MOVING) for number in (0, 1)]
+    assert cover(dies, busy).not_covered == ("memory", *REST)
+    assert cover([], [heat]).not_covered == ("the whole host: nothing here measures power",)
+
+
+def test_the_meter_of_a_module_holds_the_processor_of_its_own_number_only():
+    report = channel("GPU-a", "module", Kind.GPU, ("module-0", "module"), metric="power_watts")
+    gpu = nvidia(module="GPU-a")
+    for outer in ((report,), (*grace(0)[:1], report)):
+        found = coverage([*outer, *gpu, *grace(1)[1:], *estimated(0)])
+        assert ("package-1", "package") in keys(found)
+        assert ("package-0", "package") not in keys(found)
+        assert len(found.includes) == 2
