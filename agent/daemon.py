@@ -15,7 +15,7 @@ from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
 from agent.recorder import Recorder
-from agent.sampler import Sampler
+from agent.sampler import Paced, Sampler
 from agent.signals import Signals
 from agent.totals import Ongoing
 from agent.watch import Service, StoreFile, StoreTrouble
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.totals import Totals
     from probes.model import Probe
-    from store.records import Tick
 
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
@@ -123,7 +122,7 @@ def _started(config: Config, totals: Totals) -> Iterator[Service]:
             channels = [(probe.name, probe.channels) for probe in probes]
             layouts = writer.register(describe_host(config.roots), channels, "daemon", timebase.now_ns())
             periods = [period(probe, config) for probe in probes]
-            sampler = Sampler(list(zip(layouts, probes, periods, strict=True)), timebase)
+            sampler = Sampler([Paced(*each) for each in zip(layouts, probes, periods, strict=True)], timebase)
             trouble = StoreTrouble()
             exporter = Exporter(
                 layouts,
@@ -132,7 +131,7 @@ def _started(config: Config, totals: Totals) -> Iterator[Service]:
                 timebase.now_ns,
                 version("inferometer"),
             )
-            recorder = Recorder(sampler.queue, writer.append, _show_in(exporter), trouble.begins, trouble.ends)
+            recorder = Recorder(sampler.take, writer.append, trouble.begins, trouble.ends)
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
             raise DaemonError(str(error)) from error
@@ -166,16 +165,6 @@ def period(probe: Probe, config: Config) -> float:
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
     wraps = min(map(shortest_wrap_seconds, probe.channels), default=math.inf)
     return min(max(config.period_of(probe.name), min(refreshes, default=0.0)), wraps / 2)
-
-
-def _show_in(exporter: Exporter) -> Callable[[Tick], None]:
-    """Return what takes ticks for the exporter: all but those of reads that failed as a whole, which show nothing."""
-
-    def show(tick: Tick) -> None:
-        if not (tick.rejections and all(map(math.isnan, tick.values))):
-            exporter.take(tick)
-
-    return show
 
 
 def _close(probes: Sequence[Ongoing], hanging: Collection[Probe]) -> None:

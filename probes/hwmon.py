@@ -53,6 +53,8 @@ class HwmonProbe:
     `runtime_status` is the file that says whether the device sleeps, None if it has none; `pread` reads the sensors.
     """
 
+    files_only = True
+
     def __init__(
         self,
         name: str,

@@ -39,6 +39,7 @@ class MemoryProbe:
     """Memory in use and memory installed, of the whole host; the file stays open."""
 
     name = "memory"
+    files_only = True
     channels: tuple[Channel, ...] = (
         Channel(_DEVICE, "memory", "memory_used_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),
         Channel(_DEVICE, "memory", "memory_total_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),

@@ -45,6 +45,7 @@ class RaplProbe:
     """All readable zones of a host; one channel a zone, in joules, unwrapped by the zone's own range."""
 
     name = "rapl"
+    files_only = True
 
     def __init__(
         self,
