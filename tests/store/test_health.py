@@ -17,20 +17,20 @@ from store.schema import REVISION
 from store.writer import Writer
 
 SECOND = 10**9
-START = 1_700_000_100 * SECOND
+START = 1_700_000_400 * SECOND
 CHANNELS = tuple(Channel(Device(f"gpu-{n}", Kind.GPU), "board", "power_watts") for n in range(2))
 
 
 @pytest.fixture
 def filled(engine):
-    """700 ticks of two channels, one of which gives nothing every seventh time; 600 are packed. And a run."""
+    """1300 ticks of two channels, one of which gives nothing every seventh time; 1200 are packed. And a run."""
     writer = Writer(engine)
     [layout] = writer.register(Host("h", "n"), [("nvml", CHANNELS)], "test", START)
     nan = float("nan")
-    writer.append([tick(layout, at, float(at), nan if at % 7 == 0 else 2.0) for at in range(700)])
+    writer.append([tick(layout, at, float(at), nan if at % 7 == 0 else 2.0) for at in range(1300)])
     writer.save_run(Run("run", "h", writer.recording, "onnx", "{}", RunStatus.COMPLETE, 1, 2))
     writer.save_profile(Profile("p", "run", 1, "onnx", "{}"))
-    compact(engine, START + 600 * SECOND)
+    compact(engine, START + 1200 * SECOND)
     return writer, layout
 
 
@@ -57,13 +57,13 @@ def test_an_empty_store_has_nothing_in_it(engine, path):
 
 def test_a_store_says_what_is_in_it(engine, filled):
     found = status(engine)
-    assert (found.recordings, found.runs, found.profiles, found.chunks, found.rollups) == (1, 1, 1, 2, 20)
+    assert (found.recordings, found.runs, found.profiles, found.chunks, found.rollups) == (1, 1, 1, 2, 40)
     assert (found.hot_ticks, found.waiting_ticks) == (100, 0)
-    assert found.samples == 2 * 700 - 86
-    assert (found.oldest_ns, found.newest_ns) == (START, START + 699 * SECOND)
+    assert found.samples == 2 * 1300 - 172
+    assert (found.oldest_ns, found.newest_ns) == (START, START + 1299 * SECOND)
     assert found.bytes_per_sample == found.bytes / found.samples
     writer, layout = filled
-    writer.append([tick(layout, 900, 1.0, 1.0)])
+    writer.append([tick(layout, 1800, 1.0, 1.0)])
     assert status(engine).waiting_ticks == 100
 
 
@@ -77,7 +77,7 @@ def test_a_sound_store_has_nothing_wrong_with_it(engine, filled):
     [
         ("UPDATE chunks SET packed = zeroblob(40) WHERE id = 1", "Chunk 1: it cannot be unpacked (a chunk of form 0"),
         ("UPDATE chunks SET packed = substr(packed, 1, 60) WHERE id = 2", "Chunk 2: it cannot be unpacked ("),
-        ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: it holds 557 samples, its row says 558"),
+        ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: it holds 1114 samples, its row says 1115"),
         ("UPDATE chunks SET end_ns = end_ns + 1 WHERE id = 1", f"Chunk 1: it holds {START} to "),
         ("UPDATE layouts SET channel_ids = '[1]'", "Chunk 1: it has 2 channels, its layout 1"),
         (
@@ -86,11 +86,11 @@ def test_a_sound_store_has_nothing_wrong_with_it(engine, filled):
         ),
         (
             "UPDATE rollups SET samples = 59 WHERE channel_id = 1 AND minute = (SELECT max(minute) FROM rollups)",
-            f"Roll-up of minute {START // (60 * SECOND) + 9}, channel 1: of 59 samples, not 60",
+            f"Roll-up of minute {START // (60 * SECOND) + 19}, channel 1: of 59 samples, not 60",
         ),
         (
             "DELETE FROM rollups WHERE channel_id = 1 AND minute = (SELECT max(minute) FROM rollups)",
-            f"Roll-up of minute {START // (60 * SECOND) + 9}, channel 1: of 0 samples, not 60",
+            f"Roll-up of minute {START // (60 * SECOND) + 19}, channel 1: of 0 samples, not 60",
         ),
         ("DELETE FROM runs", "Row 1 of profiles belongs to a row of runs that is not there"),
     ],
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_found(opened, engine, filled, path):
 
 def test_roll_ups_of_samples_that_are_gone_are_no_fault(engine, filled):
     assert filled
-    change(engine, "DELETE FROM chunks WHERE id = 1", "DELETE FROM rollups WHERE minute < 28333338")
+    change(engine, "DELETE FROM chunks WHERE id = 1", "DELETE FROM rollups WHERE minute < 28333345")
     assert check(engine) == ()
 
 
@@ -125,7 +125,7 @@ def test_a_copy_made_while_others_write_is_a_store_of_its_own(opened, engine, fi
     stop = threading.Event()
 
     def write():
-        at = 700
+        at = 1300
         while not stop.is_set():
             writer.append([tick(layout, at, float(at), 2.0)])
             at += 1
@@ -141,7 +141,7 @@ def test_a_copy_made_while_others_write_is_a_store_of_its_own(opened, engine, fi
     copy = opened(to)
     [first, _] = Reader(copy).series(writer.recording, 0, 2**62)
     assert first.values == tuple(map(float, range(len(first.values))))
-    assert len(first.values) >= 700
+    assert len(first.values) >= 1300
     assert check(copy) == ()
     assert sorted(each.name for each in tmp_path.glob("*copy*.part*")) == []
 

@@ -16,7 +16,7 @@ from store.retention import Pruned, Retention, prune
 from store.writer import Writer
 
 SECOND = 10**9
-START = 1_700_000_100 * SECOND
+START = 1_700_000_400 * SECOND
 DAY = 86_400
 CHANNELS = (Channel(Device("package-0", Kind.CPU), "package", "power_watts"),)
 
@@ -52,14 +52,14 @@ def test_nothing_is_removed_without_a_limit(engine):
 
 def test_what_is_older_is_removed_packed_or_not_and_a_chunk_as_a_whole(engine):
     writer, layout = registered(engine)
-    fill(writer, layout, range(0, 1000, 10))
-    compact(engine, now(600))
-    pruned = prune(engine, Retention(seconds=100), now(500))
+    fill(writer, layout, range(0, 2000, 10))
+    compact(engine, now(1200))
+    pruned = prune(engine, Retention(seconds=100), now(1000))
     assert (pruned.chunks, pruned.ticks) == (1, 0)
-    assert left(engine, writer.recording) == list(range(300, 1000, 10))
-    pruned = prune(engine, Retention(seconds=100), now(800))
-    assert (pruned.chunks, pruned.ticks) == (1, 10)
-    assert left(engine, writer.recording) == list(range(700, 1000, 10))
+    assert left(engine, writer.recording) == list(range(600, 2000, 10))
+    pruned = prune(engine, Retention(seconds=100), now(1600))
+    assert (pruned.chunks, pruned.ticks) == (1, 30)
+    assert left(engine, writer.recording) == list(range(1500, 2000, 10))
     assert check(engine) == ()
 
 
@@ -68,9 +68,9 @@ def test_what_a_run_measured_stays_with_it(engine):
     fill(writer, layout, range(0, 3000, 10))
     run = Run("run", "h", writer.recording, "onnx", "{}", RunStatus.COMPLETE, now(1000), now(1100))
     writer.save_run(run)
-    compact(engine, now(1500))
+    compact(engine, now(1800))
     prune(engine, Retention(seconds=0, bytes=0), now(10**6))
-    assert left(engine, writer.recording) == list(range(900, 1200, 10))
+    assert left(engine, writer.recording) == list(range(600, 1200, 10))
 
 
 def test_a_run_that_is_not_over_keeps_all_that_came_since_it_began(engine):
@@ -148,7 +148,7 @@ def test_a_recording_of_which_nothing_is_left_is_removed_but_not_the_newest_of_a
     for writer, layout in (emptied, of_run, rolled_up, newest):
         fill(writer, layout, range(10))
     of_run[0].save_run(Run("run", "h", of_run[0].recording, "onnx", "{}", RunStatus.FAILED, now(10**6), now(10**6)))
-    compact(engine, now(300))
+    compact(engine, now(600))
     with engine.begin() as connection:
         kept = schema.rollups.c.recording_id == rolled_up[0].recording
         connection.execute(schema.rollups.delete().where(~kept))
