@@ -141,6 +141,8 @@ def _ratios(values: list[float]) -> tuple[list[int], list[int]] | None:
     usual = max(whole for _, whole in pairs)
     times = [max(1, round(usual / whole)) for _, whole in pairs]
     parts = [part * by for (part, _), by in zip(pairs, times, strict=True)]
+    if max(map(abs, parts)) > _EXACT:
+        return None
     return parts, [whole * by for (_, whole), by in zip(pairs, times, strict=True)]
 
 
