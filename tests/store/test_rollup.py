@@ -65,16 +65,11 @@ def theirs_of(rollup):
 
 
 def test_power_is_integrated_by_trapezoids_and_not_over_a_gap():
-    samples = [
-        (0, 10.0),
-        (SECOND, 20.0),
-        (2 * SECOND, 20.0),
-        (2 * SECOND + MINUTE + 1, 99.0),
-        (3 * SECOND + MINUTE, 1.0),
-    ]
+    late = MINUTE + 2 * SECOND
+    samples = [(0, 10.0), (SECOND, 20.0), (2 * SECOND, 20.0), (late + 1, 99.0), (late + SECOND + 1, 1.0)]
     found, last = summed("power_watts", samples)
     assert [one.energy_joules for one in found] == [35.0, pytest.approx(50.0)]
-    assert last == (late + SECOND, 1.0)
+    assert last == (late + SECOND + 1, 1.0)
 
 
 def test_a_counter_that_falls_counts_what_it_rose():
