@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 CHANNELS, PERIOD_SECONDS = 50, 0.01
-PAIRS, QUICK_PAIRS = 60, 6
+PAIRS, QUICK_PAIRS = 90, 6
 SETTLE_SECONDS = 0.1
 LIMIT_PERCENT = 1.0
 RESAMPLES, SEED = 4000, 1

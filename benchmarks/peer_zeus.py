@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from peer_windows import Measured, answer, wanted
 from zeus.monitor import ZeusMonitor
+
+START_SECONDS = 3.0
+"""Those processes load this module and Zeus before they watch."""
 
 
 def measure() -> None:
@@ -12,6 +17,7 @@ def measure() -> None:
     monitor = ZeusMonitor(gpu_indices=[])
     monitor.begin_window("warm-up")
     monitor.end_window("warm-up")
+    time.sleep(START_SECONDS)
     measured = []
     for number in range(windows.repeats):
         monitor.begin_window(str(number))
