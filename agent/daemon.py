@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
 from agent.recorder import Recorder
-from agent.sampler import Sampler
+from agent.sampler import Paced, Sampler
 from agent.signals import Signals
 from agent.totals import Ongoing
 from agent.watch import Service, StoreFile, StoreTrouble
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.totals import Totals
     from probes.model import Probe
-    from store.records import Tick
 
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
@@ -122,7 +120,7 @@ def _started(config: Config, totals: Totals) -> Iterator[Service]:
             channels = [(probe.name, probe.channels) for probe in probes]
             layouts = writer.register(describe_host(config.roots), channels, "daemon", timebase.now_ns())
             periods = [period(probe, config) for probe in probes]
-            sampler = Sampler(list(zip(layouts, probes, periods, strict=True)), timebase)
+            sampler = Sampler([Paced(*each) for each in zip(layouts, probes, periods, strict=True)], timebase)
             trouble = StoreTrouble()
             exporter = Exporter(
                 layouts,
@@ -131,7 +129,7 @@ def _started(config: Config, totals: Totals) -> Iterator[Service]:
                 timebase.now_ns,
                 version("inferometer"),
             )
-            recorder = Recorder(sampler.queue, writer.append, _show_in(exporter), trouble.begins, trouble.ends)
+            recorder = Recorder(sampler.take, writer.append, trouble.begins, trouble.ends)
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
             raise DaemonError(str(error)) from error
@@ -161,16 +159,6 @@ def period(probe: Probe, config: Config) -> float:
     """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in."""
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
     return max(config.period_of(probe.name), min(refreshes, default=0.0))
-
-
-def _show_in(exporter: Exporter) -> Callable[[Tick], None]:
-    """Return what takes ticks for the exporter: all but those of reads that failed as a whole, which show nothing."""
-
-    def show(tick: Tick) -> None:
-        if not (tick.rejections and all(map(isnan, tick.values))):
-            exporter.take(tick)
-
-    return show
 
 
 def _close(probes: Sequence[Ongoing], hanging: Collection[Probe]) -> None:

@@ -25,6 +25,7 @@ class Ongoing:
     def __init__(self, probe: Probe, totals: Totals) -> None:
         self.name = probe.name
         self.channels = probe.channels
+        self.files_only = probe.files_only
         self.rejections = probe.rejections
         self._probe = probe
         self._totals = totals

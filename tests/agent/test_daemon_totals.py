@@ -20,6 +20,7 @@ CHANNELS = (Channel(CPU, "package", "energy_joules"), Channel(CPU, "package", "p
 
 class FakeProbe:
     channels = CHANNELS
+    files_only = True
 
     def __init__(self, *reads: Sequence[float] | Exception, name: str = "rapl") -> None:
         self.name = name
