@@ -159,10 +159,9 @@ def theirs(peer: Peer, case: Case, interval_seconds: float) -> Row:
         python = python_of(peer)
     except PeerUnavailableError as error:
         return replaced(row, reason=f"cannot be installed: {error}")
-    wanted = ["include_dram,prefer_psys" if psys else "include_dram"] if peer.name == "codecarbon" else ["-"]
     numbers = [number for stretch in case.work for number in stretch]
     with moving(case.zones, case.idle_watts) as host:
-        argv = [python, peer.script, host.page, interval_seconds, repeats, *wanted, *numbers]
+        argv = [python, peer.script, host.page, interval_seconds, repeats, asked_of(peer, case), *numbers]
         code, printed, said = run(host.seen_by(argv))
         if code:
             return replaced(row, reason=said)
@@ -177,6 +176,13 @@ def theirs(peer: Peer, case: Case, interval_seconds: float) -> Row:
     if silent := sum(not window.joules for window in windows):
         return replaced(row, reason=f"it says 0 J of {silent} of {len(windows)} windows")
     return replaced(row, windows=windows)
+
+
+def asked_of(peer: Peer, case: Case) -> str:
+    """Return the options of a peer with which it does a case best, as its script takes them."""
+    if peer.name == "codecarbon":
+        return "include_dram,prefer_psys" if case.share("psys") else "include_dram"
+    return "wrap" if peer.name == "zeus" and WRAPPING in case.zones else "-"
 
 
 def replaced(row: Row, windows: tuple[Window, ...] = (), reason: str = "") -> Row:
