@@ -226,7 +226,9 @@ def show(rows: list[Row]) -> None:
 
 
 def note_of(row: Row) -> str:
-    """Say of our windows whether their bounds hold the truth, and how much longer than the work they are."""
+    """Say of our windows whether their bounds hold the truth and how much longer than the work they are."""
+    if row.tool == "codecarbon" and "dram" in row.against:
+        return "its RAM is a model's"
     held = [window.held for window in row.windows if window.held is not None]
     longer = [window.longer_seconds for window in row.windows if window.longer_seconds is not None]
     if not held or not longer:
