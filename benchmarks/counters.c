@@ -1,7 +1,7 @@
 /*
- * Moves energy counters as hardware does: every millisecond it writes into each file, in place, the energy until now.
+ * Moves energy counters as hardware does: once a period it writes into each file, in place, the energy until now.
  *
- * Usage: counters STEPS FILE START_UJ RANGE_UJ SHARE [FILE START_UJ RANGE_UJ SHARE ...]
+ * Usage: counters PERIOD_US STEPS FILE START_UJ RANGE_UJ SHARE [FILE START_UJ RANGE_UJ SHARE ...]
  *
  * STEPS is a page that others share and write: a count, and so many pairs of a time on CLOCK_MONOTONIC and the watts
  * drawn from then on. So the energy of any stretch of time is known in closed form from that page alone. A file shows
@@ -23,7 +23,6 @@
 #include "steps.h"
 
 #define MOST_FILES 1024
-#define PERIOD_NS 1000000
 
 struct counter {
     int file, width;
@@ -55,15 +54,15 @@ static void show(const struct counter *counter, double uj)
 
 int main(int argc, char **argv)
 {
-    int files = (argc - 2) / 4;
-    if (argc < 6 || (argc - 2) % 4 || files > MOST_FILES) {
-        fprintf(stderr, "usage: counters STEPS FILE START_UJ RANGE_UJ SHARE ...\n");
+    int files = (argc - 3) / 4;
+    if (argc < 7 || (argc - 3) % 4 || files > MOST_FILES) {
+        fprintf(stderr, "usage: counters PERIOD_US STEPS FILE START_UJ RANGE_UJ SHARE ...\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    struct steps *steps = open_steps(argv[1]);
+    struct steps *steps = open_steps(argv[2]);
     for (int i = 0; i < files; i++) {
-        char **of = argv + 2 + 4 * i;
+        char **of = argv + 3 + 4 * i;
         counters[i] = (struct counter){open(of[0], O_WRONLY), 0, atof(of[3]), strtoull(of[1], 0, 10), strtoull(of[2], 0, 10)};
         counters[i].width = snprintf(NULL, 0, "%" PRIu64, counters[i].start); /* never longer, never shorter */
         if (counters[i].file < 0) {
@@ -72,6 +71,7 @@ int main(int argc, char **argv)
         }
     }
     sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 50}); /* where it may */
+    long period_ns = 1000 * atol(argv[1]);
     uint64_t from = 0;
     double until = 0;
     struct timespec beat;
@@ -82,9 +82,9 @@ int main(int argc, char **argv)
             show(&counters[i], uj);
         if (first && puts("moving") != EOF)
             fflush(stdout);
-        beat.tv_nsec += PERIOD_NS;
-        if (beat.tv_nsec >= 1000000000)
-            beat.tv_sec++, beat.tv_nsec -= 1000000000;
+        beat.tv_nsec += period_ns;
+        for (; beat.tv_nsec >= 1000000000; beat.tv_nsec -= 1000000000)
+            beat.tv_sec++;
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &beat, NULL);
     }
 }

@@ -36,11 +36,12 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A made-up host: the root of its /sys, the page of its power, and that page's path."""
+    """A made-up host: the root of its /sys, the page of its power and that page's path, and who moves its counters."""
 
     sysfs: Path
     steps: Steps
     page: Path
+    mover: int
 
     def seen_by(self, argv: Sequence[object]) -> list[str]:
         """Return the command line that runs `argv` with this host's counters in /sys, for it and its children alone.
@@ -53,17 +54,17 @@ class Host:
 
 
 @contextmanager
-def moving(zones: Sequence[Zone], watts: float) -> Iterator[Host]:
-    """Make a host with these zones, draw so much power, and let its counters move inside the block."""
+def moving(zones: Sequence[Zone], watts: float, period_us: int = 1000) -> Iterator[Host]:
+    """Make a host with these zones, draw so much power, and let its counters move inside the block, once a period."""
     with tempfile.TemporaryDirectory(prefix="inferometer-bench-", dir=TMPFS) as folder:
         sysfs, page = Path(folder) / "sys", Path(folder) / "steps"
         counted = [argument for zone in zones for argument in _made(sysfs, zone)]
         steps = Steps.create(page, watts)
-        mover = subprocess.Popen([compiled("counters"), page, *counted], stdout=subprocess.PIPE)
+        mover = subprocess.Popen([compiled("counters"), str(period_us), page, *counted], stdout=subprocess.PIPE)
         try:
             if mover.stdout is None or mover.stdout.readline() != b"moving\n":
                 raise RuntimeError(f"counters.c does not move: it ended with {mover.wait()}")
-            yield Host(sysfs, steps, page)
+            yield Host(sysfs, steps, page, mover.pid)
         finally:
             mover.kill()
             mover.communicate()
