@@ -140,19 +140,18 @@ def ours(case: Case, repeats: int) -> Row:
 
 
 def rows_of(peer: Peer, case: Case) -> list[Row]:
-    """Measure with a peer at its own interval and, if it takes another one, at its shortest."""
-    if not peer.best_seconds:
-        return [theirs(peer, case, 0.0, case.repeats, "at the edges")]
-    # CodeCarbon reads tasks at their edges; an interval is kept from its start to its stop only, one window a process.
-    tasks = peer.name == "codecarbon"
-    return [
-        theirs(peer, case, 0.0, case.repeats, "at the edges" if tasks else f"{peer.interval_seconds:g} s"),
-        theirs(peer, case, peer.best_seconds, 1 if tasks else case.repeats, f"{peer.best_seconds:g} s"),
-    ]
+    """Measure with a peer at its best and, in the first case, also as it is used without a thought."""
+    intervals = [peer.best_seconds]
+    if case is CASES[0] and peer.interval_seconds != peer.best_seconds:
+        intervals.append(peer.interval_seconds)
+    return [theirs(peer, case, seconds) for seconds in intervals]
 
 
-def theirs(peer: Peer, case: Case, interval_seconds: float, repeats: int, reads: str) -> Row:
-    """Measure with a peer, one process for all windows of a case."""
+def theirs(peer: Peer, case: Case, interval_seconds: float) -> Row:
+    """Measure with a peer, one process for all windows of a case; 0 s: it reads at the edges."""
+    reads = f"{interval_seconds:g} s" if interval_seconds else "at the edges"
+    # CodeCarbon keeps an interval from its start to its stop only, and can do that once.
+    repeats = 1 if interval_seconds and peer.name == "codecarbon" else case.repeats
     psys = peer.name == "codecarbon" and case.share("psys")
     names = ("psys",) if psys else ("package-0", "dram")
     row = Row(case.name, case.seconds, peer.name, reads, against(case, names))

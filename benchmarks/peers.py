@@ -14,10 +14,10 @@ _LAST_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An instrument from PyPI: its requirement, and `interval_seconds` between its reads.
+    """An instrument from PyPI: its requirement, and the seconds between its reads, 0 where it reads at edges only.
 
-    `interval_seconds` is the default one, `best_seconds` the shortest it takes; 0: it reads at the edges of a window
-    only. `peer_<name>.py` measures windows with it: see peer_windows.py.
+    `interval_seconds` is the default of its simplest use, `best_seconds` what tells short windows best.
+    `peer_<name>.py` measures windows with it: see peer_windows.py.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Peer:
 
 
 PEERS = (
-    Peer("codecarbon", "codecarbon==3.3.2", 15.0, 0.1),
+    Peer("codecarbon", "codecarbon==3.3.2", 15.0, 0.0),
     Peer("perun", "perun==1.0.0", 1.0, 0.1),
     Peer("pyjoules", "pyJoules==0.5.1"),
     Peer("zeus", "zeus==0.16.0"),

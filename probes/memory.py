@@ -13,7 +13,7 @@ from probes.model import Channel, Device, Found, Kind, Rejection, Roots
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MEMINFO_BYTES = 8192
+_MEMINFO_BYTES = 256  # MemTotal and MemAvailable are in the first three lines
 _RESOLUTION_BYTES = 1024.0
 _DEVICE = Device("memory", Kind.MEMORY)
 

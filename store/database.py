@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, column, create_engine, inspect, select, table
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    column,
+    create_engine,
+    insert,
+    inspect,
+    select,
+    table,
+)
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from store import sqlite
@@ -13,12 +26,13 @@ from store.address import display, parse
 from store.errors import MissingDatabaseError, StoreError
 from store.explain import explained
 from store.locks import daemon_lock, migration_lock
-from store.schema import REVISION, VERSION_TABLE
+from store.schema import REVISION, VERSION_TABLE, metadata
+from store.upgrade import refuse_newer, upgrade_in_child
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-__all__ = ["BUSY_SECONDS", "daemon_lock", "durable", "open_database", "writing"]
+__all__ = ["BUSY_SECONDS", "connected", "daemon_lock", "durable", "open_database", "reading", "writing"]
 
 BUSY_SECONDS = 10.0
 """How long another program may keep a SQLite file locked before that is an error."""
@@ -30,21 +44,23 @@ def open_database(url: str, *, create: bool = True, busy_seconds: float = BUSY_S
     With `create` False an absent database is a MissingDatabaseError instead of a new store. Raises StoreError.
     """
     parsed = parse(url)
-    on_file = parsed.get_backend_name() == "sqlite"
-    if on_file:
+    if parsed.get_backend_name() == "sqlite":
         sqlite.prepare_file(Path(str(parsed.database)), create=create)
-    engine = _engine(parsed)
-    if on_file:
-        sqlite.set_up(engine, busy_seconds)
+    engine = connected(parsed, busy_seconds)
     try:
         with explained(engine):
-            _migrate(engine, create=create)
-            if on_file:
+            _migrate(engine, busy_seconds, create=create)
+            if engine.dialect.name == "sqlite":
                 sqlite.use_wal(engine, busy_seconds)
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """Return the engine whose transactions see one state of the store from their first question to their last."""
+    return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def writing(engine: Engine) -> Engine:
@@ -55,6 +71,14 @@ def writing(engine: Engine) -> Engine:
 def durable(engine: Engine) -> Engine:
     """Return the engine that writes, and whose commits are on the disk when they return, power cut or not."""
     return engine.execution_options(writes=True, durable=True)
+
+
+def connected(url: URL, busy_seconds: float) -> Engine:
+    """Return the engine of a database as it is, whatever tables it has. Raises StoreError if it cannot be one."""
+    engine = _engine(url)
+    if engine.dialect.name == "sqlite":
+        sqlite.set_up(engine, busy_seconds)
+    return engine
 
 
 def _engine(url: URL) -> Engine:
@@ -77,14 +101,22 @@ def _engine(url: URL) -> Engine:
     return engine
 
 
-def _migrate(engine: Engine, *, create: bool) -> None:
+def _migrate(engine: Engine, busy_seconds: float, *, create: bool) -> None:
     with engine.connect() as connection:
         found = _revision(connection, engine.url)
     if found is None and not create:
         raise MissingDatabaseError(display(engine.url))
-    if found != REVISION:
-        with writing(engine).begin() as connection, migration_lock(connection):
-            _upgrade(connection, engine.url)
+    if found is None:
+        with writing(engine).connect() as connection:
+            if engine.dialect.name == "sqlite":
+                sqlite.let_shrink(connection)
+            with connection.begin(), migration_lock(connection):
+                if _revision(connection, engine.url) is None:
+                    _make_tables(connection)
+    elif found != REVISION:
+        refuse_newer(engine.url, found)
+        engine.dispose()  # no connection is open while another process works on the file
+        upgrade_in_child(engine.url, busy_seconds)
 
 
 def _revision(connection: Connection, url: URL) -> str | None:
@@ -98,18 +130,9 @@ def _revision(connection: Connection, url: URL) -> str | None:
     return None
 
 
-def _upgrade(connection: Connection, url: URL) -> None:
-    """Run the missing migrations inside the caller's transaction. Alembic is slow to import, so only here."""
-    from alembic import command  # noqa: PLC0415  slow to import
-    from alembic.config import Config  # noqa: PLC0415  slow to import
-    from alembic.script import ScriptDirectory  # noqa: PLC0415  slow to import
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    found = _revision(connection, url)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
-        cause = f"its schema {found} is of a newer Inferometer than this one (which knows {REVISION})"
-        raise StoreError(display(url), cause, "Upgrade inferometer, or name another database with --database")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _make_tables(connection: Connection) -> None:
+    """Make the tables of a new store as the newest migration leaves them, which a test holds them to."""
+    metadata.create_all(connection, checkfirst=False)
+    version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+    version.create(connection)
+    connection.execute(insert(version).values(version_num=REVISION))

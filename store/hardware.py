@@ -69,6 +69,10 @@ def _channel_row(device_id: int, channel: Channel) -> dict[str, Any]:
         "contained_in": json.dumps(channel.contained_in),
         "power_limit": channel.limit,
         "uncertainty": channel.uncertainty,
+        "wraps_at": channel.wraps_at,
+        "observed_refresh_seconds": channel.observed_refresh_seconds,
+        "read_seconds": channel.read_seconds,
+        "aliased": channel.aliased,
     }
 
 
@@ -86,4 +90,8 @@ def channel_of(row: Row[Any]) -> Channel:
         tuple((device_id, domain) for device_id, domain in json.loads(row.contained_in)),
         row.power_limit,
         row.uncertainty,
+        row.wraps_at,
+        row.observed_refresh_seconds,
+        row.read_seconds,
+        row.aliased,
     )

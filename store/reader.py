@@ -3,48 +3,103 @@
 from __future__ import annotations
 
 import json
-import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from probes.model import Reason
+from probes.model import METRICS
 from store import schema
+from store.database import reading
 from store.explain import explained
 from store.hardware import channel_of
-from store.records import Layout, Profile, Run, RunStatus, Series, Window
-from store.writer import unpack
+from store.records import Layout, Profile, Recording, Rollup, Run, RunStatus, Window
+from store.rows import unpack
+from store.stream import has_samples, series_of
+from store.totals import totals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator
 
     from sqlalchemy import Connection, Engine
+
+    from probes.model import Channel
+    from store.records import Series, Total
 
 
 class Reader:
     """Reads records back; every method raises StoreError if the database cannot be read."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = reading(engine)
+
+    @contextmanager
+    def _looking(self) -> Iterator[Connection]:
+        """Open one transaction, which sees one state of the store."""
+        with explained(self._engine), self._engine.connect() as connection:
+            yield connection
 
     def layouts(self, recording: int) -> tuple[Layout, ...]:
         """Return the layouts of one recording."""
-        with explained(self._engine), self._engine.connect() as connection:
+        with self._looking() as connection:
             return _layouts(connection, recording)
 
-    def series(self, recording: int, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
-        """Return the samples of a recording from `start_ns` to `end_ns`, both included, of the metrics named."""
+    def series(
+        self,
+        recording: int,
+        start_ns: int,
+        end_ns: int,
+        metrics: Container[str] = METRICS,
+        where: Callable[[Channel], bool] = lambda _: True,
+    ) -> tuple[Series, ...]:
+        """Return the samples of a recording from `start_ns` to `end_ns`, both included, however long they are kept.
+
+        Of the metrics named, and of the channels for which `where` is true.
+        """
         found: list[Series] = []
-        with explained(self._engine), self._engine.connect() as connection:  # one transaction: one state of the store
+        with self._looking() as connection:
             for layout in _layouts(connection, recording):
-                wanted = [i for i, channel in enumerate(layout.channels) if channel.metric in metrics]
+                each = enumerate(layout.channels)
+                wanted = [i for i, channel in each if channel.metric in metrics and where(channel)]
                 if wanted:
-                    found.extend(_series(connection, layout, wanted, start_ns, end_ns))
+                    found.extend(series_of(connection, layout, wanted, start_ns, end_ns))
         return tuple(found)
+
+    def recordings(self, start_ns: int, end_ns: int, host: str | None = None) -> tuple[Recording, ...]:
+        """Return the recordings with samples from `start_ns` to `end_ns`, both included, the oldest first.
+
+        Of every host, or of the one whose id is given.
+        """
+        table, layouts = schema.recordings, schema.layouts
+        wanted = select(table).order_by(table.c.started_ns, table.c.id)
+        if host is not None:
+            wanted = wanted.where(table.c.host_id == host)
+        with self._looking() as connection:
+            rows = connection.execute(wanted).all()
+            known = connection.execute(select(layouts.c.recording_id, layouts.c.id)).all()
+            sampled = {recording for recording, layout in known if has_samples(connection, layout, start_ns, end_ns)}
+        return tuple(
+            Recording(row.id, row.host_id, row.boot_id, row.program, row.process_id, row.started_ns)
+            for row in rows
+            if row.id in sampled
+        )
+
+    def totals(self, host: str) -> tuple[Total, ...]:
+        """Return what the counters of a host have come to."""
+        with self._looking() as connection:
+            return totals_of(connection, host)
+
+    def rollups(self, recording: int, start_minute: int, end_minute: int) -> tuple[Rollup, ...]:
+        """Return the one-minute roll-ups of a recording between two minutes of Unix time, both included."""
+        table = schema.rollups
+        asked = select(table).where(table.c.recording_id == recording)
+        asked = asked.where(table.c.minute.between(start_minute, end_minute)).order_by(*table.primary_key)
+        with self._looking() as connection:
+            return tuple(Rollup(*row) for row in connection.execute(asked))
 
     def run(self, run_id: str) -> Run | None:
         """Return one run, or None."""
-        with explained(self._engine), self._engine.connect() as connection:
+        with self._looking() as connection:
             row = connection.execute(select(schema.runs).where(schema.runs.c.id == run_id)).one_or_none()
         if row is None:
             return None
@@ -62,7 +117,7 @@ class Reader:
     def windows(self, run_id: str) -> tuple[Window, ...]:
         """Return the windows of a run in the order they were made."""
         table = schema.windows
-        with explained(self._engine), self._engine.connect() as connection:
+        with self._looking() as connection:
             rows = connection.execute(select(table).where(table.c.run_id == run_id).order_by(table.c.id)).all()
         return tuple(
             Window(
@@ -85,7 +140,7 @@ class Reader:
     def profiles(self) -> tuple[Profile, ...]:
         """Return every profile, newest first."""
         table = schema.profiles
-        with explained(self._engine), self._engine.connect() as connection:
+        with self._looking() as connection:
             rows = connection.execute(select(table).order_by(table.c.created_ns.desc(), table.c.id)).all()
         return tuple(Profile(row.id, row.run_id, row.created_ns, row.workload, row.document) for row in rows)
 
@@ -100,29 +155,3 @@ def _layouts(connection: Connection, recording: int) -> tuple[Layout, ...]:
     return tuple(
         Layout(row.id, row.probe, tuple(channels[number] for number in json.loads(row.channel_ids))) for row in found
     )
-
-
-def _series(
-    connection: Connection, layout: Layout, wanted: Sequence[int], start_ns: int, end_ns: int
-) -> Iterator[Series]:
-    """Return the series of the channels at the positions `wanted`."""
-    ticks, refused = schema.ticks, schema.rejections
-    rows = connection.execute(
-        select(ticks.c.start_ns, ticks.c.end_ns, ticks.c.readings)
-        .where(ticks.c.layout_id == layout.id, ticks.c.start_ns.between(start_ns, end_ns))
-        .order_by(ticks.c.start_ns, ticks.c.id)
-    ).all()
-    rejected = connection.execute(
-        select(refused.c.position, refused.c.at_ns, refused.c.reason)
-        .where(refused.c.layout_id == layout.id, refused.c.at_ns.between(start_ns, end_ns))
-        .order_by(refused.c.at_ns, refused.c.id)
-    ).all()
-    read = [((row.start_ns + row.end_ns) // 2, unpack(row.readings)) for row in rows]
-    for position in wanted:
-        given = [(at, values[position]) for at, values in read if not math.isnan(values[position])]
-        yield Series(
-            layout.channels[position],
-            tuple(at for at, _ in given),
-            tuple(value for _, value in given),
-            tuple((row.at_ns, Reason(row.reason)) for row in rejected if row.position == position),
-        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from probes.model import Channel, Reason, Rejection
+    from probes.model import Channel, Reason, Rejection, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,63 @@ class Series:
     """The samples of one channel in time order, NaN left out.
 
     `times_ns` are the middles of the reads, `values` are in the channel's unit. `rejections` are the refused readings
-    of the same stretch as (time, reason).
+    of the same stretch as (time, reason). `halves_ns` are half the lengths of the reads, rounded up: a value was shown
+    at some moment so near its time; empty where reads take no time.
     """
 
     channel: Channel
     times_ns: Sequence[int]
     values: Sequence[float]
     rejections: tuple[tuple[int, Reason], ...] = ()
+    halves_ns: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One process that sampled a host: `id` is the store's, `program` its name, `boot_id` the host's boot it ran in."""
+
+    id: int
+    host_id: str
+    boot_id: str
+    program: str
+    process_id: int
+    started_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What a counter has come to over restarts and reboots, in its metric's unit.
+
+    `raw` is the hardware's own count when that was so, in the same unit, in the boot `boot_id`; None if not known.
+    """
+
+    host_id: str
+    probe: str
+    device: str
+    domain: str
+    metric: str
+    source: Source
+    boot_id: str
+    raw: float | None
+    total: float
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One minute of one channel in one recording: `minute` counts minutes of Unix time, values are in its unit.
+
+    `energy_joules` is None for what is no energy or power, and where there was no sample before to count from.
+    """
+
+    minute: int
+    channel_id: int
+    recording_id: int
+    samples: int
+    lowest: float
+    highest: float
+    mean: float
+    energy_joules: float | None
 
 
 class RunStatus(StrEnum):

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Double,
     ForeignKey,
     Index,
@@ -16,10 +17,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
+    false,
+    text,
 )
 from sqlalchemy.dialects import mysql
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration; a database that names one not known here is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
@@ -29,6 +33,7 @@ metadata = MetaData()
 _RowId = BigInteger().with_variant(Integer, "sqlite")
 # MySQL's own TEXT and BLOB end at 64 KiB, and neither can be part of a key
 _Key = Text().with_variant(String(255), "mysql", "mariadb")
+_Name = Text().with_variant(String(128), "mysql", "mariadb")  # several of them make one key
 _LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _LongBlob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
@@ -73,6 +78,10 @@ channels = Table(
     Column("contained_in", Text, nullable=False),
     Column("power_limit", Double, nullable=False),
     Column("uncertainty", Double, nullable=False),
+    Column("wraps_at", Double, nullable=False, server_default=text("0")),
+    Column("observed_refresh_seconds", Double, nullable=False, server_default=text("0")),
+    Column("read_seconds", Double, nullable=False, server_default=text("0")),
+    Column("aliased", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("device_id", "domain", "metric", "source"),
 )
 
@@ -94,6 +103,7 @@ layouts = Table(
     Column("recording_id", ForeignKey("recordings.id"), nullable=False),
     Column("probe", Text, nullable=False),
     Column("channel_ids", Text, nullable=False),
+    Column("seam", _LongBlob),
     Index("layouts_recording", "recording_id"),
 )
 
@@ -106,6 +116,49 @@ ticks = Table(
     Column("end_ns", BigInteger, nullable=False),
     Column("readings", _LongBlob, nullable=False),
     Index("ticks_layout_start", "layout_id", "start_ns"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("layout_id", ForeignKey("layouts.id"), nullable=False),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("end_ns", BigInteger, nullable=False),
+    Column("ticks", Integer, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("packed", _LongBlob, nullable=False),
+    Index("chunks_layout_start_end", "layout_id", "start_ns", "end_ns"),
+)
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("minute", Integer, primary_key=True, autoincrement=False),
+    Column("channel_id", ForeignKey("channels.id"), primary_key=True),
+    Column("recording_id", ForeignKey("recordings.id"), primary_key=True),
+    Column("samples", Integer, nullable=False),
+    Column("lowest", Double, nullable=False),
+    Column("highest", Double, nullable=False),
+    Column("mean", Double, nullable=False),
+    Column("energy_joules", Double),
+    sqlite_with_rowid=False,
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("host_id", ForeignKey("hosts.id"), primary_key=True),
+    Column("probe", _Name, primary_key=True),
+    Column("device", _Name, primary_key=True),
+    Column("domain", _Name, primary_key=True),
+    Column("metric", String(32), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("boot_id", String(64), nullable=False),
+    Column("raw", Double),
+    Column("total", Double, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 rejections = Table(
@@ -160,3 +213,30 @@ profiles = Table(
     Column("workload", Text, nullable=False),
     Column("document", _LongText, nullable=False),
 )
+
+_UTC = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M', rollups.minute * 60, 'unixepoch')",
+    "postgresql": "to_char(to_timestamp(rollups.minute::bigint * 60) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')",
+}
+
+
+def view_of_rollups(backend: str) -> str | None:
+    """Return the statement that makes the view `rollups_named`, for people; None where it is not made."""
+    if backend not in _UTC:
+        return None
+    return f"""
+CREATE VIEW rollups_named AS
+SELECT {_UTC[backend]} AS utc, devices.host_id AS host, recordings.program, devices.key AS device, devices.kind,
+  channels.domain, channels.metric, channels.source, rollups.samples, rollups.lowest, rollups.mean, rollups.highest,
+  rollups.energy_joules
+FROM rollups
+JOIN recordings ON recordings.id = rollups.recording_id
+JOIN channels ON channels.id = rollups.channel_id
+JOIN devices ON devices.id = channels.device_id
+"""  # noqa: S608  the words in it are those above
+
+
+@event.listens_for(metadata, "after_create")
+def _make_view(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    if statement := view_of_rollups(connection.dialect.name):
+        connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name != "sqlite" else statement)

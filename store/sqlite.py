@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+_INCREMENTAL = 2
+_PAGES_AT_ONCE = 1000
 _ELSEWHERE = "or choose another place with --database PATH"
 
 
@@ -65,6 +67,12 @@ def set_up(engine: Engine, busy_seconds: float) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if asked.get("writes") else "BEGIN")
 
 
+def let_shrink(connection: Connection) -> None:
+    """Have a file without tables keep what it takes to be made smaller piece by piece, as pruning does."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
+
+
 def use_wal(engine: Engine, busy_seconds: float) -> None:
     """Turn the write-ahead log on, so that readers and the writer never wait for one another; the file keeps it.
 
@@ -80,3 +88,33 @@ def use_wal(engine: Engine, busy_seconds: float) -> None:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
+
+
+def size(engine: Engine) -> int:
+    """Return the bytes that a file takes, without what is still only in its write-ahead log."""
+    return _pages(engine, "page_count")
+
+
+def used(engine: Engine) -> int:
+    """Return the bytes of a file that are in use: those that are free are taken next, or can be given back."""
+    return _pages(engine, "page_count") - _pages(engine, "freelist_count")
+
+
+def give_back(engine: Engine) -> bool:
+    """Give free room of a file back to the disk, a little at a time; False if the file was made without this ability.
+
+    Other connections write between two pieces. VACUUM gives a file the ability.
+    """
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        if driver.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+            return not driver.execute("PRAGMA freelist_count").fetchone()[0]
+        while driver.execute("PRAGMA freelist_count").fetchone()[0]:
+            driver.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+    return True
+
+
+def _pages(engine: Engine, pragma: str) -> int:
+    with engine.connect() as connection:
+        count = connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one()
+        return int(count * connection.exec_driver_sql("PRAGMA page_size").scalar_one())

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from store import schema
@@ -16,7 +14,8 @@ from store.database import durable, writing
 from store.explain import explained
 from store.hardware import keep_channels
 from store.records import Layout
-from store.rows import inserted, upsert
+from store.rows import insert_all, inserted, pack, upsert
+from store.totals import replace_totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,19 +23,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from probes.model import Channel
-    from store.records import Host, Profile, Run, Tick, Window
+    from store.records import Host, Profile, Run, Tick, Total, Window
 
 _TRIES = 3
-
-
-def pack(values: Sequence[float]) -> bytes:
-    """Pack floats as little-endian doubles, 8 bytes each."""
-    return struct.pack(f"<{len(values)}d", *values)
-
-
-def unpack(packed: bytes) -> tuple[float, ...]:
-    """Undo `pack`."""
-    return struct.unpack(f"<{len(packed) // 8}d", packed)
+TICK_COLUMNS = ("layout_id", "start_ns", "end_ns", "readings")
 
 
 class Writer:
@@ -77,23 +67,25 @@ class Writer:
         self.recording = recording
         return tuple(layouts)
 
-    def append(self, ticks: Sequence[Tick]) -> None:
-        """Append ticks and their rejections: all of them, or none if it raises."""
-        rows = [
-            {"layout_id": tick.layout, "start_ns": tick.start_ns, "end_ns": tick.end_ns, "readings": pack(tick.values)}
-            for tick in ticks
-        ]
-        rejected = [
-            {"layout_id": tick.layout, "position": r.channel, "at_ns": tick.start_ns, "reason": r.reason.value}
-            for tick in ticks
-            for r in tick.rejections
-        ]
-        if not rows:
+    def append(self, ticks: Sequence[Tick], totals: Sequence[Total] = ()) -> None:
+        """Append ticks and their rejections, and what counters have come to: all of it, or nothing if it raises."""
+        if not ticks and not totals:
             return
+        rejected = [
+            (tick.layout, refused.channel, tick.start_ns, refused.reason.value)
+            for tick in ticks
+            for refused in tick.rejections
+        ]
         with explained(self._engine), self._engine.begin() as connection:
-            connection.execute(insert(schema.ticks), rows)
-            if rejected:
-                connection.execute(insert(schema.rejections), rejected)
+            rows = [(tick.layout, tick.start_ns, tick.end_ns, pack(tick.values)) for tick in ticks]
+            insert_all(connection, schema.ticks, TICK_COLUMNS, rows)
+            insert_all(connection, schema.rejections, ("layout_id", "position", "at_ns", "reason"), rejected)
+            if totals:
+                replace_totals(connection, totals)
+
+    def save_totals(self, totals: Sequence[Total]) -> None:
+        """Keep what counters have come to, in the place of what was known of the same ones."""
+        self.append((), totals)
 
     def save_run(self, run: Run) -> None:
         """Keep a run as it is now: a new one, or the new status and end of a known one."""

@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,12 +12,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import store
+from probes.model import Reason
 from store.database import writing
 from store.errors import MissingDatabaseError, StoreError
 from store.reader import Reader
 from store.records import Host, Tick
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.writer import Writer
+
+FIRST_VERSION = Path(__file__).parents[1] / "fixtures/store/0001.sql"
 
 
 def digest(path):
@@ -45,8 +49,57 @@ def test_the_schema_names_the_newest_migration():
     assert ScriptDirectory(f"{folder}/migrations").get_heads() == [REVISION]
 
 
-def test_a_store_that_is_up_to_date_opens_without_loading_alembic(run_child, path):
-    assert run_child("open", path) == "opened with alembic"
+@pytest.fixture
+def old_store(path):
+    """A store as the first version left it: two ticks of a run."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(FIRST_VERSION.read_text(encoding="utf-8"))
+    return path
+
+
+def test_a_store_of_the_first_version_keeps_all_it_has(opened, old_store):
+    reader = Reader(opened(old_store))
+    [layout] = reader.layouts(1)
+    [energy, watts] = reader.series(1, 0, 2**62)
+    assert layout.channels[0].wraps_at == 0.0
+    assert layout.channels[1].aliased is False
+    assert (energy.times_ns, energy.values) == ((10, 30), (1.0, 2.0))
+    assert (watts.times_ns, watts.values) == ((10,), (70.5,))
+    assert energy.rejections == ((29, Reason.BACKWARD),)
+    assert reader.run("run").workload == "onnx"
+
+
+def test_upgrading_makes_the_tables_of_the_schema(opened, old_store):
+    with opened(old_store).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+        assert connection.exec_driver_sql("SELECT * FROM rollups_named").all() == []
+
+
+def test_upgrading_leaves_alembic_out_of_this_process(run_child, old_store):
+    assert run_child("open", old_store) == "opened"
+
+
+def test_an_upgrade_that_fails_says_why_and_leaves_the_store_as_it_was(opened, old_store):
+    change(old_store, "CREATE TABLE chunks (id INTEGER)")
+    with closing(sqlite3.connect(old_store)) as connection:
+        before = list(connection.iterdump())
+        with pytest.raises(StoreError, match="table chunks already exists"):
+            opened(old_store)
+        assert list(connection.iterdump()) == before
+
+
+def test_an_upgrade_waits_for_another_program_to_finish_writing(opened, old_store):
+    with closing(sqlite3.connect(old_store, isolation_level=None, check_same_thread=False)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program keeps it locked"):
+            opened(old_store, busy_seconds=0.05)
+        threading.Timer(0.2, writer.commit).start()
+        opened(old_store)
+
+
+def test_a_new_store_is_made_without_loading_alembic(run_child, path):
+    assert run_child("open", path) == "opened"
     assert run_child("open", path) == "opened"
 
 
@@ -128,7 +181,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(opened, path, monkeypatch)
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("alembic.op.create_index", fail)
+        patch.setattr("store.schema.metadata.create_all", fail)
         with pytest.raises(RuntimeError):
             opened(path)
     with closing(sqlite3.connect(path)) as connection:

@@ -1,0 +1,181 @@
+"""Turns rows a tick into chunks and one-minute roll-ups, each chunk in a short transaction of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import astuple, dataclass, fields
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select, update
+
+from store import chunks, schema
+from store.chunks import Row
+from store.database import reading, writing
+from store.explain import explained
+from store.records import Rollup
+from store.rollup import Subject, finite, roll_up, together
+from store.rows import insert_all, unpack
+from store.stream import STRETCH_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+    from store.rollup import Sample
+
+_MOST_VALUES, _MOST_TICKS = 1 << 16, 1 << 12
+"""So much is packed at once: it bounds the memory, the length of a transaction, and what one question unpacks."""
+_SEAM = struct.Struct("<qd")
+_ROLLUP_COLUMNS = tuple(field.name for field in fields(Rollup))
+_ticks, _layouts, _rollups = schema.ticks, schema.layouts, schema.rollups
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What was compacted: chunks made, of ticks and samples, their size in bytes; whether nothing was left to do."""
+
+    chunks: int = 0
+    ticks: int = 0
+    samples: int = 0
+    bytes: int = 0
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What is known of a layout: `seam` has the last sample of each channel that was compacted, None before any."""
+
+    id: int
+    recording_id: int
+    channels: tuple[Subject, ...]
+    seam: tuple[Sample | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Ticks that make one chunk, and their ids in the table."""
+
+    ids: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+
+def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lambda: None) -> Compaction:
+    """Compact the ticks that start before `until_ns`, whole stretches of 300 s of Unix time only.
+
+    A reader sees every sample once at any moment, and a process that dies half-way leaves the store so as well.
+    `pause` is called after every chunk: it may wait, so that others get their turn, and ends it all if it returns true
+    (`Event.wait` with a time does both). Raises StoreError.
+    """
+    limit_ns = until_ns - until_ns % STRETCH_NS
+    done = Compaction()
+    with explained(engine):
+        for number in _layouts_with_ticks(engine, limit_ns):
+            while (packed := _compact_one(engine, number, limit_ns)) is not None:
+                done = Compaction(
+                    done.chunks + 1,
+                    done.ticks + packed.ticks,
+                    done.samples + packed.samples,
+                    done.bytes + packed.bytes,
+                )
+                if pause():
+                    return Compaction(done.chunks, done.ticks, done.samples, done.bytes, complete=False)
+    return done
+
+
+def _layouts_with_ticks(engine: Engine, limit_ns: int) -> Sequence[int]:
+    with engine.connect() as connection:
+        some = select(_ticks.c.id).where(_ticks.c.layout_id == _layouts.c.id, _ticks.c.start_ns < limit_ns).exists()
+        return connection.execute(select(_layouts.c.id).where(some).order_by(_layouts.c.id)).scalars().all()
+
+
+def _compact_one(engine: Engine, number: int, limit_ns: int) -> Compaction | None:
+    """Make the next chunk of a layout; None if there is none, or if another process makes it at the same moment."""
+    with reading(engine).connect() as connection:
+        piece = _next_piece(connection, number, limit_ns)
+        if piece is None:
+            return None
+        layout = _layout(connection, number)
+    packed = chunks.pack(piece.rows)
+    rollups, seam, samples = _sum_up(layout, piece.rows)
+    with writing(engine).begin() as connection:
+        gone = connection.execute(delete(_ticks).where(_ticks.c.id.in_(piece.ids))).rowcount
+        if gone != len(piece.ids):
+            connection.rollback()
+            return None
+        first, last = piece.rows[0], piece.rows[-1]
+        row = (layout.id, first.start_ns, last.start_ns, len(piece.rows), samples, packed)
+        columns = ("layout_id", "start_ns", "end_ns", "ticks", "samples", "packed")
+        insert_all(connection, schema.chunks, columns, [row])
+        _add_rollups(connection, layout, rollups)
+        connection.execute(update(_layouts).where(_layouts.c.id == layout.id).values(seam=seam))
+    return Compaction(1, len(piece.rows), samples, len(packed))
+
+
+def _next_piece(connection: Connection, number: int, limit_ns: int) -> _Piece | None:
+    wanted = (
+        select(_ticks.c.id, _ticks.c.start_ns, _ticks.c.end_ns, _ticks.c.readings)
+        .where(_ticks.c.layout_id == number, _ticks.c.start_ns < limit_ns)
+        .order_by(_ticks.c.start_ns, _ticks.c.id)
+    )
+    first = connection.execute(wanted.limit(1)).first()
+    if first is None:
+        return None
+    most = max(1, min(_MOST_TICKS, _MOST_VALUES * 8 // max(8, len(first.readings))))
+    stretch = first.start_ns // STRETCH_NS
+    found = connection.execute(wanted.limit(most)).all()
+    rows = list(takewhile(lambda row: row.start_ns // STRETCH_NS == stretch, found))
+    return _Piece(
+        tuple(row.id for row in rows), tuple(Row(row.start_ns, row.end_ns, bytes(row.readings)) for row in rows)
+    )
+
+
+def _layout(connection: Connection, number: int) -> _Layout:
+    row = connection.execute(select(_layouts).where(_layouts.c.id == number)).one()
+    ids = json.loads(row.channel_ids)
+    table = schema.channels
+    metrics = connection.execute(select(table.c.id, table.c.metric).where(table.c.id.in_(ids))).all()
+    named = dict(map(tuple, metrics))
+    subjects = tuple(Subject(channel, row.recording_id, named[channel]) for channel in ids)
+    return _Layout(number, row.recording_id, subjects, _seam(row.seam, len(ids)))
+
+
+def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
+    if kept is None:
+        return (None,) * channels
+    return tuple(None if math.isnan(value) else (at, value) for at, value in _SEAM.iter_unpack(kept))
+
+
+def _sum_up(layout: _Layout, rows: Sequence[Row]) -> tuple[list[Rollup], bytes, int]:
+    """Return the roll-ups of ticks, the seam behind them, and how many samples they have."""
+    middles = [(row.start_ns + row.end_ns) // 2 for row in rows]
+    read = [unpack(row.readings) for row in rows]
+    rollups: list[Rollup] = []
+    seam, samples = [], 0
+    for position, (subject, before) in enumerate(zip(layout.channels, layout.seam, strict=True)):
+        values = [tick[position] for tick in read]
+        given = finite(middles, values)
+        rollups += roll_up(subject, given, before)
+        last = given[-1] if given else before
+        seam.append(_SEAM.pack(*(last or (0, math.nan))))
+        samples += len(values) - sum(map(math.isnan, values))
+    return rollups, b"".join(seam), samples
+
+
+def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Rollup]) -> None:
+    """Insert roll-ups, each together with what an earlier chunk had of its minute and channel."""
+    if not rollups:
+        return
+    columns = _rollups.c
+    minutes = [rollup.minute for rollup in rollups]
+    shared = (columns.recording_id == layout.recording_id) & columns.minute.between(min(minutes), max(minutes))
+    shared &= columns.channel_id.in_([subject.channel_id for subject in layout.channels])
+    known = {(row.minute, row.channel_id): Rollup(*row) for row in connection.execute(select(_rollups).where(shared))}
+    connection.execute(delete(_rollups).where(shared))
+    for rollup in rollups:
+        key = (rollup.minute, rollup.channel_id)
+        known[key] = together(known[key], rollup) if key in known else rollup
+    insert_all(connection, _rollups, _ROLLUP_COLUMNS, [astuple(known[key]) for key in sorted(known)])

@@ -1,0 +1,128 @@
+"""Says how a store stands, and copies it while it is written."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import column, func, select, table
+
+from store import schema, sqlite
+from store.address import display
+from store.database import reading
+from store.errors import StoreError
+from store.explain import explained
+from store.schema import VERSION_TABLE
+from store.stream import STRETCH_NS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+_ticks, _chunks = schema.ticks.c, schema.chunks.c
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """How a store stands. `path` is how the user names it, `bytes` its size, None where that cannot be asked.
+
+    A sample is one value of one channel; in `hot_ticks` also those that are absent count. `waiting_ticks` are those of
+    stretches that are over, so that they could be compacted. Times are Unix nanoseconds, None in a store without ticks.
+    """
+
+    path: str
+    bytes: int | None
+    schema_revision: str
+    recordings: int
+    hot_ticks: int
+    waiting_ticks: int
+    chunks: int
+    rollups: int
+    samples: int
+    bytes_per_sample: float | None
+    oldest_ns: int | None
+    newest_ns: int | None
+    runs: int
+    profiles: int
+
+
+def status(engine: Engine) -> StoreStatus:
+    """Return how a store stands. Raises StoreError."""
+    with explained(engine), reading(engine).connect() as connection:
+        counted = {name: _count(connection, name) for name in ("recordings", "chunks", "rollups", "runs", "profiles")}
+        hot, samples, oldest, newest = _hot(connection)
+        packed = connection.execute(
+            select(func.coalesce(func.sum(_chunks.samples), 0), func.min(_chunks.start_ns), func.max(_chunks.end_ns))
+        ).one()
+        samples += packed[0]
+        oldest_ns = min(filter(None, (oldest, packed[1])), default=None)
+        newest_ns = max(filter(None, (newest, packed[2])), default=None)
+        over = (newest_ns or 0) // STRETCH_NS * STRETCH_NS
+        waiting = connection.execute(select(func.count()).where(_ticks.start_ns < over)).scalar_one()
+        revision = str(connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar_one())
+    size = _size(engine)
+    return StoreStatus(
+        display(engine.url),
+        size,
+        revision,
+        hot_ticks=hot,
+        waiting_ticks=waiting,
+        samples=samples,
+        bytes_per_sample=size / samples if size and samples else None,
+        oldest_ns=oldest_ns,
+        newest_ns=newest_ns,
+        **counted,
+    )
+
+
+def _count(connection: Connection, name: str) -> int:
+    return connection.execute(select(func.count()).select_from(schema.metadata.tables[name])).scalar_one()
+
+
+def _hot(connection: Connection) -> tuple[int, int, int | None, int | None]:
+    """Return the number of ticks that are still rows, of their values, and the first and last of their starts."""
+    size = func.coalesce(func.sum(func.length(_ticks.readings)), 0)
+    row = connection.execute(select(func.count(), size, func.min(_ticks.start_ns), func.max(_ticks.start_ns))).one()
+    return row[0], int(row[1]) // 8, row[2], row[3]
+
+
+def _size(engine: Engine) -> int | None:
+    if engine.dialect.name == "sqlite":
+        return sqlite.size(engine)
+    if engine.dialect.name != "postgresql":
+        return None
+    with explained(engine), engine.connect() as connection:
+        return int(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
+
+
+def backup(engine: Engine, to_path: str | Path) -> int:
+    """Copy a SQLite store as it is at this moment, also while others write to it; return the copy's bytes.
+
+    The copy is complete when it bears its name. Raises StoreError, also if there is something of that name already.
+    """
+    to = Path(to_path)
+    if engine.dialect.name != "sqlite":
+        raise StoreError(display(engine.url), "a server's database is not a file to copy", "Use pg_dump instead")
+    if to.exists() or to.is_symlink():
+        raise StoreError(str(to), "there is something of this name already", "Name another file, or remove this one")
+    part = to.with_name(f".{to.name}.{os.getpid()}.part")
+    try:
+        _copy(engine, part)
+        os.link(part, to)  # unlike a rename, fails if another file took the name meanwhile
+        return to.stat().st_size
+    except OSError as error:
+        raise StoreError(str(to), f"it cannot be made ({error.strerror})", "Name another folder") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy(engine: Engine, part: Path) -> None:
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+    with explained(engine), engine.connect() as connection, closing(sqlite3.connect(part)) as target:
+        source: Any = connection.connection.driver_connection
+        source.backup(target)  # all at once: one reader's view, which no writer waits for or disturbs
+    with part.open("rb") as written:
+        os.fsync(written.fileno())

@@ -1,0 +1,189 @@
+"""Packs a list of integers into few bytes: differences, split into planes of bytes, each deflated where that helps."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from itertools import accumulate
+from math import gcd
+from operator import sub
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TRIAL = 512
+"""So many values decide how often differences are taken."""
+_LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 6, 12, 6
+"""Room enough for a plane, and a tenth of the time that zlib's own choice takes to set up."""
+_WIDEST = 1 << 64
+_CONSTANT, _SECOND = 255, 2
+_SIZES = ((2, "H"), (4, "I"), (8, "Q"))
+
+
+class Cursor:
+    """A place in packed bytes, from which integers and stretches of bytes are taken one after another."""
+
+    __slots__ = ("at", "packed")
+
+    def __init__(self, packed: bytes, at: int = 0) -> None:
+        self.packed = packed
+        self.at = at
+
+    def byte(self) -> int:
+        """Take one byte."""
+        self.at += 1
+        return self.packed[self.at - 1]
+
+    def number(self) -> int:
+        """Take an integer that `number` packed."""
+        length = self.byte()
+        return int.from_bytes(self.take(length), "little", signed=True)
+
+    def take(self, length: int) -> bytes:
+        """Take so many bytes."""
+        self.at += length
+        return self.packed[self.at - length : self.at]
+
+    def squeezed(self) -> bytes:
+        """Take bytes that `squeeze` packed."""
+        sized = self.number()
+        return self.take(sized) if sized >= 0 else zlib.decompress(self.take(-sized), -_WINDOW_BITS)
+
+
+def number(value: int) -> bytes:
+    """Pack one integer of any size: its length, then its bytes."""
+    length = value.bit_length() // 8 + 1 if value else 0
+    return bytes((length,)) + value.to_bytes(length, "little", signed=True)
+
+
+def squeeze(plain: bytes) -> bytes:
+    """Pack bytes deflated, or plain where that is shorter; a negative length says that they are deflated.
+
+    Readings are noise over a few values, or stand still: a code for each byte fits the one, runs the other, and the
+    longer search for what repeats finds less in them than either.
+    """
+    best = min((_deflated(plain, strategy) for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE)), key=len)
+    return number(len(plain)) + plain if len(best) >= len(plain) else number(-len(best)) + best
+
+
+def _deflated(plain: bytes, strategy: int) -> bytes:
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY_LEVEL, strategy)
+    return deflate.compress(plain) + deflate.flush()
+
+
+def pack(values: Sequence[int]) -> bytes:
+    """Pack integers; their range must be below 2**64. `Integers` reads them, if it is told how many there are."""
+    if not values:
+        return b""
+    first = values[0]
+    steps = [value - first for value in values]
+    unit = gcd(*steps)
+    if unit == 0:
+        return number(first) + bytes((_CONSTANT,))
+    if unit > 1:
+        steps = [step // unit for step in steps]
+    order = min(range(min(3, len(steps))), key=lambda order: _spread(steps[:_TRIAL], order))
+    whole = _planes(steps, order) or _planes(steps, 0)
+    return number(first) + whole[:1] + number(unit) + whole[1:]
+
+
+def _spread(steps: list[int], order: int) -> int:
+    """Return how far what is left after `order` differences lies from its mean, over all of it."""
+    residues, _ = _differences(steps, order)
+    mean = sum(residues) // max(1, len(residues))
+    return sum([abs(residue - mean) for residue in residues])
+
+
+def _differences(steps: list[int], order: int) -> tuple[list[int], list[int]]:
+    """Return what is left of the steps behind the first, and what it takes beside that to have them back."""
+    residues = steps[1:]
+    if order == 0:
+        return residues, []
+    residues = list(map(sub, residues, steps))
+    if order == 1:
+        return residues, []
+    return list(map(sub, residues[1:], residues)), residues[:1]
+
+
+class Integers:
+    """Packed integers, of which only those asked for are worked out: sums that C makes, and a formula for each.
+
+    With `s` the sums, an integer is `first + unit * (base + s[i])` where no differences were taken,
+    `first + unit * (base * i + s[i])` for the first ones, and the same with `seed * i + base * i * (i - 1) / 2` for the
+    second.
+    """
+
+    __slots__ = ("_base", "_count", "_first", "_order", "_seed", "_sums", "_unit")
+
+    def __init__(self, cursor: Cursor, count: int, times: int = 1) -> None:
+        """Read `count` integers, which come out `times` as large as they were packed."""
+        self._count = count
+        self._first, self._order, self._unit, self._seed, self._base = 0, _CONSTANT, 0, 0, 0
+        self._sums: Sequence[int] = ()
+        if count:
+            self._first = cursor.number() * times
+            self._order = cursor.byte()
+        if self._order == _CONSTANT:
+            return
+        self._unit = cursor.number() * times
+        if self._order == _SECOND:
+            self._seed = cursor.number()
+        self._base = cursor.number()
+        words = _words(cursor, count - max(1, self._order))
+        if self._order == 0:
+            self._sums = (-self._base, *words)
+        else:
+            for _ in range(self._order):
+                words = list(accumulate(words, initial=0))
+            self._sums = words
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> int:
+        return self.part(place, place + 1)[0]
+
+    def part(self, start: int, stop: int) -> list[int]:
+        """Return the integers from the place `start` to before `stop`."""
+        first, unit, base, seed = self._first, self._unit, self._base, self._seed
+        if self._order == _CONSTANT:
+            return [first] * (stop - start)
+        sums = self._sums[start:stop]
+        if self._order == 0:
+            first += unit * base
+            return [first + unit * some for some in sums]
+        places = range(start, stop)
+        if self._order == 1:
+            base *= unit
+            return [first + base * place + unit * some for place, some in zip(places, sums, strict=True)]
+        return [
+            first + unit * (seed * place + base * (place * (place - 1) // 2) + some)
+            for place, some in zip(places, sums, strict=True)
+        ]
+
+
+def _planes(steps: list[int], order: int) -> bytes:
+    """Pack what is left of the steps after taking differences `order` times; nothing if that is too wide."""
+    residues, seeds = _differences(steps, order)
+    base = min(residues, default=0)
+    span = max(residues, default=0) - base
+    if span >= _WIDEST:
+        return b""
+    width = (span.bit_length() + 7) // 8
+    words = struct.pack(f"<{len(residues)}Q", *[residue - base for residue in residues])
+    planes = [squeeze(words[place::8]) for place in range(width)]
+    return b"".join((bytes((order,)), *map(number, (*seeds, base)), bytes((width,)), *planes))
+
+
+def _words(cursor: Cursor, count: int) -> Sequence[int]:
+    width = cursor.byte()
+    if width == 0:
+        return bytes(count)
+    if width == 1:
+        return cursor.squeezed()
+    size, letter = next(each for each in _SIZES if each[0] >= width)
+    planes = bytearray(size * count)
+    for place in range(width):
+        planes[place::size] = cursor.squeezed()
+    return struct.unpack(f"<{count}{letter}", planes)

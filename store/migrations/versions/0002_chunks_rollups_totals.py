@@ -1,0 +1,67 @@
+"""What is learnt of a sensor; chunks and roll-ups of older ticks; totals that outlive a boot."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+from store.schema import view_of_rollups
+
+revision = "0002"
+down_revision = "0001"
+
+row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+name = sa.Text().with_variant(sa.String(128), "mysql", "mariadb")
+long_blob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+
+
+def upgrade() -> None:
+    for column in ("wraps_at", "observed_refresh_seconds", "read_seconds"):
+        op.add_column("channels", sa.Column(column, sa.Double(), server_default=sa.text("0"), nullable=False))
+    op.add_column("channels", sa.Column("aliased", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("layouts", sa.Column("seam", long_blob, nullable=True))
+    op.create_table(
+        "chunks",
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("layout_id", row_id, nullable=False),
+        sa.Column("start_ns", sa.BigInteger(), nullable=False),
+        sa.Column("end_ns", sa.BigInteger(), nullable=False),
+        sa.Column("ticks", sa.Integer(), nullable=False),
+        sa.Column("samples", sa.Integer(), nullable=False),
+        sa.Column("packed", long_blob, nullable=False),
+        sa.ForeignKeyConstraint(["layout_id"], ["layouts.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("chunks_layout_start_end", "chunks", ["layout_id", "start_ns", "end_ns"], unique=False)
+    op.create_table(
+        "rollups",
+        sa.Column("minute", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("channel_id", row_id, nullable=False),
+        sa.Column("recording_id", row_id, nullable=False),
+        sa.Column("samples", sa.Integer(), nullable=False),
+        sa.Column("lowest", sa.Double(), nullable=False),
+        sa.Column("highest", sa.Double(), nullable=False),
+        sa.Column("mean", sa.Double(), nullable=False),
+        sa.Column("energy_joules", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["channel_id"], ["channels.id"]),
+        sa.ForeignKeyConstraint(["recording_id"], ["recordings.id"]),
+        sa.PrimaryKeyConstraint("minute", "channel_id", "recording_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "totals",
+        sa.Column("host_id", sa.String(length=64), nullable=False),
+        sa.Column("probe", name, nullable=False),
+        sa.Column("device", name, nullable=False),
+        sa.Column("domain", name, nullable=False),
+        sa.Column("metric", sa.String(length=32), nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("boot_id", sa.String(length=64), nullable=False),
+        sa.Column("raw", sa.Double(), nullable=True),
+        sa.Column("total", sa.Double(), nullable=False),
+        sa.Column("at_ns", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["hosts.id"]),
+        sa.PrimaryKeyConstraint("host_id", "probe", "device", "domain", "metric", "source"),
+        sqlite_with_rowid=False,
+    )
+    if statement := view_of_rollups(op.get_bind().dialect.name):
+        op.execute(statement)
