@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 _TICK_SECONDS = 0.01  # USER_HZ
+_SCHEDULED = 2
+"""Makes of a process number the clock that clock_getcpuclockid(3) returns: what the scheduler counted of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ def resident_mib(pid: int) -> float:
 
 
 def _own_ns(pid: int) -> int:
-    threads = (PROC / str(pid) / "task").iterdir()
-    running = sum(int((thread / "schedstat").read_text(encoding="ascii").split()[0]) for thread in threads)
+    """Return what a process spent, with its threads that ended, and with its children that it waited for."""
+    running = time.clock_gettime_ns(~pid << 3 | _SCHEDULED)
     return running + round(sum(map(int, _stat(pid)[13:15])) * _TICK_SECONDS * 1e9)  # cutime, cstime
 
 

@@ -1,8 +1,8 @@
 """Measures how well a run's sampler keeps to 1 kHz beside processes that take all the processor time they can get.
 
-It samples ten channels of a made-up host on tmpfs in powercap and hwmon files, as a run does, and stores them. Beside it
-one process for each processor, two at least, counts up without end. How late a read begins is the time since its beat was
-due. It is done as a run asks for it, with SCHED_FIFO where the host allows that, and without.
+It samples ten channels of a made-up host on tmpfs, in powercap and hwmon files, as a run does, and stores them. Beside
+it one process for each processor, two at least, counts up without end. How late a read begins is the time since its
+beat was due. It is done as a run asks for it, with SCHED_FIFO where the host allows that, and without.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from agent.clock import Timebase
 from agent.host import describe_host
+from agent.realtime import keep_up, prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from probes.model import Roots
@@ -66,7 +67,8 @@ def main() -> None:
         "A sampler at 1 kHz on a busy host",
         ("ASKED FOR", "GOT", "BEATS>", "KEPT %>", "LATE>", "P50 US>", "P99 US>", "WORST US>"),
         [
-            (each.asked, _words(each.got), each.beats, f"{each.kept_percent:.3f}", each.late, each.p50_us, each.p99_us, each.worst_us)
+            (each.asked, _words(each.got), each.beats, f"{each.kept_percent:.3f}", each.late, each.p50_us, each.p99_us,
+             each.worst_us)
             for each in found
         ],
     )  # fmt: skip
@@ -107,12 +109,13 @@ def kept(host: Still, seconds: float, *, realtime: bool) -> Timing:
         starts.extend(tick.start_ns for tick in ticks if tick.layout == layouts[0].id)
         writer.append(ticks)
 
-    recorder = Recorder(sampler.take, keep)
-    recorder.start()
-    sampler.start()
-    time.sleep(seconds)
-    sampler.stop()
-    recorder.stop()
+    recorder = Recorder(sampler.take, keep, enter=keep_up if realtime else lambda: None)
+    with prompt():
+        recorder.start()
+        sampler.start()
+        time.sleep(seconds)
+        sampler.stop()
+        recorder.stop()
     found.close()
     engine.dispose()
     return timed("real time" if realtime else "nothing", sampler, starts)
