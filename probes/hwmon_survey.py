@@ -196,7 +196,9 @@ class _Survey:
         if metric not in ENERGETIC:
             domain = rules.plain_domain(self._chip.name, label, "temperature")
             return Channel(self._device, domain, metric, refresh_seconds=refresh)
-        where = rules.place(self._chip.name, label, fallback, self._sockets)
+        pci_device = read_int(self._chip.pci / "device") if self._chip.pci else None
+        name = rules.full_name(self._chip.name, self._chip.text("in1_label"), pci_device)
+        where = rules.place(name, label, fallback, self._sockets)
         device = replace(self._device, id=where.device, kind=where.kind) if where.device else self._device
         return Channel(device, where.domain, metric, refresh_seconds=refresh, contained_in=where.outer)
 

@@ -105,13 +105,14 @@ def power_fields(gpu: Gpu, scope: int) -> tuple[int, ...]:
     return tuple(number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
 
 
-def find_questions(one: Seen, holder: str) -> tuple[Question, ...]:
+def find_questions(one: Seen, holder: str, module: tuple[Key, ...] = ()) -> tuple[Question, ...]:
     """Return what can be asked of a GPU, energy first.
 
-    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it.
+    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is
+    the (device, domain) of the meter that others may have of the module that the GPU shares with a processor.
     """
     gpu, device = one.gpu, one.device
-    within = ((holder, "module"),) if holder else ()
+    within = (*(((holder, "module"),) if holder else ()), *module)
     most = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
     found = [*_energy(one, within, most), *_power(one, holder, within, most), *_utilization(one)]
     if _exists(gpu.memory_bytes):
@@ -195,7 +196,8 @@ def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
 def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list[Question]:
     """Return how to ask for every power a GPU reports, in one call where the driver has fields for it.
 
-    The average and the memory's power are parts of the board's, so that nobody adds them to it.
+    The average and the memory's power are parts of the board's, and the memory's of the average, so that nobody adds
+    one to another.
     """
     gpu, device = one.gpu, one.device
     part_of_board = ((device.id, "board"), *within)
@@ -210,11 +212,13 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
         domain, contained_in = ("board-average", part_of_board) if wanted else ("board", within)
         want(domain, number, SCOPE_GPU, contained_in, most)
     questions = [] if wanted else _plain_power(one, within, most)
+    has_average = any(sensor.channel.domain == "board-average" for sensor in sensors)
+    averaged = ((device.id, "board-average"),) if has_average else ()
     for number in power_fields(gpu, SCOPE_MEMORY)[:1]:
-        want("memory", number, SCOPE_MEMORY, part_of_board, most)
+        want("memory", number, SCOPE_MEMORY, (*averaged, *part_of_board), most)
     if holder == device.id:
         limit = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
-        want("module", one.module[0], SCOPE_MODULE, (), limit)
+        want("module", one.module[0], SCOPE_MODULE, within[1:], limit)
     if wanted:
         questions.append(Question(tuple(sensors), partial(gpu.fields, tuple(wanted))))
     return questions

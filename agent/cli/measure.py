@@ -120,7 +120,8 @@ def _measured(
         end_ns = timebase.now_ns()
         at_work.edge()
         at_work.wait_for_last_ticks()
-    measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns)
+    channels = [channel for probe in found.probes for channel in probe.channels]
+    measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns, channels)
     return code, held_to(measured, tolerance) if tolerance else measured
 
 
@@ -283,7 +284,8 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
         )
     show(("DEVICE", "DOMAIN", "ENERGY>", "BOUNDS>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
     missing = "; ".join(measured.coverage.not_covered)
-    print(f"\n{measured.seconds:.3f} s; not covered: {missing or 'nothing'}", file=stream)
+    boundary = measured.coverage.boundary.value
+    print(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}", file=stream)
     for reading in measured.readings:
         for reason in (*reading.reasons, *_stillness(reading)) if reading.energy else ():
             say(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")

@@ -72,15 +72,16 @@ def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
     )
 
 
-def measure(series: Iterable[Series], start_ns: int, end_ns: int) -> Measurement:
+def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iterable[Channel] = ()) -> Measurement:
     """Return the energy between two moments from the series around them, one reading for each (device, domain).
 
-    Of a domain with a counter and a gauge the counter counts, and the gauge stands beside it. Raises ValueError if the
-    moments are in disorder.
+    Of a domain with a counter and a gauge the counter counts, and the gauge stands beside it. `channels` are all of
+    the host, so that a device that nothing measures is named as not covered. Raises ValueError if the moments are in
+    disorder.
     """
     found = tuple(series)
     best = best_series(found)
-    covered = cover(best)
+    covered = cover(best, channels)
     counted = {channel.key for channel in covered.includes}
     readings = tuple(_reading(each, found, start_ns, end_ns) for each in best)
     total = Energy(0.0, 0.0, 0.0) if counted else None

@@ -10,6 +10,7 @@ import fake_nvml
 from fake_nvml import A100, A100_MIG, ENERGY, FIELDS, GB200, H100, T4, Gpu
 from nvml_reading import Look, methods, only, values
 from probes.nvml_sensors import PART_OF_THE_TIME
+from trees import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,8 +115,25 @@ def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(lo
         assert within == {
             "board": (module_key,),
             "board-average": (board, module_key),
-            "memory": (board, module_key),
+            "memory": ((board[0], "board-average"), board, module_key),
         }
+
+
+def test_a_gpu_that_is_soldered_beside_a_processor_says_on_which_module(look: Look, tmp_path: Path) -> None:
+    def modules(gpu: Gpu) -> set[tuple[str, str]]:
+        probe = only(look(gpu))
+        energetic = (channel for channel in probe.channels if channel.metric in {"energy_joules", "power_watts"})
+        return {key for channel in energetic for key in channel.contained_in if key[1] == "module"}
+
+    hopper = replace(H100, name="NVIDIA GH200 480GB")
+    assert modules(H100) == set()
+    assert modules(hopper) == {("module", "module")}
+    assert modules(replace(hopper, module_instant_watts=400.0)) == {(H100.uuid, "module")}
+    write(tmp_path / "bus/pci/devices/0000:53:00.0/local_cpulist", "72-143")
+    write(tmp_path / "devices/system/cpu/cpu72/topology/physical_package_id", 1)
+    assert modules(H100) == set()
+    assert modules(hopper) == {("module-1", "module")}
+    assert modules(replace(hopper, module_instant_watts=400.0)) == {(H100.uuid, "module"), ("module-1", "module")}
 
 
 @pytest.mark.parametrize("serials", [("1", "2"), (None, None), ("0", "0")], ids=["two", "none", "unwritten"])
