@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -104,8 +105,10 @@ def test_where_real_time_is_not_allowed_it_goes_on_as_it_is() -> None:
 def test_threads_wait_less_for_one_another_inside_the_block_and_as_before_after_it() -> None:
     before = sys.getswitchinterval()
     with prompt():
+        assert gc.get_freeze_count() > 1000
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.05)
         with prompt():
             pass
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.05)
     assert sys.getswitchinterval() == pytest.approx(before, rel=0.05)
+    assert gc.get_freeze_count() == 0
