@@ -27,14 +27,18 @@ def unpack(packed: bytes) -> tuple[float, ...]:
     return _doubles(len(packed) // 8).unpack(packed)
 
 
+def insert_words(table: Table, columns: tuple[str, ...]) -> str:
+    """Return the SQL that inserts a row of these columns, as SQLite's driver takes it."""
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  our own names
+
+
 def insert_all(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows, their values in the order of `columns`. SQLite's driver takes them as they are, which is fast."""
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        places = ", ".join("?" * len(columns))
-        words = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  our own names
-        connection.exec_driver_sql(words, list(rows))
+        connection.exec_driver_sql(insert_words(table, columns), list(rows))
     else:
         connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
 
