@@ -64,7 +64,8 @@ def _of_layouts(connection: Connection) -> Iterator[str]:
 
 def _of_chunk(row: Row[Any], channels: list[int], tally: _Tally) -> Iterator[str]:
     """Say what of a chunk is not as its row says, and count its samples in `tally`."""
-    starts, took = chunks.starts(row.packed, row.ticks), chunks.took(row.packed, row.ticks)
+    starts = chunks.starts(row.packed, row.ticks).part(0, row.ticks)
+    took = chunks.took(row.packed, row.ticks).part(0, row.ticks)
     if (starts[0], starts[-1]) != (row.start_ns, row.end_ns) or starts != sorted(starts):
         yield f"it holds {starts[0]} to {starts[-1]}, its row says {row.start_ns} to {row.end_ns}"
     if chunks.width(row.packed) != len(channels):
@@ -85,8 +86,10 @@ def _twice(connection: Connection, row: Row[Any]) -> Iterator[str]:
     hot = select(_ticks.start_ns, _ticks.end_ns).where(
         _ticks.layout_id == row.layout_id, _ticks.start_ns.between(row.start_ns, row.end_ns)
     )
-    packed = zip(chunks.starts(row.packed, row.ticks), chunks.took(row.packed, row.ticks), strict=True)
-    both = {(start, start + took) for start, took in packed} & {tuple(tick) for tick in connection.execute(hot)}
+    starts = chunks.starts(row.packed, row.ticks).part(0, row.ticks)
+    took = chunks.took(row.packed, row.ticks).part(0, row.ticks)
+    packed = {(start, start + each) for start, each in zip(starts, took, strict=True)}
+    both = packed & {tuple(tick) for tick in connection.execute(hot)}
     if both:
         yield f"{len(both)} of its ticks are kept as rows as well"
 

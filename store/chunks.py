@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from store import columns, integers
-from store.integers import Cursor
+from store.integers import Cursor, Integers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,28 +51,30 @@ def width(packed: bytes) -> int:
     return int(channels)
 
 
-def starts(packed: bytes, ticks: int) -> list[int]:
+def starts(packed: bytes, ticks: int) -> Integers:
     """Return the moments before the reads of a chunk of so many ticks, in nanoseconds of Unix time."""
     return _moments(packed, _STARTS, ticks)
 
 
-def took(packed: bytes, ticks: int) -> list[int]:
+def took(packed: bytes, ticks: int) -> Integers:
     """Return how many nanoseconds each read took."""
     return _moments(packed, _TOOK, ticks)
 
 
-def values(packed: bytes, ticks: int, position: int) -> list[float]:
-    """Return the values of the channel at `position`, NaN where it gave none."""
-    return columns.unpack(_column(packed, _FIRST + position), ticks)
+def values(packed: bytes, ticks: int, position: int, start: int = 0, stop: int | None = None) -> list[float]:
+    """Return the values of the channel at `position` in the ticks from `start` to before `stop`, NaN where absent."""
+    return columns.unpack(_column(packed, _FIRST + position), ticks, start, stop)
 
 
-def _moments(packed: bytes, place: int, ticks: int) -> list[int]:
+def _moments(packed: bytes, place: int, ticks: int) -> Integers:
     _, unit, _ = _HEAD.unpack_from(packed)
-    moments = integers.unpack(Cursor(_column(packed, place)), ticks)
-    return moments if unit == 1 else [moment * unit for moment in moments]
+    return Integers(Cursor(_column(packed, place)), ticks, unit)
 
 
 def _column(packed: bytes, place: int) -> bytes:
-    start = struct.unpack_from("<I", packed, _HEAD.size + 4 * place - 4)[0] if place else 0
-    [end] = struct.unpack_from("<I", packed, _HEAD.size + 4 * place)
-    return packed[start or _HEAD.size + 4 * (_FIRST + width(packed)) : end]
+    """Return one column of a chunk: it starts where the one before ends, the first behind the table of ends."""
+    if place:
+        start, end = struct.unpack_from("<2I", packed, _HEAD.size + 4 * place - 4)
+    else:
+        start, end = _HEAD.size + 4 * (_FIRST + width(packed)), struct.unpack_from("<I", packed, _HEAD.size)[0]
+    return packed[start:end]

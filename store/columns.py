@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
+from operator import truediv
 from typing import TYPE_CHECKING
 
 from store import integers
-from store.integers import Cursor
+from store.integers import Cursor, Integers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,17 +42,20 @@ def pack(values: Sequence[float]) -> bytes:
     return bytes((_RAW,)) + integers.pack(words)
 
 
-def unpack(packed: bytes, count: int) -> list[float]:
-    """Undo `pack` for `count` values."""
+def unpack(packed: bytes, count: int, start: int = 0, stop: int | None = None) -> list[float]:
+    """Undo `pack` for a column of `count` values, of which those from `start` to before `stop` are wanted."""
     cursor = Cursor(packed)
+    stop = count if stop is None else stop
     kind = cursor.byte()
     if kind == _EMPTY:
-        return [math.nan] * count
+        return [math.nan] * (stop - start)
     if kind < _GAPS:
-        return _values(kind, cursor, count)
+        return _values(kind, cursor, count, start, stop)
     given = cursor.squeezed()
-    present = iter(_values(kind - _GAPS, cursor, sum(given)))
-    return [next(present) if is_given else math.nan for is_given in given]
+    before = sum(given[:start])
+    wanted = given[start:stop]
+    present = iter(_values(kind - _GAPS, cursor, sum(given), before, before + sum(wanted)))
+    return [next(present) if is_given else math.nan for is_given in wanted]
 
 
 def _with_gaps(values: Sequence[float], packed: bytes) -> bytes:
@@ -59,33 +63,30 @@ def _with_gaps(values: Sequence[float], packed: bytes) -> bytes:
     return bytes((packed[0] + _GAPS,)) + given + packed[1:]
 
 
-def _values(kind: int, cursor: Cursor, count: int) -> list[float]:
-    numbers = integers.unpack(cursor, count)
+def _values(kind: int, cursor: Cursor, count: int, start: int, stop: int) -> list[float]:
+    numbers = Integers(cursor, count).part(start, stop)
     if kind == _DECIMAL:
         return list(map(float, numbers))
-    if kind < _BINARY:
-        scale = 10**kind
-        return [number / scale for number in numbers]
     if kind < _RAPL:
-        scale = 1 << kind - _BINARY
+        scale = 10**kind if kind < _BINARY else 1 << kind - _BINARY
         return [number / scale for number in numbers]
     if kind < _RATIO:
         return [microjoules / 1_000_000 for microjoules in _microjoules(numbers, _RAPL_UNITS[kind - _RAPL])]
     if kind == _RATIO:
-        return [part / whole for part, whole in zip(numbers, integers.unpack(cursor, count), strict=True)]
-    return list(struct.unpack(f"<{count}d", struct.pack(f"<{count}Q", *numbers)))
+        return list(map(truediv, numbers, Integers(cursor, count).part(start, stop)))
+    return list(struct.unpack(f"<{len(numbers)}d", struct.pack(f"<{len(numbers)}Q", *numbers)))
 
 
 def _tries(values: list[float]) -> list[bytes]:
     """Return the values packed in the way that fits them, if there is one. It need not be right to the last bit."""
-    if not all(map(math.isfinite, values)) or max(map(abs, values)) >= _EXACT:
+    if not values or not all(map(math.isfinite, values)) or max(map(abs, values)) >= _EXACT:
         return []
     for decimals in range(_MOST_DECIMALS + 1):
         numbers = _scaled(values, 10**decimals)
         if numbers:
             return [_as_counts(numbers, decimals) or bytes((_DECIMAL + decimals,)) + integers.pack(numbers)]
     halvings = max(value.as_integer_ratio()[1] for value in values).bit_length() - 1
-    if halvings <= _MOST_HALVINGS:
+    if halvings <= _MOST_HALVINGS and max(map(abs, values)) * (1 << halvings) < _EXACT:
         scale = 1 << halvings
         return [bytes((_BINARY + halvings,)) + integers.pack([round(value * scale) for value in values])]
     ratios = _ratios(values)
@@ -96,7 +97,7 @@ def _scaled(values: list[float], scale: int) -> list[int]:
     """Return the values as integers of one `scale`-th; nothing if they are none."""
     for some in (values[:_GLANCE], values):
         numbers = [round(value * scale) for value in some]
-        if any(number / scale != value for number, value in zip(numbers, some, strict=True)):
+        if max(map(abs, numbers)) > _EXACT or [number / scale for number in numbers] != some:
             return []
     return numbers
 
@@ -140,6 +141,8 @@ def _ratios(values: list[float]) -> tuple[list[int], list[int]] | None:
     usual = max(whole for _, whole in pairs)
     times = [max(1, round(usual / whole)) for _, whole in pairs]
     parts = [part * by for (part, _), by in zip(pairs, times, strict=True)]
+    if max(map(abs, parts)) > _EXACT:
+        return None
     return parts, [whole * by for (_, whole), by in zip(pairs, times, strict=True)]
 
 

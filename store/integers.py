@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TRIAL = 512
-"""So many values decide how often differences are taken; all of them would cost three times the work."""
+"""So many values decide how often differences are taken."""
+_LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 6, 12, 6
+"""Room enough for a plane, and a tenth of the time that zlib's own choice takes to set up."""
 _WIDEST = 1 << 64
-_CONSTANT = 255
+_CONSTANT, _SECOND = 255, 2
+_SIZES = ((2, "H"), (4, "I"), (8, "Q"))
 
 
 class Cursor:
@@ -45,7 +48,7 @@ class Cursor:
     def squeezed(self) -> bytes:
         """Take bytes that `squeeze` packed."""
         sized = self.number()
-        return self.take(sized) if sized >= 0 else zlib.decompress(self.take(-sized), -zlib.MAX_WBITS)
+        return self.take(sized) if sized >= 0 else zlib.decompress(self.take(-sized), -_WINDOW_BITS)
 
 
 def number(value: int) -> bytes:
@@ -55,14 +58,22 @@ def number(value: int) -> bytes:
 
 
 def squeeze(plain: bytes) -> bytes:
-    """Pack bytes deflated, or plain where that is shorter; a negative length says that they are deflated."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    deflated = deflate.compress(plain) + deflate.flush()
-    return number(len(plain)) + plain if len(deflated) >= len(plain) else number(-len(deflated)) + deflated
+    """Pack bytes deflated, or plain where that is shorter; a negative length says that they are deflated.
+
+    Readings are noise over a few values, or stand still: a code for each byte fits the one, runs the other, and the
+    longer search for what repeats finds less in them than either.
+    """
+    best = min((_deflated(plain, strategy) for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE)), key=len)
+    return number(len(plain)) + plain if len(best) >= len(plain) else number(-len(best)) + best
+
+
+def _deflated(plain: bytes, strategy: int) -> bytes:
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY_LEVEL, strategy)
+    return deflate.compress(plain) + deflate.flush()
 
 
 def pack(values: Sequence[int]) -> bytes:
-    """Pack integers; their range must be below 2**64. `unpack` gives them back, if it is told how many there are."""
+    """Pack integers; their range must be below 2**64. `Integers` reads them, if it is told how many there are."""
     if not values:
         return b""
     first = values[0]
@@ -72,37 +83,89 @@ def pack(values: Sequence[int]) -> bytes:
         return number(first) + bytes((_CONSTANT,))
     if unit > 1:
         steps = [step // unit for step in steps]
-    trials = {order: _planes(steps[:_TRIAL], order) for order in range(min(3, len(steps)))}
-    order = min((order for order, trial in trials.items() if trial), key=lambda order: len(trials[order]))
-    whole = trials[order] if len(steps) <= _TRIAL else _planes(steps, order) or _planes(steps, 0)
+    order = min(range(min(3, len(steps))), key=lambda order: _spread(steps[:_TRIAL], order))
+    whole = _planes(steps, order) or _planes(steps, 0)
     return number(first) + whole[:1] + number(unit) + whole[1:]
 
 
-def unpack(cursor: Cursor, count: int) -> list[int]:
-    """Undo `pack` for `count` integers."""
-    if not count:
-        return []
-    first, order = cursor.number(), cursor.byte()
-    if order == _CONSTANT:
-        return [first] * count
-    unit = cursor.number()
-    seeds = [unit * cursor.number() for _ in range(1, order)]
-    residues = _from_planes(cursor, count - max(1, order), unit)
+def _spread(steps: list[int], order: int) -> int:
+    """Return how far what is left after `order` differences lies from its mean, over all of it."""
+    residues, _ = _differences(steps, order)
+    mean = sum(residues) // max(1, len(residues))
+    return sum([abs(residue - mean) for residue in residues])
+
+
+def _differences(steps: list[int], order: int) -> tuple[list[int], list[int]]:
+    """Return what is left of the steps behind the first, and what it takes beside that to have them back."""
+    residues = steps[1:]
     if order == 0:
-        return [first, *(first + residue for residue in residues)]
-    for seed in seeds:
-        residues = list(accumulate(residues, initial=seed))
-    return list(accumulate(residues, initial=first))
+        return residues, []
+    residues = list(map(sub, residues, steps))
+    if order == 1:
+        return residues, []
+    return list(map(sub, residues[1:], residues)), residues[:1]
+
+
+class Integers:
+    """Packed integers, of which only those asked for are worked out: sums that C makes, and a formula for each.
+
+    With `s` the sums, an integer is `first + unit * (base + s[i])` where no differences were taken,
+    `first + unit * (base * i + s[i])` for the first ones, and the same with `seed * i + base * i * (i - 1) / 2` for the
+    second.
+    """
+
+    __slots__ = ("_base", "_count", "_first", "_order", "_seed", "_sums", "_unit")
+
+    def __init__(self, cursor: Cursor, count: int, times: int = 1) -> None:
+        """Read `count` integers, which come out `times` as large as they were packed."""
+        self._count = count
+        self._first, self._order, self._unit, self._seed, self._base = 0, _CONSTANT, 0, 0, 0
+        self._sums: Sequence[int] = ()
+        if count:
+            self._first = cursor.number() * times
+            self._order = cursor.byte()
+        if self._order == _CONSTANT:
+            return
+        self._unit = cursor.number() * times
+        if self._order == _SECOND:
+            self._seed = cursor.number()
+        self._base = cursor.number()
+        words = _words(cursor, count - max(1, self._order))
+        if self._order == 0:
+            self._sums = (-self._base, *words)
+        else:
+            for _ in range(self._order):
+                words = list(accumulate(words, initial=0))
+            self._sums = words
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> int:
+        return self.part(place, place + 1)[0]
+
+    def part(self, start: int, stop: int) -> list[int]:
+        """Return the integers from the place `start` to before `stop`."""
+        first, unit, base, seed = self._first, self._unit, self._base, self._seed
+        if self._order == _CONSTANT:
+            return [first] * (stop - start)
+        sums = self._sums[start:stop]
+        if self._order == 0:
+            first += unit * base
+            return [first + unit * some for some in sums]
+        places = range(start, stop)
+        if self._order == 1:
+            base *= unit
+            return [first + base * place + unit * some for place, some in zip(places, sums, strict=True)]
+        return [
+            first + unit * (seed * place + base * (place * (place - 1) // 2) + some)
+            for place, some in zip(places, sums, strict=True)
+        ]
 
 
 def _planes(steps: list[int], order: int) -> bytes:
     """Pack what is left of the steps after taking differences `order` times; nothing if that is too wide."""
-    residues, seeds = steps[1:], []
-    if order:
-        residues = list(map(sub, residues, steps))
-    if order > 1:
-        seeds = residues[:1]
-        residues = list(map(sub, residues[1:], residues))
+    residues, seeds = _differences(steps, order)
     base = min(residues, default=0)
     span = max(residues, default=0) - base
     if span >= _WIDEST:
@@ -113,15 +176,14 @@ def _planes(steps: list[int], order: int) -> bytes:
     return b"".join((bytes((order,)), *map(number, (*seeds, base)), bytes((width,)), *planes))
 
 
-def _from_planes(cursor: Cursor, count: int, unit: int) -> list[int]:
-    base, width = unit * cursor.number(), cursor.byte()
+def _words(cursor: Cursor, count: int) -> Sequence[int]:
+    width = cursor.byte()
+    if width == 0:
+        return bytes(count)
     if width == 1:
-        words: Sequence[int] = cursor.squeezed()
-    else:
-        planes = bytearray(8 * count)
-        for place in range(width):
-            planes[place::8] = cursor.squeezed()
-        words = struct.unpack(f"<{count}Q", planes)
-    if unit == 1:
-        return [base + word for word in words]
-    return [base + unit * word for word in words]
+        return cursor.squeezed()
+    size, letter = next(each for each in _SIZES if each[0] >= width)
+    planes = bytearray(size * count)
+    for place in range(width):
+        planes[place::size] = cursor.squeezed()
+    return struct.unpack(f"<{count}{letter}", planes)

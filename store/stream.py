@@ -60,14 +60,14 @@ class Stream:
 
     def add_chunk(self, ticks: int, packed: bytes, start_ns: int, end_ns: int) -> None:
         """Put the ticks of a chunk that start from `start_ns` to `end_ns` behind those that are here."""
-        starts = chunks.starts(packed, ticks)
-        first, last = bisect_left(starts, start_ns), bisect_right(starts, end_ns)
-        inside = slice(first, last)
-        took = chunks.took(packed, ticks)[inside]
-        self.starts += starts[inside]
-        self.middles += [start + took // 2 for start, took in zip(starts[inside], took, strict=True)]
+        moments = chunks.starts(packed, ticks)
+        first, last = bisect_left(moments, start_ns), bisect_right(moments, end_ns)
+        starts = moments.part(first, last)
+        took = chunks.took(packed, ticks).part(first, last)
+        self.starts += starts
+        self.middles += [start + took // 2 for start, took in zip(starts, took, strict=True)]
         for mine, position in zip(self.columns, self.positions, strict=True):
-            mine.extend(chunks.values(packed, ticks, position)[inside])
+            mine.extend(chunks.values(packed, ticks, position, first, last))
 
     def add_rows(self, rows: Sequence[Any]) -> None:
         """Put ticks behind those that are here."""
