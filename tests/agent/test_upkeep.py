@@ -16,6 +16,7 @@ from store.health import StoreStatus, status
 from store.records import Host, Layout, Tick
 from store.retention import Retention
 from store.writer import Writer
+from stored import prepared
 from waiting import await_true
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def test_no_limit_in_the_configuration_is_none_in_the_store() -> None:
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store with ten ticks from two hours ago, and ten from now."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    engine = open_database(str(tmp_path / "inferometer.db"))
+    engine = open_database(str(prepared(tmp_path / "inferometer.db")))
     writer = Writer(engine)
     now_ns = time.time_ns() // 1000 * 1000
     (layout,) = writer.register(Host("host", "name"), [("probe", (CHANNEL,))], "daemon", now_ns - 2 * HOUR_NS)
