@@ -5,10 +5,10 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
-BENCH ?= accuracy
+BENCH ?= accuracy live overhead timing storage interference
 BENCH_ARGS ?=
 # The modules that make numbers.
-NUMBERS := probes/counter.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/gauges.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/gates.py,agent/profiling/measurement.py,agent/cost/*.py
+NUMBERS := probes/counter.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/gauges.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/nesting.py,agent/profiling/mirrors.py,agent/profiling/uncovered.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/gates.py,agent/profiling/measurement.py,agent/cost/*.py
 
 .PHONY: help profile test check format bench schema lock clean
 .DEFAULT_GOAL := help
@@ -33,7 +33,10 @@ format: $(VENV)/.test  ## apply the formatter and the lint fixes that are safe
 	@cd $(ROOT) && $(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
 
 bench: $(VENV)/.test  ## run the benchmarks, each of which prints a table and writes JSON (BENCH="accuracy storage")
-	@cd $(ROOT) && for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || exit $$?; done
+	@command -v gcc >/dev/null || { echo "the benchmarks compile programs in C: apt-get install gcc libc6-dev" >&2; exit 1; }
+	@cd $(ROOT) && failed=; for name in $(BENCH); do echo "== $$name"; \
+	  $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || failed="$$failed $$name"; done; \
+	[ -z "$$failed" ] || { echo "benchmarks that did not run to their end:$$failed" >&2; exit 1; }
 
 schema: $(VENV)/.test  ## write docs/profile.schema.json anew from the records it describes
 	@cd $(ROOT) && $(BIN)/python docs/make_schema.py

@@ -90,6 +90,7 @@ class Awake:
     ) -> None:
         self.name = probe.name
         self.channels = probe.channels
+        self.files_only = probe.files_only
         self.rejections = probe.rejections
         self._probe = probe
         self._most_ns = timebase.asleep_ns + _SLEPT_NS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
 from agent.recorder import Recorder
-from agent.sampler import Sampler
+from agent.sampler import Paced, Sampler
 from agent.signals import Signals
 from agent.totals import Totals
 from agent.upkeep import Upkeep, interval_seconds
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.totals import Memory
     from probes.model import Probe
-    from store.records import Tick
 
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
@@ -128,7 +126,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
             totals = Totals(host, layouts, Reader(engine).totals(host.id), memory, timebase)
             periods = [period(probe, config) for probe in probes]
-            sampler = Sampler(list(zip(layouts, probes, periods, strict=True)), timebase)
+            sampler = Sampler([Paced(*each) for each in zip(layouts, probes, periods, strict=True)], timebase)
             trouble = StoreTrouble()
             exporter = Exporter(
                 layouts,
@@ -139,7 +137,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 totals.shown,
             )
             keep = _keeping(totals, writer, timebase, wake)
-            recorder = Recorder(sampler.queue, keep, _show_in(exporter), trouble.begins, trouble.ends)
+            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
@@ -172,16 +170,6 @@ def period(probe: Probe, config: Config) -> float:
     """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in."""
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
     return max(config.period_of(probe.name), min(refreshes, default=0.0))
-
-
-def _show_in(exporter: Exporter) -> Callable[[Tick], None]:
-    """Return what takes ticks for the exporter: all but those of reads that failed as a whole, which show nothing."""
-
-    def show(tick: Tick) -> None:
-        if not (tick.rejections and all(map(isnan, tick.values))):
-            exporter.take(tick)
-
-    return show
 
 
 def _keeping(

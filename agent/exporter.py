@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric as Family
 
-    from agent.sampler import BeatState
+    from agent.beat import BeatState
     from store.records import Layout, Tick
 
 PREFIX = "inferometer_"
@@ -39,6 +39,7 @@ LAST_SUCCESS = Metric(
     "probe_last_success_timestamp_seconds", Form.GAUGE, "Unix time of the probe's last read that gave values."
 )
 MISSED = Metric("probe_missed_beats", Form.COUNTER, "Beats that passed without a read because the one before was late.")
+LATE = Metric("probe_late_beats", Form.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
 FAILED = Metric("probe_failed_reads", Form.COUNTER, "Reads that gave nothing at all.")
 REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings that were refused, by reason.")
 DROPPED = Metric("ticks_dropped", Form.COUNTER, "Ticks that were let go because nobody took them in time.")
@@ -89,7 +90,6 @@ class Exporter(Collector):
         self._dropped = dropped
         self._now_ns = now_ns
         self._counted = counted or _as_read
-        self._latest: dict[int, Tick] = {}
         self._beats = tuple(
             Beat(layout, state, lines, _stale_ns(state.period_seconds))
             for layout, state, lines in zip(layouts, states, arrange(layouts), strict=True)
@@ -100,17 +100,13 @@ class Exporter(Collector):
         if process:
             ProcessCollector(registry=self.registry)
 
-    def take(self, tick: Tick) -> None:
-        """Show this tick instead of the one before it of the same layout."""
-        self._latest[tick.layout] = tick
-
     def ready(self) -> tuple[bool, str]:
         """Return whether any probe gives fresh values, and which do not."""
         now_ns = self._now_ns()
         stale = [beat.state.probe for beat in self._beats if self._fresh(beat, now_ns) is None]
         if not self._beats:
             return False, "no probe: nothing can be read on this host"
-        if not self._latest:
+        if all(beat.state.latest is None for beat in self._beats):
             return False, f"no tick yet from {', '.join(stale)}"
         if not stale:
             return True, "ready"
@@ -123,7 +119,7 @@ class Exporter(Collector):
         return [family for family in families if family.samples]
 
     def _fresh(self, beat: Beat, now_ns: int) -> Tick | None:
-        tick = self._latest.get(beat.layout.id)
+        tick = beat.state.latest
         if tick is None or beat.state.lost or now_ns - tick.end_ns > beat.stale_ns:
             return None
         return tick
@@ -153,8 +149,8 @@ class Exporter(Collector):
         yield InfoMetricFamily(f"{PREFIX}build", "What serves these metrics; always 1.", build)
 
     def _probes(self, now_ns: int) -> Iterable[Family]:
-        own = (UP, READ_SECONDS, LAST_SUCCESS, MISSED, FAILED)
-        up, read, success, missed, failed = families = [_family(metric, ("probe",)) for metric in own]
+        own = (UP, READ_SECONDS, LAST_SUCCESS, MISSED, LATE, FAILED)
+        up, read, success, missed, late, failed = families = [_family(metric, ("probe",)) for metric in own]
         for beat in self._beats:
             state, probe = beat.state, (beat.state.probe,)
             up.add_metric(probe, float(state.up and self._fresh(beat, now_ns) is not None))
@@ -163,6 +159,7 @@ class Exporter(Collector):
             if state.last_success_ns:
                 success.add_metric(probe, state.last_success_ns / 1e9)
             missed.add_metric(probe, state.missed)
+            late.add_metric(probe, state.late)
             failed.add_metric(probe, state.failed)
         return families
 

@@ -85,11 +85,11 @@ class Service:
     hanging: frozenset[str] = frozenset()
 
     def await_first_reads(self, signals: Signals) -> None:
-        """Return when every probe has been read and what it gave is shown, or some hang, or a signal came."""
+        """Return when every probe has been read, or some hang, or a signal came."""
         deadline = time.monotonic() + _FIRST_READS_SECONDS
         states = self.sampler.states
         while not signals.stopping and time.monotonic() < deadline:
-            if all(state.tried for state in states) and self.recorder.taken >= sum(state.ticks for state in states):
+            if all(state.tried for state in states):
                 return
             signals.wait(_POLL_SECONDS)
 
@@ -114,7 +114,11 @@ class Service:
         states = self.sampler.states
         up = sum(state.up and state.tried and state.probe not in self.hanging for state in states)
         reads = sum(state.ticks + state.failed for state in states)
-        trouble = f"; {self.recorder.waiting} ticks wait: {self.trouble.said}" if self.recorder.failed else ""
+        trouble = (
+            f"; {self.sampler.waiting + self.recorder.waiting} ticks wait: {self.trouble.said}"
+            if self.recorder.failed
+            else ""
+        )
         return f"{up} of {len(states)} probes up, {reads} reads{trouble}"
 
     def must_start_anew(self) -> bool:
@@ -129,5 +133,5 @@ class Service:
 
     def lost(self) -> str:
         """Say how many ticks a stop could not hand to the store any more, and why; nothing if there are none."""
-        unsaved = self.recorder.waiting
+        unsaved = self.sampler.waiting + self.recorder.waiting
         return f"{unsaved} ticks are lost: {self.trouble.said or 'the store did not answer'}" if unsaved else ""

@@ -1,44 +1,137 @@
-"""Undoes what hardware counters do: they wrap at their own range, and they start again after a reset."""
+"""Undoes what hardware counters do: they wrap, start again, stutter and jump; docs/sensor-faults.md has every answer.
+
+No answer guesses: what may be energy and may be a fault is refused with its reason, and no energy is counted for it.
+"""
 
 from __future__ import annotations
 
+import math
+
+from probes.model import Kind, Reason
+
+SENTINELS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
+"""All bits set: how drivers and firmware pass on a register that did not answer."""
+NEVER = -1
+"""No reading of a counter: where none is to be told apart."""
+PLAUSIBLE_TIMES_LIMIT = 4
+"""A device may draw more than its power limit for a moment; four times as much is no power but a fault."""
+CEILING_WATTS = {
+    Kind.CPU: 2_000.0,
+    Kind.GPU: 10_000.0,
+    Kind.NPU: 10_000.0,
+    Kind.FPGA: 10_000.0,
+    Kind.ACCELERATOR: 10_000.0,
+    Kind.BOARD: 20_000.0,
+}
+"""What is believed at most of a device that names no power limit.
+
+Four times the largest part of its kind to be had: 500 W for a processor, 2.5 kW for an accelerator, 5 kW for a board.
+"""
+HELD_NS = 500_000_000
+"""So long a counter must stay on a level it stepped to before the step counts as a reset."""
+_UNKNOWN_REFRESH_NS = 1_000_000_000
+
 
 class Counter:
-    """Turns the raw readings of one hardware counter into a total that never falls.
+    """Turns the raw readings of one hardware counter into a total that never falls; exact, in the counter's integers.
 
-    `range_units` is the count at which the hardware wraps to 0 (powercap's `max_energy_range_uj`), 0 if it does not
-    wrap. `most_units_per_second` is the fastest it can plausibly grow, 0 if unknown: a fall that would mean a faster
-    growth than that is a reset. Units are the counter's own integers, so nothing is lost to rounding.
+    `total` is always `raw + offset`, where `raw` is the last reading that was believed, made at `at_ns`. Below
+    `shortest_wrap_ns` between two readings it cannot have wrapped more than once.
+
+    `modulus` is the count at which the hardware starts again from 0, 0 if it does not wrap. `most_per_second` is the
+    fastest growth that is believed, 0 if any is: `PLAUSIBLE_TIMES_LIMIT` times what can go on for long. A new value may
+    show a refresh of the sensor later than it was counted, so `refresh_seconds` (0: unknown, taken as one second) more
+    are granted to every step. `all_ones` is what a register of nothing but ones reads as, where a driver scales it.
     """
 
-    __slots__ = ("_last", "_last_ns", "_most", "_range", "total")
+    __slots__ = (
+        "_held",
+        "_held_ns",
+        "_held_since_ns",
+        "_modulus",
+        "_most",
+        "_slack_ns",
+        "at_ns",
+        "offset",
+        "raw",
+        "sentinels",
+        "shortest_wrap_ns",
+    )
 
-    def __init__(self, range_units: int = 0, most_units_per_second: float = 0.0) -> None:
-        self._range = range_units
-        self._most = most_units_per_second
-        self._last = -1
-        self._last_ns = 0
-        self.total = 0
+    def __init__(
+        self, modulus: int = 0, most_per_second: float = 0.0, refresh_seconds: float = 0.0, *, all_ones: int = NEVER
+    ) -> None:
+        self._modulus = modulus
+        self._most = most_per_second / 1e9 or math.inf
+        self._slack_ns = round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS
+        self.shortest_wrap_ns = modulus / self._most - self._slack_ns if modulus and most_per_second else math.inf
+        self.sentinels = SENTINELS | {all_ones}
+        self.raw = NEVER
+        self.at_ns = 0
+        self.offset = 0
+        self._held = NEVER
+        self._held_ns = self._held_since_ns = 0
 
-    def advance(self, raw: int, at_ns: int) -> bool:
-        """Take the reading `raw` made at `at_ns` (any monotonic clock) into `total`.
+    @property
+    def most_per_ns(self) -> float:
+        """The fastest growth that is believed, infinite if any is."""
+        return self._most
 
-        The first reading sets `total` to it, so a counter that never wraps keeps its own value. Returns False if the
-        counter was reset since the previous reading: what it counted in between is lost, `total` stays, and counting
-        goes on from `raw`.
+    @property
+    def total(self) -> int:
+        """Everything counted: the first reading's own value, and all that was believed since."""
+        return self.raw + self.offset
+
+    def advance(self, raw: int, at_ns: int) -> Reason | None:
+        """Take the reading `raw` made at `at_ns` (any monotonic clock) into `total`; return why not, if it is refused.
+
+        The first reading sets `total` to it, so a counter that never wraps keeps its own value. After RESET and
+        WRAP_UNKNOWN counting goes on from `raw`; after every other reason the reading leaves no trace in `total`.
         """
-        last, elapsed_ns = self._last, at_ns - self._last_ns
-        self._last, self._last_ns = raw, at_ns
-        if last < 0:
-            self.total = raw
-            return True
-        step = raw - last
-        if step < 0:
-            step += self._range
-            if step < 0 or not self._range or self._faster_than_possible(step, elapsed_ns):
-                return False
-        self.total += step
-        return True
+        if raw < 0 or raw in self.sentinels:
+            return Reason.SENTINEL
+        if self.raw < 0:
+            self.raw, self.at_ns = raw, at_ns
+            return None
+        if at_ns - self.at_ns >= self.shortest_wrap_ns:
+            return self._start_again(raw, at_ns, Reason.WRAP_UNKNOWN)
+        return self._judge(raw, at_ns)
 
-    def _faster_than_possible(self, step: int, elapsed_ns: int) -> bool:
-        return self._most > 0 and step * 1e9 > self._most * max(elapsed_ns, 1_000_000)
+    def _judge(self, raw: int, at_ns: int) -> Reason | None:
+        """Judge a reading by the last one that was believed, and by the one that was refused after it if one was."""
+        stays = self._held >= 0 and self._fits(self._held, self._held_ns, raw, at_ns, self._most)
+        # A level that is held is either new, or shows that the reading before was made much later than its time stamp:
+        # then the whole stretch is no more than the device can draw for long.
+        if self._fits(self.raw, self.at_ns, raw, at_ns, self._most / PLAUSIBLE_TIMES_LIMIT if stays else self._most):
+            self._count(raw, at_ns)
+            return None
+        if not stays and raw < self.raw and self._within(raw, at_ns - self.at_ns, self._most):
+            return self._start_again(raw, at_ns, Reason.RESET)  # as far as it can have come from 0
+        if not stays:
+            self._held_since_ns = at_ns
+        elif at_ns - self._held_since_ns >= HELD_NS:
+            return self._start_again(raw, at_ns, Reason.RESET)
+        self._held, self._held_ns = raw, at_ns
+        return Reason.BACKWARD if raw < self.raw else Reason.IMPOSSIBLE
+
+    def _fits(self, raw: int, at_ns: int, later: int, later_ns: int, most: float) -> bool:
+        """Tell whether a counter can have grown from one reading to the other, by a wrap if by none it cannot."""
+        step = later - raw
+        if step < 0 and raw <= self._modulus:
+            step += self._modulus
+        return step >= 0 and self._within(step, later_ns - at_ns, most)
+
+    def _within(self, step: int, elapsed_ns: int, most: float) -> bool:
+        return step <= most * (max(elapsed_ns, 0) + self._slack_ns)
+
+    def _count(self, raw: int, at_ns: int) -> None:
+        if raw < self.raw:
+            self.offset += self._modulus
+        self.raw, self.at_ns = raw, at_ns
+        self._held = NEVER
+
+    def _start_again(self, raw: int, at_ns: int, reason: Reason) -> Reason:
+        self.offset += self.raw - raw
+        self.raw, self.at_ns = raw, at_ns
+        self._held = NEVER
+        return reason

@@ -226,6 +226,7 @@ class CpuProbe:
     """Utilization of the host, and utilization, clock and online cores of each package."""
 
     name = "cpu"
+    files_only = True
 
     def __init__(
         self, utilization: Utilization, clocks: Clocks, channels: Sequence[tuple[Channel, int | None]]

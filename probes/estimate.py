@@ -66,6 +66,7 @@ class EstimateProbe:
     """
 
     name = "estimate"
+    files_only = True
 
     def __init__(self, model: Model, utilization: Utilization, watts: Sequence[Channel]) -> None:
         joules = (replace(channel, metric="energy_joules") for channel in watts)

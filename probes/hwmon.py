@@ -7,17 +7,21 @@ import errno
 import math
 import os
 from collections import defaultdict
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import le, truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.counter import Counter
+from probes.counter import CEILING_WATTS, SENTINELS, Counter
+from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.hwmon_survey import ENERGETIC, SENTINELS, Chip, Draft, describe, find_chips, without_twins
+from probes.hwmon_survey import ENERGETIC, Chip, Draft, describe, find_chips, without_twins
 from probes.model import Channel, Found, Problem, Reason, Rejection, Roots
-from probes.sysfs import ValueFile
+from probes.sysfs import ValueFile, ValueFiles, is_gone, number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _PASSING = frozenset(
     {errno.EAGAIN, errno.ENODATA, errno.EIO, errno.ENXIO, errno.EBUSY, errno.ETIMEDOUT, errno.EINTR, errno.EPROTO}
@@ -25,51 +29,49 @@ _PASSING = frozenset(
 """What a working sensor may answer once at discovery: no value yet, or its bus was busy."""
 
 
+@dataclass(frozen=True, slots=True)
 class Sensor:
-    """The open files of one channel: one, or a voltage's and a current's; their product / `divisor` is in SI units.
+    """One channel and its open files: one, or a voltage's and a current's; their product / `divisor` is in SI units."""
 
-    `limit` is the largest plausible value, 0 if unknown; `counts` says that the file is an energy counter.
-    """
+    channel: Channel
+    files: tuple[ValueFile, ...]
+    divisor: float
 
-    __slots__ = ("_counter", "_divisor", "_files", "_limit")
+    @property
+    def counter(self) -> Counter | None:
+        """What counts its energy, None if it is a gauge.
 
-    def __init__(self, files: Sequence[ValueFile], divisor: float, limit: float = 0.0, *, counts: bool = False) -> None:
-        self._files = tuple(files)
-        self._divisor = divisor
-        self._limit = limit
-        # Kernel energy counters are 64 bits wide: they do not wrap, but a driver's reload starts them again.
-        self._counter = Counter() if counts else None
-
-    def read(self, at_ns: int) -> float | Reason:
-        """Return the value in SI units, or why the reading is refused. Raises ReadError if a file gave nothing."""
-        raw = 1
-        for file in self._files:
-            one = file.read()
-            if one in SENTINELS or (one < 0 and self._counter):
-                return Reason.SENTINEL
-            raw *= one
-        if self._counter:
-            return self._counter.total / self._divisor if self._counter.advance(raw, at_ns) else Reason.RESET
-        value = raw / self._divisor
-        return Reason.IMPOSSIBLE if 0 < self._limit < value else value
-
-    def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
+        The kernel's energy counters are 64 bits wide: they do not wrap, but a driver's reload starts them again.
+        """
+        if self.channel.metric != "energy_joules":
+            return None
+        most_watts = self.channel.limit or CEILING_WATTS.get(self.channel.device.kind, 0.0)
+        return Counter(0, most_watts * self.divisor, self.channel.refresh_seconds)
 
 
 class HwmonProbe:
     """The sensors of one bus device, counters first.
 
-    `runtime_status` is the file that says whether the device sleeps, None if it has none.
+    `runtime_status` is the file that says whether the device sleeps, None if it has none; `pread` reads the sensors.
     """
 
-    def __init__(self, name: str, sensors: Sequence[tuple[Channel, Sensor]], runtime_status: Path | None) -> None:
+    files_only = True
+
+    def __init__(
+        self,
+        name: str,
+        sensors: Sequence[Sensor],
+        runtime_status: Path | None,
+        pread: Callable[[int, int, int], bytes] = os.pread,
+    ) -> None:
         self.name = name
-        self.channels = tuple(channel for channel, _ in sensors)
+        self.channels = tuple(sensor.channel for sensor in sensors)
         self.rejections: list[Rejection] = []
-        self._sensors = tuple(sensor for _, sensor in sensors)
+        self._files = ValueFiles([file for sensor in sensors for file in sensor.files], pread)
+        counters = [counter for sensor in sensors if (counter := sensor.counter)]
+        self._counters = len(counters)  # each of them is one file
+        self._bank = CounterBank(counters, [sensor.divisor for sensor in sensors[: len(counters)]])
+        self._gauges = Gauges(sensors[len(counters) :], len(counters))
         self._status = -1
         if runtime_status:
             with contextlib.suppress(OSError):  # not to be seen, as in some containers: the device counts as awake
@@ -81,29 +83,18 @@ class HwmonProbe:
         Raises DeviceLostError once every file says that its device is gone.
         """
         if self._sleeps():
-            return [math.nan] * len(self._sensors)
-        values = []
-        refused = []
-        gone = 0
-        for position, sensor in enumerate(self._sensors):
-            try:
-                value = sensor.read(at_ns)
-            except ReadError as error:
-                gone += _errno(error) == errno.ENODEV
-                value = Reason.READ_ERROR
-            if isinstance(value, Reason):
-                refused.append(Rejection(position, value))
-                value = math.nan
-            values.append(value)
-        if gone == len(self._sensors):
-            raise DeviceLostError(f"{self.name}: the device was removed")
-        self.rejections += refused
-        return values
+            return [math.nan] * len(self.channels)
+        raws, errors = self._files.read()
+        if errors:
+            if len(errors) == len(raws) and all(map(is_gone, errors.values())):
+                raise DeviceLostError(f"{self.name}: the device was removed")
+            self.rejections += [Rejection(at, Reason.READ_ERROR) for at in errors if at < self._counters]
+        joules = self._bank.advance(raws[: self._counters], at_ns, self.rejections)
+        return joules + self._gauges.values(raws[self._counters :], self.rejections)
 
     def close(self) -> None:
         """Close every file; safe to call twice."""
-        for sensor in self._sensors:
-            sensor.close()
+        self._files.close()
         if self._status >= 0:
             os.close(self._status)
             self._status = -1
@@ -113,6 +104,42 @@ class HwmonProbe:
             return self._status >= 0 and os.pread(self._status, 16, 0).startswith(b"suspended")
         except OSError:
             return False  # gone with its device: the sensors' own files will say so
+
+
+class Gauges:
+    """What becomes of the readings of gauges: `sensors` are those after the `counters` first channels of a probe."""
+
+    __slots__ = ("_divisors", "_factors", "_first", "_limits")
+
+    def __init__(self, sensors: Sequence[Sensor], counters: int) -> None:
+        self._first = counters
+        self._divisors = [sensor.divisor for sensor in sensors]
+        self._limits = [sensor.channel.limit or math.inf for sensor in sensors]
+        starts = accumulate((len(sensor.files) for sensor in sensors), initial=0)
+        self._factors = [
+            range(start, start + len(sensor.files)) for sensor, start in zip(sensors, starts, strict=False)
+        ]
+
+    def values(self, raws: Sequence[int | None], rejections: list[Rejection]) -> list[float]:
+        """Return a value in SI units for every gauge, NaN for each that is refused; `rejections` gets the reasons."""
+        if None not in raws and len(raws) == len(self._divisors) and SENTINELS.isdisjoint(raws):
+            values = list(map(truediv, raws, self._divisors))
+            if all(map(le, values, self._limits)):
+                return values
+        return [self._judged(gauge, raws, rejections) for gauge in range(len(self._divisors))]
+
+    def _judged(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
+        """Return one value, or NaN after noting why there is none; the product of two files takes this way always."""
+        factors = [raws[at] for at in self._factors[gauge]]
+        known = [raw for raw in factors if raw is not None and raw not in SENTINELS]
+        value = math.prod(known) / self._divisors[gauge]
+        if len(known) == len(factors) and value <= self._limits[gauge]:
+            return value
+        reason = Reason.READ_ERROR if None in factors else Reason.IMPOSSIBLE
+        if not SENTINELS.isdisjoint(factors):
+            reason = Reason.SENTINEL
+        rejections.append(Rejection(self._first + gauge, reason))
+        return math.nan
 
 
 def discover(roots: Roots) -> Found:
@@ -134,17 +161,17 @@ def discover(roots: Roots) -> Found:
         chip = devices[name][0]
         sensors, failed = _open(drafts[name], prove=not chip.sleeps)
         problems += failed
-        if any(channel.metric in ENERGETIC for channel, _ in sensors):
+        if any(sensor.channel.metric in ENERGETIC for sensor in sensors):
             probes.append(HwmonProbe(f"hwmon/{name}", sensors, chip.runtime_status))
             continue
-        for _, sensor in sensors:
-            sensor.close()
+        for file in (file for sensor in sensors for file in sensor.files):
+            file.close()
     return Found(tuple(probes), tuple(problems))
 
 
-def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[tuple[Channel, Sensor]], list[Problem]]:
+def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
     """Open the drafts' files and read each once if `prove`; return the sensors that work and what the others lack."""
-    opened = []
+    opened: list[Sensor] = []
     problems = []
     denied: list[Path] = []
     for draft in drafts:
@@ -161,9 +188,7 @@ def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[tuple[Channel, 
             elif draft.channel.metric in ENERGETIC:  # a temperature its driver does not support is no loss
                 problems.append(Problem(str(path), str(error), "look into the kernel log (dmesg)"))
             continue
-        channel = draft.channel
-        counts = channel.metric == "energy_joules"
-        opened.append((channel, Sensor(files, draft.divisor, channel.limit, counts=counts)))
+        opened.append(Sensor(draft.channel, tuple(files), draft.divisor))
     return opened, [*problems, *_denials(denied)]
 
 
@@ -174,7 +199,7 @@ def _prove(file: ValueFile, *, prove: bool) -> None:
     try:
         file.read()
     except ReadError as error:
-        if _errno(error) not in _PASSING:
+        if number_of(error) not in _PASSING:
             raise
 
 
@@ -188,8 +213,3 @@ def _denials(paths: Sequence[Path]) -> list[Problem]:
         f"by hand: sudo chgrp inferometer {paths[0]} && sudo chmod g+r {paths[0]}"
     )
     return [Problem(str(paths[0]), f"permission denied to open it{more}", remedy)]
-
-
-def _errno(error: ReadError) -> int:
-    cause = error.__cause__
-    return (cause.errno or 0) if isinstance(cause, OSError) else 0

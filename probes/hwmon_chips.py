@@ -43,6 +43,7 @@ _KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("apm_xgene", "altra_hwmon"), Kind.CPU),
     **dict.fromkeys(_POWER_SUPPLIES, Kind.PSU),
 }
+_MI300A = 0x74A0
 _VENDORS = {0x1DA3: Kind.ACCELERATOR, 0x1E52: Kind.ACCELERATOR, 0x10EE: Kind.FPGA}
 
 # Labels of settings and of things that are no power drawn: TX_power and RX_power are light in an optical module.
@@ -141,6 +142,17 @@ def is_ignored(chip: str, label: str) -> bool:
     return text in _NEVER or text in _IGNORED.get(name, ()) or budget
 
 
+def full_name(chip: str, first_voltage_label: str, pci_device: int | None) -> str:
+    """Return the name that says what a chip measures, where its own does not: amdgpu drives cards and APUs.
+
+    The power of an APU is that of the whole socket, its processor included. Only APUs have the northbridge voltage
+    `vddnb` (the driver's amdgpu_pm.c); the MI300A, which has not, is known by its PCI device number.
+    """
+    if chip != "amdgpu":
+        return chip
+    return "amdgpu_apu" if first_voltage_label == "vddnb" else "mi300a" if pci_device == _MI300A else chip
+
+
 def averages_briefly(chip: str) -> bool:
     """Tell whether a chip that names no averaging time averages over a second or less all the same: amdgpu does."""
     return chip == "amdgpu"
@@ -203,6 +215,11 @@ def _whole_package(_: str, sockets: Sequence[int]) -> Place:
     return Place("package", f"package-{sockets[0]}", Kind.CPU)
 
 
+def _whole_socket(_: str, sockets: Sequence[int]) -> Place:
+    """RAPL's package covers an APU as well; whether it does the accelerator dies of an MI300A is not known."""
+    return Place("socket", outer=(_package(sockets[0]),))
+
+
 def _part_of_package(chip: str) -> Callable[[str, Sequence[int]], Place]:
     def place_part(label: str, sockets: Sequence[int]) -> Place:
         return Place(plain_domain(chip, label, chip), outer=(_package(sockets[0]),))
@@ -248,4 +265,6 @@ _PLACES: Mapping[str, Callable[[str, Sequence[int]], Place]] = {
     "fam15h_power": _whole_package,
     "zenpower": _part_of_package("zenpower"),
     "amdxdna": _part_of_package("amdxdna"),
+    "amdgpu_apu": _whole_socket,
+    "mi300a": lambda *_: Place("socket"),
 }

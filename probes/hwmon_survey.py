@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes import hwmon_chips as rules
+from probes.counter import PLAUSIBLE_TIMES_LIMIT, SENTINELS
 from probes.model import Channel, Device, Kind
 from probes.sysfs import read_int, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-SENTINELS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
-"""All bits set: how drivers and firmware pass on a register that did not answer."""
 ENERGETIC = frozenset({"energy_joules", "power_watts"})
 _ORDER = ("energy_joules", "power_watts", "temperature_celsius")  # counters are read before gauges
-_PLAUSIBLE_TIMES_LIMIT = 4
 _LIMITS = ("cap", "cap_max", "max", "rated_max")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
 _OTHER_BUS = re.compile(r"i2c-\d+|usb\d+")
@@ -198,13 +196,15 @@ class _Survey:
         if metric not in ENERGETIC:
             domain = rules.plain_domain(self._chip.name, label, "temperature")
             return Channel(self._device, domain, metric, refresh_seconds=refresh)
-        where = rules.place(self._chip.name, label, fallback, self._sockets)
+        pci_device = read_int(self._chip.pci / "device") if self._chip.pci else None
+        name = rules.full_name(self._chip.name, self._chip.text("in1_label"), pci_device)
+        where = rules.place(name, label, fallback, self._sockets)
         device = replace(self._device, id=where.device, kind=where.kind) if where.device else self._device
         return Channel(device, where.domain, metric, refresh_seconds=refresh, contained_in=where.outer)
 
     def _limit_watts(self, stem: str) -> float:
         known = (self._chip.number_in(f"{stem}_{name}") or 0 for name in _LIMITS)
-        return _PLAUSIBLE_TIMES_LIMIT * max((limit for limit in known if limit not in SENTINELS), default=0) / 1e6
+        return PLAUSIBLE_TIMES_LIMIT * max((limit for limit in known if limit not in SENTINELS), default=0) / 1e6
 
     def _label(self, stem: str) -> str:
         return self._chip.text(f"{stem}_label") or self._chip.text(f"{stem}_oem_info")

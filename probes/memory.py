@@ -13,7 +13,7 @@ from probes.model import Channel, Device, Found, Kind, Rejection, Roots
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MEMINFO_BYTES = 8192
+_MEMINFO_BYTES = 256  # MemTotal and MemAvailable are in the first three lines
 _RESOLUTION_BYTES = 1024.0
 _DEVICE = Device("memory", Kind.MEMORY)
 
@@ -39,6 +39,7 @@ class MemoryProbe:
     """Memory in use and memory installed, of the whole host; the file stays open."""
 
     name = "memory"
+    files_only = True
     channels: tuple[Channel, ...] = (
         Channel(_DEVICE, "memory", "memory_used_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),
         Channel(_DEVICE, "memory", "memory_total_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),

@@ -145,10 +145,12 @@ class Probe(Protocol):
     """Reads the sensors of one device or one small group of them.
 
     `name` is the family, and the device where there are several (`rapl`, `hwmon/0000:03:00.0`). `channels` never
-    changes after discovery. `rejections` is filled by `read` and emptied by whoever calls it.
+    changes after discovery. `rejections` is filled by `read` and emptied by whoever calls it. `files_only` says that
+    `read` asks nothing but files of the kernel, which answer in microseconds: no driver, no tool, no network.
     """
 
     name: str
+    files_only: bool
     channels: tuple[Channel, ...]
     rejections: list[Rejection]
 

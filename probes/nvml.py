@@ -6,6 +6,7 @@ Interface: NVIDIA's NVML API Reference Guide. What a GPU has is found once, by a
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,19 @@ from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Device, Found, Kind, Problem, Reason, Rejection, Roots
 from probes.nvml_library import AbsentError, Gpu, Session, open_session
 from probes.nvml_sensors import SCOPE_MODULE, Question, Seen, find_questions, power_fields
-from probes.sysfs import read_text
+from probes.sysfs import read_int, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SOLDERED = re.compile(r"\b(?:G[BH]\d{2,3}|Orin|Xavier|Tegra|Thor)\b")
+"""Names of GPUs that share a module with their processor: Grace Hopper and Grace Blackwell, DGX Spark, Jetson."""
+
 
 class NvmlProbe:
     """The sensors of one GPU; holds a session of the driver library open until it is closed."""
+
+    files_only = False
 
     def __init__(
         self, session: Session, name: str, questions: tuple[Question, ...], runtime_status: Path | None
@@ -122,10 +128,27 @@ def _module_holders(seen: Sequence[Seen]) -> dict[str, str]:
     return {one.device.id: first.setdefault(one.board, one.device.id) for one in seen if one.module}
 
 
+def _module_of(one: Seen, holder: str, roots: Roots) -> tuple[tuple[str, str], ...]:
+    """Return the module that a GPU shares with a processor as the (device, domain) of its meter, () for a card.
+
+    It has the number of the processor's socket; where that is not known, the GPU says that it is on some module,
+    unless it is in the report of one already.
+    """
+    if not _SOLDERED.search(one.device.name):
+        return ()
+    sysfs = Path(roots.sysfs)
+    nearest = read_text(sysfs / "bus/pci/devices" / one.place.address / "local_cpulist") if one.place else None
+    first = re.match(r"\d+", nearest or "")
+    package = read_int(sysfs / f"devices/system/cpu/cpu{first[0]}/topology/physical_package_id") if first else None
+    if package is not None:
+        return ((f"module-{package}", "module"),)
+    return () if holder else (("module", "module"),)
+
+
 def _proven(session: Session, one: Seen, holder: str, roots: Roots, problems: list[Problem]) -> NvmlProbe | None:
     name = f"nvml/{one.device.id}"
     try:
-        questions = find_questions(one, holder)
+        questions = find_questions(one, holder, _module_of(one, holder, roots))
         if not questions:
             raise AbsentError("none of its sensors can be read")
         probe = NvmlProbe(session.another(), name, questions, _runtime_status(one, roots))

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from probes.counter import Counter
+from probes.counter import CEILING_WATTS, PLAUSIBLE_TIMES_LIMIT, SENTINELS, Counter
 from probes.errors import ReadError
-from probes.model import Channel, Device, Reason
+from probes.model import Channel, Reason
 from probes.nvml_library import AbsentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from probes.model import Device
     from probes.nvml_library import Gpu, PciPlace
 
     Key = tuple[str, str]
@@ -30,12 +31,17 @@ UTILIZATION_SECONDS = 1.0
 SCOPE_GPU, SCOPE_MODULE, SCOPE_MEMORY = 0, 1, 2
 _AVERAGE, _INSTANT, _HIGHEST_LIMIT = 185, 186, 188
 _METHODS: Mapping[int, str] = {_INSTANT: "instant", _AVERAGE: "average"}
-_PLAUSIBLE_TIMES_LIMIT = 4
-_SENTINELS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 _DIE, _SM_CLOCK, _MEMORY_CLOCK = 0, 1, 2
 _AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
-_GA100 = range(0x2080, 0x2100)
-"""PCI device numbers of the GA100 chip (A100, A30 and their kin)."""
+_GA100, _GH100 = range(0x2080, 0x2100), range(0x2300, 0x2380)
+"""PCI device numbers of the chips GA100 (A100, A30 and their kin) and GH100 (H100, H200, GH200 and theirs)."""
+PART_OF_THE_TIME = "average of 25 in 100 ms"
+"""What these two chips call the power of the moment: they look a quarter of the time, and tell of nothing between.
+
+Source: "Part-time Power Measurements: nvidia-smi's Lack of Attention", arXiv:2312.02741, which compared over 70 GPUs
+with an external meter. Whether their average over a second is made of the same quarter is not known, so it counts as
+incomplete as well. The energy counter is to be preferred.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +77,10 @@ class Sensor:
         """Return the value of the reading `raw` in the channel's unit, or why it is refused."""
         if raw is None:
             return Reason.READ_ERROR
-        if raw in _SENTINELS:
+        if raw in SENTINELS:
             return Reason.SENTINEL
         if self.counter is not None:
-            return self.counter.total / self.over if self.counter.advance(raw, at_ns) else Reason.RESET
+            return self.counter.advance(raw, at_ns) or self.counter.total / self.over
         value = raw * self.times / self.over
         return Reason.IMPOSSIBLE if 0 < self.most < value else value
 
@@ -99,14 +105,15 @@ def power_fields(gpu: Gpu, scope: int) -> tuple[int, ...]:
     return tuple(number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
 
 
-def find_questions(one: Seen, holder: str) -> tuple[Question, ...]:
+def find_questions(one: Seen, holder: str, module: tuple[Key, ...] = ()) -> tuple[Question, ...]:
     """Return what can be asked of a GPU, energy first.
 
-    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it.
+    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is
+    the (device, domain) of the meter that others may have of the module that the GPU shares with a processor.
     """
     gpu, device = one.gpu, one.device
-    within = ((holder, "module"),) if holder else ()
-    most = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
+    within = (*(((holder, "module"),) if holder else ()), *module)
+    most = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
     found = [*_energy(one, within, most), *_power(one, holder, within, most), *_utilization(one)]
     if _exists(gpu.memory_bytes):
         sensors = tuple(Sensor(Channel(device, "memory", f"memory_{which}_bytes")) for which in ("used", "total"))
@@ -165,7 +172,7 @@ def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
             milliwatts = ask()
         except ReadError:
             continue
-        if milliwatts not in _SENTINELS:
+        if milliwatts not in SENTINELS:
             return milliwatts / 1000
     return 0.0
 
@@ -182,13 +189,15 @@ def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
         limit=most,
     )
     ask = partial(one.gpu.number, "nvmlDeviceGetTotalEnergyConsumption")
-    return _first_of(Sensor(channel, over=1000, counter=Counter()), ask)
+    most_watts = most or CEILING_WATTS[one.device.kind]
+    return _first_of(Sensor(channel, over=1000, counter=Counter(0, most_watts * 1000, REFRESH_SECONDS)), ask)
 
 
 def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list[Question]:
     """Return how to ask for every power a GPU reports, in one call where the driver has fields for it.
 
-    The average and the memory's power are parts of the board's, so that nobody adds them to it.
+    The average and the memory's power are parts of the board's, and the memory's of the average, so that nobody adds
+    one to another.
     """
     gpu, device = one.gpu, one.device
     part_of_board = ((device.id, "board"), *within)
@@ -197,17 +206,19 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
 
     def want(domain: str, number: int, scope: int, contained_in: tuple[Key, ...], limit: float) -> None:
         wanted.append((number, scope))
-        sensors.append(_power_sensor(device, domain, _METHODS[number], contained_in, limit))
+        sensors.append(_power_sensor(one, domain, _METHODS[number], contained_in, limit))
 
     for number in power_fields(gpu, SCOPE_GPU):
         domain, contained_in = ("board-average", part_of_board) if wanted else ("board", within)
         want(domain, number, SCOPE_GPU, contained_in, most)
     questions = [] if wanted else _plain_power(one, within, most)
+    has_average = any(sensor.channel.domain == "board-average" for sensor in sensors)
+    averaged = ((device.id, "board-average"),) if has_average else ()
     for number in power_fields(gpu, SCOPE_MEMORY)[:1]:
-        want("memory", number, SCOPE_MEMORY, part_of_board, most)
+        want("memory", number, SCOPE_MEMORY, (*averaged, *part_of_board), most)
     if holder == device.id:
-        limit = _PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
-        want("module", one.module[0], SCOPE_MODULE, (), limit)
+        limit = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
+        want("module", one.module[0], SCOPE_MODULE, within[1:], limit)
     if wanted:
         questions.append(Question(tuple(sensors), partial(gpu.fields, tuple(wanted))))
     return questions
@@ -215,7 +226,7 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
 
 def _plain_power(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
     """Return how to ask a driver without power fields, which tells the power of the moment or an average by chip."""
-    sensor = _power_sensor(one.device, "board", _plain_method(one), within, most)
+    sensor = _power_sensor(one, "board", _plain_method(one), within, most)
     return _first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
 
 
@@ -227,16 +238,21 @@ def _plain_method(one: Seen) -> str:
         return ""
     if architecture == _UNKNOWN_ARCHITECTURE:
         return ""
-    is_ga100 = one.place is not None and one.place.model in _GA100
-    return "instant" if architecture < _AMPERE or is_ga100 else "average"
+    return "instant" if architecture < _AMPERE or _is_of(one, _GA100) else "average"
 
 
-def _power_sensor(device: Device, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
+def _is_of(one: Seen, *chips: range) -> bool:
+    return one.place is not None and any(one.place.model in chip for chip in chips)
+
+
+def _power_sensor(one: Seen, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
+    aliased = domain.startswith("board") and _is_of(one, _GA100, _GH100)
     channel = Channel(
-        device,
+        one.device,
         domain,
         "power_watts",
-        method=method,
+        method=PART_OF_THE_TIME if aliased and method == "instant" else method,
+        aliased=aliased,
         refresh_seconds=AVERAGING_SECONDS if method == "average" else REFRESH_SECONDS,
         resolution=0.001,
         contained_in=within,

@@ -6,24 +6,30 @@ tree says nothing about which socket it is, so every zone is known by what its `
 
 from __future__ import annotations
 
-import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from probes.counter import Counter
-from probes.errors import ProbeUnavailableError, ReadError
+from probes.counter import CEILING_WATTS, NEVER, PLAUSIBLE_TIMES_LIMIT, Counter
+from probes.counter_bank import CounterBank
+from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
-from probes.sysfs import ValueFile, read_int, read_text
+from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 REFRESH_SECONDS = 0.001
 """The hardware updates its energy counters about every millisecond (Intel SDM, volume 3, RAPL interfaces)."""
 RESOLUTION_JOULES = 2.0**-14
 """The usual energy unit; server DRAM counts in finer steps."""
-_PLAUSIBLE_TIMES_LIMIT = 4
+NO_LIMIT_WATTS = 4095.0
+"""A power limit of all bits set (15 bits of 1/8 W): how firmware writes that there is none."""
+_REGISTER_MOST = 2**32 - 1
 _PACKAGE = re.compile(r"package-\d+(-die-\d+)?")
 _PSYS = re.compile(r"psys(-\d+)?")
-_PSYS_KEY = ("psys", "psys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +45,41 @@ class RaplProbe:
     """All readable zones of a host; one channel a zone, in joules, unwrapped by the zone's own range."""
 
     name = "rapl"
+    files_only = True
 
-    def __init__(self, zones: tuple[tuple[Channel, ValueFile, Counter], ...]) -> None:
+    def __init__(
+        self,
+        zones: Sequence[tuple[Channel, ValueFile, Counter]],
+        pread: Callable[[int, int, int], bytes] = os.pread,
+    ) -> None:
         self.channels = tuple(channel for channel, _, _ in zones)
         self.rejections: list[Rejection] = []
-        self._sensors = tuple((file, counter) for _, file, counter in zones)
+        self._files = ValueFiles([file for _, file, _ in zones], pread)
+        self._bank = CounterBank([counter for _, _, counter in zones], [1e6] * len(zones))
 
     def read(self, at_ns: int) -> list[float]:
-        """Return joules per zone; raises ReadError if no zone at all could be read."""
-        values = []
-        failure = None
-        for position, (file, counter) in enumerate(self._sensors):
-            try:
-                counted = counter.advance(file.read(), at_ns)
-            except ReadError as error:
-                failure = error
-                self.rejections.append(Rejection(position, Reason.READ_ERROR))
-                values.append(math.nan)
-                continue
-            if not counted:
-                self.rejections.append(Rejection(position, Reason.RESET))
-            values.append(counter.total / 1e6 if counted else math.nan)
-        if failure and len(self.rejections) >= len(values) and all(map(math.isnan, values)):
-            raise failure
-        return values
+        """Return joules per zone, NaN for those that gave none.
+
+        Raises ReadError if no zone at all could be read, DeviceLostError if all of them were removed.
+        """
+        microjoules, errors = self._files.read()
+        if errors:
+            self._refuse(errors)
+        return self._bank.advance(microjoules, at_ns, self.rejections)
 
     def close(self) -> None:
         """Close every zone's file."""
-        for file, _ in self._sensors:
-            file.close()
+        self._files.close()
+
+    def _refuse(self, errors: Mapping[int, ReadError]) -> None:
+        gone = {position for position, error in errors.items() if is_gone(error)}
+        if len(gone) == len(self.channels):
+            raise DeviceLostError("every RAPL zone was removed")
+        self.rejections += [
+            Rejection(position, Reason.DEVICE_LOST if position in gone else Reason.READ_ERROR) for position in errors
+        ]
+        if len(errors) == len(self.channels):
+            raise errors[0]
 
 
 def discover(roots: Roots) -> Found:
@@ -80,11 +92,11 @@ def discover(roots: Roots) -> Found:
         )
     if is_amd(read_text(Path(roots.procfs) / "cpuinfo") or ""):
         zones = [zone for zone in zones if zone.name != "core"]
-    has_psys = any(_PSYS.fullmatch(zone.name) for zone in zones)
+    psys = min((zone.name for zone in zones if _PSYS.fullmatch(zone.name)), default="")
     readable: dict[tuple[str, str], tuple[Channel, ValueFile, Counter]] = {}
     problems = []
     for zone in zones:
-        channel = describe(zone, has_psys=has_psys)
+        channel = describe(zone, psys)
         key = (channel.device.id, channel.domain)
         if key in readable:
             continue  # the memory-mapped twin shows the same counter once more
@@ -114,11 +126,15 @@ def is_amd(cpuinfo: str) -> bool:
     return "AuthenticAMD" in cpuinfo or "HygonGenuine" in cpuinfo
 
 
-def describe(zone: Zone, *, has_psys: bool) -> Channel:
-    """Return the channel of a zone: what it covers by its name, and what its energy is contained in."""
-    limit = _PLAUSIBLE_TIMES_LIMIT * _power_limit_watts(zone.folder)
+def describe(zone: Zone, psys: str = "") -> Channel:
+    """Return the channel of a zone: what it covers by its name, and what its energy is contained in.
+
+    `psys` is the first zone of the whole platform, empty if there is none. Where every package shows one (`psys-1`
+    beside `psys`, through TPMI), each is of the same platform, so the others count as part of the first.
+    """
+    limit = PLAUSIBLE_TIMES_LIMIT * _power_limit_watts(zone.folder)
     device, domain, within = _placed(zone)
-    outermost = (_PSYS_KEY,) if has_psys and (device.id, domain) != _PSYS_KEY else ()
+    outermost = ((psys, "psys"),) if psys and device.id != psys else ()
     return Channel(
         device,
         domain,
@@ -128,6 +144,7 @@ def describe(zone: Zone, *, has_psys: bool) -> Channel:
         resolution=RESOLUTION_JOULES,
         contained_in=(*within, *outermost),
         limit=limit,
+        wraps_at=modulus_microjoules(_range_microjoules(zone.folder)) / 1e6,
     )
 
 
@@ -144,8 +161,21 @@ def _placed(zone: Zone) -> tuple[Device, str, tuple[tuple[str, str], ...]]:
 
 def _power_limit_watts(folder: Path) -> float:
     """Return the largest power limit the zone names, in watts; 0 if it names none."""
-    found = [read_int(path) or 0 for path in folder.glob("constraint_*_*_uw")]
-    return max(found, default=0) / 1e6
+    found = [(read_int(path) or 0) / 1e6 for path in folder.glob("constraint_*_*_uw")]
+    return max((watts for watts in found if watts < NO_LIMIT_WATTS), default=0.0)
+
+
+def modulus_microjoules(range_microjoules: int) -> int:
+    """Return the energy at which a zone's counter starts again from 0, one step above the highest value it shows.
+
+    The register behind it has 32 bits, and `max_energy_range_uj` is what it reads as with all of them set
+    (ENERGY_STATUS_MASK in the kernel's drivers/powercap/intel_rapl_common.c). 0 if the zone names no range.
+    """
+    return range_microjoules + round(range_microjoules / _REGISTER_MOST)
+
+
+def _range_microjoules(folder: Path) -> int:
+    return read_int(folder / "max_energy_range_uj") or 0
 
 
 def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
@@ -155,11 +185,16 @@ def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
     except ReadError:
         file.close()
         raise
-    return file, Counter(read_int(zone.folder / "max_energy_range_uj") or 0, channel.limit * 1e6)
+    most_watts = channel.limit or CEILING_WATTS[channel.device.kind]
+    highest = _range_microjoules(zone.folder)
+    counter = Counter(
+        modulus_microjoules(highest), most_watts * 1e6, channel.refresh_seconds, all_ones=highest or NEVER
+    )
+    return file, counter
 
 
 def _problem(zone: Zone, error: Exception) -> tuple[Problem, tuple[str, str]]:
-    channel = describe(zone, has_psys=False)
+    channel = describe(zone)
     if isinstance(error, PermissionError):
         reason = "only root may read it (since Linux 5.10, against power side channels)"
         remedy = (

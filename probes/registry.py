@@ -18,8 +18,8 @@ FAMILIES = ("cpu", "memory", "rapl", "hwmon", "nvml")
 ESTIMATE = "estimate"
 """The family that is asked only where no sensor measures the processors."""
 POWER_METRICS = frozenset({"energy_joules", "power_watts"})
-_HOLDERS = frozenset({Kind.BOARD, Kind.PSU, Kind.HOST})
-_HOLDS_PROCESSORS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total"})
+_HOLDERS = frozenset({Kind.BOARD, Kind.HOST})
+_HOLDS_PROCESSORS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total", "input", "node"})
 """Words of a domain that speak of the processors or of something around them."""
 _PARTS_OF_A_PROCESSOR = frozenset({"core", "uncore", "dram", "io", "sysio"})
 
@@ -79,7 +79,11 @@ def measures_cpu_power(probes: Iterable[Probe]) -> bool:
 
 
 def _covers_processors(channel: Channel) -> bool:
-    words = set(re.split("[-_]", channel.domain))
-    if channel.device.kind is Kind.CPU:
+    kind, words = channel.device.kind, set(re.split("[-_]", channel.domain))
+    if kind is Kind.CPU:
         return not words & _PARTS_OF_A_PROCESSOR
-    return channel.device.kind in _HOLDERS and bool(words & _HOLDS_PROCESSORS)
+    if kind in _HOLDERS:
+        return bool(words & _HOLDS_PROCESSORS)
+    # An APU's meter is of its socket; a GPU that shares a module with processors says so.
+    shares_module = channel.domain == "module" and bool(channel.contained_in)
+    return kind is Kind.PSU or channel.domain == "socket" or shares_module

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 from probes.errors import ReadError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _LONGEST_VALUE = 64
@@ -25,10 +27,18 @@ class ValueFile:
         self.path = path
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
+    def fileno(self) -> int:
+        """Return the file's descriptor, -1 once it is closed."""
+        return self._fd
+
     def read(self) -> int:
         """Return the value now. Raises ReadError if the kernel refuses or gives no integer."""
+        return self.read_by(os.pread)
+
+    def read_by(self, pread: Callable[[int, int, int], bytes]) -> int:
+        """Return the value now, asked for by `pread` in the place of the system's own. Raises ReadError."""
         try:
-            return int(os.pread(self._fd, _LONGEST_VALUE, 0))
+            return int(pread(self._fd, _LONGEST_VALUE, 0))
         except (OSError, ValueError) as error:
             raise ReadError(f"{self.path}: {error}") from error
 
@@ -37,6 +47,55 @@ class ValueFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class ValueFiles:
+    """Kernel files of one integer each that are read in one go, as tightly as Python can: 2 us a file.
+
+    `pread` is what reads them.
+    """
+
+    __slots__ = ("_fds", "_files", "_pread")
+
+    def __init__(self, files: Sequence[ValueFile], pread: Callable[[int, int, int], bytes] = os.pread) -> None:
+        self._files = tuple(files)
+        self._fds = tuple(file.fileno() for file in files)
+        self._pread = pread
+
+    def read(self) -> tuple[list[int | None], Mapping[int, ReadError]]:
+        """Return the values in order, None where a file gave nothing, and by position why."""
+        pread = self._pread
+        try:
+            return [int(pread(fd, _LONGEST_VALUE, 0)) for fd in self._fds], {}
+        except (OSError, ValueError):
+            return self._read_each()
+
+    def close(self) -> None:
+        """Close every file; safe to call twice."""
+        for file in self._files:
+            file.close()
+
+    def _read_each(self) -> tuple[list[int | None], Mapping[int, ReadError]]:
+        values: list[int | None] = []
+        errors: dict[int, ReadError] = {}
+        for file in self._files:
+            try:
+                values.append(file.read_by(self._pread))
+            except ReadError as error:
+                errors[len(values)] = error
+                values.append(None)
+        return values, errors
+
+
+def number_of(error: ReadError) -> int:
+    """Return the errno of a read that the kernel refused, 0 if it was none that refused."""
+    cause = error.__cause__
+    return (cause.errno or 0) if isinstance(cause, OSError) else 0
+
+
+def is_gone(error: ReadError) -> bool:
+    """Tell whether a read was refused because the device was removed: its open files answer nothing else ever again."""
+    return number_of(error) == errno.ENODEV
 
 
 def read_text(path: Path) -> str | None:

@@ -57,13 +57,15 @@ class Series:
     """The samples of one channel in time order, NaN left out.
 
     `times_ns` are the middles of the reads, `values` are in the channel's unit. `rejections` are the refused readings
-    of the same stretch as (time, reason).
+    of the same stretch as (time, reason). `halves_ns` are half the lengths of the reads, rounded up: a value was shown
+    at some moment so near its time; empty where reads take no time.
     """
 
     channel: Channel
     times_ns: Sequence[int]
     values: Sequence[float]
     rejections: tuple[tuple[int, Reason], ...] = ()
+    halves_ns: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate, cycle, pairwise
 
 from probes.counter import Counter
-from probes.model import Channel, Device, Kind, Reason
+from probes.model import Channel, Device, Kind
 from store.records import Series
 
 SECOND = 1_000_000_000
@@ -94,18 +94,20 @@ def counter(power, shown, read, step=0.0, channel=None, since=1000.0):
 
 def hardware_counter(power, shown, read, resets, channel, wraps_at_joules=0.0, since=1e6):
     """The same in microjoules through the unwrapping counter: it wraps, and starts from 0 at the moments `resets`."""
-    unwrapped = Counter(round(wraps_at_joules * 1e6), channel.limit * 1e6)
+    unwrapped = Counter(round(wraps_at_joules * 1e6), channel.limit * 1e6, channel.refresh_seconds)
     times, values, rejections = [], [], []
     for at in read:
         refreshed = max(0.0, last(shown, at))
         reset = max((moment for moment in resets if moment <= refreshed), default=None)
         joules = since + power.joules(refreshed) if reset is None else power.joules(refreshed, reset)
         raw = math.floor(joules * 1e6)
-        if unwrapped.advance(raw % round(wraps_at_joules * 1e6) if wraps_at_joules else raw, round(at * SECOND)):
+        register = raw % round(wraps_at_joules * 1e6) if wraps_at_joules else raw
+        reason = unwrapped.advance(register, round(at * SECOND))
+        if reason:
+            rejections.append((round(at * SECOND), reason))
+        else:
             times.append(round(at * SECOND))
             values.append(unwrapped.total / 1e6)
-        else:
-            rejections.append((round(at * SECOND), Reason.RESET))
     return Series(channel, tuple(times), tuple(values), tuple(rejections))
 
 

@@ -16,6 +16,7 @@ import pytest
 import typer
 from prometheus_client import Metric as Family  # noqa: TC002  a fixture's annotation
 
+from agent.beat import BeatState
 from agent.cli.main import app
 from agent.cli.options import hoisted
 from agent.cli.report import show_profile
@@ -23,7 +24,6 @@ from agent.exporter import Exporter
 from agent.profiling.document import check
 from agent.profiling.gates import Evidence, judge
 from agent.profiling.session import EFFORTS
-from agent.sampler import BeatState
 from probes.model import METRICS, Channel, Device, Kind
 from probes.registry import ESTIMATE, FAMILIES
 from store.records import Layout, Tick, Window
@@ -157,9 +157,9 @@ def families() -> list[Family]:
     """Every family that the exporter can show, from a device that gives every metric."""
     device = Device("GPU-1", Kind.GPU, "Accelerator")
     layout = Layout(1, "nvml", tuple(Channel(device, "board", metric) for metric in METRICS))
-    state = BeatState("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1})
+    latest = Tick(1, 1, 1, tuple(1.0 for _ in METRICS))
+    state = BeatState("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
     exporter = Exporter([layout], [state], lambda: 0, lambda: 2, "1.2.3")
-    exporter.take(Tick(1, 1, 1, tuple(1.0 for _ in METRICS)))
     return list(exporter.registry.collect())
 
 

@@ -13,6 +13,7 @@ from agent.cli.tables import percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agent.profiling.boundary import Coverage
     from probes.model import Channel
     from probes.registry import Discovery
 
@@ -21,9 +22,11 @@ _NARROWEST = 30
 
 
 def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
-    """List the sensors that can be read here, those that cannot, and why.
+    """List the sensors that can be read here, those that cannot, and why, and which of them make up the host's total.
 
-    A device has domains, each covered by a sensor: `measured` by hardware or `estimated` by a model.
+    A device has domains, each covered by a sensor: `measured` by hardware or `estimated` by a model. Sensors nest, so
+    only the outermost are added, those with a `+`; the last lines name the boundary of the sum and what is not in it.
+    A sensor that turns out to show nothing is left out when something is measured.
 
     Example: inferometer devices
 
@@ -38,6 +41,7 @@ def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--jso
 
 def document(found: Discovery) -> dict[str, Any]:
     """Return what was found as a JSON document."""
+    covered = _coverage(found)
     devices: dict[str, dict[str, Any]] = {}
     for probe in found.probes:
         for channel in probe.channels:
@@ -48,15 +52,31 @@ def document(found: Discovery) -> dict[str, Any]:
             )
             entry["name"] = entry["name"] or device.name
             entry["attributes"].update(dict(device.attributes))
-            entry["channels"].append(_channel(probe.name, channel))
+            entry["channels"].append(_channel(probe.name, channel, counted=_is_added(channel, covered)))
     return {
         "devices": list(devices.values()),
+        "total": {
+            "boundary": covered.boundary.value,
+            "includes": [{"device": channel.device.id, "domain": channel.domain} for channel in covered.includes],
+            "not_covered": list(covered.not_covered),
+        },
         "unreadable": [{"subject": p.subject, "reason": p.reason, "remedy": p.remedy} for p in found.problems],
         "absent": [{"family": a.family, "reason": a.reason, "remedy": a.remedy} for a in found.absences],
     }
 
 
-def _channel(probe: str, channel: Channel) -> dict[str, Any]:
+def _coverage(found: Discovery) -> Coverage:
+    from agent.profiling.boundary import coverage
+
+    return coverage(channel for probe in found.probes for channel in probe.channels)
+
+
+def _is_added(channel: Channel, covered: Coverage) -> bool:
+    """Tell whether this very channel is added: two probes may read the same domain, and one of them counts."""
+    return any(channel is added for added in covered.includes)
+
+
+def _channel(probe: str, channel: Channel, *, counted: bool) -> dict[str, Any]:
     return {
         "probe": probe,
         "domain": channel.domain,
@@ -64,13 +84,15 @@ def _channel(probe: str, channel: Channel) -> dict[str, Any]:
         "source": channel.source.value,
         "method": channel.method,
         "refresh_seconds": channel.refresh_seconds or None,
+        "counted": counted,
         "contained_in": [list(key) for key in channel.contained_in],
         "uncertainty": channel.uncertainty or None,
     }
 
 
 def _show(found: Discovery) -> None:
-    for lines in _device_lines(found):
+    covered = _coverage(found)
+    for lines in _device_lines(found, covered):
         for line in lines:
             answer(line)
     for problem in found.problems:
@@ -80,12 +102,16 @@ def _show(found: Discovery) -> None:
     for absence in found.absences:
         remedy = f"; {absence.remedy}" if absence.remedy else ""
         answer(f"not here: {absence.family}: {absence.reason}{remedy}")
+    added = ", ".join(f"{channel.device.id}/{channel.domain}" for channel in covered.includes) or "nothing"
+    answer(f"\ntotal: boundary {covered.boundary}: {added}")
+    answer(f"not covered: {'; '.join(covered.not_covered) or 'nothing'}")
 
 
-def _device_lines(found: Discovery) -> Iterator[list[str]]:
-    """Yield the lines of each device: who it is, then what each probe reads of its domains."""
+def _device_lines(found: Discovery, covered: Coverage) -> Iterator[list[str]]:
+    """Yield the lines of each device: who it is, then what each probe reads of its domains, `+` for what is added."""
     rows: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     heads: dict[str, tuple[str, str]] = {}
+    added: set[tuple[str, tuple[str, str, str]]] = set()
     for probe in found.probes:
         for channel in probe.channels:
             device = channel.device
@@ -93,6 +119,8 @@ def _device_lines(found: Discovery) -> Iterator[list[str]]:
             half = f" to ±{percent(channel.uncertainty)}" if channel.uncertainty else ""
             row = (channel.domain, channel.source.value + half, probe.name.partition("/")[0])
             rows.setdefault(device.id, {}).setdefault(row, []).append(channel.metric)
+            if _is_added(channel, covered):
+                added.add((device.id, row))
     widths = [max(map(len, cells)) for cells in zip(*(row for own in rows.values() for row in own), strict=True)]
     for device_id, own in rows.items():
         kind, name = heads[device_id]
@@ -100,5 +128,6 @@ def _device_lines(found: Discovery) -> Iterator[list[str]]:
         for row, metrics in own.items():
             start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             wrapped = wrap(", ".join(metrics), max(_COLUMNS - len(start) - 4, _NARROWEST))
-            lines += [f"  {start}  {wrapped[0]}", *(" " * (len(start) + 4) + more for more in wrapped[1:])]
+            mark = "+" if (device_id, row) in added else " "
+            lines += [f"{mark} {start}  {wrapped[0]}", *(" " * (len(start) + 4) + more for more in wrapped[1:])]
         yield lines

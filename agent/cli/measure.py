@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, answer_json, configuration, discovered, fail, say
+from agent.cli.options import JSON_HELP, ExitCode, answer_json, configuration, discovered, fail, say, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.profiling.energy import WindowEnergy
     from agent.profiling.measurement import Measurement
+    from probes.model import Channel
     from probes.registry import Discovery
 
 SETTINGS = {"allow_interspersed_args": False}
 _CANNOT_EXECUTE, _NOT_FOUND, _SIGNALLED = 126, 127, 128
 """As a shell reports them."""
 _LONGEST_SECONDS = 366 * 86400.0
+_SLICE_SECONDS = 0.2
 
 
 def measure(
@@ -35,6 +37,15 @@ def measure(
     ] = None,
     duration: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Measure so many seconds instead of a command.")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            parser=share,
+            metavar="SHARE",
+            help="Give no energy of which more than this is left open either way, such as 5%. A --duration that is too "
+            "short for the sensors is lengthened.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
@@ -46,7 +57,12 @@ def measure(
 
     Example: inferometer measure -- python serve_once.py
 
+    With --tolerance an energy that a sensor cannot tell so well in the time there was is refused, with the time it
+    needs; without a total the command ends with 1, if nothing else went wrong.
+
     Example: inferometer measure --duration 10 --json
+
+    Example: inferometer measure --tolerance 1% -- ./one_request.sh
     """
     if bool(command) == (duration is not None):
         fail("give either a command after -- or --duration SECONDS, one of the two", ExitCode.USAGE)
@@ -54,7 +70,7 @@ def measure(
         fail(f"--duration {duration:g}: give a number of seconds, a year at most", ExitCode.USAGE)
     config = configuration(context)
     with discovered(config) as found:
-        code, measured = _measured(config, found, command, duration or 0.0, as_json=as_json)
+        code, measured = _measured(config, found, command, duration or 0.0, tolerance, as_json=as_json)
     if as_json:
         answer_json(document(measured, code if command else None))
     else:
@@ -66,12 +82,19 @@ def measure(
 
 
 def _measured(
-    config: Config, found: Discovery, command: Sequence[str] | None, duration: float, *, as_json: bool
+    config: Config,
+    found: Discovery,
+    command: Sequence[str] | None,
+    duration: float,
+    tolerance: float | None,
+    *,
+    as_json: bool,
 ) -> tuple[int, Measurement]:
+    from agent.acquaintance import acquaint
     from agent.clock import Timebase
     from agent.profiling.boundary import best_channels
+    from agent.profiling.measurement import held_to, series_of
     from agent.profiling.measurement import measure as measured_between
-    from agent.profiling.measurement import series_of
     from agent.profiling.recording import recording
     from agent.profiling.thinning import Thinned
     from store.records import Layout
@@ -80,26 +103,51 @@ def _measured(
     if not probes:
         remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
         fail(f"nothing here measures power: no sensor was found below {config.roots.sysfs}; {remedy}")
-    layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
+    learnt = acquaint(probes)
+    layouts = [
+        Layout(number, probe.name, channels)
+        for number, (probe, channels) in enumerate(zip(probes, learnt, strict=True))
+    ]
+    if tolerance and not command:
+        duration = _lengthened(duration, [channel for channels in learnt for channel in channels], tolerance)
     timebase = Timebase.now()
     kept = Thinned(layouts)
     with recording(layouts, probes, timebase, kept.take) as at_work:
         at_work.wait_for_first_ticks()
         start_ns = timebase.now_ns()
+        at_work.edge()
         code = _run(command, as_json=as_json) if command else _sleep(duration)
         end_ns = timebase.now_ns()
+        at_work.edge()
         at_work.wait_for_last_ticks()
-    return code, measured_between(series_of(layouts, kept.ticks), start_ns, end_ns)
+    channels = [channel for probe in found.probes for channel in probe.channels]
+    measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns, channels)
+    return code, held_to(measured, tolerance) if tolerance else measured
+
+
+def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) -> float:
+    """Return the time to measure: no less than what the sensors need for the tolerance."""
+    from agent.profiling.boundary import best_channels
+    from agent.profiling.measurement import longest_needed_seconds
+
+    needed = longest_needed_seconds(best_channels(channels), tolerance)
+    if needed <= duration:
+        return duration
+    longer = math.ceil(10 * needed) / 10
+    say(f"measuring {longer:g} s instead of {duration:g} s: a sensor needs so long for ±{tolerance:.2g}")
+    return longer
 
 
 def _sleep(seconds: float) -> int:
     from agent.interruption import Interruption
 
     interruption = Interruption()
+    deadline = time.monotonic() + seconds
     with interruption.caught():
         try:
             with interruption.stoppable():
-                time.sleep(seconds)
+                while (left := deadline - time.monotonic()) > 0:
+                    time.sleep(min(left, _SLICE_SECONDS))  # a signal that comes just before a sleep does not end it
         except KeyboardInterrupt:
             say("interrupted: this is what was measured until then")
     return interruption.exit_code
@@ -180,6 +228,8 @@ def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
                 "mean_watts": reading.mean_watts,
                 "source": reading.channel.source.value,
                 "method": reading.method,
+                "integrated_joules": reading.integrated.joules if reading.integrated else None,
+                "disagreement": reading.disagreement,
                 "uncertainty": reading.channel.uncertainty or None,
                 "reasons": [*reading.reasons, *_stillness(reading)],
             }
@@ -234,7 +284,8 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
         )
     show(("DEVICE", "DOMAIN", "ENERGY>", "BOUNDS>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
     missing = "; ".join(measured.coverage.not_covered)
-    print(f"\n{measured.seconds:.3f} s; not covered: {missing or 'nothing'}", file=stream)
+    boundary = measured.coverage.boundary.value
+    print(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}", file=stream)
     for reading in measured.readings:
         for reason in (*reading.reasons, *_stillness(reading)) if reading.energy else ():
             say(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")

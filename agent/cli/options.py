@@ -28,7 +28,7 @@ GLOBAL_OPTIONS: Mapping[str, bool] = {
     "--no-estimates": False,
 }
 """Name of each shared option, and whether a value follows it."""
-_WITH_VALUE: Mapping[str, bool] = {**GLOBAL_OPTIONS, "--duration": True}
+_WITH_VALUE: Mapping[str, bool] = {**GLOBAL_OPTIONS, "--duration": True, "--tolerance": True}
 SHARED = "The options of `inferometer --help` (--database, --path.sysfs, ...) may be given here too."
 """Stands below the help of every command."""
 JSON_HELP = "Print one JSON document on standard output; everything else goes to standard error."
@@ -100,6 +100,18 @@ def configured(options: Options, *, with_file: bool = True) -> Config:
     )
     check_roots(config.roots)
     return config
+
+
+def share(text: str) -> float:
+    """Return `5%` or `0.05` as a share above 0 and below 1; raises typer.BadParameter."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        found = float(number) / (100 if percent else 1)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1:
+        raise typer.BadParameter(f"{text!r}: give a share such as 5% or 0.05")
+    return found
 
 
 @contextmanager

@@ -51,9 +51,10 @@ def list_profiles(context: typer.Context, as_json: _Json = False) -> None:
                 str(best["points"]),
                 number(best["least_joules_per_inference"], "J"),
                 best["source"] or "-",
+                best["boundary"],
             )
         )
-    show(("ID", "WORKLOAD", "HOST", "STATUS", "POINTS>", "LEAST ENERGY/INFERENCE>", "SOURCE"), rows)
+    show(("ID", "WORKLOAD", "HOST", "STATUS", "POINTS>", "LEAST ENERGY/INFERENCE>", "SOURCE", "BOUNDARY"), rows)
 
 
 @app.command(epilog=SHARED)
@@ -110,6 +111,7 @@ def _summary(document: dict[str, Any]) -> dict[str, Any]:
         "points": len(document["points"]),
         "least_joules_per_inference": min(energies, default=None),
         "source": document["coverage"]["source"],
+        "boundary": document["coverage"]["boundary"],
     }
 
 

@@ -7,29 +7,42 @@ The total is the outermost set of channels that do not hold one another, and it 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agent.profiling.mirrors import mirrors_among
+from agent.profiling.nesting import (
+    ACCELERATORS,
+    BOARDS,
+    holders_among,
+    holds,
+    is_module,
+    is_of_processor,
+    is_socket,
+    key_of,
+    outermost,
+)
+from agent.profiling.uncovered import uncovered, unmeasured
 from probes.model import Channel, Kind, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from agent.profiling.nesting import Holders, Key
     from store.records import Series
 
-ACCELERATORS = frozenset({Kind.GPU, Kind.NPU, Kind.FPGA, Kind.ACCELERATOR})
-_BOARDS = frozenset({Kind.BOARD, Kind.HOST})
 _PREFERENCE = ("energy_joules", "power_watts")
-# Domains of a board's meter by what it holds: the whole node, or its processors and their GPUs.
-_NODE = frozenset({"sys_total", "dc_input", "total"})
-_MODULE = frozenset({"module", "package"})
+# Domains of a board's meter of the whole node.
+_NODE = frozenset({"sys_total", "dc_input", "total", "node"})
 
 # From how long on, and how many samples, a sensor that never moved is taken to be dead.
 _TELLING_SECONDS = 1.0
 _TELLING_SAMPLES = 10
 
+_COMPUTING = frozenset({Kind.CPU, *ACCELERATORS})
+_NOTHING = "the whole host: nothing here measures power"
+_SAID_BY = {"processors": frozenset({Kind.CPU}), "accelerators": ACCELERATORS, _NOTHING: _COMPUTING}
 _REST = ("board, disks, network and fans", "power supply losses")
 
 
@@ -78,11 +91,27 @@ def best_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     return tuple(best.values())
 
 
-def coverage(channels: Iterable[Channel]) -> Coverage:
-    """Choose the channels that make up the host total: the widest meter there is, else the parts."""
-    best = best_channels(channels)
-    roots = _outermost(best)
-    return _wall(roots) or _supplies(roots) or _node(roots) or _psys(best, roots) or _parts(roots)
+def name_of(key: Key) -> str:
+    """Return what a sensor is called where it is named to people: device/domain."""
+    return "/".join(key)
+
+
+def coverage(channels: Iterable[Channel], silent: Iterable[Channel] = ()) -> Coverage:
+    """Choose the channels that make up the host total: the widest meter there is, else the parts.
+
+    `silent` are the channels whose sensors show nothing: they are not added, and what is missing with them is named.
+    """
+    alive, silent = tuple(channels), tuple(silent)
+    best = best_channels(alive)
+    holders = holders_among((*best_channels((*silent, *alive)), *best))
+    roots = outermost(best, holders)
+    whole = _wall(roots) or _supplies(roots) or _node(roots)
+    found = whole or _psys(best, roots, holders) or _parts(roots, holders)
+    words = uncovered(found.includes, alive, silent, holders, all_in=whole is not None)
+    if whole is None:
+        said = frozenset[Kind]().union(*(_SAID_BY.get(word, ()) for word in found.not_covered))
+        words += unmeasured(found.includes, (*alive, *silent), holders, _COMPUTING - said)
+    return replace(found, not_covered=(*words, *found.not_covered))
 
 
 def best_series(series: Iterable[Series]) -> tuple[Series, ...]:
@@ -100,23 +129,33 @@ def _series_rank(series: Series) -> tuple[bool, tuple[bool, int, bool, float]]:
     return not series.times_ns, rank(series.channel)
 
 
-def cover(series: Iterable[Series]) -> Coverage:
+def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage:
     """Choose the channels that make up the host total by what their sensors showed.
 
     A sensor that gave no sample (its device sleeps) or never moved (a zone the hardware does not fill) stands for
-    nothing and holds nothing; what is missing with it is named. Where no sensor shows anything, all are taken.
+    nothing and holds nothing; what is missing with it is named. Where no sensor shows anything, all are taken. One
+    that shows what another shows is the same once more. `devices` are further channels of the host, so that a device
+    without any sensor of its energy is named too.
     """
-    found = tuple(series)
-    dumb = [each.channel for each in found if _shows_nothing(each)]
-    if len(dumb) == len(found):
-        return coverage(each.channel for each in found)
-    covered = coverage(each.channel for each in found if each.channel not in dumb)
-    if covered.boundary in {Boundary.WALL, Boundary.NODE}:
-        return covered
-    holders = {(channel.device.id, channel.domain) for channel in (*covered.includes, *dumb)}
-    lost = (channel for channel in dumb if not holders.intersection(channel.contained_in))
-    words = (f"{channel.device.id}/{channel.domain} (its sensor shows nothing)" for channel in lost)
-    return Coverage(covered.boundary, covered.includes, (*words, *covered.not_covered))
+    found = tuple(each for each in series if each.channel.metric in _PREFERENCE)
+    others = tuple(channel for channel in devices if channel.metric not in _PREFERENCE)
+    silent = tuple(each.channel for each in found if _shows_nothing(each))
+    if len(silent) == len(found):
+        return coverage((*silent, *others))
+    telling = [each for each in found if each.channel not in silent]
+    twins = mirrors_among(telling, holders_among(each.channel for each in found))
+    alive = [each.channel for each in telling if key_of(each.channel) not in twins]
+    channels = [_within(channel, twins) for channel in (*alive, *others)]
+    covered = coverage(channels, [_within(channel, twins) for channel in silent])
+    added = {key_of(channel) for channel in covered.includes}
+    words = [f"{name_of(mine)} (it shows what {name_of(its)} shows)" for mine, its in twins.items() if its in added]
+    return replace(covered, not_covered=(*words, *covered.not_covered))
+
+
+def _within(channel: Channel, twins: Mapping[Key, Key]) -> Channel:
+    """Let what a mirror holds be held by what it mirrors."""
+    outer = tuple(twins[key] for key in channel.contained_in if key in twins)
+    return replace(channel, contained_in=(*channel.contained_in, *outer)) if outer else channel
 
 
 def _shows_nothing(series: Series) -> bool:
@@ -128,24 +167,9 @@ def _shows_nothing(series: Series) -> bool:
     return still and len(times) >= _TELLING_SAMPLES and times[-1] - times[0] >= telling_ns
 
 
-def _outermost(channels: Sequence[Channel]) -> tuple[Channel, ...]:
-    """Leave out what is contained in another; an estimate holds its processor's parts, but no accelerator."""
-    present = {(channel.device.id, channel.domain): channel for channel in channels}
-
-    def is_held(channel: Channel) -> bool:
-        holders = (present[key] for key in channel.contained_in if key in present)
-        return any(
-            holder.source is Source.MEASURED or channel.device.kind not in ACCELERATORS
-            for holder in holders
-            if holder is not channel
-        )
-
-    return tuple(channel for channel in channels if not is_held(channel))
-
-
 def _wall(roots: Sequence[Channel]) -> Coverage | None:
     """A board's own wall meter stands for everything; of several, which may see the same, one does."""
-    meters = [channel for channel in roots if channel.domain == "wall" and channel.device.kind in _BOARDS]
+    meters = [channel for channel in roots if channel.domain == "wall" and channel.device.kind in BOARDS]
     if not meters:
         return None
     meters.sort(key=lambda meter: meter.device.id)
@@ -165,11 +189,11 @@ def _supplies(roots: Sequence[Channel]) -> Coverage | None:
 
 def _node(roots: Sequence[Channel]) -> Coverage | None:
     """A board's meter of the whole system stands for all that is behind the power supply."""
-    meters = tuple(channel for channel in roots if channel.device.kind in _BOARDS and channel.domain in _NODE)
+    meters = tuple(channel for channel in roots if channel.device.kind in BOARDS and channel.domain in _NODE)
     return Coverage(Boundary.NODE, meters, ("power supply losses",)) if meters else None
 
 
-def _psys(best: Sequence[Channel], roots: Sequence[Channel]) -> Coverage | None:
+def _psys(best: Sequence[Channel], roots: Sequence[Channel], holders: Holders) -> Coverage | None:
     """Let psys stand for processors and memory, and for the rest of the board as far as that is wired to it.
 
     Whether it sees a card that has a sensor of its own cannot be known, so with one the parts are added instead and
@@ -178,64 +202,51 @@ def _psys(best: Sequence[Channel], roots: Sequence[Channel]) -> Coverage | None:
     meters = tuple(channel for channel in roots if channel.domain == "psys")
     if not meters:
         return None
-    parts = _outermost([channel for channel in best if channel.domain != "psys"])
-    has_cards = any(channel.device.kind in ACCELERATORS for channel in parts)
-    if has_cards and any(channel.device.kind is Kind.CPU for channel in parts):
-        return _parts(parts)
-    return Coverage(Boundary.NODE, meters, ("parts that are not wired to psys", "power supply losses"))
+    parts = outermost([channel for channel in best if channel.domain != "psys"], holders)
+    cards = [channel for channel in parts if channel.device.kind in ACCELERATORS]
+    if cards and any(channel.device.kind is Kind.CPU for channel in parts):
+        return _parts(parts, holders)
+    unseen = tuple(f"{name_of(key_of(card))}, if it is not wired to psys" for card in cards if card in roots)
+    return Coverage(Boundary.NODE, meters, (*unseen, "parts that are not wired to psys", "power supply losses"))
 
 
-def _parts(roots: Sequence[Channel]) -> Coverage:
-    """Add processors, memory and accelerators, leaving out what a module's meter or the rails hold."""
-    boards = [channel for channel in roots if channel.device.kind in _BOARDS]
-    modules = [channel for channel in boards if channel.domain in _MODULE]
-    if modules:
-        return _with_modules(modules, roots)
-    if any(channel.device.kind is Kind.GPU and channel.domain == "module" for channel in roots):
-        return _added([channel for channel in roots if not _on_module(channel) and channel not in boards], module=True)
-    measured = [channel for channel in roots if channel.source is Source.MEASURED]
-    if boards and not any(channel.device.kind is Kind.CPU for channel in measured):
-        return _with_rails(boards, roots)
+def _parts(roots: Sequence[Channel], holders: Holders) -> Coverage:
+    """Add processors, memory and accelerators, leaving out what the meter of a module, a socket or rails holds."""
+    wholes = _wholes(roots, holders)
+    rest = [one for one in roots if one in wholes or not any(holds(whole, one, holders) for whole in wholes)]
+    rails = [channel for channel in rest if channel.device.kind in BOARDS and channel not in wholes]
+    others = [channel for channel in rest if channel not in rails]
+    module = any(is_module(whole) for whole in wholes)
     # Beside sensors of known parts, a rail of unknown place may feed one of them.
-    return _added([channel for channel in roots if channel not in boards])
-
-
-def _with_modules(modules: Sequence[Channel], roots: Sequence[Channel]) -> Coverage:
-    """A board's meter of a module holds its processors and every GPU; other cards stand beside it."""
-    beside = [channel for channel in roots if channel.device.kind not in {Kind.GPU, *_BOARDS}]
-    return _added([*modules, *(channel for channel in beside if channel.source is Source.MEASURED)], module=True)
-
-
-def _on_module(channel: Channel) -> bool:
-    """Tell whether a processor is in the module whose power a GPU reports: it says so, or is only estimated."""
-    said = any(domain == "module" for _, domain in channel.contained_in)
-    return channel.device.kind is Kind.CPU and (said or channel.source is Source.ESTIMATED)
-
-
-def _with_rails(boards: Sequence[Channel], roots: Sequence[Channel]) -> Coverage:
-    """Where no processor has a sensor, rails that name it stand for it, and for a GPU if one names that too.
-
-    Rails that name neither count only where there is nothing else at all.
-    """
-    words = {word for channel in boards for word in re.split("[-_]", channel.domain)}
-    others = [channel for channel in roots if channel not in boards]
-    if words & {"cpu", "soc"}:
-        others = [channel for channel in others if channel.device.kind is not Kind.CPU]
-    elif others:
+    if not rails or wholes or any(_is_measured_processor(channel) for channel in others):
+        return _added(others, module=module)
+    if others and not any(is_of_processor(rail) for rail in rails):
         return _added(others)
-    if "gpu" in words:
-        others = [channel for channel in others if channel.device.kind is not Kind.GPU]
-    missing = ("what these rails do not feed", *_REST)
-    return Coverage(Boundary.COMPONENTS, (*boards, *others), missing)
+    beside = [channel for channel in others if not any(holds(rail, channel, holders) for rail in rails)]
+    return Coverage(Boundary.COMPONENTS, (*rails, *beside), ("what these rails do not feed", *_REST))
+
+
+def _wholes(roots: Sequence[Channel], holders: Holders) -> list[Channel]:
+    """Return the meters of modules and sockets, of several of one module one, a board's before a GPU's report of it."""
+    found: list[Channel] = []
+    for channel in sorted(roots, key=lambda one: (one.device.kind not in BOARDS, key_of(one))):
+        is_whole = is_module(channel) or is_socket(channel)
+        if is_whole and not any(holds(whole, channel, holders) for whole in found):
+            found.append(channel)
+    return found
+
+
+def _is_measured_processor(channel: Channel) -> bool:
+    return channel.device.kind is Kind.CPU and channel.source is Source.MEASURED
 
 
 def _added(channels: Sequence[Channel], *, module: bool = False) -> Coverage:
     """Name the sum of parts; `module` says that a module's meter is one of them."""
     includes = tuple(channels)
     if not includes:
-        return Coverage(Boundary.NONE, (), ("the whole host: nothing here measures power",))
-    processors = [channel for channel in includes if channel.device.kind is Kind.CPU]
-    cards = any(channel.device.kind in ACCELERATORS for channel in includes)
+        return Coverage(Boundary.NONE, (), (_NOTHING,))
+    processors = [channel for channel in includes if channel.device.kind is Kind.CPU or is_socket(channel)]
+    cards = any(channel.device.kind in ACCELERATORS and not is_socket(channel) for channel in includes)
     if any(channel.source is Source.ESTIMATED for channel in processors):
         # The model is of whole servers at the wall, without accelerators.
         if cards:

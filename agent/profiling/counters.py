@@ -2,23 +2,26 @@
 
 A counter shows the energy at its last refresh, which was at most one refresh period ago. So the true energy at a
 window's edge is no less than the last value read before it, and no more than the first value that is surely of a later
-refresh: one read a refresh period after the edge, or one that differs from a value read after the edge. That is the
-bound. The estimate puts each refresh in the middle of the stretch it must have happened in and interpolates.
+refresh: one read a refresh period after the edge, or one that differs from a value read after the edge. Where the power
+limit is known the bound is tighter: from a refresh at one moment to the edge no more was drawn than the ceiling of the
+power allows, on either side. The estimate puts each refresh in the middle of the stretch it must have happened in and
+interpolates.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.profiling.joules import (
     ASSUMED_REFRESH_SECONDS,
     ASSUMED_RESOLUTION_JOULES,
-    PLAUSIBLE_TIMES_PEAK,
     Energy,
     Told,
+    ceiling_watts,
 )
 from probes.model import Reason
 
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
 _TELLING = 10
 """The power of a stretch is told to a tenth where time and rise are so many times the doubt about them."""
 _MICRO = 1e6
+_BREAKS = {
+    Reason.RESET: "the counter was reset",
+    Reason.WRAP_UNKNOWN: "the counter may have wrapped more than once between two reads",
+}
+"""What ends one stretch of counting and begins another."""
 
 
 class _Knot(NamedTuple):
@@ -47,41 +55,98 @@ def count(series: Series, start_ns: int, end_ns: int) -> Told:
     samples end less than a refresh period after the window, the bound holds if the power was within the channel's
     limit or, if it has none, four times the steepest rise seen.
     """
-    refresh_ns, resolution, knots = _refresh_ns(series), _resolution(series), _knots(series)
-    ceiling = _ceiling_watts(series, knots)
-    start, end = (_energy_at(series, knots, refresh_ns, ceiling, at_ns) for at_ns in (start_ns, end_ns))
-    lower = max(0.0, end.lower - start.upper - resolution)
-    upper = end.upper - start.lower + resolution
-    joules = max(lower, end.joules - start.joules)
-    peak = _peak_watts(knots, resolution, start_ns - refresh_ns, end_ns + refresh_ns)
-    lost_seconds, blind_seconds = _lost_to_resets(series, start_ns, end_ns, refresh_ns)
+    counter = _Counter.of(series)
+    start, end = (counter.energy_at(at_ns) for at_ns in (start_ns, end_ns))
+    lower = max(0.0, end.lower - start.upper)
+    upper = end.upper - start.lower
+    joules = min(max(lower, end.joules - start.joules), upper)
+    reach = counter.refresh_ns
+    peak = _peak_watts(counter.knots, counter.resolution, start_ns - reach, end_ns + reach)
+    lost_seconds, blind_seconds, reason = _not_counted(series, start_ns, end_ns, reach)
     if not blind_seconds:
         return Told(Energy(joules, lower, upper), peak)
     counted_seconds = (end_ns - start_ns) / 1e9 - lost_seconds
     filled = joules / counted_seconds * lost_seconds if counted_seconds > 0 else 0.0
-    reason = f"the counter was reset: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
-    upper = max(upper + ceiling * blind_seconds, joules + filled)
+    reason = f"{reason}: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
+    upper = max(upper + counter.ceiling * blind_seconds, joules + filled)
     return Told(Energy(joules + filled, lower, upper), peak, (reason,))
 
 
-def _energy_at(series: Series, knots: Sequence[_Knot], refresh_ns: int, ceiling: float, at_ns: int) -> Energy:
-    """Return what the counter would have shown at `at_ns` had it refreshed just then, with its bounds."""
-    lower = series.values[bisect_right(series.times_ns, at_ns) - 1]
-    upper = _shown_later(series, refresh_ns, ceiling, at_ns)
-    return Energy(min(max(_interpolated(knots, at_ns), lower), upper), lower, upper)
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    """A series with what was made out of it: when each read began and ended, and every refresh seen."""
 
+    values: Sequence[float]
+    starts: Sequence[int]
+    ends: Sequence[int]
+    refresh_ns: int
+    resolution: float
+    knots: Sequence[_Knot]
+    ceiling: float
+    is_limited: bool
 
-def _shown_later(series: Series, refresh_ns: int, ceiling: float, at_ns: int) -> float:
-    """Return the first value read that is surely of a refresh after `at_ns`.
+    @classmethod
+    def of(cls, series: Series) -> _Counter:
+        times, halves = series.times_ns, series.halves_ns
+        knots, resolution = _knots(series), _resolution(series)
+        return cls(
+            series.values,
+            [at - half for at, half in zip(times, halves, strict=True)] if halves else times,
+            [at + half for at, half in zip(times, halves, strict=True)] if halves else times,
+            _refresh_ns(series),
+            resolution,
+            knots,
+            ceiling_watts(series.channel.limit, _steepest_watts(knots, resolution)),
+            bool(series.channel.limit),
+        )
 
-    Where the samples end before there is one, what may have come since is bounded by `ceiling` watts.
-    """
-    times, values = series.times_ns, series.values
-    first = bisect_left(times, at_ns)
-    for i in range(first, len(times)):
-        if times[i] >= at_ns + refresh_ns or (i > first and values[i] != values[i - 1]):
-            return values[i]
-    return values[-1] + ceiling * (at_ns + refresh_ns - times[-1]) / 1e9
+    def energy_at(self, at_ns: int) -> Energy:
+        """Return what the counter would have shown at `at_ns` had it refreshed just then, with its bounds."""
+        lower, upper = self._least(at_ns), self._most(at_ns)
+        return Energy(min(max(_interpolated(self.knots, at_ns), lower), upper), lower, upper)
+
+    def _least(self, at_ns: int) -> float:
+        """Return the last value surely shown by then, or what the ceiling leaves of a later one."""
+        last = bisect_right(self.ends, at_ns) - 1
+        if last < 0:
+            return self.values[0] - self.ceiling * (self.ends[0] - at_ns) / 1e9
+        least = self.values[last]
+        if not self.is_limited:
+            return least
+        for i in range(last + 1, len(self.ends)):
+            ahead_ns = self.ends[i] - at_ns
+            least = max(least, self.values[i] - self.ceiling * ahead_ns / 1e9)
+            if ahead_ns > 2 * self.refresh_ns:
+                break
+        return least
+
+    def _most(self, at_ns: int) -> float:
+        """Return the first value surely of a later refresh, or what the ceiling adds to an earlier one."""
+        first = bisect_left(self.starts, at_ns)
+        most = math.inf
+        for i in range(first, len(self.starts)):
+            if self.starts[i] >= at_ns + self.refresh_ns or (i > first and self.values[i] != self.values[i - 1]):
+                most = self.values[i]
+                break
+        if self.is_limited or math.isinf(most):
+            most = min(most, self._most_since(min(first, len(self.starts) - 1), at_ns))
+        return most + self.resolution
+
+    def _most_since(self, read: int, at_ns: int) -> float:
+        """Return what the counter can have reached since the refreshes that a read and the ones before it show."""
+        most = math.inf
+        for _ in range(3):
+            value, first = self.values[read], read
+            while first > 0 and self.values[first - 1] == value:
+                first -= 1
+            since = self.starts[read] - self.refresh_ns
+            if first > 0:
+                since = max(since, self.starts[first - 1])
+            most = min(most, value + self.ceiling * max(0, at_ns - since) / 1e9)
+            if first == 0:
+                break
+            read = first - 1
+        return most
 
 
 def _refresh_ns(series: Series) -> int:
@@ -139,9 +204,10 @@ def _slope(first: _Knot, second: _Knot) -> float:
     return (second.joules - first.joules) / (second.time_ns - first.time_ns) * 1e9
 
 
-def _ceiling_watts(series: Series, knots: Sequence[_Knot]) -> float:
-    steepest = max((_slope(first, second) for first, second in pairwise(knots)), default=0.0)
-    return max(series.channel.limit or PLAUSIBLE_TIMES_PEAK * steepest, steepest)
+def _steepest_watts(knots: Sequence[_Knot], resolution: float) -> float:
+    """Return the highest power that is told to a tenth, else the steepest rise between two refreshes."""
+    told = _peak_watts(knots, resolution, -math.inf, math.inf)
+    return max((_slope(first, second) for first, second in pairwise(knots)), default=0.0) if told is None else told
 
 
 def _peak_watts(knots: Sequence[_Knot], resolution: float, start_ns: float, end_ns: float) -> float | None:
@@ -165,16 +231,19 @@ def _tells(first: _Knot, second: _Knot, resolution: float) -> bool:
     return long and second.joules - first.joules >= _TELLING * resolution
 
 
-def _lost_to_resets(series: Series, start_ns: int, end_ns: int, refresh_ns: int) -> tuple[float, float]:
-    """Return the seconds of the window that a counter did not count because it was reset: as read, and at most.
+def _not_counted(series: Series, start_ns: int, end_ns: int, refresh_ns: int) -> tuple[float, float, str]:
+    """Return the seconds of the window that a counter did not count, as read and at most, and why.
 
-    They reach from the read before each reset to the one that showed it; what the first did not show yet is lost too.
+    They reach from the read before each break to the one that showed it; what the first did not show yet is lost too.
     """
     lost = blind = 0
+    why = ""
     for at_ns, reason in series.rejections:
-        if reason is Reason.RESET:
+        if reason in _BREAKS:
             before = bisect_left(series.times_ns, at_ns) - 1
             since = series.times_ns[before] if before >= 0 else start_ns
             lost += max(0, min(end_ns, at_ns) - max(start_ns, since))
-            blind += max(0, min(end_ns, at_ns) - max(start_ns, since - refresh_ns))
-    return lost / 1e9, blind / 1e9
+            unseen = max(0, min(end_ns, at_ns) - max(start_ns, since - refresh_ns))
+            blind += unseen
+            why = why or (_BREAKS[reason] if unseen else "")
+    return lost / 1e9, blind / 1e9, why

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ENERGETIC = frozenset({"energy_joules", "power_watts"})
 """The metrics that tell energy."""
+LARGEST_DISAGREEMENT = 0.05
+"""The share by which counter and power gauge of one domain may differ before it is a reason to look."""
 _AROUND_NS = 5_000_000_000
 _AROUND_SAMPLES = 3
 
@@ -35,7 +37,8 @@ class WindowEnergy:
     `energy` is None where the samples do not reach both ends; `reasons` say why, or what makes the number doubtful.
     `method` is `counter`, `integrated` or `model`. Powers are in watts; the peak is a gauge's highest reading, or a
     counter's highest mean over a stretch long enough to tell it, None if the window is too short for one.
-    `largest_gap_seconds` is between samples in and around the window.
+    `largest_gap_seconds` is between samples in and around the window. `integrated` is what a power gauge of the same
+    domain says where the energy is a counter's.
     """
 
     channel: Channel
@@ -46,6 +49,14 @@ class WindowEnergy:
     samples: int
     largest_gap_seconds: float
     reasons: tuple[str, ...] = ()
+    integrated: Energy | None = None
+
+    @property
+    def disagreement(self) -> float | None:
+        """The share by which the gauge's energy differs from the counter's; None where there are not both."""
+        if self.energy is None or self.integrated is None or not self.energy.joules:
+            return None
+        return self.integrated.joules / self.energy.joules - 1
 
 
 def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
@@ -78,6 +89,21 @@ def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
     )
 
 
+def compared(counter: WindowEnergy, gauge: WindowEnergy) -> WindowEnergy:
+    """Return what a counter says with what a power gauge of the same domain says of the same window beside it.
+
+    Above 5 % the disagreement is a reason that says which of the two to believe: the counter, for it adds up all the
+    time what the gauge shows of some of it, or of the time before.
+    """
+    both = replace(counter, integrated=gauge.energy)
+    share = both.disagreement
+    if share is None or abs(share) <= LARGEST_DISAGREEMENT:
+        return both
+    why = "sees a part of the time only" if gauge.channel.aliased else "shows moments or an average that lags"
+    words = f"its power gauge says {share:+.1%}: believe the counter, which misses nothing, the gauge {why}"
+    return replace(both, reasons=(*both.reasons, words))
+
+
 def method_of(channel: Channel) -> str:
     """Say how a channel comes to an energy: `counter`, `integrated` or `model`."""
     if channel.source is Source.ESTIMATED:
@@ -100,7 +126,8 @@ def _around(series: Series, start_ns: int, end_ns: int) -> Series:
     before, after = bisect_right(times, start_ns), bisect_left(times, end_ns)
     first = max(0, min(before - _AROUND_SAMPLES, bisect_left(times, start_ns - reach_ns)))
     last = max(after + _AROUND_SAMPLES, bisect_right(times, end_ns + reach_ns))
-    return replace(series, times_ns=times[first:last], values=series.values[first:last])
+    halves = series.halves_ns[first:last]
+    return replace(series, times_ns=times[first:last], values=series.values[first:last], halves_ns=halves)
 
 
 def _largest_gap_seconds(times: Sequence[int], start_ns: int, end_ns: int) -> float:

@@ -55,13 +55,15 @@ class Sensors:
     twins: tuple[Series, ...] = ()
 
     @classmethod
-    def of(cls, series: Iterable[Series], beat_seconds: float) -> Sensors:
-        """Choose from all series of a host."""
+    def of(cls, series: Iterable[Series], beat_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
+        """Choose from all series of a host, whose `channels` tell which devices nothing measures."""
         found = tuple(series)
         best = best_series(found)
         counted = {_place(each.channel) for each in best if method_of(each.channel) == "counter"}
         twins = (each for each in found if method_of(each.channel) == "integrated")
-        return cls(best, cover(best), beat_seconds, tuple(each for each in twins if _place(each.channel) in counted))
+        return cls(
+            best, cover(best, channels), beat_seconds, tuple(each for each in twins if _place(each.channel) in counted)
+        )
 
     @property
     def source(self) -> Provenance:

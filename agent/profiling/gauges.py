@@ -8,6 +8,8 @@ Any other gauge shows the power at its last refresh, at most one period ago, and
 values read one after another. So the power at a moment lies between the least and the greatest value from the last
 read before it to the first one a refresh period after it. A spike between two reads is seen by no such gauge.
 
+A gauge that is aliased, by its channel, does not see most of the time: its bound is what the device can draw at all.
+
 Each reading is dated back by half a period: the middle of what it averages, or its mean age.
 """
 
@@ -17,7 +19,7 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, PLAUSIBLE_TIMES_PEAK, Energy, Told
+from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, Energy, Told, ceiling_watts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +39,12 @@ def integrate(series: Series, start_ns: int, end_ns: int) -> Told:
     back_ns = round(series.channel.refresh_seconds / 2 * 1e9)
     points = _clipped(times, powers, start_ns + back_ns, end_ns + back_ns)
     joules = sum((p0 + p1) / 2 * (t1 - t0) / 1e9 for (t0, p0), (t1, p1) in pairwise(points))
-    averages = series.channel.method == "average"
-    low, high = _of_averages(series, end_ns, points) if averages else _of_moments(series, start_ns, end_ns)
+    if series.channel.aliased:
+        low, high = 0.0, max(joules, _ceiling_watts(series) * (end_ns - start_ns) / 1e9)
+    elif series.channel.method == "average":
+        low, high = _of_averages(series, end_ns, points)
+    else:
+        low, high = _of_moments(series, start_ns, end_ns)
     lower, upper = max(0.0, low), max(0.0, high)
     peak = max(powers[bisect_right(times, start_ns) - 1 : bisect_left(times, end_ns) + 1])
     return Told(Energy(min(max(joules, lower), upper), lower, upper), peak)
@@ -78,7 +84,7 @@ def _power_between(series: Series, start_ns: int, end_ns: int) -> tuple[float, f
 
 def _ceiling_watts(series: Series) -> float:
     highest = max(0.0, *series.values)
-    return max(series.channel.limit or PLAUSIBLE_TIMES_PEAK * highest, highest)
+    return max(ceiling_watts(series.channel.limit, highest), highest)
 
 
 def _highest_near(times: Sequence[int], powers: Sequence[float], at_ns: int) -> float:

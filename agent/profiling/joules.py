@@ -10,6 +10,11 @@ ASSUMED_RESOLUTION_JOULES = 0.001
 """What a counter that does not say is taken to count in, at most, where its rises do not show a coarser step."""
 PLAUSIBLE_TIMES_PEAK = 4.0
 """Where no power limit is known, what a sensor has not shown is bounded by this times the steepest it has."""
+PLAUSIBLE_TIMES_LIMIT = 4.0
+"""A channel's `limit`, above which a reading is refused, is so many times the power limit of its device."""
+HELD_TIMES_LIMIT = 1.25
+"""Within one refresh a device is taken to stay below so many times its power limit, unless its sensor showed that it
+does not keep to it. Graphics cards may draw 1.2 times theirs for 0.1 s (PCI Express CEM 5.0, power excursions)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +48,14 @@ class Told:
     energy: Energy
     peak_watts: float | None
     reasons: tuple[str, ...] = ()
+
+
+def ceiling_watts(limit: float, highest: float) -> float:
+    """Return what a device can have drawn at most while its sensor was not looking, in watts.
+
+    `limit` is the channel's (four times the power limit, 0 if none is known), `highest` the most its sensor showed.
+    """
+    if not limit:
+        return PLAUSIBLE_TIMES_PEAK * highest
+    power_limit = limit / PLAUSIBLE_TIMES_LIMIT
+    return HELD_TIMES_LIMIT * power_limit if highest <= power_limit else max(limit, highest)

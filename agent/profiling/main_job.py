@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from agent.profiling.session import Effort, Progress
     from agent.workloads.protocol import Ready
     from agent.workloads.spec import EngineSpec, Spec
+    from probes.model import Channel
     from probes.registry import Discovery
     from store.records import Host, Layout, Window
 
@@ -89,6 +90,11 @@ class _Scene:
     timebase: Timebase
     engine: Engine
     writer: Writer
+
+    @property
+    def channels(self) -> list[Channel]:
+        """Everything the host can be asked."""
+        return [channel for probe in self.discovery.probes for channel in probe.channels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +222,7 @@ def _sensors(scene: _Scene, windows: Sequence[Window], beat_seconds: float) -> S
     start_ns = min(window.start_ns for window in windows) - _AROUND_NS
     end_ns = max(window.end_ns for window in windows) + _AROUND_NS
     found = Reader(scene.engine).series(scene.writer.recording, start_ns, end_ns, ENERGETIC)
-    return Sensors.of(found, beat_seconds)
+    return Sensors.of(found, beat_seconds, scene.channels)
 
 
 def _document(job: Job, scene: _Scene, recorded: _Recorded) -> Document | None:
@@ -225,7 +231,6 @@ def _document(job: Job, scene: _Scene, recorded: _Recorded) -> Document | None:
     if ready is None or not any(window.point for window in windows):
         return None
     sensors = _sensors(scene, windows, recorded.beat_seconds)
-    channels = [channel for probe in scene.discovery.probes for channel in probe.channels]
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
@@ -239,7 +244,7 @@ def _document(job: Job, scene: _Scene, recorded: _Recorded) -> Document | None:
         workload=WorkloadFacts(
             job.spec.workload, _settings(job), ready.precision, ready.parameters, ready.model_bytes, ready.sha256
         ),
-        devices=device_facts(channels, sensors.coverage),
+        devices=device_facts(scene.channels, sensors.coverage),
         coverage=coverage_facts(sensors.coverage),
         baselines=derive_baselines(windows, sensors),
         points=derive_points(windows, sensors, job.tariff),

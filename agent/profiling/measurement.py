@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.boundary import best_series, cover
-from agent.profiling.energy import ENERGETIC, WindowEnergy, window_energy
+from agent.profiling.energy import ENERGETIC, WindowEnergy, compared, method_of, window_energy
 from agent.profiling.figures import provenance
 from agent.profiling.joules import Energy
+from agent.profiling.periods import needed_seconds
 from store.records import Series
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ class Measurement:
 
 
 def series_of(layouts: Iterable[Layout], ticks: Iterable[Tick]) -> tuple[Series, ...]:
-    """Return the series in a batch of ticks: one for each (device, domain), its counter where it has one."""
+    """Return every series of energy or power in a batch of ticks."""
     by_layout: dict[int, list[Tick]] = {}
     for tick in ticks:
         by_layout.setdefault(tick.layout, []).append(tick)
-    return best_series(
+    return tuple(
         _series(channel, position, by_layout.get(layout.id, ()))
         for layout in layouts
         for position, channel in enumerate(layout.channels)
@@ -55,28 +56,90 @@ def series_of(layouts: Iterable[Layout], ticks: Iterable[Tick]) -> tuple[Series,
 
 
 def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
-    read = [
-        ((tick.start_ns + tick.end_ns) // 2, tick.values[position])
-        for tick in ticks
-        if not math.isnan(tick.values[position])
-    ]
+    read = [tick for tick in ticks if not math.isnan(tick.values[position])]
     refused = tuple(
         (tick.start_ns, rejection.reason)
         for tick in ticks
         for rejection in tick.rejections
         if rejection.channel == position
     )
-    return Series(channel, tuple(at for at, _ in read), tuple(value for _, value in read), refused)
+    return Series(
+        channel,
+        tuple((tick.start_ns + tick.end_ns) // 2 for tick in read),
+        tuple(tick.values[position] for tick in read),
+        refused,
+        tuple((tick.end_ns - tick.start_ns + 1) // 2 for tick in read),
+    )
 
 
-def measure(series: Sequence[Series], start_ns: int, end_ns: int) -> Measurement:
-    """Return the energy between two moments from the series around them. Raises ValueError if they are in disorder."""
-    covered = cover(series)
+def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iterable[Channel] = ()) -> Measurement:
+    """Return the energy between two moments from the series around them, one reading for each (device, domain).
+
+    Of a domain with a counter and a gauge the counter counts, and the gauge stands beside it. `channels` are all of
+    the host, so that a device that nothing measures is named as not covered. Raises ValueError if the moments are in
+    disorder.
+    """
+    found = tuple(series)
+    best = best_series(found)
+    covered = cover(best, channels)
     counted = {channel.key for channel in covered.includes}
-    readings = tuple(window_energy(each, start_ns, end_ns) for each in series)
+    readings = tuple(_reading(each, found, start_ns, end_ns) for each in best)
     total = Energy(0.0, 0.0, 0.0) if counted else None
     for reading in readings:
         if reading.channel.key in counted and total is not None:
             total = None if reading.energy is None else total.plus(reading.energy)
     source = provenance(covered.includes) if counted else None
     return Measurement(start_ns, end_ns, total, source, covered, readings)
+
+
+def _reading(best: Series, series: Iterable[Series], start_ns: int, end_ns: int) -> WindowEnergy:
+    reading = window_energy(best, start_ns, end_ns)
+    place = (best.channel.device.id, best.channel.domain)
+    twins = (each for each in series if (each.channel.device.id, each.channel.domain) == place)
+    twin = next((each for each in twins if method_of(each.channel) == "integrated"), None)
+    if reading.method != "counter" or twin is None:
+        return reading
+    return compared(reading, window_energy(twin, start_ns, end_ns))
+
+
+ROOM = 1.5
+"""By how much longer than its sensors need a window is made, for reads that come late."""
+
+
+def longest_needed_seconds(channels: Iterable[Channel], tolerance: float) -> float:
+    """Return how long to make a window for every sensor to tell its energy to a share of `tolerance`, in seconds.
+
+    It is half as much again as they need when read in time. Sensors that no length helps are left out, and 0 is
+    returned where there are no others.
+    """
+    needed = (needed_seconds(channel, tolerance) for channel in channels if channel.metric in ENERGETIC)
+    return ROOM * max((seconds for seconds in needed if math.isfinite(seconds)), default=0.0)
+
+
+def held_to(measured: Measurement, tolerance: float) -> Measurement:
+    """Refuse every energy of which more than a share of `tolerance` is left open either way, with the reason.
+
+    The total is judged by its own bound, so one small part may be refused where the total is not.
+    """
+    readings = tuple(_held_reading(reading, measured.seconds, tolerance) for reading in measured.readings)
+    total = measured.total if measured.total and open_share(measured.total) <= tolerance else None
+    return replace(measured, readings=readings, total=total)
+
+
+def open_share(energy: Energy) -> float:
+    """Return half the width of an energy's bound as a share of it; infinite for no energy."""
+    return (energy.upper - energy.lower) / 2 / energy.joules if energy.joules else math.inf
+
+
+def _held_reading(reading: WindowEnergy, seconds: float, tolerance: float) -> WindowEnergy:
+    if reading.energy is None or open_share(reading.energy) <= tolerance:
+        return reading
+    share = open_share(reading.energy)
+    needed = max(needed_seconds(reading.channel, tolerance), seconds * share / tolerance)
+    if math.isinf(share):
+        why = "it stood still"
+    else:
+        why = f"±{share:.2g} of it is left open, ±{tolerance:.2g} was asked for: " + (
+            f"{needed:.2g} s or more are needed" if math.isfinite(needed) else "no length of time is enough here"
+        )
+    return replace(reading, energy=None, mean_watts=None, peak_watts=None, reasons=(*reading.reasons, why))

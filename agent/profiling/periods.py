@@ -1,7 +1,13 @@
-"""How often a probe is read while a run or a measurement is on."""
+"""How often a probe is read while a run or a measurement is on, and how often around the edges of its windows.
+
+In the middle of a window a counter loses nothing between two reads, so it is read now and then; its energy at an edge
+is as well known as the refreshes around the edge are, so there it is read many times a refresh. A gauge is read at
+twice its own update rate or more, or it is said to be aliased.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from agent.profiling.energy import ENERGETIC
@@ -15,23 +21,85 @@ if TYPE_CHECKING:
 FASTEST_SECONDS = 0.01
 USUAL_SECONDS = 0.1
 SLOWEST_SECONDS = 1.0
+READS_A_REFRESH = 5
+FASTEST_DENSE_SECONDS = 0.0005
+SLOWEST_DENSE_SECONDS = 0.005
+DENSE_READS_A_REFRESH = 20
+LARGEST_SHARE = 0.02
+LARGEST_DENSE_SHARE = 0.25
+"""What share of the time reading may take at most, and for the moment around an edge."""
+
+
+def update_seconds(channel: Channel) -> float:
+    """Return how often a sensor shows a new value, in seconds: as observed, else as stated; 0 if neither is known."""
+    return channel.observed_refresh_seconds or channel.refresh_seconds
 
 
 def run_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads of a probe with these channels, in seconds.
 
-    An energy counter is read about once a refresh, no faster than every 10 ms; a power gauge twice a refresh where its
-    refresh period is known; the rest every 100 ms, and what says nothing of power or load once a second.
+    An energy counter is read five times a refresh and a power gauge twice, no faster than every 10 ms; the rest every
+    100 ms, and what says nothing of power or load once a second. A probe whose reads are slow is read less often, so
+    that reading takes 2 % of the time at most.
     """
-    wanted = SLOWEST_SECONDS
+    wanted, slow = SLOWEST_SECONDS, 0.0
     for channel in channels:
+        slow = max(slow, channel.read_seconds / LARGEST_SHARE)
         if channel.metric == "energy_joules":
-            wanted = min(wanted, max(FASTEST_SECONDS, channel.refresh_seconds or USUAL_SECONDS))
+            wanted = min(wanted, max(FASTEST_SECONDS, update_seconds(channel) / READS_A_REFRESH or USUAL_SECONDS))
         elif channel.metric == "power_watts":
-            wanted = min(wanted, max(FASTEST_SECONDS, channel.refresh_seconds / 2 or USUAL_SECONDS))
+            wanted = min(wanted, max(FASTEST_SECONDS, update_seconds(channel) / 2 or USUAL_SECONDS))
         elif channel.metric == "utilization_ratio":
             wanted = min(wanted, USUAL_SECONDS)
-    return min(wanted, SLOWEST_SECONDS)
+    return min(max(wanted, slow), SLOWEST_SECONDS)
+
+
+def dense_period_seconds(channels: Iterable[Channel]) -> float:
+    """Return the time between reads around an edge of a window, in seconds; 0 where no counter wants it.
+
+    A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms, with reading a quarter of the time at
+    most.
+    """
+    wanted = [
+        max(
+            FASTEST_DENSE_SECONDS,
+            min(update_seconds(channel) / DENSE_READS_A_REFRESH or SLOWEST_DENSE_SECONDS, SLOWEST_DENSE_SECONDS),
+            channel.read_seconds / LARGEST_DENSE_SHARE,
+        )
+        for channel in channels
+        if channel.metric == "energy_joules"
+    ]
+    return min(wanted, default=0.0)
+
+
+def is_aliased(channel: Channel, period_seconds: float) -> bool:
+    """Tell whether a gauge of power, read once in so many seconds, leaves time that it says nothing of.
+
+    One that averages says all of it if it is read once an averaging time, any other if it is read twice an update.
+    """
+    if channel.metric != "power_watts" or channel.aliased:
+        return channel.aliased
+    if channel.method == "average" and channel.refresh_seconds:
+        return period_seconds > channel.refresh_seconds
+    update = update_seconds(channel)
+    return bool(update) and period_seconds > update / 2
+
+
+def needed_seconds(channel: Channel, tolerance: float) -> float:
+    """Return how long a window must be, in seconds, for a sensor to tell its energy to a share `tolerance` either way.
+
+    At each edge a counter leaves open what is drawn in one update and one dense read, an average what is drawn in half
+    of its time, and any other gauge about what is drawn in an update. It is infinite where no window is long enough: a
+    model is off by what it says, and a gauge that misses most of the time is bounded by what can be drawn at all.
+    """
+    if channel.uncertainty >= tolerance or channel.aliased:
+        return math.inf
+    left = tolerance - channel.uncertainty
+    if channel.metric == "energy_joules":
+        return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + dense_period_seconds([channel])) / left
+    if channel.method == "average":
+        return (channel.refresh_seconds or 2 * ASSUMED_REFRESH_SECONDS) / left
+    return (update_seconds(channel) or ASSUMED_REFRESH_SECONDS) / left
 
 
 def trailing_seconds(channels: Iterable[Channel], period_seconds: float) -> float:

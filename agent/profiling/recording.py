@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agent.profiling.energy import ENERGETIC
-from agent.profiling.periods import run_period_seconds, trailing_seconds
+from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
 from agent.recorder import Recorder
-from agent.sampler import Sampler
+from agent.sampler import Paced, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from agent.clock import Timebase
+    from agent.realtime import Realtime
     from probes.model import Probe
     from probes.registry import Discovery
     from store.records import Layout, Tick
@@ -28,16 +29,41 @@ _TRIES = 3
 class Recording:
     """A sampler at work; `beat_seconds` is the slowest beat of a probe that measures energy or power."""
 
-    def __init__(self, sampler: Sampler, recorder: Recorder, probes: Sequence[Probe], timebase: Timebase) -> None:
+    def __init__(self, sampler: Sampler, recorder: Recorder, timebase: Timebase) -> None:
         self._timebase = timebase
         self.sampler = sampler
         self.recorder = recorder
         self._measuring = [
-            (state, probe.channels)
-            for probe, state in zip(probes, sampler.states, strict=True)
-            if any(channel.metric in ENERGETIC for channel in probe.channels)
+            (state, layout.channels)
+            for layout, state in zip(sampler.layouts, sampler.states, strict=True)
+            if any(channel.metric in ENERGETIC for channel in layout.channels)
         ]
         self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
+        self._relaxing: threading.Timer | None = None
+
+    @property
+    def realtime(self) -> Realtime:
+        """How the thread is scheduled that reads files; known from the first tick on."""
+        return self.sampler.realtime
+
+    def edge(self) -> None:
+        """Read densely from now until every sensor has been refreshed: an edge of a window is now, or soon."""
+        self._relax_later()
+        self.sampler.dense()
+
+    def close(self) -> None:
+        """Leave the pace as it is."""
+        if self._relaxing:
+            self._relaxing.cancel()
+
+    def _relax_later(self) -> None:
+        self.close()
+        seconds = max(
+            (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
+        )
+        self._relaxing = threading.Timer(seconds, self.sampler.usual)
+        self._relaxing.daemon = True
+        self._relaxing.start()
 
     def wait_for_first_ticks(self) -> None:
         """Return when every probe has been read, and every sensor of power long enough for a window to start.
@@ -45,6 +71,7 @@ class Recording:
         One that fails, is lost or hangs is not waited for, or not for long.
         """
         _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self.sampler.states))
+        self.edge()
         self._wait_for_refreshes()
 
     def wait_for_last_ticks(self) -> None:
@@ -88,17 +115,24 @@ def recording(
 ) -> Iterator[Recording]:
     """Sample the probes inside the block; `take` has every tick when the block is left.
 
+    What the layouts' channels say of their sensors sets the pace.
+
     Raises what `take` raised last, if its ticks could not be handed over in the end.
     """
     errors: list[Exception] = []
-    periods = [run_period_seconds(probe.channels) for probe in probes]
-    sampler = Sampler(list(zip(layouts, probes, periods, strict=True)), timebase)
-    recorder = Recorder(sampler.queue, take, on_error=errors.append)
+    paced = [
+        Paced(layout, probe, run_period_seconds(layout.channels), dense_period_seconds(layout.channels))
+        for layout, probe in zip(layouts, probes, strict=True)
+    ]
+    sampler = Sampler(paced, timebase, realtime=True)
+    recorder = Recorder(sampler.take, take, on_error=errors.append)
     recorder.start()
     sampler.start()
+    at_work = Recording(sampler, recorder, timebase)
     try:
-        yield Recording(sampler, recorder, probes, timebase)
+        yield at_work
     finally:
+        at_work.close()
         sampler.stop()
         recorder.stop()
     if recorder.failed and errors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.boundary import best_channels
@@ -23,7 +24,8 @@ class Thinned:
     """Ticks of several layouts, by the order they came in.
 
     In the middle of a long measurement one a second is enough of a counter, with both sides of what was refused: its
-    energy is the difference of the ends. Power has to be summed, so ticks in which only a gauge tells are all kept.
+    energy is the difference of the ends. Power has to be summed, so ticks in which only a gauge tells are all kept; a
+    gauge beside a counter shows, in a tick that is kept of many, the mean of them.
     """
 
     def __init__(self, layouts: Iterable[Layout]) -> None:
@@ -47,6 +49,7 @@ class _Layout:
         places = {channel.key[:2] for channel in counters}
         self._kept: list[Tick] = []
         self._recent: deque[Tick] = deque()
+        self._dropped: list[Tick] = []
         self._thin = len(counters) == len(best)
         self._counters = [i for i, channel in enumerate(layout.channels) if channel in counters]
         self._gauges = [
@@ -62,7 +65,19 @@ class _Layout:
         while self._recent[0].end_ns < tick.end_ns - DENSE_NS:
             old = self._recent.popleft()
             if self._needed(old):
-                self._kept.append(old)
+                self._kept.append(self._with_means(old))
+                self._dropped.clear()
+            else:
+                self._dropped.append(old)
+
+    def _with_means(self, tick: Tick) -> Tick:
+        if not self._dropped or not self._gauges:
+            return tick
+        values = list(tick.values)
+        for position in self._gauges:
+            read = [each.values[position] for each in (*self._dropped, tick) if not math.isnan(each.values[position])]
+            values[position] = math.fsum(read) / len(read) if read else math.nan
+        return replace(tick, values=tuple(values))
 
     def _needed(self, tick: Tick) -> bool:
         if not self._thin or not self._kept or tick.end_ns <= self._kept[0].end_ns + DENSE_NS:

@@ -64,6 +64,7 @@ def test_a_moment_is_the_same_on_the_clock_of_the_boot_whatever_the_wall_clock_s
 
 class FakeProbe:
     name = "rapl"
+    files_only = True
     channels = (Channel(Device("package-0", Kind.CPU), "package", "energy_joules"),)
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from agent.clock import Timebase
 from agent.config import Config
 from agent.daemon import attend, period
 from agent.recorder import Recorder
-from agent.sampler import Sampler
+from agent.sampler import Paced, Sampler
 from agent.signals import Signals
 from agent.watch import Service, StoreTrouble
 from daemons import notify_socket
@@ -29,6 +29,8 @@ GPU = Device("GPU-1", Kind.GPU)
 
 
 class FakeProbe:
+    files_only = False
+
     def __init__(self, name: str, *refreshes: float) -> None:
         self.name = name
         self.channels = tuple(Channel(GPU, f"{i}", "power_watts", refresh_seconds=s) for i, s in enumerate(refreshes))
@@ -54,10 +56,10 @@ def service(*names: str, timebase: Timebase | None = None) -> Iterator[Service]:
     timebase = timebase or Timebase.now()
     probes = [FakeProbe(name, 0.0) for name in names]
     layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
-    sampler = Sampler([(layout, probe, 1.0) for layout, probe in zip(layouts, probes, strict=True)], timebase)
+    sampler = Sampler([Paced(layout, probe, 1.0) for layout, probe in zip(layouts, probes, strict=True)], timebase)
     for state in sampler.states:
         state.ticks = 5
-    recorder = Recorder(sampler.queue, lambda _: None)
+    recorder = Recorder(sampler.take, lambda _: None)
     recorder.start()
     try:
         yield Service(sampler, recorder, timebase, StoreTrouble())

@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import REGISTRY
 
+from agent.beat import BeatState
 from agent.exporter import ATTRIBUTES, Exporter, known_devices
-from agent.sampler import BeatState
 from probes import rapl
 from probes.model import METRICS, Channel, Device, Kind, Roots, Source
 from store.records import Layout, Tick
@@ -55,8 +55,9 @@ def export(
 ) -> Exporter:
     states = [state(layout.probe) for layout in layouts] if states is None else states
     exporter = Exporter(layouts, states, lambda: 3, lambda: now_ns, "1.2.3", python="3.11.2", process=process)
+    by_layout = dict(zip((layout.id for layout in layouts), states, strict=True))
     for one in ticks:
-        exporter.take(one)
+        by_layout[one.layout].latest = one
     return exporter
 
 
@@ -127,12 +128,13 @@ def test_a_probe_that_has_not_read_yet_is_down_and_has_no_read_time_or_last_succ
 
 def test_a_probe_tells_how_it_fares():
     busy = state()
-    busy.missed = 4
+    busy.missed, busy.late = 4, 7
     exporter = export(states=[busy], ticks=[tick(5.0, 6.0)])
     assert values(exporter, "inferometer_probe_up") == [1.0]
     assert values(exporter, "inferometer_probe_read_seconds") == [0.002]
     assert values(exporter, "inferometer_probe_last_success_timestamp_seconds") == [1_700_000_000.0]
     assert values(exporter, "inferometer_probe_missed_beats_total") == [4.0]
+    assert values(exporter, "inferometer_probe_late_beats_total") == [7.0]
     assert values(exporter, "inferometer_ticks_dropped_total") == [3.0]
 
 

@@ -12,9 +12,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from agent.beat import BeatState
 from agent.exporter import Exporter
 from agent.http import PAGES, Limits, ListenError, Server, resolve, serve
-from agent.sampler import BeatState
 from probes.model import Channel, Device, Kind
 from store.records import Layout, Tick
 
@@ -27,7 +27,8 @@ TICK = Tick(1, NOW, NOW, (250.0,))
 
 
 def export(dropped: Callable[[], int] = lambda: 0) -> Exporter:
-    return Exporter([Layout(1, "gpu", (POWER,))], [BeatState("gpu", 1.0)], dropped, lambda: NOW, "1.2.3<")
+    state = BeatState("gpu", 1.0, latest=TICK)
+    return Exporter([Layout(1, "gpu", (POWER,))], [state], dropped, lambda: NOW, "1.2.3<")
 
 
 @contextmanager
@@ -41,9 +42,7 @@ def serving(exporter: Exporter, limits: Limits | None = None) -> Iterator[Server
 
 @pytest.fixture(scope="module")
 def exporter() -> Exporter:
-    exporter = export()
-    exporter.take(TICK)
-    return exporter
+    return export()
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +125,12 @@ def test_the_service_is_healthy_while_it_answers():
 
 
 def test_the_service_is_ready_from_the_first_tick_on():
-    exporter = export()
+    state = BeatState("gpu", 1.0)
+    exporter = Exporter([Layout(1, "gpu", (POWER,))], [state], lambda: 0, lambda: NOW, "1.2.3")
     with serving(exporter) as server:
         answer, body = ask(server.address, "/-/ready")
         assert (answer.status, body) == (503, b"no tick yet from gpu\n")
-        exporter.take(TICK)
+        state.latest = TICK
         answer, body = ask(server.address, "/-/ready")
         assert (answer.status, body) == (200, b"ready\n")
 

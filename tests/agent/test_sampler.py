@@ -6,13 +6,13 @@ import statistics
 import threading
 import time
 from contextlib import contextmanager
-from queue import Empty
 from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.beat import BeatState
 from agent.clock import Timebase
-from agent.sampler import BeatState, Sampler
+from agent.sampler import Paced, Sampler, weight
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store.records import Layout
@@ -33,8 +33,15 @@ class FakeProbe:
 
     channels = CHANNELS
 
-    def __init__(self, answer: Callable[[int], Sequence[float]] = lambda _: GOOD, name: str = "fake") -> None:
+    def __init__(
+        self,
+        answer: Callable[[int], Sequence[float]] = lambda _: GOOD,
+        name: str = "fake",
+        *,
+        files_only: bool = False,
+    ) -> None:
         self.name = name
+        self.files_only = files_only
         self.rejections: list[Rejection] = []
         self.reads = 0
         self._answer = answer
@@ -60,10 +67,12 @@ def raising(*errors: BaseException | None) -> Callable[[int], Sequence[float]]:
 
 
 @contextmanager
-def sampling(*probes: FakeProbe, period: float = 0.005, queue_limit: int = 100_000) -> Iterator[Sampler]:
-    layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes, 1)]
-    entries = [(layout, probe, period) for layout, probe in zip(layouts, probes, strict=True)]
-    sampler = Sampler(entries, Timebase.now(), queue_limit)
+def sampling(*probes: FakeProbe, period: float = 0.005, dense: float = 0.0, queue_limit: int = 0) -> Iterator[Sampler]:
+    paced = [
+        Paced(Layout(number, probe.name, probe.channels), probe, period, dense)
+        for number, probe in enumerate(probes, 1)
+    ]
+    sampler = Sampler(paced, Timebase.now(), queue_limit)
     sampler.start()
     try:
         yield sampler
@@ -71,19 +80,16 @@ def sampling(*probes: FakeProbe, period: float = 0.005, queue_limit: int = 100_0
         sampler.stop()
 
 
-def drained(sampler: Sampler) -> list[Tick]:
-    ticks = []
-    while True:
-        try:
-            ticks.append(sampler.queue.get_nowait())
-        except Empty:
-            return ticks
+def first(sampler: Sampler, count: int = 1) -> list[Tick]:
+    """Return the first ticks, once there are so many."""
+    await_true(lambda: sampler.waiting >= count)
+    return sampler.take()[:count]
 
 
 def test_a_tick_is_stamped_in_unix_time_before_and_after_its_read() -> None:
     before = time.time_ns()
     with sampling(FakeProbe(lambda _: time.sleep(0.02) or GOOD)) as sampler:
-        tick = sampler.queue.get(timeout=10)
+        (tick,) = first(sampler)
     assert before - 1_000_000 <= tick.start_ns <= tick.end_ns - 20_000_000 <= time.time_ns()
     assert (tick.layout, tick.values, tick.rejections) == (1, GOOD, ())
     assert sampler.states[0].last_success_ns >= tick.end_ns
@@ -94,20 +100,9 @@ def test_beats_keep_to_absolute_deadlines_however_long_the_reads_take() -> None:
     period_ns = 40_000_000
     with sampling(FakeProbe(lambda _: time.sleep(0.015) or GOOD), period=period_ns / 1e9) as sampler:
         await_true(lambda: sampler.states[0].ticks > 20)
-    starts = [tick.start_ns for tick in drained(sampler)]
+    starts = [tick.start_ns for tick in sampler.take()]
     offsets = [(start - starts[0] + period_ns / 2) % period_ns - period_ns / 2 for start in starts]
     assert abs(statistics.median(offsets)) < period_ns / 4
-
-
-def test_beats_that_a_long_read_takes_the_place_of_are_counted_exactly() -> None:
-    period = 0.2
-    with sampling(FakeProbe(lambda number: time.sleep(0.9 if number == 1 else 0) or GOOD), period=period) as sampler:
-        await_true(lambda: sampler.states[0].ticks >= 3)
-    starts = [tick.start_ns for tick in drained(sampler)]
-    state = sampler.states[0]
-    beats = round((starts[-1] - starts[0]) / (period * 1e9)) + 1
-    assert state.ticks + state.missed == beats
-    assert state.missed >= 4
 
 
 def test_no_beat_is_missed_by_quick_reads() -> None:
@@ -161,8 +156,13 @@ def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
     probes = [FakeProbe(name=f"fake/{number}") for number in range(8)]
     with sampling(*probes, period=0.001, queue_limit=50) as sampler:
         await_true(lambda: sum(state.ticks for state in sampler.states) > 400)
-    assert sampler.queue.qsize() == 50
-    assert sampler.dropped == sum(state.ticks for state in sampler.states) - 50
+    assert 50 <= sampler.waiting < 50 + len(probes)  # each thread looks before it puts
+    assert sampler.dropped == sum(state.ticks for state in sampler.states) - sampler.waiting
+
+
+def test_as_many_ticks_wait_as_64_mib_hold() -> None:
+    with sampling(FakeProbe()) as sampler:
+        assert sampler._beats[0].readers[0]._limit == 64 * 1024 * 1024 // weight(len(CHANNELS))
 
 
 def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -215,12 +215,12 @@ def test_values_that_are_not_one_float_a_channel_are_a_fault_of_the_probe_and_no
     with sampling(FakeProbe(lambda number: GOOD if number else values)) as sampler:
         await_true(lambda: sampler.states[0].ticks)
     assert sampler.states[0].failed == 1
-    assert {tick.values for tick in drained(sampler)} == {GOOD}
+    assert {tick.values for tick in sampler.take()} == {GOOD}
 
 
 def test_integers_become_floats() -> None:
     with sampling(FakeProbe(lambda _: (1, 2))) as sampler:
-        tick = sampler.queue.get(timeout=10)
+        (tick,) = first(sampler)
     assert [type(value) for value in tick.values] == [float, float]
 
 
@@ -241,7 +241,7 @@ def refusing(*reads: tuple[Sequence[float] | Exception, list[Rejection]]) -> Fak
 def test_rejections_go_with_the_tick_of_their_read() -> None:
     reset, sentinel = Rejection(0, Reason.RESET), Rejection(1, Reason.SENTINEL)
     with sampling(refusing((GOOD, []), ((math.nan, 2.0), [reset]), ((1.0, math.nan), [sentinel]))) as sampler:
-        ticks = [sampler.queue.get(timeout=10) for _ in range(4)]
+        ticks = first(sampler, 4)
     assert [tick.rejections for tick in ticks] == [(), (reset,), (sentinel,), ()]
     assert sampler.states[0].rejected == {(0, "reset"): 1, (1, "sentinel"): 1}
 
@@ -250,7 +250,7 @@ def test_rejections_go_with_the_tick_of_their_read() -> None:
 def test_a_read_that_gave_nothing_but_reasons_is_a_tick_of_its_own_moment(error: Exception) -> None:
     refused = [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
     with sampling(refusing((GOOD, []), (error, refused)), period=0.05) as sampler:
-        good, bad = (sampler.queue.get(timeout=10) for _ in range(2))
+        good, bad = first(sampler, 2)
         failed_ns = bad.end_ns
     assert all(math.isnan(value) for value in bad.values)
     assert len(bad.values) == len(CHANNELS)
@@ -264,6 +264,97 @@ def test_a_read_that_gave_nothing_but_reasons_is_a_tick_of_its_own_moment(error:
 
 def test_a_read_that_fails_without_a_reason_for_any_channel_leaves_no_tick() -> None:
     with sampling(FakeProbe(raising(ReadError("nothing")))) as sampler:
-        tick = sampler.queue.get(timeout=10)
+        (tick,) = first(sampler)
     assert tick.values == GOOD
     assert sampler.states[0].failed == 1
+
+
+def beat_threads() -> list[str]:
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("beat-"))
+
+
+def test_probes_of_one_rate_that_only_read_files_share_a_thread_and_others_have_their_own() -> None:
+    files = [FakeProbe(name=f"hwmon/{number}", files_only=True) for number in range(5)]
+    with sampling(*files, FakeProbe(name="nvml/0"), FakeProbe(name="nvml/1")) as sampler:
+        assert beat_threads() == ["beat-files", "beat-nvml/0", "beat-nvml/1"]
+        await_true(lambda: all(state.ticks > 3 for state in sampler.states))
+    assert {tick.layout for tick in sampler.take()} == set(range(1, 8))
+
+
+def test_probes_of_different_rates_do_not_share_a_thread() -> None:
+    probes = [FakeProbe(name=name, files_only=True) for name in ("rapl", "hwmon/0", "memory")]
+    paced = [
+        Paced(Layout(number, probe.name, probe.channels), probe, period)
+        for number, (probe, period) in enumerate(zip(probes, (0.01, 0.01, 0.05), strict=True))
+    ]
+    sampler = Sampler(paced, Timebase.now())
+    sampler.start()
+    assert beat_threads() == ["beat-files", "beat-memory"]
+    sampler.stop()
+
+
+def test_a_file_that_hangs_delays_the_others_until_the_next_take_at_most(caplog: pytest.LogCaptureFixture) -> None:
+    release = threading.Event()
+    stuck = FakeProbe(lambda _: release.wait(60) and GOOD, name="hwmon/stuck", files_only=True)
+    others = [FakeProbe(name=name, files_only=True) for name in ("rapl", "memory")]
+    with sampling(others[0], stuck, others[1]) as sampler:
+        state = sampler.states[1]
+        await_true(lambda: state.reading_since_ns)
+        state.reading_since_ns -= 2_000_000_000  # as if it had begun two seconds ago
+        sampler.take()
+        await_true(lambda: sampler.states[0].ticks > 10 and sampler.states[2].ticks > 10)
+        assert sampler.stop(within_seconds=0.1) == (stuck,)
+        release.set()
+    assert [record.getMessage() for record in caplog.records] == ["probe holds up others: they go on without it"]
+
+
+def test_a_file_that_is_slow_is_read_in_a_thread_of_its_own_which_is_said_once(caplog) -> None:
+    slow = FakeProbe(lambda _: time.sleep(0.06) or GOOD, name="hwmon/slow", files_only=True)
+    with sampling(FakeProbe(name="rapl", files_only=True), slow, period=0.01):
+        await_true(lambda: "beat-hwmon/slow" in beat_threads())
+        reads = slow.reads
+        await_true(lambda: slow.reads > reads + 2)
+    assert [record.getMessage() for record in caplog.records] == ["probe is slow: it gets a thread of its own"]
+    assert not beat_threads()
+
+
+def test_the_dense_pace_begins_and_ends_at_once_for_the_probes_that_have_one() -> None:
+    rapl, gpu = FakeProbe(name="rapl", files_only=True), FakeProbe(name="nvml/0")
+    with sampling(rapl, gpu, period=60.0, dense=0.002) as sampler:
+        await_true(lambda: rapl.reads == gpu.reads == 1)
+        sampler.dense()
+        await_true(lambda: rapl.reads > 20 and gpu.reads > 20)
+        sampler.usual()
+        await_true(lambda: not any(beats.period_ns < 60e9 for beats in sampler._beats))
+    assert sampler.states[0].period_seconds == 60.0
+
+
+def test_the_dense_pace_leaves_a_probe_without_one_alone() -> None:
+    probe = FakeProbe()
+    with sampling(probe, period=60.0) as sampler:
+        await_true(lambda: probe.reads == 1)
+        sampler.dense()
+        sampler.usual()
+        time.sleep(0.05)
+        assert probe.reads == 1
+
+
+def test_the_latest_tick_with_a_value_is_there_to_be_shown() -> None:
+    nothing = [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
+    probe = refusing((GOOD, []), ((math.nan, math.nan), nothing), (RuntimeError("a fault"), nothing))
+    with sampling(probe, period=60.0, dense=30.0) as sampler:
+        state = sampler.states[0]
+        await_true(lambda: state.ticks == 1)
+        shown = state.latest
+        assert shown is sampler.take()[0]
+        sampler.dense()
+        await_true(lambda: state.ticks == 2)
+        sampler.usual()
+        await_true(lambda: state.failed == 1)
+        assert state.latest is shown
+
+
+def test_without_being_asked_to_no_thread_is_made_real_time() -> None:
+    with sampling(FakeProbe(files_only=True)) as sampler:
+        await_true(lambda: sampler.states[0].ticks)
+        assert (sampler.realtime.policy, sampler.realtime.reason) == ("other", "not asked for")

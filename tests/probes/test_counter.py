@@ -1,62 +1,191 @@
-from hypothesis import given
+import random
+
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.counter import Counter
+from counter_truth import LIMIT, MODULUS, Truth
+from probes.counter import SENTINELS, Counter
+from probes.model import Reason
 
 SECOND = 1_000_000_000
 
 
+def read(counter, *readings):
+    """Advance by (raw, seconds) and return the answers."""
+    return [counter.advance(raw, round(seconds * SECOND)) for raw, seconds in readings]
+
+
+def limited(modulus=0, most=100.0, refresh=0.001):
+    return Counter(modulus, most, refresh)
+
+
 def test_the_first_reading_is_the_total():
     counter = Counter(1000)
-    assert counter.advance(700, 0)
+    assert counter.advance(700, 0) is None
     assert counter.total == 700
 
 
 def test_a_fall_within_a_declared_range_is_a_wrap():
     counter = Counter(1000)
-    counter.advance(990, 0)
-    assert counter.advance(20, SECOND)
+    assert read(counter, (990, 0), (20, 1)) == [None, None]
     assert counter.total == 1020
+
+
+def test_a_wrap_exactly_at_the_range_counts_the_step_to_zero():
+    counter = Counter(1000)
+    assert read(counter, (999, 0), (0, 1)) == [None, None]
+    assert counter.total == 1000
 
 
 def test_a_fall_without_a_range_is_a_reset_and_counting_goes_on_from_there():
     counter = Counter()
-    counter.advance(990, 0)
-    assert not counter.advance(20, SECOND)
+    assert read(counter, (990, 0), (20, 1)) == [None, Reason.RESET]
     assert counter.total == 990
-    assert counter.advance(25, 2 * SECOND)
+    assert read(counter, (25, 2)) == [None]
     assert counter.total == 995
 
 
 def test_a_fall_that_would_mean_an_impossible_growth_is_a_reset():
-    counter = Counter(1_000_000, most_units_per_second=100)
-    counter.advance(900_000, 0)
-    assert not counter.advance(10, SECOND)
+    counter = limited(1_000_000)
+    assert read(counter, (900_000, 0), (10, 1)) == [None, Reason.RESET]
     assert counter.total == 900_000
 
 
 def test_a_wrap_within_the_possible_growth_is_counted():
-    counter = Counter(1_000_000, most_units_per_second=100)
-    counter.advance(999_950, 0)
-    assert counter.advance(10, SECOND)
+    counter = limited(1_000_000)
+    assert read(counter, (999_950, 0), (10, 1)) == [None, None]
     assert counter.total == 1_000_010
 
 
 def test_a_reading_above_its_range_that_falls_is_a_reset():
-    counter = Counter(100)
-    counter.advance(500, 0)
-    assert not counter.advance(10, SECOND)
+    assert read(Counter(100), (500, 0), (10, 1)) == [None, Reason.RESET]
 
 
-@given(
-    start=st.integers(0, 999_999),
-    steps=st.lists(st.integers(0, 999_999), max_size=50),
-)
+@pytest.mark.parametrize("modulus", [0, 1_000_000])
+def test_a_step_back_is_refused_and_nothing_is_counted_twice_when_the_counter_catches_up(modulus):
+    counter = limited(modulus)
+    assert read(counter, (50_000, 0), (49_999, 0.1), (50_000, 0.2), (50_003, 0.3)) == [
+        None,
+        Reason.BACKWARD,
+        None,
+        None,
+    ]
+    assert counter.total == 50_003
+
+
+def test_a_counter_that_stays_lower_was_reset_and_goes_on_from_there():
+    counter = limited(1_000_000)
+    answers = read(counter, (50_000, 0), (40_000, 1), (40_010, 1.4), (40_020, 1.5), (40_030, 2))
+    assert answers == [None, Reason.BACKWARD, Reason.BACKWARD, Reason.RESET, None]
+    assert counter.total == 50_010
+
+
+def test_a_counter_that_stands_still_is_believed():
+    counter = limited(1_000_000)
+    assert read(counter, (500, 0), (500, 1), (500, 100), (501, 200)) == [None] * 4
+    assert counter.total == 501
+
+
+def test_a_growth_above_the_limit_is_impossible_and_what_was_counted_before_goes_on():
+    counter = limited()
+    assert read(counter, (500, 0), (90_000, 1), (520, 2)) == [None, Reason.IMPOSSIBLE, None]
+    assert counter.total == 520
+
+
+def test_a_jump_that_stays_is_a_reset_and_never_energy():
+    counter = limited()
+    assert read(counter, (500, 0), (90_000, 1), (90_010, 2), (90_020, 3)) == [
+        None,
+        Reason.IMPOSSIBLE,
+        Reason.RESET,
+        None,
+    ]
+    assert counter.total == 510
+
+
+def test_a_jump_is_not_believed_because_time_passes():
+    counter = limited()
+    answers = read(counter, (500, 0), (700, 1), (700, 1.2), (701, 1.4), (702, 1.6), (703, 1.8))
+    assert answers == [None, *[Reason.IMPOSSIBLE] * 3, Reason.RESET, None]
+    assert counter.total == 501
+
+
+def test_a_reading_made_long_after_its_time_stamp_costs_one_sample_and_no_energy():
+    counter = limited()
+    assert read(counter, (500, 0), (503, 0.001), (503, 0.13), (503, 0.131)) == [None, Reason.IMPOSSIBLE, None, None]
+    assert counter.total == 503
+
+
+def test_a_refresh_just_before_the_reading_is_not_impossible():
+    counter = limited(refresh=0.1)
+    assert read(counter, (500, 0), (509, 0.0001)) == [None, None]
+
+
+def test_readings_that_agree_with_nothing_stay_refused_until_two_agree():
+    counter = limited(most=10.0)
+    answers = read(counter, (500, 0), (90_000, 1), (70_000, 2), (40_000, 3), (40_005, 4))
+    assert answers == [None, *[Reason.IMPOSSIBLE] * 3, Reason.RESET]
+    assert counter.total == 500
+
+
+def test_after_longer_than_the_shortest_wrap_nothing_is_counted_for_the_interval():
+    counter = limited(1000)
+    assert read(counter, (500, 0), (600, 10), (610, 11)) == [None, Reason.WRAP_UNKNOWN, None]
+    assert counter.total == 510
+
+
+def test_a_counter_that_does_not_wrap_may_be_left_alone_for_long():
+    counter = limited()
+    assert read(counter, (500, 0), (600, 1e6)) == [None, None]
+    assert counter.total == 600
+
+
+@pytest.mark.parametrize("sentinel", [*sorted(SENTINELS), -1, 262_143_328_850])
+def test_all_ones_is_no_reading_and_leaves_the_counter_as_it_was(sentinel):
+    counter = Counter(262_143_328_911, 2e9, 0.001, all_ones=262_143_328_850)
+    assert read(counter, (5_000_000, 0), (sentinel, 1), (6_000_000, 2)) == [None, Reason.SENTINEL, None]
+    assert counter.total == 6_000_000
+
+
+def test_a_sentinel_at_first_is_no_baseline():
+    counter = Counter()
+    assert read(counter, (0xFFFFFFFF, 0), (7, 1)) == [Reason.SENTINEL, None]
+    assert counter.total == 7
+
+
+def test_time_that_goes_back_makes_no_energy_out_of_a_jump():
+    counter = limited(refresh=0.1)
+    assert read(counter, (500, 10), (501, 5), (90_000, 6)) == [None, None, Reason.IMPOSSIBLE]
+    assert counter.total == 501
+
+
+@given(start=st.integers(0, MODULUS - 1), steps=st.lists(st.integers(0, MODULUS - 1), max_size=50))
 def test_no_unit_is_lost_over_any_number_of_wraps(start, steps):
-    counter = Counter(1_000_000)
+    counter = Counter(MODULUS)
     raw = start
     counter.advance(raw, 0)
     for number, step in enumerate(steps, 1):
-        raw = (raw + step) % 1_000_000
-        assert counter.advance(raw, number * SECOND)
+        raw = (raw + step) % MODULUS
+        assert counter.advance(raw, number * SECOND) is None
     assert counter.total == start + sum(steps)
+
+
+@given(st.randoms(use_true_random=False), st.lists(st.sampled_from(Truth.EVENTS), max_size=60))
+@settings(max_examples=200)
+def test_no_unit_is_lost_or_made_up_whatever_happens(chance, events):
+    truth = Truth(Counter(MODULUS, LIMIT, Truth.REFRESH_SECONDS), chance)
+    for event in events:
+        truth.happen(event)
+        assert truth.counter.total == truth.counted
+
+
+def test_a_million_readings_of_wraps_resets_faults_and_pauses_lose_no_unit():
+    chance = random.Random(20_261_125)
+    truth = Truth(Counter(MODULUS, LIMIT, Truth.REFRESH_SECONDS), chance)
+    for event in chance.choices(Truth.EVENTS, k=950_000):
+        truth.happen(event)
+    assert truth.counter.total == truth.counted
+    assert truth.answers.total() > 1_000_000
+    assert truth.wraps > 100_000
+    assert set(truth.answers) == {None, *Reason} - {Reason.READ_ERROR, Reason.DEVICE_LOST}

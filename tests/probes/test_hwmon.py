@@ -1,5 +1,4 @@
 import contextlib
-import errno
 import math
 import os
 import tempfile
@@ -7,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from answers import ASLEEP, FAILED, GONE, NOTHING_YET, Answers
 from hwmon_readings import GPU, channel, discover, only
 from probes import hwmon
-from probes.errors import DeviceLostError, ReadError
+from probes.errors import DeviceLostError
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from trees import hwmon_chip, write
 
@@ -78,48 +78,52 @@ def test_an_empty_file_is_no_zero(tmp_path):
     assert probe.rejections == [Rejection(1, Reason.READ_ERROR)]
 
 
-class Answering:
-    """A file that gives each answer in turn: an integer, or the errno of a failed read."""
-
-    def __init__(self, *answers):
-        self.answers = list(answers)
-
-    def read(self):
-        answer = self.answers.pop(0)
-        if isinstance(answer, int):
-            return answer
-        raise ReadError("refused") from answer
+def probe_of(answers, *metrics):
+    channels = [Channel(Device("0000:03:00.0", Kind.GPU), f"card-{at}", metric) for at, metric in enumerate(metrics)]
+    sensors = [hwmon.Sensor(c, (file,), 1e6) for c, file in zip(channels, answers.files, strict=True)]
+    return hwmon.HwmonProbe("hwmon/x", sensors, None, answers.pread)
 
 
-def gone():
-    return OSError(errno.ENODEV, "No such device")
-
-
-def probe_of(*files):
-    power = Channel(Device("0000:03:00.0", Kind.GPU), "card", "power_watts")
-    return hwmon.HwmonProbe("hwmon/x", [(power, hwmon.Sensor((file,), 1e6)) for file in files], None)
-
-
-def test_a_device_whose_every_file_is_gone_is_lost_and_leaves_no_other_reason():
-    probe = probe_of(Answering(1_000_000, gone()), Answering(2_000_000, gone()))
+def test_a_device_whose_every_file_is_gone_is_lost_and_leaves_no_other_reason(tmp_path):
+    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    probe = probe_of(answers, "energy_joules", "power_watts")
     assert probe.read(0) == [1.0, 2.0]
+    answers.now = [GONE, GONE]
     with pytest.raises(DeviceLostError, match="hwmon/x"):
         probe.read(1)
     assert probe.rejections == []
 
 
-def test_a_device_of_which_one_file_is_gone_is_still_there():
-    probe = probe_of(Answering(1_000_000), Answering(gone()))
+def test_a_device_of_which_one_file_is_gone_is_still_there(tmp_path):
+    probe = probe_of(Answers(tmp_path, 1_000_000, GONE), "power_watts", "power_watts")
     values = probe.read(0)
     assert values[0] == 1.0
     assert math.isnan(values[1])
     assert probe.rejections == [Rejection(1, Reason.READ_ERROR)]
 
 
-def test_a_device_that_only_has_nothing_to_say_is_not_lost():
-    probe = probe_of(Answering(OSError(errno.EAGAIN, "Try again"), 3_000_000))
-    assert math.isnan(probe.read(0)[0])
-    assert probe.read(1) == [3.0]
+@pytest.mark.parametrize("error", [NOTHING_YET, ASLEEP, FAILED])
+def test_a_device_that_only_has_nothing_to_say_is_not_lost_and_its_counter_goes_on(tmp_path, error):
+    answers = Answers(tmp_path, 3_000_000, 3_000_000)
+    probe = probe_of(answers, "energy_joules", "power_watts")
+    probe.read(0)
+    answers.now = [error, error]
+    assert all(map(math.isnan, probe.read(1)))
+    assert probe.rejections == [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
+    answers.now = [4_000_000, 5_000_000]
+    assert probe.read(2) == [4.0, 5.0]
+
+
+def test_a_counter_that_jumps_by_more_than_any_device_draws_makes_no_energy(tmp_path):
+    answers = Answers(tmp_path, 3_000_000)
+    probe = probe_of(answers, "energy_joules")
+    assert probe.read(0) == [3.0]
+    answers.now = [500_000_000_000]
+    assert math.isnan(probe.read(10**9)[0])
+    assert math.isnan(probe.read(2 * 10**9)[0])
+    answers.now = [500_001_000_000]
+    assert probe.read(3 * 10**9) == [4.0]
+    assert [rejection.reason for rejection in probe.rejections] == [Reason.IMPOSSIBLE, Reason.RESET]
 
 
 def test_a_sleeping_device_is_not_touched_and_nothing_is_held_against_it(tmp_path):

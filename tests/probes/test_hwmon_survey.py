@@ -55,6 +55,20 @@ def test_an_sdm_value_scales_by_its_exponent_and_an_unknown_unit_is_not_guessed(
     assert watts(only(tmp_path)) == {"card": 31.25}
 
 
+def test_the_power_of_an_apu_is_of_its_whole_socket_and_in_the_package(tmp_path):
+    gpu, _ = discover(tree("amd_strix_apu_npu", tmp_path)).probes
+    assert watts(gpu) == {"socket": 17.123}
+    assert outer(gpu, "socket") == (("package-0", "package"),)
+
+
+def test_the_power_of_an_mi300a_is_of_its_socket_and_nobody_knows_whether_rapl_has_all_of_it(tmp_path):
+    hwmon_chip(tmp_path, 0, GPU, {"name": "amdgpu", "power1_input": 240_000_000, "power1_label": "PPT"}, "amdgpu")
+    write(tmp_path / "devices" / GPU / "device", "0x74a0")
+    probe = only(tmp_path)
+    assert watts(probe) == {"socket": 240.0}
+    assert outer(probe, "socket") == ()
+
+
 def test_the_cores_of_amd_energy_are_parts_of_their_own_socket(tmp_path):
     sysfs = tree("amd_energy", tmp_path)
     for cpu, package in enumerate((0, 1, 0, 1)):

@@ -9,6 +9,8 @@ import pytest
 import fake_nvml
 from fake_nvml import A100, A100_MIG, ENERGY, FIELDS, GB200, H100, T4, Gpu
 from nvml_reading import Look, methods, only, values
+from probes.nvml_sensors import PART_OF_THE_TIME
+from trees import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,16 +41,24 @@ def test_an_h100_gives_energy_power_by_scope_and_its_state(look: Look) -> None:
         ("board", "throttle_reasons"): 1.0,
         ("board", "power_limit_watts"): 700.0,
     }
-    assert methods(probe) == {"board": "instant", "board-average": "average", "memory": "average"}
+    assert methods(probe) == {"board": PART_OF_THE_TIME, "board-average": "average", "memory": "average"}
     assert methods(probe, "energy_joules") == {"board": "counter"}
     assert not probe.rejections
 
 
-@pytest.mark.parametrize("gpu", [A100, T4], ids=["A100", "T4"])
-def test_where_the_driver_has_no_average_there_is_one_board_power(look: Look, gpu: Gpu) -> None:
+@pytest.mark.parametrize(("gpu", "method"), [(A100, PART_OF_THE_TIME), (T4, "instant")], ids=["A100", "T4"])
+def test_where_the_driver_has_no_average_there_is_one_board_power(look: Look, gpu: Gpu, method: str) -> None:
     probe = only(look(gpu))
-    assert methods(probe) == {"board": "instant"}
+    assert methods(probe) == {"board": method}
     assert values(probe)["board", "power_watts"] == gpu.instant_watts
+
+
+@pytest.mark.parametrize(("gpu", "aliased"), [(H100, True), (A100, True), (T4, False), (GB200[0], False)])
+def test_the_power_of_a_chip_that_looks_a_quarter_of_the_time_says_so(look: Look, gpu: Gpu, *, aliased: bool) -> None:
+    aliases = {channel.key[1:3]: channel.aliased for channel in only(look(gpu)).channels}
+    assert aliases["board", "power_watts"] is aliased
+    assert aliases.get(("board-average", "power_watts"), aliased) is aliased
+    assert not aliases["board", "energy_joules"]
 
 
 def test_where_the_driver_has_only_the_average_it_is_the_board_power(look: Look) -> None:
@@ -61,7 +71,7 @@ def test_where_the_driver_has_only_the_average_it_is_the_board_power(look: Look)
     ("architecture", "pci_model", "method"),
     [
         pytest.param(6, 0x1EB8, "instant", id="turing"),
-        pytest.param(7, 0x20B0, "instant", id="ampere-ga100"),
+        pytest.param(7, 0x20B0, PART_OF_THE_TIME, id="ampere-ga100"),
         pytest.param(7, 0x2236, "average", id="ampere-ga102"),
         pytest.param(8, 0x26B9, "average", id="ada"),
         pytest.param(0xFFFFFFFF, 0x2236, "", id="unknown"),
@@ -105,8 +115,25 @@ def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(lo
         assert within == {
             "board": (module_key,),
             "board-average": (board, module_key),
-            "memory": (board, module_key),
+            "memory": ((board[0], "board-average"), board, module_key),
         }
+
+
+def test_a_gpu_that_is_soldered_beside_a_processor_says_on_which_module(look: Look, tmp_path: Path) -> None:
+    def modules(gpu: Gpu) -> set[tuple[str, str]]:
+        probe = only(look(gpu))
+        energetic = (channel for channel in probe.channels if channel.metric in {"energy_joules", "power_watts"})
+        return {key for channel in energetic for key in channel.contained_in if key[1] == "module"}
+
+    hopper = replace(H100, name="NVIDIA GH200 480GB")
+    assert modules(H100) == set()
+    assert modules(hopper) == {("module", "module")}
+    assert modules(replace(hopper, module_instant_watts=400.0)) == {(H100.uuid, "module")}
+    write(tmp_path / "bus/pci/devices/0000:53:00.0/local_cpulist", "72-143")
+    write(tmp_path / "devices/system/cpu/cpu72/topology/physical_package_id", 1)
+    assert modules(H100) == set()
+    assert modules(hopper) == {("module-1", "module")}
+    assert modules(replace(hopper, module_instant_watts=400.0)) == {(H100.uuid, "module"), ("module-1", "module")}
 
 
 @pytest.mark.parametrize("serials", [("1", "2"), (None, None), ("0", "0")], ids=["two", "none", "unwritten"])

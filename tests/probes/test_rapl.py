@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
+from answers import FAILED, GONE, Answers
 from nobody import nobody
 from probes import rapl
-from probes.errors import ProbeUnavailableError, ReadError
-from probes.model import Kind, Reason, Roots
+from probes.counter import Counter
+from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+from probes.model import Channel, Device, Kind, Reason, Rejection, Roots
 from trees import FIXTURES, copy_tree, powercap_zone, write
 
 SECOND = 1_000_000_000
@@ -67,6 +69,17 @@ def test_containment_says_what_must_not_be_added(tmp_path):
     assert within["package-0", "dram"] == (("psys", "psys"),)
     assert within["package-0", "package"] == (("psys", "psys"),)
     assert within["psys", "psys"] == ()
+
+
+@pytest.mark.parametrize("names", [("psys", "psys-1"), ("psys-1", "psys-2")])
+def test_a_platform_that_every_package_shows_is_counted_once(tmp_path, names):
+    sysfs = tmp_path / "sys"
+    for index, name in enumerate(["package-0", "package-1", *names]):
+        powercap_zone(sysfs, f"intel-rapl:{index}", name, 1)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    outermost = [c.device.id for c in probe.channels if not c.contained_in]
+    assert outermost == [names[0]]
+    assert {c.contained_in for c in probe.channels if c.contained_in} == {((names[0], "psys"),)}
 
 
 def test_dies_of_one_package_are_devices_of_their_own(tmp_path):
@@ -135,12 +148,103 @@ def test_a_read_in_which_no_zone_answers_is_a_read_error(tmp_path):
     probe.close()
 
 
+def zones_of(answers, *names):
+    channels = [Channel(Device(name, Kind.CPU), "package", "energy_joules") for name in names]
+    counters = [Counter(262_143_328_911, 2e9, 0.001) for _ in names]
+    return rapl.RaplProbe(list(zip(channels, answers.files, counters, strict=True)), answers.pread)
+
+
+def test_a_package_that_is_taken_out_costs_its_own_channel_only(tmp_path):
+    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    probe = zones_of(answers, "package-0", "package-1")
+    assert probe.read(0) == [1.0, 2.0]
+    answers.now = [GONE, 3_000_000]
+    first, second = probe.read(SECOND)
+    assert math.isnan(first)
+    assert second == 3.0
+    assert probe.rejections == [Rejection(0, Reason.DEVICE_LOST)]
+
+
+def test_when_every_package_is_gone_the_probe_is_lost(tmp_path):
+    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    probe = zones_of(answers, "package-0", "package-1")
+    answers.now = [GONE, GONE]
+    with pytest.raises(DeviceLostError, match="removed"):
+        probe.read(0)
+    assert probe.rejections == []
+
+
+def test_a_missed_read_loses_no_energy(tmp_path):
+    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    probe = zones_of(answers, "package-0", "package-1")
+    probe.read(0)
+    answers.now = [FAILED, 2_500_000]
+    assert probe.read(SECOND)[1] == 2.5
+    answers.now = [3_000_000, 4_000_000]
+    assert probe.read(2 * SECOND) == [3.0, 4.0]
+
+
+def test_the_place_where_a_zone_wraps_is_one_step_above_the_highest_value_it_shows(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 262143328850 - 61)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.channels[0].wraps_at == pytest.approx(262143.328911, abs=1e-9)
+    (before,) = probe.read(0)
+    write(zone / "energy_uj", 61)
+    (after,) = probe.read(SECOND)
+    assert after - before == pytest.approx(183e-6, abs=1e-9)
+
+
+def test_a_zone_of_all_ones_is_no_reading(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    probe.read(0)
+    write(zone / "energy_uj", 262143328850)
+    assert math.isnan(probe.read(SECOND)[0])
+    assert probe.rejections == [Rejection(0, Reason.SENTINEL)]
+    write(zone / "energy_uj", 6_000_000)
+    assert probe.read(2 * SECOND) == [6.0]
+
+
+def test_after_a_pause_in_which_a_zone_may_have_wrapped_twice_the_energy_is_not_guessed(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000, limit_uw=100_000_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    (before,) = probe.read(0)
+    write(zone / "energy_uj", 9_000_000)
+    assert math.isnan(probe.read(700 * SECOND)[0])
+    assert probe.rejections == [Rejection(0, Reason.WRAP_UNKNOWN)]
+    write(zone / "energy_uj", 10_000_000)
+    assert probe.read(701 * SECOND)[0] - before == pytest.approx(1.0)
+
+
+def test_a_limit_of_all_bits_set_is_no_limit(tmp_path):
+    sysfs = tmp_path / "sys"
+    powercap_zone(sysfs, "intel-rapl:0", "package-0", 1, limit_uw=4_095_875_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.channels[0].limit == 0.0
+
+
 def test_the_twin_serves_where_the_zone_itself_does_not(tmp_path):
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", "N/A")
     powercap_zone(sysfs, "intel-rapl-mmio:0", "package-0", 7_000_000)
     found = rapl.discover(roots(sysfs, tmp_path))
     assert found.probes[0].read(0) == [7.0]
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("intel_multi_die", {(f"package-{p}-die-{d}", k) for p in (0, 1) for d in (0, 1) for k in ("package", "dram")}),
+        ("intel_client", {("psys", "psys"), *(("package-0", part) for part in ("package", "core", "uncore"))}),
+    ],
+)
+def test_a_machine_has_each_zone_once(tmp_path, machine, expected):
+    found = rapl.discover(roots(copy_tree(machine, tmp_path / "tree"), tmp_path))
+    assert keys(found) == expected
     assert found.problems == ()
 
 

@@ -5,7 +5,7 @@ import pytest
 import fake_nvml
 from probes import registry
 from probes.model import Roots, Source
-from trees import copy_tree, hwmon_chip, powercap_zone
+from trees import copy_tree, hwmon_chip, powercap_zone, write
 
 STAT = Path(__file__).parent.parent / "fixtures/proc/xeon_guest"
 
@@ -60,6 +60,9 @@ def test_a_gpu_beside_unmeasured_processors_leaves_them_estimated(tmp_path):
         ("platform/APMC0D29:00", {"name": "apm_xgene", "power1_input": 16_280_000, "power1_label": "CPU power"}),
         ("platform/scmi_dev.5", {"name": "scmi_sensors", "power1_input": 12_500_000, "power1_label": "SOC_PWR"}),
         ("i2c-7/7-0058", {"name": "pmbus", "power1_input": 210_000_000, "power1_label": "pin"}),
+        ("i2c-7/7-0059", {"name": "pmbus", "power1_input": 190_000_000, "power1_label": "pout1"}),
+        ("platform/NVDA8800:00", {"name": "spbm", "power1_input": 45_000_000, "power1_label": "dc_input"}),
+        ("pci0000:00/0000:c4:00.0", {"name": "amdgpu", "power1_input": 17_000_000, "in1_label": "vddnb"}),
         (
             "i2c-1/1-0040",
             {"name": "ina3221", "in2_label": "VDD_CPU_CV", "in2_input": 5000, "curr2_input": 1200},
@@ -70,6 +73,16 @@ def test_a_meter_of_something_that_holds_the_processors_makes_an_estimate_needle
     hwmon_chip(tmp_path, 0, device, attributes)
     found = discover(tmp_path)
     assert families(found) == {"cpu", "memory", "hwmon"}
+
+
+def test_the_module_power_of_a_gpu_that_shares_it_with_a_processor_does_so_too(tmp_path):
+    library = fake_nvml.build(tmp_path)
+    fake_nvml.write_state(library, fake_nvml.GB200)
+    assert "estimate" in families(discover(tmp_path / "sys", nvml_library=str(library)))
+    for address in ("0000:29:00.0", "0000:3f:00.0"):
+        write(tmp_path / "sys/bus/pci/devices" / address / "local_cpulist", "0-71")
+    write(tmp_path / "sys/devices/system/cpu/cpu0/topology/physical_package_id", 0)
+    assert "estimate" not in families(discover(tmp_path / "sys", nvml_library=str(library)))
 
 
 def test_a_card_s_own_meter_does_not(tmp_path):

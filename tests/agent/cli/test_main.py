@@ -15,7 +15,7 @@ import typer
 from agent.cli.main import app
 from agent.cli.options import hoisted
 from command import INFEROMETER, call, environment, run, started
-from trees import FIXTURES
+from trees import FIXTURES, copy_tree, hwmon_chip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +126,31 @@ def test_devices_are_shown_as_a_list_and_as_one_document(tmp_path: Path) -> None
     dram = next(channel for channel in devices["package-1"]["channels"] if channel["domain"] == "dram")
     assert (dram["metric"], dram["source"], dram["contained_in"]) == ("energy_joules", "measured", [["psys", "psys"]])
     assert {absence["family"] for absence in found["absent"]} >= {"hwmon"}
+
+
+def test_devices_say_which_sensors_are_added_to_the_total_and_what_it_covers(tmp_path: Path) -> None:
+    line = ("devices", "--path.sysfs", SERVER, "--path.procfs", FIXTURES / "proc/epyc_two_packages")
+    text = call(tmp_path, *line).stdout
+    assert [row.split()[1] for row in text.splitlines() if row.startswith("+ ")] == ["psys"]
+    ending = "total: boundary node: psys/psys\nnot covered: parts that are not wired to psys; power supply losses\n"
+    assert text.endswith(f"\n\n{ending}")
+    found = json.loads(call(tmp_path, *line, "--json").stdout)
+    assert found["total"] == {
+        "boundary": "node",
+        "includes": [{"device": "psys", "domain": "psys"}],
+        "not_covered": ["parts that are not wired to psys", "power supply losses"],
+    }
+    counted = [(d["device"], c["domain"]) for d in found["devices"] for c in d["channels"] if c["counted"]]
+    assert counted == [("psys", "psys")]
+
+
+def test_of_two_probes_that_read_one_domain_one_is_added(tmp_path: Path) -> None:
+    sysfs = copy_tree("amd_epyc", tmp_path / "tree")
+    for socket in (0, 1):
+        values = {"name": "amd_hsmp_hwmon", "power1_input": 90_000_000}
+        hwmon_chip(sysfs, socket, f"platform/AMDI0097:0{socket}", values)
+    text = call(tmp_path, "devices", "--path.sysfs", sysfs).stdout
+    assert [row.split()[1:4:2] for row in text.splitlines() if row.startswith("+ ")] == [["package", "rapl"]] * 2
 
 
 def test_estimates_are_told_from_measurements_in_the_list_of_devices(tmp_path: Path) -> None:

@@ -256,3 +256,31 @@ def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path,
     assert document["total"]["source"] == "mixed"
     assert document["total"]["estimated_share"] == pytest.approx(sum(estimated) / document["total"]["joules"])
     assert "mixed (" in call(tmp_path, *shared).stdout
+
+
+def test_a_time_too_short_for_the_tolerance_is_lengthened(tmp_path: Path, server: Path) -> None:
+    line = ("measure", "--duration", 0.1, "--tolerance", "1%", "--json", "--path.sysfs", server)
+    ended = run(tmp_path, *line)
+    found = json.loads(ended.stdout)
+    assert ended.returncode == 0
+    assert 0.2 <= found["duration_seconds"] < 1
+    assert "instead of 0.1 s: a sensor needs so long for ±0.01" in ended.stderr
+
+
+def test_a_command_too_short_for_the_tolerance_gives_no_energy_but_the_time_it_needs(
+    tmp_path: Path, server: Path
+) -> None:
+    ended = run(tmp_path, "measure", "--tolerance", "0.01%", "--json", "--path.sysfs", server, "--", "true")
+    found = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert found["exit_code"] == 0
+    assert found["total"]["joules"] is None
+    assert all(device["joules"] is None for device in found["devices"])
+    assert "s or more are needed" in ended.stderr
+
+
+@pytest.mark.parametrize("tolerance", ["0", "5", "100%", "five", ""])
+def test_a_tolerance_that_is_no_share_is_wrong_use(tmp_path: Path, tolerance: str) -> None:
+    ended = call(tmp_path, "measure", "--duration", 1, "--tolerance", tolerance)
+    assert ended.returncode == 2
+    assert "give a share such as 5% or 0.05" in ended.stderr

@@ -158,6 +158,7 @@ def test_the_runs_of_one_database_are_listed_shown_and_exported(home: Path, runs
     assert [each["created"] for each in listed] == sorted((each["created"] for each in listed), reverse=True)
     assert {each["source"] for each in listed} == {"measured", "estimated", None}
     table = call(home, "profiles", "list").stdout.splitlines()
+    assert [line.split()[-1] for line in table] == ["BOUNDARY", *(each["boundary"] for each in listed)]
     assert [line.split()[0] for line in table[1:]] == [each["id"] for each in listed]
 
     newest, measured = listed[0]["id"], document(runs["measured"])

@@ -157,7 +157,7 @@ MACHINES = {
         (PSYS, *nvidia()),
         {("psys", "psys")},
         Boundary.NODE,
-        ("parts that are not wired to psys", *LOSSES),
+        ("GPU-a/board, if it is not wired to psys", "parts that are not wired to psys", *LOSSES),
     ),
     "psys and an NPU inside the package": (
         (PSYS, *socket(0, psys=True), NPU),
@@ -232,7 +232,7 @@ MACHINES = {
         REST,
     ),
     "Grace and the GPU of its module": (
-        (*grace(0), *nvidia()),
+        (*grace(0), *nvidia(module="module-0")),
         {("module-0", "module")},
         Boundary.COMPONENTS,
         REST,
@@ -256,7 +256,7 @@ MACHINES = {
         ("memory", *REST),
     ),
     "two modules and a card that is no GPU": (
-        (*grace(0), *grace(1), *nvidia(), GAUDI),
+        (*grace(0), *grace(1), *nvidia(module="module-1"), GAUDI),
         {("module-0", "module"), ("module-1", "module"), ("0000:19:00.0", "card")},
         Boundary.COMPONENTS,
         REST,
@@ -316,19 +316,24 @@ MACHINES = {
         LOSSES,
     ),
     "DGX Spark: the chip alone": (
-        (*spark("package", "cpu_gpu"), *nvidia()),
+        (*spark("package", "cpu_gpu"), *nvidia(module="module")),
         {("NVDA8800:00", "package")},
         Boundary.COMPONENTS,
         REST,
     ),
     "Jetson with a meter of its input": (
-        (*jetson("module", "vdd_cpu_gpu_cv", "vdd_soc"), *nvidia(), *estimated()),
+        (*jetson("module", "vdd_cpu_gpu_cv", "vdd_soc"), *nvidia(module="module"), *estimated()),
         {("1-0040", "module")},
         Boundary.COMPONENTS,
         REST,
     ),
     "Jetson with rails alone": (
-        (*rails("1-0040", "vdd_gpu_soc", "vdd_cpu_cv"), *rails("1-0041", "vddq_vdd2_1v8ao"), *nvidia(), *estimated()),
+        (
+            *rails("1-0040", "vdd_gpu_soc", "vdd_cpu_cv"),
+            *rails("1-0041", "vddq_vdd2_1v8ao"),
+            *nvidia(module="module"),
+            *estimated(),
+        ),
         {("1-0040", "vdd_gpu_soc"), ("1-0040", "vdd_cpu_cv"), ("1-0041", "vddq_vdd2_1v8ao")},
         Boundary.COMPONENTS,
         ("what these rails do not feed", *REST),
@@ -412,7 +417,8 @@ def test_the_gpu_of_a_grace_hopper_is_in_its_module(tmp_path):
         name = f"{part} Power Socket 0"
         values = {"name": "power_meter", "power1_average": 10_000_000, "power1_oem_info": name}
         hwmon_chip(tmp_path, number, f"LNXSYSTM:00/ACPI000D:0{number}", values)
-    boundary, added = total(tmp_path, tmp_path, [fake_nvml.H100])
+    hopper = replace(fake_nvml.H100, name="NVIDIA GH200 480GB", pci_model=0x2342)
+    boundary, added = total(tmp_path, tmp_path, [hopper])
     assert boundary is Boundary.COMPONENTS
     assert added == {("module-0", "module")}
 
@@ -507,3 +513,45 @@ def test_a_gauge_that_shows_always_the_same_is_dead_only_at_0():
 def test_where_no_sensor_shows_anything_all_are_taken():
     assert keys(cover([series(GAUDI, ())])) == {("0000:19:00.0", "card")}
     assert cover([]).boundary is Boundary.NONE
+
+
+# --- what is missing ------------------------------------------------------------------------------------------------
+
+
+def test_the_supply_of_two_that_shows_nothing_is_missing_in_the_sum():
+    first, second = supply("7-0058", "wall", "pout1"), supply("7-0059", "wall", "pout1")
+    found = cover([*(series(each, range(1, 21)) for each in first), *(series(each, ()) for each in second)])
+    assert keys(found) == {("7-0058", "wall")}
+    assert found.boundary is Boundary.WALL
+    assert found.not_covered == ("7-0059/wall (its sensor shows nothing)",)
+
+
+def test_a_card_that_sleeps_beside_psys_may_not_be_wired_to_it():
+    card = [series(each, ()) for each in best_channels(nvidia())]
+    found = cover([series(PSYS, MOVING), series(socket(0, psys=True)[0], MOVING), *card])
+    assert keys(found) == {("psys", "psys")}
+    assert found.not_covered[0] == "GPU-a/board (its sensor shows nothing)"
+
+
+def test_devices_that_nothing_measures_are_named_once_and_those_inside_another_s_meter_are_not():
+    heat = channel("GPU-b", "core", Kind.GPU, metric="temperature_celsius")
+    busy = [channel(f"package-{number}", "package", metric="utilization_ratio") for number in (0, 1)]
+    of_one = cover([series(socket(0)[0], MOVING)], [heat, *busy])
+    assert of_one.not_covered[:2] == ("GPU-b (nothing measures its power)", "package-1 (nothing measures its power)")
+    cards = [series(nvidia()[0], MOVING)]
+    assert cover(cards, busy).not_covered == ("processors", "memory", *REST)
+    for holder in (WALL, PSYS, NVML_MODULE, channel("APMC0D29:00", "cpu"), *rails("scmi_dev.5", "soc")):
+        assert not [word for word in cover([series(holder, range(1, 21))], busy).not_covered if "package" in word]
+    dies = [series(channel(f"package-{number}-die-0", "package"), MOVING) for number in (0, 1)]
+    assert cover(dies, busy).not_covered == ("memory", *REST)
+    assert cover([], [heat]).not_covered == ("the whole host: nothing here measures power",)
+
+
+def test_the_meter_of_a_module_holds_the_processor_of_its_own_number_only():
+    report = channel("GPU-a", "module", Kind.GPU, ("module-0", "module"), metric="power_watts")
+    gpu = nvidia(module="GPU-a")
+    for outer in ((report,), (*grace(0)[:1], report)):
+        found = coverage([*outer, *gpu, *grace(1)[1:], *estimated(0)])
+        assert ("package-1", "package") in keys(found)
+        assert ("package-0", "package") not in keys(found)
+        assert len(found.includes) == 2

@@ -64,11 +64,42 @@ def test_a_change_between_two_reads_after_the_edge_bounds_it_from_above():
 
 def test_samples_that_end_within_a_refresh_of_the_end_leave_the_rest_to_the_limit():
     samples = {0: 0, 1: 10, 2: 20, 3: 30}
-    channel = joules_channel(refresh=0.5, resolution=0.001, limit=200.0)
+    channel = joules_channel(refresh=0.5, resolution=0.001, limit=3.2 * 200.0)
     assert energy(counted(samples, channel), 1, 3).upper == pytest.approx(30 - 10 + 200 * 0.5 + 0.001)
     unlimited = energy(counted(samples, replace(channel, limit=0.0)), 1, 3)
     assert unlimited.upper == pytest.approx(30 - 10 + 4 * 10 * 0.5 + 0.001)
     assert unlimited.joules == pytest.approx(20)
+
+
+def test_a_device_that_goes_beyond_its_power_limit_is_bounded_by_four_times_that():
+    samples = counted({0: 0, 10: 100, 20: 200, 30: 300}, joules_channel(10.0, 0.001, limit=4 * 8.0))
+    assert energy(samples, 1, 30).upper == pytest.approx(300 + 32 * 10 + 0.001)
+    tame = replace(samples, channel=joules_channel(10.0, 0.001, limit=4 * 10.0))
+    assert energy(tame, 1, 30).upper == pytest.approx(300 + 12.5 * 10 + 0.001)
+
+
+def test_the_power_limit_tells_more_of_an_edge_than_the_reads_around_it():
+    channel = joules_channel(refresh=1.0, resolution=0.001, limit=4 * 100.0)
+    samples = {0: 0, 1: 80, 2: 160, 3: 240, 4: 320, 5: 400, 6: 480}
+    found = energy(counted(samples, channel), 1.9, 4.1)
+    # What the read at 2 shows less what can be drawn in 0.1 s; what the read at 5 shows, if of 4, and 0.1 s more.
+    assert found.upper == pytest.approx(400 + 125 * 0.1 - (160 - 125 * 0.1) + 0.001)
+    unlimited = energy(counted(samples, replace(channel, limit=0.0)), 1.9, 4.1)
+    assert unlimited.upper == pytest.approx(480 - 80 + 0.001)
+
+
+def test_a_read_that_took_long_may_be_of_any_moment_in_it():
+    series = counted({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500})
+    slow = replace(series, halves_ns=(SECOND // 4,) * 6)
+    found = energy(slow, 1.1, 3.5)
+    assert found.lower == pytest.approx(300 - 200 - 0.001)
+    assert found.upper == pytest.approx(400 - 0 + 0.001)  # the read about 1 may have been made after 1.1
+
+
+def test_a_counter_that_may_have_wrapped_twice_says_so():
+    series = counted({0: 0, 1: 100, 2: 200, 4: 200, 5: 300, 6: 400}, None, ((round(3 * SECOND), Reason.WRAP_UNKNOWN),))
+    found = window_energy(series, *at(1, 5))
+    assert found.reasons[0].startswith("the counter may have wrapped more than once between two reads: 1 s were not")
 
 
 def test_a_window_between_two_reads_of_a_slow_beat_is_bounded_by_both():
@@ -133,7 +164,7 @@ def test_a_coarse_step_is_learnt_from_the_rises_where_none_is_stated():
 
 def test_a_reset_is_filled_with_the_mean_power_and_bounded_by_the_limit():
     samples = {0: 0, 1: 100, 2: 200, 4: 200, 5: 300, 6: 400}  # reset between 2 and 3: the read at 3 was refused
-    channel = joules_channel(refresh=0.1, resolution=0.001, limit=1000.0)
+    channel = joules_channel(refresh=0.1, resolution=0.001, limit=3.2 * 1000.0)
     reset = (round(3 * SECOND), Reason.RESET)
     found = window_energy(counted(samples, channel, (reset,)), *at(1, 5))
     assert found.energy.joules == pytest.approx(200 + 200 / 3)
@@ -149,7 +180,7 @@ def test_a_reset_before_all_samples_or_outside_the_window_takes_nothing_from_it(
 
 
 def test_a_window_that_a_reset_swallows_has_only_a_bound():
-    channel = joules_channel(refresh=0.1, resolution=0.001, limit=1000.0)
+    channel = joules_channel(refresh=0.1, resolution=0.001, limit=3.2 * 1000.0)
     series = counted({0: 0, 1: 100, 9: 100, 10: 200}, channel, ((round(8 * SECOND), Reason.RESET),))
     found = window_energy(series, *at(2, 7))
     assert found.energy.lower == 0
@@ -184,6 +215,12 @@ def test_an_average_is_off_by_half_its_period_at_each_edge():
     assert found == Energy(pytest.approx(200), pytest.approx(100), pytest.approx(300))
 
 
+def test_a_gauge_that_misses_most_of_the_time_is_bounded_by_what_the_device_can_draw():
+    channel = watts_channel(0.1, "average", limit=4 * 200.0, aliased=True)
+    found = energy(gauged(dict.fromkeys(range(10), 100.0), channel), 2, 4)
+    assert found == Energy(pytest.approx(200), 0.0, pytest.approx(2 * 250))
+
+
 def test_an_average_over_an_unknown_time_is_off_by_a_second_at_each_edge():
     found = energy(gauged(dict.fromkeys(range(20), 100.0), watts_channel(0.0, "average")), 5, 15)
     assert found == Energy(pytest.approx(1000), pytest.approx(800), pytest.approx(1200))
@@ -191,11 +228,11 @@ def test_an_average_over_an_unknown_time_is_off_by_a_second_at_each_edge():
 
 def test_what_a_gauge_had_no_time_to_show_is_bounded_by_its_limit():
     samples = {0: 100, 1: 100, 2: 100, 3: 100}
-    found = energy(gauged(samples, watts_channel(0.5, limit=900.0)), 1, 3)
+    found = energy(gauged(samples, watts_channel(0.5, limit=3.2 * 900.0)), 1, 3)
     assert (found.lower, found.upper) == (pytest.approx(100), pytest.approx(100 + 900))
     unlimited = energy(gauged(samples, watts_channel(0.5)), 1, 3)
     assert unlimited.upper == pytest.approx(100 + 400)
-    average = energy(gauged(samples, watts_channel(0.5, "average", limit=900.0)), 1, 3)
+    average = energy(gauged(samples, watts_channel(0.5, "average", limit=3.2 * 900.0)), 1, 3)
     assert average == Energy(pytest.approx(200), pytest.approx(100), pytest.approx(200 + 50 + 450))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import mean
 
 import pytest
@@ -76,6 +77,19 @@ def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, ref
     held(series, power, window)
 
 
+@settings(QUICK, max_examples=120)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.floats(1, 3), st.data())
+def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
+    power, refresh, irregular, read, step, room, data
+):
+    channel = joules_channel(refresh, step, limit=4 * room * max(power.highest, 1.0))
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
+    window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
+    found, _ = held(series, power, window)
+    unlimited = window_energy(replace(series, channel=joules_channel(refresh, step)), *window).energy
+    assert found.energy.upper - found.energy.lower <= unlimited.upper - unlimited.lower + 1e-6
+
+
 @settings(QUICK, max_examples=80)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh, irregular, read, step, data):
@@ -90,7 +104,7 @@ def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh
 def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     power, refresh, irregular, read, step, data
 ):
-    channel = joules_channel(refresh, step, limit=max(power.highest, 1.0))
+    channel = joules_channel(refresh, step, limit=4 * max(power.highest, 1.0))
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
     held(series, power, data.draw(windows(read[0], read[-1])))
 
@@ -104,7 +118,7 @@ def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     st.data(),
 )
 def test_the_bound_holds_over_a_reset(power, refresh, read, reset, data):
-    channel = joules_channel(refresh, 1e-6, limit=max(power.highest, 1.0))
+    channel = joules_channel(refresh, 1e-6, limit=4 * max(power.highest, 1.0))
     series = hardware_counter(power, refreshes(refresh, UNTIL), read, (reset,), channel)
     assume(series.times_ns[-1] >= read[-1] * SECOND - 1)
     held(series, power, data.draw(windows(read[0], read[-1] - refresh - 1e-6)))
@@ -114,7 +128,7 @@ def test_the_bound_holds_over_a_reset(power, refresh, read, reset, data):
 @given(powers(watts=st.floats(1, 600)), st.sampled_from((0.005, 0.02)), read_moments(slowest=0.1), st.data())
 def test_wraps_leave_no_trace(power, refresh, read, data):
     shown = refreshes(refresh, UNTIL)
-    channel = joules_channel(refresh, 1e-6, limit=1200.0)
+    channel = joules_channel(refresh, 1e-6, limit=4 * 600.0)
     wrapping = hardware_counter(power, shown, read, (), channel, wraps_at_joules=900.0, since=899.9)
     plain = hardware_counter(power, shown, read, (), channel, since=899.9)
     assert not wrapping.rejections
@@ -144,13 +158,13 @@ def test_the_bound_of_an_averaging_gauge_holds_whatever_the_power(power, period,
 @settings(QUICK, max_examples=60)
 @given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
 def test_samples_that_end_at_the_window_widen_the_bound_of_a_gauge(power, period, read, averages, data):
-    limit = max(power.highest, 1.0)
+    limit = 4 * max(power.highest, 1.0)
     if averages:
         series = averaging_gauge(power, period, read, watts_channel(period, "average", limit=limit))
         assume(longest_gap(read) <= period / 2)
     else:
         power = data.draw(powers(shortest=period + 2.1 * longest_gap(read)))
-        series = instant_gauge(power, refreshes(period, UNTIL), read, watts_channel(period, limit=power.highest))
+        series = instant_gauge(power, refreshes(period, UNTIL), read, watts_channel(period, limit=4 * power.highest))
     held(series, power, data.draw(windows(read[0], read[-1])))
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from agent.profiling.boundary import Boundary
-from agent.profiling.measurement import measure, series_of
+from agent.profiling.measurement import held_to, longest_needed_seconds, measure, series_of
+from agent.profiling.periods import needed_seconds
 from agent.profiling.profile import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
 from probes.model import Channel, Reason, Rejection
@@ -26,7 +27,8 @@ def tick(layout, at, *values, rejections=()):
 def test_ticks_become_one_series_a_domain_in_the_middle_of_the_reads():
     layouts = [Layout(1, "rapl", (PACKAGE, DRAM)), Layout(2, "hwmon", (HEAT, WATTS))]
     ticks = [tick(1, 1, 10.0, 1.0), tick(2, 1, 40.0, 99.0), tick(1, 2, 20.0, 2.0)]
-    package, dram = series_of(iter(layouts), iter(ticks))
+    package, dram, watts = series_of(iter(layouts), iter(ticks))
+    assert (watts.channel, watts.values, watts.halves_ns) == (WATTS, (99.0,), (250,))
     assert (package.channel, package.times_ns, package.values) == (PACKAGE, (1250, 2250), (10.0, 20.0))
     assert (dram.channel, dram.values) == (DRAM, (1.0, 2.0))
 
@@ -40,16 +42,61 @@ def test_what_was_not_read_is_no_sample_and_what_was_refused_is_kept_with_its_re
     assert dram.rejections == ((2000, Reason.READ_ERROR),)
 
 
-def test_two_probes_of_one_domain_make_one_series():
+def test_two_probes_of_one_domain_make_one_reading():
     layouts = [Layout(1, "rapl", (PACKAGE,)), Layout(2, "hwmon/amd_energy", (PACKAGE,))]
-    (series,) = series_of(layouts, [tick(1, 1, 10.0), tick(2, 1, 77.0)])
-    assert series.values == (10.0,)
+    ticks = [tick(layout, at, at * factor) for at in range(1, 9) for layout, factor in ((1, 10.0), (2, 77.0))]
+    (reading,) = measure(series_of(layouts, ticks), 3000, 5000).readings
+    assert reading.energy.joules == pytest.approx(20)
 
 
 def test_a_gauge_stands_in_for_a_counter_that_gave_nothing():
     layouts = [Layout(1, "nvml", (PACKAGE, WATTS))]
-    (series,) = series_of(layouts, [tick(1, 1, math.nan, 50.0), tick(1, 2, math.nan, 51.0)])
-    assert series.channel == WATTS
+    ticks = [tick(1, at, math.nan, 50.0) for at in range(1, 9)]
+    (reading,) = measure(series_of(layouts, ticks), 3000, 5000).readings
+    assert (reading.channel, reading.method) == (WATTS, "integrated")
+
+
+def test_a_gauge_that_says_otherwise_than_its_counter_is_a_reason_to_believe_the_counter():
+    counter, gauge = read(GPU, constant(100.0), 9), read(GPU, constant(80.0), 9)
+    power = Channel(GPU.device, GPU.domain, "power_watts", refresh_seconds=0.1, method="average")
+    for watts, aliased, words in ((80.0, True, "sees a part of the time"), (80.0, False, "lags"), (98.0, False, None)):
+        series = replace(gauge, channel=replace(power, aliased=aliased), values=tuple(watts for _ in gauge.values))
+        (reading,) = measure([series, counter], 3 * SECOND, 6 * SECOND).readings
+        assert reading.method == "counter"
+        assert reading.disagreement == pytest.approx(watts / 100 - 1, abs=0.01)
+        assert reading.energy.joules == pytest.approx(300, rel=0.01)
+        if words is None:
+            assert reading.reasons == ()
+        else:
+            assert "believe the counter" in reading.reasons[0]
+            assert words in reading.reasons[0]
+
+
+def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs():
+    found = measure([read(GPU, constant(100.0), 6)], 2 * SECOND, round(2.2 * SECOND))  # read every 5 ms: 2.5 % are open
+    assert held_to(found, 0.03) == found
+    strict = held_to(found, 0.01)
+    (refused,) = strict.readings
+    assert (strict.total, refused.energy, refused.mean_watts) == (None, None, None)
+    assert refused.reasons == ("±0.025 of it is left open, ±0.01 was asked for: 0.5 s or more are needed",)
+
+
+def test_a_small_part_too_open_for_the_tolerance_leaves_the_total():
+    still = read(DRAM, constant(0.0), 6)
+    found = held_to(measure([read(PACKAGE, constant(100.0), 6), still], 2 * SECOND, 4 * SECOND), 0.05)
+    assert found.total.joules == pytest.approx(200)
+
+
+def test_no_length_of_time_helps_a_model_or_a_sensor_that_stands_still():
+    (modelled,) = held_to(measure([read(MODEL, constant(50.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
+    assert "no length of time is enough here" in modelled.reasons[0]
+    (still,) = held_to(measure([read(PACKAGE, constant(0.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
+    assert still.reasons == ("it stood still",)
+
+
+def test_the_slowest_sensor_that_can_be_helped_says_how_long_to_measure():
+    assert longest_needed_seconds([PACKAGE, GPU, MODEL, HEAT], 0.05) == 1.5 * needed_seconds(GPU, 0.05)
+    assert longest_needed_seconds([MODEL], 0.05) == 0
 
 
 def test_a_layout_without_ticks_has_a_series_without_samples():

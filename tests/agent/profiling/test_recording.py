@@ -30,6 +30,7 @@ class FakeProbe:
     refresh_seconds: float = 0.02
     metric: str = "energy_joules"
     name: str = "fake"
+    files_only: bool = False
     rejections: list[Rejection] = field(default_factory=list)
     on_close: Callable[[], object] = lambda: None
 

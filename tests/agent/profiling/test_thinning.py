@@ -68,3 +68,19 @@ def test_where_a_counter_is_silent_its_gauge_is_kept_whole_and_where_it_speaks_t
         thinned.take(ticks)
         assert (thinned.ticks == ticks) is whole
         assert len(thinned.ticks) >= 2 * DENSE_NS // BEAT_NS
+
+
+def test_a_gauge_beside_a_counter_keeps_its_energy_as_means() -> None:
+    gpu = Device("GPU-1", Kind.GPU)
+    energy = Channel(gpu, "board", "energy_joules", refresh_seconds=0.1)
+    both = Layout(3, "nvml", (energy, Channel(gpu, "board", "power_watts", refresh_seconds=0.1)))
+    joules, ticks, chance = 0.0, [], random.Random(3)
+    for beat in range(20_000):
+        watts = chance.choice((50.0, 300.0))
+        joules += watts * BEAT_NS / 1e9
+        ticks.append(Tick(3, beat * BEAT_NS, beat * BEAT_NS, (joules, watts)))
+    thinned = Thinned([both])
+    thinned.take(ticks)
+    assert len(thinned.ticks) < len(ticks) / 2
+    (reading,) = measure(series_of([both], thinned.ticks), 1_000_000_000, 199_000_000_000).readings
+    assert reading.disagreement == pytest.approx(0, abs=0.005)

@@ -1,0 +1,159 @@
+"""Reads one probe once: stamps its tick, counts what went wrong, and keeps the latest for whoever looks."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.log import get_logger
+from probes.errors import DeviceLostError, ReadError
+from store.records import Tick
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
+    from agent.clock import Timebase
+    from probes.model import Probe, Rejection
+    from store.records import Layout
+
+HANGING_PERIODS = 3
+HANGING_SECONDS = 10.0
+"""A read that lasts longer than three periods and ten seconds hangs."""
+
+log = get_logger("sampler")
+
+
+@dataclass(slots=True)
+class BeatState:
+    """How one probe's beat fares; written by the thread that reads it alone, read by anyone.
+
+    `period_seconds` is its usual one. `last_success_ns` is Unix time, 0 before the first, and `latest` the tick of it
+    that is to be shown; `reading_since_ns` is when the read that is under way began, on CLOCK_MONOTONIC, 0 between
+    reads. Every beat has the time until the next one is due. `missed` counts those in which no read began, `late`
+    those in which it began, but half a period or a millisecond after it was due, whichever is less. `failed` counts
+    reads that gave nothing at all, `dropped` ticks that nobody took in time.
+    """
+
+    probe: str
+    period_seconds: float
+    up: bool = True
+    lost: bool = False
+    read_seconds: float = 0.0
+    last_success_ns: int = 0
+    ticks: int = 0
+    missed: int = 0
+    late: int = 0
+    failed: int = 0
+    dropped: int = 0
+    rejected: dict[tuple[int, str], int] = field(default_factory=dict)
+    reading_since_ns: int = 0
+    latest: Tick | None = None
+
+    @property
+    def tried(self) -> bool:
+        """Whether a first read has ended, one way or another."""
+        return bool(self.ticks or self.failed)
+
+    def hangs(self, now_ns: int) -> bool:
+        """Tell whether at `now_ns`, on CLOCK_MONOTONIC, its read has lasted too long to be only slow."""
+        since_ns = self.reading_since_ns
+        longest = max(HANGING_PERIODS * self.period_seconds, HANGING_SECONDS)
+        return bool(since_ns) and now_ns - since_ns > longest * 1e9
+
+
+class Reader:
+    """Reads one probe into `queue`, which holds `limit` ticks at most: further ones are dropped and counted.
+
+    A tick's stamps are Unix times in whole microseconds, the start rounded down and the end up, so that the read lies
+    between them and the store keeps them as they are. A read that gave nothing but reasons is a tick as well: all NaN,
+    with its rejections. A failure is said once, until the next read that works.
+    """
+
+    __slots__ = ("_channels", "_clock", "_layout", "_limit", "_offset_ns", "_queue", "_read", "probe", "state")
+
+    def __init__(
+        self,
+        layout: Layout,
+        probe: Probe,
+        state: BeatState,
+        timebase: Timebase,
+        queue: deque[Tick],
+        limit: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.probe = probe
+        self.state = state
+        self._layout = layout.id
+        self._channels = len(layout.channels)
+        self._read = probe.read
+        self._offset_ns = timebase.offset_ns
+        self._queue = queue
+        self._limit = limit
+        self._clock = clock
+
+    def read(self, late_from_ns: int) -> None:
+        """Read the probe once; the read is late if it begins after `late_from_ns` on CLOCK_MONOTONIC."""
+        state = self.state
+        start_ns = state.reading_since_ns = self._clock()
+        if start_ns > late_from_ns:
+            state.late += 1
+        failure: BaseException | None = None
+        try:
+            values = tuple(map(float, self._read(start_ns)))
+            if len(values) != self._channels:  # it would spoil the store and every scrape
+                failure = ValueError(f"{len(values)} values for {self._channels} channels")
+        except BaseException as error:  # noqa: BLE001  the edge of a thread, where even SystemExit would end it silently
+            failure = error
+        end_ns = self._clock()
+        state.reading_since_ns = 0
+        state.read_seconds = (end_ns - start_ns) / 1e9
+        start_ns += self._offset_ns
+        end_ns += self._offset_ns
+        start_ns -= start_ns % 1000
+        end_ns += -end_ns % 1000
+        if failure is not None:
+            self._failed(failure, start_ns, end_ns)
+            return
+        tick = Tick(self._layout, start_ns, end_ns, values, self._taken() if self.probe.rejections else ())
+        if not state.up:
+            log.info("probe reads again", probe=state.probe)
+            state.up = True
+        if not (tick.rejections and all(map(math.isnan, values))):
+            state.latest = tick
+        state.ticks += 1
+        state.last_success_ns = end_ns
+        self._put(tick)
+
+    def _put(self, tick: Tick) -> None:
+        if len(self._queue) < self._limit:
+            self._queue.append(tick)
+        else:
+            self.state.dropped += 1
+
+    def _taken(self) -> tuple[Rejection, ...]:
+        """Take what the read refused out of the probe, and count it."""
+        rejections = tuple(self.probe.rejections)
+        self.probe.rejections.clear()
+        counts = self.state.rejected
+        for rejection in rejections:
+            key = (rejection.channel, rejection.reason.value)
+            counts[key] = counts.get(key, 0) + 1
+        return rejections
+
+    def _failed(self, failure: BaseException, start_ns: int, end_ns: int) -> None:
+        """Count a read that failed; say so once, with a trace where the fault is ours."""
+        state = self.state
+        state.failed += 1
+        if isinstance(failure, DeviceLostError):
+            state.lost = True
+            log.error("device lost", probe=state.probe, reason=str(failure))
+        elif state.up and isinstance(failure, ReadError):
+            log.warning("read failed", probe=state.probe, reason=str(failure))
+        elif state.up:
+            log.error("probe fault", probe=state.probe, reason=repr(failure), exc_info=failure)
+        state.up = False
+        if rejections := self._taken():
+            self._put(Tick(self._layout, start_ns, end_ns, (math.nan,) * self._channels, rejections))

@@ -1,0 +1,58 @@
+"""What every peer's script does alike: takes windows to measure from its command line, prints what it measured of them.
+
+    peer_NAME.py STEPS INTERVAL REPEATS OPTIONS WATTS SECONDS [WATTS SECONDS ...]
+
+INTERVAL is in seconds, 0 for the peer's own; OPTIONS are the peer's, comma-separated, or `-`. The last line on
+standard output is JSON: one object a window, when its work began and ended, in ns of CLOCK_MONOTONIC, and the joules
+by domain. Runs in the peers' environments, so it needs nothing but Python's own library.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steps import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A window as a peer measured it; `joules` by domain."""
+
+    start_ns: int
+    end_ns: int
+    joules: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows to measure: so many `repeats` of the same `stretches` of (watts, seconds)."""
+
+    steps: Steps
+    interval_seconds: float
+    repeats: int
+    options: tuple[str, ...]
+    stretches: list[tuple[float, float]]
+
+    def play(self) -> tuple[int, int]:
+        """Do the work of one window; return when it began and ended, in ns of CLOCK_MONOTONIC."""
+        return self.steps.play(self.stretches)
+
+
+def wanted() -> Windows:
+    """Return what the command line asks for."""
+    page, interval, repeats, options, *stretches = sys.argv[1:]
+    numbers = [float(number) for number in stretches]
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+    return Windows(Steps(Path(page)), float(interval), int(repeats), tuple(options.split(",")), pairs)
+
+
+def answer(measured: Sequence[Measured]) -> None:
+    """Print what was measured."""
+    print("\n" + json.dumps([asdict(window) for window in measured]), flush=True)

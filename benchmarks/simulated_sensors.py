@@ -1,0 +1,162 @@
+"""Sensors whose truth is known, read as on a real machine: refreshes that jitter, reads that come late."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from waveforms import LIMIT_WATTS
+
+from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
+from probes.model import Channel, Device, Kind
+from store.records import Series
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from waveforms import Waveform
+
+BEFORE_SECONDS = 1.0
+"""What lies before a window and after it in a simulation."""
+_LATE_SECONDS, _HELD_UP_SHARE, _HELD_UP_SECONDS = 60e-6, 0.002, 0.003
+"""A read is late by an exponential of that mean, and one in 500 by up to 3 ms more."""
+_GPU = Device("GPU-simulated", Kind.GPU)
+_PACKAGE = Device("package-0", Kind.CPU)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A sensor: its channel, how long it takes to refresh, by what share earlier at most, and how long a read lasts.
+
+    `averages_seconds` is 0 for a counter; a gauge shows the mean power of so long before its last refresh.
+    """
+
+    name: str
+    channel: Channel
+    refresh_seconds: float
+    jitter: float
+    read_seconds: float
+    averages_seconds: float = 0.0
+
+
+def _counter(device: Device, stated: float, refresh: float, resolution: float) -> Channel:
+    limit = 4 * LIMIT_WATTS
+    domain = "package" if device is _PACKAGE else "board"
+    return Channel(
+        device,
+        domain,
+        "energy_joules",
+        method="counter",
+        refresh_seconds=stated,
+        resolution=resolution,
+        limit=limit,
+        observed_refresh_seconds=refresh,
+    )
+
+
+def _gauge(averages: float, update: float, *, aliased: bool) -> Channel:
+    return Channel(
+        _GPU,
+        "board",
+        "power_watts",
+        method="average",
+        refresh_seconds=averages if not aliased else update,
+        resolution=0.001,
+        limit=4 * LIMIT_WATTS,
+        observed_refresh_seconds=update,
+        aliased=aliased,
+    )
+
+
+COUNTERS = (
+    Sensor("counter 1 ms", _counter(_PACKAGE, 0.001, 0.001, 2.0**-14), 0.001, 0.1, 4e-6),
+    Sensor("counter 20 ms", _counter(_GPU, 0.1, 0.02, 0.001), 0.02, 0.1, 60e-6),
+    Sensor("counter 100 ms", _counter(_GPU, 0.1, 0.1, 0.001), 0.1, 0.1, 60e-6),
+)
+GAUGES = (
+    Sensor("gauge 25 of 100 ms", _gauge(0.025, 0.1, aliased=True), 0.1, 0.1, 60e-6, 0.025),
+    Sensor("gauge 1 s average", _gauge(1.0, 0.1, aliased=False), 0.1, 0.1, 60e-6, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One window of one load: its edges in ns, what was read, the truth and what two plain reads say."""
+
+    start_ns: int
+    end_ns: int
+    series: Series
+    joules: float
+    two_reads_joules: float
+
+
+def play(sensor: Sensor, waveform: Waveform, window_seconds: float, random: Random) -> Scene:
+    """Let the sampler read a sensor around a window, in the paces that `inferometer measure` has.
+
+    Before the start it reads densely, in the middle as usual, and densely again from the moment the end is known.
+    """
+    start = BEFORE_SECONDS + random.random() * 0.2
+    end = start + window_seconds
+    shown = _refreshes(sensor, end + BEFORE_SECONDS + 1, random)
+    usual, dense = run_period_seconds([sensor.channel]), dense_period_seconds([sensor.channel])
+    reach = trailing_seconds([sensor.channel], dense or usual)
+    if sensor.averages_seconds:
+        stretches = [(start - reach, end + reach, usual)]
+    else:
+        stretches = [(start - reach, start + reach, dense), (start + reach, end, usual), (end, end + reach, dense)]
+    begins, ends, values = _reads(sensor, waveform, shown, stretches, random)
+    series = Series(
+        sensor.channel,
+        tuple((begin + stop) // 2 for begin, stop in zip(begins, ends, strict=True)),
+        tuple(values),
+        halves_ns=tuple((stop - begin + 1) // 2 for begin, stop in zip(begins, ends, strict=True)),
+    )
+    plain = waveform.joules(_last(shown, end)) - waveform.joules(_last(shown, start))
+    start_ns, end_ns = round(start * 1e9), round(end * 1e9)
+    joules = waveform.joules(end_ns / 1e9) - waveform.joules(start_ns / 1e9)
+    return Scene(start_ns, end_ns, series, joules, plain)
+
+
+def _refreshes(sensor: Sensor, until: float, random: Random) -> list[float]:
+    moments = [-sensor.refresh_seconds * random.random()]
+    while moments[-1] < until:
+        moments.append(moments[-1] + sensor.refresh_seconds * (1 - sensor.jitter * random.random()))
+    return moments
+
+
+def _reads(
+    sensor: Sensor,
+    waveform: Waveform,
+    shown: list[float],
+    stretches: list[tuple[float, float, float]],
+    random: Random,
+) -> tuple[list[int], list[int], list[float]]:
+    begins: list[int] = []
+    ends: list[int] = []
+    values: list[float] = []
+    for first, last, period in stretches:
+        beats = range(max(0, math.ceil((last - first) / period)))
+        for beat in beats:
+            begin = first + beat * period + random.expovariate(1 / _LATE_SECONDS)
+            if random.random() < _HELD_UP_SHARE:
+                begin += random.uniform(0, _HELD_UP_SECONDS)
+            begin = max(begin, ends[-1] / 1e9 if ends else 0.0)
+            stop = begin + sensor.read_seconds * random.uniform(0.8, 2.0)
+            begins.append(math.floor(begin * 1e6) * 1000)
+            ends.append(math.ceil(stop * 1e6) * 1000)
+            values.append(_value(sensor, waveform, _last(shown, random.uniform(begin, stop))))
+    return begins, ends, values
+
+
+def _value(sensor: Sensor, waveform: Waveform, refreshed: float) -> float:
+    if sensor.averages_seconds:
+        joules = waveform.joules(refreshed) - waveform.joules(refreshed - sensor.averages_seconds)
+        return joules / sensor.averages_seconds
+    step = sensor.channel.resolution
+    return math.floor((1000.0 + waveform.joules(refreshed)) / step) * step
+
+
+def _last(moments: list[float], at: float) -> float:
+    return moments[bisect_right(moments, at) - 1]

@@ -1,0 +1,132 @@
+"""What is learnt of a sensor by watching it, on a clock that only moves when something takes time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from agent.acquaintance import LONGEST_SECONDS, acquaint, learn
+from probes.errors import DeviceLostError, ReadError
+from probes.model import Channel, Device, Kind, Reason, Rejection, Source
+
+SECOND = 1_000_000_000
+GPU = Device("GPU-a", Kind.GPU)
+ENERGY = Channel(GPU, "board", "energy_joules", refresh_seconds=0.1)
+POWER = Channel(GPU, "board", "power_watts", method="average", refresh_seconds=1.0)
+HEAT = Channel(GPU, "core", "temperature_celsius")
+
+
+class Clock:
+    def __init__(self):
+        self.now = 5 * SECOND
+
+    def monotonic_ns(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += round(seconds * SECOND) + 60_000  # as late as Linux is
+
+
+class Watched:
+    """A probe whose channels change once in so many seconds each (0: never), and whose reads take a while."""
+
+    name = "watched"
+
+    def __init__(self, clock, periods, read_seconds=0.0001, failing_from=math.inf):
+        self.channels = tuple(periods)
+        self.rejections = [Rejection(0, Reason.READ_ERROR)]
+        self.reads = 0
+        self._clock = clock
+        self._periods = tuple(periods.values())
+        self._read_seconds = read_seconds
+        self._failing_from = failing_from
+
+    def read(self, at_ns):
+        self.reads += 1
+        if self.reads >= self._failing_from:
+            raise ReadError("nothing this time")
+        self._clock.now += round(self._read_seconds * SECOND)
+        return [float(at_ns // round(period * SECOND)) if period else 7.0 for period in self._periods]
+
+
+def learnt(periods, **more):
+    clock = Clock()
+    probe = Watched(clock, periods, **more)
+    channels = learn(probe, clock.monotonic_ns, clock.sleep)
+    return probe, channels, (clock.now - 5 * SECOND) / SECOND
+
+
+@pytest.mark.parametrize("refresh", [0.001, 0.005, 0.02, 0.1])
+def test_the_refresh_period_is_the_median_of_the_changes_seen(refresh):
+    _, (channel,), seconds = learnt({replace(ENERGY, refresh_seconds=refresh): refresh})
+    assert channel.observed_refresh_seconds == pytest.approx(refresh, rel=0.3 if refresh < 0.005 else 0.15)
+    assert seconds < 12 * refresh + 0.01
+
+
+def test_a_sensor_that_is_faster_than_it_says_is_found_out():
+    _, (channel,), _ = learnt({ENERGY: 0.02})
+    assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
+    assert channel.refresh_seconds == 0.1  # what it may take at most is still what is stated
+
+
+def test_every_channel_keeps_what_a_read_of_its_probe_costs():
+    _, channels, _ = learnt({ENERGY: 0.1, POWER: 0.1, HEAT: 0}, read_seconds=0.003)
+    assert [channel.read_seconds for channel in channels] == pytest.approx([0.003] * 3)
+    assert channels[1].observed_refresh_seconds == pytest.approx(0.1, rel=0.1)
+    assert channels[2].observed_refresh_seconds == 0
+
+
+def test_reading_takes_a_quarter_of_the_time_at_most():
+    probe, _, seconds = learnt({ENERGY: 0.1}, read_seconds=0.03)
+    assert probe.reads * 0.03 < seconds / 3.9
+
+
+def test_a_sensor_that_stands_still_is_not_watched_for_long_and_tells_nothing():
+    _, (channel,), seconds = learnt({ENERGY: 0})
+    assert channel.observed_refresh_seconds == 0
+    assert channel.read_seconds == pytest.approx(0.0001)
+    assert seconds == pytest.approx(LONGEST_SECONDS, abs=0.05)
+    _, _, seconds = learnt({replace(ENERGY, refresh_seconds=0.001): 0})
+    assert seconds == pytest.approx(0.012, abs=0.005)
+
+
+def test_one_that_fails_keeps_its_channels_as_they_were():
+    probe, channels, _ = learnt({ENERGY: 0.1}, failing_from=1)
+    assert channels == (ENERGY,)
+    assert probe.rejections == []
+
+
+def test_a_gauge_too_fast_to_be_read_twice_an_update_is_said_to_be_aliased():
+    fast = Channel(GPU, "board", "power_watts", method="instant", refresh_seconds=0.001)
+    _, (channel,), _ = learnt({fast: 0.001})
+    assert channel.aliased
+    _, (channel,), _ = learnt({replace(fast, refresh_seconds=0.1): 0.1})
+    assert not channel.aliased
+
+
+def test_probes_without_a_measured_sensor_of_energy_are_not_asked():
+    clock = Clock()
+    estimate = Watched(clock, {replace(ENERGY, source=Source.ESTIMATED): 0.1})
+    heat = Watched(clock, {HEAT: 0.1})
+    assert acquaint([estimate, heat]) == (estimate.channels, heat.channels)
+    assert (estimate.reads, heat.reads) == (0, 0)
+
+
+def test_one_probe_that_is_lost_leaves_the_others_learnt():
+    class Lost:
+        name, channels, rejections = "lost", (POWER,), []
+
+        def read(self, _at_ns):
+            raise DeviceLostError("gone")
+
+    class Quick:
+        name, channels, rejections = "quick", (replace(ENERGY, refresh_seconds=0.001),), []
+
+        def read(self, at_ns):
+            return [at_ns / SECOND]
+
+    lost, quick = acquaint([Lost(), Quick()])
+    assert lost == (POWER,)
+    assert quick[0].observed_refresh_seconds > 0

@@ -1,0 +1,304 @@
+"""The beats of a thread, on a clock and with waits that are made up, so that every count can be exact."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.beat import BeatState, Reader
+from agent.beats import LATE_NS, SLOW_READS, Alarm, Beats
+from agent.clock import Timebase
+from agent.realtime import Realtime
+from probes.errors import DeviceLostError
+from probes.model import Channel, Device, Kind, Rejection
+from store.records import Layout
+from waiting import await_true
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from store.records import Tick
+
+MS = 1_000_000
+CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
+
+
+@dataclass
+class Host:
+    """A clock that moves only while somebody waits or reads; a wait ends `overslept` nanoseconds late."""
+
+    now_ns: int = 5_000_000_123
+    overslept: list[int] = field(default_factory=list)
+    waits: int = 0
+    during: dict[int, Callable[[], None]] = field(default_factory=dict)
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def wait(self, seconds: float) -> None:
+        """Be the alarm: let the time pass, and what is to happen during this wait, half-way through it."""
+        happening = self.during.pop(self.waits, None)
+        late_ns = self.overslept[self.waits] if self.waits < len(self.overslept) else 0
+        self.waits += 1
+        if happening:
+            self.now_ns += round(seconds * 1e9 / 2)
+            happening()
+        else:
+            self.now_ns += round(seconds * 1e9) + late_ns
+
+    def ring(self) -> None:
+        pass
+
+
+class Probe:
+    """Takes as long for a read as `takes_ns` says for its number; notes when each began."""
+
+    channels = (CHANNEL,)
+    files_only = True
+
+    def __init__(self, host: Host, takes_ns: Callable[[int], int] = lambda _: 0, name: str = "rapl") -> None:
+        self.name = name
+        self.rejections: list[Rejection] = []
+        self.starts: list[int] = []
+        self._host = host
+        self._takes_ns = takes_ns
+
+    def read(self, at_ns: int) -> Sequence[float]:
+        self.starts.append(at_ns)
+        self._host.now_ns += self._takes_ns(len(self.starts) - 1)
+        return (1.0,)
+
+    def close(self) -> None:
+        pass
+
+
+def beats(
+    host: Host, *probes: Probe, period_ns: int = MS, dense_ns: int | None = None, stop_after: int = 10, **more
+) -> tuple[Beats, list[BeatState], deque[Tick]]:
+    """Beats that end when the first probe has been read so often."""
+    queue: deque[Tick] = deque()
+    states = [BeatState(probe.name, period_ns / 1e9) for probe in probes]
+    readers = [
+        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), queue, 10_000, host.clock)
+        for n, (probe, state) in enumerate(zip(probes, states, strict=True))
+    ]
+    made = Beats(readers, (period_ns, dense_ns or period_ns), clock=host.clock, alarm=host, **more)
+    read, first = probes[0].read, probes[0]
+
+    def counted(at_ns: int) -> Sequence[float]:
+        values = read(at_ns)
+        if len(first.starts) >= stop_after:
+            made.ask_to_stop()
+        return values
+
+    readers[0]._read = counted
+    return made, states, queue
+
+
+@given(
+    st.integers(100_000, 100 * MS),
+    st.lists(st.integers(0, 250 * MS), min_size=2, max_size=40),
+    st.lists(st.integers(0, 250 * MS), max_size=40),
+)
+def test_every_beat_between_two_reads_is_a_read_or_missed_and_every_late_one_is_counted(
+    period_ns: int, takes_ns: list[int], overslept: list[int]
+) -> None:
+    host = Host(overslept=overslept)
+    began_ns = host.now_ns
+    probe = Probe(host, lambda number: takes_ns[number])
+    made, (state,), _ = beats(host, probe, period_ns=period_ns, stop_after=len(takes_ns))
+    made.run()
+    slots = [(start - began_ns) // period_ns for start in probe.starts]
+    assert slots[0] == 0
+    assert all(before < after for before, after in pairwise(slots))
+    assert state.ticks == len(takes_ns)
+    assert state.ticks + state.missed == slots[-1] + 1
+    late = [start for start in probe.starts if (start - began_ns) % period_ns > min(period_ns // 2, LATE_NS)]
+    assert state.late == len(late)
+
+
+@given(st.lists(st.integers(0, 3 * MS), min_size=2, max_size=30), st.integers(0, 2 * MS))
+def test_probes_that_share_a_beat_miss_the_same_beats(takes_ns: list[int], other_ns: int) -> None:
+    host = Host()
+    first, second = Probe(host, lambda number: takes_ns[number]), Probe(host, lambda _: other_ns, name="memory")
+    made, states, _ = beats(host, first, second, period_ns=4 * MS, stop_after=len(takes_ns), apart=lambda _: None)
+    made.run()
+    assert len(first.starts) - len(second.starts) == 1  # it was asked to stop in the first one's read
+    assert states[0].missed == states[1].missed
+
+
+def test_a_change_of_pace_is_a_read_at_once_and_the_new_pace_from_there() -> None:
+    host = Host()
+    probe = Probe(host)
+    made, (state,), _ = beats(host, probe, period_ns=100 * MS, dense_ns=MS, stop_after=9)
+    host.during = {1: lambda: made.pace(dense=True), 4: lambda: made.pace(dense=False)}
+    made.run()
+    steps = [(after - before) / MS for before, after in pairwise(probe.starts)]
+    assert steps == [100.0, 50.0, 1.0, 1.0, 0.5, 100.0, 100.0, 100.0]
+    assert (state.missed, state.late) == (0, 0)
+
+
+def test_a_pace_that_is_the_same_changes_nothing() -> None:
+    host = Host()
+    probe = Probe(host)
+    made, _, _ = beats(host, probe, period_ns=100 * MS, stop_after=3)
+    host.during = {0: lambda: made.pace(dense=True)}
+    made.run()
+    assert [after - before for before, after in pairwise(probe.starts)] == [100 * MS, 100 * MS]
+
+
+def test_beats_missed_before_a_change_of_pace_are_counted_at_the_old_one() -> None:
+    host = Host()
+
+    def takes_ns(number: int) -> int:
+        made.pace(dense=number > 0)
+        return 35 * MS if number == 1 else 0
+
+    probe = Probe(host, takes_ns)
+    made, (state,), _ = beats(host, probe, period_ns=10 * MS, dense_ns=MS, stop_after=4)
+    made.run()
+    assert [after - before for before, after in pairwise(probe.starts)] == [10 * MS, 35 * MS, MS]
+    assert state.missed == 2
+
+
+def test_stamps_are_whole_microseconds_around_the_read() -> None:
+    host = Host(now_ns=1_000_001)
+    made, _, queue = beats(host, Probe(host, lambda _: 5_000), stop_after=1)
+    made.run()
+    assert (queue[0].start_ns, queue[0].end_ns) == (1_000_000, 1_006_000)
+
+
+def test_a_stamp_of_whole_microseconds_stays_as_it_is() -> None:
+    host = Host(now_ns=7_000_000)
+    made, _, queue = beats(host, Probe(host, lambda _: 5_000), stop_after=1)
+    made.run()
+    assert (queue[0].start_ns, queue[0].end_ns) == (7_000_000, 7_005_000)
+
+
+def test_a_probe_that_is_slow_again_and_again_is_let_go_and_the_others_keep_their_beat() -> None:
+    host, apart = Host(), list[Beats]()
+    quick, slow = Probe(host), Probe(host, lambda _: 60 * MS, name="hwmon/slow")
+    made, states, _ = beats(host, quick, slow, period_ns=200 * MS, stop_after=20, apart=apart.append)
+    made.run()
+    (alone,) = apart
+    assert [reader.probe for reader in made.readers] == [quick]
+    assert [reader.probe for reader in alone.readers] == [slow]
+    assert alone.periods_ns == made.periods_ns
+    assert (len(slow.starts), states[0].ticks, states[0].missed) == (SLOW_READS, 20, 0)
+
+
+def test_a_probe_that_is_slow_now_and_then_stays_where_it_is() -> None:
+    host, apart = Host(), list[Beats]()
+    slow = Probe(host, lambda number: 0 if number % SLOW_READS == 0 else 60 * MS, name="hwmon/slow")
+    made, _, _ = beats(host, Probe(host), slow, period_ns=200 * MS, stop_after=20, apart=apart.append)
+    made.run()
+    assert apart == []
+    assert len(made.readers) == 2
+
+
+def test_many_probes_that_are_slow_only_together_stay_together() -> None:
+    host, apart = Host(), list[Beats]()
+    probes = [Probe(host, lambda _: 3 * MS, name=f"hwmon/{number}") for number in range(9)]
+    made, _, _ = beats(host, *probes, period_ns=20 * MS, stop_after=20, apart=apart.append)
+    made.run()
+    assert apart == []
+
+
+def test_a_probe_alone_may_be_as_slow_as_it_is() -> None:
+    host, apart = Host(), list[Beats]()
+    slow = Probe(host, lambda _: 900 * MS)
+    made, (state,), _ = beats(host, slow, period_ns=200 * MS, stop_after=10, apart=apart.append)
+    made.run()
+    assert apart == []
+    assert (state.ticks, state.missed) == (10, 9 * 3 + 4)
+
+
+def test_a_lost_device_is_read_no_more_and_the_others_are() -> None:
+    host = Host()
+    gone = Probe(host, name="hwmon/gone")
+    made, states, _ = beats(host, Probe(host), gone, stop_after=10)
+
+    def vanish(_at_ns: int) -> Sequence[float]:
+        gone.starts.append(0)
+        raise DeviceLostError("fell off the bus")
+
+    made.readers[1]._read = vanish
+    made.run()
+    assert (len(gone.starts), states[1].lost, states[0].ticks) == (1, True, 10)
+
+
+def test_the_thread_ends_when_everything_is_lost() -> None:
+    host = Host()
+    made, (state,), queue = beats(host, Probe(host))
+
+    def vanish(_at_ns: int) -> Sequence[float]:
+        raise DeviceLostError("fell off the bus")
+
+    made.readers[0]._read = vanish
+    made.run()
+    assert state.lost
+    assert not queue
+
+
+def test_a_probe_that_hangs_keeps_its_thread_and_gives_the_others_away() -> None:
+    host, release = Host(), threading.Event()
+    first, stuck, last = (Probe(host, name=name) for name in ("rapl", "hwmon/stuck", "memory"))
+    made, states, _ = beats(host, first, stuck, last, period_ns=10 * MS)
+    made.readers[1]._read = lambda at_ns: release.wait(60) and stuck.read(at_ns)
+    made.start()
+    await_true(lambda: states[1].reading_since_ns)
+    assert made.part(host.now_ns + 900 * MS) is None
+    others = made.part(host.now_ns + 1_100 * MS)
+    assert others
+    assert [reader.probe for reader in others.readers] == [first, last]
+    assert [reader.probe for reader in made.readers] == [stuck]
+    assert made.part(host.now_ns + 9_000 * MS) is None
+    made.ask_to_stop()
+    assert [reader.probe for reader in made.join(0.01)] == [stuck]
+    release.set()
+    assert made.join(10.0) == ()
+    assert (len(first.starts), len(stuck.starts), last.starts) == (1, 1, [])
+
+
+def test_how_the_thread_is_scheduled_is_found_out_in_the_thread() -> None:
+    host, threads = Host(), list[threading.Thread]()
+    got = Realtime("fifo", 1, 3, "")
+
+    def enter() -> Realtime:
+        threads.append(threading.current_thread())
+        return got
+
+    made, _, _ = beats(host, Probe(host), stop_after=1, enter=enter)
+    made.start()
+    assert made.join(10.0) == ()
+    assert made.realtime is got
+    assert threads[0] is not threading.current_thread()
+
+
+def test_a_ring_ends_a_wait_and_one_that_came_before_ends_the_next() -> None:
+    alarm = Alarm()
+    waiting = threading.Thread(target=alarm.wait, args=(60.0,))
+    waiting.start()
+    alarm.ring()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    alarm.ring()
+    alarm.ring()
+    before = time.monotonic()
+    alarm.wait(60.0)
+    assert time.monotonic() - before < 10
+
+
+def test_a_wait_without_a_ring_lasts_as_long_as_asked() -> None:
+    alarm = Alarm()
+    for seconds in (0.002, 0.02):
+        before = time.monotonic()
+        alarm.wait(seconds)
+        assert time.monotonic() - before >= seconds

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.realtime import NORMAL, Realtime, obtain, ordinary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass
+class Kernel:
+    """Answers as a host of so many processors, that allows real-time scheduling or does not; keeps what was asked."""
+
+    cpus: int = 8
+    allows: bool = True
+    pins: bool = True
+    asked: list[object] = field(default_factory=list)
+    SCHED_FIFO = 1
+    SCHED_RESET_ON_FORK = 0x40000000
+
+    def sched_param(self, sched_priority: int) -> object:
+        return sched_priority
+
+    def sched_setscheduler(self, pid: int, policy: int, param: object, /) -> None:
+        if not self.allows:
+            raise PermissionError(1, "Operation not permitted")
+        self.asked.append((pid, policy, param))
+
+    def sched_getaffinity(self, _pid: int, /) -> set[int]:
+        return set(range(self.cpus))
+
+    def sched_setaffinity(self, pid: int, mask: Iterable[int], /) -> None:
+        if not self.pins:
+            raise OSError(22, "Invalid argument")
+        self.asked.append((pid, set(mask)))
+
+
+def test_a_host_that_allows_it_gives_the_lowest_real_time_priority_and_a_processor() -> None:
+    kernel = Kernel()
+    assert obtain(kernel) == Realtime("fifo", 1, 7, "")
+    assert kernel.asked == [(0, 1 | 0x40000000, 1), (0, {7})]
+
+
+def test_a_host_of_few_processors_leaves_the_thread_free_to_move() -> None:
+    kernel = Kernel(cpus=3)
+    assert obtain(kernel) == Realtime("fifo", 1, None, "no processor of its own: of 3, none can be spared")
+    assert len(kernel.asked) == 1
+
+
+def test_what_is_not_allowed_is_said_and_is_no_error() -> None:
+    got = obtain(Kernel(allows=False, pins=False))
+    assert (got.policy, got.priority, got.cpu) == ("other", 0, None)
+    assert got.reason == (
+        "no real-time scheduling: Operation not permitted (root, CAP_SYS_NICE or LimitRTPRIO= allow it); "
+        "no processor of its own: Invalid argument"
+    )
+
+
+def test_a_thread_that_is_left_as_it_is_says_so() -> None:
+    assert ordinary() is NORMAL
+
+
+def test_only_the_thread_that_asks_is_changed_and_nothing_it_starts() -> None:
+    seen: dict[str, object] = {}
+
+    def ask() -> None:
+        seen["got"] = obtain()
+        seen["policy"] = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+        line = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+        seen["child"] = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+
+    before = os.sched_getaffinity(0)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    got = seen["got"]
+    assert isinstance(got, Realtime)
+    assert seen["policy"] == (os.SCHED_FIFO if got.policy == "fifo" else os.SCHED_OTHER)  # not every user may
+    assert seen["child"] == str(os.SCHED_OTHER)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getaffinity(0) == before

@@ -1,0 +1,26 @@
+"""Kernel files that answer what a test sets: values, or errors that no file of a test's own can be made to give."""
+
+from __future__ import annotations
+
+import errno
+
+from probes.sysfs import ValueFile
+from trees import write
+
+GONE, NOTHING_YET = OSError(errno.ENODEV, "No such device"), OSError(errno.EAGAIN, "Try again")
+ASLEEP, FAILED = OSError(errno.ENXIO, "No such device or address"), OSError(errno.EIO, "Input/output error")
+
+
+class Answers:
+    """`files` to give to a probe, `pread` to read them with, and `now`: what each of them answers."""
+
+    def __init__(self, folder, *first):
+        self.now = list(first)
+        self.files = [ValueFile(write(folder / f"file{number}", 1)) for number in range(len(first))]
+        self._numbers = {file.fileno(): number for number, file in enumerate(self.files)}
+
+    def pread(self, fd, _size, _offset):
+        answer = self.now[self._numbers[fd]]
+        if isinstance(answer, OSError):
+            raise answer
+        return f"{answer}\n".encode()

@@ -1,0 +1,132 @@
+"""A hardware counter whose truth is known, with everything that can happen to one, and what may be counted of it."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+
+from probes.counter import SENTINELS
+from probes.model import Reason
+
+MODULUS = 262_143_328_911
+LIMIT = 4e9
+"""Units a second that are believed, four times what goes on for long: 65 seconds to a wrap."""
+SECOND = 1_000_000_000
+
+
+class Truth:
+    """Moves the hardware, reads it through `counter`, and keeps in `counted` what must be counted: every unit, except
+    between two readings that a reset, a jump or an unknown number of wraps lies between, which the answers name.
+    """
+
+    EVENTS = ("beat", "burst", "pause", "still", "sentinel", "missing", "stutter", "glitch", "reset", "jump", "gap")
+    REFRESH_SECONDS = 0.001
+
+    def __init__(self, counter, chance):
+        self.counter = counter
+        self.answers = Tally()
+        self.wraps = 0
+        self.counted = 0
+        self._chance = chance
+        self._now = self._accepted_at = 0
+        self._raw = self._uncounted = chance.randrange(2**32 - 1)
+        self._read(self._raw)
+
+    def happen(self, event):
+        getattr(self, f"_{event}")()
+
+    def _most(self):
+        """What is believed at most of a step to a reading made now."""
+        return round(LIMIT * (self._now - self._accepted_at + round(self.REFRESH_SECONDS * SECOND)) / SECOND)
+
+    def _grow(self, seconds, watts=LIMIT / 4):
+        self._now += round(seconds * SECOND)
+        self._move(int(self._chance.random() * seconds * watts))
+
+    def _move(self, units):
+        self._uncounted += units
+        wrapped, self._raw = divmod(self._raw + units, MODULUS)
+        self.wraps += wrapped
+
+    def _read(self, raw):
+        answer = self.counter.advance(raw, self._now)
+        self.answers[answer] += 1
+        if answer in {None, Reason.RESET, Reason.WRAP_UNKNOWN}:
+            self.counted += 0 if answer else self._uncounted
+            self._uncounted, self._accepted_at = 0, self._now
+        return answer
+
+    def _beat(self):
+        self._grow(1)
+        self._read(self._raw)
+
+    def _burst(self):
+        self._grow(1, LIMIT * 0.99)
+        self._read(self._raw)
+
+    def _pause(self):
+        self._grow(self._chance.uniform(10, 60), LIMIT * 0.99)
+        self._read(self._raw)
+
+    def _still(self):
+        self._now += SECOND
+        self._read(self._raw)
+
+    def _sentinel(self):
+        self._grow(1)
+        assert self._read(self._chance.choice((0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, -1))) is Reason.SENTINEL
+
+    def _missing(self):
+        self._grow(1)
+
+    def _gap(self):
+        """Nobody reads for longer than the shortest wrap, or the monotonic clock is set forward."""
+        self._grow(MODULUS / LIMIT + self._chance.uniform(0, 1000), LIMIT * 0.99)
+        assert self._read(self._raw) is Reason.WRAP_UNKNOWN
+
+    def _stutter(self):
+        """One reading is a little lower than the one before it."""
+        fallen = self.counter.raw - self._chance.randint(1, 1_000_000)
+        self._now += SECOND
+        if self._most() < min(fallen, MODULUS - 1_000_000) and fallen not in SENTINELS:
+            assert self._read(fallen) is Reason.BACKWARD
+            self._beat()
+
+    def _glitch(self):
+        """One reading is of another counter, so far ahead that no power explains it."""
+        self._grow(1)
+        raw = self._elsewhere()
+        if raw > self.counter.raw:
+            assert self._read(raw) is Reason.IMPOSSIBLE
+            self._beat()
+
+    def _reset(self):
+        """The counter starts at 0 and counts a little before it is read."""
+        self._grow(0.5)
+        self._raw = 0
+        self._grow(0.5)
+        if self._raw < self.counter.raw and MODULUS - self.counter.raw + self._raw > self._most():
+            assert self._read(self._raw) is Reason.RESET
+            return
+        self._raw = self.counter.raw  # where a wrap explains it as well, nobody can tell: it does not happen here
+        self._uncounted = 0
+        self._read(self._raw)
+
+    def _jump(self):
+        """The counter goes on from another level, which the second reading there confirms."""
+        self._grow(1)
+        raw = self._elsewhere()
+        if raw >= 0:
+            self._raw = raw
+            if self._read(raw) in {Reason.IMPOSSIBLE, Reason.BACKWARD}:
+                self._beat()
+
+    def _elsewhere(self):
+        """Return a reading that no growth since the last accepted one explains, -1 if there is none.
+
+        Nor is it so little lower that the counter catches up by the next beat: that looks like a stutter.
+        """
+        nearest = MODULUS - int(2 * LIMIT)
+        if self._most() >= nearest:
+            return -1
+        raw = (self.counter.raw + self._chance.randint(self._most() + 1, nearest)) % MODULUS
+        return -1 if raw in SENTINELS else raw

@@ -1,0 +1,166 @@
+"""Builds machines for the table of topologies: their sensors, and what is to be added of them.
+
+A machine's sensors come from the probes' own discovery, on a tree of /sys and a fake driver, wherever Inferometer has a
+probe of that family; `beside` are channels of families that it has none for.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import fake_nvml
+from fake_nvml import A100, A100_MIG, GB200, H100, Gpu
+from probes.model import Channel, Device, Kind, Roots
+from probes.registry import discover
+from trees import FIXTURES, hwmon_chip, powercap_zone, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from agent.profiling.boundary import Boundary
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Topology:
+    """One machine. `counted` names its sensors in the total as device/domain, blanks between.
+
+    `covers` says for the tests what a sensor sees, as places (`package-0`, `package-0.core`, "" for all there is),
+    where that is not told by its name; `places` says where in that a device is.
+    """
+
+    name: str
+    counted: str
+    boundary: Boundary
+    not_covered: tuple[str, ...]
+    trees: tuple[str, ...] = ()
+    build: Callable[[Path], object] | None = None
+    gpus: tuple[Gpu, ...] = ()
+    proc: str = ""
+    beside: tuple[Channel, ...] = ()
+    covers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The sensors in the total."""
+        return frozenset(self.counted.split())
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def channels(self, folder: Path) -> tuple[Channel, ...]:
+        """Build the machine in an empty folder and return what discovery finds there."""
+        sysfs, library = folder / "sys", folder / "no-library"
+        sysfs.mkdir()
+        for tree in self.trees:
+            shutil.copytree(FIXTURES / "trees" / tree / "sys", sysfs, symlinks=True, dirs_exist_ok=True)
+        if self.build:
+            self.build(sysfs)
+        if self.gpus:
+            library = fake_nvml.build(folder)
+            fake_nvml.write_state(library, self.gpus)
+        procfs = FIXTURES / "proc" / self.proc if self.proc else folder / "proc"
+        found = discover(Roots(str(sysfs), str(procfs), str(library)))
+        found.close()
+        return (*(channel for probe in found.probes for channel in probe.channels), *self.beside)
+
+
+def _socket(sysfs: Path, number: int, *domains: str) -> None:
+    powercap_zone(sysfs, f"intel-rapl:{number}", f"package-{number}", 5_000_000)
+    for position, domain in enumerate(domains):
+        powercap_zone(sysfs, f"intel-rapl:{number}:{position}", domain, 1_000_000)
+
+
+def one_socket(sysfs: Path) -> None:
+    _socket(sysfs, 0, "core", "uncore", "dram")
+
+
+def two_sockets(sysfs: Path) -> None:
+    for number in (0, 1):
+        _socket(sysfs, number, "dram")
+
+
+def client(sysfs: Path) -> None:
+    _socket(sysfs, 0, "core", "uncore")
+    powercap_zone(sysfs, "intel-rapl-mmio:0", "package-0", 5_000_000)
+
+
+def _meter(sysfs: Path, number: int, label: str = "") -> None:
+    known = {"power1_oem_info": label} if label else {}
+    values = {"name": "power_meter", "power1_average": 400_000_000, "power1_average_interval": 1000}
+    hwmon_chip(sysfs, 10 + number, f"LNXSYSTM:00/ACPI000D:0{number}", values | known)
+
+
+def walled(sysfs: Path) -> None:
+    two_sockets(sysfs)
+    _meter(sysfs, 0)
+
+
+def twice_walled(sysfs: Path) -> None:
+    walled(sysfs)
+    _meter(sysfs, 1)
+
+
+def supplies(sysfs: Path) -> None:
+    two_sockets(sysfs)
+    for number in (8, 9):
+        labels = {"power1_input": 210_000_000, "power1_label": "pin", "power2_input": 190_000_000}
+        hwmon_chip(sysfs, number, f"i2c-7/7-005{number}", {"name": "pmbus", "power2_label": "pout1"} | labels)
+
+
+def _near(sysfs: Path, address: str, cpu: int, package: int) -> None:
+    """Put a PCI device near a processor."""
+    write(sysfs / "bus/pci/devices" / address / "local_cpulist", f"{cpu}-{cpu + 71}")
+    write(sysfs / f"devices/system/cpu/cpu{cpu}/topology/physical_package_id", package)
+
+
+def blackwell_tray(sysfs: Path) -> None:
+    """Two boards, each of a Grace with two GPUs: the kernel's meters of Grace alone, the GPUs' report of the board."""
+    for number in (0, 1):
+        _meter(sysfs, number, f"Grace Power Socket {number}")
+    for gpu in BLACKWELLS:
+        number = int(gpu.serial or 0) - 1
+        _near(sysfs, gpu.bus_id[4:].lower(), 72 * number, number)
+
+
+def ampere(sysfs: Path) -> None:
+    values = {"name": "apm_xgene", "power1_input": 16_280_000, "power1_label": "CPU power"}
+    more = {"power2_input": 31_900_000, "power2_label": "IO power"}
+    hwmon_chip(sysfs, 0, "platform/APMC0D29:00", values | more)
+
+
+def apu_without_rapl(sysfs: Path) -> None:
+    values = {"name": "amdgpu", "power1_input": 17_000_000, "power1_label": "PPT", "in1_label": "vddnb"}
+    hwmon_chip(sysfs, 0, "pci0000:00/0000:00:08.1/0000:c4:00.0", values, "amdgpu")
+
+
+def mi300a(sysfs: Path) -> None:
+    powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
+    values = {"name": "amdgpu", "power1_input": 240_000_000, "power1_label": "PPT"}
+    hwmon_chip(sysfs, 0, "pci0000:00/0000:01:00.0", values, "amdgpu")
+    write(sysfs / "devices/pci0000:00/0000:01:00.0/device", "0x74a0")
+
+
+def _channel(device: str, kind: Kind, domain: str, *within: tuple[str, str], metric: str = "power_watts") -> Channel:
+    return Channel(Device(device, kind), domain, metric, contained_in=within)
+
+
+CARD, OTHER = replace(H100, uuid="GPU-a"), replace(A100, uuid="GPU-b")
+SPLIT = replace(A100_MIG, uuid="GPU-mig")
+HOPPER = replace(H100, uuid="GPU-hopper", name="NVIDIA GH200 480GB", bus_id="00000009:01:00.0", pci_model=0x2342)
+SPARK = replace(HOPPER, uuid="GPU-spark", name="NVIDIA GB10", energy_joules=None)
+ORIN = replace(SPARK, uuid="GPU-orin", name="Orin (nvgpu)")
+BLACKWELLS = tuple(
+    replace(
+        GB200[number % 2], uuid=f"GPU-{number}", serial="12"[number // 2], bus_id=f"0000000{number // 2}:{bus}:00.0"
+    )
+    for number, bus in enumerate(("29", "3f", "29", "3f"))
+)
+BMC = _channel("bmc", Kind.HOST, "wall")
+CRAY = tuple(
+    _channel("pm_counters", Kind.HOST, domain, *within, metric="energy_joules")
+    for domain, within in (("node", ()), ("cpu", (("pm_counters", "node"),)), ("memory", (("pm_counters", "node"),)))
+)
