@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from agent.signals import Signals
 from agent.totals import Totals
 from agent.upkeep import Upkeep, interval_seconds
 from agent.watch import Service, StoreFile, StoreTrouble, clock_was_set
+from probes.counter import shortest_wrap_seconds
 from probes.registry import discover
 from store.address import display
 from store.database import daemon_lock, open_database
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.totals import Memory
     from probes.model import Probe
+    from store.records import Tick
 
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
@@ -167,9 +170,13 @@ def _found(config: Config) -> tuple[Probe, ...]:
 
 
 def period(probe: Probe, config: Config) -> float:
-    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in."""
+    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in.
+
+    A counter is read twice at least in the time in which it can wrap: more than one wrap would go unseen.
+    """
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
-    return max(config.period_of(probe.name), min(refreshes, default=0.0))
+    wraps = min(map(shortest_wrap_seconds, probe.channels), default=math.inf)
+    return min(max(config.period_of(probe.name), min(refreshes, default=0.0)), wraps / 2)
 
 
 def _keeping(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.log import get_logger
+from probes.counter import most_watts, shortest_wrap_seconds
 from probes.model import METRICS, Channel, Form, Reason, Source
 from store.records import Total
 
@@ -21,15 +22,11 @@ if TYPE_CHECKING:
     from agent.clock import Timebase
     from store.records import Host, Layout, Tick
 
-CEILING_WATTS = 10_000.0
-"""What a counter that wraps is believed to count in a second at most, where its channel names no limit.
-
-A counter that wraps covers one socket, its memory or one machine's board; none is sold that draws this much.
-"""
 _ROUNDING = 1e-3
 """By how much a raw value worked out from a total may lie above the hardware's: a double of 10^12 is no finer."""
 _SHOWN_UNKEPT_SECONDS = 2.0
-_UNKNOWN_AFTER = frozenset({Reason.RESET, Reason.BACKWARD, Reason.WRAP_UNKNOWN, Reason.IMPOSSIBLE})
+_UNKNOWN_REFRESH_SECONDS = 1.0
+_UNKNOWN_AFTER = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
 """Refusals after which a probe's total no longer tells what its hardware's counter shows."""
 
 logger = get_logger("totals")
@@ -50,12 +47,12 @@ def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[
 
     `raw` is its value before the pause, `first` the one after it, of the same boot and in the channel's unit. What is
     not sure is 0: after a fall that no wrap explains, after a pause in which it may have wrapped more than once
-    (`wraps_at` at the channel's limit, or at CEILING_WATTS), and where it counted more than the device can draw.
+    at the most its device can draw, and where it counted more than that. A refresh of the sensor is granted to it.
     """
-    limit = channel.limit or (CEILING_WATTS if channel.wraps_at else math.inf)
-    most = limit * (seconds + channel.refresh_seconds)
-    if channel.wraps_at and most >= channel.wraps_at:
+    seconds += channel.refresh_seconds or _UNKNOWN_REFRESH_SECONDS
+    if seconds >= shortest_wrap_seconds(channel):
         return 0.0, Reason.WRAP_UNKNOWN
+    most = (most_watts(channel) or math.inf) * seconds
     step = first - raw
     if step < -_ROUNDING:
         step += channel.wraps_at

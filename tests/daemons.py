@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROC = Path(__file__).parent / "fixtures/proc/xeon_guest"
-RANGE_UJ = 262_144_000_000
+RANGE_UJ = 262_143_999_939  # one step of 61 uJ above it the counter starts again
 STOP_SECONDS = 20.0
 
 

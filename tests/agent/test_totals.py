@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import Timebase
-from agent.totals import CEILING_WATTS, Memory, Totals, bridge, key_of
+from agent.totals import Memory, Totals, bridge, key_of
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Host, Layout, Tick, Total
 
@@ -111,9 +111,10 @@ def test_one_wrap_is_undone_where_the_pause_was_surely_too_short_for_two() -> No
         (500.0, 400.0, 5, PLAIN, (0.0, Reason.RESET)),
         (500.0, 600.0, 3600, PLAIN, (100.0, None)),
         (500.0, 1e9, 3600, PLAIN, (0.0, Reason.IMPOSSIBLE)),
-        (500.0, 1e9, 3600, replace(PLAIN, limit=0.0), (1e9 - 500.0, None)),
+        (500.0, 1e9, 3600, replace(PLAIN, limit=0.0), (0.0, Reason.IMPOSSIBLE)),
+        (500.0, 1e9, 3600, replace(PLAIN, device=Device("m", Kind.PSU), limit=0.0), (1e9 - 500.0, None)),
         (500.0, 600.0, 0.09, replace(RAPL, limit=0.0), (100.0, None)),
-        (500.0, 600.0, WRAPS_AT / CEILING_WATTS, replace(RAPL, limit=0.0), (0.0, Reason.WRAP_UNKNOWN)),
+        (500.0, 600.0, 0.5, replace(RAPL, limit=0.0), (0.0, Reason.WRAP_UNKNOWN)),
     ],
 )
 def test_what_is_not_sure_is_not_added_and_has_its_reason(
