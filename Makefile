@@ -44,7 +44,7 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --extra onnx ../pyproject.toml build.in -o profile.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate --extra onnx --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
+	  --no-annotate --extra onnx --extra parquet --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache $(ROOT)/.pytest_cache $(ROOT)/.hypothesis $(ROOT)/.coverage* \
