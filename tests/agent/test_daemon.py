@@ -87,16 +87,16 @@ def test_a_reload_takes_new_periods_and_roots_and_looks_at_the_host_anew(home: P
 
 
 def test_no_counter_falls_when_it_wraps_or_when_the_service_reloads(home: Path) -> None:
-    count_joules(home, 999.5)
+    count_joules(home, 262143.5)
     with running(home) as daemon:
         count_joules(home, 0.25)
-        await_true(lambda: daemon.energy() == 1000.25)
+        await_true(lambda: daemon.energy() == 262144.25)
         daemon.send(signal.SIGHUP)
         daemon.await_log("msg=started", times=2)
         await_true(lambda: daemon.energy() is not None)
-        assert daemon.energy() == 1000.25
+        assert daemon.energy() == 262144.25
         count_joules(home, 2.25)
-        await_true(lambda: daemon.energy() == 1002.25)
+        await_true(lambda: daemon.energy() == 262146.25)
 
 
 def test_a_reload_of_a_broken_file_is_refused_and_changes_nothing(home: Path) -> None:
