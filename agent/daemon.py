@@ -14,6 +14,7 @@ from agent.clock import Awake, Timebase
 from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
+from agent.realtime import prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from agent.signals import Signals
@@ -150,6 +151,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
         upkeep.start()
         stack.callback(recorder.stop)
         recorder.start()
+        stack.enter_context(prompt())
         stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start()
         logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))
