@@ -1,4 +1,4 @@
-"""What people write on a command line for a length of time, a moment or a size, in seconds, nanoseconds and bytes."""
+"""What people write on a command line for a share, a length of time, a moment or a size, as numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from datetime import UTC, datetime, timedelta
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _UNIT_BYTES: dict[str, int] = {"": 1, **{f"{p}B": 1000**n for n, p in enumerate(("", "k", "M", "G", "T"))}}
 _UNIT_BYTES |= {f"{p}iB": 1024**n for n, p in enumerate(("K", "M", "G", "T"), 1)}
+_SHARE = re.compile(r"(\d+\.?\d*|\.\d+) ?(%?)", re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_NS = 1_000_000_000
+
+
+def share_of(text: str) -> float:
+    """Return `5%` or `0.05` as a share above 0 and below 1. Raises ValueError."""
+    match = _SHARE.fullmatch(text)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < share < 1:
+        raise ValueError(f"{text!r} is no share; write it as 5% or 0.05")
+    return share
 
 
 def seconds_of(text: str) -> float:

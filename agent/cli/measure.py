@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, answer_json, configuration, discovered, fail, say, share
+from agent.cli.options import JSON_HELP, ExitCode, answer_json, configuration, discovered, fail, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +39,8 @@ def measure(
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Measure so many seconds instead of a command.")
     ] = None,
     tolerance: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            parser=share,
             metavar="SHARE",
             help="Give no energy of which more than this is left open either way, such as 5%. A --duration that is too "
             "short for the sensors is lengthened.",
@@ -55,10 +54,10 @@ def measure(
     number if one ended it. Its output stays where it goes, but with --json its standard output goes to standard error;
     the report of a command goes to standard error too, as `perf stat` has it.
 
-    Example: inferometer measure -- python serve_once.py
-
     With --tolerance an energy that a sensor cannot tell so well in the time there was is refused, with the time it
     needs; without a total the command ends with 1, if nothing else went wrong.
+
+    Example: inferometer measure -- python serve_once.py
 
     Example: inferometer measure --duration 10 --json
 
@@ -68,9 +67,10 @@ def measure(
         fail("give either a command after -- or --duration SECONDS, one of the two", ExitCode.USAGE)
     if duration is not None and not duration <= _LONGEST_SECONDS:
         fail(f"--duration {duration:g}: give a number of seconds, a year at most", ExitCode.USAGE)
+    open_share = _share(tolerance)
     config = configuration(context)
     with discovered(config) as found:
-        code, measured = _measured(config, found, command, duration or 0.0, tolerance, as_json=as_json)
+        code, measured = _measured(config, found, command, duration or 0.0, open_share, as_json=as_json)
     if as_json:
         answer_json(document(measured, code if command else None))
     else:
@@ -79,6 +79,15 @@ def measure(
         say(f"error: there is no total: {_why_no_total(measured)}; see `inferometer doctor`")
         code = code or ExitCode.FAILURE
     raise typer.Exit(code)
+
+
+def _share(tolerance: str | None) -> float | None:
+    from agent.cli.amounts import share_of
+
+    try:
+        return None if tolerance is None else share_of(tolerance)
+    except ValueError as error:
+        fail(f"--tolerance {error}", ExitCode.USAGE)
 
 
 def _measured(

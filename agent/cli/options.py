@@ -102,18 +102,6 @@ def configured(options: Options, *, with_file: bool = True) -> Config:
     return config
 
 
-def share(text: str) -> float:
-    """Return `5%` or `0.05` as a share above 0 and below 1; raises typer.BadParameter."""
-    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        found = float(number) / (100 if percent else 1)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < 1:
-        raise typer.BadParameter(f"{text!r}: give a share such as 5% or 0.05")
-    return found
-
-
 @contextmanager
 def discovered(config: Config) -> Iterator[Discovery]:
     """Find the host's probes, and close them when the block is left; what goes wrong with one is said meanwhile."""
