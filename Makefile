@@ -33,7 +33,6 @@ format: $(VENV)/.test  ## apply the formatter and the lint fixes that are safe
 	@cd $(ROOT) && $(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
 
 bench: $(VENV)/.test  ## run the benchmarks, each of which prints a table and writes JSON (BENCH="accuracy storage")
-	@command -v gcc >/dev/null || { echo "the benchmarks compile programs in C: apt-get install gcc libc6-dev" >&2; exit 1; }
 	@cd $(ROOT) && failed=; for name in $(BENCH); do echo "== $$name"; \
 	  $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || failed="$$failed $$name"; done; \
 	[ -z "$$failed" ] || { echo "benchmarks that did not run to their end:$$failed" >&2; exit 1; }
@@ -45,10 +44,11 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --extra onnx ../pyproject.toml build.in -o profile.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate --extra onnx --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
+	  --no-annotate --extra onnx --extra parquet --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
 
 clean:  ## remove the environment and every cache
-	rm -rf $(VENV) $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache $(ROOT)/.pytest_cache $(ROOT)/.hypothesis $(ROOT)/.coverage*
+	rm -rf $(VENV) $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache $(ROOT)/.pytest_cache $(ROOT)/.hypothesis $(ROOT)/.coverage* \
+	  $(ROOT)/benchmarks/.venvs $(ROOT)/benchmarks/.compiled
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -6,35 +6,59 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from probes.errors import ReadError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from probes.model import Probe
 
 _TRIES = 5
+_SLEPT_NS = 100_000_000
+"""A difference of the clocks that no reading of them makes."""
+
+
+def boottime_ns() -> int:
+    """Return CLOCK_BOOTTIME: CLOCK_MONOTONIC and the time the host slept, from the same start."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Timebase:
-    """Maps CLOCK_MONOTONIC to Unix time by the offset found once, so that a stepped wall clock moves no sample."""
+    """Maps CLOCK_MONOTONIC to Unix time by the offset found once, so that a stepped wall clock moves no sample.
+
+    `asleep_ns` is how long the host had slept since its boot when the offset was found.
+    """
 
     offset_ns: int
+    asleep_ns: int = 0
 
     @classmethod
     def now(
-        cls, wall_ns: Callable[[], int] = time.time_ns, monotonic_ns: Callable[[], int] = time.monotonic_ns
+        cls,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        boot_ns: Callable[[], int] = boottime_ns,
     ) -> Timebase:
-        """Find the offset of this moment, from the one of a few tries in which the clocks were read closest together.
+        """Find the offsets of this moment, from the one of a few tries in which the clocks were read closest together.
 
         A try during which this thread had to wait for a processor would be wrong by up to that wait.
         """
         tries = []
         for _ in range(_TRIES):
-            before, wall, after = monotonic_ns(), wall_ns(), monotonic_ns()
-            tries.append((after - before, wall - (before + after) // 2))
-        return cls(min(tries)[1])
+            before, wall, boot, after = monotonic_ns(), wall_ns(), boot_ns(), monotonic_ns()
+            middle = (before + after) // 2
+            tries.append((after - before, wall - middle, boot - middle))
+        _, offset_ns, asleep_ns = min(tries)
+        return cls(offset_ns, asleep_ns)
 
     def unix_ns(self, monotonic_ns: int) -> int:
         """Return the Unix time of a moment on CLOCK_MONOTONIC."""
         return monotonic_ns + self.offset_ns
+
+    def boot_ns(self, unix_ns: int) -> int:
+        """Return the moment on CLOCK_BOOTTIME of a Unix time of this clock, of the same boot in every process."""
+        return unix_ns - self.offset_ns + self.asleep_ns
 
     def now_ns(self) -> int:
         """Return the Unix time of this moment."""
@@ -47,3 +71,45 @@ class Timebase:
         that is slewed, as NTP does it, takes CLOCK_MONOTONIC with it.
         """
         return self.now().offset_ns - self.offset_ns
+
+
+class Awake:
+    """A probe that is read no more once the host has slept: its recording ends with the sleep.
+
+    What it read after the sleep would be stamped with times of the sleep, and its counters may have wrapped meanwhile
+    more often than a probe can tell. `woke` is told once; it is to have the host looked at anew.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        timebase: Timebase,
+        woke: Callable[[], None],
+        boot_ns: Callable[[], int] = boottime_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.name = probe.name
+        self.channels = probe.channels
+        self.files_only = probe.files_only
+        self.rejections = probe.rejections
+        self._probe = probe
+        self._most_ns = timebase.asleep_ns + _SLEPT_NS
+        self._woke = woke
+        self._boot_ns = boot_ns
+        self._monotonic_ns = monotonic_ns
+        self._slept = False
+
+    def read(self, at_ns: int) -> Sequence[float]:
+        """Return the probe's values; raises as it does, and ReadError after a sleep."""
+        if (
+            self._boot_ns() - self._monotonic_ns() > self._most_ns
+        ):  # in this order no wait for a processor looks like one
+            if not self._slept:
+                self._slept = True
+                self._woke()
+            raise ReadError("the host slept; a new recording begins")
+        return self._probe.read(at_ns)
+
+    def close(self) -> None:
+        """Close the probe."""
+        self._probe.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import pwd
 import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
@@ -22,18 +23,33 @@ LISTEN = "127.0.0.1:19795"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _FASTEST_SECONDS, _SLOWEST_SECONDS = 0.001, 60.0
 _KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("database", "log_level", "path", "sampling", "exporter"),
+    "": ("database", "log_level", "path", "sampling", "exporter", "retention"),
     "path.": ("sysfs", "procfs", "nvml_library"),
     "sampling.": ("period_seconds", "estimates", "periods"),
     "sampling.periods.": (*FAMILIES, ESTIMATE),
     "exporter.": ("listen",),
+    "retention.": ("raw_days", "raw_bytes", "rollup_days"),
 }
 """What each table may hold."""
+_Amount = TypeVar("_Amount", int, float)
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be used: names the file, the key, what was found and what is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long the service keeps what it stores; 0 is for ever, or however large.
+
+    `raw_days` and `rollup_days` are the age of the oldest samples and of the oldest minutes, `raw_bytes` is what the
+    database may take.
+    """
+
+    raw_days: float = 30.0
+    raw_bytes: int = 0
+    rollup_days: float = 365.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,7 @@ class Config:
     periods: tuple[tuple[str, float], ...] = ()
     estimates: bool = True
     listen: str = LISTEN
+    keeping: Keeping = field(default_factory=Keeping)
 
     def period_of(self, probe: str) -> float:
         """Return the seconds between two reads of a probe, by its family (the part of its name before a slash)."""
@@ -140,8 +157,8 @@ def _must_be_address(text: str, where: str) -> None:
 
 def _parse(found: Mapping[str, Any], where: str) -> Config:
     table = _Table(found, where)
-    path, sampling, exporter = (table.table(name) for name in ("path", "sampling", "exporter"))
-    periods = sampling.table("periods")
+    path, sampling, exporter, retention = map(table.table, ("path", "sampling", "exporter", "retention"))
+    periods, usual = sampling.table("periods"), Keeping()
     log_level = table.text("log_level", "info")
     _must_be_level(log_level, f"{where}: log_level")
     listen = exporter.text("listen", LISTEN)
@@ -158,7 +175,16 @@ def _parse(found: Mapping[str, Any], where: str) -> Config:
         periods=tuple((name, periods.seconds(name, 1.0)) for name in periods.found),
         estimates=sampling.flag("estimates", default=True),
         listen=listen,
+        keeping=Keeping(
+            retention.amount("raw_days", usual.raw_days, float),
+            retention.amount("raw_bytes", usual.raw_bytes, int),
+            retention.amount("rollup_days", usual.rollup_days, float),
+        ),
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +219,18 @@ class _Table:
     def flag(self, key: str, *, default: bool) -> bool:
         return bool(self._typed(key, default, bool, "true or false"))
 
+    def amount(self, key: str, default: _Amount, kind: type[_Amount]) -> _Amount:
+        """Return a number from 0 on, whole where `kind` is int."""
+        value = self.found.get(key, default)
+        whole = isinstance(value, int) or kind is float
+        if not _is_number(value) or not whole or not 0 <= value < math.inf:
+            allowed = f"a {'whole ' if kind is int else ''}number from 0 on; 0 sets no limit"
+            raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {allowed}")
+        return kind(value)
+
     def seconds(self, key: str, default: float) -> float:
         value = self.found.get(key, default)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not _FASTEST_SECONDS <= value <= _SLOWEST_SECONDS:
+        if not _is_number(value) or not _FASTEST_SECONDS <= value <= _SLOWEST_SECONDS:
             allowed = f"a number of seconds from {_FASTEST_SECONDS:g} to {_SLOWEST_SECONDS:g}"
             raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {allowed}")
         return float(value)

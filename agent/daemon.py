@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
@@ -9,27 +10,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import log, notify
-from agent.clock import Timebase
+from agent.clock import Awake, Timebase
 from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
+from agent.realtime import prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from agent.signals import Signals
-from agent.totals import Ongoing
-from agent.watch import Service, StoreFile, StoreTrouble
+from agent.totals import Totals
+from agent.upkeep import Upkeep, interval_seconds
+from agent.watch import Service, StoreFile, StoreTrouble, clock_was_set
+from probes.counter import shortest_wrap_seconds
 from probes.registry import discover
 from store.address import display
 from store.database import daemon_lock, open_database
 from store.errors import StoreError
+from store.reader import Reader
 from store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from agent.config import Config
-    from agent.totals import Totals
+    from agent.totals import Memory
     from probes.model import Probe
+    from store.records import Tick
 
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
@@ -50,13 +56,13 @@ def run(read_config: Callable[[], Config]) -> None:
     whatever `read_config` raised the first time.
     """
     wanted, config = read_config(), None
-    totals: Totals = {}
+    memory: Memory = {}
     signals = Signals()
     lost = ""
     with signals.caught():
         while not signals.stopping:
             with ExitStack() as stack:
-                service, config = _start(stack, wanted, config, totals)
+                service, config = _start(stack, wanted, config, memory, signals.wake)
                 service.await_first_reads(signals)
                 notify.ready()
                 wanted = attend(signals, service, read_config, config)
@@ -68,16 +74,18 @@ def run(read_config: Callable[[], Config]) -> None:
     logger.info("stopped")
 
 
-def _start(stack: ExitStack, wanted: Config, before: Config | None, totals: Totals) -> tuple[Service, Config]:
+def _start(
+    stack: ExitStack, wanted: Config, before: Config | None, memory: Memory, wake: Callable[[], None]
+) -> tuple[Service, Config]:
     """Start with the configuration `wanted`, or else with the one `before`; return what runs, and with which."""
     try:
-        return stack.enter_context(_started(wanted, totals)), wanted
+        return stack.enter_context(_started(wanted, memory, wake)), wanted
     except Exception as error:
         if before in {None, wanted}:
             raise
         trace = None if isinstance(error, DaemonError) else error
         logger.error("reload failed, going on as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
-        return stack.enter_context(_started(before, totals)), before
+        return stack.enter_context(_started(before, memory, wake)), before
 
 
 def attend(signals: Signals, service: Service, read_config: Callable[[], Config], config: Config) -> Config:
@@ -102,7 +110,7 @@ def attend(signals: Signals, service: Service, read_config: Callable[[], Config]
 
 
 @contextmanager
-def _started(config: Config, totals: Totals) -> Iterator[Service]:
+def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterator[Service]:
     """Start everything in order, and stop everything in the opposite order. Raises DaemonError."""
     log.configure(config.log_level)
     hanging: list[Probe] = []
@@ -114,11 +122,13 @@ def _started(config: Config, totals: Totals) -> Iterator[Service]:
             on_file = engine.url.get_backend_name() == "sqlite"
             file = StoreFile.at(Path(str(engine.url.database))) if on_file else None
             stack.enter_context(daemon_lock(engine))
-            probes = _found(config, totals)
+            probes = [Awake(probe, timebase, wake) for probe in _found(config)]
             stack.callback(_close, probes, hanging)
             writer = Writer(engine)
             channels = [(probe.name, probe.channels) for probe in probes]
-            layouts = writer.register(describe_host(config.roots), channels, "daemon", timebase.now_ns())
+            host = describe_host(config.roots)
+            layouts = writer.register(host, channels, "daemon", timebase.now_ns())
+            totals = Totals(host, layouts, Reader(engine).totals(host.id), memory, timebase)
             periods = [period(probe, config) for probe in probes]
             sampler = Sampler([Paced(*each) for each in zip(layouts, probes, periods, strict=True)], timebase)
             trouble = StoreTrouble()
@@ -128,21 +138,27 @@ def _started(config: Config, totals: Totals) -> Iterator[Service]:
                 lambda: sampler.dropped + recorder.dropped,
                 timebase.now_ns,
                 version("inferometer"),
+                totals.shown,
             )
-            recorder = Recorder(sampler.take, writer.append, trouble.begins, trouble.ends)
+            keep = _keeping(totals, writer, timebase, wake)
+            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
+            upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
             raise DaemonError(str(error)) from error
         stack.callback(server.stop)
+        stack.callback(upkeep.stop)
+        upkeep.start()
         stack.callback(recorder.stop)
         recorder.start()
+        stack.enter_context(prompt())
         stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start()
         logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))
         yield Service(sampler, recorder, timebase, trouble, file)
 
 
-def _found(config: Config, totals: Totals) -> list[Ongoing]:
+def _found(config: Config) -> tuple[Probe, ...]:
     """Look for what can be read here, and log it."""
     discovery = discover(config.roots, estimates=config.estimates)
     for probe in discovery.probes:
@@ -152,16 +168,33 @@ def _found(config: Config, totals: Totals) -> list[Ongoing]:
         logger.warning("cannot be read", sensor=problem.subject, reason=problem.reason, remedy=problem.remedy)
     for absence in discovery.absences:
         logger.debug("not here", family=absence.family, reason=absence.reason)
-    return [Ongoing(probe, totals) for probe in discovery.probes]
+    return discovery.probes
 
 
 def period(probe: Probe, config: Config) -> float:
-    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in."""
+    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in.
+
+    A counter is read twice at least in the time in which it can wrap: more than one wrap would go unseen.
+    """
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
-    return max(config.period_of(probe.name), min(refreshes, default=0.0))
+    wraps = min(map(shortest_wrap_seconds, probe.channels), default=math.inf)
+    return min(max(config.period_of(probe.name), min(refreshes, default=0.0)), wraps / 2)
 
 
-def _close(probes: Sequence[Ongoing], hanging: Collection[Probe]) -> None:
+def _keeping(
+    totals: Totals, writer: Writer, timebase: Timebase, wake: Callable[[], None]
+) -> Callable[[Sequence[Tick]], None]:
+    """Return what takes the ticks of a second for the store; it looks whether the clock was set, too."""
+
+    def keep(ticks: Sequence[Tick]) -> None:
+        if clock_was_set(timebase):
+            wake()
+        totals.keep(ticks, writer.append)
+
+    return keep
+
+
+def _close(probes: Sequence[Probe], hanging: Collection[Probe]) -> None:
     """Close the probes, but for those that hang; a driver in which one hangs may not let go of the others either."""
 
     def close() -> None:

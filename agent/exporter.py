@@ -68,7 +68,8 @@ class Exporter(Collector):
     """Collects from memory alone: a scrape touches neither disk nor sensor.
 
     `layouts` and `states` are the sampler's, in the same order. `dropped` tells how many ticks were let go so far,
-    `now_ns` the Unix time on the clock that stamps the ticks. `process` adds the process's own processor time, memory
+    `now_ns` the Unix time on the clock that stamps the ticks. `counted` tells the total to show for a counter, by its
+    tick and its position in it; its own value unless given. `process` adds the process's own processor time, memory
     and files. `registry` holds this collector, and never the library's global ones.
     """
 
@@ -79,6 +80,7 @@ class Exporter(Collector):
         dropped: Callable[[], int],
         now_ns: Callable[[], int],
         version: str,
+        counted: Callable[[Tick, int], float] | None = None,
         *,
         python: str = platform.python_version(),
         process: bool = True,
@@ -87,6 +89,7 @@ class Exporter(Collector):
         self._python = python
         self._dropped = dropped
         self._now_ns = now_ns
+        self._counted = counted or _as_read
         self._beats = tuple(
             Beat(layout, state, lines, _stale_ns(state.period_seconds))
             for layout, state, lines in zip(layouts, states, arrange(layouts), strict=True)
@@ -128,9 +131,11 @@ class Exporter(Collector):
             if tick is None:
                 continue
             for line in beat.lines:
-                value = tick.values[line.position]
-                if not math.isnan(value):
-                    families[line.metric].add_metric(line.labels, value)
+                if math.isnan(tick.values[line.position]):
+                    continue
+                counts = METRICS[line.metric].form is Form.COUNTER
+                value = (self._counted if counts else _as_read)(tick, line.position)
+                families[line.metric].add_metric(line.labels, value)
         return families.values()
 
     def _described(self) -> Iterator[Family]:
@@ -171,6 +176,10 @@ class Exporter(Collector):
         dropped = _family(DROPPED, ())
         dropped.add_metric((), self._dropped())
         yield dropped
+
+
+def _as_read(tick: Tick, position: int) -> float:
+    return tick.values[position]
 
 
 def arrange(layouts: Sequence[Layout]) -> Iterator[tuple[Line, ...]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from agent.exporter import Exporter
 
+_LOOK_SECONDS = 0.5
 _HIGHEST_PORT = 0xFFFF
 _TEXT = "text/plain; charset=utf-8"
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -76,17 +77,17 @@ class Server:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._thread = threading.Thread(target=listener.serve_forever, name="http", daemon=True)
+        self._thread = threading.Thread(target=listener.listen, name="http", daemon=True)
         host, port = (str(part) for part in listener.server_address[:2])
         self.address = f"[{host}]:{port}" if listener.address_family == socket.AF_INET6 else f"{host}:{port}"
         self._thread.start()
 
     def stop(self) -> None:
         """Close the port and every connection; safe to call twice."""
-        self._listener.shutdown()
+        self._listener.end()
+        self._thread.join()
         self._listener.server_close()
         self._listener.cut(0.0)
-        self._thread.join()
 
 
 class Listener(ThreadingHTTPServer):
@@ -105,6 +106,7 @@ class Listener(ThreadingHTTPServer):
         self.limits = limits
         self._slots = threading.BoundedSemaphore(limits.connections)
         self._open: dict[socket.socket, float] = {}
+        self._ended = False
         super().__init__(address, Conversation)
 
     def server_bind(self) -> None:
@@ -135,9 +137,18 @@ class Listener(ThreadingHTTPServer):
         finally:
             self._release(request)
 
-    def service_actions(self) -> None:
-        """Cut off who has held a connection too long; called twice a second."""
-        self.cut(self.limits.connection_seconds)
+    def listen(self) -> None:
+        """Serve until `end`; twice a second, but only while anyone is connected, look who has been for too long."""
+        while not self._ended:
+            self.timeout = _LOOK_SECONDS if self._open else None
+            self.handle_request()
+            self.cut(self.limits.connection_seconds)
+
+    def end(self) -> None:
+        """Take no further connection, and let `listen` return."""
+        self._ended = True
+        with suppress(OSError):  # it was ended before
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def cut(self, seconds: float) -> None:
         """Close connections opened at least `seconds` ago, which wakes and ends their threads."""

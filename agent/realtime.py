@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-PRIORITY = 1
-"""The lowest of SCHED_FIFO: before every ordinary thread, behind whatever else on the host is real-time."""
+PRIORITY = 2
+"""The lowest of SCHED_FIFO but one: before every ordinary thread, behind whatever else on the host is real-time."""
+SWITCH_SECONDS = 0.0001
 FEWEST_CPUS = 4
 """With fewer, a thread that may not move would wait for others, or they for it, more often than it gains."""
 
@@ -50,18 +54,15 @@ class Kernel(Protocol):
 
 
 def obtain(kernel: Kernel = os) -> Realtime:
-    """Give the calling thread what the host allows, and return what that is; never raises.
+    """Give the calling thread, which reads sensors, what the host allows, and return what that is; never raises.
 
     No other thread or process is touched: what the thread starts is ordinary again (SCHED_RESET_ON_FORK), and what
     other threads start keeps all processors. The last one allowed is taken, as the first serve most interrupts.
     """
     reasons = []
-    policy: Literal["fifo", "other"] = "fifo"
-    try:
-        kernel.sched_setscheduler(0, kernel.SCHED_FIFO | kernel.SCHED_RESET_ON_FORK, kernel.sched_param(PRIORITY))
-    except OSError as error:
-        policy = "other"
-        reasons.append(f"no real-time scheduling: {error.strerror} (root, CAP_SYS_NICE or LimitRTPRIO= allow it)")
+    got = _scheduled(kernel, PRIORITY)
+    if got:
+        reasons.append(got)
     cpu = None
     try:
         allowed = kernel.sched_getaffinity(0)
@@ -72,4 +73,37 @@ def obtain(kernel: Kernel = os) -> Realtime:
             reasons.append(f"no processor of its own: of {len(allowed)}, none can be spared")
     except OSError as error:
         reasons.append(f"no processor of its own: {error.strerror}")
-    return Realtime(policy, PRIORITY if policy == "fifo" else 0, cpu, "; ".join(reasons))
+    return Realtime("other" if got else "fifo", 0 if got else PRIORITY, cpu, "; ".join(reasons))
+
+
+def keep_up(kernel: Kernel = os) -> None:
+    """Let the calling thread, which takes the ticks, not be held up where the one that reads them is not.
+
+    While it works it holds the interpreter's lock, which the reading thread waits for: so it comes right behind it.
+    """
+    _scheduled(kernel, PRIORITY - 1)
+
+
+@contextmanager
+def prompt() -> Iterator[None]:
+    """Let a thread whose beat is due wait no longer than 0.1 ms for another one of this process, not 5 ms.
+
+    Nor for the garbage collector: what is in memory already, which takes it 30 ms to go through, is left alone.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH_SECONDS))
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(before)
+
+
+def _scheduled(kernel: Kernel, priority: int) -> str:
+    """Ask for SCHED_FIFO; return why it was refused, or nothing."""
+    try:
+        kernel.sched_setscheduler(0, kernel.SCHED_FIFO | kernel.SCHED_RESET_ON_FORK, kernel.sched_param(priority))
+    except OSError as error:
+        return f"no real-time scheduling: {error.strerror} (root, CAP_SYS_NICE or LimitRTPRIO= allow it)"
+    return ""

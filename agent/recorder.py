@@ -28,7 +28,8 @@ class Recorder:
     `take` gives the ticks since its last call (the sampler's), `batch` (the store's) takes them. When `batch` raises,
     the error is handed to `on_error` and the ticks wait for the next try, `keep_bytes` of them at most; what has to be
     let go, the oldest first, is counted in `dropped`. Once a batch is taken again `on_recovery` is told. Neither of
-    these two may raise. What is read while `batch` takes its time waits with whom it is taken from.
+    these two may raise. What is read while `batch` takes its time waits with whom it is taken from. `enter` is called
+    in the thread first.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Recorder:
         on_recovery: Callable[[], None] | None = None,
         keep_bytes: int = KEEP_BYTES,
         batch_seconds: float = BATCH_SECONDS,
+        enter: Callable[[], object] = lambda: None,
     ) -> None:
         self._take = take
         self._batch = batch
@@ -46,6 +48,7 @@ class Recorder:
         self._on_recovery = on_recovery
         self._keep_bytes = keep_bytes
         self._batch_seconds = batch_seconds
+        self._enter = enter
         self._waiting: deque[Tick] = deque()
         self._waiting_bytes = 0
         self._in_hand = 0
@@ -81,6 +84,7 @@ class Recorder:
             self._thread.join(_STOP_SECONDS)
 
     def _keep(self) -> None:
+        self._enter()
         ended = False
         while not ended:
             self._ending.wait(self._batch_seconds)

@@ -24,9 +24,13 @@ class Signals:
         self.reloading = False
 
     def wait(self, seconds: float) -> None:
-        """Return when a signal came or the time is over."""
+        """Return when a signal came, `wake` was called or the time is over."""
         with suppress(Empty):
             self._woken.get(timeout=seconds)
+
+    def wake(self) -> None:
+        """Let a wait return now; any thread may call it."""
+        self._woken.put(0)
 
     @contextmanager
     def caught(self) -> Iterator[None]:

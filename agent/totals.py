@@ -1,53 +1,214 @@
-"""Keeps counters from falling when the service looks at the host anew."""
+"""Lets what a counter has counted go on over a new look at the host, a new start, a kill and a reboot.
+
+A sample in the store is the probe's own value, which never falls within a recording. What is exported is its total:
+where the one before was left, and what is sure to have been counted since.
+"""
 
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from probes.model import METRICS, Form
+from agent.log import get_logger
+from probes.counter import most_watts, shortest_wrap_seconds
+from probes.model import METRICS, Channel, Form, Reason, Source
+from store.records import Total
 
 if TYPE_CHECKING:
-    from probes.model import Probe
+    from collections.abc import Callable, Iterable, Sequence
 
-Totals = dict[tuple[str, ...], float]
-"""The last value of each counter, by its probe's name and its channel's key."""
+    from agent.clock import Timebase
+    from store.records import Host, Layout, Tick
+
+_ROUNDING = 1e-3
+"""By how much a raw value worked out from a total may lie above the hardware's: a double of 10^12 is no finer."""
+_SHOWN_UNKEPT_SECONDS = 2.0
+_UNKNOWN_REFRESH_SECONDS = 1.0
+_UNKNOWN_AFTER = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
+"""Refusals after which a probe's total no longer tells what its hardware's counter shows."""
+
+logger = get_logger("totals")
+
+Key = tuple[str, ...]
+"""A probe's name and its channel's key."""
+Memory = dict[Key, Total]
+"""The totals of this process, newer than the stored ones where the store could not be written."""
 
 
-class Ongoing:
-    """A probe whose counters go on from `totals`, where they are lower now, and are kept there.
+def key_of(total: Total) -> Key:
+    """Return whose total this is."""
+    return (total.probe, total.device, total.domain, total.metric, total.source)
 
-    A hardware counter that wrapped starts anew from its raw value whenever its probe is made anew, and a modelled one
-    from 0; a counter that fell would look to whoever reads it like one that counted all of that once more. What was
-    consumed in between is not known then, and not made up.
+
+def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[float, Reason | None]:
+    """Return what a hardware counter counted in a pause of `seconds`, and why that is not known.
+
+    `raw` is its value before the pause, `first` the one after it, of the same boot and in the channel's unit. What is
+    not sure is 0: after a fall that no wrap explains, after a pause in which it may have wrapped more than once
+    at the most its device can draw, and where it counted more than that. A refresh of the sensor is granted to it.
+    """
+    seconds += channel.refresh_seconds or _UNKNOWN_REFRESH_SECONDS
+    if seconds >= shortest_wrap_seconds(channel):
+        return 0.0, Reason.WRAP_UNKNOWN
+    most = (most_watts(channel) or math.inf) * seconds
+    step = first - raw
+    if step < -_ROUNDING:
+        step += channel.wraps_at
+        return (0.0, Reason.RESET) if not 0 <= step <= most else (step, None)
+    return (0.0, Reason.IMPOSSIBLE) if step > most else (max(0.0, step), None)
+
+
+@dataclass(slots=True)
+class _Ongoing:
+    """One counter: its place, its total before (`saved`), and its total now, `base` and what came after `first`.
+
+    `shown` is the total that is kept, None where there is none yet; `value` is the probe's last, read at `at_ns`.
     """
 
-    def __init__(self, probe: Probe, totals: Totals) -> None:
-        self.name = probe.name
-        self.channels = probe.channels
-        self.files_only = probe.files_only
-        self.rejections = probe.rejections
-        self._probe = probe
-        self._totals = totals
-        self._counters = [
-            (position, (probe.name, *channel.key))
-            for position, channel in enumerate(probe.channels)
-            if METRICS[channel.metric].form is Form.COUNTER
-        ]
-        self._ahead: dict[int, float] = {}
+    position: int
+    channel: Channel
+    key: Key
+    saved: Total | None
+    shown: float | None
+    base: float = 0.0
+    first: float = 0.0
+    value: float = math.nan
+    at_ns: int = 0
+    kept_at_ns: int = 0
+    raw_known: bool = True
 
-    def read(self, at_ns: int) -> list[float]:
-        """Return the probe's values; raises as it does."""
-        values = list(self._probe.read(at_ns))
-        for position, key in self._counters:
-            value = values[position]
-            if math.isnan(value):
-                continue
-            if position not in self._ahead:
-                self._ahead[position] = max(0.0, self._totals.get(key, 0.0) - value)
-            values[position] = self._totals[key] = value + self._ahead[position]
-        return values
+    @property
+    def begun(self) -> bool:
+        return not math.isnan(self.value)
 
-    def close(self) -> None:
-        """Close the probe."""
-        self._probe.close()
+    def total(self, value: float) -> float:
+        """Return the total at a value of the probe's; in this order of sums it falls by no rounding."""
+        return self.base + (value - self.first)
+
+    def raw(self) -> float | None:
+        """Return what the hardware's counter showed last, None if that is not known."""
+        if not self.raw_known or self.channel.source is Source.ESTIMATED:
+            return None
+        return math.fmod(self.value, self.channel.wraps_at) if self.channel.wraps_at else self.value
+
+
+class Totals:
+    """The counters of one recording, which go on from `saved`.
+
+    `keep` takes ticks in the recorder's thread; `shown` may be asked by any. A total is shown once it is kept, so that
+    no kill makes it fall; where the store takes nothing for two seconds, it is shown all the same.
+    """
+
+    def __init__(
+        self, host: Host, layouts: Sequence[Layout], saved: Iterable[Total], memory: Memory, timebase: Timebase
+    ) -> None:
+        self._host = host
+        self._timebase = timebase
+        self._memory = memory
+        before = {key_of(total): total for total in saved} | memory
+        self._counters = {layout.id: _counters(layout, before) for layout in layouts}
+        self._unbegun = {number for number, counters in self._counters.items() if counters}
+        self._waiting_since: float | None = None
+
+    def shown(self, tick: Tick, position: int) -> float:
+        """Return the total to show for a counter of a tick."""
+        counter = next(c for c in self._counters[tick.layout] if c.position == position)
+        if counter.shown is None:
+            return tick.values[position]
+        since = self._waiting_since
+        if since is None or not counter.begun or time.monotonic() - since < _SHOWN_UNKEPT_SECONDS:
+            return counter.shown
+        return max(counter.shown, counter.total(tick.values[position]))
+
+    def keep(self, ticks: Sequence[Tick], append: Callable[[Sequence[Tick], Sequence[Total]], None]) -> None:
+        """Go on with these ticks and hand them to `append` with the totals; raises as it does, and may be repeated."""
+        self._waiting_since = self._waiting_since or time.monotonic()
+        self.take(ticks)
+        counters = [c for own in self._counters.values() for c in own if c.begun and c.at_ns > c.kept_at_ns]
+        totals = [self._total(counter) for counter in counters]
+        self._memory.update((key_of(total), total) for total in totals)
+        append(ticks, totals)
+        for counter, total in zip(counters, totals, strict=True):
+            counter.shown, counter.kept_at_ns = total.total, counter.at_ns
+        self._waiting_since = None
+
+    def take(self, ticks: Sequence[Tick]) -> None:
+        """Go on with these ticks, which are in order within a layout; what was taken before changes nothing."""
+        latest = {}
+        for tick in ticks:
+            if tick.rejections or tick.layout in self._unbegun:
+                self._look_at(tick)
+            latest[tick.layout] = tick
+        for tick in latest.values():
+            counters = self._counters[tick.layout]
+            _advance(counters, tick)
+            if absent := [counter for counter in counters if math.isnan(tick.values[counter.position])]:
+                for earlier in ticks:
+                    if earlier.layout == tick.layout:
+                        _advance(absent, earlier)
+
+    def _look_at(self, tick: Tick) -> None:
+        counters = self._counters[tick.layout]
+        for counter in counters:
+            if not counter.begun and not math.isnan(tick.values[counter.position]):
+                self._begin(counter, tick)
+        lost = {rejection.channel for rejection in tick.rejections if rejection.reason in _UNKNOWN_AFTER}
+        for counter in counters:
+            if counter.position in lost and counter.begun:
+                counter.raw_known = False
+        if all(counter.begun for counter in counters):
+            self._unbegun.discard(tick.layout)
+
+    def _begin(self, counter: _Ongoing, tick: Tick) -> None:
+        """Begin with a counter's first value; without a total before, the counter's own value is the total."""
+        first, saved = tick.values[counter.position], counter.saved
+        if saved is not None:
+            counter.first, counter.base = first, saved.total
+            seconds = (self._timebase.boot_ns(tick.end_ns) - saved.at_ns) / 1e9
+            if saved.raw is not None and saved.boot_id and saved.boot_id == self._host.boot_id and seconds >= 0:
+                added, reason = bridge(saved.raw, first, seconds, counter.channel)
+                counter.base += added
+                if reason:
+                    _say(counter, reason, seconds)
+        counter.value, counter.at_ns = first, tick.end_ns
+
+    def _total(self, counter: _Ongoing) -> Total:
+        channel = counter.channel
+        return Total(
+            host_id=self._host.id,
+            probe=counter.key[0],
+            device=channel.device.id,
+            domain=channel.domain,
+            metric=channel.metric,
+            source=channel.source,
+            boot_id=self._host.boot_id,
+            raw=counter.raw(),
+            total=counter.total(counter.value),
+            at_ns=self._timebase.boot_ns(counter.at_ns),
+        )
+
+
+def _say(counter: _Ongoing, reason: Reason, seconds: float) -> None:
+    channel, pause = "/".join(counter.key), round(seconds, 3)
+    logger.warning(
+        "what was counted in a pause is not known", channel=channel, reason=reason.value, pause_seconds=pause
+    )
+
+
+def _counters(layout: Layout, before: Memory) -> tuple[_Ongoing, ...]:
+    found = []
+    for position, channel in enumerate(layout.channels):
+        if METRICS[channel.metric].form is Form.COUNTER:
+            key = (layout.probe, *channel.key)
+            saved = before.get(key)
+            found.append(_Ongoing(position, channel, key, saved, None if saved is None else saved.total))
+    return tuple(found)
+
+
+def _advance(counters: Iterable[_Ongoing], tick: Tick) -> None:
+    for counter in counters:
+        value = tick.values[counter.position]
+        if not math.isnan(value) and tick.end_ns > counter.at_ns:
+            counter.value, counter.at_ns = value, tick.end_ns

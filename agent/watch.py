@@ -42,6 +42,15 @@ class StoreTrouble:
         logger.info("the store is written again")
 
 
+def clock_was_set(timebase: Timebase, now: Timebase | None = None) -> int:
+    """Return by how much the clock was set, or the host slept, since it was found, in nanoseconds; 0 if it was not.
+
+    `now` is the clock found anew.
+    """
+    behind_ns = timebase.behind_ns() if now is None else now.offset_ns - timebase.offset_ns
+    return behind_ns if abs(behind_ns) > _CLOCK_SET_NS else 0
+
+
 @dataclass(frozen=True, slots=True)
 class StoreFile:
     """The file of a store as it was when it was opened."""
@@ -117,8 +126,7 @@ class Service:
         if self.file and self.file.is_gone():
             logger.error("the database was deleted or replaced: it is opened anew", database=self.file.path)
             return True
-        behind_ns = self.timebase.behind_ns()
-        if abs(behind_ns) <= _CLOCK_SET_NS:
+        if not (behind_ns := clock_was_set(self.timebase)):
             return False
         logger.warning("the clock was set or the host slept: a new recording begins", seconds=round(behind_ns / 1e9, 3))
         return True

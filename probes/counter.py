@@ -6,8 +6,12 @@ No answer guesses: what may be energy and may be a fault is refused with its rea
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from probes.model import Kind, Reason
+
+if TYPE_CHECKING:
+    from probes.model import Channel
 
 SENTINELS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 """All bits set: how drivers and firmware pass on a register that did not answer."""
@@ -30,6 +34,16 @@ Four times the largest part of its kind to be had: 500 W for a processor, 2.5 kW
 HELD_NS = 500_000_000
 """So long a counter must stay on a level it stepped to before the step counts as a reset."""
 _UNKNOWN_REFRESH_NS = 1_000_000_000
+
+
+def most_watts(channel: Channel) -> float:
+    """Return the power that is believed at most of a channel's sensor, in watts; 0 if any is."""
+    return channel.limit or CEILING_WATTS.get(channel.device.kind, 0.0)
+
+
+def shortest_wrap_seconds(channel: Channel) -> float:
+    """Return the time in which a counter can wrap at the power believed at most; infinite if it does not wrap."""
+    return channel.wraps_at / most_watts(channel) if channel.wraps_at else math.inf
 
 
 class Counter:

@@ -29,7 +29,6 @@ MOST_CLOCKS = 4
 """How many cores of a package are asked for their clock."""
 _STAT_BYTES = 1 << 16
 _CPUINFO_BYTES = 1 << 13  # the first cores are enough; the kernel writes the text of no more than are asked for
-_HOST = Device("host", Kind.HOST)
 
 
 class Times(NamedTuple):
@@ -277,7 +276,7 @@ def discover(roots: Roots) -> Found:
     clocks = Clocks(roots, utilization.packages)
     clocked = clocks.hertz()
     cpu = parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "")
-    channels: list[tuple[Channel, int | None]] = [(_utilization_of(_HOST, "host"), None)]
+    channels: list[tuple[Channel, int | None]] = [(_utilization_of(Device("host", Kind.HOST), "host"), None)]
     for package in utilization.packages:
         attributes = (("cores", str(len(package.cores))), ("threads", str(len(package.cpus))))
         device = Device(f"package-{package.number}", Kind.CPU, cpu.brand or cpu.microarchitecture, attributes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import os
@@ -13,12 +12,12 @@ from operator import le, truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.counter import CEILING_WATTS, SENTINELS, Counter
+from probes.counter import SENTINELS, Counter, most_watts
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.hwmon_survey import ENERGETIC, Chip, Draft, describe, find_chips, without_twins
 from probes.model import Channel, Found, Problem, Reason, Rejection, Roots
-from probes.sysfs import ValueFile, ValueFiles, is_gone, number_of
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,8 +44,7 @@ class Sensor:
         """
         if self.channel.metric != "energy_joules":
             return None
-        most_watts = self.channel.limit or CEILING_WATTS.get(self.channel.device.kind, 0.0)
-        return Counter(0, most_watts * self.divisor, self.channel.refresh_seconds)
+        return Counter(0, most_watts(self.channel) * self.divisor, self.channel.refresh_seconds)
 
 
 class HwmonProbe:
@@ -72,17 +70,14 @@ class HwmonProbe:
         self._counters = len(counters)  # each of them is one file
         self._bank = CounterBank(counters, [sensor.divisor for sensor in sensors[: len(counters)]])
         self._gauges = Gauges(sensors[len(counters) :], len(counters))
-        self._status = -1
-        if runtime_status:
-            with contextlib.suppress(OSError):  # not to be seen, as in some containers: the device counts as awake
-                self._status = os.open(runtime_status, os.O_RDONLY | os.O_CLOEXEC)
+        self._status = RuntimeStatus(runtime_status)
 
     def read(self, at_ns: int) -> list[float]:
         """Return joules, watts and degrees Celsius; all NaN while the device sleeps, for a read would wake it.
 
         Raises DeviceLostError once every file says that its device is gone.
         """
-        if self._sleeps():
+        if self._status.sleeps():
             return [math.nan] * len(self.channels)
         raws, errors = self._files.read()
         if errors:
@@ -95,15 +90,7 @@ class HwmonProbe:
     def close(self) -> None:
         """Close every file; safe to call twice."""
         self._files.close()
-        if self._status >= 0:
-            os.close(self._status)
-            self._status = -1
-
-    def _sleeps(self) -> bool:
-        try:
-            return self._status >= 0 and os.pread(self._status, 16, 0).startswith(b"suspended")
-        except OSError:
-            return False  # gone with its device: the sensors' own files will say so
+        self._status.close()
 
 
 class Gauges:

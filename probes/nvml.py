@@ -14,7 +14,7 @@ from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Device, Found, Kind, Problem, Reason, Rejection, Roots
 from probes.nvml_library import AbsentError, Gpu, Session, open_session
 from probes.nvml_sensors import SCOPE_MODULE, Question, Seen, find_questions, power_fields
-from probes.sysfs import read_int, read_text
+from probes.sysfs import RuntimeStatus, read_int, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,14 +36,14 @@ class NvmlProbe:
         self.rejections: list[Rejection] = []
         self._questions = questions
         self._session = session
-        self._runtime_status = runtime_status
+        self._status = RuntimeStatus(runtime_status)
 
     def read(self, at_ns: int) -> list[float]:
         """Return one value per channel; raises ReadError if no call succeeded, DeviceLostError if the GPU is gone.
 
         A GPU that the kernel has put to sleep is left asleep: asking it would wake it, so every value is NaN.
         """
-        if self._runtime_status and read_text(self._runtime_status) == "suspended":
+        if self._status.sleeps():
             return [math.nan] * len(self.channels)
         values: list[float] = []
         failures = 0
@@ -62,6 +62,7 @@ class NvmlProbe:
     def close(self) -> None:
         """Close this probe's session; the driver lets go of the GPUs when the last probe's is closed."""
         self._session.close()
+        self._status.close()
 
 
 def discover(roots: Roots) -> Found:

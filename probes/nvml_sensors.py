@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from probes.counter import CEILING_WATTS, PLAUSIBLE_TIMES_LIMIT, SENTINELS, Counter
+from probes.counter import PLAUSIBLE_TIMES_LIMIT, SENTINELS, Counter, most_watts
 from probes.errors import ReadError
 from probes.model import Channel, Reason
 from probes.nvml_library import AbsentError
@@ -189,8 +189,8 @@ def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
         limit=most,
     )
     ask = partial(one.gpu.number, "nvmlDeviceGetTotalEnergyConsumption")
-    most_watts = most or CEILING_WATTS[one.device.kind]
-    return _first_of(Sensor(channel, over=1000, counter=Counter(0, most_watts * 1000, REFRESH_SECONDS)), ask)
+    counter = Counter(0, most_watts(channel) * 1000, REFRESH_SECONDS)
+    return _first_of(Sensor(channel, over=1000, counter=counter), ask)
 
 
 def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list[Question]:

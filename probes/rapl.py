@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.counter import CEILING_WATTS, NEVER, PLAUSIBLE_TIMES_LIMIT, Counter
+from probes.counter import NEVER, PLAUSIBLE_TIMES_LIMIT, Counter, most_watts
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
@@ -185,10 +185,9 @@ def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
     except ReadError:
         file.close()
         raise
-    most_watts = channel.limit or CEILING_WATTS[channel.device.kind]
     highest = _range_microjoules(zone.folder)
     counter = Counter(
-        modulus_microjoules(highest), most_watts * 1e6, channel.refresh_seconds, all_ones=highest or NEVER
+        modulus_microjoules(highest), most_watts(channel) * 1e6, channel.refresh_seconds, all_ones=highest or NEVER
     )
     return file, counter
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from probes.errors import ReadError
@@ -85,6 +86,35 @@ class ValueFiles:
                 errors[len(values)] = error
                 values.append(None)
         return values, errors
+
+
+class RuntimeStatus:
+    """Whether the kernel has put a device to sleep, from its `power/runtime_status`, which stays open.
+
+    A device without such a file (`path` is None), or whose file cannot be opened, as in some containers, counts as
+    awake. To read the file wakes nothing (kernel: Documentation/power/runtime_pm.rst).
+    """
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, path: Path | None) -> None:
+        self._fd = -1
+        if path:
+            with suppress(OSError):
+                self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def sleeps(self) -> bool:
+        """Tell whether the device sleeps now; one that is gone does not: its sensors will say that it is gone."""
+        try:
+            return self._fd >= 0 and os.pread(self._fd, 16, 0).startswith(b"suspended")
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def number_of(error: ReadError) -> int:

@@ -7,6 +7,7 @@ import math
 import struct
 import zlib
 from collections import Counter
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -14,7 +15,7 @@ from sqlalchemy import func, select
 from store import chunks, schema
 from store.database import reading
 from store.explain import explained
-from store.rollup import MINUTE_NS, finite
+from store.rollup import MINUTE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,8 @@ def _of_chunk(row: Row[Any], channels: list[int], tally: _Tally) -> Iterator[str
     for position, channel in enumerate(channels):
         values = chunks.values(row.packed, row.ticks, position)
         samples += len(values) - sum(map(math.isnan, values))
-        tally.update((at // MINUTE_NS, channel) for at, _ in finite(middles, values))
+        finite = compress(middles, map(math.isfinite, values))
+        tally.update((at // MINUTE_NS, channel) for at in finite)
     if samples != row.samples:
         yield f"it holds {samples} samples, its row says {row.samples}"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import accumulate
+from operator import sub
+from typing import TYPE_CHECKING
 
 from store import columns, integers
 from store.integers import Cursor, Integers
@@ -12,40 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FORM = 1
-_HEAD = struct.Struct("<BxHI")
-"""The form of the chunk, nanoseconds of its unit of time, number of channels. Then where each column ends."""
+_HEAD = struct.Struct("<BxH")
+"""The form of the chunk, the number of its channels. Then where each column ends."""
 _STARTS, _TOOK, _FIRST = 0, 1, 2
-_MICROSECOND = 1000
 
 
-class Row(NamedTuple):
-    """One tick as it is stored: the moments before and after the read, and its values as packed doubles."""
+def pack(starts: Sequence[int], ends: Sequence[int], channels: Sequence[Sequence[float]]) -> bytes:
+    """Pack ticks in time order: the moments before and after each read in nanoseconds, the values of each channel.
 
-    start_ns: int
-    end_ns: int
-    readings: bytes
-
-
-def pack(rows: Sequence[Row]) -> bytes:
-    """Pack ticks, which are in time order and all have as many values; times in microseconds where they are whole."""
-    width = len(rows[0].readings) // 8
-    values = struct.unpack(f"<{width * len(rows)}d", b"".join(row.readings for row in rows))
-    starts = [row.start_ns for row in rows]
-    took = [row.end_ns - row.start_ns for row in rows]
-    whole = not any(moment % _MICROSECOND for moment in (*starts, *took))
-    unit = _MICROSECOND if whole else 1
-    packed = [integers.pack([moment // unit for moment in moments]) for moments in (starts, took)]
-    packed += [columns.pack(values[position::width]) for position in range(width)]
-    ends, at = [], _HEAD.size + 4 * len(packed)
-    for column in packed:
-        at += len(column)
-        ends.append(at)
-    return b"".join((_HEAD.pack(_FORM, unit, width), struct.pack(f"<{len(ends)}I", *ends), *packed))
+    Moments that are whole microseconds are packed as such, as integers are by what they have in common.
+    """
+    packed = [integers.pack(starts), integers.pack(list(map(sub, ends, starts)))]
+    packed += map(columns.pack, channels)
+    bounds = accumulate(map(len, packed), initial=_HEAD.size + 4 * len(packed))
+    _, *places = bounds
+    return b"".join((_HEAD.pack(_FORM, len(channels)), struct.pack(f"<{len(places)}I", *places), *packed))
 
 
 def width(packed: bytes) -> int:
     """Return how many channels a chunk has. Raises ValueError if it was packed in another form than this."""
-    form, _, channels = _HEAD.unpack_from(packed)
+    form, channels = _HEAD.unpack_from(packed)
     if form != _FORM:
         raise ValueError(f"a chunk of form {form}, not {_FORM}")
     return int(channels)
@@ -67,8 +55,7 @@ def values(packed: bytes, ticks: int, position: int, start: int = 0, stop: int |
 
 
 def _moments(packed: bytes, place: int, ticks: int) -> Integers:
-    _, unit, _ = _HEAD.unpack_from(packed)
-    return Integers(Cursor(_column(packed, place)), ticks, unit)
+    return Integers(Cursor(_column(packed, place)), ticks)
 
 
 def _column(packed: bytes, place: int) -> bytes:

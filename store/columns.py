@@ -141,6 +141,8 @@ def _ratios(values: list[float]) -> tuple[list[int], list[int]] | None:
     usual = max(whole for _, whole in pairs)
     times = [max(1, round(usual / whole)) for _, whole in pairs]
     parts = [part * by for (part, _), by in zip(pairs, times, strict=True)]
+    if max(map(abs, parts)) > _EXACT:
+        return None
     return parts, [whole * by for (_, whole), by in zip(pairs, times, strict=True)]
 
 
@@ -149,7 +151,7 @@ def _ratio(value: float) -> tuple[int, int] | None:
     part, whole, part_before, whole_before, rest = math.floor(value), 1, 1, 0, value
     while part / whole != value:
         rest -= math.floor(rest)
-        if rest <= 0 or whole > _LARGEST_DENOMINATOR:
+        if rest * _LARGEST_DENOMINATOR < 1 or whole > _LARGEST_DENOMINATOR:  # the next whole would be too large
             return None
         rest = 1 / rest
         digit = math.floor(rest)

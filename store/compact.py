@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import astuple, dataclass, fields
-from itertools import takewhile
+from bisect import bisect_right
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
 
 from store import chunks, schema
-from store.chunks import Row
 from store.database import reading, writing
 from store.explain import explained
 from store.records import Rollup
-from store.rollup import Subject, finite, roll_up, together
-from store.rows import insert_all, unpack
+from store.rollup import Moments, Subject, roll_up, together
+from store.rows import delete_ids, insert_all, unpack
 from store.stream import STRETCH_NS
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _MOST_VALUES, _MOST_TICKS = 1 << 16, 1 << 12
 """So much is packed at once: it bounds the memory, the length of a transaction, and what one question unpacks."""
 _SEAM = struct.Struct("<qd")
 _ROLLUP_COLUMNS = tuple(field.name for field in fields(Rollup))
+_values = attrgetter(*_ROLLUP_COLUMNS)
 _ticks, _layouts, _rollups = schema.ticks, schema.layouts, schema.rollups
 
 
@@ -57,10 +58,12 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Ticks that make one chunk, and their ids in the table."""
+    """Ticks that make one chunk: their ids in the table, moments, and the values of each channel."""
 
-    ids: tuple[int, ...]
-    rows: tuple[Row, ...]
+    ids: Sequence[int]
+    starts: Sequence[int]
+    ends: Sequence[int]
+    columns: Sequence[Sequence[float]]
 
 
 def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lambda: None) -> Compaction:
@@ -99,20 +102,19 @@ def _compact_one(engine: Engine, number: int, limit_ns: int) -> Compaction | Non
         if piece is None:
             return None
         layout = _layout(connection, number)
-    packed = chunks.pack(piece.rows)
-    rollups, seam, samples = _sum_up(layout, piece.rows)
+    packed = chunks.pack(piece.starts, piece.ends, piece.columns)
+    samples = sum(len(column) - sum(map(math.isnan, column)) for column in piece.columns)
+    rollups, seam = _sum_up(layout, piece)
     with writing(engine).begin() as connection:
-        gone = connection.execute(delete(_ticks).where(_ticks.c.id.in_(piece.ids))).rowcount
-        if gone != len(piece.ids):
+        if delete_ids(connection, _ticks, piece.ids) != len(piece.ids):
             connection.rollback()
             return None
-        first, last = piece.rows[0], piece.rows[-1]
-        row = (layout.id, first.start_ns, last.start_ns, len(piece.rows), samples, packed)
+        row = (layout.id, piece.starts[0], piece.starts[-1], len(piece.ids), samples, packed)
         columns = ("layout_id", "start_ns", "end_ns", "ticks", "samples", "packed")
         insert_all(connection, schema.chunks, columns, [row])
         _add_rollups(connection, layout, rollups)
         connection.execute(update(_layouts).where(_layouts.c.id == layout.id).values(seam=seam))
-    return Compaction(1, len(piece.rows), samples, len(packed))
+    return Compaction(1, len(piece.ids), samples, len(packed))
 
 
 def _next_piece(connection: Connection, number: int, limit_ns: int) -> _Piece | None:
@@ -127,10 +129,11 @@ def _next_piece(connection: Connection, number: int, limit_ns: int) -> _Piece | 
     most = max(1, min(_MOST_TICKS, _MOST_VALUES * 8 // max(8, len(first.readings))))
     stretch = first.start_ns // STRETCH_NS
     found = connection.execute(wanted.limit(most)).all()
-    rows = list(takewhile(lambda row: row.start_ns // STRETCH_NS == stretch, found))
-    return _Piece(
-        tuple(row.id for row in rows), tuple(Row(row.start_ns, row.end_ns, bytes(row.readings)) for row in rows)
-    )
+    rows = found[: bisect_right(found, stretch, key=lambda row: row.start_ns // STRETCH_NS)]
+    ids, starts, ends, readings = zip(*rows, strict=True)
+    values = unpack(b"".join(readings))
+    channels = len(values) // len(ids)
+    return _Piece(ids, starts, ends, [values[position::channels] for position in range(channels)])
 
 
 def _layout(connection: Connection, number: int) -> _Layout:
@@ -149,20 +152,16 @@ def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
     return tuple(None if math.isnan(value) else (at, value) for at, value in _SEAM.iter_unpack(kept))
 
 
-def _sum_up(layout: _Layout, rows: Sequence[Row]) -> tuple[list[Rollup], bytes, int]:
-    """Return the roll-ups of ticks, the seam behind them, and how many samples they have."""
-    middles = [(row.start_ns + row.end_ns) // 2 for row in rows]
-    read = [unpack(row.readings) for row in rows]
+def _sum_up(layout: _Layout, piece: _Piece) -> tuple[list[Rollup], bytes]:
+    """Return the roll-ups of ticks, and the seam behind them."""
+    moments = Moments.of([(start + end) // 2 for start, end in zip(piece.starts, piece.ends, strict=True)])
     rollups: list[Rollup] = []
-    seam, samples = [], 0
-    for position, (subject, before) in enumerate(zip(layout.channels, layout.seam, strict=True)):
-        values = [tick[position] for tick in read]
-        given = finite(middles, values)
-        rollups += roll_up(subject, given, before)
-        last = given[-1] if given else before
+    seam = []
+    for subject, values, before in zip(layout.channels, piece.columns, layout.seam, strict=True):
+        found, last = roll_up(subject, moments, values, before)
+        rollups += found
         seam.append(_SEAM.pack(*(last or (0, math.nan))))
-        samples += len(values) - sum(map(math.isnan, values))
-    return rollups, b"".join(seam), samples
+    return rollups, b"".join(seam)
 
 
 def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Rollup]) -> None:
@@ -178,4 +177,4 @@ def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Roll
     for rollup in rollups:
         key = (rollup.minute, rollup.channel_id)
         known[key] = together(known[key], rollup) if key in known else rollup
-    insert_all(connection, _rollups, _ROLLUP_COLUMNS, [astuple(known[key]) for key in sorted(known)])
+    insert_all(connection, _rollups, _ROLLUP_COLUMNS, [_values(known[key]) for key in sorted(known)])

@@ -105,7 +105,7 @@ def _all(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> 
 def _some(engine: Engine, table: Table, start: str, end: str, before_ns: int | None = None) -> int:
     """Remove the oldest rows that no run needs, a transaction's worth of them; return how many there were."""
     wanted = select(table.c.id).join(_layouts, _layouts.c.id == table.c.layout_id)
-    wanted = wanted.where(~_needed(table.c[start], table.c[end]))
+    wanted = wanted.where(~needed(table.c[start], table.c[end]))
     if before_ns is not None:
         wanted = wanted.where(table.c[end] < before_ns)
     with writing(engine).begin() as connection:
@@ -114,7 +114,7 @@ def _some(engine: Engine, table: Table, start: str, end: str, before_ns: int | N
     return len(ids)
 
 
-def _needed(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[bool]:
+def needed(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[bool]:
     """Say whether a stretch of the layout's recording belongs to a run, one that is not over included."""
     unended = _runs.c.ended_ns == 0
     return exists().where(

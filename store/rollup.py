@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import compress, groupby, pairwise
+from operator import add, le, mul, sub
 from typing import TYPE_CHECKING
 
 from store.records import Rollup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 MINUTE_NS = 60 * 10**9
 LONGEST_GAP_NS = MINUTE_NS
@@ -29,25 +30,49 @@ class Subject:
     metric: str
 
 
-def finite(times_ns: Sequence[int], values: Sequence[float]) -> list[Sample]:
-    """Return the samples without those that are no number, or no finite one."""
-    return [sample for sample in zip(times_ns, values, strict=True) if math.isfinite(sample[1])]
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When samples were read, in time order: (minute, first place, place behind the last), and seconds between two.
+
+    The seconds are 0 where the gap is too long to say what power was drawn, and where time went back.
+    """
+
+    times_ns: Sequence[int]
+    minutes: tuple[tuple[int, int, int], ...]
+    seconds: Sequence[float]
+
+    @classmethod
+    def of(cls, times_ns: Sequence[int]) -> Moments:
+        """Return the moments of middles of reads, in nanoseconds of Unix time."""
+        minutes, start = [], 0
+        for minute, group in groupby(times_ns, MINUTE_NS.__rfloordiv__):
+            stop = start + len(list(group))
+            minutes.append((minute, start, stop))
+            start = stop
+        steps = map(sub, times_ns[1:], times_ns)
+        return cls(times_ns, tuple(minutes), [step / 1e9 if 0 < step <= LONGEST_GAP_NS else 0.0 for step in steps])
 
 
-def roll_up(subject: Subject, samples: Sequence[Sample], before: Sample | None) -> Iterator[Rollup]:
-    """Return a roll-up for each minute with samples, which are in time order; `before` is the sample before the first.
+def roll_up(
+    subject: Subject, moments: Moments, values: Sequence[float], before: Sample | None
+) -> tuple[list[Rollup], Sample | None]:
+    """Return a roll-up for each minute with finite samples, and the last of them; `before` is the one before the first.
 
     The energy of a minute is what came since the last sample of an earlier one, so that minutes add up without loss:
     the difference of a counter of joules (a fall counts nothing), the trapezoids under watts.
     """
-    for minute, group in groupby(samples, lambda sample: sample[0] // MINUTE_NS):
-        of_minute = list(group)
-        values = [value for _, value in of_minute]
-        joules = _joules(subject.metric, of_minute if before is None else [before, *of_minute])
-        low, high = min(values), max(values)
-        mean = min(max(sum(values) / len(values), low), high)
-        yield Rollup(minute, subject.channel_id, subject.recording_id, len(values), low, high, mean, joules)
-        before = of_minute[-1]
+    if not all(map(math.isfinite, values)):
+        finite = [math.isfinite(value) for value in values]
+        moments, values = Moments.of(list(compress(moments.times_ns, finite))), list(compress(values, finite))
+    found = []
+    for minute, start, stop in moments.minutes:
+        part = values[start:stop]
+        low, high = min(part), max(part)
+        mean = min(max(sum(part) / len(part), low), high)
+        joules = _joules(subject.metric, part, (moments.times_ns[start], moments.seconds[start : stop - 1]), before)
+        found.append(Rollup(minute, subject.channel_id, subject.recording_id, len(part), low, high, mean, joules))
+        before = (moments.times_ns[stop - 1], part[-1])
+    return found, before
 
 
 def together(one: Rollup, other: Rollup) -> Rollup:
@@ -66,16 +91,27 @@ def together(one: Rollup, other: Rollup) -> Rollup:
     )
 
 
-def _joules(metric: str, samples: Sequence[Sample]) -> float | None:
+def _joules(
+    metric: str, values: Sequence[float], times: tuple[int, Sequence[float]], before: Sample | None
+) -> float | None:
+    """Return the energy from the sample before to the last of `values`; `times`: the first's, and seconds between."""
+    first_ns, seconds = times
+    if before is not None:
+        elapsed_ns = first_ns - before[0]
+        seconds = [elapsed_ns / 1e9 if 0 < elapsed_ns <= LONGEST_GAP_NS else 0.0, *seconds]
+        values = [before[1], *values]
+    if len(values) == 1:
+        return None
     if metric == "energy_joules":
-        parts = [max(0.0, after - value) for (_, value), (_, after) in pairwise(samples)]
+        joules = _risen(values)
     elif metric == "power_watts":
-        parts = [
-            (value + after) / 2 * (until_ns - at_ns) / 1e9
-            for (at_ns, value), (until_ns, after) in pairwise(samples)
-            if 0 <= until_ns - at_ns <= LONGEST_GAP_NS
-        ]
+        joules = sum(map(mul, map(add, values, values[1:]), seconds)) / 2
     else:
         return None
-    joules = math.fsum(parts) if parts and all(map(math.isfinite, parts)) else math.nan
     return joules if math.isfinite(joules) else None
+
+
+def _risen(values: Sequence[float]) -> float:
+    if all(map(le, values, values[1:])):
+        return values[-1] - values[0]
+    return sum(max(0.0, after - value) for value, after in pairwise(values))

@@ -6,7 +6,7 @@ import struct
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,16 +27,28 @@ def unpack(packed: bytes) -> tuple[float, ...]:
     return _doubles(len(packed) // 8).unpack(packed)
 
 
+def insert_words(table: Table, columns: tuple[str, ...]) -> str:
+    """Return the SQL that inserts a row of these columns, as SQLite's driver takes it."""
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  our own names
+
+
 def insert_all(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows, their values in the order of `columns`. SQLite's driver takes them as they are, which is fast."""
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        places = ", ".join("?" * len(columns))
-        words = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  our own names
-        connection.exec_driver_sql(words, list(rows))
+        connection.exec_driver_sql(insert_words(table, columns), list(rows))
     else:
         connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def delete_ids(connection: Connection, table: Table, ids: Sequence[int]) -> int:
+    """Delete the rows of these ids; return how many were there."""
+    if connection.dialect.name == "sqlite":
+        words = f"DELETE FROM {table.name} WHERE id = ?"  # noqa: S608  our own names
+        return connection.exec_driver_sql(words, [(number,) for number in ids]).rowcount
+    return connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount
 
 
 def storable(row: Mapping[str, Any]) -> dict[str, Any]:

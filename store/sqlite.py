@@ -118,3 +118,11 @@ def _pages(engine: Engine, pragma: str) -> int:
     with engine.connect() as connection:
         count = connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one()
         return int(count * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
+def vacuum(engine: Engine) -> None:
+    """Write a file anew without its free room; after that it can give room back. Others cannot write meanwhile."""
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+        driver.execute("VACUUM")

@@ -21,14 +21,19 @@ _values = attrgetter(*_COLUMNS)
 _KEY = _COLUMNS[:6]
 _OLD = tuple(f"old_{name}" for name in _KEY)
 _FORGET = delete(schema.totals).where(*(schema.totals.c[name] == bindparam(f"old_{name}") for name in _KEY))
-_REPLACE = f"INSERT OR REPLACE INTO totals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  our own names
+REPLACE_TOTALS = f"INSERT OR REPLACE INTO totals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  our own names
+
+
+def total_rows(totals: Sequence[Total]) -> list[tuple[Any, ...]]:
+    """Return the rows that `REPLACE_TOTALS` takes."""
+    return [tuple(map(_plain, _values(total))) for total in totals]
 
 
 def replace_totals(connection: Connection, totals: Sequence[Total]) -> None:
     """Put totals in the place of what was known of the same counters."""
-    rows = [tuple(map(_plain, _values(total))) for total in totals]
+    rows = total_rows(totals)
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_REPLACE, rows)
+        connection.exec_driver_sql(REPLACE_TOTALS, rows)
         return
     connection.execute(_FORGET, [dict(zip(_OLD, row, strict=False)) for row in rows])
     insert_all(connection, schema.totals, _COLUMNS, rows)

@@ -11,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 
 from store import schema
 from store.database import durable, writing
+from store.direct import Direct
 from store.explain import explained
 from store.hardware import keep_channels
 from store.records import Layout
-from store.rows import insert_all, inserted, pack, upsert
-from store.totals import replace_totals
+from store.rows import insert_all, insert_words, inserted, pack, upsert
+from store.totals import REPLACE_TOTALS, replace_totals, total_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _TRIES = 3
 TICK_COLUMNS = ("layout_id", "start_ns", "end_ns", "readings")
+REJECTION_COLUMNS = ("layout_id", "position", "at_ns", "reason")
+_INSERT_TICKS = insert_words(schema.ticks, TICK_COLUMNS)
+_INSERT_REJECTIONS = insert_words(schema.rejections, REJECTION_COLUMNS)
 
 
 class Writer:
@@ -39,6 +43,7 @@ class Writer:
     def __init__(self, engine: Engine) -> None:
         self._engine = writing(engine)
         self._durable = durable(engine)
+        self._direct = Direct(engine) if engine.dialect.name == "sqlite" else None
         self.recording = 0
 
     def register(
@@ -71,17 +76,26 @@ class Writer:
         """Append ticks and their rejections, and what counters have come to: all of it, or nothing if it raises."""
         if not ticks and not totals:
             return
+        rows = [(tick.layout, tick.start_ns, tick.end_ns, pack(tick.values)) for tick in ticks]
         rejected = [
             (tick.layout, refused.channel, tick.start_ns, refused.reason.value)
             for tick in ticks
             for refused in tick.rejections
         ]
-        with explained(self._engine), self._engine.begin() as connection:
-            rows = [(tick.layout, tick.start_ns, tick.end_ns, pack(tick.values)) for tick in ticks]
-            insert_all(connection, schema.ticks, TICK_COLUMNS, rows)
-            insert_all(connection, schema.rejections, ("layout_id", "position", "at_ns", "reason"), rejected)
-            if totals:
-                replace_totals(connection, totals)
+        with explained(self._engine):
+            if self._direct:
+                with self._direct.transaction() as fast:
+                    fast.executemany(_INSERT_TICKS, rows)
+                    if rejected:
+                        fast.executemany(_INSERT_REJECTIONS, rejected)
+                    if totals:
+                        fast.executemany(REPLACE_TOTALS, total_rows(totals))
+                return
+            with self._engine.begin() as connection:
+                insert_all(connection, schema.ticks, TICK_COLUMNS, rows)
+                insert_all(connection, schema.rejections, REJECTION_COLUMNS, rejected)
+                if totals:
+                    replace_totals(connection, totals)
 
     def save_totals(self, totals: Sequence[Total]) -> None:
         """Keep what counters have come to, in the place of what was known of the same ones."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROC = Path(__file__).parent / "fixtures/proc/xeon_guest"
-RANGE_UJ = 1_000_000_000
+RANGE_UJ = 262_143_999_939  # one step of 61 uJ above it the counter starts again
 STOP_SECONDS = 20.0
 
 
@@ -166,7 +166,7 @@ def empty_store() -> bytes:
 
 
 def furnish(home: Path) -> Path:
-    """Make `home` a host of one package with 100 J on its counter, which wraps at 1000 J, and return it."""
+    """Make `home` a host of one package with 100 J on its counter, which wraps at 262144 J, and return it."""
     powercap_zone(home / "sys", "intel-rapl:0", "package-0", 100_000_000, RANGE_UJ)
     configure(home)
     database = home / "state/inferometer/inferometer.db"

@@ -126,6 +126,16 @@ def blackwell_tray(sysfs: Path) -> None:
         _near(sysfs, gpu.bus_id[4:].lower(), 72 * number, number)
 
 
+def hopper_in_its_socket(sysfs: Path) -> None:
+    """Put the GPU of a Grace Hopper near its Grace."""
+    _near(sysfs, HOPPER.bus_id[4:].lower(), 0, 0)
+
+
+def psys_of_each_socket(sysfs: Path) -> None:
+    """Add the second name under which TPMI shows the one platform."""
+    powercap_zone(sysfs, "intel-rapl:7", "psys-1", 6_000_000)
+
+
 def ampere(sysfs: Path) -> None:
     values = {"name": "apm_xgene", "power1_input": 16_280_000, "power1_label": "CPU power"}
     more = {"power2_input": 31_900_000, "power2_label": "IO power"}
@@ -151,6 +161,7 @@ def _channel(device: str, kind: Kind, domain: str, *within: tuple[str, str], met
 CARD, OTHER = replace(H100, uuid="GPU-a"), replace(A100, uuid="GPU-b")
 SPLIT = replace(A100_MIG, uuid="GPU-mig")
 HOPPER = replace(H100, uuid="GPU-hopper", name="NVIDIA GH200 480GB", bus_id="00000009:01:00.0", pci_model=0x2342)
+REPORTING_HOPPER = replace(HOPPER, module_instant_watts=402.0)
 SPARK = replace(HOPPER, uuid="GPU-spark", name="NVIDIA GB10", energy_joules=None)
 ORIN = replace(SPARK, uuid="GPU-orin", name="Orin (nvgpu)")
 BLACKWELLS = tuple(
@@ -164,3 +175,16 @@ CRAY = tuple(
     _channel("pm_counters", Kind.HOST, domain, *within, metric="energy_joules")
     for domain, within in (("node", ()), ("cpu", (("pm_counters", "node"),)), ("memory", (("pm_counters", "node"),)))
 )
+SPARK_COVERS = {
+    "sys_total": ("",),
+    "package": ("soc",),
+    "cpu_gpu": ("soc.0",),
+    "cpu_p": ("soc.0.p",),
+    "gpu_out": ("soc.0.g",),
+}
+GRACE_COVERS = {
+    "module-0/module": ("module-0",),
+    "GPU-hopper/module": ("module-0",),
+    "package-0/package": ("module-0.grace",),
+}
+GRACE_COVERS |= {"package-0/cpu": ("module-0.grace.cpu",), "package-0/sysio": ("module-0.grace.io",)}

@@ -9,19 +9,10 @@ from machines import Topology
 REST = ("board, disks, network and fans", "power supply losses")
 LOSSES = ("power supply losses",)
 PSYS = ("parts that are not wired to psys", *LOSSES)
-_SPARK = {
-    "sys_total": ("",),
-    "package": ("soc",),
-    "cpu_gpu": ("soc.0",),
-    "cpu_p": ("soc.0.p",),
-    "gpu_out": ("soc.0.g",),
-}
-_GRACE = {"module-0/module": ("module-0",), "package-0/package": ("module-0.grace",)}
-_GRACE |= {"package-0/cpu": ("module-0.grace.cpu",), "package-0/sysio": ("module-0.grace.io",)}
 _GRACE_PLACES = {"package-0": "module-0.grace", "GPU-hopper": "module-0.gpu"}
 _PACKAGES = "package-0/package package-1/package"
 _SERVER = f"{_PACKAGES} package-0/dram package-1/dram"
-_PLATFORM = {"psys/psys": ("package-0", "package-1", "memory", "board")}
+_PLATFORM = dict.fromkeys(("psys/psys", "psys-1/psys"), ("package-0", "package-1", "memory", "board"))
 
 TOPOLOGIES = (
     Topology("nothing at all", "", Boundary.NONE, ("the whole host: nothing here measures power",)),
@@ -37,6 +28,15 @@ TOPOLOGIES = (
         trees=("intel_multi_die",),
     ),
     Topology("two sockets with psys", "psys/psys", Boundary.NODE, PSYS, trees=("intel_server_2s",), covers=_PLATFORM),
+    Topology(
+        "two sockets, each of which shows psys once more",
+        "psys/psys",
+        Boundary.NODE,
+        PSYS,
+        trees=("intel_server_2s",),
+        build=machines.psys_of_each_socket,
+        covers=_PLATFORM,
+    ),
     Topology(
         "two sockets with psys, and a GPU",
         f"{_SERVER} GPU-a/board",
@@ -155,13 +155,14 @@ TOPOLOGIES = (
         covers={"0000:65:00.0/fme": ("0000:65:00.0.fme",)},
     ),
     Topology(
-        "Grace Hopper",
+        "Grace Hopper, whose GPU reports the module's power as well",
         "module-0/module",
         Boundary.COMPONENTS,
         REST,
         trees=("grace_hopper",),
-        gpus=(machines.HOPPER,),
-        covers=_GRACE,
+        build=machines.hopper_in_its_socket,
+        gpus=(machines.REPORTING_HOPPER,),
+        covers=machines.GRACE_COVERS,
         places=_GRACE_PLACES,
     ),
     Topology(
@@ -171,7 +172,7 @@ TOPOLOGIES = (
         REST,
         trees=("grace_hopper",),
         gpus=(machines.HOPPER, machines.CARD),
-        covers=_GRACE,
+        covers=machines.GRACE_COVERS,
         places=_GRACE_PLACES,
     ),
     Topology(
@@ -214,7 +215,7 @@ TOPOLOGIES = (
         LOSSES,
         trees=("dgx_spark",),
         gpus=(machines.SPARK,),
-        covers={f"NVDA8800:00/{domain}": seen for domain, seen in _SPARK.items()},
+        covers={f"NVDA8800:00/{domain}": seen for domain, seen in machines.SPARK_COVERS.items()},
         places={"GPU-spark": "soc.0.g"},
     ),
     Topology(

@@ -1,13 +1,12 @@
-"""`inferometer daemon`: sample, store and export until told to stop."""
+"""`inferometer daemon`: sample, store and export until told to stop; the service takes the place of this process."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated, NoReturn
+import sys
+from typing import Annotated
 
 import typer
-
-from agent.cli.options import ExitCode, configured, fail
 
 
 def daemon(
@@ -29,26 +28,9 @@ def daemon(
 
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """
-    from agent.config import Config, ConfigError, override
-    from agent.daemon import DaemonError, run
+    from agent.cli.serving import Given
 
-    def read() -> Config:
-        return override(configured(context.obj), listen=listen, log_level=log_level)
-
-    try:
-        run(read)
-    except ConfigError as error:
-        _end(str(error), ExitCode.USAGE)
-    except DaemonError as error:
-        _end(str(error), ExitCode.FAILURE)
-
-
-def _end(message: str, code: ExitCode) -> NoReturn:
-    """End with an error; in the journal it is a line of that level like all others."""
-    if "JOURNAL_STREAM" not in os.environ:
-        fail(message, code)
-    from agent import log
-
-    log.configure("error")
-    log.get_logger("daemon").error(message)
-    raise typer.Exit(int(code))
+    given = Given(context.obj, listen, log_level)
+    environment = given.to_environment(os.environ)
+    # -P: the module must come from where this one came, not from whatever stands in the current directory.
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "agent.cli.serving"], environment)  # noqa: S606  no shell is meant

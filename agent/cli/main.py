@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli import config, daemon, devices, doctor, measure, profile, profiles, service
+from agent.cli import config, daemon, db, devices, doctor, measure, profile, profiles, samples, service
 from agent.cli.options import SHARED, ExitCode, Options, hoisted
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ app.command("doctor", epilog=SHARED, short_help="Say what is in the way of good 
     doctor.doctor
 )
 app.command("daemon", epilog=SHARED, short_help="Sample, store and export until told to stop.")(daemon.daemon)
+app.command("samples", epilog=SHARED, short_help="Write the stored samples as CSV, JSON or Parquet.")(samples.samples)
+app.add_typer(db.app, name="db", short_help="Look after the store: how it stands, what it keeps, copies of it.")
 app.add_typer(config.app, name="config", short_help="Check the configuration file.")
 app.add_typer(service.app, name="service", short_help="Run Inferometer as a systemd service.")
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import typer
 
     from agent.config import Config
     from probes.registry import Discovery
@@ -131,8 +131,10 @@ def discovered(config: Config) -> Iterator[Discovery]:
 
 def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
     """End the command with an error: what, why, what to do."""
+    from typer import Exit
+
     say(f"error: {message}")
-    raise typer.Exit(int(code))
+    raise Exit(int(code))
 
 
 def say(message: str) -> None:

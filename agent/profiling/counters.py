@@ -62,6 +62,7 @@ def count(series: Series, start_ns: int, end_ns: int) -> Told:
     joules = min(max(lower, end.joules - start.joules), upper)
     reach = counter.refresh_ns
     peak = _peak_watts(counter.knots, counter.resolution, start_ns - reach, end_ns + reach)
+    upper += counter.ceiling * _doubtful_seconds(series, start_ns, end_ns)
     lost_seconds, blind_seconds, reason = _not_counted(series, start_ns, end_ns, reach)
     if not blind_seconds:
         return Told(Energy(joules, lower, upper), peak)
@@ -247,3 +248,19 @@ def _not_counted(series: Series, start_ns: int, end_ns: int, refresh_ns: int) ->
             blind += unseen
             why = why or (_BREAKS[reason] if unseen else "")
     return lost / 1e9, blind / 1e9, why
+
+
+def _doubtful_seconds(series: Series, start_ns: int, end_ns: int) -> float:
+    """Return the seconds of the window in which a counter may have lost a little for good: it stepped back there.
+
+    They reach from the read before to the one in which it had caught up, so that what it drew meanwhile hid the loss.
+    """
+    times, doubtful = series.times_ns, 0
+    stretches = set()
+    for at_ns, reason in series.rejections:
+        if reason is Reason.BACKWARD:
+            after = bisect_left(times, at_ns)
+            stretches.add((times[after - 1] if after else start_ns, times[after] if after < len(times) else end_ns))
+    for first, last in stretches:
+        doubtful += max(0, min(end_ns, last) - max(start_ns, first))
+    return doubtful / 1e9

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.profiling.energy import ENERGETIC
 from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
+from agent.realtime import keep_up, prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 
@@ -125,15 +126,16 @@ def recording(
         for layout, probe in zip(layouts, probes, strict=True)
     ]
     sampler = Sampler(paced, timebase, realtime=True)
-    recorder = Recorder(sampler.take, take, on_error=errors.append)
-    recorder.start()
-    sampler.start()
+    recorder = Recorder(sampler.take, take, on_error=errors.append, enter=keep_up)
     at_work = Recording(sampler, recorder, timebase)
-    try:
-        yield at_work
-    finally:
-        at_work.close()
-        sampler.stop()
-        recorder.stop()
+    with prompt():
+        recorder.start()
+        sampler.start()
+        try:
+            yield at_work
+        finally:
+            at_work.close()
+            sampler.stop()
+            recorder.stop()
     if recorder.failed and errors:
         raise errors[-1]

@@ -87,16 +87,16 @@ def test_a_reload_takes_new_periods_and_roots_and_looks_at_the_host_anew(home: P
 
 
 def test_no_counter_falls_when_it_wraps_or_when_the_service_reloads(home: Path) -> None:
-    count_joules(home, 999.5)
+    count_joules(home, 262143.5)
     with running(home) as daemon:
         count_joules(home, 0.25)
-        await_true(lambda: daemon.energy() == 1000.25)
+        await_true(lambda: daemon.energy() == 262144.25)
         daemon.send(signal.SIGHUP)
         daemon.await_log("msg=started", times=2)
         await_true(lambda: daemon.energy() is not None)
-        assert daemon.energy() == 1000.25
+        assert daemon.energy() == 262144.25
         count_joules(home, 2.25)
-        await_true(lambda: daemon.energy() == 1002.25)
+        await_true(lambda: daemon.energy() == 262146.25)
 
 
 def test_a_reload_of_a_broken_file_is_refused_and_changes_nothing(home: Path) -> None:
@@ -197,15 +197,18 @@ def test_options_count_before_variables_and_those_before_the_file(home: Path, ta
 def test_the_service_loads_nothing_that_it_does_not_need(home: Path) -> None:
     code = """
 import atexit, os, signal, sys, threading
-from agent.cli.main import main
+from agent.cli.serving import main
 atexit.register(lambda: print(sorted({name.partition(".")[0] for name in sys.modules})))
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
-main(sys.argv[1:])
+sys.exit(main())
 """
-    argv = [sys.executable, "-c", code, "daemon", "--config", home / "config.toml"]
-    done = subprocess.run(argv, env=environment(home), capture_output=True, text=True, timeout=60, check=False)
+    environ = environment(home, INFEROMETER_CONFIG=str(home / "config.toml"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     loaded = set(ast.literal_eval(done.stdout))
     assert "sqlalchemy" in loaded
-    unneeded = {"alembic", "cpuinfo", "jsonschema", "numpy", "onnx", "onnxruntime", "psutil", "pynvml", "rich"}
+    unneeded = {"alembic", "cpuinfo", "jsonschema", "numpy", "onnx", "onnxruntime", "psutil", "pydantic", "pynvml"}
+    unneeded |= {"click", "rich", "typer"}
     assert not loaded & unneeded

@@ -165,3 +165,11 @@ def test_no_probe_is_read_faster_than_its_quickest_sensor_refreshes(
     refreshes: tuple[float, ...], wanted: float, taken: float
 ) -> None:
     assert period(FakeProbe("hwmon/x", *refreshes), Config(period_seconds=wanted)) == taken
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(0.0, 32.766 / 2), (4000.0, 65_532 / 8000), (400.0, 60.0)])
+def test_a_counter_is_read_so_often_that_it_cannot_wrap_twice_unseen(limit: float, taken: float) -> None:
+    probe = FakeProbe("rapl", 0.001)
+    device = Device("package-0", Kind.CPU)
+    probe.channels = (Channel(device, "package", "energy_joules", limit=limit, wraps_at=65_532.0),)
+    assert period(probe, Config(period_seconds=60.0)) == pytest.approx(taken)

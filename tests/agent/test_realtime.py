@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.realtime import NORMAL, Realtime, obtain, ordinary
+import pytest
+
+from agent.realtime import NORMAL, SWITCH_SECONDS, Realtime, keep_up, obtain, ordinary, prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,13 +46,13 @@ class Kernel:
 
 def test_a_host_that_allows_it_gives_the_lowest_real_time_priority_and_a_processor() -> None:
     kernel = Kernel()
-    assert obtain(kernel) == Realtime("fifo", 1, 7, "")
-    assert kernel.asked == [(0, 1 | 0x40000000, 1), (0, {7})]
+    assert obtain(kernel) == Realtime("fifo", 2, 7, "")
+    assert kernel.asked == [(0, 1 | 0x40000000, 2), (0, {7})]
 
 
 def test_a_host_of_few_processors_leaves_the_thread_free_to_move() -> None:
     kernel = Kernel(cpus=3)
-    assert obtain(kernel) == Realtime("fifo", 1, None, "no processor of its own: of 3, none can be spared")
+    assert obtain(kernel) == Realtime("fifo", 2, None, "no processor of its own: of 3, none can be spared")
     assert len(kernel.asked) == 1
 
 
@@ -85,3 +88,27 @@ def test_only_the_thread_that_asks_is_changed_and_nothing_it_starts() -> None:
     assert seen["child"] == str(os.SCHED_OTHER)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
     assert os.sched_getaffinity(0) == before
+
+
+def test_the_thread_that_takes_the_ticks_comes_right_behind_the_one_that_reads() -> None:
+    kernel = Kernel()
+    keep_up(kernel)
+    assert kernel.asked == [(0, 1 | 0x40000000, 1)]
+
+
+def test_where_real_time_is_not_allowed_it_goes_on_as_it_is() -> None:
+    kernel = Kernel(allows=False)
+    keep_up(kernel)
+    assert kernel.asked == []
+
+
+def test_threads_wait_less_for_one_another_inside_the_block_and_as_before_after_it() -> None:
+    before = sys.getswitchinterval()
+    with prompt():
+        assert gc.get_freeze_count() > 1000
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.05)
+        with prompt():
+            pass
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.05)
+    assert sys.getswitchinterval() == pytest.approx(before, rel=0.05)
+    assert gc.get_freeze_count() == 0

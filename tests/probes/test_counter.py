@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -5,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counter_truth import LIMIT, MODULUS, Truth
-from probes.counter import SENTINELS, Counter
-from probes.model import Reason
+from probes.counter import SENTINELS, Counter, shortest_wrap_seconds
+from probes.model import Channel, Device, Kind, Reason
 
 SECOND = 1_000_000_000
 
@@ -158,6 +159,20 @@ def test_time_that_goes_back_makes_no_energy_out_of_a_jump():
     counter = limited(refresh=0.1)
     assert read(counter, (500, 10), (501, 5), (90_000, 6)) == [None, None, Reason.IMPOSSIBLE]
     assert counter.total == 501
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "wraps_at", "seconds"),
+    [
+        (Kind.CPU, 0.0, 65_532.0, 32.766),
+        (Kind.CPU, 800.0, 262_144.0, 327.68),
+        (Kind.BOARD, 0.0, 262_144.0, 13.1072),
+        (Kind.HOST, 0.0, 0.0, math.inf),
+    ],
+)
+def test_the_shortest_wrap_goes_by_the_limit_or_else_by_the_kind_of_device(kind, limit, wraps_at, seconds):
+    channel = Channel(Device("x", kind), "package", "energy_joules", limit=limit, wraps_at=wraps_at)
+    assert shortest_wrap_seconds(channel) == pytest.approx(seconds)
 
 
 @given(start=st.integers(0, MODULUS - 1), steps=st.lists(st.integers(0, MODULUS - 1), max_size=50))

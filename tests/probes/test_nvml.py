@@ -72,6 +72,17 @@ def test_a_counter_that_starts_again_is_a_reset_and_goes_on(look: Look) -> None:
     assert probe.rejections == [Rejection(0, Reason.RESET)]
 
 
+def test_a_counter_that_jumps_by_more_than_the_gpu_can_draw_makes_no_energy(look: Look) -> None:
+    probe = only(look(replace(H100, raw={ENERGY: 1_000_000})))
+    energy = []
+    for second, millijoules in enumerate((1_001_000, 900_000_000, 900_050_000, 900_100_000), 1):
+        look.change(replace(H100, raw={ENERGY: millijoules}))
+        energy.append(probe.read(second * 10**9)[0])
+    assert (energy[0], energy[3]) == (1001.0, 1051.0)
+    assert all(map(math.isnan, energy[1:3]))
+    assert probe.rejections == [Rejection(0, Reason.IMPOSSIBLE), Rejection(0, Reason.RESET)]
+
+
 @pytest.mark.parametrize(
     ("function", "sentinel", "channel"),
     [

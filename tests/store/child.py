@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from itertools import count
 
 from probes.model import Channel, Device, Kind
+from store.compact import compact
 from store.database import daemon_lock, open_database
 from store.errors import StoreError
 from store.reader import Reader
@@ -14,6 +16,8 @@ from store.writer import Writer
 
 CHANNELS = tuple(Channel(Device(f"package-{n}", Kind.CPU), "package", "power_watts") for n in range(10))
 PER_APPEND = 20
+A_SECOND = 100
+START_NS = 1_700_000_400 * 10**9
 
 
 def say(words: object) -> None:
@@ -51,6 +55,23 @@ def append(url: str) -> None:
         say(start + PER_APPEND)
 
 
+def record(url: str) -> None:
+    """Append a second's ticks at a time and compact all the while, without end; say how many ticks were taken."""
+    writer = Writer(open_database(url))
+    [layout] = writer.register(Host("host", "name"), [("rapl", CHANNELS)], "child", 1)
+    threading.Thread(target=compact_for_ever, args=(url,), daemon=True).start()
+    for start in count(0, A_SECOND):
+        at = [(number, START_NS + number * 10**9) for number in range(start, start + A_SECOND)]
+        say(f"{writer.recording} {start + A_SECOND}")
+        writer.append([Tick(layout.id, moment, moment, (float(n),) * len(CHANNELS)) for n, moment in at])
+
+
+def compact_for_ever(url: str) -> None:
+    engine = open_database(url)
+    while True:
+        compact(engine, 2**62)
+
+
 def read(url: str, recording: str) -> None:
     """Say how many ticks there are."""
     engine = open_database(url, create=False)
@@ -68,7 +89,8 @@ def hold(url: str) -> None:
 
 
 if __name__ == "__main__":
-    commands = {"open": try_to_open, "open_each": open_each, "append": append, "read": read, "hold": hold}
+    commands = {"open": try_to_open, "open_each": open_each, "append": append, "record": record, "read": read}
+    commands["hold"] = hold
     try:
         commands[sys.argv[1]](*sys.argv[2:])
     except StoreError as refused:

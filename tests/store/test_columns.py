@@ -17,9 +17,9 @@ MICROJOULES = st.lists(st.integers(0, 10**14), max_size=30).map(lambda drawn: [e
 COUNTS = st.tuples(st.sampled_from((61035, 15258, 15300)), st.lists(st.integers(0, 2**36), max_size=30)).map(
     lambda drawn: [shown(count, drawn[0]) for count in drawn[1]]
 )
-RATIOS = st.lists(st.tuples(st.integers(0, 100), st.integers(100, 6400)), max_size=30).map(
-    lambda drawn: [busy / passed for busy, passed in drawn]
-)
+RATIOS = st.lists(
+    st.tuples(st.one_of(st.integers(0, 100), st.integers(0, 2**53)), st.integers(1, 6400)), max_size=30
+).map(lambda drawn: [busy / passed for busy, passed in drawn])
 HALVES = st.lists(st.one_of(st.integers(0, 2**40), st.integers(0, 2**70)), max_size=30).map(
     lambda drawn: [each / 2**20 for each in drawn]
 )

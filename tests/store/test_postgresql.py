@@ -8,20 +8,28 @@ import subprocess
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
-from probes.model import Reason, Rejection
+from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store import schema
-from store.database import daemon_lock
+from store.address import parse
+from store.audit import check
+from store.compact import compact
+from store.database import connected, daemon_lock
 from store.errors import MissingDatabaseError, StoreError
+from store.health import backup, status
 from store.reader import Reader
-from store.records import Profile, Run, RunStatus, Tick, Window
+from store.records import Profile, Run, RunStatus, Tick, Total, Window
+from store.retention import Retention, prune
 from store.schema import VERSION_TABLE, metadata
 from store.writer import Writer
 
@@ -105,6 +113,52 @@ def test_migrating_from_nothing_makes_the_tables_of_the_schema(engine):
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
+
+
+def test_samples_totals_and_checks_work_as_in_a_file(engine, host):
+    cpu = Device("package-0", Kind.CPU)
+    channels = (Channel(cpu, "package", "energy_joules"), Channel(cpu, "package", "temperature_celsius"))
+    writer = Writer(engine)
+    [layout] = writer.register(host, [("rapl", channels)], "daemon", 1)
+    at = 1_700_000_400 * 10**9
+    total = Total(host.id, "rapl", "package-0", "package", "energy_joules", Source.MEASURED, "b007", None, 7.5, at)
+    ticks = [Tick(layout.id, at + n * 10**9, at + n * 10**9 + 2, (5.0 * n, float("nan"))) for n in range(1300)]
+    writer.append(ticks, [replace(total, total=1.0)])
+    writer.append([], [total])
+    reader = Reader(engine)
+    before = reader.series(writer.recording, 0, 2**62)
+    done = compact(engine, at + 1300 * 10**9)
+    assert (done.chunks, done.ticks, done.samples) == (2, 1200, 1200)
+    assert reader.series(writer.recording, 0, 2**62) == before
+    assert [found.id for found in reader.recordings(at, at)] == [writer.recording]
+    assert reader.totals(host.id) == (total,)
+    assert check(engine) == ()
+    found = status(engine)
+    assert (found.chunks, found.hot_ticks, found.rollups, found.samples) == (2, 100, 20, 1400)
+    assert found.bytes > 0
+    with engine.connect() as connection:
+        first = connection.execute(text("SELECT * FROM rollups_named ORDER BY utc LIMIT 1")).one()
+    assert (first.utc, first.device, first.samples, first.energy_joules) == ("2023-11-14 22:20", "package-0", 60, 295)
+    pruned = prune(engine, Retention(seconds=0, rollup_seconds=0), at + 10**6 * 10**9)
+    assert (pruned.chunks, pruned.ticks, pruned.rollups, pruned.size_bytes) == (2, 100, 20, None)
+    with pytest.raises(StoreError, match="only a SQLite file can be kept below a size"):
+        prune(engine, Retention(bytes=1), at)
+    with pytest.raises(StoreError, match="Use pg_dump instead"):
+        backup(engine, "copy.db")
+
+
+def test_upgrading_makes_the_tables_of_the_schema(opened, url):
+    engine = connected(parse(url), 1.0)
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with opened(url).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+        assert connection.execute(text("SELECT * FROM rollups_named")).all() == []
 
 
 def test_every_record_comes_back_as_it_was_put_in(engine, host, probes):

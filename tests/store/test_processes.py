@@ -6,13 +6,15 @@ import threading
 import time
 from contextlib import closing
 
+from store.audit import check
 from store.errors import StoreError
+from store.health import status
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick
 from store.writer import Writer
 
 WATTS = frozenset({"power_watts"})
-PER_APPEND = 20  # as in child.py
+PER_APPEND, A_SECOND = 20, 100  # as in child.py
 
 
 def stored_values(engine, recording):
@@ -54,6 +56,22 @@ def test_killing_the_writer_loses_only_the_transaction_that_was_open(start_child
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_killing_one_that_writes_and_compacts_loses_a_second_at_most_and_doubles_nothing(start_child, opened, path):
+    pace = random.Random(21)
+    for _ in range(4):
+        child = start_child("record", path)
+        lines = [child.stdout.readline() for _ in range(20)]  # time enough for chunks
+        time.sleep(pace.uniform(0, 0.1))
+        child.kill()
+        lines += child.stdout.read().splitlines(keepends=True)
+        recording, taken = map(int, [line for line in lines if line.endswith("\n")][-1].split())
+        [values] = {series.values for series in Reader(opened(path)).series(recording, 0, 2**62)}
+        assert values == tuple(map(float, range(len(values))))
+        assert taken - A_SECOND <= len(values) <= taken
+    assert check(opened(path)) == ()
+    assert status(opened(path)).chunks > 0
 
 
 def test_several_programs_write_to_one_store_at_once(start_child, opened, path):

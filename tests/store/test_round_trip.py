@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from dataclasses import replace
 
@@ -11,10 +12,11 @@ from sqlalchemy import event, select
 
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store import schema
+from store.compact import compact
 from store.database import durable, open_database, writing
 from store.errors import StoreError
 from store.reader import Reader
-from store.records import Host, Profile, Run, RunStatus, Tick, Window
+from store.records import Host, Profile, Recording, Run, RunStatus, Tick, Window
 from store.writer import Writer
 
 ALL = frozenset({"energy_joules", "power_watts"})
@@ -109,6 +111,50 @@ def test_a_stretch_has_both_its_ends_and_only_the_metrics_asked_for(engine, host
     assert (board.times_ns, board.values) == ((16,), (70.0,))
 
 
+def test_channels_can_be_chosen_one_by_one(engine, host, probes):
+    writer = Writer(engine)
+    rapl, _ = writer.register(host, probes, "test", 1)
+    writer.append([Tick(rapl.id, 5, 5, (1.0, 2.0, 3.0))])
+    [core] = Reader(engine).series(writer.recording, 0, 9, where=lambda channel: channel.domain == "core")
+    assert (core.channel, core.values) == (probes[0][1][1], (2.0,))
+    assert Reader(engine).series(writer.recording, 0, 9, WATTS, lambda channel: channel.domain == "core") == ()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_recordings_of_a_stretch_are_those_with_samples_in_it(engine, host, probes, packed):
+    writers = [Writer(engine) for _ in range(4)]
+    hosts = (host, host, replace(host, id="0ther"), host)
+    for number, (writer, own) in enumerate(zip(writers, hosts, strict=True)):
+        [rapl, _] = writer.register(own, probes, f"program {number}", 100 - number)
+        if number < 3:
+            at = number * 10**12
+            writer.append([Tick(rapl.id, at, at, (1.0, 2.0, 3.0)), Tick(rapl.id, at + 9, at + 9, (1.0, 2.0, 3.0))])
+    if packed:
+        compact(engine, 2**62)
+    reader = Reader(engine)
+    assert [found.id for found in reader.recordings(0, 2**62)] == [3, 2, 1]
+    assert [found.id for found in reader.recordings(0, 2**62, host.id)] == [2, 1]
+    assert [found.id for found in reader.recordings(10**12 + 9, 2 * 10**12 - 1)] == [2]
+    assert reader.recordings(10, 10**12 - 1) == ()
+    [first] = reader.recordings(0, 9)
+    assert first == Recording(1, host.id, "b007", "program 0", os.getpid(), 100)
+
+
+def test_people_find_minutes_by_name(engine, host, probes):
+    writer = Writer(engine)
+    rapl, _ = writer.register(host, probes, "daemon", 1)
+    at = 1_700_000_400 * 10**9
+    writer.append([Tick(rapl.id, at + n * 10**9, at + n * 10**9, (5.0 * n, math.nan, 5.0)) for n in range(3)])
+    compact(engine, 2**62)
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT * FROM rollups_named ORDER BY metric").all()
+    named = ("2023-11-14 22:20", "5e1f", "daemon", "package-0", "cpu", "package")
+    assert rows == [
+        (*named, "energy_joules", "measured", 3, 0.0, 5.0, 10.0, 10.0),
+        (*named, "power_watts", "estimated", 3, 5.0, 5.0, 5.0, 10.0),
+    ]
+
+
 def test_layouts_come_back_with_every_fact_of_their_channels(engine, host, probes):
     writer = Writer(engine)
     layouts = writer.register(host, probes, "test", 1)
@@ -155,7 +201,8 @@ def test_a_device_that_gains_a_name_keeps_its_id_and_its_channels(engine, host, 
 
 def test_what_is_newly_known_of_a_channel_replaces_what_was(engine, host, probes):
     Writer(engine).register(host, probes, "test", 1)
-    learned = replace(probes[1][1][0], refresh_seconds=0.1, limit=700.0, contained_in=(("host", "wall"),))
+    facts = {"wraps_at": 262143.3, "observed_refresh_seconds": 0.02, "read_seconds": 1e-5, "aliased": True}
+    learned = replace(probes[1][1][0], refresh_seconds=0.1, limit=700.0, contained_in=(("host", "wall"),), **facts)
     writer = Writer(engine)
     writer.register(host, [("nvml/GPU-1234", (learned,))], "test", 2)
     assert Reader(engine).layouts(writer.recording)[0].channels == (learned,)

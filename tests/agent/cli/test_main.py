@@ -25,6 +25,8 @@ HEAVY = (
     *("jsonschema", "rich", "agent.profiling.main_job", "agent.daemon", "store.database"),
 )
 SERVER = FIXTURES / "trees/intel_server_2s/sys"
+NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
+"""Other tests of this process may have loaded a made-up driver."""
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -114,7 +116,7 @@ def test_what_is_no_command_or_option_ends_with_2(tmp_path: Path, line: tuple[st
 
 
 def test_devices_are_shown_as_a_list_and_as_one_document(tmp_path: Path) -> None:
-    line = ("devices", "--path.sysfs", SERVER, "--path.procfs", FIXTURES / "proc/epyc_two_packages")
+    line = ("devices", "--path.sysfs", SERVER, "--path.procfs", FIXTURES / "proc/epyc_two_packages", *NO_NVIDIA)
     text = call(tmp_path, *line)
     assert text.returncode == 0
     assert "package-0  cpu  AMD EPYC" in text.stdout
@@ -129,7 +131,7 @@ def test_devices_are_shown_as_a_list_and_as_one_document(tmp_path: Path) -> None
 
 
 def test_devices_say_which_sensors_are_added_to_the_total_and_what_it_covers(tmp_path: Path) -> None:
-    line = ("devices", "--path.sysfs", SERVER, "--path.procfs", FIXTURES / "proc/epyc_two_packages")
+    line = ("devices", "--path.sysfs", SERVER, "--path.procfs", FIXTURES / "proc/epyc_two_packages", *NO_NVIDIA)
     text = call(tmp_path, *line).stdout
     assert [row.split()[1] for row in text.splitlines() if row.startswith("+ ")] == ["psys"]
     ending = "total: boundary node: psys/psys\nnot covered: parts that are not wired to psys; power supply losses\n"
@@ -149,7 +151,7 @@ def test_of_two_probes_that_read_one_domain_one_is_added(tmp_path: Path) -> None
     for socket in (0, 1):
         values = {"name": "amd_hsmp_hwmon", "power1_input": 90_000_000}
         hwmon_chip(sysfs, socket, f"platform/AMDI0097:0{socket}", values)
-    text = call(tmp_path, "devices", "--path.sysfs", sysfs).stdout
+    text = call(tmp_path, "devices", "--path.sysfs", sysfs, *NO_NVIDIA).stdout
     assert [row.split()[1:4:2] for row in text.splitlines() if row.startswith("+ ")] == [["package", "rapl"]] * 2
 
 

@@ -96,6 +96,17 @@ def test_a_read_that_took_long_may_be_of_any_moment_in_it():
     assert found.upper == pytest.approx(400 - 0 + 0.001)  # the read about 1 may have been made after 1.1
 
 
+def test_a_counter_that_stepped_back_may_have_lost_what_was_drawn_until_it_caught_up():
+    channel = joules_channel(0.1, 0.001, limit=3.2 * 200.0)
+    samples = {0: 0, 1: 100, 2: 200, 4: 400, 5: 500, 6: 600, 7: 700}
+    smooth = counted(samples, channel)
+    back = replace(smooth, rejections=tuple((round(at * SECOND), Reason.BACKWARD) for at in (2.4, 3.0)))
+    for start, end, doubtful in ((1, 6, 2), (3, 6, 1), (4, 6, 0)):
+        plain, found = energy(smooth, start, end), energy(back, start, end)
+        assert found.upper == pytest.approx(plain.upper + 200 * doubtful)
+        assert (found.joules, found.lower) == (plain.joules, plain.lower)
+
+
 def test_a_counter_that_may_have_wrapped_twice_says_so():
     series = counted({0: 0, 1: 100, 2: 200, 4: 200, 5: 300, 6: 400}, None, ((round(3 * SECOND), Reason.WRAP_UNKNOWN),))
     found = window_energy(series, *at(1, 5))

@@ -1,0 +1,54 @@
+"""What people write on a command line for a length of time, a moment or a size, in seconds, nanoseconds and bytes."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_UNIT_BYTES: dict[str, int] = {"": 1, **{f"{p}B": 1000**n for n, p in enumerate(("", "k", "M", "G", "T"))}}
+_UNIT_BYTES |= {f"{p}iB": 1024**n for n, p in enumerate(("K", "M", "G", "T"), 1)}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND_NS = 1_000_000_000
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds of a length such as 90s, 15m, 1h, 2d or 1w. Raises ValueError."""
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is no length of time; write it as 90s, 15m, 1h, 2d or 1w")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes of a size such as 500MB (of 1000) or 2GiB (of 1024). Raises ValueError."""
+    match = _SIZE.fullmatch(text)
+    unit = match[2].replace("KB", "kB").replace("kiB", "KiB") if match else "?"
+    if not match or unit not in _UNIT_BYTES:
+        raise ValueError(f"{text!r} is no size; write it as 500MB, 2GB or 2GiB")
+    return round(float(match[1]) * _UNIT_BYTES[unit])
+
+
+def moment_ns(text: str, now_ns: int) -> int:
+    """Return the Unix time of a moment: so long before `now_ns`, or a time after RFC 3339. Raises ValueError."""
+    if _DURATION.fullmatch(text):
+        return now_ns - round(seconds_of(text) * _SECOND_NS)
+    match = _MOMENT.fullmatch(text)
+    wrong = f"{text!r} is no moment; write it as 15m, 2d or 2026-01-31T08:30:00Z (with Z or an offset such as +01:00)"
+    if not match:
+        raise ValueError(wrong)
+    try:
+        whole = datetime.fromisoformat(f"{match[1]}{match[3]}".upper())
+    except ValueError as error:
+        raise ValueError(f"{wrong}: {error}") from error
+    seconds = (whole - _EPOCH) // timedelta(seconds=1)
+    return seconds * _SECOND_NS + int((match[2] or "").ljust(9, "0"))
+
+
+def rfc3339(at_ns: int) -> str:
+    """Return a Unix time as RFC 3339 has it, in UTC and to the nanosecond."""
+    seconds, nanoseconds = divmod(at_ns, _SECOND_NS)
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"

@@ -1,0 +1,227 @@
+"""`inferometer db`: how the store stands, what it keeps, whether it is sound, and copies of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer, answer_json, configuration, fail, say
+from agent.cli.stores import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from store.retention import Pruned, Retention
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look after the store: how it stands, what it keeps, whether it is sound, and copies of it.\n\n"
+    "Samples are kept as rows at first. Compacting makes chunks of them, a tenth of the size, and one-minute roll-ups; "
+    "pruning removes what is too old or too much. The daemon does both by itself. Every command here may be used while "
+    "the daemon runs, and none touches runs and profiles.",
+    rich_markup_mode=None,
+)
+_Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+_SAY_SECONDS = 2.0
+
+
+@app.command(epilog=SHARED)
+def status(context: typer.Context, as_json: _Json = False) -> None:
+    """Say how large the store is, what it holds, and what could be compacted.
+
+    Example: inferometer db status
+    """
+    from agent.cli.tables import number
+    from store.health import status as stands
+
+    with opened(context) as engine:
+        found = stands(engine)
+    times = {"oldest": _time(found.oldest_ns), "newest": _time(found.newest_ns)}
+    if as_json:
+        answer_json({**asdict(found), **times})
+        return
+    answer(f"{found.path}, schema {found.schema_revision}")
+    per_sample = f", {found.bytes_per_sample:.3g} bytes a sample" if found.bytes_per_sample else ""
+    answer(f"  size       {number(found.bytes, 'B')}{per_sample}")
+    answer(f"  samples    {found.samples} in {found.recordings} recordings, {times['oldest']} to {times['newest']}")
+    answer(f"  kept as    {found.hot_ticks} rows, {found.chunks} chunks, {found.rollups} one-minute roll-ups")
+    answer(f"  waiting    {found.waiting_ticks} rows could be compacted (inferometer db compact)")
+    answer(f"  runs       {found.runs} with {found.profiles} profiles")
+
+
+@app.command(epilog=SHARED)
+def compact(
+    context: typer.Context,
+    vacuum: Annotated[
+        bool, typer.Option("--vacuum", help="Write a SQLite file anew as well: no other program can write meanwhile.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Make chunks and one-minute roll-ups of all samples older than five minutes or so.
+
+    No sample is lost or changed. It may be interrupted; what is done stays done. The daemon does this by itself;
+    profiles made without one leave rows that this makes small.
+
+    Example: inferometer db compact
+    """
+    from store.compact import compact as compacted
+
+    with opened(context) as engine:
+        if vacuum and engine.dialect.name != "sqlite":
+            fail("--vacuum is for a SQLite file; a server has its own VACUUM", ExitCode.USAGE)
+        done = compacted(engine, time.time_ns(), pause=_telling())
+        if vacuum:
+            from store.sqlite import vacuum as write_anew
+
+            say("writing the file anew")
+            write_anew(engine)
+    if as_json:
+        answer_json(asdict(done))
+    elif done.chunks:
+        answer(f"{done.ticks} rows, {done.samples} samples: {done.chunks} chunks of {done.bytes} bytes")
+    else:
+        answer("nothing to compact")
+
+
+@app.command(epilog=SHARED)
+def prune(
+    context: typer.Context,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Remove samples older than this: 12h, 30d, 4w.")
+    ] = None,
+    larger_than: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Remove the oldest samples until the store is this small: 2GiB.")
+    ] = None,
+    rollups_older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Remove one-minute roll-ups older than this.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Remove what is too old or too much: by the options given, or by [retention] of the configuration if none is.
+
+    Samples of a stored run stay as long as the run does. What is removed is gone: look with --dry-run first, and copy
+    the store with `inferometer db backup`.
+
+    Example: inferometer db prune --older-than 30d --dry-run
+
+    Example: inferometer db prune --larger-than 2GiB
+    """
+    from store.foresight import foresee
+    from store.retention import prune as pruned
+
+    retention = _retention(context, older_than, larger_than, rollups_older_than)
+    with opened(context) as engine:
+        if not dry_run:
+            say("removing what is too old or too much")
+        done = (foresee if dry_run else pruned)(engine, retention, time.time_ns())
+    if as_json:
+        answer_json({"dry_run": dry_run, **asdict(done)})
+        return
+    _show_pruned(done, dry_run=dry_run)
+
+
+@app.command(epilog=SHARED)
+def check(context: typer.Context, as_json: _Json = False) -> None:
+    """Read everything and say what is wrong; the exit code is 1 if anything is, else 0.
+
+    Looks at the file itself, whether every chunk can be read and is what its row says, whether the roll-ups agree with
+    it, and that no sample is there twice.
+
+    Example: inferometer db check && echo sound
+    """
+    from store.audit import check as problems_of
+
+    with opened(context) as engine:
+        say("reading every chunk")
+        problems = problems_of(engine)
+    if as_json:
+        answer_json({"sound": not problems, "problems": list(problems)})
+    else:
+        for problem in problems:
+            answer(problem)
+        answer(
+            f"{len(problems)} problems; restore a copy, or start anew with another --database" if problems else "sound"
+        )
+    if problems:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+@app.command(epilog=SHARED)
+def backup(
+    context: typer.Context,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make; nothing of that name may be there.")],
+    as_json: _Json = False,
+) -> None:
+    """Copy a SQLite store as it is at this moment, also while the daemon writes to it.
+
+    To use the copy, stop the service and put it in the place of the database, or name it with --database.
+
+    Example: inferometer db backup /var/backups/inferometer.db
+    """
+    from store.health import backup as copied
+
+    with opened(context) as engine:
+        say(f"copying to {to}")
+        size = copied(engine, to)
+    if as_json:
+        answer_json({"file": str(to.absolute()), "bytes": size})
+    else:
+        answer(f"{to}: {size} bytes")
+
+
+def _retention(context: typer.Context, older: str | None, larger: str | None, rollups: str | None) -> Retention:
+    from agent.cli.amounts import bytes_of, seconds_of
+    from agent.upkeep import retention_of
+    from store.retention import Retention
+
+    if older is larger is rollups is None:
+        configured = retention_of(configuration(context).keeping)
+        if configured == Retention():
+            fail("nothing says what to remove: give --older-than or --larger-than, or set [retention]", ExitCode.USAGE)
+        return configured
+    try:
+        return Retention(
+            None if older is None else seconds_of(older),
+            None if larger is None else bytes_of(larger),
+            None if rollups is None else seconds_of(rollups),
+        )
+    except ValueError as error:
+        fail(str(error), ExitCode.USAGE)
+
+
+def _show_pruned(done: Pruned, *, dry_run: bool) -> None:
+    from agent.cli.tables import number
+
+    would = "would be removed" if dry_run else "removed"
+    about = "about " if dry_run else ""
+    rows = f"{done.ticks} rows, {done.chunks} chunks, {done.rejections} refused readings, {done.rollups} roll-ups"
+    answer(f"{would}: {rows}; {about}{number(done.freed_bytes, 'B')} of disk")
+    if done.too_large:
+        say("it stays larger than asked: what is left belongs to stored runs, or is no samples")
+    if done.needs_vacuum:
+        say("the file cannot give the room back yet; once: inferometer db compact --vacuum")
+
+
+def _time(at_ns: int | None) -> str | None:
+    from agent.cli.amounts import rfc3339
+
+    return None if at_ns is None else rfc3339(at_ns)
+
+
+def _telling() -> Callable[[], None]:
+    """Return what is called after every chunk, and says now and then how many there were."""
+    chunks, said = 0, time.monotonic()
+
+    def tell() -> None:
+        nonlocal chunks, said
+        chunks += 1
+        if time.monotonic() - said > _SAY_SECONDS:
+            said = time.monotonic()
+            say(f"{chunks} chunks made")
+
+    return tell

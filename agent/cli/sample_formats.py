@@ -1,0 +1,76 @@
+"""Writes samples as CSV, as one JSON document or as Parquet, each as they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from agent.cli.amounts import rfc3339
+from agent.samples import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TextIO
+
+COLUMNS = ("time", *Sample._fields)
+_SECOND_NS = 1_000_000_000
+_ROWS_AT_ONCE = 100_000
+
+_second = lru_cache(maxsize=8)(lambda second: rfc3339(second * _SECOND_NS).partition(".")[0])
+
+
+def _time(time_ns: int) -> str:
+    second, nanoseconds = divmod(time_ns, _SECOND_NS)
+    return f"{_second(second)}.{nanoseconds:09d}Z"
+
+
+def write_csv(samples: Iterable[Sample], stream: TextIO) -> int:
+    """Write a line of column names and a line a sample; return how many samples there were."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    count = 0
+    for sample in samples:
+        writer.writerow((_time(sample.time_ns), *sample))
+        count += 1
+    return count
+
+
+def write_json(samples: Iterable[Sample], stream: TextIO) -> int:
+    """Write one document, `{"samples": [...]}`, with a line a sample; return how many there were."""
+    stream.write('{"samples": [')
+    count = 0
+    for sample in samples:
+        row = {"time": _time(sample.time_ns), **sample._asdict()}
+        stream.write(f"{',' if count else ''}\n{json.dumps(row)}")
+        count += 1
+    stream.write("\n]}\n")
+    return count
+
+
+def write_parquet(samples: Iterable[Sample], path: str) -> int:
+    """Write a Parquet file with a row group for every hundred thousand samples; return how many there were.
+
+    Raises ImportError without pyarrow, and OSError.
+    """
+    import pyarrow as pa  # an extra
+    from pyarrow import parquet
+
+    word = pa.dictionary(pa.int32(), pa.string())
+    kinds = {"time_ns": pa.int64(), "value": pa.float64(), "recording": pa.int64()}
+    time = ("time", pa.timestamp("ns", "UTC"))
+    schema = pa.schema([time, *((name, kinds.get(name, word)) for name in Sample._fields)])
+    count, waiting = 0, iter(samples)
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        while rows := list(islice(waiting, _ROWS_AT_ONCE)):
+            columns: Any = list(zip(*rows, strict=True))
+            table = [pa.array(cells, field.type) for cells, field in zip([columns[0], *columns], schema, strict=True)]
+            writer.write_table(pa.table(table, schema=schema))
+            count += len(rows)
+    return count
+
+
+STREAMED: Mapping[str, Callable[[Iterable[Sample], TextIO], int]] = {"csv": write_csv, "json": write_json}
+"""The formats that can be written as text to anywhere."""

@@ -1,0 +1,149 @@
+"""`inferometer samples`: what was sampled, as rows for other programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import ExitCode, fail, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from agent.samples import Sample
+
+_SHOWN = 40
+
+
+class Format(StrEnum):
+    """How samples are written."""
+
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def samples(
+    context: typer.Context,
+    since: Annotated[
+        str, typer.Option(metavar="WHEN", help="From when: so long ago (90s, 15m, 1h, 2d) or 2026-01-31T08:30:00Z.")
+    ] = "1h",
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Until when, written the same way, itself excluded. [default: now]"),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only channels whose device/domain/metric fits; may be repeated."),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How they are written.")] = Format.CSV,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; standard output if none.")
+    ] = None,
+) -> None:
+    """Write the stored samples as rows: time, device, domain, metric, source, value, unit and recording.
+
+    `time` is UTC after RFC 3339, `time_ns` the same as nanoseconds of Unix time. A recording is what one process
+    sampled; one comes after the other, each in order of time. A pattern may hold * and ?, which stand for a slash too.
+    JSON is one document with a line a sample, so that it can be read line by line as well. Parquet needs the extra
+    `parquet` and a file (-o).
+
+    Example: inferometer samples --since 10m --channel '*/energy_joules'
+
+    Example: inferometer samples --since 2d --until 1d --channel 'GPU-*/power_watts' --format parquet -o gpus.parquet
+    """
+    from agent.cli.stores import opened
+    from agent.samples import channels, fits
+    from agent.samples import samples as found
+    from store.reader import Reader
+
+    form = Format.JSON if as_json else form
+    start_ns, end_ns = _stretch(since, until)
+    if form is Format.PARQUET:
+        _check_parquet(output)
+    with opened(context) as engine:
+        reader = Reader(engine)
+        recordings = reader.recordings(start_ns, end_ns - 1)
+        patterns = channel or []
+        if patterns and recordings:
+            known = channels(reader, recordings)
+            if not any(fits(path, patterns) for path in known):
+                fail(_nothing_fits(patterns, known))
+        _write(found(reader, recordings, start_ns, end_ns, patterns), form, output)
+
+
+def _stretch(since: str, until: str | None) -> tuple[int, int]:
+    from agent.cli.amounts import moment_ns
+
+    now_ns = time.time_ns()
+    try:
+        start_ns, end_ns = moment_ns(since, now_ns), now_ns if until is None else moment_ns(until, now_ns)
+    except ValueError as error:
+        fail(str(error), ExitCode.USAGE)
+    if start_ns >= end_ns:
+        fail(f"--since {since} is not before --until {until or 'now'}; exchange them", ExitCode.USAGE)
+    return start_ns, end_ns
+
+
+def _check_parquet(output: Path | None) -> None:
+    if output is None:
+        fail("Parquet is no text: name a file with -o", ExitCode.USAGE)
+    try:
+        import pyarrow.parquet  # noqa: F401  asked before any sample is read
+    except ImportError as error:
+        fail(f"Parquet needs the extra `parquet` ({error}): pip install 'inferometer[parquet]'")
+
+
+def _nothing_fits(patterns: list[str], known: tuple[str, ...]) -> str:
+    shown = "\n  ".join(known[:_SHOWN])
+    more = f"\n  and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"no channel fits {' or '.join(patterns)}; in this time there are:\n  {shown}{more}"
+
+
+def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
+    from agent.cli.sample_formats import STREAMED, write_parquet
+
+    if output is None:
+        count = _to_standard_output(rows, STREAMED[form])
+    else:
+        try:
+            with _replacing(output) as part:
+                if form is Format.PARQUET:
+                    count = write_parquet(rows, str(part))
+                else:
+                    with part.open("w", encoding="utf-8", newline="") as stream:
+                        count = STREAMED[form](rows, stream)
+        except OSError as error:
+            fail(f"{output}: it cannot be written ({error.strerror or error}); choose another place with --output")
+        say(f"{count} samples written to {output}")
+    if not count:
+        say("no sample is stored of this time; `inferometer db status` says of which there are")
+
+
+def _to_standard_output(rows: Iterable[Sample], write: Callable[..., int]) -> int:
+    try:
+        count = write(rows, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
+    return count
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a file beside `path` that takes its place when all is written, so that there is never half of one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

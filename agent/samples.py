@@ -1,0 +1,91 @@
+"""Gives stored samples one after the other, a stretch at a time, so that however many there are they fit in memory."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from heapq import merge
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from probes.model import Channel
+    from store.reader import Reader
+    from store.records import Recording, Series
+
+_SHORTEST_NS = 60 * 10**9
+_LONGEST_NS = 24 * 3600 * 10**9
+_MOST_SAMPLES = 200_000
+"""Samples that are had at once: with fewer the next stretch is twice as long, with more half as long."""
+_UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
+
+
+class Sample(NamedTuple):
+    """One value of one channel; `time_ns` is Unix time, `unit` empty where the value is a plain number."""
+
+    time_ns: int
+    device: str
+    domain: str
+    metric: str
+    source: str
+    value: float
+    unit: str
+    recording: int
+
+
+def path_of(channel: Channel) -> str:
+    """Return what patterns are held against: device/domain/metric."""
+    return f"{channel.device.id}/{channel.domain}/{channel.metric}"
+
+
+def fits(path: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a path fits one of the patterns (`*`, `?` and `[...]`); each does if there is none."""
+    return not patterns or any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def channels(reader: Reader, recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """Return the paths of what was sampled in these recordings, sorted."""
+    layouts = chain.from_iterable(reader.layouts(recording.id) for recording in recordings)
+    return tuple(sorted({path_of(channel) for layout in layouts for channel in layout.channels}))
+
+
+def samples(
+    reader: Reader, recordings: Sequence[Recording], start_ns: int, end_ns: int, patterns: Sequence[str] = ()
+) -> Iterator[Sample]:
+    """Yield the samples from `start_ns` to before `end_ns` of the channels that fit.
+
+    One recording comes after the other, each in order of time.
+    """
+
+    def where(channel: Channel) -> bool:
+        return fits(path_of(channel), patterns)
+
+    for recording in recordings:
+        for found in _stretches(reader, recording.id, start_ns, end_ns, where):
+            yield from merge(*(_of(series, recording.id) for series in found), key=lambda sample: sample.time_ns)
+
+
+def _stretches(
+    reader: Reader, recording: int, start_ns: int, end_ns: int, where: Callable[[Channel], bool]
+) -> Iterator[tuple[Series, ...]]:
+    """Yield the series of one stretch after the other, which leave nothing out and share nothing."""
+    length_ns = _SHORTEST_NS
+    while start_ns < end_ns:
+        next_ns = min(start_ns + length_ns, end_ns)
+        found = reader.series(recording, start_ns, next_ns - 1, where=where)
+        yield found
+        count = sum(len(series.times_ns) for series in found)
+        if not count and not any(left.id == recording for left in reader.recordings(next_ns, end_ns)):
+            return
+        length_ns = min(length_ns * 2, _LONGEST_NS) if count < _MOST_SAMPLES else max(length_ns // 2, _SHORTEST_NS)
+        start_ns = next_ns
+
+
+def _of(series: Series, recording: int) -> Iterator[Sample]:
+    channel = series.channel
+    named = (channel.device.id, channel.domain, channel.metric, channel.source.value)
+    last_word = channel.metric.rpartition("_")[2]
+    unit = last_word if last_word in _UNITS else ""
+    for time_ns, value in zip(series.times_ns, series.values, strict=True):
+        yield Sample(time_ns, *named, value, unit, recording)

@@ -1,0 +1,186 @@
+"""Measures what the whole service costs with its store on: processor time and memory, by rate and number of channels.
+
+The service reads a made-up host on tmpfs, powercap zones and hwmon chips. Beside it, at the same time, a loop in C
+reads the same files at the same rate and appends the same values to a file (reading.c): less than any service can do.
+Then the service stands beside CodeCarbon and perun, each at the interval it has by default, on one host whose counters
+move. A share is of one processor, the median of some stretches, with the least and the most.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from compiled import compiled
+from moving import Zone, moving
+from outcome import Bar, arguments, finish, table
+from peers import PEERS, Peer, PeerUnavailableError, python_of
+from spent import Share, resident_mib, shares
+from still import Still, daemon, still
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RATES_HZ, CHANNELS = (1, 10, 100, 1000), (10, 50, 200)
+QUICK = ((10, 50), (1000, 10))
+SECONDS = {1: 12.0, 10: 6.0, 100: 4.0, 1000: 4.0}
+STRETCHES = 4
+SETTLE_SECONDS = 2.0
+LIMITS_PERCENT = {(1, 50): 0.05, (10, 50): 0.25, (100, 50): 2.0, (1000, 10): 5.0}
+MOST_TIMES_C = 2.0
+MOST_MIB = 50.0
+FEWEST_TIMES_LESS = 5.0
+PEER_SECONDS, PEER_START_SECONDS = 30.0, 12.0
+ZONES = (
+    Zone("intel-rapl:0", "package-0", 1.0),
+    Zone("intel-rapl:0:0", "core", 0.7),
+    Zone("intel-rapl:0:1", "dram", 0.2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The service and the loop in C at one rate, on one number of channels."""
+
+    rate_hz: int
+    channels: int
+    service: Share
+    loop: Share
+    mib: float
+
+    @property
+    def setting(self) -> str:
+        """The setting in words."""
+        return f"{self.rate_hz} Hz x {self.channels}"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A peer at its own interval, and the service at the same; `reason` why there is no peer's share."""
+
+    peer: str
+    interval_seconds: float
+    theirs: Share | None = None
+    ours: Share | None = None
+    reason: str = ""
+
+    @property
+    def times_less(self) -> float:
+        """How many times less the service spends."""
+        return self.theirs.over(self.ours) if self.theirs and self.ours else 0.0
+
+
+def main() -> None:
+    """Go through the settings and then the peers, and hold both to their limits."""
+    options = arguments(__doc__.splitlines()[0])
+    settings = QUICK if options.quick else tuple((rate, count) for rate in RATES_HZ for count in CHANNELS)
+    rows = [measured(rate, count, 2.0 if options.quick else SECONDS[rate]) for rate, count in settings]
+    table(
+        "The service and its store, beside a loop in C (percent of one processor; median, least to most)",
+        ("SETTING", "SERVICE>", "", "US A BEAT>", "C LOOP>", "US A BEAT>", "TIMES C>", "RESIDENT MIB>"),
+        [
+            (row.setting, row.service.median, _spread(row.service), _us(row, row.service), row.loop.median,
+             _us(row, row.loop), row.service.over(row.loop), row.mib)
+            for row in rows
+        ],
+    )  # fmt: skip
+    beside = [] if options.quick else [stood_beside(peer) for peer in PEERS if peer.interval_seconds]
+    if beside:
+        table(
+            "The service beside others, at their intervals (percent of one processor)",
+            ("PEER", "INTERVAL S>", "THEIRS>", "OURS>", "TIMES LESS>", "NOTE"),
+            [
+                (each.peer, each.interval_seconds, each.theirs.median if each.theirs else "-",
+                 each.ours.median if each.ours else "-", each.times_less or "-", each.reason)
+                for each in beside
+            ],
+        )  # fmt: skip
+    figures = {"service": [asdict(row) for row in rows], "peers": [asdict(each) for each in beside]}
+    finish(options.json, figures, bars(rows, beside))
+
+
+def measured(rate_hz: int, channels: int, seconds: float) -> Row:
+    """Run the service and the loop in C side by side."""
+    with still(channels) as host, daemon(host, 1 / rate_hz) as service, looping(host, rate_hz) as loop:
+        time.sleep(SETTLE_SECONDS)
+        found = shares((service.pid, loop.pid), seconds, STRETCHES)
+        return Row(rate_hz, channels, *found, resident_mib(service.pid))
+
+
+@contextmanager
+def looping(host: Still, rate_hz: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the loop in C on the files of a host."""
+    line = [compiled("reading"), str(round(1e9 / rate_hz)), host.folder / "loop", *host.files]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE)
+    try:
+        if process.stdout is None or process.stdout.readline() != b"reading\n":
+            raise RuntimeError(f"reading.c does not read: it ended with {process.wait()}")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def stood_beside(peer: Peer) -> Beside:
+    """Let a peer watch a host whose counters move, and the service watch the same one at the same interval."""
+    interval = peer.interval_seconds
+    seconds = max(PEER_SECONDS, 2 * interval)
+    try:
+        python = python_of(peer)
+    except PeerUnavailableError as error:
+        return Beside(peer.name, interval, reason=f"it cannot be installed: {error}")
+    with moving(ZONES, 100.0) as made, still(0) as home:
+        host = Still(home.folder, made.sysfs, ())
+        window = ["100", str(PEER_START_SECONDS + seconds + 60.0)]
+        line = made.seen_by([python, peer.script, made.page, interval, 1, "-", *window])
+        with daemon(host, interval) as service:
+            theirs = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+            try:
+                time.sleep(PEER_START_SECONDS)
+                if theirs.poll() is not None:
+                    said = (theirs.stderr.read() if theirs.stderr else b"").decode(errors="replace").strip()
+                    return Beside(peer.name, interval, reason=f"it ended: {said.splitlines()[-1:]}")
+                found = shares((theirs.pid, service.pid), seconds, 2)
+            finally:
+                os.killpg(theirs.pid, signal.SIGKILL)  # with its helpers
+                theirs.communicate()
+    return Beside(peer.name, interval, *found)
+
+
+def bars(rows: Sequence[Row], beside: Sequence[Beside]) -> list[Bar]:
+    """Return every limit that was measured."""
+    found = []
+    for row in rows:
+        limit = LIMITS_PERCENT.get((row.rate_hz, row.channels))
+        if limit is None:
+            continue
+        service, loop = row.service, row.loop
+        note = f"the loop in C: {loop.median:.3g} %"
+        found.append(
+            Bar(f"share, {row.setting}", service.median, limit, "%", lower=service.least, upper=service.most, note=note)
+        )
+        found.append(Bar(f"times the loop in C, {row.setting}", service.over(loop), MOST_TIMES_C))
+    small = [row for row in rows if (row.rate_hz, row.channels) == (1, 50)]
+    found += [Bar("resident, 1 Hz x 50", row.mib, MOST_MIB, "MiB") for row in small]
+    if best := min((each for each in beside if each.theirs), key=lambda each: each.theirs.median, default=None):
+        name = f"times less than {best.peer} at {best.interval_seconds:g} s"
+        found.append(Bar(name, best.times_less, FEWEST_TIMES_LESS, at_least=True))
+    return found
+
+
+def _spread(share: Share) -> str:
+    return f"{share.least:.3g} to {share.most:.3g}"
+
+
+def _us(row: Row, share: Share) -> float:
+    return share.median * 1e4 / row.rate_hz
+
+
+if __name__ == "__main__":
+    sys.exit(main())

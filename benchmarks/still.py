@@ -1,0 +1,108 @@
+"""A made-up host on tmpfs, whose sensors are files that stand still, and the service that reads them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).parent.parent
+TMPFS = Path("/dev/shm")  # memory, as /sys is
+_ZONES = (("package-0", 0, None), ("core", 0, 0), ("dram", 0, 1), ("psys", 1, None))
+_CHIP_CHANNELS = 12
+_START_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A host of so many channels: its folder, its /sys, and the files that show the channels' values."""
+
+    folder: Path
+    sysfs: Path
+    files: tuple[Path, ...]
+
+
+@contextmanager
+def still(channels: int) -> Iterator[Still]:
+    """Make a host of powercap zones, four at most, and of hwmon chips with twelve power sensors for the rest."""
+    with tempfile.TemporaryDirectory(prefix="inferometer-bench-", dir=TMPFS) as name:
+        folder = Path(name)
+        sysfs = folder / "sys"
+        (folder / "proc").mkdir()
+        zones = [_zone(sysfs, *zone) for zone in _ZONES[:channels]]
+        sensors = list(range(channels - len(zones)))
+        chips = [sensors[at : at + _CHIP_CHANNELS] for at in range(0, len(sensors), _CHIP_CHANNELS)]
+        powers = [file for number, chip in enumerate(chips) for file in _chip(sysfs, number, len(chip))]
+        yield Still(folder, sysfs, (*zones, *powers))
+
+
+def _zone(sysfs: Path, name: str, package: int, part: int | None) -> Path:
+    control = sysfs / "devices/virtual/powercap/intel-rapl"
+    folder = control / f"intel-rapl:{package}"
+    if part is not None:
+        folder /= f"{folder.name}:{part}"
+    _fill(folder, {"name": name, "enabled": 1, "energy_uj": 118_821_284_256, "max_energy_range_uj": 262_143_328_850})
+    _link(sysfs / "class/powercap" / folder.name, folder)
+    return folder / "energy_uj"
+
+
+def _chip(sysfs: Path, number: int, sensors: int) -> list[Path]:
+    chip = sysfs / f"devices/platform/meter.{number}/hwmon/hwmon{number}"
+    values = {f"power{sensor}_input": 12_345_678 + sensor for sensor in range(1, sensors + 1)}
+    _fill(chip, {"name": "meter", **values})
+    (chip / "device").symlink_to("../..")
+    _link(sysfs / f"class/hwmon/hwmon{number}", chip)
+    return [chip / name for name in values]
+
+
+def _fill(folder: Path, values: dict[str, object]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in values.items():
+        (folder / name).write_text(f"{value}\n", encoding="utf-8")
+
+
+def _link(link: Path, to: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(os.path.relpath(to, link.parent))
+
+
+@contextmanager
+def daemon(host: Still, period_seconds: float, before: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the service on a host, with a store on its folder, from when it says that it has started.
+
+    `before` is put before its command line, `taskset` say.
+    """
+    config, log = host.folder / "config.toml", host.folder / "log"
+    config.write_text(
+        f'database = "{host.folder / "store.db"}"\n'
+        f"[sampling]\nperiod_seconds = {period_seconds}\nestimates = false\n"
+        f'[path]\nsysfs = "{host.sysfs}"\nprocfs = "{host.folder / "proc"}"\nnvml_library = "{host.folder / "none"}"\n'
+        '[exporter]\nlisten = "127.0.0.1:0"\n',
+        encoding="utf-8",
+    )
+    line = [*before, sys.executable, "-m", "agent.cli.main", "daemon", "--config", str(config)]
+    with log.open("wb") as errors:
+        process = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=errors)
+    try:
+        _await_start(process, log)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await_start(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while b"msg=started" not in log.read_bytes():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the service does not start: {log.read_text(encoding='utf-8')}")
+        time.sleep(0.05)

@@ -1,0 +1,58 @@
+"""A connection to a SQLite file without SQLAlchemy in between, for what is written every second for years."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import event
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+
+class Direct:
+    """One connection of an engine's, opened when first needed, kept, and closed when the engine is disposed of.
+
+    A transaction of a few rows costs a third of the processor time that it costs through the engine. One thread at a
+    time has it; raises sqlite3.Error.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._using = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        event.listen(engine, "engine_disposed", lambda _: self.close())
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write inside the block: all of it, or nothing if it raises."""
+        with self._using:
+            connection = self._connection = self._connection or self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens another."""
+        with self._using:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _opened(self) -> sqlite3.Connection:
+        """Take a connection out of the pool for good, as `sqlite.set_up` has set it up."""
+        pooled = self._engine.raw_connection()
+        connection: sqlite3.Connection = pooled.driver_connection  # type: ignore[assignment]  # the backend is SQLite
+        pooled.detach()
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection

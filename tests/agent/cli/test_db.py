@@ -1,0 +1,157 @@
+"""`inferometer db`: how the store stands, what it keeps, whether it is sound, and copies of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from command import call
+from daemons import furnish, running
+from stored import SECOND_NS, record, store_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY_NS = 86_400 * SECOND_NS
+
+
+def answer(home: Path, *words: object) -> dict[str, object]:
+    done = call(home, "db", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A store with a thousand reads of two probes from ten days ago, and ten from now."""
+    began_ns = time.time_ns() // DAY_NS * DAY_NS
+    record(tmp_path, [began_ns - 10 * DAY_NS + n * SECOND_NS for n in range(1000)])
+    record(tmp_path, [time.time_ns() // 1000 * 1000 - (10 - n) * SECOND_NS for n in range(10)])
+    return tmp_path
+
+
+def test_status_says_how_large_the_store_is_and_what_it_holds(home: Path) -> None:
+    found = answer(home, "status")
+    assert (found["recordings"], found["hot_ticks"], found["chunks"], found["runs"]) == (2, 2020, 0, 0)
+    assert found["path"] == str(store_of(home))
+    assert str(found["oldest"]) < str(found["newest"])
+    shown = call(home, "db", "status").stdout
+    assert str(store_of(home)) in shown
+    assert "2020 rows, 0 chunks" in shown
+
+
+def test_compact_makes_chunks_of_what_is_old_and_loses_nothing(home: Path) -> None:
+    before = answer(home, "status")
+    done = answer(home, "compact")
+    after = answer(home, "status")
+    assert done["ticks"] == 2000
+    assert (after["hot_ticks"], after["waiting_ticks"], after["chunks"]) == (20, 0, done["chunks"])
+    samples = call(home, "samples", "--since", "11d").stdout
+    assert len(samples.splitlines()) - 1 == after["samples"] - 1 == before["samples"] - 101  # without the refused
+    assert call(home, "db", "compact").stdout == "nothing to compact\n"
+
+
+def test_a_dry_run_says_what_a_prune_then_does(home: Path) -> None:
+    answer(home, "compact")
+    before = answer(home, "status")
+    would = answer(home, "prune", "--older-than", "5d", "--rollups-older-than", "5d", "--dry-run")
+    assert answer(home, "status") == before
+    did = answer(home, "prune", "--older-than", "5d", "--rollups-older-than", "5d")
+    assert (would["dry_run"], did["dry_run"]) == (True, False)
+    counted = ("ticks", "chunks", "rejections", "rollups")
+    assert [would[name] for name in counted] == [did[name] for name in counted]
+    assert did["chunks"] > 0
+    assert did["rejections"] == 100
+    assert answer(home, "status")["samples"] == before["hot_ticks"] // 2 * 3
+
+
+def test_a_store_that_is_too_large_loses_its_oldest_samples(home: Path) -> None:
+    would = answer(home, "prune", "--larger-than", "1kB", "--dry-run")
+    assert (would["ticks"], would["too_large"]) == (2020, True)  # the empty tables alone take more
+    done = call(home, "db", "prune", "--larger-than", "1kB")
+    assert "removed: 2020 rows" in done.stdout
+    assert "it stays larger than asked" in done.stderr
+
+
+def test_a_size_that_is_kept_removes_nothing(home: Path) -> None:
+    for how in ((), ("--dry-run",)):
+        assert answer(home, "prune", "--larger-than", "1GiB", *how)["ticks"] == 0
+
+
+def test_a_prune_without_options_follows_the_configuration(home: Path) -> None:
+    assert answer(home, "prune")["ticks"] == 0  # of the default 30 days
+    (home / "config.toml").write_text("[retention]\nraw_days = 2\n")
+    assert answer(home, "prune", "--config", home / "config.toml")["ticks"] == 2000
+    (home / "config.toml").write_text("[retention]\nraw_days = 0\nrollup_days = 0\n")
+    done = call(home, "db", "prune", "--config", home / "config.toml")
+    assert done.returncode == 2
+    assert "give --older-than or --larger-than, or set [retention]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--older-than", "30", "no length of time"), ("--larger-than", "2 gigs", "no size")],
+)
+def test_what_is_no_age_or_size_is_told_with_2(home: Path, option: str, value: str, words: str) -> None:
+    done = call(home, "db", "prune", option, value)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_check_finds_a_sound_store_sound(home: Path) -> None:
+    answer(home, "compact")
+    done = call(home, "db", "check")
+    assert (done.returncode, done.stdout) == (0, "sound\n")
+    assert answer(home, "check") == {"sound": True, "problems": []}
+
+
+def test_check_ends_with_1_and_names_what_is_wrong(home: Path) -> None:
+    answer(home, "compact")
+    with closing(sqlite3.connect(store_of(home))) as connection, connection:
+        connection.execute("UPDATE chunks SET packed = x'00' WHERE id = 1")
+    done = call(home, "db", "check", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert not found["sound"]
+    assert found["problems"]
+    assert call(home, "db", "check").returncode == 1
+
+
+def test_a_copy_holds_the_same_and_replaces_nothing(home: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    done = answer(home, "backup", copy)
+    assert done == {"file": str(copy), "bytes": copy.stat().st_size}
+    assert answer(home, "status", "--database", copy)["samples"] == answer(home, "status")["samples"]
+    again = call(home, "db", "backup", copy)
+    assert again.returncode == 1
+    assert "there is something of this name already" in again.stderr
+
+
+def test_a_file_that_is_written_anew_can_give_room_back(home: Path) -> None:
+    answer(home, "prune", "--older-than", "1d")
+    assert answer(home, "compact", "--vacuum")["chunks"] == 0
+    assert answer(home, "check")["sound"]
+    assert answer(home, "status")["hot_ticks"] == 20
+
+
+@pytest.mark.parametrize("words", [["status"], ["compact"], ["prune"], ["check"], ["backup", "copy.db"]])
+def test_without_a_store_each_says_so_and_makes_none(tmp_path: Path, words: list[str]) -> None:
+    done = call(tmp_path, "db", *words)
+    assert done.returncode == 1
+    assert "there is no database here yet" in done.stderr
+    assert not store_of(tmp_path).exists()
+
+
+def test_each_works_while_the_daemon_runs(tmp_path: Path) -> None:
+    with running(furnish(tmp_path)) as daemon:
+        for words in (["status"], ["compact"], ["prune"], ["check"], ["backup", tmp_path / "copy.db"]):
+            answer(tmp_path, *words)
+        stored = daemon.ticks()
+        assert daemon.logged("samples wait") == []
+        assert daemon.end() == 0
+    assert daemon.ticks() >= stored

@@ -1,0 +1,240 @@
+"""`inferometer samples`: every stored sample once, in the format that is asked for."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import time
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.samples import samples
+from command import INFEROMETER, call, environment
+from probes.model import Channel, Device, Kind
+from store.compact import compact
+from store.database import open_database
+from store.reader import Reader
+from store.records import Host, Tick
+from store.writer import Writer
+from stored import SECOND_NS, prepared, record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BEGAN_NS = 1_700_000_000 * SECOND_NS
+BETWEEN = ("--since", "2023-11-14T22:00:00Z", "--until", "2023-11-14T23:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with two recordings of 20 seconds that overlap, as after a clock that was set back."""
+    home = tmp_path_factory.mktemp("home")
+    record(home, [BEGAN_NS + n * SECOND_NS for n in range(20)])
+    record(home, [BEGAN_NS + 10 * SECOND_NS + n * SECOND_NS for n in range(20)], "profile")
+    return home
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(text)))
+
+
+def test_csv_has_a_line_a_sample_one_recording_after_the_other(home: Path) -> None:
+    done = call(home, "samples", *BETWEEN)
+    found = rows(done.stdout)
+    assert done.stdout.splitlines()[0] == "time,time_ns,device,domain,metric,source,value,unit,recording"
+    assert done.stdout.splitlines()[1] == (
+        "2023-11-14T22:13:20.000001000Z,1700000000000001000,package-0,package,energy_joules,measured,100.0,joules,1"
+    )
+    assert len(found) == 2 * (18 + 20 + 20)  # two readings of the counter were refused
+    assert [row["recording"] for row in found] == ["1"] * 58 + ["2"] * 58
+    for recording in "12":
+        times = [int(row["time_ns"]) for row in found if row["recording"] == recording]
+        assert times == sorted(times)
+    assert {(row["metric"], row["source"], row["unit"]) for row in found} == {
+        ("energy_joules", "measured", "joules"),
+        ("power_watts", "estimated", "watts"),
+        ("cores", "measured", ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("patterns", "metrics"),
+    [
+        (["*/energy_joules"], {"energy_joules"}),
+        (["package-?/package/*_watts", "*cores"], {"power_watts", "cores"}),
+        (["package-0/*"], {"energy_joules", "power_watts", "cores"}),
+    ],
+)
+def test_patterns_choose_channels(home: Path, patterns: list[str], metrics: set[str]) -> None:
+    done = call(home, "samples", *BETWEEN, *[word for pattern in patterns for word in ("--channel", pattern)])
+    assert {row["metric"] for row in rows(done.stdout)} == metrics
+
+
+def test_a_pattern_that_fits_nothing_is_told_what_there_is(home: Path) -> None:
+    done = call(home, "samples", *BETWEEN, "--channel", "GPU-*")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "error: no channel fits GPU-*; in this time there are:",
+        "  package-0/package/cores",
+        "  package-0/package/energy_joules",
+        "  package-0/package/power_watts",
+    ]
+
+
+def test_the_end_is_excluded_and_the_start_is_not(home: Path) -> None:
+    between = ("--since", "2023-11-14T22:13:21Z", "--until", "2023-11-14T22:13:24Z")
+    done = call(home, "samples", *between, "--channel", "*/cores")
+    assert [int(row["time_ns"]) // SECOND_NS - 1_700_000_000 for row in rows(done.stdout)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", [("--format", "json"), ("--json",)])
+def test_json_is_one_document_with_a_line_a_sample(home: Path, how: tuple[str, ...]) -> None:
+    done = call(home, "samples", *BETWEEN, *how)
+    document = json.loads(done.stdout)
+    assert len(document["samples"]) == 116
+    assert len(done.stdout.splitlines()) == 118
+    assert document["samples"][0] == {
+        "time": "2023-11-14T22:13:20.000001000Z",
+        "time_ns": 1700000000000001000,
+        "device": "package-0",
+        "domain": "package",
+        "metric": "energy_joules",
+        "source": "measured",
+        "value": 100.0,
+        "unit": "joules",
+        "recording": 1,
+    }
+
+
+def test_where_nothing_is_stored_the_answer_is_empty_and_that_is_said(home: Path) -> None:
+    done = call(home, "samples", "--since", "1h", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"samples": []})
+    assert "no sample is stored of this time" in done.stderr
+
+
+def test_the_default_is_the_last_hour_until_now(tmp_path: Path) -> None:
+    now_ns = time.time_ns() // 1000 * 1000
+    record(tmp_path, [now_ns - 7200 * SECOND_NS, now_ns - 3000 * SECOND_NS, now_ns - SECOND_NS])
+    done = call(tmp_path, "samples", "--channel", "*/energy_joules")
+    assert [row["value"] for row in rows(done.stdout)] == ["101.0", "102.0"]
+
+
+def test_a_file_takes_its_name_when_it_is_whole(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    done = call(home, "samples", *BETWEEN, "-o", file)
+    assert (done.stdout, done.stderr) == ("", f"116 samples written to {file}\n")
+    assert len(rows(file.read_text())) == 116
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_cannot_be_written_is_told(home: Path) -> None:
+    done = call(home, "samples", *BETWEEN, "-o", "/proc/none/out.csv")
+    assert done.returncode == 1
+    assert "/proc/none/out.csv: it cannot be written" in done.stderr
+
+
+def test_parquet_holds_the_same_with_times_to_the_nanosecond(home: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = tmp_path / "out.parquet"
+    assert call(home, "samples", *BETWEEN, "--format", "parquet", "-o", file).returncode == 0
+    table = parquet.read_table(file)
+    expected = rows(call(home, "samples", *BETWEEN).stdout)
+    assert str(table.schema.field("time").type) == "timestamp[ns, tz=UTC]"
+    assert table.column_names == list(expected[0])
+    times = [str(value) for value in table.column("time_ns").to_pylist()]
+    assert times == [row["time_ns"] for row in expected]
+    assert table.column("time").cast("int64").to_pylist() == table.column("time_ns").to_pylist()
+    for name in ("device", "metric", "source", "unit"):
+        assert table.column(name).to_pylist() == [row[name] for row in expected]
+    assert table.column("value").to_pylist() == [float(row["value"]) for row in expected]
+
+
+def test_parquet_without_its_library_is_told_with_what_to_install(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "pyarrow").mkdir()
+    (tmp_path / "pyarrow/__init__.py").write_text("raise ImportError('No module named pyarrow')")
+    environ = environment(home)
+    environ["PYTHONPATH"] = f"{tmp_path}:{environ['PYTHONPATH']}"
+    line = [*INFEROMETER, "samples", "--format", "parquet", "-o", str(tmp_path / "x")]
+    done = subprocess.run(line, env=environ, cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'inferometer[parquet]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--since", "yesterday"], "'yesterday' is no moment"),
+        (["--since", "1h", "--until", "2h"], "--since 1h is not before --until 2h"),
+        (["--format", "parquet"], "name a file with -o"),
+    ],
+)
+def test_wrong_use_is_told_with_2(home: Path, arguments: list[str], words: str) -> None:
+    done = call(home, "samples", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+def test_without_a_store_it_says_so(tmp_path: Path) -> None:
+    done = call(tmp_path, "samples")
+    assert done.returncode == 1
+    assert "there is no database here yet" in done.stderr
+
+
+def test_whoever_has_read_enough_may_close_the_pipe(home: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        line = [*INFEROMETER, "samples", *BETWEEN]
+        done = subprocess.run(
+            line, env=environment(home), cwd=home, stdout=write_end, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# --- whatever the clocks did ----------------------------------------------------------------------------------------
+
+CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
+recordings = st.lists(
+    st.tuples(
+        st.integers(-5000, 5000).map(
+            lambda seconds: BEGAN_NS + seconds * SECOND_NS
+        ),  # the clock may have been set back
+        st.lists(st.integers(1, 400_000).map(lambda ms: ms * 10**6), max_size=30),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(recordings, st.integers(0, 3))
+def test_each_stored_sample_comes_out_once_and_keeps_its_distance_whatever_its_age(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, list[int]]], compacted: int
+) -> None:
+    engine = open_database(str(prepared(tmp_path_factory.mktemp("store") / "inferometer.db")))
+    expected = []
+    try:
+        for number, (began_ns, distances) in enumerate(history):
+            writer = Writer(engine)
+            (layout,) = writer.register(Host("host", "name"), [("rapl", (CHANNEL,))], "daemon", began_ns)
+            moments = [began_ns]
+            for distance in distances:
+                moments.append(moments[-1] + distance)
+            writer.append([Tick(layout.id, at, at, (float(n),)) for n, at in enumerate(moments)])
+            expected += [(writer.recording, at, float(n)) for n, at in enumerate(moments)]
+            if number < compacted:
+                compact(engine, 2**62)
+        reader = Reader(engine)
+        start_ns, end_ns = min(at for _, at, _ in expected), max(at for _, at, _ in expected) + 1
+        found = samples(reader, reader.recordings(start_ns, end_ns), start_ns, end_ns)
+        assert sorted((sample.recording, sample.time_ns, sample.value) for sample in found) == sorted(expected)
+    finally:
+        engine.dispose()

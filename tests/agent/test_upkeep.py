@@ -1,0 +1,116 @@
+"""The daemon's upkeep of its store: when it is done, what it does, and what is said when it cannot be done."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.config import Keeping
+from agent.upkeep import Upkeep, interval_seconds, retention_of
+from command import ROOT
+from probes.model import Channel, Device, Kind
+from store.database import open_database
+from store.health import StoreStatus, status
+from store.records import Host, Layout, Tick
+from store.retention import Retention
+from store.writer import Writer
+from stored import prepared
+from waiting import await_true
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "power_watts")
+HOUR_NS = 3600 * 10**9
+
+
+def layouts(*channels: int) -> list[Layout]:
+    return [Layout(number, "probe", (CHANNEL,) * count) for number, count in enumerate(channels)]
+
+
+@pytest.mark.parametrize(
+    ("channels", "periods", "seconds"),
+    [
+        ((), (), 3600),
+        ((50,), (1.0,), 3600),
+        ((25, 25), (0.1, 0.1), 2000),
+        ((50,), (0.01,), 300),
+        ((10,), (60.0,), 3600),
+    ],
+)
+def test_the_less_is_sampled_the_seldomer_it_is_done(
+    channels: tuple[int, ...], periods: tuple[float, ...], seconds: float
+) -> None:
+    assert interval_seconds(layouts(*channels), periods) == seconds
+
+
+def test_no_limit_in_the_configuration_is_none_in_the_store() -> None:
+    assert retention_of(Keeping(0, 0, 0)) == Retention(None, None, None)
+    assert retention_of(Keeping(1, 2, 0.5)) == Retention(86400, 2, 43200)
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with ten ticks from two hours ago, and ten from now."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    engine = open_database(str(prepared(tmp_path / "inferometer.db")))
+    writer = Writer(engine)
+    now_ns = time.time_ns() // 1000 * 1000
+    (layout,) = writer.register(Host("host", "name"), [("probe", (CHANNEL,))], "daemon", now_ns - 2 * HOUR_NS)
+    moments = [start_ns + step * 10**6 for start_ns in (now_ns - 2 * HOUR_NS, now_ns) for step in range(10)]
+    writer.append([Tick(layout.id, at_ns, at_ns, (50.0,)) for at_ns in moments])
+    engine.dispose()
+    return tmp_path / "inferometer.db"
+
+
+def stands(database: Path) -> StoreStatus:
+    engine = open_database(str(database))
+    try:
+        return status(engine)
+    finally:
+        engine.dispose()
+
+
+def test_it_compacts_what_is_old_and_leaves_what_is_young(database: Path) -> None:
+    upkeep = Upkeep(str(database), Keeping(), 3600, first_seconds=0)
+    upkeep.start()
+    await_true(lambda: stands(database).hot_ticks == 10)
+    upkeep.stop()
+    assert stands(database).samples == 20
+
+
+def test_it_prunes_by_the_configuration(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+    upkeep = Upkeep(str(database), Keeping(raw_days=1 / 24), 3600, first_seconds=0, prune_seconds=0)
+    upkeep.start()
+    await_true(lambda: stands(database).samples == 10)
+    upkeep.stop()
+    assert caplog.records == []
+
+
+def test_what_fails_is_said_once_and_tried_again(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="inferometer")
+    away = database.with_name("away.db")
+    database.rename(away)
+    upkeep = Upkeep(str(database), Keeping(), 0.01, first_seconds=0)
+    upkeep.start()
+    await_true(lambda: caplog.records)
+    away.rename(database)
+    await_true(lambda: len(caplog.records) > 1)
+    upkeep.stop()
+    failed, mended = caplog.records[:2]
+    assert failed.getMessage() == "upkeep of the store failed, and is tried again"
+    assert "there is no database here yet" in failed.pairs["reason"]
+    assert mended.getMessage() == "upkeep of the store works again"
+
+
+def test_a_stop_ends_an_upkeep_that_is_under_way_without_a_word(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    upkeep = Upkeep(str(database), Keeping(), 3600, first_seconds=0)
+    upkeep.start()
+    await_true(lambda: upkeep._process is not None)
+    upkeep.stop()
+    assert not upkeep._thread.is_alive()
+    assert caplog.records == []

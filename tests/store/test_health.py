@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+
+import pytest
+
+from probes.model import Channel, Device, Kind
+from store.audit import check
+from store.compact import compact
+from store.errors import StoreError
+from store.health import backup, status
+from store.reader import Reader
+from store.records import Host, Profile, Run, RunStatus, Tick
+from store.schema import REVISION
+from store.writer import Writer
+
+SECOND = 10**9
+START = 1_700_000_400 * SECOND
+CHANNELS = tuple(Channel(Device(f"gpu-{n}", Kind.GPU), "board", "power_watts") for n in range(2))
+
+
+@pytest.fixture
+def filled(engine):
+    """1300 ticks of two channels, one of which gives nothing every seventh time; 1200 are packed. And a run."""
+    writer = Writer(engine)
+    [layout] = writer.register(Host("h", "n"), [("nvml", CHANNELS)], "test", START)
+    nan = float("nan")
+    writer.append([tick(layout, at, float(at), nan if at % 7 == 0 else 2.0) for at in range(1300)])
+    writer.save_run(Run("run", "h", writer.recording, "onnx", "{}", RunStatus.COMPLETE, 1, 2))
+    writer.save_profile(Profile("p", "run", 1, "onnx", "{}"))
+    compact(engine, START + 1200 * SECOND)
+    return writer, layout
+
+
+def tick(layout, at, *values):
+    return Tick(layout.id, START + at * SECOND, START + at * SECOND, values)
+
+
+def change(engine, *statements):
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys = OFF")
+        for statement in statements:
+            driver.execute(statement)
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def test_an_empty_store_has_nothing_in_it(engine, path):
+    found = status(engine)
+    assert (found.path, found.schema_revision) == (str(path), REVISION)
+    assert (found.recordings, found.samples, found.chunks, found.hot_ticks, found.waiting_ticks) == (0, 0, 0, 0, 0)
+    assert (found.oldest_ns, found.newest_ns, found.bytes_per_sample) == (None, None, None)
+    assert check(engine) == ()
+
+
+def test_a_store_says_what_is_in_it(engine, filled):
+    found = status(engine)
+    assert (found.recordings, found.runs, found.profiles, found.chunks, found.rollups) == (1, 1, 1, 2, 40)
+    assert (found.hot_ticks, found.waiting_ticks) == (100, 0)
+    assert found.samples == 2 * 1300 - 172
+    assert (found.oldest_ns, found.newest_ns) == (START, START + 1299 * SECOND)
+    assert found.bytes_per_sample == found.bytes / found.samples
+    writer, layout = filled
+    writer.append([tick(layout, 1800, 1.0, 1.0)])
+    assert status(engine).waiting_ticks == 100
+
+
+def test_a_sound_store_has_nothing_wrong_with_it(engine, filled):
+    assert filled
+    assert check(engine) == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("UPDATE chunks SET packed = zeroblob(40) WHERE id = 1", "Chunk 1: it cannot be unpacked (a chunk of form 0"),
+        ("UPDATE chunks SET packed = substr(packed, 1, 60) WHERE id = 2", "Chunk 2: it cannot be unpacked ("),
+        ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: it holds 1114 samples, its row says 1115"),
+        ("UPDATE chunks SET end_ns = end_ns + 1 WHERE id = 1", f"Chunk 1: it holds {START} to "),
+        ("UPDATE layouts SET channel_ids = '[1]'", "Chunk 1: it has 2 channels, its layout 1"),
+        (
+            "INSERT INTO ticks SELECT NULL, layout_id, end_ns, end_ns, x'00' FROM chunks",
+            "Chunk 1: 1 of its ticks are kept as rows as well",
+        ),
+        (
+            "UPDATE rollups SET samples = 59 WHERE channel_id = 1 AND minute = (SELECT max(minute) FROM rollups)",
+            f"Roll-up of minute {START // (60 * SECOND) + 19}, channel 1: of 59 samples, not 60",
+        ),
+        (
+            "DELETE FROM rollups WHERE channel_id = 1 AND minute = (SELECT max(minute) FROM rollups)",
+            f"Roll-up of minute {START // (60 * SECOND) + 19}, channel 1: of 0 samples, not 60",
+        ),
+        ("DELETE FROM runs", "Row 1 of profiles belongs to a row of runs that is not there"),
+    ],
+)
+def test_what_is_wrong_is_found(engine, filled, statement, wrong):
+    assert filled
+    change(engine, statement)
+    found = check(engine)
+    assert any(each.startswith(wrong) for each in found), found
+
+
+def test_a_damaged_file_is_found(opened, engine, filled, path):
+    assert filled
+    engine.dispose()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunks_layout_start_end'")
+        offset = (page.fetchone()[0] - 1) * connection.execute("PRAGMA page_size").fetchone()[0]
+    with path.open("r+b") as file:
+        file.seek(offset + 3)
+        file.write(b"\0\1")
+    assert any(each.startswith("The file is damaged: ") for each in check(opened(path)))
+
+
+def test_roll_ups_of_samples_that_are_gone_are_no_fault(engine, filled):
+    assert filled
+    change(engine, "DELETE FROM chunks WHERE id = 1", "DELETE FROM rollups WHERE minute < 28333345")
+    assert check(engine) == ()
+
+
+def test_a_copy_made_while_others_write_is_a_store_of_its_own(opened, engine, filled, tmp_path):
+    writer, layout = filled
+    stop = threading.Event()
+
+    def write():
+        at = 1300
+        while not stop.is_set():
+            writer.append([tick(layout, at, float(at), 2.0)])
+            at += 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    to = tmp_path / "copy.db"
+    size = backup(engine, to)
+    stop.set()
+    thread.join()
+    assert to.stat().st_size == size
+    assert to.stat().st_mode & 0o777 == 0o640
+    copy = opened(to)
+    [first, _] = Reader(copy).series(writer.recording, 0, 2**62)
+    assert first.values == tuple(map(float, range(len(first.values))))
+    assert len(first.values) >= 1300
+    assert check(copy) == ()
+    assert sorted(each.name for each in tmp_path.glob("*copy*.part*")) == []
+
+
+def test_a_copy_overwrites_nothing(engine, tmp_path):
+    to = tmp_path / "copy.db"
+    to.write_text("precious")
+    with pytest.raises(StoreError, match=r"copy\.db: there is something of this name already"):
+        backup(engine, to)
+    assert to.read_text() == "precious"
+
+
+def test_a_copy_that_cannot_be_made_says_why(engine, tmp_path):
+    with pytest.raises(StoreError, match=r"copy\.db: it cannot be made \(No such file or directory\)"):
+        backup(engine, tmp_path / "nowhere" / "copy.db")
