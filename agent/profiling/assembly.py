@@ -43,8 +43,8 @@ def sampler_facts(at_work: Recording) -> SamplerFacts:
     return SamplerFacts(had.policy, had.priority, had.cpu, had.reason, missed, late)
 
 
-def assemble(job: Job, scene: Scene, recorded: Recorded) -> Document | None:
-    """Derive the profile; None where no repeat was complete."""
+def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Document | None:
+    """Derive the profile, dated as it is stored; None where no repeat was complete."""
     ready, windows = recorded.ready, recorded.windows
     if ready is None or not any(window.point for window in windows):
         return None
@@ -57,7 +57,7 @@ def assemble(job: Job, scene: Scene, recorded: Recorded) -> Document | None:
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
         id=recorded.run.id,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.fromtimestamp(created_ns // 10**9, UTC).isoformat(timespec="seconds"),
         inferometer_version=version("inferometer"),
         status=recorded.run.status,
         effort=EffortFacts(**asdict(job.effort), order_seed=job.order_seed),

@@ -93,13 +93,12 @@ def run(job: Job, config: Config, progress: Progress, interruption: Interruption
         job = _settled(job, scene, len(phases), progress)
         recorded = _record(job, scene, phases, progress, interruption)
         interrupted = recorded.run.status is RunStatus.INTERRUPTED
-        document = assemble(job, scene, recorded)
+        created_ns = scene.timebase.now_ns()
+        document = assemble(job, scene, recorded, created_ns)
         if document is None:
             return Outcome("", None, stored_in, interrupted, recorded.failure)
         text = to_json(document)
-        scene.writer.save_profile(
-            Profile(recorded.run.id, recorded.run.id, scene.timebase.now_ns(), job.spec.workload, text)
-        )
+        scene.writer.save_profile(Profile(recorded.run.id, recorded.run.id, created_ns, job.spec.workload, text))
         return Outcome(text, json.loads(text), stored_in, interrupted, recorded.failure)
 
 
