@@ -236,13 +236,15 @@ def _show_reasons(document: _Json) -> None:
         answer(line)
 
 
-def _doubts(points: Sequence[_Json]) -> Iterator[str]:
-    """Yield every expectation that was not met, once where all points say the same of it."""
+def _doubts(points: Sequence[_Json]) -> list[str]:
+    """Return every expectation that was not met, point by point; first and once what all points say alike."""
     found: dict[str, list[str]] = {}
     for point in points:
         for finding in (each for each in point["findings"] if not each["passed"]):
             verdict = "not valid" if finding["fatal"] else "look twice"
             found.setdefault(f"{verdict}: {finding['expectation']}: {finding['message']}", []).append(point["name"])
-    for words, names in found.items():
-        every = len(names) == len(points) > 1
-        yield from (f"{name}: {words}" for name in (["every point"] if every else names))
+    alike = [words for words, names in found.items() if len(names) == len(points) > 1]
+    own = ((point["name"], words) for point in points for words, names in found.items() if point["name"] in names)
+    return [f"every point: {words}" for words in alike] + [
+        f"{name}: {words}" for name, words in own if words not in alike
+    ]
