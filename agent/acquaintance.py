@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from agent.log import get_logger
 from agent.profiling.energy import ENERGETIC
-from agent.profiling.periods import is_aliased, run_period_seconds, update_seconds
+from agent.profiling.periods import run_period_seconds, told_aliased, update_seconds
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Source
 
@@ -121,5 +121,4 @@ def _with_learnt(
         between = [after - before for before, after in pairwise(changes.get(position, ()))]
         observed = median(between) / 1e9 if len(between) > 1 else 0.0
         told.append(replace(channel, read_seconds=cost, observed_refresh_seconds=observed))
-    period = run_period_seconds(told)
-    return tuple(replace(channel, aliased=is_aliased(channel, period)) for channel in told)
+    return told_aliased(told, run_period_seconds(told))

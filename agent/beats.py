@@ -142,12 +142,14 @@ class Beats:
 
     def _read(self, late_from_ns: int) -> None:
         """Read every probe, unless they are parted or it is to stop meanwhile."""
-        readers, began_ns = self.readers, self._clock()
+        readers, began_ns, lost = self.readers, self._clock(), False
         for reader in readers:
             reader.read(late_from_ns)
             if self._stopping or self.readers is not readers:
                 return
-        if any(reader.state.lost for reader in readers):
+            if reader.state.lost:
+                lost = True
+        if lost:
             self.readers = readers = tuple(reader for reader in readers if not reader.state.lost)
         if len(readers) > 1:
             self._look_for_slow(self._clock() - began_ns)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import log, notify
+from agent.acquaintance import acquaint
 from agent.clock import Awake, Timebase
 from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
+from agent.profiling.periods import told_aliased
 from agent.realtime import prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
@@ -122,14 +124,16 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
             on_file = engine.url.get_backend_name() == "sqlite"
             file = StoreFile.at(Path(str(engine.url.database))) if on_file else None
             stack.enter_context(daemon_lock(engine))
-            probes = [Awake(probe, timebase, wake) for probe in _found(config)]
+            found = _found(config)
+            probes = [Awake(probe, timebase, wake) for probe in found]
             stack.callback(_close, probes, hanging)
             writer = Writer(engine)
-            channels = [(probe.name, probe.channels) for probe in probes]
+            periods = [period(probe, config) for probe in probes]
+            learnt = map(told_aliased, acquaint(found), periods)
+            channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
             host = describe_host(config.roots)
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
             totals = Totals(host, layouts, Reader(engine).totals(host.id), memory, timebase)
-            periods = [period(probe, config) for probe in probes]
             sampler = Sampler([Paced(*each) for each in zip(layouts, probes, periods, strict=True)], timebase)
             trouble = StoreTrouble()
             exporter = Exporter(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PRIORITY = 2
 """The lowest of SCHED_FIFO but one: before every ordinary thread, behind whatever else on the host is real-time."""
-SWITCH_SECONDS = 0.0001
+SWITCH_SECONDS = 1e-5
 FEWEST_CPUS = 4
 """With fewer, a thread that may not move would wait for others, or they for it, more often than it gains."""
 
@@ -86,9 +86,11 @@ def keep_up(kernel: Kernel = os) -> None:
 
 @contextmanager
 def prompt() -> Iterator[None]:
-    """Let a thread whose beat is due wait no longer than 0.1 ms for another one of this process, not 5 ms.
+    """Let a thread whose beat is due wait no longer than 10 us for another one of this process, not 5 ms.
 
-    Nor for the garbage collector: what is in memory already, which takes it 30 ms to go through, is left alone.
+    It gives the interpreter away with every file it reads, and may have to wait so long each time to have it back.
+    Nor is it to wait for the garbage collector: what is in memory already, which takes it 30 ms to go through, is left
+    alone.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, SWITCH_SECONDS))

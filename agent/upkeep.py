@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
 
@@ -131,7 +132,8 @@ def main(arguments: Sequence[str]) -> int:
     from store.errors import StoreError  # noqa: PLC0415  same
     from store.retention import prune  # noqa: PLC0415  same
 
-    os.nice(_NICENESS)
+    with suppress(PermissionError):  # where not even this is allowed it is done all the same
+        os.nice(_NICENESS)
     try:
         engine = open_database(os.environ["INFEROMETER_DATABASE"], create=False)
         compact(engine, time.time_ns() - _YOUNGEST_NS)

@@ -151,7 +151,7 @@ def _ratio(value: float) -> tuple[int, int] | None:
     part, whole, part_before, whole_before, rest = math.floor(value), 1, 1, 0, value
     while part / whole != value:
         rest -= math.floor(rest)
-        if rest * _LARGEST_DENOMINATOR < 1 or whole > _LARGEST_DENOMINATOR:  # the next whole would be too large
+        if rest * _LARGEST_DENOMINATOR < 1 or whole > _LARGEST_DENOMINATOR:
             return None
         rest = 1 / rest
         digit = math.floor(rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, select, update
@@ -76,18 +77,22 @@ def _channel_row(device_id: int, channel: Channel) -> dict[str, Any]:
     }
 
 
+@lru_cache(4096)
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((one, other) for one, other in json.loads(text))
+
+
 def channel_of(row: Row[Any]) -> Channel:
     """Return the channel of a row of channels joined with devices."""
-    attributes = tuple((name, value) for name, value in json.loads(row.attributes))
     return Channel(
-        Device(row.key, Kind(row.kind), row.name, attributes),
+        Device(row.key, Kind(row.kind), row.name, _pairs(row.attributes)),
         row.domain,
         row.metric,
         Source(row.source),
         row.method,
         row.refresh_seconds,
         row.resolution,
-        tuple((device_id, domain) for device_id, domain in json.loads(row.contained_in)),
+        _pairs(row.contained_in),
         row.power_limit,
         row.uncertainty,
         row.wraps_at,

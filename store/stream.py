@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from itertools import compress
-from operator import le
+from operator import itemgetter, le
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal_column, select, union_all
 
 from probes.model import Reason
 from store import chunks, schema
@@ -33,16 +33,16 @@ _LAYOUT: BindParameter[int] = bindparam("layout")
 _FROM: BindParameter[int] = bindparam("start_ns")
 _UNTIL: BindParameter[int] = bindparam("end_ns")
 _PACKED = (
-    select(_chunks.ticks, _chunks.packed)
+    select(_chunks.ticks, _chunks.start_ns, _chunks.id, _chunks.end_ns, _chunks.packed)
     .where(_chunks.layout_id == _LAYOUT, _chunks.start_ns.between(bindparam("reach_ns"), _UNTIL))
     .where(_chunks.end_ns >= _FROM)
-    .order_by(_chunks.start_ns, _chunks.id)
 )
-_HOT = (
-    select(_ticks.start_ns, _ticks.end_ns, _ticks.readings)
-    .where(_ticks.layout_id == _LAYOUT, _ticks.start_ns.between(_FROM, _UNTIL))
-    .order_by(_ticks.start_ns, _ticks.id)
+_HOT = select(literal_column("0"), _ticks.start_ns, _ticks.id, _ticks.end_ns, _ticks.readings).where(
+    _ticks.layout_id == _LAYOUT, _ticks.start_ns.between(_FROM, _UNTIL)
 )
+_BOTH = union_all(_PACKED, _HOT)
+"""One question, so that a tick is seen once while it is packed, whatever else the transaction sees; rows have no tick
+count."""
 _REJECTED = (
     select(_refused.position, _refused.at_ns, _refused.reason)
     .where(_refused.layout_id == _LAYOUT, _refused.at_ns.between(_FROM, _UNTIL))
@@ -73,10 +73,10 @@ class Stream:
             mine.extend(chunks.values(packed, ticks, position, first, last))
 
     def add_rows(self, rows: Sequence[Any]) -> None:
-        """Put ticks behind those that are here."""
-        self.starts += [row.start_ns for row in rows]
-        self.middles += [(row.start_ns + row.end_ns) // 2 for row in rows]
-        read = [unpack(row.readings) for row in rows]
+        """Put ticks, of which each ends with start, id, end and readings, behind those that are here."""
+        self.starts += [start for _, start, _, _, _ in rows]
+        self.middles += [(start + end) // 2 for _, start, _, end, _ in rows]
+        read = [unpack(readings) for *_, readings in rows]
         for mine, position in zip(self.columns, self.positions, strict=True):
             mine.extend(values[position] for values in read)
 
@@ -90,11 +90,13 @@ class Stream:
 
 def stream(connection: Connection, layout: int, positions: Sequence[int], start_ns: int, end_ns: int) -> Stream:
     """Return the samples of the channels at the positions, of the ticks that start from `start_ns` to `end_ns`."""
-    asked = {"layout": layout, "start_ns": start_ns, "end_ns": end_ns}
+    asked = {"layout": layout, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - STRETCH_NS}
+    rows = sorted(map(tuple, connection.execute(_BOTH, asked)))
+    hot = bisect_right(rows, 0, key=itemgetter(0))
     found = Stream(positions)
-    for ticks, packed in connection.execute(_PACKED, {**asked, "reach_ns": start_ns - STRETCH_NS}):
+    for ticks, *_, packed in sorted(rows[hot:], key=itemgetter(1, 2)):
         found.add_chunk(ticks, packed, start_ns, end_ns)
-    found.add_rows(connection.execute(_HOT, asked).all())
+    found.add_rows(rows[:hot])
     found.sort()
     return found
 

@@ -16,15 +16,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 COLUMNS = ("time", *Sample._fields)
-_SECOND_NS = 1_000_000_000
 _ROWS_AT_ONCE = 100_000
 
-_second = lru_cache(maxsize=8)(lambda second: rfc3339(second * _SECOND_NS).partition(".")[0])
-
-
-def _time(time_ns: int) -> str:
-    second, nanoseconds = divmod(time_ns, _SECOND_NS)
-    return f"{_second(second)}.{nanoseconds:09d}Z"
+_time = lru_cache(maxsize=64)(rfc3339)  # the channels of a read have one time
 
 
 def write_csv(samples: Iterable[Sample], stream: TextIO) -> int:

@@ -8,6 +8,7 @@ twice its own update rate or more, or it is said to be aliased.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.energy import ENERGETIC
@@ -83,6 +84,11 @@ def is_aliased(channel: Channel, period_seconds: float) -> bool:
         return period_seconds > channel.refresh_seconds
     update = update_seconds(channel)
     return bool(update) and period_seconds > update / 2
+
+
+def told_aliased(channels: Iterable[Channel], period_seconds: float) -> tuple[Channel, ...]:
+    """Return channels of a probe that is read once in so many seconds, those that are aliased then saying so."""
+    return tuple(replace(channel, aliased=is_aliased(channel, period_seconds)) for channel in channels)
 
 
 def needed_seconds(channel: Channel, tolerance: float) -> float:

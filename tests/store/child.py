@@ -33,9 +33,7 @@ def try_to_open(url: str) -> None:
 
 def open_each() -> None:
     """Open every database named on standard input, as soon as it is named."""
-    import alembic.command  # imported first, so that all processes come to the same place at the same time
-
-    say(alembic.command.__name__)
+    say("ready")
     for line in sys.stdin:
         try:
             open_database(line.strip()).dispose()

@@ -81,5 +81,6 @@ def test_what_fits_nothing_takes_little_more_than_its_bytes():
 
 
 def test_a_single_odd_value_does_not_cost_the_others_their_bits():
-    values = [-0.0, 1.0, math.inf, -math.inf, math.nan, 5e-324, 1.7976931348623157e308]
-    assert bits(columns.unpack(columns.pack(values), len(values))) == bits(values)
+    odd = [-0.0, 1.0, math.inf, -math.inf, math.nan, 5e-324, 1.7976931348623157e308]
+    for values in (odd, [1 / 3, 5e-324], [1 / 3, 2 / 3, 1e15 + 1 / 3]):
+        assert bits(columns.unpack(columns.pack(values), len(values))) == bits(values)

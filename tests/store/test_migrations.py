@@ -192,7 +192,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(opened, path, monkeypatch)
 def test_processes_that_make_a_store_at_the_same_moment_all_succeed(start_child, tmp_path):
     children = [start_child("open_each") for _ in range(3)]
     for child in children:
-        assert child.stdout.readline() == "alembic.command\n"
+        assert child.stdout.readline() == "ready\n"
     for number in range(8):
         for child in children:
             child.stdin.write(f"{tmp_path}/{number}.db\n")

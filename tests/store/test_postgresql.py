@@ -191,7 +191,7 @@ def test_a_nul_and_half_a_letter_are_stored_as_what_text_can_hold(engine, host):
 def test_programs_that_make_the_tables_at_the_same_moment_all_succeed(url, start_child):
     children = [start_child("open_each") for _ in range(3)]
     for child in children:
-        assert child.stdout.readline() == "alembic.command\n"
+        assert child.stdout.readline() == "ready\n"
     owner = create_engine(with_driver(url))
     for _ in range(3):
         with owner.begin() as connection:
