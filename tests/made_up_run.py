@@ -57,8 +57,8 @@ def bare(*series):
     return Sensors(series, Coverage("package", tuple(each.channel for each in series), ()), BEAT)
 
 
-def idle(phase, start, end):
-    return Window("run", "", phase, 0, round(start * SECOND), round(end * SECOND))
+def idle(phase, start, end, side=0):
+    return Window("run", "", phase, side, round(start * SECOND), round(end * SECOND))
 
 
 def window(repeat, start, end, phase="inference", inferences=10, point="batch=1", batch=1, tokens=(0, 0), steps=()):

@@ -1,7 +1,9 @@
-"""Energy counters that move as hardware moves them: a process of its own rewrites them from CLOCK_MONOTONIC.
+"""Counters that move as hardware and kernel move them: a process of its own rewrites them from CLOCK_MONOTONIC.
 
 with moving(sysfs, {"intel-rapl:0": 60.0}):   # watts by the zone's name in class/powercap
     ...                                       # energy_uj grows by 60 J a second, wrapping at the zone's own range
+with working(procfs, 0.5):                    # a copy of what a host says of itself
+    ...                                       # in stat, each processor is busy half of the time
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 STEP_SECONDS = 0.0005
 
@@ -56,3 +58,35 @@ def moving(sysfs: Path, watts: Mapping[str, float]) -> Iterator[None]:
         mover.kill()
         mover.wait()
         mover.stdout.close()
+
+
+_WORKER = """
+import os, sys, time
+share = float(sys.argv[2])
+stat = os.open(sys.argv[1], os.O_WRONLY)
+began = time.monotonic()
+while os.getppid() != 1:
+    ticks = 1e6 + (time.monotonic() - began) * os.sysconf("SC_CLK_TCK")
+    line = "%012d 0 0 %012d 0 0 0 0 0 0\\n" % (ticks * share, ticks * (1 - share))
+    os.pwrite(stat, "".join(name + line for name in ("cpu ", "cpu0 ", "cpu1 ")).encode(), 0)
+    if len(sys.argv) > 3:
+        print(sys.argv.pop(), flush=True)
+    time.sleep(0.005)
+"""
+
+
+@contextmanager
+def working(procfs: Path, share: float) -> Iterator[None]:
+    """Let two processors be busy so much of the time inside the block; no process is to be seen there."""
+    procfs.mkdir()
+    for name in ("cpuinfo", "meminfo", "stat"):
+        (procfs / name).write_bytes(Path("/proc", name).read_bytes() if name != "stat" else b"")
+    line = [sys.executable, "-I", "-c", _WORKER, str(procfs / "stat"), str(share), "working"]
+    worker = subprocess.Popen(line, stdout=subprocess.PIPE)
+    try:
+        assert worker.stdout.readline() == b"working\n"
+        yield
+    finally:
+        worker.kill()
+        worker.wait()
+        worker.stdout.close()

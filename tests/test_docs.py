@@ -22,8 +22,8 @@ from agent.cli.options import hoisted
 from agent.cli.report import show_profile
 from agent.exporter import Exporter
 from agent.profiling.document import check
+from agent.profiling.effort import EFFORTS
 from agent.profiling.gates import Evidence, judge
-from agent.profiling.session import EFFORTS
 from probes.model import METRICS, Channel, Device, Kind
 from probes.registry import ESTIMATE, FAMILIES
 from store.records import Layout, Tick, Window
@@ -214,7 +214,7 @@ def test_every_expectation_is_explained_and_no_other() -> None:
 
 
 def test_the_modes_of_the_readme_are_those_there_are() -> None:
-    rows = re.findall(r"^\| `--(\w+)`.*?\| 2 x (\S+) s \| (\d+) \| (\S+) s \|", text_of(README), re.MULTILINE)
+    rows = re.findall(r"^\| `--(\w+)`.*?\| 4 x (\S+) s \| (\d+) \| (\S+) s \|", text_of(README), re.MULTILINE)
     shown = {name: (float(idle), int(repeats), float(window)) for name, idle, repeats, window in rows}
     assert shown == {e.name: (e.idle_seconds, e.repeats, e.window_seconds) for e in EFFORTS.values()}
 

@@ -105,12 +105,13 @@ def _engine(run: RunOptions) -> EngineSpec:
 
 
 def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: RunOptions) -> None:
-    batches, effort, tariff = options.batches(), options.effort(), options.prices()
+    batches, effort, tariff, seed = options.batches(), options.effort(), options.prices(), options.seed()
     config = configuration(context)
     from agent import log
     from agent.cli.progress import progress
     from agent.interruption import Interruption
-    from agent.profiling.main_job import Job, RefusedError, run
+    from agent.profiling.job import Job
+    from agent.profiling.main_job import RefusedError, run
     from agent.workloads.errors import WorkloadError
     from store.errors import StoreError
 
@@ -118,7 +119,7 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     interruption = Interruption()
     try:
         with progress() as shown, interruption.caught():
-            outcome = run(Job(spec, engine, batches, effort, tariff), config, shown, interruption)
+            outcome = run(Job(spec, engine, batches, effort, tariff, seed), config, shown, interruption)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE if isinstance(error, RefusedError) else ExitCode.FAILURE)
     except StoreError as error:

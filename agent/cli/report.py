@@ -9,7 +9,7 @@ from agent.cli.options import answer
 from agent.cli.tables import number, percent, show, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _Json = dict[str, Any]
 _BASES = ("usage", "allocation")
@@ -32,15 +32,44 @@ def _show_head(document: _Json) -> None:
     answer(f"Model    {workload['name']}: {number(workload['parameters'])} parameters, {_shape(workload)}")
     answer(f"Engine   {engine['name']} {engine['version']} on {engine['provider']}")
     answer(f"Energy   {_coverage(document['coverage'])}")
-    for baseline in document["baselines"]:
-        total = next((power["watts"] for power in baseline["power"] if power["device"] == "total"), None)
-        if total:
-            state = "before the model was loaded" if baseline["state"] == "unloaded" else "with the model loaded"
-            answer(f"Idle     {_figure(total, 'W')} {state}, {total['source']}")
+    for line in chain(_idle(document["baselines"]), _surroundings(document)):
+        answer(line)
 
 
 def _effort(effort: _Json) -> str:
-    return f"{effort['name']}: {effort['repeats']} repeats of {effort['window_seconds']:g} s"
+    length = f"{effort['name']}: {effort['repeats']} repeats of {effort['window_seconds']:.3g} s"
+    return f"{length}, more until ±{percent(effort['tolerance'])}" if effort.get("tolerance") else length
+
+
+def _idle(baselines: Sequence[_Json]) -> Iterator[str]:
+    """Yield one line a state: its power before the run and, since schema 1.1, after it."""
+    for state, words in (("unloaded", "without the model"), ("loaded", "with the model loaded")):
+        own = [each for each in baselines if each["state"] == state]
+        totals = [(each.get("when", "before"), _total(each)) for each in own]
+        told = [f"{_figure(total, 'W')} {when} the run" for when, total in totals if total]
+        if told:
+            yield f"Idle     {', '.join(told)}, {words}, {next(total['source'] for _, total in totals if total)}"
+
+
+def _total(baseline: _Json) -> _Json | None:
+    return next((power["watts"] for power in baseline["power"] if power["device"] == "total"), None)
+
+
+def _surroundings(document: _Json) -> Iterator[str]:
+    """Yield what other programs did, and how warm it became, where the profile says so (since schema 1.1)."""
+    states = [point["conditions"] for point in document["points"] if point.get("conditions")]
+    others = [state["most_other_processors"] for state in states if state["most_other_processors"] is not None]
+    if others:
+        yield f"Others   kept at most {max(others):.2f} of {document['host']['cores']} processors busy during a window"
+    warm = dict[str, list[float]]()
+    for each in (device for state in states for device in state["devices"]):
+        known = [celsius for celsius in (each["start_celsius"], each["end_celsius"]) if celsius is not None]
+        warm.setdefault(each["device"], []).extend(known)
+    ends = (document.get("surroundings") or {}).values()
+    warm["processors"] = [end["processor_celsius"] for end in ends if end and end["processor_celsius"] is not None]
+    told = [f"{name} {min(celsius):.0f} to {max(celsius):.0f} °C" for name, celsius in warm.items() if celsius]
+    if told:
+        yield f"Heat     {', '.join(told)}"
 
 
 def _shape(workload: _Json) -> str:
@@ -200,16 +229,22 @@ def _money_bounds(total: _Json | None) -> str:
 
 
 def _show_reasons(document: _Json) -> None:
-    found = chain.from_iterable(
-        ((point["name"], finding) for finding in point["findings"] if not finding["passed"])
-        for point in document["points"]
-    )
-    said = [
-        f"{name}: {'not valid' if finding['fatal'] else 'look twice'}: {finding['expectation']}: {finding['message']}"
-        for name, finding in found
-    ]
-    said += [f"Note: {note}" for note in document["notes"]]
+    said = [*_doubts(document["points"]), *(f"Note: {note}" for note in document["notes"])]
     if said:
         answer("")
     for line in said:
         answer(line)
+
+
+def _doubts(points: Sequence[_Json]) -> list[str]:
+    """Return every expectation that was not met, point by point; first and once what all points say alike."""
+    found: dict[str, list[str]] = {}
+    for point in points:
+        for finding in (each for each in point["findings"] if not each["passed"]):
+            verdict = "not valid" if finding["fatal"] else "look twice"
+            found.setdefault(f"{verdict}: {finding['expectation']}: {finding['message']}", []).append(point["name"])
+    alike = [words for words, names in found.items() if len(names) == len(points) > 1]
+    own = ((point["name"], words) for point in points for words, names in found.items() if point["name"] in names)
+    return [f"every point: {words}" for words in alike] + [
+        f"{name}: {words}" for name, words in own if words not in alike
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import secrets
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.cost.tariff import Tariff
-    from agent.profiling.session import Effort
+    from agent.profiling.effort import Effort
 
 _CUSTOM = "custom"
 _LONGEST_SECONDS = 86400.0
 _MOST_BATCH = 1 << 20
+_LEAST_TOLERANCE = 0.0001
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,25 @@ class RunOptions:
     ] = None
     warmup_seconds: Annotated[
         float | None, typer.Option(min=0.0, max=_LONGEST_SECONDS, help="Another longest time for warming up.")
+    ] = None
+    tolerance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="5%",
+            help="Repeat until the 95 % interval of every point's energy (its rate, where nothing measures) is this "
+            "close to the mean; windows are made as long as the sensors need for it.",
+        ),
+    ] = None
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="10m",
+            help="The longest a run may go on for --tolerance, such as 90s, 10m or 2h; by default twice its least.",
+        ),
+    ] = None
+    order_seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of the order of the points, to repeat a run; drawn and recorded by default."),
     ] = None
     provider: Annotated[Provider, typer.Option(help="What the engine runs on.")] = "auto"
     threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 lets it choose.")] = 0
@@ -72,7 +95,7 @@ class RunOptions:
 
     def effort(self) -> Effort:
         """Return how thoroughly to measure; one of the three with another number in it is called custom."""
-        from agent.profiling.session import EFFORTS
+        from agent.profiling.effort import EFFORTS
 
         if self.quick + self.standard + self.rigorous > 1:
             fail("give one of --quick, --standard and --rigorous", ExitCode.USAGE)
@@ -83,7 +106,14 @@ class RunOptions:
             if (value := getattr(self, name)) is not None
         }
         changed = replace(chosen, **given)
-        return chosen if changed == chosen else replace(changed, name=_CUSTOM)
+        named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
+        if self.budget is not None and self.tolerance is None:
+            fail("--budget says how long to go on for --tolerance: give that too", ExitCode.USAGE)
+        return replace(named, tolerance=_share(self.tolerance), budget_seconds=_seconds(self.budget))
+
+    def seed(self) -> int:
+        """Return the seed of the order of the points, drawn where none is given."""
+        return secrets.randbelow(1 << 32) if self.order_seed is None else self.order_seed
 
     def prices(self) -> Tariff | None:
         """Return the tariff, the file's under what the options say; None where neither is given."""
@@ -97,6 +127,28 @@ class RunOptions:
             return (load_tariff(self.tariff) if self.tariff else Tariff()).with_options(**given)
         except TariffError as error:
             fail(str(error), ExitCode.USAGE)
+
+
+def _share(text: str | None) -> float | None:
+    """Return a share written as 5% or 0.05; end the command where it is none."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(%?)", text.strip(), re.ASCII)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not _LEAST_TOLERANCE <= share < 1:
+        fail(f"--tolerance {text}: give a share of the mean from {_LEAST_TOLERANCE:.2%} on, such as 5%", ExitCode.USAGE)
+    return share
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return a time written as 90s, 10m or 2h; end the command where it is none."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([smh])", text.strip(), re.ASCII)
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        fail(f"--budget {text}: give a time with its unit, such as 90s, 10m or 2h, at most a day", ExitCode.USAGE)
+    return seconds
 
 
 def with_run_options(batch: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -156,17 +156,26 @@ def joules_per_inference(
     return totals if found else None
 
 
-def idle_watts(window: Window | None, series: Iterable[Series]) -> Energy | None:
-    """Return the sensors' summed mean power over an idle window with its bounds, in watts; None if not known."""
-    if window is None:
+def idle_watts(windows: Iterable[Window], series: Sequence[Series]) -> Energy | None:
+    """Return the sensors' summed power, in watts, as the mean over idle windows with bounds that span all of them.
+
+    A window in which it is not known is left out; None if it is not known in any.
+    """
+    known = [watts for window in windows if (watts := _watts(window, series))]
+    if not known:
         return None
-    energies = [window_energy(each, window.start_ns, window.end_ns).energy for each in series]
+    mean = sum(watts.joules for watts in known) / len(known)
+    return Energy(mean, min(watts.lower for watts in known), max(watts.upper for watts in known))
+
+
+def _watts(window: Window, series: Sequence[Series]) -> Energy | None:
     total = Energy(0.0, 0.0, 0.0)
-    for energy in energies:
+    for each in series:
+        energy = window_energy(each, window.start_ns, window.end_ns).energy
         if energy is None:
             return None
         total = total.plus(energy)
-    return total.times(1 / seconds_of(window)) if energies else None
+    return total.times(1 / seconds_of(window)) if series else None
 
 
 def point_energy(
@@ -174,11 +183,12 @@ def point_energy(
     sensors: Sensors,
     found: Sequence[Reading],
     totals: Sequence[Energy],
-    unloaded: Window | None,
+    unloaded: Sequence[Window],
 ) -> PointEnergy:
     """Return a point's energy figures.
 
-    `found` are the readings of all sensors, `totals` the whole boundary's joules per inference of each repeat.
+    `found` are the readings of all sensors, `totals` the whole boundary's joules per inference of each repeat,
+    `unloaded` the idle windows without a workload.
     """
     split = _split(totals, repeats, sensors.included, unloaded)
     tokens_in, tokens_out = tokens_per_inference(repeats[0])
@@ -191,6 +201,7 @@ def point_energy(
             devices.append(_device(series.channel, _split(own, repeats, (series,), unloaded), sensors))
     return PointEnergy(
         per_inference=split,
+        repeats=summarize([total.joules for total in totals]),
         estimated_share=_estimated_share(repeats, counted, totals),
         per_input_token=_times(split.total, 1 / tokens_in) if tokens_in else None,
         per_output_token=_times(split.total, 1 / tokens_out) if tokens_out else None,
@@ -259,7 +270,7 @@ def _phase_energies(
 
 
 def _split(
-    totals: Sequence[Energy], repeats: Sequence[Repeat], series: Sequence[Series], unloaded: Window | None
+    totals: Sequence[Energy], repeats: Sequence[Repeat], series: Sequence[Series], unloaded: Sequence[Window]
 ) -> Split:
     source = provenance(each.channel for each in series)
     total = quantity(totals, source)

@@ -9,17 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.profiling.conditions import NOT_TOLD, Conditions
+from agent.profiling.energy import LARGEST_DISAGREEMENT
 from agent.profiling.periods import run_period_seconds
+from agent.profiling.precision import NOT_CLOSE, Precision
 from agent.profiling.profile import Finding
-from agent.profiling.statistics import summarize, trend
+from agent.profiling.statistics import summarize
+from agent.profiling.surrounding_gates import judge_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.profiling.energy import WindowEnergy
+    from agent.profiling.facts import Agreement, IdleDrift
     from store.records import Window
 
 FEWEST_REPEATS = 3
+PREFERRED_REPEATS = 5
 LARGEST_GAP_SECONDS = 3.0
 LARGEST_GAP_BEATS = 3
 LARGEST_GAP_SHARE = 0.01
@@ -27,10 +33,7 @@ FEWEST_SAMPLES = 2
 LARGEST_OFF_SECONDS = 0.5
 LARGEST_OFF_SHARE = 0.01
 LARGEST_CV = 0.03
-LARGEST_DISAGREEMENT = 0.05
 LARGEST_BOUND = 0.1
-STEADY_WITHIN = 0.05
-"""What throughput may drift over the repeats, as a share, before the point counts as not warmed up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,10 @@ class Evidence:
     """What a point is judged by: its windows by repeat, what every counted sensor says of each, and the totals.
 
     `beat_seconds` is the longest time between two reads that was asked for; `devices_expected` how many sensors make
-    up the total; `joules_per_inference` and `rates` (inferences a second) have one entry a repeat. `disagreement` is
-    by what share a power gauge and a counter of one domain differ at most, None where no domain has both.
+    up the total; `joules_per_inference`, `rates` (inferences a second) and `watts` have one entry a repeat.
+    `agreement` is of the power gauges beside counters. `shapes` are, by phase, the power in each stretch of a window
+    over that of the whole. `processors` is how many the host has, 0 if that is not known. `silent_devices` have
+    sensors of power that gave nothing; `effort` is the mode's name.
     """
 
     windows: tuple[tuple[Window, ...], ...]
@@ -48,7 +53,16 @@ class Evidence:
     beat_seconds: float
     joules_per_inference: tuple[float, ...]
     rates: tuple[float, ...]
-    disagreement: float | None = None
+    agreement: tuple[Agreement, ...] = ()
+    precision: Precision = NOT_CLOSE
+    conditions: Conditions = NOT_TOLD
+    processors: int = 0
+    idle_drift: tuple[IdleDrift, ...] = ()
+    watts: tuple[float, ...] = ()
+    shapes: tuple[tuple[float, ...], ...] = ()
+    changed_settings: tuple[str, ...] = ()
+    silent_devices: tuple[str, ...] = ()
+    effort: str = ""
 
 
 def judge(evidence: Evidence) -> tuple[Finding, ...]:
@@ -61,11 +75,11 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
         _devices(evidence),
         _uninterrupted(evidence),
         _duration(evidence),
-        _steady(evidence),
         _spread(evidence),
         _moved(evidence),
         _long_enough(evidence),
         _agreed(evidence),
+        *judge_surroundings(evidence),
     )
 
 
@@ -75,7 +89,8 @@ def _finding(name: str, passed: bool, message: str, *, fatal: bool = True) -> Fi
 
 def _repeats(evidence: Evidence) -> Finding:
     found = len(evidence.windows)
-    return _finding("repeats", found >= FEWEST_REPEATS, f"{found} complete repeats, at least {FEWEST_REPEATS} needed")
+    message = f"{found} complete repeats, at least {FEWEST_REPEATS} needed, {PREFERRED_REPEATS} better"
+    return _finding("repeats", found >= FEWEST_REPEATS, message)
 
 
 def _bracketed(evidence: Evidence) -> Finding:
@@ -136,14 +151,6 @@ def _duration(evidence: Evidence) -> Finding:
     return _finding("same_window", worst <= allowed, message)
 
 
-def _steady(evidence: Evidence) -> Finding:
-    if len(evidence.rates) < FEWEST_REPEATS:
-        return _finding("steady", passed=True, message="too few repeats to tell", fatal=False)
-    passed = trend(evidence.rates, STEADY_WITHIN).steady is not False
-    message = "throughput has no trend over the repeats" if passed else "throughput still moves over the repeats"
-    return _finding("steady", passed, message, fatal=False)
-
-
 def _spread(evidence: Evidence) -> Finding:
     if not evidence.joules_per_inference:
         return _finding("energy_spread", passed=True, message="no energy to judge", fatal=False)
@@ -177,10 +184,12 @@ def _long_enough(evidence: Evidence) -> Finding:
 
 
 def _agreed(evidence: Evidence) -> Finding:
-    share = evidence.disagreement
-    if share is None:
+    if not evidence.agreement:
         return _finding("sensors_agree", passed=True, message="no domain has a counter and a power gauge", fatal=False)
-    message = f"counter and power gauge differ by {share:.1%}, at most {LARGEST_DISAGREEMENT:.0%}"
+    worst = max(evidence.agreement, key=lambda each: abs(each.share))
+    share = abs(worst.share)
+    message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share:.1%}, at most "
+    message += f"{LARGEST_DISAGREEMENT:.0%}; believe the {worst.believe}: {worst.because}"
     return _finding("sensors_agree", share <= LARGEST_DISAGREEMENT, message, fatal=False)
 
 

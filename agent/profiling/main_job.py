@@ -6,21 +6,23 @@ import json
 import secrets
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from agent.acquaintance import acquaint
 from agent.clock import Timebase
 from agent.host import describe_host
 from agent.preflight import Verdict, look_around
-from agent.profiling.derive import derive_baselines, derive_points
-from agent.profiling.document import coverage_facts, device_facts, to_json
-from agent.profiling.energy import ENERGETIC
-from agent.profiling.figures import Sensors
-from agent.profiling.profile import SCHEMA_VERSION, Document, EffortFacts, EngineFacts, WorkloadFacts
+from agent.profiling.assembly import asked_for, assemble, sampler_facts
+from agent.profiling.document import to_json
+from agent.profiling.effort import long_enough, planned_seconds
+from agent.profiling.facts import RunSurroundings
+from agent.profiling.job import Recorded, Scene
 from agent.profiling.recording import close_probes, recording
-from agent.profiling.session import Session, planned_seconds
+from agent.profiling.session import Session
+from agent.profiling.so_far import SoFar
+from agent.profiling.witness import Witness
+from agent.surroundings import look_at_settings
 from agent.workloads.errors import WorkloadError
 from agent.workloads.process import WorkloadProcess
 from probes.registry import discover
@@ -36,29 +38,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from agent.config import Config
-    from agent.cost.tariff import Tariff
     from agent.interruption import Interruption
     from agent.preflight import Check
-    from agent.profiling.session import Effort, Progress
-    from agent.workloads.protocol import Ready
-    from agent.workloads.spec import EngineSpec, Spec
-    from probes.model import Channel
+    from agent.profiling.job import Job
+    from agent.profiling.recording import Recording
+    from agent.profiling.session import Progress
     from probes.registry import Discovery
-    from store.records import Host, Layout, Window
+    from store.records import Series, Window
 
-_AROUND_NS = 5_000_000_000
-"""Samples are read back from so long before the first window to so long after the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be profiled, how thoroughly, and under which prices."""
-
-    spec: Spec
-    engine: EngineSpec
-    batches: tuple[int, ...]
-    effort: Effort
-    tariff: Tariff | None
+_BUDGET_OF_PLANNED = 2.0
+"""How much longer than planned a run may take for a tolerance, where no budget was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +66,6 @@ class Outcome:
 
 class RefusedError(WorkloadError):
     """What was asked for cannot be run on this host, as trying it showed; nothing was measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """Where a run takes place: the host, what it can be asked, what disturbs there, and where everything is kept."""
-
-    host: Host
-    discovery: Discovery
-    layouts: tuple[Layout, ...]
-    warnings: tuple[str, ...]
-    timebase: Timebase
-    engine: Engine
-    writer: Writer
-
-    @property
-    def channels(self) -> list[Channel]:
-        """Everything the host can be asked."""
-        return [channel for probe in self.discovery.probes for channel in probe.channels]
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """What is left of a run: its record as it ended, what the workload said of itself, and its whole windows."""
-
-    run: Run
-    ready: Ready | None
-    windows: tuple[Window, ...]
-    beat_seconds: float
-    failure: WorkloadError | None
 
 
 def run(job: Job, config: Config, progress: Progress, interruption: Interruption) -> Outcome:
@@ -130,27 +90,27 @@ def run(job: Job, config: Config, progress: Progress, interruption: Interruption
                 phases = _tried(job, progress)
         except KeyboardInterrupt:
             return Outcome("", None, stored_in, interrupted=True)
-        seconds = planned_seconds(job.effort, len(job.batches) * len(phases))
-        progress.note(f"the run takes {_duration(seconds)} at least; Ctrl-C keeps what is complete")
+        job = _settled(job, scene, len(phases), progress)
         recorded = _record(job, scene, phases, progress, interruption)
         interrupted = recorded.run.status is RunStatus.INTERRUPTED
-        document = _document(job, scene, recorded)
+        created_ns = scene.timebase.now_ns()
+        document = assemble(job, scene, recorded, created_ns)
         if document is None:
             return Outcome("", None, stored_in, interrupted, recorded.failure)
         text = to_json(document)
-        scene.writer.save_profile(
-            Profile(recorded.run.id, recorded.run.id, scene.timebase.now_ns(), job.spec.workload, text)
-        )
+        scene.writer.save_profile(Profile(recorded.run.id, recorded.run.id, created_ns, job.spec.workload, text))
         return Outcome(text, json.loads(text), stored_in, interrupted, recorded.failure)
 
 
-def _set_up(config: Config, engine: Engine, discovery: Discovery) -> _Scene:
+def _set_up(config: Config, engine: Engine, discovery: Discovery) -> Scene:
     """Describe the host and open a recording; a database that cannot be written is found out here."""
     host, writer, timebase = describe_host(config.roots), Writer(engine), Timebase.now()
-    probes = [(probe.name, probe.channels) for probe in discovery.probes]
+    learnt = acquaint(discovery.probes)
+    probes = [(probe.name, channels) for probe, channels in zip(discovery.probes, learnt, strict=True)]
     layouts = writer.register(host, probes, "profile", timebase.now_ns())
     checks = look_around(config.roots, discovery, config.database, virtual=host.virtual)
-    return _Scene(host, discovery, layouts, _warnings(checks, discovery), timebase, engine, writer)
+    warnings = _warnings(checks, discovery)
+    return Scene(host, config.roots, discovery, layouts, warnings, timebase, engine, writer)
 
 
 def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
@@ -171,9 +131,23 @@ def _tried(job: Job, progress: Progress) -> tuple[str, ...]:
     return ready.phases
 
 
+def _settled(job: Job, scene: Scene, phases: int, progress: Progress) -> Job:
+    """Make windows as long as the sensors need them for the tolerance asked for, and say what the run will take."""
+    effort = long_enough(job.effort, scene.channels)
+    if effort.lengthened_for:
+        progress.note(f"windows last {effort.window_seconds:.3g} s: {effort.lengthened_for} needs them that long")
+    seconds = planned_seconds(effort, len(job.batches) * phases)
+    if effort.tolerance is not None and effort.budget_seconds is None:
+        effort = replace(effort, budget_seconds=_BUDGET_OF_PLANNED * seconds)
+    budget = effort.budget_seconds or 0.0
+    most = f", about {_duration(budget)} at most" if budget > seconds else ""
+    progress.note(f"the run takes {_duration(seconds)} at least{most}; Ctrl-C keeps what is complete")
+    return replace(job, effort=effort)
+
+
 def _record(
-    job: Job, scene: _Scene, phases: tuple[str, ...], progress: Progress, interruption: Interruption
-) -> _Recorded:
+    job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, interruption: Interruption
+) -> Recorded:
     """Run the workload under the eyes of the sensors, until its end, its failure or an interruption."""
     writer = scene.writer
     ongoing = Run(
@@ -181,23 +155,21 @@ def _record(
         host_id=scene.host.id,
         recording=writer.recording,
         workload=job.spec.workload,
-        settings=json.dumps(_settings(job)),
+        settings=json.dumps(asked_for(job)),
         status=RunStatus.RUNNING,
         started_ns=scene.timebase.now_ns(),
     )
     writer.save_run(ongoing)
-    points = len(job.batches)
-    session = Session(
-        ongoing.id, job.effort, scene.timebase, writer.save_window, progress, points=points, phases=len(phases)
-    )
     status, failure = RunStatus.FAILED, None
+    start, end = look_at_settings(scene.roots), None
     try:
         with recording(scene.layouts, scene.discovery.probes, scene.timebase, writer.append) as at_work:
+            session = _session(ongoing, job, scene, phases, progress, at_work)
             try:
                 with interruption.stoppable(), WorkloadProcess() as process:
                     at_work.wait_for_first_ticks()
-                    session.run(process, lambda: process.start(job.spec, job.engine), job.batches)
-                status = RunStatus.COMPLETE
+                    session.run(process, lambda: process.start(job.spec, job.engine), process.stop, job.batches)
+                status, end = RunStatus.COMPLETE, look_at_settings(scene.roots)
             except KeyboardInterrupt:
                 status = RunStatus.INTERRUPTED
             except WorkloadError as error:
@@ -207,7 +179,31 @@ def _record(
     finally:
         ended = replace(ongoing, status=status, ended_ns=scene.timebase.now_ns())
         writer.save_run(ended)
-    return _Recorded(ended, session.ready, _whole(session.windows, phases), at_work.beat_seconds, failure)
+    whole, around = _whole(session.windows, phases), RunSurroundings(start, end)
+    facts = sampler_facts(at_work)
+    return Recorded(ended, session.ready, whole, at_work.beat_seconds, around, failure, facts, session.loads)
+
+
+def _session(
+    ongoing: Run, job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, at_work: Recording
+) -> Session:
+    reader = Reader(scene.engine)
+
+    def read(start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
+        return reader.series(scene.writer.recording, start_ns, end_ns, metrics)
+
+    return Session(
+        ongoing.id,
+        job.effort,
+        scene.timebase,
+        scene.writer.save_window,
+        progress,
+        phases=len(phases),
+        seed=job.order_seed,
+        edge=at_work.edge,
+        look=Witness(scene.roots).look,
+        judge=SoFar(read, at_work.wait_for_last_ticks, phases),
+    )
 
 
 def _whole(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, ...]:
@@ -216,58 +212,6 @@ def _whole(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, 
     for window in windows:
         seen[window.point, window.repeat] = seen.get((window.point, window.repeat), 0) + 1
     return tuple(w for w in windows if not w.point or seen[w.point, w.repeat] == len(phases))
-
-
-def _sensors(scene: _Scene, windows: Sequence[Window], beat_seconds: float) -> Sensors:
-    start_ns = min(window.start_ns for window in windows) - _AROUND_NS
-    end_ns = max(window.end_ns for window in windows) + _AROUND_NS
-    found = Reader(scene.engine).series(scene.writer.recording, start_ns, end_ns, ENERGETIC)
-    return Sensors.of(found, beat_seconds, scene.channels)
-
-
-def _document(job: Job, scene: _Scene, recorded: _Recorded) -> Document | None:
-    """Derive the profile; None where no repeat was complete."""
-    ready, windows = recorded.ready, recorded.windows
-    if ready is None or not any(window.point for window in windows):
-        return None
-    sensors = _sensors(scene, windows, recorded.beat_seconds)
-    return Document(
-        schema="inferometer.profile",
-        schema_version=SCHEMA_VERSION,
-        id=recorded.run.id,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        inferometer_version=version("inferometer"),
-        status=recorded.run.status,
-        effort=EffortFacts(**asdict(job.effort)),
-        host=scene.host,
-        engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads),
-        workload=WorkloadFacts(
-            job.spec.workload, _settings(job), ready.precision, ready.parameters, ready.model_bytes, ready.sha256
-        ),
-        devices=device_facts(scene.channels, sensors.coverage),
-        coverage=coverage_facts(sensors.coverage),
-        baselines=derive_baselines(windows, sensors),
-        points=derive_points(windows, sensors, job.tariff),
-        tariff=job.tariff,
-        notes=(*_run_notes(job, recorded, sensors), *scene.warnings),
-    )
-
-
-def _run_notes(job: Job, recorded: _Recorded, sensors: Sensors) -> tuple[str, ...]:
-    notes = []
-    if recorded.run.status is RunStatus.INTERRUPTED:
-        notes.append("the run was interrupted: points and repeats that were not complete by then are missing")
-    if recorded.failure:
-        notes.append(f"the run failed, and points and repeats after that are missing: {recorded.failure.message}")
-    if not sensors.coverage.includes:
-        notes.append("nothing on this host measures power and no model was allowed: there is time, and no energy")
-    if job.effort.name == "quick":
-        notes.append("quick mode: short windows and few repeats, so the intervals are wide")
-    return tuple(notes)
-
-
-def _settings(job: Job) -> dict[str, Any]:
-    return {**json.loads(job.spec.to_json()), "batches": ",".join(map(str, job.batches)), **asdict(job.engine)}
 
 
 def _run_id() -> str:

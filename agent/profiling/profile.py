@@ -14,11 +14,14 @@ from agent.cost.interval import Interval  # noqa: TC001
 from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001
 from agent.profiling.boundary import Boundary  # noqa: TC001
-from agent.profiling.statistics import LatencySummary  # noqa: TC001
+from agent.profiling.conditions import Conditions  # noqa: TC001
+from agent.profiling.facts import Agreement, EffortFacts, IdleDrift, RunSurroundings, SamplerFacts  # noqa: TC001
+from agent.profiling.precision import Precision  # noqa: TC001
+from agent.profiling.statistics import LatencySummary, Summary  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import Host, RunStatus  # noqa: TC001
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 class Provenance(StrEnum):
@@ -80,10 +83,12 @@ class PhaseEnergy:
 class PointEnergy:
     """The energy of a point; tokens are priced with the whole boundary's energy over the named count.
 
-    `estimated_share` is the part of the total that comes from a model: 0 all measured, 1 all estimated.
+    `repeats` describes the total of the repeats alone, without the sensors' bounds. `estimated_share` is the part of
+    the total that comes from a model: 0 all measured, 1 all estimated.
     """
 
     per_inference: Split
+    repeats: Summary
     estimated_share: float
     per_input_token: Quantity | None
     per_output_token: Quantity | None
@@ -152,6 +157,9 @@ class Point:
     energy: PointEnergy | None
     power: PointPower | None
     cost: Cost | None
+    precision: Precision
+    agreement: tuple[Agreement, ...]
+    conditions: Conditions
     findings: tuple[Finding, ...]
 
 
@@ -166,9 +174,10 @@ class IdlePower:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """One idle stretch: `state` is `unloaded` (before the workload started) or `loaded` (model in memory)."""
+    """One idle stretch: `state` is `unloaded` (no workload) or `loaded` (model in memory), `when` of the sweep."""
 
-    state: str
+    state: Literal["unloaded", "loaded"]
+    when: Literal["before", "after"]
     duration_seconds: float
     power: tuple[IdlePower, ...]
 
@@ -242,18 +251,6 @@ class WorkloadFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class EffortFacts:
-    """How long and how often every point was measured."""
-
-    name: str
-    idle_seconds: float
-    warmup_seconds: float
-    repeats: int
-    window_seconds: float
-    iterations: int
-
-
-@dataclass(frozen=True, slots=True)
 class Document:
     """A profile. `status` tells whether the run came to its end; `notes` are what a reader should know first."""
 
@@ -269,7 +266,10 @@ class Document:
     workload: WorkloadFacts
     devices: tuple[DeviceFacts, ...]
     coverage: CoverageFacts
+    surroundings: RunSurroundings
+    sampler: SamplerFacts | None
     baselines: tuple[Baseline, ...]
+    idle_drift: tuple[IdleDrift, ...]
     points: tuple[Point, ...]
     tariff: Tariff | None
     notes: tuple[str, ...]

@@ -1,52 +1,31 @@
-"""Runs a workload over its sweep and marks the windows: idle, warm-up until steady, repeats of every point."""
+"""Runs a workload over its sweep and marks the windows: idle, repeats of all points in random order, idle again."""
 
 from __future__ import annotations
 
+import random
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from agent.profiling.derive import IDLE_LOADED, IDLE_UNLOADED
+from agent.profiling.circumstances import Load, WindowKey, key_of
+from agent.profiling.effort import IDLE_STRETCHES, SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from agent.profiling.idle import AFTER, BEFORE, IDLE_LOADED, IDLE_UNLOADED
 from agent.profiling.statistics import trend
+from agent.profiling.witness import load_between
 from store.records import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from agent.clock import Timebase
+    from agent.profiling.effort import Effort
+    from agent.profiling.witness import Glance
     from agent.workloads.protocol import Measured, Ready
 
-SETTLE_SECONDS = 0.5
-"""Between what the host did before and an idle baseline."""
-_STEPS_BEFORE_SWEEP = 3
-_STEADY_CHUNKS = 4
+_OTHER_STEPS = IDLE_STRETCHES + 2
+"""Loading the model, and ending it."""
+_IDLE_AFTER = 2
+"""How many of the idle stretches come after the sweep."""
 _STEADY_WITHIN = 0.03
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much time a run takes for how narrow an interval.
-
-    A repeat lasts `window_seconds` and `iterations` at least, both; warm-up ends when throughput is steady or after
-    `warmup_seconds`.
-    """
-
-    name: str
-    idle_seconds: float
-    warmup_seconds: float
-    repeats: int
-    window_seconds: float
-    iterations: int
-
-
-EFFORTS = {
-    effort.name: effort
-    for effort in (
-        Effort("quick", 3.0, 2.0, 3, 1.5, 3),
-        Effort("standard", 15.0, 10.0, 5, 10.0, 10),
-        Effort("rigorous", 60.0, 30.0, 5, 60.0, 30),
-    )
-}
 
 
 class Workload(Protocol):
@@ -73,22 +52,20 @@ class Progress(Protocol):
         ...
 
 
-def planned_seconds(effort: Effort, windows: int) -> float:
-    """Return how long a run takes at least: `windows` is the number of points times that of their phases."""
-    warm_up = _STEADY_CHUNKS * _chunk_seconds(effort)
-    repeats = effort.repeats * effort.window_seconds
-    return 2 * (SETTLE_SECONDS + effort.idle_seconds) + windows * (warm_up + repeats)
+class Judge(Protocol):
+    """Says how close the mean of every point is known."""
 
-
-def _chunk_seconds(effort: Effort) -> float:
-    return min(effort.warmup_seconds / _STEADY_CHUNKS / 2, 1.0)
+    def __call__(self, windows: Sequence[Window]) -> Mapping[str, float | None]:
+        """Return the half-width of each point's interval as a share of its mean, None where it is not known."""
+        ...
 
 
 class Session:
     """One run: `windows` grows by one whenever a window is complete, and each is handed to `keep` at once.
 
-    `points` and `phases` are how many of each the sweep will have. `ready` is what the workload said of itself when
-    its model was loaded, None before.
+    `phases` is how many the workload has. `edge` is told that a window is about to begin, or has just ended. `look`
+    glances at the processors before and after each window of a point; what it saw is in `loads`. `judge` is asked only
+    if the effort has a tolerance. `ready` is what the workload said of itself when its model was loaded, None before.
     """
 
     def __init__(
@@ -99,59 +76,118 @@ class Session:
         keep: Callable[[Window], None],
         progress: Progress,
         *,
-        points: int,
         phases: int,
+        seed: int,
+        edge: Callable[[], object],
+        look: Callable[[], Glance],
+        judge: Judge,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.windows: list[Window] = []
+        self.loads: dict[WindowKey, Load] = {}
         self.ready: Ready | None = None
         self._run_id = run_id
         self._effort = effort
         self._timebase = timebase
         self._keep = keep
         self._progress = progress
+        self._phases = phases
+        self._order = random.Random(seed)  # noqa: S311  an order that can be repeated, no secret
+        self._edge = edge
+        self._look = look
+        self._judge = judge
         self._sleep = sleep
-        self._done = 0
-        self._total = _STEPS_BEFORE_SWEEP + points * phases * (1 + effort.repeats)
+        self._began = time.monotonic()
+        self._prepared: int | None = None
+        self._done = self._total = 0
 
-    def run(self, workload: Workload, load: Callable[[], Ready], batches: Sequence[int]) -> None:
-        """Go through the whole run; `load` has the workload load its model, and waits until it has."""
-        self._idle(IDLE_UNLOADED, "idle, before the model is loaded")
+    def run(
+        self, workload: Workload, load: Callable[[], Ready], unload: Callable[[], object], batches: Sequence[int]
+    ) -> None:
+        """Go through the whole run.
+
+        `load` has the workload load its model, and waits until it has; `unload` ends it.
+        """
+        self._total = _OTHER_STEPS + len(batches) * self._phases * (1 + self._effort.repeats)
+        self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
         self._step("loading the model")
         self.ready = load()
-        self._idle(IDLE_LOADED, "idle, with the model loaded")
-        for batch in batches:
-            workload.prepare(batch)
-            self._measure_point(workload, self.ready, f"batch={batch}")
+        self._idle(IDLE_LOADED, BEFORE, "idle, with the model loaded")
+        self._sweep(workload, self.ready, batches)
+        self._idle(IDLE_LOADED, AFTER, "idle, with the model still loaded")
+        self._step("ending the workload")
+        unload()
+        self._idle(IDLE_UNLOADED, AFTER, "idle, after the workload")
         self._progress.step(self._total, self._total, "done")
 
-    def _idle(self, phase: str, doing: str) -> None:
+    def _sweep(self, workload: Workload, ready: Ready, batches: Sequence[int]) -> None:
+        """Repeat all points, each time in another order, so that a drift of the machine falls on none alone."""
+        open_batches, repeat, asked = list(batches), 0, self._effort.repeats
+        while open_batches:
+            repeat += 1
+            began = time.monotonic()
+            for batch in self._order.sample(open_batches, len(open_batches)):
+                self._visit(workload, ready, batch, repeat)
+            if repeat >= asked:
+                open_batches = self._still_open(open_batches, time.monotonic() - began)
+
+    def _still_open(self, batches: Sequence[int], block_seconds: float) -> list[int]:
+        """Return the points whose interval is still too wide, none of them once there is no time for another repeat."""
+        tolerance, budget = self._effort.tolerance, self._effort.budget_seconds
+        if tolerance is None:
+            return []
+        ahead = block_seconds + _IDLE_AFTER * (SETTLE_SECONDS + self._effort.idle_seconds)
+        if budget is not None and time.monotonic() - self._began + ahead > budget:
+            return []
+        known = self._judge(self.windows)
+        shares = [(batch, known.get(_name(batch))) for batch in batches]
+        still = [batch for batch, share in shares if share is None or share > tolerance]
+        self._total += len(still) * self._phases
+        return still
+
+    def _idle(self, phase: str, side: int, doing: str) -> None:
         self._step(doing)
         self._sleep(SETTLE_SECONDS)
+        self._edge()
         start_ns = self._timebase.now_ns()
         self._sleep(self._effort.idle_seconds)
-        self._add(Window(self._run_id, "", phase, 0, start_ns, self._timebase.now_ns()))
+        end_ns = self._timebase.now_ns()
+        self._edge()
+        self._add(Window(self._run_id, "", phase, side, start_ns, end_ns))
 
-    def _measure_point(self, workload: Workload, ready: Ready, point: str) -> None:
-        """Warm each phase up, then repeat all phases in turn."""
-        for phase in ready.phases:
-            self._step(f"{point} {phase}: warming up")
-            self._warm_up(workload, phase)
-        for repeat in range(1, self._effort.repeats + 1):
+    def _visit(self, workload: Workload, ready: Ready, batch: int, repeat: int) -> None:
+        """Measure every phase of a point once; warm each up before, the first time until it is steady."""
+        point = _name(batch)
+        if batch != self._prepared:
+            workload.prepare(batch)
+        if repeat == 1:
             for phase in ready.phases:
-                self._step(f"{point} {phase}: repeat {repeat} of {self._effort.repeats}")
-                measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations)
-                self._add(self._window(point, repeat, measured))
+                self._step(f"{point} {phase}: warming up")
+                self._warm_up(workload, phase)
+        for phase in ready.phases:
+            self._step(f"{point} {phase}: repeat {repeat} of {max(repeat, self._effort.repeats)}")
+            if repeat > 1 and batch != self._prepared:
+                workload.measure(phase, chunk_seconds(self._effort), 1)
+            before = self._look()
+            self._edge()
+            measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations)
+            self._edge()
+            load = load_between(before, self._look())
+            window = self._window(point, repeat, measured)
+            if load is not None:
+                self.loads[key_of(window)] = load
+            self._add(window)
+        self._prepared = batch
 
     def _warm_up(self, workload: Workload, phase: str) -> None:
         """Run short chunks until the last of them show no trend, or the time allowed is over."""
         end = time.monotonic() + self._effort.warmup_seconds
         rates: list[float] = []
         while time.monotonic() < end:
-            measured = workload.measure(phase, _chunk_seconds(self._effort), 1)
+            measured = workload.measure(phase, chunk_seconds(self._effort), 1)
             rates.append(measured.iterations / ((measured.end_ns - measured.start_ns) / 1e9))
-            latest = rates[-_STEADY_CHUNKS:]
-            if len(latest) == _STEADY_CHUNKS and trend(latest, _STEADY_WITHIN).steady:
+            latest = rates[-STEADY_CHUNKS:]
+            if len(latest) == STEADY_CHUNKS and trend(latest, _STEADY_WITHIN).steady:
                 return
 
     def _window(self, point: str, repeat: int, measured: Measured) -> Window:
@@ -177,3 +213,7 @@ class Session:
     def _step(self, doing: str) -> None:
         self._progress.step(self._done, self._total, doing)
         self._done += 1
+
+
+def _name(batch: int) -> str:
+    return f"batch={batch}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import call, run
-from moving_counters import moving
+from moving_counters import moving, working
 from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, save_model, stored
 from trees import copy_tree
 
@@ -37,14 +37,15 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     model = home / "dynamic.onnx"
     save_model(model, ["batch", 3])
     tiny, served = (*TINY, *SHORT, "--path.sysfs"), (server, *BARE_METAL)
+    hasty, easy = ("--tolerance", "0.01%", "--budget", "1s"), ("--tolerance", "99%", "--order-seed", 5)
     lines = {
-        "measured": (*tiny, *served, "--batch", "1,2,1", "--tariff", tariff, "--json"),
-        "estimated": (*tiny, bare, "--batch", 1, "--price-per-kwh", 0.2),
-        "without": (*tiny, bare, *BARE_METAL, "--no-estimates", "--batch", 1, "--json", "--capital", 9),
+        "measured": (*tiny, *served, "--batch", "1,2,1", "--tariff", tariff, "--json", *easy),
+        "estimated": (*tiny, bare, "--path.procfs", home / "proc", "--batch", 1, "--price-per-kwh", 0.2),
+        "without": (*tiny, bare, *BARE_METAL, "--no-estimates", "--batch", 1, "--json", "--capital", 9, *hasty),
         "twice": (*tiny, *served, "--batch", 1, "--repeats", 2, "--price-per-kwh", 1, "--json"),
         "onnx": ("profile", "onnx", "--model", model, "--batch", "1,2", *SHORT, "--path.sysfs", *served, "--json"),
     }
-    with moving(server, WATTS), ThreadPoolExecutor(len(lines)) as pool:
+    with moving(server, WATTS), working(home / "proc", 0.5), ThreadPoolExecutor(len(lines)) as pool:
         waiting = {name: pool.submit(run, home, *line) for name, line in lines.items()}
         yield {name: future.result() for name, future in waiting.items()}
 
@@ -58,7 +59,8 @@ def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_b
     for point in found["points"]:
         own = [window for window in windows if window.point == point["name"]]
         seconds = mean(
-            sum((w.end_ns - w.start_ns) / 1e9 / w.inferences for w in own if w.repeat == repeat) for repeat in (1, 2, 3)
+            sum((w.end_ns - w.start_ns) / 1e9 / w.inferences for w in own if w.repeat == repeat)
+            for repeat in {window.repeat for window in own}
         )
         total = point["energy"]["per_inference"]["total"]
         assert total["mean"] == pytest.approx(180 * seconds, rel=0.03)
@@ -69,7 +71,18 @@ def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_b
             ("psys", "psys")
         }
     assert {(each["device"], each["domain"]) for each in found["coverage"]["includes"]} == {("psys", "psys")}
-    assert [baseline["state"] for baseline in found["baselines"]] == ["unloaded", "loaded"]
+    assert [(each["state"], each["when"]) for each in found["baselines"]] == [
+        ("unloaded", "before"),
+        ("loaded", "before"),
+        ("loaded", "after"),
+        ("unloaded", "after"),
+    ]
+    assert {drift["state"] for drift in found["idle_drift"]} == {"unloaded", "loaded"}
+    assert (found["effort"]["order_seed"], found["effort"]["tolerance"]) == (5, 0.99)
+    assert found["effort"]["budget_seconds"] > 0
+    assert {point["precision"]["of"] for point in found["points"]} == {"energy_per_inference"}
+    assert found["surroundings"]["start"] is not None
+    assert found["surroundings"]["end"] is not None
 
 
 def test_a_tariff_file_prices_what_was_measured_and_names_what_it_lacks(
@@ -88,7 +101,7 @@ def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path,
     result = runs["estimated"]
     assert result.returncode == 0, result.stderr
     assert "warning: processor power: estimated to ±" in result.stderr
-    assert "[0/11] idle, before the model is loaded" in result.stderr
+    assert "[0/14] idle, before the model is loaded" in result.stderr
     tables = {part.partition("\n")[0].split()[0]: part.splitlines() for part in result.stdout.split("\n\n")}
     for heading in ("Energy", "Cost"):
         rows = [line for line in tables[heading] if line.startswith("batch=")]
@@ -121,6 +134,7 @@ def test_without_sensors_and_estimates_there_is_time_and_nothing_invented(
     assert result.returncode == 0, result.stderr
     found = document(result)
     assert any("there is time, and no energy" in note for note in found["notes"])
+    assert any("the tolerance of ±0.01% was not met in time by batch=1" in note for note in found["notes"])
     for point in found["points"]:
         assert point["inferences_per_second"]["mean"] > 0
         assert (point["energy"], point["power"], point["cost"]) == (None, None, None)

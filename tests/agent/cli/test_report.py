@@ -118,5 +118,48 @@ def test_the_head_names_host_model_and_what_is_covered(capsys: pytest.CaptureFix
         "Model    onnx: 1.5 M parameters, /models/m.onnx",
         "Engine   engine 1 on cpu",
         "Energy   mixed, its estimated part to ±50 %, boundary components: package-0/package; not covered: memory",
-        "Idle     4 W ±25 % with the model loaded, mixed",
+        "Idle     4 W ±25 % before the run, with the model loaded, mixed",
     ]
+
+
+def test_what_a_profile_of_a_newer_schema_says_of_idle_others_and_heat_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    idle = [{"device": "total", "domain": "components", "watts": FIGURE}]
+    later = {**FIGURE, "mean": 5.0, "lower": 4.0, "upper": 6.0}
+    after = [{"device": "total", "domain": "components", "watts": later}]
+    board = {"device": "GPU-a", "start_celsius": 40.0, "end_celsius": 61.0}
+    warm, known = {**POINT, "name": "batch=2"}, {"most_other_processors": 0.25, "devices": [board]}
+    document = {
+        **DOCUMENT,
+        "effort": {**DOCUMENT["effort"], "tolerance": 0.05},
+        "baselines": [
+            {"state": "unloaded", "when": "before", "power": idle},
+            {"state": "loaded", "when": "before", "power": []},
+            {"state": "unloaded", "when": "after", "power": after},
+        ],
+        "surroundings": {"start": {"processor_celsius": 50.0}, "end": None},
+        "points": [
+            {**POINT, "conditions": {"most_other_processors": None, "devices": []}},
+            {**warm, "conditions": known},
+        ],
+    }
+    lines = shown(document, capsys)
+    assert lines[0].endswith("quick: 3 repeats of 1.5 s, more until ±5.0 %)")
+    assert [line for line in lines if line.startswith(("Idle", "Others", "Heat"))] == [
+        "Idle     4 W ±25 % before the run, 5 W ±20 % after the run, without the model, mixed",
+        "Others   kept at most 0.25 of 8 processors busy during a window",
+        "Heat     GPU-a 40 to 61 °C, processors 50 to 50 °C",
+    ]
+
+
+def test_what_all_points_say_alike_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    same = {"expectation": "idle_drift", "passed": False, "fatal": False, "message": "it moved"}
+    own = {"expectation": "steady", "passed": False, "fatal": False, "message": "throughput still moves"}
+    points = [{**POINT, "findings": [same]}, {**POINT, "name": "batch=2", "findings": [same, own]}]
+    lines = shown({**DOCUMENT, "points": points}, capsys)
+    assert [line for line in lines if "look twice" in line] == [
+        "every point: look twice: idle_drift: it moved",
+        "batch=2: look twice: steady: throughput still moves",
+    ]
+    assert "batch=1: look twice: idle_drift: it moved" in shown({**DOCUMENT, "points": points[:1]}, capsys)

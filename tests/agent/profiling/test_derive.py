@@ -8,8 +8,11 @@ import pytest
 from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.cost.tariff import Tariff
-from agent.profiling.derive import derive_baselines, derive_points, disagreement
+from agent.profiling.agreement import agreement
+from agent.profiling.circumstances import Circumstances, Load, Surroundings, key_of
+from agent.profiling.derive import derive_points
 from agent.profiling.figures import Reading, readings
+from agent.profiling.idle import derive_baselines
 from agent.profiling.profile import Provenance
 from made_up_run import (
     CORE,
@@ -303,9 +306,45 @@ def test_only_what_both_measured_can_disagree():
     windows = [(each,) for each in repeats((6, 8, 10, 12))]
     counted, short, other = readings(windows, [STATIC, gauge(150, 7), gauge(150, channel=GPU)])
     (full,) = readings(windows, [gauge(150)])
-    assert disagreement([counted], [full]) == approx(0.5)
-    assert disagreement([counted], [full, short, other]) == approx(0.5)
-    assert disagreement([counted], [short]) is None
-    assert disagreement([counted], []) is None
+    (told,) = agreement([counted], [full])
+    assert (told.device, told.domain, told.believe) == ("package-0", "package", "counter")
+    assert told.share == approx(0.5)
+    assert agreement([counted], [full, short, other]) == (told,)
+    assert agreement([counted], [short]) == ()
+    assert agreement([counted], []) == ()
     still = Reading(PACKAGE, readings(windows, [read(PACKAGE, constant(0.0), 14)])[0].windows)
-    assert disagreement([still], [full]) is None
+    assert agreement([still], [full]) == ()
+
+
+def test_what_surrounded_a_point_is_in_it_and_is_judged():
+    windows = repeats((6, 8, 10, 12))
+    busy = Load(seconds=2.0, processors=4, own=1.0, others=5.0, stolen=0.0, open_seconds=0.04, throttles=None)
+    hot = Series(replace(GPU, metric="throttle_reasons"), (7 * SECOND,), (float(0x40),))
+    known = Circumstances(
+        loads={key_of(window): busy for window in windows},
+        series=(hot,),
+        start=Surroundings(("performance",), (), {}, None),
+        end=Surroundings(("powersave",), (), {}, None),
+        silent=("GPU-b",),
+        effort="rigorous",
+        tolerance=0.01,
+    )
+    (point,) = derive_points(windows, sensors(STATIC), None, known)
+    failed = {each.expectation for each in point.findings if not each.passed}
+    assert failed == {
+        "not_throttled",
+        "no_other_load",
+        "own_load_prevails",
+        "settings_unchanged",
+        "devices_present",
+        "rigorous_windows",
+    }
+    assert (point.valid, point.energy) == (False, None)
+    assert point.conditions.other_processors == approx(2.5)
+    assert (point.precision.tolerance, point.precision.met) == (0.01, True)
+    assert point.agreement == ()
+
+
+def test_a_disagreement_is_kept_with_the_point():
+    (told,) = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(106)).agreement
+    assert (told.device, told.domain, told.share) == ("package-0", "package", approx(0.06))

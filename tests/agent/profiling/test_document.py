@@ -14,17 +14,13 @@ from hypothesis import strategies as st
 
 from agent.cost.tariff import Tariff
 from agent.profiling.boundary import coverage
-from agent.profiling.derive import derive_baselines, derive_points
+from agent.profiling.circumstances import Surroundings
+from agent.profiling.derive import NOTHING_KNOWN, derive_points
 from agent.profiling.document import check, coverage_facts, device_facts, schema, to_json
+from agent.profiling.facts import EffortFacts, RunSurroundings, SamplerFacts
 from agent.profiling.figures import Sensors
-from agent.profiling.profile import (
-    SCHEMA_VERSION,
-    Document,
-    EffortFacts,
-    EngineFacts,
-    Provenance,
-    WorkloadFacts,
-)
+from agent.profiling.idle import derive_baselines, derive_drift
+from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, Provenance, WorkloadFacts
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, idle, read, repeats, sensors, stretches, window
 from probes.model import Channel, Device, Kind, Reason
 from simulated import SECOND
@@ -35,7 +31,7 @@ WINDOWS = [idle("idle_unloaded", 1, 3), idle("idle_loaded", 3, 5), *repeats((6, 
 POWER = stretches((40, 3), (50, 2), (100, 60))
 
 
-def document(found, windows=WINDOWS, tariff=TARIFF):
+def document(found, windows=WINDOWS, tariff=TARIFF, circumstances=NOTHING_KNOWN):
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
@@ -43,14 +39,19 @@ def document(found, windows=WINDOWS, tariff=TARIFF):
         created="2026-01-01T00:00:00+00:00",
         inferometer_version="0.1.0",
         status=RunStatus.COMPLETE,
-        effort=EffortFacts("quick", 3.0, 2.0, 3, 1.5, 3),
+        effort=EffortFacts("quick", 3.0, 2.0, 3, 1.5, 3, 0.05, 600.0, None, 42),
         host=Host("machine", "name"),
         engine=EngineFacts("onnxruntime", "1.20", "CPU", 0),
         workload=WorkloadFacts("transformer", {"layers": 2, "model": None}, "fp32", 10, 40, None),
         devices=device_facts([each.channel for each in found.series], found.coverage),
         coverage=coverage_facts(found.coverage),
+        surroundings=RunSurroundings(
+            Surroundings(("performance",), (3e9,), {"intel-rapl:0 long_term": 100.0}, 40.0), None
+        ),
+        sampler=SamplerFacts("fifo", 1, 3, "", 0, 3),
         baselines=derive_baselines(windows, found),
-        points=derive_points(windows, found, tariff),
+        idle_drift=derive_drift(windows, found),
+        points=derive_points(windows, found, tariff, circumstances),
         tariff=tariff,
         notes=(),
     )

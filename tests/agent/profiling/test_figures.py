@@ -22,7 +22,7 @@ from agent.profiling.figures import (
 )
 from agent.profiling.joules import Energy
 from agent.profiling.profile import Provenance
-from made_up_run import DRAM, MODEL, PACKAGE, bare, idle, read, repeats, window
+from made_up_run import DRAM, MODEL, PACKAGE, bare, idle, read, repeats, stretches, window
 from simulated import constant
 
 POINT = tuple((each,) for each in repeats((6, 8, 10, 12)))
@@ -104,10 +104,21 @@ def test_energy_is_not_known_without_sensors_or_with_a_silent_one():
 
 
 def test_idle_power_is_not_known_without_a_window_sensors_or_samples():
-    assert idle_watts(None, [STEADY]) is None
-    assert idle_watts(idle("idle_loaded", 1, 3), []) is None
-    assert idle_watts(idle("idle_loaded", 1, 30), [STEADY]) is None
-    assert idle_watts(idle("idle_loaded", 1, 3), [STEADY]).joules == pytest.approx(100)
+    known, late = idle("idle_loaded", 1, 3), idle("idle_loaded", 1, 30)
+    assert idle_watts([], [STEADY]) is None
+    assert idle_watts([known], []) is None
+    assert idle_watts([late], [STEADY]) is None
+    assert idle_watts([known], [STEADY]).joules == pytest.approx(100)
+    assert idle_watts([late, known], [STEADY]) == idle_watts([known], [STEADY])
+
+
+def test_idle_power_is_the_mean_before_and_after_and_its_bounds_span_both():
+    series = read(PACKAGE, stretches((40, 4), (100, 6), (60, 10)), 14)
+    before, after = idle("idle_unloaded", 1, 3), idle("idle_unloaded", 11, 13, side=1)
+    found = idle_watts([before, after], [series])
+    assert found.joules == pytest.approx(50)
+    assert found.lower == idle_watts([before], [series]).lower < 40
+    assert found.upper == idle_watts([after], [series]).upper > 60
 
 
 def test_a_peak_is_not_known_where_one_sensor_has_none():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.profiling.energy import WindowEnergy
+from agent.profiling.facts import Agreement
 from agent.profiling.gates import Evidence, judge, valid
 from agent.profiling.joules import Energy
 from made_up_run import DRAM, GPU, MODEL, PACKAGE, repeats
@@ -14,6 +15,7 @@ from made_up_run import DRAM, GPU, MODEL, PACKAGE, repeats
 GAUGE = replace(GPU, metric="power_watts", refresh_seconds=0.0)
 READING = WindowEnergy(PACKAGE, Energy(200, 199, 201), "counter", 100.0, 100.0, 200, 0.01)
 BY_GAUGE = replace(READING, channel=GAUGE, method="integrated")
+ALIKE = Agreement("GPU-a", "board", -0.01, "counter", "it misses nothing")
 GOOD = Evidence(
     windows=tuple((each,) for each in repeats((0, 10, 20, 30))),
     energies=(READING,) * 3,
@@ -21,7 +23,7 @@ GOOD = Evidence(
     beat_seconds=0.01,
     joules_per_inference=(20.0, 20.1, 19.9),
     rates=(5.0, 5.01, 4.99),
-    disagreement=0.01,
+    agreement=(ALIKE,),
 )
 
 
@@ -39,7 +41,7 @@ def test_a_good_point_meets_every_expectation():
 
 
 def test_nothing_to_judge_is_nothing_against_a_point():
-    bare = replace(GOOD, energies=(), devices_expected=0, beat_seconds=0.0, joules_per_inference=(), disagreement=None)
+    bare = replace(GOOD, energies=(), devices_expected=0, beat_seconds=0.0, joules_per_inference=(), agreement=())
     assert failed(bare) == {}
 
 
@@ -56,11 +58,10 @@ def test_nothing_to_judge_is_nothing_against_a_point():
         ("samples_in_window", True, {"energies": (READING, replace(READING, samples=1))}),
         ("sensors_present", True, {"devices_expected": 2}),
         ("counters_uninterrupted", True, {"energies": (replace(READING, reasons=("the counter was reset",)),)}),
-        ("steady", False, {"rates": (5.0, 5.3, 5.6, 5.9)}),
         ("energy_spread", False, {"joules_per_inference": (20.0, 22.0, 18.0)}),
         ("sensors_moved", True, {"energies": (READING, replace(READING, energy=Energy(0, 0, 1)))}),
         ("windows_long_enough", False, {"energies": (replace(READING, energy=Energy(200, 170, 240)),)}),
-        ("sensors_agree", False, {"disagreement": 0.051}),
+        ("sensors_agree", False, {"agreement": (ALIKE, replace(ALIKE, share=-0.051))}),
     ],
 )
 def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, fatal, change):
@@ -114,6 +115,13 @@ def test_iterations_have_to_fill_their_own_window():
     long = replace(windows[2], end_ns=windows[2].start_ns + 1000 * 10**9, latencies_seconds=(991.0,))
     assert failed(replace(GOOD, windows=((windows[0],), (windows[1],), (long,)))) == {}
     assert failed(replace(GOOD, windows=((windows[0],), (off,), (long,)))) == {"same_window": True}
+
+
+def test_sensors_that_disagree_are_named_with_the_one_to_believe_and_why():
+    apart = replace(GOOD, agreement=(replace(ALIKE, share=0.02), replace(ALIKE, share=-0.3)))
+    message = finding(apart, "sensors_agree").message
+    assert message.startswith("GPU-a/board: power gauge and counter differ by 30.0%")
+    assert message.endswith("believe the counter: it misses nothing")
 
 
 def test_too_few_repeats_tell_neither_trend_nor_spread():

@@ -9,8 +9,9 @@ import pytest
 from agent.config import Config
 from agent.cost.tariff import Tariff
 from agent.interruption import Interruption
-from agent.profiling.main_job import Job, RefusedError, run
-from agent.profiling.session import EFFORTS
+from agent.profiling.effort import EFFORTS
+from agent.profiling.job import Job
+from agent.profiling.main_job import RefusedError, run
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
 from probes.model import Roots
 from store.database import open_database

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.clock import Timebase
-from agent.profiling.session import EFFORTS, SETTLE_SECONDS, Effort, Session, planned_seconds
+from agent.profiling.circumstances import key_of
+from agent.profiling.effort import SETTLE_SECONDS, Effort
+from agent.profiling.session import Session
+from agent.profiling.witness import Glance
 from agent.workloads.errors import WorkloadError
 from agent.workloads.protocol import Measured, Ready
+from probes.cpu import Times
 from store.records import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
 SWIFT = Effort("custom", 0.01, 0.0, 3, 0.01, 2)
@@ -51,43 +60,156 @@ class Heard:
         raise AssertionError(text)
 
 
-def go(workload: FakeWorkload, effort: Effort = SWIFT, batches: tuple[int, ...] = (1,)) -> tuple[list[Window], Heard]:
-    kept, heard, slept = list[Window](), Heard(), list[float]()
-    points = len(batches)
-    session = Session("run", effort, Timebase(1000), kept.append, heard, points=points, phases=2, sleep=slept.append)
-    try:
-        session.run(workload, lambda: READY, batches)
-    finally:
-        assert session.windows == kept
+@dataclass
+class Judge:
+    """Says how close the means are, from one answer a repeat; the last for ever."""
+
+    answers: list[dict[str, float | None]] = field(default_factory=list)
+    asked: int = 0
+
+    def __call__(self, windows: Sequence[Window]) -> dict[str, float | None]:
+        assert windows
+        self.asked += 1
+        return self.answers[min(self.asked, len(self.answers)) - 1]
+
+
+def looks() -> Iterator[Glance]:
+    """Yield what a host shows of which 2 of 4 processors are busy for 1 s from look to look, 1.5 s of it ours."""
+    for number in count():
+        busy = Times(busy=number * 100, idle=0, iowait=0, stolen=0)
+        idle = Times(busy=0, idle=number * 100, iowait=0, stolen=0)
+        yield Glance(number * 10**9, {0: busy, 1: busy, 2: idle, 3: idle}, number * 1.5, {})
+
+
+@dataclass
+class Went:
+    """A session that came to its end, and what it left."""
+
+    session: Session
+    windows: list[Window]
+    heard: Heard
+    judge: Judge
+
+
+def go(
+    workload: FakeWorkload,
+    effort: Effort = SWIFT,
+    batches: tuple[int, ...] = (1,),
+    seed: int = 0,
+    judge: Judge | None = None,
+) -> Went:
+    kept, heard, slept, told = list[Window](), Heard(), list[float](), judge or Judge()
+    ends, edges, seen = list[int](), list[int](), looks()
+    session = Session(
+        "run",
+        effort,
+        Timebase(1000),
+        kept.append,
+        heard,
+        phases=2,
+        seed=seed,
+        edge=lambda: edges.append(len(kept)),
+        look=lambda: next(seen),
+        judge=told,
+        sleep=slept.append,
+    )
+    session.run(workload, lambda: READY, lambda: ends.append(len(kept)), batches)
+    assert session.windows == kept
     assert session.ready == READY
-    assert slept == [SETTLE_SECONDS, effort.idle_seconds] * 2
-    return kept, heard
+    assert slept == [SETTLE_SECONDS, effort.idle_seconds] * 4
+    assert ends == [len(kept) - 1]
+    assert edges == [number for number in range(len(kept)) for _ in range(2)]
+    return Went(session, kept, heard, told)
 
 
-def test_a_run_is_idle_then_loads_then_repeats_all_phases_of_each_point_in_turn() -> None:
+def visits(windows: list[Window]) -> list[tuple[int, str]]:
+    """Return repeat and point in the order in which they were measured."""
+    return list(dict.fromkeys((window.repeat, window.point) for window in windows if window.point))
+
+
+def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again() -> None:
     workload = FakeWorkload()
-    windows, heard = go(workload, batches=(1, 8))
-    assert [(w.point, w.phase, w.repeat) for w in windows] == [
-        ("", "idle_unloaded", 0),
-        ("", "idle_loaded", 0),
-        *(
-            (point, phase, repeat)
-            for point in ("batch=1", "batch=8")
-            for repeat in (1, 2, 3)
-            for phase in ("prefill", "decode")
-        ),
+    went = go(workload, batches=(1, 8))
+    windows = went.windows
+    assert [(w.phase, w.repeat) for w in windows if not w.point] == [
+        ("idle_unloaded", 0),
+        ("idle_loaded", 0),
+        ("idle_loaded", 1),
+        ("idle_unloaded", 1),
     ]
-    assert workload.prepared == [1, 8]
-    assert {asked[1:] for asked in workload.asked} == {(0.01, 2)}
-    assert [done for done, _, _ in heard.steps] == list(range(20))
-    assert {total for _, total, _ in heard.steps} == {19}
-    assert heard.steps[1][2] == "loading the model"
-    assert heard.steps[-1][2] == "done"
+    assert [bool(window.point) for window in windows] == [False] * 2 + [True] * 12 + [False] * 2
+    assert [w.phase for w in windows if w.point] == ["prefill", "decode"] * 6
+    assert [repeat for repeat, _ in visits(windows)] == [1, 1, 2, 2, 3, 3]
+    for repeat in (1, 2, 3):
+        assert {point for number, point in visits(windows) if number == repeat} == {"batch=1", "batch=8"}
+    steps = went.heard.steps
+    assert [done for done, _, _ in steps] == list(range(23))
+    assert {total for _, total, _ in steps} == {22}
+    assert (steps[1][2], steps[-3][2], steps[-1][2]) == ("loading the model", "ending the workload", "done")
+    assert went.judge.asked == 0
+
+
+def test_the_order_of_the_points_is_another_in_each_repeat_and_the_same_for_the_same_seed() -> None:
+    batches, long = (1, 2, 4, 8, 16), replace(SWIFT, repeats=6)
+    first, again, other = (visits(go(FakeWorkload(), long, batches, seed).windows) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+    orders = {tuple(point for number, point in first if number == repeat) for repeat in range(1, 7)}
+    assert len(orders) > 1
+
+
+def test_a_batch_is_made_ready_once_while_it_stays_the_same_and_warmed_up_when_it_comes_back() -> None:
+    alone, swept = FakeWorkload(), FakeWorkload()
+    go(alone)
+    assert alone.prepared == [1]
+    assert len(alone.asked) == 6
+    points = [point for _, point in visits(go(swept, batches=(1, 8)).windows)]
+    changes = [point for before, point in zip(["", *points], points, strict=False) if point != before]
+    assert [f"batch={batch}" for batch in swept.prepared] == changes
+    short = [asked for asked in swept.asked if asked[2] == 1]
+    assert len(short) == 2 * (len(changes) - 2)
+
+
+def test_the_load_around_every_window_is_kept_with_it() -> None:
+    went = go(FakeWorkload())
+    assert went.session.loads.keys() == {key_of(window) for window in went.windows if window.point}
+    (load,) = set(went.session.loads.values())
+    assert (load.seconds, load.processors, load.own, load.others) == (1.0, 4, 1.5, 0.5)
+
+
+def test_without_a_tolerance_nobody_is_asked_how_close_the_means_are() -> None:
+    judge = Judge([{}])
+    assert len(visits(go(FakeWorkload(), judge=judge).windows)) == 3
+    assert judge.asked == 0
+
+
+def test_repeats_go_on_for_the_points_that_are_not_close_enough_yet() -> None:
+    close = replace(SWIFT, tolerance=0.05)
+    judge = Judge([{"batch=1": 0.04, "batch=8": 0.2}, {"batch=8": 0.06}, {"batch=8": 0.05}])
+    went = go(FakeWorkload(), close, (1, 8), judge=judge)
+    points = [point for _, point in visits(went.windows)]
+    assert (points.count("batch=1"), points.count("batch=8")) == (3, 5)
+    assert judge.asked == 3
+    done, total, last = went.heard.steps[-1]
+    assert (done, last) == (total, "done")
+    assert went.heard.steps[-2][0] == done - 1
+
+
+def test_a_mean_that_is_not_known_is_not_close_enough() -> None:
+    judge = Judge([{"batch=1": None}, {}, {"batch=1": 0.0}])
+    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05), judge=judge)
+    assert len(visits(went.windows)) == 5
+
+
+def test_no_repeat_is_begun_that_would_end_after_the_budget_but_those_of_the_mode_are_made() -> None:
+    judge = Judge([{"batch=1": 1.0}])
+    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05, budget_seconds=1e-9), judge=judge)
+    assert len(visits(went.windows)) == 3
+    assert judge.asked == 0
 
 
 def test_windows_bear_unix_times_and_all_that_was_counted() -> None:
-    windows, _ = go(FakeWorkload())
-    last = windows[-1]
+    last = next(window for window in reversed(go(FakeWorkload()).windows) if window.point)
     assert last.end_ns - last.start_ns == 10_000_000
     assert abs(last.end_ns - 1000 - time.monotonic_ns()) < 5e9
     assert (last.iterations, last.inferences, last.input_tokens, last.output_tokens) == (1, 2, 3, 4)
@@ -113,22 +235,21 @@ def test_warming_up_ends_when_its_time_is_over_even_if_the_rate_still_climbs() -
 
 def test_what_was_complete_before_a_failure_is_kept() -> None:
     kept, workload = list[Window](), FakeWorkload(fails_at=4)
-    session = Session("run", SWIFT, Timebase(0), kept.append, Heard(), points=1, phases=2, sleep=lambda _: None)
+    seen = looks()
+    session = Session(
+        "run",
+        SWIFT,
+        Timebase(0),
+        kept.append,
+        Heard(),
+        phases=2,
+        seed=0,
+        edge=lambda: None,
+        look=lambda: next(seen),
+        judge=Judge(),
+        sleep=lambda _: None,
+    )
     with pytest.raises(WorkloadError, match="it broke"):
-        session.run(workload, lambda: READY, (1,))
+        session.run(workload, lambda: READY, lambda: None, (1,))
     assert [(window.phase, window.repeat) for window in kept[2:]] == [("prefill", 1), ("decode", 1), ("prefill", 2)]
     assert session.windows == kept
-
-
-@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
-def test_the_planned_time_holds_idle_warm_up_and_repeats(effort: Effort) -> None:
-    one, eight = planned_seconds(effort, 1), planned_seconds(effort, 8)
-    assert one > 2 * (effort.idle_seconds + SETTLE_SECONDS) + effort.repeats * effort.window_seconds
-    assert eight - one == pytest.approx(7 * (one - 2 * (effort.idle_seconds + SETTLE_SECONDS)))
-
-
-def test_more_effort_takes_longer_and_never_fewer_repeats_than_a_valid_point_needs() -> None:
-    quick, standard, rigorous = EFFORTS.values()
-    assert planned_seconds(quick, 8) < planned_seconds(standard, 8) < planned_seconds(rigorous, 8)
-    assert min(effort.repeats for effort in EFFORTS.values()) >= 3
-    assert rigorous.window_seconds >= 60

@@ -1,0 +1,80 @@
+"""What surrounded the windows of a run, as records: who else was at work, and how the machine was set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  the schema is made from these annotations
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from store.records import Series, Window
+
+CONDITIONS = frozenset(
+    {
+        "temperature_celsius",
+        "frequency_hertz",
+        "power_limit_watts",
+        "throttle_reasons",
+        "throttled_seconds",
+        "utilization_ratio",
+    }
+)
+"""The metrics that tell in which state a device was."""
+
+WindowKey = tuple[str, str, int]
+"""What tells a window of a run from every other: its point, phase and repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Who used the processors around one window, in seconds of processor time over `seconds` of time.
+
+    It is taken from just before the workload is told to run until it has answered, so it holds the window. `own` is
+    the time of this program and its children, the workload among them, `others` that of everybody else, `stolen` what
+    a hypervisor gave to other guests. `open_seconds` is what the clock tick leaves open. `throttles` is by how many
+    events the processor that was slowed down most often was; None where the kernel does not count them.
+    """
+
+    seconds: float
+    processors: int
+    own: float
+    others: float
+    stolen: float
+    open_seconds: float
+    throttles: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """How the machine was set, and how warm it was, at one moment; what the kernel does not say is left out.
+
+    `clock_limits_hertz` are the highest clocks the governors may choose, `power_limits_watts` those of RAPL's zones by
+    name and constraint, `processor_celsius` the hottest sensor of the processors.
+    """
+
+    governors: tuple[str, ...]
+    clock_limits_hertz: tuple[float, ...]
+    power_limits_watts: Mapping[str, float]
+    processor_celsius: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """All that is known of a run beside its windows and its energy.
+
+    `series` are those of the metrics in `CONDITIONS`; `silent` are devices whose sensors of power gave nothing.
+    `effort` is the mode's name, `tolerance` the half-width asked for, as a share, None if none was.
+    """
+
+    loads: Mapping[WindowKey, Load] = field(default_factory=dict)
+    series: tuple[Series, ...] = ()
+    start: Surroundings | None = None
+    end: Surroundings | None = None
+    silent: tuple[str, ...] = ()
+    effort: str = ""
+    tolerance: float | None = None
+
+
+def key_of(window: Window) -> WindowKey:
+    """Return what a window goes by in `Circumstances.loads`."""
+    return window.point, window.phase, window.repeat

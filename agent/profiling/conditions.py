@@ -1,0 +1,189 @@
+"""The state of the machine during the windows of a point: load, heat, clocks, limits and throttling; pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.profiling.circumstances import Circumstances, key_of
+from agent.profiling.nesting import ACCELERATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agent.profiling.circumstances import Load
+    from store.records import Series, Window
+
+POWER_CAP = "power_cap"
+_REASONS = {
+    0x04: POWER_CAP,
+    0x08: "hardware_slowdown",
+    0x20: "software_thermal",
+    0x40: "hardware_thermal",
+    0x80: "power_brake",
+}
+"""The bits of NVML's nvmlClocksEventReasons that hold clocks below what was asked of them.
+
+The others say that a GPU is idle (0x1), that its clocks were set by the user (0x2, 0x100), or that it keeps step with
+another (0x10).
+"""
+_OLDEST_NS = 5_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConditions:
+    """The state of one part of a device: at the start of the first window and at the end of the last.
+
+    Clocks are means over the first repeat and over the last one. `throttled_by` names what held the clocks down,
+    `throttled_share` the part of the samples in windows that show it, `throttled_seconds` for how long a counter says
+    so. `idle_utilization` is the share of the idle baselines in which an accelerator was busy, which was others' doing.
+    None: not told.
+    """
+
+    device: str
+    domain: str
+    start_celsius: float | None
+    end_celsius: float | None
+    start_clock_hertz: float | None
+    end_clock_hertz: float | None
+    start_limit_watts: float | None
+    end_limit_watts: float | None
+    throttled_by: tuple[str, ...]
+    throttled_share: float | None
+    throttled_seconds: float | None
+    idle_utilization: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The load of the processors and the state of the devices while a point was measured.
+
+    `own_processors` is how many processors this program and the workload kept busy, `other_processors` how many other
+    programs did, both means over the windows; `most_other_processors` is that of the worst window, without what the
+    clock tick leaves open; `stolen_share` the largest share of the processors' time that a hypervisor gave to other
+    guests. `heat_events` is how often a processor was slowed down by heat. None: not known.
+    """
+
+    own_processors: float | None
+    other_processors: float | None
+    most_other_processors: float | None
+    stolen_share: float | None
+    heat_events: int | None
+    devices: tuple[DeviceConditions, ...]
+
+
+NOT_TOLD = Conditions(None, None, None, None, None, ())
+"""Nothing is known of the surroundings."""
+
+
+def conditions(
+    repeats: Sequence[Sequence[Window]], circumstances: Circumstances, idle: Sequence[Window] = ()
+) -> Conditions:
+    """Describe what surrounded the windows of a point, by repeat; `idle` are the run's idle windows."""
+    windows = [window for repeat in repeats for window in repeat]
+    loads = [load for window in windows if (load := circumstances.loads.get(key_of(window)))]
+    events = [load.throttles for load in loads if load.throttles is not None]
+    seconds = sum(load.seconds for load in loads)
+    return Conditions(
+        own_processors=sum(load.own for load in loads) / seconds if seconds else None,
+        other_processors=sum(load.others for load in loads) / seconds if seconds else None,
+        most_other_processors=max(map(_others, loads), default=None),
+        stolen_share=max((load.stolen / (load.seconds * load.processors) for load in loads), default=None),
+        heat_events=sum(events) if events else None,
+        devices=tuple(_devices(repeats, idle, circumstances.series)),
+    )
+
+
+def _others(load: Load) -> float:
+    return max(0.0, load.others - load.open_seconds) / load.seconds
+
+
+def _devices(
+    repeats: Sequence[Sequence[Window]], idle: Sequence[Window], series: Iterable[Series]
+) -> Iterable[DeviceConditions]:
+    """Yield one entry for each part of a device that tells anything; of processors, who used them is in `Load`."""
+    windows = [window for repeat in repeats for window in repeat]
+    parts: dict[tuple[str, str], dict[str, Series]] = {}
+    for each in series:
+        channel = each.channel
+        if each.times_ns and (channel.metric != "utilization_ratio" or channel.device.kind in ACCELERATORS):
+            parts.setdefault((channel.device.id, channel.domain), {})[channel.metric] = each
+    for (device, domain), told in parts.items():
+        celsius, watts = told.get("temperature_celsius"), told.get("power_limit_watts")
+        first, last = windows[0].start_ns, windows[-1].end_ns
+        bits = _during(told.get("throttle_reasons"), windows)
+        yield DeviceConditions(
+            device=device,
+            domain=domain,
+            start_celsius=_at(celsius, first),
+            end_celsius=_at(celsius, last),
+            start_clock_hertz=_mean(_during(told.get("frequency_hertz"), repeats[0])),
+            end_clock_hertz=_mean(_during(told.get("frequency_hertz"), repeats[-1])),
+            start_limit_watts=_at(watts, first),
+            end_limit_watts=_at(watts, last),
+            throttled_by=tuple(name for bit, name in _REASONS.items() if any(int(value) & bit for value in bits)),
+            throttled_share=_mean([float(any(int(value) & bit for bit in _REASONS)) for value in bits]),
+            throttled_seconds=_grown(told.get("throttled_seconds"), windows),
+            idle_utilization=_mean(_during(told.get("utilization_ratio"), idle)),
+        )
+
+
+def _at(series: Series | None, moment_ns: int) -> float | None:
+    """Return the value read last before a moment, None if that is too long ago."""
+    position = bisect_right(series.times_ns, moment_ns) - 1 if series else -1
+    if series is None or position < 0 or moment_ns - series.times_ns[position] > _OLDEST_NS:
+        return None
+    return series.values[position]
+
+
+def _during(series: Series | None, windows: Iterable[Window]) -> list[float]:
+    found: list[float] = []
+    if series is None:
+        return found
+    for window in windows:
+        first, last = (bisect_left(series.times_ns, edge) for edge in (window.start_ns, window.end_ns))
+        found += series.values[first:last]
+    return found
+
+
+def _grown(series: Series | None, windows: Iterable[Window]) -> float | None:
+    """Return by how much a counter grew over all windows; None if it was not read around one of them."""
+    grown = 0.0
+    for window in windows:
+        before, after = _at(series, window.start_ns), _at(series, window.end_ns)
+        if before is None or after is None:
+            return None
+        grown += max(0.0, after - before)
+    return grown
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def changed_settings(circumstances: Circumstances, devices: Iterable[DeviceConditions]) -> tuple[str, ...]:
+    """Name the settings that were not at the end what they were at the start: governors, clock and power limits."""
+    changed = [
+        f"{each.device}/{each.domain} power limit from {each.start_limit_watts:g} to {each.end_limit_watts:g} W"
+        for each in devices
+        if each.start_limit_watts is not None
+        and each.end_limit_watts is not None
+        and each.start_limit_watts != each.end_limit_watts
+    ]
+    start, end = circumstances.start, circumstances.end
+    if start is None or end is None:
+        return tuple(changed)
+    if start.governors != end.governors:
+        changed.append(f"governor from {', '.join(start.governors)} to {', '.join(end.governors)}")
+    if start.clock_limits_hertz != end.clock_limits_hertz:
+        changed.append("the processors' highest clocks")
+    return (*changed, *_changed_limits(start.power_limits_watts, end.power_limits_watts))
+
+
+def _changed_limits(start: Mapping[str, float], end: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(
+        f"power limit {name} from {watts:g} to {end[name]:g} W"
+        for name, watts in start.items()
+        if name in end and end[name] != watts
+    )

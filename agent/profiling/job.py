@@ -1,0 +1,69 @@
+"""What a run is of, where it takes place and what is left of it, as frozen records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Engine
+
+    from agent.clock import Timebase
+    from agent.cost.tariff import Tariff
+    from agent.profiling.circumstances import Load, WindowKey
+    from agent.profiling.effort import Effort
+    from agent.profiling.facts import RunSurroundings, SamplerFacts
+    from agent.workloads.errors import WorkloadError
+    from agent.workloads.protocol import Ready
+    from agent.workloads.spec import EngineSpec, Spec
+    from probes.model import Channel, Roots
+    from probes.registry import Discovery
+    from store.records import Host, Layout, Run, Window
+    from store.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be profiled, how thoroughly, in which order, and under which prices."""
+
+    spec: Spec
+    engine: EngineSpec
+    batches: tuple[int, ...]
+    effort: Effort
+    tariff: Tariff | None
+    order_seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where a run takes place: the host, what it can be asked, what disturbs there, and where everything is kept."""
+
+    host: Host
+    roots: Roots
+    discovery: Discovery
+    layouts: tuple[Layout, ...]
+    warnings: tuple[str, ...]
+    timebase: Timebase
+    engine: Engine
+    writer: Writer
+
+    @property
+    def channels(self) -> list[Channel]:
+        """Everything the host can be asked, with what was learnt of it."""
+        return [channel for layout in self.layouts for channel in layout.channels]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is left of a run: its record as it ended, what the workload said of itself, and its whole windows."""
+
+    run: Run
+    ready: Ready | None
+    windows: tuple[Window, ...]
+    beat_seconds: float
+    surroundings: RunSurroundings
+    failure: WorkloadError | None = None
+    sampler: SamplerFacts | None = None
+    loads: Mapping[WindowKey, Load] = field(default_factory=dict)

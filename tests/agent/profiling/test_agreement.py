@@ -1,0 +1,35 @@
+"""Which of two sensors of one domain is believed, and why; how they are compared is in test_derive.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.profiling.agreement import agreement
+from agent.profiling.figures import readings
+from made_up_run import PACKAGE, read, repeats
+from simulated import constant
+from store.records import Series
+
+POINT = [(each,) for each in repeats((2, 4, 6, 8))]
+GAUGE = replace(PACKAGE, metric="power_watts", refresh_seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"method": "instant"}, "shows single moments"),
+        ({"method": "average"}, "averages over what was before each reading"),
+        ({"method": "average", "aliased": True}, "25 of 100 ms"),
+    ],
+)
+def test_the_counter_is_believed_and_the_reason_is_what_the_gauge_cannot_see(known, words):
+    times = tuple(number * 50_000_000 for number in range(200))
+    gauge = Series(replace(GAUGE, **known), times, (50.0,) * len(times))
+    counted = readings(POINT, [read(PACKAGE, constant(100.0), 10)])
+    (told,) = agreement(counted, readings(POINT, [gauge]))
+    assert told.share == pytest.approx(-0.5)
+    assert told.believe == "counter"
+    assert told.because.startswith("a counter misses nothing")
+    assert words in told.because
