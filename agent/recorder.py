@@ -91,7 +91,7 @@ class Recorder:
             ended = self._ended
             self._collect()
             while self._waiting and self._hand_over():
-                self._collect()
+                pass  # what is read meanwhile waits for its second: a write for every few ticks would never end
 
     def _collect(self) -> None:
         """Take the ticks there are; while they cannot be handed over, let the oldest go that are too many."""
