@@ -1,7 +1,8 @@
 """Measures what the whole service costs with its store on: processor time and memory, by rate and number of channels.
 
 The service reads a made-up host on tmpfs, powercap zones and hwmon chips. Beside it, at the same time, a loop in C
-reads the same files at the same rate and appends the same values to a file (reading.c): less than any service can do.
+reads the same files at the same rate and keeps the same rows in a SQLite file of its own (reading.c), and another one
+appends the values to a plain file: less than any service can do that others can query.
 Then the service stands beside CodeCarbon and perun, each at the interval it has by default, on one host whose counters
 move. A share is of one processor, the median of some stretches, with the least and the most.
 """
@@ -53,6 +54,7 @@ class Row:
     channels: int
     service: Share
     loop: Share
+    plain: Share
     mib: float
 
     @property
@@ -84,10 +86,10 @@ def main() -> None:
     rows = [measured(rate, count, 2.0 if options.quick else SECONDS[rate]) for rate, count in settings]
     table(
         "The service and its store, beside a loop in C (percent of one processor; median, least to most)",
-        ("SETTING", "SERVICE>", "", "US A BEAT>", "C LOOP>", "US A BEAT>", "TIMES C>", "RESIDENT MIB>"),
+        ("SETTING", "SERVICE>", "", "US A BEAT>", "C, SQLITE>", "US A BEAT>", "TIMES C>", "C, FILE>", "RESIDENT MIB>"),
         [
             (row.setting, row.service.median, _spread(row.service), _us(row, row.service), row.loop.median,
-             _us(row, row.loop), row.service.over(row.loop), row.mib)
+             _us(row, row.loop), row.service.over(row.loop), row.plain.median, row.mib)
             for row in rows
         ],
     )  # fmt: skip
@@ -108,16 +110,21 @@ def main() -> None:
 
 def measured(rate_hz: int, channels: int, seconds: float) -> Row:
     """Run the service and the loop in C side by side."""
-    with still(channels) as host, daemon(host, 1 / rate_hz) as service, looping(host, rate_hz) as loop:
+    with (
+        still(channels) as host,
+        daemon(host, 1 / rate_hz) as service,
+        looping(host, rate_hz, "loop.db") as loop,
+        looping(host, rate_hz, "loop") as plain,
+    ):
         time.sleep(SETTLE_SECONDS)
-        found = shares((service.pid, loop.pid), seconds, STRETCHES)
+        found = shares((service.pid, loop.pid, plain.pid), seconds, STRETCHES)
         return Row(rate_hz, channels, *found, resident_mib(service.pid))
 
 
 @contextmanager
-def looping(host: Still, rate_hz: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the loop in C on the files of a host."""
-    line = [compiled("reading"), str(round(1e9 / rate_hz)), host.folder / "loop", *host.files]
+def looping(host: Still, rate_hz: int, output: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the loop in C on the files of a host, into a SQLite file if `output` ends in .db."""
+    line = [compiled("reading", static=False), str(round(1e9 / rate_hz)), host.folder / output, *host.files]
     process = subprocess.Popen(line, stdout=subprocess.PIPE)
     try:
         if process.stdout is None or process.stdout.readline() != b"reading\n":
@@ -162,7 +169,7 @@ def bars(rows: Sequence[Row], beside: Sequence[Beside]) -> list[Bar]:
         if limit is None:
             continue
         service, loop = row.service, row.loop
-        note = f"the loop in C: {loop.median:.3g} %"
+        note = f"the loop in C: {loop.median:.3g} %, into a plain file {row.plain.median:.3g} %"
         found.append(
             Bar(f"share, {row.setting}", service.median, limit, "%", lower=service.least, upper=service.most, note=note)
         )

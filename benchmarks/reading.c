@@ -1,15 +1,18 @@
-/* Reads the files it is given on absolute deadlines and appends what they hold to another, once a second.
+/* Reads the files it is given on absolute deadlines and keeps what they hold, once a second.
  *
  * reading PERIOD_NS OUTPUT FILE...
  *
  * What the service's sampler does, in the least that C needs for it: each file is kept open and read with one pread, its
- * integer becomes a double, a beat is two stamps and its values, and a second of beats is one write. It says `reading`
- * when it has begun, and goes on until it is killed. */
+ * integer becomes a double, and a beat is two stamps and its values. If OUTPUT ends in .db, a second of beats is one
+ * transaction of rows like the service's in a SQLite file, twelve values a row, by the system's libsqlite3; else it is
+ * one write to a plain file. It says `reading` when it has begun, and goes on until it is killed. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,11 +24,68 @@ static int64_t now(void) {
   return t.tv_sec * SECOND + t.tv_nsec;
 }
 
+enum { ROW_VALUES = 12 };
+typedef struct sqlite3 sqlite3;
+typedef struct sqlite3_stmt sqlite3_stmt;
+static int (*sql_open)(const char *, sqlite3 **);
+static int (*sql_exec)(sqlite3 *, const char *, void *, void *, char **);
+static int (*sql_prepare)(sqlite3 *, const char *, int, sqlite3_stmt **, const char **);
+static int (*sql_int64)(sqlite3_stmt *, int, int64_t);
+static int (*sql_blob)(sqlite3_stmt *, int, const void *, int, void (*)(void *));
+static int (*sql_step)(sqlite3_stmt *);
+static int (*sql_reset)(sqlite3_stmt *);
+static sqlite3 *db;
+static sqlite3_stmt *insert;
+
+static void *symbol(void *library, const char *name) {
+  void *found = dlsym(library, name);
+  if (!found) exit(3);
+  return found;
+}
+
+static int open_store(const char *path) {
+  void *library = dlopen("libsqlite3.so.0", RTLD_NOW);
+  if (!library) return 0;
+  sql_open = symbol(library, "sqlite3_open");
+  sql_exec = symbol(library, "sqlite3_exec");
+  sql_prepare = symbol(library, "sqlite3_prepare_v2");
+  sql_int64 = symbol(library, "sqlite3_bind_int64");
+  sql_blob = symbol(library, "sqlite3_bind_blob");
+  sql_step = symbol(library, "sqlite3_step");
+  sql_reset = symbol(library, "sqlite3_reset");
+  return !sql_open(path, &db) &&
+         !sql_exec(db,
+                   "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                   "CREATE TABLE ticks (id INTEGER PRIMARY KEY, layout_id INTEGER NOT NULL, start_ns BIGINT NOT NULL,"
+                   " end_ns BIGINT NOT NULL, readings BLOB NOT NULL);"
+                   "CREATE INDEX ticks_layout_start ON ticks (layout_id, start_ns)",
+                   0, 0, 0) &&
+         !sql_prepare(db, "INSERT INTO ticks (layout_id, start_ns, end_ns, readings) VALUES (?, ?, ?, ?)", -1, &insert,
+                      0);
+}
+
+static int keep(const int64_t *beats, size_t count, size_t row, int files) {
+  if (sql_exec(db, "BEGIN IMMEDIATE", 0, 0, 0)) return 0;
+  for (size_t i = 0; i < count; i++, beats += row)
+    for (int first = 0, layout = 1; first < files; first += ROW_VALUES, layout++) {
+      int values = files - first < ROW_VALUES ? files - first : ROW_VALUES;
+      sql_int64(insert, 1, layout);
+      sql_int64(insert, 2, beats[0]);
+      sql_int64(insert, 3, beats[1]);
+      sql_blob(insert, 4, beats + 2 + first, values * sizeof *beats, 0);
+      if (sql_step(insert) != 101 || sql_reset(insert)) return 0; /* SQLITE_DONE */
+    }
+  return !sql_exec(db, "COMMIT", 0, 0, 0);
+}
+
 int main(int argc, char **argv) {
   if (argc < 4) return 2;
   int files = argc - 3;
   int64_t period = atoll(argv[1]);
-  int out = open(argv[2], O_WRONLY | O_CREAT | O_APPEND, 0600);
+  size_t length = strlen(argv[2]);
+  int stores = length > 3 && !strcmp(argv[2] + length - 3, ".db");
+  int out = stores ? 0 : open(argv[2], O_WRONLY | O_CREAT | O_APPEND, 0600);
+  if (stores && !open_store(argv[2])) return 3;
   int *fd = calloc(files, sizeof *fd);
   size_t row = 2 + files, rows = SECOND / period + 2, filled = 0;
   int64_t *buffer = calloc(row * rows, sizeof *buffer);
@@ -48,7 +108,7 @@ int main(int argc, char **argv) {
     beat[1] = now();
     filled++;
     if (beat[1] >= flush || filled == rows) {
-      if (write(out, buffer, filled * row * sizeof *buffer) < 0) return 1;
+      if (stores ? !keep(buffer, filled, row, files) : write(out, buffer, filled * row * sizeof *buffer) < 0) return 1;
       filled = 0;
       flush += SECOND;
     }
