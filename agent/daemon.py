@@ -16,8 +16,8 @@ from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
 from agent.profiling.periods import told_aliased
-from agent.realtime import prompt
-from agent.recorder import Recorder
+from agent.realtime import uncollected
+from agent.recorder import BATCH_SECONDS, Recorder
 from agent.sampler import Paced, Sampler
 from agent.signals import Signals
 from agent.totals import Totals
@@ -145,7 +145,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 totals.shown,
             )
             keep = _keeping(totals, writer, timebase, wake)
-            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
+            between = min(periods, default=0.0) / 2
+            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, phase_seconds=between % BATCH_SECONDS)
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
@@ -155,7 +156,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
         upkeep.start()
         stack.callback(recorder.stop)
         recorder.start()
-        stack.enter_context(prompt())
+        stack.enter_context(uncollected())
         stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start()
         logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))

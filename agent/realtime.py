@@ -85,20 +85,29 @@ def keep_up(kernel: Kernel = os) -> None:
 
 
 @contextmanager
-def prompt() -> Iterator[None]:
-    """Let a thread whose beat is due wait no longer than 10 us for another one of this process, not 5 ms.
-
-    It gives the interpreter away with every file it reads, and may have to wait so long each time to have it back.
-    Nor is it to wait for the garbage collector: what is in memory already, which takes it 30 ms to go through, is left
-    alone.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, SWITCH_SECONDS))
+def uncollected() -> Iterator[None]:
+    """Leave alone what is in memory already: it takes the garbage collector 30 ms to go through."""
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
+
+
+@contextmanager
+def prompt() -> Iterator[None]:
+    """Let a thread whose beat is due wait no longer than 10 us for another one of this process, not 5 ms.
+
+    It gives the interpreter away with every file it reads, and may have to wait so long each time to have it back. Nor
+    is it to wait for the garbage collector. Threads that run at the same time pay with many switches, so the service,
+    which has other ways, does without.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH_SECONDS))
+    try:
+        with uncollected():
+            yield
+    finally:
         sys.setswitchinterval(before)
 
 
