@@ -17,7 +17,7 @@ from agent.host import describe_host
 from agent.http import ListenError, serve
 from agent.profiling.periods import told_aliased
 from agent.realtime import uncollected
-from agent.recorder import BATCH_SECONDS, Recorder
+from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from agent.signals import Signals
 from agent.totals import Totals
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
 _CLOSE_SECONDS = 2.0
+_AFTER_BEAT_SECONDS = 0.003
+"""How long after a beat its samples are kept: not at once, but while what the processor needs for it is still near."""
 
 logger = log.get_logger("daemon")
 
@@ -145,8 +147,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 totals.shown,
             )
             keep = _keeping(totals, writer, timebase, wake)
-            between = min(periods, default=0.0) / 2
-            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, phase_seconds=between % BATCH_SECONDS)
+            between = min([*periods, 2 * _AFTER_BEAT_SECONDS]) / 2
+            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, phase_seconds=between)
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
