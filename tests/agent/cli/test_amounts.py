@@ -18,7 +18,7 @@ def test_a_share_is_a_percentage_or_a_fraction(text: str, share: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "1", "5", "100%", "-5%", "five", "5%%", "1e-2", "nan"])
 def test_what_is_no_share_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="is no share; write it as 5% or 0.05"):
+    with pytest.raises(ValueError, match=r"is no share; write it as 5% or 0\.05"):
         share_of(text)
 
 
