@@ -28,7 +28,6 @@ from agent.workloads.process import WorkloadProcess
 from probes.registry import discover
 from store.address import display
 from store.database import open_database
-from store.reader import Reader
 from store.records import Profile, Run, RunStatus
 from store.writer import Writer
 
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from agent.profiling.recording import Recording
     from agent.profiling.session import Progress
     from probes.registry import Discovery
-    from store.records import Series, Window
+    from store.records import Window
 
 _BUDGET_OF_PLANNED = 2.0
 """How much longer than planned a run may take for a tolerance, where no budget was given."""
@@ -187,11 +186,6 @@ def _record(
 def _session(
     ongoing: Run, job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, at_work: Recording
 ) -> Session:
-    reader = Reader(scene.engine)
-
-    def read(start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
-        return reader.series(scene.writer.recording, start_ns, end_ns, metrics)
-
     return Session(
         ongoing.id,
         job.effort,
@@ -202,7 +196,7 @@ def _session(
         seed=job.order_seed,
         edge=at_work.edge,
         look=Witness(scene.roots).look,
-        judge=SoFar(read, at_work.wait_for_last_ticks, phases),
+        judge=SoFar(scene.series, at_work.wait_for_last_ticks, phases),
     )
 
 

@@ -91,6 +91,15 @@ def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
 
 
 @settings(QUICK, max_examples=80)
+@given(powers(), st.sampled_from((0.03, 0.1, 0.25)), st.floats(1.05, 3), read_moments(), st.data())
+def test_the_bound_of_a_counter_slower_than_it_says_holds_once_it_was_watched(power, stated, slower, read, data):
+    refresh = stated * slower
+    channel = joules_channel(stated, 0.001, observed_refresh_seconds=refresh)
+    series = counter(power, refreshes(refresh, UNTIL, (1.0, 1.2, 0.9)), read, 0.001, channel)
+    held(series, power, data.draw(windows(read[0], read[-1] - 1.5 * refresh - 1e-6)))
+
+
+@settings(QUICK, max_examples=80)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step)
