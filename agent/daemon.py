@@ -16,7 +16,7 @@ from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
 from agent.profiling.periods import told_aliased
-from agent.realtime import prompt
+from agent.realtime import uncollected
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from agent.signals import Signals
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
 _CLOSE_SECONDS = 2.0
+_AFTER_BEAT_SECONDS = 0.003
+"""How long after a beat its samples are kept: not at once, but while what the processor needs for it is still near."""
 
 logger = log.get_logger("daemon")
 
@@ -145,7 +147,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 totals.shown,
             )
             keep = _keeping(totals, writer, timebase, wake)
-            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
+            between = min([*periods, 2 * _AFTER_BEAT_SECONDS]) / 2
+            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, phase_seconds=between)
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
@@ -155,7 +158,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
         upkeep.start()
         stack.callback(recorder.stop)
         recorder.start()
-        stack.enter_context(prompt())
+        stack.enter_context(uncollected())
         stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start()
         logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ class Recorder:
     the error is handed to `on_error` and the ticks wait for the next try, `keep_bytes` of them at most; what has to be
     let go, the oldest first, is counted in `dropped`. Once a batch is taken again `on_recovery` is told. Neither of
     these two may raise. What is read while `batch` takes its time waits with whom it is taken from. `enter` is called
-    in the thread first.
+    in the thread first. `phase_seconds` puts the hand-overs so long after whole batches since the start, between the
+    beats of who reads: at the same moment the two would wake each other up for every file that is read.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Recorder:
         keep_bytes: int = KEEP_BYTES,
         batch_seconds: float = BATCH_SECONDS,
         enter: Callable[[], object] = lambda: None,
+        phase_seconds: float = 0.0,
     ) -> None:
         self._take = take
         self._batch = batch
@@ -49,6 +52,7 @@ class Recorder:
         self._keep_bytes = keep_bytes
         self._batch_seconds = batch_seconds
         self._enter = enter
+        self._phase_seconds = phase_seconds
         self._waiting: deque[Tick] = deque()
         self._waiting_bytes = 0
         self._in_hand = 0
@@ -86,8 +90,10 @@ class Recorder:
     def _keep(self) -> None:
         self._enter()
         ended = False
+        due = time.monotonic() + self._phase_seconds
         while not ended:
-            self._ending.wait(self._batch_seconds)
+            due = max(due + self._batch_seconds, time.monotonic())
+            self._ending.wait(due - time.monotonic())
             ended = self._ended
             self._collect()
             while self._waiting and self._hand_over():

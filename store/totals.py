@@ -21,7 +21,10 @@ _values = attrgetter(*_COLUMNS)
 _KEY = _COLUMNS[:6]
 _OLD = tuple(f"old_{name}" for name in _KEY)
 _FORGET = delete(schema.totals).where(*(schema.totals.c[name] == bindparam(f"old_{name}") for name in _KEY))
-REPLACE_TOTALS = f"INSERT OR REPLACE INTO totals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  our own names
+REPLACE_TOTALS = (
+    f"INSERT INTO totals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608  our own names
+    f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[6:])}"
+)
 
 
 def total_rows(totals: Sequence[Total]) -> list[tuple[Any, ...]]:

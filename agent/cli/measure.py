@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
-import signal
-import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,8 +11,9 @@ import typer
 from agent.cli.options import JSON_HELP, ExitCode, answer_json, configuration, discovered, fail, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from agent.command import Span
     from agent.config import Config
     from agent.profiling.energy import WindowEnergy
     from agent.profiling.measurement import Measurement
@@ -24,10 +21,7 @@ if TYPE_CHECKING:
     from probes.registry import Discovery
 
 SETTINGS = {"allow_interspersed_args": False}
-_CANNOT_EXECUTE, _NOT_FOUND, _SIGNALLED = 126, 127, 128
-"""As a shell reports them."""
 _LONGEST_SECONDS = 366 * 86400.0
-_SLICE_SECONDS = 0.2
 
 
 def measure(
@@ -123,15 +117,27 @@ def _measured(
     kept = Thinned(layouts)
     with recording(layouts, probes, timebase, kept.take) as at_work:
         at_work.wait_for_first_ticks()
-        start_ns = timebase.now_ns()
         at_work.edge()
-        code = _run(command, as_json=as_json) if command else _sleep(duration)
-        end_ns = timebase.now_ns()
-        at_work.edge()
+        span = _passed(command, duration, at_work.edge, as_json=as_json)
         at_work.wait_for_last_ticks()
+    start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
     channels = [channel for probe in found.probes for channel in probe.channels]
     measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns, channels)
-    return code, held_to(measured, tolerance) if tolerance else measured
+    return span.code, held_to(measured, tolerance) if tolerance else measured
+
+
+def _passed(command: Sequence[str] | None, duration: float, ended: Callable[[], object], *, as_json: bool) -> Span:
+    """Run the command, or let the time pass; end this command where that one cannot be run."""
+    from agent.command import CommandError, run, sleep
+
+    try:
+        span = run(command, ended, output_to_errors=as_json) if command else sleep(duration, ended)
+    except CommandError as error:
+        say(f"error: {error}; nothing was measured")
+        raise typer.Exit(error.code) from None
+    if span.cut_short:
+        say("interrupted: this is what was measured until then")
+    return span
 
 
 def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) -> float:
@@ -145,60 +151,6 @@ def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) 
     longer = math.ceil(10 * needed) / 10
     say(f"measuring {longer:g} s instead of {duration:g} s: a sensor needs so long for ±{tolerance:.2g}")
     return longer
-
-
-def _sleep(seconds: float) -> int:
-    from agent.interruption import Interruption
-
-    interruption = Interruption()
-    deadline = time.monotonic() + seconds
-    with interruption.caught():
-        try:
-            with interruption.stoppable():
-                while (left := deadline - time.monotonic()) > 0:
-                    time.sleep(min(left, _SLICE_SECONDS))  # a signal that comes just before a sleep does not end it
-        except KeyboardInterrupt:
-            say("interrupted: this is what was measured until then")
-    return interruption.exit_code
-
-
-def _run(command: Sequence[str], *, as_json: bool) -> int:
-    """Run a command and return its exit code as a shell would say it.
-
-    Ctrl-C reaches the command from the terminal and is its to answer; what asks only this process to end is passed on.
-    """
-    from agent.interruption import ending_signals
-
-    child: subprocess.Popen[bytes] | None = None
-    early: list[int] = []
-
-    def pass_on(number: int) -> None:
-        if child is None:
-            early.append(number)
-        elif number != signal.SIGINT:
-            child.send_signal(number)
-
-    with ending_signals(pass_on):
-        child = _started(command, as_json=as_json)
-        for number in early:
-            child.send_signal(number)
-        code = child.wait()
-    return code if code >= 0 else _SIGNALLED - code
-
-
-def _started(command: Sequence[str], *, as_json: bool) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(command, stdout=sys.stderr if as_json else None)
-    except FileNotFoundError:
-        if shutil.which(command[0]):  # it is there, and what its first line names is not
-            say(f"error: {command[0]}: the interpreter that its first line names is not there; nothing was measured")
-            raise typer.Exit(_CANNOT_EXECUTE) from None
-        where = "there is no such file" if "/" in command[0] else "there is no such command on PATH"
-        say(f"error: {command[0]}: {where}; nothing was measured")
-        raise typer.Exit(_NOT_FOUND) from None
-    except (OSError, ValueError) as error:
-        say(f"error: {command[0]}: it cannot be executed ({getattr(error, 'strerror', error)}); nothing was measured")
-        raise typer.Exit(_CANNOT_EXECUTE) from None
 
 
 def _stillness(reading: WindowEnergy) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import secrets
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli.amounts import seconds_of, share_of
 from agent.cli.options import JSON_HELP, ExitCode, fail
 from agent.workloads.spec import Provider
 
@@ -24,7 +24,7 @@ _CUSTOM = "custom"
 _LONGEST_SECONDS = 86400.0
 _MOST_BATCH = 1 << 20
 _LEAST_TOLERANCE = 0.0001
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_LEAST_BUDGET_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,9 @@ class RunOptions:
         named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
         if self.budget is not None and self.tolerance is None:
             fail("--budget says how long to go on for --tolerance: give that too", ExitCode.USAGE)
-        return replace(named, tolerance=_share(self.tolerance), budget_seconds=_seconds(self.budget))
+        tolerance = _parsed("--tolerance", self.tolerance, share_of, _LEAST_TOLERANCE, 1.0)
+        budget = _parsed("--budget", self.budget, seconds_of, _LEAST_BUDGET_SECONDS, _LONGEST_SECONDS)
+        return replace(named, tolerance=tolerance, budget_seconds=budget)
 
     def seed(self) -> int:
         """Return the seed of the order of the points, drawn where none is given."""
@@ -129,26 +131,17 @@ class RunOptions:
             fail(str(error), ExitCode.USAGE)
 
 
-def _share(text: str | None) -> float | None:
-    """Return a share written as 5% or 0.05; end the command where it is none."""
+def _parsed(option: str, text: str | None, parse: Callable[[str], float], least: float, most: float) -> float | None:
+    """Return what an option says, None where it was not given; end the command where it is wrong or out of range."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(%?)", text.strip(), re.ASCII)
-    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-    if not _LEAST_TOLERANCE <= share < 1:
-        fail(f"--tolerance {text}: give a share of the mean from {_LEAST_TOLERANCE:.2%} on, such as 5%", ExitCode.USAGE)
-    return share
-
-
-def _seconds(text: str | None) -> float | None:
-    """Return a time written as 90s, 10m or 2h; end the command where it is none."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([smh])", text.strip(), re.ASCII)
-    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    if not 0 < seconds <= _LONGEST_SECONDS:
-        fail(f"--budget {text}: give a time with its unit, such as 90s, 10m or 2h, at most a day", ExitCode.USAGE)
-    return seconds
+    try:
+        value = parse(text)
+    except ValueError as error:
+        fail(f"{option} {error}", ExitCode.USAGE)
+    if not least <= value <= most:
+        fail(f"{option} {text}: give from {least:g} to {most:g}", ExitCode.USAGE)
+    return value
 
 
 def with_run_options(batch: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

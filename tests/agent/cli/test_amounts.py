@@ -6,9 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.amounts import bytes_of, moment_ns, rfc3339, seconds_of
+from agent.cli.amounts import bytes_of, moment_ns, rfc3339, seconds_of, share_of
 
 SECOND_NS = 1_000_000_000
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("5 %", 0.05), ("0.05", 0.05), (".5", 0.5), ("0.1%", 0.001)])
+def test_a_share_is_a_percentage_or_a_fraction(text: str, share: float) -> None:
+    assert share_of(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "0", "1", "5", "100%", "-5%", "five", "5%%", "1e-2", "nan"])
+def test_what_is_no_share_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no share; write it as 5% or 0\.05"):
+        share_of(text)
 
 
 @pytest.mark.parametrize(

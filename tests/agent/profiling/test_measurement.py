@@ -59,7 +59,11 @@ def test_a_gauge_stands_in_for_a_counter_that_gave_nothing():
 def test_a_gauge_that_says_otherwise_than_its_counter_is_a_reason_to_believe_the_counter():
     counter, gauge = read(GPU, constant(100.0), 9), read(GPU, constant(80.0), 9)
     power = Channel(GPU.device, GPU.domain, "power_watts", refresh_seconds=0.1, method="average")
-    for watts, aliased, words in ((80.0, True, "sees a part of the time"), (80.0, False, "lags"), (98.0, False, None)):
+    for watts, aliased, words in (
+        (80.0, True, "sees only a part of the time"),
+        (80.0, False, "averages over what was"),
+        (98.0, False, None),
+    ):
         series = replace(gauge, channel=replace(power, aliased=aliased), values=tuple(watts for _ in gauge.values))
         (reading,) = measure([series, counter], 3 * SECOND, 6 * SECOND).readings
         assert reading.method == "counter"

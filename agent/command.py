@@ -1,0 +1,112 @@
+"""Runs the command that is measured, with as little of our own as can be between its start, its end and the clock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.interruption import Interruption, ending_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CANNOT_EXECUTE, NOT_FOUND, SIGNALLED = 126, 127, 128
+"""Exit codes as a shell has them; of a command that a signal ended, the last and the signal's number."""
+_SLICE_SECONDS = 0.2
+_OUTPUT, _ERRORS = 1, 2
+_AS_PYTHON_FOUND_THEM = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that Python ignores, and that a command expects not to be ignored."""
+
+
+class CommandError(Exception):
+    """The command was not run: says why, and with which exit code to end."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of CLOCK_MONOTONIC in nanoseconds, and the exit code it ended with; `cut_short` if by a signal."""
+
+    start_ns: int
+    end_ns: int
+    code: int
+    cut_short: bool = False
+
+
+def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors: bool) -> Span:
+    """Run a command; its span is from just before it is started until it is known to have ended.
+
+    `ended` is called at once then. Ctrl-C reaches the command from the terminal and is its to answer; what asks only
+    this process to end is passed on. Raises CommandError if it cannot be run.
+    """
+    child = 0
+    early: list[int] = []
+
+    def pass_on(number: int) -> None:
+        if not child:
+            early.append(number)
+        elif number != signal.SIGINT:
+            os.kill(child, number)
+
+    path = _path(command)
+    # Not by subprocess: its work before and after the command would be measured as well, some milliseconds of it.
+    actions = [(os.POSIX_SPAWN_DUP2, _ERRORS, _OUTPUT)] if output_to_errors else []
+    with ending_signals(pass_on):
+        start_ns = time.monotonic_ns()
+        try:
+            child = os.posix_spawn(
+                path, list(command), os.environ, file_actions=actions, setsigdef=_AS_PYTHON_FOUND_THEM
+            )
+        except (OSError, ValueError) as error:
+            raise _explained(command[0], error) from error
+        for number in early:
+            os.kill(child, number)
+        _, status = os.waitpid(child, 0)
+        end_ns = time.monotonic_ns()
+        ended()
+        child = 0
+    code = os.waitstatus_to_exitcode(status)
+    return Span(start_ns, end_ns, code if code >= 0 else SIGNALLED - code)
+
+
+def sleep(seconds: float, ended: Callable[[], object]) -> Span:
+    """Let so much time pass, or less if a signal asks for the end; `ended` is called at once then."""
+    interruption = Interruption()
+    start_ns = time.monotonic_ns()
+    deadline = start_ns + round(seconds * 1e9)
+    with interruption.caught():
+        try:
+            with interruption.stoppable():
+                while (left_ns := deadline - time.monotonic_ns()) > 0:
+                    # In slices: a signal that comes just before a sleep does not end it.
+                    time.sleep(min(left_ns / 1e9, _SLICE_SECONDS))
+        except KeyboardInterrupt:
+            pass
+        end_ns = time.monotonic_ns()
+        ended()
+    return Span(start_ns, end_ns, interruption.exit_code, cut_short=bool(interruption.number))
+
+
+def _path(command: Sequence[str]) -> str:
+    name = command[0]
+    if "/" in name:
+        return name
+    found = shutil.which(name)
+    if found is None:
+        raise CommandError(f"{name}: there is no such command on PATH", NOT_FOUND)
+    return found
+
+
+def _explained(name: str, error: OSError | ValueError) -> CommandError:
+    if isinstance(error, FileNotFoundError):
+        if shutil.which(name):  # it is there, and what its first line names is not
+            return CommandError(f"{name}: the interpreter that its first line names is not there", CANNOT_EXECUTE)
+        return CommandError(f"{name}: there is no such file", NOT_FOUND)
+    return CommandError(f"{name}: it cannot be executed ({getattr(error, 'strerror', None) or error})", CANNOT_EXECUTE)
