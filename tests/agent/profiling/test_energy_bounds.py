@@ -70,7 +70,7 @@ def held(series, power, window):
     return found, true
 
 
-@settings(QUICK, max_examples=120)
+@settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, joules_channel(refresh, step))
@@ -78,7 +78,7 @@ def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, ref
     held(series, power, window)
 
 
-@settings(QUICK, max_examples=120)
+@settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.floats(1, 3), st.data())
 def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
     power, refresh, irregular, read, step, room, data
@@ -91,7 +91,7 @@ def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
     assert found.energy.upper - found.energy.lower <= unlimited.upper - unlimited.lower + 1e-6
 
 
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step)
@@ -100,7 +100,7 @@ def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh
     held(series, power, window)
 
 
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     power, refresh, irregular, read, step, data
@@ -110,7 +110,7 @@ def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     held(series, power, data.draw(windows(read[0], read[-1])))
 
 
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=50)
 @given(
     powers(),
     refresh_periods,
@@ -138,7 +138,7 @@ def test_wraps_leave_no_trace(power, refresh, read, data):
     assert found.energy.joules == pytest.approx(window_energy(plain, *window).energy.joules, abs=1e-4)
 
 
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=50)
 @given(st.data(), refresh_periods, read_moments(slowest=0.3), st.booleans())
 def test_the_bound_of_a_gauge_holds_for_steps_between_reads(data, refresh, read, stated):
     power = data.draw(powers(shortest=refresh + 2.1 * longest_gap(read)))
@@ -147,7 +147,7 @@ def test_the_bound_of_a_gauge_holds_for_steps_between_reads(data, refresh, read,
     held(series, power, window)
 
 
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=50)
 @given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
 def test_the_bound_of_an_averaging_gauge_holds_whatever_the_power(power, period, read, stated, data):
     channel = watts_channel(period if stated else 0.0, "average")
