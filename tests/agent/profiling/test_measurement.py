@@ -14,7 +14,7 @@ from agent.profiling.profile import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
 from probes.model import Channel, Reason, Rejection
 from simulated import SECOND, constant
-from store.records import Layout, Tick
+from store.records import Layout, Series, Tick
 
 WATTS = replace(PACKAGE, metric="power_watts")
 HEAT = Channel(PACKAGE.device, "package", "temperature_celsius")
@@ -74,6 +74,13 @@ def test_a_gauge_that_says_otherwise_than_its_counter_is_a_reason_to_believe_the
         else:
             assert "believe the counter" in reading.reasons[0]
             assert words in reading.reasons[0]
+
+
+def test_a_counter_alone_or_one_that_stood_still_disagrees_with_nothing():
+    watts = Series(WATTS, tuple(second * SECOND for second in range(10)), (0.0,) * 10)
+    for series in ([read(PACKAGE, constant(100.0), 9)], [read(PACKAGE, constant(0.0), 9), watts]):
+        (reading,) = measure(series, 2 * SECOND, 7 * SECOND).readings
+        assert (reading.disagreement, reading.reasons) == (None, ())
 
 
 def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs():
