@@ -104,6 +104,13 @@ def test_breaks_without_a_read_between_them_are_one():
     assert found.energy.joules == pytest.approx(200 + 200 / 3)
 
 
+def test_a_window_that_begins_within_the_first_read_may_begin_before_what_it_shows():
+    series = counted({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500}, joules_channel(0.1, 0.001, limit=3.2 * 200.0))
+    slow = replace(series, halves_ns=(SECOND // 4,) * 6)
+    # The first read may be as late as 0.25 s, and what it shows less by what the limit allows since 0.1 s.
+    assert energy(slow, 0.1, 3.5).upper == pytest.approx(400 - (0 - 200 * 0.15) + 0.001)
+
+
 def test_a_counter_that_stepped_back_may_have_lost_what_was_drawn_until_it_caught_up():
     channel = joules_channel(0.1, 0.001, limit=3.2 * 200.0)
     samples = {0: 0, 1: 100, 2: 200, 4: 400, 5: 500, 6: 600, 7: 700}
