@@ -63,10 +63,10 @@ def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_b
             for repeat in {window.repeat for window in own}
         )
         total = point["energy"]["per_inference"]["total"]
-        assert total["mean"] == pytest.approx(180 * seconds, rel=0.03)
+        assert total["mean"] == pytest.approx(180 * seconds, rel=0.1)
         assert total["lower"] <= 180 * seconds <= total["upper"]
         assert total["source"] == "measured"
-        assert point["power"]["mean"]["mean"] == pytest.approx(180, rel=0.03)
+        assert point["power"]["mean"]["mean"] == pytest.approx(180, rel=0.1)
         assert {(each["device"], each["domain"]) for each in point["energy"]["devices"] if each["counted"]} == {
             ("psys", "psys")
         }
