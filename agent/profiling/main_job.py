@@ -25,6 +25,7 @@ from agent.profiling.witness import Witness
 from agent.surroundings import look_at_settings
 from agent.workloads.errors import WorkloadError
 from agent.workloads.process import WorkloadProcess
+from probes.nvml import NvmlProbe
 from probes.registry import discover
 from store.address import display
 from store.database import open_database
@@ -188,6 +189,7 @@ def _session(
     ongoing: Run, job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, at_work: Recording
 ) -> Session:
     reader = Reader(scene.engine)
+    gpus = [probe for probe in scene.discovery.probes if isinstance(probe, NvmlProbe)]
 
     def read(start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
         return reader.series(scene.writer.recording, start_ns, end_ns, metrics)
@@ -201,7 +203,7 @@ def _session(
         phases=len(phases),
         seed=job.order_seed,
         edge=at_work.edge,
-        look=Witness(scene.roots).look,
+        look=Witness(scene.roots, gpus).look,
         judge=SoFar(read, at_work.wait_for_last_ticks, phases),
     )
 
