@@ -5,6 +5,8 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
+# Half of the tests' time is waiting for processes. Those of one file are run one after the other.
+TEST_JOBS ?= 2
 BENCH ?= accuracy live overhead timing storage interference
 BENCH_ARGS ?=
 # The modules that make numbers.
@@ -21,7 +23,8 @@ profile: $(VENV)/.profile  ## profile a transformer on this host and print what 
 
 test: $(VENV)/.test  ## run the tests, with branch coverage (TEST_ARGS="...")
 	@cd $(ROOT) && $(BIN)/coverage erase; \
-	$(BIN)/coverage run -m pytest $(TEST_ARGS); status=$$?; \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder \
+	  --cov --cov-report= $(TEST_ARGS); status=$$?; \
 	$(BIN)/coverage report --skip-covered || status=1; \
 	$(BIN)/coverage report --include='$(NUMBERS)' --fail-under=100 >/dev/null || \
 	  { echo "the modules that make numbers must be covered wholly: $(NUMBERS)" >&2; status=1; }; exit $$status

@@ -42,8 +42,10 @@ def acquaint(probes: Sequence[Probe]) -> tuple[tuple[Channel, ...], ...]:
     """
     learnt: dict[int, tuple[Channel, ...]] = {}
 
+    stop = threading.Event()
+
     def watch(number: int, probe: Probe) -> None:
-        learnt[number] = learn(probe)
+        learnt[number] = learn(probe, stop.is_set)
 
     threads = [
         threading.Thread(target=watch, args=(number, probe), name=f"acquaint-{probe.name}", daemon=True)
@@ -55,11 +57,13 @@ def acquaint(probes: Sequence[Probe]) -> tuple[tuple[Channel, ...], ...]:
     deadline = time.monotonic() + 2 * LONGEST_SECONDS
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
+    stop.set()
     return tuple(learnt.get(number, probe.channels) for number, probe in enumerate(probes))
 
 
 def learn(
     probe: Probe,
+    is_over: Callable[[], bool] = lambda: False,
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[Channel, ...]:
@@ -67,6 +71,7 @@ def learn(
 
     Their `read_seconds` is the median time of a read, their `observed_refresh_seconds` the median time between two
     changes, 0 where there were fewer than three. A gauge that cannot be read twice an update is said to be aliased.
+    Once `is_over`, somebody else reads the probe, and a read that comes back only then leaves it alone.
     """
     watched = _watched(probe.channels)
     changes: dict[int, list[int]] = {position: [] for position in watched}
@@ -81,6 +86,8 @@ def learn(
         except (ReadError, DeviceLostError) as error:
             log.debug("not watched", probe=probe.name, reason=str(error))
             break
+        if is_over():
+            return probe.channels
         after = monotonic_ns()
         costs.append(after - before)
         for position, seen in changes.items():

@@ -18,6 +18,7 @@ CANNOT_EXECUTE, NOT_FOUND, SIGNALLED = 126, 127, 128
 """Exit codes as a shell has them; of a command that a signal ended, the last and the signal's number."""
 _SLICE_SECONDS = 0.2
 _OUTPUT, _ERRORS = 1, 2
+_NONE = 0
 _AS_PYTHON_FOUND_THEM = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and that a command expects not to be ignored."""
 
@@ -46,11 +47,11 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
     `ended` is called at once then. Ctrl-C reaches the command from the terminal and is its to answer; what asks only
     this process to end is passed on. Raises CommandError if it cannot be run.
     """
-    child = 0
+    child = _NONE
     early: list[int] = []
 
     def pass_on(number: int) -> None:
-        if not child:
+        if child == _NONE:
             early.append(number)
         elif number != signal.SIGINT:
             os.kill(child, number)
@@ -68,10 +69,11 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
             raise _explained(command[0], error) from error
         for number in early:
             os.kill(child, number)
-        _, status = os.waitpid(child, 0)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it keeps its number until no signal is passed on any more
         end_ns = time.monotonic_ns()
         ended()
-        child = 0
+        gone, child = child, _NONE
+        _, status = os.waitpid(gone, 0)
     code = os.waitstatus_to_exitcode(status)
     return Span(start_ns, end_ns, code if code >= 0 else SIGNALLED - code)
 

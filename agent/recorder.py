@@ -92,8 +92,9 @@ class Recorder:
         ended = False
         due = time.monotonic() + self._phase_seconds
         while not ended:
-            due = max(due + self._batch_seconds, time.monotonic())
-            self._ending.wait(due - time.monotonic())
+            now = time.monotonic()
+            due = max(due + self._batch_seconds, now)
+            self._ending.wait(due - now)
             ended = self._ended
             self._collect()
             while self._waiting and self._hand_over():

@@ -10,7 +10,7 @@ from probes.model import Channel, Device, Kind, Source
 from simulated import SECOND, Power
 from store.records import Series, Window
 
-BEAT = 0.005
+BEAT = 0.01
 PACKAGE = Channel(Device("package-0", Kind.CPU), "package", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
 DRAM = Channel(Device("package-0", Kind.CPU), "dram", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
 CORE = Channel(
@@ -34,7 +34,7 @@ MODEL = Channel(
 
 
 def read(channel, power, until):
-    """A counter read every 5 ms that shows the moment it is read."""
+    """A counter read every 10 ms that shows the moment it is read."""
     moments = range(round(until / BEAT) + 1)
     return Series(
         channel,

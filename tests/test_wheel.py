@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import ROOT, environment
+from moving_counters import working
 from store.schema import REVISION, VERSION_TABLE
 from trees import FIXTURES
 
@@ -96,8 +97,10 @@ def test_it_profiles_into_a_database_that_it_makes(installed: Run, tmp_path: Pat
     database = tmp_path / "new/store.db"
     tiny = ("--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 64, "--prompt-tokens", 4, "--output-tokens", 3)
     short = ("--batch", 1, "--idle-seconds", 0.1, "--warmup-seconds", 0, "--window-seconds", 0.05)
-    estimated = ("--path.sysfs", tmp_path)  # a counter of BARE_METAL stands still, and has nothing to say of a run
-    profiled = installed("profile", "transformer", *tiny, *short, *estimated, "--database", database, "--json")
+    # A counter of BARE_METAL stands still, and has nothing to say of a run; nor is the load of this host the question.
+    estimated = ("--path.sysfs", tmp_path, "--path.procfs", tmp_path / "proc")
+    with working(tmp_path / "proc", 0.5):
+        profiled = installed("profile", "transformer", *tiny, *short, *estimated, "--database", database, "--json")
     assert profiled.returncode == 0, profiled.stderr
     listed = json.loads(installed("profiles", "list", "--database", database, "--json").stdout)
     assert [profile["id"] for profile in listed["profiles"]] == [json.loads(profiled.stdout)["id"]]

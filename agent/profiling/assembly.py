@@ -18,7 +18,6 @@ from agent.profiling.idle import derive_baselines, derive_drift
 from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.so_far import AROUND_NS
 from probes.model import Source
-from store.reader import Reader
 from store.records import RunStatus
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Doc
 def _samples(scene: Scene, recorded: Recorded) -> tuple[Series, ...]:
     start_ns = min(window.start_ns for window in recorded.windows) - AROUND_NS
     end_ns = max(window.end_ns for window in recorded.windows) + AROUND_NS
-    return Reader(scene.engine).series(scene.writer.recording, start_ns, end_ns, ENERGETIC | CONDITIONS)
+    return scene.series(start_ns, end_ns, ENERGETIC | CONDITIONS)
 
 
 def _circumstances(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.circumstances import Circumstances, key_of
@@ -167,7 +167,7 @@ def _devices(
             throttled_by=tuple(name for bit, name in _REASONS.items() if any(int(value) & bit for value in bits)),
             throttled_share=_mean([float(any(int(value) & bit for bit in _REASONS)) for value in bits]),
             throttled_seconds=_grown(told.get("throttled_seconds"), windows),
-            idle_utilization=_mean(_during(told.get("utilization_ratio"), idle)),
+            idle_utilization=_mean(_while_idle(told.get("utilization_ratio"), idle)),
         )
 
 
@@ -187,6 +187,15 @@ def _during(series: Series | None, windows: Iterable[Window]) -> list[float]:
         first, last = (bisect_left(series.times_ns, edge) for edge in (window.start_ns, window.end_ns))
         found += series.values[first:last]
     return found
+
+
+def _while_idle(series: Series | None, idle: Iterable[Window]) -> list[float]:
+    """Return what a sensor showed of idle windows, but for what it may still show of the work before."""
+    if series is None:
+        return []
+    settling_ns = round(series.channel.refresh_seconds * 1e9)
+    begun = [replace(each, start_ns=min(each.start_ns + settling_ns, each.end_ns)) for each in idle]
+    return _during(series, begun)
 
 
 def _grown(series: Series | None, windows: Iterable[Window]) -> float | None:

@@ -22,6 +22,7 @@ from agent.profiling.joules import (
     Energy,
     Told,
     ceiling_watts,
+    slowest_refresh_seconds,
 )
 from probes.model import Reason
 
@@ -153,7 +154,7 @@ class _Counter:
 def _refresh_ns(series: Series) -> int:
     """Return the refresh period: the stated one, else the longest time between changes seen, a second at least."""
     if series.channel.refresh_seconds:
-        return round(series.channel.refresh_seconds * 1e9)
+        return round(slowest_refresh_seconds(series.channel) * 1e9)
     times, values = series.times_ns, series.values
     changes = [i for i in range(1, len(values)) if values[i] != values[i - 1]]
     seen = (times[after] - times[before - 1] for before, after in pairwise(changes))
@@ -173,7 +174,7 @@ def _knots(series: Series) -> list[_Knot]:
     refresh in between that changed nothing: what was drawn was drawn after it.
     """
     times, values, channel = series.times_ns, series.values, series.channel
-    period = channel.refresh_seconds * 1e9
+    period = slowest_refresh_seconds(channel) * 1e9
     slack = min(period, times[1] - times[0]) / 2
     knots = [_Knot(times[0] - slack, values[0], slack)]
     for i in range(1, len(times)):
@@ -239,14 +240,16 @@ def _not_counted(series: Series, start_ns: int, end_ns: int, refresh_ns: int) ->
     """
     lost = blind = 0
     why = ""
+    stretches: dict[int, tuple[int, Reason]] = {}  # by the read before: breaks with none between them are one
     for at_ns, reason in series.rejections:
         if reason in _BREAKS:
             before = bisect_left(series.times_ns, at_ns) - 1
-            since = series.times_ns[before] if before >= 0 else start_ns
-            lost += max(0, min(end_ns, at_ns) - max(start_ns, since))
-            unseen = max(0, min(end_ns, at_ns) - max(start_ns, since - refresh_ns))
-            blind += unseen
-            why = why or (_BREAKS[reason] if unseen else "")
+            stretches[series.times_ns[before] if before >= 0 else start_ns] = (at_ns, reason)
+    for since, (at_ns, reason) in stretches.items():
+        lost += max(0, min(end_ns, at_ns) - max(start_ns, since))
+        unseen = max(0, min(end_ns, at_ns) - max(start_ns, since - refresh_ns))
+        blind += unseen
+        why = why or (_BREAKS[reason] if unseen else "")
     return lost / 1e9, blind / 1e9, why
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent.profiling.counters import count
 from agent.profiling.gauges import integrate
+from agent.profiling.joules import slowest_refresh_seconds
 from probes.model import METRICS, Form, Source
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _missing_ends(times: Sequence[int], start_ns: int, end_ns: int) -> tuple[str
 
 def _around(series: Series, start_ns: int, end_ns: int) -> Series:
     """Cut a series down to what bears on a window, which may be a small part of a long run."""
-    times, reach_ns = series.times_ns, max(_AROUND_NS, round(2e9 * series.channel.refresh_seconds))
+    times, reach_ns = series.times_ns, max(_AROUND_NS, round(2e9 * slowest_refresh_seconds(series.channel)))
     before, after = bisect_right(times, start_ns), bisect_left(times, end_ns)
     first = max(0, min(before - _AROUND_SAMPLES, bisect_left(times, start_ns - reach_ns)))
     last = max(after + _AROUND_SAMPLES, bisect_right(times, end_ns + reach_ns))

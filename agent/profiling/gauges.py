@@ -8,7 +8,9 @@ Any other gauge shows the power at its last refresh, at most one period ago, and
 values read one after another. So the power at a moment lies between the least and the greatest value from the last
 read before it to the first one a refresh period after it. A spike between two reads is seen by no such gauge.
 
-A gauge that is aliased, by its channel, does not see most of the time: its bound is what the device can draw at all.
+A gauge that is read less than twice an update is aliased: between two reads power is taken to lie between the least
+and the greatest value of the whole window. One that looks a part of the time by its nature tells nothing of the rest,
+however often it is read: its bound is what the device can draw at all.
 
 Each reading is dated back by half a period: the middle of what it averages, or its mean age.
 """
@@ -19,7 +21,7 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, Energy, Told, ceiling_watts
+from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, Energy, Told, ceiling_watts, looks_in_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +41,12 @@ def integrate(series: Series, start_ns: int, end_ns: int) -> Told:
     back_ns = round(series.channel.refresh_seconds / 2 * 1e9)
     points = _clipped(times, powers, start_ns + back_ns, end_ns + back_ns)
     joules = sum((p0 + p1) / 2 * (t1 - t0) / 1e9 for (t0, p0), (t1, p1) in pairwise(points))
-    if series.channel.aliased:
-        low, high = 0.0, max(joules, _ceiling_watts(series) * (end_ns - start_ns) / 1e9)
+    seconds = (end_ns - start_ns) / 1e9
+    if looks_in_part(series.channel):
+        low, high = 0.0, max(joules, _ceiling_watts(series) * seconds)
+    elif series.channel.aliased:
+        least, most = _power_between(series, start_ns, end_ns)
+        low, high = least * seconds, most * seconds
     elif series.channel.method == "average":
         low, high = _of_averages(series, end_ns, points)
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from store.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from agent.workloads.spec import EngineSpec, Spec
     from probes.model import Channel, Roots
     from probes.registry import Discovery
-    from store.records import Host, Layout, Run, Window
+    from store.records import Host, Layout, Run, Series, Window
     from store.writer import Writer
 
 
@@ -53,6 +55,15 @@ class Scene:
     def channels(self) -> list[Channel]:
         """Everything the host can be asked, with what was learnt of it."""
         return [channel for layout in self.layouts for channel in layout.channels]
+
+    def series(self, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
+        """Return the samples of this run, their channels as they were learnt at its start.
+
+        Those in the store may meanwhile say what another program has learnt of the same sensors.
+        """
+        known = {channel.key: channel for channel in reversed(self.channels)}
+        found = Reader(self.engine).series(self.writer.recording, start_ns, end_ns, metrics)
+        return tuple(replace(each, channel=known[each.channel.key]) for each in found)
 
 
 @dataclass(frozen=True, slots=True)

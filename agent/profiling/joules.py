@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from probes.model import Channel
 
 ASSUMED_REFRESH_SECONDS = 1.0
 """What a sensor that does not say is taken to need, at most, to show what was drawn."""
@@ -15,6 +19,9 @@ PLAUSIBLE_TIMES_LIMIT = 4.0
 HELD_TIMES_LIMIT = 1.25
 """Within one refresh a device is taken to stay below so many times its power limit, unless its sensor showed that it
 does not keep to it. Graphics cards may draw 1.2 times theirs for 0.1 s (PCI Express CEM 5.0, power excursions)."""
+ROOM_FOR_UNEVEN = 1.5
+_IN_PART = "average of "
+"""How the method of a gauge begins that averages a part of the time only: `average of 25 in 100 ms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +66,17 @@ def ceiling_watts(limit: float, highest: float) -> float:
         return PLAUSIBLE_TIMES_PEAK * highest
     power_limit = limit / PLAUSIBLE_TIMES_LIMIT
     return HELD_TIMES_LIMIT * power_limit if highest <= power_limit else max(limit, highest)
+
+
+def slowest_refresh_seconds(channel: Channel) -> float:
+    """Return the longest time a sensor is taken to need for a new value, in seconds; 0 if nothing is stated.
+
+    One that was seen to need longer than it states is granted half as much again, as it need not be even.
+    """
+    stated, seen = channel.refresh_seconds, channel.observed_refresh_seconds
+    return ROOM_FOR_UNEVEN * seen if 0 < stated < seen else stated
+
+
+def looks_in_part(channel: Channel) -> bool:
+    """Tell whether a gauge leaves out a part of the time by its nature, however often it is read."""
+    return channel.aliased and channel.method.startswith(_IN_PART)

@@ -29,7 +29,6 @@ from probes.nvml import NvmlProbe
 from probes.registry import discover
 from store.address import display
 from store.database import open_database
-from store.reader import Reader
 from store.records import Profile, Run, RunStatus
 from store.writer import Writer
 
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from agent.profiling.recording import Recording
     from agent.profiling.session import Progress
     from probes.registry import Discovery
-    from store.records import Series, Window
+    from store.records import Window
 
 _BUDGET_OF_PLANNED = 2.0
 """How much longer than planned a run may take for a tolerance, where no budget was given."""
@@ -188,12 +187,7 @@ def _record(
 def _session(
     ongoing: Run, job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, at_work: Recording
 ) -> Session:
-    reader = Reader(scene.engine)
     gpus = [probe for probe in scene.discovery.probes if isinstance(probe, NvmlProbe)]
-
-    def read(start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
-        return reader.series(scene.writer.recording, start_ns, end_ns, metrics)
-
     return Session(
         ongoing.id,
         job.effort,
@@ -204,7 +198,7 @@ def _session(
         seed=job.order_seed,
         edge=at_work.edge,
         look=Witness(scene.roots, gpus).look,
-        judge=SoFar(read, at_work.wait_for_last_ticks, phases),
+        judge=SoFar(scene.series, at_work.wait_for_last_ticks, phases),
     )
 
 

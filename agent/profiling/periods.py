@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.energy import ENERGETIC
-from agent.profiling.joules import ASSUMED_REFRESH_SECONDS
+from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, looks_in_part, slowest_refresh_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +32,12 @@ LARGEST_DENSE_SHARE = 0.25
 
 
 def update_seconds(channel: Channel) -> float:
-    """Return how often a sensor shows a new value, in seconds: as observed, else as stated; 0 if neither is known."""
-    return channel.observed_refresh_seconds or channel.refresh_seconds
+    """Return how often a sensor shows a new value, in seconds: as observed or as stated, 0 if neither is known.
+
+    The shorter counts: one that counts in coarse steps changes seldom while its device idles.
+    """
+    known = [seconds for seconds in (channel.observed_refresh_seconds, channel.refresh_seconds) if seconds]
+    return min(known, default=0.0)
 
 
 def run_period_seconds(channels: Iterable[Channel]) -> float:
@@ -46,6 +50,8 @@ def run_period_seconds(channels: Iterable[Channel]) -> float:
     wanted, slow = SLOWEST_SECONDS, 0.0
     for channel in channels:
         slow = max(slow, channel.read_seconds / LARGEST_SHARE)
+        if channel.metric in ENERGETIC and not channel.refresh_seconds:
+            wanted = min(wanted, USUAL_SECONDS)  # it may only have stood still while it was watched
         if channel.metric == "energy_joules":
             wanted = min(wanted, max(FASTEST_SECONDS, update_seconds(channel) / READS_A_REFRESH or USUAL_SECONDS))
         elif channel.metric == "power_watts":
@@ -96,9 +102,9 @@ def needed_seconds(channel: Channel, tolerance: float) -> float:
 
     At each edge a counter leaves open what is drawn in one update and one dense read, an average what is drawn in half
     of its time, and any other gauge about what is drawn in an update. It is infinite where no window is long enough: a
-    model is off by what it says, and a gauge that misses most of the time is bounded by what can be drawn at all.
+    model is off by what it says, and a gauge that looks a part of the time is bounded by what can be drawn at all.
     """
-    if channel.uncertainty >= tolerance or channel.aliased:
+    if channel.uncertainty >= tolerance or looks_in_part(channel):
         return math.inf
     left = tolerance - channel.uncertainty
     if channel.metric == "energy_joules":
@@ -114,6 +120,8 @@ def trailing_seconds(channels: Iterable[Channel], period_seconds: float) -> floa
     It is one refresh period, or what is assumed where none is stated, and two beats for the read that shows it.
     """
     refresh = (
-        channel.refresh_seconds or ASSUMED_REFRESH_SECONDS for channel in channels if channel.metric in ENERGETIC
+        slowest_refresh_seconds(channel) or ASSUMED_REFRESH_SECONDS
+        for channel in channels
+        if channel.metric in ENERGETIC
     )
     return max(refresh, default=0.0) + 2 * period_seconds + 0.02

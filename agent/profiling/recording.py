@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from agent.clock import Awake
 from agent.profiling.energy import ENERGETIC
 from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
 from agent.realtime import keep_up, prompt
@@ -62,9 +63,13 @@ class Recording:
         seconds = max(
             (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
         )
-        self._relaxing = threading.Timer(seconds, self.sampler.usual)
+        self._relaxing = threading.Timer(seconds, lambda: self._relax(threading.current_thread()))
         self._relaxing.daemon = True
         self._relaxing.start()
+
+    def _relax(self, timer: threading.Thread) -> None:
+        if timer is self._relaxing:  # an edge that came meanwhile has a timer of its own
+            self.sampler.usual()
 
     def wait_for_first_ticks(self) -> None:
         """Return when every probe has been read, and every sensor of power long enough for a window to start.
@@ -107,6 +112,10 @@ def close_probes(discovery: Discovery, within_seconds: float = _CLOSE_SECONDS) -
     closing.join(within_seconds)
 
 
+def _nothing() -> None:
+    """Let the recording go on without samples: whoever measures will miss them."""
+
+
 @contextmanager
 def recording(
     layouts: Sequence[Layout],
@@ -116,13 +125,19 @@ def recording(
 ) -> Iterator[Recording]:
     """Sample the probes inside the block; `take` has every tick when the block is left.
 
-    What the layouts' channels say of their sensors sets the pace.
+    What the layouts' channels say of their sensors sets the pace. Once the host has slept nothing is read any more: no
+    window that holds a sleep, or comes after it, has an energy.
 
     Raises what `take` raised last, if its ticks could not be handed over in the end.
     """
     errors: list[Exception] = []
     paced = [
-        Paced(layout, probe, run_period_seconds(layout.channels), dense_period_seconds(layout.channels))
+        Paced(
+            layout,
+            Awake(probe, timebase, _nothing),
+            run_period_seconds(layout.channels),
+            dense_period_seconds(layout.channels),
+        )
         for layout, probe in zip(layouts, probes, strict=True)
     ]
     sampler = Sampler(paced, timebase, realtime=True)

@@ -54,7 +54,7 @@ class Watched:
 def learnt(periods, **more):
     clock = Clock()
     probe = Watched(clock, periods, **more)
-    channels = learn(probe, clock.monotonic_ns, clock.sleep)
+    channels = learn(probe, lambda: False, clock.monotonic_ns, clock.sleep)
     return probe, channels, (clock.now - 5 * SECOND) / SECOND
 
 
@@ -104,6 +104,13 @@ def test_a_gauge_too_fast_to_be_read_twice_an_update_is_said_to_be_aliased():
     assert channel.aliased
     _, (channel,), _ = learnt({replace(fast, refresh_seconds=0.1): 0.1})
     assert not channel.aliased
+
+
+def test_a_read_that_comes_back_when_the_time_is_over_leaves_the_probe_to_others():
+    clock = Clock()
+    probe = Watched(clock, {ENERGY: 0.1})
+    assert learn(probe, lambda: True, clock.monotonic_ns, clock.sleep) == probe.channels
+    assert probe.rejections == [Rejection(0, Reason.READ_ERROR)]
 
 
 def test_probes_without_a_measured_sensor_of_energy_are_not_asked():

@@ -78,3 +78,12 @@ def test_a_time_passes_to_its_end_or_to_a_signal() -> None:
         signal.signal(signal.SIGALRM, previous)
     assert (cut.code, cut.cut_short, told) == (143, True, [True])
     assert cut.end_ns - cut.start_ns < 10_000_000_000
+
+
+def test_a_signal_that_comes_as_the_command_ends_reaches_no_other_process() -> None:
+    def end_now() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(["true"], end_now, output_to_errors=False).code == 0
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

@@ -68,7 +68,7 @@ def test_a_socket_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp
     ("limit", "pid", "interval"),
     [
         ("30000000", None, 15.0),
-        ("30000000", str(os.getpid()), 15.0),
+        pytest.param("30000000", str(os.getpid()), 15.0, id="its own"),
         ("30000000", "1", None),
         ("500000", None, 0.25),
         ("0", None, None),

@@ -251,11 +251,12 @@ def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path,
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, [fake_nvml.H100])
     shared = ("--path.sysfs", bare, "--path.nvml-library", library, "measure", "--duration", 0.1)
-    document = json.loads(call(tmp_path, *shared, "--json").stdout)
+    with started(tmp_path, *shared, "--json") as one, started(tmp_path, *shared) as other:
+        document, table = json.loads(finish(one).stdout), finish(other).stdout
     estimated = [each["joules"] for each in document["devices"] if each["source"] == "estimated"]
     assert document["total"]["source"] == "mixed"
     assert document["total"]["estimated_share"] == pytest.approx(sum(estimated) / document["total"]["joules"])
-    assert "mixed (" in call(tmp_path, *shared).stdout
+    assert "mixed (" in table
 
 
 def test_a_time_too_short_for_the_tolerance_is_lengthened(tmp_path: Path, server: Path) -> None:

@@ -96,6 +96,21 @@ def test_a_read_that_took_long_may_be_of_any_moment_in_it():
     assert found.upper == pytest.approx(400 - 0 + 0.001)  # the read about 1 may have been made after 1.1
 
 
+def test_breaks_without_a_read_between_them_are_one():
+    samples = {0: 0, 1: 100, 2: 200, 4: 200, 5: 300, 6: 400}
+    resets = tuple((round(at * SECOND), Reason.RESET) for at in (2.5, 3.0))
+    found = window_energy(counted(samples, rejections=resets), *at(1, 5))
+    assert found.reasons == ("the counter was reset: 1 s were not counted and are filled in with the mean power",)
+    assert found.energy.joules == pytest.approx(200 + 200 / 3)
+
+
+def test_a_window_that_begins_within_the_first_read_may_begin_before_what_it_shows():
+    series = counted({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500}, joules_channel(0.1, 0.001, limit=3.2 * 200.0))
+    slow = replace(series, halves_ns=(SECOND // 4,) * 6)
+    # The first read may be as late as 0.25 s, and what it shows less by what the limit allows since 0.1 s.
+    assert energy(slow, 0.1, 3.5).upper == pytest.approx(400 - (0 - 200 * 0.15) + 0.001)
+
+
 def test_a_counter_that_stepped_back_may_have_lost_what_was_drawn_until_it_caught_up():
     channel = joules_channel(0.1, 0.001, limit=3.2 * 200.0)
     samples = {0: 0, 1: 100, 2: 200, 4: 400, 5: 500, 6: 600, 7: 700}
@@ -227,9 +242,17 @@ def test_an_average_is_off_by_half_its_period_at_each_edge():
 
 
 def test_a_gauge_that_misses_most_of_the_time_is_bounded_by_what_the_device_can_draw():
-    channel = watts_channel(0.1, "average", limit=4 * 200.0, aliased=True)
+    channel = watts_channel(0.1, "average of 25 in 100 ms", limit=4 * 200.0, aliased=True)
     found = energy(gauged(dict.fromkeys(range(10), 100.0), channel), 2, 4)
     assert found == Energy(pytest.approx(200), 0.0, pytest.approx(2 * 250))
+
+
+def test_a_gauge_read_too_seldom_is_bounded_by_the_least_and_the_most_it_showed():
+    samples = {0: 50, 1: 100, 2: 100, 3: 60, 4: 100, 5: 100, 6: 180, 7: 100}
+    channel = watts_channel(0.1, limit=4 * 200.0)
+    found = energy(gauged(samples, replace(channel, aliased=True)), 1.5, 4.5)
+    assert (found.lower, found.upper) == (pytest.approx(3 * 60), pytest.approx(3 * 100))
+    assert energy(gauged(samples, channel), 1.5, 4.5).lower > found.lower
 
 
 def test_an_average_over_an_unknown_time_is_off_by_a_second_at_each_edge():

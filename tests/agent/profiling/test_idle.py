@@ -49,7 +49,7 @@ def test_drift_is_the_change_over_the_run_as_a_share_of_the_mean():
     assert (unloaded.state, loaded.state) == ("unloaded", "loaded")
     assert (unloaded.watts, unloaded.share) == (approx(2), approx(2 / 41))
     assert (loaded.watts, loaded.share) == (approx(6), approx(6 / 53))
-    open_watts = (40 + 42) * 0.005 / 2  # a beat of the power then drawn, over 2 s
+    open_watts = (40 + 42) * 0.01 / 2  # a beat of the power then drawn, over 2 s
     assert unloaded.allowed == approx(0.1 + open_watts / 41)
 
 

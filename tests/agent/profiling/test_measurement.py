@@ -14,7 +14,7 @@ from agent.profiling.profile import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
 from probes.model import Channel, Reason, Rejection
 from simulated import SECOND, constant
-from store.records import Layout, Tick
+from store.records import Layout, Series, Tick
 
 WATTS = replace(PACKAGE, metric="power_watts")
 HEAT = Channel(PACKAGE.device, "package", "temperature_celsius")
@@ -76,13 +76,22 @@ def test_a_gauge_that_says_otherwise_than_its_counter_is_a_reason_to_believe_the
             assert words in reading.reasons[0]
 
 
+def test_a_counter_alone_or_one_that_stood_still_disagrees_with_nothing():
+    watts = Series(WATTS, tuple(second * SECOND for second in range(10)), (0.0,) * 10)
+    for series in ([read(PACKAGE, constant(100.0), 9)], [read(PACKAGE, constant(0.0), 9), watts]):
+        (reading,) = measure(series, 2 * SECOND, 7 * SECOND).readings
+        assert (reading.disagreement, reading.reasons) == (None, ())
+
+
 def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs():
-    found = measure([read(GPU, constant(100.0), 6)], 2 * SECOND, round(2.2 * SECOND))  # read every 5 ms: 2.5 % are open
+    found = measure(
+        [read(GPU, constant(100.0), 6)], 2 * SECOND, round(2.4 * SECOND)
+    )  # read every 10 ms: 2.5 % are open
     assert held_to(found, 0.03) == found
     strict = held_to(found, 0.01)
     (refused,) = strict.readings
     assert (strict.total, refused.energy, refused.mean_watts) == (None, None, None)
-    assert refused.reasons == ("±0.025 of it is left open, ±0.01 was asked for: 0.5 s or more are needed",)
+    assert refused.reasons == ("±0.025 of it is left open, ±0.01 was asked for: 1 s or more are needed",)
 
 
 def test_a_small_part_too_open_for_the_tolerance_leaves_the_total():

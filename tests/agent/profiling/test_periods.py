@@ -33,6 +33,9 @@ def channel(metric, refresh=0.0, **known):
         ([channel("energy_joules", 0.1, observed_refresh_seconds=0.05)], 0.01),
         ([channel("energy_joules", 0.1, read_seconds=0.001)], 0.05),
         ([channel("power_watts", 0.1, read_seconds=0.5)], 1.0),
+        ([channel("power_watts", observed_refresh_seconds=0.5)], 0.1),  # it may idle, and count in coarse steps
+        ([channel("energy_joules", 0.001, observed_refresh_seconds=0.5)], 0.01),
+        ([channel("energy_joules", observed_refresh_seconds=9.0)], 0.1),
         ([channel("energy_joules")], 0.1),
         ([channel("energy_joules", 60.0)], 1.0),
         ([channel("power_watts", 0.1)], 0.05),
@@ -50,6 +53,7 @@ def test_a_counter_is_read_five_times_a_refresh_and_a_gauge_twice(channels, seco
     [
         ([channel("energy_joules", 0.1), channel("utilization_ratio", 1.0)], 0.1 + 0.2 + 0.02),
         ([channel("energy_joules", 0.1), channel("power_watts", 0.5)], 0.5 + 0.2 + 0.02),
+        ([channel("energy_joules", 0.1, observed_refresh_seconds=0.2)], 1.5 * 0.2 + 0.2 + 0.02),
         ([channel("power_watts")], 1.0 + 0.2 + 0.02),  # nothing is known of it, so a second is assumed
         ([channel("temperature_celsius", 9.0)], 0.2 + 0.02),
     ],
@@ -103,7 +107,8 @@ def test_a_gauge_is_aliased_that_leaves_time_it_says_nothing_of(known, period, a
         (channel("power_watts", method="average"), 40),
         (channel("power_watts", 0.1), 2),
         (channel("power_watts"), 20),
-        (channel("power_watts", 0.1, aliased=True), math.inf),
+        (channel("power_watts", 0.1, aliased=True), 2),
+        (channel("power_watts", 0.1, aliased=True, method="average of 25 in 100 ms"), math.inf),
         (channel("energy_joules", 0.1, uncertainty=0.4), math.inf),
         (channel("energy_joules", 0.1, uncertainty=0.03), 0.105 / 0.02),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,3 +126,12 @@ def test_closing_does_not_wait_for_a_driver_that_hangs() -> None:
     assert time.monotonic() - began < 4
     assert closed.is_set()
     release.set()
+
+
+def test_once_the_host_has_slept_nothing_is_read_any_more() -> None:
+    probe, before = FakeProbe(), Timebase.now()
+    slept = replace(before, asleep_ns=before.asleep_ns - 10_000_000_000)  # ten seconds less than the host has by now
+    ticks: list[Tick] = []
+    with recording(layouts_of(probe), [probe], slept, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+    assert ticks == []
