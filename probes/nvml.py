@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Device, Found, Kind, Problem, Reason, Rejection, Roots
-from probes.nvml_library import AbsentError, Gpu, Session, open_session
+from probes.nvml_library import AbsentError, Gpu, Session, Tenants, open_session
 from probes.nvml_sensors import SCOPE_MODULE, Question, Seen, find_questions, power_fields
 from probes.sysfs import RuntimeStatus, read_int, read_text
 
@@ -29,13 +30,15 @@ class NvmlProbe:
     files_only = False
 
     def __init__(
-        self, session: Session, name: str, questions: tuple[Question, ...], runtime_status: Path | None
+        self, session: Session, one: Seen, questions: tuple[Question, ...], runtime_status: Path | None
     ) -> None:
-        self.name = name
+        self.gpu = one.device.id
+        self.name = _name(one)
         self.channels = tuple(sensor.channel for question in questions for sensor in question.sensors)
         self.rejections: list[Rejection] = []
         self._questions = questions
         self._session = session
+        self._asked = one.gpu
         self._status = RuntimeStatus(runtime_status)
 
     def read(self, at_ns: int) -> list[float]:
@@ -58,6 +61,20 @@ class NvmlProbe:
         if failures == len(values):
             raise ReadError(f"{self.name}: the driver answered none of {failures} sensors")
         return values
+
+    def tenants(self, since_us: int) -> Tenants:
+        """Return who has the GPU now, and who kept it busy since a moment in Unix microseconds.
+
+        A GPU that sleeps is not asked, as it would wake. May be called from another thread than `read`.
+        """
+        if self._status.sleeps():
+            return Tenants(None, None)
+        programs, shares = None, None
+        with suppress(ReadError, DeviceLostError):
+            programs = self._asked.programs()
+        with suppress(ReadError, DeviceLostError):
+            shares = self._asked.busy_shares(since_us)
+        return Tenants(programs, shares)
 
     def close(self) -> None:
         """Close this probe's session; the driver lets go of the GPUs when the last probe's is closed."""
@@ -147,23 +164,26 @@ def _module_of(one: Seen, holder: str, roots: Roots) -> tuple[tuple[str, str], .
 
 
 def _proven(session: Session, one: Seen, holder: str, roots: Roots, problems: list[Problem]) -> NvmlProbe | None:
-    name = f"nvml/{one.device.id}"
     try:
         questions = find_questions(one, holder, _module_of(one, holder, roots))
         if not questions:
             raise AbsentError("none of its sensors can be read")
-        probe = NvmlProbe(session.another(), name, questions, _runtime_status(one, roots))
+        probe = NvmlProbe(session.another(), one, questions, _runtime_status(one, roots))
     except (ReadError, DeviceLostError) as error:
-        problems.append(_problem(name, error))
+        problems.append(_problem(_name(one), error))
         return None
     try:
         probe.read(0)
     except (ReadError, DeviceLostError) as error:
         probe.close()
-        problems.append(_problem(name, error))
+        problems.append(_problem(probe.name, error))
         return None
     probe.rejections.clear()
     return probe
+
+
+def _name(one: Seen) -> str:
+    return f"nvml/{one.device.id}"
 
 
 def _runtime_status(one: Seen, roots: Roots) -> Path | None:

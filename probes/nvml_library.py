@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LIBRARY = "libnvidia-ml.so.1"
 _SUCCESS, _NO_PERMISSION, _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND = 0, 4, 9, 12
 _FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 13, 18
+# The binding raises "success" where the driver had nothing to write; drivers say "not found" of the same.
+_NOTHING = frozenset({_SUCCESS, 6})
+_MOST_PERCENT = 100
 _LOST = frozenset({15, 28})
 # Invalid argument (a field older drivers do not know), not supported, no permission, no such function, structure
 # version unknown, deprecated: the driver will answer no differently later.
@@ -35,6 +38,22 @@ _REMEDIES = {
 
 class AbsentError(ReadError):
     """The driver or this GPU has no such sensor, or will not show it; asking again would bring nothing."""
+
+
+class NothingFoundError(ReadError):
+    """The driver understood, and had nothing to tell of the time that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """Who used a GPU, by process number as the driver sees it: None where it does not tell.
+
+    `programs` have it open for computing now; `shares` are the shares of some time in which each kept it busy, of
+    those that did at all. They can add up to more than 1: kernels of several processes can run at one moment.
+    """
+
+    programs: frozenset[int] | None
+    shares: Mapping[int, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +186,26 @@ class Gpu:
         """Return the share of the driver's last period in which any kernel ran."""
         return int(_ask(self._nvml, "nvmlDeviceGetUtilizationRates", self._handle).gpu)
 
+    def programs(self) -> frozenset[int]:
+        """Return the processes that have this GPU, or a part of it, open for computing."""
+        listed = _ask(self._nvml, "nvmlDeviceGetComputeRunningProcesses_v3", self._handle)
+        return frozenset(int(each.pid) for each in listed)
+
+    def busy_shares(self, since_us: int) -> dict[int, float]:
+        """Return the share of the time since a moment (Unix microseconds) in which each process kept the GPU busy.
+
+        Who did not is not in it. The driver samples every 1/6 to 1 s, so a shorter time may look empty. Raises
+        AbsentError on a GPU that is split into instances, ReadError if what the driver says is impossible.
+        """
+        try:
+            samples = _ask(self._nvml, "nvmlDeviceGetProcessUtilization", self._handle, since_us)
+        except NothingFoundError:
+            return {}
+        found = {int(each.pid): int(each.smUtil) for each in samples}
+        if any(percent > _MOST_PERCENT for percent in found.values()):
+            raise ReadError(f"the driver says that a process kept the GPU busy for {max(found.values())} % of the time")
+        return {pid: percent / 100 for pid, percent in found.items()}
+
     def memory_bytes(self) -> tuple[int, int]:
         """Return memory used and memory in all; the driver's own reserve is not counted as used (version 2)."""
         memory = _ask(self._nvml, "nvmlDeviceGetMemoryInfo", self._handle, self._nvml.nvmlMemory_v2)
@@ -209,4 +248,6 @@ def _translated(asked: str, error: Any) -> ReadError | DeviceLostError:
     reason = f"{asked}: {error}"
     if error.value in _LOST:
         return DeviceLostError(reason)
+    if error.value in _NOTHING:
+        return NothingFoundError(reason)
     return AbsentError(reason) if error.value in _ABSENT else ReadError(reason)

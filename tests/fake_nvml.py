@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 SOURCE = Path(__file__).parent / "fixtures/nvml/fake_nvml.c"
-NOT_SUPPORTED, NO_PERMISSION, DRIVER_NOT_LOADED, TIMEOUT, FUNCTION_NOT_FOUND = 3, 4, 9, 10, 13
+NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, DRIVER_NOT_LOADED, TIMEOUT, FUNCTION_NOT_FOUND = 3, 4, 6, 9, 10, 13
 GPU_IS_LOST, VERSION_MISMATCH, UNKNOWN = 15, 18, 999
 ENERGY, FIELDS = "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetFieldValues"
+PROGRAMS, BUSY = "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetProcessUtilization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Gpu:
     The energy counter starts at `energy_joules` and grows by `watts` in steps of `refresh_ms` for as long as the
     process lives; another value of `energy_joules` starts it again. `power_watts` is what nvmlDeviceGetPowerUsage
     tells; the other powers and the two last limits are fields of their scope.
+    `programs` are the processes that have it open, `busy_ratios` the shares of the time in which each kept it busy.
     `raw` gives the literal answer of a function, or of a field as `nvmlDeviceGetFieldValues:<field>:<scope>`, and
     `errors` its return code; `error` is the return code of every call about this GPU.
     """
@@ -70,6 +72,8 @@ class Gpu:
     memory_hertz: float | None = 2619e6
     celsius: int | None = 29
     throttle_reasons: int | None = 1
+    programs: tuple[int, ...] | None = ()
+    busy_ratios: Mapping[int, float] | None = field(default_factory=dict)
     delay_seconds: float = 0.0
     error: int = 0
     raw: Mapping[str, int] = field(default_factory=dict)
@@ -125,6 +129,7 @@ A100_MIG = Gpu(
     sm_hertz=1275e6,
     memory_hertz=1593e6,
     celsius=27,
+    busy_ratios=None,
 )
 """As a public nvidia-smi capture of an A100 split by MIG shows: one power, no utilization (driver 535.54.03)."""
 
@@ -250,6 +255,10 @@ def _answers(gpu: Gpu) -> Iterable[str]:
         yield f"nvmlDeviceGetMemoryInfo_v2 {total} 0 {total - used} {used}"
     if gpu.utilization_ratio is not None:
         yield f"nvmlDeviceGetUtilizationRates {gpu.utilization_ratio * 100:.0f} 0"
+    if gpu.programs is not None:
+        yield f"{PROGRAMS} {' '.join(map(str, gpu.programs))}"
+    if gpu.busy_ratios is not None:
+        yield f"{BUSY} {' '.join(f'{pid}:{ratio * 100:.0f}' for pid, ratio in gpu.busy_ratios.items())}"
     yield f"nvmlDeviceGetPciInfo_v3 {gpu.bus_id} {gpu.pci_model << 16 | 0x10DE:#x}"
     plain: dict[str, object] = {
         "nvmlDeviceGetUUID": gpu.uuid,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.cli.options import answer
 from agent.cli.tables import number, percent, show, spread
+from agent.profiling.surrounding_gates import OTHERS_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,8 +60,13 @@ def _surroundings(document: _Json) -> Iterator[str]:
     """Yield what other programs did, and how warm it became, where the profile says so (since schema 1.1)."""
     states = [point["conditions"] for point in document["points"] if point.get("conditions")]
     others = [state["most_other_processors"] for state in states if state["most_other_processors"] is not None]
-    if others:
-        yield f"Others   kept at most {max(others):.2f} of {document['host']['cores']} processors busy during a window"
+    kept = [f"{max(others):.2f} of {document['host']['cores']} processors"] if others else []
+    shares = dict[str, float]()
+    for gpu in (gpu for state in states for gpu in state.get("gpus", ())):
+        shares[gpu["device"]] = max(shares.get(gpu["device"], 0.0), gpu["most_other_share"] or 0.0)
+    kept += [f"{gpu} for {percent(share)} of the time" for gpu, share in shares.items() if share > OTHERS_SHARE]
+    if kept:
+        yield f"Others   kept at most {', '.join(kept)} busy during a window"
     warm = dict[str, list[float]]()
     for each in (device for state in states for device in state["devices"]):
         known = [celsius for celsius in (each["start_celsius"], each["end_celsius"]) if celsius is not None]

@@ -26,13 +26,28 @@ WindowKey = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
+class GpuLoad:
+    """Who used one GPU during one window: the shares of the time in which processes kept it busy, each added up.
+
+    `own` are this program and its children, `others` everybody else; both can exceed 1 where processes compute at the
+    same moment. `programs` is how many others had it open for computing when the window had ended. None: not known.
+    """
+
+    device: str
+    own: float | None
+    others: float | None
+    programs: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Who used the processors around one window, in seconds of processor time over `seconds` of time.
 
     It is taken from just before the workload is told to run until it has answered, so it holds the window. `own` is
     the time of this program and its children, the workload among them, `others` that of everybody else, `stolen` what
     a hypervisor gave to other guests. `open_seconds` is what the clock tick leaves open. `throttles` is by how many
-    events the processor that was slowed down most often was; None where the kernel does not count them.
+    events the processor that was slowed down most often was; None where the kernel does not count them. `gpus` has one
+    entry for each GPU whose driver can be asked.
     """
 
     seconds: float
@@ -42,6 +57,7 @@ class Load:
     stolen: float
     open_seconds: float
     throttles: int | None
+    gpus: tuple[GpuLoad, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

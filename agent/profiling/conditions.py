@@ -12,7 +12,7 @@ from agent.profiling.nesting import ACCELERATORS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from agent.profiling.circumstances import Load
+    from agent.profiling.circumstances import GpuLoad, Load
     from store.records import Series, Window
 
 POWER_CAP = "power_cap"
@@ -56,13 +56,29 @@ class DeviceConditions:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuSharing:
+    """With whom a GPU was shared: the shares of the time in which processes kept it busy, each added up.
+
+    `own_share` is that of this program and the workload, `other_share` that of others, both means over the windows;
+    `most_other_share` is that of the worst window, `other_programs` how many had it open at most. None: not known.
+    """
+
+    device: str
+    own_share: float | None
+    other_share: float | None
+    most_other_share: float | None
+    other_programs: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """The load of the processors and the state of the devices while a point was measured.
 
     `own_processors` is how many processors this program and the workload kept busy, `other_processors` how many other
     programs did, both means over the windows; `most_other_processors` is that of the worst window, without what the
     clock tick leaves open; `stolen_share` the largest share of the processors' time that a hypervisor gave to other
-    guests. `heat_events` is how often a processor was slowed down by heat. None: not known.
+    guests. `heat_events` is how often a processor was slowed down by heat. `gpus` are those whose driver tells who used
+    them. None: not known.
     """
 
     own_processors: float | None
@@ -71,6 +87,7 @@ class Conditions:
     stolen_share: float | None
     heat_events: int | None
     devices: tuple[DeviceConditions, ...]
+    gpus: tuple[GpuSharing, ...] = ()
 
 
 NOT_TOLD = Conditions(None, None, None, None, None, ())
@@ -92,11 +109,36 @@ def conditions(
         stolen_share=max((load.stolen / (load.seconds * load.processors) for load in loads), default=None),
         heat_events=sum(events) if events else None,
         devices=tuple(_devices(repeats, idle, circumstances.series)),
+        gpus=tuple(_shared(loads)),
     )
 
 
 def _others(load: Load) -> float:
     return max(0.0, load.others - load.open_seconds) / load.seconds
+
+
+def _shared(loads: Iterable[Load]) -> Iterable[GpuSharing]:
+    """Yield with whom each GPU was shared, means by the length of the windows that tell."""
+    found: dict[str, list[tuple[float, GpuLoad]]] = {}
+    for load in loads:
+        for gpu in load.gpus:
+            found.setdefault(gpu.device, []).append((load.seconds, gpu))
+    for device, told in found.items():
+        own = [(seconds, gpu.own) for seconds, gpu in told if gpu.own is not None]
+        others = [(seconds, gpu.others) for seconds, gpu in told if gpu.others is not None]
+        yield GpuSharing(
+            device=device,
+            own_share=_weighted(own),
+            other_share=_weighted(others),
+            most_other_share=max((share for _, share in others), default=None),
+            other_programs=max((gpu.programs for _, gpu in told if gpu.programs is not None), default=None),
+        )
+
+
+def _weighted(shares: Sequence[tuple[float, float]]) -> float | None:
+    """Return the mean of shares, each with the seconds that it is of."""
+    seconds = sum(each for each, _ in shares)
+    return sum(each * share for each, share in shares) / seconds if seconds else None
 
 
 def _devices(

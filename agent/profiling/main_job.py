@@ -25,6 +25,7 @@ from agent.profiling.witness import Witness
 from agent.surroundings import look_at_settings
 from agent.workloads.errors import WorkloadError
 from agent.workloads.process import WorkloadProcess
+from probes.nvml import NvmlProbe
 from probes.registry import discover
 from store.address import display
 from store.database import open_database
@@ -186,6 +187,7 @@ def _record(
 def _session(
     ongoing: Run, job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, at_work: Recording
 ) -> Session:
+    gpus = [probe for probe in scene.discovery.probes if isinstance(probe, NvmlProbe)]
     return Session(
         ongoing.id,
         job.effort,
@@ -195,7 +197,7 @@ def _session(
         phases=len(phases),
         seed=job.order_seed,
         edge=at_work.edge,
-        look=Witness(scene.roots).look,
+        look=Witness(scene.roots, gpus).look,
         judge=SoFar(scene.series, at_work.wait_for_last_ticks, phases),
     )
 

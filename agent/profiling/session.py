@@ -64,7 +64,8 @@ class Session:
     """One run: `windows` grows by one whenever a window is complete, and each is handed to `keep` at once.
 
     `phases` is how many the workload has. `edge` is told that a window is about to begin, or has just ended. `look`
-    glances at the processors before and after each window of a point; what it saw is in `loads`. `judge` is asked only
+    glances at processors and GPUs before each window of a point, and after it, being given the glance from before; what
+    it saw is in `loads`. `judge` is asked only
     if the effort has a tolerance. `ready` is what the workload said of itself when its model was loaded, None before.
     """
 
@@ -79,7 +80,7 @@ class Session:
         phases: int,
         seed: int,
         edge: Callable[[], object],
-        look: Callable[[], Glance],
+        look: Callable[[Glance | None], Glance],
         judge: Judge,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -168,11 +169,11 @@ class Session:
             self._step(f"{point} {phase}: repeat {repeat} of {max(repeat, self._effort.repeats)}")
             if repeat > 1 and batch != self._prepared:
                 workload.measure(phase, chunk_seconds(self._effort), 1)
-            before = self._look()
+            before = self._look(None)
             self._edge()
             measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations)
             self._edge()
-            load = load_between(before, self._look())
+            load = load_between(before, self._look(before))
             window = self._window(point, repeat, measured)
             if load is not None:
                 self.loads[key_of(window)] = load

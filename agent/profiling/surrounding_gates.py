@@ -15,7 +15,7 @@ from agent.profiling.statistics import trend
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.profiling.conditions import DeviceConditions
+    from agent.profiling.conditions import DeviceConditions, GpuSharing
     from agent.profiling.gates import Evidence
 
 STEADY_WITHIN = 0.05
@@ -24,11 +24,13 @@ OTHERS_PROCESSORS = 0.1
 OTHERS_SHARE = 0.01
 """What others may keep busy without a word: a tenth of a processor, or a hundredth of them all where that is more.
 
+Of the time of a GPU it is a hundredth, which is also the least that a driver tells.
+
 That is a few tenths of a percent of what a host draws between idle and full load, well below the spread that is let
 pass.
 """
 MOST_OTHERS_SHARE = 0.25
-"""From this share of the processors on, others that do more than the workload itself make the joules theirs."""
+"""From this share of the processors or of a GPU on, others that do more than the run itself make the joules theirs."""
 LARGEST_IDLE_UTILIZATION = 0.05
 LARGEST_STOLEN_SHARE = 0.01
 LARGEST_CLOCK_CHANGE = 0.05
@@ -121,21 +123,41 @@ def _processors_cool(evidence: Evidence) -> Finding:
 
 def _alone(evidence: Evidence) -> Finding:
     busy = evidence.conditions.most_other_processors
-    if busy is None:
-        return Finding("no_other_load", passed=True, fatal=False, message="the load of other programs is not known")
     allowed = max(OTHERS_PROCESSORS, OTHERS_SHARE * evidence.processors)
-    message = f"other programs kept {busy:.2f} processors busy in the worst window, {allowed:.2f} are let pass"
-    return Finding("no_other_load", busy <= allowed, fatal=False, message=message)
+    message = "the load of other programs is not known"
+    if busy is not None:
+        message = f"other programs kept {busy:.2f} processors busy in the worst window, {allowed:.2f} are let pass"
+    shared = [words for gpu in evidence.conditions.gpus if (words := _shared(gpu))]
+    passed = (busy is None or busy <= allowed) and not shared
+    return Finding("no_other_load", passed, fatal=False, message="; ".join((message, *shared)))
+
+
+def _shared(gpu: GpuSharing) -> str:
+    """Say what others did on a GPU, empty if they did not, or nobody knows."""
+    busy, programs = gpu.most_other_share, gpu.other_programs
+    if busy is None:
+        return f"{gpu.device} is open to other programs, {programs} at most, how busy is not known" if programs else ""
+    if busy <= OTHERS_SHARE:
+        return ""
+    return f"{gpu.device} was busy for them {busy:.0%} of the worst window, {OTHERS_SHARE:.0%} is let pass"
 
 
 def _mostly_own(evidence: Evidence) -> Finding:
-    state = evidence.conditions
-    if state.other_processors is None or state.own_processors is None:
-        return Finding("own_load_prevails", passed=True, fatal=True, message="the load of other programs is not known")
-    others, own = state.other_processors, state.own_processors
-    passed = others <= max(own, MOST_OTHERS_SHARE * evidence.processors)
-    message = f"the run kept {own:.2f} processors busy, other programs {others:.2f}"
-    return Finding("own_load_prevails", passed, fatal=True, message=message)
+    others, own = evidence.conditions.other_processors, evidence.conditions.own_processors
+    passed, message = True, "the load of other programs is not known"
+    if others is not None and own is not None:
+        passed = others <= max(own, MOST_OTHERS_SHARE * evidence.processors)
+        message = f"the run kept {own:.2f} processors busy, other programs {others:.2f}"
+    lost = [words for gpu in evidence.conditions.gpus if (words := _lost(gpu))]
+    return Finding("own_load_prevails", passed and not lost, fatal=True, message="; ".join((message, *lost)))
+
+
+def _lost(gpu: GpuSharing) -> str:
+    """Say that a GPU worked more for others than for the run, empty if it did not, or nobody knows."""
+    others, own = gpu.other_share, gpu.own_share
+    if others is None or own is None or others <= max(own, MOST_OTHERS_SHARE):
+        return ""
+    return f"{gpu.device} was busy for the run {own:.0%} of the time, for other programs {others:.0%}"
 
 
 def _free(evidence: Evidence) -> Finding:

@@ -1,7 +1,8 @@
-"""Looks at the processors just before and just after a window: who used them, and whether heat slowed them down.
+"""Looks at processors and GPUs just before and just after a window: who used them, and whether heat slowed them down.
 
 Processor time comes from /proc/stat and from /proc/PID/stat of this process and its children (proc(5)). Nothing is
-looked for while a window is on, and no other process is ever looked at: what others used is what is left over.
+looked for while a window is on, and no other process is ever looked at: what others used is what is left over. Who
+used a GPU its driver says.
 """
 
 from __future__ import annotations
@@ -9,65 +10,85 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.profiling.circumstances import Load
+from agent.profiling.onlooker import Onlooker, gpu_loads
 from probes.cpu import TICK_SECONDS, Times, parse_times
 from probes.sysfs import read_int
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from agent.profiling.onlooker import Watched
     from probes.model import Roots
+    from probes.nvml_library import Tenants
 
 _TIMES = slice(11, 15)
 """Of /proc/PID/stat behind the name: utime, stime, and both of the children that were waited for."""
 
+_HOST_PIDS = "pid:[4026531836]"
+"""What /proc/PID/ns/pid leads to in the host's own namespace of process numbers (Linux: PROC_PID_INIT_INO)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What one look found: processor times since boot, our own seconds of them, and the throttle events by file."""
+    """What one look found: processor times since boot, our own seconds of them, and the throttle events by file.
+
+    `unix_us` is the moment in Unix microseconds; `own` are our processes, None where a driver knows them by other
+    numbers; `gpus` is who used each GPU since the glance before, by its id.
+    """
 
     at_ns: int
     times: Mapping[int, Times]
     own_seconds: float | None
     throttles: Mapping[Path, int]
+    unix_us: int = 0
+    own: frozenset[int] | None = None
+    gpus: Mapping[str, Tenants | None] = field(default_factory=dict)
 
 
 class Witness:
     """Takes the looks; the files that count throttle events are found once."""
 
-    def __init__(self, roots: Roots, pid: int | None = None) -> None:
+    def __init__(self, roots: Roots, gpus: Sequence[Watched] = (), pid: int | None = None) -> None:
         self._procfs = Path(roots.procfs)
         self._pid = os.getpid() if pid is None else pid
+        self._onlooker = Onlooker(gpus)
         # Without CONFIG_PROC_CHILDREN the workload would count among the others.
         self._tells_children = Path(roots.procfs, f"{self._pid}/task/{self._pid}/children").exists()
         folders = Path(roots.sysfs, "devices/system/cpu").glob("cpu[0-9]*/thermal_throttle")
         self._throttles = tuple(
             path for folder in folders for path in sorted(folder.glob("*_throttle_count")) if read_int(path) is not None
         )
+        # In a container a driver shows the host's numbers, or nobody outside: neither tells who the others are.
+        self._numbered_alike = _leads_to(Path(roots.procfs, f"{self._pid}/ns/pid")) == _HOST_PIDS
 
-    def look(self) -> Glance:
-        """Look now; what cannot be read is not in the answer."""
+    def look(self, since: Glance | None = None) -> Glance:
+        """Look now, at GPUs for the time since a glance if one is given; what cannot be read is not in the answer."""
         times: Mapping[int, Times] = {}
         with suppress(OSError, ValueError):
             times = parse_times((self._procfs / "stat").read_bytes())
         counts = ((path, read_int(path)) for path in self._throttles)
         events = {path: count for path, count in counts if count is not None}
-        return Glance(time.monotonic_ns(), times, self._own_seconds(), events)
+        at_ns, unix_us = time.monotonic_ns(), time.time_ns() // 1000
+        own = self._own()
+        seconds = sum(_processor_seconds(self._procfs / str(pid)) for pid in own) if own else None
+        gpus = self._onlooker.look(since.unix_us) if since else {}
+        return Glance(at_ns, times, seconds, events, unix_us, own if self._numbered_alike else None, gpus)
 
-    def _own_seconds(self) -> float | None:
-        """Return the processor time of this process and all below it; None if these are not to be seen."""
+    def _own(self) -> frozenset[int] | None:
+        """Return this process and all below it; None if these are not to be seen."""
         if not self._tells_children:
             return None
-        total, waiting = 0.0, [self._pid]
+        found, waiting = set[int](), [self._pid]
         while waiting:
-            folder = self._procfs / str(waiting.pop())
-            total += _processor_seconds(folder)
-            waiting += _children(folder)
-        return total
+            pid = waiting.pop()
+            found.add(pid)
+            waiting += _children(self._procfs / str(pid))
+        return frozenset(found)
 
 
 def load_between(before: Glance, after: Glance) -> Load | None:
@@ -79,16 +100,26 @@ def load_between(before: Glance, after: Glance) -> Load | None:
     if before.own_seconds is None or after.own_seconds is None or not (busy or stolen or idle):
         return None
     own = max(0.0, after.own_seconds - before.own_seconds)
+    ours = None if before.own is None or after.own is None else before.own | after.own
     events = [count - before.throttles[path] for path, count in after.throttles.items() if path in before.throttles]
+    seconds = (after.at_ns - before.at_ns) / 1e9
     return Load(
-        seconds=(after.at_ns - before.at_ns) / 1e9,
+        seconds=seconds,
         processors=len(worked),
         own=own,
         others=max(0.0, busy - own),
         stolen=stolen,
         open_seconds=len(worked) * TICK_SECONDS,
         throttles=max(events, default=None),
+        gpus=gpu_loads(after.gpus, ours, seconds),
     )
+
+
+def _leads_to(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 def _processor_seconds(folder: Path) -> float:

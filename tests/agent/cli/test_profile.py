@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
 import pytest
 
+import fake_nvml
 from command import call, run
 from moving_counters import moving, working
 from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, save_model, stored
@@ -17,7 +20,6 @@ from trees import copy_tree
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
     Runs = dict[str, subprocess.CompletedProcess[str]]
 
@@ -34,6 +36,8 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     bare = tmp_path_factory.mktemp("bare")
     tariff = home / "tariff.toml"
     tariff.write_text('currency = "EUR"\nprice_per_kwh = 0.5\ncapital = 1000\n', encoding="utf-8")
+    library = fake_nvml.build(home)
+    fake_nvml.write_state(library, [replace(fake_nvml.H100, programs=(1,), busy_ratios={1: 0.5})])
     model = home / "dynamic.onnx"
     save_model(model, ["batch", 3])
     tiny, served = (*TINY, *SHORT, "--path.sysfs"), (server, *BARE_METAL)
@@ -42,7 +46,19 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
         "measured": (*tiny, *served, "--batch", "1,2,1", "--tariff", tariff, "--json", *easy),
         "estimated": (*tiny, bare, "--path.procfs", home / "proc", "--batch", 1, "--price-per-kwh", 0.2),
         "without": (*tiny, bare, *BARE_METAL, "--no-estimates", "--batch", 1, "--json", "--capital", 9, *hasty),
-        "twice": (*tiny, *served, "--batch", 1, "--repeats", 2, "--price-per-kwh", 1, "--json"),
+        "twice": (
+            *tiny,
+            server,
+            "--path.nvml-library",
+            library,
+            "--batch",
+            1,
+            "--repeats",
+            2,
+            "--price-per-kwh",
+            1,
+            "--json",
+        ),
         "onnx": ("profile", "onnx", "--model", model, "--batch", "1,2", *SHORT, "--path.sysfs", *served, "--json"),
     }
     with moving(server, WATTS), working(home / "proc", 0.5), ThreadPoolExecutor(len(lines)) as pool:
@@ -152,6 +168,20 @@ def test_fewer_than_three_repeats_are_not_enough_and_the_profile_says_so(
         assert (point["valid"], point["energy"], point["cost"]) == (False, None, None)
         [reason] = [finding["message"] for finding in point["findings"] if finding["expectation"] == "repeats"]
         assert "2 complete repeats, at least 3" in reason
+
+
+def test_a_gpu_that_works_for_others_alone_takes_the_figures_away(runs: Runs) -> None:
+    [point] = document(runs["twice"])["points"]
+    [shared] = point["conditions"]["gpus"]
+    own = ("own_share", "other_share", "most_other_share", "other_programs")
+    assert shared["device"] == fake_nvml.H100.uuid
+    if Path("/proc/self/ns/pid").readlink() != Path("pid:[4026531836]"):
+        assert {shared[name] for name in own} == {None}  # in a container a driver has other numbers for processes
+        return
+    assert [shared[name] for name in own] == [0.0, 0.5, 0.5, 1]
+    refused = {each["expectation"]: each["message"] for each in point["findings"] if not each["passed"]}
+    assert "was busy for the run 0% of the time, for other programs 50%" in refused["own_load_prevails"]
+    assert "was busy for them 50% of the worst window" in refused["no_other_load"]
 
 
 def test_an_onnx_model_with_an_open_batch_is_swept(runs: Runs) -> None:

@@ -153,6 +153,21 @@ def test_what_a_profile_of_a_newer_schema_says_of_idle_others_and_heat_is_shown(
     ]
 
 
+def test_others_on_a_gpu_are_shown_where_they_are_notable(capsys: pytest.CaptureFixture[str]) -> None:
+    def point(processors: float | None, *gpus: tuple[str, float | None]) -> dict[str, object]:
+        shared = [{"device": device, "most_other_share": share} for device, share in gpus]
+        return {**POINT, "conditions": {"most_other_processors": processors, "devices": [], "gpus": shared}}
+
+    def others(*points: dict[str, object]) -> list[str]:
+        return [line for line in shown({**DOCUMENT, "points": points}, capsys) if line.startswith("Others")]
+
+    quiet, busy = point(0.5, ("GPU-a", 0.01), ("GPU-b", None)), point(None, ("GPU-a", 0.4), ("GPU-c", 0.2))
+    assert others(quiet) == ["Others   kept at most 0.50 of 8 processors busy during a window"]
+    [line] = others(busy, quiet)
+    assert "0.50 of 8 processors, GPU-a for 40 % of the time, GPU-c for 20 % of the time busy during" in line
+    assert others(point(None, ("GPU-a", 0.0))) == []
+
+
 def test_what_all_points_say_alike_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     same = {"expectation": "idle_drift", "passed": False, "fatal": False, "message": "it moved"}
     own = {"expectation": "steady", "passed": False, "fatal": False, "message": "throughput still moves"}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from pytest import approx  # noqa: PT013  stands in almost every line
 
-from agent.profiling.circumstances import Circumstances, Load, Surroundings, key_of
-from agent.profiling.conditions import changed_settings, conditions
+from agent.profiling.circumstances import Circumstances, GpuLoad, Load, Surroundings, key_of
+from agent.profiling.conditions import GpuSharing, changed_settings, conditions
 from made_up_run import GPU, PACKAGE, idle, repeats
 from simulated import SECOND
 from store.records import Series
@@ -47,6 +47,17 @@ def test_what_the_clock_tick_leaves_open_is_nobody_s_load():
     loads = {key_of(POINT[0][0]): replace(LOAD, others=0.03, throttles=None)}
     found = conditions(POINT, Circumstances(loads=loads))
     assert (found.most_other_processors, found.heat_events) == (0, None)
+
+
+def test_a_gpu_is_shared_by_the_mean_of_the_windows_that_tell_and_by_the_worst_of_them():
+    told = (GpuLoad("GPU-a", 0.6, 0.0, 0), GpuLoad("GPU-a", 0.3, 0.3, 2), GpuLoad("GPU-a", None, None, None))
+    loads = {
+        key_of(window): replace(LOAD, seconds=seconds, gpus=(gpu, GpuLoad("GPU-b", None, None, None)))
+        for (window,), seconds, gpu in zip(POINT, (10.0, 20.0, 40.0), told, strict=True)
+    }
+    first, other = conditions(POINT, Circumstances(loads=loads)).gpus
+    assert first == GpuSharing("GPU-a", approx(0.4), approx(0.2), 0.3, 2)
+    assert other == GpuSharing("GPU-b", None, None, None, None)
 
 
 def test_without_looks_and_samples_nothing_is_known():

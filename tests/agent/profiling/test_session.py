@@ -83,12 +83,13 @@ def looks() -> Iterator[Glance]:
 
 @dataclass
 class Went:
-    """A session that came to its end, and what it left."""
+    """A session that came to its end, what it left, and the second of the glance that each look was given."""
 
     session: Session
     windows: list[Window]
     heard: Heard
     judge: Judge
+    looked: list[int | None]
 
 
 def go(
@@ -99,7 +100,12 @@ def go(
     judge: Judge | None = None,
 ) -> Went:
     kept, heard, slept, told = list[Window](), Heard(), list[float](), judge or Judge()
-    ends, edges, seen = list[int](), list[int](), looks()
+    ends, edges, seen, looked = list[int](), list[int](), looks(), list[int | None]()
+
+    def look(since: Glance | None) -> Glance:
+        looked.append(since.at_ns // 10**9 if since else None)
+        return next(seen)
+
     session = Session(
         "run",
         effort,
@@ -109,7 +115,7 @@ def go(
         phases=2,
         seed=seed,
         edge=lambda: edges.append(len(kept)),
-        look=lambda: next(seen),
+        look=look,
         judge=told,
         sleep=slept.append,
     )
@@ -119,7 +125,7 @@ def go(
     assert slept == [SETTLE_SECONDS, effort.idle_seconds] * 4
     assert ends == [len(kept) - 1]
     assert edges == [number for number in range(len(kept)) for _ in range(2)]
-    return Went(session, kept, heard, told)
+    return Went(session, kept, heard, told, looked)
 
 
 def visits(windows: list[Window]) -> list[tuple[int, str]]:
@@ -172,6 +178,7 @@ def test_a_batch_is_made_ready_once_while_it_stays_the_same_and_warmed_up_when_i
 
 def test_the_load_around_every_window_is_kept_with_it() -> None:
     went = go(FakeWorkload())
+    assert went.looked == [None, 0, None, 2, None, 4, None, 6, None, 8, None, 10]
     assert went.session.loads.keys() == {key_of(window) for window in went.windows if window.point}
     (load,) = set(went.session.loads.values())
     assert (load.seconds, load.processors, load.own, load.others) == (1.0, 4, 1.5, 0.5)
@@ -245,7 +252,7 @@ def test_what_was_complete_before_a_failure_is_kept() -> None:
         phases=2,
         seed=0,
         edge=lambda: None,
-        look=lambda: next(seen),
+        look=lambda _: next(seen),
         judge=Judge(),
         sleep=lambda _: None,
     )

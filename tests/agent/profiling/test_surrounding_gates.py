@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.profiling.conditions import Conditions, DeviceConditions
+from agent.profiling.conditions import Conditions, DeviceConditions, GpuSharing
 from agent.profiling.facts import IdleDrift
 from agent.profiling.gates import Evidence, valid
 from agent.profiling.precision import Precision
@@ -14,6 +14,7 @@ from agent.profiling.surrounding_gates import judge_surroundings
 from made_up_run import repeats
 
 BOARD = DeviceConditions("GPU-a", "board", 40.0, 60.0, 1e9, 1.01e9, 300.0, 300.0, (), 0.0, None, 0.04)
+SHARED = GpuSharing("GPU-a", 0.7, 0.005, 0.01, 3)
 CALM = Conditions(
     own_processors=1.5,
     other_processors=0.05,
@@ -21,6 +22,7 @@ CALM = Conditions(
     stolen_share=0.001,
     heat_events=0,
     devices=(BOARD,),
+    gpus=(SHARED,),
 )
 GOOD = Evidence(
     windows=tuple((each,) for each in repeats((0, 61, 122, 183))),
@@ -45,6 +47,10 @@ def calm(**change):
 
 def board(**change):
     return calm(devices=(BOARD, replace(BOARD, **change)))
+
+
+def gpu(**change):
+    return calm(gpus=(SHARED, replace(SHARED, device="GPU-b", **change)))
 
 
 def failed(evidence):
@@ -76,6 +82,10 @@ def test_nothing_known_is_nothing_against_a_point():
         ("processors_cool", False, calm(heat_events=3)),
         ("no_other_load", False, calm(most_other_processors=0.11)),
         ("own_load_prevails", True, calm(own_processors=1.0, other_processors=1.01)),
+        ("no_other_load", False, gpu(most_other_share=0.02)),
+        ("no_other_load", False, gpu(own_share=None, other_share=None, most_other_share=None)),
+        ("own_load_prevails", True, gpu(other_share=0.71)),
+        ("own_load_prevails", True, gpu(own_share=0.0, other_share=0.26)),
         ("accelerators_free", False, board(idle_utilization=0.06)),
         ("not_stolen", False, calm(stolen_share=0.011)),
         ("settings_unchanged", False, {"changed_settings": ("governor from a to b",)}),
@@ -99,6 +109,34 @@ def test_others_may_use_a_hundredth_of_a_large_host_and_a_quarter_before_they_ow
     assert failed(replace(large, **calm(**busy, other_processors=15.9))) == {"no_other_load": False}
     assert failed(replace(large, **calm(**busy, other_processors=16.1)))["own_load_prevails"]
     assert "own_load_prevails" not in failed(replace(large, **calm(**busy | {"own_processors": 20.0})))
+
+
+def test_others_may_do_as_much_on_a_gpu_as_the_run_or_a_quarter_before_they_own_the_joules():
+    assert failed(replace(GOOD, **gpu(most_other_share=0.9, other_share=0.7))) == {"no_other_load": False}
+    assert failed(replace(GOOD, **gpu(own_share=0.0, other_share=0.25))) == {}
+
+
+def test_a_gpu_of_which_nothing_is_known_or_that_nobody_else_has_open_is_nothing_against_a_point():
+    unknown = {"own_share": None, "other_share": None, "most_other_share": None}
+    for programs in (None, 0):
+        assert failed(replace(GOOD, **gpu(**unknown, other_programs=programs))) == {}
+
+
+def test_others_on_a_gpu_are_judged_where_the_load_of_the_processors_is_not_known():
+    unknown = calm(
+        own_processors=None,
+        other_processors=None,
+        most_other_processors=None,
+        gpus=(replace(SHARED, other_share=0.8, most_other_share=0.9),),
+    )
+    judged = replace(GOOD, **unknown)
+    assert failed(judged) == {"no_other_load": False, "own_load_prevails": True}
+    assert message(judged, "no_other_load") == (
+        "the load of other programs is not known; GPU-a was busy for them 90% of the worst window, 1% is let pass"
+    )
+    assert message(judged, "own_load_prevails").endswith(
+        "not known; GPU-a was busy for the run 70% of the time, for other programs 80%"
+    )
 
 
 def test_a_shorter_mode_is_labelled_and_not_held_to_the_length_of_a_rigorous_one():
