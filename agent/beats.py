@@ -37,7 +37,7 @@ class Alarm:
         if seconds > _SHORT_SECONDS:
             self._lock.acquire(timeout=seconds)
         else:
-            time.sleep(seconds)  # a tenth cheaper, which tells at a thousand beats a second
+            time.sleep(max(0.0, seconds))  # a tenth cheaper, which tells at a thousand beats a second
 
     def ring(self) -> None:
         """End the wait that is on, or the next one."""

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from agent.beats import Alarm
+from agent.log import get_logger
 from agent.sampler import weight
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _MOST_TICKS, _TRIAL_TICKS = 10_000, 1_000
 """Ticks in one batch, and in one after a failure, where the next is likely to fail as well."""
 _STOP_SECONDS = 12.0
 """Longer than the store waits for a lock."""
+
+log = get_logger("recorder")
 
 
 class Recorder:
@@ -96,9 +99,12 @@ class Recorder:
             due = max(due + self._batch_seconds, now)
             self._ending.wait(due - now)
             ended = self._ended
-            self._collect()
-            while self._waiting and self._hand_over():
-                pass  # what is read meanwhile waits for its second: a write for every few ticks would never end
+            try:
+                self._collect()
+                while self._waiting and self._hand_over():
+                    pass  # what is read meanwhile waits for its second: a write for every few ticks would never end
+            except Exception:  # the edge of a thread: whatever it is, samples are worth another try
+                log.exception("recorder fault")
 
     def _collect(self) -> None:
         """Take the ticks there are; while they cannot be handed over, let the oldest go that are too many."""

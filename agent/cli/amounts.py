@@ -14,6 +14,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_NS = 1_000_000_000
+_LATEST_NS = (1 << 63) - 1
+"""What a database can hold: in the year 2262."""
 
 
 def share_of(text: str) -> float:
@@ -43,9 +45,12 @@ def bytes_of(text: str) -> int:
 
 
 def moment_ns(text: str, now_ns: int) -> int:
-    """Return the Unix time of a moment: so long before `now_ns`, or a time after RFC 3339. Raises ValueError."""
+    """Return the Unix time of a moment: so long before `now_ns`, or a time after RFC 3339. Raises ValueError.
+
+    What lies before 1970 or after 2262 is taken for that.
+    """
     if _DURATION.fullmatch(text):
-        return now_ns - round(seconds_of(text) * _SECOND_NS)
+        return max(0, now_ns - round(seconds_of(text) * _SECOND_NS))
     match = _MOMENT.fullmatch(text)
     wrong = f"{text!r} is no moment; write it as 15m, 2d or 2026-01-31T08:30:00Z (with Z or an offset such as +01:00)"
     if not match:
@@ -55,7 +60,7 @@ def moment_ns(text: str, now_ns: int) -> int:
     except ValueError as error:
         raise ValueError(f"{wrong}: {error}") from error
     seconds = (whole - _EPOCH) // timedelta(seconds=1)
-    return seconds * _SECOND_NS + int((match[2] or "").ljust(9, "0"))
+    return min(max(0, seconds * _SECOND_NS + int((match[2] or "").ljust(9, "0"))), _LATEST_NS)
 
 
 def rfc3339(at_ns: int) -> str:

@@ -102,6 +102,8 @@ def _measured(
     from agent.profiling.thinning import Thinned
     from store.records import Layout
 
+    for problem in found.problems:
+        say(f"could not be read: {problem.subject}: {problem.reason}")
     probes = [probe for probe in found.probes if best_channels(probe.channels)]
     if not probes:
         remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
@@ -149,15 +151,16 @@ def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) 
     if needed <= duration:
         return duration
     longer = math.ceil(10 * needed) / 10
-    say(f"measuring {longer:g} s instead of {duration:g} s: a sensor needs so long for ±{tolerance:.2g}")
+    say(f"measuring {longer:g} s instead of {duration:g} s: a sensor needs so long for ±{100 * tolerance:.2g} %")
     return longer
 
 
 def _stillness(reading: WindowEnergy) -> tuple[str, ...]:
-    """Say so where a sensor showed no energy at all: what runs draws power, so it stands still or is broken."""
-    if reading.energy and not reading.energy.joules:
-        return ("it did not move in all this time: a counter that stands still measures nothing",)
-    return ()
+    """Say so where a sensor showed no energy at all."""
+    from agent.profiling.measurement import stands_still
+
+    words = "it did not move in all this time: a sensor that stands still measures nothing"
+    return (words,) if stands_still(reading) else ()
 
 
 def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
@@ -210,8 +213,14 @@ def estimated_share(measured: Measurement) -> float | None:
 
 def _why_no_total(measured: Measurement) -> str:
     counted = {channel.key for channel in measured.coverage.includes}
-    missing = [reading for reading in measured.readings if reading.channel.key in counted and reading.energy is None]
-    return ", ".join(f"{r.channel.device.id}/{r.channel.domain} gave {'; '.join(r.reasons)}" for r in missing)
+    missing = [
+        (f"{reading.channel.device.id}/{reading.channel.domain}", (*reading.reasons, *_stillness(reading)))
+        for reading in measured.readings
+        if reading.channel.key in counted and (reading.energy is None or _stillness(reading))
+    ]
+    if not missing:
+        return "its own bounds are too wide"
+    return ", ".join(f"{name}: {'; '.join(reasons)}" for name, reasons in missing)
 
 
 def _show(measured: Measurement, *, to_stderr: bool) -> None:

@@ -122,7 +122,10 @@ def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
                     with part.open("w", encoding="utf-8", newline="") as stream:
                         count = STREAMED[form](rows, stream)
         except OSError as error:
-            fail(f"{output}: it cannot be written ({error.strerror or error}); choose another place with --output")
+            fail(
+                f"{output}: it cannot be written ({error.strerror or error}); choose another place with --output",
+                ExitCode.USAGE,
+            )
         say(f"{count} samples written to {output}")
     if not count:
         say("no sample is stored of this time; `inferometer db status` says of which there are")

@@ -104,7 +104,9 @@ def conditions(
     seconds = sum(load.seconds for load in loads)
     return Conditions(
         own_processors=sum(load.own for load in loads) / seconds if seconds else None,
-        other_processors=sum(load.others for load in loads) / seconds if seconds else None,
+        other_processors=sum(min(load.others, load.processors * load.seconds) for load in loads) / seconds
+        if seconds
+        else None,
         most_other_processors=max(map(_others, loads), default=None),
         stolen_share=max((load.stolen / (load.seconds * load.processors) for load in loads), default=None),
         heat_events=sum(events) if events else None,
@@ -114,7 +116,8 @@ def conditions(
 
 
 def _others(load: Load) -> float:
-    return max(0.0, load.others - load.open_seconds) / load.seconds
+    """Return how many processors others kept busy at least, and no more than there are, however late the looks were."""
+    return min(max(0.0, load.others - load.open_seconds) / load.seconds, load.processors)
 
 
 def _shared(loads: Iterable[Load]) -> Iterable[GpuSharing]:

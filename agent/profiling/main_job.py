@@ -140,6 +140,8 @@ def _settled(job: Job, scene: Scene, phases: int, progress: Progress) -> Job:
     if effort.tolerance is not None and effort.budget_seconds is None:
         effort = replace(effort, budget_seconds=_BUDGET_OF_PLANNED * seconds)
     budget = effort.budget_seconds or 0.0
+    if 0 < budget < seconds:
+        progress.note(f"warning: --budget is less than the run takes at least: {effort.repeats} repeats, and no more")
     most = f", about {_duration(budget)} at most" if budget > seconds else ""
     progress.note(f"the run takes {_duration(seconds)} at least{most}; Ctrl-C keeps what is complete")
     return replace(job, effort=effort)

@@ -11,6 +11,7 @@ from agent.profiling.energy import ENERGETIC, WindowEnergy, compared, method_of,
 from agent.profiling.figures import provenance
 from agent.profiling.joules import Energy
 from agent.profiling.periods import needed_seconds
+from probes.model import Source
 from store.records import Series
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Measurement:
     """What was measured from `start_ns` to `end_ns`.
 
-    `total` is None where a sensor that belongs to it gave no energy; `readings` are every sensor's, counted or not.
+    `total` is None where a sensor that belongs to it gave no energy, or stood still; `readings` are every
+    sensor's, counted or not.
     """
 
     start_ns: int
@@ -87,7 +89,7 @@ def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iter
     total = Energy(0.0, 0.0, 0.0) if counted else None
     for reading in readings:
         if reading.channel.key in counted and total is not None:
-            total = None if reading.energy is None else total.plus(reading.energy)
+            total = total.plus(reading.energy) if reading.energy and not stands_still(reading) else None
     source = provenance(covered.includes) if counted else None
     return Measurement(start_ns, end_ns, total, source, covered, readings)
 
@@ -126,6 +128,11 @@ def held_to(measured: Measurement, tolerance: float) -> Measurement:
     return replace(measured, readings=readings, total=total)
 
 
+def stands_still(reading: WindowEnergy) -> bool:
+    """Tell whether a sensor showed no energy at all: what runs draws power, so it is dead, or too slow for the time."""
+    return reading.energy is not None and not reading.energy.joules and reading.channel.source is Source.MEASURED
+
+
 def open_share(energy: Energy) -> float:
     """Return half the width of an energy's bound as a share of it; infinite for no energy."""
     return (energy.upper - energy.lower) / 2 / energy.joules if energy.joules else math.inf
@@ -139,7 +146,7 @@ def _held_reading(reading: WindowEnergy, seconds: float, tolerance: float) -> Wi
     if math.isinf(share):
         why = "it stood still"
     else:
-        why = f"±{share:.2g} of it is left open, ±{tolerance:.2g} was asked for: " + (
-            f"{needed:.2g} s or more are needed" if math.isfinite(needed) else "no length of time is enough here"
+        why = f"±{100 * share:.2g} % of it left open, ±{100 * tolerance:.2g} % asked for: " + (
+            f"it needs {needed:.2g} s or more" if math.isfinite(needed) else "no length of time is enough"
         )
     return replace(reading, energy=None, mean_watts=None, peak_watts=None, reasons=(*reading.reasons, why))

@@ -244,7 +244,7 @@ def test_a_gpu_lost_on_the_way_leaves_no_total_and_the_rest_stands(tmp_path: Pat
     found = {each["kind"]: each for each in document["devices"]}
     assert (found["gpu"]["joules"], found["gpu"]["reasons"]) == (None, ["no sample after the window's end"])
     assert found["cpu"]["joules"] == 0
-    assert f"{fake_nvml.H100.uuid}/board gave no sample after" in result.stderr
+    assert f"{fake_nvml.H100.uuid}/board: no sample after" in result.stderr
 
 
 def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path, bare: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_time_too_short_for_the_tolerance_is_lengthened(tmp_path: Path, server
     ended = run(tmp_path, *line)
     found = json.loads(ended.stdout)
     assert 0.2 <= found["duration_seconds"] < 1
-    assert "instead of 0.1 s: a sensor needs so long for ±0.01" in ended.stderr
+    assert "instead of 0.1 s: a sensor needs so long for ±1 %" in ended.stderr
 
 
 def test_a_command_too_short_for_the_tolerance_gives_no_energy_but_the_time_it_needs(
@@ -276,7 +276,7 @@ def test_a_command_too_short_for_the_tolerance_gives_no_energy_but_the_time_it_n
     assert found["exit_code"] == 0
     assert found["total"]["joules"] is None
     assert all(device["joules"] is None for device in found["devices"])
-    assert "s or more are needed" in ended.stderr
+    assert "it needs " in ended.stderr
 
 
 @pytest.mark.parametrize("tolerance", ["0", "5", "100%", "five", ""])

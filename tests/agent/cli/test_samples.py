@@ -135,7 +135,7 @@ def test_a_file_takes_its_name_when_it_is_whole(home: Path, tmp_path: Path) -> N
 
 def test_a_file_that_cannot_be_written_is_told(home: Path) -> None:
     done = call(home, "samples", *BETWEEN, "-o", "/proc/none/out.csv")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "/proc/none/out.csv: it cannot be written" in done.stderr
 
 

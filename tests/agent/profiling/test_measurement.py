@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent.profiling.boundary import Boundary
-from agent.profiling.measurement import held_to, longest_needed_seconds, measure, series_of
+from agent.profiling.measurement import held_to, longest_needed_seconds, measure, series_of, stands_still
 from agent.profiling.periods import needed_seconds
 from agent.profiling.profile import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
@@ -91,7 +91,14 @@ def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs(
     strict = held_to(found, 0.01)
     (refused,) = strict.readings
     assert (strict.total, refused.energy, refused.mean_watts) == (None, None, None)
-    assert refused.reasons == ("±0.025 of it is left open, ±0.01 was asked for: 1 s or more are needed",)
+    assert refused.reasons == ("±2.5 % of it left open, ±1 % asked for: it needs 1 s or more",)
+
+
+def test_a_sensor_of_the_total_that_stood_still_leaves_no_total():
+    still = replace(read(PACKAGE, constant(0.0), 6), times_ns=(2 * SECOND - 1, 3 * SECOND), values=(7.0, 7.0))
+    found = measure([still], 2 * SECOND, round(2.5 * SECOND))
+    assert stands_still(found.readings[0])
+    assert (found.total, found.readings[0].energy.joules) == (None, 0)
 
 
 def test_a_small_part_too_open_for_the_tolerance_leaves_the_total():
@@ -102,7 +109,7 @@ def test_a_small_part_too_open_for_the_tolerance_leaves_the_total():
 
 def test_no_length_of_time_helps_a_model_or_a_sensor_that_stands_still():
     (modelled,) = held_to(measure([read(MODEL, constant(50.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
-    assert "no length of time is enough here" in modelled.reasons[0]
+    assert "no length of time is enough" in modelled.reasons[0]
     (still,) = held_to(measure([read(PACKAGE, constant(0.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
     assert still.reasons == ("it stood still",)
 
