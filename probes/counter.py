@@ -55,7 +55,8 @@ class Counter:
     `modulus` is the count at which the hardware starts again from 0, 0 if it does not wrap. `most_per_second` is the
     fastest growth that is believed, 0 if any is: `PLAUSIBLE_TIMES_LIMIT` times what can go on for long. A new value may
     show a refresh of the sensor later than it was counted, so `refresh_seconds` (0: unknown, taken as one second) more
-    are granted to every step. `all_ones` is what a register of nothing but ones reads as, where a driver scales it.
+    are granted to every step, and so is one step of `resolution` (its smallest step, in the counter's unit).
+    `all_ones` is what a register of nothing but ones reads as, where a driver scales it.
     """
 
     __slots__ = (
@@ -73,11 +74,18 @@ class Counter:
     )
 
     def __init__(
-        self, modulus: int = 0, most_per_second: float = 0.0, refresh_seconds: float = 0.0, *, all_ones: int = NEVER
+        self,
+        modulus: int = 0,
+        most_per_second: float = 0.0,
+        refresh_seconds: float = 0.0,
+        *,
+        all_ones: int = NEVER,
+        resolution: float = 0.0,
     ) -> None:
         self._modulus = modulus
         self._most = most_per_second / 1e9 or math.inf
-        self._slack_ns = round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS
+        # A step of the resolution takes its time at the fastest growth, so it is granted as time, as the refresh is.
+        self._slack_ns = (round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS) + math.ceil(resolution / self._most)
         self.shortest_wrap_ns = modulus / self._most - self._slack_ns if modulus and most_per_second else math.inf
         self.sentinels = SENTINELS | {all_ones}
         self.raw = NEVER

@@ -195,6 +195,34 @@ def test_the_place_where_a_zone_wraps_is_one_step_above_the_highest_value_it_sho
     assert after - before == pytest.approx(183e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("range_uj", "joules"),
+    [
+        (262_143_328_850, 61.035e-6),
+        (65_712_999_613, 15.3e-6),
+        (4_294_967_295_000_000, 1.0),
+        (0, 2.0**-14),
+        (1_000, 2.0**-14),
+        (10**18, 2.0**-14),
+    ],
+)
+def test_a_zone_counts_in_the_steps_that_its_range_tells(tmp_path, range_uj, joules):
+    sysfs = tmp_path / "sys"
+    powercap_zone(sysfs, "intel-rapl:0", "psys", 1, range_uj=range_uj)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.channels[0].resolution == pytest.approx(joules, rel=1e-5)
+
+
+def test_a_zone_that_counts_in_joules_loses_none_between_dense_reads(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "psys", 5_000_000, range_uj=4_294_967_295_000_000, limit_uw=65_000_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.read(0) == [5.0]
+    write(zone / "energy_uj", 6_000_000)
+    assert probe.read(SECOND // 2000) == [6.0]
+    assert probe.rejections == []
+
+
 def test_a_zone_of_all_ones_is_no_reading(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
