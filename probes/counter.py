@@ -60,6 +60,7 @@ class Counter:
     """
 
     __slots__ = (
+        "_confirmed",
         "_held",
         "_held_ns",
         "_held_since_ns",
@@ -93,6 +94,7 @@ class Counter:
         self.offset = 0
         self._held = NEVER
         self._held_ns = self._held_since_ns = 0
+        self._confirmed = False
 
     @property
     def most_per_ns(self) -> float:
@@ -121,39 +123,46 @@ class Counter:
 
     def _judge(self, raw: int, at_ns: int) -> Reason | None:
         """Judge a reading by the last one that was believed, and by the one that was refused after it if one was."""
-        stays = self._held >= 0 and self._fits(self._held, self._held_ns, raw, at_ns, self._most)
-        # A level that is held is either new, or shows that the reading before was made much later than its time stamp:
-        # then the whole stretch is no more than the device can draw for long.
-        if self._fits(self.raw, self.at_ns, raw, at_ns, self._most / PLAUSIBLE_TIMES_LIMIT if stays else self._most):
+        # A reading made much later than its time stamp is refused; the next then shows growth that its own time
+        # explains. Once a level was confirmed that it does not explain, no passing time makes it energy.
+        if not self._is_above_confirmed(raw) and self._fits(self.raw, self.at_ns, raw, at_ns):
             self._count(raw, at_ns)
             return None
-        if not stays and raw < self.raw and self._within(raw, at_ns - self.at_ns, self._most):
+        stays = self._held >= 0 and self._fits(self._held, self._held_ns, raw, at_ns)
+        if not stays and raw < self.raw and self._within(raw, at_ns - self.at_ns):
             return self._start_again(raw, at_ns, Reason.RESET)  # as far as it can have come from 0
         if not stays:
             self._held_since_ns = at_ns
         elif at_ns - self._held_since_ns >= HELD_NS:
             return self._start_again(raw, at_ns, Reason.RESET)
-        self._held, self._held_ns = raw, at_ns
+        self._held, self._held_ns, self._confirmed = raw, at_ns, self._confirmed or stays
         return Reason.BACKWARD if raw < self.raw else Reason.IMPOSSIBLE
 
-    def _fits(self, raw: int, at_ns: int, later: int, later_ns: int, most: float) -> bool:
+    def _is_above_confirmed(self, raw: int) -> bool:
+        """Tell whether a reading goes on from a level that the counter jumped up to and was seen on twice."""
+        return self._confirmed and self.raw <= self._held <= raw
+
+    def _fits(self, raw: int, at_ns: int, later: int, later_ns: int) -> bool:
         """Tell whether a counter can have grown from one reading to the other, by a wrap if by none it cannot."""
         step = later - raw
         if step < 0 and raw <= self._modulus:
             step += self._modulus
-        return step >= 0 and self._within(step, later_ns - at_ns, most)
+        return step >= 0 and self._within(step, later_ns - at_ns)
 
-    def _within(self, step: int, elapsed_ns: int, most: float) -> bool:
-        return step <= most * (max(elapsed_ns, 0) + self._slack_ns)
+    def _within(self, step: int, elapsed_ns: int) -> bool:
+        return step <= self._most * (max(elapsed_ns, 0) + self._slack_ns)
 
     def _count(self, raw: int, at_ns: int) -> None:
         if raw < self.raw:
             self.offset += self._modulus
         self.raw, self.at_ns = raw, at_ns
-        self._held = NEVER
+        self._forget_refused()
 
     def _start_again(self, raw: int, at_ns: int, reason: Reason) -> Reason:
         self.offset += self.raw - raw
         self.raw, self.at_ns = raw, at_ns
-        self._held = NEVER
+        self._forget_refused()
         return reason
+
+    def _forget_refused(self) -> None:
+        self._held, self._confirmed = NEVER, False
