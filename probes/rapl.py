@@ -163,8 +163,12 @@ def _placed(zone: Zone) -> tuple[Device, str, tuple[tuple[str, str], ...]]:
 
 
 def _power_limit_watts(folder: Path) -> float:
-    """Return the largest power limit the zone names, in watts; 0 if it names none."""
-    found = [(read_int(path) or 0) / 1e6 for path in folder.glob("constraint_*_*_uw")]
+    """Return the largest power limit the zone names, in watts; 0 if it names none.
+
+    What a zone that is switched off is set to does not hold it; the most its hardware can be set to is still named.
+    """
+    held = read_int(folder / "enabled") != 0
+    found = [(read_int(path) or 0) / 1e6 for path in folder.glob(f"constraint_*_{'*' if held else 'max_power'}_uw")]
     return max((watts for watts in found if watts < NO_LIMIT_WATTS), default=0.0)
 
 

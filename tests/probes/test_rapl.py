@@ -254,6 +254,25 @@ def test_a_limit_of_all_bits_set_is_no_limit(tmp_path):
     assert probe.channels[0].limit == 0.0
 
 
+@pytest.mark.parametrize(("max_power", "limit"), [(None, 0.0), (120_000_000, 4 * 120.0)])
+def test_what_a_zone_that_is_switched_off_is_set_to_is_no_limit(tmp_path, max_power, limit):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1, limit_uw=200_000_000)
+    write(zone / "enabled", 0)
+    if max_power:
+        write(zone / "constraint_0_max_power_uw", max_power)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.channels[0].limit == limit
+
+
+def test_a_zone_that_is_switched_on_or_says_nothing_of_it_is_held_to_its_limit(tmp_path):
+    sysfs = tmp_path / "sys"
+    zones = [powercap_zone(sysfs, f"intel-rapl:{i}", f"package-{i}", 1, limit_uw=200_000_000) for i in (0, 1)]
+    (zones[1] / "enabled").unlink()
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert [channel.limit for channel in probe.channels] == [800.0, 800.0]
+
+
 def test_the_twin_serves_where_the_zone_itself_does_not(tmp_path):
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", "N/A")
