@@ -11,8 +11,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.profiling.energy import ENERGETIC
 from agent.profiling.joules import ASSUMED_REFRESH_SECONDS
+from probes.model import ENERGETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
