@@ -11,10 +11,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.log import get_logger
-from agent.profiling.energy import ENERGETIC
 from agent.profiling.periods import run_period_seconds, told_aliased, update_seconds
 from probes.errors import DeviceLostError, ReadError
-from probes.model import Source
+from probes.model import ENERGETIC, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

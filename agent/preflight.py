@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from probes.cpu import Utilization
 from probes.errors import ReadError
-from probes.model import Kind, Source
-from probes.registry import POWER_METRICS
+from probes.model import ENERGETIC, Kind, Source
 from probes.sysfs import read_int, read_text
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def processor_power(found: Discovery) -> Check:
         channel
         for probe in found.probes
         for channel in probe.channels
-        if channel.metric in POWER_METRICS and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
+        if channel.metric in ENERGETIC and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
     ]
     name = "processor power"
     measured = sorted({f"{c.device.id}/{c.domain}" for c in channels if c.source is Source.MEASURED})

@@ -55,10 +55,12 @@ class Counter:
     `modulus` is the count at which the hardware starts again from 0, 0 if it does not wrap. `most_per_second` is the
     fastest growth that is believed, 0 if any is: `PLAUSIBLE_TIMES_LIMIT` times what can go on for long. A new value may
     show a refresh of the sensor later than it was counted, so `refresh_seconds` (0: unknown, taken as one second) more
-    are granted to every step. `all_ones` is what a register of nothing but ones reads as, where a driver scales it.
+    are granted to every step, and so is one step of `resolution` (its smallest step, in the counter's unit).
+    `all_ones` is what a register of nothing but ones reads as, where a driver scales it.
     """
 
     __slots__ = (
+        "_confirmed",
         "_held",
         "_held_ns",
         "_held_since_ns",
@@ -73,11 +75,18 @@ class Counter:
     )
 
     def __init__(
-        self, modulus: int = 0, most_per_second: float = 0.0, refresh_seconds: float = 0.0, *, all_ones: int = NEVER
+        self,
+        modulus: int = 0,
+        most_per_second: float = 0.0,
+        refresh_seconds: float = 0.0,
+        *,
+        all_ones: int = NEVER,
+        resolution: float = 0.0,
     ) -> None:
         self._modulus = modulus
         self._most = most_per_second / 1e9 or math.inf
-        self._slack_ns = round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS
+        # A step of the resolution takes its time at the fastest growth, so it is granted as time, as the refresh is.
+        self._slack_ns = (round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS) + math.ceil(resolution / self._most)
         self.shortest_wrap_ns = modulus / self._most - self._slack_ns if modulus and most_per_second else math.inf
         self.sentinels = SENTINELS | {all_ones}
         self.raw = NEVER
@@ -85,6 +94,7 @@ class Counter:
         self.offset = 0
         self._held = NEVER
         self._held_ns = self._held_since_ns = 0
+        self._confirmed = False
 
     @property
     def most_per_ns(self) -> float:
@@ -113,39 +123,46 @@ class Counter:
 
     def _judge(self, raw: int, at_ns: int) -> Reason | None:
         """Judge a reading by the last one that was believed, and by the one that was refused after it if one was."""
-        stays = self._held >= 0 and self._fits(self._held, self._held_ns, raw, at_ns, self._most)
-        # A level that is held is either new, or shows that the reading before was made much later than its time stamp:
-        # then the whole stretch is no more than the device can draw for long.
-        if self._fits(self.raw, self.at_ns, raw, at_ns, self._most / PLAUSIBLE_TIMES_LIMIT if stays else self._most):
+        # A reading made much later than its time stamp is refused; the next then shows growth that its own time
+        # explains. Once a level was confirmed that it does not explain, no passing time makes it energy.
+        if not self._is_above_confirmed(raw) and self._fits(self.raw, self.at_ns, raw, at_ns):
             self._count(raw, at_ns)
             return None
-        if not stays and raw < self.raw and self._within(raw, at_ns - self.at_ns, self._most):
+        stays = self._held >= 0 and self._fits(self._held, self._held_ns, raw, at_ns)
+        if not stays and raw < self.raw and self._within(raw, at_ns - self.at_ns):
             return self._start_again(raw, at_ns, Reason.RESET)  # as far as it can have come from 0
         if not stays:
             self._held_since_ns = at_ns
         elif at_ns - self._held_since_ns >= HELD_NS:
             return self._start_again(raw, at_ns, Reason.RESET)
-        self._held, self._held_ns = raw, at_ns
+        self._held, self._held_ns, self._confirmed = raw, at_ns, self._confirmed or stays
         return Reason.BACKWARD if raw < self.raw else Reason.IMPOSSIBLE
 
-    def _fits(self, raw: int, at_ns: int, later: int, later_ns: int, most: float) -> bool:
+    def _is_above_confirmed(self, raw: int) -> bool:
+        """Tell whether a reading goes on from a level that the counter jumped up to and was seen on twice."""
+        return self._confirmed and self.raw <= self._held <= raw
+
+    def _fits(self, raw: int, at_ns: int, later: int, later_ns: int) -> bool:
         """Tell whether a counter can have grown from one reading to the other, by a wrap if by none it cannot."""
         step = later - raw
         if step < 0 and raw <= self._modulus:
             step += self._modulus
-        return step >= 0 and self._within(step, later_ns - at_ns, most)
+        return step >= 0 and self._within(step, later_ns - at_ns)
 
-    def _within(self, step: int, elapsed_ns: int, most: float) -> bool:
-        return step <= most * (max(elapsed_ns, 0) + self._slack_ns)
+    def _within(self, step: int, elapsed_ns: int) -> bool:
+        return step <= self._most * (max(elapsed_ns, 0) + self._slack_ns)
 
     def _count(self, raw: int, at_ns: int) -> None:
         if raw < self.raw:
             self.offset += self._modulus
         self.raw, self.at_ns = raw, at_ns
-        self._held = NEVER
+        self._forget_refused()
 
     def _start_again(self, raw: int, at_ns: int, reason: Reason) -> Reason:
         self.offset += self.raw - raw
         self.raw, self.at_ns = raw, at_ns
-        self._held = NEVER
+        self._forget_refused()
         return reason
+
+    def _forget_refused(self) -> None:
+        self._held, self._confirmed = NEVER, False

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from probes.counter import SENTINELS, Counter, most_watts
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.hwmon_survey import ENERGETIC, Chip, Draft, describe, find_chips, without_twins
-from probes.model import Channel, Found, Problem, Reason, Rejection, Roots
+from probes.hwmon_survey import Chip, Draft, describe, find_chips, without_twins
+from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
 from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
 
 if TYPE_CHECKING:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from probes import hwmon_chips as rules
 from probes.counter import PLAUSIBLE_TIMES_LIMIT, SENTINELS
-from probes.model import Channel, Device, Kind
+from probes.model import ENERGETIC, Channel, Device, Kind
 from probes.sysfs import read_int, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-ENERGETIC = frozenset({"energy_joules", "power_watts"})
 _ORDER = ("energy_joules", "power_watts", "temperature_celsius")  # counters are read before gauges
 _LIMITS = ("cap", "cap_max", "max", "rated_max")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)

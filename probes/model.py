@@ -64,6 +64,8 @@ METRICS: Mapping[str, Metric] = _table(
     Metric("throttle_reasons", Form.GAUGE, "Bit mask of what holds the clocks down, as the driver names it."),
     Metric("throttled_seconds", Form.COUNTER, "Time the clocks were held down by power or heat, in seconds."),
 )
+ENERGETIC = frozenset({"energy_joules", "power_watts"})
+"""The metrics that tell energy."""
 
 
 @dataclass(frozen=True, slots=True)

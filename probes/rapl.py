@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.001
 """The hardware updates its energy counters about every millisecond (Intel SDM, volume 3, RAPL interfaces)."""
 RESOLUTION_JOULES = 2.0**-14
-"""The usual energy unit; server DRAM counts in finer steps."""
+"""The usual energy unit, taken where a zone's range does not tell its own."""
+RESOLUTION_FROM_TO = (1e-6, 10.0)
+"""The energy units that are believed: server DRAM counts in 15.3 microjoules, psys of some servers in 1 J."""
 NO_LIMIT_WATTS = 4095.0
 """A power limit of all bits set (15 bits of 1/8 W): how firmware writes that there is none."""
 _REGISTER_MOST = 2**32 - 1
@@ -133,6 +135,7 @@ def describe(zone: Zone, psys: str = "") -> Channel:
     beside `psys`, through TPMI), each is of the same platform, so the others count as part of the first.
     """
     limit = PLAUSIBLE_TIMES_LIMIT * _power_limit_watts(zone.folder)
+    highest = _range_microjoules(zone.folder)
     device, domain, within = _placed(zone)
     outermost = ((psys, "psys"),) if psys and device.id != psys else ()
     return Channel(
@@ -141,10 +144,10 @@ def describe(zone: Zone, psys: str = "") -> Channel:
         "energy_joules",
         method="counter",
         refresh_seconds=REFRESH_SECONDS,
-        resolution=RESOLUTION_JOULES,
+        resolution=resolution_joules(highest),
         contained_in=(*within, *outermost),
         limit=limit,
-        wraps_at=modulus_microjoules(_range_microjoules(zone.folder)) / 1e6,
+        wraps_at=modulus_microjoules(highest) / 1e6,
     )
 
 
@@ -160,8 +163,12 @@ def _placed(zone: Zone) -> tuple[Device, str, tuple[tuple[str, str], ...]]:
 
 
 def _power_limit_watts(folder: Path) -> float:
-    """Return the largest power limit the zone names, in watts; 0 if it names none."""
-    found = [(read_int(path) or 0) / 1e6 for path in folder.glob("constraint_*_*_uw")]
+    """Return the largest power limit the zone names, in watts; 0 if it names none.
+
+    What a zone that is switched off is set to does not hold it; the most its hardware can be set to is still named.
+    """
+    held = read_int(folder / "enabled") != 0
+    found = [(read_int(path) or 0) / 1e6 for path in folder.glob(f"constraint_*_{'*' if held else 'max_power'}_uw")]
     return max((watts for watts in found if watts < NO_LIMIT_WATTS), default=0.0)
 
 
@@ -172,6 +179,13 @@ def modulus_microjoules(range_microjoules: int) -> int:
     (ENERGY_STATUS_MASK in the kernel's drivers/powercap/intel_rapl_common.c). 0 if the zone names no range.
     """
     return range_microjoules + round(range_microjoules / _REGISTER_MOST)
+
+
+def resolution_joules(range_microjoules: int) -> float:
+    """Return the step a zone counts in, by the range it names: the register behind it counts 2**32 - 1 of them."""
+    least, most = RESOLUTION_FROM_TO
+    step = range_microjoules / 1e6 / _REGISTER_MOST
+    return step if least <= step <= most else RESOLUTION_JOULES
 
 
 def _range_microjoules(folder: Path) -> int:
@@ -187,7 +201,11 @@ def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
         raise
     highest = _range_microjoules(zone.folder)
     counter = Counter(
-        modulus_microjoules(highest), most_watts(channel) * 1e6, channel.refresh_seconds, all_ones=highest or NEVER
+        modulus_microjoules(highest),
+        most_watts(channel) * 1e6,
+        channel.refresh_seconds,
+        all_ones=highest or NEVER,
+        resolution=channel.resolution * 1e6,
     )
     return file, counter
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from probes.errors import ProbeUnavailableError
-from probes.model import Channel, Found, Kind, Probe, Problem, Roots, Source
+from probes.model import ENERGETIC, Channel, Found, Kind, Probe, Problem, Roots, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,6 @@ FAMILIES = ("cpu", "memory", "rapl", "hwmon", "nvml")
 """Each is a module of this package with `discover(roots) -> Found`."""
 ESTIMATE = "estimate"
 """The family that is asked only where no sensor measures the processors."""
-POWER_METRICS = frozenset({"energy_joules", "power_watts"})
 _HOLDERS = frozenset({Kind.BOARD, Kind.HOST})
 _HOLDS_PROCESSORS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total", "input", "node"})
 """Words of a domain that speak of the processors or of something around them."""
@@ -74,7 +73,7 @@ def measures_cpu_power(probes: Iterable[Probe]) -> bool:
         _covers_processors(channel)
         for probe in probes
         for channel in probe.channels
-        if channel.metric in POWER_METRICS and channel.source is Source.MEASURED
+        if channel.metric in ENERGETIC and channel.source is Source.MEASURED
     )
 
 

@@ -121,12 +121,14 @@ class Truth:
                 self._beat()
 
     def _elsewhere(self):
-        """Return a reading that no growth since the last accepted one explains, -1 if there is none.
+        """Return a reading that no growth from the last accepted one to the next beat explains, -1 if there is none.
 
-        Nor is it so little lower that the counter catches up by the next beat: that looks like a stutter.
+        One that it explains looks as if it were made late. Nor is it so little lower that the counter catches up by
+        the next beat: that looks like a stutter.
         """
         nearest = MODULUS - int(2 * LIMIT)
-        if self._most() >= nearest:
+        beyond = self._most() + int(LIMIT) + 1
+        if beyond >= nearest:
             return -1
-        raw = (self.counter.raw + self._chance.randint(self._most() + 1, nearest)) % MODULUS
+        raw = (self.counter.raw + self._chance.randint(beyond, nearest)) % MODULUS
         return -1 if raw in SENTINELS else raw

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from agent.profiling.circumstances import CONDITIONS, Circumstances
 from agent.profiling.derive import derive_points
 from agent.profiling.document import coverage_facts, device_facts
-from agent.profiling.energy import ENERGETIC
 from agent.profiling.facts import EffortFacts, SamplerFacts
 from agent.profiling.figures import Sensors
 from agent.profiling.idle import derive_baselines, derive_drift
 from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.so_far import AROUND_NS
-from probes.model import Source
+from probes.model import ENERGETIC, Source
 from store.records import RunStatus
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from agent.profiling.nesting import (
     outermost,
 )
 from agent.profiling.uncovered import uncovered, unmeasured
-from probes.model import Channel, Kind, Source
+from probes.model import ENERGETIC, Channel, Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from agent.profiling.nesting import Holders, Key
     from store.records import Series
 
-_PREFERENCE = ("energy_joules", "power_watts")
 # Domains of a board's meter of the whole node.
 _NODE = frozenset({"sys_total", "dc_input", "total", "node"})
 
@@ -70,21 +69,21 @@ class Coverage:
     not_covered: tuple[str, ...]
 
 
-def rank(channel: Channel) -> tuple[bool, int, bool, float]:
+def rank(channel: Channel) -> tuple[bool, bool, bool, float]:
     """Return what to sort the channels of one (device, domain) by, the best first.
 
     Measured goes before estimated, a counter before a gauge, and of two like these the one that refreshes faster.
     """
     estimated = channel.source is Source.ESTIMATED
     refresh = channel.refresh_seconds
-    return estimated, _PREFERENCE.index(channel.metric), not refresh, refresh
+    return estimated, channel.metric != "energy_joules", not refresh, refresh
 
 
 def best_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     """Return one channel for each (device, domain) that has energy or power, the best by `rank`."""
     best: dict[tuple[str, str], Channel] = {}
     for channel in channels:
-        if channel.metric in _PREFERENCE:
+        if channel.metric in ENERGETIC:
             key = (channel.device.id, channel.domain)
             if key not in best or rank(channel) < rank(best[key]):
                 best[key] = channel
@@ -118,14 +117,14 @@ def best_series(series: Iterable[Series]) -> tuple[Series, ...]:
     """Return one series for each (device, domain), the best by `rank` among those that hold samples, if any do."""
     best: dict[tuple[str, str], Series] = {}
     for each in series:
-        if each.channel.metric in _PREFERENCE:
+        if each.channel.metric in ENERGETIC:
             key = (each.channel.device.id, each.channel.domain)
             if key not in best or _series_rank(each) < _series_rank(best[key]):
                 best[key] = each
     return tuple(best.values())
 
 
-def _series_rank(series: Series) -> tuple[bool, tuple[bool, int, bool, float]]:
+def _series_rank(series: Series) -> tuple[bool, tuple[bool, bool, bool, float]]:
     return not series.times_ns, rank(series.channel)
 
 
@@ -137,8 +136,8 @@ def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage
     that shows what another shows is the same once more. `devices` are further channels of the host, so that a device
     without any sensor of its energy is named too.
     """
-    found = tuple(each for each in series if each.channel.metric in _PREFERENCE)
-    others = tuple(channel for channel in devices if channel.metric not in _PREFERENCE)
+    found = tuple(each for each in series if each.channel.metric in ENERGETIC)
+    others = tuple(channel for channel in devices if channel.metric not in ENERGETIC)
     silent = tuple(each.channel for each in found if _shows_nothing(each))
     if len(silent) == len(found):
         return coverage((*silent, *others))

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent.profiling.figures import provenance
 from agent.profiling.profile import CoverageFacts, DeviceFacts, Document, Included, Sensor
+from probes.model import ENERGETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.profiling.boundary import Coverage
     from probes.model import Channel
-
-_POWER = frozenset({"energy_joules", "power_watts"})
 
 
 def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[DeviceFacts, ...]:
@@ -28,7 +27,7 @@ def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[Devic
     found = []
     for own in by_device.values():
         device = max((channel.device for channel in own), key=lambda device: (bool(device.name), device.attributes))
-        first = {channel.key: channel for channel in reversed(own) if channel.metric in _POWER}
+        first = {channel.key: channel for channel in reversed(own) if channel.metric in ENERGETIC}
         sensors = tuple(
             Sensor(c.domain, c.metric, c.source, c.method, c.refresh_seconds, c.uncertainty, c.key in counted)
             for c in reversed(first.values())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from agent.profiling.counters import count
 from agent.profiling.gauges import integrate
 from agent.profiling.joules import slowest_refresh_seconds
-from probes.model import METRICS, Form, Source
+from probes.model import ENERGETIC, METRICS, Form, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from probes.model import Channel
     from store.records import Series
 
-ENERGETIC = frozenset({"energy_joules", "power_watts"})
-"""The metrics that tell energy."""
 LARGEST_DISAGREEMENT = 0.05
 """The share by which counter and power gauge of one domain may differ before it is a reason to look."""
 _AROUND_NS = 5_000_000_000

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from probes.model import Channel
 
+from probes.counter import PLAUSIBLE_TIMES_LIMIT
+
 ASSUMED_REFRESH_SECONDS = 1.0
 """What a sensor that does not say is taken to need, at most, to show what was drawn."""
 ASSUMED_RESOLUTION_JOULES = 0.001
 """What a counter that does not say is taken to count in, at most, where its rises do not show a coarser step."""
 PLAUSIBLE_TIMES_PEAK = 4.0
 """Where no power limit is known, what a sensor has not shown is bounded by this times the steepest it has."""
-PLAUSIBLE_TIMES_LIMIT = 4.0
-"""A channel's `limit`, above which a reading is refused, is so many times the power limit of its device."""
 HELD_TIMES_LIMIT = 1.25
 """Within one refresh a device is taken to stay below so many times its power limit, unless its sensor showed that it
 does not keep to it. Graphics cards may draw 1.2 times theirs for 0.1 s (PCI Express CEM 5.0, power excursions)."""

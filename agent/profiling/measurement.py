@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.boundary import best_series, cover
-from agent.profiling.energy import ENERGETIC, WindowEnergy, compared, method_of, window_energy
+from agent.profiling.energy import WindowEnergy, compared, method_of, window_energy
 from agent.profiling.figures import provenance
 from agent.profiling.joules import Energy
 from agent.profiling.periods import needed_seconds
-from probes.model import Source
+from probes.model import ENERGETIC, Source
 from store.records import Series
 
 if TYPE_CHECKING:

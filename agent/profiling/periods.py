@@ -11,8 +11,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.profiling.energy import ENERGETIC
 from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, looks_in_part, slowest_refresh_seconds
+from probes.model import ENERGETIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agent.clock import Awake
-from agent.profiling.energy import ENERGETIC
 from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
 from agent.realtime import keep_up, prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
+from probes.model import ENERGETIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

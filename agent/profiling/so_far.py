@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from agent.profiling.circumstances import WindowKey, key_of
 from agent.profiling.derive import complete_repeats
-from agent.profiling.energy import ENERGETIC
 from agent.profiling.figures import Sensors, joules_per_inference, readings, seconds_per_inference
 from agent.profiling.precision import half_width
+from probes.model import ENERGETIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

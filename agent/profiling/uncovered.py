@@ -6,15 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.nesting import holds, is_socket, key_of
-from probes.model import Channel, Kind, Source
+from probes.model import ENERGETIC, Channel, Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from agent.profiling.nesting import Holders
     from probes.model import Device
-
-ENERGETIC = frozenset({"energy_joules", "power_watts"})
 
 
 def uncovered(

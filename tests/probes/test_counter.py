@@ -118,6 +118,56 @@ def test_a_reading_made_long_after_its_time_stamp_costs_one_sample_and_no_energy
     assert counter.total == 503
 
 
+def test_a_jump_that_the_power_limit_would_explain_after_some_time_is_never_energy():
+    counter = Counter(0, 260e6, 0.001)
+    for beat in range(200):
+        counter.advance(50_000 * beat + (30_000_000 if beat >= 50 else 0), beat * SECOND // 100)
+    lost = 50_000 * 51  # from the last reading before the jump to the one that half a second on it made
+    assert counter.total == 50_000 * 199 - lost
+
+
+def test_a_late_reading_after_a_jump_does_not_make_it_energy():
+    counter = limited(most=260.0)
+    answers = read(counter, (500, 0), (530, 0.01), (530, 0.02), (530, 0.19), (540, 0.191), (545, 0.7))
+    assert answers == [None, *[Reason.IMPOSSIBLE] * 4, Reason.RESET]
+    assert counter.total == 500
+
+
+def test_a_jump_that_ends_within_half_a_second_costs_nothing():
+    counter = limited()
+    answers = read(counter, (500, 0), (900, 0.1), (901, 0.2), (902, 0.3), (503, 0.4), (504, 0.5))
+    assert answers == [None, *[Reason.IMPOSSIBLE] * 3, None, None]
+    assert counter.total == 504
+
+
+def test_a_counter_that_stutters_for_some_readings_catches_up():
+    counter = limited()
+    answers = read(counter, (500, 0), (490, 0.1), (491, 0.2), (495, 0.3), (501, 0.4), (502, 0.5))
+    assert answers == [None, *[Reason.BACKWARD] * 3, None, None]
+    assert counter.total == 502
+
+
+def test_a_device_above_its_power_limit_loses_nothing_by_a_reading_made_late():
+    counter = Counter(0, 4 * 65e6, 0.001)
+    answers = []
+    for beat in range(1400):
+        if not 800 < beat <= 840:  # at the 800th, the reader was held up for 20 ms
+            milliseconds = beat // 2 + (20 if beat == 800 else 0)
+            answers.append(counter.advance(80_000 * milliseconds, beat * SECOND // 2000))
+    assert [answer for answer in answers if answer] == [Reason.IMPOSSIBLE]
+    assert counter.total == 80_000 * 699
+
+
+@pytest.mark.parametrize("late_ms", [1, 5, 20, 100, 400])
+def test_a_late_reading_after_a_late_reading_loses_nothing(late_ms):
+    counter = Counter(0, 4 * 65e6, 0.001)
+    now = 0
+    for read_at in (0.0, 0.5 + 20, 21.0 + late_ms, 21.5 + late_ms, 22.0 + late_ms):
+        counter.advance(int(60_000 * read_at), now)
+        now = round(read_at * 1e6) + 500_000
+    assert counter.total == int(60_000 * read_at)
+
+
 def test_a_refresh_just_before_the_reading_is_not_impossible():
     counter = limited(refresh=0.1)
     assert read(counter, (500, 0), (509, 0.0001)) == [None, None]

@@ -195,6 +195,34 @@ def test_the_place_where_a_zone_wraps_is_one_step_above_the_highest_value_it_sho
     assert after - before == pytest.approx(183e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("range_uj", "joules"),
+    [
+        (262_143_328_850, 61.035e-6),
+        (65_712_999_613, 15.3e-6),
+        (4_294_967_295_000_000, 1.0),
+        (0, 2.0**-14),
+        (1_000, 2.0**-14),
+        (10**18, 2.0**-14),
+    ],
+)
+def test_a_zone_counts_in_the_steps_that_its_range_tells(tmp_path, range_uj, joules):
+    sysfs = tmp_path / "sys"
+    powercap_zone(sysfs, "intel-rapl:0", "psys", 1, range_uj=range_uj)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.channels[0].resolution == pytest.approx(joules, rel=1e-5)
+
+
+def test_a_zone_that_counts_in_joules_loses_none_between_dense_reads(tmp_path):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "psys", 5_000_000, range_uj=4_294_967_295_000_000, limit_uw=65_000_000)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.read(0) == [5.0]
+    write(zone / "energy_uj", 6_000_000)
+    assert probe.read(SECOND // 2000) == [6.0]
+    assert probe.rejections == []
+
+
 def test_a_zone_of_all_ones_is_no_reading(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
@@ -224,6 +252,25 @@ def test_a_limit_of_all_bits_set_is_no_limit(tmp_path):
     powercap_zone(sysfs, "intel-rapl:0", "package-0", 1, limit_uw=4_095_875_000)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
     assert probe.channels[0].limit == 0.0
+
+
+@pytest.mark.parametrize(("max_power", "limit"), [(None, 0.0), (120_000_000, 4 * 120.0)])
+def test_what_a_zone_that_is_switched_off_is_set_to_is_no_limit(tmp_path, max_power, limit):
+    sysfs = tmp_path / "sys"
+    zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1, limit_uw=200_000_000)
+    write(zone / "enabled", 0)
+    if max_power:
+        write(zone / "constraint_0_max_power_uw", max_power)
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert probe.channels[0].limit == limit
+
+
+def test_a_zone_that_is_switched_on_or_says_nothing_of_it_is_held_to_its_limit(tmp_path):
+    sysfs = tmp_path / "sys"
+    zones = [powercap_zone(sysfs, f"intel-rapl:{i}", f"package-{i}", 1, limit_uw=200_000_000) for i in (0, 1)]
+    (zones[1] / "enabled").unlink()
+    (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
+    assert [channel.limit for channel in probe.channels] == [800.0, 800.0]
 
 
 def test_the_twin_serves_where_the_zone_itself_does_not(tmp_path):

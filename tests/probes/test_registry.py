@@ -4,7 +4,7 @@ import pytest
 
 import fake_nvml
 from probes import registry
-from probes.model import Roots, Source
+from probes.model import ENERGETIC, Roots, Source
 from trees import copy_tree, hwmon_chip, powercap_zone, write
 
 STAT = Path(__file__).parent.parent / "fixtures/proc/xeon_guest"
@@ -21,12 +21,7 @@ def families(found):
 
 
 def sources(found):
-    return {
-        channel.source
-        for probe in found.probes
-        for channel in probe.channels
-        if channel.metric in registry.POWER_METRICS
-    }
+    return {channel.source for probe in found.probes for channel in probe.channels if channel.metric in ENERGETIC}
 
 
 def test_a_host_without_sensors_is_estimated_and_says_what_is_not_here(tmp_path):
