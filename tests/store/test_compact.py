@@ -59,7 +59,13 @@ def second(layout, number, *values):
 
 def as_bits(found):
     return [
-        (series.channel, series.times_ns, [struct.pack("<d", value) for value in series.values], series.rejections)
+        (
+            series.channel,
+            series.times_ns,
+            series.halves_ns,
+            [struct.pack("<d", value) for value in series.values],
+            series.rejections,
+        )
         for series in found
     ]
 
