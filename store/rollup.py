@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from store.records import Rollup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 MINUTE_NS = 60 * 10**9
 LONGEST_GAP_NS = MINUTE_NS
@@ -51,6 +51,22 @@ class Moments:
             start = stop
         steps = map(sub, times_ns[1:], times_ns)
         return cls(times_ns, tuple(minutes), [step / 1e9 if 0 < step <= LONGEST_GAP_NS else 0.0 for step in steps])
+
+
+def owned(layouts: Iterable[Sequence[int]]) -> list[list[bool]]:
+    """Return which channels, named by their ids, each layout of a recording sums up: those that none before it has.
+
+    Two probes may tell the same of the same device. Each counts all of it: minutes of both would be twice the energy.
+    """
+    taken: set[int] = set()
+    found = []
+    for layout in layouts:
+        own = []
+        for channel in layout:
+            own.append(channel not in taken)
+            taken.add(channel)
+        found.append(own)
+    return found
 
 
 def roll_up(
