@@ -71,7 +71,7 @@ class _Piece:
 
 
 def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lambda: None) -> Compaction:
-    """Compact the ticks that start before `until_ns`, whole stretches of 300 s of Unix time only.
+    """Compact the ticks that start before `until_ns`, whole stretches of 600 s of Unix time only.
 
     A reader sees every sample once at any moment, and a process that dies half-way leaves the store so as well.
     `pause` is called after every chunk: it may wait, so that others get their turn, and ends it all if it returns true

@@ -75,7 +75,8 @@ def roll_up(
     """Return a roll-up for each minute with finite samples, and the last of them; `before` is the one before the first.
 
     The energy of a minute is what came since the last sample of an earlier one, so that minutes add up without loss:
-    the difference of a counter of joules (a fall counts nothing), the trapezoids under watts.
+    the difference of a counter of joules (a fall counts nothing), the trapezoids under watts. That takes the ticks of a
+    layout to come in time order, as a beat reads them: energy across one that is stored late is not made good.
     """
     if not all(map(math.isfinite, values)):
         finite = [math.isfinite(value) for value in values]

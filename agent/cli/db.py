@@ -61,7 +61,7 @@ def compact(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Make chunks and one-minute roll-ups of all samples older than five minutes or so.
+    """Make chunks and one-minute roll-ups of all samples older than ten minutes or so.
 
     No sample is lost or changed. It may be interrupted; what is done stays done. The daemon does this by itself;
     profiles made without one leave rows that this makes small.
