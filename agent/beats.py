@@ -119,8 +119,8 @@ class Beats:
             self._read(due_ns + min(period_ns // 2, LATE_NS))
             due_ns += period_ns
 
-    def part(self, now_ns: int) -> Beats | None:
-        """Return beats, not started yet, of the probes that wait behind one that hangs, None if none does.
+    def part(self, now_ns: int) -> tuple[Reader, Beats] | None:
+        """Return the reader that hangs, and beats, not started yet, of those that wait behind it; None if none does.
 
         Called by another thread; `now_ns` is CLOCK_MONOTONIC. The probe that hangs keeps this thread to itself.
         """
@@ -130,7 +130,8 @@ class Beats:
             if since_ns and now_ns - since_ns > max(STUCK_NS, self.period_ns):
                 self.readers = (reader,)
                 if reader.state.reading_since_ns == since_ns:  # so this thread will see that the others are gone
-                    return self._with(tuple(other for other in readers if other is not reader), self._enter)
+                    others = tuple(other for other in readers if other is not reader)
+                    return reader, self._with(others, self._enter)
                 self.readers = readers
         return None
 

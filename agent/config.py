@@ -44,7 +44,7 @@ class Keeping:
     """How long the service keeps what it stores; 0 is for ever, or however large.
 
     `raw_days` and `rollup_days` are the age of the oldest samples and of the oldest minutes, `raw_bytes` is what the
-    database may take.
+    database may take; nothing younger than two hours is removed for that.
     """
 
     raw_days: float = 30.0

@@ -117,8 +117,8 @@ class Sampler:
         """
         now_ns = time.monotonic_ns()
         for beats in self._beats.copy():
-            if freed := beats.part(now_ns):
-                (hanging,) = beats.readers
+            if parted := beats.part(now_ns):
+                hanging, freed = parted
                 log.warning("probe holds up others: they go on without it", probe=hanging.state.probe)
                 self._add(freed)
         return [self._queue.popleft() for _ in range(len(self._queue))]

@@ -62,9 +62,10 @@ def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[
 
 @dataclass(slots=True)
 class _Ongoing:
-    """One counter: its place, its total before (`saved`), and its total now, `base` and what came after `first`.
+    """One counter: its place, its own total before (`saved`), and its total now, `base` and what came after `first`.
 
-    `shown` is the total that is kept, None where there is none yet; `value` is the probe's last, read at `at_ns`.
+    `shown` is the total that is kept, at first the largest of any probe's that told the same: None where there is none
+    yet. `value` is the probe's last, read at `at_ns`.
     """
 
     position: int
@@ -95,7 +96,7 @@ class _Ongoing:
 
 
 class Totals:
-    """The counters of one recording, which go on from `saved`.
+    """The counters of one recording, which go on from `saved`; of two that tell the same the first alone counts.
 
     `keep` takes ticks in the recorder's thread; `shown` may be asked by any. A total is shown once it is kept, so that
     no kill makes it fall; where the store takes nothing for two seconds, it is shown all the same.
@@ -108,7 +109,8 @@ class Totals:
         self._timebase = timebase
         self._memory = memory
         before = {key_of(total): total for total in saved} | memory
-        self._counters = {layout.id: _counters(layout, before) for layout in layouts}
+        taken: set[Key] = set()
+        self._counters = {layout.id: _counters(layout, before, taken) for layout in layouts}
         self._unbegun = {number for number, counters in self._counters.items() if counters}
         self._waiting_since: float | None = None
 
@@ -162,17 +164,26 @@ class Totals:
             self._unbegun.discard(tick.layout)
 
     def _begin(self, counter: _Ongoing, tick: Tick) -> None:
-        """Begin with a counter's first value; without a total before, the counter's own value is the total."""
-        first, saved = tick.values[counter.position], counter.saved
-        if saved is not None:
-            counter.first, counter.base = first, saved.total
-            seconds = (self._timebase.boot_ns(tick.end_ns) - saved.at_ns) / 1e9
-            if saved.raw is not None and saved.boot_id and saved.boot_id == self._host.boot_id and seconds >= 0:
-                added, reason = bridge(saved.raw, first, seconds, counter.channel)
-                counter.base += added
-                if reason:
-                    _say(counter, reason, seconds)
+        """Begin with a counter's first value; without a total before, the counter's own value is the total.
+
+        Where another probe went on with its total meanwhile, the larger of both is right: either has a part of what
+        was counted since, and their sum would have some of it twice.
+        """
+        first = tick.values[counter.position]
+        if counter.shown is not None:
+            bridged = self._bridged(counter.saved, counter, tick) if counter.saved else 0.0
+            counter.first, counter.base = first, max(counter.shown, bridged)
         counter.value, counter.at_ns = first, tick.end_ns
+
+    def _bridged(self, saved: Total, counter: _Ongoing, tick: Tick) -> float:
+        """Return a counter's own total before, and with it what is sure to have been counted since."""
+        seconds = (self._timebase.boot_ns(tick.end_ns) - saved.at_ns) / 1e9
+        if saved.raw is None or not saved.boot_id or saved.boot_id != self._host.boot_id or seconds < 0:
+            return saved.total
+        added, reason = bridge(saved.raw, tick.values[counter.position], seconds, counter.channel)
+        if reason:
+            _say(counter, reason, seconds)
+        return saved.total + added
 
     def _total(self, counter: _Ongoing) -> Total:
         channel = counter.channel
@@ -197,13 +208,15 @@ def _say(counter: _Ongoing, reason: Reason, seconds: float) -> None:
     )
 
 
-def _counters(layout: Layout, before: Memory) -> tuple[_Ongoing, ...]:
+def _counters(layout: Layout, before: Memory, taken: set[Key]) -> tuple[_Ongoing, ...]:
+    """Return the counters of a layout but for those that are `taken`, as the exporter shows them, and take them."""
     found = []
     for position, channel in enumerate(layout.channels):
-        if METRICS[channel.metric].form is Form.COUNTER:
+        if METRICS[channel.metric].form is Form.COUNTER and channel.key not in taken:
+            taken.add(channel.key)
             key = (layout.probe, *channel.key)
-            saved = before.get(key)
-            found.append(_Ongoing(position, channel, key, saved, None if saved is None else saved.total))
+            largest = max((total.total for of, total in before.items() if of[1:] == channel.key), default=None)
+            found.append(_Ongoing(position, channel, key, before.get(key), largest))
     return tuple(found)
 
 

@@ -34,6 +34,8 @@ _NICENESS: Final = 10
 """Gives way to work, but not so far that a busy host keeps it from giving back the store's lock."""
 _STOP_SECONDS: Final = 2.0
 _DAY_SECONDS: Final = 86_400.0
+_TOO_LARGE: Final = 3
+"""The status of an upkeep that went well and leaves the store larger than it may be."""
 
 logger = get_logger("upkeep")
 
@@ -61,6 +63,7 @@ class Upkeep:
         self._first_seconds = first_seconds
         self._prune_seconds = prune_seconds
         self._said = ""
+        self._too_large = False
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -87,20 +90,31 @@ class Upkeep:
 
     def _succeeds(self, *, prunes: bool) -> bool:
         try:
-            failure = self._do(prunes=prunes)
+            status, said = self._do(prunes=prunes)
         except Exception as error:  # noqa: BLE001  the edge of a thread: said below, and tried again
-            failure = repr(error)
+            status, said = 1, repr(error)
         if self._stopping.is_set():
             return False
+        failure = "" if status in (0, _TOO_LARGE) else said or f"it ended with {status}"
         if failure and failure != self._said:
             logger.error("upkeep of the store failed, and is tried again", reason=failure)
         elif self._said and not failure:
             logger.info("upkeep of the store works again")
         self._said = failure
+        if prunes and not failure:
+            self._tell_size(said, too_large=status == _TOO_LARGE)
         return not failure
 
-    def _do(self, *, prunes: bool) -> str:
-        """Let a process do one upkeep; return what it said of its failure, nothing if it went well."""
+    def _tell_size(self, size: str, *, too_large: bool) -> None:
+        """Say that nothing more may be removed from a store that is too large, and when it no longer is, each once."""
+        if too_large and not self._too_large:
+            logger.warning("the store stays larger than retention.raw_bytes", reason=size)
+        elif self._too_large and not too_large:
+            logger.info("the store is no larger than retention.raw_bytes again")
+        self._too_large = too_large
+
+    def _do(self, *, prunes: bool) -> tuple[int, str]:
+        """Let a process do one upkeep; return its status, and what it said."""
         words = [str(limit) for limit in astuple(self._keeping)]
         # the database goes by the environment: its URL may hold a password, which everybody sees on a command line
         self._process = process = subprocess.Popen(
@@ -113,7 +127,7 @@ class Upkeep:
         )
         said, _ = process.communicate()
         self._process = None
-        return "" if process.returncode == 0 else said.strip() or f"it ended with {process.returncode}"
+        return process.returncode, said.strip()
 
 
 def retention_of(keeping: Keeping) -> Retention:
@@ -126,7 +140,10 @@ def retention_of(keeping: Keeping) -> Retention:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do one upkeep of the store that the environment names; with `arguments`, a Keeping's numbers, prune it too."""
+    """Do one upkeep of the store that the environment names; with `arguments`, a Keeping's numbers, prune it too.
+
+    Returns the status to exit with.
+    """
     from store.compact import compact  # noqa: PLC0415  the daemon's process has no use for it
     from store.database import open_database  # noqa: PLC0415  same
     from store.errors import StoreError  # noqa: PLC0415  same
@@ -140,7 +157,11 @@ def main(arguments: Sequence[str]) -> int:
         if arguments:
             raw_days, raw_bytes, rollup_days = arguments
             keeping = Keeping(float(raw_days), int(raw_bytes), float(rollup_days))
-            prune(engine, retention_of(keeping), time.time_ns())
+            pruned = prune(engine, retention_of(keeping), time.time_ns())
+            if pruned.too_large:
+                left = "the rest is younger than two hours, belongs to stored runs, or is no samples"
+                sys.stdout.write(f"{pruned.size_bytes} bytes: {left}")
+                return _TOO_LARGE
     except StoreError as error:
         sys.stdout.write(str(error))
         return 1

@@ -7,7 +7,8 @@ import math
 import struct
 import zlib
 from collections import Counter
-from itertools import compress
+from itertools import compress, groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -15,7 +16,7 @@ from sqlalchemy import func, select
 from store import chunks, schema
 from store.database import reading
 from store.explain import explained
-from store.rollup import MINUTE_NS
+from store.rollup import MINUTE_NS, owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,22 +50,31 @@ def _of_file(connection: Connection) -> Iterator[str]:
 
 
 def _of_layouts(connection: Connection) -> Iterator[str]:
-    for layout in connection.execute(select(_layouts.id, _layouts.recording_id, _layouts.channel_ids)).all():
-        channels = json.loads(layout.channel_ids)
+    for layout, recording, channels, own in _layouts_of(connection):
         tally: _Tally = Counter()
-        for number in connection.execute(select(_chunks.id).where(_chunks.layout_id == layout.id).order_by(*_ORDER)):
+        for number in connection.execute(select(_chunks.id).where(_chunks.layout_id == layout).order_by(*_ORDER)):
             row = connection.execute(select(schema.chunks).where(_chunks.id == number[0])).one()
-            yield from _of_rollups(connection, layout.recording_id, _taken(tally, row.start_ns // MINUTE_NS))
+            yield from _of_rollups(connection, recording, _taken(tally, row.start_ns // MINUTE_NS))
             try:
-                faults = [*_of_chunk(row, channels, tally), *_twice(connection, row)]
+                faults = [*_of_chunk(row, channels, own, tally), *_twice(connection, row)]
             except _NOT_READABLE as error:
                 faults = [f"it cannot be unpacked ({error})"]
             yield from (f"Chunk {row.id}: {fault}" for fault in faults)
-        yield from _of_rollups(connection, layout.recording_id, tally)
+        yield from _of_rollups(connection, recording, tally)
 
 
-def _of_chunk(row: Row[Any], channels: list[int], tally: _Tally) -> Iterator[str]:
-    """Say what of a chunk is not as its row says, and count its samples in `tally`."""
+def _layouts_of(connection: Connection) -> Iterator[tuple[int, int, list[int], list[bool]]]:
+    """Yield every layout and its recording, the ids of its channels, and which of them it sums up."""
+    columns = select(_layouts.id, _layouts.recording_id, _layouts.channel_ids)
+    rows = connection.execute(columns.order_by(_layouts.recording_id, _layouts.id)).all()
+    for recording, group in groupby(rows, attrgetter("recording_id")):
+        layouts = [(row.id, json.loads(row.channel_ids)) for row in group]
+        for (layout, channels), own in zip(layouts, owned(channels for _, channels in layouts), strict=True):
+            yield layout, recording, channels, own
+
+
+def _of_chunk(row: Row[Any], channels: list[int], own: list[bool], tally: _Tally) -> Iterator[str]:
+    """Say what of a chunk is not as its row says, and count the samples of its `own` channels in `tally`."""
     starts = chunks.starts(row.packed, row.ticks).part(0, row.ticks)
     took = chunks.took(row.packed, row.ticks).part(0, row.ticks)
     if (starts[0], starts[-1]) != (row.start_ns, row.end_ns) or starts != sorted(starts):
@@ -77,8 +87,9 @@ def _of_chunk(row: Row[Any], channels: list[int], tally: _Tally) -> Iterator[str
     for position, channel in enumerate(channels):
         values = chunks.values(row.packed, row.ticks, position)
         samples += len(values) - sum(map(math.isnan, values))
-        finite = compress(middles, map(math.isfinite, values))
-        tally.update((at // MINUTE_NS, channel) for at in finite)
+        if own[position]:
+            finite = compress(middles, map(math.isfinite, values))
+            tally.update((at // MINUTE_NS, channel) for at in finite)
     if samples != row.samples:
         yield f"it holds {samples} samples, its row says {row.samples}"
 

@@ -8,7 +8,7 @@ import struct
 from bisect import bisect_right
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
@@ -16,14 +16,14 @@ from store import chunks, schema
 from store.database import reading, writing
 from store.explain import explained
 from store.records import Rollup
-from store.rollup import Moments, Subject, roll_up, together
+from store.rollup import Moments, Subject, owned, roll_up, together
 from store.rows import delete_ids, insert_all, unpack
 from store.stream import STRETCH_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Row
 
     from store.rollup import Sample
 
@@ -48,11 +48,15 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What is known of a layout: `seam` has the last sample of each channel that was compacted, None before any."""
+    """What is known of a layout: `seam` has the last sample of each channel that was compacted, None before any.
+
+    `owned` says of each channel whether it is summed up here.
+    """
 
     id: int
     recording_id: int
     channels: tuple[Subject, ...]
+    owned: Sequence[bool]
     seam: tuple[Sample | None, ...]
 
 
@@ -67,7 +71,7 @@ class _Piece:
 
 
 def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lambda: None) -> Compaction:
-    """Compact the ticks that start before `until_ns`, whole stretches of 300 s of Unix time only.
+    """Compact the ticks that start before `until_ns`, whole stretches of 600 s of Unix time only.
 
     A reader sees every sample once at any moment, and a process that dies half-way leaves the store so as well.
     `pause` is called after every chunk: it may wait, so that others get their turn, and ends it all if it returns true
@@ -143,7 +147,13 @@ def _layout(connection: Connection, number: int) -> _Layout:
     metrics = connection.execute(select(table.c.id, table.c.metric).where(table.c.id.in_(ids))).all()
     named = dict(map(tuple, metrics))
     subjects = tuple(Subject(channel, row.recording_id, named[channel]) for channel in ids)
-    return _Layout(number, row.recording_id, subjects, _seam(row.seam, len(ids)))
+    return _Layout(number, row.recording_id, subjects, _owned(connection, row), _seam(row.seam, len(ids)))
+
+
+def _owned(connection: Connection, row: Row[Any]) -> Sequence[bool]:
+    before = (_layouts.c.recording_id == row.recording_id) & (_layouts.c.id <= row.id)
+    found = connection.execute(select(_layouts.c.channel_ids).where(before).order_by(_layouts.c.id)).scalars()
+    return owned(map(json.loads, found))[-1]
 
 
 def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
@@ -157,8 +167,8 @@ def _sum_up(layout: _Layout, piece: _Piece) -> tuple[list[Rollup], bytes]:
     moments = Moments.of([(start + end) // 2 for start, end in zip(piece.starts, piece.ends, strict=True)])
     rollups: list[Rollup] = []
     seam = []
-    for subject, values, before in zip(layout.channels, piece.columns, layout.seam, strict=True):
-        found, last = roll_up(subject, moments, values, before)
+    for subject, own, values, before in zip(layout.channels, layout.owned, piece.columns, layout.seam, strict=True):
+        found, last = roll_up(subject, moments, values, before) if own else ([], None)
         rollups += found
         seam.append(_SEAM.pack(*(last or (0, math.nan))))
     return rollups, b"".join(seam)
@@ -171,7 +181,7 @@ def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Roll
     columns = _rollups.c
     minutes = [rollup.minute for rollup in rollups]
     shared = (columns.recording_id == layout.recording_id) & columns.minute.between(min(minutes), max(minutes))
-    shared &= columns.channel_id.in_([subject.channel_id for subject in layout.channels])
+    shared &= columns.channel_id.in_({rollup.channel_id for rollup in rollups})
     known = {(row.minute, row.channel_id): Rollup(*row) for row in connection.execute(select(_rollups).where(shared))}
     connection.execute(delete(_rollups).where(shared))
     for rollup in rollups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, exists, or_, select
@@ -15,12 +16,16 @@ from store.explain import explained
 from store.rollup import MINUTE_NS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import ColumnElement, Engine, Table
 
 _recordings, _layouts, _runs = schema.recordings, schema.layouts, schema.runs
 
 MARGIN_NS = 60 * 10**9
 """So much is kept before and after a run as well."""
+SPARED_NS = 2 * 3600 * 10**9
+"""Nothing that is younger is removed for its size: were it profiles that fill a file, no sample would stay."""
 _AT_ONCE = 500
 """Rows that are removed in one transaction."""
 _GRACE_NS = 3600 * 10**9
@@ -29,7 +34,10 @@ _GRACE_NS = 3600 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long samples are kept, how large a SQLite file may grow, how long roll-ups are kept; None: no limit."""
+    """How long samples are kept, how large a SQLite file may grow, how long roll-ups are kept; None: no limit.
+
+    What is younger than `SPARED_NS` stays however large the file is.
+    """
 
     seconds: float | None = None
     bytes: int | None = None
@@ -65,7 +73,7 @@ def prune(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
         before = sqlite.size(engine) if on_file else 0
         pruned = _by_age(engine, retention, now_ns)
         if retention.bytes is not None:
-            pruned = _by_size(engine, pruned, retention.bytes)
+            pruned = _by_size(engine, pruned, retention.bytes, now_ns - SPARED_NS)
         pruned = replace(pruned, recordings=_empty_recordings(engine, now_ns))
         if not on_file:
             return pruned
@@ -102,12 +110,10 @@ def _all(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> 
     return removed
 
 
-def _some(engine: Engine, table: Table, start: str, end: str, before_ns: int | None = None) -> int:
+def _some(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> int:
     """Remove the oldest rows that no run needs, a transaction's worth of them; return how many there were."""
     wanted = select(table.c.id).join(_layouts, _layouts.c.id == table.c.layout_id)
-    wanted = wanted.where(~needed(table.c[start], table.c[end]))
-    if before_ns is not None:
-        wanted = wanted.where(table.c[end] < before_ns)
+    wanted = wanted.where(~needed(table.c[start], table.c[end]), table.c[end] < before_ns)
     with writing(engine).begin() as connection:
         ids = connection.execute(wanted.order_by(table.c[end]).limit(_AT_ONCE)).scalars().all()
         connection.execute(delete(table).where(table.c.id.in_(ids)))
@@ -124,16 +130,32 @@ def needed(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[
     )
 
 
-def _by_size(engine: Engine, pruned: Pruned, most_bytes: int) -> Pruned:
-    """Remove the oldest chunks, then the oldest ticks, until what is left takes no more than so many bytes."""
-    while sqlite.used(engine) > most_bytes:
-        if gone := _some(engine, schema.chunks, "start_ns", "end_ns"):
-            pruned = replace(pruned, chunks=pruned.chunks + gone)
-        elif gone := _some(engine, schema.ticks, "start_ns", "end_ns"):
-            pruned = replace(pruned, ticks=pruned.ticks + gone)
-        else:
-            break
-    return pruned
+def _by_size(engine: Engine, pruned: Pruned, most_bytes: int, before_ns: int) -> Pruned:
+    """Remove the oldest chunks, then ticks, then roll-ups of before a moment, until the rest is no larger."""
+    until_it_fits = partial(_while_larger, engine, most_bytes)
+    return replace(
+        pruned,
+        chunks=pruned.chunks + until_it_fits(partial(_some, engine, schema.chunks, "start_ns", "end_ns", before_ns)),
+        ticks=pruned.ticks + until_it_fits(partial(_some, engine, schema.ticks, "start_ns", "end_ns", before_ns)),
+        rollups=pruned.rollups + until_it_fits(partial(_oldest_rollups, engine, before_ns // MINUTE_NS)),
+    )
+
+
+def _while_larger(engine: Engine, most_bytes: int, remove: Callable[[], int]) -> int:
+    removed = 0
+    while sqlite.used(engine) > most_bytes and (gone := remove()):
+        removed += gone
+    return removed
+
+
+def _oldest_rollups(engine: Engine, before: int) -> int:
+    """Remove the roll-ups of the oldest minutes before one, a transaction's worth; return how many there were."""
+    minute = schema.rollups.c.minute
+    old = select(minute).where(minute < before).order_by(minute)
+    with writing(engine).begin() as connection:
+        last = connection.execute(old.limit(1).offset(_AT_ONCE - 1)).scalar()
+        oldest = minute < before if last is None else minute <= last
+        return connection.execute(delete(schema.rollups).where(oldest)).rowcount
 
 
 def _empty_recordings(engine: Engine, now_ns: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from store.records import Rollup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 MINUTE_NS = 60 * 10**9
 LONGEST_GAP_NS = MINUTE_NS
@@ -53,13 +53,30 @@ class Moments:
         return cls(times_ns, tuple(minutes), [step / 1e9 if 0 < step <= LONGEST_GAP_NS else 0.0 for step in steps])
 
 
+def owned(layouts: Iterable[Sequence[int]]) -> list[list[bool]]:
+    """Return which channels, named by their ids, each layout of a recording sums up: those that none before it has.
+
+    Two probes may tell the same of the same device. Each counts all of it: minutes of both would be twice the energy.
+    """
+    taken: set[int] = set()
+    found = []
+    for layout in layouts:
+        own = []
+        for channel in layout:
+            own.append(channel not in taken)
+            taken.add(channel)
+        found.append(own)
+    return found
+
+
 def roll_up(
     subject: Subject, moments: Moments, values: Sequence[float], before: Sample | None
 ) -> tuple[list[Rollup], Sample | None]:
     """Return a roll-up for each minute with finite samples, and the last of them; `before` is the one before the first.
 
     The energy of a minute is what came since the last sample of an earlier one, so that minutes add up without loss:
-    the difference of a counter of joules (a fall counts nothing), the trapezoids under watts.
+    the difference of a counter of joules (a fall counts nothing), the trapezoids under watts. That takes the ticks of a
+    layout to come in time order, as a beat reads them: energy across one that is stored late is not made good.
     """
     if not all(map(math.isfinite, values)):
         finite = [math.isfinite(value) for value in values]

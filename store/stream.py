@@ -51,14 +51,18 @@ _REJECTED = (
 
 
 class Stream:
-    """The samples of some channels, in the order of their ticks' starts; `middles` are those of the reads."""
+    """The samples of some channels, in the order of their ticks' starts.
 
-    __slots__ = ("columns", "middles", "positions", "starts")
+    `middles` are those of the reads, `halves` half their lengths, rounded up, in nanoseconds.
+    """
+
+    __slots__ = ("columns", "halves", "middles", "positions", "starts")
 
     def __init__(self, positions: Sequence[int]) -> None:
         self.positions = positions
         self.starts: list[int] = []
         self.middles: list[int] = []
+        self.halves: list[int] = []
         self.columns: list[list[float]] = [[] for _ in positions]
 
     def add_chunk(self, ticks: int, packed: bytes, start_ns: int, end_ns: int) -> None:
@@ -69,6 +73,7 @@ class Stream:
         took = chunks.took(packed, ticks).part(first, last)
         self.starts += starts
         self.middles += [start + took // 2 for start, took in zip(starts, took, strict=True)]
+        self.halves += [(each + 1) // 2 for each in took]
         for mine, position in zip(self.columns, self.positions, strict=True):
             mine.extend(chunks.values(packed, ticks, position, first, last))
 
@@ -76,6 +81,7 @@ class Stream:
         """Put ticks, of which each ends with start, id, end and readings, behind those that are here."""
         self.starts += [start for _, start, _, _, _ in rows]
         self.middles += [(start + end) // 2 for _, start, _, end, _ in rows]
+        self.halves += [(end - start + 1) // 2 for _, start, _, end, _ in rows]
         read = [unpack(readings) for *_, readings in rows]
         for mine, position in zip(self.columns, self.positions, strict=True):
             mine.extend(values[position] for values in read)
@@ -84,7 +90,7 @@ class Stream:
         """Bring ticks into order that came late, after later ones were packed."""
         if not all(map(le, self.starts, self.starts[1:])):
             order = sorted(range(len(self.starts)), key=self.starts.__getitem__)
-            for each in (self.starts, self.middles, *self.columns):
+            for each in (self.starts, self.middles, self.halves, *self.columns):
                 each[:] = [each[place] for place in order]  # type: ignore[index]  # each is a list of its own kind
 
 
@@ -115,6 +121,7 @@ def series_of(
             tuple(compress(found.middles, given)),
             tuple(compress(values, given)),
             tuple((row.at_ns, Reason(row.reason)) for row in rejected if row.position == position),
+            tuple(compress(found.halves, given)),
         )
 
 

@@ -61,7 +61,7 @@ def compact(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Make chunks and one-minute roll-ups of all samples older than five minutes or so.
+    """Make chunks and one-minute roll-ups of all samples older than ten minutes or so.
 
     No sample is lost or changed. It may be interrupted; what is done stays done. The daemon does this by itself;
     profiles made without one leave rows that this makes small.
@@ -104,8 +104,9 @@ def prune(
 ) -> None:
     """Remove what is too old or too much: by the options given, or by [retention] of the configuration if none is.
 
-    Samples of a stored run stay as long as the run does. What is removed is gone: look with --dry-run first, and copy
-    the store with `inferometer db backup`.
+    Samples of a stored run stay as long as the run does, and what is younger than two hours however large the store is:
+    the oldest roll-ups go instead. What is removed is gone: look with --dry-run first, and copy the store with
+    `inferometer db backup`.
 
     Example: inferometer db prune --older-than 30d --dry-run
 
@@ -202,7 +203,7 @@ def _show_pruned(done: Pruned, *, dry_run: bool) -> None:
     rows = f"{done.ticks} rows, {done.chunks} chunks, {done.rejections} refused readings, {done.rollups} roll-ups"
     answer(f"{would}: {rows}; {about}{number(done.freed_bytes, 'B')} of disk")
     if done.too_large:
-        say("it stays larger than asked: what is left belongs to stored runs, or is no samples")
+        say("it stays larger than asked: the rest is younger than two hours, belongs to stored runs, or is no samples")
     if done.needs_vacuum:
         say("the file cannot give the room back yet; once: inferometer db compact --vacuum")
 

@@ -255,8 +255,10 @@ def test_a_probe_that_hangs_keeps_its_thread_and_gives_the_others_away() -> None
     made.start()
     await_true(lambda: states[1].reading_since_ns)
     assert made.part(host.now_ns + 900 * MS) is None
-    others = made.part(host.now_ns + 1_100 * MS)
-    assert others
+    parted = made.part(host.now_ns + 1_100 * MS)
+    assert parted
+    hanging, others = parted
+    assert hanging.probe is stuck
     assert [reader.probe for reader in others.readers] == [first, last]
     assert [reader.probe for reader in made.readers] == [stuck]
     assert made.part(host.now_ns + 9_000 * MS) is None

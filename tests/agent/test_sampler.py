@@ -308,6 +308,28 @@ def test_a_file_that_hangs_delays_the_others_until_the_next_take_at_most(caplog:
     assert [record.getMessage() for record in caplog.records] == ["probe holds up others: they go on without it"]
 
 
+def test_a_file_that_hangs_may_be_lost_at_the_very_moment_the_others_are_parted_from_it(caplog) -> None:
+    release = threading.Event()
+    gone = FakeProbe(lambda _: release.wait(60) and raising(DeviceLostError("gone"))(0), name="gone", files_only=True)
+    other = FakeProbe(name="rapl", files_only=True)
+    with sampling(other, gone) as sampler:
+        state, (beats,) = sampler.states[1], sampler._files
+        await_true(lambda: state.reading_since_ns)
+        state.reading_since_ns -= 2_000_000_000  # as if it had begun two seconds ago
+        part = beats.part
+
+        def part_just_before_it_is_lost(now_ns: int) -> object:
+            found = part(now_ns)
+            release.set()
+            await_true(lambda: not beats.readers)
+            return found
+
+        beats.part = part_just_before_it_is_lost
+        sampler.take()
+        await_true(lambda: sampler.states[0].ticks > 10)
+    assert "probe holds up others: they go on without it" in [record.getMessage() for record in caplog.records]
+
+
 def test_a_file_that_is_slow_is_read_in_a_thread_of_its_own_which_is_said_once(caplog) -> None:
     slow = FakeProbe(lambda _: time.sleep(0.06) or GOOD, name="hwmon/slow", files_only=True)
     with sampling(FakeProbe(name="rapl", files_only=True), slow, period=0.01):

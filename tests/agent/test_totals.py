@@ -49,9 +49,14 @@ def tick(at_seconds: float, *values: float, rejections: tuple[Rejection, ...] = 
 
 
 def started(
-    store: Store, *channels: Channel, boot_id: str = "boot", memory: Memory | None = None, asleep_seconds: float = 0.0
+    store: Store,
+    *channels: Channel,
+    boot_id: str = "boot",
+    memory: Memory | None = None,
+    asleep_seconds: float = 0.0,
+    probe: str = "rapl",
 ) -> Totals:
-    layout = Layout(1, "rapl", channels or (RAPL,))
+    layout = Layout(1, probe, channels or (RAPL,))
     timebase = Timebase(0, round(asleep_seconds * SECOND))
     memory = {} if memory is None else memory
     return Totals(replace(HOST, boot_id=boot_id), [layout], store.kept.values(), memory, timebase)
@@ -202,10 +207,30 @@ def test_a_counter_that_gives_nothing_at_first_goes_on_when_it_does() -> None:
     assert one.shown(tick(12, 105.0), 0) == 105.0
 
 
-def test_a_counter_is_known_by_its_probe_as_well() -> None:
+def test_a_total_goes_on_where_another_probe_supplies_it_and_no_counter_is_bridged_to_another() -> None:
     store = kept(1000.0, PLAIN)
-    store.kept["other", *PLAIN.key] = replace(store.kept.pop(("rapl", *PLAIN.key)), probe="other")
-    assert after(store, 1, 5.0, PLAIN) == 5.0
+    other = started(store, PLAIN, probe="zenergy")
+    assert other.shown(tick(11, 5.0), 0) == 1000.0
+    other.keep([tick(11, 5.0), tick(12, 35.0)], store.append)
+    assert other.shown(tick(12, 35.0), 0) == 1030.0
+
+
+@pytest.mark.parametrize(("value", "total"), [(1040.0, 1040.0), (1010.0, 1030.0), (4.0, 1030.0)])
+def test_when_the_first_probe_is_back_nothing_is_counted_twice_and_nothing_falls(value: float, total: float) -> None:
+    store = kept(1000.0, PLAIN)
+    started(store, PLAIN, probe="zenergy").keep([tick(11, 5.0), tick(12, 35.0)], store.append)
+    back = started(store, PLAIN)
+    back.keep([tick(13, value), tick(14, value + 2.0)], store.append)
+    assert back.shown(tick(14, value + 2.0), 0) == total + 2.0
+
+
+def test_of_two_probes_that_tell_the_same_the_first_alone_has_a_total() -> None:
+    store = Store()
+    layouts = [Layout(1, "rapl", (PLAIN,)), Layout(2, "zenergy", (GAUGE, PLAIN))]
+    both = Totals(HOST, layouts, (), {}, Timebase(0))
+    both.keep([tick(1, 100.0), replace(tick(1, 50.0, 7000.0), layout=2)], store.append)
+    assert [(total.probe, total.total) for total in store.kept.values()] == [("rapl", 100.0)]
+    assert after(store, 1, 105.0, PLAIN) == 105.0
 
 
 # --- any history ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +89,27 @@ def test_it_prunes_by_the_configuration(database: Path, caplog: pytest.LogCaptur
     await_true(lambda: stands(database).samples == 10)
     upkeep.stop()
     assert caplog.records == []
+
+
+def test_a_store_that_stays_too_large_is_said_once_and_that_it_no_longer_is(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="inferometer")
+    upkeep = Upkeep(str(database), Keeping(raw_bytes=2_000_000), 3600)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("CREATE TABLE large AS SELECT zeroblob(3000000)")
+        other.commit()
+        assert all([upkeep._succeeds(prunes=True), upkeep._succeeds(prunes=True), upkeep._succeeds(prunes=False)])
+        (record,) = caplog.records
+        assert record.getMessage() == "the store stays larger than retention.raw_bytes"
+        assert record.pairs["reason"].endswith("younger than two hours, belongs to stored runs, or is no samples")
+        other.execute("DROP TABLE large")
+        other.commit()
+    assert upkeep._succeeds(prunes=True)
+    assert [record.getMessage() for record in caplog.records[1:]] == [
+        "the store is no larger than retention.raw_bytes again"
+    ]
+    assert stands(database).samples == 10
 
 
 def test_what_fails_is_said_once_and_tried_again(database: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,7 +59,13 @@ def second(layout, number, *values):
 
 def as_bits(found):
     return [
-        (series.channel, series.times_ns, [struct.pack("<d", value) for value in series.values], series.rejections)
+        (
+            series.channel,
+            series.times_ns,
+            series.halves_ns,
+            [struct.pack("<d", value) for value in series.values],
+            series.rejections,
+        )
         for series in found
     ]
 
@@ -149,6 +155,24 @@ def test_the_minutes_of_a_counter_add_up_over_readings_that_are_absent_for_longe
     watts = [row for row in rows_of(engine, schema.rollups) if row.channel_id == 2]
     assert sum(row.energy_joules for row in rows_of(engine, schema.rollups) if row.channel_id == 1) == 5.0 * 1805
     assert len(energies) == len(watts) + 2
+
+
+def test_a_channel_of_two_probes_is_summed_up_once_by_the_first_of_them(engine):
+    writer = Writer(engine)
+    energy, watts, _ = CHANNELS
+    first, second_one = writer.register(
+        Host("h", "n"), [("rapl", (energy,)), ("zenergy", (watts, energy, energy))], "test", START
+    )
+    writer.append([second(second_one, number, 10.0, 5.0 * number, 5.0 * number) for number in range(0, 1200, 5)])
+    writer.append([second(first, number, 5.0 * number) for number in range(0, 1200, 10)])
+    compact(engine, START + 600 * SECOND)
+    compact(engine, START + 1200 * SECOND)
+    found = Reader(engine).rollups(writer.recording, 0, 2**31 - 1)
+    assert sum(one.energy_joules for one in found if one.channel_id == 1) == 5.0 * 1190
+    assert sum(one.samples for one in found if one.channel_id == 1) == 120
+    assert sum(one.energy_joules for one in found if one.channel_id == 2) == pytest.approx(10.0 * 1195)
+    assert [len(series.values) for series in Reader(engine).series(writer.recording, 0, 2**62)] == [120, 240, 240, 240]
+    assert check(engine) == ()
 
 
 def test_refusals_stay_where_they_are(engine):

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
+from dataclasses import asdict
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from probes.model import Channel, Device, Kind, Reason, Rejection
-from store import schema
+from store import schema, sqlite
 from store.audit import check
 from store.compact import compact
+from store.foresight import foresee
 from store.reader import Reader
-from store.records import Host, Run, RunStatus, Tick
+from store.records import Host, Rollup, Run, RunStatus, Tick
 from store.retention import Pruned, Retention, prune
 from store.writer import Writer
 
 SECOND = 10**9
 START = 1_700_000_400 * SECOND
+MINUTE = 60 * SECOND
 DAY = 86_400
 CHANNELS = (Channel(Device("package-0", Kind.CPU), "package", "power_watts"),)
 
@@ -116,6 +120,63 @@ def test_a_file_that_is_too_large_loses_its_oldest_samples_and_becomes_smaller(e
     assert path.stat().st_size == pruned.size_bytes <= before // 2
     assert pruned.freed_bytes == before - pruned.size_bytes
     assert (pruned.too_large, pruned.needs_vacuum) == (False, False)
+
+
+def fill_with_rollups(engine, layout, minutes, channels=40):
+    """Put in roll-ups of many channels, which the layout's own is the first of."""
+    [number] = json.loads(row_of(engine, layout).channel_ids)
+    with engine.begin() as connection:
+        of_it = connection.execute(select(schema.channels).where(schema.channels.c.id == number)).one()._asdict()
+        names = [{**of_it, "id": number + each, "domain": f"domain {each}"} for each in range(1, channels)]
+        connection.execute(insert(schema.channels), names)
+        rollups = [
+            Rollup(
+                START // MINUTE + minute, number + each, row_of(engine, layout).recording_id, 60, 0.51, 1.53, 1.02, 61.2
+            )
+            for minute in minutes
+            for each in range(channels)
+        ]
+        connection.execute(insert(schema.rollups), [asdict(rollup) for rollup in rollups])
+
+
+def row_of(engine, layout):
+    with engine.connect() as connection:
+        return connection.execute(select(schema.layouts).where(schema.layouts.c.id == layout.id)).one()
+
+
+def minutes_left(engine, recording):
+    return sorted({one.minute - START // MINUTE for one in Reader(engine).rollups(recording, 0, 2**31 - 1)})
+
+
+def test_where_roll_ups_fill_a_file_the_youngest_samples_stay_and_the_oldest_roll_ups_go(engine):
+    writer, layout = registered(engine)
+    fill(writer, layout, range(0, 20_000, 10))
+    samples = sqlite.used(engine)
+    fill_with_rollups(engine, layout, range(333))
+    limit = samples + (sqlite.used(engine) - samples) // 2
+    would = foresee(engine, Retention(bytes=limit), now(20_000))
+    pruned = prune(engine, Retention(bytes=limit), now(20_000))
+    assert left(engine, writer.recording) == list(range(12_800, 20_000, 10))
+    minutes = minutes_left(engine, writer.recording)
+    assert minutes == list(range(minutes[0], 333))
+    assert 100 < len(minutes) < 250
+    assert (pruned.ticks, pruned.too_large, would.too_large) == (1280, False, False)
+    assert would.ticks == 1280
+    assert would.rollups == pytest.approx(pruned.rollups, rel=0.3)
+
+
+def test_nothing_younger_than_two_hours_goes_however_large_the_file_is(engine):
+    writer, layout = registered(engine)
+    fill(writer, layout, range(0, 9000, 10))
+    compact(engine, now(1200))
+    fill_with_rollups(engine, layout, range(20, 150))
+    would = foresee(engine, Retention(bytes=1), now(9000))
+    for _ in range(2):
+        pruned = prune(engine, Retention(bytes=1), now(9000))
+        assert pruned.too_large
+        assert left(engine, writer.recording) == list(range(1800, 9000, 10))
+        assert minutes_left(engine, writer.recording) == list(range(30, 150))
+    assert would.too_large
 
 
 def test_a_limit_that_cannot_be_met_is_said(engine):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.rollup import Moments, Subject, roll_up, together
+from store.rollup import Moments, Subject, owned, roll_up, together
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -94,3 +94,7 @@ def test_a_mean_lies_between_lowest_and_highest():
     values = [0.1, 0.1, 0.1]
     found, _ = summed("power_watts", list(enumerate(values)))
     assert found[0].mean == 0.1
+
+
+def test_a_channel_belongs_to_the_first_layout_and_place_that_has_it():
+    assert owned([[1, 2], [3, 1, 3], [], [2, 4]]) == [[True, True], [True, False, False], [], [False, True]]

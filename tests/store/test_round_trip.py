@@ -79,6 +79,7 @@ def test_every_value_and_every_refusal_comes_back_in_its_place(shared, drawn):
         given_ones = [tick for tick in ticks if not math.isnan(tick.values[position])]
         assert series.channel == CHANNELS[position]
         assert list(series.times_ns) == [(tick.start_ns + tick.end_ns) // 2 for tick in given_ones]
+        assert list(series.halves_ns) == [math.ceil((tick.end_ns - tick.start_ns) / 2) for tick in given_ones]
         assert bits(series.values) == bits(tick.values[position] for tick in given_ones)
         assert list(series.rejections) == [
             (tick.start_ns, refused.reason)
