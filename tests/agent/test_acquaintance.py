@@ -71,6 +71,19 @@ def test_a_sensor_that_is_faster_than_it_says_is_found_out():
     assert channel.refresh_seconds == 0.1  # what it may take at most is still what is stated
 
 
+def test_a_sensor_that_is_slower_than_it_says_is_found_out_too():
+    _, (channel,), _ = learnt({replace(ENERGY, refresh_seconds=0.001, resolution=0.001): 0.02})
+    assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
+
+
+def test_seldom_changes_by_single_steps_say_nothing_of_the_refresh():
+    coarse = replace(ENERGY, refresh_seconds=0.001, resolution=1.0)  # the made-up probe counts in ones
+    _, (channel,), _ = learnt({coarse: 0.02})
+    assert channel.observed_refresh_seconds == 0
+    _, (channel,), _ = learnt({replace(coarse, refresh_seconds=0.1): 0.02})
+    assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
+
+
 def test_every_channel_keeps_what_a_read_of_its_probe_costs():
     _, channels, _ = learnt({ENERGY: 0.1, POWER: 0.1, HEAT: 0}, read_seconds=0.003)
     assert [channel.read_seconds for channel in channels] == pytest.approx([0.003] * 3)
@@ -89,7 +102,7 @@ def test_a_sensor_that_stands_still_is_not_watched_for_long_and_tells_nothing():
     assert channel.read_seconds == pytest.approx(0.0001)
     assert seconds == pytest.approx(LONGEST_SECONDS, abs=0.05)
     _, _, seconds = learnt({replace(ENERGY, refresh_seconds=0.001): 0})
-    assert seconds == pytest.approx(0.012, abs=0.005)
+    assert seconds == pytest.approx(0.25, abs=0.005)
 
 
 def test_one_that_fails_keeps_its_channels_as_they_were():
