@@ -72,7 +72,8 @@ def learn(
     """Read a probe again and again until its sensors of energy have changed ten times, and return its channels anew.
 
     Their `read_seconds` is the median time of a read, their `observed_refresh_seconds` the median time between two
-    changes, 0 where there were fewer than three, or changes are as small and seldom as the sensor's steps. A gauge that cannot be read twice an update is said to be aliased.
+    changes, 0 where there were fewer than three, or changes are as small and seldom as the sensor's steps. A gauge that
+    cannot be read twice an update is said to be aliased.
     Once `is_over`, somebody else reads the probe, and a read that comes back only then leaves it alone.
     """
     watched = _watched(probe.channels)
