@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PRIORITY = 2
 """The lowest of SCHED_FIFO but one: before every ordinary thread, behind whatever else on the host is real-time."""
-SWITCH_SECONDS = 5e-5
+SWITCH_SECONDS = 3e-5
 """How long a thread waits before it asks for the interpreter: longer than the kernel needs to begin and end a wait.
 
 A shorter wait is over before it has begun. A real-time thread would then ask without a pause, and keep the processor
