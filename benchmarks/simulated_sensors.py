@@ -61,7 +61,7 @@ def _gauge(averages: float, update: float, *, aliased: bool) -> Channel:
         _GPU,
         "board",
         "power_watts",
-        method="average",
+        method="average of 25 in 100 ms" if aliased else "average",
         refresh_seconds=averages if not aliased else update,
         resolution=0.001,
         limit=4 * LIMIT_WATTS,
