@@ -44,9 +44,9 @@ schema: $(VENV)/.test  ## write docs/profile.schema.json anew from the records i
 	@cd $(ROOT) && $(BIN)/python docs/make_schema.py
 
 lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
-	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx ../pyproject.toml build.in -o profile.txt --upgrade
-	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx --extra parquet --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
 
 clean:  ## remove the environment and every cache
