@@ -17,8 +17,10 @@ ASSUMED_RESOLUTION_JOULES = 0.001
 PLAUSIBLE_TIMES_PEAK = 4.0
 """Where no power limit is known, what a sensor has not shown is bounded by this times the steepest it has."""
 HELD_TIMES_LIMIT = 1.25
-"""Within one refresh a device is taken to stay below so many times its power limit, unless its sensor showed that it
-does not keep to it. Graphics cards may draw 1.2 times theirs for 0.1 s (PCI Express CEM 5.0, power excursions)."""
+"""From a refresh to an edge a device is taken to draw no more than so many times its power limit on average, unless its
+sensor showed that it does not keep to it. It is an assumption: Intel's design guide for ATX 3.0 power supplies has them
+bear 1.2 times their rating for 100 ms but 1.6 times for 10 ms, as graphics cards ask for it, and such a peak right at
+an edge can exceed the bound by what is drawn in some milliseconds."""
 ROOM_FOR_UNEVEN = 1.5
 _IN_PART = "average of "
 """How the method of a gauge begins that averages a part of the time only: `average of 25 in 100 ms`."""

@@ -11,7 +11,7 @@ from agent.profiling.energy import WindowEnergy, compared, method_of, window_ene
 from agent.profiling.figures import provenance
 from agent.profiling.joules import Energy
 from agent.profiling.periods import needed_seconds
-from probes.model import ENERGETIC, Source
+from probes.model import ENERGETIC
 from store.records import Series
 
 if TYPE_CHECKING:
@@ -129,8 +129,11 @@ def held_to(measured: Measurement, tolerance: float) -> Measurement:
 
 
 def stands_still(reading: WindowEnergy) -> bool:
-    """Tell whether a sensor showed no energy at all: what runs draws power, so it is dead, or too slow for the time."""
-    return reading.energy is not None and not reading.energy.joules and reading.channel.source is Source.MEASURED
+    """Tell whether a counter showed no energy at all: what runs draws power, so it is dead, or too slow for the time.
+
+    A gauge may well show 0 W, of a supply that stands by for instance.
+    """
+    return reading.method == "counter" and reading.energy is not None and not reading.energy.joules
 
 
 def open_share(energy: Energy) -> float:

@@ -12,7 +12,7 @@ from agent.profiling.measurement import held_to, longest_needed_seconds, measure
 from agent.profiling.periods import needed_seconds
 from agent.profiling.profile import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
-from probes.model import Channel, Reason, Rejection
+from probes.model import Channel, Device, Kind, Reason, Rejection
 from simulated import SECOND, constant
 from store.records import Layout, Series, Tick
 
@@ -99,6 +99,14 @@ def test_a_sensor_of_the_total_that_stood_still_leaves_no_total():
     found = measure([still], 2 * SECOND, round(2.5 * SECOND))
     assert stands_still(found.readings[0])
     assert (found.total, found.readings[0].energy.joules) == (None, 0)
+
+
+def test_a_gauge_that_shows_no_power_is_no_dead_sensor():
+    supply = Channel(Device("psu-1", Kind.PSU), "wall", "power_watts", method="instant", refresh_seconds=0.1)
+    standby = replace(read(PACKAGE, constant(0.0), 6), channel=supply, values=(0.0,) * 1201)
+    found = measure([standby], 2 * SECOND, round(2.5 * SECOND))
+    assert not stands_still(found.readings[0])
+    assert found.total.joules == 0
 
 
 def test_a_small_part_too_open_for_the_tolerance_leaves_the_total():
