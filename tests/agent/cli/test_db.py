@@ -12,6 +12,7 @@ import pytest
 
 from command import call
 from daemons import furnish, running
+from store.stream import STRETCH_NS
 from stored import SECOND_NS, record, store_of
 
 if TYPE_CHECKING:
@@ -28,10 +29,13 @@ def answer(home: Path, *words: object) -> dict[str, object]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A store with a thousand reads of two probes from ten days ago, and ten from now."""
+    """A store with a thousand reads of two probes from ten days ago, and ten from now, of one stretch of chunks."""
+    within_ns = (time.time_ns() + 5 * SECOND_NS) % STRETCH_NS
+    if within_ns < 6 * SECOND_NS:  # the stretch is about to end, or has just begun
+        time.sleep((6 * SECOND_NS - within_ns) / SECOND_NS)
     began_ns = time.time_ns() // DAY_NS * DAY_NS
     record(tmp_path, [began_ns - 10 * DAY_NS + n * SECOND_NS for n in range(1000)])
-    record(tmp_path, [time.time_ns() // 1000 * 1000 - (10 - n) * SECOND_NS for n in range(10)])
+    record(tmp_path, [time.time_ns() // 1000 * 1000 - (10 - n) * 1_000_000 for n in range(10)])
     return tmp_path
 
 
