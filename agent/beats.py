@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.realtime import NORMAL, ordinary
+from probes.errors import ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,8 +53,10 @@ class Beats:
 
     The n-th beat is due at start + n periods, and has the time until the next: reads that take longer, or a host that
     is too busy, cost beats, which are counted, and no drift. At a change of pace all are read at once, and from there
-    on at the new one. `apart` takes one that is too slow for the others, in beats
-    of its own that are not started yet. `enter` is called in the thread first, and says how it is scheduled.
+    on at the new one. `apart` takes one that is too slow for the others, in beats of its own that are not started yet.
+    `enter` is called in the thread first, and says how it is scheduled; `began_ns` is when the first beat was due then.
+    Once the host has `slept`, nothing is read any more, and every beat is a failure of all. `after` is told the moment,
+    on CLOCK_MONOTONIC, at which the reads of a beat have ended.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Beats:
         periods_ns: tuple[int, int],
         apart: Callable[[Beats], None] = lambda beats: beats.start(),
         enter: Callable[[], Realtime] = ordinary,
+        slept: Callable[[], bool] = lambda: False,
+        after: Callable[[int], object] = int,
         clock: Callable[[], int] = time.monotonic_ns,
         alarm: Alarm | None = None,
     ) -> None:
@@ -71,8 +76,11 @@ class Beats:
         self.realtime = NORMAL
         self._apart = apart
         self._enter = enter
+        self._slept = slept
+        self.after = after
         self._clock = clock
         self._alarm = alarm or Alarm()
+        self.began_ns = 0
         self._stopping = False
         self._slow = 0
         name = readers[0].state.probe if len(readers) == 1 else "files"
@@ -103,6 +111,7 @@ class Beats:
         self.realtime = self._enter()
         clock, wait = self._clock, self._alarm.wait
         period_ns, due_ns = self.period_ns, clock()
+        self.began_ns = due_ns
         while self.readers and not self._stopping:
             now_ns = clock()
             passed = max(0, (now_ns - due_ns) // period_ns)
@@ -137,23 +146,32 @@ class Beats:
 
     def _with(self, readers: Sequence[Reader], enter: Callable[[], Realtime]) -> Beats:
         """Return beats of other readers at the same paces."""
-        beats = Beats(readers, self.periods_ns, self._apart, enter, self._clock)
+        beats = Beats(readers, self.periods_ns, self._apart, enter, self._slept, self.after, self._clock)
         beats.period_ns = self.period_ns
         return beats
 
     def _read(self, late_from_ns: int) -> None:
-        """Read every probe, unless they are parted or it is to stop meanwhile."""
-        readers, began_ns, lost = self.readers, self._clock(), False
+        """Read every probe that is not lost, unless they are parted or it is to stop meanwhile."""
+        readers, began_ns = self.readers, self._clock()
+        if self._slept():
+            for reader in readers:
+                reader.refuse(ReadError("the host slept; a new recording begins"))
+            self.after(began_ns)
+            return
+        lost = False
         for reader in readers:
+            if reader.state.lost:
+                lost = True
+                continue
             reader.read(late_from_ns)
             if self._stopping or self.readers is not readers:
                 return
-            if reader.state.lost:
-                lost = True
         if lost:
             self.readers = readers = tuple(reader for reader in readers if not reader.state.lost)
+        ended_ns = self._clock()
         if len(readers) > 1:
-            self._look_for_slow(self._clock() - began_ns)
+            self._look_for_slow(ended_ns - began_ns)
+        self.after(ended_ns)
 
     def _look_for_slow(self, took_ns: int) -> None:
         """Let go of a probe that took too long several times in a row."""

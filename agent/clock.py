@@ -6,12 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from probes.errors import ReadError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from probes.model import Probe
+    from collections.abc import Callable
 
 _TRIES = 5
 _SLEPT_NS = 100_000_000
@@ -72,44 +68,37 @@ class Timebase:
         """
         return self.now().offset_ns - self.offset_ns
 
+    def roughly_behind_ns(self) -> int:
+        """Return `behind_ns` from one look at the clocks: less by however long the thread had to wait in between."""
+        return time.time_ns() - time.monotonic_ns() - self.offset_ns
 
-class Awake:
-    """A probe that is read no more once the host has slept: its recording ends with the sleep.
 
-    What it read after the sleep would be stamped with times of the sleep, and its counters may have wrapped meanwhile
-    more often than a probe can tell. `woke` is told once; it is to have the host looked at anew.
+class Wakefulness:
+    """Tells whether the host has slept since a recording began, which ends the recording.
+
+    What is read after the sleep would be stamped with times of the sleep, and counters may have wrapped meanwhile more
+    often than a probe can tell. `woke` is told of it once; it is to have the host looked at anew.
     """
 
     def __init__(
         self,
-        probe: Probe,
         timebase: Timebase,
         woke: Callable[[], None],
         boot_ns: Callable[[], int] = boottime_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self.name = probe.name
-        self.channels = probe.channels
-        self.files_only = probe.files_only
-        self.rejections = probe.rejections
-        self._probe = probe
         self._most_ns = timebase.asleep_ns + _SLEPT_NS
         self._woke = woke
         self._boot_ns = boot_ns
         self._monotonic_ns = monotonic_ns
         self._slept = False
 
-    def read(self, at_ns: int) -> Sequence[float]:
-        """Return the probe's values; raises as it does, and ReadError after a sleep."""
-        if (
-            self._boot_ns() - self._monotonic_ns() > self._most_ns
-        ):  # in this order no wait for a processor looks like one
-            if not self._slept:
-                self._slept = True
-                self._woke()
-            raise ReadError("the host slept; a new recording begins")
-        return self._probe.read(at_ns)
-
-    def close(self) -> None:
-        """Close the probe."""
-        self._probe.close()
+    def slept(self) -> bool:
+        """Tell whether it has slept."""
+        # in this order of the clocks no wait for a processor looks like a sleep
+        if self._boot_ns() - self._monotonic_ns() <= self._most_ns:
+            return False
+        if not self._slept:
+            self._slept = True
+            self._woke()
+        return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent import log, notify
 from agent.acquaintance import acquaint
-from agent.clock import Awake, Timebase
+from agent.clock import Timebase, Wakefulness
 from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.http import ListenError, serve
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 10.0
 """How often to look after everything where systemd does not ask for more."""
 _CLOSE_SECONDS = 2.0
-_AFTER_BEAT_SECONDS = 0.003
-"""How long after a beat its samples are kept: not at once, but while what the processor needs for it is still near."""
 
 logger = log.get_logger("daemon")
 
@@ -126,18 +124,20 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
             on_file = engine.url.get_backend_name() == "sqlite"
             file = StoreFile.at(Path(str(engine.url.database))) if on_file else None
             stack.enter_context(daemon_lock(engine))
-            found = _found(config)
-            probes = [Awake(probe, timebase, wake) for probe in found]
+            probes = _found(config)
             stack.callback(_close, probes, hanging)
             writer = Writer(engine)
             periods = [period(probe, config) for probe in probes]
-            learnt = map(told_aliased, acquaint(found), periods)
+            learnt = map(told_aliased, acquaint(probes), periods)
             channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
             host = describe_host(config.roots)
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
             totals = Totals(host, layouts, Reader(engine).totals(host.id), memory, timebase)
-            sampler = Sampler([Paced(*each) for each in zip(layouts, probes, periods, strict=True)], timebase)
+            paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
             trouble = StoreTrouble()
+            sampler = Sampler(paced, timebase, slept=Wakefulness(timebase, wake).slept)
+            keep = _keeping(totals, writer, timebase, wake)
+            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
             exporter = Exporter(
                 layouts,
                 sampler.states,
@@ -145,10 +145,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 timebase.now_ns,
                 version("inferometer"),
                 totals.shown,
+                sampler.settle,
             )
-            keep = _keeping(totals, writer, timebase, wake)
-            between = min([*periods, 2 * _AFTER_BEAT_SECONDS]) / 2
-            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, phase_seconds=between)
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
@@ -160,7 +158,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
         recorder.start()
         stack.enter_context(uncollected())
         stack.callback(lambda: hanging.extend(sampler.stop()))
-        sampler.start()
+        sampler.start(recorder.beat)
         logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))
         yield Service(sampler, recorder, timebase, trouble, file)
 

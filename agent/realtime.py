@@ -20,6 +20,8 @@ SWITCH_SECONDS = 3e-5
 A shorter wait is over before it has begun. A real-time thread would then ask without a pause, and keep the processor
 from the very thread that is to let go of the interpreter: with 10 us a run of 7 s took 36 s, all of it in the kernel.
 """
+UNCOLLECTED = 100_000
+"""After how many objects more than before the garbage collector is called; Python's own number is 700."""
 FEWEST_CPUS = 4
 """With fewer, a thread that may not move would wait for others, or they for it, more often than it gains."""
 
@@ -91,11 +93,18 @@ def keep_up(kernel: Kernel = os) -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Leave alone what is in memory already: it takes the garbage collector 30 ms to go through."""
+    """Keep the garbage collector from what is in memory already, which takes it 30 ms, and from what comes and goes.
+
+    It is called by the number of objects that came and did not go again. A second of ticks at 1 kHz is some ten
+    thousand, which all go by themselves, and to look at them each time costs beats.
+    """
+    before = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(UNCOLLECTED, *before[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
 
 

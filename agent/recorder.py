@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
     from store.records import Tick
 
 BATCH_SECONDS = 1.0
+_NEARLY = 0.95
+"""What share of a batch's time must have passed at the end of a beat: beats of one second are not that exact."""
+LONGEST_SECONDS = 5.0
+"""Where no beat ends, because all hang or were stopped, what was read before is taken after this time."""
 KEEP_BYTES = 64 << 20
 _MOST_TICKS, _TRIAL_TICKS = 10_000, 1_000
 """Ticks in one batch, and in one after a failure, where the next is likely to fail as well."""
@@ -29,12 +32,12 @@ log = get_logger("recorder")
 class Recorder:
     """Takes the ticks once in `batch_seconds` and hands them over, in one thread: no tick costs more than its read.
 
-    `take` gives the ticks since its last call (the sampler's), `batch` (the store's) takes them. When `batch` raises,
-    the error is handed to `on_error` and the ticks wait for the next try, `keep_bytes` of them at most; what has to be
-    let go, the oldest first, is counted in `dropped`. Once a batch is taken again `on_recovery` is told. Neither of
-    these two may raise. What is read while `batch` takes its time waits with whom it is taken from. `enter` is called
-    in the thread first. `phase_seconds` puts the hand-overs so long after whole batches since the start, between the
-    beats of who reads: at the same moment the two would wake each other up for every file that is read.
+    It does so when a beat has ended, of which `beat` is to be told, while what the processor needs for it is still
+    near, and without a beat after `longest_seconds`. `take` gives the ticks since its last call (the sampler's),
+    `batch` (the store's) takes them. When `batch` raises, the error is handed to `on_error` and the ticks wait for the
+    next try, `keep_bytes` of them at most; what has to be let go, the oldest first, is counted in `dropped`. Once a
+    batch is taken again `on_recovery` is told. Neither of these two may raise. What is read while `batch` takes its
+    time waits with whom it is taken from. `enter` is called in the thread first.
     """
 
     def __init__(
@@ -45,21 +48,22 @@ class Recorder:
         on_recovery: Callable[[], None] | None = None,
         keep_bytes: int = KEEP_BYTES,
         batch_seconds: float = BATCH_SECONDS,
+        longest_seconds: float = LONGEST_SECONDS,
         enter: Callable[[], object] = lambda: None,
-        phase_seconds: float = 0.0,
     ) -> None:
         self._take = take
         self._batch = batch
         self._on_error = on_error
         self._on_recovery = on_recovery
         self._keep_bytes = keep_bytes
-        self._batch_seconds = batch_seconds
+        self._batch_ns = round(batch_seconds * _NEARLY * 1e9)
+        self._longest_seconds = longest_seconds
         self._enter = enter
-        self._phase_seconds = phase_seconds
+        self._due_ns = 0
         self._waiting: deque[Tick] = deque()
         self._waiting_bytes = 0
         self._in_hand = 0
-        self._ending = Alarm()
+        self._alarm = Alarm()
         self._ended = False
         self.taken = 0
         self.dropped = 0
@@ -86,18 +90,21 @@ class Recorder:
         Waits for a batch that is under way, but not for ever: see `waiting`.
         """
         self._ended = True
-        self._ending.ring()
+        self._alarm.ring()
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
+
+    def beat(self, now_ns: int) -> None:
+        """Be told that a beat has ended, at `now_ns` on CLOCK_MONOTONIC; returns at once, in any thread."""
+        if now_ns >= self._due_ns:
+            self._due_ns = now_ns + self._batch_ns
+            self._alarm.ring()
 
     def _keep(self) -> None:
         self._enter()
         ended = False
-        due = time.monotonic() + self._phase_seconds
         while not ended:
-            now = time.monotonic()
-            due = max(due + self._batch_seconds, now)
-            self._ending.wait(due - now)
+            self._alarm.wait(self._longest_seconds)
             ended = self._ended
             try:
                 self._collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -13,15 +14,16 @@ from agent.log import get_logger
 from agent.realtime import NORMAL, obtain, ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from agent.beat import Reading
     from agent.clock import Timebase
     from agent.realtime import Realtime
     from probes.model import Probe
     from store.records import Layout, Tick
 
 QUEUE_BYTES = 64 << 20
-"""Memory of the ticks that may wait to be taken before new ones are dropped and counted."""
+"""Memory of the readings and ticks that may wait to be taken before new ones are dropped and counted."""
 STOP_SECONDS = 2.0
 
 log = get_logger("sampler")
@@ -55,49 +57,67 @@ class Sampler:
     """Reads probes of the same beat that only read files in one thread, and any other in a thread of its own.
 
     A probe that fails, is slow or dead delays no other, or not for long: one that only reads files and turns out to be
-    slow gets a thread of its own. With `realtime` the threads that read files ask the kernel to be in time. Ticks wait
-    in memory until `take`, `queue_limit` of them at most (by default as many as `QUEUE_BYTES` hold).
+    slow gets a thread of its own. With `realtime` the threads that read files ask the kernel to be in time. What the
+    threads read is made ticks of by whoever asks for those, or for how the beats fare. Ticks wait in memory until
+    `take`, `queue_limit` of them at most, and of readings as many (by default what `QUEUE_BYTES` hold together). Once
+    the host has `slept` nothing is read any more. `files` are the beats of the probes that read files alone.
     """
 
     def __init__(
-        self, probes: Sequence[Paced], timebase: Timebase, queue_limit: int = 0, *, realtime: bool = False
+        self,
+        probes: Sequence[Paced],
+        timebase: Timebase,
+        queue_limit: int = 0,
+        *,
+        realtime: bool = False,
+        slept: Callable[[], bool] = lambda: False,
     ) -> None:
         self.layouts = tuple(paced.layout for paced in probes)
-        self.states = tuple(BeatState(paced.probe.name, paced.period_seconds) for paced in probes)
-        self._queue: deque[Tick] = deque()
+        self._states = tuple(BeatState(paced.probe.name, paced.period_seconds) for paced in probes)
+        self._readings: deque[Reading] = deque()
+        self._ticks: list[Tick] = []
+        self._judging = threading.Lock()
         self._stopping = False
         widest = max((len(layout.channels) for layout in self.layouts), default=0)
-        limit = queue_limit or QUEUE_BYTES // weight(widest)
+        self._limit = queue_limit or QUEUE_BYTES // 2 // weight(widest)
         shared: dict[tuple[int, int], list[Reader]] = {}
         self._beats: list[Beats] = []
-        for paced, state in zip(probes, self.states, strict=True):
-            reader = Reader(paced.layout, paced.probe, state, timebase, self._queue, limit)
+        for paced, state in zip(probes, self._states, strict=True):
+            reader = Reader(paced.layout, paced.probe, state, timebase, self._readings, self._limit)
             if paced.probe.files_only:
                 shared.setdefault(paced.periods_ns, []).append(reader)
             else:
-                self._beats.append(Beats((reader,), paced.periods_ns))
+                self._beats.append(Beats((reader,), paced.periods_ns, slept=slept))
         enter = obtain if realtime else ordinary
-        self._files = [Beats(readers, periods_ns, self._apart, enter) for periods_ns, readers in shared.items()]
-        self._beats += self._files
+        self.files = [Beats(readers, periods_ns, self._apart, enter, slept) for periods_ns, readers in shared.items()]
+        self._beats += self.files
+
+    @property
+    def states(self) -> tuple[BeatState, ...]:
+        """How the beat of every probe fares, after all that was read so far."""
+        self.settle()
+        return self._states
 
     @property
     def dropped(self) -> int:
-        """How many ticks were let go because nobody took them in time."""
-        return sum(state.dropped for state in self.states)
+        """How many readings and ticks were let go because nobody took them in time."""
+        return sum(state.dropped for state in self._states)
 
     @property
     def waiting(self) -> int:
         """How many ticks wait to be taken."""
-        return len(self._queue)
+        self.settle()
+        return len(self._ticks)
 
     @property
     def realtime(self) -> Realtime:
         """How the threads that read files are scheduled, which is the same for all; known once they have begun."""
-        return self._files[0].realtime if self._files else NORMAL
+        return self.files[0].realtime if self.files else NORMAL
 
-    def start(self) -> None:
-        """Start every beat at once."""
+    def start(self, after_beat: Callable[[int], object] | None = None) -> None:
+        """Start every beat at once; `after_beat` is told, in the thread that reads, at what moment a beat has ended."""
         for beats in self._beats:
+            beats.after = after_beat or beats.after
             beats.start()
 
     def dense(self) -> None:
@@ -111,17 +131,11 @@ class Sampler:
             beats.pace(dense=False)
 
     def take(self) -> list[Tick]:
-        """Return the ticks since the last call, in the order in which they were read; to be called once a second.
-
-        It is also when probes are noticed that wait behind one that hangs; they go on without it.
-        """
-        now_ns = time.monotonic_ns()
-        for beats in self._beats.copy():
-            if parted := beats.part(now_ns):
-                hanging, freed = parted
-                log.warning("probe holds up others: they go on without it", probe=hanging.state.probe)
-                self._add(freed)
-        return [self._queue.popleft() for _ in range(len(self._queue))]
+        """Return the ticks since the last call, each probe's in the order of its reads; to be called once a second."""
+        self.settle()
+        with self._judging:
+            ticks, self._ticks = self._ticks, []
+        return ticks
 
     def stop(self, within_seconds: float = STOP_SECONDS) -> tuple[Probe, ...]:
         """Ask every beat to end and wait for them so long at most.
@@ -134,6 +148,31 @@ class Sampler:
             beats.ask_to_stop()
         hanging = [beats.join(max(0.0, deadline - time.monotonic())) for beats in self._beats]
         return tuple(reader.probe for readers in hanging for reader in readers)
+
+    def settle(self) -> None:
+        """Make ticks of all that was read so far, which brings `states` up to date; any thread may call it.
+
+        It is also when probes are noticed that wait behind one that hangs; they go on without it.
+        """
+        with self._judging:
+            self._part()
+            by_reader: dict[Reader, list[Reading]] = {}
+            for _ in range(len(self._readings)):
+                reading = self._readings.popleft()
+                by_reader.setdefault(reading.reader, []).append(reading)
+            for reader, readings in by_reader.items():
+                ticks = reader.judge(readings)
+                room = self._limit - len(self._ticks)
+                self._ticks += ticks[:room]
+                reader.state.dropped += max(0, len(ticks) - room)
+
+    def _part(self) -> None:
+        now_ns = time.monotonic_ns()
+        for beats in self._beats.copy():
+            if parted := beats.part(now_ns):
+                hanging, freed = parted
+                log.warning("probe holds up others: they go on without it", probe=hanging.state.probe)
+                self._add(freed)
 
     def _apart(self, slow: Beats) -> None:
         (reader,) = slow.readers

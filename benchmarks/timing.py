@@ -118,13 +118,14 @@ def kept(host: Still, seconds: float, *, realtime: bool) -> Timing:
         recorder.stop()
     found.close()
     engine.dispose()
-    return timed("real time" if realtime else "nothing", sampler, starts)
+    began_ns = timebase.unix_ns(sampler.files[0].began_ns) // 1000 * 1000
+    return timed("real time" if realtime else "nothing", sampler, starts, began_ns)
 
 
-def timed(asked: str, sampler: Sampler, starts: list[int]) -> Timing:
-    """Return how late reads began, in order; the first beat is due when it is read."""
+def timed(asked: str, sampler: Sampler, starts: list[int], began_ns: int) -> Timing:
+    """Return how late reads began, in order, where the first beat was due at `began_ns`."""
     state = sampler.states[0]
-    late_us = sorted((start - starts[0]) % PERIOD_NS / 1e3 for start in starts)
+    late_us = sorted((start - began_ns) % PERIOD_NS / 1e3 for start in starts)
     beats = state.ticks + state.missed
     percent = 100 * state.ticks / beats
     middle, high = late_us[len(late_us) // 2], late_us[int(0.99 * len(late_us))]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
 from probes.errors import ReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
 _LONGEST_VALUE = 64
+
+Raws = tuple[Sequence[int | None], Mapping[int, ReadError]]
+"""What files of one integer each showed, in order, None where one gave nothing, and by position why."""
+
+_NOTHING_FAILED: Mapping[int, ReadError] = MappingProxyType({})
 
 
 class ValueFile:
@@ -63,11 +70,11 @@ class ValueFiles:
         self._fds = tuple(file.fileno() for file in files)
         self._pread = pread
 
-    def read(self) -> tuple[list[int | None], Mapping[int, ReadError]]:
+    def read(self) -> Raws:
         """Return the values in order, None where a file gave nothing, and by position why."""
         pread = self._pread
         try:
-            return [int(pread(fd, _LONGEST_VALUE, 0)) for fd in self._fds], {}
+            return [int(pread(fd, _LONGEST_VALUE, 0)) for fd in self._fds], _NOTHING_FAILED
         except (OSError, ValueError):
             return self._read_each()
 
@@ -76,7 +83,7 @@ class ValueFiles:
         for file in self._files:
             file.close()
 
-    def _read_each(self) -> tuple[list[int | None], Mapping[int, ReadError]]:
+    def _read_each(self) -> Raws:
         values: list[int | None] = []
         errors: dict[int, ReadError] = {}
         for file in self._files:
@@ -86,6 +93,11 @@ class ValueFiles:
                 errors[len(values)] = error
                 values.append(None)
         return values, errors
+
+
+def complete(gathered: Sequence[Raws]) -> list[Sequence[int]]:
+    """Return the values of many reads, or nothing if a file gave nothing in any of them."""
+    return [] if any(errors for _, errors in gathered) else [cast("Sequence[int]", values) for values, _ in gathered]
 
 
 class RuntimeStatus:

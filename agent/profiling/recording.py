@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agent.clock import Awake
+from agent.clock import Wakefulness
 from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
 from agent.realtime import keep_up, prompt
 from agent.recorder import Recorder
@@ -76,7 +76,7 @@ class Recording:
 
         One that fails, is lost or hangs is not waited for, or not for long.
         """
-        _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self.sampler.states))
+        self._wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self.sampler.states))
         self.edge()
         self._wait_for_refreshes()
 
@@ -87,22 +87,24 @@ class Recording:
     def _wait_for_refreshes(self) -> None:
         """Return when every sensor of power has been refreshed and read since."""
         now_ns = self._timebase.now_ns()
+        self.sampler.settle()
         wanted = [
             (state, now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9), state.failed + _TRIES)
             for state, channels in self._measuring
         ]
-        _wait(
+        self._wait(
             lambda: all(
                 state.lost or state.last_success_ns > until_ns or state.failed >= most_failed
                 for state, until_ns, most_failed in wanted
             )
         )
 
-
-def _wait(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-    while not ready() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+        self.sampler.settle()
+        while not ready() and time.monotonic() < deadline:
+            time.sleep(0.005)
+            self.sampler.settle()
 
 
 def close_probes(discovery: Discovery, within_seconds: float = _CLOSE_SECONDS) -> None:
@@ -134,18 +136,18 @@ def recording(
     paced = [
         Paced(
             layout,
-            Awake(probe, timebase, _nothing),
+            probe,
             run_period_seconds(layout.channels),
             dense_period_seconds(layout.channels),
         )
         for layout, probe in zip(layouts, probes, strict=True)
     ]
-    sampler = Sampler(paced, timebase, realtime=True)
+    sampler = Sampler(paced, timebase, realtime=True, slept=Wakefulness(timebase, _nothing).slept)
     recorder = Recorder(sampler.take, take, on_error=errors.append, enter=keep_up)
     at_work = Recording(sampler, recorder, timebase)
     with prompt():
         recorder.start()
-        sampler.start()
+        sampler.start(recorder.beat)
         try:
             yield at_work
         finally:

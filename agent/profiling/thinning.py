@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.boundary import best_channels
@@ -77,7 +76,7 @@ class _Layout:
         for position in self._gauges:
             read = [each.values[position] for each in (*self._dropped, tick) if not math.isnan(each.values[position])]
             values[position] = math.fsum(read) / len(read) if read else math.nan
-        return replace(tick, values=tuple(values))
+        return tick._replace(values=tuple(values))
 
     def _needed(self, tick: Tick) -> bool:
         if not self._thin or not self._kept or tick.end_ns <= self._kept[0].end_ns + DENSE_NS:

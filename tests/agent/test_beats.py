@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.beat import BeatState, Reader
+from agent.beat import BeatState, Reader, Reading
 from agent.beats import LATE_NS, SLOW_READS, Alarm, Beats
 from agent.clock import Timebase
 from agent.realtime import Realtime
@@ -82,11 +82,12 @@ class Probe:
 def beats(
     host: Host, *probes: Probe, period_ns: int = MS, dense_ns: int | None = None, stop_after: int = 10, **more
 ) -> tuple[Beats, list[BeatState], deque[Tick]]:
-    """Beats that end when the first probe has been read so often."""
+    """Beats that end when the first probe has been read so often; what it read is judged at once."""
     queue: deque[Tick] = deque()
+    readings: deque[Reading] = deque()
     states = [BeatState(probe.name, period_ns / 1e9) for probe in probes]
     readers = [
-        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), queue, 10_000, host.clock)
+        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), readings, 10_000, host.clock)
         for n, (probe, state) in enumerate(zip(probes, states, strict=True))
     ]
     made = Beats(readers, (period_ns, dense_ns or period_ns), clock=host.clock, alarm=host, **more)
@@ -98,7 +99,14 @@ def beats(
             made.ask_to_stop()
         return values
 
-    readers[0]._read = counted
+    def settle(_now_ns: int = 0) -> None:
+        while readings:
+            queue.extend(readings[0].reader.judge([readings.popleft()]))
+
+    probes[0].read = counted
+    made.after = settle
+    run = made.run
+    made.run = lambda: (run(), settle())
     return made, states, queue
 
 
@@ -229,19 +237,32 @@ def test_a_lost_device_is_read_no_more_and_the_others_are() -> None:
         gone.starts.append(0)
         raise DeviceLostError("fell off the bus")
 
-    made.readers[1]._read = vanish
+    gone.read = vanish
     made.run()
     assert (len(gone.starts), states[1].lost, states[0].ticks) == (1, True, 10)
 
 
+def test_after_a_sleep_nothing_is_read_and_every_beat_is_a_failure_of_all() -> None:
+    host = Host()
+    first, second = Probe(host), Probe(host, name="memory")
+    made, states, queue = beats(host, first, second, slept=lambda: len(first.starts) == 3)
+    host.during = {9: made.ask_to_stop}
+    made.run()
+    assert (len(first.starts), len(second.starts), len(queue)) == (3, 3, 6)
+    assert states[0].failed == states[1].failed > 2
+    assert not states[0].up
+    assert not states[0].lost
+
+
 def test_the_thread_ends_when_everything_is_lost() -> None:
     host = Host()
-    made, (state,), queue = beats(host, Probe(host))
+    probe = Probe(host)
+    made, (state,), queue = beats(host, probe)
 
     def vanish(_at_ns: int) -> Sequence[float]:
         raise DeviceLostError("fell off the bus")
 
-    made.readers[0]._read = vanish
+    probe.read = vanish
     made.run()
     assert state.lost
     assert not queue
@@ -251,7 +272,8 @@ def test_a_probe_that_hangs_keeps_its_thread_and_gives_the_others_away() -> None
     host, release = Host(), threading.Event()
     first, stuck, last = (Probe(host, name=name) for name in ("rapl", "hwmon/stuck", "memory"))
     made, states, _ = beats(host, first, stuck, last, period_ns=10 * MS)
-    made.readers[1]._read = lambda at_ns: release.wait(60) and stuck.read(at_ns)
+    read = stuck.read
+    stuck.read = lambda at_ns: release.wait(60) and read(at_ns)
     made.start()
     await_true(lambda: states[1].reading_since_ns)
     assert made.part(host.now_ns + 900 * MS) is None

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.clock import Awake, Timebase
+from agent.clock import Timebase, Wakefulness
 from agent.watch import clock_was_set
-from probes.errors import ReadError
-from probes.model import Channel, Device, Kind, Rejection
 
 SECOND_NS = 1_000_000_000
 
@@ -62,41 +60,19 @@ def test_a_moment_is_the_same_on_the_clock_of_the_boot_whatever_the_wall_clock_s
     assert early.boot_ns(early.unix_ns(5)) == late.boot_ns(late.unix_ns(5)) == 5 + 2 * SECOND_NS
 
 
-class FakeProbe:
-    name = "rapl"
-    files_only = True
-    channels = (Channel(Device("package-0", Kind.CPU), "package", "energy_joules"),)
-
-    def __init__(self) -> None:
-        self.rejections: list[Rejection] = []
-        self.reads = 0
-        self.closed = False
-
-    def read(self, _at_ns: int) -> list[float]:
-        self.reads += 1
-        return [float(self.reads)]
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_a_probe_is_read_no_more_after_a_sleep_and_that_is_told_once() -> None:
-    probe, woken, slept_ns = FakeProbe(), [], [3 * SECOND_NS]
-    awake = Awake(probe, Timebase(0, 3 * SECOND_NS), lambda: woken.append(1), lambda: slept_ns[0], lambda: 0)
-    assert awake.read(0) == [1.0]
+def test_a_sleep_is_noticed_and_told_once() -> None:
+    woken, slept_ns = [], [3 * SECOND_NS]
+    awake = Wakefulness(Timebase(0, 3 * SECOND_NS), lambda: woken.append(1), lambda: slept_ns[0], lambda: 0)
+    assert not awake.slept()
     slept_ns[0] += SECOND_NS
-    for _ in range(2):
-        with pytest.raises(ReadError, match="the host slept; a new recording begins"):
-            awake.read(0)
-    assert (probe.reads, woken) == (1, [1])
-    awake.close()
-    assert probe.closed
-    assert (awake.name, awake.channels, awake.rejections) == (probe.name, probe.channels, probe.rejections)
+    assert awake.slept()
+    assert awake.slept()
+    assert woken == [1]
 
 
 def test_a_wait_for_a_processor_between_two_clocks_is_no_sleep() -> None:
     moments = iter((0, 60 * SECOND_NS))  # a minute passed between the looks at one clock and at the other
-    assert Awake(FakeProbe(), Timebase(0), pytest.fail, lambda: next(moments), lambda: next(moments)).read(0) == [1.0]
+    assert not Wakefulness(Timebase(0), pytest.fail, lambda: next(moments), lambda: next(moments)).slept()
 
 
 @dataclass
@@ -124,8 +100,8 @@ class Host:
 
     def begin(self) -> None:
         self.base = self.timebase()
-        self.awake = Awake(
-            FakeProbe(), self.base, self.begin, lambda: self.monotonic_ns + self.slept_ns, lambda: self.monotonic_ns
+        self.awake = Wakefulness(
+            self.base, self.begin, lambda: self.monotonic_ns + self.slept_ns, lambda: self.monotonic_ns
         )
         self.read_at.append([])
         self.stamped.append([])
@@ -133,9 +109,7 @@ class Host:
     def second(self, reads: int) -> None:
         for _ in range(reads):
             self.monotonic_ns += SECOND_NS // reads
-            try:
-                self.awake.read(self.monotonic_ns)
-            except ReadError:  # the next is read in a new recording
+            if self.awake.slept():  # the next is read in a new recording
                 continue
             self.read_at[-1].append(self.monotonic_ns)
             self.stamped[-1].append(self.base.unix_ns(self.monotonic_ns))

@@ -103,12 +103,14 @@ def test_where_real_time_is_not_allowed_it_goes_on_as_it_is() -> None:
 
 
 def test_threads_wait_less_for_one_another_inside_the_block_and_as_before_after_it() -> None:
-    before = sys.getswitchinterval()
+    before, threshold = sys.getswitchinterval(), gc.get_threshold()
     with prompt():
         assert gc.get_freeze_count() > 1000
+        assert gc.get_threshold()[0] > 50_000
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.3)
         with prompt():
             pass
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.3)
     assert sys.getswitchinterval() == pytest.approx(before, rel=0.05)
     assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == threshold

@@ -60,9 +60,10 @@ def recording(
     on_recovery: Callable[[], None] | None = None,
     keep_bytes: int = 1 << 20,
     batch_seconds: float = 0.05,
+    longest_seconds: float = 0.05,
 ) -> Iterator[tuple[Recorder, Source]]:
     source = Source()
-    recorder = Recorder(source.take, store.append, on_error, on_recovery, keep_bytes, batch_seconds)
+    recorder = Recorder(source.take, store.append, on_error, on_recovery, keep_bytes, batch_seconds, longest_seconds)
     recorder.start()
     try:
         yield recorder, source
@@ -73,7 +74,28 @@ def recording(
 
 def test_ticks_are_stored_once_in_a_batchs_time() -> None:
     store = Store()
-    with recording(store, batch_seconds=0.5) as (_, source):
+    with recording(store, batch_seconds=1.0, longest_seconds=60.0) as (recorder, source):
+        for number in range(40):  # beats of 50 ms: with the first it begins, and with the twentieth a second has passed
+            source.put(number)
+            recorder.beat(number * 50_000_000)
+            if number in {0, 19}:
+                await_true(lambda number=number: len(store.kept) == number + 1)
+    assert store.batches == [[0], list(range(1, 20)), list(range(20, 40))]
+
+
+def test_beats_of_a_second_are_handed_over_one_by_one_though_they_are_not_exact() -> None:
+    store = Store()
+    with recording(store, batch_seconds=1.0, longest_seconds=60.0) as (recorder, source):
+        for number, now_ns in enumerate((0, 990_000_000, 2_010_000_000, 2_980_000_000)):
+            source.put(number)
+            recorder.beat(now_ns)
+            await_true(lambda number=number: len(store.batches) > number)
+    assert store.batches == [[0], [1], [2], [3]]
+
+
+def test_what_was_read_before_the_beats_ended_is_taken_after_a_while() -> None:
+    store = Store()
+    with recording(store, batch_seconds=1.0, longest_seconds=0.2) as (_, source):
         source.put(*range(100))
         await_true(lambda: store.batches)
     assert store.batches == [list(range(100))]

@@ -148,31 +148,34 @@ def test_the_state_tells_that_a_read_is_under_way() -> None:
         assert not state.tried
         assert state.hangs(time.monotonic_ns() + round(181e9))
         release.set()
-        await_true(lambda: state.tried)
+        await_true(lambda: sampler.states[0].tried)
         assert state.reading_since_ns == 0
 
 
 def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
     probes = [FakeProbe(name=f"fake/{number}") for number in range(8)]
     with sampling(*probes, period=0.001, queue_limit=50) as sampler:
-        await_true(lambda: sum(state.ticks for state in sampler.states) > 400)
-    assert 50 <= sampler.waiting < 50 + len(probes)  # each thread looks before it puts
-    assert sampler.dropped == sum(state.ticks for state in sampler.states) - sampler.waiting
+        await_true(lambda: sum(probe.reads for probe in probes) > 400)
+        sampler.settle()
+        await_true(lambda: sum(probe.reads for probe in probes) > 800)
+    assert sampler.waiting == 50
+    assert sampler.dropped == sum(probe.reads for probe in probes) - 50
 
 
-def test_as_many_ticks_wait_as_64_mib_hold() -> None:
+def test_as_many_readings_and_ticks_wait_as_64_mib_hold() -> None:
     with sampling(FakeProbe()) as sampler:
-        assert sampler._beats[0].readers[0]._limit == 64 * 1024 * 1024 // weight(len(CHANNELS))
+        assert sampler._beats[0].readers[0]._limit == sampler._limit == 32 * 1024 * 1024 // weight(len(CHANNELS))
 
 
 def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture) -> None:
     gone = FakeProbe(raising(None, DeviceLostError("fell off the bus")), name="gone")
     with sampling(gone, FakeProbe()) as sampler:
         await_true(lambda: sampler.states[0].lost)
-        others = sampler.states[1].ticks
+        await_true(lambda: not sampler._beats[0].readers)
+        reads, others = gone.reads, sampler.states[1].ticks
         await_true(lambda: sampler.states[1].ticks > others + 10)
     lost = sampler.states[0]
-    assert (gone.reads, lost.up, lost.ticks) == (2, False, 1)
+    assert (gone.reads, lost.up, lost.ticks) == (reads, False, 1)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["device lost"]
 
 
@@ -189,10 +192,10 @@ def test_a_read_that_fails_is_said_once_and_so_is_the_next_that_works(caplog: py
 
     with sampling(FakeProbe(answer)) as sampler:
         state = sampler.states[0]
-        await_true(lambda: state.failed == 3 and state.reading_since_ns)
+        await_true(lambda: sampler.states[0].failed == 3 and state.reading_since_ns)
         assert (state.up, state.ticks) == (False, 1)
         release.set()
-        await_true(lambda: state.up)
+        await_true(lambda: sampler.states[0].up)
     assert state.failed == 3
     assert [record.getMessage() for record in caplog.records] == ["read failed", "probe reads again"]
 
@@ -203,7 +206,7 @@ def test_no_fault_of_a_probe_ends_its_beat_and_its_trace_is_logged_once(
 ) -> None:
     with sampling(FakeProbe(raising(fault, fault, fault))) as sampler:
         state = sampler.states[0]
-        await_true(lambda: state.ticks >= 2)
+        await_true(lambda: sampler.states[0].ticks >= 2)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info
     assert record.exc_info[0] is type(fault)
@@ -313,7 +316,7 @@ def test_a_file_that_hangs_may_be_lost_at_the_very_moment_the_others_are_parted_
     gone = FakeProbe(lambda _: release.wait(60) and raising(DeviceLostError("gone"))(0), name="gone", files_only=True)
     other = FakeProbe(name="rapl", files_only=True)
     with sampling(other, gone) as sampler:
-        state, (beats,) = sampler.states[1], sampler._files
+        state, (beats,) = sampler.states[1], sampler.files
         await_true(lambda: state.reading_since_ns)
         state.reading_since_ns -= 2_000_000_000  # as if it had begun two seconds ago
         part = beats.part
@@ -321,7 +324,7 @@ def test_a_file_that_hangs_may_be_lost_at_the_very_moment_the_others_are_parted_
         def part_just_before_it_is_lost(now_ns: int) -> object:
             found = part(now_ns)
             release.set()
-            await_true(lambda: not beats.readers)
+            await_true(lambda: not state.reading_since_ns)
             return found
 
         beats.part = part_just_before_it_is_lost
@@ -366,13 +369,13 @@ def test_the_latest_tick_with_a_value_is_there_to_be_shown() -> None:
     probe = refusing((GOOD, []), ((math.nan, math.nan), nothing), (RuntimeError("a fault"), nothing))
     with sampling(probe, period=60.0, dense=30.0) as sampler:
         state = sampler.states[0]
-        await_true(lambda: state.ticks == 1)
+        await_true(lambda: sampler.states[0].ticks == 1)
         shown = state.latest
         assert shown is sampler.take()[0]
         sampler.dense()
-        await_true(lambda: state.ticks == 2)
+        await_true(lambda: sampler.states[0].ticks == 2)
         sampler.usual()
-        await_true(lambda: state.failed == 1)
+        await_true(lambda: sampler.states[0].failed == 1)
         assert state.latest is shown
 
 
@@ -380,3 +383,16 @@ def test_without_being_asked_to_no_thread_is_made_real_time() -> None:
     with sampling(FakeProbe(files_only=True)) as sampler:
         await_true(lambda: sampler.states[0].ticks)
         assert (sampler.realtime.policy, sampler.realtime.reason) == ("other", "not asked for")
+
+
+def test_the_end_of_every_beat_is_told() -> None:
+    probes = [FakeProbe(name=name, files_only=True) for name in ("rapl", "memory")]
+    sampler = Sampler([Paced(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate(probes)], Timebase(0))
+    ended: list[int] = []
+    sampler.start(ended.append)
+    await_true(lambda: len(ended) > 3)
+    sampler.stop()
+    of_each = [[tick for tick in sampler.take() if tick.layout == number] for number in (0, 1)]
+    for moment, *ticks in zip(ended, *of_each, strict=False):
+        assert all(tick.start_ns <= moment for tick in ticks)
+    assert ended == sorted(ended)

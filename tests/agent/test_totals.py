@@ -228,7 +228,7 @@ def test_of_two_probes_that_tell_the_same_the_first_alone_has_a_total() -> None:
     store = Store()
     layouts = [Layout(1, "rapl", (PLAIN,)), Layout(2, "zenergy", (GAUGE, PLAIN))]
     both = Totals(HOST, layouts, (), {}, Timebase(0))
-    both.keep([tick(1, 100.0), replace(tick(1, 50.0, 7000.0), layout=2)], store.append)
+    both.keep([tick(1, 100.0), tick(1, 50.0, 7000.0)._replace(layout=2)], store.append)
     assert [(total.probe, total.total) for total in store.kept.values()] == [("rapl", 100.0)]
     assert after(store, 1, 105.0, PLAIN) == 105.0
 
