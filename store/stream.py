@@ -9,6 +9,7 @@ from operator import itemgetter, le
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, literal_column, select, union_all
+from sqlalchemy.dialects import sqlite
 
 from probes.model import Reason
 from store import chunks, schema
@@ -16,7 +17,7 @@ from store.records import Series
 from store.rows import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import BindParameter, Connection
 
@@ -43,6 +44,7 @@ _HOT = select(literal_column("0"), _ticks.start_ns, _ticks.id, _ticks.end_ns, _t
 _BOTH = union_all(_PACKED, _HOT)
 """One question, so that a tick is seen once while it is packed, whatever else the transaction sees; rows have no tick
 count."""
+_SQLITE_BOTH = str(_BOTH.compile(dialect=sqlite.dialect(paramstyle="named")))
 _REJECTED = (
     select(_refused.position, _refused.at_ns, _refused.reason)
     .where(_refused.layout_id == _LAYOUT, _refused.at_ns.between(_FROM, _UNTIL))
@@ -97,7 +99,7 @@ class Stream:
 def stream(connection: Connection, layout: int, positions: Sequence[int], start_ns: int, end_ns: int) -> Stream:
     """Return the samples of the channels at the positions, of the ticks that start from `start_ns` to `end_ns`."""
     asked = {"layout": layout, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - STRETCH_NS}
-    rows = sorted(map(tuple, connection.execute(_BOTH, asked)))
+    rows = sorted(_rows(connection, asked))
     hot = bisect_right(rows, 0, key=itemgetter(0))
     found = Stream(positions)
     for ticks, *_, packed in sorted(rows[hot:], key=itemgetter(1, 2)):
@@ -105,6 +107,16 @@ def stream(connection: Connection, layout: int, positions: Sequence[int], start_
     found.add_rows(rows[:hot])
     found.sort()
     return found
+
+
+def _rows(connection: Connection, asked: Mapping[str, int]) -> Iterable[tuple[Any, ...]]:
+    """Ask `_BOTH`; SQLite's driver is asked by itself, which takes a fifth of the time."""
+    if connection.dialect.name != "sqlite":
+        return map(tuple, connection.execute(_BOTH, asked))
+    if not connection.in_transaction():
+        connection.begin()
+    driver: Any = connection.connection.driver_connection
+    return driver.execute(_SQLITE_BOTH, asked).fetchall()  # type: ignore[no-any-return]  # the driver is not typed
 
 
 def series_of(
