@@ -130,7 +130,7 @@ class Totals:
         self.take(ticks)
         counters = [c for own in self._counters.values() for c in own if c.begun and c.at_ns > c.kept_at_ns]
         totals = [self._total(counter) for counter in counters]
-        self._memory.update((key_of(total), total) for total in totals)
+        self._memory.update(zip((counter.key for counter in counters), totals, strict=True))
         append(ticks, totals)
         for counter, total in zip(counters, totals, strict=True):
             counter.shown, counter.kept_at_ns = total.total, counter.at_ns
@@ -186,19 +186,10 @@ class Totals:
         return saved.total + added
 
     def _total(self, counter: _Ongoing) -> Total:
-        channel = counter.channel
-        return Total(
-            host_id=self._host.id,
-            probe=counter.key[0],
-            device=channel.device.id,
-            domain=channel.domain,
-            metric=channel.metric,
-            source=channel.source,
-            boot_id=self._host.boot_id,
-            raw=counter.raw(),
-            total=counter.total(counter.value),
-            at_ns=self._timebase.boot_ns(counter.at_ns),
-        )
+        probe, device, domain, metric, _ = counter.key
+        total, at_ns = counter.total(counter.value), self._timebase.boot_ns(counter.at_ns)
+        source, host = counter.channel.source, self._host
+        return Total(host.id, probe, device, domain, metric, source, host.boot_id, counter.raw(), total, at_ns)
 
 
 def _say(counter: _Ongoing, reason: Reason, seconds: float) -> None:

@@ -79,8 +79,7 @@ class Recording:
     started_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(NamedTuple):
     """What a counter has come to over restarts and reboots, in its metric's unit.
 
     `raw` is the hardware's own count when that was so, in the same unit, in the boot `boot_id`; None if not known.

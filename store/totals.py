@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, delete, select
 
@@ -16,8 +14,7 @@ from store.rows import insert_all
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COLUMNS = tuple(field.name for field in fields(Total))
-_values = attrgetter(*_COLUMNS)
+_COLUMNS = Total._fields
 _KEY = _COLUMNS[:6]
 _OLD = tuple(f"old_{name}" for name in _KEY)
 _FORGET = delete(schema.totals).where(*(schema.totals.c[name] == bindparam(f"old_{name}") for name in _KEY))
@@ -27,23 +24,13 @@ REPLACE_TOTALS = (
 )
 
 
-def total_rows(totals: Sequence[Total]) -> list[tuple[Any, ...]]:
-    """Return the rows that `REPLACE_TOTALS` takes."""
-    return [tuple(map(_plain, _values(total))) for total in totals]
-
-
 def replace_totals(connection: Connection, totals: Sequence[Total]) -> None:
     """Put totals in the place of what was known of the same counters."""
-    rows = total_rows(totals)
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(REPLACE_TOTALS, rows)
+        connection.exec_driver_sql(REPLACE_TOTALS, list(totals))
         return
-    connection.execute(_FORGET, [dict(zip(_OLD, row, strict=False)) for row in rows])
-    insert_all(connection, schema.totals, _COLUMNS, rows)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Source) else value
+    connection.execute(_FORGET, [dict(zip(_OLD, total, strict=False)) for total in totals])
+    insert_all(connection, schema.totals, _COLUMNS, totals)
 
 
 def totals_of(connection: Connection, host_id: str) -> tuple[Total, ...]:

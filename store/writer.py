@@ -16,7 +16,7 @@ from store.explain import explained
 from store.hardware import keep_channels
 from store.records import Layout
 from store.rows import insert_all, insert_words, inserted, pack, upsert
-from store.totals import REPLACE_TOTALS, replace_totals, total_rows
+from store.totals import REPLACE_TOTALS, replace_totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ class Writer:
                     if rejected:
                         fast.executemany(_INSERT_REJECTIONS, rejected)
                     if totals:
-                        fast.executemany(REPLACE_TOTALS, total_rows(totals))
+                        fast.executemany(REPLACE_TOTALS, totals)
                 return
             with self._engine.begin() as connection:
                 insert_all(connection, schema.ticks, TICK_COLUMNS, rows)

@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,7 +122,7 @@ def test_samples_totals_and_checks_work_as_in_a_file(engine, host):
     at = 1_700_000_400 * 10**9
     total = Total(host.id, "rapl", "package-0", "package", "energy_joules", Source.MEASURED, "b007", None, 7.5, at)
     ticks = [Tick(layout.id, at + n * 10**9, at + n * 10**9 + 2, (5.0 * n, float("nan"))) for n in range(1300)]
-    writer.append(ticks, [replace(total, total=1.0)])
+    writer.append(ticks, [total._replace(total=1.0)])
     writer.append([], [total])
     reader = Reader(engine)
     before = reader.series(writer.recording, 0, 2**62)

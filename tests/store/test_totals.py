@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from probes.model import Channel, Device, Kind, Source
@@ -13,7 +11,7 @@ from store.writer import Writer
 CPU = Device("package-0", Kind.CPU)
 CHANNELS = (Channel(CPU, "package", "energy_joules"),)
 PACKAGE = Total("h", "rapl", "package-0", "package", "energy_joules", Source.MEASURED, "b007", 12.5, 1012.5, 7)
-MODEL = replace(PACKAGE, probe="estimate", source=Source.ESTIMATED, raw=None)
+MODEL = PACKAGE._replace(probe="estimate", source=Source.ESTIMATED, raw=None)
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def writer_and_layout(engine):
 def test_a_total_is_kept_once_as_it_was_last(engine, writer_and_layout):
     writer, _ = writer_and_layout
     writer.save_totals([PACKAGE, MODEL])
-    later = replace(PACKAGE, boot_id="b008", raw=None, total=2000.25, at_ns=9)
+    later = PACKAGE._replace(boot_id="b008", raw=None, total=2000.25, at_ns=9)
     writer.save_totals([later])
     assert Reader(engine).totals("h") == (MODEL, later)
     assert Reader(engine).totals("another") == ()
@@ -35,8 +33,8 @@ def test_ticks_and_totals_are_one_transaction(engine, writer_and_layout):
     writer, layout = writer_and_layout
     writer.append([Tick(layout.id, 5, 5, (12.5,))], [PACKAGE])
     with pytest.raises(StoreError):
-        writer.append([Tick(layout.id, 6, 6, (13.5,))], [replace(PACKAGE, host_id="nobody")])
+        writer.append([Tick(layout.id, 6, 6, (13.5,))], [PACKAGE._replace(host_id="nobody")])
     with pytest.raises(StoreError):
-        writer.append([Tick(999, 6, 6, (13.5,))], [replace(PACKAGE, total=2000.0)])
+        writer.append([Tick(999, 6, 6, (13.5,))], [PACKAGE._replace(total=2000.0)])
     assert Reader(engine).totals("h") == (PACKAGE,)
     assert Reader(engine).series(writer.recording, 0, 9)[0].values == (12.5,)
