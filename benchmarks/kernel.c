@@ -16,8 +16,8 @@
 #include <time.h>
 
 #define LINES 4096 /* of 64 bytes */
-#define HOPS 60000000
-#define ROUNDS 200000000
+#define HOPS 12000000
+#define ROUNDS 40000000
 
 struct line {
     uint32_t next, filler[15];

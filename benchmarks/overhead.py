@@ -1,8 +1,9 @@
 """Measures what the whole service costs with its store on: processor time and memory, by rate and number of channels.
 
 The service reads a made-up host on tmpfs, powercap zones and hwmon chips. Beside it, at the same time, a loop in C
-reads the same files at the same rate and keeps the same rows in a SQLite file of its own (reading.c), and another one
-appends the values to a plain file: less than any service can do that others can query.
+reads the same files at the same rate and keeps the same rows in a SQLite file of its own (reading.c), the same loop in
+the least that Python needs for it (reading.py), and one in C that appends the values to a plain file: less than any
+service can do that others can query.
 Then the service stands beside CodeCarbon and perun, each at the interval it has by default, on one host whose counters
 move. A share is of one processor, the median of some stretches, with the least and the most.
 """
@@ -16,6 +17,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiled import compiled
@@ -38,6 +40,7 @@ MOST_TIMES_C = 2.0
 MOST_MIB = 50.0
 FEWEST_TIMES_LESS = 5.0
 PEER_SECONDS, PEER_START_SECONDS = 30.0, 12.0
+BAREST = (sys.executable, "-I", "-S", Path(__file__).parent / "reading.py")
 KEPT_IN_MEMORY = "it keeps its readings in memory; ours are in the database within a second"
 ZONES = (
     Zone("intel-rapl:0", "package-0", 1.0),
@@ -48,12 +51,13 @@ ZONES = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The service and the loop in C at one rate, on one number of channels."""
+    """The service and the loops at one rate, on one number of channels: in C, in Python, and in C without SQLite."""
 
     rate_hz: int
     channels: int
     service: Share
     loop: Share
+    barest: Share
     plain: Share
     mib: float
 
@@ -86,10 +90,12 @@ def main() -> None:
     rows = [measured(rate, count, 2.0 if options.quick else SECONDS[rate]) for rate, count in settings]
     table(
         "The service and its store, beside a loop in C (percent of one processor; median, least to most)",
-        ("SETTING", "SERVICE>", "", "US A BEAT>", "C, SQLITE>", "US A BEAT>", "TIMES C>", "C, FILE>", "RESIDENT MIB>"),
+        ("SETTING", "SERVICE>", "", "US A BEAT>", "C, SQLITE>", "US A BEAT>", "TIMES C>", "BAREST PYTHON>", "TIMES C>",
+         "C, FILE>", "RESIDENT MIB>"),
         [
             (row.setting, row.service.median, _spread(row.service), _us(row, row.service), row.loop.median,
-             _us(row, row.loop), row.service.over(row.loop), row.plain.median, row.mib)
+             _us(row, row.loop), row.service.over(row.loop), row.barest.median, row.barest.over(row.loop),
+             row.plain.median, row.mib)
             for row in rows
         ],
     )  # fmt: skip
@@ -113,22 +119,23 @@ def measured(rate_hz: int, channels: int, seconds: float) -> Row:
     with (
         still(channels) as host,
         daemon(host, 1 / rate_hz) as service,
-        looping(host, rate_hz, "loop.db") as loop,
-        looping(host, rate_hz, "loop") as plain,
+        looping(host, rate_hz, "loop.db", [compiled("reading", static=False)]) as loop,
+        looping(host, rate_hz, "barest.db", BAREST) as barest,
+        looping(host, rate_hz, "loop", [compiled("reading", static=False)]) as plain,
     ):
         time.sleep(SETTLE_SECONDS)
-        found = shares((service.pid, loop.pid, plain.pid), seconds, STRETCHES)
+        found = shares((service.pid, loop.pid, barest.pid, plain.pid), seconds, STRETCHES)
         return Row(rate_hz, channels, *found, resident_mib(service.pid))
 
 
 @contextmanager
-def looping(host: Still, rate_hz: int, output: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the loop in C on the files of a host, into a SQLite file if `output` ends in .db."""
-    line = [compiled("reading", static=False), str(round(1e9 / rate_hz)), host.folder / output, *host.files]
+def looping(host: Still, rate_hz: int, output: str, program: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a loop on the files of a host, into a SQLite file if `output` ends in .db."""
+    line = [*program, str(round(1e9 / rate_hz)), host.folder / output, *host.files]
     process = subprocess.Popen(line, stdout=subprocess.PIPE)
     try:
         if process.stdout is None or process.stdout.readline() != b"reading\n":
-            raise RuntimeError(f"reading.c does not read: it ended with {process.wait()}")
+            raise RuntimeError(f"{program[-1]} does not read: it ended with {process.wait()}")
         yield process
     finally:
         process.kill()
@@ -173,7 +180,8 @@ def bars(rows: Sequence[Row], beside: Sequence[Beside]) -> list[Bar]:
         found.append(
             Bar(f"share, {row.setting}", service.median, limit, "%", lower=service.least, upper=service.most, note=note)
         )
-        found.append(Bar(f"times the loop in C, {row.setting}", service.over(loop), MOST_TIMES_C))
+        note = f"the barest loop in Python: {row.barest.over(loop):.3g}"
+        found.append(Bar(f"times the loop in C, {row.setting}", service.over(loop), MOST_TIMES_C, note=note))
     small = [row for row in rows if (row.rate_hz, row.channels) == (1, 50)]
     found += [Bar("resident, 1 Hz x 50", row.mib, MOST_MIB, "MiB") for row in small]
     for each in beside:
