@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +67,21 @@ class Config:
     estimates: bool = True
     listen: str = LISTEN
     keeping: Keeping = field(default_factory=Keeping)
+
+    def tables(self) -> dict[str, Any]:
+        """Return the keys and tables of a file that sets all of this."""
+        return {
+            "database": self.database,
+            "log_level": self.log_level,
+            "path": asdict(self.roots),
+            "sampling": {
+                "period_seconds": self.period_seconds,
+                "estimates": self.estimates,
+                "periods": dict(self.periods),
+            },
+            "exporter": {"listen": self.listen},
+            "retention": asdict(self.keeping),
+        }
 
     def period_of(self, probe: str) -> float:
         """Return the seconds between two reads of a probe, by its family (the part of its name before a slash)."""

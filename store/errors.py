@@ -15,5 +15,5 @@ class MissingDatabaseError(StoreError):
     """There is no database, or an empty one, where one was to be read."""
 
     def __init__(self, database: str) -> None:
-        remedy = "Run `inferometer profile transformer` first, or name another one with --database"
+        remedy = "`inferometer profile` and `inferometer daemon` make one; or name another with --database"
         super().__init__(database, "there is no database here yet", remedy)

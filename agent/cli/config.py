@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 app = typer.Typer(no_args_is_help=True, help="Check the configuration file.")
 
@@ -29,8 +33,6 @@ def check(
 
     Example: inferometer config check /etc/inferometer/config.toml
     """
-    from dataclasses import asdict
-
     from agent.config import ConfigError, default_file, load
     from store.address import display, parse
     from store.errors import StoreError
@@ -43,10 +45,19 @@ def check(
         fail(str(error), ExitCode.USAGE)
     except StoreError as error:
         fail(f"{path}: database: {error}", ExitCode.USAGE)
-    found = {**asdict(loaded), "database": database, "periods": dict(loaded.periods)}
+    found = {**loaded.tables(), "database": database}
     if as_json:
         answer_json({"file": str(path) if path else None, "config": found})
         return
     answer(f"{path}: fine" if path else "no configuration file; these are the defaults")
-    for name, value in found.items():
-        answer(f"  {name} = {value}")
+    for line in _lines(found):
+        answer(f"  {line}")
+
+
+def _lines(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Return a table's keys with their values as a file has them, and each table in it with its whole name."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} = {json.dumps(value, ensure_ascii=False)}"

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +26,6 @@ from probes.registry import ESTIMATE, FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 EVERYTHING = """
 database = "/srv/inferometer.db"
@@ -238,8 +239,19 @@ def test_config_check_shows_what_a_file_sets_and_no_password(tmp_path: Path, wri
     shown = json.loads(done.stdout)
     assert shown["file"] == str(path)
     assert shown["config"]["database"] == "postgresql+psycopg://me:***@host/energy"
-    assert shown["config"]["periods"] == {"nvml": 0.5}
-    assert "secret" not in call(tmp_path, "config", "check", path).stdout
+    assert shown["config"]["sampling"]["periods"] == {"nvml": 0.5}
+    said = call(tmp_path, "config", "check", path).stdout
+    assert "secret" not in said
+    assert tomllib.loads(said.partition("\n")[2]) == shown["config"]
+
+
+def test_everything_that_is_set_is_shown_as_a_file_has_it(written) -> None:
+    sample = Path(__file__).parents[2] / "systemd/config.toml"
+    everything = tomllib.loads(sample.read_text(encoding="utf-8"))
+    assert load(sample).tables() == everything
+    path = written('[retention]\nraw_days = 7\n[exporter]\nlisten = "[::1]:1"\n')
+    shown = load(path).tables()
+    assert (shown["retention"]["raw_days"], shown["exporter"]["listen"]) == (7, "[::1]:1")
 
 
 @pytest.mark.parametrize("text", ["databse = 'x'", "database = 'postgresql://host:port/x'", "[exporter]\nlisten = 'x'"])

@@ -131,7 +131,7 @@ def test_a_new_store_is_closed_to_others(opened, tmp_path):
 
 def test_reading_a_database_that_is_not_there_makes_none(opened, path):
     with pytest.raises(
-        MissingDatabaseError, match=r"inferometer\.db: there is no database here yet\. Run `inferometer"
+        MissingDatabaseError, match=r"inferometer\.db: there is no database here yet\. `inferometer profile` and `infer"
     ):
         opened(path, create=False)
     assert list(path.parent.iterdir()) == []
