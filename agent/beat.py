@@ -76,33 +76,39 @@ class Reading(NamedTuple):
     gathered: object
 
 
+class Failed(NamedTuple):
+    """What a read that failed gathered: why, and what it refused before it did."""
+
+    error: BaseException
+    rejections: tuple[Rejection, ...] = ()
+
+
 class AtOnce:
-    """A probe whose read is one piece: what is gathered are its values, its reasons and its failure, if any."""
+    """A probe whose read is one piece: what is gathered are its values, and what it refused."""
 
     def __init__(self, probe: Probe, clock: Callable[[], int]) -> None:
         self._probe = probe
         self._clock = clock
         self.rejections: list[Rejection] = []
 
-    def gather(self) -> tuple[Sequence[float], list[Rejection], BaseException | None]:
+    def gather(self) -> tuple[Sequence[float], tuple[Rejection, ...]] | Failed:
         """Read the probe, whatever comes of it."""
-        values: Sequence[float] = ()
-        failure: BaseException | None = None
         try:
             values = self._probe.read(self._clock())
         except BaseException as error:  # noqa: BLE001  the edge of a thread, where even SystemExit would end it silently
-            failure = error
-        rejections = self._probe.rejections.copy()
-        self._probe.rejections.clear()
-        return values, rejections, failure
+            return Failed(error, self._taken())
+        return values, self._taken()
 
     def judge(self, gathered: Any, at_ns: int) -> Iterable[float]:  # noqa: ARG002  it was judged when it was read
-        """Return the values, or raise what the read raised."""
-        values, rejections, failure = gathered
+        """Return the values."""
+        values, rejections = gathered
         self.rejections += rejections
-        if failure:
-            raise failure
         return map(float, values)
+
+    def _taken(self) -> tuple[Rejection, ...]:
+        rejections = tuple(self._probe.rejections)
+        self._probe.rejections.clear()
+        return rejections
 
 
 class Reader:
@@ -150,7 +156,7 @@ class Reader:
         try:
             gathered = self._gather()
         except BaseException as error:  # noqa: BLE001  the edge of a thread: a fault of the probe is told with the rest
-            gathered = error
+            gathered = Failed(error)
         end_ns = self._clock()
         state.reading_since_ns = 0
         state.read_seconds = (end_ns - start_ns) / 1e9
@@ -159,7 +165,7 @@ class Reader:
     def refuse(self, failure: ReadError) -> None:
         """Do without a read, for a reason that counts as its failure."""
         now_ns = self._clock()
-        self._put(now_ns, now_ns, failure)
+        self._put(now_ns, now_ns, Failed(failure))
 
     def judge(self, readings: Sequence[Reading]) -> list[Tick]:
         """Make ticks of readings, and count what went wrong with them.
@@ -177,13 +183,13 @@ class Reader:
         """Judge many at a time, where nothing is wrong with any; nothing is returned or changed where something is."""
         state, parted = self.state, self._parted
         gathered = [reading.gathered for reading in readings]
-        if not isinstance(parted, PartedProbe) or not state.up or any(isinstance(g, BaseException) for g in gathered):
+        if not isinstance(parted, PartedProbe) or not state.up or any(isinstance(each, Failed) for each in gathered):
             return []
         try:
             values = parted.judge_many(gathered, [reading.start_ns for reading in readings])
         except Exception:  # noqa: BLE001  whatever it is, the reading that it comes from will say it
             return []
-        if not values or len(values[0]) != self._channels:
+        if len(values) != len(readings) or len(values[0]) != self._channels:
             return []
         ticks = [
             Tick(self._layout, *self._stamps(reading), given) for reading, given in zip(readings, values, strict=True)
@@ -198,14 +204,16 @@ class Reader:
         if state.lost:
             return None
         failure: BaseException | None = None
-        try:
-            if isinstance(gathered, BaseException):
-                raise gathered  # noqa: TRY301  it is one of many ways to fail, and all end below
-            values = tuple(self._parted.judge(gathered, reading.start_ns))
-            if len(values) != self._channels:  # it would spoil the store and every scrape
-                failure = ValueError(f"{len(values)} values for {self._channels} channels")
-        except BaseException as error:  # noqa: BLE001  SystemExit was raised for the thread that read, not for this one
-            failure = error
+        if isinstance(gathered, Failed):
+            failure = gathered.error
+            self._parted.rejections += gathered.rejections
+        else:
+            try:
+                values = tuple(self._parted.judge(gathered, reading.start_ns))
+                if len(values) != self._channels:  # it would spoil the store and every scrape
+                    failure = ValueError(f"{len(values)} values for {self._channels} channels")
+            except Exception as error:  # noqa: BLE001  the edge of a probe: a fault of one costs no other anything
+                failure = error
         stamps = self._stamps(reading)
         rejections = self._taken() if self._parted.rejections else ()
         if failure is not None:

@@ -153,17 +153,15 @@ class Beats:
     def _read(self, late_from_ns: int) -> None:
         """Read every probe that is not lost, unless they are parted or it is to stop meanwhile."""
         readers, began_ns = self.readers, self._clock()
-        if self._slept():
-            for reader in readers:
-                reader.refuse(ReadError("the host slept; a new recording begins"))
-            self.after(began_ns)
-            return
         lost = False
         for reader in readers:
             if reader.state.lost:
                 lost = True
                 continue
-            reader.read(late_from_ns)
+            if self._slept():
+                reader.refuse(ReadError("the host slept; a new recording begins"))
+            else:
+                reader.read(late_from_ns)
             if self._stopping or self.readers is not readers:
                 return
         if lost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import time
@@ -19,6 +20,7 @@ CANNOT_EXECUTE, NOT_FOUND, SIGNALLED = 126, 127, 128
 _SLICE_SECONDS = 0.2
 _OUTPUT, _ERRORS = 1, 2
 _NONE = 0
+_MANY_SIGNALS = 4096
 _AS_PYTHON_FOUND_THEM = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and that a command expects not to be ignored."""
 
@@ -69,13 +71,38 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
             raise _explained(command[0], error) from error
         for number in early:
             os.kill(child, number)
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it keeps its number until no signal is passed on any more
+        _await_end(child)
         end_ns = time.monotonic_ns()
         ended()
         gone, child = child, _NONE
         _, status = os.waitpid(gone, 0)
     code = os.waitstatus_to_exitcode(status)
     return Span(start_ns, end_ns, code if code >= 0 else SIGNALLED - code)
+
+
+def _await_end(child: int) -> None:
+    """Return when the command has ended; it keeps its number until no signal is passed on any more.
+
+    Python answers a signal between two of its steps. One that comes just before a wait begins would not be answered
+    until the wait is over, so it is told by a pipe, which ends the wait.
+    """
+    try:
+        command = os.pidfd_open(child)
+    except OSError:  # Linux before 5.3
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        return
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        waiting = select.poll()
+        waiting.register(command, select.POLLIN)
+        waiting.register(reader, select.POLLIN)
+        while command not in {ready for ready, _ in waiting.poll()}:
+            os.read(reader, _MANY_SIGNALS)
+    finally:
+        signal.set_wakeup_fd(before)
+        for fd in (command, reader, writer):
+            os.close(fd)
 
 
 def sleep(seconds: float, ended: Callable[[], object]) -> Span:

@@ -135,7 +135,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
             totals = Totals(host, layouts, Reader(engine).totals(host.id), memory, timebase)
             paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
             trouble = StoreTrouble()
-            sampler = Sampler(paced, timebase, slept=Wakefulness(timebase, wake).slept)
+            slept = Wakefulness(timebase, wake).slept
+            sampler = Sampler(paced, timebase, slept=slept)
             keep = _keeping(totals, writer, timebase, wake)
             recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
             exporter = Exporter(
@@ -160,7 +161,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
         stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start(recorder.beat)
         logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))
-        yield Service(sampler, recorder, timebase, trouble, file)
+        yield Service(sampler, recorder, timebase, trouble, file, slept=slept)
 
 
 def _found(config: Config) -> tuple[Probe, ...]:

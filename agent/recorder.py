@@ -1,4 +1,4 @@
-"""The one consumer of ticks: once a second it hands all that were read to whoever keeps them."""
+"""The one consumer of ticks: once a second, after a beat, it hands all that were read to whoever keeps them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 1.0
 _NEARLY = 0.95
 """What share of a batch's time must have passed at the end of a beat: beats of one second are not that exact."""
-LONGEST_SECONDS = 5.0
+LONGEST_SECONDS = 1.5
 """Where no beat ends, because all hang or were stopped, what was read before is taken after this time."""
 KEEP_BYTES = 64 << 20
 _MOST_TICKS, _TRIAL_TICKS = 10_000, 1_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from agent.log import get_logger
 from agent.realtime import NORMAL, obtain, ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from agent.beat import Reading
     from agent.clock import Timebase
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 QUEUE_BYTES = 64 << 20
 """Memory of the readings and ticks that may wait to be taken before new ones are dropped and counted."""
+_TIMES_CHANNELS = 3
+"""A reading takes as much memory as a tick of so many times its channels: integers of files, two for some channels."""
 STOP_SECONDS = 2.0
 
 log = get_logger("sampler")
@@ -77,13 +80,16 @@ class Sampler:
         self._readings: deque[Reading] = deque()
         self._ticks: list[Tick] = []
         self._judging = threading.Lock()
+        self._tell: Callable[[int], object] = int
+        self._followed = False
         self._stopping = False
         widest = max((len(layout.channels) for layout in self.layouts), default=0)
         self._limit = queue_limit or QUEUE_BYTES // 2 // weight(widest)
+        most_readings = queue_limit or QUEUE_BYTES // 2 // weight(_TIMES_CHANNELS * widest)
         shared: dict[tuple[int, int], list[Reader]] = {}
         self._beats: list[Beats] = []
         for paced, state in zip(probes, self._states, strict=True):
-            reader = Reader(paced.layout, paced.probe, state, timebase, self._readings, self._limit)
+            reader = Reader(paced.layout, paced.probe, state, timebase, self._readings, most_readings)
             if paced.probe.files_only:
                 shared.setdefault(paced.periods_ns, []).append(reader)
             else:
@@ -116,8 +122,9 @@ class Sampler:
 
     def start(self, after_beat: Callable[[int], object] | None = None) -> None:
         """Start every beat at once; `after_beat` is told, in the thread that reads, at what moment a beat has ended."""
+        self._tell = after_beat or self._tell
         for beats in self._beats:
-            beats.after = after_beat or beats.after
+            beats.after = self._after_beat
             beats.start()
 
     def dense(self) -> None:
@@ -131,9 +138,13 @@ class Sampler:
             beats.pace(dense=False)
 
     def take(self) -> list[Tick]:
-        """Return the ticks since the last call, each probe's in the order of its reads; to be called once a second."""
-        self.settle()
+        """Return the ticks since the last call, each probe's in the order of its reads; to be called once a second.
+
+        It is also when probes are noticed that wait behind one that hangs; they go on without it.
+        """
+        self._part()
         with self._judging:
+            self._settle()
             ticks, self._ticks = self._ticks, []
         return ticks
 
@@ -150,21 +161,40 @@ class Sampler:
         return tuple(reader.probe for readers in hanging for reader in readers)
 
     def settle(self) -> None:
-        """Make ticks of all that was read so far, which brings `states` up to date; any thread may call it.
-
-        It is also when probes are noticed that wait behind one that hangs; they go on without it.
-        """
+        """Make ticks of all that was read so far, which brings `states` up to date; any thread may call it."""
         with self._judging:
-            self._part()
-            by_reader: dict[Reader, list[Reading]] = {}
-            for _ in range(len(self._readings)):
-                reading = self._readings.popleft()
-                by_reader.setdefault(reading.reader, []).append(reading)
-            for reader, readings in by_reader.items():
-                ticks = reader.judge(readings)
-                room = self._limit - len(self._ticks)
-                self._ticks += ticks[:room]
-                reader.state.dropped += max(0, len(ticks) - room)
+            self._settle()
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Have the states follow every beat inside the block: who reads makes ticks of it at once.
+
+        It is for those who wait for something to be read: they only have to look.
+        """
+        self._followed = True
+        try:
+            yield
+        finally:
+            self._followed = False
+
+    def _after_beat(self, now_ns: int) -> None:
+        if self._followed and self._judging.acquire(blocking=False):  # whoever has it is about to do the same
+            try:
+                self._settle()
+            finally:
+                self._judging.release()
+        self._tell(now_ns)
+
+    def _settle(self) -> None:
+        by_reader: dict[Reader, list[Reading]] = {}
+        for _ in range(len(self._readings)):
+            reading = self._readings.popleft()
+            by_reader.setdefault(reading.reader, []).append(reading)
+        for reader, readings in by_reader.items():
+            ticks = reader.judge(readings)
+            room = self._limit - len(self._ticks)
+            self._ticks += ticks[:room]
+            reader.state.dropped += max(0, len(ticks) - room)
 
     def _part(self) -> None:
         now_ns = time.monotonic_ns()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent import log, notify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from agent.clock import Timebase
@@ -77,21 +78,24 @@ class StoreFile:
 
 @dataclass(slots=True)
 class Service:
-    """What runs between a start and a stop; `file` is the store's, where it is a file."""
+    """What runs between a start and a stop; `file` is the store's, where it is a file.
+
+    Once the host has `slept` nothing is read any more.
+    """
 
     sampler: Sampler
     recorder: Recorder
     timebase: Timebase
     trouble: StoreTrouble
     file: StoreFile | None = None
+    slept: Callable[[], bool] = lambda: False
     hanging: frozenset[str] = frozenset()
 
     def await_first_reads(self, signals: Signals) -> None:
         """Return when every probe has been read, or some hang, or a signal came."""
         deadline = time.monotonic() + _FIRST_READS_SECONDS
-        states = self.sampler.states
         while not signals.stopping and time.monotonic() < deadline:
-            if all(state.tried for state in states):
+            if all(state.tried for state in self.sampler.states):
                 return
             signals.wait(_POLL_SECONDS)
 
@@ -128,8 +132,10 @@ class Service:
         if self.file and self.file.is_gone():
             logger.error("the database was deleted or replaced: it is opened anew", database=self.file.path)
             return True
-        if not (behind_ns := clock_was_set(self.timebase)):
+        behind_ns = clock_was_set(self.timebase)
+        if not behind_ns and not self.slept():
             return False
+        behind_ns = behind_ns or self.timebase.behind_ns()
         logger.warning("the clock was set or the host slept: a new recording begins", seconds=round(behind_ns / 1e9, 3))
         return True
 

@@ -90,7 +90,7 @@ class ValueFiles:
             try:
                 values.append(file.read_by(self._pread))
             except ReadError as error:
-                errors[len(values)] = error
+                errors[len(values)] = _light(error)
                 values.append(None)
         return values, errors
 
@@ -127,6 +127,13 @@ class RuntimeStatus:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _light(error: ReadError) -> ReadError:
+    """Let go of the frames an error was raised in: it may be kept for a while, and so would they."""
+    if error.__cause__:
+        error.__cause__.__traceback__ = error.__cause__.__context__ = None
+    return error.with_traceback(None)
 
 
 def number_of(error: ReadError) -> int:

@@ -35,9 +35,10 @@ class Recording:
         self._timebase = timebase
         self.sampler = sampler
         self.recorder = recorder
+        self._states = sampler.states
         self._measuring = [
             (state, layout.channels)
-            for layout, state in zip(sampler.layouts, sampler.states, strict=True)
+            for layout, state in zip(sampler.layouts, self._states, strict=True)
             if any(channel.metric in ENERGETIC for channel in layout.channels)
         ]
         self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
@@ -76,7 +77,9 @@ class Recording:
 
         One that fails, is lost or hangs is not waited for, or not for long.
         """
-        self._wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self.sampler.states))
+        with self.sampler.followed():
+            self.sampler.settle()  # the first reads may have ended already
+            _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self._states))
         self.edge()
         self._wait_for_refreshes()
 
@@ -87,24 +90,23 @@ class Recording:
     def _wait_for_refreshes(self) -> None:
         """Return when every sensor of power has been refreshed and read since."""
         now_ns = self._timebase.now_ns()
-        self.sampler.settle()
         wanted = [
             (state, now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9), state.failed + _TRIES)
             for state, channels in self._measuring
         ]
-        self._wait(
-            lambda: all(
-                state.lost or state.last_success_ns > until_ns or state.failed >= most_failed
-                for state, until_ns, most_failed in wanted
+        with self.sampler.followed():
+            _wait(
+                lambda: all(
+                    state.lost or state.last_success_ns > until_ns or state.failed >= most_failed
+                    for state, until_ns, most_failed in wanted
+                )
             )
-        )
 
-    def _wait(self, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-        self.sampler.settle()
-        while not ready() and time.monotonic() < deadline:
-            time.sleep(0.005)
-            self.sampler.settle()
+
+def _wait(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def close_probes(discovery: Discovery, within_seconds: float = _CLOSE_SECONDS) -> None:

@@ -242,16 +242,36 @@ def test_a_lost_device_is_read_no_more_and_the_others_are() -> None:
     assert (len(gone.starts), states[1].lost, states[0].ticks) == (1, True, 10)
 
 
-def test_after_a_sleep_nothing_is_read_and_every_beat_is_a_failure_of_all() -> None:
-    host = Host()
+def test_after_a_sleep_nothing_is_read_not_even_in_the_same_beat_and_every_beat_is_a_failure_of_all() -> None:
+    host, told = Host(), []
     first, second = Probe(host), Probe(host, name="memory")
     made, states, queue = beats(host, first, second, slept=lambda: len(first.starts) == 3)
     host.during = {9: made.ask_to_stop}
+    after = made.after
+    made.after = lambda now_ns: (told.append(now_ns), after(now_ns))
     made.run()
-    assert (len(first.starts), len(second.starts), len(queue)) == (3, 3, 6)
-    assert states[0].failed == states[1].failed > 2
-    assert not states[0].up
-    assert not states[0].lost
+    assert (len(first.starts), len(second.starts), len(queue)) == (3, 2, 5)
+    assert states[1].failed == states[0].failed + 1 > 3
+    assert not any(state.up or state.lost for state in states)
+    assert len(told) == 2 + states[1].failed
+
+
+def test_those_that_are_parted_are_not_read_after_a_sleep_either_and_tell_of_their_beats() -> None:
+    host, apart, told, slept = Host(), list[Beats](), [], []
+    quick, slow = Probe(host), Probe(host, lambda _: 60 * MS, name="hwmon/slow")
+    made, states, _ = beats(host, quick, slow, period_ns=200 * MS, apart=apart.append, slept=lambda: bool(slept))
+    after = made.after
+    made.after = lambda now_ns: (told.append(now_ns), after(now_ns))
+    made.run()
+    (alone,) = apart
+    slept.append(True)
+    before, reads = len(told), len(slow.starts)
+    alone._alarm = host
+    host.during = {host.waits + 3: alone.ask_to_stop}
+    alone.run()
+    assert len(slow.starts) == reads
+    assert len(told) > before
+    assert states[1].failed > 0
 
 
 def test_the_thread_ends_when_everything_is_lost() -> None:

@@ -150,6 +150,27 @@ def test_a_clock_that_was_set_begins_a_new_recording_with_the_same_configuration
     assert round(record.pairs["seconds"]) == seconds
 
 
+def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with service("a") as one:
+        assert not one.must_start_anew()
+        one.slept = lambda: True
+        assert one.must_start_anew()
+    assert "the clock was set or the host slept" in caplog.text
+
+
+def test_the_service_is_ready_when_every_probe_was_read_though_nobody_takes_what_was_read() -> None:
+    timebase, probe = Timebase.now(), FakeProbe("a", 0.0)
+    sampler = Sampler([Paced(Layout(1, "a", probe.channels), probe, 60.0)], timebase)
+    one = Service(sampler, Recorder(sampler.take, lambda _: None), timebase, StoreTrouble())
+    sampler.start()
+    before = time.monotonic()
+    one.await_first_reads(Signals())
+    assert time.monotonic() - before < 3
+    assert sampler.stop() == ()
+
+
 @pytest.mark.parametrize(
     ("refreshes", "wanted", "taken"),
     [

@@ -164,7 +164,8 @@ def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
 
 def test_as_many_readings_and_ticks_wait_as_64_mib_hold() -> None:
     with sampling(FakeProbe()) as sampler:
-        assert sampler._beats[0].readers[0]._limit == sampler._limit == 32 * 1024 * 1024 // weight(len(CHANNELS))
+        assert sampler._limit == 32 * 1024 * 1024 // weight(len(CHANNELS))
+        assert sampler._beats[0].readers[0]._limit == 32 * 1024 * 1024 // weight(3 * len(CHANNELS))
 
 
 def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -396,3 +397,14 @@ def test_the_end_of_every_beat_is_told() -> None:
     for moment, *ticks in zip(ended, *of_each, strict=False):
         assert all(tick.start_ns <= moment for tick in ticks)
     assert ended == sorted(ended)
+
+
+def test_inside_the_block_the_states_follow_every_beat_and_nobody_has_to_ask() -> None:
+    with sampling(FakeProbe(files_only=True), FakeProbe(name="nvml/0")) as sampler:
+        states = sampler.states
+        with sampler.followed():
+            await_true(lambda: all(state.ticks > 5 for state in states))
+        before = [state.ticks for state in states]
+        await_true(lambda: len(sampler._readings) > 10)
+        assert all(after.ticks <= ticks + 1 for after, ticks in zip(states, before, strict=True))
+        assert all(after.ticks > ticks for after, ticks in zip(sampler.states, before, strict=True))
