@@ -41,6 +41,7 @@ MOST_MIB = 50.0
 FEWEST_TIMES_LESS = 5.0
 PEER_SECONDS, PEER_START_SECONDS = 30.0, 12.0
 BAREST = (sys.executable, "-I", "-S", Path(__file__).parent / "reading.py")
+WHY = "after each sleep code and values have left the caches, and Python has more of both"
 KEPT_IN_MEMORY = "it keeps its readings in memory; ours are in the database within a second"
 ZONES = (
     Zone("intel-rapl:0", "package-0", 1.0),
@@ -176,11 +177,11 @@ def bars(rows: Sequence[Row], beside: Sequence[Beside]) -> list[Bar]:
         if limit is None:
             continue
         service, loop = row.service, row.loop
-        note = f"the loop in C: {loop.median:.3g} %, into a plain file {row.plain.median:.3g} %"
+        note = f"C: {loop.median:.3g} %, barest Python: {row.barest.median:.3g} %; {WHY}"
         found.append(
             Bar(f"share, {row.setting}", service.median, limit, "%", lower=service.least, upper=service.most, note=note)
         )
-        note = f"the barest loop in Python: {row.barest.over(loop):.3g}"
+        note = f"barest Python: {row.barest.over(loop):.3g} times; {WHY}"
         found.append(Bar(f"times the loop in C, {row.setting}", service.over(loop), MOST_TIMES_C, note=note))
     small = [row for row in rows if (row.rate_hz, row.channels) == (1, 50)]
     found += [Bar("resident, 1 Hz x 50", row.mib, MOST_MIB, "MiB") for row in small]
