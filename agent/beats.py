@@ -24,6 +24,10 @@ STUCK_NS = 1_000_000_000
 _SHORT_SECONDS = 0.005
 
 
+def tell_nobody(_ended_ns: int) -> None:
+    """Let the end of a beat pass."""
+
+
 class Alarm:
     """Lets one thread wait, and another end its wait early; waits of up to 5 ms are not worth ending."""
 
@@ -66,7 +70,7 @@ class Beats:
         apart: Callable[[Beats], None] = lambda beats: beats.start(),
         enter: Callable[[], Realtime] = ordinary,
         slept: Callable[[], bool] = lambda: False,
-        after: Callable[[int], object] = int,
+        after: Callable[[int], object] = tell_nobody,
         clock: Callable[[], int] = time.monotonic_ns,
         alarm: Alarm | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.beat import BeatState, Reader
-from agent.beats import Beats
+from agent.beats import Beats, tell_nobody
 from agent.log import get_logger
 from agent.realtime import NORMAL, obtain, ordinary
 
@@ -80,7 +80,7 @@ class Sampler:
         self._readings: deque[Reading] = deque()
         self._ticks: list[Tick] = []
         self._judging = threading.Lock()
-        self._tell: Callable[[int], object] = int
+        self._tell: Callable[[int], object] = tell_nobody
         self._followed = False
         self._stopping = False
         widest = max((len(layout.channels) for layout in self.layouts), default=0)
