@@ -4,6 +4,13 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine must not fail a property test, so no example has a deadline. CI searches harder than a quick local run.
+_SLOW_HOST = [HealthCheck.too_slow]
+settings.register_profile("quick", deadline=None, suppress_health_check=_SLOW_HOST, max_examples=25)
+settings.register_profile("thorough", deadline=None, suppress_health_check=_SLOW_HOST, max_examples=100)
+settings.load_profile("thorough" if os.environ.get("INFEROMETER_NO_SKIPS") == "1" else "quick")
 
 _skipped: list[str] = []
 

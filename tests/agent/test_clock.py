@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import Timebase, Wakefulness
@@ -120,7 +120,6 @@ class Host:
 changes = st.tuples(st.sampled_from(("set", "sleep", "nothing")), st.integers(-(10**18), 10**18), st.integers(1, 5))
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(changes, max_size=30))
 def test_however_the_clock_is_set_every_read_keeps_its_distance_and_has_one_stamp(
     history: list[tuple[str, int, int]],

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import Timebase
@@ -346,7 +346,6 @@ class Machine:
 steps = st.tuples(st.sampled_from(EVENTS), st.floats(0.05, 2.0), st.floats(0.0, 99.0))
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.booleans(), st.lists(steps, min_size=15, max_size=60))
 def test_whatever_happens_a_total_never_falls_and_is_what_was_seen_or_is_sure(
     wraps: bool, history: list[tuple[str, float, float]]

@@ -40,7 +40,7 @@ def with_gaps(values):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     values=st.one_of(
         st.lists(ANY, max_size=30),

@@ -75,7 +75,7 @@ def rows_of(engine, table):
         return connection.execute(select(table)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(drawn=TICKS, until=st.integers(0, 2800), stretch=st.tuples(st.integers(0, 2000), st.integers(0, 2000)))
 def test_readers_see_the_same_whether_samples_are_packed_or_not(shared, drawn, until, stretch):
     compact(shared, 2**62)

@@ -24,7 +24,7 @@ BEGAN_NS = 1_700_000_100 * SECOND_NS
 CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seconds=st.one_of(st.none(), st.integers(1, 6000)),
     rollup_seconds=st.one_of(st.none(), st.integers(1, 6000)),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from store import integers
@@ -13,7 +13,6 @@ STEADY = st.tuples(WIDE, st.integers(-(10**6), 10**6), st.lists(st.integers(0, 3
 )
 
 
-@settings(deadline=None)
 @given(values=st.one_of(st.lists(WIDE), STEADY))
 def test_all_integers_come_back(values):
     packed = Integers(Cursor(integers.pack(values)), len(values))
@@ -21,14 +20,12 @@ def test_all_integers_come_back(values):
     assert [packed[place] for place in range(len(packed))] == values
 
 
-@settings(deadline=None)
 @given(values=STEADY, ends=st.tuples(st.integers(0, 700), st.integers(0, 700)))
 def test_a_part_of_them_can_be_asked_for(values, ends):
     start, stop = sorted(min(end, len(values)) for end in ends)
     assert Integers(Cursor(integers.pack(values)), len(values)).part(start, stop) == values[start:stop]
 
 
-@settings(deadline=None)
 @given(values=st.lists(st.integers()))
 def test_single_numbers_of_any_size_follow_one_another(values):
     cursor = Cursor(b"".join(map(integers.number, values)))
@@ -36,7 +33,6 @@ def test_single_numbers_of_any_size_follow_one_another(values):
     assert cursor.at == len(cursor.packed)
 
 
-@settings(deadline=None)
 @given(plain=st.one_of(st.binary(max_size=600), st.lists(st.sampled_from((0, 1, 7)), max_size=600).map(bytes)))
 def test_bytes_are_never_much_longer_than_they_were(plain):
     packed = integers.squeeze(plain)

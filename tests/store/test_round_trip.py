@@ -67,7 +67,7 @@ def a_run(writer, run_id="run"):
     return Run(run_id, "5e1f", writer.recording, "transformer", '{"batches": "1,8"}', RunStatus.RUNNING, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(drawn=TICKS)
 def test_every_value_and_every_refusal_comes_back_in_its_place(shared, drawn):
     writer = Writer(shared)
@@ -89,7 +89,7 @@ def test_every_value_and_every_refusal_comes_back_in_its_place(shared, drawn):
         ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(windows=st.lists(WINDOWS, max_size=3))
 def test_windows_come_back_in_the_order_they_were_made(shared, windows):
     writer = Writer(shared)

@@ -214,7 +214,7 @@ recordings = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(recordings, st.integers(0, 3))
 def test_each_stored_sample_comes_out_once_and_keeps_its_distance_whatever_its_age(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, list[int]]], compacted: int

@@ -195,7 +195,7 @@ def any_windows(draw):
     return windows
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(st.lists(any_series(), max_size=5), any_windows(), st.sampled_from((None, TARIFF)))
 def test_whatever_was_sampled_makes_a_document_in_order(series, windows, tariff):
     found = Sensors.of(series, 0.1)

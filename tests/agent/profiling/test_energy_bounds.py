@@ -26,7 +26,7 @@ from simulated import (
     watts_channel,
 )
 
-QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck))  # a busy machine is no fault of the code
+QUICK = settings(suppress_health_check=list(HealthCheck))  # a busy machine is no fault of the code
 UNTIL = 5.0
 WRAP_JOULES = 1700.0  # more than a limit of 2400 W lets through in the longest gap: six beats of 0.1 s, and jitter
 watts = st.one_of(st.just(0.0), st.floats(0, 20), st.floats(20, 600))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.profiling.figures import (
@@ -48,7 +48,6 @@ def test_the_bounds_of_repeats_are_meant_and_never_below_0():
     assert found.upper == pytest.approx(2 + half + 3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.floats(0, 1e9)] * 3), min_size=1, max_size=6), st.floats(0, 1e3))
 def test_a_quantity_is_in_order_whatever_it_is_of(triples, factor):
     energies = [Energy(middle, low, high).times(factor) for low, middle, high in map(sorted, triples)]

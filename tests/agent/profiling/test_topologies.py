@@ -98,7 +98,7 @@ def reaches(channels):
     return pairs
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     topology=st.sampled_from(TOPOLOGIES),
     fates=st.lists(st.sampled_from(["alive", "silent", "still"]), min_size=MOST_SENSORS, max_size=MOST_SENSORS),

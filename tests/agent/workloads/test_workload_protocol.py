@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.workloads.protocol import (
@@ -67,7 +67,6 @@ replies = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(commands)
 def test_a_command_is_one_line_and_comes_back_from_it(command):
     line = encode(command)
@@ -76,7 +75,6 @@ def test_a_command_is_one_line_and_comes_back_from_it(command):
     assert decode_command(line) == command
 
 
-@settings(deadline=None)
 @given(replies)
 def test_a_reply_is_one_line_and_comes_back_from_it(reply):
     line = encode(reply)

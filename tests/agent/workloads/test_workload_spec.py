@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec, parse_shape, parse_shapes, spec_from_json
@@ -28,7 +28,6 @@ onnx_specs = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(transformer_specs | onnx_specs)
 def test_a_spec_comes_back_from_its_json_and_gives_the_same_json_again(spec):
     assert spec_from_json(spec.to_json()) == spec
