@@ -1,27 +1,24 @@
-"""Reads one probe: stamps what it gathers, makes ticks of it, and counts what went wrong."""
+"""Reads one probe: makes a tick of each read, and counts what went wrong."""
 
 from __future__ import annotations
 
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from agent.log import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import PartedProbe
 from store.records import Tick
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from agent.clock import Timebase
     from probes.model import Probe, Rejection
     from store.records import Layout
 
-_FEWEST, _MOST = 8, 64
-"""So many readings it pays to judge together; with more, whoever waits for the interpreter meanwhile would be late."""
 HANGING_PERIODS = 3
 HANGING_SECONDS = 10.0
 """A read that lasts longer than three periods and ten seconds hangs."""
@@ -31,7 +28,7 @@ log = get_logger("sampler")
 
 @dataclass(slots=True)
 class BeatState:
-    """How one probe's beat fares; `Sampler.states` has it up to date.
+    """How one probe's beat fares; the thread that reads keeps it up to date.
 
     `period_seconds` is its usual one. `last_success_ns` is Unix time, 0 before the first, and `latest` the tick of it
     that is to be shown; `reading_since_ns` is when the read that is under way began, on CLOCK_MONOTONIC, 0 between
@@ -67,64 +64,15 @@ class BeatState:
         return bool(since_ns) and now_ns - since_ns > longest * 1e9
 
 
-class Reading(NamedTuple):
-    """What one read gathered, before anything is made of it; the moments are on CLOCK_MONOTONIC."""
-
-    reader: Reader
-    start_ns: int
-    end_ns: int
-    gathered: object
-
-
-class Failed(NamedTuple):
-    """What a read that failed gathered: why, and what it refused before it did."""
-
-    error: BaseException
-    rejections: tuple[Rejection, ...] = ()
-
-
-class AtOnce:
-    """A probe whose read is one piece: what is gathered are its values, and what it refused."""
-
-    def __init__(self, probe: Probe, clock: Callable[[], int]) -> None:
-        self._probe = probe
-        self._clock = clock
-        self.rejections: list[Rejection] = []
-
-    def gather(self) -> tuple[Sequence[float], tuple[Rejection, ...]] | Failed:
-        """Read the probe, whatever comes of it."""
-        try:
-            values = self._probe.read(self._clock())
-        except BaseException as error:  # noqa: BLE001  the edge of a thread, where even SystemExit would end it silently
-            return Failed(error, self._taken())
-        return values, self._taken()
-
-    def judge(self, gathered: Any, at_ns: int) -> Iterable[float]:  # noqa: ARG002  it was judged when it was read
-        """Return the values."""
-        values, rejections = gathered
-        self.rejections += rejections
-        return map(float, values)
-
-    def _taken(self) -> tuple[Rejection, ...]:
-        rejections = tuple(self._probe.rejections)
-        self._probe.rejections.clear()
-        return rejections
-
-
 class Reader:
-    """Reads one probe into `queue`, which holds `limit` readings at most: further ones are dropped and counted.
+    """Reads one probe into `queue`, which holds `limit` ticks at most: further ones are dropped and counted.
 
-    A read is two parts, so that a thread that has slept, and finds little of what it needs near its processor, runs
-    through as little as can be: `read`, in the thread of the beat, gathers, and stamps the moments before and after.
-    `judge`, later and for many readings at a time, makes a tick of what was gathered. A tick's stamps are Unix times in
-    whole microseconds, the start rounded down and the end up, so that the read lies between them and the store keeps
-    them as they are. A read that gave nothing but reasons is a tick as well: all NaN, with its rejections. A failure is
-    said once, until the next read that works.
+    A tick's stamps are Unix times in whole microseconds, the start rounded down and the end up, so that the read lies
+    between them and the store keeps them as they are. A read that gave nothing but reasons is a tick as well: all NaN,
+    with its rejections. A failure is logged once, until the next read that works.
     """
 
-    __slots__ = (
-        "_channels", "_clock", "_gather", "_layout", "_limit", "_offset_ns", "_parted", "_queue", "probe", "state"
-    )  # fmt: skip
+    __slots__ = ("_channels", "_clock", "_layout", "_limit", "_offset_ns", "_queue", "probe", "state")
 
     def __init__(
         self,
@@ -132,7 +80,7 @@ class Reader:
         probe: Probe,
         state: BeatState,
         timebase: Timebase,
-        queue: deque[Reading],
+        queue: deque[Tick],
         limit: int,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -140,8 +88,6 @@ class Reader:
         self.state = state
         self._layout = layout.id
         self._channels = len(layout.channels)
-        self._parted = probe if isinstance(probe, PartedProbe) else AtOnce(probe, clock)
-        self._gather = self._parted.gather
         self._offset_ns = timebase.offset_ns
         self._queue = queue
         self._limit = limit
@@ -153,106 +99,71 @@ class Reader:
         start_ns = state.reading_since_ns = self._clock()
         if start_ns > late_from_ns:
             state.late += 1
+        found: Sequence[float] | BaseException
         try:
-            gathered = self._gather()
-        except BaseException as error:  # noqa: BLE001  the edge of a thread: a fault of the probe is told with the rest
-            gathered = Failed(error)
+            found = self.probe.read(start_ns)
+        except BaseException as error:  # noqa: BLE001  the edge of a thread, where even SystemExit would end it silently
+            found = error
         end_ns = self._clock()
         state.reading_since_ns = 0
         state.read_seconds = (end_ns - start_ns) / 1e9
-        self._put(start_ns, end_ns, gathered)
+        values = found if isinstance(found, BaseException) else self._floats(found)
+        self._finish(start_ns, end_ns, values)
 
     def refuse(self, failure: ReadError) -> None:
-        """Do without a read, for a reason that counts as its failure."""
+        """Count a read that was not made as a failed one, for this reason."""
         now_ns = self._clock()
-        self._put(now_ns, now_ns, Failed(failure))
+        self._finish(now_ns, now_ns, failure)
 
-    def judge(self, readings: Sequence[Reading]) -> list[Tick]:
-        """Make ticks of readings, and count what went wrong with them.
-
-        All of this reader's are to be judged once, in the order in which they were read.
-        """
-        ticks: list[Tick] = []
-        for first in range(0, len(readings), _MOST):
-            some = readings[first : first + _MOST]
-            together = self._judge_together(some) if len(some) >= _FEWEST else []
-            ticks += together or [tick for reading in some if (tick := self._judge_one(reading))]
-        return ticks
-
-    def _judge_together(self, readings: Sequence[Reading]) -> list[Tick]:
-        """Judge many at a time, where nothing is wrong with any; nothing is returned or changed where something is."""
-        state, parted = self.state, self._parted
-        gathered = [reading.gathered for reading in readings]
-        if not isinstance(parted, PartedProbe) or not state.up or any(isinstance(each, Failed) for each in gathered):
-            return []
+    def _floats(self, values: Sequence[float]) -> tuple[float, ...] | Exception:
+        """Return one float a channel, or the fault of a probe that gave anything else."""
         try:
-            values = parted.judge_many(gathered, [reading.start_ns for reading in readings])
-        except Exception:  # noqa: BLE001  whatever it is, the reading that it comes from will say it
-            return []
-        if len(values) != len(readings) or len(values[0]) != self._channels:
-            return []
-        ticks = [
-            Tick(self._layout, *self._stamps(reading), given) for reading, given in zip(readings, values, strict=True)
-        ]
-        state.latest = ticks[-1]
-        state.last_success_ns = ticks[-1].end_ns
-        state.ticks += len(ticks)
-        return ticks
+            floats = tuple(map(float, values))
+        except Exception as error:  # noqa: BLE001  the edge of a probe: its fault costs no other probe anything
+            return error
+        if len(floats) != self._channels:  # it would spoil the store and every scrape
+            return ValueError(f"{len(floats)} values for {self._channels} channels")
+        return floats
 
-    def _judge_one(self, reading: Reading) -> Tick | None:
-        state, gathered = self.state, reading.gathered
-        if state.lost:
-            return None
-        failure: BaseException | None = None
-        if isinstance(gathered, Failed):
-            failure = gathered.error
-            self._parted.rejections += gathered.rejections
-        else:
-            try:
-                values = tuple(self._parted.judge(gathered, reading.start_ns))
-                if len(values) != self._channels:  # it would spoil the store and every scrape
-                    failure = ValueError(f"{len(values)} values for {self._channels} channels")
-            except Exception as error:  # noqa: BLE001  the edge of a probe: a fault of one costs no other anything
-                failure = error
-        stamps = self._stamps(reading)
-        rejections = self._taken() if self._parted.rejections else ()
-        if failure is not None:
-            self._failed(failure)
-            nothing = (math.nan,) * self._channels
-            return Tick(self._layout, *stamps, nothing, rejections) if rejections else None
+    def _finish(self, start_ns: int, end_ns: int, values: tuple[float, ...] | BaseException) -> None:
+        """Make a tick of a read that ended, queue it, and bring the state up to date."""
+        state = self.state
+        rejections = self._take_rejections() if self.probe.rejections else ()
+        unix_start_ns, unix_end_ns = start_ns + self._offset_ns, end_ns + self._offset_ns
+        stamps = unix_start_ns - unix_start_ns % 1000, unix_end_ns + -unix_end_ns % 1000
+        if isinstance(values, BaseException):
+            self._count_failure(values)
+            if rejections:
+                self._put(Tick(self._layout, *stamps, (math.nan,) * self._channels, rejections))
+            return
         tick = Tick(self._layout, *stamps, values, rejections)
         if not state.up:
             log.info("probe reads again", probe=state.probe)
             state.up = True
         if not (rejections and all(map(math.isnan, values))):
             state.latest = tick
-        state.ticks += 1
         state.last_success_ns = tick.end_ns
-        return tick
+        self._put(tick)
+        state.ticks += 1
 
-    def _stamps(self, reading: Reading) -> tuple[int, int]:
-        """Return the Unix times of a reading's start and end, in whole microseconds around it."""
-        start_ns, end_ns = reading.start_ns + self._offset_ns, reading.end_ns + self._offset_ns
-        return start_ns - start_ns % 1000, end_ns + -end_ns % 1000
-
-    def _put(self, start_ns: int, end_ns: int, gathered: object) -> None:
+    def _put(self, tick: Tick) -> None:
         if len(self._queue) < self._limit:
-            self._queue.append(Reading(self, start_ns, end_ns, gathered))
+            self._queue.append(tick)
         else:
             self.state.dropped += 1
 
-    def _taken(self) -> tuple[Rejection, ...]:
-        """Take what the read refused out of the probe, and count it."""
-        rejections = tuple(self._parted.rejections)
-        self._parted.rejections.clear()
+    def _take_rejections(self) -> tuple[Rejection, ...]:
+        """Take the rejections of a read out of the probe, and count them."""
+        rejections = tuple(self.probe.rejections)
+        self.probe.rejections.clear()
         counts = self.state.rejected
         for rejection in rejections:
             key = (rejection.channel, rejection.reason.value)
             counts[key] = counts.get(key, 0) + 1
         return rejections
 
-    def _failed(self, failure: BaseException) -> None:
-        """Count a read that failed; say so once, with a trace where the fault is ours."""
+    def _count_failure(self, failure: BaseException) -> None:
+        """Count a read that failed; log it once, with a trace if the fault is ours."""
         state = self.state
         state.failed += 1
         if isinstance(failure, DeviceLostError):

@@ -1,4 +1,4 @@
-"""Wakes one thread when the beats of its probes are due, on absolute deadlines and at one of two paces."""
+"""Wakes one thread when the beats of its probes are due, on absolute deadlines and at one of two rates."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ STUCK_NS = 1_000_000_000
 _SHORT_SECONDS = 0.005
 
 
-def tell_nobody(_ended_ns: int) -> None:
-    """Let the end of a beat pass."""
+def ignore(_ended_ns: int) -> None:
+    """Do nothing at the end of a beat."""
 
 
 class Alarm:
@@ -56,11 +56,12 @@ class Beats:
     """The probes that share a thread, and the beat they share.
 
     The n-th beat is due at start + n periods, and has the time until the next: reads that take longer, or a host that
-    is too busy, cost beats, which are counted, and no drift. At a change of pace all are read at once, and from there
-    on at the new one. `apart` takes one that is too slow for the others, in beats of its own that are not started yet.
-    `enter` is called in the thread first, and says how it is scheduled; `began_ns` is when the first beat was due then.
-    Once the host has `slept`, nothing is read any more, and every beat is a failure of all. `after` is told the moment,
-    on CLOCK_MONOTONIC, at which the reads of a beat have ended.
+    is too busy, cost beats, which are counted, and no drift. `periods_ns` are the base period and the one of the high
+    rate, which begins with a read at once and lasts until the moment that `high_rate_until` sets. `apart` takes a probe
+    that is too slow for the others, in beats of its own that are not started yet. `enter` is called in the thread first
+    and returns how it is scheduled; `began_ns` is when the first beat was due then. Once the host has `slept`, nothing
+    is read any more, and every beat is a failure of all. `after` gets the moment, on CLOCK_MONOTONIC, at which the
+    reads of a beat have ended.
     """
 
     def __init__(
@@ -70,13 +71,13 @@ class Beats:
         apart: Callable[[Beats], None] = lambda beats: beats.start(),
         enter: Callable[[], Realtime] = ordinary,
         slept: Callable[[], bool] = lambda: False,
-        after: Callable[[int], object] = tell_nobody,
+        after: Callable[[int], object] = ignore,
         clock: Callable[[], int] = time.monotonic_ns,
         alarm: Alarm | None = None,
     ) -> None:
         self.readers = tuple(readers)
         self.periods_ns = periods_ns
-        self.period_ns = periods_ns[0]
+        self._high_rate_until_ns = 0
         self.realtime = NORMAL
         self._apart = apart
         self._enter = enter
@@ -94,10 +95,15 @@ class Beats:
         """Begin in a thread of its own."""
         self._thread.start()
 
-    def pace(self, *, dense: bool) -> None:
-        """Go over to the dense pace or the usual one, at once."""
-        self.period_ns = self.periods_ns[dense]
+    def high_rate_until(self, monotonic_ns: int) -> None:
+        """Read at the high rate from now until a moment on CLOCK_MONOTONIC; a later moment prolongs it."""
+        self._high_rate_until_ns = max(self._high_rate_until_ns, monotonic_ns)
         self._alarm.ring()
+
+    @property
+    def period_ns(self) -> int:
+        """The period between reads now."""
+        return self.periods_ns[self._clock() < self._high_rate_until_ns]
 
     def ask_to_stop(self) -> None:
         """Make no further read."""
@@ -114,18 +120,21 @@ class Beats:
         """Read whenever a beat is due, until asked to stop or until there is nothing left to read."""
         self.realtime = self._enter()
         clock, wait = self._clock, self._alarm.wait
-        period_ns, due_ns = self.period_ns, clock()
+        base_ns, high_ns = self.periods_ns
+        period_ns, due_ns = base_ns, clock()
         self.began_ns = due_ns
         while self.readers and not self._stopping:
             now_ns = clock()
             passed = max(0, (now_ns - due_ns) // period_ns)
-            if period_ns != self.period_ns:
-                period_ns, due_ns = self.period_ns, now_ns
+            wanted_ns = high_ns if now_ns < self._high_rate_until_ns else base_ns
+            if wanted_ns < period_ns:
+                due_ns = now_ns
             elif now_ns < due_ns:
                 wait((due_ns - now_ns) / 1e9)
                 continue
             else:
                 due_ns += passed * period_ns
+            period_ns = wanted_ns
             if passed:
                 for reader in self.readers:
                     reader.state.missed += passed
@@ -151,7 +160,7 @@ class Beats:
     def _with(self, readers: Sequence[Reader], enter: Callable[[], Realtime]) -> Beats:
         """Return beats of other readers at the same paces."""
         beats = Beats(readers, self.periods_ns, self._apart, enter, self._slept, self.after, self._clock)
-        beats.period_ns = self.period_ns
+        beats._high_rate_until_ns = self._high_rate_until_ns
         return beats
 
     def _read(self, late_from_ns: int) -> None:

@@ -146,7 +146,6 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 timebase.now_ns,
                 version("inferometer"),
                 totals.shown,
-                sampler.settle,
             )
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)

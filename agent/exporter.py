@@ -81,7 +81,6 @@ class Exporter(Collector):
         now_ns: Callable[[], int],
         version: str,
         counted: Callable[[Tick, int], float] | None = None,
-        settle: Callable[[], None] = lambda: None,
         *,
         python: str = platform.python_version(),
         process: bool = True,
@@ -91,7 +90,6 @@ class Exporter(Collector):
         self._dropped = dropped
         self._now_ns = now_ns
         self._counted = counted or _as_read
-        self._settle = settle
         self._beats = tuple(
             Beat(layout, state, lines, _stale_ns(state.period_seconds))
             for layout, state, lines in zip(layouts, states, arrange(layouts), strict=True)
@@ -104,7 +102,6 @@ class Exporter(Collector):
 
     def ready(self) -> tuple[bool, str]:
         """Return whether any probe gives fresh values, and which do not."""
-        self._settle()
         now_ns = self._now_ns()
         stale = [beat.state.probe for beat in self._beats if self._fresh(beat, now_ns) is None]
         if not self._beats:
@@ -117,7 +114,6 @@ class Exporter(Collector):
 
     def collect(self) -> Iterable[Family]:
         """Return the metric families that have a sample now."""
-        self._settle()
         now_ns = self._now_ns()
         families = chain(self._measured(now_ns), self._described(), self._probes(now_ns), self._refused())
         return [family for family in families if family.samples]

@@ -49,30 +49,6 @@ class CounterBank:
                 return list(map(truediv, map(add, known, self._offsets), self._divisors))
         return self._judge(raws, at_ns, rejections)
 
-    def advance_many(self, readings: Sequence[Sequence[int]], at_ns: Sequence[int]) -> list[tuple[float, ...]]:
-        """Return the totals after each of the readings, if `advance` takes all of them as they are.
-
-        Otherwise nothing is returned, and nothing has changed. It goes through one counter after the other, and not
-        through one reading after the other, which is faster.
-        """
-        if not self._counters:
-            return [()] * len(readings)
-        elapsed = list(map(sub, at_ns, (self._at_ns, *at_ns[:-1])))
-        if not self._level or not 0 <= min(elapsed) <= max(elapsed) < self._shortest_wrap_ns:
-            return []
-        shortest, totals = min(elapsed), []
-        for counter, raws in enumerate(zip(*readings, strict=True)):
-            steps = list(map(sub, raws, (self._raws[counter], *raws[:-1])))
-            most = self._most[counter]
-            grew = max(steps) <= most * shortest or all(map(le, steps, map(mul, repeat(most), elapsed)))
-            if min(steps) < 0 or not grew or not self._sentinels.isdisjoint(raws):
-                return []
-            own = map(add, raws, repeat(self._offsets[counter]))
-            totals.append(map(truediv, own, repeat(self._divisors[counter])))
-        found = list(zip(*totals, strict=True))
-        self._raws, self._at_ns = readings[-1], at_ns[-1]
-        return found
-
     def _grew(self, raws: Sequence[int], elapsed_ns: int) -> bool:
         """Tell whether each counter grew by no more than it may, leaving refreshes and wraps to closer judgement."""
         steps = list(map(sub, raws, self._raws))

@@ -7,8 +7,8 @@ import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import accumulate, repeat
-from operator import add, le, truediv
+from itertools import accumulate
+from operator import le, truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.hwmon_survey import Chip, Draft, describe, find_chips, without_twins
 from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
-from probes.sysfs import Raws, RuntimeStatus, ValueFile, ValueFiles, complete, is_gone, number_of
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,33 +77,15 @@ class HwmonProbe:
 
         Raises DeviceLostError once every file says that its device is gone.
         """
-        return self.judge(self.gather(), at_ns)
-
-    def gather(self) -> Raws | None:
-        """Read every file; None while the device sleeps."""
-        return None if self._status.sleeps() else self._files.read()
-
-    def judge(self, gathered: Raws | None, at_ns: int) -> list[float]:
-        """Return what `read` returns, and raise what it raises."""
-        if gathered is None:
+        if self._status.sleeps():
             return [math.nan] * len(self.channels)
-        raws, errors = gathered
+        raws, errors = self._files.read()
         if errors:
             if len(errors) == len(raws) and all(map(is_gone, errors.values())):
                 raise DeviceLostError(f"{self.name}: the device was removed")
             self.rejections += [Rejection(at, Reason.READ_ERROR) for at in errors if at < self._counters]
         joules = self._bank.advance(raws[: self._counters], at_ns, self.rejections)
         return joules + self._gauges.values(raws[self._counters :], self.rejections)
-
-    def judge_many(self, gathered: Sequence[Raws | None], at_ns: Sequence[int]) -> list[tuple[float, ...]]:
-        """Return what `read` returns for every reading, or nothing where not all are as they should be."""
-        awake = [raws for raws in gathered if raws]
-        if len(awake) < len(gathered) or not (rows := complete(awake)):
-            return []
-        first = self._counters
-        watts = self._gauges.values_of_many([raws[first:] for raws in rows])
-        joules = self._bank.advance_many([raws[:first] for raws in rows], at_ns) if watts else []
-        return list(map(add, joules, watts))
 
     def close(self) -> None:
         """Close every file; safe to call twice."""
@@ -132,19 +114,6 @@ class Gauges:
             if all(map(le, values, self._limits)):
                 return values
         return [self._judged(gauge, raws, rejections) for gauge in range(len(self._divisors))]
-
-    def values_of_many(self, readings: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
-        """Return the values of each reading, or nothing where one might be refused."""
-        if not self._divisors:
-            return [()] * len(readings)
-        if len(readings[0]) != len(self._divisors):
-            return []
-        values = []
-        for raws, divisor, limit in zip(zip(*readings, strict=True), self._divisors, self._limits, strict=True):
-            if max(raws) / divisor > limit or not SENTINELS.isdisjoint(raws):
-                return []
-            values.append(map(truediv, raws, repeat(divisor)))
-        return list(zip(*values, strict=True))
 
     def _judged(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
         """Return one value, or NaN after noting why there is none; the product of two files takes this way always."""

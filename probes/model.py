@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,33 +166,6 @@ class Probe(Protocol):
 
     def close(self) -> None:
         """Release files and handles; `read` is not called afterwards."""
-        ...
-
-
-@runtime_checkable
-class PartedProbe(Probe, Protocol):
-    """A probe whose read has two parts, for those that are read a thousand times a second: `gather`, then `judge`.
-
-    `gather` may be called any number of times, by one thread, before another one has `judge` make something of what it
-    gave, in the same order. `read` is the one right after the other.
-    """
-
-    def gather(self) -> Any:
-        """Ask the sensors, and return what they say as it is. Raises nothing that `judge` can tell."""
-        ...
-
-    def judge(self, gathered: Any, at_ns: int) -> Sequence[float]:
-        """Return what `read` returns, and raise what it raises, of what was gathered at the moment `at_ns`.
-
-        It fills `rejections`, which is one list for as long as the probe lives.
-        """
-        ...
-
-    def judge_many(self, gathered: Sequence[Any], at_ns: Sequence[int]) -> Sequence[tuple[float, ...]]:
-        """Return what `judge` would return for each, where it would refuse nothing.
-
-        Where it might refuse anything, nothing is returned, and nothing changed: each is to be judged by itself.
-        """
         ...
 
 

@@ -16,7 +16,7 @@ from probes.counter import NEVER, PLAUSIBLE_TIMES_LIMIT, Counter, most_watts
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
-from probes.sysfs import Raws, ValueFile, ValueFiles, complete, is_gone, read_int, read_text
+from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +57,6 @@ class RaplProbe:
         self.channels = tuple(channel for channel, _, _ in zones)
         self.rejections: list[Rejection] = []
         self._files = ValueFiles([file for _, file, _ in zones], pread)
-        self.gather = self._files.read
         self._bank = CounterBank([counter for _, _, counter in zones], [1e6] * len(zones))
 
     def read(self, at_ns: int) -> list[float]:
@@ -65,18 +64,10 @@ class RaplProbe:
 
         Raises ReadError if no zone at all could be read, DeviceLostError if all of them were removed.
         """
-        return self.judge(self.gather(), at_ns)
-
-    def judge(self, gathered: Raws, at_ns: int) -> list[float]:
-        """Return what `read` returns, and raise what it raises."""
-        microjoules, errors = gathered
+        microjoules, errors = self._files.read()
         if errors:
             self._refuse(errors)
         return self._bank.advance(microjoules, at_ns, self.rejections)
-
-    def judge_many(self, gathered: Sequence[Raws], at_ns: Sequence[int]) -> list[tuple[float, ...]]:
-        """Return joules per zone for every reading, or nothing where not all are as they should be."""
-        return self._bank.advance_many(rows, at_ns) if (rows := complete(gathered)) else []
 
     def close(self) -> None:
         """Close every zone's file."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from probes.errors import ReadError
 
@@ -90,14 +90,9 @@ class ValueFiles:
             try:
                 values.append(file.read_by(self._pread))
             except ReadError as error:
-                errors[len(values)] = _light(error)
+                errors[len(values)] = error
                 values.append(None)
         return values, errors
-
-
-def complete(gathered: Sequence[Raws]) -> list[Sequence[int]]:
-    """Return the values of many reads, or nothing if a file gave nothing in any of them."""
-    return [] if any(errors for _, errors in gathered) else [cast("Sequence[int]", values) for values, _ in gathered]
 
 
 class RuntimeStatus:
@@ -127,13 +122,6 @@ class RuntimeStatus:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _light(error: ReadError) -> ReadError:
-    """Let go of the frames an error was raised in: it may be kept for a while, and so would they."""
-    if error.__cause__:
-        error.__cause__.__traceback__ = error.__cause__.__context__ = None
-    return error.with_traceback(None)
 
 
 def number_of(error: ReadError) -> int:

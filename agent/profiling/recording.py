@@ -42,7 +42,6 @@ class Recording:
             if any(channel.metric in ENERGETIC for channel in layout.channels)
         ]
         self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
-        self._relaxing: threading.Timer | None = None
 
     @property
     def realtime(self) -> Realtime:
@@ -50,36 +49,18 @@ class Recording:
         return self.sampler.realtime
 
     def edge(self) -> None:
-        """Read densely from now until every sensor has been refreshed: an edge of a window is now, or soon."""
-        self._relax_later()
-        self.sampler.dense()
-
-    def close(self) -> None:
-        """Leave the pace as it is."""
-        if self._relaxing:
-            self._relaxing.cancel()
-
-    def _relax_later(self) -> None:
-        self.close()
+        """Read at the high rate from now until every sensor has been refreshed: an edge of a window is now, or soon."""
         seconds = max(
             (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
         )
-        self._relaxing = threading.Timer(seconds, lambda: self._relax(threading.current_thread()))
-        self._relaxing.daemon = True
-        self._relaxing.start()
-
-    def _relax(self, timer: threading.Thread) -> None:
-        if timer is self._relaxing:  # an edge that came meanwhile has a timer of its own
-            self.sampler.usual()
+        self.sampler.high_rate_until(time.monotonic_ns() + round(seconds * 1e9))
 
     def wait_for_first_ticks(self) -> None:
         """Return when every probe has been read, and every sensor of power long enough for a window to start.
 
         One that fails, is lost or hangs is not waited for, or not for long.
         """
-        with self.sampler.followed():
-            self.sampler.settle()  # the first reads may have ended already
-            _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self._states))
+        _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self._states))
         self.edge()
         self._wait_for_refreshes()
 
@@ -94,13 +75,12 @@ class Recording:
             (state, now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9), state.failed + _TRIES)
             for state, channels in self._measuring
         ]
-        with self.sampler.followed():
-            _wait(
-                lambda: all(
-                    state.lost or state.last_success_ns > until_ns or state.failed >= most_failed
-                    for state, until_ns, most_failed in wanted
-                )
+        _wait(
+            lambda: all(
+                state.lost or state.last_success_ns > until_ns or state.failed >= most_failed
+                for state, until_ns, most_failed in wanted
             )
+        )
 
 
 def _wait(ready: Callable[[], bool]) -> None:
@@ -153,7 +133,6 @@ def recording(
         try:
             yield at_work
         finally:
-            at_work.close()
             sampler.stop()
             recorder.stop()
     if recorder.failed and errors:

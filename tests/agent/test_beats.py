@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.beat import BeatState, Reader, Reading
+from agent.beat import BeatState, Reader
 from agent.beats import LATE_NS, SLOW_READS, Alarm, Beats
 from agent.clock import Timebase
 from agent.realtime import Realtime
@@ -80,17 +80,16 @@ class Probe:
 
 
 def beats(
-    host: Host, *probes: Probe, period_ns: int = MS, dense_ns: int | None = None, stop_after: int = 10, **more
+    host: Host, *probes: Probe, period_ns: int = MS, high_ns: int | None = None, stop_after: int = 10, **more
 ) -> tuple[Beats, list[BeatState], deque[Tick]]:
-    """Beats that end when the first probe has been read so often; what it read is judged at once."""
+    """Beats that end when the first probe has been read so often."""
     queue: deque[Tick] = deque()
-    readings: deque[Reading] = deque()
     states = [BeatState(probe.name, period_ns / 1e9) for probe in probes]
     readers = [
-        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), readings, 10_000, host.clock)
+        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), queue, 10_000, host.clock)
         for n, (probe, state) in enumerate(zip(probes, states, strict=True))
     ]
-    made = Beats(readers, (period_ns, dense_ns or period_ns), clock=host.clock, alarm=host, **more)
+    made = Beats(readers, (period_ns, high_ns or period_ns), clock=host.clock, alarm=host, **more)
     read, first = probes[0].read, probes[0]
 
     def counted(at_ns: int) -> Sequence[float]:
@@ -99,14 +98,7 @@ def beats(
             made.ask_to_stop()
         return values
 
-    def settle(_now_ns: int = 0) -> None:
-        while readings:
-            queue.extend(readings[0].reader.judge([readings.popleft()]))
-
     probes[0].read = counted
-    made.after = settle
-    run = made.run
-    made.run = lambda: (run(), settle())
     return made, states, queue
 
 
@@ -142,35 +134,50 @@ def test_probes_that_share_a_beat_miss_the_same_beats(takes_ns: list[int], other
     assert states[0].missed == states[1].missed
 
 
-def test_a_change_of_pace_is_a_read_at_once_and_the_new_pace_from_there() -> None:
+def test_the_high_rate_begins_with_a_read_at_once_and_ends_at_its_moment_by_itself() -> None:
     host = Host()
     probe = Probe(host)
-    made, (state,), _ = beats(host, probe, period_ns=100 * MS, dense_ns=MS, stop_after=9)
-    host.during = {1: lambda: made.pace(dense=True), 4: lambda: made.pace(dense=False)}
+    made, (state,), _ = beats(host, probe, period_ns=100 * MS, high_ns=MS, stop_after=9)
+    host.during = {1: lambda: made.high_rate_until(host.now_ns + round(2.5 * MS))}
     made.run()
     steps = [(after - before) / MS for before, after in pairwise(probe.starts)]
-    assert steps == [100.0, 50.0, 1.0, 1.0, 0.5, 100.0, 100.0, 100.0]
+    assert steps == [100.0, 50.0, 1.0, 1.0, 1.0, 100.0, 100.0, 100.0]
     assert (state.missed, state.late) == (0, 0)
 
 
-def test_a_pace_that_is_the_same_changes_nothing() -> None:
+def test_a_second_edge_prolongs_the_high_rate_and_an_earlier_moment_does_not_shorten_it() -> None:
+    host = Host()
+    probe = Probe(host)
+    made, _, _ = beats(host, probe, period_ns=100 * MS, high_ns=10 * MS, stop_after=9)
+    host.during = {
+        0: lambda: made.high_rate_until(host.now_ns + 35 * MS),
+        1: lambda: made.high_rate_until(host.now_ns + 1 * MS),
+        2: lambda: made.high_rate_until(host.now_ns + 45 * MS),
+    }
+    made.run()
+    steps = [(after - before) / MS for before, after in pairwise(probe.starts)]
+    assert steps == [50.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 100.0]
+
+
+def test_a_high_rate_equal_to_the_base_rate_changes_nothing() -> None:
     host = Host()
     probe = Probe(host)
     made, _, _ = beats(host, probe, period_ns=100 * MS, stop_after=3)
-    host.during = {0: lambda: made.pace(dense=True)}
+    host.during = {0: lambda: made.high_rate_until(host.now_ns + 1_000 * MS)}
     made.run()
     assert [after - before for before, after in pairwise(probe.starts)] == [100 * MS, 100 * MS]
 
 
-def test_beats_missed_before_a_change_of_pace_are_counted_at_the_old_one() -> None:
+def test_beats_missed_before_the_high_rate_are_counted_at_the_base_rate() -> None:
     host = Host()
 
     def takes_ns(number: int) -> int:
-        made.pace(dense=number > 0)
+        if number == 1:
+            made.high_rate_until(host.now_ns + 1_000 * MS)
         return 35 * MS if number == 1 else 0
 
     probe = Probe(host, takes_ns)
-    made, (state,), _ = beats(host, probe, period_ns=10 * MS, dense_ns=MS, stop_after=4)
+    made, (state,), _ = beats(host, probe, period_ns=10 * MS, high_ns=MS, stop_after=4)
     made.run()
     assert [after - before for before, after in pairwise(probe.starts)] == [10 * MS, 35 * MS, MS]
     assert state.missed == 2
@@ -247,8 +254,7 @@ def test_after_a_sleep_nothing_is_read_not_even_in_the_same_beat_and_every_beat_
     first, second = Probe(host), Probe(host, name="memory")
     made, states, queue = beats(host, first, second, slept=lambda: len(first.starts) == 3)
     host.during = {9: made.ask_to_stop}
-    after = made.after
-    made.after = lambda now_ns: (told.append(now_ns), after(now_ns))
+    made.after = told.append
     made.run()
     assert (len(first.starts), len(second.starts), len(queue)) == (3, 2, 5)
     assert states[1].failed == states[0].failed + 1 > 3
@@ -260,8 +266,7 @@ def test_those_that_are_parted_are_not_read_after_a_sleep_either_and_tell_of_the
     host, apart, told, slept = Host(), list[Beats](), [], []
     quick, slow = Probe(host), Probe(host, lambda _: 60 * MS, name="hwmon/slow")
     made, states, _ = beats(host, quick, slow, period_ns=200 * MS, apart=apart.append, slept=lambda: bool(slept))
-    after = made.after
-    made.after = lambda now_ns: (told.append(now_ns), after(now_ns))
+    made.after = told.append
     made.run()
     (alone,) = apart
     slept.append(True)

@@ -210,20 +210,6 @@ def test_it_is_ready_from_the_first_tick_on_and_names_the_probes_that_give_none(
     assert late.ready() == (False, "no fresh tick from gpu, other")
 
 
-def test_whoever_asks_has_the_states_brought_up_to_date_first():
-    late, settled = state(), []
-
-    def settle():
-        settled.append(1)
-        late.latest = tick(1.0, 2.0)
-
-    assert Exporter([LAYOUT], [late], int, lambda: NOW, "1", settle=settle, process=False).ready() == (True, "ready")
-    late.latest = None
-    exporter = Exporter([LAYOUT], [late], int, lambda: NOW, "1", settle=settle, process=False)
-    assert values(exporter, "inferometer_power_watts")
-    assert len(settled) >= 2
-
-
 def test_a_host_whose_only_probe_is_lost_is_not_ready():
     lost = state()
     lost.lost = True

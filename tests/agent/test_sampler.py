@@ -67,10 +67,9 @@ def raising(*errors: BaseException | None) -> Callable[[int], Sequence[float]]:
 
 
 @contextmanager
-def sampling(*probes: FakeProbe, period: float = 0.005, dense: float = 0.0, queue_limit: int = 0) -> Iterator[Sampler]:
+def sampling(*probes: FakeProbe, period: float = 0.005, high: float = 0.0, queue_limit: int = 0) -> Iterator[Sampler]:
     paced = [
-        Paced(Layout(number, probe.name, probe.channels), probe, period, dense)
-        for number, probe in enumerate(probes, 1)
+        Paced(Layout(number, probe.name, probe.channels), probe, period, high) for number, probe in enumerate(probes, 1)
     ]
     sampler = Sampler(paced, Timebase.now(), queue_limit)
     sampler.start()
@@ -156,16 +155,14 @@ def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
     probes = [FakeProbe(name=f"fake/{number}") for number in range(8)]
     with sampling(*probes, period=0.001, queue_limit=50) as sampler:
         await_true(lambda: sum(probe.reads for probe in probes) > 400)
-        sampler.settle()
         await_true(lambda: sum(probe.reads for probe in probes) > 800)
     assert sampler.waiting == 50
     assert sampler.dropped == sum(probe.reads for probe in probes) - 50
 
 
-def test_as_many_readings_and_ticks_wait_as_64_mib_hold() -> None:
+def test_as_many_ticks_wait_as_64_mib_hold() -> None:
     with sampling(FakeProbe()) as sampler:
-        assert sampler._limit == 32 * 1024 * 1024 // weight(len(CHANNELS))
-        assert sampler._beats[0].readers[0]._limit == 32 * 1024 * 1024 // weight(3 * len(CHANNELS))
+        assert sampler._beats[0].readers[0]._limit == 64 * 1024 * 1024 // weight(len(CHANNELS))
 
 
 def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -344,40 +341,51 @@ def test_a_file_that_is_slow_is_read_in_a_thread_of_its_own_which_is_said_once(c
     assert not beat_threads()
 
 
-def test_the_dense_pace_begins_and_ends_at_once_for_the_probes_that_have_one() -> None:
+def in_seconds(seconds: float) -> int:
+    return time.monotonic_ns() + round(seconds * 1e9)
+
+
+def test_the_high_rate_begins_at_once_for_the_probes_that_have_one_and_ends_by_itself() -> None:
     rapl, gpu = FakeProbe(name="rapl", files_only=True), FakeProbe(name="nvml/0")
-    with sampling(rapl, gpu, period=60.0, dense=0.002) as sampler:
+    with sampling(rapl, gpu, period=60.0, high=0.002) as sampler:
         await_true(lambda: rapl.reads == gpu.reads == 1)
-        sampler.dense()
+        sampler.high_rate_until(in_seconds(60))
         await_true(lambda: rapl.reads > 20 and gpu.reads > 20)
-        sampler.usual()
+    with sampling(rapl, gpu, period=60.0, high=0.002) as sampler:
+        sampler.high_rate_until(in_seconds(0.05))
         await_true(lambda: not any(beats.period_ns < 60e9 for beats in sampler._beats))
     assert sampler.states[0].period_seconds == 60.0
 
 
-def test_the_dense_pace_leaves_a_probe_without_one_alone() -> None:
+def test_the_high_rate_needs_no_thread_of_its_own() -> None:
+    with sampling(FakeProbe(), period=60.0, high=0.002) as sampler:
+        before = threading.active_count()
+        for _ in range(20):
+            sampler.high_rate_until(in_seconds(60))
+        assert threading.active_count() == before
+
+
+def test_the_high_rate_leaves_a_probe_without_one_alone() -> None:
     probe = FakeProbe()
     with sampling(probe, period=60.0) as sampler:
         await_true(lambda: probe.reads == 1)
-        sampler.dense()
-        sampler.usual()
+        sampler.high_rate_until(in_seconds(60))
         time.sleep(0.05)
         assert probe.reads == 1
 
 
-def test_the_latest_tick_with_a_value_is_there_to_be_shown() -> None:
+def test_the_latest_tick_with_a_value_stays_while_reads_give_none() -> None:
+    release = threading.Event()
     nothing = [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
-    probe = refusing((GOOD, []), ((math.nan, math.nan), nothing), (RuntimeError("a fault"), nothing))
-    with sampling(probe, period=60.0, dense=30.0) as sampler:
+    reads = refusing((GOOD, []), ((math.nan, math.nan), nothing), (RuntimeError("a fault"), nothing))
+    probe = FakeProbe(lambda number: (number < 3 or release.wait(60)) and reads.read(0))
+    reads.rejections = probe.rejections
+    with sampling(probe) as sampler:
         state = sampler.states[0]
-        await_true(lambda: sampler.states[0].ticks == 1)
-        shown = state.latest
-        assert shown is sampler.take()[0]
-        sampler.dense()
-        await_true(lambda: sampler.states[0].ticks == 2)
-        sampler.usual()
-        await_true(lambda: sampler.states[0].failed == 1)
-        assert state.latest is shown
+        await_true(lambda: state.failed == 1 and state.reading_since_ns)
+        assert state.ticks == 2
+        assert state.latest is sampler.take()[0]
+        release.set()
 
 
 def test_without_being_asked_to_no_thread_is_made_real_time() -> None:
@@ -397,14 +405,3 @@ def test_the_end_of_every_beat_is_told() -> None:
     for moment, *ticks in zip(ended, *of_each, strict=False):
         assert all(tick.start_ns <= moment for tick in ticks)
     assert ended == sorted(ended)
-
-
-def test_inside_the_block_the_states_follow_every_beat_and_nobody_has_to_ask() -> None:
-    with sampling(FakeProbe(files_only=True), FakeProbe(name="nvml/0")) as sampler:
-        states = sampler.states
-        with sampler.followed():
-            await_true(lambda: all(state.ticks > 5 for state in states))
-        before = [state.ticks for state in states]
-        await_true(lambda: len(sampler._readings) > 10)
-        assert all(after.ticks <= ticks + 1 for after, ticks in zip(states, before, strict=True))
-        assert all(after.ticks > ticks for after, ticks in zip(sampler.states, before, strict=True))
