@@ -24,6 +24,11 @@ def program() -> Path:
     return Path(sys.prefix).absolute() / "bin" / "inferometer"
 
 
+def service_program() -> Path:
+    """Return the `inferometerd` of the same environment, which the unit starts."""
+    return program().with_name("inferometerd")
+
+
 def quoted(path: Path) -> str:
     """Return `path` as it stands first in ExecStart=, by the rules of systemd.service(5) and systemd.unit(5).
 
@@ -37,8 +42,8 @@ def quoted(path: Path) -> str:
 
 
 def needed_paths() -> tuple[Path, ...]:
-    """Return what the service has to reach to run from here: program, interpreter, standard library, this package."""
-    return program(), Path(sys.executable), Path(sys.base_prefix), Path(__file__)
+    """Return what the service has to reach to run from here: both programs, interpreter, library, package."""
+    return program(), service_program(), Path(sys.executable), Path(sys.base_prefix), Path(__file__)
 
 
 def faults(paths: Iterable[Path], hidden: tuple[str, ...] = HIDDEN) -> tuple[str, ...]:

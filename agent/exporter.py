@@ -33,16 +33,16 @@ ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
 """The attributes of a device that become labels of its info; the same for every device, empty where unknown."""
 _UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
 
-UP = Metric("probe_up", Form.GAUGE, "Whether the probe's last read gave values that are still fresh, 1 or 0.")
+UP = Metric("probe_up", Form.GAUGE, "1 if the probe's last read returned values that are still fresh, else 0.")
 READ_SECONDS = Metric("probe_read_seconds", Form.GAUGE, "Time the probe's last read took, in seconds.")
 LAST_SUCCESS = Metric(
-    "probe_last_success_timestamp_seconds", Form.GAUGE, "Unix time of the probe's last read that gave values."
+    "probe_last_success_timestamp_seconds", Form.GAUGE, "Unix time of the probe's last read that returned values."
 )
-MISSED = Metric("probe_missed_beats", Form.COUNTER, "Beats that passed without a read because the one before was late.")
-LATE = Metric("probe_late_beats", Form.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
-FAILED = Metric("probe_failed_reads", Form.COUNTER, "Reads that gave nothing at all.")
-REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings that were refused, by reason.")
-DROPPED = Metric("ticks_dropped", Form.COUNTER, "Ticks that were let go because nobody took them in time.")
+MISSED = Metric("probe_reads_missed", Form.COUNTER, "Scheduled reads skipped because the read before them was late.")
+LATE = Metric("probe_reads_late", Form.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
+FAILED = Metric("probe_read_errors", Form.COUNTER, "Reads that returned no value at all.")
+REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings rejected, by reason.")
+DROPPED = Metric("samples_dropped", Form.COUNTER, "Reads of a whole probe dropped before they could be stored.")
 
 
 @dataclass(frozen=True, slots=True)

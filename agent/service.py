@@ -35,7 +35,7 @@ PLACES: Final = (
 )
 _FOLDERS: Final = ("etc/inferometer", "var/lib/inferometer")  # what only a purge removes
 _ENABLED_LINK: Final = "etc/systemd/system/multi-user.target.wants/inferometer.service"
-_STORED_PROGRAM: Final = "/usr/local/bin/inferometer"
+_STORED_PROGRAM: Final = "/usr/local/bin/inferometerd"
 _NOT_FOUND: Final = 127  # the status a shell gives for a command it cannot find
 _HEALTH_TIMEOUT_SECONDS: Final = 2.0
 

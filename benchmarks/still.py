@@ -89,9 +89,10 @@ def daemon(host: Still, period_seconds: float, before: Sequence[str] = ()) -> It
         '[exporter]\nlisten = "127.0.0.1:0"\n',
         encoding="utf-8",
     )
-    line = [*before, sys.executable, "-m", "agent.cli.main", "daemon", "--config", str(config)]
+    line = [*before, sys.executable, "-m", "agent.cli.serving", "--config", str(config)]
     with log.open("wb") as errors:
-        process = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=errors)
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "1"}
+        process = subprocess.Popen(line, env=variables, stderr=errors)
     try:
         _await_start(process, log)
         yield process

@@ -78,7 +78,8 @@ def test_the_wheel_holds_what_is_not_python_and_nothing_of_the_tests(wheel: Path
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"agent", "probes", "store", "inferometer"}
     assert not [name for name in names if "__pycache__" in name or "test" in name.lower()]
     [entry] = [name for name in names if name.endswith("entry_points.txt")]
-    assert "inferometer = agent.cli.main:main" in zipfile.ZipFile(wheel).read(entry).decode()
+    scripts = zipfile.ZipFile(wheel).read(entry).decode().splitlines()
+    assert {"inferometer = agent.cli.main:main", "inferometerd = agent.cli.serving:main"} <= set(scripts)
 
 
 def test_its_commands_work_without_the_checkout(installed: Run, tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_its_commands_work_without_the_checkout(installed: Run, tmp_path: Path) 
     assert written.returncode == 0, written.stderr
     unit = (tmp_path / "etc/systemd/system/inferometer.service").read_text(encoding="utf-8")
     assert "/installed" in unit
-    assert "venv/bin/inferometer daemon" in unit
+    assert "venv/bin/inferometerd --config" in unit
 
 
 def test_it_profiles_into_a_database_that_it_makes(installed: Run, tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
-"""`inferometer daemon`: sample, store and export until told to stop; the service takes the place of this process."""
+"""`inferometer daemon`: sample, store and export until a signal stops it; systemd runs `inferometerd` instead."""
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -28,9 +26,9 @@ def daemon(
 
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """
-    from agent.cli.serving import Given
+    from agent.cli.options import configured
+    from agent.cli.serving import serve
+    from agent.config import override
 
-    given = Given(context.obj, listen, log_level)
-    environment = given.to_environment(os.environ)
-    # -P: the module must come from where this one came, not from whatever stands in the current directory.
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "agent.cli.serving"], environment)  # noqa: S606  no shell is meant
+    code = serve(lambda: override(configured(context.obj), listen=listen, log_level=log_level))
+    raise typer.Exit(code)

@@ -47,7 +47,7 @@ def install(
     if not root and not service.systemd_runs():
         _fail("systemd does not run this machine; `inferometer service install --root /` only writes the files")
     try:
-        _show(service.write_files(Path(root or "/"), environment.program()))
+        _show(service.write_files(Path(root or "/"), environment.service_program()))
         if not root:
             _warn(service.activate(start=not no_start))
     except (service.ServiceError, OSError, ValueError) as error:
@@ -107,7 +107,7 @@ def status(
 
     run = service.run_command if not root and service.systemd_runs() else None
     health = None if root else service.ask_health(service.listen_address(Path("/", service.CONFIG)))
-    state = service.service_state(Path(root or "/"), environment.program(), run=run, health=health)
+    state = service.service_state(Path(root or "/"), environment.service_program(), run=run, health=health)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(state), indent=2))
     else:

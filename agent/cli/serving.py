@@ -1,10 +1,10 @@
-"""The service's own process: takes its options from the environment, and has nothing of the command line in memory."""
+"""`inferometerd`, the service's entry point: reads its settings from one file and the environment, without Typer."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,69 +13,36 @@ from agent.cli.options import ExitCode, Options, configured, say
 from agent.config import ConfigError, override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from agent.config import Config
 
-_ARENAS = "MALLOC_ARENA_MAX"
-"""Memory that threads free stays in arenas of their own; these few threads need but one (mallopt(3))."""
+_FLAGS: Mapping[str, bool] = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
+"""The words that the command line accepts for a flag in the environment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the command line of `inferometer daemon` and the environment said; None where they did not."""
-
-    options: Options
-    listen: str | None = None
-    log_level: str | None = None
-
-    @classmethod
-    def in_environment(cls, environment: Mapping[str, str]) -> Given:
-        """Undo `to_environment`."""
-
-        def text(name: str) -> str | None:
-            return environment.get(f"INFEROMETER_{name}")
-
-        file, estimates = text("CONFIG"), text("ESTIMATES")
-        options = Options(
-            None if file is None else Path(file),
-            text("DATABASE"),
-            text("PATH_SYSFS"),
-            text("PATH_PROCFS"),
-            text("PATH_NVML_LIBRARY"),
-            None if estimates is None else estimates == "1",
-        )
-        return cls(options, text("LISTEN"), text("LOG_LEVEL"))
-
-    def to_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment with all that was given in the variables that the options name."""
-        options = self.options
-        given = {
-            "INFEROMETER_CONFIG": options.config_file,
-            "INFEROMETER_DATABASE": options.database,
-            "INFEROMETER_PATH_SYSFS": options.sysfs,
-            "INFEROMETER_PATH_PROCFS": options.procfs,
-            "INFEROMETER_PATH_NVML_LIBRARY": options.nvml_library,
-            "INFEROMETER_ESTIMATES": None if options.estimates is None else int(options.estimates),
-            "INFEROMETER_LISTEN": self.listen,
-            "INFEROMETER_LOG_LEVEL": self.log_level,
-        }
-        others = {name: value for name, value in environment.items() if name not in given}
-        ours = {name: str(value) for name, value in given.items() if value is not None}
-        return {_ARENAS: "1", **others, **ours}
-
-    def config(self) -> Config:
-        """Read the configuration, the file anew each time. Raises ConfigError."""
-        return override(configured(self.options), listen=self.listen, log_level=self.log_level)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the service until a signal stops it; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="inferometerd",
+        description="Sample the host's sensors, store them, and export them to Prometheus, until SIGTERM or Ctrl-C.",
+        epilog="INFEROMETER_DATABASE and the other variables of `inferometer daemon --help` override the file.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
+    given = parser.parse_args(arguments)
+    return serve(lambda: config_of(given.config, os.environ))
 
 
-def main() -> int:
-    """Run the service until it is told to stop; return the exit code."""
+def serve(read_config: Callable[[], Config]) -> int:
+    """Run the service with what `read_config` returns, now and at each reload; return the exit code."""
     from agent.daemon import DaemonError, run
 
-    given = Given.in_environment(os.environ)
     try:
-        run(given.config)
+        run(read_config)
     except ConfigError as error:
         return _ended(str(error), ExitCode.USAGE)
     except DaemonError as error:
@@ -83,8 +50,34 @@ def main() -> int:
     return ExitCode.OK
 
 
+def config_of(file: str | None, environment: Mapping[str, str]) -> Config:
+    """Read the configuration file and override it by the environment. Raises ConfigError."""
+
+    def text(name: str) -> str | None:
+        return environment.get(f"INFEROMETER_{name}") or None
+
+    path = file or text("CONFIG")
+    options = Options(
+        Path(path) if path else None,
+        text("DATABASE"),
+        text("PATH_SYSFS"),
+        text("PATH_PROCFS"),
+        text("PATH_NVML_LIBRARY"),
+        _flag("INFEROMETER_ESTIMATES", text("ESTIMATES")),
+    )
+    return override(configured(options), listen=text("LISTEN"), log_level=text("LOG_LEVEL"))
+
+
+def _flag(name: str, text: str | None) -> bool | None:
+    if text is None:
+        return None
+    if (flag := _FLAGS.get(text.lower())) is None:
+        raise ConfigError(f"{name} = {text!r} is neither true nor false; write it as 1 or 0")
+    return flag
+
+
 def _ended(message: str, code: ExitCode) -> ExitCode:
-    """Say what ended it; in the journal that is a line of its level like all others."""
+    """Report the error that ended the service: to the journal with its priority, else as the command line does."""
     if "JOURNAL_STREAM" in os.environ:
         log.configure("error")
         log.get_logger("daemon").error(message)

@@ -115,7 +115,7 @@ def test_a_probe_whose_last_read_failed_is_down_while_its_fresh_values_are_still
     failing.up, failing.failed = False, 1
     exporter = export(states=[failing], ticks=[tick(5.0, 6.0)])
     assert values(exporter, "inferometer_probe_up") == [0.0]
-    assert values(exporter, "inferometer_probe_failed_reads_total") == [1.0]
+    assert values(exporter, "inferometer_probe_read_errors_total") == [1.0]
     assert values(exporter, "inferometer_power_watts") == [5.0]
 
 
@@ -133,9 +133,9 @@ def test_a_probe_tells_how_it_fares():
     assert values(exporter, "inferometer_probe_up") == [1.0]
     assert values(exporter, "inferometer_probe_read_seconds") == [0.002]
     assert values(exporter, "inferometer_probe_last_success_timestamp_seconds") == [1_700_000_000.0]
-    assert values(exporter, "inferometer_probe_missed_beats_total") == [4.0]
-    assert values(exporter, "inferometer_probe_late_beats_total") == [7.0]
-    assert values(exporter, "inferometer_ticks_dropped_total") == [3.0]
+    assert values(exporter, "inferometer_probe_reads_missed_total") == [4.0]
+    assert values(exporter, "inferometer_probe_reads_late_total") == [7.0]
+    assert values(exporter, "inferometer_samples_dropped_total") == [3.0]
 
 
 def test_refused_readings_are_counted_by_channel_and_reason():

@@ -25,7 +25,7 @@ from trees import hwmon_chip, powercap_zone
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAM = Path("/opt/inferometer/bin/inferometer")
+PROGRAM = Path("/opt/inferometer/bin/inferometerd")
 PLACES = [place for _, place in service.PLACES]
 
 
@@ -64,7 +64,7 @@ def test_install_below_a_root_writes_the_five_files_and_nothing_else(tmp_path: P
 def test_the_installed_unit_starts_the_program_of_this_environment(tmp_path: Path) -> None:
     invoke("install", "--root", str(tmp_path))
     unit = (tmp_path / PLACES[0]).read_text().splitlines()
-    start = f"ExecStart={environment.quoted(environment.program())} daemon --config /etc/inferometer/config.toml"
+    start = f"ExecStart={environment.quoted(environment.service_program())} --config /etc/inferometer/config.toml"
     assert start in unit
 
 
@@ -158,15 +158,15 @@ def test_a_purge_of_a_linked_folder_leaves_what_the_link_leads_to(tmp_path: Path
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/opt/inferometer/bin/inferometer", "/opt/inferometer/bin/inferometer"),
-        ("/opt/my tools/inferometer", '"/opt/my tools/inferometer"'),
-        ("/opt/100%/inferometer", "/opt/100%%/inferometer"),
-        ("/opt/a;b/inferometer", '"/opt/a;b/inferometer"'),
+        ("/opt/inferometer/bin/inferometerd", "/opt/inferometer/bin/inferometerd"),
+        ("/opt/my tools/inferometerd", '"/opt/my tools/inferometerd"'),
+        ("/opt/100%/inferometerd", "/opt/100%%/inferometerd"),
+        ("/opt/a;b/inferometerd", '"/opt/a;b/inferometerd"'),
     ],
 )
 def test_the_program_is_named_by_the_rules_of_systemd(path: str, said: str) -> None:
     assert environment.quoted(Path(path)) == said
-    assert f"ExecStart={said} daemon" in service.unit_text(Path(path))
+    assert f"ExecStart={said} --config" in service.unit_text(Path(path))
 
 
 @pytest.mark.parametrize("path", ["bin/inferometer", '/opt/"/x', "/opt/\\/x", "/opt/$HOME/x", "/opt/a\nb/x"])

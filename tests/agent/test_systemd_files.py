@@ -56,7 +56,7 @@ def test_the_unit_exposes_no_more_than_2_of_10(tmp_path: Path) -> None:
 
 def test_the_stored_unit_starts_the_daemon_as_its_own_user_on_its_own_configuration() -> None:
     unit = (FOLDER / service.UNIT).read_text().splitlines()
-    assert "ExecStart=/usr/local/bin/inferometer daemon --config /etc/inferometer/config.toml" in unit
+    assert "ExecStart=/usr/local/bin/inferometerd --config /etc/inferometer/config.toml" in unit
     assert {"Type=notify", "User=inferometer", "Group=inferometer", "StateDirectory=inferometer"} <= set(unit)
 
 

@@ -1,44 +1,82 @@
-"""What `inferometer daemon` was given reaches the process that takes its place, and nothing else does."""
+"""`inferometerd` reads the same settings as `inferometer daemon`, from one option and the environment."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+import sys
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.options import Options
-from agent.cli.serving import Given
+from agent.cli.serving import config_of, main
+from agent.config import ConfigError
+from command import call
+from daemons import configure
 
-NOTHING = Given(Options(None, None, None, None, None, None))
-TEXTS = st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
-OPTIONS = st.builds(
-    Options,
-    st.none() | st.sampled_from([Path("/etc/inferometer/config.toml"), Path("a b=c.toml")]),
-    TEXTS,
-    TEXTS,
-    TEXTS,
-    TEXTS,
-    st.none() | st.booleans(),
-)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("CONFIG", "DATABASE", "LISTEN", "LOG_LEVEL", "PATH_SYSFS", "PATH_PROCFS", "PATH_NVML_LIBRARY", "ESTIMATES")
 
 
-@given(st.builds(Given, OPTIONS, TEXTS, TEXTS))
-def test_what_was_given_comes_out_of_the_environment_as_it_went_in(wanted: Given) -> None:
-    assert Given.in_environment(wanted.to_environment({})) == wanted
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    configure(tmp_path, top='database = "/of/the/file.db"')
+    return str(tmp_path / "config.toml")
 
 
-def test_a_variable_gives_way_to_what_the_command_line_made_of_it() -> None:
-    environment = {"INFEROMETER_DATABASE": "/old.db", "INFEROMETER_ESTIMATES": "yes", "HOME": "/root"}
-    made = Given(Options(None, None, None, None, None, estimates=False), listen="[::1]:0").to_environment(environment)
-    assert made == {
-        "HOME": "/root",
-        "INFEROMETER_ESTIMATES": "0",
-        "INFEROMETER_LISTEN": "[::1]:0",
-        "MALLOC_ARENA_MAX": "1",
-    }
+def test_the_environment_overrides_the_file(file: str, tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    config = config_of(
+        file,
+        {
+            "INFEROMETER_DATABASE": "/of/the/variable.db",
+            "INFEROMETER_LISTEN": "[::1]:19795",
+            "INFEROMETER_LOG_LEVEL": "debug",
+            "INFEROMETER_PATH_PROCFS": str(tmp_path / "proc"),
+            "INFEROMETER_PATH_NVML_LIBRARY": "/lib/nvml.so",
+            "INFEROMETER_ESTIMATES": "yes",
+        },
+    )
+    assert (config.database, config.listen, config.log_level) == ("/of/the/variable.db", "[::1]:19795", "debug")
+    assert (config.roots.procfs, config.roots.nvml_library) == (str(tmp_path / "proc"), "/lib/nvml.so")
+    assert config.estimates is True
 
 
-def test_variables_of_others_stay_as_they_are() -> None:
-    environment = {"MALLOC_ARENA_MAX": "4", "INFEROMETER_NO_SKIPS": "1", "LISTEN": "x"}
-    assert NOTHING.to_environment(environment) == environment
+def test_the_option_names_the_file_before_the_variable_does(file: str) -> None:
+    assert config_of(file, {"INFEROMETER_CONFIG": "/nowhere.toml"}).database == "/of/the/file.db"
+    assert config_of(None, {"INFEROMETER_CONFIG": file}).database == "/of/the/file.db"
+
+
+@given(st.sets(st.sampled_from(NAMES)))
+def test_an_empty_variable_counts_as_unset(names: set[str]) -> None:
+    user = {"HOME": "/nobody"}
+    assert config_of(None, {**user, **{f"INFEROMETER_{name}": "" for name in names}}) == config_of(None, user)
+
+
+@pytest.mark.parametrize("text", ["1", "true", "YES", "on", "0", "False", "no", "off"])
+def test_a_flag_accepts_the_words_that_the_command_line_accepts(file: str, text: str) -> None:
+    assert config_of(file, {"INFEROMETER_ESTIMATES": text}).estimates is (text.lower() in {"1", "true", "yes", "on"})
+
+
+def test_a_flag_that_is_neither_true_nor_false_is_refused_by_name(file: str) -> None:
+    with pytest.raises(ConfigError, match=r"INFEROMETER_ESTIMATES = 'maybe' is neither true nor false; write it as"):
+        config_of(file, {"INFEROMETER_ESTIMATES": "maybe"})
+
+
+@pytest.mark.parametrize("wrong", [["--listen", "x"], ["extra"], ["--conf", "x"]])
+def test_an_unknown_argument_ends_it_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(wrong)
+    assert ended.value.code == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_both_entry_points_refuse_the_same_configuration_alike(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", main.__module__, "--config", "/nowhere.toml"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    told = call(tmp_path, "daemon", "--config", "/nowhere.toml")
+    assert (done.returncode, done.stderr) == (told.returncode, told.stderr) == (2, told.stderr)
+    assert "/nowhere.toml" in told.stderr
