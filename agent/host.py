@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.cpu_model import identify
+from agent.cpu_cache import identify, state_folder
 from probes.sysfs import read_text
 from store.records import Host
 
@@ -23,9 +23,9 @@ _NO_MACHINE_ID = ("", "uninitialized")
 
 
 def describe_host(roots: Roots) -> Host:
-    """Return what is known of this host; takes about a second, most of it in asking the processor what it is."""
+    """Return the facts about this host; the first call of a user takes a second to identify the processor."""
     procfs = Path(roots.procfs)
-    cpu = identify(roots.procfs)
+    cpu = identify(roots.procfs, state_folder())
     meminfo = read_text(procfs / "meminfo") or ""
     cpuinfo = read_text(procfs / "cpuinfo") or ""
     return Host(

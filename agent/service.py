@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from agent.config import LISTEN, ConfigError, load
 from agent.environment import quoted
 from agent.placement import Change, Outcome, Presence, presence, remove, write
+from probes.cpu_library import SYSTEM_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,9 +119,10 @@ def systemd_runs() -> bool:
 
 
 def run_command(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and keep what it said."""
+    """Run a system command to its end and return its output; root must not run a program of another user's PATH."""
+    environment = {**os.environ, "PATH": SYSTEM_PATH}
     try:
-        return subprocess.run(argv, capture_output=True, text=True, check=False)
+        return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     except OSError as error:
         return subprocess.CompletedProcess(argv, _NOT_FOUND, "", f"{argv[0]}: {error.strerror}")
 

@@ -7,16 +7,15 @@ guides for the EPYC generations; for Arm the kernel's arch/arm64/include/asm/cpu
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from probes.sysfs import read_text
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from probes.cpu_library import LibraryAnswer
 
 _INTEL: Mapping[str, tuple[int, ...]] = {
     "Nehalem": (0x1A, 0x1E, 0x1F, 0x2E),
@@ -119,7 +118,7 @@ _ARM = {
 }
 """(implementer, part) of the main identification register."""
 _IMPLEMENTERS = {0x41: "Arm", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x6D: "Microsoft", 0xC0: "Ampere"}
-_REAL_PROCFS = Path("/proc")
+_MOVING_FIELDS = ("cpu mhz", "bogomips")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,26 +140,21 @@ class CpuModel:
     virtual: bool = False
 
 
-@functools.cache
-def identify(procfs: str) -> CpuModel:
-    """Return the processor of the host whose proc file system is at `procfs`.
-
-    On the real /proc py-cpuinfo is asked too, for what the kernel's text leaves out: it starts child processes and
-    takes about a second of processor time, so this is for the start and never for a read. It knows no other root.
-    """
-    known = parse_cpuinfo(read_text(Path(procfs) / "cpuinfo") or "")
-    return completed(known, _ask_library()) if Path(procfs).resolve() == _REAL_PROCFS else known
-
-
-def completed(known: CpuModel, answer: Mapping[str, Any]) -> CpuModel:
-    """Fill what `known` lacks from py-cpuinfo's answer: vendor, brand, architecture and the flags CPUID adds."""
+def completed(known: CpuModel, answer: LibraryAnswer) -> CpuModel:
+    """Fill the fields that `known` lacks from py-cpuinfo's answer, and add the flags that only CPUID reports."""
     return replace(
         known,
-        vendor=known.vendor or answer.get("vendor_id_raw", ""),
-        brand=known.brand or _spaced(answer.get("brand_raw", "")),
-        architecture=known.architecture or answer.get("arch_string_raw", ""),
-        flags=known.flags + tuple(flag for flag in answer.get("flags", ()) if flag not in known.flags),
+        vendor=known.vendor or answer.vendor,
+        brand=known.brand or _spaced(answer.brand),
+        architecture=known.architecture or answer.architecture,
+        flags=known.flags + tuple(flag for flag in answer.flags if flag not in known.flags),
     )
+
+
+def fingerprint(cpuinfo: str) -> str:
+    """Return a hash of /proc/cpuinfo's text that changes with the processor, not with its clock."""
+    steady = (line for line in cpuinfo.splitlines() if not line.lower().startswith(_MOVING_FIELDS))
+    return hashlib.sha256("\n".join(steady).encode()).hexdigest()
 
 
 def parse_cpuinfo(cpuinfo: str) -> CpuModel:
@@ -214,16 +208,6 @@ def _arm(cpuinfo: str) -> CpuModel:
         " + ".join(_ARM[kind] for kind in sorted(set(kinds)) if kind in _ARM),
         "aarch64" if first.get("CPU architecture") in {"8", "9", "AArch64"} else "arm",
     )
-
-
-def _ask_library() -> Mapping[str, Any]:
-    import cpuinfo  # noqa: PLC0415 - only here is it needed, and importing it reads the machine
-
-    try:
-        answer: Mapping[str, Any] = cpuinfo.get_cpu_info()
-    except (OSError, ValueError):  # its child could not be started, or did not answer
-        return {}
-    return answer
 
 
 def _fields(block: str) -> dict[str, str]:

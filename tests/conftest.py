@@ -2,6 +2,7 @@
 
 import os
 import signal
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,10 @@ _SLOW_HOST = [HealthCheck.too_slow]
 settings.register_profile("quick", deadline=None, suppress_health_check=_SLOW_HOST, max_examples=25)
 settings.register_profile("thorough", deadline=None, suppress_health_check=_SLOW_HOST, max_examples=100)
 settings.load_profile("thorough" if os.environ.get("INFEROMETER_NO_SKIPS") == "1" else "quick")
+
+# Code that runs inside the test process must not write to the user's own state directory.
+_state = TemporaryDirectory(prefix="inferometer-tests-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 _skipped: list[str] = []
 

@@ -1,9 +1,8 @@
-from pathlib import Path
-
 import pytest
 
-from probes.cpu_model import CpuModel, completed, identify, microarchitecture, parse_cpuinfo
-from trees import FIXTURES, write
+from probes.cpu_library import LibraryAnswer
+from probes.cpu_model import CpuModel, completed, fingerprint, microarchitecture, parse_cpuinfo
+from trees import FIXTURES
 
 PROC = FIXTURES / "proc"
 
@@ -130,14 +129,7 @@ def test_an_amd_family_model_and_brand_name_the_design(family, model, brand, nam
 
 def test_the_library_fills_what_the_text_lacks_and_adds_flags_without_repeating_any():
     known = CpuModel(family=0x41, model=0xD0C, stepping=1, flags=("fp", "aes"), microarchitecture="Neoverse N1")
-    answer = {
-        "vendor_id_raw": "ARM",
-        "brand_raw": "Neoverse-N1  ",
-        "arch_string_raw": "aarch64",
-        "model": 1,
-        "flags": ["aes", "sve"],
-    }
-    full = completed(known, answer)
+    full = completed(known, LibraryAnswer("ARM", "Neoverse-N1  ", "aarch64", ("aes", "sve")))
     assert (full.vendor, full.brand, full.architecture) == ("ARM", "Neoverse-N1", "aarch64")
     assert full.flags == ("fp", "aes", "sve")
     assert (full.family, full.model, full.stepping) == (0x41, 0xD0C, 1)
@@ -145,28 +137,17 @@ def test_the_library_fills_what_the_text_lacks_and_adds_flags_without_repeating_
 
 def test_what_the_text_says_is_kept_before_what_the_library_says():
     known = parse_cpuinfo(text_of("xeon_guest"))
-    answer = {"vendor_id_raw": "X", "brand_raw": "Y", "arch_string_raw": "Z", "family": 1, "model": 2}
-    assert completed(known, answer) == known
+    assert completed(known, LibraryAnswer("X", "Y", "Z")) == known
 
 
 def test_a_library_that_answers_nothing_changes_nothing():
     known = parse_cpuinfo(text_of("altra"))
-    assert completed(known, {}) == known
+    assert completed(known, LibraryAnswer()) == known
 
 
-def test_another_root_is_read_from_its_own_text_alone(tmp_path):
-    write(tmp_path / "cpuinfo", text_of("altra"))
-    assert identify(str(tmp_path)) == parse_cpuinfo(text_of("altra"))
-
-
-def test_a_root_without_cpuinfo_gives_an_empty_model(tmp_path):
-    assert identify(str(tmp_path)) == CpuModel()
-
-
-def test_this_host_is_identified_once_with_at_least_the_flags_of_its_text():
-    host = identify("/proc")
-    text = parse_cpuinfo(Path("/proc/cpuinfo").read_text())
-    assert set(host.flags) >= set(text.flags)
-    assert host.architecture
-    assert (host.family, host.model, host.microarchitecture) == (text.family, text.model, text.microarchitecture)
-    assert identify("/proc") is host
+def test_the_fingerprint_ignores_the_clock_and_changes_with_the_processor():
+    text = "processor\t: 0\nmodel name\t: One\ncpu MHz\t\t: 800.0\nbogomips\t: 1600.0\n"
+    other_clock = text.replace("800.0", "3600.1").replace("bogomips\t: 1600.0", "BogoMIPS\t: 50.00")
+    assert fingerprint(text) == fingerprint(other_clock)
+    assert fingerprint(text) != fingerprint(text.replace("One", "Two"))
+    assert fingerprint(text) != fingerprint(text + "\nprocessor\t: 1\n")
