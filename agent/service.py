@@ -37,6 +37,7 @@ PLACES: Final = (
 _FOLDERS: Final = ("etc/inferometer", "var/lib/inferometer")  # what only a purge removes
 _ENABLED_LINK: Final = "etc/systemd/system/multi-user.target.wants/inferometer.service"
 _STORED_PROGRAM: Final = "/usr/local/bin/inferometerd"
+_STORED_COMMAND: Final = "/usr/local/bin/inferometer "
 _NOT_FOUND: Final = 127  # the status a shell gives for a command it cannot find
 _HEALTH_TIMEOUT_SECONDS: Final = 2.0
 
@@ -85,8 +86,9 @@ def files_folder() -> Path:
 
 
 def unit_text(program: Path) -> str:
-    """Return the unit that starts `program`. Raises ValueError if a unit cannot name it."""
-    return (files_folder() / UNIT).read_text(encoding="utf-8").replace(_STORED_PROGRAM, quoted(program))
+    """Return the unit that starts `program`, and before it the `inferometer` beside it. Raises ValueError."""
+    text = (files_folder() / UNIT).read_text(encoding="utf-8").replace(_STORED_PROGRAM, quoted(program))
+    return text.replace(_STORED_COMMAND, f"{quoted(program.with_name('inferometer'))} ")
 
 
 def _texts(program: Path) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from store import chunks, schema
-from store.database import reading
+from store.engines import reading
 from store.explain import explained
 from store.rollup import MINUTE_NS, owned
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select, update
 
 from store import chunks, schema
-from store.database import reading, writing
+from store.engines import reading, writing
 from store.explain import explained
 from store.records import Rollup
 from store.rollup import Moments, Subject, owned, roll_up, together

@@ -11,6 +11,13 @@ class StoreError(Exception):
         self.remedy = remedy
 
 
+class TransientStoreError(StoreError):
+    """The same call may succeed later without any change by the user of the program.
+
+    The disk is full, another program holds SQLite's lock, or the server is away.
+    """
+
+
 class MissingDatabaseError(StoreError):
     """There is no database, or an empty one, where one was to be read."""
 

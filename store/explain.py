@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from store.address import display
-from store.errors import StoreError
+from store.errors import StoreError, TransientStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
 
-_FULL = ("the disk is full", "Free some room; what is stored is safe")
 _KEPT_LOCKED = "another program keeps it locked"
 
 _SERVER = {
@@ -26,6 +25,11 @@ _SERVER = {
     "53100": ("the server's disk is full", "Free some room there; what is stored is safe"),
 }
 """Causes and remedies by SQLSTATE, after appendix A of the PostgreSQL manual."""
+
+
+_AWAY = ("08", "53", "55P03", "57P")
+"""How the SQLSTATE of a PostgreSQL server begins that is away, out of resources, locked or restarting."""
+_PASSES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 @contextmanager
@@ -36,34 +40,39 @@ def explained(engine: Engine) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:
         original = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(original, sqlite3.Error):
-            cause, remedy = _of_sqlite(Path(str(engine.url.database)), original)
+            raised = _of_sqlite(Path(str(engine.url.database)), original)
         else:
-            cause, remedy = _of_server(original)
-        raise StoreError(display(engine.url), cause, remedy) from error
+            raised = _of_server(display(engine.url), original)
+        raise raised from error
 
 
-def _of_server(error: BaseException | None) -> tuple[str, str]:
+def _of_server(database: str, error: BaseException | None) -> StoreError:
     words = getattr(getattr(error, "diag", None), "message_primary", None) or " ".join(str(error).split())
-    cause, remedy = _SERVER.get(getattr(error, "sqlstate", None) or "", ("", ""))
+    state = getattr(error, "sqlstate", None) or ""
+    unreachable = not state and type(error).__name__ == "OperationalError"  # no server answered: there is no SQLSTATE
+    kind = TransientStoreError if state.startswith(_AWAY) or unreachable else StoreError
+    cause, remedy = _SERVER.get(state, ("", ""))
     if cause:
-        return f"{cause} ({words})", remedy
-    return words.rstrip(".?! "), "Check the address, the user and that the server runs"
+        return kind(database, f"{cause} ({words})", remedy)
+    return kind(database, words.rstrip(".?! "), "Check the address, the user and that the server runs")
 
 
-def _of_sqlite(path: Path, error: sqlite3.Error) -> tuple[str, str]:
+def _of_sqlite(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL or (code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _no_room(path)):
-        return _FULL
+    if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _no_room(path):
+        code = sqlite3.SQLITE_FULL
     if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
-        return _access(path, error)
+        return StoreError(str(path), *_access(path, error))
     known = {
+        sqlite3.SQLITE_FULL: ("the disk is full", "Free some room; what is stored is safe"),
         sqlite3.SQLITE_NOTADB: ("the file is no SQLite database", "Nothing was changed; name another with --database"),
         sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore a backup, or name another one with --database"),
         sqlite3.SQLITE_IOERR: (f"the disk does not take or give what is asked ({error})", "Check the disk"),
         sqlite3.SQLITE_BUSY: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
         sqlite3.SQLITE_LOCKED: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
     }
-    return known.get(code, (str(error), f"Check it with: sqlite3 {path} 'PRAGMA integrity_check'"))
+    words = known.get(code, (str(error), f"Check it with: sqlite3 {path} 'PRAGMA integrity_check'"))
+    return (TransientStoreError if code in _PASSES else StoreError)(str(path), *words)
 
 
 def _no_room(path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from store import schema, sqlite
-from store.database import reading
+from store.engines import reading
 from store.explain import explained
 from store.retention import SPARED_NS, Pruned, needed
 from store.rollup import MINUTE_NS

@@ -1,20 +1,15 @@
-"""Says how a store stands, and copies it while it is written."""
+"""Reports the size and the contents of a store."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import column, func, select, table
 
 from store import schema, sqlite
 from store.address import display
-from store.database import reading
-from store.errors import StoreError
+from store.engines import reading
 from store.explain import explained
 from store.schema import VERSION_TABLE
 from store.stream import STRETCH_NS
@@ -96,33 +91,3 @@ def _size(engine: Engine) -> int | None:
         return None
     with explained(engine), engine.connect() as connection:
         return int(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
-
-
-def backup(engine: Engine, to_path: str | Path) -> int:
-    """Copy a SQLite store as it is at this moment, also while others write to it; return the copy's bytes.
-
-    The copy is complete when it bears its name. Raises StoreError, also if there is something of that name already.
-    """
-    to = Path(to_path)
-    if engine.dialect.name != "sqlite":
-        raise StoreError(display(engine.url), "a server's database is not a file to copy", "Use pg_dump instead")
-    if to.exists() or to.is_symlink():
-        raise StoreError(str(to), "there is something of this name already", "Name another file, or remove this one")
-    part = to.with_name(f".{to.name}.{os.getpid()}.part")
-    try:
-        _copy(engine, part)
-        os.link(part, to)  # unlike a rename, fails if another file took the name meanwhile
-        return to.stat().st_size
-    except OSError as error:
-        raise StoreError(str(to), f"it cannot be made ({error.strerror})", "Name another folder") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _copy(engine: Engine, part: Path) -> None:
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
-    with explained(engine), engine.connect() as connection, closing(sqlite3.connect(part)) as target:
-        source: Any = connection.connection.driver_connection
-        source.backup(target)  # all at once: one reader's view, which no writer waits for or disturbs
-    with part.open("rb") as written:
-        os.fsync(written.fileno())

@@ -23,22 +23,6 @@ _DAEMON = 0x1FE20E7E2
 _MIGRATION = 0x1FE20E7E3
 """Advisory locks of a server's database; any two numbers that no one else takes."""
 
-_MYSQL_NAME = "concat(:key, ' ', database())"  # MySQL's locks are one name for the whole server
-_TRY = {
-    "postgresql": "SELECT pg_try_advisory_lock(:key)",
-    "mysql": f"SELECT get_lock({_MYSQL_NAME}, 0)",
-    "mariadb": f"SELECT get_lock({_MYSQL_NAME}, 0)",
-}
-_WAIT = {
-    "postgresql": "SELECT pg_advisory_xact_lock(:key)",
-    "mysql": f"SELECT get_lock({_MYSQL_NAME}, 60)",
-    "mariadb": f"SELECT get_lock({_MYSQL_NAME}, 60)",
-}
-_GIVE_BACK = {
-    "mysql": f"SELECT release_lock({_MYSQL_NAME})",
-    "mariadb": f"SELECT release_lock({_MYSQL_NAME})",
-}
-
 
 @contextmanager
 def daemon_lock(engine: Engine) -> Iterator[None]:
@@ -47,27 +31,20 @@ def daemon_lock(engine: Engine) -> Iterator[None]:
     For SQLite a lock on a file beside the database, which the kernel drops when the process ends; for a server an
     advisory lock, which it drops when the connection ends. Other processes may still write their own recordings.
     """
-    backend = engine.url.get_backend_name()
-    if backend == "sqlite":
+    if engine.url.get_backend_name() == "sqlite":
         with _file_lock(Path(str(engine.url.database))):
             yield
-    elif backend in _TRY:
-        with _server_lock(engine, _TRY[backend]):
-            yield
     else:
-        remedy = "Let the daemon write to SQLite, PostgreSQL or MySQL"
-        raise StoreError(display(engine.url), f"{backend} has no lock that keeps a second daemon out", remedy)
+        with _server_lock(engine):
+            yield
 
 
 @contextmanager
 def migration_lock(connection: Connection) -> Iterator[None]:
-    """Let one process at a time make tables; SQLite's own write lock does that there."""
-    backend = connection.engine.url.get_backend_name()
-    if backend in _WAIT:
-        connection.execute(text(_WAIT[backend]), {"key": _MIGRATION})
+    """Let one process at a time make or change tables; SQLite's own write lock does that there."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION})
     yield
-    if backend in _GIVE_BACK:
-        connection.execute(text(_GIVE_BACK[backend]), {"key": _MIGRATION})
 
 
 def _in_use(database: str, whose: str) -> StoreError:
@@ -100,22 +77,20 @@ def _file_lock(database: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _server_lock(engine: Engine, statement: str) -> Iterator[None]:
+def _server_lock(engine: Engine) -> Iterator[None]:
     """Hold an advisory lock on a connection that no transaction keeps open and no pool keeps alive."""
     with explained(engine):
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     with connection:
         connection.detach()
         with explained(engine):
-            if not connection.execute(text(statement), {"key": _DAEMON}).scalar():
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _DAEMON}).scalar():
                 raise _in_use(display(engine.url), _holder(connection))
         yield
 
 
 def _holder(connection: Connection) -> str:
-    """Say which session holds the daemon's lock: from where, and as which process of a PostgreSQL server."""
-    if connection.engine.url.get_backend_name() != "postgresql":
-        return "on some host"
+    """Name the session that holds the daemon's lock: its host, and its process on the server."""
     found = connection.execute(
         text(
             "SELECT pid, host(client_addr) AS address FROM pg_locks JOIN pg_stat_activity USING (pid) "

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from probes.model import METRICS
 from store import schema
-from store.database import reading
+from store.engines import reading
 from store.explain import explained
 from store.hardware import channel_of
 from store.records import Layout, Profile, Recording, Rollup, Run, RunStatus, Window

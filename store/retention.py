@@ -10,7 +10,7 @@ from sqlalchemy import delete, exists, or_, select
 
 from store import schema, sqlite
 from store.address import display
-from store.database import writing
+from store.engines import writing
 from store.errors import StoreError
 from store.explain import explained
 from store.rollup import MINUTE_NS

@@ -21,7 +21,6 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.dialects import mysql
 
 REVISION = "0002"
 """The newest migration; a database that names one not known here is from a newer version."""
@@ -31,11 +30,6 @@ VERSION_TABLE = "inferometer_version"
 
 metadata = MetaData()
 _RowId = BigInteger().with_variant(Integer, "sqlite")
-# MySQL's own TEXT and BLOB end at 64 KiB, and neither can be part of a key
-_Key = Text().with_variant(String(255), "mysql", "mariadb")
-_Name = Text().with_variant(String(128), "mysql", "mariadb")  # several of them make one key
-_LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-_LongBlob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 hosts = Table(
     "hosts",
@@ -57,7 +51,7 @@ devices = Table(
     metadata,
     Column("id", _RowId, primary_key=True),
     Column("host_id", ForeignKey("hosts.id"), nullable=False),
-    Column("key", _Key, nullable=False),
+    Column("key", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("name", Text, nullable=False),
     Column("attributes", Text, nullable=False),
@@ -69,7 +63,7 @@ channels = Table(
     metadata,
     Column("id", _RowId, primary_key=True),
     Column("device_id", ForeignKey("devices.id"), nullable=False),
-    Column("domain", _Key, nullable=False),
+    Column("domain", Text, nullable=False),
     Column("metric", String(32), nullable=False),
     Column("source", String(16), nullable=False),
     Column("method", String(32), nullable=False),
@@ -103,7 +97,7 @@ layouts = Table(
     Column("recording_id", ForeignKey("recordings.id"), nullable=False),
     Column("probe", Text, nullable=False),
     Column("channel_ids", Text, nullable=False),
-    Column("seam", _LongBlob),
+    Column("seam", LargeBinary),
     Index("layouts_recording", "recording_id"),
 )
 
@@ -114,7 +108,7 @@ ticks = Table(
     Column("layout_id", ForeignKey("layouts.id"), nullable=False),
     Column("start_ns", BigInteger, nullable=False),
     Column("end_ns", BigInteger, nullable=False),
-    Column("readings", _LongBlob, nullable=False),
+    Column("readings", LargeBinary, nullable=False),
     Index("ticks_layout_start", "layout_id", "start_ns"),
 )
 
@@ -127,7 +121,7 @@ chunks = Table(
     Column("end_ns", BigInteger, nullable=False),
     Column("ticks", Integer, nullable=False),
     Column("samples", Integer, nullable=False),
-    Column("packed", _LongBlob, nullable=False),
+    Column("packed", LargeBinary, nullable=False),
     Index("chunks_layout_start_end", "layout_id", "start_ns", "end_ns"),
 )
 
@@ -149,9 +143,9 @@ totals = Table(
     "totals",
     metadata,
     Column("host_id", ForeignKey("hosts.id"), primary_key=True),
-    Column("probe", _Name, primary_key=True),
-    Column("device", _Name, primary_key=True),
-    Column("domain", _Name, primary_key=True),
+    Column("probe", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
     Column("metric", String(32), primary_key=True),
     Column("source", String(16), primary_key=True),
     Column("boot_id", String(64), nullable=False),
@@ -179,7 +173,7 @@ runs = Table(
     Column("host_id", ForeignKey("hosts.id"), nullable=False),
     Column("recording_id", ForeignKey("recordings.id"), nullable=False),
     Column("workload", Text, nullable=False),
-    Column("settings", _LongText, nullable=False),
+    Column("settings", Text, nullable=False),
     Column("status", String(16), nullable=False),
     Column("started_ns", BigInteger, nullable=False),
     Column("ended_ns", BigInteger, nullable=False),
@@ -199,8 +193,8 @@ windows = Table(
     Column("inferences", BigInteger, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
-    Column("latencies", _LongBlob, nullable=False),
-    Column("steps", _LongBlob, nullable=False),
+    Column("latencies", LargeBinary, nullable=False),
+    Column("steps", LargeBinary, nullable=False),
     Index("windows_run", "run_id"),
 )
 
@@ -211,7 +205,7 @@ profiles = Table(
     Column("run_id", ForeignKey("runs.id"), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("workload", Text, nullable=False),
-    Column("document", _LongText, nullable=False),
+    Column("document", Text, nullable=False),
 )
 
 _UTC = {

@@ -1,25 +1,48 @@
-"""Brings the tables of an older version up to date, in a process of its own: Alembic's memory is not kept for that."""
+"""Brings the tables of an older version up to date, after a copy of the database was made."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import make_url
+from sqlalchemy import column, inspect, select, table
 
 from store.address import display
+from store.backup import backup
+from store.engines import writing
 from store.errors import StoreError
-from store.schema import REVISION
+from store.locks import migration_lock
+from store.schema import REVISION, VERSION_TABLE
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """The schema revisions before and after an upgrade, and the copy of the database as it was before, if any."""
+
+    before: str
+    after: str
+    copy: Path | None = None
+
+
+def revision(connection: Connection, url: URL) -> str | None:
+    """Return the schema revision of a database, None for an empty one. Raises StoreError if it is not a store."""
+    tables = inspect(connection).get_table_names()
+    if VERSION_TABLE in tables:
+        return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+    if tables:
+        cause = f"this is some other program's database (it has a table {min(tables)!r})"
+        raise StoreError(display(url), cause, "Nothing was changed; name another one with --database")
+    return None
 
 
 def refuse_newer(url: URL, found: str) -> None:
@@ -29,53 +52,48 @@ def refuse_newer(url: URL, found: str) -> None:
         raise StoreError(display(url), cause, "Upgrade inferometer, or name another database with --database")
 
 
-def upgrade_in_child(url: URL, busy_seconds: float) -> None:
-    """Run the missing migrations and return when they are done. Raises StoreError; the database is then as it was."""
-    packages = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
-    asked = json.dumps([url.render_as_string(hide_password=False), busy_seconds])  # not where `ps` shows a password
-    done = subprocess.run(
-        [sys.executable, "-m", "store.upgrade"],
-        input=asked,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": packages},
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        cause, remedy = json.loads(done.stdout) if done.stdout else (f"its tables cannot be upgraded ({last})", "")
-        raise StoreError(display(url), cause, remedy or "What is stored is as it was; report this with the cause")
+def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) -> Upgrade:
+    """Copy a SQLite file beside itself, then run the missing migrations in one transaction.
+
+    A database that another process upgraded meanwhile is left alone. If a migration fails, the database is as it was
+    before, and the copy is removed. `report` gets a line before each step. Raises StoreError.
+    """
+    with writing(engine).begin() as connection, migration_lock(connection):
+        before = revision(connection, engine.url) or ""
+        refuse_newer(engine.url, before)
+        if before == REVISION:
+            return Upgrade(before, REVISION)
+        copy = _copied(engine, before, report)
+        try:
+            report(f"upgrading from schema {before} to {REVISION}")
+            _migrate(connection)
+        except BaseException:
+            if copy is not None:
+                copy.unlink(missing_ok=True)
+            raise
+    return Upgrade(before, REVISION, copy)
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the missing migrations inside the caller's transaction."""
-    from alembic import command  # noqa: PLC0415  slow to import
-    from alembic.config import Config  # noqa: PLC0415  slow to import
+def _copied(engine: Engine, before: str, report: Callable[[str], object]) -> Path | None:
+    """Copy a SQLite file; its write lock is held, so the copy is the state that the migrations start from."""
+    if engine.dialect.name != "sqlite":
+        return None
+    copy = Path(f"{engine.url.database}.schema-{before}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    report(f"copying the database to {copy}")
+    try:
+        backup(engine, copy)
+    except StoreError as error:
+        cause = f"its tables are of schema {before}, and no copy can be made before the upgrade to {REVISION}"
+        remedy = f"The database is unchanged. {error.remedy}"
+        raise type(error)(display(engine.url), f"{cause} ({error.cause})", remedy) from error
+    return copy
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  slow to import, and seldom needed
+    from alembic.config import Config  # noqa: PLC0415  same
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def main() -> int:
-    """Upgrade the database that standard input names; say on standard output why not, if it cannot be done."""
-    from store.database import connected, writing  # noqa: PLC0415  that module uses this one
-    from store.explain import explained  # noqa: PLC0415  only here
-    from store.locks import migration_lock  # noqa: PLC0415  only here
-
-    address, busy_seconds = json.load(sys.stdin)
-    engine = connected(make_url(address), busy_seconds)
-    try:
-        with explained(engine), writing(engine).begin() as connection, migration_lock(connection):
-            upgrade(connection)
-    except StoreError as error:
-        json.dump([error.cause, error.remedy], sys.stdout)
-        return 1
-    finally:
-        engine.dispose()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

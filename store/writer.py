@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import IntegrityError
 
 from store import schema
-from store.database import durable, writing
 from store.direct import Direct
+from store.engines import durable, writing
 from store.explain import explained
 from store.hardware import keep_channels
 from store.records import Layout

@@ -54,6 +54,37 @@ def status(context: typer.Context, as_json: _Json = False) -> None:
 
 
 @app.command(epilog=SHARED)
+def upgrade(context: typer.Context, as_json: _Json = False) -> None:
+    """Bring the tables of an older version up to date, after copying a SQLite file beside itself.
+
+    Every command and the daemon do this when they open an older store. The service runs this command before the
+    daemon, which then needs less memory. A store that is missing or up to date is left alone, and the exit code is 0.
+    The exit code is 1 if the upgrade failed: the store is then as it was before. Remove the copy when the new version
+    works. Copy a PostgreSQL database with pg_dump first.
+
+    Example: inferometer db upgrade
+    """
+    from store.database import upgrade_database
+    from store.errors import MissingDatabaseError, StoreError
+
+    database = configuration(context).database
+    try:
+        done = upgrade_database(database, say)
+    except MissingDatabaseError as error:
+        say(f"{error.database}: there is no database, so there is nothing to upgrade")
+        done = None
+    except StoreError as error:
+        fail(str(error))
+    if as_json:
+        copy = str(done.copy) if done and done.copy else None
+        answer_json({"before": done and done.before, "after": done and done.after, "copy": copy})
+    elif done and done.before == done.after:
+        answer(f"the store is up to date (schema {done.after})")
+    elif done:
+        answer(f"upgraded from schema {done.before} to {done.after}; copy: {done.copy or 'none'}")
+
+
+@app.command(epilog=SHARED)
 def compact(
     context: typer.Context,
     vacuum: Annotated[
@@ -164,7 +195,7 @@ def backup(
 
     Example: inferometer db backup /var/backups/inferometer.db
     """
-    from store.health import backup as copied
+    from store.backup import backup as copied
 
     with opened(context) as engine:
         say(f"copying to {to}")

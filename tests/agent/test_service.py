@@ -166,7 +166,9 @@ def test_a_purge_of_a_linked_folder_leaves_what_the_link_leads_to(tmp_path: Path
 )
 def test_the_program_is_named_by_the_rules_of_systemd(path: str, said: str) -> None:
     assert environment.quoted(Path(path)) == said
-    assert f"ExecStart={said} --config" in service.unit_text(Path(path))
+    text = service.unit_text(Path(path))
+    assert f"ExecStart={said} --config" in text
+    assert f"ExecStartPre=-{said.replace('inferometerd', 'inferometer')} db upgrade --config" in text
 
 
 @pytest.mark.parametrize("path", ["bin/inferometer", '/opt/"/x', "/opt/\\/x", "/opt/$HOME/x", "/opt/a\nb/x"])

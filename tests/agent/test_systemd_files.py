@@ -26,8 +26,9 @@ SYSTEMD_ANALYZE = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason
 
 def unit_of(program: Path, to: Path) -> Path:
     program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    for each in (program, program.with_name("inferometer")):
+        each.write_text("#!/bin/sh\n")
+        each.chmod(0o755)
     unit = to / service.UNIT
     unit.write_text(service.unit_text(program))
     return unit
@@ -38,7 +39,7 @@ def rule_lines() -> list[str]:
 
 
 @SYSTEMD_ANALYZE
-@pytest.mark.parametrize("place", ["inferometer", "with space; 100%h/inferometer"])
+@pytest.mark.parametrize("place", ["inferometerd", "with space; 100%h/inferometerd"])
 def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path, place: str) -> None:
     unit = unit_of(tmp_path / place, tmp_path)
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
@@ -47,7 +48,7 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path, place: str) -> None:
 
 @SYSTEMD_ANALYZE
 def test_the_unit_exposes_no_more_than_2_of_10(tmp_path: Path) -> None:
-    unit = unit_of(tmp_path / "inferometer", tmp_path)
+    unit = unit_of(tmp_path / "inferometerd", tmp_path)
     argv = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -57,6 +58,7 @@ def test_the_unit_exposes_no_more_than_2_of_10(tmp_path: Path) -> None:
 def test_the_stored_unit_starts_the_daemon_as_its_own_user_on_its_own_configuration() -> None:
     unit = (FOLDER / service.UNIT).read_text().splitlines()
     assert "ExecStart=/usr/local/bin/inferometerd --config /etc/inferometer/config.toml" in unit
+    assert "ExecStartPre=-/usr/local/bin/inferometer db upgrade --config /etc/inferometer/config.toml" in unit
     assert {"Type=notify", "User=inferometer", "Group=inferometer", "StateDirectory=inferometer"} <= set(unit)
 
 

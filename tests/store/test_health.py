@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from contextlib import closing
 
 import pytest
@@ -9,9 +8,7 @@ import pytest
 from probes.model import Channel, Device, Kind
 from store.audit import check
 from store.compact import compact
-from store.errors import StoreError
-from store.health import backup, status
-from store.reader import Reader
+from store.health import status
 from store.records import Host, Profile, Run, RunStatus, Tick
 from store.schema import REVISION
 from store.writer import Writer
@@ -118,42 +115,3 @@ def test_roll_ups_of_samples_that_are_gone_are_no_fault(engine, filled):
     assert filled
     change(engine, "DELETE FROM chunks WHERE id = 1", "DELETE FROM rollups WHERE minute < 28333345")
     assert check(engine) == ()
-
-
-def test_a_copy_made_while_others_write_is_a_store_of_its_own(opened, engine, filled, tmp_path):
-    writer, layout = filled
-    stop = threading.Event()
-
-    def write():
-        at = 1300
-        while not stop.is_set():
-            writer.append([tick(layout, at, float(at), 2.0)])
-            at += 1
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    to = tmp_path / "copy.db"
-    size = backup(engine, to)
-    stop.set()
-    thread.join()
-    assert to.stat().st_size == size
-    assert to.stat().st_mode & 0o777 == 0o640
-    copy = opened(to)
-    [first, _] = Reader(copy).series(writer.recording, 0, 2**62)
-    assert first.values == tuple(map(float, range(len(first.values))))
-    assert len(first.values) >= 1300
-    assert check(copy) == ()
-    assert sorted(each.name for each in tmp_path.glob("*copy*.part*")) == []
-
-
-def test_a_copy_overwrites_nothing(engine, tmp_path):
-    to = tmp_path / "copy.db"
-    to.write_text("precious")
-    with pytest.raises(StoreError, match=r"copy\.db: there is something of this name already"):
-        backup(engine, to)
-    assert to.read_text() == "precious"
-
-
-def test_a_copy_that_cannot_be_made_says_why(engine, tmp_path):
-    with pytest.raises(StoreError, match=r"copy\.db: it cannot be made \(No such file or directory\)"):
-        backup(engine, tmp_path / "nowhere" / "copy.db")

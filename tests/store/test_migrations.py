@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -13,11 +14,12 @@ from alembic.script import ScriptDirectory
 
 import store
 from probes.model import Reason
-from store.database import writing
-from store.errors import MissingDatabaseError, StoreError
+from store.database import upgrade_database, writing
+from store.errors import MissingDatabaseError, StoreError, TransientStoreError
 from store.reader import Reader
 from store.records import Host, Tick
 from store.schema import REVISION, VERSION_TABLE, metadata
+from store.upgrade import Upgrade
 from store.writer import Writer
 
 FIRST_VERSION = Path(__file__).parents[1] / "fixtures/store/0001.sql"
@@ -76,8 +78,26 @@ def test_upgrading_makes_the_tables_of_the_schema(opened, old_store):
         assert connection.exec_driver_sql("SELECT * FROM rollups_named").all() == []
 
 
-def test_upgrading_leaves_alembic_out_of_this_process(run_child, old_store):
+def test_the_first_open_upgrades_in_this_process_and_the_next_finds_nothing_to_do(run_child, old_store):
+    assert run_child("open", old_store) == "opened with alembic"
     assert run_child("open", old_store) == "opened"
+
+
+def copies_of(path):
+    return sorted(path.parent.glob(f"{path.name}.schema-*"))
+
+
+def test_an_upgrade_copies_the_store_first(opened, old_store):
+    with closing(sqlite3.connect(old_store)) as connection:
+        before = list(connection.iterdump())
+    opened(old_store)
+    [copy] = copies_of(old_store)
+    assert copy.name.startswith("inferometer.db.schema-0001.")
+    assert copy.stat().st_mode & 0o777 == 0o640
+    with closing(sqlite3.connect(copy)) as connection:
+        assert list(connection.iterdump()) == before
+    opened(old_store)
+    assert copies_of(old_store) == [copy]
 
 
 def test_an_upgrade_that_fails_says_why_and_leaves_the_store_as_it_was(opened, old_store):
@@ -87,6 +107,31 @@ def test_an_upgrade_that_fails_says_why_and_leaves_the_store_as_it_was(opened, o
         with pytest.raises(StoreError, match="table chunks already exists"):
             opened(old_store)
         assert list(connection.iterdump()) == before
+    assert copies_of(old_store) == []
+
+
+def test_an_upgrade_without_room_for_the_copy_is_refused_as_something_that_may_pass(opened, old_store, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+    with pytest.raises(TransientStoreError) as refused:
+        opened(old_store)
+    assert "its tables are of schema 0001, and no copy can be made before the upgrade to " in str(refused.value)
+    assert "The database is unchanged. Free some room" in str(refused.value)
+    assert copies_of(old_store) == []
+
+
+def test_an_upgrade_that_was_asked_for_reports_each_step_and_the_copy(old_store):
+    lines = []
+    done = upgrade_database(str(old_store), lines.append)
+    assert (done.before, done.after, [done.copy]) == ("0001", REVISION, copies_of(old_store))
+    assert lines == [f"copying the database to {done.copy}", f"upgrading from schema 0001 to {REVISION}"]
+    assert upgrade_database(str(old_store), lines.append) == Upgrade(REVISION, REVISION)
+    assert len(lines) == 2
+
+
+def test_processes_that_upgrade_a_store_at_the_same_moment_all_succeed_and_make_one_copy(start_child, old_store):
+    children = [start_child("open", old_store) for _ in range(3)]
+    assert {child.stdout.readline() for child in children} <= {"opened\n", "opened with alembic\n"}
+    assert len(copies_of(old_store)) == 1
 
 
 def test_an_upgrade_waits_for_another_program_to_finish_writing(opened, old_store):

@@ -22,10 +22,11 @@ from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store import schema
 from store.address import parse
 from store.audit import check
+from store.backup import backup
 from store.compact import compact
 from store.database import connected, daemon_lock
 from store.errors import MissingDatabaseError, StoreError
-from store.health import backup, status
+from store.health import status
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick, Total, Window
 from store.retention import Retention, prune

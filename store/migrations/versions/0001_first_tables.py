@@ -2,15 +2,11 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
 
 row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-key = sa.Text().with_variant(sa.String(255), "mysql", "mariadb")
-long_text = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-long_blob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -32,7 +28,7 @@ def upgrade() -> None:
         "devices",
         sa.Column("id", row_id, nullable=False),
         sa.Column("host_id", sa.String(length=64), nullable=False),
-        sa.Column("key", key, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("attributes", sa.Text(), nullable=False),
@@ -61,7 +57,7 @@ def upgrade() -> None:
         "channels",
         sa.Column("id", row_id, nullable=False),
         sa.Column("device_id", row_id, nullable=False),
-        sa.Column("domain", key, nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("metric", sa.String(length=32), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("method", sa.String(length=32), nullable=False),
@@ -96,7 +92,7 @@ def upgrade() -> None:
         sa.Column("host_id", sa.String(length=64), nullable=False),
         sa.Column("recording_id", row_id, nullable=False),
         sa.Column("workload", sa.Text(), nullable=False),
-        sa.Column("settings", long_text, nullable=False),
+        sa.Column("settings", sa.Text(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("started_ns", sa.BigInteger(), nullable=False),
         sa.Column("ended_ns", sa.BigInteger(), nullable=False),
@@ -116,7 +112,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
         sa.Column("workload", sa.Text(), nullable=False),
-        sa.Column("document", long_text, nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.id"],
@@ -143,7 +139,7 @@ def upgrade() -> None:
         sa.Column("layout_id", row_id, nullable=False),
         sa.Column("start_ns", sa.BigInteger(), nullable=False),
         sa.Column("end_ns", sa.BigInteger(), nullable=False),
-        sa.Column("readings", long_blob, nullable=False),
+        sa.Column("readings", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["layout_id"],
             ["layouts.id"],
@@ -164,8 +160,8 @@ def upgrade() -> None:
         sa.Column("inferences", sa.BigInteger(), nullable=False),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("latencies", long_blob, nullable=False),
-        sa.Column("steps", long_blob, nullable=False),
+        sa.Column("latencies", sa.LargeBinary(), nullable=False),
+        sa.Column("steps", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.id"],

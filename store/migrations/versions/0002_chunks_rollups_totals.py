@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 from store.schema import view_of_rollups
 
@@ -10,15 +9,13 @@ revision = "0002"
 down_revision = "0001"
 
 row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-name = sa.Text().with_variant(sa.String(128), "mysql", "mariadb")
-long_blob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
     for column in ("wraps_at", "observed_refresh_seconds", "read_seconds"):
         op.add_column("channels", sa.Column(column, sa.Double(), server_default=sa.text("0"), nullable=False))
     op.add_column("channels", sa.Column("aliased", sa.Boolean(), server_default=sa.false(), nullable=False))
-    op.add_column("layouts", sa.Column("seam", long_blob, nullable=True))
+    op.add_column("layouts", sa.Column("seam", sa.LargeBinary(), nullable=True))
     op.create_table(
         "chunks",
         sa.Column("id", row_id, nullable=False),
@@ -27,7 +24,7 @@ def upgrade() -> None:
         sa.Column("end_ns", sa.BigInteger(), nullable=False),
         sa.Column("ticks", sa.Integer(), nullable=False),
         sa.Column("samples", sa.Integer(), nullable=False),
-        sa.Column("packed", long_blob, nullable=False),
+        sa.Column("packed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["layout_id"], ["layouts.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -50,9 +47,9 @@ def upgrade() -> None:
     op.create_table(
         "totals",
         sa.Column("host_id", sa.String(length=64), nullable=False),
-        sa.Column("probe", name, nullable=False),
-        sa.Column("device", name, nullable=False),
-        sa.Column("domain", name, nullable=False),
+        sa.Column("probe", sa.Text(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("metric", sa.String(length=32), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("boot_id", sa.String(length=64), nullable=False),

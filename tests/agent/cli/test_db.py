@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from command import call
+from command import ROOT, call, run
 from daemons import furnish, running
+from store.schema import REVISION
 from store.stream import STRETCH_NS
 from stored import SECOND_NS, record, store_of
 
@@ -149,6 +150,32 @@ def test_without_a_store_each_says_so_and_makes_none(tmp_path: Path, words: list
     assert done.returncode == 1
     assert "there is no database here yet" in done.stderr
     assert not store_of(tmp_path).exists()
+
+
+def test_upgrade_brings_an_older_store_up_to_date_and_leaves_a_copy(tmp_path: Path) -> None:
+    missing = call(tmp_path, "db", "upgrade", "--json")
+    assert (missing.returncode, json.loads(missing.stdout)["before"]) == (0, None)
+    assert "there is no database, so there is nothing to upgrade" in missing.stderr
+    assert not store_of(tmp_path).exists()
+    store_of(tmp_path).parent.mkdir(parents=True)
+    with closing(sqlite3.connect(store_of(tmp_path))) as connection:
+        connection.executescript((ROOT / "tests/fixtures/store/0001.sql").read_text())
+    done = run(tmp_path, "db", "upgrade", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["before"], found["after"]) == ("0001", REVISION)
+    assert "copying the database to" in done.stderr
+    with closing(sqlite3.connect(found["copy"])) as connection:
+        assert connection.execute("SELECT count(*) FROM ticks").fetchone() == (2,)
+    assert f"up to date (schema {REVISION})" in call(tmp_path, "db", "upgrade").stdout
+
+
+def test_upgrade_ends_with_1_if_the_store_is_of_a_newer_version(home: Path) -> None:
+    with closing(sqlite3.connect(store_of(home))) as connection, connection:
+        connection.execute("UPDATE inferometer_version SET version_num = '9999'")
+    done = call(home, "db", "upgrade")
+    assert done.returncode == 1
+    assert "Upgrade inferometer, or name another database" in done.stderr
 
 
 def test_each_works_while_the_daemon_runs(tmp_path: Path) -> None:

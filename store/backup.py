@@ -1,0 +1,78 @@
+"""Copies a SQLite store while other programs write to it, without ever replacing a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from store import sqlite
+from store.address import display
+from store.errors import StoreError, TransientStoreError
+from store.explain import explained
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_SPARE_BYTES = 1 << 20
+"""Room that a copy leaves on the disk, for the database's own next transactions."""
+
+
+def backup(engine: Engine, to_path: str | Path) -> int:
+    """Copy a SQLite store as of this moment; return the copy's size in bytes.
+
+    The copy gets its name only when it is complete and on the disk. Raises StoreError, also if the name is taken.
+    """
+    to = Path(to_path)
+    if engine.dialect.name != "sqlite":
+        raise StoreError(display(engine.url), "a server's database is not a file to copy", "Use pg_dump instead")
+    check_target(engine, to)
+    part = to.with_name(f".{to.name}.{os.getpid()}.part")
+    try:
+        _copy(engine, part)
+        os.link(part, to)  # unlike a rename, fails if another file took the name meanwhile
+        return to.stat().st_size
+    except FileExistsError as error:
+        raise _taken(to) from error
+    except OSError as error:
+        raise StoreError(str(to), f"the copy cannot be written ({error.strerror})", "Name another folder") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_target(engine: Engine, to: Path) -> None:
+    """Raise StoreError if a copy cannot be written to `to`: the name is taken, or the disk has too little room."""
+    if to.exists() or to.is_symlink():
+        raise _taken(to)
+    with explained(engine):
+        needed = sqlite.size(engine) + _SPARE_BYTES
+    try:
+        free = shutil.disk_usage(to.parent).free
+    except OSError as error:
+        cause = f"its folder cannot be used ({error.strerror})"
+        raise StoreError(str(to), cause, f"Make {to.parent}, or name another folder") from error
+    if free < needed:
+        cause = f"the copy needs {needed} bytes, and its disk has {free} left"
+        raise TransientStoreError(str(to), cause, "Free some room, or name another folder")
+
+
+def _taken(to: Path) -> StoreError:
+    return StoreError(str(to), "there is something of this name already", "Name another file, or remove this one")
+
+
+def _copy(engine: Engine, part: Path) -> None:
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+    with explained(engine), engine.connect() as connection, closing(sqlite3.connect(part)) as target:
+        source: Any = connection.connection.driver_connection
+        try:
+            source.backup(target)  # all at once: one reader's view, which no writer waits for or disturbs
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:  # the target's disk, not the store's
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
+    with part.open("rb") as written:
+        os.fsync(written.fileno())

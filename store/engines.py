@@ -1,0 +1,63 @@
+"""Makes the SQLAlchemy engine of a database, and the variants of it that read, write and write durably."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from store import sqlite
+from store.address import display
+from store.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+_BACKENDS = ("sqlite", "postgresql")
+
+
+def reading(engine: Engine) -> Engine:
+    """Return the engine whose transactions see one state of the store from their first question to their last."""
+    return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
+
+
+def writing(engine: Engine) -> Engine:
+    """Return the engine whose transactions take SQLite's write lock when they begin, not half-way through."""
+    return engine.execution_options(writes=True)
+
+
+def durable(engine: Engine) -> Engine:
+    """Return the engine that writes, and whose commits are on the disk when they return, power cut or not."""
+    return engine.execution_options(writes=True, durable=True)
+
+
+def connected(url: URL, busy_seconds: float) -> Engine:
+    """Return the engine of a database as it is, whatever tables it has. Raises StoreError if it cannot be one."""
+    engine = _engine(url)
+    if engine.dialect.name == "sqlite":
+        sqlite.set_up(engine, busy_seconds)
+    return engine
+
+
+def _engine(url: URL) -> Engine:
+    database = display(url)
+    settings: dict[str, Any] = {}
+    if url.get_backend_name() not in _BACKENDS:
+        remedy = "Give a path, or a URL such as postgresql://user@host/database"
+        raise StoreError(database, f"a store is a SQLite file or a PostgreSQL database, not {url.drivername!r}", remedy)
+    if url.drivername == "postgresql+psycopg" and "connect_timeout" not in url.query:
+        settings["connect_timeout"] = 10  # the driver's own 130 s outlast a service's start
+    try:
+        engine = create_engine(url, connect_args=settings)
+    except NoSuchModuleError as error:
+        remedy = "Name another driver: postgresql+psycopg://..."
+        raise StoreError(database, f"there is no driver {url.drivername!r}", remedy) from error
+    except ArgumentError as error:
+        raise StoreError(database, str(error), "Check the URL") from error
+    except ImportError as error:
+        remedy = "Install its driver next to inferometer, for PostgreSQL: pip install 'psycopg[binary]'"
+        raise StoreError(database, f"its driver is not installed ({error})", remedy) from error
+    if engine.dialect.is_async:
+        raise StoreError(database, f"{url.drivername} is asynchronous", "Name another driver: postgresql+psycopg://...")
+    return engine
