@@ -18,12 +18,14 @@ from probes.registry import ESTIMATE, FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.cost.tariff import Tariff
+
 LISTEN = "127.0.0.1:19795"
 """Where the exporter listens unless told otherwise: this host alone, on a port no well-known exporter uses."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _FASTEST_SECONDS, _SLOWEST_SECONDS = 0.001, 60.0
 _KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("database", "log_level", "path", "sampling", "exporter", "retention"),
+    "": ("database", "log_level", "tariff", "path", "sampling", "exporter", "retention"),
     "path.": ("sysfs", "procfs", "nvml_library"),
     "sampling.": ("period_seconds", "estimates", "periods"),
     "sampling.periods.": (*FAMILIES, ESTIMATE),
@@ -56,11 +58,14 @@ class Keeping:
 class Config:
     """Everything that can be set.
 
-    `periods` are seconds between reads by probe family, where they differ from `period_seconds`.
+    `periods` are seconds between reads by probe family, where they differ from `period_seconds`. `tariff` is what the
+    file `tariff_file` holds, None if none is named.
     """
 
     database: str = ""
     log_level: str = "info"
+    tariff_file: str = ""
+    tariff: Tariff | None = None
     roots: Roots = field(default_factory=Roots)
     period_seconds: float = 1.0
     periods: tuple[tuple[str, float], ...] = ()
@@ -73,6 +78,7 @@ class Config:
         return {
             "database": self.database,
             "log_level": self.log_level,
+            "tariff": self.tariff_file,
             "path": asdict(self.roots),
             "sampling": {
                 "period_seconds": self.period_seconds,
@@ -181,6 +187,8 @@ def _parse(found: Mapping[str, Any], where: str) -> Config:
     return Config(
         database=table.text("database", "") or default_database(),
         log_level=log_level,
+        tariff_file=(tariff := table.text("tariff", "")),
+        tariff=_tariff(tariff, where) if tariff else None,
         roots=Roots(
             path.text("sysfs", "") or Roots().sysfs,
             path.text("procfs", "") or Roots().procfs,
@@ -196,6 +204,16 @@ def _parse(found: Mapping[str, Any], where: str) -> Config:
             retention.amount("rollup_days", usual.rollup_days, float),
         ),
     )
+
+
+def _tariff(file: str, where: str) -> Tariff:
+    """Read the tariff that prices the host's energy. Raises ConfigError."""
+    from agent.cost.tariff import TariffError, load_tariff  # noqa: PLC0415  most commands have no tariff
+
+    try:
+        return load_tariff(Path(file))
+    except TariffError as error:
+        raise ConfigError(f"{where}: tariff: {error}") from error
 
 
 def _is_number(value: object) -> bool:

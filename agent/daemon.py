@@ -14,6 +14,7 @@ from agent.acquaintance import acquaint
 from agent.clock import Timebase, Wakefulness
 from agent.exporter import Exporter
 from agent.host import describe_host
+from agent.host_total import HostTotal
 from agent.http import ListenError, serve
 from agent.profiling.periods import told_aliased
 from agent.realtime import uncollected
@@ -132,12 +133,14 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
             channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
             host = describe_host(config.roots)
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
-            totals = Totals(host, layouts, Reader(engine).totals(host.id), memory, timebase)
+            saved = Reader(engine).totals(host.id)
+            totals = Totals(host, layouts, saved, memory, timebase)
+            host_total = HostTotal(host, layouts, periods, saved, memory, config.tariff)
             paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
             trouble = StoreTrouble()
             slept = Wakefulness(timebase, wake).slept
             sampler = Sampler(paced, timebase, slept=slept)
-            keep = _keeping(totals, writer, timebase, wake)
+            keep = _keeping(totals, host_total, writer, timebase, wake)
             recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
             exporter = Exporter(
                 layouts,
@@ -146,6 +149,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 timebase.now_ns,
                 version("inferometer"),
                 totals.shown,
+                lambda: host_total.reading,
             )
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
             server = serve(exporter, config.listen)
@@ -187,14 +191,14 @@ def period(probe: Probe, config: Config) -> float:
 
 
 def _keeping(
-    totals: Totals, writer: Writer, timebase: Timebase, wake: Callable[[], None]
+    totals: Totals, host_total: HostTotal, writer: Writer, timebase: Timebase, wake: Callable[[], None]
 ) -> Callable[[Sequence[Tick]], None]:
     """Return what takes the ticks of a second for the store; it looks whether the clock was set, too."""
 
     def keep(ticks: Sequence[Tick]) -> None:
         if clock_was_set(timebase):
             wake()
-        totals.keep(ticks, writer.append)
+        host_total.keep(ticks, totals, writer.append)
 
     return keep
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from agent.host_metrics import host_families, uncertainties
 from probes.model import METRICS, Device, Form, Metric
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from agent.beat import BeatState
+    from agent.host_total import HostReading
     from store.records import Layout, Tick
 
 PREFIX = "inferometer_"
@@ -69,7 +71,8 @@ class Exporter(Collector):
 
     `layouts` and `states` are the sampler's, in the same order. `dropped` tells how many ticks were let go so far,
     `now_ns` the Unix time on the clock that stamps the ticks. `counted` tells the total to show for a counter, by its
-    tick and its position in it; its own value unless given. `process` adds the process's own processor time, memory
+    tick and its position in it; its own value unless given. `host` returns the host's totals, None while
+    there are none. `process` adds the process's own processor time, memory
     and files. `registry` holds this collector, and never the library's global ones.
     """
 
@@ -81,6 +84,7 @@ class Exporter(Collector):
         now_ns: Callable[[], int],
         version: str,
         counted: Callable[[Tick, int], float] | None = None,
+        host: Callable[[], HostReading | None] = lambda: None,
         *,
         python: str = platform.python_version(),
         process: bool = True,
@@ -90,6 +94,8 @@ class Exporter(Collector):
         self._dropped = dropped
         self._now_ns = now_ns
         self._counted = counted or _as_read
+        self._host = host
+        self._uncertainties = uncertainties(layouts)
         self._beats = tuple(
             Beat(layout, state, lines, _stale_ns(state.period_seconds))
             for layout, state, lines in zip(layouts, states, arrange(layouts), strict=True)
@@ -115,7 +121,14 @@ class Exporter(Collector):
     def collect(self) -> Iterable[Family]:
         """Return the metric families that have a sample now."""
         now_ns = self._now_ns()
-        families = chain(self._measured(now_ns), self._described(), self._probes(now_ns), self._refused())
+        families = chain(
+            self._measured(now_ns),
+            (self._uncertainties,),
+            self._host_totals(now_ns),
+            self._described(),
+            self._probes(now_ns),
+            self._refused(),
+        )
         return [family for family in families if family.samples]
 
     def _fresh(self, beat: Beat, now_ns: int) -> Tick | None:
@@ -137,6 +150,10 @@ class Exporter(Collector):
                 value = (self._counted if counts else _as_read)(tick, line.position)
                 families[line.metric].add_metric(line.labels, value)
         return families.values()
+
+    def _host_totals(self, now_ns: int) -> Iterable[Family]:
+        reading = self._host()
+        return host_families(reading) if reading and now_ns - reading.at_ns <= reading.stale_ns else ()
 
     def _described(self) -> Iterator[Family]:
         devices = InfoMetricFamily(f"{PREFIX}device", "What is known of a device; always 1.")

@@ -124,6 +124,11 @@ class Totals:
             return counter.shown
         return max(counter.shown, counter.total(tick.values[position]))
 
+    def current(self, layout: int, position: int) -> float | None:
+        """Return a counter's total at its latest value, stored or not; None before the first."""
+        counter = next((c for c in self._counters[layout] if c.position == position), None)
+        return counter.total(counter.value) if counter and counter.begun else None
+
     def keep(self, ticks: Sequence[Tick], append: Callable[[Sequence[Tick], Sequence[Total]], None]) -> None:
         """Go on with these ticks and hand them to `append` with the totals; raises as it does, and may be repeated."""
         self._waiting_since = self._waiting_since or time.monotonic()

@@ -21,10 +21,12 @@ from agent.cli.main import app
 from agent.cli.options import hoisted
 from agent.cli.report import show_profile
 from agent.exporter import Exporter
+from agent.host_total import HostReading
+from agent.profiling.boundary import Boundary
 from agent.profiling.document import check
 from agent.profiling.effort import EFFORTS
 from agent.profiling.gates import Evidence, judge
-from probes.model import METRICS, Channel, Device, Kind
+from probes.model import METRICS, Channel, Device, Kind, Source
 from probes.registry import ESTIMATE, FAMILIES
 from store.records import Layout, Tick, Window
 
@@ -156,10 +158,12 @@ def test_every_option_and_variable_named_exists(page: Path) -> None:
 def families() -> list[Family]:
     """Every family that the exporter can show, from a device that gives every metric."""
     device = Device("GPU-1", Kind.GPU, "Accelerator")
-    layout = Layout(1, "nvml", tuple(Channel(device, "board", metric) for metric in METRICS))
-    latest = Tick(1, 1, 1, tuple(1.0 for _ in METRICS))
+    model = Channel(device, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
+    layout = Layout(1, "nvml", (*(Channel(device, "board", metric) for metric in METRICS), model))
+    latest = Tick(1, 1, 1, tuple(1.0 for _ in layout.channels))
     state = BeatState("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
-    exporter = Exporter([layout], [state], lambda: 0, lambda: 2, "1.2.3")
+    host = HostReading(Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9)
+    exporter = Exporter([layout], [state], lambda: 0, lambda: 2, "1.2.3", host=lambda: host)
     return list(exporter.registry.collect())
 
 

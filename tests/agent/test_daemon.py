@@ -196,10 +196,15 @@ def test_options_count_before_variables_and_those_before_the_file(home: Path, ta
 
 def test_the_service_loads_nothing_that_it_does_not_need(home: Path) -> None:
     code = """
-import atexit, os, signal, sys, threading
+import atexit, os, signal, sys, threading, time
 from agent.cli.serving import main
 atexit.register(lambda: print(sorted({name.partition(".")[0] for name in sys.modules})))
-threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+def stop():
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=stop).start()
 sys.exit(main())
 """
     environ = environment(home, INFEROMETER_CONFIG=str(home / "config.toml"))

@@ -17,6 +17,8 @@ from prometheus_client.registry import REGISTRY
 
 from agent.beat import BeatState
 from agent.exporter import ATTRIBUTES, Exporter, known_devices
+from agent.host_total import HostReading
+from agent.profiling.boundary import Boundary
 from probes import rapl
 from probes.model import METRICS, Channel, Device, Kind, Roots, Source
 from store.records import Layout, Tick
@@ -35,6 +37,7 @@ GPU = Device("GPU-1", Kind.GPU, "Accelerator", (("serial", "42"), ("driver_versi
 POWER = Channel(GPU, "board", "power_watts")
 ENERGY = Channel(GPU, "board", "energy_joules")
 LAYOUT = Layout(1, "gpu", (POWER, ENERGY))
+HOST = HostReading(Boundary.ACCELERATOR, "measured", (ENERGY,), ("memory",), 5.0, 2.5, 0.01, "EUR", NOW, 10 * SECOND)
 
 
 def state(probe: str = "gpu", period_seconds: float = 1.0) -> BeatState:
@@ -51,10 +54,13 @@ def export(
     ticks: Iterable[Tick] = (),
     now_ns: int = NOW,
     *,
+    host: HostReading | None = None,
     process: bool = False,
 ) -> Exporter:
     states = [state(layout.probe) for layout in layouts] if states is None else states
-    exporter = Exporter(layouts, states, lambda: 3, lambda: now_ns, "1.2.3", python="3.11.2", process=process)
+    exporter = Exporter(
+        layouts, states, lambda: 3, lambda: now_ns, "1.2.3", host=lambda: host, python="3.11.2", process=process
+    )
     by_layout = dict(zip((layout.id for layout in layouts), states, strict=True))
     for one in ticks:
         by_layout[one.layout].latest = one
@@ -227,8 +233,24 @@ def everything(*, process: bool) -> Exporter:
     """Return an exporter that shows every metric it can."""
     refusing = state()
     refusing.rejected = {(0, "sentinel"): 1}
-    layout = Layout(1, "gpu", tuple(Channel(GPU, "board", metric) for metric in METRICS))
-    return export([layout], [refusing], [tick(*map(float, range(len(METRICS))))], process=process)
+    model = Channel(GPU, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
+    layout = Layout(1, "gpu", (*(Channel(GPU, "board", metric) for metric in METRICS), model))
+    values = map(float, range(len(METRICS) + 1))
+    return export([layout], [refusing], [tick(*values)], host=HOST, process=process)
+
+
+def test_a_host_reading_older_than_a_stale_tick_is_not_shown():
+    names = {f"inferometer_host_{name}" for name in ("power_watts", "energy_joules_total", "cost_total")}
+    for age_ns, shown_names in ((HOST.stale_ns, names), (HOST.stale_ns + 1, set())):
+        families = export(ticks=[tick(1.0, 2.0)], host=HOST, now_ns=NOW + age_ns).registry.collect()
+        assert names & {sample.name for family in families for sample in family.samples} == shown_names
+
+
+def test_the_host_shows_no_power_before_two_readings_and_no_cost_without_a_price():
+    families = export(ticks=[tick(1.0, 2.0)], host=replace(HOST, watts=None, cost=None)).registry.collect()
+    names = {sample.name for family in families for sample in family.samples}
+    assert "inferometer_host_energy_joules_total" in names
+    assert not names & {"inferometer_host_power_watts", "inferometer_host_cost_total"}
 
 
 def documented() -> dict[str, tuple[str, tuple[str, ...]]]:

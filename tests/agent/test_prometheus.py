@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
 import urllib.request
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,17 +14,12 @@ from agent.beat import BeatState
 from agent.exporter import Exporter
 from agent.http import serve
 from probes.model import METRICS, Channel, Device, Kind
+from prometheus_server import needs_prometheus, needs_promtool, prometheus, query
 from store.records import Layout, Tick
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DOCS = Path(__file__).parent.parent.parent / "docs/metrics.md"
 WAIT_SECONDS = 13.0
 WATTS = 100.0
-
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,44 +62,6 @@ def test_promtool_finds_nothing_to_say_about_what_is_served(host: Host):
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-@contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[str]:
-    """Run a Prometheus server that scrapes `target` every second; yield its own address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    config = folder / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 1s}\n"
-        f"scrape_configs: [{{job_name: inferometer, static_configs: [{{targets: ['{target}']}}]}}]\n"
-    )
-    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
-    with (folder / "log").open("w") as log:
-        running = subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log, cwd=folder)
-    try:
-        yield address
-    finally:
-        running.kill()  # what it stored goes with the folder
-        running.wait()
-
-
-def query(address: str, expression: str) -> list[dict[str, Any]] | None:
-    """Return the vector an expression gives now, or None while the server does not answer yet."""
-    url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            body = json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == 503:
-                return None
-            raise AssertionError(f"{expression}: {error.read().decode()}") from error
-    except urllib.error.URLError:
-        return None
-    assert body["status"] == "success"
-    return body["data"]["result"]
-
-
 @needs_prometheus
 def test_a_real_prometheus_scrapes_energy_that_grows_and_answers_every_query_of_the_reference(
     host: Host, tmp_path: Path
@@ -118,7 +70,7 @@ def test_a_real_prometheus_scrapes_energy_that_grows_and_answers_every_query_of_
     energies: list[float] = []
     with_labels: dict[str, str] = {}
     try:
-        with prometheus(tmp_path, server.address) as address:
+        with prometheus(tmp_path, {"inferometer": server.address}) as address:
             deadline = time.monotonic() + WAIT_SECONDS
             while len(energies) < 2 and time.monotonic() < deadline:
                 host.beat()

@@ -142,6 +142,7 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
     assert tomllib.loads((FOLDER / "config.toml").read_text()) == {
         "database": "sqlite:////var/lib/inferometer/inferometer.db",
         "log_level": "info",
+        "tariff": "",
         "path": {"sysfs": "/sys", "procfs": "/proc", "nvml_library": ""},
         "sampling": {"period_seconds": 1.0, "estimates": True, "periods": {}},
         "exporter": {"listen": "127.0.0.1:19795"},
