@@ -74,24 +74,38 @@ def onnx(
     *,
     model: Annotated[Path, typer.Option(metavar="FILE.onnx", exists=True, dir_okay=False, help="The model file.")],
     shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=1x3x224x224", help="Shape of an input the model leaves open.")
+        list[str] | None, typer.Option(metavar="NAME=1x3x224x224", help="Shape of an input that the model leaves open.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=VALUE|FILE",
+            help="Value of an input: a number or list, broadcast to its shape, or an array in a .npy or .npz file.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the inputs.")] = 0,
     run: RunOptions,
 ) -> None:
-    """Profile any ONNX model; inputs are made from its declared shapes, and one inference is one run of the graph.
+    """Profile any ONNX model; one inference is one run of its graph.
 
-    Where only the first dimension of every input is open, it is the batch, --batch sweeps it, and one inference is one
-    element of it.
+    Inputs without a value are synthetic: random floats of the declared shape, and 0 and 1 for integers. Integers and
+    scalars often decide how much a model computes (lengths, loop counts, sample rates), so give those with --input.
+
+    If only the first dimension of every input is open, it is the batch: --batch sweeps it, and one inference is one
+    element of it. An array of --input then needs one row, or as many as the largest batch.
 
     Example: inferometer profile onnx --model resnet50.onnx --shape data=1x3x224x224
 
+    Example: inferometer profile onnx --model vad.onnx --input sr=16000 --input input=speech.npy
+
     Example: inferometer profile onnx --model mobilenet.onnx --batch 1,8,32 --tariff tariff.toml
     """
+    from agent.workloads.given_inputs import parse_inputs
     from agent.workloads.spec import OnnxSpec, parse_shapes
 
     try:
-        spec = OnnxSpec(model.absolute(), parse_shapes(shape or []), seed)
+        spec = OnnxSpec(model.absolute(), parse_shapes(shape or []), seed, parse_inputs(given or []))
         engine = _engine(run)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE)

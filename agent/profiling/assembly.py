@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from agent.profiling.figures import Sensors
 from agent.profiling.idle import derive_baselines, derive_drift
 from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.so_far import AROUND_NS
+from agent.workloads.given_inputs import synthetic_note
 from probes.model import ENERGETIC, Source
 from store.records import RunStatus
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def asked_for(job: Job) -> dict[str, Any]:
     """Return everything that was asked for of workload and engine, as plain values."""
-    return {**json.loads(job.spec.to_json()), "batches": ",".join(map(str, job.batches)), **asdict(job.engine)}
+    return {**job.spec.settings(), "batches": ",".join(map(str, job.batches)), **asdict(job.engine)}
 
 
 def sampler_facts(at_work: Recording) -> SamplerFacts:
@@ -62,7 +62,13 @@ def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Doc
         host=scene.host,
         engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads),
         workload=WorkloadFacts(
-            job.spec.workload, asked_for(job), ready.precision, ready.parameters, ready.model_bytes, ready.sha256
+            job.spec.workload,
+            asked_for(job),
+            ready.precision,
+            ready.parameters,
+            ready.model_bytes,
+            ready.sha256,
+            ready.inputs,
         ),
         devices=device_facts(scene.channels, sensors.coverage),
         coverage=coverage_facts(sensors.coverage),
@@ -106,6 +112,8 @@ def _notes(job: Job, recorded: Recorded, sensors: Sensors, points: Iterable[Poin
         notes.append(f"the run failed, and points and repeats after that are missing: {recorded.failure.message}")
     if not sensors.coverage.includes:
         notes.append("nothing on this host measures power and no model was allowed: there is time, and no energy")
+    if recorded.ready and (note := synthetic_note(recorded.ready.inputs)):
+        notes.append(note)
     if job.effort.name == "quick":
         notes.append("quick mode: short windows and few repeats, so the intervals are wide")
     if job.effort.tolerance is not None:

@@ -24,6 +24,7 @@ from agent.profiling.so_far import SoFar
 from agent.profiling.witness import Witness
 from agent.surroundings import look_at_settings
 from agent.workloads.errors import WorkloadError
+from agent.workloads.given_inputs import synthetic_note
 from agent.workloads.process import WorkloadProcess
 from probes.nvml import NvmlProbe
 from probes.registry import discover
@@ -124,6 +125,8 @@ def _tried(job: Job, progress: Progress) -> tuple[str, ...]:
     try:
         with WorkloadProcess() as process:
             ready = process.start(job.spec, job.engine)
+            if note := synthetic_note(ready.inputs):
+                progress.note(f"warning: {note}")
             for batch in job.batches:
                 process.prepare(batch)
     except WorkloadError as error:

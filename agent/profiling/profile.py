@@ -18,6 +18,7 @@ from agent.profiling.conditions import Conditions  # noqa: TC001
 from agent.profiling.facts import Agreement, EffortFacts, IdleDrift, RunSurroundings, SamplerFacts  # noqa: TC001
 from agent.profiling.precision import Precision  # noqa: TC001
 from agent.profiling.statistics import LatencySummary, Summary  # noqa: TC001
+from agent.workloads.protocol import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import Host, RunStatus  # noqa: TC001
 
@@ -240,7 +241,7 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFacts:
-    """What was run: its settings as asked for, and the facts of the model."""
+    """What was run: its settings as asked for, the facts of the model, and where its inputs came from."""
 
     name: str
     settings: dict[str, str | int | float | bool | list[str] | dict[str, list[int]] | None]
@@ -248,6 +249,7 @@ class WorkloadFacts:
     parameters: int
     model_bytes: int
     model_sha256: str | None
+    inputs: tuple[InputFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,14 @@ class Session:
     load_seconds: float
     held: tuple[Any, ...] = ()
 
-    def tensor(self, values: NDArray[Any]) -> Any:
-        """Return the values as a tensor of the engine, in the memory of the device that computes."""
+    def tensor(self, values: NDArray[Any], onnx_type: int | None = None) -> Any:
+        """Return the values as a tensor of the engine, in the memory of the device that computes.
+
+        With `onnx_type`, the values hold the bits of a type that numpy lacks. The tensor then shares their memory, on
+        the host, so they must live as long.
+        """
+        if onnx_type is not None:
+            return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(values, onnx_type)
         return onnxruntime.OrtValue.ortvalue_from_numpy(values, self.provider, 0)
 
     def run(self, feeds: Mapping[str, Any], outputs: Sequence[str]) -> list[Any]:

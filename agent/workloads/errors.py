@@ -20,13 +20,23 @@ CANNOT_LOAD = "run onnx.checker on the model and export it again, or install a n
 CANNOT_RUN = "the model may want inputs of other sizes: say them with --shape name=1x3x224x224"
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Return the text with escapes in place of control characters and of whatever else a terminal may not show."""
+    return "".join(
+        each if each.isprintable() or each in keep else each.encode("unicode_escape").decode("ascii") for each in text
+    )
+
+
 class WorkloadError(Exception):
-    """A workload cannot be loaded, prepared or measured; `message` says why, `remedy` what to do."""
+    """A workload cannot be loaded, prepared or measured; `message` says why, `remedy` what to do.
+
+    Both may hold names from a model: control characters in them are escaped.
+    """
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = printable(message, keep="\n")
+        self.remedy = printable(remedy, keep="\n")
+        super().__init__(self.message)
 
 
 def explained(error: Exception, doing: str, remedy: str) -> WorkloadError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - the reader of JSON resolves the annotations
 from agent.workloads.wire import from_json, to_json
@@ -47,12 +47,28 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class InputFacts:
+    """One input of the model and where its values come from; the values themselves are never part of it.
+
+    `shape` is that of a batch of 1, or that of the given array. `sha256` is that of the file, or of the bytes of a
+    value from the command line; None for synthetic values.
+    """
+
+    name: str
+    element: str
+    shape: tuple[int, ...]
+    values: Literal["given", "synthetic"]
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The model is loaded.
 
     `threads` is what was asked for (0: the engine's own choice). `precision` is the type most of the weights are kept
     in, `sha256` that of the model file; both None where there is none. `model_bytes` are the weights of a built model,
-    or the model file with the external files it names. `load_seconds` is what the engine took to load it.
+    or the model file with the external files it names. `load_seconds` is what the engine took to load it. `inputs` are
+    those of an ONNX model; the transformer makes its own.
     """
 
     engine: str
@@ -65,6 +81,7 @@ class Ready:
     sha256: str | None
     phases: tuple[str, ...]
     load_seconds: float
+    inputs: tuple[InputFacts, ...] = ()
 
     TAG: ClassVar[tuple[str, str]] = ("reply", "ready")
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping  # noqa: TC003 - the reader of JSON resolves the annotations
-from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003 - same
-from typing import ClassVar, Literal, Self, get_args
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args
 
+from agent.workloads.errors import printable
+from agent.workloads.given_inputs import GivenInput  # noqa: TC001 - same
 from agent.workloads.wire import from_json, to_json
 
 Positions = Literal["rope", "learned"]
 Precision = Literal["fp32", "fp16", "int8"]
 Provider = Literal["auto", "cpu", "cuda"]
 
+_MOST_DIGITS = 19  # more do not fit into 64 bits
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
@@ -121,6 +125,11 @@ class TransformerSpec:
         """Return the spec as canonical JSON: equal specs give equal text."""
         return to_json(self)
 
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that a profile shows."""
+        shown: dict[str, Any] = json.loads(to_json(self))
+        return shown
+
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read what `to_json` wrote. Raises ValueError."""
@@ -130,11 +139,12 @@ class TransformerSpec:
 
 @dataclass(frozen=True, slots=True)
 class OnnxSpec:
-    """Any ONNX model: the path of its file, and the shapes of those inputs whose size the model leaves open."""
+    """Any ONNX model: the path of its file, the shapes of inputs that the model leaves open, and values of inputs."""
 
     model: Path
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
     seed: int = 0
+    inputs: Mapping[str, GivenInput] = field(default_factory=dict, hash=False)
 
     workload: ClassVar[str] = "onnx"
     TAG: ClassVar[tuple[str, str]] = ("workload", workload)
@@ -144,12 +154,18 @@ class OnnxSpec:
             raise ValueError(f"the model is {str(self.model)!r}: give the path of an .onnx file")
         _at_least(0, seed=self.seed)
         for name, shape in self.shapes.items():
-            if not name or not shape or min(shape) < 1:
+            if not name or not shape or min(shape) < 0:
                 raise ValueError(_shape_refusal(f"{name}={'x'.join(map(str, shape))}"))
 
     def to_json(self) -> str:
         """Return the spec as canonical JSON: equal specs give equal text."""
         return to_json(self)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that a profile may show: no values of inputs, and no path but the file's name."""
+        shown: dict[str, Any] = json.loads(to_json(replace(self, model=Path(printable(self.model.name)), inputs={})))
+        shown.pop("inputs")
+        return shown
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -182,10 +198,10 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """Return the input name and the sizes in `name=1x3x224x224`; the name may itself hold `=`. Raises ValueError."""
     name, _, sizes = text.rpartition("=")
     parts = sizes.strip().lower().split("x")
-    if not name.strip() or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+    if not name.strip() or not all(part.isascii() and part.isdigit() and len(part) < _MOST_DIGITS for part in parts):
         raise ValueError(_shape_refusal(text))
     return name.strip(), tuple(map(int, parts))
 
 
 def _shape_refusal(text: str) -> str:
-    return f"--shape {text}: say it as name=1x3x224x224, with whole sizes of at least 1"
+    return f"--shape {text}: say it as name=1x3x224x224, with whole sizes of at least 0"

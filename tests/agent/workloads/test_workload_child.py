@@ -95,14 +95,14 @@ def test_a_missing_model_is_named_with_what_to_do(tmp_path):
 
 
 def test_a_folder_in_place_of_a_model_is_refused(tmp_path):
-    assert failure_of(OnnxSpec(tmp_path)).message == f"the model {tmp_path} is not a file"
+    assert failure_of(OnnxSpec(tmp_path)).message == f"the model {tmp_path} is a directory, not a file"
 
 
 def test_a_corrupt_model_is_named_with_what_to_do(tmp_path):
     path = tmp_path / "corrupt.onnx"
     path.write_bytes(b"this was never a model" * 9)
     failure = failure_of(OnnxSpec(path))
-    assert failure.message.startswith(f"loading {path}: InvalidProtobuf: Load model from")
+    assert failure.message == f"the file {path} is no ONNX model, or is cut short"
     assert "download it again" in failure.remedy
 
 

@@ -118,12 +118,12 @@ def test_a_whole_number_of_seconds_may_come_without_a_point():
         (b'{"do":"load","spec":{"workload":"cnn"},"engine":{}}', "workload transformer, workload onnx"),
         (b'{"do":"load","spec":7,"engine":{}}', "spec is 7, not an object"),
         (
-            b'{"do":"load","spec":{"workload":"onnx","model":"m","seed":0,"shapes":{"x":[1,"a"]}},"engine":{}}',
+            b'{"do":"load","spec":{"workload":"onnx","model":"m","seed":0,"shapes":{"x":[1,"a"]},"inputs":{}},"engine":{}}',
             "shapes x is 'a', not int",
         ),
         (
             b'{"do":"load","spec":{"workload":"onnx"},"engine":{}}',
-            "model, seed, shapes missing or unknown in OnnxSpec",
+            "inputs, model, seed, shapes missing or unknown in OnnxSpec",
         ),
         (
             encode(Load(TransformerSpec(), EngineSpec())).replace(b'"provider":"auto"', b'"provider":"tpu"'),

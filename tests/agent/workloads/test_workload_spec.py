@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.workloads.given_inputs import GivenInput
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec, parse_shape, parse_shapes, spec_from_json
 
 sizes = st.integers(1, 4096)
+shape_sizes = st.integers(0, 4096)
 transformer_specs = st.builds(
     lambda heads, head_width, **options: TransformerSpec(width=2 * heads * head_width, heads=heads, **options),
     heads=st.integers(1, 16),
@@ -22,9 +24,17 @@ transformer_specs = st.builds(
     precision=st.sampled_from(["fp32", "fp16", "int8"]),
     seed=st.integers(0, 2**63),
 )
-shapes = st.dictionaries(st.text(min_size=1), st.lists(sizes, min_size=1, max_size=5).map(tuple), max_size=3)
+shapes = st.dictionaries(st.text(min_size=1), st.lists(shape_sizes, min_size=1, max_size=5).map(tuple), max_size=3)
+given_inputs = st.one_of(
+    st.builds(GivenInput, text=st.text()),
+    st.builds(GivenInput, file=st.sampled_from([Path("x.npy"), Path("/a b/ü.npz")]), array=st.none() | st.text()),
+)
 onnx_specs = st.builds(
-    OnnxSpec, model=st.sampled_from([Path("m.onnx"), Path("/a b/ü.onnx")]), shapes=shapes, seed=st.integers(0, 9)
+    OnnxSpec,
+    model=st.sampled_from([Path("m.onnx"), Path("/a b/ü.onnx")]),
+    shapes=shapes,
+    seed=st.integers(0, 9),
+    inputs=st.dictionaries(st.text(), given_inputs, max_size=2),
 )
 
 
@@ -38,7 +48,7 @@ def test_the_json_of_a_spec_names_its_workload_and_does_not_depend_on_the_order_
     one = OnnxSpec(Path("m.onnx"), {"b": (2,), "a": (1, 3)})
     other = OnnxSpec(Path("m.onnx"), {"a": (1, 3), "b": (2,)})
     assert one.to_json() == other.to_json()
-    assert one.to_json() == '{"model":"m.onnx","seed":0,"shapes":{"a":[1,3],"b":[2]},"workload":"onnx"}'
+    assert one.to_json() == '{"inputs":{},"model":"m.onnx","seed":0,"shapes":{"a":[1,3],"b":[2]},"workload":"onnx"}'
 
 
 def test_specs_are_hashable_so_that_they_can_be_keys():
@@ -98,9 +108,10 @@ def test_an_onnx_spec_without_a_file_name_is_refused(model):
         OnnxSpec(Path(model))
 
 
-def test_an_onnx_spec_with_an_empty_shape_is_refused():
-    with pytest.raises(ValueError, match="--shape x=0x3: say it as name=1x3x224x224"):
-        OnnxSpec(Path("m.onnx"), {"x": (0, 3)})
+@pytest.mark.parametrize(("shape", "shown"), [((-1, 3), "-1x3"), ((), "")])
+def test_an_onnx_spec_with_an_empty_or_negative_shape_is_refused(shape, shown):
+    with pytest.raises(ValueError, match=f"--shape x={shown}: say it as name=1x3x224x224"):
+        OnnxSpec(Path("m.onnx"), {"x": shape})
 
 
 @pytest.mark.parametrize(
@@ -109,13 +120,16 @@ def test_an_onnx_spec_with_an_empty_shape_is_refused():
         ("x=7", ("x", (7,))),
         ("input:0=1x3x224x224", ("input:0", (1, 3, 224, 224))),
         ("a=b=2X5", ("a=b", (2, 5))),
+        ("past=1x8x0x64", ("past", (1, 8, 0, 64))),
     ],
 )
 def test_a_shape_is_read_from_its_text(text, shape):
     assert parse_shape(text) == shape
 
 
-@pytest.mark.parametrize("text", ["", "x", "x=", "=1x2", "x=1x", "x=1x-2", "x=0", "x=1.5", "x=1,2", "x=1x٣"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "x=", "=1x2", "x=1x", "x=1x-2", "x=9999999999999999999", "x=1.5", "x=1,2", "x=1x٣"]
+)
 def test_a_text_that_is_no_shape_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="say it as name=1x3x224x224"):
         parse_shape(text)

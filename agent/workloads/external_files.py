@@ -1,0 +1,79 @@
+"""The files beside a model that hold its weights: checked before the engine opens them."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Any
+
+from agent.workloads.errors import WorkloadError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_IN_MEMORY = "*/_ORT_MEM_ADDR_/*"  # the engine's own mark for weights that are already in its memory
+
+
+class ExternalFiles:
+    """The external files of one model. Every method raises WorkloadError that names the file and the cause.
+
+    A file must be a regular one in the model's directory. A link is followed if it leads there, or to where the
+    model's own link leads: caches keep both as links to one directory. `file_bytes` are the bytes of all files so far,
+    `used_bytes` those of their weights.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._folder = model.parent
+        self._allowed = (model.parent.resolve(), model.resolve().parent)
+        self._sizes: dict[str, int] = {}
+        self.used_bytes = 0
+
+    @property
+    def file_bytes(self) -> int:
+        """The bytes of all files so far, each counted once."""
+        return sum(self._sizes.values())
+
+    def bytes_of(self, tensor: Any) -> int:
+        """Return the bytes that a tensor has in its file."""
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        size = self._size(location)
+        try:
+            offset = int(entries.get("offset") or 0)
+            length = int(entries.get("length") or size - offset)
+        except ValueError:
+            offset = length = -1
+        if offset < 0 or length < 0 or offset + length > size:
+            raise WorkloadError(
+                f"the weights {tensor.name!r} are not inside their file {location!r}, which has {size} bytes",
+                "the file is cut short or belongs to another model: export or download both again",
+            )
+        self.used_bytes += length
+        return length
+
+    def _size(self, location: str) -> int:
+        if location not in self._sizes:
+            self._sizes[location] = self._checked(location)
+        return self._sizes[location]
+
+    def _checked(self, location: str) -> int:
+        if not location or "\0" in location or location == _IN_MEMORY:
+            raise WorkloadError(f"the model names no usable file for its weights ({location!r})", "export it again")
+        path = self._folder / location
+        try:
+            resolved = path.resolve()
+            found = path.stat()
+        except FileNotFoundError as error:
+            raise WorkloadError(
+                f"the weights of the model are in {location!r}, which is not beside it",
+                f"copy {location} into the directory of the model, under this name",
+            ) from error
+        except (OSError, RuntimeError) as error:
+            raise WorkloadError(f"the weights in {location!r} cannot be read: {error}", "check the file") from error
+        if not any(resolved.is_relative_to(folder) for folder in self._allowed):
+            raise WorkloadError(
+                f"the weights are in {location!r}, outside the directory of the model",
+                "copy that file beside the model and export the model again",
+            )
+        if not stat.S_ISREG(found.st_mode):
+            raise WorkloadError(f"the weights are in {location!r}, which is no regular file", "export the model again")
+        return found.st_size
