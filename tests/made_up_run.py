@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from agent.profiling.boundary import Coverage
+from agent.profiling.energy import SeriesEnergy
 from agent.profiling.figures import Sensors
 from probes.model import Channel, Device, Kind, Source
 from simulated import SECOND, Power
@@ -54,7 +55,12 @@ def sensors(*series, beat=BEAT):
 
 def bare(*series):
     """Sensors as they are given, all of them counted."""
-    return Sensors(series, Coverage("package", tuple(each.channel for each in series), ()), BEAT)
+    return Sensors(energies(*series), Coverage("package", tuple(each.channel for each in series), ()), BEAT)
+
+
+def energies(*series):
+    """The energies of windows of each series."""
+    return tuple(map(SeriesEnergy, series))
 
 
 def idle(phase, start, end, side=0):

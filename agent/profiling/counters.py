@@ -11,10 +11,10 @@ interpolates.
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agent.profiling.joules import (
     ASSUMED_REFRESH_SECONDS,
@@ -24,16 +24,16 @@ from agent.profiling.joules import (
     ceiling_watts,
     slowest_refresh_seconds,
 )
+from agent.profiling.refreshes import Refreshes
 from probes.model import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from store.records import Series
 
-_TELLING = 10
-"""The power of a stretch is told to a tenth where time and rise are so many times the doubt about them."""
 _MICRO = 1e6
+_FEWEST_CHANGES_BACK = 3
 _BREAKS = {
     Reason.RESET: "the counter was reset",
     Reason.WRAP_UNKNOWN: "the counter may have wrapped more than once between two reads",
@@ -41,196 +41,108 @@ _BREAKS = {
 """What ends one stretch of counting and begins another."""
 
 
-class _Knot(NamedTuple):
-    """A refresh of a counter: when it was, give or take `slack_ns`, and what it showed."""
+class CounterEnergy:
+    """The energy of any window of one counter.
 
-    time_ns: float
-    joules: float
-    slack_ns: float
-
-
-def count(series: Series, start_ns: int, end_ns: int) -> Told:
-    """Return the energy of a window that the samples bracket.
-
-    The peak is the highest mean power over a stretch of the window long enough to tell it to a tenth. Where the
-    samples end less than a refresh period after the window, the bound holds if the power was within the channel's
-    limit or, if it has none, four times the steepest rise seen.
+    The refreshes of the whole series are found once; a window then costs two edges and the peak between them.
     """
-    counter = _Counter.of(series)
-    start, end = (counter.energy_at(at_ns) for at_ns in (start_ns, end_ns))
-    lower = max(0.0, end.lower - start.upper)
-    upper = end.upper - start.lower
-    joules = min(max(lower, end.joules - start.joules), upper)
-    reach = counter.refresh_ns
-    peak = _peak_watts(counter.knots, counter.resolution, start_ns - reach, end_ns + reach)
-    upper += counter.ceiling * _doubtful_seconds(series, start_ns, end_ns)
-    lost_seconds, blind_seconds, reason = _not_counted(series, start_ns, end_ns, reach)
-    if not blind_seconds:
-        return Told(Energy(joules, lower, upper), peak)
-    counted_seconds = (end_ns - start_ns) / 1e9 - lost_seconds
-    filled = joules / counted_seconds * lost_seconds if counted_seconds > 0 else 0.0
-    reason = f"{reason}: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
-    upper = max(upper + counter.ceiling * blind_seconds, joules + filled)
-    return Told(Energy(joules + filled, lower, upper), peak, (reason,))
 
+    def __init__(self, series: Series) -> None:
+        times, values, halves = series.times_ns, series.values, series.halves_ns
+        self._series, self._times, self._values = series, times, values
+        self._starts = array("q", (at - half for at, half in zip(times, halves, strict=True))) if halves else times
+        self._ends = array("q", (at + half for at, half in zip(times, halves, strict=True))) if halves else times
+        changes = [i for i in range(1, len(values)) if values[i] != values[i - 1]]
+        self._changes = array("q", [0, *changes])  # the first read of every value
+        self._distances = array("q", [times[b] - times[a - 1] for a, b in pairwise(changes)])
+        self._resolution = series.channel.resolution or _seen_resolution(values, changes)
+        self._refreshes = Refreshes(series, changes, self._resolution)
 
-@dataclass(frozen=True, slots=True)
-class _Counter:
-    """A series with what was made out of it: when each read began and ended, and every refresh seen."""
+    def between(self, start_ns: int, end_ns: int, first: int, last: int) -> Told:
+        """Return the energy of a window that the samples bracket; the reads from `first` to `last` are around it.
 
-    values: Sequence[float]
-    starts: Sequence[int]
-    ends: Sequence[int]
-    refresh_ns: int
-    resolution: float
-    knots: Sequence[_Knot]
-    ceiling: float
-    is_limited: bool
+        The peak is the highest mean power over a stretch of the window long enough to tell it to a tenth. Where the
+        samples end less than a refresh period after the window, the bound holds if the power was within the channel's
+        limit or, if it has none, four times the steepest rise seen.
+        """
+        reach, seen = self._refresh_ns(first, last), self._refreshes
+        ceiling = ceiling_watts(self._series.channel.limit, seen.steepest_watts(first, last))
+        start, end = (self._energy_at(at_ns, reach, ceiling) for at_ns in (start_ns, end_ns))
+        lower = max(0.0, end.lower - start.upper)
+        upper = end.upper - start.lower
+        joules = min(max(lower, end.joules - start.joules), upper)
+        peak = seen.peak_watts(start_ns - reach, end_ns + reach)
+        upper += ceiling * _doubtful_seconds(self._series, start_ns, end_ns)
+        lost_seconds, blind_seconds, reason = _not_counted(self._series, start_ns, end_ns, reach)
+        if not blind_seconds:
+            return Told(Energy(joules, lower, upper), peak)
+        counted_seconds = (end_ns - start_ns) / 1e9 - lost_seconds
+        filled = joules / counted_seconds * lost_seconds if counted_seconds > 0 else 0.0
+        reason = f"{reason}: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
+        upper = max(upper + ceiling * blind_seconds, joules + filled)
+        return Told(Energy(joules + filled, lower, upper), peak, (reason,))
 
-    @classmethod
-    def of(cls, series: Series) -> _Counter:
-        times, halves = series.times_ns, series.halves_ns
-        knots, resolution = _knots(series), _resolution(series)
-        return cls(
-            series.values,
-            [at - half for at, half in zip(times, halves, strict=True)] if halves else times,
-            [at + half for at, half in zip(times, halves, strict=True)] if halves else times,
-            _refresh_ns(series),
-            resolution,
-            knots,
-            ceiling_watts(series.channel.limit, _steepest_watts(knots, resolution)),
-            bool(series.channel.limit),
-        )
+    def _refresh_ns(self, first: int, last: int) -> int:
+        """Return the refresh period: the stated one, else the longest time between changes seen, a second at least."""
+        channel = self._series.channel
+        if channel.refresh_seconds:
+            return round(slowest_refresh_seconds(channel) * 1e9)
+        # The first of the changes is the first read, and a distance is between two that follow it.
+        since, until = bisect_right(self._changes, first), bisect_left(self._changes, last)
+        seen = self._distances[max(0, since - 1) : max(0, until - 2)]
+        return max(round(ASSUMED_REFRESH_SECONDS * 1e9), max(seen, default=0))
 
-    def energy_at(self, at_ns: int) -> Energy:
+    def _energy_at(self, at_ns: int, refresh_ns: int, ceiling: float) -> Energy:
         """Return what the counter would have shown at `at_ns` had it refreshed just then, with its bounds."""
-        lower, upper = self._least(at_ns), self._most(at_ns)
-        return Energy(min(max(_interpolated(self.knots, at_ns), lower), upper), lower, upper)
+        lower, upper = self._least(at_ns, refresh_ns, ceiling), self._most(at_ns, refresh_ns, ceiling)
+        return Energy(min(max(self._refreshes.joules_at(at_ns), lower), upper), lower, upper)
 
-    def _least(self, at_ns: int) -> float:
+    def _least(self, at_ns: int, refresh_ns: int, ceiling: float) -> float:
         """Return the last value surely shown by then, or what the ceiling leaves of a later one."""
-        last = bisect_right(self.ends, at_ns) - 1
+        ends, values = self._ends, self._values
+        last = bisect_right(ends, at_ns) - 1
         if last < 0:
-            return self.values[0] - self.ceiling * (self.ends[0] - at_ns) / 1e9
-        least = self.values[last]
-        if not self.is_limited:
+            return values[0] - ceiling * (ends[0] - at_ns) / 1e9
+        least = values[last]
+        if not self._series.channel.limit:
             return least
-        for i in range(last + 1, len(self.ends)):
-            ahead_ns = self.ends[i] - at_ns
-            least = max(least, self.values[i] - self.ceiling * ahead_ns / 1e9)
-            if ahead_ns > 2 * self.refresh_ns:
+        for i in range(last + 1, len(ends)):
+            ahead_ns = ends[i] - at_ns
+            least = max(least, values[i] - ceiling * ahead_ns / 1e9)
+            if ahead_ns > 2 * refresh_ns:
                 break
         return least
 
-    def _most(self, at_ns: int) -> float:
+    def _most(self, at_ns: int, refresh_ns: int, ceiling: float) -> float:
         """Return the first value surely of a later refresh, or what the ceiling adds to an earlier one."""
-        first = bisect_left(self.starts, at_ns)
-        most = math.inf
-        for i in range(first, len(self.starts)):
-            if self.starts[i] >= at_ns + self.refresh_ns or (i > first and self.values[i] != self.values[i - 1]):
-                most = self.values[i]
-                break
-        if self.is_limited or math.isinf(most):
-            most = min(most, self._most_since(min(first, len(self.starts) - 1), at_ns))
-        return most + self.resolution
+        starts, changes = self._starts, self._changes
+        first = bisect_left(starts, at_ns)
+        late = bisect_left(starts, at_ns + refresh_ns, lo=first)
+        change = bisect_right(changes, first)
+        later = min(late, changes[change] if change < len(changes) else late)
+        most = self._values[later] if later < len(starts) else math.inf
+        if self._series.channel.limit or math.isinf(most):
+            most = min(most, self._most_since(min(first, len(starts) - 1), at_ns, refresh_ns, ceiling))
+        return most + self._resolution
 
-    def _most_since(self, read: int, at_ns: int) -> float:
+    def _most_since(self, read: int, at_ns: int, refresh_ns: int, ceiling: float) -> float:
         """Return what the counter can have reached since the refreshes that a read and the ones before it show."""
         most = math.inf
-        for _ in range(3):
-            value, first = self.values[read], read
-            while first > 0 and self.values[first - 1] == value:
-                first -= 1
-            since = self.starts[read] - self.refresh_ns
+        newest = bisect_right(self._changes, read) - 1
+        for change in range(newest, max(-1, newest - _FEWEST_CHANGES_BACK), -1):
+            first = self._changes[change]
+            since = self._starts[read] - refresh_ns
             if first > 0:
-                since = max(since, self.starts[first - 1])
-            most = min(most, value + self.ceiling * max(0, at_ns - since) / 1e9)
-            if first == 0:
-                break
+                since = max(since, self._starts[first - 1])
+            most = min(most, self._values[read] + ceiling * max(0, at_ns - since) / 1e9)
             read = first - 1
         return most
 
 
-def _refresh_ns(series: Series) -> int:
-    """Return the refresh period: the stated one, else the longest time between changes seen, a second at least."""
-    if series.channel.refresh_seconds:
-        return round(slowest_refresh_seconds(series.channel) * 1e9)
-    times, values = series.times_ns, series.values
-    changes = [i for i in range(1, len(values)) if values[i] != values[i - 1]]
-    seen = (times[after] - times[before - 1] for before, after in pairwise(changes))
-    return max(round(ASSUMED_REFRESH_SECONDS * 1e9), max(seen, default=0))
-
-
-def _resolution(series: Series) -> float:
-    """Return the resolution: the stated one, else the step that all rises are made of, a millijoule at least."""
-    rises = (round((after - before) * _MICRO) for before, after in pairwise(series.values))
-    return series.channel.resolution or max(ASSUMED_RESOLUTION_JOULES, math.gcd(*rises) / _MICRO)
-
-
-def _knots(series: Series) -> list[_Knot]:
-    """Return every refresh seen.
-
-    Where a value stood for longer than a refresh period and then rose by more than its resolution, there was a
-    refresh in between that changed nothing: what was drawn was drawn after it.
-    """
-    times, values, channel = series.times_ns, series.values, series.channel
-    period = slowest_refresh_seconds(channel) * 1e9
-    slack = min(period, times[1] - times[0]) / 2
-    knots = [_Knot(times[0] - slack, values[0], slack)]
-    for i in range(1, len(times)):
-        if values[i] == values[i - 1]:
-            continue
-        distance = times[i] - times[i - 1]
-        slack = min(period or distance, distance) / 2
-        idle_ns = min(times[i] - slack - period, times[i - 1] - period / 2)
-        if period and idle_ns > knots[-1].time_ns and values[i] - values[i - 1] > channel.resolution:
-            knots.append(_Knot(idle_ns, values[i - 1], slack))
-        knots.append(_Knot(times[i] - slack, values[i], slack))
-    return knots
-
-
-def _interpolated(knots: Sequence[_Knot], at_ns: float) -> float:
-    """Interpolate between refreshes; before the first and after the last, power goes on as it was next to it."""
-    if len(knots) == 1:
-        return knots[0].joules
-    after = min(max(1, bisect_right(knots, at_ns, key=_time)), len(knots) - 1)
-    first, second = knots[after - 1], knots[after]
-    return first.joules + _slope(first, second) * (at_ns - first.time_ns) / 1e9
-
-
-def _time(knot: _Knot) -> float:
-    return knot.time_ns
-
-
-def _slope(first: _Knot, second: _Knot) -> float:
-    return (second.joules - first.joules) / (second.time_ns - first.time_ns) * 1e9
-
-
-def _steepest_watts(knots: Sequence[_Knot], resolution: float) -> float:
-    """Return the highest power that is told to a tenth, else the steepest rise between two refreshes."""
-    told = _peak_watts(knots, resolution, -math.inf, math.inf)
-    return max((_slope(first, second) for first, second in pairwise(knots)), default=0.0) if told is None else told
-
-
-def _peak_watts(knots: Sequence[_Knot], resolution: float, start_ns: float, end_ns: float) -> float | None:
-    inside = [knot for knot in knots if start_ns <= knot.time_ns <= end_ns]
-    return max((_slope(first, second) for first, second in _telling(inside, resolution)), default=None)
-
-
-def _telling(knots: Sequence[_Knot], resolution: float) -> Iterator[tuple[_Knot, _Knot]]:
-    """Pair each refresh with the first one after it that tells the power between them."""
-    last = 0
-    for i, first in enumerate(knots):
-        last = max(last, i + 1)
-        while last < len(knots) and not _tells(first, knots[last], resolution):
-            last += 1
-        if last < len(knots):
-            yield first, knots[last]
-
-
-def _tells(first: _Knot, second: _Knot, resolution: float) -> bool:
-    long = second.time_ns - first.time_ns >= _TELLING * (first.slack_ns + second.slack_ns)
-    return long and second.joules - first.joules >= _TELLING * resolution
+def _seen_resolution(values: Sequence[float], changes: Sequence[int]) -> float:
+    """Return the step that all rises are made of, a millijoule at least."""
+    rises = (round((values[i] - values[i - 1]) * _MICRO) for i in changes)
+    return max(ASSUMED_RESOLUTION_JOULES, math.gcd(*rises) / _MICRO)
 
 
 def _not_counted(series: Series, start_ns: int, end_ns: int, refresh_ns: int) -> tuple[float, float, str]:

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.profiling.counters import count
+from agent.profiling.counters import CounterEnergy
 from agent.profiling.gauges import integrate
 from agent.profiling.joules import slowest_refresh_seconds
 from probes.model import ENERGETIC, METRICS, Form, Source
@@ -19,7 +19,7 @@ from probes.model import ENERGETIC, METRICS, Form, Source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.profiling.joules import Energy
+    from agent.profiling.joules import Energy, Told
     from probes.model import Channel
     from store.records import Series
 
@@ -58,34 +58,64 @@ class WindowEnergy:
         return self.integrated.joules / self.energy.joules - 1
 
 
-def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
-    """Return the energy of [start_ns, end_ns) from a channel's samples around it.
+class SeriesEnergy:
+    """The energies of windows of one series.
 
-    `series` should reach one refresh period and one beat past both ends; where it ends sooner, the bound is wider.
-    Raises ValueError if the window is empty or the channel measures neither energy nor power.
+    All windows share what is built of the series, and the energy of a window is derived once.
     """
-    if end_ns <= start_ns:
-        raise ValueError(f"a window must end after it starts: {start_ns} to {end_ns}")
-    channel, times = series.channel, series.times_ns
-    if channel.metric not in ENERGETIC:
-        raise ValueError(f"{channel.metric} measures no energy")
-    inside = bisect_right(times, end_ns) - bisect_left(times, start_ns)
-    missing = _missing_ends(times, start_ns, end_ns)
-    if missing:
-        return WindowEnergy(channel, None, method_of(channel), None, None, inside, 0.0, missing)
-    near = _around(series, start_ns, end_ns)
-    told = (count if METRICS[channel.metric].form is Form.COUNTER else integrate)(near, start_ns, end_ns)
-    mean = told.energy.joules / ((end_ns - start_ns) / 1e9)
-    return WindowEnergy(
-        channel,
-        told.energy.widened(channel.uncertainty),
-        method_of(channel),
-        mean,
-        None if told.peak_watts is None else max(told.peak_watts, mean),
-        inside,
-        _largest_gap_seconds(near.times_ns, start_ns, end_ns),
-        told.reasons,
-    )
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self.channel = series.channel
+        self._counter: CounterEnergy | None = None
+        self._found: dict[tuple[int, int], WindowEnergy] = {}
+
+    def between(self, start_ns: int, end_ns: int) -> WindowEnergy:
+        """Return the energy of [start_ns, end_ns) from the samples around it.
+
+        The series should reach one refresh period and one beat past both ends; where it ends sooner, the bound is
+        wider. Raises ValueError if the window is empty or the channel measures neither energy nor power.
+        """
+        window = (start_ns, end_ns)
+        if window not in self._found:
+            self._found[window] = self._derived(start_ns, end_ns)
+        return self._found[window]
+
+    def _derived(self, start_ns: int, end_ns: int) -> WindowEnergy:
+        if end_ns <= start_ns:
+            raise ValueError(f"a window must end after it starts: {start_ns} to {end_ns}")
+        channel, times = self.channel, self.series.times_ns
+        if channel.metric not in ENERGETIC:
+            raise ValueError(f"{channel.metric} measures no energy")
+        inside = bisect_right(times, end_ns) - bisect_left(times, start_ns)
+        missing = _missing_ends(times, start_ns, end_ns)
+        if missing:
+            return WindowEnergy(channel, None, method_of(channel), None, None, inside, 0.0, missing)
+        told = self._told(start_ns, end_ns)
+        mean = told.energy.joules / ((end_ns - start_ns) / 1e9)
+        return WindowEnergy(
+            channel,
+            told.energy.widened(channel.uncertainty),
+            method_of(channel),
+            mean,
+            None if told.peak_watts is None else max(told.peak_watts, mean),
+            inside,
+            _largest_gap_seconds(times, start_ns, end_ns),
+            told.reasons,
+        )
+
+    def _told(self, start_ns: int, end_ns: int) -> Told:
+        first, last = _around(self.series, start_ns, end_ns)
+        if METRICS[self.channel.metric].form is Form.GAUGE:
+            return integrate(_cut(self.series, first, last), start_ns, end_ns)
+        if self._counter is None:
+            self._counter = CounterEnergy(self.series)
+        return self._counter.between(start_ns, end_ns, first, last)
+
+
+def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
+    """Return the energy of one window; `SeriesEnergy` says of what, and serves several windows of a series."""
+    return SeriesEnergy(series).between(start_ns, end_ns)
 
 
 def compared(counter: WindowEnergy, gauge: WindowEnergy) -> WindowEnergy:
@@ -132,14 +162,18 @@ def _missing_ends(times: Sequence[int], start_ns: int, end_ns: int) -> tuple[str
     return tuple(missing)
 
 
-def _around(series: Series, start_ns: int, end_ns: int) -> Series:
-    """Cut a series down to what bears on a window, which may be a small part of a long run."""
+def _around(series: Series, start_ns: int, end_ns: int) -> tuple[int, int]:
+    """Return the range of samples that bear on a window, which may be a small part of a long run."""
     times, reach_ns = series.times_ns, max(_AROUND_NS, round(2e9 * slowest_refresh_seconds(series.channel)))
     before, after = bisect_right(times, start_ns), bisect_left(times, end_ns)
     first = max(0, min(before - _AROUND_SAMPLES, bisect_left(times, start_ns - reach_ns)))
     last = max(after + _AROUND_SAMPLES, bisect_right(times, end_ns + reach_ns))
-    halves = series.halves_ns[first:last]
-    return replace(series, times_ns=times[first:last], values=series.values[first:last], halves_ns=halves)
+    return first, min(last, len(times))
+
+
+def _cut(series: Series, first: int, last: int) -> Series:
+    times, values, halves = series.times_ns, series.values, series.halves_ns
+    return replace(series, times_ns=times[first:last], values=values[first:last], halves_ns=halves[first:last])
 
 
 def _largest_gap_seconds(times: Sequence[int], start_ns: int, end_ns: int) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.cost.interval import Interval
 from agent.profiling.boundary import best_series, cover
-from agent.profiling.energy import method_of, window_energy
+from agent.profiling.energy import SeriesEnergy, method_of
 from agent.profiling.joules import Energy
 from agent.profiling.profile import (
     DeviceEnergy,
@@ -43,16 +43,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Sensors:
-    """The samples to derive from: one series a (device, domain), and which of them make up the total.
+    """The energies to derive from: one series a (device, domain), and which of them make up the total.
 
     `beat_seconds` is the longest time between two reads that was asked for. `twins` are the power gauges of domains
     that have a counter as well, to compare the two.
     """
 
-    series: tuple[Series, ...]
+    series: tuple[SeriesEnergy, ...]
     coverage: Coverage
     beat_seconds: float
-    twins: tuple[Series, ...] = ()
+    twins: tuple[SeriesEnergy, ...] = ()
 
     @classmethod
     def of(cls, series: Iterable[Series], beat_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
@@ -60,10 +60,9 @@ class Sensors:
         found = tuple(series)
         best = best_series(found)
         counted = {_place(each.channel) for each in best if method_of(each.channel) == "counter"}
-        twins = (each for each in found if method_of(each.channel) == "integrated")
-        return cls(
-            best, cover(best, channels), beat_seconds, tuple(each for each in twins if _place(each.channel) in counted)
-        )
+        gauges = (each for each in found if method_of(each.channel) == "integrated")
+        twins = (SeriesEnergy(each) for each in gauges if _place(each.channel) in counted)
+        return cls(tuple(map(SeriesEnergy, best)), cover(best, channels), beat_seconds, tuple(twins))
 
     @property
     def source(self) -> Provenance:
@@ -71,7 +70,7 @@ class Sensors:
         return provenance(self.coverage.includes)
 
     @property
-    def included(self) -> tuple[Series, ...]:
+    def included(self) -> tuple[SeriesEnergy, ...]:
         """The series that make up the total, each channel once."""
         return tuple({each.channel.key: each for each in self.series if self.counted(each.channel)}.values())
 
@@ -84,13 +83,13 @@ class Sensors:
         return tuple({each.channel.key: each for each in found if self.counted(each.channel)}.values())
 
 
-def readings(repeats: Iterable[Repeat], series: Iterable[Series]) -> tuple[Reading, ...]:
+def readings(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple[Reading, ...]:
     """Return what each sensor says of every window."""
     repeats = tuple(repeats)
     return tuple(
         Reading(
             each.channel,
-            tuple(tuple(window_energy(each, window.start_ns, window.end_ns) for window in own) for own in repeats),
+            tuple(tuple(each.between(window.start_ns, window.end_ns) for window in own) for own in repeats),
         )
         for each in series
     )
@@ -156,7 +155,7 @@ def joules_per_inference(
     return totals if found else None
 
 
-def idle_watts(windows: Iterable[Window], series: Sequence[Series]) -> Energy | None:
+def idle_watts(windows: Iterable[Window], series: Sequence[SeriesEnergy]) -> Energy | None:
     """Return the sensors' summed power, in watts, as the mean over idle windows with bounds that span all of them.
 
     A window in which it is not known is left out; None if it is not known in any.
@@ -168,10 +167,10 @@ def idle_watts(windows: Iterable[Window], series: Sequence[Series]) -> Energy | 
     return Energy(mean, min(watts.lower for watts in known), max(watts.upper for watts in known))
 
 
-def _watts(window: Window, series: Sequence[Series]) -> Energy | None:
+def _watts(window: Window, series: Sequence[SeriesEnergy]) -> Energy | None:
     total = Energy(0.0, 0.0, 0.0)
     for each in series:
-        energy = window_energy(each, window.start_ns, window.end_ns).energy
+        energy = each.between(window.start_ns, window.end_ns).energy
         if energy is None:
             return None
         total = total.plus(energy)
@@ -270,7 +269,7 @@ def _phase_energies(
 
 
 def _split(
-    totals: Sequence[Energy], repeats: Sequence[Repeat], series: Sequence[Series], unloaded: Sequence[Window]
+    totals: Sequence[Energy], repeats: Sequence[Repeat], series: Sequence[SeriesEnergy], unloaded: Sequence[Window]
 ) -> Split:
     source = provenance(each.channel for each in series)
     total = quantity(totals, source)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.profiling.energy import window_energy
 from agent.profiling.figures import seconds_of, seconds_per_inference
 from agent.profiling.joules import ASSUMED_REFRESH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.profiling.energy import SeriesEnergy
     from agent.profiling.figures import Repeat, Sensors
     from agent.profiling.joules import Energy
-    from store.records import Series, Window
+    from store.records import Window
 
 MOST_STRETCHES = 6
 FEWEST_STRETCHES = 3
@@ -55,13 +55,13 @@ def _stretches(windows: Sequence[Window], sensors: Sensors) -> int:
     return count if count >= FEWEST_STRETCHES else 0
 
 
-def _shape(window: Window, series: Sequence[Series], count: int) -> tuple[float, ...]:
+def _shape(window: Window, series: Sequence[SeriesEnergy], count: int) -> tuple[float, ...]:
     """Return the energy of each stretch as a multiple of the mean stretch; nothing where it is not known."""
     length = window.end_ns - window.start_ns
     edges = [window.start_ns + length * number // count for number in range(count + 1)]
     joules = []
     for start_ns, end_ns in pairwise(edges):
-        energies = [window_energy(each, start_ns, end_ns).energy for each in series]
+        energies = [each.between(start_ns, end_ns).energy for each in series]
         if not all(energies):
             return ()
         joules.append(sum(energy.joules for energy in energies if energy))

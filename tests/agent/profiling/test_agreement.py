@@ -8,7 +8,7 @@ import pytest
 
 from agent.profiling.agreement import agreement
 from agent.profiling.figures import readings
-from made_up_run import PACKAGE, read, repeats
+from made_up_run import PACKAGE, energies, read, repeats
 from simulated import constant
 from store.records import Series
 
@@ -27,8 +27,8 @@ GAUGE = replace(PACKAGE, metric="power_watts", refresh_seconds=0.05)
 def test_the_counter_is_believed_and_the_reason_is_what_the_gauge_cannot_see(known, words):
     times = tuple(number * 50_000_000 for number in range(200))
     gauge = Series(replace(GAUGE, **known), times, (50.0,) * len(times))
-    counted = readings(POINT, [read(PACKAGE, constant(100.0), 10)])
-    (told,) = agreement(counted, readings(POINT, [gauge]))
+    counted = readings(POINT, energies(read(PACKAGE, constant(100.0), 10)))
+    (told,) = agreement(counted, readings(POINT, energies(gauge)))
     assert told.share == pytest.approx(-0.5)
     assert told.believe == "counter"
     assert told.because.startswith("a counter misses nothing")

@@ -20,6 +20,7 @@ from made_up_run import (
     GPU,
     MODEL,
     PACKAGE,
+    energies,
     idle,
     read,
     repeats,
@@ -304,15 +305,15 @@ def test_a_power_gauge_beside_a_counter_is_held_against_it(watts, passed):
 
 def test_only_what_both_measured_can_disagree():
     windows = [(each,) for each in repeats((6, 8, 10, 12))]
-    counted, short, other = readings(windows, [STATIC, gauge(150, 7), gauge(150, channel=GPU)])
-    (full,) = readings(windows, [gauge(150)])
+    counted, short, other = readings(windows, energies(STATIC, gauge(150, 7), gauge(150, channel=GPU)))
+    (full,) = readings(windows, energies(gauge(150)))
     (told,) = agreement([counted], [full])
     assert (told.device, told.domain, told.believe) == ("package-0", "package", "counter")
     assert told.share == approx(0.5)
     assert agreement([counted], [full, short, other]) == (told,)
     assert agreement([counted], [short]) == ()
     assert agreement([counted], []) == ()
-    still = Reading(PACKAGE, readings(windows, [read(PACKAGE, constant(0.0), 14)])[0].windows)
+    still = Reading(PACKAGE, readings(windows, energies(read(PACKAGE, constant(0.0), 14)))[0].windows)
     assert agreement([still], [full]) == ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from statistics import mean
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from agent.profiling.energy import window_energy
+from agent.profiling.energy import SeriesEnergy, window_energy
 from agent.profiling.joules import ASSUMED_REFRESH_SECONDS
 from simulated import (
     SECOND,
@@ -176,6 +177,25 @@ def test_samples_that_end_at_the_window_widen_the_bound_of_a_gauge(power, period
         power = data.draw(powers(shortest=period + 2.1 * longest_gap(read)))
         series = instant_gauge(power, refreshes(period, UNTIL), read, watts_channel(period, limit=4 * power.highest))
     held(series, power, data.draw(windows(read[0], read[-1])))
+
+
+@settings(QUICK, max_examples=50)
+@given(powers(watts=st.floats(1, 600)), refresh_periods, shares, st.sampled_from((0.0, 600.0)), st.data())
+def test_windows_of_one_series_have_the_energies_that_each_has_of_its_own_samples(
+    power, refresh, irregular, limit, data
+):
+    read = beats(0.05, 40.0, data.draw(jitters))
+    channel = joules_channel(refresh, 0.001, limit=4 * limit)
+    series = counter(power, refreshes(refresh, 40.0, irregular), read, 0.001, channel)
+    shared = SeriesEnergy(series)
+    for start, end in data.draw(st.lists(windows(16.0, 24.0), min_size=1, max_size=4)):
+        around = slice(
+            bisect_left(series.times_ns, start - 15 * SECOND), bisect_right(series.times_ns, end + 15 * SECOND)
+        )
+        own = replace(series, times_ns=series.times_ns[around], values=series.values[around])
+        alone, together = window_energy(own, start, end), shared.between(start, end)
+        assert together.energy == alone.energy
+        assert together.peak_watts == alone.peak_watts
 
 
 SCENES = [

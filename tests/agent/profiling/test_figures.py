@@ -22,7 +22,7 @@ from agent.profiling.figures import (
 )
 from agent.profiling.joules import Energy
 from agent.profiling.profile import Provenance
-from made_up_run import DRAM, MODEL, PACKAGE, bare, idle, read, repeats, stretches, window
+from made_up_run import DRAM, MODEL, PACKAGE, bare, energies, idle, read, repeats, stretches, window
 from simulated import constant
 
 POINT = tuple((each,) for each in repeats((6, 8, 10, 12)))
@@ -83,8 +83,8 @@ def test_sensors_choose_the_best_series_and_keep_its_gauge_beside():
     gauge = replace(STEADY, channel=replace(PACKAGE, metric="power_watts"))
     other = replace(STEADY, channel=replace(DRAM, metric="power_watts"))
     chosen = Sensors.of([gauge, STEADY, other], 0.1)
-    assert chosen.series == (STEADY, other)
-    assert chosen.twins == (gauge,)
+    assert [each.series for each in chosen.series] == [STEADY, other]
+    assert [each.series for each in chosen.twins] == [gauge]
     assert chosen.source is Provenance.MEASURED
     assert chosen.counted(PACKAGE)
     assert not chosen.counted(MODEL)
@@ -98,31 +98,31 @@ def test_an_estimate_has_no_twin():
 def test_energy_is_not_known_without_sensors_or_with_a_silent_one():
     silent = replace(STEADY, channel=DRAM, times_ns=(), values=())
     assert joules_per_inference(POINT, ()) is None
-    assert joules_per_inference(POINT, readings(POINT, [STEADY, silent])) is None
-    assert joules_per_inference(POINT, readings(POINT, [STEADY]))[0].joules == pytest.approx(20)
+    assert joules_per_inference(POINT, readings(POINT, energies(STEADY, silent))) is None
+    assert joules_per_inference(POINT, readings(POINT, energies(STEADY)))[0].joules == pytest.approx(20)
 
 
 def test_idle_power_is_not_known_without_a_window_sensors_or_samples():
     known, late = idle("idle_loaded", 1, 3), idle("idle_loaded", 1, 30)
-    assert idle_watts([], [STEADY]) is None
+    assert idle_watts([], energies(STEADY)) is None
     assert idle_watts([known], []) is None
-    assert idle_watts([late], [STEADY]) is None
-    assert idle_watts([known], [STEADY]).joules == pytest.approx(100)
-    assert idle_watts([late, known], [STEADY]) == idle_watts([known], [STEADY])
+    assert idle_watts([late], energies(STEADY)) is None
+    assert idle_watts([known], energies(STEADY)).joules == pytest.approx(100)
+    assert idle_watts([late, known], energies(STEADY)) == idle_watts([known], energies(STEADY))
 
 
 def test_idle_power_is_the_mean_before_and_after_and_its_bounds_span_both():
     series = read(PACKAGE, stretches((40, 4), (100, 6), (60, 10)), 14)
     before, after = idle("idle_unloaded", 1, 3), idle("idle_unloaded", 11, 13, side=1)
-    found = idle_watts([before, after], [series])
+    found = idle_watts([before, after], energies(series))
     assert found.joules == pytest.approx(50)
-    assert found.lower == idle_watts([before], [series]).lower < 40
-    assert found.upper == idle_watts([after], [series]).upper > 60
+    assert found.lower == idle_watts([before], energies(series)).lower < 40
+    assert found.upper == idle_watts([after], energies(series)).upper > 60
 
 
 def test_a_peak_is_not_known_where_one_sensor_has_none():
     still = read(DRAM, constant(0.0), 14)
     totals = [Energy(20, 20, 20)] * 3
-    known = point_power(POINT, readings(POINT, [STEADY]), totals, Provenance.MEASURED)
+    known = point_power(POINT, readings(POINT, energies(STEADY)), totals, Provenance.MEASURED)
     assert known.peak == pytest.approx(100)
-    assert point_power(POINT, readings(POINT, [STEADY, still]), totals, Provenance.MEASURED).peak is None
+    assert point_power(POINT, readings(POINT, energies(STEADY, still)), totals, Provenance.MEASURED).peak is None
