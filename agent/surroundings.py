@@ -25,10 +25,10 @@ def look_at_settings(roots: Roots) -> Surroundings:
     governors = {text for policy in policies if (text := read_text(policy / "scaling_governor"))}
     kilohertz = {limit for policy in policies if (limit := read_int(policy / "scaling_max_freq")) is not None}
     return Surroundings(
-        governors=tuple(sorted(governors)),
-        clock_limits_hertz=tuple(limit * 1e3 for limit in sorted(kilohertz)),
+        cpu_governors=tuple(sorted(governors)),
+        cpu_frequency_limits_hertz=tuple(limit * 1e3 for limit in sorted(kilohertz)),
         power_limits_watts=dict(_power_limits(sysfs)),
-        processor_celsius=max(_temperatures(sysfs), default=None),
+        cpu_celsius=max(_temperatures(sysfs), default=None),
     )
 
 

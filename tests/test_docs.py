@@ -209,12 +209,12 @@ def test_every_field_of_the_schema_is_explained() -> None:
     assert fields - set(SPAN.findall(text_of(ROOT / "docs/profile.md"))) == set()
 
 
-def test_every_expectation_is_explained_and_no_other() -> None:
+def test_every_check_is_explained_and_no_other() -> None:
     window = Window("run", "batch=1", "decode", 1, 0, 1_000_000_000)
-    findings = judge(Evidence(((window,),), (), 0, 0.1, (), ()))
-    table = text_of(ROOT / "docs/profile.md").partition("### `findings`")[2].partition("\n## ")[0]
-    verdicts = dict(re.findall(r"^\| `(\w+)` \|.*\| (not valid|look twice) \|$", table, re.MULTILINE))
-    assert verdicts == {f.expectation: "not valid" if f.fatal else "look twice" for f in findings}
+    checks = judge(Evidence(((window,),), (), 0, 0.1, (), ()))
+    table = text_of(ROOT / "docs/profile.md").partition("### `checks`")[2].partition("\n## ")[0]
+    severities = dict(re.findall(r"^\| `(\w+)` \|.*\| (invalid|warning) \|$", table, re.MULTILINE))
+    assert severities == {check.name: check.severity for check in checks}
 
 
 def test_the_modes_of_the_readme_are_those_there_are() -> None:

@@ -96,12 +96,12 @@ def _show(found: Discovery) -> None:
         for line in lines:
             answer(line)
     for problem in found.problems:
-        answer(f"\ncannot be read: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
+        answer(f"\nunreadable: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
     if found.absences:
         answer("")
     for absence in found.absences:
         remedy = f"; {absence.remedy}" if absence.remedy else ""
-        answer(f"not here: {absence.family}: {absence.reason}{remedy}")
+        answer(f"not available: {absence.family}: {absence.reason}{remedy}")
     added = ", ".join(f"{channel.device.id}/{channel.domain}" for channel in covered.includes) or "nothing"
     answer(f"\ntotal: boundary {covered.boundary}: {added}")
     answer(f"not covered: {'; '.join(covered.not_covered) or 'nothing'}")

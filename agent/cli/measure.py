@@ -103,7 +103,7 @@ def _measured(
     from store.records import Layout
 
     for problem in found.problems:
-        say(f"could not be read: {problem.subject}: {problem.reason}")
+        say(f"unreadable: {problem.subject}: {problem.reason}")
     probes = [probe for probe in found.probes if best_channels(probe.channels)]
     if not probes:
         remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
@@ -252,7 +252,7 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
         rows.append(
             ("total", measured.coverage.boundary.value, number(total.joules, "J", 4), bounds, watts, source, "")
         )
-    show(("DEVICE", "DOMAIN", "ENERGY>", "BOUNDS>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
+    show(("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
     missing = "; ".join(measured.coverage.not_covered)
     boundary = measured.coverage.boundary.value
     print(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}", file=stream)

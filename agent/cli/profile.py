@@ -170,4 +170,4 @@ def _end(outcome: Outcome, interruption: Interruption) -> None:
         say(f"interrupted: the workload was stopped; {kept}")
         raise typer.Exit(interruption.exit_code)
     if outcome.document and not any(point["valid"] for point in outcome.document["points"]):
-        fail("no point met the expectations, so there are no energy figures; the reasons are in the profile")
+        fail("no point passed the checks, so there are no energy figures; the reasons are in the profile")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer, answer_json, configuration, fail, say
+from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer_json, configuration, fail, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from store.reader import Reader
     from store.records import Profile
@@ -32,7 +32,7 @@ def list_profiles(context: typer.Context, as_json: _Json = False) -> None:
     from agent.cli.tables import number, show
 
     with _reader(context) as reader:
-        found = [json.loads(profile.document) for profile in reader.profiles()] if reader else []
+        found = list(_documents(reader.profiles())) if reader else []
     if as_json:
         answer_json({"profiles": [_summary(document) for document in found]})
         return
@@ -65,11 +65,11 @@ def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = Fa
     """
     from agent.cli.report import show_profile
 
-    profile = _find(context, profile_id)
+    document = _document(_find(context, profile_id))
     if as_json:
-        answer(profile.document)
+        answer_json(document)
     else:
-        show_profile(json.loads(profile.document))
+        show_profile(document)
 
 
 @app.command(epilog=SHARED)
@@ -83,16 +83,17 @@ def export(
         bool, typer.Option("--json", help="Say as JSON which file was written; a profile is JSON already.")
     ] = False,
 ) -> None:
-    """Write one profile as a JSON document, as its published schema has it.
+    """Write one profile as a JSON document of the published schema; an older profile is upgraded to it.
 
     Example: inferometer profiles export latest -o profile.json
     """
     profile = _find(context, profile_id)
+    document = _document(profile)
     if output is None:
-        answer(profile.document)
+        answer_json(document)
         return
     try:
-        output.write_text(profile.document + "\n", encoding="utf-8")
+        output.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         fail(f"{output}: it cannot be written ({error.strerror}); choose another place with --output")
     say(f"{profile.id} written to {output}")
@@ -100,8 +101,30 @@ def export(
         answer_json({"id": profile.id, "file": str(output.absolute())})
 
 
+def _documents(profiles: Iterable[Profile]) -> Iterator[dict[str, Any]]:
+    """Yield the documents of the profiles that this version reads, and report the others."""
+    from agent.profiling.versions import ProfileError, parse
+
+    for profile in profiles:
+        try:
+            yield parse(profile.document)
+        except ProfileError as error:
+            say(f"warning: profile {profile.id} is left out: {error}")
+
+
+def _document(profile: Profile) -> dict[str, Any]:
+    from agent.profiling.versions import ProfileError, parse
+
+    try:
+        return parse(profile.document)
+    except ProfileError as error:
+        fail(f"profile {profile.id}: {error}")
+
+
 def _summary(document: dict[str, Any]) -> dict[str, Any]:
-    energies = [point["energy"]["per_inference"]["total"]["mean"] for point in document["points"] if point["energy"]]
+    energies = [
+        point["energy"]["joules_per_inference"]["total"]["mean"] for point in document["points"] if point["energy"]
+    ]
     return {
         "id": document["id"],
         "created": document["created"],

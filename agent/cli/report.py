@@ -1,8 +1,7 @@
-"""A profile for people: what it is of, how fast, at what energy and cost, and what to know before using the numbers."""
+"""Prints a profile: model and host, speed, energy, cost, and the warnings to read before using the numbers."""
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.options import answer
@@ -17,7 +16,7 @@ _BASES = ("usage", "allocation")
 
 
 def show_profile(document: _Json) -> None:
-    """Print a profile document."""
+    """Print a profile document of the present schema."""
     _show_head(document)
     _show_speed(document["points"])
     _show_energy(document["points"])
@@ -28,54 +27,58 @@ def show_profile(document: _Json) -> None:
 def _show_head(document: _Json) -> None:
     host, engine, workload = document["host"], document["engine"], document["workload"]
     virtual = ", virtual machine" if host["virtual"] else ""
-    answer(f"Profile  {document['id']} ({document['status']}, {_effort(document['effort'])})")
-    answer(f"Host     {host['name']}: {host['cpu_model']}, {host['cores']} cores{virtual}")
-    answer(f"Model    {workload['name']}: {number(workload['parameters'])} parameters, {_shape(workload)}")
-    answer(f"Engine   {engine['name']} {engine['version']} on {engine['provider']}")
-    answer(f"Energy   {_coverage(document['coverage'])}")
-    for line in chain(_idle(document["baselines"]), _surroundings(document)):
-        answer(line)
+    cpus = f", {host['logical_cpus']} logical CPUs" if host["logical_cpus"] else ""
+    _line("Profile", f"{document['id']} ({document['status']}, {_plan(document['plan'])})")
+    _line("Host", f"{host['name']}: {host['cpu_model'] or 'unknown CPU'}{cpus}{virtual}")
+    _line("Model", f"{workload['name']}: {number(workload['parameter_count'])} parameters, {_shape(workload)}")
+    _line("Engine", f"{engine['name']} {engine['version']} on {engine['provider']}")
+    _line("Energy", _coverage(document["coverage"]))
+    for text in _idle(document["baselines"]):
+        _line("Idle", text)
+    states = [point["conditions"] for point in document["points"]]
+    _line("Other load", _other_load(states, host["logical_cpus"]))
+    _line("Temperature", _temperature(states, document["host_state"]))
 
 
-def _effort(effort: _Json) -> str:
-    length = f"{effort['name']}: {effort['repeats']} repeats of {effort['window_seconds']:.3g} s"
-    return f"{length}, more until ±{percent(effort['tolerance'])}" if effort.get("tolerance") else length
+def _line(label: str, text: str) -> None:
+    if text:
+        answer(f"{label:<13}{text}")
+
+
+def _plan(plan: _Json) -> str:
+    length = f"{plan['mode']}: {plan['repeats']} repeats of {plan['window_seconds']:.3g} s"
+    return f"{length}, more until ±{percent(plan['tolerance'])}" if plan["tolerance"] else length
 
 
 def _idle(baselines: Sequence[_Json]) -> Iterator[str]:
-    """Yield one line a state: its power before the run and, since schema 1.1, after it."""
+    """Yield one text for each state: its power before the run and after it."""
     for state, words in (("unloaded", "without the model"), ("loaded", "with the model loaded")):
-        own = [each for each in baselines if each["state"] == state]
-        totals = [(each.get("when", "before"), _total(each)) for each in own]
-        told = [f"{_figure(total, 'W')} {when} the run" for when, total in totals if total]
-        if told:
-            yield f"Idle     {', '.join(told)}, {words}, {next(total['source'] for _, total in totals if total)}"
+        known = [each for each in baselines if each["state"] == state and each["watts"]]
+        if known:
+            told = ", ".join(f"{_figure(each['watts'], 'W')} {each['when']} the run" for each in known)
+            yield f"{told}, {words}, {known[0]['watts']['source']}"
 
 
-def _total(baseline: _Json) -> _Json | None:
-    return next((power["watts"] for power in baseline["power"] if power["device"] == "total"), None)
-
-
-def _surroundings(document: _Json) -> Iterator[str]:
-    """Yield what other programs did, and how warm it became, where the profile says so (since schema 1.1)."""
-    states = [point["conditions"] for point in document["points"] if point.get("conditions")]
-    others = [state["most_other_processors"] for state in states if state["most_other_processors"] is not None]
-    kept = [f"{max(others):.2f} of {document['host']['cores']} processors"] if others else []
+def _other_load(states: Sequence[_Json], logical_cpus: int | None) -> str:
+    """Return the load of other programs in the worst window, empty if it is unknown."""
+    others = [state["max_other_cpus"] for state in states if state["max_other_cpus"] is not None]
+    of = f" of {logical_cpus}" if logical_cpus else ""
+    load = [f"{max(others):.2f}{of} CPUs"] if others else []
     shares = dict[str, float]()
-    for gpu in (gpu for state in states for gpu in state.get("gpus", ())):
-        shares[gpu["device"]] = max(shares.get(gpu["device"], 0.0), gpu["most_other_share"] or 0.0)
-    kept += [f"{gpu} for {percent(share)} of the time" for gpu, share in shares.items() if share > OTHERS_SHARE]
-    if kept:
-        yield f"Others   kept at most {', '.join(kept)} busy during a window"
-    warm = dict[str, list[float]]()
+    for gpu in (gpu for state in states for gpu in state["gpus"]):
+        shares[gpu["device"]] = max(shares.get(gpu["device"], 0.0), gpu["max_other_share"] or 0.0)
+    load += [f"{gpu} {percent(share)} busy" for gpu, share in shares.items() if share > OTHERS_SHARE]
+    return f"{', '.join(load)} (worst window)" if load else ""
+
+
+def _temperature(states: Sequence[_Json], host_state: _Json) -> str:
+    found = dict[str, list[float]]()
     for each in (device for state in states for device in state["devices"]):
         known = [celsius for celsius in (each["start_celsius"], each["end_celsius"]) if celsius is not None]
-        warm.setdefault(each["device"], []).extend(known)
-    ends = (document.get("surroundings") or {}).values()
-    warm["processors"] = [end["processor_celsius"] for end in ends if end and end["processor_celsius"] is not None]
-    told = [f"{name} {min(celsius):.0f} to {max(celsius):.0f} °C" for name, celsius in warm.items() if celsius]
-    if told:
-        yield f"Heat     {', '.join(told)}"
+        found.setdefault(each["device"], []).extend(known)
+    ends = (host_state["before"], host_state["after"])
+    found["CPU"] = [end["cpu_celsius"] for end in ends if end and end["cpu_celsius"] is not None]
+    return ", ".join(f"{name} {min(each):.0f} to {max(each):.0f} °C" for name, each in found.items() if each)
 
 
 def _shape(workload: _Json) -> str:
@@ -91,10 +94,10 @@ def _shape(workload: _Json) -> str:
 
 def _coverage(coverage: _Json) -> str:
     if not coverage["includes"]:
-        return "none: nothing here measures power"
+        return "not available: nothing on this host measures power"
     parts = ", ".join(f"{each['device']}/{each['domain']}" for each in coverage["includes"])
-    part = ", its estimated part" if coverage["source"] == "mixed" else ""
-    half = f"{part} to ±{percent(coverage['uncertainty'])}" if coverage["uncertainty"] else ""
+    part = " its estimated part" if coverage["source"] == "mixed" else ""
+    half = f",{part} ±{percent(coverage['relative_uncertainty'])}" if coverage["relative_uncertainty"] else ""
     missing = f"; not covered: {', '.join(coverage['not_covered'])}" if coverage["not_covered"] else ""
     return f"{coverage['source']}{half}, boundary {coverage['boundary']}: {parts}{missing}"
 
@@ -111,8 +114,8 @@ def _show_speed(points: Sequence[_Json]) -> None:
     columns = ["POINT", "LATENCY p50>", "p99>", "INFERENCES/s>"]
     tokens = any(point["output_tokens_per_inference"] for point in points)
     if tokens:
-        columns += ["TOKENS OUT/s>", "FIRST TOKEN>", "NEXT TOKEN>"]
-    answer("\nSpeed (latencies are medians; ± is the 95 % interval of the repeats' mean)")
+        columns += ["OUTPUT TOK/s>", "TTFT>", "ITL>"]
+    answer("\nSpeed (TTFT and ITL are medians; ± is the 95 % interval of the repeats' mean)")
     show(columns, [_speed_row(point, tokens=tokens) for point in points])
 
 
@@ -129,25 +132,25 @@ def _speed_row(point: _Json, *, tokens: bool) -> list[str]:
 
 def _show_energy(points: Sequence[_Json]) -> None:
     if not any(point["energy"] for point in points):
-        answer("\nEnergy: none; the reasons are below")
+        answer("\nEnergy: not available; the reasons are below")
         return
-    columns = ["POINT", "POWER>", "PER INFERENCE>", "INTERVAL>", "ABOVE IDLE>"]
-    tokens = any(point["energy"] and point["energy"]["per_output_token"] for point in points)
+    columns = ["POINT", "POWER>", "J/INFERENCE>", "UNCERTAINTY>", "DYNAMIC>"]
+    tokens = any(point["energy"] and point["energy"]["joules_per_output_token"] for point in points)
     if tokens:
-        columns.append("PER TOKEN OUT>")
-    answer("\nEnergy (idle included; the interval is that of the repeats, widened by the sensors' own bounds)")
+        columns.append("J/OUTPUT TOKEN>")
+    answer("\nEnergy (idle included; DYNAMIC is above idle; ± is the repeats' 95 % interval plus the sensors' bounds)")
     show([*columns, "SOURCE"], [_energy_row(point, tokens=tokens) for point in points])
 
 
 def _energy_row(point: _Json, *, tokens: bool) -> list[str]:
     energy, power = point["energy"], point["power"]
     if energy is None:
-        return [point["name"], *["-"] * (5 if tokens else 4), "no energy" if point["valid"] else "not valid"]
-    split = energy["per_inference"]
-    total, dynamic, token = split["total"], split["dynamic"], energy["per_output_token"]
+        return [point["name"], *["-"] * (5 if tokens else 4), "not available" if point["valid"] else "invalid"]
+    split = energy["joules_per_inference"]
+    total, dynamic, token = split["total"], split["dynamic"], energy["joules_per_output_token"]
     row = [
         point["name"],
-        number(power["mean"]["mean"], "W") if power else "-",
+        number(power["mean_watts"]["mean"], "W") if power else "-",
         number(total["mean"], "J"),
         spread(total["mean"], total["lower"], total["upper"], "J"),
         number(dynamic["mean"], "J") if dynamic else "-",
@@ -159,7 +162,7 @@ def _energy_row(point: _Json, *, tokens: bool) -> list[str]:
 
 def _source(energy: _Json) -> str:
     """Return the source of a point's energy, with the share that is estimated where it is mixed."""
-    source = str(energy["per_inference"]["total"]["source"])
+    source = str(energy["joules_per_inference"]["total"]["source"])
     return f"mixed ({percent(energy['estimated_share'])} estimated)" if source == "mixed" else source
 
 
@@ -169,10 +172,10 @@ def _show_cost(points: Sequence[_Json]) -> None:
         return
     cost = priced[0]["cost"]
     answer(f"\nCost per million inferences, in {cost['currency'] or 'the unit of the prices given'}")
-    columns = ["POINT", "BASIS", "UTILIZATION>", "ENERGY>", "CAPITAL>", "TOTAL>", "BOUNDS>"]
+    columns = ["POINT", "BASIS", "UTILIZATION>", "ENERGY>", "CAPITAL>", "TOTAL>", "RANGE>"]
     tokens = any(prices and prices["per_million_output_tokens"] for p in priced for prices in _both(p))
     if tokens:
-        columns.append("PER M TOKENS OUT>")
+        columns.append("PER M OUTPUT TOKENS>")
     rows = [
         _cost_row(point, basis, prices, tokens=tokens)
         for point in priced
@@ -181,7 +184,7 @@ def _show_cost(points: Sequence[_Json]) -> None:
     ]
     show([*columns, "ENERGY IS"], rows)
     for missing in cost["missing"]:
-        answer(f"Not given: {missing['name']}: {missing['without']}")
+        answer(f"Not given: {missing['name']}: {missing['effect']}")
     for assumed in cost["assumed"]:
         source = "" if assumed["source"] == "assumed" else f" ({assumed['source']})"
         answer(f"Assumed: {assumed['name']} = {assumed['value']:g}{source}")
@@ -243,12 +246,11 @@ def _show_reasons(document: _Json) -> None:
 
 
 def _doubts(points: Sequence[_Json]) -> list[str]:
-    """Return every expectation that was not met, point by point; first and once what all points say alike."""
+    """Return every failed check by point; first and once those that all points share."""
     found: dict[str, list[str]] = {}
     for point in points:
-        for finding in (each for each in point["findings"] if not each["passed"]):
-            verdict = "not valid" if finding["fatal"] else "look twice"
-            found.setdefault(f"{verdict}: {finding['expectation']}: {finding['message']}", []).append(point["name"])
+        for check in (each for each in point["checks"] if each["status"] == "failed"):
+            found.setdefault(f"{check['severity']}: {check['name']}: {check['message']}", []).append(point["name"])
     alike = [words for words, names in found.items() if len(names) == len(points) > 1]
     own = ((point["name"], words) for point in points for words, names in found.items() if point["name"] in names)
     return [f"every point: {words}" for words in alike] + [

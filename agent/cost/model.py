@@ -111,22 +111,22 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The money of one basis; `no_total` says what is missing where there is no total, else it is None."""
+    """The money of one basis; `no_total_reason` names what is missing for a total, None if nothing is."""
 
     utilization: float
     per_hour: Hourly
     per_inference: Parts
     per_million_output_tokens: Parts | None
     per_million_total_tokens: Parts | None
-    no_total: str | None
+    no_total_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A field without a value, and what is not there or left out because of it."""
+    """A tariff field without a value, and its effect on the figures."""
 
     name: str
-    without: str
+    effect: str
 
 
 _NEEDED = (
@@ -148,14 +148,14 @@ class Cost:
     """What a point costs under a tariff, in `currency` (None: the unit of the prices given).
 
     `usage` prices the machine as if it were always asked for all it can do, `allocation` at the tariff's utilization,
-    idle time included; without one it is None and `no_allocation` says so. `assumed` are the defaults the numbers
+    idle time included; without one it is None, with `no_allocation_reason`. `assumed` are the defaults the numbers
     rest on. `carbon_grams_per_inference` is CO2 equivalent from operation alone, without the machine's making.
     """
 
     currency: str | None
     usage: Prices
     allocation: Prices | None
-    no_allocation: str | None
+    no_allocation_reason: str | None
     carbon_grams_per_inference: Interval | None
     missing: tuple[Missing, ...]
     assumed: tuple[Default, ...]
@@ -219,7 +219,7 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
         currency=tariff.currency,
         usage=_prices(tariff, point, 1.0),
         allocation=None if utilization is None else _prices(tariff, point, utilization),
-        no_allocation="no utilization is given" if utilization is None else None,
+        no_allocation_reason="no utilization is given" if utilization is None else None,
         carbon_grams_per_inference=_priced(
             point.joules, tariff.carbon_intensity_g_per_kwh, tariff.pue / _JOULES_PER_KWH
         ),
@@ -244,7 +244,7 @@ def _prices(tariff: Tariff, point: PointCost, utilization: float) -> Prices:
         per_inference=parts,
         per_million_output_tokens=parts.per_million(point.output_tokens),
         per_million_total_tokens=parts.per_million(point.total_tokens),
-        no_total=_no_total(tariff, parts),
+        no_total_reason=_no_total(tariff, parts),
     )
 
 

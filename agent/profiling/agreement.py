@@ -1,11 +1,11 @@
-"""Holds the power gauge of a domain against the counter of the same domain, and says which to believe; pure."""
+"""Compares the power gauge of a domain with the counter of the same domain; pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from agent.profiling.energy import why_the_counter
-from agent.profiling.facts import Agreement
+from agent.profiling.facts import SensorAgreement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from probes.model import Channel
 
 
-def agreement(found: Iterable[Reading], twins: Iterable[Reading]) -> tuple[Agreement, ...]:
-    """Return what the gauges in `twins` say beside the counters in `found`, over all windows that both measured."""
+def agreement(found: Iterable[Reading], twins: Iterable[Reading]) -> tuple[SensorAgreement, ...]:
+    """Compare the gauges in `twins` with the counters in `found`, over all windows that both measured."""
     counters = {_place(each.channel): _joules(each) for each in found}
     told = []
     for twin in twins:
         counted, integrated = counters.get(_place(twin.channel)), _joules(twin)
         if counted and integrated is not None:
             device, domain = _place(twin.channel)
-            told.append(Agreement(device, domain, integrated / counted - 1, "counter", why_the_counter(twin.channel)))
+            reason = why_the_counter(twin.channel)
+            told.append(SensorAgreement(device, domain, integrated / counted - 1, "counter", reason))
     return tuple(told)
 
 

@@ -1,4 +1,4 @@
-"""Puts a profile together from what a run has left: its windows, its samples, and what surrounded it."""
+"""Builds the profile document of a run from its windows, its samples and its environment."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.profiling.circumstances import CONDITIONS, Circumstances
 from agent.profiling.derive import derive_points
-from agent.profiling.document import coverage_facts, device_facts
-from agent.profiling.facts import EffortFacts, SamplerFacts
+from agent.profiling.document import coverage_facts, device_facts, host_facts
+from agent.profiling.facts import PlanFacts, SamplerFacts
 from agent.profiling.figures import Sensors
 from agent.profiling.idle import derive_baselines, derive_drift
 from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
@@ -30,15 +30,37 @@ if TYPE_CHECKING:
 
 
 def asked_for(job: Job) -> dict[str, Any]:
-    """Return everything that was asked for of workload and engine, as plain values."""
-    return {**job.spec.settings(), "batches": ",".join(map(str, job.batches)), **asdict(job.engine)}
+    """Return the requested settings of workload, sweep and engine, as plain values."""
+    return {**_settings(job), "batches": ",".join(map(str, job.batches))}
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """Return the requested settings of workload and engine, as plain values."""
+    return {**job.spec.settings(), **asdict(job.engine)}
+
+
+def _plan(job: Job) -> PlanFacts:
+    effort = job.effort
+    return PlanFacts(
+        mode=effort.name,
+        idle_seconds=effort.idle_seconds,
+        warmup_seconds=effort.warmup_seconds,
+        repeats=effort.repeats,
+        window_seconds=effort.window_seconds,
+        min_iterations=effort.iterations,
+        tolerance=effort.tolerance,
+        budget_seconds=effort.budget_seconds,
+        limiting_sensor=effort.limiting_sensor,
+        sweep={"batch": list(job.batches)},
+        order_seed=job.order_seed,
+    )
 
 
 def sampler_facts(at_work: Recording) -> SamplerFacts:
-    """Return what the threads that read the sensors had, and which of their beats they did not keep."""
+    """Return the scheduling of the threads that read the sensors, and the reads that they lost."""
     had, states = at_work.realtime, at_work.sampler.states
     missed, late = sum(state.missed for state in states), sum(state.late for state in states)
-    return SamplerFacts(had.policy, had.priority, had.cpu, had.reason, missed, late)
+    return SamplerFacts(had.policy, had.priority, had.cpu, had.reason or None, missed, late)
 
 
 def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Document | None:
@@ -50,7 +72,6 @@ def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Doc
     energetic = (each for each in found if each.channel.metric in ENERGETIC)
     sensors = Sensors.of(energetic, recorded.beat_seconds, scene.channels)
     points = derive_points(windows, sensors, job.tariff, _circumstances(job, recorded, scene.channels, found))
-    in_order = [f"batch={batch}" for batch in job.batches]
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
@@ -58,12 +79,12 @@ def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Doc
         created=datetime.fromtimestamp(created_ns // 10**9, UTC).isoformat(timespec="seconds"),
         inferometer_version=version("inferometer"),
         status=recorded.run.status,
-        effort=EffortFacts(**asdict(job.effort), order_seed=job.order_seed),
-        host=scene.host,
-        engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads),
+        plan=_plan(job),
+        host=host_facts(scene.host),
+        engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads or None),
         workload=WorkloadFacts(
             job.spec.workload,
-            asked_for(job),
+            _settings(job),
             ready.precision,
             ready.parameters,
             ready.model_bytes,
@@ -72,11 +93,11 @@ def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Doc
         ),
         devices=device_facts(scene.channels, sensors.coverage),
         coverage=coverage_facts(sensors.coverage),
-        surroundings=recorded.surroundings,
+        host_state=recorded.host_state,
         sampler=recorded.sampler,
         baselines=derive_baselines(windows, sensors),
         idle_drift=derive_drift(windows, sensors),
-        points=tuple(sorted(points, key=lambda point: in_order.index(point.name))),
+        points=tuple(sorted(points, key=lambda point: job.batches.index(int(point.parameters["batch"])))),
         tariff=job.tariff,
         notes=(*_notes(job, recorded, sensors, points), *scene.warnings),
     )
@@ -96,8 +117,8 @@ def _circumstances(
     return Circumstances(
         loads=recorded.loads,
         series=tuple(each for each in found if each.channel.metric in CONDITIONS),
-        start=recorded.surroundings.start,
-        end=recorded.surroundings.end,
+        start=recorded.host_state.before,
+        end=recorded.host_state.after,
         silent=tuple(sorted(measuring - heard)),
         effort=job.effort.name,
         tolerance=job.effort.tolerance,
@@ -117,7 +138,9 @@ def _notes(job: Job, recorded: Recorded, sensors: Sensors, points: Iterable[Poin
     if job.effort.name == "quick":
         notes.append("quick mode: short windows and few repeats, so the intervals are wide")
     if job.effort.tolerance is not None:
-        notes.append(_tolerance(job.effort.tolerance, [point.name for point in points if not point.precision.met]))
+        notes.append(
+            _tolerance(job.effort.tolerance, [point.name for point in points if not point.convergence.converged])
+        )
     return tuple(notes)
 
 
@@ -125,4 +148,5 @@ def _tolerance(tolerance: float, missed: list[str]) -> str:
     asked = f"the tolerance of ±{tolerance * 100:g}%"
     if not missed:
         return f"{asked} was met by every point"
-    return f"{asked} was not met in time by {', '.join(missed)}: findings say what it takes, --budget gives more time"
+    missing = f"{asked} was not met in time by {', '.join(missed)}"
+    return f"{missing}: the checks report the repeats needed, --budget allows more time"

@@ -62,16 +62,16 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """How the machine was set, and how warm it was, at one moment; what the kernel does not say is left out.
+    """Settings and temperature of the host at one moment, as far as the kernel reports them.
 
-    `clock_limits_hertz` are the highest clocks the governors may choose, `power_limits_watts` those of RAPL's zones by
-    name and constraint, `processor_celsius` the hottest sensor of the processors.
+    `cpu_frequency_limits_hertz` are the highest frequencies the governors may choose, `power_limits_watts` the limits
+    of the RAPL zones by name and constraint, `cpu_celsius` the hottest CPU sensor.
     """
 
-    governors: tuple[str, ...]
-    clock_limits_hertz: tuple[float, ...]
+    cpu_governors: tuple[str, ...]
+    cpu_frequency_limits_hertz: tuple[float, ...]
     power_limits_watts: Mapping[str, float]
-    processor_celsius: float | None
+    cpu_celsius: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The state of the machine during the windows of a point: load, heat, clocks, limits and throttling; pure."""
+"""The state of the host during the windows of a point: load, temperature, clocks, limits and throttling; pure."""
 
 from __future__ import annotations
 
@@ -33,59 +33,60 @@ _OLDEST_NS = 5_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class DeviceConditions:
-    """The state of one part of a device: at the start of the first window and at the end of the last.
+    """The state of one part of a device, at the start of the first window and at the end of the last.
 
-    Clocks are means over the first repeat and over the last one. `throttled_by` names what held the clocks down,
-    `throttled_share` the part of the samples in windows that show it, `throttled_seconds` for how long a counter says
-    so. `idle_utilization` is the share of the idle baselines in which an accelerator was busy, which was others' doing.
-    None: not told.
+    Frequencies are means over the first repeat and over the last one. `throttle_reasons` are the causes that held the
+    clocks down, `throttled_share` is the part of the samples in windows that show one, `throttled_seconds` the time
+    that a counter reports. `baseline_utilization` is the share of the idle baselines in which an accelerator was busy,
+    so with other programs' work. None: not reported.
     """
 
     device: str
     domain: str
     start_celsius: float | None
     end_celsius: float | None
-    start_clock_hertz: float | None
-    end_clock_hertz: float | None
-    start_limit_watts: float | None
-    end_limit_watts: float | None
-    throttled_by: tuple[str, ...]
+    start_frequency_hertz: float | None
+    end_frequency_hertz: float | None
+    start_power_limit_watts: float | None
+    end_power_limit_watts: float | None
+    throttle_reasons: tuple[str, ...]
     throttled_share: float | None
     throttled_seconds: float | None
-    idle_utilization: float | None
+    baseline_utilization: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class GpuSharing:
-    """With whom a GPU was shared: the shares of the time in which processes kept it busy, each added up.
+    """The sharing of a GPU: the shares of the time in which processes kept it busy, summed over the processes.
 
-    `own_share` is that of this program and the workload, `other_share` that of others, both means over the windows;
-    `most_other_share` is that of the worst window, `other_programs` how many had it open at most. None: not known.
+    `self_share` is the share of this program and the workload, `other_share` that of all others, both means over the
+    windows; `max_other_share` is that of the worst window, `other_processes` the largest number of others that had it
+    open. None: not known.
     """
 
     device: str
-    own_share: float | None
+    self_share: float | None
     other_share: float | None
-    most_other_share: float | None
-    other_programs: int | None
+    max_other_share: float | None
+    other_processes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The load of the processors and the state of the devices while a point was measured.
+    """The load of the CPUs and the state of the devices while a point was measured.
 
-    `own_processors` is how many processors this program and the workload kept busy, `other_processors` how many other
-    programs did, both means over the windows; `most_other_processors` is that of the worst window, without what the
-    clock tick leaves open; `stolen_share` the largest share of the processors' time that a hypervisor gave to other
-    guests. `heat_events` is how often a processor was slowed down by heat. `gpus` are those whose driver tells who used
-    them. None: not known.
+    `self_cpus` is the number of CPUs that this program and the workload kept busy, `other_cpus` the number that all
+    other programs did, both means over the windows; `max_other_cpus` is that of the worst window, less the resolution
+    of the clock tick; `steal_share` is the largest share of CPU time that the hypervisor gave to other guests.
+    `thermal_throttle_events` counts the slowdowns of a CPU by temperature. `gpus` are those whose driver reports their
+    processes. None: not known.
     """
 
-    own_processors: float | None
-    other_processors: float | None
-    most_other_processors: float | None
-    stolen_share: float | None
-    heat_events: int | None
+    self_cpus: float | None
+    other_cpus: float | None
+    max_other_cpus: float | None
+    steal_share: float | None
+    thermal_throttle_events: int | None
     devices: tuple[DeviceConditions, ...]
     gpus: tuple[GpuSharing, ...] = ()
 
@@ -103,13 +104,13 @@ def conditions(
     events = [load.throttles for load in loads if load.throttles is not None]
     seconds = sum(load.seconds for load in loads)
     return Conditions(
-        own_processors=sum(load.own for load in loads) / seconds if seconds else None,
-        other_processors=sum(min(load.others, load.processors * load.seconds) for load in loads) / seconds
+        self_cpus=sum(load.own for load in loads) / seconds if seconds else None,
+        other_cpus=sum(min(load.others, load.processors * load.seconds) for load in loads) / seconds
         if seconds
         else None,
-        most_other_processors=max(map(_others, loads), default=None),
-        stolen_share=max((load.stolen / (load.seconds * load.processors) for load in loads), default=None),
-        heat_events=sum(events) if events else None,
+        max_other_cpus=max(map(_others, loads), default=None),
+        steal_share=max((load.stolen / (load.seconds * load.processors) for load in loads), default=None),
+        thermal_throttle_events=sum(events) if events else None,
         devices=tuple(_devices(repeats, idle, circumstances.series)),
         gpus=tuple(_shared(loads)),
     )
@@ -131,10 +132,10 @@ def _shared(loads: Iterable[Load]) -> Iterable[GpuSharing]:
         others = [(seconds, gpu.others) for seconds, gpu in told if gpu.others is not None]
         yield GpuSharing(
             device=device,
-            own_share=_weighted(own),
+            self_share=_weighted(own),
             other_share=_weighted(others),
-            most_other_share=max((share for _, share in others), default=None),
-            other_programs=max((gpu.programs for _, gpu in told if gpu.programs is not None), default=None),
+            max_other_share=max((share for _, share in others), default=None),
+            other_processes=max((gpu.programs for _, gpu in told if gpu.programs is not None), default=None),
         )
 
 
@@ -163,14 +164,14 @@ def _devices(
             domain=domain,
             start_celsius=_at(celsius, first),
             end_celsius=_at(celsius, last),
-            start_clock_hertz=_mean(_during(told.get("frequency_hertz"), repeats[0])),
-            end_clock_hertz=_mean(_during(told.get("frequency_hertz"), repeats[-1])),
-            start_limit_watts=_at(watts, first),
-            end_limit_watts=_at(watts, last),
-            throttled_by=tuple(name for bit, name in _REASONS.items() if any(int(value) & bit for value in bits)),
+            start_frequency_hertz=_mean(_during(told.get("frequency_hertz"), repeats[0])),
+            end_frequency_hertz=_mean(_during(told.get("frequency_hertz"), repeats[-1])),
+            start_power_limit_watts=_at(watts, first),
+            end_power_limit_watts=_at(watts, last),
+            throttle_reasons=tuple(name for bit, name in _REASONS.items() if any(int(value) & bit for value in bits)),
             throttled_share=_mean([float(any(int(value) & bit for bit in _REASONS)) for value in bits]),
             throttled_seconds=_grown(told.get("throttled_seconds"), windows),
-            idle_utilization=_mean(_while_idle(told.get("utilization_ratio"), idle)),
+            baseline_utilization=_mean(_while_idle(told.get("utilization_ratio"), idle)),
         )
 
 
@@ -217,21 +218,21 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def changed_settings(circumstances: Circumstances, devices: Iterable[DeviceConditions]) -> tuple[str, ...]:
-    """Name the settings that were not at the end what they were at the start: governors, clock and power limits."""
+    """Return the settings that changed from the start to the end: governors, frequency limits and power limits."""
     changed = [
-        f"{each.device}/{each.domain} power limit from {each.start_limit_watts:g} to {each.end_limit_watts:g} W"
+        f"power limit {each.device}/{each.domain} from {first:g} to {last:g} W"
         for each in devices
-        if each.start_limit_watts is not None
-        and each.end_limit_watts is not None
-        and each.start_limit_watts != each.end_limit_watts
+        if (first := each.start_power_limit_watts) is not None
+        and (last := each.end_power_limit_watts) is not None
+        and first != last
     ]
     start, end = circumstances.start, circumstances.end
     if start is None or end is None:
         return tuple(changed)
-    if start.governors != end.governors:
-        changed.append(f"governor from {', '.join(start.governors)} to {', '.join(end.governors)}")
-    if start.clock_limits_hertz != end.clock_limits_hertz:
-        changed.append("the processors' highest clocks")
+    if start.cpu_governors != end.cpu_governors:
+        changed.append(f"governor from {', '.join(start.cpu_governors)} to {', '.join(end.cpu_governors)}")
+    if start.cpu_frequency_limits_hertz != end.cpu_frequency_limits_hertz:
+        changed.append("the highest CPU frequencies")
     return (*changed, *_changed_limits(start.power_limits_watts, end.power_limits_watts))
 
 

@@ -90,10 +90,10 @@ def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
     counted = sensors.total_of(found)
     totals = joules_per_inference(repeats, counted)
     evidence = _evidence(repeats, scene, found, totals)
-    findings = judge(evidence)
+    checks = judge(evidence)
     speed = interval(evidence.rates)
     tokens_in, tokens_out = tokens_per_inference(repeats[0])
-    known = totals if valid(findings) else None
+    known = totals if valid(checks) else None
     unloaded = idle_windows(scene.idle, IDLE_UNLOADED)
     energy = point_energy(repeats, sensors, found, known, unloaded) if known else None
     windows = [window for repeat in repeats for window in repeat]
@@ -101,8 +101,8 @@ def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
     first = [latency for window in windows if window.phase == PREFILL for latency in window.latencies_seconds]
     return Point(
         name=name,
-        batch=_batch(repeats[0]),
-        valid=valid(findings),
+        parameters={"batch": _batch(repeats[0])},
+        valid=valid(checks),
         repeats=len(repeats),
         input_tokens_per_inference=tokens_in,
         output_tokens_per_inference=tokens_out,
@@ -116,10 +116,10 @@ def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
         energy=energy,
         power=point_power(repeats, counted, known, sensors.source) if known else None,
         cost=_cost(scene.tariff, energy, speed, loaded_watts(scene.idle, sensors), (tokens_in, tokens_out)),
-        precision=evidence.precision,
-        agreement=evidence.agreement,
+        convergence=evidence.precision,
+        sensor_agreement=evidence.agreement,
         conditions=evidence.conditions,
-        findings=findings,
+        checks=checks,
     )
 
 
@@ -159,7 +159,7 @@ def _cost(
 ) -> Cost | None:
     if tariff is None or energy is None:
         return None
-    total = energy.per_inference.total
+    total = energy.joules_per_inference.total
     joules = Interval(total.mean, total.lower, total.upper)
     return price_point(tariff, PointCost(joules, speed, idle_watts, *tokens))
 

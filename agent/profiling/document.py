@@ -1,4 +1,4 @@
-"""A profile as the JSON document that is stored, shown and handed on; its schema is checked on every write."""
+"""The profile as a JSON document; every document is checked against its schema before it is stored."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.profiling.facts import HostFacts
 from agent.profiling.figures import provenance
 from agent.profiling.profile import CoverageFacts, DeviceFacts, Document, Included, Sensor
 from probes.model import ENERGETIC
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
 
     from agent.profiling.boundary import Coverage
     from probes.model import Channel
+    from store.records import Host
+
+
+def host_facts(host: Host) -> HostFacts:
+    """Return the host as the document has it: None for everything the store has no value of."""
+    return HostFacts(
+        id=host.id,
+        name=host.name,
+        boot_id=host.boot_id or None,
+        kernel=host.kernel or None,
+        operating_system=host.operating_system or None,
+        cpu_model=host.cpu_model or None,
+        microarchitecture=host.microarchitecture or None,
+        cpu_flags=host.cpu_flags,
+        logical_cpus=host.cores or None,
+        memory_bytes=host.memory_bytes or None,
+        virtual=host.virtual,
+    )
 
 
 def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[DeviceFacts, ...]:
@@ -28,16 +47,25 @@ def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[Devic
     for own in by_device.values():
         device = max((channel.device for channel in own), key=lambda device: (bool(device.name), device.attributes))
         first = {channel.key: channel for channel in reversed(own) if channel.metric in ENERGETIC}
-        sensors = tuple(
-            Sensor(c.domain, c.metric, c.source, c.method, c.refresh_seconds, c.uncertainty, c.key in counted)
-            for c in reversed(first.values())
-        )
-        found.append(DeviceFacts(device.id, device.kind, device.name, dict(device.attributes), sensors))
+        sensors = tuple(_sensor(channel, in_total=channel.key in counted) for channel in reversed(first.values()))
+        found.append(DeviceFacts(device.id, device.kind, device.name or None, dict(device.attributes), sensors))
     return tuple(found)
 
 
+def _sensor(channel: Channel, *, in_total: bool) -> Sensor:
+    return Sensor(
+        domain=channel.domain,
+        metric=channel.metric,
+        source=channel.source,
+        method=channel.method,
+        refresh_seconds=channel.refresh_seconds or None,
+        relative_uncertainty=channel.uncertainty or None,
+        in_total=in_total,
+    )
+
+
 def coverage_facts(coverage: Coverage) -> CoverageFacts:
-    """Return what the total covers, as the profile says it."""
+    """Return the coverage of the total as the document has it."""
     return CoverageFacts(
         coverage.boundary,
         tuple(Included(channel.device.id, channel.domain) for channel in coverage.includes),

@@ -28,7 +28,7 @@ class Effort:
 
     A repeat lasts `window_seconds` and `iterations` at least, both; warm-up ends when throughput is steady or after
     `warmup_seconds`. With a `tolerance`, a share of the mean, repeats go on until the 95 % interval of every point is
-    no wider on either side, or the run has taken `budget_seconds`. `lengthened_for` is the sensor that made windows
+    no wider on either side, or the run has taken `budget_seconds`. `limiting_sensor` is the sensor that made windows
     longer than they were asked for.
     """
 
@@ -40,7 +40,7 @@ class Effort:
     iterations: int
     tolerance: float | None = None
     budget_seconds: float | None = None
-    lengthened_for: str | None = None
+    limiting_sensor: str | None = None
 
 
 EFFORTS = {
@@ -77,4 +77,4 @@ def long_enough(effort: Effort, channels: Iterable[Channel]) -> Effort:
     seconds, name = max((each for each in needed if math.isfinite(each[0])), default=(0.0, ""))
     if seconds <= effort.window_seconds:
         return effort
-    return replace(effort, window_seconds=seconds, lengthened_for=name)
+    return replace(effort, window_seconds=seconds, limiting_sensor=name)

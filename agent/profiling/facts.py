@@ -1,4 +1,4 @@
-"""What a profile says of how its run went, as frozen records: effort, sampler, settings, drift, agreement."""
+"""Facts of a run in the profile document, as frozen records: plan, host, sampler, drift, agreement, checks."""
 
 from __future__ import annotations
 
@@ -10,72 +10,118 @@ from agent.profiling.circumstances import Surroundings  # noqa: TC001
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """What a power gauge, summed over time, says beside the counter of the same domain, over all windows of a point.
+class CheckResult:
+    """The result of one check of a point.
 
-    `share` is by how much the gauge's energy is above the counter's. `believe` is which of the two the figures are
-    made of, and `because` why.
+    A failed check of severity `invalid` withholds the point's energy and cost figures, one of severity `warning` is a
+    reason for doubt. `unknown` means that the host gave nothing to judge by.
+    """
+
+    name: str
+    status: Literal["passed", "failed", "unknown"]
+    severity: Literal["warning", "invalid"]
+    message: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the check found a fault."""
+        return self.status == "failed"
+
+
+def checked(name: str, passed: bool | None, message: str, severity: Literal["warning", "invalid"]) -> CheckResult:
+    """Return the result of a check; `passed` None means that there is nothing to judge by."""
+    return CheckResult(name, "unknown" if passed is None else "passed" if passed else "failed", severity, message)
+
+
+@dataclass(frozen=True, slots=True)
+class SensorAgreement:
+    """A power gauge, integrated over time, against the energy counter of the same domain, over a point's windows.
+
+    `relative_difference` is the gauge's energy over the counter's, minus 1. `preferred` is the sensor that the figures
+    come from, `reason` the ground for that.
     """
 
     device: str
     domain: str
-    share: float
-    believe: Literal["counter"]
-    because: str
+    relative_difference: float
+    preferred: Literal["counter"]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class IdleDrift:
-    """By how much the idle power of the whole boundary moved from before the sweep to after it.
+    """The change of the whole boundary's idle power from before the sweep to after it.
 
-    `share` is of the mean of both, `allowed` what it may be: a tenth, and what the sensors leave open.
+    `relative_change` is the change over the mean of both. `limit` is its largest acceptable value: a tenth, plus the
+    sensors' own bounds.
     """
 
     state: Literal["unloaded", "loaded"]
-    watts: float
-    share: float
-    allowed: float
+    change_watts: float
+    relative_change: float
+    limit: float
 
 
 @dataclass(frozen=True, slots=True)
-class EffortFacts:
-    """How long and how often every point was measured, and in which order.
+class PlanFacts:
+    """The measurement plan: length and number of the windows of every point, and the order of the points.
 
-    `tolerance` is the half-width asked for as a share of the mean, `budget_seconds` how long the run could go on for
-    it, both None if none was asked for. `lengthened_for` is the sensor for which windows are longer than the mode's.
-    `order_seed` gave the order of the points.
+    A window lasts `window_seconds` and `min_iterations` at least, both. `tolerance` is the requested relative
+    half-width, `budget_seconds` the time limit for reaching it, both None if none was requested. `limiting_sensor` is
+    the sensor that made the windows longer than requested. `sweep` has the values of every swept parameter.
     """
 
-    name: str
+    mode: str
     idle_seconds: float
     warmup_seconds: float
     repeats: int
     window_seconds: float
-    iterations: int
+    min_iterations: int
     tolerance: float | None
     budget_seconds: float | None
-    lengthened_for: str | None
-    order_seed: int
+    limiting_sensor: str | None
+    sweep: dict[str, list[str | int | float | bool]]
+    order_seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The measured machine; `id` survives reboots, `boot_id` does not."""
+
+    id: str
+    name: str
+    boot_id: str | None
+    kernel: str | None
+    operating_system: str | None
+    cpu_model: str | None
+    microarchitecture: str | None
+    cpu_flags: tuple[str, ...]
+    logical_cpus: int | None
+    memory_bytes: int | None
+    virtual: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SamplerFacts:
-    """What the thread that reads the sensors had: its scheduling and its processor, and the beats it did not keep.
+    """The scheduling of the thread that reads the sensors, the CPU reserved for it, and the reads it lost.
 
-    `reason` says why it had no more than that, empty if it had all it asked for.
+    `limitation` is the reason for anything it was not granted, None if it has all it requested.
     """
 
     policy: str
     priority: int
     cpu: int | None
-    reason: str
-    beats_missed: int
-    beats_late: int
+    limitation: str | None
+    reads_missed: int
+    reads_late: int
 
 
 @dataclass(frozen=True, slots=True)
-class RunSurroundings:
-    """How the machine was set before the first baseline and after the last; the end is None if it was not reached."""
+class HostState:
+    """The settings and temperature of the host before the first baseline and after the last one.
 
-    start: Surroundings | None
-    end: Surroundings | None
+    `after` is None if the run ended early.
+    """
+
+    before: Surroundings | None
+    after: Surroundings | None

@@ -10,12 +10,12 @@ from agent.profiling.boundary import best_series, cover
 from agent.profiling.energy import SeriesEnergy, method_of
 from agent.profiling.joules import Energy
 from agent.profiling.profile import (
-    DeviceEnergy,
     PhaseEnergy,
     PointEnergy,
     PointPower,
     Provenance,
     Quantity,
+    SensorEnergy,
     Split,
 )
 from agent.profiling.statistics import summarize
@@ -123,13 +123,13 @@ def tokens_per_inference(repeat: Repeat) -> tuple[float | None, float | None]:
 def interval(values: Sequence[float]) -> Interval:
     """Return the mean of repeats that cannot be negative, with its 95 % interval."""
     summary = summarize(values)
-    return Interval(summary.mean, None if summary.low is None else max(0.0, summary.low), summary.high)
+    return Interval(summary.mean, None if summary.lower is None else max(0.0, summary.lower), summary.upper)
 
 
 def quantity(energies: Sequence[Energy], source: Provenance) -> Quantity:
     """Return the mean of repeats with their 95 % interval, widened on each side by the sensors' mean bound."""
     summary = summarize([energy.joules for energy in energies])
-    half = 0.0 if summary.high is None else summary.high - summary.mean
+    half = 0.0 if summary.upper is None else summary.upper - summary.mean
     below = sum(energy.joules - energy.lower for energy in energies) / len(energies)
     above = sum(energy.upper - energy.joules for energy in energies) / len(energies)
     return Quantity(summary.mean, max(0.0, summary.mean - half - below), summary.mean + half + above, source)
@@ -193,19 +193,19 @@ def point_energy(
     tokens_in, tokens_out = tokens_per_inference(repeats[0])
     tokens = (tokens_in or 0) + (tokens_out or 0)
     counted = sensors.total_of(found)
-    devices = []
+    measured = []
     for series, reading in zip(sensors.series, found, strict=True):
         own = joules_per_inference(repeats, (reading,))
         if own is not None:
-            devices.append(_device(series.channel, _split(own, repeats, (series,), unloaded), sensors))
+            measured.append(_sensor(series.channel, _split(own, repeats, (series,), unloaded), sensors))
     return PointEnergy(
-        per_inference=split,
+        joules_per_inference=split,
         repeats=summarize([total.joules for total in totals]),
         estimated_share=_estimated_share(repeats, counted, totals),
-        per_input_token=_times(split.total, 1 / tokens_in) if tokens_in else None,
-        per_output_token=_times(split.total, 1 / tokens_out) if tokens_out else None,
-        per_token=_times(split.total, 1 / tokens) if tokens else None,
-        devices=tuple(devices),
+        joules_per_input_token=_times(split.total, 1 / tokens_in) if tokens_in else None,
+        joules_per_output_token=_times(split.total, 1 / tokens_out) if tokens_out else None,
+        joules_per_total_token=_times(split.total, 1 / tokens) if tokens else None,
+        sensors=tuple(measured),
         phases=_phase_energies(repeats, counted, sensors.source),
     )
 
@@ -239,9 +239,9 @@ def _estimated_share(repeats: Sequence[Repeat], counted: Sequence[Reading], tota
     return sum(energy.joules for energy in modelled) / whole if whole else float(bool(estimated))
 
 
-def _device(channel: Channel, split: Split, sensors: Sensors) -> DeviceEnergy:
+def _sensor(channel: Channel, split: Split, sensors: Sensors) -> SensorEnergy:
     device = channel.device
-    return DeviceEnergy(
+    return SensorEnergy(
         device.id, device.kind.value, channel.domain, method_of(channel), sensors.counted(channel), split
     )
 

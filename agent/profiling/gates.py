@@ -1,7 +1,7 @@
-"""The expectations a point must meet to be trusted, each with its verdict and reason; pure.
+"""The checks of a point's own measurement: windows, samples, counters, spread; pure.
 
-An expectation that is fatal leaves a failing point without energy and cost figures; one that is not is kept beside
-them as a reason to doubt.
+A failed check of severity `invalid` withholds the energy and cost figures of the point; one of severity `warning`
+stands beside them as a reason for doubt.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from agent.profiling.conditions import NOT_TOLD, Conditions
 from agent.profiling.energy import LARGEST_DISAGREEMENT
+from agent.profiling.facts import checked
 from agent.profiling.periods import run_period_seconds
-from agent.profiling.precision import NOT_CLOSE, Precision
-from agent.profiling.profile import Finding
+from agent.profiling.precision import UNKNOWN_CONVERGENCE, Convergence
 from agent.profiling.statistics import summarize
 from agent.profiling.surrounding_gates import judge_surroundings
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.profiling.energy import WindowEnergy
-    from agent.profiling.facts import Agreement, IdleDrift
+    from agent.profiling.facts import CheckResult, IdleDrift, SensorAgreement
     from store.records import Window
 
 FEWEST_REPEATS = 3
@@ -53,8 +53,8 @@ class Evidence:
     beat_seconds: float
     joules_per_inference: tuple[float, ...]
     rates: tuple[float, ...]
-    agreement: tuple[Agreement, ...] = ()
-    precision: Precision = NOT_CLOSE
+    agreement: tuple[SensorAgreement, ...] = ()
+    precision: Convergence = UNKNOWN_CONVERGENCE
     conditions: Conditions = NOT_TOLD
     processors: int = 0
     idle_drift: tuple[IdleDrift, ...] = ()
@@ -65,8 +65,8 @@ class Evidence:
     effort: str = ""
 
 
-def judge(evidence: Evidence) -> tuple[Finding, ...]:
-    """Hold a point against every expectation."""
+def judge(evidence: Evidence) -> tuple[CheckResult, ...]:
+    """Return the result of every check of a point."""
     return (
         _repeats(evidence),
         _bracketed(evidence),
@@ -83,30 +83,25 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
     )
 
 
-def _finding(name: str, passed: bool, message: str, *, fatal: bool = True) -> Finding:
-    return Finding(name, passed, fatal, message)
-
-
-def _repeats(evidence: Evidence) -> Finding:
+def _repeats(evidence: Evidence) -> CheckResult:
     found = len(evidence.windows)
-    message = f"{found} complete repeats, at least {FEWEST_REPEATS} needed, {PREFERRED_REPEATS} better"
-    return _finding("repeats", found >= FEWEST_REPEATS, message)
+    message = f"{found} complete repeats; at least {FEWEST_REPEATS} needed, {PREFERRED_REPEATS} better"
+    return checked("repeats", found >= FEWEST_REPEATS, message, "invalid")
 
 
-def _bracketed(evidence: Evidence) -> Finding:
+def _bracketed(evidence: Evidence) -> CheckResult:
     missing = [energy for energy in evidence.energies if energy.energy is None]
-    if not missing:
-        return _finding("samples_bracket_window", passed=True, message="every sensor was read before and after")
-    first = missing[0]
-    where = f"{_name(first)}: {'; '.join(first.reasons)}"
-    return _finding("samples_bracket_window", passed=False, message=f"in {len(missing)} windows, {where}")
+    message = "every sensor was read before and after every window"
+    if missing:
+        message = f"in {len(missing)} windows, {_name(missing[0])}: {'; '.join(missing[0].reasons)}"
+    return checked("samples_bracket_window", not missing, message, "invalid")
 
 
-def _gaps(evidence: Evidence) -> Finding:
-    """Hold the largest gap of each sensor against what its kind may miss.
+def _gaps(evidence: Evidence) -> CheckResult:
+    """Compare the largest gap of each sensor with the limit for its kind.
 
-    A counter loses nothing in a gap, and its bound holds what a gap at an edge leaves open: it may miss 3 s. What a
-    gauge did not read is gone: it may miss three of its beats, or, where these are short, a hundredth of the window.
+    A counter loses nothing in a gap, and its bound covers a gap at an edge: its limit is 3 s. A gauge loses what it
+    does not read: its limit is three of its periods, or a hundredth of the window if the periods are short.
     """
     shortest = min(_seconds(window) for repeat in evidence.windows for window in repeat)
     gap, allowed = 0.0, LARGEST_GAP_SECONDS
@@ -117,80 +112,79 @@ def _gaps(evidence: Evidence) -> Finding:
             limit = min(limit, max(LARGEST_GAP_BEATS * beat, LARGEST_GAP_SHARE * shortest))
         if each.largest_gap_seconds / limit > gap / allowed:
             gap, allowed = each.largest_gap_seconds, limit
-    message = f"largest gap between samples {gap:.3g} s, at most {allowed:.3g} s"
-    return _finding("gap_between_samples", gap <= allowed, message)
+    message = f"largest gap between samples {gap:.3g} s (limit {allowed:.3g} s)"
+    return checked("gap_between_samples", gap <= allowed, message, "invalid")
 
 
-def _samples(evidence: Evidence) -> Finding:
+def _samples(evidence: Evidence) -> CheckResult:
     if not evidence.energies:
-        return _finding("samples_in_window", passed=True, message="no sensor to judge")
+        return checked("samples_in_window", None, "no sensor measures power", "invalid")
     fewest = min(energy.samples for energy in evidence.energies)
-    message = f"{fewest} samples in the leanest window, at least {FEWEST_SAMPLES}"
-    return _finding("samples_in_window", fewest >= FEWEST_SAMPLES, message)
+    message = f"{fewest} samples in the window with the fewest (at least {FEWEST_SAMPLES} needed)"
+    return checked("samples_in_window", fewest >= FEWEST_SAMPLES, message, "invalid")
 
 
-def _devices(evidence: Evidence) -> Finding:
+def _devices(evidence: Evidence) -> CheckResult:
     found = len({energy.channel.key for energy in evidence.energies})
-    passed = found == evidence.devices_expected
-    return _finding("sensors_present", passed, f"{found} of {evidence.devices_expected} sensors gave samples")
+    message = f"{found} of {evidence.devices_expected} sensors gave samples"
+    return checked("sensors_present", found == evidence.devices_expected, message, "invalid")
 
 
-def _uninterrupted(evidence: Evidence) -> Finding:
+def _uninterrupted(evidence: Evidence) -> CheckResult:
     doubts = sorted({reason for energy in evidence.energies if energy.energy for reason in energy.reasons})
-    return _finding("counters_uninterrupted", not doubts, "; ".join(doubts) or "no counter was reset")
+    return checked("counters_uninterrupted", not doubts, "; ".join(doubts) or "no counter was reset", "invalid")
 
 
-def _duration(evidence: Evidence) -> Finding:
+def _duration(evidence: Evidence) -> CheckResult:
     worst, allowed = 0.0, LARGEST_OFF_SECONDS
     for window in (window for repeat in evidence.windows for window in repeat):
         off = abs(sum(window.latencies_seconds) - _seconds(window))
         limit = max(LARGEST_OFF_SECONDS, LARGEST_OFF_SHARE * _seconds(window))
         if off / limit > worst / allowed:
             worst, allowed = off, limit
-    message = f"iterations and window differ by {worst:.3g} s at most, {allowed:.3g} s allowed"
-    return _finding("same_window", worst <= allowed, message)
+    message = f"iterations and window differ by up to {worst:.3g} s (limit {allowed:.3g} s)"
+    return checked("window_matches_iterations", worst <= allowed, message, "invalid")
 
 
-def _spread(evidence: Evidence) -> Finding:
-    if not evidence.joules_per_inference:
-        return _finding("energy_spread", passed=True, message="no energy to judge", fatal=False)
-    cv = summarize(evidence.joules_per_inference).cv
+def _spread(evidence: Evidence) -> CheckResult:
+    cv = summarize(evidence.joules_per_inference).cv if evidence.joules_per_inference else None
     if cv is None:
-        message = "one repeat, or no energy at all, has no spread"
-        return _finding("energy_spread", passed=True, message=message, fatal=False)
-    message = f"coefficient of variation of the energy {cv:.1%}, at most {LARGEST_CV:.0%} is trusted without a look"
-    return _finding("energy_spread", cv <= LARGEST_CV, message, fatal=False)
+        return checked("energy_spread", None, "fewer than two repeats with an energy", "warning")
+    message = f"the energy varies by {cv:.1%} between repeats (standard deviation; limit {LARGEST_CV:.0%})"
+    return checked("energy_spread", cv <= LARGEST_CV, message, "warning")
 
 
-def _moved(evidence: Evidence) -> Finding:
+def _moved(evidence: Evidence) -> CheckResult:
     measured = (each for each in evidence.energies if each.method != "model")
     still = sorted({_name(each) for each in measured if each.energy and not each.energy.joules})
-    message = f"shows no energy at all in some window: {', '.join(still)}" if still else "every sensor moved"
-    return _finding("sensors_moved", not still, message)
+    message = f"no energy in at least one window: {', '.join(still)}" if still else "every sensor showed energy"
+    return checked("sensors_not_stuck", not still, message, "invalid")
 
 
-def _long_enough(evidence: Evidence) -> Finding:
-    """Hold the share of the energy that sensors leave open against what tells settings apart; models say their own."""
+def _long_enough(evidence: Evidence) -> CheckResult:
+    """Compare the sensors' relative bounds with the differences between settings; models state their own."""
     shares = [
         ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, _name(each))
         for each in evidence.energies
         if each.method != "model" and each.energy and each.energy.joules
     ]
     if not shares:
-        return _finding("windows_long_enough", passed=True, message="no measured energy to judge", fatal=False)
+        return checked("windows_long_enough", None, "no measured energy", "warning")
     share, name = max(shares)
-    message = f"{name} leaves ±{share:.1%} of a window's energy open, {LARGEST_BOUND:.0%} is trusted without a look"
-    return _finding("windows_long_enough", share <= LARGEST_BOUND, message, fatal=False)
+    message = f"{name} leaves ±{share:.1%} of a window's energy open (limit ±{LARGEST_BOUND:.0%}); use longer windows"
+    if share <= LARGEST_BOUND:
+        message = f"the sensors' bounds are within ±{share:.1%} of every window's energy"
+    return checked("windows_long_enough", share <= LARGEST_BOUND, message, "warning")
 
 
-def _agreed(evidence: Evidence) -> Finding:
+def _agreed(evidence: Evidence) -> CheckResult:
     if not evidence.agreement:
-        return _finding("sensors_agree", passed=True, message="no domain has a counter and a power gauge", fatal=False)
-    worst = max(evidence.agreement, key=lambda each: abs(each.share))
-    share = abs(worst.share)
-    message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share:.1%}, at most "
-    message += f"{LARGEST_DISAGREEMENT:.0%}; believe the {worst.believe}: {worst.because}"
-    return _finding("sensors_agree", share <= LARGEST_DISAGREEMENT, message, fatal=False)
+        return checked("sensors_agree", None, "no domain has both a counter and a power gauge", "warning")
+    worst = max(evidence.agreement, key=lambda each: abs(each.relative_difference))
+    share = abs(worst.relative_difference)
+    message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share:.1%} (limit "
+    message += f"{LARGEST_DISAGREEMENT:.0%}); the {worst.preferred} is preferred: {worst.reason}"
+    return checked("sensors_agree", share <= LARGEST_DISAGREEMENT, message, "warning")
 
 
 def _name(energy: WindowEnergy) -> str:
@@ -201,6 +195,6 @@ def _seconds(window: Window) -> float:
     return (window.end_ns - window.start_ns) / 1e9
 
 
-def valid(findings: Sequence[Finding]) -> bool:
-    """Tell whether no fatal expectation failed."""
-    return all(finding.passed or not finding.fatal for finding in findings)
+def valid(checks: Sequence[CheckResult]) -> bool:
+    """Return whether no check of severity `invalid` failed."""
+    return not any(check.failed and check.severity == "invalid" for check in checks)

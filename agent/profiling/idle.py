@@ -45,10 +45,9 @@ def _baseline(window: Window, sensors: Sensors) -> Baseline:
             channel = series.channel
             power.append(IdlePower(channel.device.id, channel.domain, quantity([watts], provenance([channel]))))
     total = idle_watts((window,), sensors.included)
-    if total is not None:
-        power.append(IdlePower("total", sensors.coverage.boundary.value, quantity([total], sensors.source)))
+    mean = None if total is None else quantity([total], sensors.source)
     when: Literal["before", "after"] = "before" if window.repeat == BEFORE else "after"
-    return Baseline(_STATES[window.phase], when, seconds_of(window), tuple(power))
+    return Baseline(_STATES[window.phase], when, seconds_of(window), mean, tuple(power))
 
 
 def derive_drift(windows: Sequence[Window], sensors: Sensors) -> tuple[IdleDrift, ...]:

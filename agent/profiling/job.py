@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.cost.tariff import Tariff
     from agent.profiling.circumstances import Load, WindowKey
     from agent.profiling.effort import Effort
-    from agent.profiling.facts import RunSurroundings, SamplerFacts
+    from agent.profiling.facts import HostState, SamplerFacts
     from agent.workloads.errors import WorkloadError
     from agent.workloads.protocol import Ready
     from agent.workloads.spec import EngineSpec, Spec
@@ -99,7 +99,7 @@ class Recorded:
     ready: Ready | None
     windows: tuple[Window, ...]
     beat_seconds: float
-    surroundings: RunSurroundings
+    host_state: HostState
     failure: WorkloadError | None = None
     sampler: SamplerFacts | None = None
     loads: Mapping[WindowKey, Load] = field(default_factory=dict)

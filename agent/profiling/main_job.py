@@ -16,7 +16,7 @@ from agent.preflight import Verdict, look_around
 from agent.profiling.assembly import asked_for, assemble, sampler_facts
 from agent.profiling.document import to_json
 from agent.profiling.effort import long_enough, planned_seconds
-from agent.profiling.facts import RunSurroundings
+from agent.profiling.facts import HostState
 from agent.profiling.job import Recorded, Scene
 from agent.profiling.recording import close_probes, recording
 from agent.profiling.session import Session
@@ -116,7 +116,7 @@ def _set_up(config: Config, engine: Engine, discovery: Discovery) -> Scene:
 
 def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
     disturbing = (f"{check.name}: {check.found}" for check in checks if check.verdict is not Verdict.PASS)
-    return (*disturbing, *(f"could not be read: {each.subject}: {each.reason}" for each in discovery.problems))
+    return (*disturbing, *(f"unreadable: {each.subject}: {each.reason}" for each in discovery.problems))
 
 
 def _tried(job: Job, progress: Progress) -> tuple[str, ...]:
@@ -137,8 +137,8 @@ def _tried(job: Job, progress: Progress) -> tuple[str, ...]:
 def _settled(job: Job, scene: Scene, phases: int, progress: Progress) -> Job:
     """Make windows as long as the sensors need them for the tolerance asked for, and say what the run will take."""
     effort = long_enough(job.effort, scene.channels)
-    if effort.lengthened_for:
-        progress.note(f"windows last {effort.window_seconds:.3g} s: {effort.lengthened_for} needs them that long")
+    if effort.limiting_sensor:
+        progress.note(f"windows last {effort.window_seconds:.3g} s: {effort.limiting_sensor} needs them that long")
     seconds = planned_seconds(effort, len(job.batches) * phases)
     if effort.tolerance is not None and effort.budget_seconds is None:
         effort = replace(effort, budget_seconds=_BUDGET_OF_PLANNED * seconds)
@@ -184,7 +184,7 @@ def _record(
     finally:
         ended = replace(ongoing, status=status, ended_ns=scene.timebase.now_ns())
         writer.save_run(ended)
-    whole, around = _whole(session.windows, phases), RunSurroundings(start, end)
+    whole, around = _whole(session.windows, phases), HostState(start, end)
     facts = sampler_facts(at_work)
     return Recorded(ended, session.ready, whole, at_work.beat_seconds, around, failure, facts, session.loads)
 

@@ -14,23 +14,23 @@ MOST_REPEATS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Precision:
-    """How close the mean of a point is known: by its energy per inference, or by its rate where nothing measures.
+class Convergence:
+    """The statistical convergence of a point: of its energy per inference, or of its rate if nothing measures power.
 
-    `half_width` is that of the 95 % interval of the repeats' mean, as a share of it; None where one repeat, or a mean
-    of 0, tells none. `tolerance` is what was asked for, `met` whether it was reached; both None if nothing was asked.
-    `repeats_needed` is what reaching it takes if the repeats go on to spread as they did.
+    `relative_half_width` is the half-width of the repeats' 95 % interval over their mean, None for one repeat or a mean
+    of 0. `tolerance` is the requested half-width, `converged` whether it was reached; both None if none was requested.
+    `repeats_needed` is the estimated total number of repeats for it, given the spread of these.
     """
 
-    of: Literal["energy_per_inference", "inferences_per_second"]
-    half_width: float | None
+    metric: Literal["joules_per_inference", "inferences_per_second"]
+    relative_half_width: float | None
     tolerance: float | None
-    met: bool | None
+    converged: bool | None
     repeats_needed: int | None
 
 
-NOT_CLOSE = Precision("inferences_per_second", None, None, None, None)
-"""Nothing is known of how close."""
+UNKNOWN_CONVERGENCE = Convergence("inferences_per_second", None, None, None, None)
+"""No repeat is known."""
 
 
 def half_width(values: Sequence[float]) -> float | None:
@@ -41,9 +41,9 @@ def half_width(values: Sequence[float]) -> float | None:
     if not values:
         return None
     summary = summarize(values)
-    if summary.high is None or not summary.mean:
+    if summary.upper is None or not summary.mean:
         return None
-    return (summary.high - summary.mean) / abs(summary.mean)
+    return (summary.upper - summary.mean) / abs(summary.mean)
 
 
 def repeats_needed(values: Sequence[float], tolerance: float) -> int | None:
@@ -67,14 +67,14 @@ def repeats_needed(values: Sequence[float], tolerance: float) -> int | None:
     return high
 
 
-def precision(joules: Sequence[float], rates: Sequence[float], tolerance: float | None) -> Precision:
+def precision(joules: Sequence[float], rates: Sequence[float], tolerance: float | None) -> Convergence:
     """Describe a point by the joules per inference of its repeats, or by their rates where there are no joules."""
     values = joules or rates
     found = half_width(values)
-    return Precision(
-        of="energy_per_inference" if joules else "inferences_per_second",
-        half_width=found,
+    return Convergence(
+        metric="joules_per_inference" if joules else "inferences_per_second",
+        relative_half_width=found,
         tolerance=tolerance,
-        met=None if tolerance is None else found is not None and found <= tolerance,
+        converged=None if tolerance is None else found is not None and found <= tolerance,
         repeats_needed=None if tolerance is None else repeats_needed(values, tolerance),
     )

@@ -1,6 +1,7 @@
-"""What a profile says, as frozen records; `docs/profile.schema.json` is the same in JSON Schema.
+"""The profile document as frozen records; `docs/profile.schema.json` is the same in JSON Schema.
 
-Energies are in joules, powers in watts, times in seconds, rates a second; money is in the tariff's currency.
+Energies are in joules, powers in watts, times in seconds, rates per second; money is in the tariff's currency. None
+means "not known". A `relative_` field is a share of the figure it belongs to: 0.05 is 5 %.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001
 from agent.profiling.boundary import Boundary  # noqa: TC001
 from agent.profiling.conditions import Conditions  # noqa: TC001
-from agent.profiling.facts import Agreement, EffortFacts, IdleDrift, RunSurroundings, SamplerFacts  # noqa: TC001
-from agent.profiling.precision import Precision  # noqa: TC001
+from agent.profiling.facts import (  # noqa: TC001
+    CheckResult,
+    HostFacts,
+    HostState,
+    IdleDrift,
+    PlanFacts,
+    SamplerFacts,
+    SensorAgreement,
+)
+from agent.profiling.precision import Convergence  # noqa: TC001
 from agent.profiling.statistics import LatencySummary, Summary  # noqa: TC001
 from agent.workloads.protocol import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
-from store.records import Host, RunStatus  # noqa: TC001
+from store.records import RunStatus  # noqa: TC001
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "2.0"
 
 
 class Provenance(StrEnum):
@@ -59,15 +68,15 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceEnergy:
-    """One sensor's energy per inference; `counted` says whether it is part of the total."""
+class SensorEnergy:
+    """One sensor's energy per inference; `in_total` says whether the total contains it."""
 
     device: str
     kind: str
     domain: str
     method: str
-    counted: bool
-    per_inference: Split
+    in_total: bool
+    joules_per_inference: Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +84,26 @@ class PhaseEnergy:
     """The whole boundary's energy of one phase, by the windows in which only that phase ran."""
 
     phase: str
-    per_inference: Quantity
-    per_input_token: Quantity | None
-    per_output_token: Quantity | None
+    joules_per_inference: Quantity
+    joules_per_input_token: Quantity | None
+    joules_per_output_token: Quantity | None
 
 
 @dataclass(frozen=True, slots=True)
 class PointEnergy:
-    """The energy of a point; tokens are priced with the whole boundary's energy over the named count.
+    """The energy of a point. Joules per token are the whole boundary's energy over the number of those tokens.
 
-    `repeats` describes the total of the repeats alone, without the sensors' bounds. `estimated_share` is the part of
-    the total that comes from a model: 0 all measured, 1 all estimated.
+    `repeats` summarizes the total over the repeats, without the sensors' bounds. `estimated_share` is the part of the
+    total that comes from a model: 0 all measured, 1 all estimated.
     """
 
-    per_inference: Split
+    joules_per_inference: Split
     repeats: Summary
     estimated_share: float
-    per_input_token: Quantity | None
-    per_output_token: Quantity | None
-    per_token: Quantity | None
-    devices: tuple[DeviceEnergy, ...]
+    joules_per_input_token: Quantity | None
+    joules_per_output_token: Quantity | None
+    joules_per_total_token: Quantity | None
+    sensors: tuple[SensorEnergy, ...]
     phases: tuple[PhaseEnergy, ...]
 
 
@@ -102,12 +111,12 @@ class PointEnergy:
 class PointPower:
     """Power while inferences follow one another: their energy over their time.
 
-    `peak` is the sum of the sensors' own peaks, which need not have been at one moment: a gauge's highest reading, a
-    counter's highest mean over a stretch of the window. None where the windows are too short for one.
+    `peak_watts` is the sum of the sensors' own peaks, which need not coincide: a gauge's highest reading, a counter's
+    highest mean over a part of the window. None if the windows are too short for one.
     """
 
-    mean: Quantity
-    peak: float | None
+    mean_watts: Quantity
+    peak_watts: float | None
     source: Provenance
 
 
@@ -126,24 +135,15 @@ class PhaseSpeed:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """The verdict of one expectation about a point. `passed` False with `fatal` leaves no energy or cost figures."""
-
-    expectation: str
-    passed: bool
-    fatal: bool
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Point:
-    """One setting of the sweep. `energy`, `power` and `cost` are None where `valid` is False or nothing measures.
+    """One setting of the sweep. `energy`, `power` and `cost` are None if `valid` is False or nothing measures power.
 
-    `latency_seconds` is of a whole request: where a request has phases, the sum of one iteration of each.
+    `parameters` identify the point, `name` is for display. `latency_seconds` is of a whole request: the sum of one
+    iteration of each of its phases.
     """
 
     name: str
-    batch: int
+    parameters: dict[str, str | int | float | bool]
     valid: bool
     repeats: int
     input_tokens_per_inference: float | None
@@ -158,15 +158,15 @@ class Point:
     energy: PointEnergy | None
     power: PointPower | None
     cost: Cost | None
-    precision: Precision
-    agreement: tuple[Agreement, ...]
+    convergence: Convergence
+    sensor_agreement: tuple[SensorAgreement, ...]
     conditions: Conditions
-    findings: tuple[Finding, ...]
+    checks: tuple[CheckResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class IdlePower:
-    """The power of one sensor, or of the whole boundary (`device` "total"), while nothing ran."""
+    """The mean power of one sensor while nothing ran."""
 
     device: str
     domain: str
@@ -175,25 +175,29 @@ class IdlePower:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """One idle stretch: `state` is `unloaded` (no workload) or `loaded` (model in memory), `when` of the sweep."""
+    """One idle window, `when` before or after the sweep: `unloaded` is without a workload, `loaded` with the model.
+
+    `watts` is the mean power of the whole boundary, None if a sensor of the total gave none.
+    """
 
     state: Literal["unloaded", "loaded"]
     when: Literal["before", "after"]
     duration_seconds: float
-    power: tuple[IdlePower, ...]
+    watts: Quantity | None
+    sensors: tuple[IdlePower, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One channel that measures energy or power: what is known of it."""
+    """One channel that measures energy or power. `relative_uncertainty` is the stated half-width of an estimate."""
 
     domain: str
     metric: str
     source: Source
     method: str
-    refresh_seconds: float
-    uncertainty: float
-    counted: bool
+    refresh_seconds: float | None
+    relative_uncertainty: float | None
+    in_total: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,7 @@ class DeviceFacts:
 
     id: str
     kind: Kind
-    name: str
+    name: str | None
     attributes: dict[str, str]
     sensors: tuple[Sensor, ...]
 
@@ -217,36 +221,36 @@ class Included:
 
 @dataclass(frozen=True, slots=True)
 class CoverageFacts:
-    """What the total adds, once, and what no sensor covers.
+    """The sensors that the total adds, each once, and the parts of the host that no sensor covers.
 
-    `uncertainty` is the largest stated relative half-width of an estimated part, None where all is measured.
+    `relative_uncertainty` is the largest stated half-width of an estimated part, None if all of it is measured.
     """
 
     boundary: Boundary
     includes: tuple[Included, ...]
     not_covered: tuple[str, ...]
     source: Provenance | None
-    uncertainty: float | None
+    relative_uncertainty: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What ran the model; `threads` 0 is the engine's own choice."""
+    """The engine that ran the model; `threads` None is the engine's own choice."""
 
     name: str
     version: str
     provider: str
-    threads: int
+    threads: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFacts:
-    """What was run: its settings as asked for, the facts of the model, and where its inputs came from."""
+    """The workload: its settings as requested, the facts of the model, and the origin of its inputs."""
 
     name: str
     settings: dict[str, str | int | float | bool | list[str] | dict[str, list[int]] | None]
     precision: str | None
-    parameters: int
+    parameter_count: int
     model_bytes: int
     model_sha256: str | None
     inputs: tuple[InputFacts, ...] = ()
@@ -254,7 +258,7 @@ class WorkloadFacts:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A profile. `status` tells whether the run came to its end; `notes` are what a reader should know first."""
+    """A profile. `status` is how the run ended; `notes` are sentences to read before any number."""
 
     schema: Literal["inferometer.profile"]
     schema_version: str
@@ -262,13 +266,13 @@ class Document:
     created: str
     inferometer_version: str
     status: RunStatus
-    effort: EffortFacts
-    host: Host
+    plan: PlanFacts
+    host: HostFacts
     engine: EngineFacts
     workload: WorkloadFacts
     devices: tuple[DeviceFacts, ...]
     coverage: CoverageFacts
-    surroundings: RunSurroundings
+    host_state: HostState
     sampler: SamplerFacts | None
     baselines: tuple[Baseline, ...]
     idle_drift: tuple[IdleDrift, ...]

@@ -19,16 +19,16 @@ _HALVINGS = 60  # of (0, pi/2): more than a double's 53 bits
 class Summary:
     """Repeats of one quantity, in the unit of the values.
 
-    `standard_deviation` is the sample's (n - 1). `cv` is it as a share of the absolute mean. `low` and `high` bound
-    the mean with 95 % confidence, by Student's t. What one value, or a mean of 0, cannot give is None.
+    `standard_deviation` is the sample's (n - 1), `cv` its share of the absolute mean. `lower` and `upper` bound the
+    mean with 95 % confidence, by Student's t. A field that one value, or a mean of 0, cannot give is None.
     """
 
     count: int
     mean: float
     standard_deviation: float | None
     cv: float | None
-    low: float | None
-    high: float | None
+    lower: float | None
+    upper: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
-"""The expectations about what surrounded a point: steadiness, heat, other programs, settings, length, precision; pure.
+"""The checks of a point's environment: stability, temperature, other load, settings, length, convergence; pure.
 
-Fatal are those whose failure makes the joules somebody else's, or those of a machine that was protecting itself. A
-power cap is not: under full load it is how an accelerator works at its limit, and the limit stands in the profile.
+A power cap only warns: under full load many accelerators run at their limit, and the profile reports that limit.
 """
 
 from __future__ import annotations
@@ -9,28 +8,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.profiling.conditions import POWER_CAP
-from agent.profiling.profile import Finding
+from agent.profiling.facts import checked
 from agent.profiling.statistics import trend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.profiling.conditions import DeviceConditions, GpuSharing
+    from agent.profiling.facts import CheckResult
     from agent.profiling.gates import Evidence
 
 STEADY_WITHIN = 0.05
-"""What throughput or power may drift, as a share, before the point counts as not settled."""
+"""The relative drift of throughput or power above which a point has not settled."""
 OTHERS_PROCESSORS = 0.1
 OTHERS_SHARE = 0.01
-"""What others may keep busy without a word: a tenth of a processor, or a hundredth of them all where that is more.
+"""The limits of other load: a tenth of a CPU, or a hundredth of all CPUs if that is more; a hundredth of a GPU's time.
 
-Of the time of a GPU it is a hundredth, which is also the least that a driver tells.
-
-That is a few tenths of a percent of what a host draws between idle and full load, well below the spread that is let
-pass.
+A tenth of a CPU is a few tenths of a percent of a host's power between idle and full load, well below the limit of the
+spread. A hundredth is the resolution of the GPU's driver.
 """
 MOST_OTHERS_SHARE = 0.25
-"""From this share of the processors or of a GPU on, others that do more than the run itself make the joules theirs."""
+"""From this share of the CPUs or of a GPU on, others that do more than the run itself dominate the energy."""
 LARGEST_IDLE_UTILIZATION = 0.05
 LARGEST_STOLEN_SHARE = 0.01
 LARGEST_CLOCK_CHANGE = 0.05
@@ -38,8 +36,8 @@ RIGOROUS = "rigorous"
 RIGOROUS_SECONDS = 60.0
 
 
-def judge_surroundings(evidence: Evidence) -> tuple[Finding, ...]:
-    """Hold a point against every expectation of what surrounded it."""
+def judge_surroundings(evidence: Evidence) -> tuple[CheckResult, ...]:
+    """Return the result of every check of a point's environment."""
     return (
         _steady("steady", "throughput", evidence.rates),
         _steady("steady_power", "power", evidence.watts),
@@ -60,165 +58,167 @@ def judge_surroundings(evidence: Evidence) -> tuple[Finding, ...]:
     )
 
 
-def _steady(name: str, what: str, values: Sequence[float]) -> Finding:
+def _steady(name: str, what: str, values: Sequence[float]) -> CheckResult:
     steady = trend(values, STEADY_WITHIN).steady if values else None
     if steady is None:
-        return Finding(name, passed=True, fatal=False, message="too few repeats to tell")
-    message = f"{what} has no trend over the repeats" if steady else f"{what} still moves over the repeats"
-    return Finding(name, steady, fatal=False, message=message)
+        return checked(name, None, f"too few repeats to detect a trend of the {what}", "warning")
+    message = f"{what} has no trend over the repeats" if steady else f"{what} still changes over the repeats"
+    return checked(name, steady, message, "warning")
 
 
-def _settled(evidence: Evidence) -> Finding:
+def _settled(evidence: Evidence) -> CheckResult:
     name = "steady_within_windows"
     if not evidence.shapes:
-        message = "windows are too short for their sensors to tell"
-        return Finding(name, passed=True, fatal=False, message=message)
+        return checked(name, None, "the windows are too short for their sensors to show a trend", "warning")
     moving = [shape for shape in evidence.shapes if trend(shape, STEADY_WITHIN).steady is False]
     if not moving:
-        return Finding(name, passed=True, fatal=False, message="power has no trend within the windows")
+        return checked(name, True, "power has no trend within the windows", "warning")
     rise = max((shape[-1] - shape[0] for shape in moving), key=abs)
-    message = f"power moves by {rise:+.1%} from the first to the last part of the windows"
-    return Finding(name, passed=False, fatal=False, message=message)
+    message = f"power changes by {rise:+.1%} from the first to the last part of the windows; warm up longer"
+    return checked(name, False, message, "warning")
 
 
-def _idle(evidence: Evidence) -> Finding:
+def _idle(evidence: Evidence) -> CheckResult:
     if not evidence.idle_drift:
-        return Finding("idle_drift", passed=True, fatal=False, message="idle power was not measured on both sides")
-    worst = max(evidence.idle_drift, key=lambda each: abs(each.share) / each.allowed)
-    message = f"{worst.state} idle power moved by {worst.share:+.1%} over the run, {worst.allowed:.0%} is let pass"
-    return Finding("idle_drift", abs(worst.share) <= worst.allowed, fatal=False, message=message)
+        return checked("idle_drift", None, "idle power was not measured before and after the run", "warning")
+    worst = max(evidence.idle_drift, key=lambda each: abs(each.relative_change) / each.limit)
+    message = f"{worst.state} idle power changed by {worst.relative_change:+.1%} over the run (limit {worst.limit:.0%})"
+    return checked("idle_drift", abs(worst.relative_change) <= worst.limit, message, "warning")
 
 
 def _throttled(devices: Sequence[DeviceConditions], *, by_power: bool) -> list[str]:
-    """Name the devices that were held back, by their power limit (or something not told), or to protect themselves."""
+    """Return the devices that were throttled by their power limit (or an unnamed limit), or to protect themselves."""
     found = []
     for each in devices:
-        reasons = [reason for reason in each.throttled_by if (reason == POWER_CAP) is by_power]
+        reasons = [reason for reason in each.throttle_reasons if (reason == POWER_CAP) is by_power]
         if reasons:
             found.append(f"{each.device}: {', '.join(reasons)} in {each.throttled_share or 0:.0%} of the samples")
-        elif each.throttled_seconds and not each.throttled_by and by_power:
+        elif each.throttled_seconds and not each.throttle_reasons and by_power:
             found.append(f"{each.device}: for {each.throttled_seconds:.3g} s")
     return found
 
 
-def _cool(evidence: Evidence) -> Finding:
+def _cool(evidence: Evidence) -> CheckResult:
     held = _throttled(evidence.conditions.devices, by_power=False)
-    message = f"slowed down to protect itself: {'; '.join(held)}" if held else "no device slowed down to protect itself"
-    return Finding("not_throttled", not held, fatal=True, message=message)
+    message = f"throttled to protect the hardware: {'; '.join(held)}; improve its cooling" if held else "none throttled"
+    return checked("not_throttled", not held, message, "invalid")
 
 
-def _uncapped(evidence: Evidence) -> Finding:
+def _uncapped(evidence: Evidence) -> CheckResult:
     held = _throttled(evidence.conditions.devices, by_power=True)
-    message = f"held to its power limit: {'; '.join(held)}" if held else "no device was held to its power limit"
-    return Finding("below_power_limit", not held, fatal=False, message=message)
+    message = f"ran at its power limit: {'; '.join(held)}" if held else "no device ran at its power limit"
+    return checked("below_power_limit", not held, message, "warning")
 
 
-def _processors_cool(evidence: Evidence) -> Finding:
-    events = evidence.conditions.heat_events
+def _processors_cool(evidence: Evidence) -> CheckResult:
+    events = evidence.conditions.thermal_throttle_events
     if events is None:
-        return Finding("processors_cool", passed=True, fatal=False, message="the kernel counts no heat of processors")
-    message = f"a processor was slowed down by heat {events} times" if events else "no processor was slowed by heat"
-    return Finding("processors_cool", not events, fatal=False, message=message)
+        return checked("cpu_not_throttled", None, "the kernel does not count thermal throttling", "warning")
+    message = f"a CPU was throttled by temperature {events} times" if events else "no CPU was throttled by temperature"
+    return checked("cpu_not_throttled", not events, message, "warning")
 
 
-def _alone(evidence: Evidence) -> Finding:
-    busy = evidence.conditions.most_other_processors
+def _alone(evidence: Evidence) -> CheckResult:
+    busy = evidence.conditions.max_other_cpus
     allowed = max(OTHERS_PROCESSORS, OTHERS_SHARE * evidence.processors)
-    message = "the load of other programs is not known"
+    message = "the load of other programs is unknown"
     if busy is not None:
-        message = f"other programs kept {busy:.2f} processors busy in the worst window, {allowed:.2f} are let pass"
+        message = f"other programs kept {busy:.2f} CPUs busy in the worst window (limit {allowed:.2f})"
     shared = [words for gpu in evidence.conditions.gpus if (words := _shared(gpu))]
-    passed = (busy is None or busy <= allowed) and not shared
-    return Finding("no_other_load", passed, fatal=False, message="; ".join((message, *shared)))
+    passed = False if shared else None if busy is None else busy <= allowed
+    return checked("background_load", passed, "; ".join((message, *shared)), "warning")
 
 
 def _shared(gpu: GpuSharing) -> str:
-    """Say what others did on a GPU, empty if they did not, or nobody knows."""
-    busy, programs = gpu.most_other_share, gpu.other_programs
+    """Return the load of others on a GPU as text, empty if there is none or it is unknown."""
+    busy, programs = gpu.max_other_share, gpu.other_processes
     if busy is None:
-        return f"{gpu.device} is open to other programs, {programs} at most, how busy is not known" if programs else ""
+        return f"{programs} other processes have {gpu.device} open; their load is unknown" if programs else ""
     if busy <= OTHERS_SHARE:
         return ""
-    return f"{gpu.device} was busy for them {busy:.0%} of the worst window, {OTHERS_SHARE:.0%} is let pass"
+    return f"other programs kept {gpu.device} busy for {busy:.0%} of the worst window (limit {OTHERS_SHARE:.0%})"
 
 
-def _mostly_own(evidence: Evidence) -> Finding:
-    others, own = evidence.conditions.other_processors, evidence.conditions.own_processors
-    passed, message = True, "the load of other programs is not known"
+def _mostly_own(evidence: Evidence) -> CheckResult:
+    others, own = evidence.conditions.other_cpus, evidence.conditions.self_cpus
+    passed, message = None, "the load of other programs is unknown"
     if others is not None and own is not None:
         passed = others <= max(own, MOST_OTHERS_SHARE * evidence.processors)
-        message = f"the run kept {own:.2f} processors busy, other programs {others:.2f}"
+        message = f"the run kept {own:.2f} CPUs busy, other programs {others:.2f}"
     lost = [words for gpu in evidence.conditions.gpus if (words := _lost(gpu))]
-    return Finding("own_load_prevails", passed and not lost, fatal=True, message="; ".join((message, *lost)))
+    return checked("workload_dominates", False if lost else passed, "; ".join((message, *lost)), "invalid")
 
 
 def _lost(gpu: GpuSharing) -> str:
-    """Say that a GPU worked more for others than for the run, empty if it did not, or nobody knows."""
-    others, own = gpu.other_share, gpu.own_share
+    """Return that a GPU worked more for others than for the run as text, empty if it did not or it is unknown."""
+    others, own = gpu.other_share, gpu.self_share
     if others is None or own is None or others <= max(own, MOST_OTHERS_SHARE):
         return ""
-    return f"{gpu.device} was busy for the run {own:.0%} of the time, for other programs {others:.0%}"
+    return f"the run kept {gpu.device} busy for {own:.0%} of the time, other programs for {others:.0%}"
 
 
-def _free(evidence: Evidence) -> Finding:
+def _free(evidence: Evidence) -> CheckResult:
+    known = [each for each in evidence.conditions.devices if each.baseline_utilization is not None]
     used = [
-        f"{each.device} {each.idle_utilization:.0%}"
-        for each in evidence.conditions.devices
-        if (each.idle_utilization or 0.0) > LARGEST_IDLE_UTILIZATION
+        f"{each.device} {each.baseline_utilization:.0%}"
+        for each in known
+        if (each.baseline_utilization or 0.0) > LARGEST_IDLE_UTILIZATION
     ]
-    message = f"busy while nothing of this run was: {', '.join(used)}" if used else "no accelerator was busy when idle"
-    return Finding("accelerators_free", not used, fatal=False, message=message)
+    message = "no accelerator was busy during the idle baselines" if known else "no accelerator reports its utilization"
+    if used:
+        message = f"busy with other work during the idle baselines: {', '.join(used)}"
+    return checked("accelerators_idle_at_baseline", not used if known else None, message, "warning")
 
 
-def _kept(evidence: Evidence) -> Finding:
-    share = evidence.conditions.stolen_share
+def _kept(evidence: Evidence) -> CheckResult:
+    share = evidence.conditions.steal_share
     if share is None:
-        return Finding("not_stolen", passed=True, fatal=False, message="what a hypervisor took away is not known")
-    message = f"a hypervisor took {share:.1%} of the processors' time away, {LARGEST_STOLEN_SHARE:.0%} is let pass"
-    return Finding("not_stolen", share <= LARGEST_STOLEN_SHARE, fatal=False, message=message)
+        return checked("steal_time", None, "the steal time of the hypervisor is unknown", "warning")
+    message = f"the hypervisor gave {share:.1%} of the CPU time to other guests (limit {LARGEST_STOLEN_SHARE:.0%})"
+    return checked("steal_time", share <= LARGEST_STOLEN_SHARE, message, "warning")
 
 
-def _settings(evidence: Evidence) -> Finding:
+def _settings(evidence: Evidence) -> CheckResult:
     changed = evidence.changed_settings
     message = f"changed during the run: {'; '.join(changed)}" if changed else "no limit or governor changed"
-    return Finding("settings_unchanged", not changed, fatal=False, message=message)
+    return checked("settings_unchanged", not changed, message, "warning")
 
 
-def _clocks(evidence: Evidence) -> Finding:
+def _clocks(evidence: Evidence) -> CheckResult:
     worst, name = 0.0, ""
     for each in evidence.conditions.devices:
-        if each.start_clock_hertz and each.end_clock_hertz is not None:
-            change = each.end_clock_hertz / each.start_clock_hertz - 1
+        if each.start_frequency_hertz and each.end_frequency_hertz is not None:
+            change = each.end_frequency_hertz / each.start_frequency_hertz - 1
             if abs(change) >= abs(worst):
                 worst, name = change, f"{each.device}/{each.domain}"
     if not name:
-        return Finding("clocks_steady", passed=True, fatal=False, message="no clock was read")
-    message = f"{name} ran {worst:+.1%} in the last repeat against the first, {LARGEST_CLOCK_CHANGE:.0%} is let pass"
-    return Finding("clocks_steady", abs(worst) <= LARGEST_CLOCK_CHANGE, fatal=False, message=message)
+        return checked("clocks_steady", None, "no clock frequency was read", "warning")
+    message = f"{name} ran at {worst:+.1%} in the last repeat against the first (limit {LARGEST_CLOCK_CHANGE:.0%})"
+    return checked("clocks_steady", abs(worst) <= LARGEST_CLOCK_CHANGE, message, "warning")
 
 
-def _devices(evidence: Evidence) -> Finding:
+def _devices(evidence: Evidence) -> CheckResult:
     silent = evidence.silent_devices
-    message = f"gave no sample of power: {', '.join(silent)}" if silent else "every device with a sensor was read"
-    return Finding("devices_present", not silent, fatal=False, message=message)
+    message = f"no power sample from: {', '.join(silent)}" if silent else "every device with a power sensor was read"
+    return checked("devices_present", not silent, message, "warning")
 
 
-def _length(evidence: Evidence) -> Finding:
+def _length(evidence: Evidence) -> CheckResult:
     shortest = min((w.end_ns - w.start_ns) / 1e9 for repeat in evidence.windows for w in repeat)
     if evidence.effort != RIGOROUS:
-        message = f"windows of {shortest:.3g} s in {evidence.effort or 'an unnamed'} mode, not a rigorous result"
-        return Finding("rigorous_windows", passed=True, fatal=True, message=message)
-    message = f"the shortest window lasted {shortest:.3g} s, {RIGOROUS_SECONDS:g} s are asked of a rigorous result"
-    return Finding("rigorous_windows", shortest >= RIGOROUS_SECONDS, fatal=True, message=message)
+        message = f"windows of {shortest:.3g} s in {evidence.effort or 'an unnamed'} mode; not a rigorous result"
+        return checked("rigorous_windows", True, message, "invalid")
+    message = f"the shortest window lasted {shortest:.3g} s (at least {RIGOROUS_SECONDS:g} s in rigorous mode)"
+    return checked("rigorous_windows", shortest >= RIGOROUS_SECONDS, message, "invalid")
 
 
-def _close_enough(evidence: Evidence) -> Finding:
-    told = evidence.precision
-    if told.tolerance is None:
-        return Finding("tolerance_met", passed=True, fatal=False, message="no tolerance was asked for")
-    known = "is not known" if told.half_width is None else f"is ±{told.half_width:.1%}"
-    message = f"the mean of the repeats {known}, ±{told.tolerance * 100:g}% was asked for"
-    if not told.met:
-        wanted = "more than can be told" if told.repeats_needed is None else f"about {told.repeats_needed}"
-        message += f"; that takes {wanted} repeats"
-    return Finding("tolerance_met", bool(told.met), fatal=False, message=message)
+def _close_enough(evidence: Evidence) -> CheckResult:
+    known = evidence.precision
+    if known.tolerance is None:
+        return checked("tolerance_met", None, "no tolerance was requested", "warning")
+    width = "is unknown" if known.relative_half_width is None else f"is ±{known.relative_half_width:.1%}"
+    message = f"the interval of the mean {width}, ±{known.tolerance * 100:g}% was requested"
+    if not known.converged:
+        needed = "an unknown number of" if known.repeats_needed is None else f"about {known.repeats_needed}"
+        message += f"; that takes {needed} repeats"
+    return checked("tolerance_met", known.converged, message, "warning")

@@ -100,12 +100,12 @@ def test_without_a_tariff_there_is_no_money_and_it_says_what_is_missing() -> Non
     assert cost.usage.per_inference.total is None
     assert cost.usage.per_hour == Hourly(None, None)
     assert cost.usage.per_hour.total is None
-    assert cost.usage.no_total == "no total without price_per_kwh and capital"
+    assert cost.usage.no_total_reason == "no total without price_per_kwh and capital"
     assert cost.currency is None
     assert cost.carbon_grams_per_inference is None
     names = [missing.name for missing in cost.missing]
     assert names == ["price_per_kwh", "capital", "utilization", "carbon_intensity_g_per_kwh"]
-    assert all(missing.without for missing in cost.missing)
+    assert all(missing.effect for missing in cost.missing)
     assert cost.assumed == ()
 
 
@@ -114,7 +114,7 @@ def test_without_capital_energy_has_a_price_and_there_is_no_total() -> None:
     assert mean(usage.per_inference.energy) == pytest.approx(870 / 48.9 * 1e-7)
     assert usage.per_inference.capital is None
     assert usage.per_inference.total is None
-    assert usage.no_total == "no total without capital"
+    assert usage.no_total_reason == "no total without capital"
     assert usage.per_million_output_tokens is not None
     assert usage.per_million_output_tokens.capital is None
 
@@ -123,26 +123,26 @@ def test_without_a_price_the_machine_has_one_and_there_is_no_total() -> None:
     usage = price_point(Tariff(capital=100), POINT).usage
     assert usage.per_inference.energy is None
     assert mean(usage.per_inference.capital) > 0
-    assert usage.no_total == "no total without price_per_kwh"
+    assert usage.no_total_reason == "no total without price_per_kwh"
 
 
 def test_a_price_of_nothing_is_a_price() -> None:
     usage = price_point(Tariff(price_per_kwh=0, capital=0), POINT).usage
-    assert usage.no_total is None
+    assert usage.no_total_reason is None
     assert mean(usage.per_inference.total) == 0
 
 
 def test_without_utilization_there_is_no_allocation_and_it_says_so() -> None:
     cost = price_point(Tariff(price_per_kwh=1, capital=1), POINT)
     assert cost.allocation is None
-    assert cost.no_allocation == "no utilization is given"
+    assert cost.no_allocation_reason == "no utilization is given"
 
 
 def test_with_utilization_nothing_is_said_about_a_missing_allocation() -> None:
     cost = price_point(TARIFF, POINT)
-    assert cost.no_allocation is None
+    assert cost.no_allocation_reason is None
     assert cost.allocation is not None
-    assert cost.allocation.no_total is None
+    assert cost.allocation.no_total_reason is None
     assert (cost.usage.utilization, cost.allocation.utilization) == (1, 0.1)
 
 
@@ -151,9 +151,9 @@ def test_without_idle_power_the_allocation_has_only_its_capital_part() -> None:
     assert cost.allocation is not None
     assert cost.allocation.per_inference.energy is None
     assert mean(cost.allocation.per_inference.capital) > 0
-    assert cost.allocation.no_total == "no total without idle_watts"
+    assert cost.allocation.no_total_reason == "no total without idle_watts"
     assert "idle_watts" in [missing.name for missing in cost.missing]
-    assert cost.usage.no_total is None
+    assert cost.usage.no_total_reason is None
 
 
 def test_at_full_utilization_idle_power_is_not_missed() -> None:

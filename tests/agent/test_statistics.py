@@ -61,7 +61,7 @@ def test_repeats_are_summed_up_by_hand_checked_numbers() -> None:
     assert (summary.count, summary.mean, summary.standard_deviation) == (3, 12, 2)
     assert summary.cv == pytest.approx(1 / 6)
     half = 4.3026527297 * 2 / math.sqrt(3)
-    assert (summary.low, summary.high) == pytest.approx((12 - half, 12 + half))
+    assert (summary.lower, summary.upper) == pytest.approx((12 - half, 12 + half))
 
 
 def test_one_value_has_a_mean_and_no_spread() -> None:
@@ -78,16 +78,16 @@ def test_a_mean_of_zero_has_a_deviation_and_no_coefficient_of_variation() -> Non
 @given(st.lists(amounts, min_size=2, max_size=30))
 def test_the_interval_contains_the_mean(values: list[float]) -> None:
     summary = summarize(values)
-    assert summary.low is not None
-    assert summary.high is not None
-    assert summary.low <= summary.mean <= summary.high
+    assert summary.lower is not None
+    assert summary.upper is not None
+    assert summary.lower <= summary.mean <= summary.upper
 
 
 @given(st.lists(amounts, min_size=2, max_size=30), st.floats(min_value=1e-3, max_value=1e3))
 def test_scaling_the_values_scales_the_summary_and_leaves_the_coefficient(values: list[float], factor: float) -> None:
     summary, scaled = summarize(values), summarize([value * factor for value in values])
     assert scaled.mean == pytest.approx(summary.mean * factor)
-    for name in ("standard_deviation", "low", "high"):
+    for name in ("standard_deviation", "lower", "upper"):
         expected = getattr(summary, name) * factor
         assert getattr(scaled, name) == pytest.approx(expected, rel=1e-6, abs=1e-9 * scaled.mean)
     assert scaled.cv == pytest.approx(summary.cv, rel=1e-6, abs=1e-9)

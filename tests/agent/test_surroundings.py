@@ -36,10 +36,10 @@ def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
     for path, value in files.items():
         write(tmp_path / path, value)
     assert look_at_settings(Roots(str(tmp_path))) == Surroundings(
-        governors=("performance", "powersave"),
-        clock_limits_hertz=(3e9,),
+        cpu_governors=("performance", "powersave"),
+        cpu_frequency_limits_hertz=(3e9,),
         power_limits_watts={"intel-rapl:0 long_term": 125.0, "intel-rapl:0 constraint_1": 150.0},
-        processor_celsius=52.0,
+        cpu_celsius=52.0,
     )
 
 

@@ -78,12 +78,12 @@ def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_b
             sum((w.end_ns - w.start_ns) / 1e9 / w.inferences for w in own if w.repeat == repeat)
             for repeat in {window.repeat for window in own}
         )
-        total = point["energy"]["per_inference"]["total"]
+        total = point["energy"]["joules_per_inference"]["total"]
         assert total["mean"] == pytest.approx(180 * seconds, rel=0.1)
         assert total["lower"] <= 180 * seconds <= total["upper"]
         assert total["source"] == "measured"
-        assert point["power"]["mean"]["mean"] == pytest.approx(180, rel=0.1)
-        assert {(each["device"], each["domain"]) for each in point["energy"]["devices"] if each["counted"]} == {
+        assert point["power"]["mean_watts"]["mean"] == pytest.approx(180, rel=0.1)
+        assert {(each["device"], each["domain"]) for each in point["energy"]["sensors"] if each["in_total"]} == {
             ("psys", "psys")
         }
     assert {(each["device"], each["domain"]) for each in found["coverage"]["includes"]} == {("psys", "psys")}
@@ -94,11 +94,11 @@ def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_b
         ("unloaded", "after"),
     ]
     assert {drift["state"] for drift in found["idle_drift"]} == {"unloaded", "loaded"}
-    assert (found["effort"]["order_seed"], found["effort"]["tolerance"]) == (5, 0.99)
-    assert found["effort"]["budget_seconds"] > 0
-    assert {point["precision"]["of"] for point in found["points"]} == {"energy_per_inference"}
-    assert found["surroundings"]["start"] is not None
-    assert found["surroundings"]["end"] is not None
+    assert (found["plan"]["order_seed"], found["plan"]["tolerance"]) == (5, 0.99)
+    assert found["plan"]["budget_seconds"] > 0
+    assert {point["convergence"]["metric"] for point in found["points"]} == {"joules_per_inference"}
+    assert found["host_state"]["before"] is not None
+    assert found["host_state"]["after"] is not None
 
 
 def test_a_tariff_file_prices_what_was_measured_and_names_what_it_lacks(
@@ -106,7 +106,7 @@ def test_a_tariff_file_prices_what_was_measured_and_names_what_it_lacks(
 ) -> None:
     for point in document(runs["measured"])["points"]:
         cost = point["cost"]
-        joules = point["energy"]["per_inference"]["total"]["mean"]
+        joules = point["energy"]["joules_per_inference"]["total"]["mean"]
         assert cost["currency"] == "EUR"
         assert cost["usage"]["per_inference"]["energy"]["mean"] == pytest.approx(joules / 3.6e6 * 0.5 * 1.54)
         assert cost["allocation"] is None
@@ -126,13 +126,13 @@ def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path,
     assert all("estimated" in line for line in tables["Profile"] if line.startswith(("Energy", "Idle")))
     found = document(call(home, "profiles", "show", "--json", run_id(result)))
     assert found["coverage"]["source"] == "estimated"
-    assert found["coverage"]["uncertainty"] > 0.3
+    assert found["coverage"]["relative_uncertainty"] > 0.3
     assert any(note.startswith("processor power: estimated to ±") for note in found["notes"])
     for point in found["points"]:
-        total = point["energy"]["per_inference"]["total"]
+        total = point["energy"]["joules_per_inference"]["total"]
         assert total["source"] == point["power"]["source"] == "estimated"
-        assert total["upper"] >= total["mean"] * (1 + found["coverage"]["uncertainty"]) * 0.999
-        assert {each["method"] for each in point["energy"]["devices"]} == {"model"}
+        assert total["upper"] >= total["mean"] * (1 + found["coverage"]["relative_uncertainty"]) * 0.999
+        assert {each["method"] for each in point["energy"]["sensors"]} == {"model"}
         assert point["cost"]["usage"]["per_inference"]["energy"]["mean"] > 0
         assert point["cost"]["usage"]["per_inference"]["capital"] is None
         assert point["cost"]["currency"] is None
@@ -161,34 +161,37 @@ def test_fewer_than_three_repeats_are_not_enough_and_the_profile_says_so(
 ) -> None:
     result = runs["twice"]
     assert result.returncode == 1
-    assert "no point met the expectations" in result.stderr
+    assert "no point passed the checks" in result.stderr
     found = document(result)
-    assert (found["effort"]["name"], found["effort"]["repeats"]) == ("custom", 2)
+    assert (found["plan"]["mode"], found["plan"]["repeats"]) == ("custom", 2)
     for point in found["points"]:
         assert (point["valid"], point["energy"], point["cost"]) == (False, None, None)
-        [reason] = [finding["message"] for finding in point["findings"] if finding["expectation"] == "repeats"]
-        assert "2 complete repeats, at least 3" in reason
+        [reason] = [check["message"] for check in point["checks"] if check["name"] == "repeats"]
+        assert "2 complete repeats; at least 3" in reason
 
 
 def test_a_gpu_that_works_for_others_alone_takes_the_figures_away(runs: Runs) -> None:
     [point] = document(runs["twice"])["points"]
     [shared] = point["conditions"]["gpus"]
-    own = ("own_share", "other_share", "most_other_share", "other_programs")
+    own = ("self_share", "other_share", "max_other_share", "other_processes")
     assert shared["device"] == fake_nvml.H100.uuid
     if Path("/proc/self/ns/pid").readlink() != Path("pid:[4026531836]"):
         assert {shared[name] for name in own} == {None}  # in a container a driver has other numbers for processes
         return
     assert [shared[name] for name in own] == [0.0, 0.5, 0.5, 1]
-    refused = {each["expectation"]: each["message"] for each in point["findings"] if not each["passed"]}
-    assert "was busy for the run 0% of the time, for other programs 50%" in refused["own_load_prevails"]
-    assert "was busy for them 50% of the worst window" in refused["no_other_load"]
+    refused = {each["name"]: each["message"] for each in point["checks"] if each["status"] == "failed"}
+    assert "busy for 0% of the time, other programs for 50%" in refused["workload_dominates"]
+    assert "busy for 50% of the worst window" in refused["background_load"]
 
 
 def test_an_onnx_model_with_an_open_batch_is_swept(runs: Runs) -> None:
     result = runs["onnx"]
     assert result.returncode == 0, result.stderr
     found = document(result)
-    assert [(point["name"], point["batch"]) for point in found["points"]] == [("batch=1", 1), ("batch=2", 2)]
+    assert [(point["name"], point["parameters"]) for point in found["points"]] == [
+        ("batch=1", {"batch": 1}),
+        ("batch=2", {"batch": 2}),
+    ]
     assert [phase["phase"] for phase in found["points"][0]["phases"]] == ["inference"]
     assert len(found["workload"]["model_sha256"]) == 64
 

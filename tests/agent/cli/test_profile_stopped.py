@@ -92,7 +92,7 @@ def test_ctrl_c_stops_the_workload_and_keeps_what_is_complete(stopped: dict[str,
     assert complete >= 3
     assert (point["valid"], point["repeats"]) == (True, complete)  # a prefill alone is not taken for an inference
     assert {phase["repeats"] for phase in point["phases"]} == {complete}
-    assert point["energy"]["per_inference"]["total"]["source"] == "measured"
+    assert point["energy"]["joules_per_inference"]["total"]["source"] == "measured"
     assert kept is not None
     assert kept.status is RunStatus.INTERRUPTED
     assert kept.ended_ns > kept.started_ns

@@ -22,7 +22,7 @@ COST = {
         "per_million_output_tokens": None,
     },
     "allocation": None,
-    "missing": [{"name": "utilization", "without": "no allocation basis"}],
+    "missing": [{"name": "utilization", "effect": "no allocation basis"}],
     "assumed": [{"name": "pue", "value": 1.54, "source": "a survey"}],
 }
 POINT = {
@@ -35,13 +35,14 @@ POINT = {
     "time_to_first_token_seconds": None,
     "inter_token_latency_seconds": None,
     "energy": {
-        "per_inference": {"total": FIGURE, "idle": None, "dynamic": None},
+        "joules_per_inference": {"total": FIGURE, "idle": None, "dynamic": None},
         "estimated_share": 0.823,
-        "per_output_token": None,
+        "joules_per_output_token": None,
     },
-    "power": {"mean": FIGURE},
+    "power": {"mean_watts": FIGURE},
     "cost": COST,
-    "findings": [],
+    "conditions": {"max_other_cpus": None, "devices": [], "gpus": []},
+    "checks": [],
 }
 REFUSED = {
     **POINT,
@@ -50,23 +51,29 @@ REFUSED = {
     "energy": None,
     "power": None,
     "cost": None,
-    "findings": [{"expectation": "repeats", "passed": False, "fatal": True, "message": "2 complete repeats"}],
+    "checks": [{"name": "repeats", "status": "failed", "severity": "invalid", "message": "2 complete repeats"}],
 }
 DOCUMENT = {
     "id": "20250101-000000-abcd",
     "status": "complete",
-    "effort": {"name": "quick", "repeats": 3, "window_seconds": 1.5},
-    "host": {"name": "here", "cpu_model": "A processor", "cores": 8, "virtual": False},
+    "plan": {"mode": "quick", "repeats": 3, "window_seconds": 1.5, "tolerance": None},
+    "host": {"name": "here", "cpu_model": "A processor", "logical_cpus": 8, "virtual": False},
     "engine": {"name": "engine", "version": "1", "provider": "cpu"},
-    "workload": {"name": "onnx", "parameters": 1_500_000, "precision": None, "settings": {"model": "/models/m.onnx"}},
+    "workload": {
+        "name": "onnx",
+        "parameter_count": 1_500_000,
+        "precision": None,
+        "settings": {"model": "/models/m.onnx"},
+    },
     "coverage": {
         "boundary": "components",
         "includes": [{"device": "package-0", "domain": "package"}],
         "not_covered": ["memory"],
         "source": "mixed",
-        "uncertainty": 0.5,
+        "relative_uncertainty": 0.5,
     },
-    "baselines": [{"state": "loaded", "power": [{"device": "total", "domain": "components", "watts": FIGURE}]}],
+    "host_state": {"before": None, "after": None},
+    "baselines": [{"state": "loaded", "when": "before", "watts": FIGURE}],
     "points": [POINT, REFUSED],
     "notes": ["look here first"],
 }
@@ -81,7 +88,7 @@ def test_a_mixed_total_shows_its_share_in_energy_and_cost(capsys: pytest.Capture
     rows = [line for line in shown(DOCUMENT, capsys) if line.startswith("batch=1")]
     speed, energy, cost = rows
     assert speed.split() == ["batch=1", "250", "ms", "300", "ms", "4", "±2.5", "%"]
-    assert energy.endswith("±25 %           -  mixed (82 % estimated)")
+    assert energy.endswith("±25 %        -  mixed (82 % estimated)")
     assert cost.endswith("mixed (82 % estimated)")
 
 
@@ -95,86 +102,87 @@ def test_money_without_an_upper_bound_says_so_and_the_unit_is_the_user_s(capsys:
     assert "Assumed: pue = 1.54 (a survey)" in lines
 
 
-def test_a_point_that_is_not_valid_has_a_row_without_numbers_and_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_point_has_a_row_without_numbers_and_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(DOCUMENT, capsys)
-    assert any(line.split() == ["batch=2", "-", "-", "-", "-", "not", "valid"] for line in lines)
-    assert "batch=2: not valid: repeats: 2 complete repeats" in lines
+    assert any(line.split() == ["batch=2", "-", "-", "-", "-", "invalid"] for line in lines)
+    assert "batch=2: invalid: repeats: 2 complete repeats" in lines
     assert lines[-1] == "Note: look here first"
 
 
 def test_without_any_energy_there_is_no_table_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     without = {**DOCUMENT, "points": [REFUSED], "baselines": [], "coverage": {**DOCUMENT["coverage"], "includes": []}}
     lines = shown(without, capsys)
-    assert "Energy   none: nothing here measures power" in lines
-    assert "Energy: none; the reasons are below" in lines
+    assert "Energy       not available: nothing on this host measures power" in lines
+    assert "Energy: not available; the reasons are below" in lines
     assert not any(line.startswith("Cost") for line in lines)
 
 
 def test_the_head_names_host_model_and_what_is_covered(capsys: pytest.CaptureFixture[str]) -> None:
     head = shown(DOCUMENT, capsys)[:6]
     assert head == [
-        "Profile  20250101-000000-abcd (complete, quick: 3 repeats of 1.5 s)",
-        "Host     here: A processor, 8 cores",
-        "Model    onnx: 1.5 M parameters, /models/m.onnx",
-        "Engine   engine 1 on cpu",
-        "Energy   mixed, its estimated part to ±50 %, boundary components: package-0/package; not covered: memory",
-        "Idle     4 W ±25 % before the run, with the model loaded, mixed",
+        "Profile      20250101-000000-abcd (complete, quick: 3 repeats of 1.5 s)",
+        "Host         here: A processor, 8 logical CPUs",
+        "Model        onnx: 1.5 M parameters, /models/m.onnx",
+        "Engine       engine 1 on cpu",
+        "Energy       mixed, its estimated part ±50 %, boundary components: package-0/package; not covered: memory",
+        "Idle         4 W ±25 % before the run, with the model loaded, mixed",
     ]
 
 
-def test_what_a_profile_of_a_newer_schema_says_of_idle_others_and_heat_is_shown(
+def test_idle_power_other_load_and_temperature_are_shown_where_they_are_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    idle = [{"device": "total", "domain": "components", "watts": FIGURE}]
     later = {**FIGURE, "mean": 5.0, "lower": 4.0, "upper": 6.0}
-    after = [{"device": "total", "domain": "components", "watts": later}]
     board = {"device": "GPU-a", "start_celsius": 40.0, "end_celsius": 61.0}
-    warm, known = {**POINT, "name": "batch=2"}, {"most_other_processors": 0.25, "devices": [board]}
+    known = {"max_other_cpus": 0.25, "devices": [board], "gpus": []}
     document = {
         **DOCUMENT,
-        "effort": {**DOCUMENT["effort"], "tolerance": 0.05},
+        "plan": {**DOCUMENT["plan"], "tolerance": 0.05},
         "baselines": [
-            {"state": "unloaded", "when": "before", "power": idle},
-            {"state": "loaded", "when": "before", "power": []},
-            {"state": "unloaded", "when": "after", "power": after},
+            {"state": "unloaded", "when": "before", "watts": FIGURE},
+            {"state": "loaded", "when": "before", "watts": None},
+            {"state": "unloaded", "when": "after", "watts": later},
         ],
-        "surroundings": {"start": {"processor_celsius": 50.0}, "end": None},
-        "points": [
-            {**POINT, "conditions": {"most_other_processors": None, "devices": []}},
-            {**warm, "conditions": known},
-        ],
+        "host_state": {"before": {"cpu_celsius": 50.0}, "after": None},
+        "points": [POINT, {**POINT, "name": "batch=2", "conditions": known}],
     }
     lines = shown(document, capsys)
     assert lines[0].endswith("quick: 3 repeats of 1.5 s, more until ±5.0 %)")
-    assert [line for line in lines if line.startswith(("Idle", "Others", "Heat"))] == [
-        "Idle     4 W ±25 % before the run, 5 W ±20 % after the run, without the model, mixed",
-        "Others   kept at most 0.25 of 8 processors busy during a window",
-        "Heat     GPU-a 40 to 61 °C, processors 50 to 50 °C",
+    assert [line for line in lines if line.startswith(("Idle", "Other load", "Temperature"))] == [
+        "Idle         4 W ±25 % before the run, 5 W ±20 % after the run, without the model, mixed",
+        "Other load   0.25 of 8 CPUs (worst window)",
+        "Temperature  GPU-a 40 to 61 °C, CPU 50 to 50 °C",
     ]
 
 
-def test_others_on_a_gpu_are_shown_where_they_are_notable(capsys: pytest.CaptureFixture[str]) -> None:
-    def point(processors: float | None, *gpus: tuple[str, float | None]) -> dict[str, object]:
-        shared = [{"device": device, "most_other_share": share} for device, share in gpus]
-        return {**POINT, "conditions": {"most_other_processors": processors, "devices": [], "gpus": shared}}
+def test_other_load_on_a_gpu_is_shown_above_its_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    def point(cpus: float | None, *gpus: tuple[str, float | None]) -> dict[str, object]:
+        shared = [{"device": device, "max_other_share": share} for device, share in gpus]
+        return {**POINT, "conditions": {"max_other_cpus": cpus, "devices": [], "gpus": shared}}
 
     def others(*points: dict[str, object]) -> list[str]:
-        return [line for line in shown({**DOCUMENT, "points": points}, capsys) if line.startswith("Others")]
+        return [line for line in shown({**DOCUMENT, "points": points}, capsys) if line.startswith("Other load")]
 
     quiet, busy = point(0.5, ("GPU-a", 0.01), ("GPU-b", None)), point(None, ("GPU-a", 0.4), ("GPU-c", 0.2))
-    assert others(quiet) == ["Others   kept at most 0.50 of 8 processors busy during a window"]
-    [line] = others(busy, quiet)
-    assert "0.50 of 8 processors, GPU-a for 40 % of the time, GPU-c for 20 % of the time busy during" in line
+    assert others(quiet) == ["Other load   0.50 of 8 CPUs (worst window)"]
+    assert others(busy, quiet) == ["Other load   0.50 of 8 CPUs, GPU-a 40 % busy, GPU-c 20 % busy (worst window)"]
     assert others(point(None, ("GPU-a", 0.0))) == []
 
 
-def test_what_all_points_say_alike_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    same = {"expectation": "idle_drift", "passed": False, "fatal": False, "message": "it moved"}
-    own = {"expectation": "steady", "passed": False, "fatal": False, "message": "throughput still moves"}
-    points = [{**POINT, "findings": [same]}, {**POINT, "name": "batch=2", "findings": [same, own]}]
+def test_a_host_that_names_no_cpu_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
+    host = {"name": "here", "cpu_model": None, "logical_cpus": None, "virtual": True}
+    assert "Host         here: unknown CPU, virtual machine" in shown({**DOCUMENT, "host": host}, capsys)
+
+
+def test_a_failed_check_of_all_points_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    same = {"name": "idle_drift", "status": "failed", "severity": "warning", "message": "it moved"}
+    own = {"name": "steady", "status": "failed", "severity": "warning", "message": "throughput still changes"}
+    fine = {"name": "repeats", "status": "passed", "severity": "invalid", "message": "3 complete repeats"}
+    unknown = {"name": "steal_time", "status": "unknown", "severity": "warning", "message": "unknown"}
+    points = [{**POINT, "checks": [same, fine]}, {**POINT, "name": "batch=2", "checks": [same, own, unknown]}]
     lines = shown({**DOCUMENT, "points": points}, capsys)
-    assert [line for line in lines if "look twice" in line] == [
-        "every point: look twice: idle_drift: it moved",
-        "batch=2: look twice: steady: throughput still moves",
+    assert [line for line in lines if "warning" in line or "invalid" in line] == [
+        "every point: warning: idle_drift: it moved",
+        "batch=2: warning: steady: throughput still changes",
     ]
-    assert "batch=1: look twice: idle_drift: it moved" in shown({**DOCUMENT, "points": points[:1]}, capsys)
+    assert "batch=1: warning: idle_drift: it moved" in shown({**DOCUMENT, "points": points[:1]}, capsys)

@@ -29,7 +29,7 @@ def test_the_counter_is_believed_and_the_reason_is_what_the_gauge_cannot_see(kno
     gauge = Series(replace(GAUGE, **known), times, (50.0,) * len(times))
     counted = readings(POINT, energies(read(PACKAGE, constant(100.0), 10)))
     (told,) = agreement(counted, readings(POINT, energies(gauge)))
-    assert told.share == pytest.approx(-0.5)
-    assert told.believe == "counter"
-    assert told.because.startswith("a counter misses nothing")
-    assert words in told.because
+    assert told.relative_difference == pytest.approx(-0.5)
+    assert told.preferred == "counter"
+    assert told.reason.startswith("a counter misses nothing")
+    assert words in told.reason

@@ -36,17 +36,17 @@ def test_load_is_the_mean_over_the_windows_and_the_worst_of_them():
     worst = replace(LOAD, others=8.04, stolen=4.0, throttles=3)
     loads = {key_of(POINT[0][0]): LOAD, key_of(POINT[1][0]): LOAD, key_of(POINT[2][0]): worst}
     found = conditions(POINT, Circumstances(loads=loads))
-    assert found.own_processors == approx(1.5)
-    assert found.other_processors == approx(12.04 / 30)
-    assert found.most_other_processors == approx(0.8)  # without the tick that may not be theirs
-    assert found.stolen_share == approx(0.1)
-    assert found.heat_events == 3
+    assert found.self_cpus == approx(1.5)
+    assert found.other_cpus == approx(12.04 / 30)
+    assert found.max_other_cpus == approx(0.8)  # without the tick that may not be theirs
+    assert found.steal_share == approx(0.1)
+    assert found.thermal_throttle_events == 3
 
 
 def test_what_the_clock_tick_leaves_open_is_nobody_s_load():
     loads = {key_of(POINT[0][0]): replace(LOAD, others=0.03, throttles=None)}
     found = conditions(POINT, Circumstances(loads=loads))
-    assert (found.most_other_processors, found.heat_events) == (0, None)
+    assert (found.max_other_cpus, found.thermal_throttle_events) == (0, None)
 
 
 def test_a_gpu_is_shared_by_the_mean_of_the_windows_that_tell_and_by_the_worst_of_them():
@@ -63,7 +63,7 @@ def test_a_gpu_is_shared_by_the_mean_of_the_windows_that_tell_and_by_the_worst_o
 def test_without_looks_and_samples_nothing_is_known():
     found = told(series("temperature_celsius"))
     assert found == conditions(POINT, Circumstances())
-    assert (found.own_processors, found.other_processors, found.stolen_share, found.devices) == (None, None, None, ())
+    assert (found.self_cpus, found.other_cpus, found.steal_share, found.devices) == (None, None, None, ())
 
 
 def test_temperature_and_limit_are_those_at_the_first_start_and_the_last_end():
@@ -72,7 +72,7 @@ def test_temperature_and_limit_are_those_at_the_first_start_and_the_last_end():
         series("power_limit_watts", (9, 300), (39, 250)),
     )
     assert (device.start_celsius, device.end_celsius) == (40, 60)
-    assert (device.start_limit_watts, device.end_limit_watts) == (300, 250)
+    assert (device.start_power_limit_watts, device.end_power_limit_watts) == (300, 250)
 
 
 def test_a_reading_of_long_ago_or_of_later_is_not_that_of_the_moment():
@@ -82,9 +82,9 @@ def test_a_reading_of_long_ago_or_of_later_is_not_that_of_the_moment():
 
 def test_clocks_are_means_within_the_first_and_the_last_repeat():
     device = only_device(series("frequency_hertz", (9, 7e9), (10, 1e9), (19, 3e9), (20, 9e9), (31, 4e9), (40, 7e9)))
-    assert (device.start_clock_hertz, device.end_clock_hertz) == (2e9, 4e9)
+    assert (device.start_frequency_hertz, device.end_frequency_hertz) == (2e9, 4e9)
     device = only_device(series("frequency_hertz", (25, 1e9)))
-    assert (device.start_clock_hertz, device.end_clock_hertz) == (None, None)
+    assert (device.start_frequency_hertz, device.end_frequency_hertz) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_clocks_are_means_within_the_first_and_the_last_repeat():
 )
 def test_only_the_bits_that_hold_clocks_down_are_throttling(bits, names):
     device = only_device(series("throttle_reasons", (9, 0xFF), (11, 0), (12, bits), (25, 0), (26, bits), (41, 0xFF)))
-    assert device.throttled_by == names
+    assert device.throttle_reasons == names
     assert device.throttled_share == (0.5 if names else 0)
 
 
@@ -117,8 +117,8 @@ def test_an_accelerator_that_is_busy_in_the_idle_baselines_is_so_for_others():
     board = series("utilization_ratio", (2, 0.5), (15, 1), (51, 0.1))
     host = replace(board, channel=replace(board.channel, device=PACKAGE.device))
     (device,) = conditions(POINT, Circumstances(series=(board, host)), around).devices
-    assert (device.device, device.idle_utilization) == ("GPU-a", approx(0.3))
-    assert only_device(board).idle_utilization is None
+    assert (device.device, device.baseline_utilization) == ("GPU-a", approx(0.3))
+    assert only_device(board).baseline_utilization is None
 
 
 def test_each_part_of_a_device_is_told_of_by_itself():
@@ -132,9 +132,9 @@ START = Surroundings(("performance",), (3e9,), {"package-0 long_term": 100.0, "g
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"processor_celsius": 90.0}, ()),
-        ({"governors": ("powersave",)}, ("governor from performance to powersave",)),
-        ({"clock_limits_hertz": (2e9,)}, ("the processors' highest clocks",)),
+        ({"cpu_celsius": 90.0}, ()),
+        ({"cpu_governors": ("powersave",)}, ("governor from performance to powersave",)),
+        ({"cpu_frequency_limits_hertz": (2e9,)}, ("the highest CPU frequencies",)),
         ({"power_limits_watts": {"package-0 long_term": 80.0}}, ("power limit package-0 long_term from 100 to 80 W",)),
     ],
 )
@@ -147,4 +147,4 @@ def test_a_device_s_limit_that_changed_is_named_and_an_unknown_one_is_not():
     known = only_device(series("power_limit_watts", (9, 300), (39, 300)))
     open_end = only_device(series("power_limit_watts", (9, 300)))
     nothing = Circumstances(start=START)
-    assert changed_settings(nothing, (known, moved, open_end)) == ("GPU-a/board power limit from 300 to 250 W",)
+    assert changed_settings(nothing, (known, moved, open_end)) == ("power limit GPU-a/board from 300 to 250 W",)

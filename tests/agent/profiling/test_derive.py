@@ -46,23 +46,23 @@ def only_point(windows, *series, tariff=None):
 def test_a_hundred_watts_for_two_seconds_make_twenty_joules_for_each_of_ten_inferences():
     point = only_point([IDLE, LOADED, *repeats((6, 8, 10, 12))], STATIC)
     assert point.valid
-    total = point.energy.per_inference.total
+    total = point.energy.joules_per_inference.total
     assert total.mean == approx(20)
     assert (total.lower, total.upper) == (approx(20 - 0.1), approx(20 + 0.1))  # a beat of 10 ms at an edge
     assert total.source is Provenance.MEASURED
-    assert point.energy.per_inference.idle.mean == approx(40 * 0.2)
-    assert point.energy.per_inference.dynamic.mean == approx(12)
+    assert point.energy.joules_per_inference.idle.mean == approx(40 * 0.2)
+    assert point.energy.joules_per_inference.dynamic.mean == approx(12)
     assert point.energy.estimated_share == 0
     assert point.inferences_per_second.mean == approx(5)
-    assert point.power.mean.mean == approx(100)
-    assert point.power.peak == approx(100)
+    assert point.power.mean_watts.mean == approx(100)
+    assert point.power.peak_watts == approx(100)
     assert point.latency_seconds.p50 == approx(0.2)
-    assert (point.batch, point.repeats) == (1, 3)
+    assert (point.parameters, point.repeats) == ({"batch": 1}, 3)
 
 
 def test_the_interval_is_that_of_the_repeats_widened_by_the_sensor_s_bound():
     power = stretches((90, 8), (100, 2), (110, 30))
-    total = only_point(repeats((6, 8, 10, 12)), read(PACKAGE, power, 14)).energy.per_inference.total
+    total = only_point(repeats((6, 8, 10, 12)), read(PACKAGE, power, 14)).energy.joules_per_inference.total
     half = 4.302652729749 * 2 / 3**0.5  # Student's t of two degrees; 18, 20 and 22 J deviate by 2 J
     assert total.mean == approx(20)
     assert total.upper - total.mean == approx(half + (100 + 110 + 110) / 3 * 0.001)  # what may come at an edge
@@ -70,20 +70,20 @@ def test_the_interval_is_that_of_the_repeats_widened_by_the_sensor_s_bound():
 
 
 def test_dynamic_energy_is_as_uncertain_as_total_and_idle_together():
-    split = only_point([IDLE, *repeats((6, 8, 10, 12))], STATIC).energy.per_inference
+    split = only_point([IDLE, *repeats((6, 8, 10, 12))], STATIC).energy.joules_per_inference
     assert split.dynamic.lower == approx(split.total.lower - split.idle.upper)
     assert split.dynamic.upper == approx(split.total.upper - split.idle.lower)
     assert split.idle.upper - split.idle.lower == approx(2 * 0.4 * 0.1)  # 0.4 J a side, over 2 s
 
 
 def test_without_an_idle_baseline_there_is_a_total_and_no_split():
-    split = only_point(repeats((6, 8, 10, 12)), STATIC).energy.per_inference
+    split = only_point(repeats((6, 8, 10, 12)), STATIC).energy.joules_per_inference
     assert (split.idle, split.dynamic) == (None, None)
 
 
 def test_an_idle_baseline_without_samples_splits_nothing():
     early = idle("idle_unloaded", -3, -1)
-    assert only_point([early, *repeats((6, 8, 10, 12))], STATIC).energy.per_inference.idle is None
+    assert only_point([early, *repeats((6, 8, 10, 12))], STATIC).energy.joules_per_inference.idle is None
 
 
 def phased(batch=1):
@@ -101,18 +101,18 @@ def test_phases_add_up_to_a_request_and_tokens_have_their_share():
     windows, series = phased()
     point = only_point([IDLE, *windows], series)
     energy = point.energy
-    assert energy.per_inference.total.mean == approx(10 + 20)
-    assert energy.per_input_token.mean == approx(30 / 100)
-    assert energy.per_output_token.mean == approx(30 / 20)
-    assert energy.per_token.mean == approx(30 / 120)
+    assert energy.joules_per_inference.total.mean == approx(10 + 20)
+    assert energy.joules_per_input_token.mean == approx(30 / 100)
+    assert energy.joules_per_output_token.mean == approx(30 / 20)
+    assert energy.joules_per_total_token.mean == approx(30 / 120)
     prefill, decode = energy.phases
     assert (prefill.phase, decode.phase) == ("prefill", "decode")
-    assert prefill.per_inference.mean == approx(10)
-    assert prefill.per_input_token.mean == approx(0.1)
-    assert prefill.per_output_token is None
-    assert decode.per_inference.mean == approx(20)
-    assert decode.per_input_token is None
-    assert decode.per_output_token.mean == approx(20 / 19)
+    assert prefill.joules_per_inference.mean == approx(10)
+    assert prefill.joules_per_input_token.mean == approx(0.1)
+    assert prefill.joules_per_output_token is None
+    assert decode.joules_per_inference.mean == approx(20)
+    assert decode.joules_per_input_token is None
+    assert decode.joules_per_output_token.mean == approx(20 / 19)
 
 
 def test_speed_and_power_are_those_of_whole_requests():
@@ -125,8 +125,8 @@ def test_speed_and_power_are_those_of_whole_requests():
     assert point.time_to_first_token_seconds.p50 == approx(0.1)
     assert point.inter_token_latency_seconds.p50 == approx(0.02)
     # A request draws 30 J in 0.5 s, however long the windows of its phases were.
-    assert point.power.mean.mean == approx(60)
-    assert point.power.peak == approx(100)
+    assert point.power.mean_watts.mean == approx(60)
+    assert point.power.peak_watts == approx(100)
     assert [phase.iterations for phase in point.phases] == [30, 15]
     assert point.phases[0].duration_seconds == approx(3)
 
@@ -139,8 +139,8 @@ def test_phases_may_be_run_in_any_order():
 
 def test_a_batch_is_shared_by_its_inferences():
     point = only_point(repeats((6, 8, 10, 12), inferences=20, batch=4), STATIC)
-    assert point.batch == 4
-    assert point.energy.per_inference.total.mean == approx(10)
+    assert point.parameters == {"batch": 4}
+    assert point.energy.joules_per_inference.total.mean == approx(10)
     assert point.latency_seconds.p50 == approx(0.4)
 
 
@@ -149,43 +149,43 @@ def test_the_sensors_of_several_devices_add_up_and_a_part_is_shown_but_not_added
         read(channel, constant(watts), 14) for channel, watts in ((PACKAGE, 100), (DRAM, 20), (GPU, 300), (CORE, 60))
     ]
     point = only_point([IDLE, *repeats((6, 8, 10, 12))], *series)
-    assert point.energy.per_inference.total.mean == approx(84)
-    assert point.power.mean.mean == approx(420)
-    assert point.power.peak == approx(420)
-    devices = {(each.device, each.domain): each for each in point.energy.devices}
-    assert {key: (each.counted, each.method) for key, each in devices.items()} == {
+    assert point.energy.joules_per_inference.total.mean == approx(84)
+    assert point.power.mean_watts.mean == approx(420)
+    assert point.power.peak_watts == approx(420)
+    devices = {(each.device, each.domain): each for each in point.energy.sensors}
+    assert {key: (each.in_total, each.method) for key, each in devices.items()} == {
         ("package-0", "package"): (True, "counter"),
         ("package-0", "dram"): (True, "counter"),
         ("GPU-a", "board"): (True, "counter"),
         ("package-0", "core"): (False, "counter"),
     }
-    assert devices["package-0", "core"].per_inference.total.mean == approx(12)
-    assert devices["GPU-a", "board"].per_inference.idle.mean == approx(60)
+    assert devices["package-0", "core"].joules_per_inference.total.mean == approx(12)
+    assert devices["GPU-a", "board"].joules_per_inference.idle.mean == approx(60)
 
 
 def test_a_part_without_samples_around_the_windows_is_left_out_of_the_devices():
     part = read(CORE, constant(60.0), 7)
     point = only_point(repeats((6, 8, 10, 12)), STATIC, part)
     assert point.valid
-    assert [each.domain for each in point.energy.devices] == ["package"]
+    assert [each.domain for each in point.energy.sensors] == ["package"]
 
 
 def test_estimated_and_measured_make_a_mixed_total_with_its_share():
     point = only_point(repeats((6, 8, 10, 12)), read(MODEL, constant(25.0), 14), read(GPU, constant(75.0), 14))
     energy = point.energy
-    assert energy.per_inference.total.source is Provenance.MIXED
+    assert energy.joules_per_inference.total.source is Provenance.MIXED
     assert energy.estimated_share == approx(0.25)
-    assert energy.per_inference.total.mean == approx(20)
-    assert energy.per_inference.total.upper == approx(5 * 1.5 + 15, rel=0.01)
-    assert {each.method for each in energy.devices} == {"model", "counter"}
+    assert energy.joules_per_inference.total.mean == approx(20)
+    assert energy.joules_per_inference.total.upper == approx(5 * 1.5 + 15, rel=0.01)
+    assert {each.method for each in energy.sensors} == {"model", "counter"}
     assert point.power.source is Provenance.MIXED
 
 
 def test_an_estimate_alone_is_called_one():
     energy = only_point(repeats((6, 8, 10, 12)), read(MODEL, constant(25.0), 14)).energy
-    assert energy.per_inference.total.source is Provenance.ESTIMATED
+    assert energy.joules_per_inference.total.source is Provenance.ESTIMATED
     assert energy.estimated_share == 1
-    assert (energy.per_inference.total.lower, energy.per_inference.total.upper) == (
+    assert (energy.joules_per_inference.total.lower, energy.joules_per_inference.total.upper) == (
         approx(2.5, rel=0.01),
         approx(7.5, rel=0.01),
     )
@@ -202,7 +202,7 @@ def test_a_point_that_fails_an_expectation_has_time_and_no_energy_or_money():
     assert not point.valid
     assert (point.energy, point.power, point.cost) == (None, None, None)
     assert point.inferences_per_second.mean == approx(5)
-    assert [finding.expectation for finding in point.findings if not finding.passed] == ["repeats"]
+    assert [check.name for check in point.checks if check.failed] == ["repeats"]
 
 
 def test_a_sensor_of_the_total_that_stops_takes_the_energy_of_the_point_along():
@@ -210,7 +210,9 @@ def test_a_sensor_of_the_total_that_stops_takes_the_energy_of_the_point_along():
     point = only_point(repeats((6, 8, 10, 12)), STATIC, dies)
     assert not point.valid
     assert point.energy is None
-    assert "package-0/dram: no sample after the window's end" in next(f.message for f in point.findings if not f.passed)
+    assert "package-0/dram: no sample after the window's end" in next(
+        each.message for each in point.checks if each.failed
+    )
 
 
 def test_a_reset_makes_a_point_invalid():
@@ -269,24 +271,23 @@ def test_baselines_are_by_sensor_and_in_total():
     unloaded, loaded = derive_baselines([IDLE, LOADED, *repeats((6, 8, 10, 12))], sensors(*series))
     assert (unloaded.state, loaded.state) == ("unloaded", "loaded")
     assert unloaded.duration_seconds == approx(2)
-    watts = {(each.device, each.domain): each.watts.mean for each in unloaded.power}
+    watts = {(each.device, each.domain): each.watts.mean for each in unloaded.sensors}
     assert watts == {
         ("package-0", "package"): approx(40),
         ("package-0", "dram"): approx(10),
         ("package-0", "core"): approx(20),
-        ("total", "package"): approx(50),
     }
-    assert loaded.power[-1].watts.mean == approx(60)
+    assert (unloaded.watts.mean, loaded.watts.mean) == (approx(50), approx(60))
 
 
 def test_a_baseline_whose_sensor_was_not_read_has_no_total():
     (baseline,) = derive_baselines([IDLE], sensors(STATIC, read(DRAM, constant(10.0), 2)))
-    assert [(each.device, each.domain) for each in baseline.power] == [("package-0", "package")]
+    assert [(each.device, each.domain) for each in baseline.sensors] == [("package-0", "package")]
 
 
 def test_a_baseline_without_sensors_has_a_duration_alone():
     (baseline,) = derive_baselines([LOADED], sensors())
-    assert (baseline.state, baseline.power) == ("loaded", ())
+    assert (baseline.state, baseline.watts, baseline.sensors) == ("loaded", None, ())
 
 
 def gauge(watts, until=14.0, channel=PACKAGE):
@@ -297,10 +298,10 @@ def gauge(watts, until=14.0, channel=PACKAGE):
 @pytest.mark.parametrize(("watts", "passed"), [(104, True), (94, False), (106, False)])
 def test_a_power_gauge_beside_a_counter_is_held_against_it(watts, passed):
     point = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(watts))
-    finding = next(each for each in point.findings if each.expectation == "sensors_agree")
-    assert finding.passed is passed
-    assert not finding.fatal
-    assert point.energy.per_inference.total.mean == approx(20)
+    check = next(each for each in point.checks if each.name == "sensors_agree")
+    assert (check.status == "passed") is passed
+    assert check.severity == "warning"
+    assert point.energy.joules_per_inference.total.mean == approx(20)
 
 
 def test_only_what_both_measured_can_disagree():
@@ -308,8 +309,8 @@ def test_only_what_both_measured_can_disagree():
     counted, short, other = readings(windows, energies(STATIC, gauge(150, 7), gauge(150, channel=GPU)))
     (full,) = readings(windows, energies(gauge(150)))
     (told,) = agreement([counted], [full])
-    assert (told.device, told.domain, told.believe) == ("package-0", "package", "counter")
-    assert told.share == approx(0.5)
+    assert (told.device, told.domain, told.preferred) == ("package-0", "package", "counter")
+    assert told.relative_difference == approx(0.5)
     assert agreement([counted], [full, short, other]) == (told,)
     assert agreement([counted], [short]) == ()
     assert agreement([counted], []) == ()
@@ -331,21 +332,21 @@ def test_what_surrounded_a_point_is_in_it_and_is_judged():
         tolerance=0.01,
     )
     (point,) = derive_points(windows, sensors(STATIC), None, known)
-    failed = {each.expectation for each in point.findings if not each.passed}
+    failed = {each.name for each in point.checks if each.failed}
     assert failed == {
         "not_throttled",
-        "no_other_load",
-        "own_load_prevails",
+        "background_load",
+        "workload_dominates",
         "settings_unchanged",
         "devices_present",
         "rigorous_windows",
     }
     assert (point.valid, point.energy) == (False, None)
-    assert point.conditions.other_processors == approx(2.5)
-    assert (point.precision.tolerance, point.precision.met) == (0.01, True)
-    assert point.agreement == ()
+    assert point.conditions.other_cpus == approx(2.5)
+    assert (point.convergence.tolerance, point.convergence.converged) == (0.01, True)
+    assert point.sensor_agreement == ()
 
 
 def test_a_disagreement_is_kept_with_the_point():
-    (told,) = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(106)).agreement
-    assert (told.device, told.domain, told.share) == ("package-0", "package", approx(0.06))
+    (told,) = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(106)).sensor_agreement
+    assert (told.device, told.domain, told.relative_difference) == ("package-0", "package", approx(0.06))

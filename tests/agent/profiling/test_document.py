@@ -16,8 +16,8 @@ from agent.cost.tariff import Tariff
 from agent.profiling.boundary import coverage
 from agent.profiling.circumstances import Surroundings
 from agent.profiling.derive import NOTHING_KNOWN, derive_points
-from agent.profiling.document import check, coverage_facts, device_facts, schema, to_json
-from agent.profiling.facts import EffortFacts, RunSurroundings, SamplerFacts
+from agent.profiling.document import check, coverage_facts, device_facts, host_facts, schema, to_json
+from agent.profiling.facts import HostState, PlanFacts, SamplerFacts
 from agent.profiling.figures import Sensors
 from agent.profiling.idle import derive_baselines, derive_drift
 from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, Provenance, WorkloadFacts
@@ -39,16 +39,14 @@ def document(found, windows=WINDOWS, tariff=TARIFF, circumstances=NOTHING_KNOWN)
         created="2026-01-01T00:00:00+00:00",
         inferometer_version="0.1.0",
         status=RunStatus.COMPLETE,
-        effort=EffortFacts("quick", 3.0, 2.0, 3, 1.5, 3, 0.05, 600.0, None, 42),
-        host=Host("machine", "name"),
-        engine=EngineFacts("onnxruntime", "1.20", "CPU", 0),
+        plan=PlanFacts("quick", 3.0, 2.0, 3, 1.5, 3, 0.05, 600.0, None, {"batch": [1]}, 42),
+        host=host_facts(Host("machine", "name")),
+        engine=EngineFacts("onnxruntime", "1.20", "CPU", None),
         workload=WorkloadFacts("transformer", {"layers": 2, "model": None}, "fp32", 10, 40, None),
         devices=device_facts([each.channel for each in found.series], found.coverage),
         coverage=coverage_facts(found.coverage),
-        surroundings=RunSurroundings(
-            Surroundings(("performance",), (3e9,), {"intel-rapl:0 long_term": 100.0}, 40.0), None
-        ),
-        sampler=SamplerFacts("fifo", 1, 3, "", 0, 3),
+        host_state=HostState(Surroundings(("performance",), (3e9,), {"intel-rapl:0 long_term": 100.0}, 40.0), None),
+        sampler=SamplerFacts("fifo", 1, 3, None, 0, 3),
         baselines=derive_baselines(windows, found),
         idle_drift=derive_drift(windows, found),
         points=derive_points(windows, found, tariff, circumstances),
@@ -62,8 +60,8 @@ def test_a_whole_profile_fits_the_schema_and_reads_back():
     parsed = json.loads(to_json(document(found)))
     assert list(parsed)[:3] == ["schema", "schema_version", "id"]
     (point,) = parsed["points"]
-    assert point["energy"]["per_inference"]["total"]["mean"] == pytest.approx(60)
-    assert point["energy"]["per_inference"]["total"]["source"] == "measured"
+    assert point["energy"]["joules_per_inference"]["total"]["mean"] == pytest.approx(60)
+    assert point["energy"]["joules_per_inference"]["total"]["source"] == "measured"
     assert point["energy"]["estimated_share"] == 0
     assert point["cost"]["currency"] == "EUR"
     assert parsed["coverage"]["boundary"] == "components"
@@ -78,7 +76,7 @@ def test_a_profile_without_sensors_or_prices_fits_as_well():
         "includes": [],
         "not_covered": ["the whole host: nothing here measures power"],
         "source": None,
-        "uncertainty": None,
+        "relative_uncertainty": None,
     }
     assert parsed["points"][0]["energy"] is None
     assert parsed["devices"] == []
@@ -112,7 +110,7 @@ def test_a_device_is_named_by_the_probe_that_knows_most_of_it():
     channels = [Channel(plain, "board", "power_watts"), Channel(named, "sm", "frequency_hertz")]
     (facts,) = device_facts(channels, coverage(channels))
     assert (facts.name, facts.attributes) == ("H200", {"serial": "1"})
-    assert [(each.domain, each.counted) for each in facts.sensors] == [("board", True)]
+    assert [(each.domain, each.in_total) for each in facts.sensors] == [("board", True)]
 
 
 def test_a_channel_that_two_probes_read_is_one_sensor():
@@ -121,9 +119,9 @@ def test_a_channel_that_two_probes_read_is_one_sensor():
 
 
 def test_coverage_states_the_uncertainty_of_its_widest_estimate():
-    assert coverage_facts(coverage([MODEL, GPU])).uncertainty == 0.5
+    assert coverage_facts(coverage([MODEL, GPU])).relative_uncertainty == 0.5
     assert coverage_facts(coverage([MODEL, GPU])).source is Provenance.MIXED
-    assert coverage_facts(coverage([GPU])).uncertainty is None
+    assert coverage_facts(coverage([GPU])).relative_uncertainty is None
 
 
 def test_the_schema_on_disk_is_what_the_records_make():
@@ -203,6 +201,6 @@ def test_whatever_was_sampled_makes_a_document_in_order(series, windows, tariff)
     for point in parsed["points"]:
         assert point["valid"] or (point["energy"], point["power"], point["cost"]) == (None, None, None)
         if point["energy"]:
-            total = point["energy"]["per_inference"]["total"]
+            total = point["energy"]["joules_per_inference"]["total"]
             assert 0 <= total["lower"] <= total["mean"] <= total["upper"]
             assert -1e-9 <= point["energy"]["estimated_share"] <= 1 + 1e-9

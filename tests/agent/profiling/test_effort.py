@@ -44,7 +44,7 @@ def test_windows_are_made_long_enough_for_the_slowest_counted_sensor() -> None:
     assert long_enough(close, [PACKAGE]) is close
     longer = long_enough(close, [PACKAGE, SLOW])
     assert longer.window_seconds == ROOM * needed_seconds(SLOW, 0.05) > 0.1 / 0.05
-    assert longer.lengthened_for == "GPU-a/board"
+    assert longer.limiting_sensor == "GPU-a/board"
     assert longer.name == "quick"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.profiling.energy import WindowEnergy
-from agent.profiling.facts import Agreement
+from agent.profiling.facts import SensorAgreement
 from agent.profiling.gates import Evidence, judge, valid
 from agent.profiling.joules import Energy
 from made_up_run import DRAM, GPU, MODEL, PACKAGE, repeats
@@ -15,7 +15,7 @@ from made_up_run import DRAM, GPU, MODEL, PACKAGE, repeats
 GAUGE = replace(GPU, metric="power_watts", refresh_seconds=0.0)
 READING = WindowEnergy(PACKAGE, Energy(200, 199, 201), "counter", 100.0, 100.0, 200, 0.01)
 BY_GAUGE = replace(READING, channel=GAUGE, method="integrated")
-ALIKE = Agreement("GPU-a", "board", -0.01, "counter", "it misses nothing")
+ALIKE = SensorAgreement("GPU-a", "board", -0.01, "counter", "it misses nothing")
 GOOD = Evidence(
     windows=tuple((each,) for each in repeats((0, 10, 20, 30))),
     energies=(READING,) * 3,
@@ -27,12 +27,12 @@ GOOD = Evidence(
 )
 
 
-def finding(evidence, name):
-    return next(each for each in judge(evidence) if each.expectation == name)
+def result(evidence, name):
+    return next(each for each in judge(evidence) if each.name == name)
 
 
 def failed(evidence):
-    return {each.expectation: each.fatal for each in judge(evidence) if not each.passed}
+    return {each.name: each.severity for each in judge(evidence) if each.failed}
 
 
 def test_a_good_point_meets_every_expectation():
@@ -46,42 +46,42 @@ def test_nothing_to_judge_is_nothing_against_a_point():
 
 
 @pytest.mark.parametrize(
-    ("name", "fatal", "change"),
+    ("name", "severity", "change"),
     [
-        ("repeats", True, {"windows": GOOD.windows[:2]}),
+        ("repeats", "invalid", {"windows": GOOD.windows[:2]}),
         (
             "samples_bracket_window",
-            True,
+            "invalid",
             {"energies": (READING, replace(READING, energy=None, reasons=("no sample",)))},
         ),
-        ("gap_between_samples", True, {"energies": (replace(READING, largest_gap_seconds=3.01),)}),
-        ("samples_in_window", True, {"energies": (READING, replace(READING, samples=1))}),
-        ("sensors_present", True, {"devices_expected": 2}),
-        ("counters_uninterrupted", True, {"energies": (replace(READING, reasons=("the counter was reset",)),)}),
-        ("energy_spread", False, {"joules_per_inference": (20.0, 22.0, 18.0)}),
-        ("sensors_moved", True, {"energies": (READING, replace(READING, energy=Energy(0, 0, 1)))}),
-        ("windows_long_enough", False, {"energies": (replace(READING, energy=Energy(200, 170, 240)),)}),
-        ("sensors_agree", False, {"agreement": (ALIKE, replace(ALIKE, share=-0.051))}),
+        ("gap_between_samples", "invalid", {"energies": (replace(READING, largest_gap_seconds=3.01),)}),
+        ("samples_in_window", "invalid", {"energies": (READING, replace(READING, samples=1))}),
+        ("sensors_present", "invalid", {"devices_expected": 2}),
+        ("counters_uninterrupted", "invalid", {"energies": (replace(READING, reasons=("the counter was reset",)),)}),
+        ("energy_spread", "warning", {"joules_per_inference": (20.0, 22.0, 18.0)}),
+        ("sensors_not_stuck", "invalid", {"energies": (READING, replace(READING, energy=Energy(0, 0, 1)))}),
+        ("windows_long_enough", "warning", {"energies": (replace(READING, energy=Energy(200, 170, 240)),)}),
+        ("sensors_agree", "warning", {"agreement": (ALIKE, replace(ALIKE, relative_difference=-0.051))}),
     ],
 )
-def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, fatal, change):
+def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, severity, change):
     changed = replace(GOOD, **change)
-    assert failed(changed) == {name: fatal}
-    assert valid(judge(changed)) is not fatal
+    assert failed(changed) == {name: severity}
+    assert valid(judge(changed)) is (severity == "warning")
 
 
 def test_a_message_says_which_sensor_and_why():
     missing = replace(READING, channel=DRAM, energy=None, reasons=("no sample before the window's start",))
-    message = finding(replace(GOOD, energies=(READING, missing)), "samples_bracket_window").message
+    message = result(replace(GOOD, energies=(READING, missing)), "samples_bracket_window").message
     assert message == "in 1 windows, package-0/dram: no sample before the window's start"
     still = replace(READING, channel=DRAM, energy=Energy(0, 0, 1))
-    assert "package-0/dram" in finding(replace(GOOD, energies=(READING, still)), "sensors_moved").message
+    assert "package-0/dram" in result(replace(GOOD, energies=(READING, still)), "sensors_not_stuck").message
     wide = replace(READING, channel=GPU, energy=Energy(200, 100, 300))
-    message = finding(replace(GOOD, energies=(READING, wide)), "windows_long_enough").message
+    message = result(replace(GOOD, energies=(READING, wide)), "windows_long_enough").message
     assert message.startswith("GPU-a/board leaves ±50.0% ")
     reset = replace(READING, reasons=("the counter was reset: b", "the counter was reset: a"))
     reasons = "the counter was reset: a; the counter was reset: b"
-    assert finding(replace(GOOD, energies=(reset,)), "counters_uninterrupted").message == reasons
+    assert result(replace(GOOD, energies=(reset,)), "counters_uninterrupted").message == reasons
 
 
 @pytest.mark.parametrize(
@@ -100,35 +100,39 @@ def test_a_message_says_which_sensor_and_why():
 )
 def test_a_gauge_may_miss_three_beats_and_a_counter_three_seconds(energy, beat, gap, passed):
     evidence = replace(GOOD, beat_seconds=beat, energies=(READING, replace(energy, largest_gap_seconds=gap)))
-    found = finding(evidence, "gap_between_samples")
-    assert found.passed is passed
+    found = result(evidence, "gap_between_samples")
+    assert (found.status == "passed") is passed
     assert f"{gap:.3g} s" in found.message
 
 
 def test_iterations_have_to_fill_their_own_window():
     windows = [each for (each,) in GOOD.windows]
     off = replace(windows[1], latencies_seconds=(9.4,))
-    assert failed(replace(GOOD, windows=((windows[0],), (off,), (windows[2],)))) == {"same_window": True}
+    assert failed(replace(GOOD, windows=((windows[0],), (off,), (windows[2],)))) == {
+        "window_matches_iterations": "invalid"
+    }
     near = replace(windows[1], latencies_seconds=(9.6,))
     assert failed(replace(GOOD, windows=((windows[0],), (near,), (windows[2],)))) == {}
     # 0.6 s are too many for 10 s though a window of 1000 s that is 9 s off is let pass.
     long = replace(windows[2], end_ns=windows[2].start_ns + 1000 * 10**9, latencies_seconds=(991.0,))
     assert failed(replace(GOOD, windows=((windows[0],), (windows[1],), (long,)))) == {}
-    assert failed(replace(GOOD, windows=((windows[0],), (off,), (long,)))) == {"same_window": True}
+    assert failed(replace(GOOD, windows=((windows[0],), (off,), (long,)))) == {"window_matches_iterations": "invalid"}
 
 
-def test_sensors_that_disagree_are_named_with_the_one_to_believe_and_why():
-    apart = replace(GOOD, agreement=(replace(ALIKE, share=0.02), replace(ALIKE, share=-0.3)))
-    message = finding(apart, "sensors_agree").message
+def test_sensors_that_disagree_are_named_with_the_preferred_one_and_the_reason():
+    apart = replace(
+        GOOD, agreement=(replace(ALIKE, relative_difference=0.02), replace(ALIKE, relative_difference=-0.3))
+    )
+    message = result(apart, "sensors_agree").message
     assert message.startswith("GPU-a/board: power gauge and counter differ by 30.0%")
-    assert message.endswith("believe the counter: it misses nothing")
+    assert message.endswith("the counter is preferred: it misses nothing")
 
 
-def test_too_few_repeats_tell_neither_trend_nor_spread():
+def test_too_few_repeats_show_neither_trend_nor_spread():
     few = replace(GOOD, windows=GOOD.windows[:1], rates=(5.0,), joules_per_inference=(20.0,))
-    assert failed(few) == {"repeats": True}
-    assert finding(few, "steady").message == "too few repeats to tell"
-    assert finding(replace(GOOD, joules_per_inference=(0.0, 0.0, 0.0)), "energy_spread").passed
+    assert failed(few) == {"repeats": "invalid"}
+    assert result(few, "steady").status == result(few, "energy_spread").status == "unknown"
+    assert result(replace(GOOD, joules_per_inference=(0.0, 0.0, 0.0)), "energy_spread").status == "unknown"
 
 
 def test_the_bound_of_a_model_is_no_matter_of_the_window_s_length():

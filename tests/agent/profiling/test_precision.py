@@ -42,8 +42,8 @@ def test_the_repeats_needed_are_the_fewest_that_would_do(values, tolerance):
 @given(VALUES, st.floats(0.001, 0.9))
 def test_a_tolerance_that_is_met_needs_no_more_repeats_than_there_are(values, tolerance):
     told = precision(values, (), tolerance)
-    assert told.met is (half_width(values) <= tolerance)
-    assert told.met is (told.repeats_needed is not None and told.repeats_needed <= len(values))
+    assert told.converged is (half_width(values) <= tolerance)
+    assert told.converged is (told.repeats_needed is not None and told.repeats_needed <= len(values))
 
 
 def test_too_wide_a_spread_or_one_value_cannot_say_how_many():
@@ -54,9 +54,9 @@ def test_too_wide_a_spread_or_one_value_cannot_say_how_many():
 
 def test_a_point_is_judged_by_its_energy_or_by_its_rate_where_nothing_measures():
     told = precision(SPREAD, (5.0, 5.0, 5.0), 0.01)
-    assert (told.of, told.met, told.tolerance) == ("energy_per_inference", False, 0.01)
+    assert (told.metric, told.converged, told.tolerance) == ("joules_per_inference", False, 0.01)
     told = precision((), (5.0, 5.0, 5.0), 0.01)
-    assert (told.of, told.half_width, told.met) == ("inferences_per_second", 0, True)
+    assert (told.metric, told.relative_half_width, told.converged) == ("inferences_per_second", 0, True)
     told = precision(SPREAD, (), None)
-    assert (told.met, told.tolerance, told.repeats_needed) == (None, None, None)
-    assert precision((1.0,), (), 0.5).met is False
+    assert (told.converged, told.tolerance, told.repeats_needed) == (None, None, None)
+    assert precision((1.0,), (), 0.5).converged is False

@@ -34,7 +34,7 @@ def test_power_that_rises_in_every_window_has_a_rising_shape_and_is_not_steady()
     assert list(shape) == sorted(shape)
     assert (shape[0], shape[-1]) == (approx(0.8, abs=0.02), approx(1.2, abs=0.02))
     (point,) = derive_points([each for (each,) in POINT], sensors(series), None)
-    assert [f.expectation for f in point.findings if not f.passed] == ["steady_within_windows"]
+    assert [each.name for each in point.checks if each.failed] == ["steady_within_windows"]
     assert point.valid
 
 
