@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
-_LONGEST = 600
-_ENGINE_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+from agent.workloads.causes import named_cause, worded
 
-# ONNX Runtime's own errors (onnxruntime_pybind11_state) share no ancestor, so they are told apart by their names.
-_REMEDIES = {
-    "InvalidProtobuf": "the file is no ONNX model or is cut short: export or download it again",
-    "NotImplemented": "the engine has no kernel for an operator of this model: install a newer onnxruntime, or export "
-    "the model with other operators or types",
-    "EPFail": "the provider does not work on this host: try --provider cpu",
-}
-_OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "out of memory", "failed to allocate")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-CANNOT_LOAD = "run onnx.checker on the model and export it again, or install a newer onnxruntime"
-CANNOT_RUN = "the model may want inputs of other sizes: say them with --shape name=1x3x224x224"
+CANNOT_LOAD = "install a newer onnxruntime, or export the model again"
+CANNOT_RUN = "give the inputs other sizes with --shape, or other values with --input, or export the model again"
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -39,14 +32,13 @@ class WorkloadError(Exception):
         super().__init__(self.message)
 
 
-def explained(error: Exception, doing: str, remedy: str) -> WorkloadError:
-    """Return whatever the engine or the kernel raised as a WorkloadError; `remedy` is for what is not known better."""
+def explained(error: Exception, doing: str, remedy: str, integers: Sequence[str] = ()) -> WorkloadError:
+    """Return any failure of the engine as a WorkloadError; `remedy` is for unknown causes.
+
+    `integers` are the inputs whose values may be out of range.
+    """
     if isinstance(error, WorkloadError):
         return error
-    name = type(error).__name__
-    said = _ENGINE_PREFIX.sub("", " ".join(str(error).split()))[:_LONGEST] or "no further word"
-    if isinstance(error, ImportError):
-        return WorkloadError(f"the engine cannot be loaded: {said}", "pip install 'inferometer[onnx]'")
-    if isinstance(error, MemoryError) or any(sign in said.lower() for sign in _OUT_OF_MEMORY):
-        return WorkloadError(f"{doing}: out of memory ({said})", "choose a smaller batch or a smaller model")
-    return WorkloadError(f"{doing}: {name}: {said}", _REMEDIES.get(name, remedy))
+    cause = named_cause(error)
+    message, known_remedy = worded(error, cause, [printable(name) for name in integers])
+    return WorkloadError(f"{doing}: {message}", known_remedy or remedy)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.workloads.engine import ENGINE, VERSION, Session, open_session
-from agent.workloads.errors import WorkloadError
+from agent.workloads.errors import CANNOT_RUN, WorkloadError, explained
 from agent.workloads.input_files import read_input
 from agent.workloads.input_values import from_text, synthetic
 from agent.workloads.measuring import Work
@@ -82,7 +82,11 @@ class OnnxWorkload:
         def infer(_steps: list[int], _shared: list[Any] = shared) -> None:
             self.session.run(feeds, self.outputs)
 
-        infer([])
+        try:
+            infer([])
+        except Exception as error:
+            integers = [each.name for each in self.inputs if each.element.kind == "integer"]
+            raise explained(error, f"running a batch of {batch}", CANNOT_RUN, integers) from error
         return {"inference": Work(infer, inferences=batch)}
 
     def _given(self, declared: ModelInput) -> Array:

@@ -76,13 +76,12 @@ class TransformerSpec:
         _at_least(0, seed=self.seed)
         _one_of("positions", self.positions, get_args(Positions))
         _one_of("precision", self.precision, get_args(Precision))
-        if self.width % self.heads:
-            near = self.width - self.width % self.heads + self.heads
-            raise ValueError(f"--width {self.width} is no multiple of --heads {self.heads}: choose {near}, say")
-        if self.positions == "rope" and self.head_width % 2:
+        step = self.heads * (2 if self.positions == "rope" else 1)
+        if self.width % step:
+            why = f"an even multiple of --heads {self.heads} (rope rotates pairs)" if step > self.heads else ""
             raise ValueError(
-                f"--width {self.width} over --heads {self.heads} gives heads {self.head_width} wide, and rope turns "
-                f"pairs: choose --width {self.width + self.heads} or --positions learned"
+                f"--width {self.width} is not {why or f'a multiple of --heads {self.heads}'}: "
+                f"choose --width {-(-self.width // step) * step}"
             )
         if not (0 < self.mlp_ratio <= 64 and self.mlp_width >= 1):  # noqa: PLR2004 - far above any known model
             raise ValueError(f"--mlp-ratio is {self.mlp_ratio}: give a number above 0 and up to 64, such as 3.5")

@@ -109,7 +109,7 @@ def test_a_corrupt_model_is_named_with_what_to_do(tmp_path):
 def test_an_engine_that_cannot_be_imported_is_said_with_how_to_install_it(tmp_path):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('no engine here')")
     failure = failure_of(TINY, environment={**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert failure.message == "the engine cannot be loaded: no engine here"
+    assert failure.message == "loading the model: the engine cannot be loaded: no engine here"
     assert failure.remedy == "pip install 'inferometer[onnx]'"
 
 
@@ -235,11 +235,11 @@ def test_a_batch_below_one_is_refused():
         (MemoryError("Unable to allocate 3 TiB"), "running: out of memory (Unable to allocate 3 TiB)", "smaller batch"),
         (RuntimeError("std::bad_alloc"), "running: out of memory (std::bad_alloc)", "smaller batch"),
         (RuntimeError("CUDA out of memory"), "running: out of memory (CUDA out of memory)", "smaller batch"),
-        (ValueError(), "running: ValueError: no further word", CANNOT_RUN),
+        (ValueError(), "running: ValueError: no further words", CANNOT_RUN),
         (
             RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : bad\n  shape"),
             "running: RuntimeError: bad shape",
-            "--shape",
+            CANNOT_RUN,
         ),
         (WorkloadError("known", "do this"), "known", "do this"),
     ],

@@ -138,7 +138,7 @@ def test_a_line_that_is_no_command_is_refused_with_what_does_not_fit(line, words
 
 def test_a_spec_that_breaks_its_own_rules_is_refused_in_its_own_words():
     line = encode(Load(TransformerSpec(), EngineSpec())).replace(b'"width":256', b'"width":250')
-    with pytest.raises(ValueError, match="--width 250 is no multiple of --heads 4"):
+    with pytest.raises(ValueError, match="--width 250 is not an even multiple of --heads 4"):
         decode_command(line)
 
 

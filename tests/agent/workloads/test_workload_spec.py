@@ -76,8 +76,10 @@ def test_the_parameters_of_a_small_model_are_those_counted_by_hand():
         ({"seed": -1}, "--seed is -1"),
         ({"mlp_ratio": 0.0}, "--mlp-ratio is 0.0"),
         ({"mlp_ratio": float("nan")}, "--mlp-ratio is nan"),
-        ({"width": 250}, "--width 250 is no multiple of --heads 4: choose 252"),
-        ({"width": 20, "heads": 4}, "heads 5 wide, and rope turns pairs: choose --width 24"),
+        ({"width": 250}, "--width 250 is not an even multiple of --heads 4 (rope rotates pairs): choose --width 256"),
+        ({"width": 7, "heads": 3}, "choose --width 12"),
+        ({"width": 250, "positions": "learned"}, "--width 250 is not a multiple of --heads 4: choose --width 252"),
+        ({"width": 20, "heads": 4}, "choose --width 24"),
         ({"positions": "none"}, "--positions is 'none': choose one of rope, learned"),
         ({"precision": "fp64"}, "--precision is 'fp64': choose one of fp32, fp16, int8"),
     ],
@@ -87,8 +89,15 @@ def test_a_bad_option_is_refused_by_its_name_with_what_to_do(options, words):
         TransformerSpec(**options)
 
 
-def test_the_width_proposed_for_rope_is_one_that_works():
-    assert TransformerSpec(width=24, heads=4).head_width == 6
+@given(st.integers(1, 4096), st.integers(1, 256), st.sampled_from(["rope", "learned"]))
+def test_every_width_that_an_error_suggests_is_accepted(width, heads, positions):
+    try:
+        spec = TransformerSpec(width=width, heads=heads, positions=positions)
+    except ValueError as error:
+        suggested = int(re.search(r"choose --width (\d+)", str(error))[1])
+        spec = TransformerSpec(width=suggested, heads=heads, positions=positions)
+        assert width < suggested < width + 2 * heads
+    assert spec.width % spec.heads == 0
 
 
 def test_learned_positions_take_heads_of_an_odd_width():

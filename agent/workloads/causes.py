@@ -1,0 +1,172 @@
+"""The causes of an engine's failures, told apart by its own words, each with the remedy that helps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST = 400
+_MOST_READ = 5000
+_NEWER = "install a newer onnxruntime"
+_ONE_GRAPH = "run onnx.checker on the model, correct what it reports, and export it again"
+
+# The engine's words are led by the place in its source that reports them: `/onnxruntime_src/a/b.cc:12 void f(int) `.
+_SOURCE_PLACE = re.compile(
+    r"(?:/onnxruntime_src/\S+|\b\w+\.(?:cc|h)):\d+ (?:[^()]*\((?:[^()]|\([^()]*\))*\)(?: const)? |\w+ )?"
+)
+_PREFIXES = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S* failed: ?|This is an invalid model\. "
+    r"|Exception during (?:initialization|loading): |Error in execution: |Non-zero status code returned while "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One cause of a failure: the pattern of its words, its message and its remedy.
+
+    `{1}` in message and remedy stands for the first group of the pattern; an empty message keeps the engine's words.
+    `{inputs}` stands for options that give every integer input the value 0.
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    message: str
+    remedy: str
+
+
+def _cause(name: str, pattern: str, message: str, remedy: str) -> Cause:
+    return Cause(name, re.compile(pattern, re.IGNORECASE), message, remedy)
+
+
+CAUSES = (
+    _cause(
+        "out_of_memory",
+        r"bad_alloc|bad allocation|out of memory|failed to allocate|unable to allocate|^MemoryError",
+        "out of memory ({words})",
+        "choose a smaller batch or a smaller model",
+    ),
+    _cause(
+        "engine_missing",
+        r"^(?:Import|ModuleNotFound)Error: (.*)",
+        "the engine cannot be loaded: {1}",
+        "pip install 'inferometer[onnx]'",
+    ),
+    _cause(
+        "newer_microsoft_operator",
+        r"(com\.microsoft[\w.]*|ai\.onnx[\w.]*):(\w+)\(-?\d+\) is not a registered",
+        "this onnxruntime lacks the operator {1}:{2}",
+        f"{_NEWER}, or export the model without it",
+    ),
+    _cause(
+        "custom_operator",
+        r"([\w.-]+):(\w+)\(-?\d+\) is not a registered",
+        "the custom operator {1}:{2} is not part of onnxruntime",
+        "export the model with standard ONNX operators; libraries of custom operators are not loaded",
+    ),
+    _cause(
+        "domain_not_imported",
+        r"In Node, \(\".*?\", (\w+), .*No opset import for domain '(.*?)'",
+        "the operator {1} is of the domain {2!r}, which the model does not import",
+        "export the model with standard ONNX operators; libraries of custom operators are not loaded",
+    ),
+    _cause(
+        "unknown_operator",
+        r"No Op registered for (\w+) with domain_version of (\d+)",
+        "the opset {2} of the model has no operator {1}",
+        f"export the model for an opset that has it, or {_NEWER}",
+    ),
+    _cause(
+        "newer_opset",
+        r"Opset (\d+) is under development.*support for domain (\S+) is till opset (\d+)",
+        "the model is of opset {1} of {2}, this onnxruntime runs up to {3}",
+        f"export the model for opset {{3}}, or {_NEWER}",
+    ),
+    _cause(
+        "newer_ir_version",
+        r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
+        "the model is of IR version {1}, this onnxruntime reads up to {2}",
+        f"save the model with ir_version={{2}}, or {_NEWER}",
+    ),
+    _cause(
+        "no_kernel",
+        r"Could not find an implementation for (?:the node )?(\w+)\((\d+)\)",
+        "the provider has no kernel for the operator {1} (opset {2}) with these types",
+        f"export the model with other types, such as float32, or {_NEWER}",
+    ),
+    _cause(
+        "unknown_type",
+        r"Tensor '(.*?)' does not have valid data type",
+        "the weights {1!r} are of an unknown type",
+        f"export the model with other types, or {_NEWER}",
+    ),
+    _cause(
+        "short_weights",
+        r"Initializer '(.*?)': .*?size \((\d+) bytes\) does not match expected size.*?\((\d+) bytes\)",
+        "the weights {1!r} have {2} bytes, their shape needs {3}",
+        "export or download the model again",
+    ),
+    _cause("wrong_types", r"Type Error: ", "", "export the model again so that the types of each operator agree"),
+    _cause(
+        "shapes_in_graph",
+        r"ShapeInferenceError|Incompatible dimensions",
+        "",
+        "export the model again so that the shapes of each operator agree",
+    ),
+    _cause(
+        "invalid_graph",
+        r"not acyclic|is not a graph input|Duplicate definition|Required attribute|invalid model|INVALID_GRAPH",
+        "",
+        _ONE_GRAPH,
+    ),
+    _cause(
+        "invalid_file",
+        r"InvalidProtobuf|Protobuf parsing failed|No graph was found",
+        "the file is no ONNX model, or is cut short",
+        "export or download it again",
+    ),
+    _cause(
+        "value_out_of_range",
+        r"out of data bounds|out of bounds|out of range|must be within the inclusive range",
+        "",
+        "the value of an integer input is out of range: give one that fits, such as {inputs}",
+    ),
+    _cause(
+        "sizes_of_inputs",
+        r"cannot be reshaped|invalid dimensions|dimension mismatch|Incompatible|broadcast|must match|same shape",
+        "",
+        "the inputs may need other sizes: give them with --shape NAME=1x3x224x224",
+    ),
+    _cause("provider", r"EPFail|CUDA|cuDNN", "", "check that nvidia-smi works, or choose --provider cpu"),
+)
+
+
+def named_cause(error: Exception) -> Cause | None:
+    """Return the known cause of what the engine or Python raised, None if there is none."""
+    text = _text(error)
+    return next((cause for cause in CAUSES if cause.pattern.search(text)), None)
+
+
+def worded(error: Exception, cause: Cause | None, integers: Sequence[str]) -> tuple[str, str]:
+    """Return the message and the remedy for a failure; without a cause the engine's own words and no remedy."""
+    words = clean(str(error))
+    if cause is None:
+        return f"{type(error).__name__}: {words}", ""
+    found = cause.pattern.search(_text(error))
+    groups = ("", *(found.groups() if found else ()))
+    inputs = " ".join(f"--input {name}=0" for name in integers) or "--input NAME=0"
+    message = (cause.message or "{words}").format(*groups, words=words, inputs=inputs)
+    return message, cause.remedy.format(*groups, words=words, inputs=inputs)
+
+
+def clean(text: str) -> str:
+    """Return the engine's words on one line, without the places in its source that they come from."""
+    line = _PREFIXES.sub("", _SOURCE_PLACE.sub("", " ".join(text[:_MOST_READ].split())))
+    return _PREFIXES.sub("", line).strip()[:_LONGEST] or "no further words"
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error)[:_MOST_READ].split())}"
