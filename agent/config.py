@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import pwd
 import re
-import tomllib
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent.path_walk import ForeignLinkError, resolved
+from agent.text_input import TextInputError, quoted, read_toml
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
 
@@ -33,7 +34,10 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "retention.": ("raw_days", "raw_bytes", "rollup_days"),
 }
 """What each table may hold."""
+_MOST = 1e15
+"""A petabyte, or more days than the universe has: larger numbers are slips, and some would overflow."""
 _Amount = TypeVar("_Amount", int, float)
+_LAST_PORT = 65535
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 
 
@@ -95,8 +99,9 @@ class Config:
 
 
 def default_database(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the path of the user's own database, after the XDG base directory specification."""
-    return str(_own_folder(environment, "XDG_STATE_HOME", ".local/state") / "inferometer.db")
+    """Return the path of the user's own database, after the XDG base directory specification; empty without a home."""
+    folder = _own_folder(environment, "XDG_STATE_HOME", ".local/state")
+    return str(folder / "inferometer.db") if folder else ""
 
 
 def check_roots(roots: Roots) -> None:
@@ -113,21 +118,49 @@ def check_roots(roots: Roots) -> None:
             raise ConfigError(f"{option} = {path!r} is the folder above the one that is meant: did you mean {meant}?")
 
 
+def check_links(config: Config) -> None:
+    """Raise ConfigError where a path leads over a link that another user may have planted."""
+    roots = config.roots
+    paths = {"path.sysfs": roots.sysfs, "path.procfs": roots.procfs, "path.nvml_library": roots.nvml_library}
+    if "://" not in config.database:
+        paths["database"] = config.database
+    for key, path in paths.items():
+        try:
+            with suppress(FileNotFoundError), resolved(Path(path).expanduser()):
+                pass
+        except ForeignLinkError as error:
+            raise ConfigError(f"{key} = {path!r}: {error.strerror}. Name the file that is meant itself") from error
+        except (OSError, RuntimeError):
+            continue  # whoever opens the path reports why it cannot
+
+
 def default_file(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the user's own configuration file if there is one."""
-    path = _own_folder(environment, "XDG_CONFIG_HOME", ".config") / "config.toml"
-    return path if path.is_file() else None
+    folder = _own_folder(environment, "XDG_CONFIG_HOME", ".config")
+    path = folder / "config.toml" if folder else None
+    try:
+        return path if path and path.is_file() else None
+    except OSError as error:
+        raise ConfigError(f"{path}: it cannot be reached ({error.strerror}). Check the folders above it") from error
 
 
-def _home(environment: Mapping[str, str]) -> Path:
-    """Return the user's home: $HOME, or what the system knows where a service or a timer has set none."""
-    return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """Return the user's home: $HOME, or the system's entry for the user; None in a container without either."""
+    if environment.get("HOME"):
+        return Path(environment["HOME"])
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
 
 
-def _own_folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path:
+def _own_folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path | None:
     """Return our folder in the user's; a relative path in the variable does not count, as the specification says."""
     base = Path(environment.get(variable, ""))
-    return (base if base.is_absolute() else _home(environment) / below_home) / "inferometer"
+    if base.is_absolute():
+        return base / "inferometer"
+    home = _home(environment)
+    return home / below_home / "inferometer" if home else None
 
 
 def load(path: Path | None) -> Config:
@@ -135,16 +168,9 @@ def load(path: Path | None) -> Config:
     if path is None:
         return Config(database=default_database())
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: it cannot be read ({error.strerror}). Check --config and its permissions"
-        ) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}: this is not TOML: line {line} is not UTF-8. Save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: this is not TOML: {error}") from error
+        found = read_toml(path)
+    except TextInputError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return _parse(found, str(path))
 
 
@@ -168,12 +194,12 @@ _FIELDS = frozenset({"database", "log_level", "estimates", "listen"})
 
 def _must_be_level(text: str, where: str) -> None:
     if text not in LOG_LEVELS:
-        raise ConfigError(f"{where} = {text!r} is none of {', '.join(LOG_LEVELS)}")
+        raise ConfigError(f"{where} = {quoted(text)} is none of {', '.join(LOG_LEVELS)}")
 
 
 def _must_be_address(text: str, where: str) -> None:
-    if not _HOST_PORT.fullmatch(text):
-        raise ConfigError(f"{where} = {text!r} is no host:port; write it as {LISTEN} or [::1]:19795")
+    if not _HOST_PORT.fullmatch(text) or int(text.rpartition(":")[2]) > _LAST_PORT:
+        raise ConfigError(f"{where} = {quoted(text)} is no host:port; write it as {LISTEN} or [::1]:19795")
 
 
 def _parse(found: Mapping[str, Any], where: str) -> Config:
@@ -231,7 +257,7 @@ class _Table:
     def __post_init__(self) -> None:
         for key in self.found:
             if key not in _KEYS[self.prefix]:
-                raise ConfigError(f"{self.where}: unknown key {self.prefix + key!r}; {self._hint(key)}")
+                raise ConfigError(f"{self.where}: unknown key {quoted(self.prefix + key)}; {self._hint(key)}")
 
     def _hint(self, key: str) -> str:
         """Name the key that was meant: of this table if one is near, else of any other."""
@@ -256,20 +282,20 @@ class _Table:
         """Return a number from 0 on, whole where `kind` is int."""
         value = self.found.get(key, default)
         whole = isinstance(value, int) or kind is float
-        if not _is_number(value) or not whole or not 0 <= value < math.inf:
-            allowed = f"a {'whole ' if kind is int else ''}number from 0 on; 0 sets no limit"
-            raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {allowed}")
+        if not _is_number(value) or not whole or not 0 <= value <= _MOST:
+            allowed = f"a {'whole ' if kind is int else ''}number from 0 to {_MOST:g}; 0 sets no limit"
+            raise ConfigError(f"{self.where}: {self.prefix}{key} = {quoted(value)} is not {allowed}")
         return kind(value)
 
     def seconds(self, key: str, default: float) -> float:
         value = self.found.get(key, default)
         if not _is_number(value) or not _FASTEST_SECONDS <= value <= _SLOWEST_SECONDS:
             allowed = f"a number of seconds from {_FASTEST_SECONDS:g} to {_SLOWEST_SECONDS:g}"
-            raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {allowed}")
+            raise ConfigError(f"{self.where}: {self.prefix}{key} = {quoted(value)} is not {allowed}")
         return float(value)
 
     def _typed(self, key: str, default: Any, kind: type, wanted: str) -> Any:
         value = self.found.get(key, default)
         if not isinstance(value, kind):
-            raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {wanted}")
+            raise ConfigError(f"{self.where}: {self.prefix}{key} = {quoted(value)} is not {wanted}")
         return value

@@ -1,9 +1,16 @@
-"""Takes the signals that ask a program to end, so that it keeps what is complete before it does."""
+"""Takes the signals that ask a program to end, so that it keeps what is complete before it does.
+
+From the first line of a command on (`take_signals`) such a signal prints one line and ends the process at once: nothing
+has to be put in order, and an exception would become a traceback wherever Python cannot hand it on. Work that has to be
+put in order stands in a block: `unwinding`, `ending_signals` or `Interruption`.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +20,65 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, what timeout(1) and systemd send, and a terminal that was closed."""
 _SIGNALLED = 128  # a shell's exit code is this plus the signal's number
+
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "ended with its terminal"}
+
+
+class _Process:
+    """What the signals of this process did: how many blocks must be left in order, and which signal came first."""
+
+    blocks = 0
+    number = 0
+
+
+def take_signals() -> None:
+    """Answer every ending signal with one line and the exit code for it; those that are ignored already stay so."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+    sys.unraisablehook = _hand_on
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Raise KeyboardInterrupt inside the block when a signal comes, so that its `finally` clauses run."""
+    _Process.blocks += 1
+    try:
+        yield
+    finally:
+        _Process.blocks -= 1
+
+
+def caught_signal() -> int:
+    """Return the signal that interrupted an `unwinding` block, 0 if none did."""
+    return _Process.number
+
+
+def last_line(number: int) -> str:
+    """Return what a command says last when a signal ends it."""
+    return _WORDS.get(signal.Signals(number), "ended by a signal")
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    if _Process.blocks:
+        _Process.number = _Process.number or number
+        raise KeyboardInterrupt
+    with suppress(OSError):
+        os.write(2, f"{last_line(number)}\n".encode())
+    os._exit(_SIGNALLED + number)
+
+
+def _hand_on(lost: sys.UnraisableHookArgs) -> None:
+    """Deliver an interruption again that came where Python hands nothing on: in a finalizer or a callback."""
+    if lost.exc_type is KeyboardInterrupt and _Process.number:
+        signal.signal(signal.SIGALRM, _end_again)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _end_again(_number: int, frame: FrameType | None) -> None:
+    _end(_Process.number, frame)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agent.output import output
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -64,15 +66,13 @@ def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
         return Change(str(target), Outcome.MASKED)
     if found is Presence.CHANGED and keep:
         return Change(str(target), Outcome.KEPT)
-    if not target.parent.resolve().is_relative_to(root.resolve()):
+    if not target.resolve().is_relative_to(root.resolve()):
         raise PermissionError(f"{target} leads out of {root} through a link: nothing was written there")
     for folder in reversed([folder for folder in target.parents if not folder.exists()]):
         folder.mkdir()
         folder.chmod(0o755)  # whatever the umask is
-    fresh = target.with_name(f".{target.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.chmod(0o644)
-    fresh.replace(target)
+    with output(target, 0o644) as stream:
+        stream.write(text.encode())
     return Change(str(target), Outcome.WRITTEN)
 
 

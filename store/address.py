@@ -19,6 +19,9 @@ def parse(text: str) -> URL:
 
     A bare `postgresql://` gets the driver psycopg. Raises StoreError, which never repeats a password.
     """
+    if not text:  # what the configuration has of a user without a home
+        remedy = "Give its path with --database PATH, or set HOME"
+        raise StoreError("no database", "this user has no home folder to keep it in", remedy)
     scheme = _URL.match(text)
     if scheme is None:
         return _sqlite(text)

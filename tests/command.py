@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-INFEROMETER = (sys.executable, "-m", "agent.cli.main")
+INFEROMETER = (sys.executable, "-m", "agent.entry")
 LONGEST_SECONDS = 60.0
 
 

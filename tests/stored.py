@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from daemons import empty_store
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.database import open_database
-from store.records import Host, Tick
+from store.records import Host, Profile, Run, RunStatus, Tick
 from store.writer import Writer
 
 if TYPE_CHECKING:
@@ -55,3 +56,16 @@ def _energy(layout: int, number: int, at_ns: int) -> Tick:
 
 def _power(layout: int, number: int, at_ns: int) -> Tick:
     return Tick(layout, at_ns, at_ns + 2000, (0.1 * number, 8.0))
+
+
+def store_profile(home: Path, document: str, profile_id: str = "") -> str:
+    """Store a profile document with the run it is of; return its id, the document's own unless given."""
+    parsed = json.loads(document)
+    profile_id = profile_id or parsed["id"]
+    engine = open_database(str(prepared(store_of(home))))
+    writer = Writer(engine)
+    writer.register(Host("host", "name"), [("rapl", (ENERGY,))], "profile", 1)
+    writer.save_run(Run(profile_id, "host", writer.recording, "transformer", "{}", RunStatus.COMPLETE, 1, 2))
+    writer.save_profile(Profile(profile_id, profile_id, 2, "transformer", document))
+    engine.dispose()
+    return profile_id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer, answer_json, configuration, fail, say
+from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer, answer_json, check_place, configuration, fail, say
 from agent.cli.stores import opened
 
 if TYPE_CHECKING:
@@ -195,9 +195,11 @@ def backup(
 
     Example: inferometer db backup /var/backups/inferometer.db
     """
+    from agent.interruption import unwinding
     from store.backup import backup as copied
 
-    with opened(context) as engine:
+    check_place(to)
+    with unwinding(), opened(context) as engine:
         say(f"copying to {to}")
         size = copied(engine, to)
     if as_json:

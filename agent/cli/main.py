@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli import config, daemon, db, devices, doctor, measure, profile, profiles, samples, service
-from agent.cli.options import SHARED, ExitCode, Options, hoisted
+from agent.cli.options import SHARED, Options, asks_for_json, hoisted
+from agent.cli.usage import Abort, ClickException, explained, restore_help
+from agent.console import ExitCode, print_err, print_error, report_errors_as_json
+from agent.interruption import caught_signal, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,17 +106,48 @@ def root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; shared options may stand anywhere before a `--`."""
+    """Run the command line and raise SystemExit; shared options may stand anywhere before a `--`."""
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show ± or µ shows a ? for it
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = hoisted(list(sys.argv[1:] if arguments is None else arguments))
+    report_errors_as_json(asks_for_json(words))
+    restore_help(app)
+    sys.exit(_run(words))
+
+
+def _run(words: list[str]) -> int:
+    """Run the command and return its exit code; every error that is not the command's own is reported here."""
     try:
-        app(hoisted(given), prog_name="inferometer")
+        code = app(words, prog_name="inferometer", standalone_mode=False) or ExitCode.OK
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has enough, as `head` does
+        return _closed_pipe()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # Typer ends the process itself then
+            return _closed_pipe()
+        raise
     except OSError as error:  # the answer could not be written, to a full disk say: the commands explain all else
-        print(f"error: {error.strerror or error}", file=sys.stderr)  # noqa: T201  how the command line speaks
-        os._exit(ExitCode.FAILURE)  # what is left in the buffer cannot be written either
+        print_error(error.strerror or str(error))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer cannot be written either
+        return ExitCode.FAILURE
+    except Abort:
+        return ExitCode.FAILURE
+    except ClickException as error:
+        print_error(explained(error), ExitCode.USAGE)
+        return ExitCode.USAGE
+    if number := caught_signal():
+        print_err(last_line(number))
+        return 128 + number
+    return int(code)
+
+
+def _closed_pipe() -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+    return ExitCode.CLOSED_PIPE
 
 
 if __name__ == "__main__":
-    main()
+    from agent import entry
+
+    entry.main()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import errno
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from agent.console import ExitCode as ExitCode  # noqa: PLC0414  the commands take it from here
+from agent.console import print_err, print_error, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +35,9 @@ SHARED = "The options of `inferometer --help` (--database, --path.sysfs, ...) ma
 JSON_HELP = "Print one JSON document on standard output; everything else goes to standard error."
 
 
-class ExitCode(IntEnum):
-    """What the command's exit code tells a script."""
-
-    OK = 0
-    FAILURE = 1
-    USAGE = 2
-    INTERRUPTED = 130
+say, answer, answer_json = print_err, print_out, print_json
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Not the user's choice of path is wrong then, but the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,17 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     What stands after `--`, or is the command line that `measure` is to run, belongs to someone else and stays. A shared
     option whose value is missing is returned alone: anything beside it would be taken for the value.
     """
+    front, rest, others = _parted(arguments)
+    return others if others and others[0] in GLOBAL_OPTIONS else [*front, *rest, *others]
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for JSON; one that `measure` is to run may ask for its own."""
+    return "--json" in _parted(arguments)[1]
+
+
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return the shared options, the other words of this program, and what belongs to someone else."""
     front: list[str] = []
     rest: list[str] = []
     waiting = list(arguments)
@@ -70,10 +78,10 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
         if name == "--" or (rest[:1] == ["measure"] and not name.startswith("-")):
             break
         if name in GLOBAL_OPTIONS and takes > len(waiting):
-            return waiting
+            break
         (front if name in GLOBAL_OPTIONS else rest).extend(waiting[:takes])
         del waiting[:takes]
-    return [*front, *rest, *waiting]
+    return front, rest, waiting
 
 
 def configuration(context: typer.Context) -> Config:
@@ -88,7 +96,7 @@ def configuration(context: typer.Context) -> Config:
 
 def configured(options: Options, *, with_file: bool = True) -> Config:
     """Return the configuration under these options, of the defaults alone if not `with_file`. Raises ConfigError."""
-    from agent.config import check_roots, default_file, load, override
+    from agent.config import check_links, check_roots, default_file, load, override
 
     config = override(
         load((options.config_file or default_file()) if with_file else None),
@@ -98,6 +106,7 @@ def configured(options: Options, *, with_file: bool = True) -> Config:
         nvml_library=options.nvml_library,
         estimates=options.estimates,
     )
+    check_links(config)
     check_roots(config.roots)
     return config
 
@@ -121,20 +130,35 @@ def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
     """End the command with an error: what, why, what to do."""
     from typer import Exit
 
-    say(f"error: {message}")
+    print_error(message, code)
     raise Exit(int(code))
 
 
-def say(message: str) -> None:
-    """Tell the user something that is not the answer itself."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201  this is how the command line speaks
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open the file that a command writes, and end the command with an error that names it if it cannot be written."""
+    from agent.output import output
+
+    try:
+        with output(path) as stream:
+            yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        cause = f"{path}: it cannot be written ({error.strerror or error})"
+        if error.errno in _DISK_ERRORS:
+            fail(f"{cause}; make room, or choose another place with --output")
+        fail(f"{cause}; choose another place with --output", ExitCode.USAGE)
 
 
-def answer(text: str) -> None:
-    """Print the answer of a command."""
-    print(text, flush=True)  # noqa: T201  this is how the command line speaks
+def check_place(path: Path) -> None:
+    """End the command if a link that another user may have planted leads to `path`, which others open by its name."""
+    from agent.path_walk import ForeignLinkError, resolved
 
-
-def answer_json(document: Any) -> None:
-    """Print the answer as one JSON document."""
-    answer(json.dumps(document, indent=2, allow_nan=False))
+    try:
+        with resolved(path):
+            pass
+    except ForeignLinkError as error:
+        fail(f"{path}: it is not used ({error.strerror}); choose another place", ExitCode.USAGE)
+    except OSError:
+        return  # whoever opens the path reports why it cannot

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer_json, configuration, fail, say
+from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer_json, configuration, fail, say, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,10 +92,8 @@ def export(
     if output is None:
         answer_json(document)
         return
-    try:
-        output.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        fail(f"{output}: it cannot be written ({error.strerror}); choose another place with --output")
+    with writing(output) as stream:
+        stream.write(f"{json.dumps(document, indent=2, allow_nan=False)}\n".encode())
     say(f"{profile.id} written to {output}")
     if as_json:
         answer_json({"id": profile.id, "file": str(output.absolute())})

@@ -163,7 +163,7 @@ def with_run_options(batch: str) -> Callable[[Callable[..., None]], Callable[...
             command(**given, run=run)
 
         parameters = [*own, *shared]
-        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__name__, called.__doc__, called.__module__ = command.__name__, command.__doc__, command.__module__
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return called

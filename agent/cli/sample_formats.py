@@ -13,7 +13,7 @@ from agent.samples import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import TextIO
+    from typing import BinaryIO, TextIO
 
 COLUMNS = ("time", *Sample._fields)
 _ROWS_AT_ONCE = 100_000
@@ -44,8 +44,8 @@ def write_json(samples: Iterable[Sample], stream: TextIO) -> int:
     return count
 
 
-def write_parquet(samples: Iterable[Sample], path: str) -> int:
-    """Write a Parquet file with a row group for every hundred thousand samples; return how many there were.
+def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
+    """Write Parquet with a row group for every hundred thousand samples; return how many there were.
 
     Raises ImportError without pyarrow, and OSError.
     """
@@ -57,13 +57,36 @@ def write_parquet(samples: Iterable[Sample], path: str) -> int:
     time = ("time", pa.timestamp("ns", "UTC"))
     schema = pa.schema([time, *((name, kinds.get(name, word)) for name in Sample._fields)])
     count, waiting = 0, iter(samples)
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(_Counted(stream), schema, compression="zstd") as writer:
         while rows := list(islice(waiting, _ROWS_AT_ONCE)):
             columns: Any = list(zip(*rows, strict=True))
             table = [pa.array(cells, field.type) for cells, field in zip([columns[0], *columns], schema, strict=True)]
             writer.write_table(pa.table(table, schema=schema))
             count += len(rows)
     return count
+
+
+class _Counted:
+    """A stream that can say how far it is, as Parquet needs, which a pipe cannot."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._written = 0
+
+    def write(self, block: bytes) -> int:
+        self._written += len(block)
+        return self._stream.write(block)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        self.flush()
 
 
 STREAMED: Mapping[str, Callable[[Iterable[Sample], TextIO], int]] = {"csv": write_csv, "json": write_json}

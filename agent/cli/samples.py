@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from contextlib import contextmanager
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from agent.cli.options import ExitCode, fail, say
+from agent.cli.options import ExitCode, fail, say, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     from agent.samples import Sample
 
@@ -112,41 +111,21 @@ def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
     from agent.cli.sample_formats import STREAMED, write_parquet
 
     if output is None:
-        count = _to_standard_output(rows, STREAMED[form])
+        count = STREAMED[form](rows, sys.stdout)
+        sys.stdout.flush()
     else:
-        try:
-            with _replacing(output) as part:
-                if form is Format.PARQUET:
-                    count = write_parquet(rows, str(part))
-                else:
-                    with part.open("w", encoding="utf-8", newline="") as stream:
-                        count = STREAMED[form](rows, stream)
-        except OSError as error:
-            fail(
-                f"{output}: it cannot be written ({error.strerror or error}); choose another place with --output",
-                ExitCode.USAGE,
-            )
+        with writing(output) as stream:
+            count = write_parquet(rows, stream) if form is Format.PARQUET else _as_text(rows, form, stream)
         say(f"{count} samples written to {output}")
     if not count:
         say("no sample is stored of this time; `inferometer db status` says of which there are")
 
 
-def _to_standard_output(rows: Iterable[Sample], write: Callable[..., int]) -> int:
-    try:
-        count = write(rows, sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit from None
-    return count
+def _as_text(rows: Iterable[Sample], form: Format, stream: BinaryIO) -> int:
+    from agent.cli.sample_formats import STREAMED
 
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a file beside `path` that takes its place when all is written, so that there is never half of one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    text = TextIOWrapper(stream, encoding="utf-8", newline="", write_through=False)
     try:
-        yield part
-        part.replace(path)
+        return STREAMED[form](rows, text)
     finally:
-        part.unlink(missing_ok=True)
+        text.detach()

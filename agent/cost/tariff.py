@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
+
+from agent.text_input import TextInputError, quoted, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,21 +151,16 @@ def read_tariff(values: Mapping[str, Any]) -> Tariff:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}, without sections"
-            raise TariffError(f"unknown key {key}: {hint}")
+            raise TariffError(f"unknown key {quoted(key)}: {hint}")
     return _set_over(Tariff(), values)
 
 
 def load_tariff(path: Path) -> Tariff:
     """Read the tariff file at `path`. Raises TariffError, opening with the path, if it cannot be taken."""
     try:
-        with path.open("rb") as file:
-            return read_tariff(tomllib.load(file))
-    except OSError as error:
-        raise TariffError(f"{path}: the tariff cannot be read: {error.strerror}") from error
-    except TariffError as error:
+        return read_tariff(read_toml(path))
+    except (TextInputError, TariffError) as error:
         raise TariffError(f"{path}: {error}") from error
-    except ValueError as error:  # tomllib's own, and text that is not UTF-8
-        raise TariffError(f"{path}: no TOML: {error}") from error
 
 
 def _set_over(tariff: Tariff, values: Mapping[str, Any]) -> Tariff:
@@ -175,11 +171,11 @@ def _check_number(name: str, value: object, allowed: _Range) -> None:
     if value is None and name not in {default.name for default in DEFAULTS}:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TariffError(f"{name} = {value!r} is no number: it must be {allowed.allowed}")
+        raise TariffError(f"{name} = {quoted(value)} is no number: it must be {allowed.allowed}")
     if not allowed.holds(value):
-        raise TariffError(f"{name} = {value!r} is out of range: it must be {allowed.allowed}")
+        raise TariffError(f"{name} = {quoted(value)} is out of range: it must be {allowed.allowed}")
 
 
 def _check_currency(value: object) -> None:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise TariffError(f"currency = {value!r} is no name of a currency: it must be a text such as EUR")
+        raise TariffError(f"currency = {quoted(value)} is no name of a currency: it must be a text such as EUR")

@@ -111,7 +111,10 @@ def test_a_value_out_of_range_is_refused_with_file_field_value_and_range(
     with pytest.raises(TariffError) as caught:
         load_tariff(path)
     name, value = line.split(" = ")
-    assert str(caught.value).startswith(f"{path}: {name} = {value} is out of range: it must be {allowed}")
+    shown = value if len(value) < 80 else f"{value[:30]}"  # a long one is shortened
+    assert str(caught.value).startswith(f"{path}: {name} = {shown}")
+    assert f" is out of range: it must be {allowed}" in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 200
 
 
 @pytest.mark.parametrize("value", ['"0.3"', "true", "[1]", "{ a = 1 }", "2025-01-01"])
@@ -141,16 +144,16 @@ def test_a_misspelt_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> N
     path = written(tmp_path, "price_per_kw = 0.3")
     with pytest.raises(TariffError) as caught:
         load_tariff(path)
-    assert str(caught.value) == f"{path}: unknown key price_per_kw: did you mean price_per_kwh?"
+    assert str(caught.value) == f"{path}: unknown key 'price_per_kw': did you mean price_per_kwh?"
 
 
 def test_a_key_like_no_other_is_answered_with_all_of_them(tmp_path: Path) -> None:
-    with pytest.raises(TariffError, match=r"unknown key energy: the keys are price_per_kwh, .*without sections"):
+    with pytest.raises(TariffError, match=r"unknown key 'energy': the keys are price_per_kwh, .*without sections"):
         load_tariff(written(tmp_path, "[energy]\nprice_per_kwh = 0.3"))
 
 
 def test_what_the_record_keeps_for_itself_is_no_key(tmp_path: Path) -> None:
-    with pytest.raises(TariffError, match="unknown key given"):
+    with pytest.raises(TariffError, match="unknown key 'given'"):
         load_tariff(written(tmp_path, 'given = ["pue"]'))
 
 
@@ -158,12 +161,12 @@ def test_what_the_record_keeps_for_itself_is_no_key(tmp_path: Path) -> None:
 def test_a_file_that_is_no_toml_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "tariff.toml"
     path.write_bytes(content)
-    with pytest.raises(TariffError, match=r"tariff.toml: no TOML: "):
+    with pytest.raises(TariffError, match=r"tariff.toml: this is not TOML: "):
         load_tariff(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TariffError, match=r"absent.toml: the tariff cannot be read: No such file"):
+    with pytest.raises(TariffError, match=r"absent.toml: it cannot be read \(No such file"):
         load_tariff(tmp_path / "absent.toml")
 
 

@@ -54,7 +54,11 @@ def test_a_name_too_long_for_the_disk_is_refused(opened, tmp_path):
     assert "(File name too long)" in refusal(opened, tmp_path / ("x" * 300))
 
 
-@pytest.mark.parametrize("url", ["", ":memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_without_a_home_a_database_has_to_be_named(opened):
+    assert "this user has no home folder to keep it in. Give its path with --database" in refusal(opened, "")
+
+
+@pytest.mark.parametrize("url", [":memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:"])
 def test_a_database_that_keeps_nothing_is_refused(opened, url):
     assert "keeps nothing. Give the path of a file" in refusal(opened, url)
 

@@ -177,7 +177,7 @@ def test_a_reader_that_stops_reading_gets_no_traceback(tmp_path: Path) -> None:
 
 
 def test_the_command_is_the_one_that_is_installed() -> None:
-    assert INFEROMETER[-1] == "agent.cli.main"
+    assert INFEROMETER[-1] == "agent.entry"
 
 
 def test_an_answer_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""How every command speaks: answers on standard output, all else on standard error, and one code for each ending."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """What the exit code tells a script; docs/exit-codes.md has the table."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    NOT_INSTALLED = 4
+    CANNOT_EXECUTE = 126
+    NOT_FOUND = 127
+    HUNG_UP = 129
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+    TERMINATED = 143
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What steers a terminal instead of being shown on it: control characters, marks of direction, lone surrogates."""
+_as_json = False
+
+
+def report_errors_as_json(wanted: bool) -> None:
+    """Make `print_error` write JSON objects, as `--json` asks for, or text."""
+    global _as_json  # noqa: PLW0603  one process, one standard error
+    _as_json = wanted
+
+
+def printable(text: str) -> str:
+    """Return a text without anything that steers a terminal; line ends and tabs stay."""
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def printable_line(text: str) -> str:
+    """Return a text as part of one line: line ends and tabs are escaped as well."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    if 0xDC80 <= number <= 0xDCFF:  # noqa: PLR2004  a byte that is not UTF-8, as Python carries it (PEP 383)
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"  # noqa: PLR2004  two digits hold a byte
+
+
+def print_error(message: str, code: int = ExitCode.FAILURE) -> None:
+    """Write an error: object, cause and fix in words, or one JSON object on one line where `--json` was given."""
+    if _as_json:
+        kind = "usage" if code == ExitCode.USAGE else "failure"
+        print_err(json.dumps({"error": {"kind": kind, "exit_code": int(code), "message": message}}))
+    else:
+        print_err(f"error: {message}")
+
+
+def print_err(message: str) -> None:
+    """Write something that is not the answer itself; a standard error that is gone stops nothing."""
+    try:
+        print(printable(message), file=sys.stderr, flush=True)  # noqa: T201  this is how the command line speaks
+    except OSError:
+        return
+
+
+def print_out(text: str) -> None:
+    """Write the answer of a command, or a part of it."""
+    print(printable(text), flush=True)  # noqa: T201  this is how the command line speaks
+
+
+def print_json(document: Any) -> None:
+    """Write the answer as one JSON document."""
+    print_out(json.dumps(document, indent=2, allow_nan=False))
