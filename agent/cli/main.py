@@ -12,7 +12,7 @@ import typer
 
 from agent.cli import config, daemon, db, devices, doctor, measure, profile, profiles, samples, service
 from agent.cli.options import SHARED, Options, asks_for_json, hoisted
-from agent.cli.usage import Abort, ClickException, explained, restore_help
+from agent.cli.usage import ClickException, explained, restore_help
 from agent.console import ExitCode, print_err, print_error, report_errors_as_json
 from agent.interruption import caught_signal, last_line
 
@@ -131,15 +131,18 @@ def _run(words: list[str]) -> int:
         print_error(error.strerror or str(error))
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer cannot be written either
         return ExitCode.FAILURE
-    except Abort:
-        return ExitCode.FAILURE
     except ClickException as error:
         print_error(explained(error), ExitCode.USAGE)
         return ExitCode.USAGE
-    if number := caught_signal():
+    return _interrupted() or int(code)
+
+
+def _interrupted() -> int:
+    """Return the exit code for the signal that ended the command, 0 if none did."""
+    number = caught_signal()
+    if number:
         print_err(last_line(number))
-        return 128 + number
-    return int(code)
+    return number and 128 + number
 
 
 def _closed_pipe() -> int:

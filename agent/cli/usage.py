@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 UsageError = typer.BadParameter.__bases__[0]
 ClickException: type[Exception] = UsageError.__bases__[0]
 """What the parser raises; newer versions of Typer hold a Click of their own, so nothing is imported from Click."""
-Abort = typer.Abort
 
 
 def explained(error: Any) -> str:

@@ -121,7 +121,7 @@ def test_devices_are_shown_as_a_list_and_as_one_document(tmp_path: Path) -> None
     assert text.returncode == 0
     assert "package-0  cpu  AMD EPYC" in text.stdout
     assert "  dram     measured  rapl  energy_joules\n" in text.stdout
-    assert "not here: nvml: " in text.stdout
+    assert "not available: nvml: " in text.stdout
     found = json.loads(call(tmp_path, *line, "--json").stdout)
     devices = {device["device"]: device for device in found["devices"]}
     assert devices.keys() >= {"package-0", "package-1", "psys"}
