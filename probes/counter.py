@@ -26,6 +26,9 @@ CEILING_WATTS = {
     Kind.FPGA: 10_000.0,
     Kind.ACCELERATOR: 10_000.0,
     Kind.BOARD: 20_000.0,
+    Kind.PSU: 20_000.0,
+    Kind.HOST: 20_000.0,
+    Kind.MEMORY: 2_000.0,
 }
 """What is believed at most of a device that names no power limit.
 
@@ -37,8 +40,8 @@ _UNKNOWN_REFRESH_NS = 1_000_000_000
 
 
 def most_watts(channel: Channel) -> float:
-    """Return the power that is believed at most of a channel's sensor, in watts; 0 if any is."""
-    return channel.limit or CEILING_WATTS.get(channel.device.kind, 0.0)
+    """Return the power that is believed at most of a channel's sensor, in watts."""
+    return channel.limit or CEILING_WATTS[channel.device.kind]
 
 
 def shortest_wrap_seconds(channel: Channel) -> float:

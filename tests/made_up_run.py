@@ -12,17 +12,25 @@ from simulated import SECOND, Power
 from store.records import Series, Window
 
 BEAT = 0.01
-PACKAGE = Channel(Device("package-0", Kind.CPU), "package", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
-DRAM = Channel(Device("package-0", Kind.CPU), "dram", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
+NO_CEILING = 1e15  # watts: the reads around an edge bound it, no power does
+PACKAGE = Channel(
+    Device("package-0", Kind.CPU), "package", "energy_joules", refresh_seconds=1e-9, resolution=1e-9, limit=NO_CEILING
+)
+DRAM = Channel(
+    Device("package-0", Kind.CPU), "dram", "energy_joules", refresh_seconds=1e-9, resolution=1e-9, limit=NO_CEILING
+)
 CORE = Channel(
     Device("package-0", Kind.CPU),
     "core",
     "energy_joules",
     refresh_seconds=1e-9,
     resolution=1e-9,
+    limit=NO_CEILING,
     contained_in=(("package-0", "package"),),
 )
-GPU = Channel(Device("GPU-a", Kind.GPU), "board", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
+GPU = Channel(
+    Device("GPU-a", Kind.GPU), "board", "energy_joules", refresh_seconds=1e-9, resolution=1e-9, limit=NO_CEILING
+)
 MODEL = Channel(
     Device("package-0", Kind.CPU),
     "package",
@@ -30,6 +38,7 @@ MODEL = Channel(
     Source.ESTIMATED,
     refresh_seconds=1e-9,
     resolution=1e-9,
+    limit=NO_CEILING,
     uncertainty=0.5,
 )
 

@@ -90,7 +90,7 @@ def _power_between(series: Series, start_ns: int, end_ns: int) -> tuple[float, f
 
 def _ceiling_watts(series: Series) -> float:
     highest = max(0.0, *series.values)
-    return max(ceiling_watts(series.channel.limit, highest), highest)
+    return max(ceiling_watts(series.channel, highest), highest)
 
 
 def _highest_near(times: Sequence[int], powers: Sequence[float], at_ns: int) -> float:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from probes.model import Channel
 
-from probes.counter import PLAUSIBLE_TIMES_LIMIT
+from probes.counter import PLAUSIBLE_TIMES_LIMIT, most_watts
 
 ASSUMED_REFRESH_SECONDS = 1.0
 """What a sensor that does not say is taken to need, at most, to show what was drawn."""
 ASSUMED_RESOLUTION_JOULES = 0.001
 """What a counter that does not say is taken to count in, at most, where its rises do not show a coarser step."""
-PLAUSIBLE_TIMES_PEAK = 4.0
-"""Where no power limit is known, what a sensor has not shown is bounded by this times the steepest it has."""
 HELD_TIMES_LIMIT = 1.25
 """From a refresh to an edge a device is taken to draw no more than so many times its power limit on average, unless its
 sensor showed that it does not keep to it. It is an assumption: Intel's design guide for ATX 3.0 power supplies has them
@@ -59,15 +57,15 @@ class Told:
     reasons: tuple[str, ...] = ()
 
 
-def ceiling_watts(limit: float, highest: float) -> float:
-    """Return what a device can have drawn at most while its sensor was not looking, in watts.
+def ceiling_watts(channel: Channel, highest: float) -> float:
+    """Return the most a device can have drawn while its sensor did not observe it, in watts.
 
-    `limit` is the channel's (four times the power limit, 0 if none is known), `highest` the most its sensor showed.
+    `highest` is the most the sensor showed. A device that states no power limit is bounded by the ceiling of its kind.
     """
-    if not limit:
-        return PLAUSIBLE_TIMES_PEAK * highest
-    power_limit = limit / PLAUSIBLE_TIMES_LIMIT
-    return HELD_TIMES_LIMIT * power_limit if highest <= power_limit else max(limit, highest)
+    power_limit = channel.limit / PLAUSIBLE_TIMES_LIMIT
+    if channel.limit and highest <= power_limit:
+        return HELD_TIMES_LIMIT * power_limit
+    return max(most_watts(channel), highest)
 
 
 def slowest_refresh_seconds(channel: Channel) -> float:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.profiling.joules import slowest_refresh_seconds
+from probes.counter import most_watts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ class Refreshes:
     """Every refresh of a series: its time, give or take a slack, and the value it showed.
 
     Where a value stood for longer than a refresh period and then rose by more than its resolution, there was a
-    refresh in between that changed nothing: what was drawn was drawn after it.
+    refresh in between that changed nothing: what was drawn was drawn after it. A rise that is more than the device can
+    draw after it is of the whole time: the counter was frozen.
     """
 
     def __init__(self, series: Series, changes: Sequence[int], resolution: float) -> None:
@@ -34,11 +36,12 @@ class Refreshes:
             self._partners.append(second)
             self._slopes.append(self._slope(first, second))
 
-    def joules_at(self, at_ns: float) -> float:
-        """Interpolate between refreshes; before the first and after the last, power goes on as it was next to it."""
+    def joules_at(self, at_ns: float, refresh_ns: int) -> float:
+        """Interpolate between refreshes; before the first and after the last, power goes on for one refresh period."""
         times = self._times
         if len(times) == 1:
             return self._joules[0]
+        at_ns = min(max(at_ns, times[0] - refresh_ns), times[-1] + refresh_ns)
         after = min(max(1, bisect_right(times, at_ns)), len(times) - 1)
         return self._joules[after - 1] + self._slope(after - 1, after) * (at_ns - times[after - 1]) / 1e9
 
@@ -59,14 +62,15 @@ class Refreshes:
 
     def _find(self, series: Series, changes: Sequence[int]) -> None:
         times, values, channel = series.times_ns, series.values, series.channel
-        period = slowest_refresh_seconds(channel) * 1e9
+        period, watts = slowest_refresh_seconds(channel) * 1e9, most_watts(channel)
         slack = min(period, times[1] - times[0]) / 2
         self._add(times[0] - slack, values[0], slack, 0)
         for i in changes:
             distance = times[i] - times[i - 1]
             slack = min(period or distance, distance) / 2
             idle_ns = min(times[i] - slack - period, times[i - 1] - period / 2)
-            if period and idle_ns > self._times[-1] and values[i] - values[i - 1] > channel.resolution:
+            most = watts * (times[i] - idle_ns) / 1e9
+            if period and idle_ns > self._times[-1] and channel.resolution < values[i] - values[i - 1] <= most:
                 self._add(idle_ns, values[i - 1], slack, i)
             self._add(times[i] - slack, values[i], slack, i)
 

@@ -117,7 +117,7 @@ def test_one_wrap_is_undone_where_the_pause_was_surely_too_short_for_two() -> No
         (500.0, 600.0, 3600, PLAIN, (100.0, None)),
         (500.0, 1e9, 3600, PLAIN, (0.0, Reason.IMPOSSIBLE)),
         (500.0, 1e9, 3600, replace(PLAIN, limit=0.0), (0.0, Reason.IMPOSSIBLE)),
-        (500.0, 1e9, 3600, replace(PLAIN, device=Device("m", Kind.PSU), limit=0.0), (1e9 - 500.0, None)),
+        (500.0, 1e9, 3600, replace(PLAIN, device=Device("m", Kind.PSU), limit=0.0), (0.0, Reason.IMPOSSIBLE)),
         (500.0, 600.0, 0.09, replace(RAPL, limit=0.0), (100.0, None)),
         (500.0, 600.0, 0.5, replace(RAPL, limit=0.0), (0.0, Reason.WRAP_UNKNOWN)),
     ],

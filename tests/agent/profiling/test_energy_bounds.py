@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from statistics import mean
@@ -80,7 +81,7 @@ def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, ref
 
 
 @settings(QUICK, max_examples=50)
-@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.floats(1, 3), st.data())
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.floats(1.2, 2), st.data())
 def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
     power, refresh, irregular, read, step, room, data
 ):
@@ -146,6 +147,35 @@ def test_wraps_leave_no_trace(power, refresh, read, data):
     window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
     found, _ = held(wrapping, power, window)
     assert found.energy.joules == pytest.approx(window_energy(plain, *window).energy.joules, abs=1e-4)
+
+
+@settings(QUICK, max_examples=100)
+@given(
+    powers(watts=st.one_of(st.just(0.0), st.floats(1, 600))),
+    st.sampled_from((0.005, 0.03, 0.1)),
+    read_moments(slowest=0.3),
+    st.sampled_from((2.0**-14, 0.001)),
+    st.floats(-1.0, UNTIL),
+    st.one_of(st.floats(0, UNTIL), st.just(math.inf)),
+    st.data(),
+)
+def test_the_bound_holds_for_a_counter_that_is_frozen_for_a_while_or_for_good(
+    power, refresh, read, step, since, lasts, data
+):
+    shown = tuple(moment for moment in refreshes(refresh, UNTIL) if not since <= moment < since + lasts)
+    assume(shown and shown[0] <= read[0])
+    channel = joules_channel(refresh, step, limit=4 * 600.0)
+    series = counter(power, shown, read, step, channel)
+    held(series, power, data.draw(windows(read[0], read[-1])))
+
+
+@given(st.floats(1, 600), st.sampled_from((0.005, 0.03, 0.1)), st.floats(1.0, 2.5), st.floats(0.6, 2.0))
+def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, since, later):
+    shown = tuple(moment for moment in refreshes(refresh, UNTIL) if moment < since)
+    channel = joules_channel(refresh, 0.001, limit=4 * 600.0)
+    series = counter(Power(((1.0, watts),)), shown, beats(0.01, UNTIL), 0.001, channel)
+    found = window_energy(series, *(round(at * SECOND) for at in (0.5, since + 10 * refresh + later - 0.5)))
+    assert "the energy of that time is not known" in found.reasons[0]
 
 
 @settings(QUICK, max_examples=50)
