@@ -13,7 +13,11 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN = 40
 _SECOND_NS = 1_000_000_000
+_LONGEST_SECONDS = 36_500 * _UNIT_SECONDS["d"]
+"""A hundred years."""
+_MOST_BYTES = 1000 * _UNIT_BYTES["TB"]
 _LATEST_NS = (1 << 63) - 1
 """What a database can hold: in the year 2262."""
 
@@ -23,7 +27,7 @@ def share_of(text: str) -> float:
     match = _SHARE.fullmatch(text)
     share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < share < 1:
-        raise ValueError(f"{text!r} is no share; write it as 5% or 0.05")
+        raise ValueError(f"{_short(text)!r} is no share; write it as 5% or 0.05")
     return share
 
 
@@ -31,8 +35,11 @@ def seconds_of(text: str) -> float:
     """Return the seconds of a length such as 90s, 15m, 1h, 2d or 1w. Raises ValueError."""
     match = _DURATION.fullmatch(text)
     if not match:
-        raise ValueError(f"{text!r} is no length of time; write it as 90s, 15m, 1h, 2d or 1w")
-    return float(match[1]) * _UNIT_SECONDS[match[2]]
+        raise ValueError(f"{_short(text)!r} is no length of time; write it as 90s, 15m, 1h, 2d or 1w")
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    if seconds > _LONGEST_SECONDS:
+        raise ValueError(f"{_short(text)} is too long; give at most {_LONGEST_SECONDS / _UNIT_SECONDS['d']:.0f}d")
+    return seconds
 
 
 def bytes_of(text: str) -> int:
@@ -40,8 +47,11 @@ def bytes_of(text: str) -> int:
     match = _SIZE.fullmatch(text)
     unit = match[2].replace("KB", "kB").replace("kiB", "KiB") if match else "?"
     if not match or unit not in _UNIT_BYTES:
-        raise ValueError(f"{text!r} is no size; write it as 500MB, 2GB or 2GiB")
-    return round(float(match[1]) * _UNIT_BYTES[unit])
+        raise ValueError(f"{_short(text)!r} is no size; write it as 500MB, 2GB or 2GiB")
+    size = float(match[1]) * _UNIT_BYTES[unit]
+    if size > _MOST_BYTES:
+        raise ValueError(f"{_short(text)} is too much; give at most {_MOST_BYTES // _UNIT_BYTES['TB']}TB")
+    return round(size)
 
 
 def moment_ns(text: str, now_ns: int) -> int:
@@ -49,18 +59,24 @@ def moment_ns(text: str, now_ns: int) -> int:
 
     What lies before 1970 or after 2262 is taken for that.
     """
-    if _DURATION.fullmatch(text):
-        return max(0, now_ns - round(seconds_of(text) * _SECOND_NS))
+    if ago := _DURATION.fullmatch(text):
+        seconds = min(float(ago[1]) * _UNIT_SECONDS[ago[2]], now_ns / _SECOND_NS)
+        return max(0, now_ns - round(seconds * _SECOND_NS))
     match = _MOMENT.fullmatch(text)
-    wrong = f"{text!r} is no moment; write it as 15m, 2d or 2026-01-31T08:30:00Z (with Z or an offset such as +01:00)"
+    ways = "write it as 15m, 2d or 2026-01-31T08:30:00Z (with Z or an offset such as +01:00)"
+    wrong = f"{_short(text)!r} is no moment; {ways}"
     if not match:
         raise ValueError(wrong)
     try:
         whole = datetime.fromisoformat(f"{match[1]}{match[3]}".upper())
     except ValueError as error:
         raise ValueError(f"{wrong}: {error}") from error
-    seconds = (whole - _EPOCH) // timedelta(seconds=1)
-    return min(max(0, seconds * _SECOND_NS + int((match[2] or "").ljust(9, "0"))), _LATEST_NS)
+    since_epoch = (whole - _EPOCH) // timedelta(seconds=1)
+    return min(max(0, since_epoch * _SECOND_NS + int((match[2] or "").ljust(9, "0"))), _LATEST_NS)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def rfc3339(at_ns: int) -> str:

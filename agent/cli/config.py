@@ -40,7 +40,7 @@ def check(
     path = file or context.obj.config_file or default_file()
     try:
         loaded = load(path)
-        database = display(parse(loaded.database))
+        database = display(parse(loaded.database)) if loaded.database else None
     except ConfigError as error:
         fail(str(error), ExitCode.USAGE)
     except StoreError as error:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer, answer_json, check_place, configuration, fail, say
+from agent.cli.options import (
+    JSON_HELP,
+    SHARED,
+    ExitCode,
+    answer,
+    answer_json,
+    check_place,
+    configuration,
+    fail,
+    option_value,
+    say,
+)
 from agent.cli.stores import opened
 
 if TYPE_CHECKING:
@@ -218,14 +229,11 @@ def _retention(context: typer.Context, older: str | None, larger: str | None, ro
         if configured == Retention():
             fail("nothing says what to remove: give --older-than or --larger-than, or set [retention]", ExitCode.USAGE)
         return configured
-    try:
-        return Retention(
-            None if older is None else seconds_of(older),
-            None if larger is None else bytes_of(larger),
-            None if rollups is None else seconds_of(rollups),
-        )
-    except ValueError as error:
-        fail(str(error), ExitCode.USAGE)
+    return Retention(
+        None if older is None else option_value("--older-than", older, seconds_of),
+        None if larger is None else option_value("--larger-than", larger, bytes_of),
+        None if rollups is None else option_value("--rollups-older-than", rollups, seconds_of),
+    )
 
 
 def _show_pruned(done: Pruned, *, dry_run: bool) -> None:

@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Measure what an inference costs on this host: joules, seconds and money, each with its error bar.\n\n"
     "Start with `inferometer doctor` to see what can be measured here, then `inferometer profile transformer`. "
     "The options below may stand before or after the command.\n\n"
-    "Exit codes: 0 done, 1 failed, 2 wrong use of options or files, 130 interrupted.",
+    "Exit codes: 0 done, 1 failed, 2 wrong use of options or files, 130 interrupted; all in docs/exit-codes.md.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeVar
 
 from agent.console import ExitCode as ExitCode  # noqa: PLC0414  the commands take it from here
 from agent.console import print_err, print_error, print_json, print_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import typer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from probes.registry import Discovery
 
+_Value = TypeVar("_Value")
 GLOBAL_OPTIONS: Mapping[str, bool] = {
     "--config": True,
     "--database": True,
@@ -132,6 +133,14 @@ def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
 
     print_error(message, code)
     raise Exit(int(code))
+
+
+def option_value(option: str, text: str, parse: Callable[[str], _Value]) -> _Value:
+    """Return what the text of an option says, and end the command with an error that names it if it says nothing."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        fail(f"{option}: {error}", ExitCode.USAGE)
 
 
 @contextmanager

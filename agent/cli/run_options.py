@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import secrets
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _CUSTOM = "custom"
 _LONGEST_SECONDS = 86400.0
 _MOST_BATCH = 1 << 20
+_BATCH = re.compile(r"[0-9]{1,7}")
 _LEAST_TOLERANCE = 0.0001
 _LEAST_BUDGET_SECONDS = 1.0
 
@@ -87,7 +89,7 @@ class RunOptions:
     def batches(self) -> tuple[int, ...]:
         """Return the batch sizes, each once, in the order given; end the command where they are none."""
         parts = self.batch.split(",")
-        sizes = [int(part) for part in parts if part.strip().isascii() and part.strip().isdigit()]
+        sizes = [int(part) for part in parts if _BATCH.fullmatch(part.strip())]
         if len(sizes) < len(parts) or not all(1 <= size <= _MOST_BATCH for size in sizes):
             message = f"--batch {self.batch}: give whole numbers from 1 to {_MOST_BATCH}, such as 1,2,4,8"
             fail(message, ExitCode.USAGE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from agent.cli.options import ExitCode, fail, say, writing
+from agent.cli.options import ExitCode, fail, option_value, say, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,10 +83,10 @@ def _stretch(since: str, until: str | None) -> tuple[int, int]:
     from agent.cli.amounts import moment_ns
 
     now_ns = time.time_ns()
-    try:
-        start_ns, end_ns = moment_ns(since, now_ns), now_ns if until is None else moment_ns(until, now_ns)
-    except ValueError as error:
-        fail(str(error), ExitCode.USAGE)
+    start_ns = option_value("--since", since, lambda text: moment_ns(text, now_ns))
+    end_ns = now_ns if until is None else option_value("--until", until, lambda text: moment_ns(text, now_ns))
+    if start_ns >= now_ns:
+        fail(f"--since {since} is in the future; give a time before now", ExitCode.USAGE)
     if start_ns >= end_ns:
         fail(f"--since {since} is not before --until {until or 'now'}; exchange them", ExitCode.USAGE)
     return start_ns, end_ns

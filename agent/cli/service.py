@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Never
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from agent.cli.options import ExitCode, answer, answer_json, fail, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
     from agent.service import ServiceState
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run Inferometer as a systemd service.")
-
-_NOT_RUNNING = 3  # as systemctl says it: not running, and no such unit
-_NOT_INSTALLED = 4
 
 _Root = Annotated[str, typer.Option("--root", metavar="DIR", help="Only touch files below DIR, as for an image.")]
 
@@ -43,15 +42,15 @@ def install(
     _warn(problems)
     if not root and problems:
         remedy = environment.remedy(service.files_folder().parent)
-        _fail(f"the service could not run from this environment; this makes one that it can run from:\n  {remedy}")
+        fail(f"the service could not run from this environment; this makes one that it can run from:\n  {remedy}")
     if not root and not service.systemd_runs():
-        _fail("systemd does not run this machine; `inferometer service install --root /` only writes the files")
+        fail("systemd does not run this machine; `inferometer service install --root /` only writes the files")
     try:
         _show(service.write_files(Path(root or "/"), environment.service_program()))
         if not root:
             _warn(service.activate(start=not no_start))
     except (service.ServiceError, OSError, ValueError) as error:
-        _fail(f"{error}\nWhat was written stays; install again when this is mended.")
+        fail(f"{error}\nWhat was written stays; install again when this is mended.")
 
 
 @app.command()
@@ -80,10 +79,10 @@ def uninstall(
             service.close_counters(Path("/sys"))
         _show(service.remove_files(Path(root or "/"), purge=purge))
     except OSError as error:
-        _fail(f"{error}\nUninstall again when this is mended.")
+        fail(f"{error}\nUninstall again when this is mended.")
     failures += [service.forget()] if live else []
     _warn(filter(None, failures))
-    raise typer.Exit(1 if any(failures) else 0)
+    raise typer.Exit(ExitCode.FAILURE if any(failures) else ExitCode.OK)
 
 
 @app.command()
@@ -100,7 +99,6 @@ def status(
     Example: inferometer service status --json
     """
     import dataclasses
-    import json
     from pathlib import Path
 
     from agent import environment, service
@@ -109,27 +107,27 @@ def status(
     health = None if root else service.ask_health(service.listen_address(Path("/", service.CONFIG)))
     state = service.service_state(Path(root or "/"), environment.service_program(), run=run, health=health)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(state), indent=2))
+        answer_json(dataclasses.asdict(state))
     else:
         _show_state(state)
-    raise typer.Exit(0 if state.running else _NOT_RUNNING if state.installed else _NOT_INSTALLED)
+    raise typer.Exit(0 if state.running else ExitCode.NOT_RUNNING if state.installed else ExitCode.NOT_INSTALLED)
 
 
 def _show_state(state: ServiceState) -> None:
     for file in state.files:
-        typer.echo(f"{file.presence:10}{file.path}")
-    typer.echo(f"{'unit':10}{state.active or 'unknown'}, {state.enabled or 'unknown'}")
-    typer.echo(f"{'health':10}{f'{state.health.url}: {state.health.answer}' if state.health else 'not asked'}")
+        answer(f"{file.presence:10}{file.path}")
+    answer(f"{'unit':10}{state.active or 'unknown'}, {state.enabled or 'unknown'}")
+    answer(f"{'health':10}{f'{state.health.url}: {state.health.answer}' if state.health else 'not asked'}")
 
 
 def _show(changes: Iterable[Change]) -> None:
     for change in changes:
-        typer.echo(f"{change.outcome:10}{change.path}")
+        answer(f"{change.outcome:10}{change.path}")
 
 
 def _warn(sentences: Iterable[str]) -> None:
     for sentence in sentences:
-        typer.echo(f"warning: {sentence}", err=True)
+        say(f"warning: {sentence}")
 
 
 def _need_root(command: str) -> None:
@@ -138,9 +136,4 @@ def _need_root(command: str) -> None:
     from agent import environment
 
     if os.geteuid() != 0:
-        _fail(f"this needs root: sudo {environment.program()} service {command}")
-
-
-def _fail(message: str) -> Never:
-    typer.echo(f"inferometer: {message}", err=True)
-    raise typer.Exit(1)
+        fail(f"this needs root: sudo {environment.program()} service {command}")

@@ -1,0 +1,179 @@
+"""Exit codes and errors of all commands: one table, one form, and no number that leads to a traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.console import ExitCode, print_error, printable, printable_line, report_errors_as_json
+from command import ROOT, call
+from command_tree import LEAVES, commands_of
+from stored import SECOND_NS, record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = (ROOT / "docs/exit-codes.md").read_text(encoding="utf-8")
+WITHOUT_JSON = {"daemon", "service install", "service uninstall"}
+"""Commands that report nothing: they act until they are stopped, or print each file as it is written."""
+ABSURD = ("0", "-1", "nan", "inf", "-inf", "1e308", "1e400", "9" * 400, "9" * 5000, "", "x", "\x1b[31m", "½", "0x10")
+NEEDED = {
+    "profile onnx": ("--model", "model.onnx"),
+    "db backup": ("copy.db",),
+    "profiles delete": ("none",),
+    "profiles tag": ("none", "name"),
+}
+"""What a command cannot do without."""
+MEASURES = re.compile(r"\d|WHEN|AGE|SIZE|SHARE|N,N")
+"""What the help calls a number that is written as text."""
+
+
+def numeric_options() -> list[tuple[str, str]]:
+    """Return every option that takes a number, a time, a share or a size, by the command that has it."""
+    found = []
+    for words in LEAVES:
+        for parameter in commands_of()[words].params:
+            kind = getattr(getattr(parameter, "type", None), "name", "")
+            metavar = getattr(parameter, "metavar", None) or ""
+            numeric = any(each in kind for each in ("integer", "float"))
+            if parameter.opts[0].startswith("--") and (numeric or MEASURES.search(metavar)):
+                found.append((words, parameter.opts[0]))
+    return found
+
+
+def test_the_documented_table_is_the_one_in_the_code() -> None:
+    rows = {int(code): name for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", PAGE, re.MULTILINE)}
+    assert rows == {code.value: code.name for code in ExitCode}
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_an_unknown_option_is_one_error_that_names_it_and_the_help(tmp_path: Path, words: str) -> None:
+    result = call(tmp_path, *words.split(), "--qqq")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"error: no such option: --qqq; see `inferometer {words} --help`\n"
+
+
+@pytest.mark.parametrize("words", [words for words in LEAVES if words not in WITHOUT_JSON])
+def test_every_command_that_reports_takes_json_and_its_errors_are_json_then(tmp_path: Path, words: str) -> None:
+    assert any("--json" in parameter.opts for parameter in commands_of()[words].params)
+    result = call(tmp_path, *words.split(), "--json", "--nonsense")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    error = json.loads(result.stderr)["error"]
+    assert (error["kind"], error["exit_code"]) == ("usage", 2)
+    assert "--nonsense" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        (("devcies",), "Did you mean 'devices'?"),
+        (("profile", "transfromer"), "Did you mean 'transformer'?"),
+        (("devices", "--jsno"), "--json"),
+        (("profiles", "exprot"), "Did you mean 'export'?"),
+        (("service", "instal"), "'install'"),
+    ],
+)
+def test_an_unknown_word_names_the_nearest_one(tmp_path: Path, line: tuple[str, ...], meant: str) -> None:
+    result = call(tmp_path, *line)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no such ")
+    assert meant in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [words for words in commands_of() if words not in LEAVES])
+def test_a_group_without_a_command_shows_its_help_and_ends_with_2(tmp_path: Path, words: str) -> None:
+    result = call(tmp_path, *words.split())
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: no command is given:\n")
+    assert "Usage: inferometer" in result.stderr
+
+
+def test_a_failure_is_json_with_json_and_text_without(tmp_path: Path) -> None:
+    text = call(tmp_path, "db", "status")
+    found = call(tmp_path, "db", "status", "--json")
+    assert (text.returncode, found.returncode, found.stdout) == (1, 1, "")
+    error = json.loads(found.stderr)["error"]
+    assert (error["kind"], error["exit_code"]) == ("failure", 1)
+    assert text.stderr == f"error: {error['message']}\n"
+    assert "there is no database here yet" in error["message"]
+
+
+def test_json_asked_of_the_measured_command_is_not_asked_of_this_one(tmp_path: Path) -> None:
+    result = call(tmp_path, "--config", "none.toml", "measure", "--", "true", "--json")
+    assert result.stderr.startswith("error: none.toml: it cannot be read")
+
+
+@pytest.mark.parametrize(("words", "option"), numeric_options(), ids=" ".join)
+def test_an_absurd_number_is_refused_with_the_option_or_taken(tmp_path: Path, words: str, option: str) -> None:
+    """Nothing here may measure: what is taken fails at the store or the model, which are not there."""
+    (tmp_path / "model.onnx").write_bytes(b"garbage")
+    if words == "profile transformer":
+        needed: tuple[str, ...] = ("--database", "/proc/none/x.db")
+    else:
+        needed = NEEDED.get(words, ())
+    for value in ABSURD:
+        if words == "measure" and option == "--tolerance":
+            needed = ("--duration", "-5")
+        result = call(tmp_path, *words.split(), *needed, f"{option}={value}")
+        assert result.returncode in {1, 2}, (value, result.stderr)
+        assert result.stderr.startswith("error: "), (value, result.stderr)
+        assert "Traceback" not in result.stderr
+        assert "\x1b" not in result.stderr
+        assert len(result.stderr) < 12_000
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (("measure", "--duration", "nan"), "--duration"),
+        (("measure", "--duration", "0"), "--duration"),
+        (("samples", "--since", "2099-01-01T00:00:00Z"), "--since 2099-01-01T00:00:00Z is in the future"),
+        (("db", "prune", "--larger-than", "9" * 400 + "GB"), "--larger-than: 999"),
+        (("db", "prune", "--older-than", "99999999w"), "--older-than: 99999999w is too long; give at most 36500d"),
+        (
+            ("profile", "transformer", "--window-seconds", "nan"),
+            "'--window-seconds': Input should be less",
+        ),
+        (("profile", "transformer", "--batch", "9" * 5000), "give whole numbers from 1 to"),
+    ],
+)
+def test_what_is_out_of_range_names_option_and_range(tmp_path: Path, line: tuple[str, ...], words: str) -> None:
+    record(tmp_path, [1_700_000_000 * SECOND_NS])
+    result = call(tmp_path, *line)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr
+
+
+# --- text that steers a terminal ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ± µ 数\ttab\nline", "plain ± µ 数\ttab\nline"),
+        ("\x1b[31mred\x07\x00", r"\x1b[31mred\x07\x00"),
+        ("\x9b31m\u202eevil\u2066\u200f", r"\x9b31m\u202eevil\u2066\u200f"),
+        ("\udcff\ud800", r"\xff\ud800"),
+        ("over\rwritten", r"over\x0dwritten"),
+    ],
+)
+def test_whatever_steers_a_terminal_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable_line(text) == shown.replace("\t", "\\t").replace("\n", "\\n")
+
+
+def test_an_error_is_one_json_object_only_while_that_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    report_errors_as_json(True)
+    try:
+        print_error("two\nlines \x1b", ExitCode.USAGE)
+    finally:
+        report_errors_as_json(False)
+    print_error("two\nlines \x1b")
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert json.loads(first) == {"error": {"kind": "usage", "exit_code": 2, "message": "two\nlines \x1b"}}
+    assert rest == ["error: two", r"lines \x1b"]

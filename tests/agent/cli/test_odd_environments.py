@@ -1,0 +1,217 @@
+"""Commands where something of the usual environment is missing: a home, a stream, a locale, a terminal, a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import INFEROMETER, LONGEST_SECONDS, ROOT, environment, run
+from command_tree import LEAVES, commands_of
+from stored import SECOND_NS, record
+from trees import FIXTURES
+
+NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
+SERVER = ("--path.sysfs", FIXTURES / "trees/intel_server_2s/sys", "--path.procfs", FIXTURES / "proc/epyc_two_packages")
+QUESTIONS = (
+    ("devices", "--json"),
+    ("doctor", "--json"),
+    ("config", "check", "--json"),
+    ("service", "status", "--json"),
+)
+"""Commands that need no store."""
+
+
+def bare(**more: str) -> dict[str, str]:
+    """Return an environment with nothing in it but the way to this program."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+def done(folder: Path, line: tuple[object, ...], **more: Any) -> subprocess.CompletedProcess[str]:
+    given = {"env": environment(folder), "capture_output": True, "text": True, "timeout": LONGEST_SECONDS, **more}
+    return subprocess.run([*INFEROMETER, *map(str, line)], cwd=folder, check=False, **given)
+
+
+def without_user(line: tuple[object, ...], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user without an entry in /etc/passwd and without HOME."""
+    user = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
+    with suppress(FileNotFoundError):
+        if subprocess.run([*user, "true"], capture_output=True, check=False).returncode == 0:
+            whole = [*user, *INFEROMETER, *map(str, line)]
+            return subprocess.run(
+                whole, env=bare(), cwd=folder, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
+            )
+    pytest.skip("no user namespaces here")
+
+
+@pytest.mark.parametrize("line", QUESTIONS, ids=" ".join)
+def test_a_user_without_an_entry_and_a_home_gets_an_answer(tmp_path: Path, line: tuple[str, ...]) -> None:
+    result = without_user(line, tmp_path)
+    assert "Traceback" not in result.stderr
+    assert json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("line", [("db", "status"), ("profiles", "list"), ("samples",), ("daemon",)], ids=" ".join)
+def test_a_user_without_a_home_has_to_name_the_store(tmp_path: Path, line: tuple[str, ...]) -> None:
+    result = without_user(line, tmp_path)
+    assert result.returncode in {1, 2}
+    words = "this user has no home folder to keep it in. Give its path with --database PATH, or set HOME"
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("home", ["/nonexistent/home", "/proc", "", "relative"])
+def test_a_home_that_is_none_is_no_obstacle_to_what_needs_no_store(tmp_path: Path, home: str) -> None:
+    result = done(tmp_path, ("devices", *SERVER, *NO_NVIDIA), env=bare(HOME=home))
+    assert (result.returncode, result.stderr) == (0, "")
+    stored = done(tmp_path, ("db", "status"), env=bare(HOME=home))
+    assert stored.returncode == 1
+    assert stored.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_the_measured_command_runs_whatever_streams_are_closed(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    shut = "".join(f" {number}>&-" for number in closed)
+    words = " ".join([*INFEROMETER, "measure", "--json", "--", "touch", str(tmp_path / "ran")])
+    line = ["sh", "-c", f"{words}{shut}"]
+    result = subprocess.run(
+        line, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (tmp_path / "ran").exists(), result.stderr
+    assert "Traceback" not in result.stderr
+    if 1 not in closed:
+        assert json.loads(result.stdout)["exit_code"] == 0
+
+
+def test_a_file_that_is_opened_later_does_not_become_a_closed_stream(tmp_path: Path) -> None:
+    """The store would take the number of standard error, and messages would be written into it."""
+    record(tmp_path, [1_700_000_000 * SECOND_NS])
+    words = " ".join([*INFEROMETER, "db", "check"])
+    for _ in range(2):
+        line = ["sh", "-c", f"{words} 2>&- <&-"]
+        result = subprocess.run(
+            line, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (result.returncode, result.stdout) == (0, "sound\n")
+
+
+@pytest.mark.parametrize("optimize", ["1", "2"])
+def test_help_is_the_same_without_docstrings(tmp_path: Path, optimize: str) -> None:
+    """All help texts of one process each; the words are split so that nothing is started sixty times."""
+    program = (
+        "import sys, json\nfrom contextlib import redirect_stdout\nfrom io import StringIO\n"
+        "from agent.cli.main import main\n"
+        "shown = {}\n"
+        f"for words in {list(commands_of())!r}:\n"
+        "    text = StringIO()\n"
+        "    with redirect_stdout(text):\n"
+        "        try: main([*words.split(), '--help'])\n"
+        "        except SystemExit: pass\n"
+        "    shown[words] = text.getvalue()\n"
+        "print(json.dumps(shown))\n"
+    )
+    texts = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", program],
+                env={**environment(tmp_path), **more},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=LONGEST_SECONDS,
+            ).stdout
+        )
+        for more in ({}, {"PYTHONOPTIMIZE": optimize})
+    ]
+    assert texts[0] == texts[1]
+    assert all("Example: " in texts[1][words] for words in LEAVES)
+
+
+def test_commands_work_without_docstrings_and_assertions(tmp_path: Path) -> None:
+    record(tmp_path, [1_700_000_000 * SECOND_NS])
+    env = environment(tmp_path, PYTHONOPTIMIZE="2")
+    for line in (*QUESTIONS, ("db", "status"), ("db", "check"), ("profiles", "list"), ("samples",)):
+        result = done(tmp_path, line, env=env)
+        assert result.returncode in {0, 1, 2, 3, 4}
+        assert "Traceback" not in result.stderr
+    measured = done(tmp_path, ("measure", "--json", "--", "true"), env=env)
+    assert json.loads(measured.stdout)["exit_code"] == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LANG": "no_SUCH.locale", "LC_ALL": "no_SUCH.locale"},
+        {"TERM": "dumb", "COLUMNS": "1", "LINES": "1"},
+        {"TERM": "", "COLUMNS": "0"},
+        {"COLUMNS": "many", "NO_COLOR": "1"},
+        {"TMPDIR": "/nonexistent"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+    ],
+    ids=",".join,
+)
+def test_neither_locale_nor_terminal_nor_temporary_folder_is_needed(tmp_path: Path, more: dict[str, str]) -> None:
+    for line in (("devices", *SERVER, *NO_NVIDIA), ("--help",), ("profile", "transformer", "--help"), ("nonsense",)):
+        result = done(tmp_path, line, env=bare(HOME=str(tmp_path), **more))
+        assert result.returncode == (2 if line == ("nonsense",) else 0), result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_words_and_paths_that_are_no_utf8_are_shown_escaped(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/\xff\x1b[31m.toml"
+    for line in ((b"config", b"check", odd), (b"--config", odd, b"devices"), (odd,)):
+        result = subprocess.run(
+            [*map(os.fsencode, INFEROMETER), *line],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            timeout=LONGEST_SECONDS,
+        )
+        assert result.returncode == 2
+        assert result.stderr.startswith(b"error: ")
+        assert b"\x1b" not in result.stderr
+        assert b"\\xff" in result.stderr or b"\\udcff" in result.stderr
+        assert b"Traceback" not in result.stderr
+
+
+def test_a_model_of_a_name_that_is_no_utf8_is_no_traceback(tmp_path: Path) -> None:
+    model = os.fsencode(tmp_path) + b"/\xff.onnx"
+    Path(os.fsdecode(model)).write_bytes(b"garbage")
+    line = [*map(os.fsencode, INFEROMETER), b"profile", b"onnx", b"--model", model]
+    result = subprocess.run(
+        line, env=environment(tmp_path), cwd=tmp_path, capture_output=True, check=False, timeout=LONGEST_SECONDS
+    )
+    assert result.returncode in {1, 2}
+    assert b"Traceback" not in result.stderr
+
+
+def test_a_working_directory_that_is_gone_is_no_obstacle(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    words = " ".join(INFEROMETER)
+    for line, code in (("devices", 0), ("config check", 0), ("config check x.toml", 2), ("samples -o x.csv", 1)):
+        gone.mkdir(exist_ok=True)
+        shell = f"rmdir {gone}; exec {words} {line} {' '.join(NO_NVIDIA)}"
+        result = subprocess.run(
+            ["sh", "-c", shell], env=environment(tmp_path), cwd=gone, capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in result.stderr, line
+        assert result.returncode == code, (line, result.stderr)
+
+
+def test_a_procfs_that_is_not_mounted_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path, "devices", "--path.procfs", tmp_path / "none")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f"path.procfs = '{tmp_path}/none': there is no such folder" in result.stderr
+    (tmp_path / "empty").mkdir()
+    for line in ("devices", "doctor"):
+        result = run(tmp_path, line, "--path.procfs", tmp_path / "empty", *NO_NVIDIA)
+        assert "Traceback" not in result.stderr

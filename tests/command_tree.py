@@ -1,0 +1,23 @@
+"""The commands there are, by the words that call them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from agent.cli.main import app
+
+
+def commands_of() -> dict[str, Any]:
+    """Return every command and group; the words of the whole program are empty."""
+    found: dict[str, Any] = {}
+    waiting = [("", typer.main.get_command(app))]
+    for words, command in waiting:
+        found[words] = command
+        waiting += [(f"{words} {name}".strip(), each) for name, each in getattr(command, "commands", {}).items()]
+    return found
+
+
+LEAVES = tuple(words for words, command in commands_of().items() if not hasattr(command, "commands"))
+"""The commands that do something."""
