@@ -24,37 +24,35 @@ _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
 @app.command("list", epilog=SHARED)
-def list_profiles(context: typer.Context, as_json: _Json = False) -> None:
-    """List the stored profiles, newest first.
+def list_profiles(
+    context: typer.Context,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the newest N.")] = None,
+    workload: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those of a workload: transformer or onnx.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the stored profiles, newest first, each with its best point: the one of the least energy per inference.
 
-    Example: inferometer profiles list --json
+    Without energy figures the best point is that of the highest rate. The cost is that of a million output tokens, or
+    of a million inferences where there are no tokens, at the utilization given, else at full use.
+
+    Example: inferometer profiles list
+
+    Example: inferometer profiles list --limit 5 --json
     """
-    from agent.cli.tables import number, show
+    from agent.cli.profile_summary import COLUMNS, cells, summary
+    from agent.cli.tables import show
 
     with _reader(context) as reader:
-        found = list(_documents(reader.profiles())) if reader else []
+        stored = [each for each in reader.profiles() if workload in {None, each.workload}] if reader else []
+    found = [summary(document) for document in _documents(stored[:limit])]
     if as_json:
-        answer_json({"profiles": [_summary(document) for document in found]})
-        return
-    if not found:
+        answer_json({"profiles": found})
+    elif not found:
         say(f"no profiles in {_place(context)}; make one with `inferometer profile transformer`")
-        return
-    rows = []
-    for document in found:
-        best = _summary(document)
-        rows.append(
-            (
-                best["id"],
-                best["workload"],
-                best["host"],
-                best["status"],
-                str(best["points"]),
-                number(best["least_joules_per_inference"], "J"),
-                best["source"] or "-",
-                best["boundary"],
-            )
-        )
-    show(("ID", "WORKLOAD", "HOST", "STATUS", "POINTS>", "LEAST ENERGY/INFERENCE>", "SOURCE", "BOUNDARY"), rows)
+    else:
+        show(COLUMNS, map(cells, found))
 
 
 @app.command(epilog=SHARED)
@@ -117,23 +115,6 @@ def _document(profile: Profile) -> dict[str, Any]:
         return parse(profile.document)
     except ProfileError as error:
         fail(f"profile {profile.id}: {error}")
-
-
-def _summary(document: dict[str, Any]) -> dict[str, Any]:
-    energies = [
-        point["energy"]["joules_per_inference"]["total"]["mean"] for point in document["points"] if point["energy"]
-    ]
-    return {
-        "id": document["id"],
-        "created": document["created"],
-        "workload": document["workload"]["name"],
-        "host": document["host"]["name"],
-        "status": document["status"],
-        "points": len(document["points"]),
-        "least_joules_per_inference": min(energies, default=None),
-        "source": document["coverage"]["source"],
-        "boundary": document["coverage"]["boundary"],
-    }
 
 
 def _find(context: typer.Context, profile_id: str) -> Profile:

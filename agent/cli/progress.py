@@ -1,15 +1,17 @@
-"""Progress of long work on standard error: a bar on a terminal, one line a step elsewhere."""
+"""Progress of long work on standard error, with the time that is left: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from agent.cli.options import say
+from agent.console import print_err, printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -17,40 +19,126 @@ if TYPE_CHECKING:
     from agent.profiling.session import Progress
 
 _REFRESHES_A_SECOND = 1  # drawing is work on the host that is being measured
+_SILENCE_SECONDS = 10.0
+"""Without a terminal a line is printed at least this often."""
+_GAP_SECONDS = 5.0
+_FREE_LINES = 100
+"""So many steps are printed as they come; after that one every `_GAP_SECONDS`."""
+_MINUTE, _HOUR = 60, 3600
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Show the steps that are handed over while the block runs."""
     if not sys.stderr.isatty():
-        yield _Lines()
+        lines = Lines(print_err)
+        with lines.at_work():
+            yield lines
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (BarColumn(20), TextColumn("{task.fields[count]}"), TimeElapsedColumn(), TextColumn("{task.description}"))
+    texts = (TextColumn(f"{{task.fields[{name}]}}") for name in ("count", "left"))
+    columns = (BarColumn(20), *texts, TimeElapsedColumn(), TextColumn("{task.description}"))
     console = Console(stderr=True, highlight=False, markup=False)
     with RichProgress(*columns, console=console, transient=True, refresh_per_second=_REFRESHES_A_SECOND) as bar:
-        yield _Bar(bar, bar.add_task("starting", total=None, count=""))
+        yield _Bar(bar, bar.add_task("starting", total=None, count="", left=""))
 
 
-class _Lines:
+class Pace:
+    """How long the rest takes if it goes on as it went so far."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._start: tuple[float, int] | None = None
+
+    def left(self, done: int, total: int | None) -> str:
+        """Return the time that is left in words, empty while nothing is known of it."""
+        if total is None or done >= total:
+            return ""
+        if self._start is None:
+            self._start = (self._clock(), done)
+        began, first = self._start
+        if done <= first:
+            return ""
+        return f"about {duration((self._clock() - began) / (done - first) * (total - done))} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it: `40 s`, `12 min`, `1 h 5 min`."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
+
+
+class Lines:
+    """Progress as lines: one a step, and one when there was none for a while, each with the time that is left."""
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._began = self._last = clock()
+        self._pace = Pace(clock)
+        self._lock = Lock()
+        self._now = ""
+        self._printed = 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Print a line after every silence inside the block."""
+        over = Event()
+
+        def watch() -> None:
+            while not over.wait(_SILENCE_SECONDS):
+                self.break_silence()
+
+        thread = Thread(target=watch, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     def step(self, done: int, total: int | None, doing: str) -> None:
-        say(doing if total is None else f"[{done}/{total}] {doing}")
+        """Print what is done now, if not too much was printed of late."""
+        parts = [doing if total is None else f"[{done}/{total}] {doing}", self._pace.left(done, total)]
+        with self._lock:
+            self._now = ", ".join(filter(None, parts))
+            self._printed += 1
+            if self._printed <= _FREE_LINES or done == total or self._clock() - self._last >= _GAP_SECONDS:
+                self._print(self._now)
 
     def note(self, text: str) -> None:
-        say(text)
+        """Print something the user should know now."""
+        with self._lock:
+            self._print(text)
+
+    def break_silence(self) -> None:
+        """Print what is still being done, if nothing was printed for a while."""
+        with self._lock:
+            if self._now and self._clock() - self._last >= _SILENCE_SECONDS / 2:
+                self._print(f"{self._now} (after {duration(self._clock() - self._began)})")
+
+    def _print(self, text: str) -> None:
+        self._last = self._clock()
+        self._write(text)
 
 
 class _Bar:
     def __init__(self, bar: RichProgress, task: TaskID) -> None:
         self._bar = bar
         self._task = task
+        self._pace = Pace(time.monotonic)
 
     def step(self, done: int, total: int | None, doing: str) -> None:
-        count = "" if total is None else f"{done}/{total}"
-        self._bar.update(self._task, completed=done, total=total, description=doing, count=count)
+        count, left = "" if total is None else f"{done}/{total}", self._pace.left(done, total)
+        self._bar.update(
+            self._task, completed=done, total=total, description=printable_line(doing), count=count, left=left
+        )
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text)
+        self._bar.console.print(printable_line(text))

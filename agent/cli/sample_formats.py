@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.amounts import rfc3339
+from agent.console import printable_line
 from agent.samples import Sample
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = ("time", *Sample._fields)
 _ROWS_AT_ONCE = 100_000
 
+_shown = lru_cache(maxsize=4096)(printable_line)  # names come from devices, and the rows often go to a terminal
 _time = lru_cache(maxsize=64)(rfc3339)  # the channels of a read have one time
 
 
@@ -27,7 +29,7 @@ def write_csv(samples: Iterable[Sample], stream: TextIO) -> int:
     writer.writerow(COLUMNS)
     count = 0
     for sample in samples:
-        writer.writerow((_time(sample.time_ns), *sample))
+        writer.writerow((_time(sample.time_ns), *[_shown(cell) if isinstance(cell, str) else cell for cell in sample]))
         count += 1
     return count
 

@@ -6,6 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from agent.console import printable_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import TextIO
@@ -20,7 +22,7 @@ _ASYMMETRIC = 0.25
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], stream: TextIO | None = None) -> None:
     """Print rows under their headings; a heading that ends in `>` is right-aligned."""
     headings = [column.removesuffix(">") for column in columns]
-    lines = [headings, *rows]
+    lines = [headings, *([printable_line(cell) for cell in row] for row in rows)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
         cells = (

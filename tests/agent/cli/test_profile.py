@@ -225,7 +225,7 @@ def test_the_runs_of_one_database_are_listed_shown_and_exported(home: Path, runs
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "profiles list" in unknown.stderr
     blocked = call(home, "profiles", "export", "-o", home)
-    assert blocked.returncode == 1
+    assert blocked.returncode == 2
     assert str(home) in blocked.stderr
 
 
