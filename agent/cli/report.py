@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.cli.options import answer
 from agent.cli.tables import number, percent, show, spread
-from agent.profiling.surrounding_gates import OTHERS_SHARE
+from agent.profiling.background import OTHERS_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -111,23 +111,31 @@ def _figure(quantity: Mapping[str, Any] | None, unit: str) -> str:
 
 
 def _show_speed(points: Sequence[_Json]) -> None:
-    columns = ["POINT", "LATENCY p50>", "p99>", "INFERENCES/s>"]
+    columns = ["POINT", "INFERENCES/s>", "LATENCY>"]
+    whole = any(point["latency_seconds"] for point in points)
+    if whole:
+        columns += ["p50>", "p99>"]
     tokens = any(point["output_tokens_per_inference"] for point in points)
     if tokens:
-        columns += ["OUTPUT TOK/s>", "TTFT>", "ITL>"]
-    answer("\nSpeed (TTFT and ITL are medians; ± is the 95 % interval of the repeats' mean)")
-    show(columns, [_speed_row(point, tokens=tokens) for point in points])
+        columns += ["OUTPUT TOK/s>", "TTFT p50>", "p99>", "ITL p50>", "p99>"]
+    answer("\nSpeed (LATENCY is the mean of a request; ± is the 95 % interval of the repeats' mean)")
+    show(columns, [_speed_row(point, whole=whole, tokens=tokens) for point in points])
 
 
-def _speed_row(point: _Json, *, tokens: bool) -> list[str]:
-    latency, rate = point["latency_seconds"], point["output_tokens_per_second"]
-    row = [point["name"], number(latency["p50"], "s"), number(latency["p99"], "s")]
-    row.append(_figure(point["inferences_per_second"], ""))
+def _speed_row(point: _Json, *, whole: bool, tokens: bool) -> list[str]:
+    row = [point["name"], _figure(point["inferences_per_second"], ""), _figure(point["mean_latency_seconds"], "s")]
+    if whole:
+        row += _percentiles(point["latency_seconds"])
     if tokens:
+        rate = point["output_tokens_per_second"]
         row.append(number(rate["mean"]) if rate else "-")
-        steps = (point["time_to_first_token_seconds"], point["inter_token_latency_seconds"])
-        row += [number(latencies["p50"], "s") if latencies else "-" for latencies in steps]
+        row += _percentiles(point["time_to_first_token_seconds"]) + _percentiles(point["inter_token_latency_seconds"])
     return row
+
+
+def _percentiles(latencies: _Json | None) -> list[str]:
+    """Return the median and the p99, `-` for those that were not measured often enough."""
+    return [number(latencies[name], "s") if latencies else "-" for name in ("p50", "p99")]
 
 
 def _show_energy(points: Sequence[_Json]) -> None:

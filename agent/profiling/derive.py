@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from agent.cost.interval import Interval
 from agent.cost.model import PointCost, price_point
 from agent.profiling.agreement import agreement
+from agent.profiling.background import attributed
 from agent.profiling.circumstances import Circumstances
 from agent.profiling.conditions import changed_settings, conditions
 from agent.profiling.figures import (
@@ -87,15 +89,17 @@ def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[
 def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
     sensors = scene.sensors
     found = readings(repeats, sensors.series)
-    counted = sensors.total_of(found)
-    totals = joules_per_inference(repeats, counted)
+    totals = joules_per_inference(repeats, sensors.total_of(found))
     evidence = _evidence(repeats, scene, found, totals)
     checks = judge(evidence)
     speed = interval(evidence.rates)
     tokens_in, tokens_out = tokens_per_inference(repeats[0])
-    known = totals if valid(checks) else None
     unloaded = idle_windows(scene.idle, IDLE_UNLOADED)
-    energy = point_energy(repeats, sensors, found, known, unloaded) if known else None
+    found = attributed(found, repeats, sensors.series, scene.circumstances.loads, unloaded)
+    counted = sensors.total_of(found)
+    known = joules_per_inference(repeats, counted) if valid(checks) else None
+    others = _background_share(totals, known) if known and scene.circumstances.loads else None
+    energy = point_energy(repeats, sensors, found, known, unloaded, others) if known else None
     windows = [window for repeat in repeats for window in repeat]
     steps = [step for window in windows for step in window.step_seconds]
     first = [latency for window in windows if window.phase == PREFILL for latency in window.latencies_seconds]
@@ -106,7 +110,8 @@ def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
         repeats=len(repeats),
         input_tokens_per_inference=tokens_in,
         output_tokens_per_inference=tokens_out,
-        latency_seconds=_request_latency(repeats),
+        mean_latency_seconds=interval([_mean_latency(repeat) for repeat in repeats]),
+        latency_seconds=_latency(repeats),
         time_to_first_token_seconds=summarize_latencies(first) if first else None,
         inter_token_latency_seconds=summarize_latencies(steps) if steps else None,
         inferences_per_second=speed,
@@ -169,14 +174,23 @@ def _batch(repeat: Repeat) -> int:
     return window.inferences // window.iterations if window.iterations else 0
 
 
-def _request_latency(repeats: Sequence[Repeat]) -> LatencySummary:
-    """Pair the iterations of a repeat's phases in order, the shorter list going round, and add them up."""
-    latencies: list[float] = []
-    for repeat in repeats:
-        lists = [window.latencies_seconds for window in repeat]
-        longest = max(map(len, lists))
-        latencies.extend(sum(entries[i % len(entries)] for entries in lists) for i in range(longest))
-    return summarize_latencies(latencies)
+def _background_share(totals: Sequence[Energy] | None, known: Sequence[Energy]) -> float:
+    """Return the share of other programs in the total: the part by which the lower bounds were widened."""
+    whole = sum(total.joules for total in totals or ())
+    theirs = sum(total.lower - own.lower for total, own in zip(totals or (), known, strict=True))
+    return theirs / whole if whole else 0.0
+
+
+def _mean_latency(repeat: Repeat) -> float:
+    """Return the mean latency of a request: means add up, however the iterations of the phases are paired."""
+    return sum(fmean(window.latencies_seconds) for window in repeat)
+
+
+def _latency(repeats: Sequence[Repeat]) -> LatencySummary | None:
+    """Return the latencies of whole requests, None if each ran as separate phases: their pairs never ran."""
+    if len(repeats[0]) > 1:
+        return None
+    return summarize_latencies([latency for (window,) in repeats for latency in window.latencies_seconds])
 
 
 def _phases(repeats: Sequence[Repeat]) -> tuple[PhaseSpeed, ...]:

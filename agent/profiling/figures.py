@@ -183,6 +183,7 @@ def point_energy(
     found: Sequence[Reading],
     totals: Sequence[Energy],
     unloaded: Sequence[Window],
+    background_share: float | None = None,
 ) -> PointEnergy:
     """Return a point's energy figures.
 
@@ -202,6 +203,7 @@ def point_energy(
         joules_per_inference=split,
         repeats=summarize([total.joules for total in totals]),
         estimated_share=_estimated_share(repeats, counted, totals),
+        background_share=background_share,
         joules_per_input_token=_times(split.total, 1 / tokens_in) if tokens_in else None,
         joules_per_output_token=_times(split.total, 1 / tokens_out) if tokens_out else None,
         joules_per_total_token=_times(split.total, 1 / tokens) if tokens else None,

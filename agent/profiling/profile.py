@@ -94,12 +94,14 @@ class PointEnergy:
     """The energy of a point. Joules per token are the whole boundary's energy over the number of those tokens.
 
     `repeats` summarizes the total over the repeats, without the sensors' bounds. `estimated_share` is the part of the
-    total that comes from a model: 0 all measured, 1 all estimated.
+    total that comes from a model: 0 all measured, 1 all estimated. `background_share` is the part of the total that is
+    attributed to other programs; the lower bounds leave it out, the upper ones contain it. None: their load is unknown.
     """
 
     joules_per_inference: Split
     repeats: Summary
     estimated_share: float
+    background_share: float | None
     joules_per_input_token: Quantity | None
     joules_per_output_token: Quantity | None
     joules_per_total_token: Quantity | None
@@ -138,8 +140,9 @@ class PhaseSpeed:
 class Point:
     """One setting of the sweep. `energy`, `power` and `cost` are None if `valid` is False or nothing measures power.
 
-    `parameters` identify the point, `name` is for display. `latency_seconds` is of a whole request: the sum of one
-    iteration of each of its phases.
+    `parameters` identify the point, `name` is for display. `mean_latency_seconds` is the latency of a whole request:
+    the sum of the phases' means. `latency_seconds` has its percentiles, None if the phases were measured one by one,
+    for no whole request ran then.
     """
 
     name: str
@@ -148,7 +151,8 @@ class Point:
     repeats: int
     input_tokens_per_inference: float | None
     output_tokens_per_inference: float | None
-    latency_seconds: LatencySummary
+    mean_latency_seconds: Interval
+    latency_seconds: LatencySummary | None
     time_to_first_token_seconds: LatencySummary | None
     inter_token_latency_seconds: LatencySummary | None
     inferences_per_second: Interval

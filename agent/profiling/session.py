@@ -64,9 +64,9 @@ class Session:
     """One run: `windows` grows by one whenever a window is complete, and each is handed to `keep` at once.
 
     `phases` is how many the workload has. `edge` is told that a window is about to begin, or has just ended. `look`
-    glances at processors and GPUs before each window of a point, and after it, being given the glance from before; what
-    it saw is in `loads`. `judge` is asked only
-    if the effort has a tolerance. `ready` is what the workload said of itself when its model was loaded, None before.
+    glances at processors and GPUs before each window, and after it, being given the glance from before; what it saw is
+    in `loads`. `judge` is asked only if the effort has a tolerance. `ready` is what the workload said of itself when
+    its model was loaded, None before.
     """
 
     def __init__(
@@ -149,12 +149,13 @@ class Session:
     def _idle(self, phase: str, side: int, doing: str) -> None:
         self._step(doing)
         self._sleep(SETTLE_SECONDS)
+        before = self._look(None)
         self._edge()
         start_ns = self._timebase.now_ns()
         self._sleep(self._effort.idle_seconds)
         end_ns = self._timebase.now_ns()
         self._edge()
-        self._add(Window(self._run_id, "", phase, side, start_ns, end_ns))
+        self._add(Window(self._run_id, "", phase, side, start_ns, end_ns), before, self._look(before))
 
     def _visit(self, workload: Workload, ready: Ready, batch: int, repeat: int) -> None:
         """Measure every phase of a point once; warm each up before, the first time until it is steady."""
@@ -173,11 +174,8 @@ class Session:
             self._edge()
             measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations)
             self._edge()
-            load = load_between(before, self._look(before))
-            window = self._window(point, repeat, measured)
-            if load is not None:
-                self.loads[key_of(window)] = load
-            self._add(window)
+            after = self._look(before)
+            self._add(self._window(point, repeat, measured), before, after)
         self._prepared = batch
 
     def _warm_up(self, workload: Workload, phase: str) -> None:
@@ -207,7 +205,10 @@ class Session:
             measured.step_seconds,
         )
 
-    def _add(self, window: Window) -> None:
+    def _add(self, window: Window, before: Glance, after: Glance) -> None:
+        load = load_between(before, after)
+        if load is not None:
+            self.loads[key_of(window)] = load
         self._keep(window)
         self.windows.append(window)
 

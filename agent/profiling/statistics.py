@@ -33,15 +33,19 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class LatencySummary:
-    """The latencies of a window, all in the unit of the values."""
+    """The latencies of some iterations, all in the unit of the values.
+
+    A percentile of the tail is None below the count at which the slowest value exceeds it with 95 % confidence: 29 for
+    p90, 59 for p95, 299 for p99 (1 - q^n >= 0.95).
+    """
 
     count: int
     mean: float
     minimum: float
     p50: float
-    p90: float
-    p95: float
-    p99: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
     maximum: float
 
 
@@ -96,11 +100,20 @@ def summarize_latencies(latencies: Sequence[float]) -> LatencySummary:
         mean=math.fsum(ordered) / len(ordered),
         minimum=ordered[0],
         p50=_interpolate(ordered, 0.5),
-        p90=_interpolate(ordered, 0.9),
-        p95=_interpolate(ordered, 0.95),
-        p99=_interpolate(ordered, 0.99),
+        p90=_tail(ordered, 0.9),
+        p95=_tail(ordered, 0.95),
+        p99=_tail(ordered, 0.99),
         maximum=ordered[-1],
     )
+
+
+def supports_percentile(count: int, q: float) -> bool:
+    """Return whether the largest of `count` values exceeds the percentile `q` (0 to 1) with 95 % confidence."""
+    return bool(1 - q**count >= _CONFIDENCE)
+
+
+def _tail(ordered: Sequence[float], q: float) -> float | None:
+    return _interpolate(ordered, q) if supports_percentile(len(ordered), q) else None
 
 
 def trend(values: Sequence[float], tolerance: float = 0.01) -> Trend:

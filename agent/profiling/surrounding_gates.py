@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.profiling.background import OTHERS_SHARE, cpu_limit
 from agent.profiling.conditions import POWER_CAP
 from agent.profiling.facts import checked
 from agent.profiling.statistics import trend
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
 STEADY_WITHIN = 0.05
 """The relative drift of throughput or power above which a point has not settled."""
-OTHERS_PROCESSORS = 0.1
-OTHERS_SHARE = 0.01
-"""The limits of other load: a tenth of a CPU, or a hundredth of all CPUs if that is more; a hundredth of a GPU's time.
-
-A tenth of a CPU is a few tenths of a percent of a host's power between idle and full load, well below the limit of the
-spread. A hundredth is the resolution of the GPU's driver.
-"""
 MOST_OTHERS_SHARE = 0.25
 """From this share of the CPUs or of a GPU on, others that do more than the run itself dominate the energy."""
 LARGEST_IDLE_UTILIZATION = 0.05
@@ -120,7 +114,7 @@ def _processors_cool(evidence: Evidence) -> CheckResult:
 
 def _alone(evidence: Evidence) -> CheckResult:
     busy = evidence.conditions.max_other_cpus
-    allowed = max(OTHERS_PROCESSORS, OTHERS_SHARE * evidence.processors)
+    allowed = cpu_limit(evidence.processors)
     message = "the load of other programs is unknown"
     if busy is not None:
         message = f"other programs kept {busy:.2f} CPUs busy in the worst window (limit {allowed:.2f})"
@@ -146,7 +140,7 @@ def _mostly_own(evidence: Evidence) -> CheckResult:
         passed = others <= max(own, MOST_OTHERS_SHARE * evidence.processors)
         message = f"the run kept {own:.2f} CPUs busy, other programs {others:.2f}"
     lost = [words for gpu in evidence.conditions.gpus if (words := _lost(gpu))]
-    return checked("workload_dominates", False if lost else passed, "; ".join((message, *lost)), "invalid")
+    return checked("workload_dominates", False if lost else passed, "; ".join((message, *lost)), "warning")
 
 
 def _lost(gpu: GpuSharing) -> str:

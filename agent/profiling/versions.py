@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from agent.profiling.profile import SCHEMA_VERSION
+from agent.profiling.statistics import supports_percentile
 
 _Json = dict[str, Any]
 _MAJOR = int(SCHEMA_VERSION.partition(".")[0])
@@ -47,6 +48,9 @@ _PER = {
     "counted": "in_total",
     "devices": "sensors",
 }
+
+
+_TAILS = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 
 class ProfileError(ValueError):
@@ -162,9 +166,16 @@ def _baseline(old: _Json) -> _Json:
 def _point(old: _Json) -> _Json:
     power, energy, precision = old["power"], old["energy"], old.get("precision") or {}
     taken = {"batch", "precision", "agreement", "findings", "conditions", "energy", "power", "cost"}
+    mean = sum(phase["latency_seconds"]["mean"] for phase in old["phases"])
+    whole = len(old["phases"]) == 1  # the latencies of several phases were those of pairs that never ran
     return {
         **{name: value for name, value in old.items() if name not in taken},
         "parameters": {"batch": old["batch"]},
+        "mean_latency_seconds": {"mean": mean, "lower": None, "upper": None},
+        "latency_seconds": _latencies(old["latency_seconds"]) if whole else None,
+        "time_to_first_token_seconds": _latencies(old["time_to_first_token_seconds"]),
+        "inter_token_latency_seconds": _latencies(old["inter_token_latency_seconds"]),
+        "phases": [{**phase, "latency_seconds": _latencies(phase["latency_seconds"])} for phase in old["phases"]],
         "energy": energy and _energy(energy, old["repeats"]),
         "power": power and _renamed(power, {"mean": "mean_watts", "peak": "peak_watts"}),
         "cost": old["cost"] and _cost(old["cost"]),
@@ -184,12 +195,21 @@ def _point(old: _Json) -> _Json:
     }
 
 
+def _latencies(old: _Json | None) -> _Json | None:
+    """Return latencies without the percentiles that their count does not support."""
+    return old and {
+        name: value if name not in _TAILS or supports_percentile(old["count"], _TAILS[name]) else None
+        for name, value in old.items()
+    }
+
+
 def _energy(old: _Json, repeats: int) -> _Json:
     total = old["per_inference"]["total"]["mean"]
     unknown = dict.fromkeys(("standard_deviation", "cv", "low", "high"))
     summary = old.get("repeats") or {"count": repeats, "mean": total, **unknown}
     return {
         **_renamed(old, _PER),
+        "background_share": None,
         "repeats": _renamed(summary, {"low": "lower", "high": "upper"}),
         "sensors": [_renamed(each, _PER) for each in old["devices"]],
         "phases": [_renamed(each, _PER) for each in old["phases"]],

@@ -133,9 +133,16 @@ def test_the_median_of_latencies_is_the_median(values: list[float]) -> None:
 
 
 def test_latencies_are_summed_up_by_their_percentiles() -> None:
-    summary = summarize_latencies([float(value) for value in range(101)])
-    assert (summary.count, summary.mean, summary.minimum, summary.maximum) == (101, 50, 0, 100)
-    assert (summary.p50, summary.p90, summary.p95, summary.p99) == pytest.approx((50, 90, 95, 99))
+    summary = summarize_latencies([float(value) for value in range(301)])
+    assert (summary.count, summary.mean, summary.minimum, summary.maximum) == (301, 150, 0, 300)
+    assert (summary.p50, summary.p90, summary.p95, summary.p99) == pytest.approx((150, 270, 285, 297))
+
+
+@pytest.mark.parametrize(("fewest", "name"), [(29, "p90"), (59, "p95"), (299, "p99")])
+def test_a_percentile_of_the_tail_needs_enough_latencies(fewest: int, name: str) -> None:
+    assert getattr(summarize_latencies([1.0] * fewest), name) == 1
+    assert getattr(summarize_latencies([1.0] * (fewest - 1)), name) is None
+    assert summarize_latencies([1.0]).p50 == 1
 
 
 def test_even_values_are_steady() -> None:

@@ -28,6 +28,7 @@ COST = {
 POINT = {
     "name": "batch=1",
     "valid": True,
+    "mean_latency_seconds": {"mean": 0.26, "lower": None, "upper": None},
     "latency_seconds": LATENCY,
     "inferences_per_second": {"mean": 4.0, "lower": 3.9, "upper": 4.1},
     "output_tokens_per_inference": None,
@@ -87,7 +88,7 @@ def shown(document: dict[str, object], capsys: pytest.CaptureFixture[str]) -> li
 def test_a_mixed_total_shows_its_share_in_energy_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line for line in shown(DOCUMENT, capsys) if line.startswith("batch=1")]
     speed, energy, cost = rows
-    assert speed.split() == ["batch=1", "250", "ms", "300", "ms", "4", "±2.5", "%"]
+    assert speed.split() == ["batch=1", "4", "±2.5", "%", "260", "ms", "250", "ms", "300", "ms"]
     assert energy.endswith("±25 %        -  mixed (82 % estimated)")
     assert cost.endswith("mixed (82 % estimated)")
 

@@ -121,7 +121,8 @@ def test_speed_and_power_are_those_of_whole_requests():
     assert point.inferences_per_second.mean == approx(1 / (0.1 + 0.4))
     assert point.input_tokens_per_second.mean == approx(200)
     assert point.output_tokens_per_second.mean == approx(40)
-    assert point.latency_seconds.p50 == approx(0.5)
+    assert point.mean_latency_seconds.mean == approx(0.5)
+    assert point.latency_seconds is None  # no whole request ran
     assert point.time_to_first_token_seconds.p50 == approx(0.1)
     assert point.inter_token_latency_seconds.p50 == approx(0.02)
     # A request draws 30 J in 0.5 s, however long the windows of its phases were.
@@ -345,6 +346,60 @@ def test_what_surrounded_a_point_is_in_it_and_is_judged():
     assert point.conditions.other_cpus == approx(2.5)
     assert (point.convergence.tolerance, point.convergence.converged) == (0.01, True)
     assert point.sensor_agreement == ()
+
+
+def test_the_mean_latency_of_a_request_is_the_sum_of_the_phases_means_and_has_no_percentile():
+    """Three slow prefills and many decodes: no pairing of theirs is a request that ran."""
+    windows = []
+    for repeat, start in enumerate((6, 9, 12), 1):
+        prefill = window(repeat, start, start + 1, "prefill", 3, tokens=(100, 1))
+        decode = window(repeat, start + 1, start + 3, "decode", 8, tokens=(0, 19))
+        windows += [replace(prefill, latencies_seconds=(0.2, 0.3, 0.5)), decode]
+    point = only_point(windows, read(PACKAGE, constant(100.0), 16))
+    assert point.latency_seconds is None
+    assert point.mean_latency_seconds.mean == approx(1 / 3 + 2 / 8)
+    assert [phase.latency_seconds.count for phase in point.phases] == [9, 24]
+    assert point.phases[0].latency_seconds.p99 is None
+
+
+def test_a_request_of_one_phase_has_its_percentiles():
+    point = only_point(repeats((6, 8, 10, 12), inferences=100), STATIC)
+    assert (point.latency_seconds.count, point.latency_seconds.p99) == (300, approx(0.02))
+    assert point.mean_latency_seconds.mean == approx(0.02)
+
+
+def loaded(others, *windows, idle_others=0.0):
+    """The load of 4 CPUs around windows of 2 s: the workload's 4 s of CPU time and that of others."""
+    load = Load(seconds=2.0, processors=4, own=4.0, others=others, stolen=0.0, open_seconds=0.0, throttles=None)
+    calm = replace(load, own=0.0, others=idle_others)
+    return Circumstances(loads={key_of(each): load if each.point else calm for each in windows})
+
+
+def test_other_load_lowers_the_lower_bound_by_its_share_of_the_dynamic_energy_and_withholds_nothing():
+    windows = [IDLE, *repeats((6, 8, 10, 12))]
+    (alone,) = derive_points(windows, sensors(STATIC), None, loaded(0.0, *windows))
+    (shared,) = derive_points(windows, sensors(STATIC), None, loaded(4.0, *windows))
+    assert (alone.energy.background_share, shared.valid) == (0, True)
+    before, after = alone.energy.joules_per_inference, shared.energy.joules_per_inference
+    assert (after.total.mean, after.total.upper) == (before.total.mean, before.total.upper)
+    # Half of the busy time is theirs, and so is half of the 12 J above the idle power of 40 W less its bound.
+    idle_watts = before.idle.lower / 0.2
+    assert before.total.lower - after.total.lower == approx((20 - 0.2 * idle_watts) / 2)
+    assert shared.energy.background_share == approx((20 - 0.2 * idle_watts) / 2 / 20)
+    assert shared.power.mean_watts.lower == approx(after.total.lower / 0.2)
+    assert shared.energy.sensors[0].joules_per_inference.total.lower == approx(after.total.lower)
+
+
+@pytest.mark.parametrize("idle_others", [0.3, 8.0])
+def test_other_load_during_the_baseline_leaves_the_idle_power_unknown(idle_others):
+    windows = [IDLE, *repeats((6, 8, 10, 12))]
+    (point,) = derive_points(windows, sensors(STATIC), None, loaded(4.0, *windows, idle_others=idle_others))
+    assert point.energy.background_share == approx(0.5)
+    assert point.energy.joules_per_inference.total.lower == approx(10 - 0.1)
+
+
+def test_without_a_known_load_the_share_of_others_is_unknown():
+    assert only_point(repeats((6, 8, 10, 12)), STATIC).energy.background_share is None
 
 
 def test_a_disagreement_is_kept_with_the_point():

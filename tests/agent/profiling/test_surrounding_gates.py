@@ -85,11 +85,11 @@ def test_nothing_known_is_nothing_against_a_point():
         ),
         ("cpu_not_throttled", "warning", calm(thermal_throttle_events=3)),
         ("background_load", "warning", calm(max_other_cpus=0.11)),
-        ("workload_dominates", "invalid", calm(self_cpus=1.0, other_cpus=1.01)),
+        ("workload_dominates", "warning", calm(self_cpus=1.0, other_cpus=1.01)),
         ("background_load", "warning", gpu(max_other_share=0.02)),
         ("background_load", "warning", gpu(self_share=None, other_share=None, max_other_share=None)),
-        ("workload_dominates", "invalid", gpu(other_share=0.71)),
-        ("workload_dominates", "invalid", gpu(self_share=0.0, other_share=0.26)),
+        ("workload_dominates", "warning", gpu(other_share=0.71)),
+        ("workload_dominates", "warning", gpu(self_share=0.0, other_share=0.26)),
         ("accelerators_idle_at_baseline", "warning", board(baseline_utilization=0.06)),
         ("steal_time", "warning", calm(steal_share=0.011)),
         ("settings_unchanged", "warning", {"changed_settings": ("governor from a to b",)}),
@@ -134,7 +134,7 @@ def test_others_on_a_gpu_are_judged_where_the_load_of_the_processors_is_not_know
         gpus=(replace(SHARED, other_share=0.8, max_other_share=0.9),),
     )
     judged = replace(GOOD, **unknown)
-    assert failed(judged) == {"background_load": "warning", "workload_dominates": "invalid"}
+    assert failed(judged) == {"background_load": "warning", "workload_dominates": "warning"}
     assert message(judged, "background_load") == (
         "the load of other programs is unknown; other programs kept GPU-a busy for 90% of the worst window (limit 1%)"
     )
