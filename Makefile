@@ -12,6 +12,14 @@ BENCH_ARGS ?=
 # The modules that make numbers.
 NUMBERS := probes/counter.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/refreshes.py,agent/profiling/gauges.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/nesting.py,agent/profiling/mirrors.py,agent/profiling/uncovered.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/idle.py,agent/profiling/agreement.py,agent/profiling/steadiness.py,agent/profiling/precision.py,agent/profiling/conditions.py,agent/profiling/onlooker.py,agent/profiling/effort.py,agent/profiling/gates.py,agent/profiling/background.py,agent/profiling/surrounding_gates.py,agent/profiling/measurement.py,agent/cost/*.py
 
+# Runs a step that takes long: $(1) names it, $(2) does it; every ten seconds a line says that it goes on.
+define step
+@began=$$(date +%s); echo "$(1) ..." >&2; \
+( while sleep 10 >/dev/null 2>&1; do echo "  $(1): $$(( $$(date +%s) - began )) s so far" >&2; done ) & ticking=$$!; \
+trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+$(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
+endef
+
 .PHONY: help profile test check format bench schema lock clean
 .DEFAULT_GOAL := help
 
@@ -56,15 +64,14 @@ clean:  ## remove the environment and every cache
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Making the environment $(VENV) ..." >&2
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is needed: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.profile: $(BIN)/python $(ROOT)/pyproject.toml $(ROOT)/requirements/profile.txt
-	@echo "Installing into $(VENV) ..." >&2
-	@$(PIP) install --require-hashes -r $(ROOT)/requirements/profile.txt
-	@$(PIP) install --no-deps --no-build-isolation -e $(ROOT)
+	$(call step,Installing libraries into $(VENV),$(PIP) install --require-hashes -r $(ROOT)/requirements/profile.txt)
+	$(call step,Installing Inferometer,$(PIP) install --no-deps --no-build-isolation -e $(ROOT))
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.profile $(ROOT)/requirements/test.txt
-	@echo "Installing the test tools into $(VENV) ..." >&2
-	@$(PIP) install --require-hashes -r $(ROOT)/requirements/test.txt
+	$(call step,Installing the test tools,$(PIP) install --require-hashes -r $(ROOT)/requirements/test.txt)
 	@touch $@

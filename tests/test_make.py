@@ -1,0 +1,99 @@
+"""`make profile` and `make test` show that an installation is alive, and end with the code of what failed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from command import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with a Makefile and an environment in which pip is a script of the test's."""
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/profile.txt").touch()
+    (tmp_path / "requirements/test.txt").touch()
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    return tmp_path
+
+
+def write_python(checkout: Path, script: str) -> None:
+    python = checkout / ".venv/bin/python"
+    python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    python.chmod(0o755)
+
+
+def make(checkout: Path, *arguments: str) -> subprocess.Popen[str]:
+    line = ["make", "-C", str(checkout), str(checkout / ".venv/.profile"), *arguments]
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=dict(os.environ)
+    )
+
+
+def test_each_step_of_an_installation_says_when_it_begins_and_how_long_it_took(checkout: Path) -> None:
+    write_python(checkout, "exit 0")
+    with make(checkout) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [line.rpartition(" in ")[0] or line for line in errors.splitlines()] == [
+        f"Installing libraries into {checkout}/.venv ...",
+        f"  Installing libraries into {checkout}/.venv: done",
+        "Installing Inferometer ...",
+        "  Installing Inferometer: done",
+    ]
+    assert (checkout / ".venv/.profile").exists()
+
+
+def test_a_long_step_is_heard_of_meanwhile(checkout: Path) -> None:
+    write_python(checkout, "sleep 12")
+    with make(checkout) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert f"  Installing libraries into {checkout}/.venv: 1" in errors
+    assert " s so far\n" in errors
+
+
+def test_a_step_that_fails_ends_the_installation(checkout: Path) -> None:
+    write_python(checkout, "echo 'no network' >&2; exit 7")
+    with make(checkout) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "no network" in errors
+    assert "done" not in errors
+    assert not (checkout / ".venv/.profile").exists()
+
+
+def test_a_step_that_is_interrupted_leaves_nothing_running(checkout: Path) -> None:
+    write_python(checkout, "echo started >&2; exec sleep 300")
+    with make(checkout) as process:
+        assert process.stderr
+        while process.stderr.readline() != "started\n":
+            pass
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+        deadline = time.monotonic() + 60
+        while _group_lives(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
