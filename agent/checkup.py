@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.closing import close_probes
 from agent.preflight import Check, Verdict, look_around
-from agent.profiling.recording import close_probes
-from agent.service import ask_health
 from probes.cpu_model import parse_cpuinfo
 from probes.model import Kind
 from probes.registry import discover
 from probes.sysfs import read_text
+from store.revision import is_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,12 +82,30 @@ def inference_engine(find: Callable[[str], object] = find_spec) -> Check:
 
 
 def database(address: str) -> Check:
-    """Tell whether the store can be used; one that is not there yet is not made."""
+    """Check that the store can be used. An absent one is not made, and a current SQLite file needs no SQLAlchemy."""
+    path = _sqlite_path(address)
+    if path is not None and not path.exists():
+        return _database_to_be("database", path)
+    if path is not None and is_current(path):
+        return _writable("database", str(path))
+    return _opened("database", address)
+
+
+def _sqlite_path(address: str) -> Path | None:
+    """Return the absolute path that an address names, None for a URL, which only the store can parse."""
+    plain = address.removeprefix("sqlite:///")
+    if not plain or set(plain) & set(":?%"):
+        return None
+    with suppress(OSError, RuntimeError, ValueError):
+        return Path(plain).expanduser().resolve()
+    return None
+
+
+def _opened(name: str, address: str) -> Check:
     from store.address import display, parse  # noqa: PLC0415  slow to import
     from store.database import open_database  # noqa: PLC0415  same
     from store.errors import MissingDatabaseError, StoreError  # noqa: PLC0415  same
 
-    name = "database"
     try:
         url = parse(address)
         open_database(address, create=False).dispose()
@@ -94,11 +113,16 @@ def database(address: str) -> Check:
         return _database_to_be(name, Path(error.database))
     except StoreError as error:
         return Check(name, Verdict.FAIL, f"{error.database}: {error.cause}", error.remedy)
-    shown = display(url)
-    if url.get_backend_name() == "sqlite" and not os.access(shown, os.W_OK):
+    if url.get_backend_name() == "sqlite":
+        return _writable(name, display(url))
+    return Check(name, Verdict.PASS, f"{display(url)} is in order")
+
+
+def _writable(name: str, path: str) -> Check:
+    if not os.access(path, os.W_OK):
         remedy = "run as its owner to keep profiles there, or choose another place with --database PATH"
-        return Check(name, Verdict.WARN, f"{shown} can be read and not written by this user", remedy)
-    return Check(name, Verdict.PASS, f"{shown} is in order")
+        return Check(name, Verdict.WARN, f"{path} can be read and not written by this user", remedy)
+    return Check(name, Verdict.PASS, f"{path} is in order")
 
 
 def _database_to_be(name: str, path: Path) -> Check:
@@ -112,11 +136,8 @@ def _database_to_be(name: str, path: Path) -> Check:
 
 
 def exporter(listen: str) -> Check:
-    """Tell whether a service of ours, another program or nobody answers where the exporter listens."""
+    """Report whether our service, another program or nobody answers at the exporter's address."""
     name = "exporter"
-    health = ask_health(listen)
-    if health.ok:
-        return Check(name, Verdict.PASS, f"the service answers at {listen}")
     host, _, port = listen.rpartition(":")
     try:
         socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout=1).close()
@@ -125,5 +146,10 @@ def exporter(listen: str) -> Check:
         return Check(name, Verdict.FAIL, f"{listen!r} is no address", remedy)
     except OSError:
         return Check(name, Verdict.PASS, f"{listen} is free: no service runs here now")
+    from agent.service import ask_health  # noqa: PLC0415  slow to import
+
+    health = ask_health(listen)
+    if health.ok:
+        return Check(name, Verdict.PASS, f"the service answers at {listen}")
     remedy = "see who it is with: ss -ltnp; or let the service listen elsewhere: listen under [exporter]"
     return Check(name, Verdict.WARN, f"another program answers at {listen} ({health.answer})", remedy)

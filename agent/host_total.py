@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from agent.cost.model import capital_per_hour
 from agent.log import get_logger
 from agent.profiling.boundary import best_series, cover
-from agent.profiling.figures import provenance
+from agent.profiling.provenance import provenance
 from agent.totals import key_of
 from probes.model import ENERGETIC, METRICS, Form, Source
 from store.records import Series, Total

@@ -225,7 +225,7 @@ def _why_no_total(measured: Measurement) -> str:
 
 def _show(measured: Measurement, *, to_stderr: bool) -> None:
     from agent.cli.tables import number, percent, show, spread
-    from agent.profiling.profile import Provenance
+    from agent.profiling.provenance import Provenance
 
     stream = sys.stderr if to_stderr else sys.stdout
     counted = {channel.key for channel in measured.coverage.includes}

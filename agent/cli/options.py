@@ -115,8 +115,8 @@ def configured(options: Options, *, with_file: bool = True) -> Config:
 @contextmanager
 def discovered(config: Config) -> Iterator[Discovery]:
     """Find the host's probes, and close them when the block is left; what goes wrong with one is said meanwhile."""
+    from agent.closing import close_probes
     from agent.log import configure
-    from agent.profiling.recording import close_probes
     from probes.registry import discover
 
     configure("warning")

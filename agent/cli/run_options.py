@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import secrets
 from dataclasses import dataclass, fields, replace
@@ -107,6 +108,9 @@ class RunOptions:
             for name in ("repeats", "window_seconds", "idle_seconds", "warmup_seconds")
             if (value := getattr(self, name)) is not None
         }
+        for name, value in given.items():
+            if not math.isfinite(value):  # Typer's own limits let `nan` pass
+                fail(f"--{name.replace('_', '-')} {value}: give a finite number", ExitCode.USAGE)
         changed = replace(chosen, **given)
         named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
         if self.budget is not None and self.tolerance is None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.profiling.facts import HostFacts
-from agent.profiling.figures import provenance
 from agent.profiling.profile import CoverageFacts, DeviceFacts, Document, Included, Sensor
+from agent.profiling.provenance import provenance
 from probes.model import ENERGETIC
 
 if TYPE_CHECKING:

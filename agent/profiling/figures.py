@@ -13,11 +13,11 @@ from agent.profiling.profile import (
     PhaseEnergy,
     PointEnergy,
     PointPower,
-    Provenance,
     Quantity,
     SensorEnergy,
     Split,
 )
+from agent.profiling.provenance import provenance
 from agent.profiling.statistics import summarize
 from probes.model import Source
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from agent.profiling.boundary import Coverage
     from agent.profiling.energy import WindowEnergy
+    from agent.profiling.provenance import Provenance
     from probes.model import Channel
     from store.records import Series, Window
 
@@ -93,14 +94,6 @@ def readings(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple
         )
         for each in series
     )
-
-
-def provenance(channels: Iterable[Channel]) -> Provenance:
-    """Return what a sum over these channels may be called."""
-    sources = {channel.source for channel in channels}
-    if sources == {Source.MEASURED, Source.ESTIMATED}:
-        return Provenance.MIXED
-    return Provenance.ESTIMATED if Source.ESTIMATED in sources else Provenance.MEASURED
 
 
 def seconds_of(window: Window) -> float:

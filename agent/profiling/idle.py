@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.cost.interval import Interval
 from agent.profiling.facts import IdleDrift
-from agent.profiling.figures import idle_watts, provenance, quantity, seconds_of
-from agent.profiling.profile import Baseline, IdlePower, Provenance
+from agent.profiling.figures import idle_watts, quantity, seconds_of
+from agent.profiling.profile import Baseline, IdlePower
+from agent.profiling.provenance import Provenance, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

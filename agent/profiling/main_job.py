@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.acquaintance import acquaint
 from agent.clock import Timebase
+from agent.closing import close_probes
 from agent.host import describe_host
 from agent.preflight import Verdict, look_around
 from agent.profiling.assembly import asked_for, assemble, sampler_facts
@@ -18,7 +19,7 @@ from agent.profiling.document import to_json
 from agent.profiling.effort import long_enough, planned_seconds
 from agent.profiling.facts import HostState
 from agent.profiling.job import Recorded, Scene
-from agent.profiling.recording import close_probes, recording
+from agent.profiling.recording import recording
 from agent.profiling.session import Session
 from agent.profiling.so_far import SoFar
 from agent.profiling.witness import Witness

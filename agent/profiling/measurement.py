@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from agent.profiling.boundary import best_series, cover
 from agent.profiling.energy import WindowEnergy, compared, method_of, window_energy
-from agent.profiling.figures import provenance
 from agent.profiling.joules import Energy
 from agent.profiling.periods import needed_seconds
+from agent.profiling.provenance import provenance
 from probes.model import ENERGETIC
 from store.records import Series
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from agent.profiling.boundary import Coverage
-    from agent.profiling.profile import Provenance
+    from agent.profiling.provenance import Provenance
     from probes.model import Channel
     from store.records import Layout, Tick
 

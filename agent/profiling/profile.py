@@ -7,7 +7,6 @@ means "not known". A `relative_` field is a share of the figure it belongs to: 0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 # The schema is made from these annotations, so they are imported for real.
@@ -26,20 +25,13 @@ from agent.profiling.facts import (  # noqa: TC001
     SensorAgreement,
 )
 from agent.profiling.precision import Convergence  # noqa: TC001
+from agent.profiling.provenance import Provenance  # noqa: TC001
 from agent.profiling.statistics import LatencySummary, Summary  # noqa: TC001
 from agent.workloads.protocol import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 
 SCHEMA_VERSION = "2.0"
-
-
-class Provenance(StrEnum):
-    """Where a number comes from; `mixed` is a sum of measured and estimated parts."""
-
-    MEASURED = "measured"
-    ESTIMATED = "estimated"
-    MIXED = "mixed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from agent.clock import Timebase
     from agent.realtime import Realtime
     from probes.model import Probe
-    from probes.registry import Discovery
     from store.records import Layout, Tick
 
 _LONGEST_WAIT_SECONDS = 5.0
-_CLOSE_SECONDS = 2.0
 _TRIES = 3
 
 
@@ -87,13 +84,6 @@ def _wait(ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
     while not ready() and time.monotonic() < deadline:
         time.sleep(0.005)
-
-
-def close_probes(discovery: Discovery, within_seconds: float = _CLOSE_SECONDS) -> None:
-    """Close every probe, and wait for that so long at most: a driver in which one hangs may not let go of it."""
-    closing = threading.Thread(target=discovery.close, name="close", daemon=True)
-    closing.start()
-    closing.join(within_seconds)
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ import typer
 from agent.cli.main import app
 from agent.cli.options import hoisted
 from command import INFEROMETER, call, environment, run, started
+from store.database import open_database
 from trees import FIXTURES, copy_tree, hwmon_chip
 
 if TYPE_CHECKING:
@@ -66,6 +67,27 @@ def test_help_and_version_load_nothing_heavy(tmp_path: Path) -> None:
         line = [sys.executable, "-c", program, *arguments]
         result = subprocess.run(line, env=environment(tmp_path), capture_output=True, text=True, check=True)
         assert result.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [(("devices",), set()), (("doctor",), {"psutil"}), (("measure", "--", "true"), set())],
+)
+def test_short_commands_load_no_library_that_they_do_not_use(
+    tmp_path: Path, arguments: tuple[str, ...], needed: set[str], with_store: bool
+) -> None:
+    if with_store:
+        open_database(str(tmp_path / "state/inferometer/inferometer.db")).dispose()
+    unneeded = {*HEAVY, "pydantic", "http.client", "email", "agent.profiling.profile", "agent.cost.model"} - needed
+    program = (
+        "import atexit, sys; from agent.cli.main import main\n"
+        f"atexit.register(lambda: print('loaded', sorted({unneeded} & sys.modules.keys()), file=sys.stderr))\n"
+        f"main({[*arguments[:1], *NO_NVIDIA, *arguments[1:]]})"
+    )
+    line = [sys.executable, "-c", program]
+    result = subprocess.run(line, env=environment(tmp_path), capture_output=True, text=True, check=False)
+    assert result.stderr.splitlines()[-1] == "loaded []", result.stderr
 
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:

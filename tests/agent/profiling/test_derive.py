@@ -13,7 +13,7 @@ from agent.profiling.circumstances import Circumstances, Load, Surroundings, key
 from agent.profiling.derive import derive_points
 from agent.profiling.figures import Reading, readings
 from agent.profiling.idle import derive_baselines
-from agent.profiling.profile import Provenance
+from agent.profiling.provenance import Provenance
 from made_up_run import (
     CORE,
     DRAM,

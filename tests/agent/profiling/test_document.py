@@ -20,7 +20,8 @@ from agent.profiling.document import check, coverage_facts, device_facts, host_f
 from agent.profiling.facts import HostState, PlanFacts, SamplerFacts
 from agent.profiling.figures import Sensors
 from agent.profiling.idle import derive_baselines, derive_drift
-from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, Provenance, WorkloadFacts
+from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
+from agent.profiling.provenance import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, idle, read, repeats, sensors, stretches, window
 from probes.model import Channel, Device, Kind, Reason
 from simulated import SECOND

@@ -14,14 +14,13 @@ from agent.profiling.figures import (
     interval,
     joules_per_inference,
     point_power,
-    provenance,
     quantity,
     readings,
     seconds_per_inference,
     tokens_per_inference,
 )
 from agent.profiling.joules import Energy
-from agent.profiling.profile import Provenance
+from agent.profiling.provenance import Provenance, provenance
 from made_up_run import DRAM, MODEL, PACKAGE, bare, energies, idle, read, repeats, stretches, window
 from simulated import constant
 

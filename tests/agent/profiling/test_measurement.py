@@ -10,7 +10,7 @@ import pytest
 from agent.profiling.boundary import Boundary
 from agent.profiling.measurement import held_to, longest_needed_seconds, measure, series_of, stands_still
 from agent.profiling.periods import needed_seconds
-from agent.profiling.profile import Provenance
+from agent.profiling.provenance import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from simulated import SECOND, constant

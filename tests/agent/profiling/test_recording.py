@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.clock import Timebase
-from agent.profiling.recording import close_probes, recording
+from agent.closing import close_probes
+from agent.profiling.recording import recording
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Rejection
 from probes.registry import Discovery
