@@ -30,7 +30,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "path.": ("sysfs", "procfs", "nvml_library"),
     "sampling.": ("period_seconds", "estimates", "periods"),
     "sampling.periods.": (*FAMILIES, ESTIMATE),
-    "exporter.": ("listen",),
+    "exporter.": ("listen", "hosts"),
     "retention.": ("raw_days", "raw_bytes", "rollup_days"),
 }
 """What each table may hold."""
@@ -38,6 +38,7 @@ _MOST = 1e15
 """A petabyte, or more days than the universe has: larger numbers are slips, and some would overflow."""
 _Amount = TypeVar("_Amount", int, float)
 _LAST_PORT = 65535
+_NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 
 
@@ -63,7 +64,8 @@ class Config:
     """Everything that can be set.
 
     `periods` are seconds between reads by probe family, where they differ from `period_seconds`. `tariff` is what the
-    file `tariff_file` holds, None if none is named.
+    file `tariff_file` holds, None if none is named. `hosts` are the DNS names by which requests may address the
+    exporter.
     """
 
     database: str = ""
@@ -75,6 +77,7 @@ class Config:
     periods: tuple[tuple[str, float], ...] = ()
     estimates: bool = True
     listen: str = LISTEN
+    hosts: tuple[str, ...] = ()
     keeping: Keeping = field(default_factory=Keeping)
 
     def tables(self) -> dict[str, Any]:
@@ -89,7 +92,7 @@ class Config:
                 "estimates": self.estimates,
                 "periods": dict(self.periods),
             },
-            "exporter": {"listen": self.listen},
+            "exporter": {"listen": self.listen, "hosts": list(self.hosts)},
             "retention": asdict(self.keeping),
         }
 
@@ -224,6 +227,7 @@ def _parse(found: Mapping[str, Any], where: str) -> Config:
         periods=tuple((name, periods.seconds(name, 1.0)) for name in periods.found),
         estimates=sampling.flag("estimates", default=True),
         listen=listen,
+        hosts=exporter.names("hosts"),
         keeping=Keeping(
             retention.amount("raw_days", usual.raw_days, float),
             retention.amount("raw_bytes", usual.raw_bytes, int),
@@ -274,6 +278,16 @@ class _Table:
 
     def text(self, key: str, default: str) -> str:
         return str(self._typed(key, default, str, "a text in quotes"))
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """Return a list of DNS names, in lower case."""
+        names = self._typed(key, [], list, "a list of names in quotes")
+        for name in names:
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise ConfigError(
+                    f"{self.where}: {self.prefix}{key}: {name!r} is no name of a host; write it as monitor.example.org"
+                )
+        return tuple(name.lower().rstrip(".") for name in names)
 
     def flag(self, key: str, *, default: bool) -> bool:
         return bool(self._typed(key, default, bool, "true or false"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from agent import log, notify
 from agent.acquaintance import acquaint
 from agent.clock import Timebase, Wakefulness
+from agent.endpoint import Endpoint
 from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.host_total import HostTotal
-from agent.http import ListenError, serve
+from agent.listening import ListenError
 from agent.profiling.periods import told_aliased
 from agent.realtime import uncollected
 from agent.recorder import Recorder
@@ -54,19 +55,21 @@ class DaemonError(Exception):
 def run(read_config: Callable[[], Config]) -> None:
     """Run until told to stop; `read_config` is asked again on SIGHUP.
 
-    A reload ends everything and starts it anew, so it finds new devices as well. A configuration that cannot be read
-    changes nothing; where one turns out not to work, the service goes on with the one before. Raises DaemonError, and
-    whatever `read_config` raised the first time.
+    A reload ends everything but the HTTP server and starts it anew, so it finds new devices as well. Meanwhile the
+    server answers with the last values. A configuration that cannot be read changes nothing; if the new configuration
+    fails to start, the service falls back to the previous one. Raises DaemonError, and whatever `read_config` raised
+    the first time.
     """
     wanted, config = read_config(), None
     memory: Memory = {}
     signals = Signals()
     lost = ""
-    with signals.caught():
+    with signals.caught(), closing(Endpoint()) as endpoint:
         while not signals.stopping:
             with ExitStack() as stack:
-                service, config = _start(stack, wanted, config, memory, signals.wake)
+                service, config = _start(stack, wanted, config, memory, signals.wake, endpoint)
                 service.await_first_reads(signals)
+                endpoint.show(service.exporter, config.hosts)
                 notify.ready()
                 wanted = attend(signals, service, read_config, config)
             notify.watchdog()  # a stop may have waited for the store, and a start may wait for it too
@@ -78,17 +81,22 @@ def run(read_config: Callable[[], Config]) -> None:
 
 
 def _start(
-    stack: ExitStack, wanted: Config, before: Config | None, memory: Memory, wake: Callable[[], None]
+    stack: ExitStack,
+    wanted: Config,
+    before: Config | None,
+    memory: Memory,
+    wake: Callable[[], None],
+    endpoint: Endpoint,
 ) -> tuple[Service, Config]:
     """Start with the configuration `wanted`, or else with the one `before`; return what runs, and with which."""
     try:
-        return stack.enter_context(_started(wanted, memory, wake)), wanted
+        return stack.enter_context(_started(wanted, memory, wake, endpoint)), wanted
     except Exception as error:
         if before in {None, wanted}:
             raise
         trace = None if isinstance(error, DaemonError) else error
         logger.error("reload failed, going on as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
-        return stack.enter_context(_started(before, memory, wake)), before
+        return stack.enter_context(_started(before, memory, wake, endpoint)), before
 
 
 def attend(signals: Signals, service: Service, read_config: Callable[[], Config], config: Config) -> Config:
@@ -113,7 +121,7 @@ def attend(signals: Signals, service: Service, read_config: Callable[[], Config]
 
 
 @contextmanager
-def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterator[Service]:
+def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint: Endpoint) -> Iterator[Service]:
     """Start everything in order, and stop everything in the opposite order. Raises DaemonError."""
     log.configure(config.log_level)
     hanging: list[Probe] = []
@@ -125,6 +133,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
             on_file = engine.url.get_backend_name() == "sqlite"
             file = StoreFile.at(Path(str(engine.url.database))) if on_file else None
             stack.enter_context(daemon_lock(engine))
+            endpoint.bind(config.listen)
             probes = _found(config)
             stack.callback(_close, probes, hanging)
             writer = Writer(engine)
@@ -152,10 +161,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
                 lambda: host_total.reading,
             )
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
-            server = serve(exporter, config.listen)
         except (StoreError, ListenError) as error:
             raise DaemonError(str(error)) from error
-        stack.callback(server.stop)
         stack.callback(upkeep.stop)
         upkeep.start()
         stack.callback(recorder.stop)
@@ -163,8 +170,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None]) -> Iterat
         stack.enter_context(uncollected())
         stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start(recorder.beat)
-        logger.info("started", database=display(engine.url), listen=server.address, probes=len(probes))
-        yield Service(sampler, recorder, timebase, trouble, file, slept=slept)
+        logger.info("started", database=display(engine.url), listen=endpoint.address, probes=len(probes))
+        yield Service(sampler, recorder, timebase, trouble, exporter, file, slept=slept)
 
 
 def _found(config: Config) -> tuple[Probe, ...]:

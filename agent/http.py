@@ -1,311 +1,264 @@
-"""Serves the exporter's metrics and the service's health over HTTP."""
+"""The HTTP server: one thread holds every connection, two more run the WSGI application behind it.
+
+A connection costs a socket and a small buffer, never a thread, so slow clients cannot use up what the others need.
+"""
 
 from __future__ import annotations
 
-import errno
-import gzip
-import html
+import re
 import socket
-import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from queue import SimpleQueue
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.exposition import choose_encoder, gzip_accepted
-
+from agent import wsgi
 from agent.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from wsgiref.types import WSGIApplication
 
-    from agent.exporter import Exporter
-
-_LOOK_SECONDS = 0.5
-_HIGHEST_PORT = 0xFFFF
-_TEXT = "text/plain; charset=utf-8"
+_HEAD_END = re.compile(rb"\n\r?\n")
+_CHUNK_BYTES = 65_536
+_DRAIN_SECONDS = 1.0
+_RETRY_SECONDS = 0.1
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_REMEDIES: Mapping[int, str] = {
-    errno.EADDRINUSE: "another process listens there (`ss -ltnp` shows which): stop it, or choose another port",
-    errno.EADDRNOTAVAIL: "no network interface of this host has this address: choose one that `ip address` shows",
-    errno.EACCES: "ports below 1024 need a privilege: choose a port from 1024 up",
-    errno.EAFNOSUPPORT: "this host does not speak IPv6: choose an IPv4 address",
-}
 
 log = get_logger("http")
 
 
-class ListenError(OSError):
-    """The address cannot be listened on: `listen` as it was asked for, the `cause`, and the `remedy`."""
-
-    def __init__(self, listen: str, cause: str, remedy: str) -> None:
-        super().__init__(f"cannot listen on {listen!r}: {cause}; {remedy}")
-        self.listen = listen
-        self.cause = cause
-        self.remedy = remedy
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may take: so many `connections` at once (one more is told to come back), each lasting so long.
+    """The most that clients may take.
 
-    `silence_seconds` is how long a client may neither send nor take a byte, `connection_seconds` how long a connection,
-    which serves one request, may last in all.
+    `connections` are open at once: one more evicts the oldest that is not being answered. A request must be complete
+    after `request_seconds` and `request_bytes`. A connection, which serves one request, ends after
+    `connection_seconds` in any case.
     """
 
-    connections: int = 16
-    silence_seconds: float = 5.0
+    connections: int = 256
+    request_seconds: float = 5.0
+    request_bytes: int = 16_384
     connection_seconds: float = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a path answers a GET with; `extra` are headers beside those every answer has."""
+DEFAULTS = Limits()
 
-    body: bytes
-    content_type: str = _TEXT
-    status: HTTPStatus = HTTPStatus.OK
-    extra: tuple[tuple[str, str], ...] = ()
+
+class _State(Enum):
+    RECEIVING = "receiving"
+    ANSWERING = "answering"
+    SENDING = "sending"
+    DRAINING = "draining"
+
+
+@dataclass(eq=False, slots=True)
+class _Connection:
+    client: socket.socket
+    peer: str
+    server: tuple[str, int]
+    opened: float
+    deadline: float
+    state: _State = _State.RECEIVING
+    received: bytearray = field(default_factory=bytearray)
+    unsent: memoryview = field(default_factory=lambda: memoryview(b""))
 
 
 class Server:
-    """Serves in threads of its own until `stop`; `address` is host:port as in a URL, with the port really used."""
+    """Serves `application`, which may be replaced at any time, on the sockets handed to `listen`, until `stop`."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._thread = threading.Thread(target=listener.listen, name="http", daemon=True)
-        host, port = (str(part) for part in listener.server_address[:2])
-        self.address = f"[{host}]:{port}" if listener.address_family == socket.AF_INET6 else f"{host}:{port}"
-        self._thread.start()
+    def __init__(self, application: WSGIApplication, limits: Limits, workers: int = 2) -> None:
+        self.application = application
+        self._limits = limits
+        self._selector = DefaultSelector()
+        self._connections: dict[_Connection, None] = {}  # the oldest first
+        self._listeners: set[socket.socket] = set()
+        self._requests: SimpleQueue[_Connection | None] = SimpleQueue()
+        self._calls: deque[Callable[[], object]] = deque()
+        self._awake, self._waker = socket.socketpair()
+        for end in (self._awake, self._waker):
+            end.setblocking(False)
+        self._selector.register(self._awake, EVENT_READ, self._run_calls)
+        self._stopped = False
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in [(self._run, "http"), *[(self._answer, f"http-{n}") for n in range(1, workers + 1)]]
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def stop(self) -> None:
-        """Close the port and every connection; safe to call twice."""
-        self._listener.end()
-        self._thread.join()
-        self._listener.server_close()
-        self._listener.cut(0.0)
+    def listen(self, listener: socket.socket) -> None:
+        """Accept connections of a listening socket too, which becomes the server's."""
+        self._call(partial(self._add_listener, listener))
 
+    def unlisten(self, listener: socket.socket) -> None:
+        """Close a listening socket; connections that it has accepted are still served."""
+        self._call(partial(self._remove_listener, listener))
 
-class Listener(ThreadingHTTPServer):
-    """One thread per connection, with a bound on their number and on how long each may last."""
+    def stop(self, seconds: float = 5.0) -> None:
+        """Close every socket, and return when the threads have ended or `seconds` have passed; safe to call twice."""
+        self._call(partial(setattr, self, "_stopped", True))
+        for _ in self._threads[1:]:
+            self._requests.put(None)
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_port = False
-    request_queue_size = 64
+    def _call(self, call: Callable[[], object]) -> None:
+        """Have the thread of the connections run `call`."""
+        self._calls.append(call)
+        with suppress(OSError):  # it is awake already, or has ended
+            self._waker.send(b"\0")
 
-    def __init__(
-        self, family: socket.AddressFamily, address: tuple[Any, ...], exporter: Exporter, limits: Limits
-    ) -> None:
-        self.address_family = family
-        self.exporter = exporter
-        self.limits = limits
-        self._slots = threading.BoundedSemaphore(limits.connections)
-        self._open: dict[socket.socket, float] = {}
-        self._ended = False
-        super().__init__(address, Conversation)
+    def _run(self) -> None:
+        while not self._stopped:
+            for key, _ in self._selector.select(self._patience()):
+                key.data()
+            self._expire()
+        for listener in [*self._listeners]:
+            self._remove_listener(listener)
+        for connection in [*self._connections]:
+            self._close(connection)
+        self._selector.close()
+        self._awake.close()
+        self._waker.close()
 
-    def server_bind(self) -> None:
-        """Bind without asking the resolver for the host's name, which may take seconds and is used nowhere."""
-        TCPServer.server_bind(self)
+    def _patience(self) -> float | None:
+        """Return the seconds to the next deadline, None without a connection: an idle server never wakes."""
+        if not self._connections:
+            return None
+        return max(0.0, min(connection.deadline for connection in self._connections) - time.monotonic())
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread, or turn it away at once while all are busy."""
-        if not self._slots.acquire(blocking=False):
-            log.debug("turned away", client=client_address[0])
-            request.settimeout(0)
-            with suppress(OSError):  # the client is already gone
-                request.sendall(_FULL)
-            self.shutdown_request(request)
-            return
-        self._open[request] = time.monotonic()
-        request.settimeout(self.limits.silence_seconds)
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for connection in [each for each in self._connections if each.deadline <= now]:
+            self._close(connection)
+
+    def _run_calls(self) -> None:
+        with suppress(BlockingIOError):
+            self._awake.recv(_CHUNK_BYTES)
+        while self._calls:
+            self._calls.popleft()()
+
+    def _add_listener(self, listener: socket.socket) -> None:
+        self._listeners.add(listener)
+        self._selector.register(listener, EVENT_READ, partial(self._accept, listener))
+
+    def _remove_listener(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            while not self._stopped and self._accept(listener):
+                pass  # clients that the kernel has let in already
+            self._listeners.remove(listener)
+            self._selector.unregister(listener)
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept one connection if one waits; return whether it did."""
+        if listener not in self._listeners:
+            return False  # an event before this one has closed it
         try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # the host gives no more threads
-            self._release(request)
-            raise
+            client, address = listener.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:  # no file descriptor is left, for one; a tight loop would not find one
+            log.warning("connection not accepted", reason=str(error))
+            if not self._evict():
+                time.sleep(_RETRY_SECONDS)
+            return False
+        client.setblocking(False)
+        if len(self._connections) >= self._limits.connections and not self._evict():
+            with suppress(OSError):
+                client.send(_FULL)
+            client.close()
+            return True
+        now = time.monotonic()
+        host, port = listener.getsockname()[:2]
+        connection = _Connection(client, address[0], (host, port), now, now + self._limits.request_seconds)
+        self._connections[connection] = None
+        self._selector.register(client, EVENT_READ, partial(self._guard, self._receive, connection))
+        return True
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve the connection and give its place back."""
+    def _evict(self) -> bool:
+        """Close the oldest connection that no thread answers; return whether there is one."""
+        oldest = next((each for each in self._connections if each.state is not _State.ANSWERING), None)
+        if oldest:
+            log.debug("evicted", client=oldest.peer)
+            self._close(oldest)
+        return oldest is not None
+
+    def _guard(self, step: Callable[[_Connection], None], connection: _Connection) -> None:
+        """Take one step with a connection; close it if the client has gone or the step fails."""
+        if connection not in self._connections:
+            return  # an event before this one has closed it
         try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._release(request)
+            step(connection)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            log.debug("connection ended", client=connection.peer, reason=str(error))
+            self._close(connection)
+        except Exception:
+            log.exception("connection fault", client=connection.peer)
+            self._close(connection)
 
-    def listen(self) -> None:
-        """Serve until `end`; twice a second, but only while anyone is connected, look who has been for too long."""
-        while not self._ended:
-            self.timeout = _LOOK_SECONDS if self._open else None
-            self.handle_request()
-            self.cut(self.limits.connection_seconds)
+    def _receive(self, connection: _Connection) -> None:
+        chunk = connection.client.recv(_CHUNK_BYTES)
+        if not chunk:
+            self._close(connection)
+        elif connection.state is _State.RECEIVING:
+            seen = max(0, len(connection.received) - 2)
+            connection.received += chunk
+            if end := _HEAD_END.search(connection.received, seen):
+                del connection.received[end.end() :]  # no body is read
+            if end or self._is_too_long(connection):
+                connection.state = _State.ANSWERING
+                connection.deadline = connection.opened + self._limits.connection_seconds
+                self._selector.unregister(connection.client)
+                self._requests.put(connection)
 
-    def end(self) -> None:
-        """Take no further connection, and let `listen` return."""
-        self._ended = True
-        with suppress(OSError):  # it was ended before
-            self.socket.shutdown(socket.SHUT_RDWR)
+    def _is_too_long(self, connection: _Connection) -> bool:
+        return len(connection.received) > self._limits.request_bytes
 
-    def cut(self, seconds: float) -> None:
-        """Close connections opened at least `seconds` ago, which wakes and ends their threads."""
-        limit = time.monotonic() - seconds
-        for request, since in self._open.copy().items():
-            if since <= limit:
-                with suppress(OSError):  # its thread was faster
-                    request.shutdown(socket.SHUT_RDWR)
+    def _answer(self) -> None:
+        """Answer complete requests, in a thread of its own, until None comes."""
+        while (connection := self._requests.get()) is not None:
+            too_long = self._is_too_long(connection)
+            application = wsgi.failure(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) if too_long else self.application
+            try:
+                response = wsgi.respond(bytes(connection.received), connection.peer, connection.server, application)
+            except Exception:  # the edge of a thread
+                log.exception("no answer", client=connection.peer)
+                response = b""
+            self._call(partial(self._guard, partial(self._start_sending, response), connection))
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  the base class's parameters
-        """Note what ended a connection early: a client that went away, or a fault of ours."""
-        error = sys.exception()
-        if isinstance(error, OSError):
-            log.debug("connection ended", client=client_address[0], reason=str(error))
-        else:
-            log.error("connection fault", client=client_address[0], exc_info=error)
+    def _start_sending(self, response: bytes, connection: _Connection) -> None:
+        connection.received.clear()
+        connection.unsent = memoryview(response)
+        connection.state = _State.SENDING
+        self._selector.register(connection.client, EVENT_WRITE, partial(self._guard, self._send, connection))
+        self._send(connection)
 
-    def _release(self, request: socket.socket) -> None:
-        del self._open[request]
-        self._slots.release()
+    def _send(self, connection: _Connection) -> None:
+        connection.unsent = connection.unsent[connection.client.send(connection.unsent) :]
+        if not connection.unsent:
+            # A close with unread bytes would reset the connection, and the client would lose the response.
+            connection.client.shutdown(socket.SHUT_WR)
+            connection.state = _State.DRAINING
+            connection.deadline = min(connection.deadline, time.monotonic() + _DRAIN_SECONDS)
+            reading: Any = partial(self._guard, self._receive, connection)
+            self._selector.modify(connection.client, EVENT_READ, reading)
 
-
-class Conversation(BaseHTTPRequestHandler):
-    """One request and its answer; the connection is closed after it."""
-
-    server: Listener
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        """Answer a GET or a HEAD."""
-        page = PAGES.get(self.path.partition("?")[0])
-        if page is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        try:
-            answer = page(self)
-        except Exception:  # the edge of a thread: told to the client and the log, the next scrape may work
-            log.exception("no answer", path=self.path)
-            answer = _failure(HTTPStatus.INTERNAL_SERVER_ERROR)
-        self._send(answer)
-
-    do_HEAD = do_GET  # noqa: N815  as above
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002  the base class's parameters
-        """Answer with the status alone, as text; a method other than GET and HEAD is not allowed anywhere."""
-        if code == HTTPStatus.NOT_IMPLEMENTED:
-            self._send(_failure(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD")))
-        else:
-            self._send(_failure(HTTPStatus(code)))
-
-    def version_string(self) -> str:
-        """Return the `Server` header: the program, and nothing of what it runs on."""
-        return "inferometer"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
-        """Log a request where someone looks for it."""
-        log.debug("request", client=self.client_address[0], line=format % args)
-
-    def _send(self, answer: Answer) -> None:
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.send_header("Connection", "close")
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        for name, value in answer.extra:
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body)
-
-
-def serve(exporter: Exporter, listen: str, limits: Limits = Limits()) -> Server:
-    """Serve `exporter` on `listen`, "host:port" or "[IPv6 address]:port"; port 0 takes a free one.
-
-    Raises ListenError if that is no address, not one of this host's, or taken.
-    """
-    family, address = resolve(listen)
-    try:
-        return Server(Listener(family, address, exporter, limits))
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "choose another address")
-        raise ListenError(listen, error.strerror or str(error), remedy) from error
-
-
-def resolve(listen: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Return the address family and socket address of `listen`; of a name with several addresses, an IPv4 one."""
-    host, _, port = listen.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if (
-        not host
-        or (":" in host) != bracketed
-        or not (port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT)
-    ):
-        raise ListenError(listen, "this is no host:port", "write it as 127.0.0.1:19795 or [::1]:19795")
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise ListenError(listen, cause, "write the address of this host as a number") from error
-    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return family, address
-
-
-def metrics(request: Conversation) -> Answer:
-    """Answer a scrape, as text or OpenMetrics and compressed or not, as the client accepts."""
-    accept = " ".join(request.headers.get("Accept", "").split())  # part of it comes back in a header: on one line
-    try:
-        encode, content_type = choose_encoder(accept)
-    except TypeError:  # a version that is no number
-        encode, content_type = choose_encoder("")
-    body = encode(request.server.exporter.registry)
-    varies = ("Vary", "Accept, Accept-Encoding")
-    if not gzip_accepted(request.headers.get("Accept-Encoding", "")):
-        return Answer(body, content_type, extra=(varies,))
-    packed = gzip.compress(body, compresslevel=4, mtime=0)
-    return Answer(packed, content_type, extra=(varies, ("Content-Encoding", "gzip")))
-
-
-def healthy(request: Conversation) -> Answer:  # noqa: ARG001  every page takes the request
-    """Answer that the process is alive and answers."""
-    return Answer(b"healthy\n")
-
-
-def ready(request: Conversation) -> Answer:
-    """Answer whether any probe gives fresh values."""
-    is_ready, reason = request.server.exporter.ready()
-    return Answer(f"{reason}\n".encode(), status=HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def landing(request: Conversation) -> Answer:
-    """Answer a person who came with a browser."""
-    version = html.escape(request.server.exporter.version)
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Inferometer</title></head>
-<body>
-<h1>Inferometer {version}</h1>
-<p>Measures what an inference costs on this host.</p>
-<ul>
-<li><a href="/metrics">/metrics</a>: the latest reading of every sensor, for Prometheus</li>
-<li><a href="/-/healthy">/-/healthy</a>: whether the service is alive</li>
-<li><a href="/-/ready">/-/ready</a>: whether its probes give values</li>
-</ul>
-</body></html>
-"""
-    return Answer(page.encode(), "text/html; charset=utf-8")
-
-
-PAGES: Mapping[str, Callable[[Conversation], Answer]] = {
-    "/": landing,
-    "/metrics": metrics,
-    "/-/healthy": healthy,
-    "/-/ready": ready,
-}
-
-
-def _failure(status: HTTPStatus, *extra: tuple[str, str]) -> Answer:
-    return Answer(f"{status.value} {status.phrase}\n".encode(), status=status, extra=extra)
+    def _close(self, connection: _Connection) -> None:
+        del self._connections[connection]
+        with suppress(KeyError):  # none is registered while a thread answers
+            self._selector.unregister(connection.client)
+        connection.client.close()
+        connection.unsent.release()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.clock import Timebase
+    from agent.exporter import Exporter
     from agent.recorder import Recorder
     from agent.sampler import Sampler
     from agent.signals import Signals
@@ -87,6 +88,7 @@ class Service:
     recorder: Recorder
     timebase: Timebase
     trouble: StoreTrouble
+    exporter: Exporter
     file: StoreFile | None = None
     slept: Callable[[], bool] = lambda: False
     hanging: frozenset[str] = frozenset()

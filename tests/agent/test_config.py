@@ -127,7 +127,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_that_is_known(written, text:
 
 
 def test_a_key_that_is_near_to_none_is_refused_with_those_that_are_known(written) -> None:
-    assert refusal(written("[exporter]\nq = 1")) == "unknown key 'exporter.q'; known here: listen"
+    assert refusal(written("[exporter]\nq = 1")) == "unknown key 'exporter.q'; known here: listen, hosts"
 
 
 @pytest.mark.parametrize(
@@ -292,3 +292,13 @@ def test_a_folder_above_the_root_that_is_meant_is_told_apart(tmp_path: Path) -> 
     done = run(tmp_path, "measure", "--duration", "0.1", "--path.sysfs", tmp_path / "tree")
     assert done.returncode == 2
     assert f"did you mean {tmp_path}/tree/sys?" in done.stderr
+
+
+def test_names_of_the_exporter_are_read_in_lower_case_and_a_wrong_one_is_refused(written) -> None:
+    assert load(written('[exporter]\nhosts = ["Monitor.Example.org.", "scraper"]')).hosts == (
+        "monitor.example.org",
+        "scraper",
+    )
+    for wrong in ('"a name"', '"http://x"', "1", '""'):
+        assert "is no name of a host" in refusal(written(f"[exporter]\nhosts = [{wrong}]"))
+    assert "is not a list of names" in refusal(written('[exporter]\nhosts = "monitor"'))

@@ -198,13 +198,15 @@ def test_the_service_loads_nothing_that_it_does_not_need(home: Path) -> None:
     code = """
 import atexit, os, signal, sys, threading, time
 from agent.cli.serving import main
-atexit.register(lambda: print(sorted({name.partition(".")[0] for name in sys.modules})))
+
 def stop():
-    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    while not any(thread.name == "recorder" for thread in threading.enumerate()):
         time.sleep(0.05)
-    time.sleep(1.0)
+    time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
-threading.Thread(target=stop).start()
+
+atexit.register(lambda: print(sorted({name.partition(".")[0] for name in sys.modules})))
+threading.Thread(target=stop, daemon=True).start()
 sys.exit(main())
 """
     environ = environment(home, INFEROMETER_CONFIG=str(home / "config.toml"))

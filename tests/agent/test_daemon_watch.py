@@ -11,6 +11,7 @@ import pytest
 from agent.clock import Timebase
 from agent.config import Config
 from agent.daemon import attend, period
+from agent.exporter import Exporter
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from agent.signals import Signals
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from daemons import Listener
 
 GPU = Device("GPU-1", Kind.GPU)
+EXPORTER = Exporter([], [], lambda: 0, time.time_ns, "1.2.3", process=False)
 
 
 class FakeProbe:
@@ -62,7 +64,7 @@ def service(*names: str, timebase: Timebase | None = None) -> Iterator[Service]:
     recorder = Recorder(sampler.take, lambda _: None)
     recorder.start()
     try:
-        yield Service(sampler, recorder, timebase, StoreTrouble())
+        yield Service(sampler, recorder, timebase, StoreTrouble(), EXPORTER)
     finally:
         recorder.stop()
 
@@ -163,7 +165,7 @@ def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
 def test_the_service_is_ready_when_every_probe_was_read_though_nobody_takes_what_was_read() -> None:
     timebase, probe = Timebase.now(), FakeProbe("a", 0.0)
     sampler = Sampler([Paced(Layout(1, "a", probe.channels), probe, 60.0)], timebase)
-    one = Service(sampler, Recorder(sampler.take, lambda _: None), timebase, StoreTrouble())
+    one = Service(sampler, Recorder(sampler.take, lambda _: None), timebase, StoreTrouble(), EXPORTER)
     sampler.start()
     before = time.monotonic()
     one.await_first_reads(Signals())

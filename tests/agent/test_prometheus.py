@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.beat import BeatState
+from agent.endpoint import serve
 from agent.exporter import Exporter
-from agent.http import serve
 from probes.model import METRICS, Channel, Device, Kind
 from prometheus_server import needs_prometheus, needs_promtool, prometheus, query
 from store.records import Layout, Tick
@@ -57,7 +57,7 @@ def test_promtool_finds_nothing_to_say_about_what_is_served(host: Host):
         with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=10) as answer:
             output = answer.read()
     finally:
-        server.stop()
+        server.close()
     checked = subprocess.run(["promtool", "check", "metrics"], input=output, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
@@ -87,7 +87,7 @@ def test_a_real_prometheus_scrapes_energy_that_grows_and_answers_every_query_of_
                 for expression in re.findall(r"```promql\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
             }
     finally:
-        server.stop()
+        server.close()
     assert energies == sorted(energies)
     assert 0 < energies[-1] <= WATTS * (time.time_ns() - host.started_ns) / 1e9
     assert [series["value"][1] for series in up] == ["1"]
