@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -115,11 +116,15 @@ def onnx(
 def _engine(run: RunOptions) -> EngineSpec:
     from agent.workloads.spec import EngineSpec
 
+    usable = len(os.sched_getaffinity(0))
+    if run.threads > usable:
+        raise ValueError(f"--threads {run.threads}: this process may use {usable} CPUs; give at most {usable}")
     return EngineSpec(run.provider, run.threads)
 
 
 def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: RunOptions) -> None:
     batches, effort, tariff, seed = options.batches(), options.effort(), options.prices(), options.seed()
+    limits = options.limits()
     config = configuration(context)
     from agent import log
     from agent.cli.progress import progress
@@ -127,13 +132,18 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     from agent.profiling.job import Job
     from agent.profiling.main_job import RefusedError, run
     from agent.workloads.errors import WorkloadError
+    from agent.workloads.limits import check_memory
     from store.errors import StoreError
 
     log.configure("warning")
     interruption = Interruption()
     try:
+        check_memory(spec, engine, batches, limits)
+    except WorkloadError as error:
+        fail(_reason(error), ExitCode.USAGE)
+    try:
         with progress() as shown, interruption.caught():
-            outcome = run(Job(spec, engine, batches, effort, tariff, seed), config, shown, interruption)
+            outcome = run(Job(spec, engine, batches, effort, tariff, seed, limits), config, shown, interruption)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE if isinstance(error, RefusedError) else ExitCode.FAILURE)
     except StoreError as error:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.amounts import seconds_of, share_of
+from agent.cli.amounts import bytes_of, seconds_of, share_of
 from agent.cli.options import JSON_HELP, ExitCode, fail
+from agent.workloads.limits import DEFAULT_TIMEOUT_SECONDS, Limits
 from agent.workloads.spec import Provider
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _CUSTOM = "custom"
 _LONGEST_SECONDS = 86400.0
+_LONGEST_TIMEOUT_SECONDS = 7 * 86400.0
+_LEAST_MEMORY_BYTES, _MOST_MEMORY_BYTES = 1 << 20, 1 << 60
 _MOST_BATCH = 1 << 20
 _BATCH = re.compile(r"[0-9]{1,7}")
 _LEAST_TOLERANCE = 0.0001
@@ -73,6 +76,21 @@ class RunOptions:
     ] = None
     provider: Annotated[Provider, typer.Option(help="What the engine runs on.")] = "auto"
     threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 lets it choose.")] = 0
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=1.0,
+            max=_LONGEST_TIMEOUT_SECONDS,
+            metavar="SECONDS",
+            help="Longest time to load the model, to run a batch once, and to end a window beyond its own length.",
+        ),
+    ] = DEFAULT_TIMEOUT_SECONDS
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="End the run if the process of the model takes more host memory, such as 8GiB."
+        ),
+    ] = None
     tariff: Annotated[
         Path | None,
         typer.Option(metavar="FILE.toml", help="Prices from a file; the options below stand over it."),
@@ -118,6 +136,11 @@ class RunOptions:
         tolerance = _parsed("--tolerance", self.tolerance, share_of, _LEAST_TOLERANCE, 1.0)
         budget = _parsed("--budget", self.budget, seconds_of, _LEAST_BUDGET_SECONDS, _LONGEST_SECONDS)
         return replace(named, tolerance=tolerance, budget_seconds=budget)
+
+    def limits(self) -> Limits:
+        """Return the limits of the process that runs the model."""
+        limit = _parsed("--memory-limit", self.memory_limit, bytes_of, _LEAST_MEMORY_BYTES, _MOST_MEMORY_BYTES)
+        return Limits(self.timeout, None if limit is None else int(limit))
 
     def seed(self) -> int:
         """Return the seed of the order of the points, drawn where none is given."""

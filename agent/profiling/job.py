@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
+from agent.workloads.limits import Limits
 from store.reader import Reader
 from store.records import Series
 
@@ -40,6 +41,7 @@ class Job:
     effort: Effort
     tariff: Tariff | None
     order_seed: int = 0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def _tried(job: Job, progress: Progress) -> tuple[str, ...]:
     """Load the model and run every batch once, so that nothing fails after minutes; return the model's phases."""
     progress.step(0, None, "trying the model")
     try:
-        with WorkloadProcess() as process:
+        with WorkloadProcess(limits=job.limits) as process:
             ready = process.start(job.spec, job.engine)
             if note := synthetic_note(ready.inputs):
                 progress.note(f"warning: {note}")
@@ -172,7 +172,7 @@ def _record(
         with recording(scene.layouts, scene.discovery.probes, scene.timebase, writer.append) as at_work:
             session = _session(ongoing, job, scene, phases, progress, at_work)
             try:
-                with interruption.stoppable(), WorkloadProcess() as process:
+                with interruption.stoppable(), WorkloadProcess(limits=job.limits) as process:
                     at_work.wait_for_first_ticks()
                     session.run(process, lambda: process.start(job.spec, job.engine), process.stop, job.batches)
                 status, end = RunStatus.COMPLETE, look_at_settings(scene.roots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
 # Loaded only once the spec is known: a module is the door to its engine, which may not be installed.
 _MODULES = {"transformer": "agent.workloads.transformer", "onnx": "agent.workloads.onnx_model"}
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # prctl(2)
+_KILLED_FIRST = 1000  # oom_score_adj, proc(5)
 
 
 def main() -> int:
     """Serve the commands on standard input until it closes; 1 after a failure, which was then the last reply."""
-    _die_with_parent()
+    _confine()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = _private_output()
     try:
@@ -130,10 +132,19 @@ def _private_output() -> BinaryIO:
     return replies
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends, even in the middle of an iteration."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
+def _confine() -> None:
+    """Have the kernel end this process with its parent or before anything else, and give it no new rights or core file.
+
+    The process ends when the thread that started it does, even in the middle of an iteration. If the host runs out of
+    memory, the kernel kills this process first.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    for option, argument in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):
+        if library.prctl(option, argument, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), f"prctl({option}) was refused")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - no path
+        file.write(str(_KILLED_FIRST))
 
 
 if __name__ == "__main__":

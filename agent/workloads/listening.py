@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TAIL_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
+_WATCH_SECONDS = 0.1
 
 
 class Listener:
@@ -26,13 +30,20 @@ class Listener:
         for stream in (output, errors):
             self._selector.register(stream, selectors.EVENT_READ)
 
-    def line(self, timeout_seconds: float) -> bytes | None:
-        """Return the next line of the output, None when it has ended. Raises TimeoutError."""
+    def line(self, timeout_seconds: float, watch: Callable[[], None] | None = None) -> bytes | None:
+        """Return the next line of the output, None when it has ended. Raises TimeoutError.
+
+        `watch` is called ten times a second meanwhile; an error that it raises ends the wait.
+        """
         deadline = time.monotonic() + timeout_seconds
         while b"\n" not in self._received:
             if self._output not in (key.fileobj for key in self._selector.get_map().values()):
                 return None
-            self._take(deadline - time.monotonic())
+            remaining = deadline - time.monotonic()
+            if watch is not None:
+                watch()
+                remaining = min(remaining, _WATCH_SECONDS)
+            self._take(remaining)
         line, _, rest = self._received.partition(b"\n")
         self._received = rest
         return bytes(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from agent.workloads.engine import ENGINE, VERSION, Session, open_session
 from agent.workloads.errors import CANNOT_RUN, WorkloadError, explained
 from agent.workloads.input_files import read_input
 from agent.workloads.input_values import from_text, synthetic
+from agent.workloads.limits import require_memory
 from agent.workloads.measuring import Work
 from agent.workloads.onnx_file import read_model_file
 from agent.workloads.onnx_inputs import Array, check_names, declared_inputs, feed, settled_shapes, takes_batches
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 def load(spec: OnnxSpec, engine: EngineSpec) -> OnnxWorkload:
     """Check the model file and load it. Raises WorkloadError."""
-    return OnnxWorkload(spec, engine, read_model_file(spec.model), open_session(spec.model, engine))
+    model = read_model_file(spec.model)
+    require_memory(model.model_bytes, spec.label, "choose a smaller model, or a host with more memory")
+    return OnnxWorkload(spec, engine, model, open_session(spec.model, engine))
 
 
 class OnnxWorkload:
@@ -71,6 +75,11 @@ class OnnxWorkload:
             )
         random = np.random.default_rng([self.spec.seed, batch])
         shapes_settled = settled_shapes(self.inputs, self.spec.shapes, self.arrays, batch)
+        elements = sum(
+            prod(shape) * declared.element.dtype.itemsize
+            for declared, shape in zip(self.inputs, shapes_settled, strict=True)
+        )
+        require_memory(elements, f"the input of a batch of {batch}", "choose a smaller --batch or --shape")
         feeds: dict[str, Any] = {}
         shared = []  # arrays whose memory the tensors use
         for declared, shape in zip(self.inputs, shapes_settled, strict=True):

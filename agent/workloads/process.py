@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
 
 from agent.workloads.errors import WorkloadError
+from agent.workloads.limits import Limits, resident_bytes, size
 from agent.workloads.listening import Listener
 from agent.workloads.protocol import (
     Command,
@@ -27,7 +28,7 @@ from agent.workloads.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from agent.workloads.spec import EngineSpec, Spec
@@ -52,21 +53,23 @@ class _Child:
 class WorkloadProcess:
     """One workload in a child process of its own.
 
-    Every call waits until it is answered, at most `timeout_seconds` beyond what it was told to measure; Ctrl-C ends the
-    wait at once, and `stop` (or leaving the `with`) then ends the child. Every call raises WorkloadError when the child
-    fails, dies or does not answer, and the child is gone then. The thread that calls `start` must live as long as the
-    child: the kernel kills the child when that thread ends. Not for use by two threads at once.
+    Every call waits for its answer, at most the timeout of the limits beyond the time it was told to measure; Ctrl-C
+    ends the wait at once, and `stop` (or leaving the `with`) then ends the child. Every call raises WorkloadError if
+    the child fails, dies, does not answer or exceeds its memory, and the child is gone then. The thread that calls
+    `start` must live as long as the child: the kernel kills the child when that thread ends. Not for use by two
+    threads at once.
     """
 
     def __init__(
         self,
         command: Sequence[str] = CHILD,
         environment: Mapping[str, str] | None = None,
-        timeout_seconds: float = 600.0,
+        limits: Limits | None = None,
     ) -> None:
         self._command = tuple(command)
-        self._environment = environment
-        self._timeout = timeout_seconds
+        self._environment = os.environ if environment is None else environment
+        self._limits = limits or Limits()
+        self._model = "the model"
         self._child: _Child | None = None
 
     def __enter__(self) -> Self:
@@ -86,26 +89,29 @@ class WorkloadProcess:
         """Start the child and have it load the model."""
         if self._child is not None:
             raise WorkloadError("the workload process is running already", "stop it first")
+        self._model = spec.label
+        # Settings of this program, such as a database with its password, are none of the workload's business.
+        inherited = {name: word for name, word in self._environment.items() if not name.startswith("INFEROMETER_")}
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=self._environment,
+            env=inherited,
             start_new_session=True,
         )
         pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
         self._child = _Child(process, pipes[0], Listener(pipes[1], pipes[2]))
-        return self._ask(Load(spec, engine), Ready, self._timeout)
+        return self._ask(Load(spec, engine), Ready, "being loaded")
 
     def prepare(self, batch: int) -> None:
         """Have the child make everything a batch needs and run it once."""
-        self._ask(Prepare(batch), Prepared, self._timeout)
+        self._ask(Prepare(batch), Prepared, f"running a batch of {batch} once")
 
     def measure(self, phase: str, seconds: float, iterations: int) -> Measured:
         """Have the child iterate for at least `seconds` and `iterations`, and return the window."""
-        return self._ask(Measure(phase, seconds, iterations), Measured, self._timeout + seconds)
+        return self._ask(Measure(phase, seconds, iterations), Measured, f"being measured ({phase})", seconds)
 
     def stop(self) -> None:
         """End the child: ask it if it is listening, else and then terminate it, then kill it; safe to call twice."""
@@ -128,22 +134,42 @@ class WorkloadProcess:
             raise WorkloadError("the workload process is not running", "start it first")
         return self._child
 
-    def _ask(self, command: Command, kind: type[ReplyT], timeout: float) -> ReplyT:
-        child, doing = self._running(), type(command).__name__.lower()
+    def _ask(self, command: Command, kind: type[ReplyT], doing: str, seconds: float = 0.0) -> ReplyT:
+        child, timeout = self._running(), self._limits.timeout_seconds
         child.unanswered = True
         _send(child, command)
         try:
-            line = child.listener.line(timeout)
+            line = child.listener.line(timeout + seconds, self._watch(child.process.pid, doing))
         except TimeoutError:
             self.stop()
+            beyond = f" beyond the {seconds:g} s of the window" if seconds else ""
             raise WorkloadError(
-                f"the workload process did not answer {doing!r} within {timeout:.0f} s",
-                "choose a smaller batch or model, or fewer iterations",
+                f"{self._model} did not finish {doing} within {timeout:g} s{beyond}, the limit of --timeout",
+                "give a longer --timeout if the model is that slow; else look for an endless loop in it",
             ) from None
+        except WorkloadError:
+            self.stop()
+            raise
         if line is None:
-            raise self._dead(child, doing)
+            raise self._dead(child, type(command).__name__.lower())
         child.unanswered = False
         return self._accepted(line, kind)
+
+    def _watch(self, pid: int, doing: str) -> Callable[[], None] | None:
+        """Return the check of the memory limit while an answer is awaited, None without a limit."""
+        limit = self._limits.memory_bytes
+        if limit is None:
+            return None
+
+        def watch() -> None:
+            used = resident_bytes(pid)
+            if used > limit:
+                raise WorkloadError(
+                    f"{self._model} took {size(used)} of memory while {doing}, --memory-limit allows {size(limit)}",
+                    "give a larger --memory-limit, or choose a smaller batch or model",
+                )
+
+        return watch
 
     def _accepted(self, line: bytes, kind: type[ReplyT]) -> ReplyT:
         try:

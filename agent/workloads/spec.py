@@ -16,6 +16,7 @@ Positions = Literal["rope", "learned"]
 Precision = Literal["fp32", "fp16", "int8"]
 Provider = Literal["auto", "cpu", "cuda"]
 
+_LARGEST = (1 << 31) - 1
 _MOST_DIGITS = 19  # more do not fit into 64 bits
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
@@ -24,6 +25,12 @@ def _at_least(least: int, **options: float) -> None:
     for name, value in options.items():
         if not value >= least:
             raise ValueError(f"{_option(name)} is {value}: give a number of at least {least}")
+
+
+def _at_most(most: int, **options: int) -> None:
+    for name, value in options.items():
+        if value > most:
+            raise ValueError(f"{_option(name)} is {value}: give a number up to {most}")
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -74,6 +81,8 @@ class TransformerSpec:
         _at_least(1, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
         _at_least(2, vocabulary=self.vocabulary)
         _at_least(0, seed=self.seed)
+        _at_most(_LARGEST, layers=self.layers, width=self.width, heads=self.heads, vocabulary=self.vocabulary)
+        _at_most(_LARGEST, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
         _one_of("positions", self.positions, get_args(Positions))
         _one_of("precision", self.precision, get_args(Precision))
         step = self.heads * (2 if self.positions == "rope" else 1)
@@ -85,6 +94,11 @@ class TransformerSpec:
             )
         if not (0 < self.mlp_ratio <= 64 and self.mlp_width >= 1):  # noqa: PLR2004 - far above any known model
             raise ValueError(f"--mlp-ratio is {self.mlp_ratio}: give a number above 0 and up to 64, such as 3.5")
+
+    @property
+    def label(self) -> str:
+        """The model in a message."""
+        return "the transformer"
 
     @property
     def head_width(self) -> int:
@@ -111,6 +125,19 @@ class TransformerSpec:
             return self.parameters() * _BYTES[self.precision]
         columns = self.layers * (5 * self.width + 2 * self.mlp_width) + self.vocabulary
         return self._matrices() + 4 * (self._vectors() + columns)
+
+    def least_bytes(self, batch: int, *, on_host: bool) -> int:
+        """Return the host memory that a batch takes at least: the weights, and if it runs on the host what it computes.
+
+        That is the cache, the attention scores of one layer, the logits and the rotations.
+        """
+        if not on_host:
+            return self.model_bytes()
+        element = _BYTES["fp16" if self.precision == "fp16" else "fp32"]
+        cache = 2 * self.layers * batch * (self.context_tokens - 1) * self.width
+        scores = batch * self.heads * self.prompt_tokens * self.prompt_tokens
+        rotations = self.context_tokens * self.head_width if self.positions == "rope" else 0
+        return self.model_bytes() + element * (cache + scores + rotations + batch * self.vocabulary)
 
     def _matrices(self) -> int:
         layer = 4 * self.width * self.width + 3 * self.width * self.mlp_width
@@ -155,6 +182,11 @@ class OnnxSpec:
         for name, shape in self.shapes.items():
             if not name or not shape or min(shape) < 0:
                 raise ValueError(_shape_refusal(f"{name}={'x'.join(map(str, shape))}"))
+
+    @property
+    def label(self) -> str:
+        """The model in a message: its file's name without its path, since the message can become part of a profile."""
+        return f"the model {self.model.name}"
 
     def to_json(self) -> str:
         """Return the spec as canonical JSON: equal specs give equal text."""

@@ -77,3 +77,59 @@ def test_an_input_that_cannot_be_given_ends_with_2_before_anything_is_measured(
     assert (result.returncode, result.stdout) == (2, "")
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+# --- models that would take the host ------------------------------------------------------------------------------
+
+
+def save(path: Path, nodes: list, inputs: list, constants: list, output: str = "y") -> Path:
+    graph = onnx.helper.make_graph(nodes, "g", inputs, [onnx.helper.make_tensor_value_info(output, 1, None)], constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def endless(path: Path) -> Path:
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    body = onnx.helper.make_graph(
+        [node("Identity", ["c"], ["d"]), node("Identity", ["v"], ["w"])],
+        "body",
+        [value("i", 7, []), value("c", 9, []), value("v", 1, [1])],
+        [value("d", 9, []), value("w", 1, [1])],
+    )
+    always = onnx.helper.make_tensor("always", 9, [], [True])
+    return save(path, [node("Loop", ["", "always", "x"], ["y"], body=body)], [value("x", 1, [1])], [always])
+
+
+def large(path: Path) -> Path:
+    """Save a model of a hundred bytes that makes 2 GiB of zeros."""
+    node, size = onnx.helper.make_node, onnx.helper.make_tensor("s", 7, [1], [1 << 29])
+    nodes = [node("ConstantOfShape", ["s"], ["c"]), node("Add", ["x", "c"], ["y"])]
+    return save(path, nodes, [onnx.helper.make_tensor_value_info("x", 1, [1])], [size])
+
+
+def test_an_endless_or_a_greedy_model_is_ended_by_the_limit_that_the_error_names(tmp_path: Path) -> None:
+    line = ("profile", "onnx", *SHORT, *BARE_METAL, "--path.sysfs", tmp_path, "--model")
+    late = run(tmp_path, *line, endless(tmp_path / "endless.onnx"), "--timeout", 5)
+    greedy = run(tmp_path, *line, large(tmp_path / "large.onnx"), "--memory-limit", "400MB")
+    for result, name, option in ((late, "endless.onnx", "--timeout"), (greedy, "large.onnx", "--memory-limit")):
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"the model {name} " in result.stderr
+        assert option in result.stderr
+        assert "Traceback" not in result.stderr
+    assert "within 5 s, the limit of --timeout. Remedy: give a longer --timeout" in late.stderr
+    assert "--memory-limit allows 381 MiB" in greedy.stderr
+
+
+def test_names_in_a_model_reach_the_terminal_without_control_characters(tmp_path: Path) -> None:
+    name = "x\n\x1b[31mred\x1b]0;title\x07"
+    value = onnx.helper.make_tensor_value_info
+    model = save(
+        tmp_path / "m.onnx", [onnx.helper.make_node("Identity", [name], ["y"])], [value(name, 1, [1, "\x1b[5m"])], []
+    )
+    for options in ((), ("--shape", "y=1"), ("--batch", 2, "--shape", f"{name}=1x2"), ("--shape", f"{name}=7x2")):
+        result = call(tmp_path, "profile", "onnx", "--model", model, *BARE_METAL, *options)
+        assert result.returncode == 2
+        assert "red" in result.stderr
+        assert "\x1b" not in result.stderr
+        assert "\x07" not in result.stderr

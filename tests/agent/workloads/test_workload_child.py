@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from agent.workloads import child
 from agent.workloads.errors import CANNOT_RUN, WorkloadError, explained
+from agent.workloads.limits import Limits
 from agent.workloads.process import CHILD, WorkloadProcess
 from agent.workloads.protocol import Failed, Load, Measure, Prepare, Stop, decode_reply, encode
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
@@ -169,6 +171,7 @@ def test_a_child_killed_while_it_measures_is_an_error():
 
 
 PARENT = """
+from agent.workloads.limits import Limits
 from agent.workloads.process import WorkloadProcess
 from agent.workloads.spec import EngineSpec, TransformerSpec
 spec = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
@@ -192,6 +195,46 @@ def test_a_child_in_the_middle_of_a_measure_goes_with_its_parent(number):
         parent.wait(5)
         assert gone_within(pid, 3)
         assert time.monotonic() - began < 4
+
+
+def test_a_child_gains_no_rights_leaves_no_core_and_is_the_first_that_the_kernel_kills_for_memory():
+    with WorkloadProcess() as process:
+        process.start(TINY, ENGINE)
+        proc = Path(f"/proc/{process.pid}")
+        assert re.search(r"^NoNewPrivs:\s+1$", (proc / "status").read_text(), re.MULTILINE)
+        assert re.search(r"^Max core file size\s+0\s+0\s", (proc / "limits").read_text(), re.MULTILINE)
+        assert (proc / "oom_score_adj").read_text().strip() == "1000"
+        assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
+
+
+def endless(path):
+    """Save a model with a loop that never ends."""
+    onnx = pytest.importorskip("onnx")
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    body = onnx.helper.make_graph(
+        [node("Identity", ["c"], ["d"]), node("Identity", ["v"], ["w"])],
+        "body",
+        [value("i", 7, []), value("c", 9, []), value("v", 1, [1])],
+        [value("d", 9, []), value("w", 1, [1])],
+    )
+    always = onnx.helper.make_tensor("always", 9, [], [True])
+    loop = node("Loop", ["", "always", "x"], ["y"], body=body)
+    graph = onnx.helper.make_graph([loop], "g", [value("x", 1, [1])], [value("y", 1, [1])], [always])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    path.write_bytes(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    return path
+
+
+def test_a_model_that_never_ends_is_ended_by_the_timeout_which_is_named(tmp_path):
+    with WorkloadProcess(limits=Limits(60.0)) as process:
+        process.start(OnnxSpec(endless(tmp_path / "m.onnx")), ENGINE)
+        pid, process._limits = process.pid, Limits(1.0)
+        with pytest.raises(WorkloadError) as failure:
+            process.prepare(1)
+    assert failure.value.message == (
+        "the model m.onnx did not finish running a batch of 1 once within 1 s, the limit of --timeout"
+    )
+    assert gone(pid)
 
 
 def test_a_child_does_not_heed_an_interrupt_meant_for_its_parent():

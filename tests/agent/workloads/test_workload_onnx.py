@@ -192,6 +192,42 @@ def test_the_bytes_of_a_model_include_its_external_files(tmp_path):
     assert ready.precision == "fp32"
 
 
+@pytest.mark.parametrize(
+    ("dims", "raw", "bits"), [((1 << 40,), b"", 0), ((-5, 4), b"", 0), ((4,), b"\0" * 8, 2), ((2, 3), b"\0" * 24, 6)]
+)
+def test_parameters_are_counted_by_the_bytes_that_are_there(tmp_path, dims, raw, bits):
+    tensor = onnx.TensorProto(name="w", data_type=FLOAT, dims=dims, raw_data=raw)
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    path = save(tmp_path / "m.onnx", [node], [value("x", [1])], [value("y", [1])], [tensor])
+    assert onnx_file.read_model_file(path).parameters == bits
+
+
+def test_parameters_of_every_way_to_store_them_are_counted(tmp_path):
+    stored = [
+        onnx.helper.make_tensor("a", FLOAT, [3], [1, 2, 3]),
+        onnx.helper.make_tensor("b", onnx.TensorProto.FLOAT16, [2], [1, 2]),
+        onnx.helper.make_tensor("c", onnx.TensorProto.DOUBLE, [5], range(5)),
+        onnx.helper.make_tensor("d", onnx.TensorProto.INT8, [7], range(7)),
+        onnx.helper.make_tensor("e", onnx.TensorProto.INT4, [6], range(6)),
+    ]
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    path = save(tmp_path / "m.onnx", [node], [value("x", [1])], [value("y", [1])], stored, opset=21)
+    assert onnx_file.read_model_file(path).parameters == 3 + 2 + 5 + 7 + 6
+
+
+def test_a_model_and_inputs_that_cannot_fit_into_memory_are_refused_with_the_figures(tmp_path):
+    with pytest.raises(WorkloadError, match=r"the input of a batch of 1 needs at least 4096 GiB of memory") as failure:
+        load(relu(tmp_path / "m.onnx", [1 << 20, 1 << 20])).prepare(1)
+    assert failure.value.remedy == "choose a smaller --batch or --shape"
+    tensor = onnx.TensorProto(name="w", data_type=FLOAT, dims=[1 << 40], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="w.bin")
+    with (tmp_path / "w.bin").open("wb") as file:
+        file.truncate(1 << 42)
+    path = save(tmp_path / "e.onnx", [], [], [value("w", [1 << 40])], [tensor])
+    with pytest.raises(WorkloadError, match=r"the model e\.onnx needs at least 4096 GiB of memory, .* are available"):
+        load(path)
+
+
 # --- values that the user gives -------------------------------------------------------------------------------------
 
 

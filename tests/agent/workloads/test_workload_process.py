@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.workloads.errors import WorkloadError
+from agent.workloads.limits import Limits
 from agent.workloads.process import WorkloadProcess
 from agent.workloads.protocol import Failed, Measured, Prepared, Ready, encode
 from agent.workloads.spec import EngineSpec, TransformerSpec
@@ -32,7 +33,7 @@ def playing(program):
         "take = sys.stdin.buffer.readline\n"
         "def say(name): os.write(1, replies[name])\n"
     )
-    return WorkloadProcess([sys.executable, "-I", "-c", start + program], timeout_seconds=20.0)
+    return WorkloadProcess([sys.executable, "-I", "-c", start + program], limits=Limits(20.0))
 
 
 def start(process):
@@ -97,10 +98,48 @@ def test_a_child_that_cannot_be_started_at_all_is_reported_with_what_python_said
 def test_a_child_that_does_not_answer_in_time_is_ended():
     process = playing("take(); say('ready'); time.sleep(60)")
     start(process)
-    pid, process._timeout = process.pid, 0.2
-    with pytest.raises(WorkloadError, match="did not answer 'measure' within 0 s"):
+    pid, process._limits = process.pid, Limits(0.2)
+    with pytest.raises(WorkloadError) as failure:
         process.measure("inference", 0.1, 1)
+    assert failure.value.message == (
+        "the transformer did not finish being measured (inference) within 0.2 s beyond the 0.1 s of the window, "
+        "the limit of --timeout"
+    )
+    assert "longer --timeout" in failure.value.remedy
     assert gone(pid)
+
+
+def test_a_child_that_takes_more_memory_than_its_limit_is_ended():
+    process = playing("take(); say('ready'); take(); held = b'x' * (300 << 20); time.sleep(60)")
+    start(process)
+    pid, process._limits = process.pid, Limits(20.0, 100 << 20)
+    with pytest.raises(WorkloadError, match=r"the transformer took .* MiB of memory while running a batch of 2 once"):
+        process.prepare(2)
+    assert gone(pid)
+
+
+def test_a_child_below_its_memory_limit_answers():
+    process = playing("take(); say('ready'); take(); time.sleep(0.5); say('prepared'); take()")
+    process._limits = Limits(20.0, 1 << 40)
+    with process:
+        start(process)
+        process.prepare(2)
+
+
+def test_a_child_inherits_no_descriptor_but_its_pipes_and_no_setting_of_this_program(monkeypatch):
+    monkeypatch.setenv("INFEROMETER_DATABASE", "postgresql://user:secret@host/db")
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    program = (
+        "take(); open_now = sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1]\n"
+        "assert open_now == [0, 1, 2], open_now\n"
+        "assert not [n for n in os.environ if n.startswith('INFEROMETER_')]\n"
+        "say('ready'); take()"
+    )
+    with playing(program) as process:
+        assert start(process) == READY
+    os.close(reading)
+    os.close(writing)
 
 
 def test_what_is_no_reply_or_the_wrong_one_is_an_error():

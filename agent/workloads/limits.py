@@ -1,0 +1,78 @@
+"""The limits of a run: how long a workload may stay silent, and how much memory it and its inputs may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.workloads.errors import WorkloadError
+from agent.workloads.spec import TransformerSpec
+from probes.memory import parse_meminfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.workloads.spec import EngineSpec, Spec
+
+DEFAULT_TIMEOUT_SECONDS = 600.0
+_GIB = 1 << 30
+_MIB = 1 << 20
+_OWN_PROCFS = Path("/proc")
+"""The workload runs on this host, whatever host the sensors are read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`timeout_seconds` bounds every command beyond its own length; `memory_bytes` is None if memory is unlimited."""
+
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    memory_bytes: int | None = None
+
+
+def available_bytes(procfs: Path = _OWN_PROCFS) -> int | None:
+    """Return the memory that new programs can use without swapping, None if the kernel does not report it."""
+    try:
+        return parse_meminfo((procfs / "meminfo").read_text(encoding="ascii")).get("MemAvailable")
+    except (OSError, ValueError):
+        return None
+
+
+def resident_bytes(pid: int, procfs: Path = _OWN_PROCFS) -> int:
+    """Return the memory of a process, in RAM and swapped out; 0 if it has ended."""
+    try:
+        amounts = parse_meminfo((procfs / str(pid) / "status").read_text(encoding="ascii", errors="replace"))
+    except OSError:
+        return 0
+    return amounts.get("VmRSS", 0) + amounts.get("VmSwap", 0)
+
+
+def require_memory(needed_bytes: int, subject: str, remedy: str, limits: Limits | None = None) -> None:
+    """Raise WorkloadError with the figures if more memory is needed than there is, or than the limit allows."""
+    limit = limits.memory_bytes if limits else None
+    if limit is not None and needed_bytes > limit:
+        raise WorkloadError(
+            f"{subject} needs at least {size(needed_bytes)}, --memory-limit allows {size(limit)}",
+            f"{remedy}, or give a larger --memory-limit",
+        )
+    available = available_bytes()
+    if available is not None and needed_bytes > available:
+        raise WorkloadError(
+            f"{subject} needs at least {size(needed_bytes)} of memory, {size(available)} are available", remedy
+        )
+
+
+def check_memory(spec: Spec, engine: EngineSpec, batches: Sequence[int], limits: Limits) -> None:
+    """Raise WorkloadError if a transformer cannot fit into memory; an ONNX model is checked when its file is read."""
+    if not isinstance(spec, TransformerSpec):
+        return
+    for batch in batches:
+        needed = spec.least_bytes(batch, on_host=engine.provider != "cuda")
+        subject = f"a transformer of {spec.parameters():.3g} parameters at a batch of {batch}"
+        remedy = "choose fewer --layers, a smaller --width, --vocabulary, --prompt-tokens or --batch"
+        require_memory(needed, subject, remedy, limits)
+
+
+def size(amount: int) -> str:
+    """Return an amount of bytes for a message: `1.5 GiB`, `20 MiB`."""
+    return f"{amount / _GIB:.4g} GiB" if amount >= _GIB else f"{amount / _MIB:.3g} MiB"

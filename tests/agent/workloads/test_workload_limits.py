@@ -1,0 +1,55 @@
+import os
+
+import pytest
+
+from agent.workloads.errors import WorkloadError
+from agent.workloads.limits import Limits, available_bytes, check_memory, require_memory, resident_bytes, size
+from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+
+CPU = EngineSpec(provider="cpu")
+
+
+def test_available_memory_is_what_the_kernel_says_or_unknown(tmp_path):
+    assert available_bytes() > 1 << 20
+    assert available_bytes(tmp_path) is None
+    (tmp_path / "meminfo").write_text("MemTotal:  100 kB\n")
+    assert available_bytes(tmp_path) is None
+    (tmp_path / "meminfo").write_text("MemTotal:  100 kB\nMemAvailable:  50 kB\n")
+    assert available_bytes(tmp_path) == 51200
+
+
+def test_the_memory_of_a_process_is_resident_and_swapped_and_0_once_it_is_gone(tmp_path):
+    assert resident_bytes(os.getpid()) > 1 << 20
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/status").write_text("Name:\tx\nVmRSS:\t 30 kB\nVmSwap:\t 12 kB\n")
+    assert resident_bytes(7, tmp_path) == 42 * 1024
+    assert resident_bytes(8, tmp_path) == 0
+
+
+def test_memory_beyond_what_is_there_or_allowed_is_refused_with_both_figures():
+    require_memory(1 << 20, "the model", "less")
+    with pytest.raises(WorkloadError, match=r"the model needs at least 1.049e\+06 GiB of memory, .* are available"):
+        require_memory(1 << 50, "the model", "less")
+    with pytest.raises(WorkloadError, match="needs at least 2 MiB, --memory-limit allows 1 MiB") as failure:
+        require_memory(2 << 20, "the model", "less", Limits(memory_bytes=1 << 20))
+    assert failure.value.remedy == "less, or give a larger --memory-limit"
+
+
+@pytest.mark.parametrize(("amount", "shown"), [(1 << 20, "1 MiB"), (3 << 29, "1.5 GiB"), (1 << 40, "1024 GiB")])
+def test_a_size_is_shown_with_its_unit(amount, shown):
+    assert size(amount) == shown
+
+
+def test_a_transformer_is_held_against_memory_at_its_largest_batch_and_an_onnx_file_later(tmp_path):
+    check_memory(TransformerSpec(), CPU, (1, 8), Limits())
+    with pytest.raises(WorkloadError, match="at a batch of 1000000000 needs at least"):
+        check_memory(TransformerSpec(), CPU, (1, 10**9), Limits())
+    check_memory(TransformerSpec(), EngineSpec(provider="cuda"), (1, 10**9), Limits())
+    check_memory(OnnxSpec(tmp_path / "m.onnx"), CPU, (10**9,), Limits())
+
+
+def test_the_least_memory_of_a_small_transformer_is_that_counted_by_hand():
+    spec = TransformerSpec(layers=2, width=8, heads=2, vocabulary=10, mlp_ratio=2, prompt_tokens=3, output_tokens=4)
+    cache, scores, rotations, logits = 2 * 2 * 5 * 6 * 8, 5 * 2 * 3 * 3, 7 * 4, 5 * 10
+    assert spec.least_bytes(5, on_host=True) == spec.model_bytes() + 4 * (cache + scores + rotations + logits)
+    assert spec.least_bytes(5, on_host=False) == spec.model_bytes()
