@@ -10,7 +10,7 @@ TEST_JOBS ?= 2
 BENCH ?= accuracy deriving live overhead timing storage interference startup
 BENCH_ARGS ?=
 # The modules that make numbers.
-NUMBERS := probes/counter.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/refreshes.py,agent/profiling/gauges.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/nesting.py,agent/profiling/mirrors.py,agent/profiling/uncovered.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/idle.py,agent/profiling/agreement.py,agent/profiling/steadiness.py,agent/profiling/precision.py,agent/profiling/conditions.py,agent/profiling/onlooker.py,agent/profiling/effort.py,agent/profiling/gates.py,agent/profiling/background.py,agent/profiling/surrounding_gates.py,agent/profiling/measurement.py,agent/profiling/provenance.py,agent/cost/*.py
+NUMBERS := probes/counter.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/refreshes.py,agent/profiling/gauges.py,agent/profiling/spans.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/nesting.py,agent/profiling/mirrors.py,agent/profiling/uncovered.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/idle.py,agent/profiling/agreement.py,agent/profiling/steadiness.py,agent/profiling/precision.py,agent/profiling/conditions.py,agent/profiling/onlooker.py,agent/profiling/effort.py,agent/profiling/gates.py,agent/profiling/background.py,agent/profiling/surrounding_gates.py,agent/profiling/measurement.py,agent/profiling/provenance.py,agent/cost/*.py
 
 # Runs a step that takes long: $(1) names it, $(2) does it; every ten seconds a line says that it goes on.
 define step

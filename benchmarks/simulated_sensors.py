@@ -22,6 +22,9 @@ BEFORE_SECONDS = 1.0
 """What lies before a window and after it in a simulation."""
 _LATE_SECONDS, _HELD_UP_SHARE, _HELD_UP_SECONDS = 60e-6, 0.002, 0.003
 """A read is late by an exponential of that mean, and one in 500 by up to 3 ms more."""
+_STARVED_SHARE, _STARVED_SECONDS = 0.02, 1.5
+"""Beside programs that take every processor, one read in 50 is held up by up to 1.5 s, and the reads after it too."""
+_UPDATE_SECONDS = 0.1
 _GPU = Device("GPU-simulated", Kind.GPU)
 _PACKAGE = Device("package-0", Kind.CPU)
 
@@ -30,7 +33,8 @@ _PACKAGE = Device("package-0", Kind.CPU)
 class Sensor:
     """A sensor: its channel, how long it takes to refresh, by what share earlier at most, and how long a read lasts.
 
-    `averages_seconds` is 0 for a counter; a gauge shows the mean power of so long before its last refresh.
+    `averages` is empty for a counter; a gauge shows the mean power of these parts of the time before its last refresh,
+    each (seconds before, length).
     """
 
     name: str
@@ -38,7 +42,7 @@ class Sensor:
     refresh_seconds: float
     jitter: float
     read_seconds: float
-    averages_seconds: float = 0.0
+    averages: tuple[tuple[float, float], ...] = ()
 
 
 def _counter(device: Device, stated: float, refresh: float, resolution: float) -> Channel:
@@ -56,17 +60,17 @@ def _counter(device: Device, stated: float, refresh: float, resolution: float) -
     )
 
 
-def _gauge(averages: float, update: float, *, aliased: bool) -> Channel:
+def _gauge(method: str, stated: float) -> Channel:
     return Channel(
         _GPU,
         "board",
         "power_watts",
-        method="average of 25 in 100 ms" if aliased else "average",
-        refresh_seconds=averages if not aliased else update,
+        method=method,
+        refresh_seconds=stated,
         resolution=0.001,
         limit=4 * LIMIT_WATTS,
-        observed_refresh_seconds=update,
-        aliased=aliased,
+        observed_refresh_seconds=_UPDATE_SECONDS,
+        aliased="of" in method,
     )
 
 
@@ -75,9 +79,16 @@ COUNTERS = (
     Sensor("counter 20 ms", _counter(_GPU, 0.1, 0.02, 0.001), 0.02, 0.1, 60e-6),
     Sensor("counter 100 ms", _counter(_GPU, 0.1, 0.1, 0.001), 0.1, 0.1, 60e-6),
 )
-GAUGES = (
-    Sensor("gauge 25 of 100 ms", _gauge(0.025, 0.1, aliased=True), 0.1, 0.1, 60e-6, 0.025),
-    Sensor("gauge 1 s average", _gauge(1.0, 0.1, aliased=False), 0.1, 0.1, 60e-6, 1.0),
+_QUARTERS = tuple((_UPDATE_SECONDS * number, _UPDATE_SECONDS / 4) for number in range(10, 0, -1))
+_AVERAGES = {
+    "gauge instant": ("instant", 0.1, ((1e-6, 1e-6),)),
+    "gauge 25 of 100 ms": ("average of 25 in 100 ms", 0.1, ((0.025, 0.025),)),
+    "gauge 1 s, a quarter": ("average of 250 in 1000 ms", 1.0, _QUARTERS),
+    "gauge 1 s average": ("average", 1.0, ((1.0, 1.0),)),
+}
+GAUGES = tuple(
+    Sensor(name, _gauge(method, stated), _UPDATE_SECONDS, 0.1, 60e-6, parts)
+    for name, (method, stated, parts) in _AVERAGES.items()
 )
 
 
@@ -92,21 +103,25 @@ class Scene:
     two_reads_joules: float
 
 
-def play(sensor: Sensor, waveform: Waveform, window_seconds: float, random: Random) -> Scene:
+def play(
+    sensor: Sensor, waveform: Waveform, window_seconds: float, random: Random, *, starved: bool = False
+) -> Scene | None:
     """Let the sampler read a sensor around a window, in the paces that `inferometer measure` has.
 
-    Before the start it reads densely, in the middle as usual, and densely again from the moment the end is known.
+    Before the start it reads densely, in the middle as usual, and densely again from the moment the end is known. On a
+    starved host reads are held up; None if no read is left after the window or before it.
     """
     start = BEFORE_SECONDS + random.random() * 0.2
     end = start + window_seconds
     shown = _refreshes(sensor, end + BEFORE_SECONDS + 1, random)
     usual, dense = run_period_seconds([sensor.channel]), dense_period_seconds([sensor.channel])
     reach = trailing_seconds([sensor.channel], dense or usual)
-    if sensor.averages_seconds:
+    if sensor.averages:
         stretches = [(start - reach, end + reach, usual)]
     else:
         stretches = [(start - reach, start + reach, dense), (start + reach, end, usual), (end, end + reach, dense)]
-    begins, ends, values = _reads(sensor, waveform, shown, stretches, random)
+    held_up = (_STARVED_SHARE, _STARVED_SECONDS) if starved else (_HELD_UP_SHARE, _HELD_UP_SECONDS)
+    begins, ends, values = _reads(sensor, waveform, shown, stretches, random, held_up)
     series = Series(
         sensor.channel,
         tuple((begin + stop) // 2 for begin, stop in zip(begins, ends, strict=True)),
@@ -115,6 +130,8 @@ def play(sensor: Sensor, waveform: Waveform, window_seconds: float, random: Rand
     )
     plain = waveform.joules(_last(shown, end)) - waveform.joules(_last(shown, start))
     start_ns, end_ns = round(start * 1e9), round(end * 1e9)
+    if not series.times_ns[0] <= start_ns <= end_ns <= series.times_ns[-1]:
+        return None
     joules = waveform.joules(end_ns / 1e9) - waveform.joules(start_ns / 1e9)
     return Scene(start_ns, end_ns, series, joules, plain)
 
@@ -132,6 +149,7 @@ def _reads(
     shown: list[float],
     stretches: list[tuple[float, float, float]],
     random: Random,
+    held_up: tuple[float, float],
 ) -> tuple[list[int], list[int], list[float]]:
     begins: list[int] = []
     ends: list[int] = []
@@ -140,8 +158,10 @@ def _reads(
         beats = range(max(0, math.ceil((last - first) / period)))
         for beat in beats:
             begin = first + beat * period + random.expovariate(1 / _LATE_SECONDS)
-            if random.random() < _HELD_UP_SHARE:
-                begin += random.uniform(0, _HELD_UP_SECONDS)
+            if random.random() < held_up[0]:
+                begin += random.uniform(0, held_up[1])
+            if ends and begin < ends[-1] / 1e9 - period:
+                continue  # missed while another read was held up
             begin = max(begin, ends[-1] / 1e9 if ends else 0.0)
             stop = begin + sensor.read_seconds * random.uniform(0.8, 2.0)
             begins.append(math.floor(begin * 1e6) * 1000)
@@ -151,11 +171,12 @@ def _reads(
 
 
 def _value(sensor: Sensor, waveform: Waveform, refreshed: float) -> float:
-    if sensor.averages_seconds:
-        joules = waveform.joules(refreshed) - waveform.joules(refreshed - sensor.averages_seconds)
-        return joules / sensor.averages_seconds
     step = sensor.channel.resolution
-    return math.floor((1000.0 + waveform.joules(refreshed)) / step) * step
+    if not sensor.averages:
+        return math.floor((1000.0 + waveform.joules(refreshed)) / step) * step
+    parts = ((refreshed - back, refreshed - back + length) for back, length in sensor.averages)
+    joules = math.fsum(waveform.joules(until) - waveform.joules(since) for since, until in parts)
+    return math.floor(joules / sum(length for _, length in sensor.averages) / step) * step
 
 
 def _last(moments: list[float], at: float) -> float:

@@ -36,12 +36,15 @@ _AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
 _GA100, _GH100 = range(0x2080, 0x2100), range(0x2300, 0x2380)
 """PCI device numbers of the chips GA100 (A100, A30 and their kin) and GH100 (H100, H200, GH200 and theirs)."""
 PART_OF_THE_TIME = "average of 25 in 100 ms"
-"""What these two chips call the power of the moment: they look a quarter of the time, and tell of nothing between.
+"""The method of what these two chips call the power of the moment: they observe a quarter of the time.
 
 Source: "Part-time Power Measurements: nvidia-smi's Lack of Attention", arXiv:2312.02741, which compared over 70 GPUs
 with an external meter. Whether their average over a second is made of the same quarter is not known, so it counts as
-incomplete as well. The energy counter is to be preferred.
+made of no more than that. The energy counter is to be preferred.
 """
+PART_OF_THE_SECOND = "average of 250 in 1000 ms"
+"""The method of their average over a second."""
+_IN_PART: Mapping[str, str] = {"instant": PART_OF_THE_TIME, "average": PART_OF_THE_SECOND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,7 @@ def _power_sensor(one: Seen, domain: str, method: str, within: tuple[Key, ...], 
         one.device,
         domain,
         "power_watts",
-        method=PART_OF_THE_TIME if aliased and method == "instant" else method,
+        method=_IN_PART.get(method, method) if aliased else method,
         aliased=aliased,
         refresh_seconds=AVERAGING_SECONDS if method == "average" else REFRESH_SECONDS,
         resolution=0.001,

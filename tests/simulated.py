@@ -124,6 +124,20 @@ def averaging_gauge(power, seconds, read, channel):
     return Series(channel, tuple(round(at * SECOND) for at in read), values)
 
 
+def partial_gauge(power, shown, read, parts, channel, step=0.0):
+    """What a gauge shows that averages at each refresh over parts of the time before it, in steps of `step` watts.
+
+    A part is (seconds before the refresh, its length); power before 0 was as it was at 0.
+    """
+
+    def shows(refreshed):
+        joules = sum(power.joules(refreshed - back + length, refreshed - back) for back, length in parts)
+        watts = joules / sum(length for _, length in parts)
+        return math.floor(watts / step) * step if step else watts
+
+    return Series(channel, tuple(round(at * SECOND) for at in read), tuple(shows(last(shown, at)) for at in read))
+
+
 def two_reads(series, start_ns, end_ns):
     """What a plain meter makes of a counter: the last values read before both ends, one from the other."""
     first, second = (series.values[bisect_right(series.times_ns, at) - 1] for at in (start_ns, end_ns))

@@ -1,27 +1,23 @@
 """The energy of a window by a gauge of watts: trapezoids, the ends interpolated; pure.
 
-A gauge that averages shows the mean since one refresh period ago. Integrated over a window that is one period later at
-both ends, its readings weigh what was drawn within a period of an edge by a ramp instead of a step; that can be off by
-half the energy of a period at each edge, whatever the power did. Between reads the mean is taken to lie between them.
-
-Any other gauge shows the power at its last refresh, at most one period ago, and power is taken to lie between the
-values read one after another. So the power at a moment lies between the least and the greatest value from the last
-read before it to the first one a refresh period after it. A spike between two reads is seen by no such gauge.
-
-A gauge that is read less than twice an update is aliased: between two reads power is taken to lie between the least
-and the greatest value of the whole window. One that looks a part of the time by its nature tells nothing of the rest,
-however often it is read: its bound is what the device can draw at all.
-
 Each reading is dated back by half a period: the middle of what it averages, or its mean age.
+
+The bound assumes nothing of the power but that it lies between 0 and the device's ceiling. A gauge that averages
+bounds the energy of the time that its reading is of, and `spans` has how that adds up. Any other gauge shows single
+moments: it observes no time, so its bound is the ceiling for the whole window. The readings of a model are the mean
+since the reading before; how far off a model is stands in its channel.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, Energy, Told, ceiling_watts, looks_in_part
+from agent.profiling.joules import Energy, Told, ceiling_watts
+from agent.profiling.spans import least_joules, most_joules, spans_of
+from probes.model import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,71 +26,77 @@ if TYPE_CHECKING:
 
     Points = list[tuple[int, float]]
 
+_MICRO = 1e6
+ASSUMED_RESOLUTION_WATTS = 1.0
+"""The step of a gauge that states none and never changed."""
+_FROZEN_SECONDS = 5.0
+_FROZEN_UPDATES = 50
+_FROZEN_STEPS = 1000
+"""A gauge is frozen if it shows so many of its steps and does not change for so long and so many updates."""
+
 
 def integrate(series: Series, start_ns: int, end_ns: int) -> Told:
-    """Return the energy of a window that the samples bracket; the peak is the highest reading.
-
-    Where the samples end less than a refresh period after the window, what they do not show is bounded by the
-    channel's limit or, if it has none, four times the highest reading. Energy below 0 is taken for the noise of 0.
-    """
-    times, powers = series.times_ns, series.values
-    back_ns = round(series.channel.refresh_seconds / 2 * 1e9)
+    """Return the energy of a window that the samples bracket; the peak is the highest reading."""
+    times, powers, channel = series.times_ns, series.values, series.channel
+    back_ns = round(channel.refresh_seconds / 2 * 1e9)
     points = _clipped(times, powers, start_ns + back_ns, end_ns + back_ns)
     joules = sum((p0 + p1) / 2 * (t1 - t0) / 1e9 for (t0, p0), (t1, p1) in pairwise(points))
-    seconds = (end_ns - start_ns) / 1e9
-    if looks_in_part(series.channel):
-        low, high = 0.0, max(joules, _ceiling_watts(series) * seconds)
-    elif series.channel.aliased:
-        least, most = _power_between(series, start_ns, end_ns)
-        low, high = least * seconds, most * seconds
-    elif series.channel.method == "average":
-        low, high = _of_averages(series, end_ns, points)
-    else:
-        low, high = _of_moments(series, start_ns, end_ns)
-    lower, upper = max(0.0, low), max(0.0, high)
     peak = max(powers[bisect_right(times, start_ns) - 1 : bisect_left(times, end_ns) + 1])
-    return Told(Energy(min(max(joules, lower), upper), lower, upper), peak)
+    if channel.source is Source.ESTIMATED:
+        return Told(_within(joules, *_between_readings(series, start_ns, end_ns)), peak)
+    ceiling, seconds = ceiling_watts(channel, max(powers)), (end_ns - start_ns) / 1e9
+    resolution = _resolution(series)
+    frozen = _frozen(series, resolution, start_ns, end_ns)
+    spans = spans_of(series, resolution, ceiling, start_ns, frozen)
+    lower, upper = least_joules(spans, seconds, ceiling), most_joules(spans, seconds, ceiling)
+    return Told(_within(joules, lower, upper), peak, tuple(_words(series, read) for read in frozen[:1]))
 
 
-def _of_averages(series: Series, end_ns: int, points: Points) -> tuple[float, float]:
-    """Bound by the means read, give or take half a period's energy at each edge, or a whole one where it is unknown."""
-    times, powers, channel = series.times_ns, series.values, series.channel
-    reach = channel.refresh_seconds / 2 or ASSUMED_REFRESH_SECONDS
-    unseen = max(0, end_ns + round((channel.refresh_seconds or ASSUMED_REFRESH_SECONDS) * 1e9) - times[-1]) / 1e9
-    edges = reach * sum(_highest_near(times, powers, at_ns) for at_ns in (points[0][0], points[-1][0]))
-    lower = sum(min(p0, p1) * (t1 - t0) / 1e9 for (t0, p0), (t1, p1) in pairwise(points))
-    upper = sum(max(p0, p1) * (t1 - t0) / 1e9 for (t0, p0), (t1, p1) in pairwise(points))
-    return lower - edges - unseen * max(0.0, powers[-1]), upper + edges + unseen * _ceiling_watts(series)
+def _within(joules: float, lower: float, upper: float) -> Energy:
+    lower, upper = max(0.0, lower), max(0.0, upper)
+    return Energy(min(max(joules, lower), upper), lower, upper)
 
 
-def _of_moments(series: Series, start_ns: int, end_ns: int) -> tuple[float, float]:
-    times = series.times_ns
+def _between_readings(series: Series, start_ns: int, end_ns: int) -> tuple[float, float]:
+    """Bound the power of each moment by the readings around it."""
+    times, powers = series.times_ns, series.values
     lower = upper = 0.0
     edges = [start_ns, *times[bisect_right(times, start_ns) : bisect_left(times, end_ns)], end_ns]
     for t0, t1 in pairwise(edges):
-        least, most = _power_between(series, t0, t1)
-        lower += least * (t1 - t0) / 1e9
-        upper += most * (t1 - t0) / 1e9
+        near = powers[bisect_right(times, t0) - 1 : bisect_left(times, t1) + 2]
+        lower += min(near) * (t1 - t0) / 1e9
+        upper += max(near) * (t1 - t0) / 1e9
     return lower, upper
 
 
-def _power_between(series: Series, start_ns: int, end_ns: int) -> tuple[float, float]:
-    """Return what power between two moments, with no read between them, was at least and at most."""
-    times, powers = series.times_ns, series.values
-    shown = bisect_left(times, end_ns + round((series.channel.refresh_seconds or ASSUMED_REFRESH_SECONDS) * 1e9))
-    seen = powers[bisect_right(times, start_ns) - 1 : shown + 1]
-    if shown < len(times):
-        return min(seen), max(seen)
-    return 0.0, _ceiling_watts(series)
+def _resolution(series: Series) -> float:
+    """Return the step of a gauge in watts: the stated one, else the step that all changes seen are made of."""
+    changes = (round((after - before) * _MICRO) for before, after in pairwise(series.values))
+    return series.channel.resolution or math.gcd(*changes) / _MICRO or ASSUMED_RESOLUTION_WATTS
 
 
-def _ceiling_watts(series: Series) -> float:
-    highest = max(0.0, *series.values)
-    return max(ceiling_watts(series.channel, highest), highest)
+def _frozen(series: Series, resolution: float, start_ns: int, end_ns: int) -> Sequence[range]:
+    """Return the reads that show what a frozen gauge showed before, by stretches that reach into the window.
+
+    0 W is what a supply on standby shows, and a gauge of coarse steps may well show one value for long.
+    """
+    times, powers, channel = series.times_ns, series.values, series.channel
+    update = channel.observed_refresh_seconds or channel.refresh_seconds
+    longest_ns = max(_FROZEN_SECONDS, _FROZEN_UPDATES * update) * 1e9
+    starts = [0, *(i for i in range(1, len(powers)) if powers[i] != powers[i - 1]), len(powers)]
+    return [
+        range(first + 1, after)
+        for first, after in pairwise(starts)
+        if times[after - 1] - times[first] > longest_ns
+        and powers[first] >= _FROZEN_STEPS * resolution
+        and times[first] < end_ns
+        and times[after - 1] > start_ns
+    ]
 
 
-def _highest_near(times: Sequence[int], powers: Sequence[float], at_ns: int) -> float:
-    return max(0.0, *powers[bisect_right(times, at_ns) - 1 : bisect_left(times, at_ns) + 1])
+def _words(series: Series, frozen: range) -> str:
+    seconds = (series.times_ns[frozen[-1]] - series.times_ns[frozen[0] - 1]) / 1e9
+    return f"the gauge showed {series.values[frozen[0]]:.6g} W for {seconds:.3g} s without a change: it may be frozen"
 
 
 def _clipped(times: Sequence[int], powers: Sequence[float], start_ns: int, end_ns: int) -> Points:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ sensor showed that it does not keep to it. It is an assumption: Intel's design g
 bear 1.2 times their rating for 100 ms but 1.6 times for 10 ms, as graphics cards ask for it, and such a peak right at
 an edge can exceed the bound by what is drawn in some milliseconds."""
 ROOM_FOR_UNEVEN = 1.5
-_IN_PART = "average of "
-"""How the method of a gauge begins that averages a part of the time only: `average of 25 in 100 ms`."""
+_IN_PART = re.compile(r"average of (\d+) in (\d+) ms")
+"""The method of a gauge that averages a part of the time only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,15 @@ def slowest_refresh_seconds(channel: Channel) -> float:
     return ROOM_FOR_UNEVEN * seen if 0 < stated < seen else stated
 
 
-def looks_in_part(channel: Channel) -> bool:
-    """Tell whether a gauge leaves out a part of the time by its nature, however often it is read."""
-    return channel.aliased and channel.method.startswith(_IN_PART)
+def averaging_seconds(channel: Channel) -> tuple[float, float]:
+    """Return how long a gauge observes the power for one reading, and in how long, in seconds; 0 if not known."""
+    if part := _IN_PART.fullmatch(channel.method):
+        return int(part[1]) / 1e3, int(part[2]) / 1e3
+    seconds = channel.refresh_seconds if channel.method == "average" else 0.0
+    return seconds, seconds
+
+
+def observes_in_part(channel: Channel) -> bool:
+    """Return whether a gauge leaves out a part of the time by its nature, however often it is read."""
+    observed, seconds = averaging_seconds(channel)
+    return not observed or observed < seconds

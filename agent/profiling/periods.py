@@ -11,8 +11,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, looks_in_part, slowest_refresh_seconds
-from probes.model import ENERGETIC
+from agent.profiling.joules import ASSUMED_REFRESH_SECONDS, observes_in_part, slowest_refresh_seconds
+from probes.model import ENERGETIC, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,17 +101,19 @@ def needed_seconds(channel: Channel, tolerance: float) -> float:
     """Return how long a window must be, in seconds, for a sensor to tell its energy to a share `tolerance` either way.
 
     At each edge a counter leaves open what is drawn in one update and one dense read, an average what is drawn in half
-    of its time, and any other gauge about what is drawn in an update. It is infinite where no window is long enough: a
-    model is off by what it says, and a gauge that looks a part of the time is bounded by what can be drawn at all.
+    of its time; an average also leaves open when it was refreshed, to a read. It is infinite where no window is long
+    enough: a model is off by what it says, and time that a gauge does not observe is bounded by what can be drawn at
+    all.
     """
-    if channel.uncertainty >= tolerance or looks_in_part(channel):
-        return math.inf
     left = tolerance - channel.uncertainty
-    if channel.metric == "energy_joules":
+    if left > 0 and channel.metric == "energy_joules":
         return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + dense_period_seconds([channel])) / left
-    if channel.method == "average":
-        return (channel.refresh_seconds or 2 * ASSUMED_REFRESH_SECONDS) / left
-    return (update_seconds(channel) or ASSUMED_REFRESH_SECONDS) / left
+    if left > 0 and channel.source is Source.ESTIMATED:
+        return (update_seconds(channel) or ASSUMED_REFRESH_SECONDS) / left
+    if observes_in_part(channel):
+        return math.inf
+    left -= run_period_seconds([channel]) / channel.refresh_seconds
+    return channel.refresh_seconds / left if left > 0 else math.inf
 
 
 def trailing_seconds(channels: Iterable[Channel], period_seconds: float) -> float:

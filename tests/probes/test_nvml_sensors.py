@@ -9,7 +9,7 @@ import pytest
 import fake_nvml
 from fake_nvml import A100, A100_MIG, ENERGY, FIELDS, GB200, H100, T4, Gpu
 from nvml_reading import Look, methods, only, values
-from probes.nvml_sensors import PART_OF_THE_TIME
+from probes.nvml_sensors import PART_OF_THE_SECOND, PART_OF_THE_TIME
 from trees import write
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_an_h100_gives_energy_power_by_scope_and_its_state(look: Look) -> None:
         ("board", "throttle_reasons"): 1.0,
         ("board", "power_limit_watts"): 700.0,
     }
-    assert methods(probe) == {"board": PART_OF_THE_TIME, "board-average": "average", "memory": "average"}
+    assert methods(probe) == {"board": PART_OF_THE_TIME, "board-average": PART_OF_THE_SECOND, "memory": "average"}
     assert methods(probe, "energy_joules") == {"board": "counter"}
     assert not probe.rejections
 
@@ -63,7 +63,7 @@ def test_the_power_of_a_chip_that_looks_a_quarter_of_the_time_says_so(look: Look
 
 def test_where_the_driver_has_only_the_average_it_is_the_board_power(look: Look) -> None:
     probe = only(look(replace(H100, instant_watts=None)))
-    assert methods(probe) == {"board": "average", "memory": "average"}
+    assert methods(probe) == {"board": PART_OF_THE_SECOND, "memory": "average"}
     assert values(probe)["board", "power_watts"] == 68.57
 
 

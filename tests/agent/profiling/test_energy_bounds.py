@@ -16,13 +16,11 @@ from agent.profiling.joules import ASSUMED_REFRESH_SECONDS
 from simulated import (
     SECOND,
     Power,
-    averaging_gauge,
     beats,
     counter,
     hardware_counter,
-    instant_gauge,
     joules_channel,
-    longest_gap,
+    partial_gauge,
     refreshes,
     two_reads,
     watts_channel,
@@ -85,7 +83,7 @@ def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, ref
 def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
     power, refresh, irregular, read, step, room, data
 ):
-    channel = joules_channel(refresh, step, limit=4 * room * max(power.highest, 1.0))
+    channel = joules_channel(refresh, step, limit=min(2000.0, 4 * room * max(power.highest, 1.0)))
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
     window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
     found, _ = held(series, power, window)
@@ -178,35 +176,55 @@ def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, sinc
     assert "the energy of that time is not known" in found.reasons[0]
 
 
-@settings(QUICK, max_examples=50)
-@given(st.data(), refresh_periods, read_moments(slowest=0.3), st.booleans())
-def test_the_bound_of_a_gauge_holds_for_steps_between_reads(data, refresh, read, stated):
-    power = data.draw(powers(shortest=refresh + 2.1 * longest_gap(read)))
-    series = instant_gauge(power, refreshes(refresh, UNTIL), read, watts_channel(refresh if stated else 0.0))
-    window = data.draw(windows(read[0], read[-1] - (refresh if stated else ASSUMED_REFRESH_SECONDS) - 1e-6))
-    held(series, power, window)
+QUARTERS = tuple((0.1 * number, 0.025) for number in range(10, 0, -1))
+GAUGES = st.sampled_from(
+    [
+        ("instant", 0.1, ((1e-6, 1e-6),)),
+        ("", 0.0, ((1e-6, 1e-6),)),
+        ("average", 0.02, ((0.02, 0.02),)),
+        ("average", 0.3, ((0.3, 0.3),)),
+        ("average", 1.0, ((1.0, 1.0),)),
+        ("average", 0.0, ((0.7, 0.7),)),
+        ("average of 25 in 100 ms", 0.1, ((0.025, 0.025),)),
+        ("average of 25 in 100 ms", 0.1, ((0.08, 0.025),)),
+        ("average of 250 in 1000 ms", 1.0, QUARTERS),
+        ("average of 250 in 1000 ms", 1.0, ((1.0, 1.0),)),
+    ]
+)
 
 
-@settings(QUICK, max_examples=50)
-@given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
-def test_the_bound_of_an_averaging_gauge_holds_whatever_the_power(power, period, read, stated, data):
-    channel = watts_channel(period if stated else 0.0, "average")
-    series = averaging_gauge(power, period, read, channel)
-    assume(longest_gap(read) <= period / 2)
-    held(series, power, data.draw(windows(read[0], read[-1] - 1.5 * period)))
+@settings(QUICK, max_examples=200)
+@given(
+    powers(),
+    GAUGES,
+    st.sampled_from((0.01, 0.05, 0.1, 0.3)),
+    st.lists(st.floats(0.2, 1.5), min_size=1, max_size=9),
+    read_moments(),
+    st.one_of(st.none(), st.tuples(st.floats(0, UNTIL), st.floats(0, 2))),
+    st.sampled_from((0.0, 0.001, 1.0)),
+    st.data(),
+)
+def test_the_bound_of_every_gauge_holds_whatever_the_power_the_gaps_and_the_refreshes(
+    power, gauge, update, irregular, read, gap, step, data
+):
+    method, stated, parts = gauge
+    channel = watts_channel(stated, method, limit=4 * 500.0, observed_refresh_seconds=update, resolution=step)
+    kept = [at for at in read if gap is None or not gap[0] < at < gap[0] + gap[1]]
+    assume(len(kept) > 1)
+    series = partial_gauge(power, refreshes(update, UNTIL, irregular), kept, parts, channel, step)
+    held(series, power, data.draw(windows(kept[0], kept[-1])))
 
 
-@settings(QUICK, max_examples=60)
-@given(powers(), st.sampled_from((0.3, 1.0)), read_moments(slowest=0.1), st.booleans(), st.data())
-def test_samples_that_end_at_the_window_widen_the_bound_of_a_gauge(power, period, read, averages, data):
-    limit = 4 * max(power.highest, 1.0)
-    if averages:
-        series = averaging_gauge(power, period, read, watts_channel(period, "average", limit=limit))
-        assume(longest_gap(read) <= period / 2)
-    else:
-        power = data.draw(powers(shortest=period + 2.1 * longest_gap(read)))
-        series = instant_gauge(power, refreshes(period, UNTIL), read, watts_channel(period, limit=4 * power.highest))
-    held(series, power, data.draw(windows(read[0], read[-1])))
+@pytest.mark.parametrize("seconds", [1.0, 0.3])
+def test_an_average_read_in_time_is_known_much_better_than_by_the_ceiling(seconds):
+    bursts = Power(tuple((0.11 + 0.01 * (n % 7), 40.0 + 13 * (n * n % 19)) for n in range(400)))
+    channel = watts_channel(seconds, "average", limit=4 * 350.0, observed_refresh_seconds=0.1, resolution=0.001)
+    series = partial_gauge(
+        bursts, refreshes(0.1, 40, (1.0, 0.95, 0.9)), beats(0.01, 40), ((seconds, seconds),), channel, 0.001
+    )
+    found, true = held(series, bursts, (round(5.1 * SECOND), round(30.2 * SECOND)))
+    assert found.energy.upper - found.energy.lower < 0.25 * true
+    assert abs(found.energy.joules - true) < 0.02 * true
 
 
 @settings(QUICK, max_examples=50)

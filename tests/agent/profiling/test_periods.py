@@ -13,7 +13,7 @@ from agent.profiling.periods import (
     run_period_seconds,
     trailing_seconds,
 )
-from probes.model import Channel, Device, Kind
+from probes.model import Channel, Device, Kind, Source
 
 GPU = Device("GPU-a", Kind.GPU)
 
@@ -103,11 +103,11 @@ def test_a_gauge_is_aliased_that_leaves_time_it_says_nothing_of(known, period, a
         (channel("energy_joules", 0.1), 0.105 / 0.05),
         (channel("energy_joules", 0.1, observed_refresh_seconds=0.02), 0.021 / 0.05),
         (channel("energy_joules"), 1.005 / 0.05),
-        (channel("power_watts", 1.0, method="average"), 20),
-        (channel("power_watts", method="average"), 40),
-        (channel("power_watts", 0.1), 2),
-        (channel("power_watts"), 20),
-        (channel("power_watts", 0.1, aliased=True), 2),
+        (channel("power_watts", 1.0, method="average", observed_refresh_seconds=0.02), 1 / 0.04),
+        (channel("power_watts", 1.0, method="average", observed_refresh_seconds=0.1), math.inf),  # known to a read
+        (channel("power_watts", method="average"), math.inf),
+        (channel("power_watts", 0.1), math.inf),
+        (channel("power_watts", 0.1, source=Source.ESTIMATED), 2),
         (channel("power_watts", 0.1, aliased=True, method="average of 25 in 100 ms"), math.inf),
         (channel("energy_joules", 0.1, uncertainty=0.4), math.inf),
         (channel("energy_joules", 0.1, uncertainty=0.03), 0.105 / 0.02),
