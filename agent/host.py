@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cpu_cache import identify, state_folder
-from probes.sysfs import read_text
+from probes.sysfs import read_label, read_text
+from probes.text import one_line
 from store.records import Host
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def describe_host(roots: Roots) -> Host:
     cpuinfo = read_text(procfs / "cpuinfo") or ""
     return Host(
         id=host_id(),
-        name=socket.gethostname(),
-        boot_id=read_text(procfs / "sys/kernel/random/boot_id") or "",
+        name=one_line(socket.gethostname()),
+        boot_id=read_label(procfs / "sys/kernel/random/boot_id"),
         kernel=platform.release(),
         operating_system=operating_system(read_text(Path("/etc/os-release")) or ""),
         cpu_model=cpu.brand,
@@ -59,7 +60,7 @@ def operating_system(os_release: str) -> str:
     for line in os_release.splitlines():
         name, _, value = line.partition("=")
         if name == "PRETTY_NAME":
-            return value.strip().strip("\"'")
+            return one_line(value.strip().strip("\"'"))
     return ""
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from probes.cpu import Utilization
 from probes.errors import ReadError
 from probes.model import ENERGETIC, Kind, Source
-from probes.sysfs import read_int, read_text
+from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
     from probes.model import Roots
@@ -92,7 +92,7 @@ def clock_governor(sysfs: Path) -> Check:
     """Tell whether the processors' clocks follow the load."""
     name = "clock governor"
     policies = (sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
-    governors = sorted({text for path in policies if (text := read_text(path))})
+    governors = sorted({text for path in policies if (text := read_label(path))})
     if not governors:
         return Check(name, Verdict.PASS, "the kernel names none (usual in virtual machines)")
     if governors == ["performance"]:
@@ -114,7 +114,7 @@ def heat(sysfs: Path) -> Check:
             continue
         readable += 1
         if now >= limit - _NEAR_CELSIUS * 1000:
-            kind = read_text(zone / "type") or zone.name
+            kind = read_label(zone / "type") or zone.name
             hottest = f"{kind} is at {now / 1000:.0f} °C and is slowed down from {limit / 1000:.0f} °C"
     if hottest:
         return Check("heat", Verdict.WARN, hottest, "let it cool down; look at its fans and its air")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.profiling.circumstances import Surroundings
-from probes.sysfs import read_int, read_text
+from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def look_at_settings(roots: Roots) -> Surroundings:
     """Read governors, clock limits, power limits and the processors' temperature; nothing is changed."""
     sysfs = Path(roots.sysfs)
     policies = sorted((sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq"))
-    governors = {text for policy in policies if (text := read_text(policy / "scaling_governor"))}
+    governors = {text for policy in policies if (text := read_label(policy / "scaling_governor"))}
     kilohertz = {limit for policy in policies if (limit := read_int(policy / "scaling_max_freq")) is not None}
     return Surroundings(
         cpu_governors=tuple(sorted(governors)),
@@ -38,7 +38,7 @@ def _power_limits(sysfs: Path) -> Iterator[tuple[str, float]]:
         microwatts = read_int(path)
         if microwatts is not None:
             constraint = path.name.removesuffix("_power_limit_uw")
-            name = read_text(path.with_name(f"{constraint}_name")) or constraint
+            name = read_label(path.with_name(f"{constraint}_name")) or constraint
             yield f"{path.parent.name} {name}", microwatts / 1e6
 
 

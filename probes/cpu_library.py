@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from probes.text import one_line
+
 SYSTEM_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Only root can write to these folders."""
 _ENVIRONMENT: Final = {"PATH": SYSTEM_PATH, "LC_ALL": "C.UTF-8"}
@@ -46,8 +48,8 @@ def parse_answer(document: object) -> LibraryAnswer | None:
         return None
     if not all(isinstance(text, str) for text in texts):
         return None
-    vendor, brand, architecture = texts
-    return LibraryAnswer(vendor, brand, architecture, tuple(flags))
+    vendor, brand, architecture = map(one_line, texts)
+    return LibraryAnswer(vendor, brand, architecture, tuple(map(one_line, flags)))
 
 
 def as_document(answer: LibraryAnswer) -> dict[str, object]:

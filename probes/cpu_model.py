@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from probes.text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -222,4 +224,4 @@ def _number(text: str | None) -> int | None:
 
 
 def _spaced(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
+    return one_line(re.sub(r"\s+", " ", text))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from probes import hwmon_chips as rules
 from probes.counter import PLAUSIBLE_TIMES_LIMIT, SENTINELS
 from probes.model import ENERGETIC, Channel, Device, Kind
-from probes.sysfs import read_int, read_text
+from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ class Chip:
     def text(self, attribute: str) -> str:
         """Return the text of an attribute, empty if there is none."""
         path = self.files.get(attribute)
-        return (read_text(path) or "") if path else ""
+        return read_label(path) if path else ""
 
     def number_in(self, attribute: str) -> int | None:
         """Return the integer an attribute holds, None if there is none."""
@@ -99,7 +99,7 @@ def find_chips(sysfs: Path) -> list[Chip]:
         files = {path.name: path for path in (*_entries(folder / "device"), *_entries(folder))}
         if "name" not in files:
             continue
-        name = read_text(files["name"]) or folder.name
+        name = read_label(files["name"]) or folder.name
         link, home = folder / "device", Path(os.path.realpath(folder))
         bus = Path(os.path.realpath(link)) if link.is_symlink() else home.parents[1]
         if bus.name == "virtual":  # a chip with no device behind it
@@ -241,12 +241,12 @@ def _device(members: Sequence[Chip]) -> Device:
         "driver": driver,
         "pci_address": chip.id if chip.pci else "",
         "chip": ", ".join(dict.fromkeys(member.name for member in members)),
-        "unique_id": read_text(home / "unique_id") or "",
+        "unique_id": read_label(home / "unique_id"),
     }
     return Device(
         chip.id,
         next((kind for kind in kinds if kind is not Kind.BOARD), Kind.BOARD),
-        read_text(home / "product_name") or read_text(home / "device_type") or chip.text("label") or chip.name,
+        read_label(home / "product_name") or read_label(home / "device_type") or chip.text("label") or chip.name,
         tuple((name, value) for name, value in known.items() if value),
     )
 
@@ -260,7 +260,7 @@ def _sockets(sysfs: Path, chip: Chip, position: int) -> tuple[int, ...]:
         return known if len(known) == len(packages) else rules.even_sockets(labels)
     if chip.name == "amd_hsmp_hwmon":
         # One ACPI device a socket, its UID "ID00"; the older platform driver registers its sockets in order.
-        uid = read_text(chip.bus / "firmware_node/uid") or read_text(chip.bus / "uid") or chip.bus.name
+        uid = read_label(chip.bus / "firmware_node/uid") or read_label(chip.bus / "uid") or chip.bus.name
         match = re.search(r"(?:ID|:)(\d+)$", uid)
         return (int(match[1]) if match else position,)
     nearest = re.match(r"\d+", read_text((chip.pci or chip.bus) / "local_cpulist") or "")

@@ -171,11 +171,22 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A sensor that exists but cannot be read: what, why, and what to do about it."""
+    """A sensor that exists but cannot be read, or only with a restriction: its name, the cause and the remedy.
+
+    `is_unreadable` is False for a sensor that works. `device` stands for hardware without any readable sensor, so that
+    a total can name it as missing.
+    """
 
     subject: str
     reason: str
     remedy: str
+    is_unreadable: bool = True
+    device: Channel | None = None
+
+    @property
+    def label(self) -> str:
+        """The words that introduce the problem."""
+        return "unreadable" if self.is_unreadable else "note"
 
 
 @dataclass(frozen=True, slots=True)

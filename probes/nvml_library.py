@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+from probes.text import decoded, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,10 +117,7 @@ class Session:
 
     def driver_version(self) -> str:
         """Return the version of the kernel driver; empty if it will not say."""
-        try:
-            return str(_ask(self._nvml, "nvmlSystemGetDriverVersion"))
-        except ReadError:
-            return ""
+        return _text(self._nvml, "nvmlSystemGetDriverVersion")
 
     def gpu_count(self) -> int:
         """Return how many GPUs the driver numbers, those out of order included. Raises ReadError."""
@@ -149,19 +147,16 @@ class Gpu:
 
     def text(self, function: str) -> str:
         """Return what `function` of NVML says of this GPU, where that is text or a number; empty if nothing."""
-        try:
-            return str(_ask(self._nvml, function, self._handle))
-        except ReadError:
-            return ""
+        return _text(self._nvml, function, self._handle)
 
     def pci_place(self) -> PciPlace | None:
         """Return the bus address in the form of sysfs, where the domain has four digits and NVML's has eight."""
         try:
             place = _ask(self._nvml, "nvmlDeviceGetPciInfo", self._handle)
-        except ReadError:
+            domain, _, rest = place.busId.lower().partition(":")
+            return PciPlace(f"{int(domain, 16):04x}:{one_line(rest)}", place.pciDeviceId >> 16)
+        except (ReadError, ValueError):  # also an address that is no text
             return None
-        domain, _, rest = place.busId.lower().partition(":")
-        return PciPlace(f"{int(domain, 16):04x}:{rest}", place.pciDeviceId >> 16)
 
     def module_id(self) -> str:
         """Return the number of the GPU's place in its machine, empty if it has none.
@@ -236,6 +231,16 @@ def _ask(nvml: Any, function: str, *arguments: Any) -> Any:
         return call(*arguments)
     except nvml.NVMLError as error:
         raise _translated(function, error) from error
+
+
+def _text(nvml: Any, function: str, *arguments: Any) -> str:
+    """Return the text that `function` gives, printable; empty if it gives none. It need not be UTF-8."""
+    try:
+        return one_line(str(_ask(nvml, function, *arguments)))
+    except ReadError:
+        return ""
+    except UnicodeDecodeError as error:  # raised by the binding
+        return decoded(error.object)
 
 
 def _field_value(nvml: Any, answer: Any) -> int:

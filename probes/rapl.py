@@ -16,7 +16,7 @@ from probes.counter import NEVER, PLAUSIBLE_TIMES_LIMIT, Counter, most_watts
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
-from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_text
+from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_label, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +116,7 @@ def find_zones(powercap: Path) -> list[Zone]:
         (path for path in powercap.glob("intel-rapl*:*") if (path / "energy_uj").exists()),
         key=lambda path: (path.name.startswith("intel-rapl-mmio"), path.name),
     )
-    names = {folder.name: read_text(folder / "name") or "" for folder in folders}
+    names = {folder.name: read_label(folder / "name") for folder in folders}
     return [Zone(folder, names[folder.name], names.get(folder.name.rpartition(":")[0], "")) for folder in folders]
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from probes.errors import ReadError
+from probes.text import decoded, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +47,13 @@ class ValueFile:
     def read_by(self, pread: Callable[[int, int, int], bytes]) -> int:
         """Return the value now, asked for by `pread` in the place of the system's own. Raises ReadError."""
         try:
-            return int(pread(self._fd, _LONGEST_VALUE, 0))
-        except (OSError, ValueError) as error:
-            raise ReadError(f"{self.path}: {error}") from error
+            raw = pread(self._fd, _LONGEST_VALUE, 0)
+        except OSError as error:
+            raise ReadError(f"{self.path}: {error.strerror or error}") from error
+        try:
+            return int(raw)
+        except ValueError as error:
+            raise ReadError(f"{self.path}: {decoded(raw)!r} is not a number") from error
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -136,11 +141,16 @@ def is_gone(error: ReadError) -> bool:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the stripped text of a small file, or None if it does not exist or cannot be read."""
+    """Return the stripped, printable text of a small file, or None if it does not exist or cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \t\r\n")
+        return printable(path.read_text(encoding="utf-8", errors="replace").strip("\0 \t\r\n"))
     except OSError:
         return None
+
+
+def read_label(path: Path) -> str:
+    """Return the text of a small file as one printable line, empty if it does not exist or cannot be read."""
+    return one_line(read_text(path) or "")
 
 
 def read_int(path: Path) -> int | None:

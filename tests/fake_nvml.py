@@ -212,7 +212,7 @@ def write_state(
         lines += ["gpu", *_answers(gpu)]
     state = library.resolve().with_name("state")
     written = state.with_suffix(".new")
-    written.write_text("\n".join(lines) + "\n")
+    written.write_text("\n".join(lines) + "\n", errors="surrogateescape")
     written.replace(state)
 
 
