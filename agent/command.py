@@ -105,12 +105,16 @@ def _await_end(child: int) -> None:
             os.close(fd)
 
 
-def sleep(seconds: float, ended: Callable[[], object]) -> Span:
-    """Let so much time pass, or less if a signal asks for the end; `ended` is called at once then."""
+def sleep(seconds: float, ended: Callable[[], object], begin: Callable[[], object] = lambda: None) -> Span:
+    """Let so much time pass, or less if a signal asks for the end; `ended` is called at once then.
+
+    `begin` is called before the time begins, once a signal ends it early.
+    """
     interruption = Interruption()
-    start_ns = time.monotonic_ns()
-    deadline = start_ns + round(seconds * 1e9)
     with interruption.caught():
+        begin()
+        start_ns = time.monotonic_ns()
+        deadline = start_ns + round(seconds * 1e9)
         try:
             with interruption.stoppable():
                 while (left_ns := deadline - time.monotonic_ns()) > 0:

@@ -5,33 +5,45 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from agent import interruption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
 _STANDARD = ("stdin", "stdout", "stderr")
 
 
 def main() -> None:
     """Run `inferometer` and end the process with its exit code."""
-    _open_streams()
-    interruption.take_signals()
+    _begin()
     from agent.cli.main import main as run  # noqa: PLC0415  slow, and a signal may come meanwhile
 
-    code = 1
-    try:
-        run()
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    os._exit(_flushed(code))  # Python's own ending would let a signal or a hanging thread print or wait
+    _end(run)
 
 
 def daemon() -> None:
     """Run `inferometerd` and end the process with its exit code."""
-    _open_streams()
-    interruption.take_signals()
+    _begin()
     from agent.cli.serving import main as run  # noqa: PLC0415  slow, and a signal may come meanwhile
 
-    sys.exit(run())
+    _end(run)
+
+
+def _begin() -> None:
+    _open_streams()
+    interruption.take_signals()
+
+
+def _end(run: Callable[[], int | None]) -> NoReturn:
+    """Run a command and end the process at once: Python's own ending may print in a signal, or wait for a thread."""
+    try:
+        code = run() or 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    os._exit(_flushed(code))
 
 
 def _open_streams() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, answer_json, configuration, discovered, fail, say
+from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, configuration, discovered, fail, say
+from agent.console import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from probes.registry import Discovery
 
 SETTINGS = {"allow_interspersed_args": False}
+_LONG_SECONDS = 5.0
+"""From so long on it is reported that the measurement goes on."""
 _LONGEST_SECONDS = 366 * 86400.0
 
 
@@ -70,7 +73,7 @@ def measure(
     else:
         _show(measured, to_stderr=bool(command))
     if measured.total is None:
-        say(f"error: there is no total: {_why_no_total(measured)}; see `inferometer doctor`")
+        print_error(f"there is no total: {_why_no_total(measured)}; see `inferometer doctor`", code or ExitCode.FAILURE)
         code = code or ExitCode.FAILURE
     raise typer.Exit(code)
 
@@ -132,10 +135,14 @@ def _passed(command: Sequence[str] | None, duration: float, ended: Callable[[], 
     """Run the command, or let the time pass; end this command where that one cannot be run."""
     from agent.command import CommandError, run, sleep
 
+    def begin() -> None:
+        if duration >= _LONG_SECONDS:
+            say(f"measuring {duration:g} s; Ctrl-C ends it early and shows what was measured until then")
+
     try:
-        span = run(command, ended, output_to_errors=as_json) if command else sleep(duration, ended)
+        span = run(command, ended, output_to_errors=as_json) if command else sleep(duration, ended, begin)
     except CommandError as error:
-        say(f"error: {error}; nothing was measured")
+        print_error(f"{error}; nothing was measured", error.code)
         raise typer.Exit(error.code) from None
     if span.cut_short:
         say("interrupted: this is what was measured until then")
@@ -255,7 +262,8 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
     show(("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
     missing = "; ".join(measured.coverage.not_covered)
     boundary = measured.coverage.boundary.value
-    print(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}", file=stream)
+    write = say if to_stderr else answer
+    write(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}")
     for reading in measured.readings:
         for reason in (*reading.reasons, *_stillness(reading)) if reading.energy else ():
             say(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from agent import log
-from agent.cli.options import ExitCode, Options, configured, say
+from agent.cli.options import ExitCode, Options, configured
 from agent.config import ConfigError, override
+from agent.console import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ _FLAGS: Mapping[str, bool] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the service until a signal stops it; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="inferometerd",
         description="Sample the host's sensors, store them, and export them to Prometheus, until SIGTERM or Ctrl-C.",
         epilog="INFEROMETER_DATABASE and the other variables of `inferometer daemon --help` override the file.",
@@ -35,6 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
     given = parser.parse_args(arguments)
     return serve(lambda: config_of(given.config, os.environ))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print_error(f"{message}; see `inferometerd --help`", ExitCode.USAGE)
+        raise SystemExit(ExitCode.USAGE)
 
 
 def serve(read_config: Callable[[], Config]) -> int:
@@ -82,7 +89,7 @@ def _ended(message: str, code: ExitCode) -> ExitCode:
         log.configure("error")
         log.get_logger("daemon").error(message)
     else:
-        say(f"error: {message}")
+        print_error(message, code)
     return code
 
 

@@ -55,7 +55,7 @@ SERVER = FIXTURES / "trees/intel_server_2s/sys"
         (("--threads", 100000), "--threads 100000: this process may use "),
         (("--price-per-kwh", -1), "price_per_kwh = -1"),
         (("--utilization", 1.5), "utilization = 1.5"),
-        (("--tariff", "nowhere.toml"), "nowhere.toml: the tariff cannot be read"),
+        (("--tariff", "nowhere.toml"), "nowhere.toml: it cannot be read"),
         (("--tariff", "typo.toml"), "did you mean price_per_kwh?"),
     ],
 )

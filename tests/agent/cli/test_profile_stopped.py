@@ -124,8 +124,9 @@ def test_stopped_while_the_model_is_tried_nothing_is_left_behind(stopped: dict[s
 def test_a_workload_that_dies_on_its_way_fails_the_run_and_keeps_what_is_complete(stopped: dict[str, Stopped]) -> None:
     ended = stopped["dies"]
     assert ended.result.returncode == 1
-    assert "error: the workload process ended during 'measure' (killed by SIGKILL)" in ended.result.stderr
-    assert "out of memory" in ended.result.stderr
+    error = json.loads(ended.result.stderr.splitlines()[-1])["error"]
+    assert error["message"].startswith("the workload process ended during 'measure' (killed by SIGKILL)")
+    assert "out of memory" in error["message"]
     assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False]
     found = document(ended.result)
     assert found["status"] == "failed"
