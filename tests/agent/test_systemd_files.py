@@ -145,7 +145,7 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
         "tariff": "",
         "path": {"sysfs": "/sys", "procfs": "/proc", "nvml_library": ""},
         "sampling": {"period_seconds": 1.0, "estimates": True, "periods": {}},
-        "exporter": {"listen": "127.0.0.1:19795"},
+        "exporter": {"listen": "127.0.0.1:19795", "hosts": []},
         "retention": {"raw_days": 30, "rollup_days": 365, "raw_bytes": 0},
     }
 
