@@ -100,7 +100,7 @@ def test_processor_operating_system_and_governor_are_printable(tmp_path: Path) -
     assert parse_cpuinfo(f"vendor_id\t: GenuineIntel\nmodel name\t: {line}\n").brand.isprintable()
     assert operating_system(f'PRETTY_NAME="{line}"').isprintable()
     write(tmp_path / "devices/system/cpu/cpu0/cpufreq/scaling_governor", EVIL)
-    assert all(map(str.isprintable, look_at_settings(Roots(sysfs=str(tmp_path))).governors))
+    assert all(map(str.isprintable, look_at_settings(Roots(sysfs=str(tmp_path))).cpu_governors))
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
