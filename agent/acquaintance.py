@@ -1,22 +1,24 @@
-"""Watches every sensor of energy for a moment at start: how often it shows a new value, and what a read costs."""
+"""Calibrates every sensor of energy for a moment at start: how often it shows a new value, and what a read costs."""
 
 from __future__ import annotations
 
+import heapq
 import math
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from agent.budget import CPU_BUDGET
 from agent.log import get_logger
-from agent.profiling.periods import run_period_seconds, told_aliased, update_seconds
+from agent.profiling.periods import marked_aliased, periods_within, run_period_seconds, update_seconds
 from probes.errors import DeviceLostError, ReadError
 from probes.model import ENERGETIC, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from probes.model import Channel, Probe
 
@@ -33,84 +35,189 @@ READS_A_REFRESH = 10
 FASTEST_SECONDS = 0.0002
 SLOWEST_SECONDS = 0.005
 LARGEST_SHARE = 0.25
+"""The share of the time that reads may take, those of all files together and those of each driver."""
+STUCK_SECONDS = 0.3
+"""A read that lasts longer than this holds up the other files: they go on in another thread."""
+MOST_STUCK = 4
+"""With so many threads stuck no further one is started: the probes that are left are not calibrated."""
+_POLL_SECONDS = 0.01
+_END_SECONDS = 0.2
+_LARGEST_DEBT_NS = 1_000_000
 
 log = get_logger("acquaintance")
 
 
-def acquaint(probes: Sequence[Probe]) -> tuple[tuple[Channel, ...], ...]:
-    """Return the channels of each probe with what was learnt of them; takes 1.2 s at most, all probes at once.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was learnt: the channels of each probe, in order, and the probes that a thread still reads.
 
-    Nothing is learnt of a probe that fails or hangs, and of one without a sensor of energy nothing is asked.
+    `hanging` has for each of those a function that returns whether its read has ended: until then nobody else may read
+    it.
     """
-    learnt: dict[int, tuple[Channel, ...]] = {}
 
-    stop = threading.Event()
+    channels: tuple[tuple[Channel, ...], ...]
+    hanging: Mapping[Probe, Callable[[], bool]]
 
-    def watch(number: int, probe: Probe) -> None:
-        learnt[number] = learn(probe, stop.is_set)
 
-    threads = [
-        threading.Thread(target=watch, args=(number, probe), name=f"acquaint-{probe.name}", daemon=True)
-        for number, probe in enumerate(probes)
-        if _watched(probe.channels)
-    ]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 2 * LONGEST_SECONDS
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    stop.set()
-    return tuple(learnt.get(number, probe.channels) for number, probe in enumerate(probes))
+def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibration:
+    """Learn what can be learnt of each probe; takes 1.2 s at most, all probes at once.
+
+    Probes that only read files share one thread. Nothing is learnt of a probe that fails or hangs, and of one without a
+    sensor of energy nothing is asked. A gauge that is read too seldom within `cpu_budget` is marked as aliased.
+    """
+    watches = [Watch(probe) for probe in probes if watched(probe.channels)]
+    files = [watch for watch in watches if watch.probe.files_only]
+    watchers = [_Watcher(files), *(_Watcher([watch]) for watch in watches if not watch.probe.files_only)]
+    deadline = time.monotonic() + LONGEST_SECONDS + STUCK_SECONDS
+    while any(watcher.alive for watcher in watchers) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        behind = [watcher for watcher in watchers if watcher.is_stuck and watcher.waiting]
+        watchers += [_Watcher(watcher.take_waiting()) for watcher in behind[: MOST_STUCK + 1 - len(watchers)]]
+    hanging = {probe: ended for watcher in watchers for probe, ended in watcher.end()}
+    learnt = {watch.probe: watch.channels() for watch in watches if watch.probe not in hanging}
+    channels = [learnt.get(probe, probe.channels) for probe in probes]
+    periods = periods_within(channels, cpu_budget)
+    marked = (marked_aliased(known, base) for known, (base, _) in zip(channels, periods, strict=True))
+    return Calibration(tuple(marked), hanging)
 
 
 def learn(
     probe: Probe,
-    is_over: Callable[[], bool] = lambda: False,
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[Channel, ...]:
-    """Read a probe again and again until its sensors of energy have changed ten times, and return its channels anew.
+    """Read one probe again and again until its sensors of energy have changed ten times, and return its channels."""
+    watch = Watch(probe, monotonic_ns)
+    while watch.wanted:
+        sleep(watch.read())
+    return watch.channels()
 
-    Their `read_seconds` is the median time of a read, their `observed_refresh_seconds` the median time between two
-    changes, 0 where there were fewer than three, or changes are as small and seldom as the sensor's steps. A gauge that
-    cannot be read twice an update is said to be aliased.
-    Once `is_over`, somebody else reads the probe, and a read that comes back only then leaves it alone.
-    """
-    watched = _watched(probe.channels)
-    changes: dict[int, list[int]] = {position: [] for position in watched}
-    rises: dict[int, list[float]] = {position: [] for position in watched}
-    last: dict[int, float] = {}
-    costs: list[int] = []
-    period = min(max((_refresh(probe.channels[p]) for p in watched), default=0.0) / READS_A_REFRESH, SLOWEST_SECONDS)
-    started = monotonic_ns()
-    ends = started + round(_longest_seconds(probe.channels) * 1e9)
-    while (before := monotonic_ns()) < ends and any(len(seen) < CHANGES for seen in changes.values()):
+
+class Watch:
+    """One probe that is calibrated: read again and again until its sensors of energy have changed ten times."""
+
+    def __init__(self, probe: Probe, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self.probe = probe
+        self._clock = monotonic_ns
+        positions = watched(probe.channels)
+        self._changes: dict[int, list[int]] = {position: [] for position in positions}
+        self._rises: dict[int, list[float]] = {position: [] for position in positions}
+        self._last: dict[int, float] = {}
+        self._costs: list[int] = []
+        slowest = max((_refresh(probe.channels[position]) for position in positions), default=0.0)
+        self._period = min(slowest / READS_A_REFRESH, SLOWEST_SECONDS)
+        self._failed = False
+        self._ends_ns = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another read may tell more."""
+        if self._failed or all(len(seen) >= CHANGES for seen in self._changes.values()):
+            return False
+        return not self._ends_ns or self._clock() < self._ends_ns
+
+    def read(self) -> float:
+        """Read once, and return after how many seconds the next read makes sense."""
+        before = self._clock()
+        self._ends_ns = self._ends_ns or before + round(_longest_seconds(self.probe.channels) * 1e9)
         try:
-            values = probe.read(before)
+            values = self.probe.read(before)
         except (ReadError, DeviceLostError) as error:
-            log.debug("not watched", probe=probe.name, reason=str(error))
-            break
-        if is_over():
-            return probe.channels
-        after = monotonic_ns()
-        costs.append(after - before)
-        for position, seen in changes.items():
-            if not math.isnan(values[position]):
-                if last.get(position, values[position]) != values[position]:
-                    seen.append(after)
-                    rises[position].append(abs(values[position] - last[position]))
-                last[position] = values[position]
-        sleep(max(period, FASTEST_SECONDS, (after - before) / 1e9 / LARGEST_SHARE))
-    probe.rejections.clear()
-    coarse = {
-        position
-        for position, seen in rises.items()
-        if seen and median(seen) < _STEPS * probe.channels[position].resolution
-    }
-    return _with_learnt(probe.channels, changes, coarse, costs)
+            log.debug("not calibrated", probe=self.probe.name, reason=str(error))
+            self._failed = True
+            return 0.0
+        after = self._clock()
+        self._costs.append(after - before)
+        for position, seen in self._changes.items():
+            value = values[position]
+            if math.isnan(value):
+                continue
+            before_it = self._last.get(position, value)
+            if before_it != value:
+                seen.append(after)
+                self._rises[position].append(abs(value - before_it))
+            self._last[position] = value
+        return max(self._period, FASTEST_SECONDS, (after - before) / 1e9 / LARGEST_SHARE)
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Return the channels of the probe with what was learnt of them, and clear its rejections.
+
+        Their `read_seconds` is the median time of a read, their `observed_refresh_seconds` the median time between two
+        changes, 0 if there were fewer than three, or if changes are as small and rare as the sensor's steps. A gauge
+        that cannot be read twice an update is marked as aliased.
+        """
+        self.probe.rejections.clear()
+        channels = self.probe.channels
+        coarse = {
+            position
+            for position, seen in self._rises.items()
+            if seen and median(seen) < _STEPS * channels[position].resolution
+        }
+        return _with_learnt(channels, self._changes, coarse, self._costs)
 
 
-def _watched(channels: Sequence[Channel]) -> tuple[int, ...]:
+class _Watcher:
+    """A thread that reads the probes of several watches, each when it is due."""
+
+    def __init__(self, watches: Iterable[Watch]) -> None:
+        self._due = [(0, number, watch) for number, watch in enumerate(watches)]
+        self._reading: Watch | None = None
+        self._since_ns = 0
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="calibration", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still reads."""
+        return self._thread.is_alive() and not (self._over and self._reading is None)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the read that is under way takes so long that the others must not wait for it."""
+        reading_for_ns = time.monotonic_ns() - self._since_ns
+        return self.alive and self._reading is not None and reading_for_ns > STUCK_SECONDS * 1e9
+
+    @property
+    def waiting(self) -> bool:
+        """Whether others wait to be read."""
+        return bool(self._due)
+
+    def take_waiting(self) -> list[Watch]:
+        """Return the watches that wait; this thread ends after its read."""
+        self._over = True
+        taken, self._due = self._due, []
+        return [watch for _, _, watch in taken]
+
+    def end(self) -> list[tuple[Probe, Callable[[], bool]]]:
+        """End, or return the probe whose read does not, with a function that returns whether it has."""
+        self._over = True
+        self._thread.join(_END_SECONDS)
+        thread, watch = self._thread, self._reading
+        return [(watch.probe, lambda: not thread.is_alive())] if thread.is_alive() and watch else []
+
+    def _run(self) -> None:
+        began_ns, busy_ns = time.monotonic_ns(), 0
+        while self._due and not self._over:
+            due_ns, number, watch = self._due[0]
+            now_ns = time.monotonic_ns()
+            owed_ns = round(busy_ns / LARGEST_SHARE) - (now_ns - began_ns)
+            if owed_ns > _LARGEST_DEBT_NS or now_ns < due_ns:
+                time.sleep(min(max(owed_ns, due_ns - now_ns) / 1e9, SLOWEST_SECONDS))
+                continue
+            heapq.heappop(self._due)
+            self._reading, self._since_ns = watch, now_ns
+            again_seconds = watch.read()
+            if self._over:
+                return
+            self._reading = None
+            ended_ns = time.monotonic_ns()
+            busy_ns += ended_ns - now_ns
+            if watch.wanted:
+                heapq.heappush(self._due, (ended_ns + round(again_seconds * 1e9), number, watch))
+
+
+def watched(channels: Sequence[Channel]) -> tuple[int, ...]:
     """Return the positions of the channels that a sensor of energy or power gives."""
     return tuple(
         position
@@ -125,7 +232,7 @@ def _refresh(channel: Channel) -> float:
 
 def _longest_seconds(channels: Sequence[Channel]) -> float:
     """Return how long to watch at most: twelve of the longest refresh that is stated; all of the time if one is not."""
-    refreshes = [channels[position].refresh_seconds or LONGEST_SECONDS for position in _watched(channels)]
+    refreshes = [channels[position].refresh_seconds or LONGEST_SECONDS for position in watched(channels)]
     return min(LONGEST_SECONDS, max(LEAST_SECONDS, LONGEST_REFRESHES * max(refreshes, default=0.0)))
 
 
@@ -133,11 +240,11 @@ def _with_learnt(
     channels: Sequence[Channel], changes: dict[int, list[int]], coarse: Container[int], costs: Sequence[int]
 ) -> tuple[Channel, ...]:
     cost = median(costs) / 1e9 if costs else 0.0
-    told = []
+    known = []
     for position, channel in enumerate(channels):
         between = [after - before for before, after in pairwise(changes.get(position, ()))]
         observed = median(between) / 1e9 if len(between) > 1 else 0.0
         if position in coarse and observed > channel.refresh_seconds:
             observed = 0.0
-        told.append(replace(channel, read_seconds=cost, observed_refresh_seconds=observed))
-    return told_aliased(told, run_period_seconds(told))
+        known.append(replace(channel, read_seconds=cost, observed_refresh_seconds=observed))
+    return marked_aliased(known, run_period_seconds(known))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.log import get_logger
 from probes.errors import DeviceLostError, ReadError
+from probes.model import FilewiseProbe
 from store.records import Tick
 
 if TYPE_CHECKING:
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.clock import Timebase
-    from probes.model import Probe, Rejection
+    from probes.model import HungFile, Probe, Rejection
     from store.records import Layout
 
 HANGING_PERIODS = 3
 HANGING_SECONDS = 10.0
 """A read that lasts longer than three periods and ten seconds hangs."""
+
+SLOW_NS = 50_000_000
+SLOW_READS = 5
+"""A probe whose read takes so long, or half a period, so often in a row, is slow."""
 
 log = get_logger("sampler")
 
@@ -33,8 +38,10 @@ class BeatState:
     `period_seconds` is its usual one. `last_success_ns` is Unix time, 0 before the first, and `latest` the tick of it
     that is to be shown; `reading_since_ns` is when the read that is under way began, on CLOCK_MONOTONIC, 0 between
     reads. Every beat has the time until the next one is due. `missed` counts those in which no read began, `late`
-    those in which it began, but half a period or a millisecond after it was due, whichever is less. `failed` counts
-    reads that gave nothing at all, `dropped` reads that nobody took in time.
+    those in which it began, but half a period or a millisecond after it was due, whichever is less. `throttled` counts
+    those that the processor budget did not allow. `failed` counts reads that gave nothing at all, `dropped` reads that
+    nobody took in time. `reason` is why the last read failed, empty if it did not; `faults` are the reasons of channels
+    that are not read, by position.
     """
 
     probe: str
@@ -46,11 +53,14 @@ class BeatState:
     ticks: int = 0
     missed: int = 0
     late: int = 0
+    throttled: int = 0
     failed: int = 0
     dropped: int = 0
     rejected: dict[tuple[int, str], int] = field(default_factory=dict)
     reading_since_ns: int = 0
     latest: Tick | None = None
+    reason: str = ""
+    faults: dict[int, str] = field(default_factory=dict)
 
     @property
     def tried(self) -> bool:
@@ -70,9 +80,15 @@ class Reader:
     A tick's stamps are Unix times in whole microseconds, the start rounded down and the end up, so that the read lies
     between them and the store keeps them as they are. A read that gave nothing but reasons is a tick as well: all NaN,
     with its rejections. A failure is logged once, until the next read that works.
+
+    `periods_ns` are the base period and the one at the high rate. Once a file that hangs is isolated, the read that
+    hangs in it leaves no trace here when it ends: another thread reads the probe by then.
     """
 
-    __slots__ = ("_channels", "_clock", "_layout", "_limit", "_offset_ns", "_queue", "probe", "state")
+    __slots__ = (
+        "_channels", "_clock", "_isolations", "_layout", "_limit", "_offset_ns", "_queue", "_slow_ns", "periods_ns",
+        "probe", "quick_reads", "slow_reads", "state",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -82,6 +98,7 @@ class Reader:
         timebase: Timebase,
         queue: deque[Tick],
         limit: int,
+        periods_ns: tuple[int, int],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.probe = probe
@@ -91,11 +108,19 @@ class Reader:
         self._offset_ns = timebase.offset_ns
         self._queue = queue
         self._limit = limit
+        self.periods_ns = periods_ns
+        self._slow_ns = min(SLOW_NS, periods_ns[0] // 2)
+        self._isolations = self.slow_reads = self.quick_reads = 0
         self._clock = clock
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its reads took too long several times in a row."""
+        return self.slow_reads >= SLOW_READS
 
     def read(self, late_from_ns: int) -> None:
         """Read the probe once; the read is late if it begins after `late_from_ns` on CLOCK_MONOTONIC."""
-        state = self.state
+        state, isolations = self.state, self._isolations
         start_ns = state.reading_since_ns = self._clock()
         if start_ns > late_from_ns:
             state.late += 1
@@ -105,15 +130,45 @@ class Reader:
         except BaseException as error:  # noqa: BLE001  the edge of a thread, where even SystemExit would end it silently
             found = error
         end_ns = self._clock()
+        if isolations != self._isolations:
+            return
         state.reading_since_ns = 0
-        state.read_seconds = (end_ns - start_ns) / 1e9
+        self._time(end_ns - start_ns)
         values = found if isinstance(found, BaseException) else self._floats(found)
         self._finish(start_ns, end_ns, values)
+
+    def isolate_file(self) -> HungFile | None:
+        """Leave out the file in which the read hangs from now on; None if the probe cannot tell which one it is."""
+        hung = self.probe.isolate() if isinstance(self.probe, FilewiseProbe) else None
+        if hung:
+            self._isolations += 1
+            self.state.reading_since_ns = 0
+            self.state.faults.update(dict.fromkeys(hung.channels, f"{hung.path} does not answer"))
+        return hung
+
+    def restore_file(self, hung: HungFile) -> None:
+        """Read a file that hung with the others again."""
+        for channel in hung.channels:
+            self.state.faults.pop(channel, None)
+        hung.restore()
+
+    def drop(self, reason: str) -> None:
+        """Read the probe no more."""
+        self.state.lost, self.state.up, self.state.reason = True, False, reason
+        log.error("sensor dropped", probe=self.state.probe, reason=reason)
 
     def refuse(self, failure: ReadError) -> None:
         """Count a read that was not made as a failed one, for this reason."""
         now_ns = self._clock()
         self._finish(now_ns, now_ns, failure)
+
+    def _time(self, took_ns: int) -> None:
+        """Count slow and quick reads in a row."""
+        self.state.read_seconds = took_ns / 1e9
+        if took_ns > self._slow_ns:
+            self.slow_reads, self.quick_reads = self.slow_reads + 1, 0
+        else:
+            self.slow_reads, self.quick_reads = 0, self.quick_reads + 1
 
     def _floats(self, values: Sequence[float]) -> tuple[float, ...] | Exception:
         """Return one float a channel, or the fault of a probe that gave anything else."""
@@ -136,8 +191,11 @@ class Reader:
             if rejections:
                 self._put(Tick(self._layout, *stamps, (math.nan,) * self._channels, rejections))
             return
+        if state.lost:  # it was dropped while it was read
+            return
         tick = Tick(self._layout, *stamps, values, rejections)
         if not state.up:
+            state.reason = ""
             log.info("probe reads again", probe=state.probe)
             state.up = True
         if not (rejections and all(map(math.isnan, values))):
@@ -166,6 +224,7 @@ class Reader:
         """Count a read that failed; log it once, with a trace if the fault is ours."""
         state = self.state
         state.failed += 1
+        state.reason = str(failure) or repr(failure)
         if isinstance(failure, DeviceLostError):
             state.lost = True
             log.error("device lost", probe=state.probe, reason=str(failure))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.interruption import Interruption, ending_signals
+from agent.realtime import REALTIME_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,11 +63,12 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
     # Not by subprocess: its work before and after the command would be measured as well, some milliseconds of it.
     actions = [(os.POSIX_SPAWN_DUP2, _ERRORS, _OUTPUT)] if output_to_errors else []
     with ending_signals(pass_on):
-        start_ns = time.monotonic_ns()
         try:
-            child = os.posix_spawn(
-                path, list(command), os.environ, file_actions=actions, setsigdef=_AS_PYTHON_FOUND_THEM
-            )
+            with REALTIME_LIMIT.lifted():
+                start_ns = time.monotonic_ns()
+                child = os.posix_spawn(
+                    path, list(command), os.environ, file_actions=actions, setsigdef=_AS_PYTHON_FOUND_THEM
+                )
         except (OSError, ValueError) as error:
             raise _explained(command[0], error) from error
         for number in early:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent.budget import CPU_BUDGET
 from agent.path_walk import ForeignLinkError, resolved
 from agent.text_input import TextInputError, quoted, read_toml
 from probes.model import Roots
@@ -28,12 +29,14 @@ _FASTEST_SECONDS, _SLOWEST_SECONDS = 0.001, 60.0
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("database", "log_level", "tariff", "path", "sampling", "exporter", "retention"),
     "path.": ("sysfs", "procfs", "nvml_library"),
-    "sampling.": ("period_seconds", "estimates", "periods"),
+    "sampling.": ("period_seconds", "estimates", "cpu_budget", "realtime", "periods"),
     "sampling.periods.": (*FAMILIES, ESTIMATE),
     "exporter.": ("listen", "hosts"),
     "retention.": ("raw_days", "raw_bytes", "rollup_days"),
 }
 """What each table may hold."""
+_LEAST_SHARE = 0.001
+_SHARE = f"a share of one processor from {_LEAST_SHARE:g} to 1, or 0 for no limit"
 _MOST = 1e15
 """A petabyte, or more days than the universe has: larger numbers are slips, and some would overflow."""
 _Amount = TypeVar("_Amount", int, float)
@@ -63,9 +66,10 @@ class Keeping:
 class Config:
     """Everything that can be set.
 
-    `periods` are seconds between reads by probe family, where they differ from `period_seconds`. `tariff` is what the
-    file `tariff_file` holds, None if none is named. `hosts` are the DNS names by which requests may address the
-    exporter.
+    `periods` are seconds between reads by probe family, where they differ from `period_seconds`. `cpu_budget` is the
+    share of one processor that sampling may use, 0 for no limit. With `realtime` one thread of a measurement or a
+    profile asks the kernel to be in time. `tariff` is what the file `tariff_file` holds, None if none is named. `hosts`
+    are the DNS names by which requests may address the exporter.
     """
 
     database: str = ""
@@ -76,6 +80,8 @@ class Config:
     period_seconds: float = 1.0
     periods: tuple[tuple[str, float], ...] = ()
     estimates: bool = True
+    cpu_budget: float = CPU_BUDGET
+    realtime: bool = True
     listen: str = LISTEN
     hosts: tuple[str, ...] = ()
     keeping: Keeping = field(default_factory=Keeping)
@@ -90,6 +96,8 @@ class Config:
             "sampling": {
                 "period_seconds": self.period_seconds,
                 "estimates": self.estimates,
+                "cpu_budget": self.cpu_budget,
+                "realtime": self.realtime,
                 "periods": dict(self.periods),
             },
             "exporter": {"listen": self.listen, "hosts": list(self.hosts)},
@@ -177,7 +185,7 @@ def load(path: Path | None) -> Config:
     return _parse(found, str(path))
 
 
-def override(config: Config, **given: str | bool | None) -> Config:
+def override(config: Config, **given: str | bool | float | None) -> Config:
     """Return the configuration with what the command line or the environment gave; None leaves a field as it is.
 
     Raises ConfigError if a log level or an address to listen on cannot be one.
@@ -187,12 +195,21 @@ def override(config: Config, **given: str | bool | None) -> Config:
     changed = replace(config, roots=replace(config.roots, **paths), **fields)  # type: ignore[arg-type]
     if "log_level" in fields:
         _must_be_level(changed.log_level, "--log-level (INFEROMETER_LOG_LEVEL)")
+    if "cpu_budget" in fields:
+        _checked_share(changed.cpu_budget, "--cpu-budget (INFEROMETER_CPU_BUDGET)")
     if "listen" in fields:
         _must_be_address(changed.listen, "--listen (INFEROMETER_LISTEN)")
     return changed
 
 
-_FIELDS = frozenset({"database", "log_level", "estimates", "listen"})
+_FIELDS = frozenset({"cpu_budget", "database", "log_level", "estimates", "realtime", "listen"})
+
+
+def _checked_share(value: float, where: str) -> float:
+    """Return a share of one processor. Raises ConfigError if it is none."""
+    if value != 0 and not _LEAST_SHARE <= value <= 1:
+        raise ConfigError(f"{where} = {value!r} is not {_SHARE}")
+    return value
 
 
 def _must_be_level(text: str, where: str) -> None:
@@ -226,6 +243,8 @@ def _parse(found: Mapping[str, Any], where: str) -> Config:
         period_seconds=sampling.seconds("period_seconds", 1.0),
         periods=tuple((name, periods.seconds(name, 1.0)) for name in periods.found),
         estimates=sampling.flag("estimates", default=True),
+        cpu_budget=sampling.share("cpu_budget", CPU_BUDGET),
+        realtime=sampling.flag("realtime", default=True),
         listen=listen,
         hosts=exporter.names("hosts"),
         keeping=Keeping(
@@ -300,6 +319,13 @@ class _Table:
             allowed = f"a {'whole ' if kind is int else ''}number from 0 to {_MOST:g}; 0 sets no limit"
             raise ConfigError(f"{self.where}: {self.prefix}{key} = {quoted(value)} is not {allowed}")
         return kind(value)
+
+    def share(self, key: str, default: float) -> float:
+        """Return a share of one processor."""
+        value = self.found.get(key, default)
+        if not _is_number(value):
+            raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {_SHARE}")
+        return _checked_share(float(value), f"{self.where}: {self.prefix}{key}")
 
     def seconds(self, key: str, default: float) -> float:
         value = self.found.get(key, default)

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import log, notify
-from agent.acquaintance import acquaint
+from agent.acquaintance import calibrate
+from agent.budget import CpuBudget
 from agent.clock import Timebase, Wakefulness
 from agent.endpoint import Endpoint
 from agent.exporter import Exporter
 from agent.host import describe_host
 from agent.host_total import HostTotal
 from agent.listening import ListenError
-from agent.profiling.periods import told_aliased
+from agent.profiling.periods import marked_aliased
 from agent.realtime import uncollected
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
@@ -138,7 +139,8 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
             stack.callback(_close, probes, hanging)
             writer = Writer(engine)
             periods = [period(probe, config) for probe in probes]
-            learnt = map(told_aliased, acquaint(probes), periods)
+            calibration = calibrate(probes, config.cpu_budget)
+            learnt = map(marked_aliased, calibration.channels, periods)
             channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
             host = describe_host(config.roots)
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
@@ -148,9 +150,10 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
             paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
             trouble = StoreTrouble()
             slept = Wakefulness(timebase, wake).slept
-            sampler = Sampler(paced, timebase, slept=slept)
+            budget = CpuBudget(config.cpu_budget)
+            sampler = Sampler(paced, timebase, slept=slept, budget=budget, hanging=calibration.hanging)
             keep = _keeping(totals, host_total, writer, timebase, wake)
-            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends)
+            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, budget=budget)
             exporter = Exporter(
                 layouts,
                 sampler.states,

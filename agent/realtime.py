@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
+import signal
 import sys
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from types import FrameType
 
 PRIORITY = 2
 """The lowest of SCHED_FIFO but one: before every ordinary thread, behind whatever else on the host is real-time."""
-SWITCH_SECONDS = 3e-5
-"""How long a thread waits before it asks for the interpreter: longer than the kernel needs to begin and end a wait.
+SWITCH_SECONDS = 5e-4
+"""How long a thread waits before it asks another one for the interpreter, instead of Python's own 5 ms.
 
-A shorter wait is over before it has begun. A real-time thread would then ask without a pause, and keep the processor
-from the very thread that is to let go of the interpreter: with 10 us a run of 7 s took 36 s, all of it in the kernel.
+Each request costs both threads a switch, so threads that work at the same time must not ask often: with 30 us two of
+them did little else. A thread that reads files gives the interpreter away with every file, so reads hardly need it.
 """
+FAVORED_NICE = -10
+"""The nice value of the thread that takes the ticks: it gets the processor early, and shares it like any other."""
+RTTIME_SECONDS = 0.2
+"""So much processor time without a wait the kernel grants the real-time thread before it sends SIGXCPU."""
 UNCOLLECTED = 100_000
 """After how many objects more than before the garbage collector is called; Python's own number is 700."""
 FEWEST_CPUS = 4
@@ -41,6 +49,8 @@ class Realtime:
 
 
 NORMAL = Realtime("other", 0, None, "not asked for")
+TURNED_OFF = Realtime("other", 0, None, "turned off by the setting sampling.realtime")
+OVERRUN = f"real-time scheduling ended: {RTTIME_SECONDS:g} s of processor time without a wait"
 
 
 def ordinary() -> Realtime:
@@ -52,6 +62,7 @@ class Kernel(Protocol):
     """The part of the module `os` that is needed here; 0 stands for the calling thread."""
 
     SCHED_FIFO: int
+    SCHED_OTHER: int
     SCHED_RESET_ON_FORK: int
 
     def sched_param(self, sched_priority: int) -> os.sched_param: ...  # noqa: D102  named in sched(7)
@@ -83,12 +94,91 @@ def obtain(kernel: Kernel = os) -> Realtime:
     return Realtime("other" if got else "fifo", 0 if got else PRIORITY, cpu, "; ".join(reasons))
 
 
-def keep_up(kernel: Kernel = os) -> None:
-    """Let the calling thread, which takes the ticks, not be held up where the one that reads them is not.
+def turned_off() -> Realtime:
+    """Leave the calling thread as it is, as the user wants no real-time thread."""
+    return TURNED_OFF
 
-    While it works it holds the interpreter's lock, which the reading thread waits for: so it comes right behind it.
+
+def favored() -> None:
+    """Let the calling thread, which takes the ticks, be served before ordinary threads; it stays an ordinary one.
+
+    While it works it holds the interpreter's lock, which the thread that reads waits for. A user who may not ask for
+    that goes without.
     """
-    _scheduled(kernel, PRIORITY - 1)
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), FAVORED_NICE)
+
+
+def demote(thread_id: int, kernel: Kernel = os) -> bool:
+    """Make a thread of this process an ordinary one again; return whether it is."""
+    try:
+        kernel.sched_setscheduler(thread_id, kernel.SCHED_OTHER | kernel.SCHED_RESET_ON_FORK, kernel.sched_param(0))
+    except OSError:  # it has ended
+        return False
+    return True
+
+
+class RealtimeLimit:
+    """Bounds the processor time that a real-time thread may use without a wait (RLIMIT_RTTIME).
+
+    The loop's own budget comes first; this is for a loop that no longer obeys it. Only for the main thread. The limit
+    is one of the whole process and would be inherited, so a child is started inside `lifted`.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[int, int] | None = None
+
+    @contextmanager
+    def bounding(self, exceeded: Callable[[], object]) -> Iterator[None]:
+        """Set the limit inside the block, and call `exceeded` when it is reached."""
+        if threading.current_thread() is not threading.main_thread() or self._before:
+            yield
+            return
+        self._before = before = resource.getrlimit(resource.RLIMIT_RTTIME)
+        default = signal.getsignal(signal.SIGXCPU)
+        cpu_limit = resource.getrlimit(resource.RLIMIT_CPU)
+
+        def reached(number: int, _frame: FrameType | None) -> None:
+            if resource.getrlimit(resource.RLIMIT_CPU) != cpu_limit:  # the kernel raises it when it sends the signal
+                signal.signal(number, default)
+                os.kill(os.getpid(), number)
+            else:
+                exceeded()
+
+        signal.signal(signal.SIGXCPU, reached)
+        self._set(_at_most(round(RTTIME_SECONDS * 1e6), before[0]))
+        try:
+            yield
+        finally:
+            self._set(before[0])
+            signal.signal(signal.SIGXCPU, default)
+            self._before = None
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Set the limit inside the block to what it was before `bounding`: for the start of a child."""
+        if self._before is None:
+            yield
+            return
+        soft, _ = resource.getrlimit(resource.RLIMIT_RTTIME)
+        self._set(self._before[0])
+        try:
+            yield
+        finally:
+            self._set(soft)
+
+    @staticmethod
+    def _set(soft: int) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+        resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
+
+
+REALTIME_LIMIT = RealtimeLimit()
+"""The limit of this process."""
+
+
+def _at_most(wanted: int, soft: int) -> int:
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
 
 
 @contextmanager
@@ -110,11 +200,9 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def prompt() -> Iterator[None]:
-    """Let a thread whose beat is due wait no longer than 50 us for another one of this process, not 5 ms.
+    """Let a thread whose reads are due wait no longer than half a millisecond for another one of this process, not 5.
 
-    It gives the interpreter away with every file it reads, and may have to wait so long each time to have it back. Nor
-    is it to wait for the garbage collector. Threads that run at the same time pay with many switches, so the service,
-    which has other ways, does without.
+    Nor is it to wait for the garbage collector. The service, which reads once a second, does without.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, SWITCH_SECONDS))

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from agent.beats import Alarm
+from agent.budget import UNLIMITED, CpuBudget
 from agent.log import get_logger
 from agent.sampler import weight
 
@@ -37,7 +38,8 @@ class Recorder:
     `batch` (the store's) takes them. When `batch` raises, the error is handed to `on_error` and the ticks wait for the
     next try, `keep_bytes` of them at most; what has to be let go, the oldest first, is counted in `dropped`. Once a
     batch is taken again `on_recovery` is told. Neither of these two may raise. What is read while `batch` takes its
-    time waits with whom it is taken from. `enter` is called in the thread first.
+    time waits with whom it is taken from. `enter` is called in the thread first. `budget` is charged with the
+    processor time that all of this takes.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Recorder:
         batch_seconds: float = BATCH_SECONDS,
         longest_seconds: float = LONGEST_SECONDS,
         enter: Callable[[], object] = lambda: None,
+        budget: CpuBudget | None = None,
     ) -> None:
         self._take = take
         self._batch = batch
@@ -59,6 +62,7 @@ class Recorder:
         self._batch_ns = round(batch_seconds * _NEARLY * 1e9)
         self._longest_seconds = longest_seconds
         self._enter = enter
+        self._budget = budget or CpuBudget(UNLIMITED)
         self._due_ns = 0
         self._waiting: deque[Tick] = deque()
         self._waiting_bytes = 0
@@ -102,6 +106,7 @@ class Recorder:
 
     def _keep(self) -> None:
         self._enter()
+        meter = self._budget.meter()
         ended = False
         while not ended:
             self._alarm.wait(self._longest_seconds)
@@ -112,6 +117,7 @@ class Recorder:
                     pass  # what is read meanwhile waits for its second: a write for every few ticks would never end
             except Exception:  # the edge of a thread: whatever it is, samples are worth another try
                 log.exception("recorder fault")
+            meter.charge()
 
     def _collect(self) -> None:
         """Take the ticks there are; while they cannot be handed over, let the oldest go that are too many."""

@@ -84,7 +84,7 @@ def daemon(host: Still, period_seconds: float, before: Sequence[str] = ()) -> It
     config, log = host.folder / "config.toml", host.folder / "log"
     config.write_text(
         f'database = "{host.folder / "store.db"}"\n'
-        f"[sampling]\nperiod_seconds = {period_seconds}\nestimates = false\n"
+        f"[sampling]\nperiod_seconds = {period_seconds}\nestimates = false\ncpu_budget = 0\n"
         f'[path]\nsysfs = "{host.sysfs}"\nprocfs = "{host.folder / "proc"}"\nnvml_library = "{host.folder / "none"}"\n'
         '[exporter]\nlisten = "127.0.0.1:0"\n',
         encoding="utf-8",

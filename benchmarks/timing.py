@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from agent.clock import Timebase
 from agent.host import describe_host
-from agent.realtime import keep_up, prompt
+from agent.realtime import favored, prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from probes.model import Roots
@@ -102,14 +102,14 @@ def kept(host: Still, seconds: float, *, realtime: bool) -> Timing:
     channels = [(probe.name, probe.channels) for probe in found.probes]
     layouts = writer.register(describe_host(Roots()), channels, "profile", timebase.now_ns())
     paced = [Paced(layout, probe, PERIOD_NS / 1e9) for layout, probe in zip(layouts, found.probes, strict=True)]
-    sampler = Sampler(paced, timebase, realtime=realtime)
+    sampler = Sampler(paced, timebase, realtime=realtime or None)
     starts: list[int] = []
 
     def keep(ticks: list[Tick]) -> None:
         starts.extend(tick.start_ns for tick in ticks if tick.layout == layouts[0].id)
         writer.append(ticks)
 
-    recorder = Recorder(sampler.take, keep, enter=keep_up if realtime else lambda: None)
+    recorder = Recorder(sampler.take, keep, enter=favored if realtime else lambda: None)
     with prompt():
         recorder.start()
         sampler.start()

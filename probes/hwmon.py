@@ -22,6 +22,8 @@ from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from probes.sysfs import OneHungFile
+
 _PASSING = frozenset(
     {errno.EAGAIN, errno.ENODATA, errno.EIO, errno.ENXIO, errno.EBUSY, errno.ETIMEDOUT, errno.EINTR, errno.EPROTO}
 )
@@ -67,6 +69,7 @@ class HwmonProbe:
         self.rejections: list[Rejection] = []
         self._files = ValueFiles([file for sensor in sensors for file in sensor.files], pread)
         counters = [counter for sensor in sensors if (counter := sensor.counter)]
+        self._feeds = tuple(at for at, sensor in enumerate(sensors) for _ in sensor.files)
         self._counters = len(counters)  # each of them is one file
         self._bank = CounterBank(counters, [sensor.divisor for sensor in sensors[: len(counters)]])
         self._gauges = Gauges(sensors[len(counters) :], len(counters))
@@ -86,6 +89,11 @@ class HwmonProbe:
             self.rejections += [Rejection(at, Reason.READ_ERROR) for at in errors if at < self._counters]
         joules = self._bank.advance(raws[: self._counters], at_ns, self.rejections)
         return joules + self._gauges.values(raws[self._counters :], self.rejections)
+
+    def isolate(self) -> OneHungFile | None:
+        """Leave out the file in which `read` hangs, and return it; None if no file is being read."""
+        position = self._files.isolate()
+        return None if position is None else self._files.hung_file(position, (self._feeds[position],))
 
     def close(self) -> None:
         """Close every file; safe to call twice."""

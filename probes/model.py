@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,6 +166,33 @@ class Probe(Protocol):
 
     def close(self) -> None:
         """Release files and handles; `read` is not called afterwards."""
+        ...
+
+
+class HungFile(Protocol):
+    """A file that did not answer and is left out of its probe's reads; `channels` are the positions that it feeds."""
+
+    path: str
+    channels: tuple[int, ...]
+
+    def answers(self) -> bool:
+        """Read the file, however long that takes; return whether it answered quickly."""
+        ...
+
+    def restore(self) -> None:
+        """Read the file with the others again."""
+        ...
+
+
+@runtime_checkable
+class FilewiseProbe(Probe, Protocol):
+    """A probe of several files that can leave out one that hangs."""
+
+    def isolate(self) -> HungFile | None:
+        """Leave out the file in which `read` hangs in another thread, and return it; None if no read is under way.
+
+        That `read` raises ReadError when it ends, and changes nothing. The channels of the file are NaN meanwhile.
+        """
         ...
 
 

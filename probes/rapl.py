@@ -21,6 +21,8 @@ from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_label, r
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from probes.sysfs import OneHungFile
+
 REFRESH_SECONDS = 0.001
 """The hardware updates its energy counters about every millisecond (Intel SDM, volume 3, RAPL interfaces)."""
 RESOLUTION_JOULES = 2.0**-14
@@ -68,6 +70,11 @@ class RaplProbe:
         if errors:
             self._refuse(errors)
         return self._bank.advance(microjoules, at_ns, self.rejections)
+
+    def isolate(self) -> OneHungFile | None:
+        """Leave out the zone in whose file `read` hangs, and return it; None if no read is under way."""
+        position = self._files.isolate()
+        return None if position is None else self._files.hung_file(position, (position,))
 
     def close(self) -> None:
         """Close every zone's file."""

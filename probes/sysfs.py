@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from operator import length_hint
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,11 @@ from probes.errors import ReadError
 from probes.text import decoded, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _LONGEST_VALUE = 64
+_QUICK_SECONDS = 0.1
 
 Raws = tuple[Sequence[int | None], Mapping[int, ReadError]]
 """What files of one integer each showed, in order, None where one gave nothing, and by position why."""
@@ -65,39 +68,103 @@ class ValueFile:
 class ValueFiles:
     """Kernel files of one integer each that are read in one go, as tightly as Python can: 2 us a file.
 
-    `pread` is what reads them.
+    `pread` is what reads them. A file that hangs can be isolated by another thread, and be restored later.
     """
 
-    __slots__ = ("_fds", "_files", "_pread")
+    __slots__ = ("_fds", "_files", "_hung", "_pread", "_reading")
 
     def __init__(self, files: Sequence[ValueFile], pread: Callable[[int, int, int], bytes] = os.pread) -> None:
         self._files = tuple(files)
         self._fds = tuple(file.fileno() for file in files)
         self._pread = pread
+        self._hung: dict[int, ReadError] = {}
+        self._reading: list[Iterator[int]] = []  # of the read under way; whoever empties it has the last word on it
 
     def read(self) -> Raws:
-        """Return the values in order, None where a file gave nothing, and by position why."""
-        pread = self._pread
-        try:
-            return [int(pread(fd, _LONGEST_VALUE, 0)) for fd in self._fds], _NOTHING_FAILED
-        except (OSError, ValueError):
+        """Return the values in order, None where a file gave nothing, and by position why.
+
+        Raises ReadError if the file that was read last was isolated meanwhile.
+        """
+        pread, fds = self._pread, iter(self._fds)
+        if self._hung:
             return self._read_each()
+        self._reading = reading = [fds]
+        try:
+            values = [int(pread(fd, _LONGEST_VALUE, 0)) for fd in fds]
+        except (OSError, ValueError):
+            self._end(reading)
+            return self._read_each()
+        self._end(reading)
+        return values, _NOTHING_FAILED
+
+    def isolate(self) -> int | None:
+        """Leave out the file that another thread waits for, and return its position; None if none waits."""
+        try:
+            waiting = self._reading.pop()
+        except IndexError:
+            return None
+        position = len(self._fds) - length_hint(waiting) - 1
+        self._hung = {**self._hung, position: ReadError(f"{self._files[position].path}: no answer")}
+        return position
+
+    def hung_file(self, position: int, channels: tuple[int, ...]) -> OneHungFile:
+        """Return what can be done with a file that was isolated, which feeds these channels."""
+        return OneHungFile(self, self._files[position], position, channels)
+
+    def restore(self, position: int) -> None:
+        """Read a file that was isolated with the others again."""
+        self._hung = {at: error for at, error in self._hung.items() if at != position}
 
     def close(self) -> None:
         """Close every file; safe to call twice."""
         for file in self._files:
             file.close()
 
+    @staticmethod
+    def _end(reading: list[Iterator[int]]) -> None:
+        """End a read, or raise ReadError if it was given up."""
+        try:
+            reading.pop()
+        except IndexError:
+            raise ReadError("the read was given up: a file did not answer") from None
+
     def _read_each(self) -> Raws:
+        positions = iter(range(len(self._files)))
+        self._reading = reading = [positions]
         values: list[int | None] = []
-        errors: dict[int, ReadError] = {}
-        for file in self._files:
-            try:
-                values.append(file.read_by(self._pread))
-            except ReadError as error:
-                errors[len(values)] = error
-                values.append(None)
+        errors: dict[int, ReadError] = dict(self._hung)
+        for position in positions:
+            value = None
+            if position not in errors:
+                try:
+                    value = self._files[position].read_by(self._pread)
+                except ReadError as error:
+                    errors[position] = error
+            values.append(value)
+        self._end(reading)
         return values, errors
+
+
+class OneHungFile:
+    """A file that was isolated; `channels` are the positions that it feeds in its probe."""
+
+    def __init__(self, files: ValueFiles, file: ValueFile, position: int, channels: tuple[int, ...]) -> None:
+        self.path = str(file.path)
+        self.channels = channels
+        self._files = files
+        self._file = file
+        self._position = position
+
+    def answers(self) -> bool:
+        """Read the file, however long that takes; return whether it answered quickly, be it with an error."""
+        began = time.monotonic()
+        with suppress(ReadError):
+            self._file.read()
+        return time.monotonic() - began < _QUICK_SECONDS
+
+    def restore(self) -> None:
+        """Read the file with the others again."""
+        self._files.restore(self._position)
 
 
 class RuntimeStatus:

@@ -97,12 +97,30 @@ def root(
             show_default=False,
         ),
     ] = None,
+    cpu_budget: Annotated[
+        float | None,
+        typer.Option(
+            "--cpu-budget",
+            envvar="INFEROMETER_CPU_BUDGET",
+            metavar="SHARE",
+            help="Share of one processor that sampling may use; 0 sets no limit. [default: 0.05]",
+        ),
+    ] = None,
+    realtime: Annotated[
+        bool | None,
+        typer.Option(
+            "--realtime/--no-realtime",
+            envvar="INFEROMETER_REALTIME",
+            help="Let one thread of measure and profile ask for real-time scheduling. [default: yes]",
+            show_default=False,
+        ),
+    ] = None,
     _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Take the options that every command shares."""
-    context.obj = Options(config_file, database, sysfs, procfs, nvml_library, estimates)
+    context.obj = Options(config_file, database, sysfs, procfs, nvml_library, estimates, cpu_budget, realtime)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

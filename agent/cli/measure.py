@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from agent.command import Span
     from agent.config import Config
     from agent.profiling.energy import WindowEnergy
+    from agent.profiling.facts import SamplerFacts
     from agent.profiling.measurement import Measurement
     from probes.model import Channel
     from probes.registry import Discovery
@@ -67,11 +69,12 @@ def measure(
     open_share = _share(tolerance)
     config = configuration(context)
     with discovered(config) as found:
-        code, measured = _measured(config, found, command, duration or 0.0, open_share, as_json=as_json)
+        code, measured, sampler = _measured(config, found, command, duration or 0.0, open_share, as_json=as_json)
     if as_json:
-        answer_json(document(measured, code if command else None))
+        answer_json(document(measured, code if command else None, sampler))
     else:
         _show(measured, to_stderr=bool(command))
+        _show_throttling(sampler)
     if measured.total is None:
         print_error(f"there is no total: {_why_no_total(measured)}; see `inferometer doctor`", code or ExitCode.FAILURE)
         code = code or ExitCode.FAILURE
@@ -95,13 +98,13 @@ def _measured(
     tolerance: float | None,
     *,
     as_json: bool,
-) -> tuple[int, Measurement]:
-    from agent.acquaintance import acquaint
+) -> tuple[int, Measurement, SamplerFacts]:
+    from agent.acquaintance import calibrate
     from agent.clock import Timebase
     from agent.profiling.boundary import best_channels
-    from agent.profiling.measurement import held_to, series_of
+    from agent.profiling.measurement import held_to, series_of, with_causes
     from agent.profiling.measurement import measure as measured_between
-    from agent.profiling.recording import recording
+    from agent.profiling.recording import SamplingSettings, recording
     from agent.profiling.thinning import Thinned
     from store.records import Layout
 
@@ -111,7 +114,8 @@ def _measured(
     if not probes:
         remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
         fail(f"nothing here measures power: no sensor was found below {config.roots.sysfs}; {remedy}")
-    learnt = acquaint(probes)
+    calibration = calibrate(probes, config.cpu_budget)
+    learnt = calibration.channels
     layouts = [
         Layout(number, probe.name, channels)
         for number, (probe, channels) in enumerate(zip(probes, learnt, strict=True))
@@ -120,15 +124,18 @@ def _measured(
         duration = _lengthened(duration, [channel for channels in learnt for channel in channels], tolerance)
     timebase = Timebase.now()
     kept = Thinned(layouts)
-    with recording(layouts, probes, timebase, kept.take) as at_work:
+    settings = SamplingSettings(config.cpu_budget, config.realtime, calibration.hanging)
+    with recording(layouts, probes, timebase, kept.take, settings) as at_work:
         at_work.wait_for_first_ticks()
         at_work.edge()
         span = _passed(command, duration, at_work.edge, as_json=as_json)
         at_work.wait_for_last_ticks()
+        sampler, faults = at_work.facts(), at_work.faults()
     start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
     channels = [channel for probe in found.probes for channel in probe.channels]
     measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns, channels)
-    return span.code, held_to(measured, tolerance) if tolerance else measured
+    measured = with_causes(measured, faults)
+    return span.code, held_to(measured, tolerance) if tolerance else measured, sampler
 
 
 def _passed(command: Sequence[str] | None, duration: float, ended: Callable[[], object], *, as_json: bool) -> Span:
@@ -170,13 +177,15 @@ def _stillness(reading: WindowEnergy) -> tuple[str, ...]:
     return (words,) if stands_still(reading) else ()
 
 
-def document(measured: Measurement, exit_code: int | None) -> dict[str, Any]:
+def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts) -> dict[str, Any]:
     """Return a measurement as a JSON document; energies in joules, powers in watts, None where nothing is known."""
     total = measured.total
     covered = measured.coverage
     return {
+        "start_ns": measured.start_ns,
         "duration_seconds": measured.seconds,
         "exit_code": exit_code,
+        "sampler": asdict(sampler),
         "total": {
             "joules": total.joules if total else None,
             "lower": total.lower if total else None,
@@ -216,6 +225,12 @@ def estimated_share(measured: Measurement) -> float | None:
     counted = {channel.key for channel in measured.coverage.includes if channel.source is Source.ESTIMATED}
     joules = [r.energy.joules for r in measured.readings if r.energy and r.channel.key in counted]
     return math.fsum(joules) / measured.total.joules if measured.total and measured.total.joules else None
+
+
+def _show_throttling(sampler: SamplerFacts) -> None:
+    """Say how many reads the processor budget cost, if it cost any."""
+    if sampler.reads_throttled:
+        say(f"the CPU budget of {sampler.cpu_budget:g} cost {sampler.reads_throttled} reads; --cpu-budget raises it")
 
 
 def _why_no_total(measured: Measurement) -> str:

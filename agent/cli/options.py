@@ -26,6 +26,9 @@ GLOBAL_OPTIONS: Mapping[str, bool] = {
     "--path.sysfs": True,
     "--path.procfs": True,
     "--path.nvml-library": True,
+    "--cpu-budget": True,
+    "--realtime": False,
+    "--no-realtime": False,
     "--estimates": False,
     "--no-estimates": False,
 }
@@ -51,6 +54,8 @@ class Options:
     procfs: str | None
     nvml_library: str | None
     estimates: bool | None
+    cpu_budget: float | None = None
+    realtime: bool | None = None
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
@@ -106,6 +111,8 @@ def configured(options: Options, *, with_file: bool = True) -> Config:
         procfs=options.procfs,
         nvml_library=options.nvml_library,
         estimates=options.estimates,
+        cpu_budget=options.cpu_budget,
+        realtime=options.realtime,
     )
     check_links(config)
     check_roots(config.roots)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent.profiling.circumstances import CONDITIONS, Circumstances
 from agent.profiling.derive import derive_points
 from agent.profiling.document import coverage_facts, device_facts, host_facts
-from agent.profiling.facts import PlanFacts, SamplerFacts
+from agent.profiling.facts import PlanFacts
 from agent.profiling.figures import Sensors
 from agent.profiling.idle import derive_baselines, derive_drift
 from agent.profiling.profile import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from agent.profiling.job import Job, Recorded, Scene
     from agent.profiling.profile import Point
-    from agent.profiling.recording import Recording
     from probes.model import Channel
     from store.records import Series
 
@@ -54,13 +53,6 @@ def _plan(job: Job) -> PlanFacts:
         sweep={"batch": list(job.batches)},
         order_seed=job.order_seed,
     )
-
-
-def sampler_facts(at_work: Recording) -> SamplerFacts:
-    """Return the scheduling of the threads that read the sensors, and the reads that they lost."""
-    had, states = at_work.realtime, at_work.sampler.states
-    missed, late = sum(state.missed for state in states), sum(state.late for state in states)
-    return SamplerFacts(had.policy, had.priority, had.cpu, had.reason or None, missed, late)
 
 
 def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Document | None:

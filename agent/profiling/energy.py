@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from probes.model import Channel
     from store.records import Series
 
+NO_SAMPLE = ("no sample before the window's start", "no sample after the window's end")
+"""Why a sensor has no energy if nothing better is known."""
 LARGEST_DISAGREEMENT = 0.05
 """The share by which counter and power gauge of one domain may differ before it is a reason to look."""
 _AROUND_NS = 5_000_000_000
@@ -156,9 +158,9 @@ def method_of(channel: Channel) -> str:
 def _missing_ends(times: Sequence[int], start_ns: int, end_ns: int) -> tuple[str, ...]:
     missing = []
     if not times or times[0] > start_ns:
-        missing.append("no sample before the window's start")
+        missing.append(NO_SAMPLE[0])
     if not times or times[-1] < end_ns:
-        missing.append("no sample after the window's end")
+        missing.append(NO_SAMPLE[1])
     return tuple(missing)
 
 

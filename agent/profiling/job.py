@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent.profiling.circumstances import Load, WindowKey
     from agent.profiling.effort import Effort
     from agent.profiling.facts import HostState, SamplerFacts
+    from agent.profiling.recording import SamplingSettings
     from agent.workloads.errors import WorkloadError
     from agent.workloads.protocol import Ready
     from agent.workloads.spec import EngineSpec, Spec
@@ -56,6 +57,7 @@ class Scene:
     timebase: Timebase
     engine: Engine
     writer: Writer
+    sampling: SamplingSettings
 
     @property
     def channels(self) -> list[Channel]:

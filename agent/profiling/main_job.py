@@ -9,17 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.acquaintance import acquaint
+from agent.acquaintance import calibrate
 from agent.clock import Timebase
 from agent.closing import close_probes
 from agent.host import describe_host
 from agent.preflight import Verdict, look_around
-from agent.profiling.assembly import asked_for, assemble, sampler_facts
+from agent.profiling.assembly import asked_for, assemble
 from agent.profiling.document import to_json
 from agent.profiling.effort import long_enough, planned_seconds
 from agent.profiling.facts import HostState
 from agent.profiling.job import Recorded, Scene
-from agent.profiling.recording import recording
+from agent.profiling.recording import SamplingSettings, recording
 from agent.profiling.session import Session
 from agent.profiling.so_far import SoFar
 from agent.profiling.witness import Witness
@@ -107,12 +107,13 @@ def run(job: Job, config: Config, progress: Progress, interruption: Interruption
 def _set_up(config: Config, engine: Engine, discovery: Discovery) -> Scene:
     """Describe the host and open a recording; a database that cannot be written is found out here."""
     host, writer, timebase = describe_host(config.roots), Writer(engine), Timebase.now()
-    learnt = acquaint(discovery.probes)
-    probes = [(probe.name, channels) for probe, channels in zip(discovery.probes, learnt, strict=True)]
+    calibration = calibrate(discovery.probes, config.cpu_budget)
+    sampling = SamplingSettings(config.cpu_budget, config.realtime, calibration.hanging)
+    probes = [(probe.name, channels) for probe, channels in zip(discovery.probes, calibration.channels, strict=True)]
     layouts = writer.register(host, probes, "profile", timebase.now_ns())
     checks = look_around(config.roots, discovery, config.database, virtual=host.virtual)
     warnings = _warnings(checks, discovery)
-    return Scene(host, config.roots, discovery, layouts, warnings, timebase, engine, writer)
+    return Scene(host, config.roots, discovery, layouts, warnings, timebase, engine, writer, sampling)
 
 
 def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
@@ -169,7 +170,7 @@ def _record(
     status, failure = RunStatus.FAILED, None
     start, end = look_at_settings(scene.roots), None
     try:
-        with recording(scene.layouts, scene.discovery.probes, scene.timebase, writer.append) as at_work:
+        with recording(scene.layouts, scene.discovery.probes, scene.timebase, writer.append, scene.sampling) as at_work:
             session = _session(ongoing, job, scene, phases, progress, at_work)
             try:
                 with interruption.stoppable(), WorkloadProcess(limits=job.limits) as process:
@@ -186,7 +187,7 @@ def _record(
         ended = replace(ongoing, status=status, ended_ns=scene.timebase.now_ns())
         writer.save_run(ended)
     whole, around = _whole(session.windows, phases), HostState(start, end)
-    facts = sampler_facts(at_work)
+    facts = at_work.facts()
     return Recorded(ended, session.ready, whole, at_work.beat_seconds, around, failure, facts, session.loads)
 
 

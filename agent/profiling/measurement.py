@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.profiling.boundary import best_series, cover
-from agent.profiling.energy import WindowEnergy, compared, method_of, window_energy
+from agent.profiling.energy import NO_SAMPLE, WindowEnergy, compared, method_of, window_energy
 from agent.profiling.joules import Energy
 from agent.profiling.periods import needed_seconds
 from agent.profiling.provenance import provenance
@@ -15,7 +15,7 @@ from probes.model import ENERGETIC
 from store.records import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.profiling.boundary import Coverage
     from agent.profiling.provenance import Provenance
@@ -42,6 +42,17 @@ class Measurement:
     def seconds(self) -> float:
         """Its length."""
         return (self.end_ns - self.start_ns) / 1e9
+
+
+def with_causes(measured: Measurement, faults: Mapping[tuple[str, str], str]) -> Measurement:
+    """Return a measurement in which a sensor without energy names its fault first, by (device id, domain)."""
+    readings = tuple(
+        replace(reading, reasons=(fault, *(reason for reason in reading.reasons if reason not in NO_SAMPLE)))
+        if reading.energy is None and (fault := faults.get((reading.channel.device.id, reading.channel.domain), ""))
+        else reading
+        for reading in measured.readings
+    )
+    return replace(measured, readings=readings)
 
 
 def series_of(layouts: Iterable[Layout], ticks: Iterable[Tick]) -> tuple[Series, ...]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.budget import CPU_BUDGET, CpuBudget
 from agent.clock import Wakefulness
-from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
-from agent.realtime import keep_up, prompt
+from agent.profiling.facts import SamplerFacts, ThrottledPeriod
+from agent.profiling.periods import periods_within, trailing_seconds
+from agent.realtime import REALTIME_LIMIT, favored, prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from probes.model import ENERGETIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from agent.clock import Timebase
     from agent.realtime import Realtime
@@ -23,13 +26,27 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT_SECONDS = 5.0
 _TRIES = 3
+_HANGING_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How a recording may use the host.
+
+    `cpu_budget` is the share of one processor that sampling may use, 0 for no limit. With `realtime` one thread asks
+    the kernel to be in time. `hanging` are the probes that their calibration still reads.
+    """
+
+    cpu_budget: float = CPU_BUDGET
+    realtime: bool = True
+    hanging: Mapping[Probe, Callable[[], bool]] = field(default_factory=dict)
 
 
 class Recording:
     """A sampler at work; `beat_seconds` is the slowest beat of a probe that measures energy or power."""
 
     def __init__(self, sampler: Sampler, recorder: Recorder, timebase: Timebase) -> None:
-        self._timebase = timebase
+        self.timebase = timebase
         self.sampler = sampler
         self.recorder = recorder
         self._states = sampler.states
@@ -44,6 +61,39 @@ class Recording:
     def realtime(self) -> Realtime:
         """How the thread is scheduled that reads files; known from the first tick on."""
         return self.sampler.realtime
+
+    def facts(self) -> SamplerFacts:
+        """Return how the threads that read the sensors are scheduled, what the budget allowed, and what fails."""
+        had, budget, unix_ns = self.realtime, self.sampler.budget, self.timebase.unix_ns
+        periods = (
+            ThrottledPeriod(unix_ns(span.start_ns), unix_ns(span.end_ns), span.waited_ns / 1e9) for span in budget.spans
+        )
+        return SamplerFacts(
+            policy=had.policy,
+            priority=had.priority,
+            cpu=had.cpu,
+            limitation=had.reason or None,
+            reads_missed=sum(state.missed for state in self._states),
+            reads_late=sum(state.late for state in self._states),
+            reads_throttled=sum(state.throttled for state in self._states),
+            throttled=tuple(periods),
+            cpu_budget=budget.share or None,
+            cpu_share=budget.used_share,
+            faults=tuple(f"{device}/{domain}: {why}" for (device, domain), why in self.faults().items()),
+        )
+
+    def faults(self) -> dict[tuple[str, str], str]:
+        """Return why channels have no value now, by (device id, domain): the device is lost, fails or hangs."""
+        now_ns = time.monotonic_ns()
+        found: dict[tuple[str, str], str] = {}
+        for state, layout in zip(self._states, self.sampler.layouts, strict=True):
+            whole = state.reason
+            if state.reading_since_ns and now_ns - state.reading_since_ns > _HANGING_NS:
+                whole = f"{state.probe} does not answer"
+            for position, channel in enumerate(layout.channels):
+                if reason := state.faults.get(position, whole):
+                    found.setdefault((channel.device.id, channel.domain), reason)
+        return found
 
     def edge(self) -> None:
         """Read at the high rate from now until every sensor has been refreshed: an edge of a window is now, or soon."""
@@ -67,7 +117,7 @@ class Recording:
 
     def _wait_for_refreshes(self) -> None:
         """Return when every sensor of power has been refreshed and read since."""
-        now_ns = self._timebase.now_ns()
+        now_ns = self.timebase.now_ns()
         wanted = [
             (state, now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9), state.failed + _TRIES)
             for state, channels in self._measuring
@@ -96,28 +146,26 @@ def recording(
     probes: Sequence[Probe],
     timebase: Timebase,
     take: Callable[[Sequence[Tick]], None],
+    settings: SamplingSettings | None = None,
 ) -> Iterator[Recording]:
     """Sample the probes inside the block; `take` has every tick when the block is left.
 
-    What the layouts' channels say of their sensors sets the pace. Once the host has slept nothing is read any more: no
+    The layouts' channels and the processor budget set the periods. Once the host has slept nothing is read any more: no
     window that holds a sleep, or comes after it, has an energy.
 
     Raises what `take` raised last, if its ticks could not be handed over in the end.
     """
     errors: list[Exception] = []
+    settings = settings or SamplingSettings()
+    periods = periods_within([layout.channels for layout in layouts], settings.cpu_budget)
     paced = [
-        Paced(
-            layout,
-            probe,
-            run_period_seconds(layout.channels),
-            dense_period_seconds(layout.channels),
-        )
-        for layout, probe in zip(layouts, probes, strict=True)
+        Paced(layout, probe, base, high) for layout, probe, (base, high) in zip(layouts, probes, periods, strict=True)
     ]
-    sampler = Sampler(paced, timebase, realtime=True, slept=Wakefulness(timebase, _nothing).slept)
-    recorder = Recorder(sampler.take, take, on_error=errors.append, enter=keep_up)
+    budget, slept = CpuBudget(settings.cpu_budget), Wakefulness(timebase, _nothing).slept
+    sampler = Sampler(paced, timebase, realtime=settings.realtime, slept=slept, budget=budget, hanging=settings.hanging)
+    recorder = Recorder(sampler.take, take, on_error=errors.append, enter=favored, budget=budget)
     at_work = Recording(sampler, recorder, timebase)
-    with prompt():
+    with prompt(), REALTIME_LIMIT.bounding(sampler.demote):
         recorder.start()
         sampler.start(recorder.beat)
         try:

@@ -149,7 +149,8 @@ def _device(old: _Json) -> _Json:
 
 def _sampler(old: _Json) -> _Json:
     found = _renamed(old, {"reason": "limitation", "beats_missed": "reads_missed", "beats_late": "reads_late"})
-    return {**found, "limitation": old["reason"] or None}
+    new = {"reads_throttled": 0, "throttled": [], "cpu_budget": None, "cpu_share": None, "faults": []}
+    return {**found, "limitation": old["reason"] or None, **new}
 
 
 def _baseline(old: _Json) -> _Json:

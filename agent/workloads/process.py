@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
 
+from agent.realtime import REALTIME_LIMIT
 from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits, resident_bytes, size
 from agent.workloads.listening import Listener
@@ -92,15 +93,16 @@ class WorkloadProcess:
         self._model = spec.label
         # Settings of this program, such as a database with its password, are none of the workload's business.
         inherited = {name: word for name, word in self._environment.items() if not name.startswith("INFEROMETER_")}
-        process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=inherited,
-            start_new_session=True,
-        )
+        with REALTIME_LIMIT.lifted():
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=inherited,
+                start_new_session=True,
+            )
         pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
         self._child = _Child(process, pipes[0], Listener(pipes[1], pipes[2]))
         return self._ask(Load(spec, engine), Ready, "being loaded")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 
-from agent.acquaintance import LONGEST_SECONDS, acquaint, learn
+from agent.acquaintance import LONGEST_SECONDS, calibrate, learn
+from agent.clock import Timebase
+from agent.sampler import Paced, Sampler
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
+from store.records import Layout
+from waiting import await_true
 
 SECOND = 1_000_000_000
 GPU = Device("GPU-a", Kind.GPU)
@@ -33,6 +39,7 @@ class Watched:
     """A probe whose channels change once in so many seconds each (0: never), and whose reads take a while."""
 
     name = "watched"
+    files_only = True
 
     def __init__(self, clock, periods, read_seconds=0.0001, failing_from=math.inf):
         self.channels = tuple(periods)
@@ -54,7 +61,7 @@ class Watched:
 def learnt(periods, **more):
     clock = Clock()
     probe = Watched(clock, periods, **more)
-    channels = learn(probe, lambda: False, clock.monotonic_ns, clock.sleep)
+    channels = learn(probe, clock.monotonic_ns, clock.sleep)
     return probe, channels, (clock.now - 5 * SECOND) / SECOND
 
 
@@ -119,34 +126,106 @@ def test_a_gauge_too_fast_to_be_read_twice_an_update_is_said_to_be_aliased():
     assert not channel.aliased
 
 
-def test_a_read_that_comes_back_when_the_time_is_over_leaves_the_probe_to_others():
-    clock = Clock()
-    probe = Watched(clock, {ENERGY: 0.1})
-    assert learn(probe, lambda: True, clock.monotonic_ns, clock.sleep) == probe.channels
-    assert probe.rejections == [Rejection(0, Reason.READ_ERROR)]
-
-
 def test_probes_without_a_measured_sensor_of_energy_are_not_asked():
     clock = Clock()
     estimate = Watched(clock, {replace(ENERGY, source=Source.ESTIMATED): 0.1})
     heat = Watched(clock, {HEAT: 0.1})
-    assert acquaint([estimate, heat]) == (estimate.channels, heat.channels)
+    assert calibrate([estimate, heat]).channels == (estimate.channels, heat.channels)
     assert (estimate.reads, heat.reads) == (0, 0)
 
 
 def test_one_probe_that_is_lost_leaves_the_others_learnt():
     class Lost:
-        name, channels, rejections = "lost", (POWER,), []
+        name, channels, rejections, files_only = "lost", (POWER,), [], False
 
         def read(self, _at_ns):
             raise DeviceLostError("gone")
 
     class Quick:
-        name, channels, rejections = "quick", (replace(ENERGY, refresh_seconds=0.001),), []
+        name, channels, rejections, files_only = "quick", (replace(ENERGY, refresh_seconds=0.001),), [], True
 
         def read(self, at_ns):
             return [at_ns / SECOND]
 
-    lost, quick = acquaint([Lost(), Quick()])
+    lost, quick = calibrate([Lost(), Quick()]).channels
     assert lost == (POWER,)
     assert quick[0].observed_refresh_seconds > 0
+
+
+class Hanging:
+    """A probe of one file that hangs from its second read on, until it is released."""
+
+    channels, files_only = (ENERGY,), True
+
+    def __init__(self, name="hanging"):
+        self.name, self.rejections = name, []
+        self.release = threading.Event()
+        self.readers = self.most_readers = self.reads = 0
+
+    def read(self, at_ns):
+        self.readers += 1
+        self.reads += 1
+        self.most_readers = max(self.most_readers, self.readers)
+        if self.reads > 1:
+            self.release.wait(60)
+        self.readers -= 1
+        return [at_ns / SECOND]
+
+    def close(self):
+        pass
+
+
+class Counting:
+    """A probe of one file that notes the threads that read it."""
+
+    files_only = True
+
+    def __init__(self, number):
+        self.name, self.rejections, self.threads = f"hwmon/{number}", [], set()
+        self.channels = (replace(ENERGY, refresh_seconds=0.001),)
+
+    def read(self, at_ns):
+        self.threads.add(threading.get_ident())
+        return [at_ns / SECOND]
+
+
+def test_all_files_are_calibrated_in_one_thread_however_many_there_are():
+    probes = [Counting(number) for number in range(64)]
+    calibration = calibrate(probes)
+    assert len(set.union(*(probe.threads for probe in probes))) == 1
+    assert all(channel.observed_refresh_seconds for (channel,) in calibration.channels)
+    assert not calibration.hanging
+
+
+def test_a_probe_that_hangs_at_start_holds_up_no_other_and_is_not_read_until_its_read_has_ended():
+    hanging, others = Hanging(), [Counting(number) for number in range(8)]
+    calibration = calibrate([hanging, *others])
+    assert all(channel.observed_refresh_seconds for (channel,) in calibration.channels[1:])
+    assert list(calibration.hanging) == [hanging]
+    assert not calibration.hanging[hanging]()
+    probes = [hanging, *others]
+    paced = [Paced(Layout(n, probe.name, probe.channels), probe, 0.01) for n, probe in enumerate(probes)]
+    sampler = Sampler(paced, Timebase.now(), hanging=calibration.hanging)
+    sampler.start()
+    try:
+        await_true(lambda: sampler.states[1].ticks > 5)
+        sampler.take()
+        assert (hanging.most_readers, hanging.reads) == (1, 2)
+        assert sampler.states[0].hangs(time.monotonic_ns() + 60 * SECOND)
+        hanging.release.set()
+        await_true(calibration.hanging[hanging])
+        sampler.take()
+        await_true(lambda: sampler.states[0].ticks > 2)
+        assert hanging.most_readers == 1
+    finally:
+        hanging.release.set()
+        sampler.stop()
+
+
+def test_more_files_hang_at_start_than_threads_may_be_stuck():
+    probes = [Hanging(f"hwmon/{number}") for number in range(8)]
+    calibration = calibrate(probes)
+    for probe in probes:
+        probe.release.set()
+    assert 1 <= len(calibration.hanging) <= 5
+    assert all(probe.most_readers <= 1 for probe in probes)

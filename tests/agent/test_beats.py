@@ -1,4 +1,4 @@
-"""The beats of a thread, on a clock and with waits that are made up, so that every count can be exact."""
+"""The cycles of a sampling thread, on a simulated clock with simulated waits, so that every count is exact."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.beat import BeatState, Reader
-from agent.beats import LATE_NS, SLOW_READS, Alarm, Beats
+from agent.beat import SLOW_READS, BeatState, Reader
+from agent.beats import LATE_NS, Alarm, SamplingThread
+from agent.budget import CpuBudget
 from agent.clock import Timebase
 from agent.realtime import Realtime
 from probes.errors import DeviceLostError
@@ -81,15 +82,16 @@ class Probe:
 
 def beats(
     host: Host, *probes: Probe, period_ns: int = MS, high_ns: int | None = None, stop_after: int = 10, **more
-) -> tuple[Beats, list[BeatState], deque[Tick]]:
+) -> tuple[SamplingThread, list[BeatState], deque[Tick]]:
     """Beats that end when the first probe has been read so often."""
     queue: deque[Tick] = deque()
+    periods_ns = (period_ns, high_ns or period_ns)
     states = [BeatState(probe.name, period_ns / 1e9) for probe in probes]
     readers = [
-        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), queue, 10_000, host.clock)
+        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), queue, 10_000, periods_ns, host.clock)
         for n, (probe, state) in enumerate(zip(probes, states, strict=True))
     ]
-    made = Beats(readers, (period_ns, high_ns or period_ns), clock=host.clock, alarm=host, **more)
+    made = SamplingThread("test", readers, clock=host.clock, alarm=host, **more)
     read, first = probes[0].read, probes[0]
 
     def counted(at_ns: int) -> Sequence[float]:
@@ -128,7 +130,7 @@ def test_every_beat_between_two_reads_is_a_read_or_missed_and_every_late_one_is_
 def test_probes_that_share_a_beat_miss_the_same_beats(takes_ns: list[int], other_ns: int) -> None:
     host = Host()
     first, second = Probe(host, lambda number: takes_ns[number]), Probe(host, lambda _: other_ns, name="memory")
-    made, states, _ = beats(host, first, second, period_ns=4 * MS, stop_after=len(takes_ns), apart=lambda _: None)
+    made, states, _ = beats(host, first, second, period_ns=4 * MS, stop_after=len(takes_ns))
     made.run()
     assert len(first.starts) - len(second.starts) == 1  # it was asked to stop in the first one's read
     assert states[0].missed == states[1].missed
@@ -197,39 +199,51 @@ def test_a_stamp_of_whole_microseconds_stays_as_it_is() -> None:
     assert (queue[0].start_ns, queue[0].end_ns) == (7_000_000, 7_005_000)
 
 
-def test_a_probe_that_is_slow_again_and_again_is_let_go_and_the_others_keep_their_beat() -> None:
-    host, apart = Host(), list[Beats]()
+def test_a_probe_that_is_slow_again_and_again_is_handed_over_and_the_others_keep_their_beat() -> None:
+    host, apart = Host(), list[Reader]()
     quick, slow = Probe(host), Probe(host, lambda _: 60 * MS, name="hwmon/slow")
-    made, states, _ = beats(host, quick, slow, period_ns=200 * MS, stop_after=20, apart=apart.append)
+
+    def hand_over(reader: Reader) -> None:
+        apart.append(reader)
+        made.remove(reader)
+
+    made, states, _ = beats(host, quick, slow, period_ns=200 * MS, stop_after=20, slow=hand_over)
     made.run()
-    (alone,) = apart
     assert [reader.probe for reader in made.readers] == [quick]
-    assert [reader.probe for reader in alone.readers] == [slow]
-    assert alone.periods_ns == made.periods_ns
+    assert [reader.probe for reader in apart] == [slow]
     assert (len(slow.starts), states[0].ticks, states[0].missed) == (SLOW_READS, 20, 0)
 
 
+def test_slow_reads_are_counted_for_each_probe_and_not_for_their_thread() -> None:
+    host, apart = Host(), list[Reader]()
+    often = Probe(host, lambda number: 60 * MS if number < SLOW_READS - 1 else 0, name="hwmon/often")
+    once = Probe(host, lambda number: 60 * MS if number == SLOW_READS - 1 else 0, name="hwmon/once")
+    made, _, _ = beats(host, Probe(host), often, once, period_ns=500 * MS, stop_after=20, slow=apart.append)
+    made.run()
+    assert apart == []
+
+
 def test_a_probe_that_is_slow_now_and_then_stays_where_it_is() -> None:
-    host, apart = Host(), list[Beats]()
+    host, apart = Host(), list[Reader]()
     slow = Probe(host, lambda number: 0 if number % SLOW_READS == 0 else 60 * MS, name="hwmon/slow")
-    made, _, _ = beats(host, Probe(host), slow, period_ns=200 * MS, stop_after=20, apart=apart.append)
+    made, _, _ = beats(host, Probe(host), slow, period_ns=200 * MS, stop_after=20, slow=apart.append)
     made.run()
     assert apart == []
     assert len(made.readers) == 2
 
 
 def test_many_probes_that_are_slow_only_together_stay_together() -> None:
-    host, apart = Host(), list[Beats]()
+    host, apart = Host(), list[Reader]()
     probes = [Probe(host, lambda _: 3 * MS, name=f"hwmon/{number}") for number in range(9)]
-    made, _, _ = beats(host, *probes, period_ns=20 * MS, stop_after=20, apart=apart.append)
+    made, _, _ = beats(host, *probes, period_ns=20 * MS, stop_after=20, slow=apart.append)
     made.run()
     assert apart == []
 
 
 def test_a_probe_alone_may_be_as_slow_as_it_is() -> None:
-    host, apart = Host(), list[Beats]()
+    host, apart = Host(), list[Reader]()
     slow = Probe(host, lambda _: 900 * MS)
-    made, (state,), _ = beats(host, slow, period_ns=200 * MS, stop_after=10, apart=apart.append)
+    made, (state,), _ = beats(host, slow, period_ns=200 * MS, stop_after=10, slow=apart.append)
     made.run()
     assert apart == []
     assert (state.ticks, state.missed) == (10, 9 * 3 + 4)
@@ -262,23 +276,6 @@ def test_after_a_sleep_nothing_is_read_not_even_in_the_same_beat_and_every_beat_
     assert len(told) == 2 + states[1].failed
 
 
-def test_those_that_are_parted_are_not_read_after_a_sleep_either_and_tell_of_their_beats() -> None:
-    host, apart, told, slept = Host(), list[Beats](), [], []
-    quick, slow = Probe(host), Probe(host, lambda _: 60 * MS, name="hwmon/slow")
-    made, states, _ = beats(host, quick, slow, period_ns=200 * MS, apart=apart.append, slept=lambda: bool(slept))
-    made.after = told.append
-    made.run()
-    (alone,) = apart
-    slept.append(True)
-    before, reads = len(told), len(slow.starts)
-    alone._alarm = host
-    host.during = {host.waits + 3: alone.ask_to_stop}
-    alone.run()
-    assert len(slow.starts) == reads
-    assert len(told) > before
-    assert states[1].failed > 0
-
-
 def test_the_thread_ends_when_everything_is_lost() -> None:
     host = Host()
     probe = Probe(host)
@@ -293,7 +290,7 @@ def test_the_thread_ends_when_everything_is_lost() -> None:
     assert not queue
 
 
-def test_a_probe_that_hangs_keeps_its_thread_and_gives_the_others_away() -> None:
+def test_the_reader_that_holds_up_the_others_is_known_after_a_second_and_a_period() -> None:
     host, release = Host(), threading.Event()
     first, stuck, last = (Probe(host, name=name) for name in ("rapl", "hwmon/stuck", "memory"))
     made, states, _ = beats(host, first, stuck, last, period_ns=10 * MS)
@@ -301,19 +298,70 @@ def test_a_probe_that_hangs_keeps_its_thread_and_gives_the_others_away() -> None
     stuck.read = lambda at_ns: release.wait(60) and read(at_ns)
     made.start()
     await_true(lambda: states[1].reading_since_ns)
-    assert made.part(host.now_ns + 900 * MS) is None
-    parted = made.part(host.now_ns + 1_100 * MS)
-    assert parted
-    hanging, others = parted
-    assert hanging.probe is stuck
-    assert [reader.probe for reader in others.readers] == [first, last]
-    assert [reader.probe for reader in made.readers] == [stuck]
-    assert made.part(host.now_ns + 9_000 * MS) is None
+    assert made.stuck_reader(host.now_ns + 900 * MS) is None
+    assert made.stuck_reader(host.now_ns + 1_100 * MS).probe is stuck
     made.ask_to_stop()
     assert [reader.probe for reader in made.join(0.01)] == [stuck]
     release.set()
     assert made.join(10.0) == ()
     assert (len(first.starts), len(stuck.starts), last.starts) == (1, 1, [])
+
+
+def test_groups_of_different_periods_share_a_thread_and_keep_their_own_deadlines() -> None:
+    host = Host()
+    quick, slow = Probe(host), Probe(host, name="memory")
+    made, _, _ = beats(host, quick, slow, period_ns=10 * MS, stop_after=11)
+    second = made.readers[1]
+    made.remove(second)
+    second.periods_ns = (40 * MS, 40 * MS)
+    made.add(second)
+    made.run()
+    assert [after - before for before, after in pairwise(quick.starts)] == [10 * MS] * 10
+    assert [after - before for before, after in pairwise(slow.starts)] == [40 * MS] * 2
+
+
+class SpentCpu:
+    """A budget meter whose thread uses `share` of the time that passes on the simulated clock while it reads."""
+
+    def __init__(self, budget: CpuBudget, probes: Sequence[Probe], cost_ns: int) -> None:
+        self._budget, self._probes, self._cost_ns, self._seen = budget, probes, cost_ns, 0
+
+    def charge(self) -> None:
+        reads = sum(len(probe.starts) for probe in self._probes)
+        self._budget.charge((reads - self._seen) * self._cost_ns)
+        self._seen = reads
+
+
+@given(st.integers(100_000, 20 * MS), st.integers(1, 50), st.sampled_from([0.01, 0.05, 0.3]))
+def test_reads_never_take_more_than_the_budget_and_its_burst(cost_ns: int, period_ms: int, share: float) -> None:
+    host = Host()
+    probe = Probe(host, lambda _: cost_ns)
+    budget = CpuBudget(share, host.clock)
+    budget.meter = lambda: SpentCpu(budget, [probe], cost_ns)  # type: ignore[method-assign]
+    made, (state,), _ = beats(host, probe, period_ns=period_ms * MS, stop_after=60, budget=budget)
+    began_ns = host.now_ns
+    made.run()
+    used_ns, passed_ns = len(probe.starts) * cost_ns, host.now_ns - began_ns
+    assert used_ns <= share * passed_ns + 0.03e9 + 2 * cost_ns
+    assert state.ticks + state.missed + state.throttled == (probe.starts[-1] - began_ns) // (period_ms * MS) + 1
+    assert bool(budget.spans) == bool(state.throttled) or not state.throttled
+
+
+def test_reads_at_the_high_rate_have_a_part_of_the_budget_to_themselves() -> None:
+    host = Host()
+    gauge, counter = Probe(host, lambda _: 20 * MS, name="hwmon"), Probe(host, lambda _: MS)
+    budget = CpuBudget(0.01, host.clock)
+    budget.meter = lambda: SpentCpu(budget, [gauge], 20 * MS)  # type: ignore[method-assign]
+    made, states, _ = beats(host, counter, gauge, period_ns=100 * MS, high_ns=5 * MS, stop_after=200, budget=budget)
+    second = made.readers[1]
+    made.remove(second)
+    second.periods_ns = (100 * MS, 100 * MS)
+    made.add(second)
+    made.high_rate_until(host.now_ns + 10_000 * MS)
+    made.run()
+    assert len(gauge.starts) <= 4
+    assert states[1].throttled > 0
+    assert states[0].throttled == 0
 
 
 def test_how_the_thread_is_scheduled_is_found_out_in_the_thread() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -10,7 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.realtime import NORMAL, SWITCH_SECONDS, Realtime, keep_up, obtain, ordinary, prompt
+from agent.realtime import (
+    FAVORED_NICE,
+    NORMAL,
+    SWITCH_SECONDS,
+    Realtime,
+    RealtimeLimit,
+    demote,
+    favored,
+    obtain,
+    ordinary,
+    prompt,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +38,7 @@ class Kernel:
     pins: bool = True
     asked: list[object] = field(default_factory=list)
     SCHED_FIFO = 1
+    SCHED_OTHER = 0
     SCHED_RESET_ON_FORK = 0x40000000
 
     def sched_param(self, sched_priority: int) -> object:
@@ -90,16 +104,96 @@ def test_only_the_thread_that_asks_is_changed_and_nothing_it_starts() -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_the_thread_that_takes_the_ticks_comes_right_behind_the_one_that_reads() -> None:
+def test_the_thread_that_takes_the_ticks_is_served_early_and_stays_an_ordinary_one() -> None:
+    seen: dict[str, int] = {}
+
+    def take() -> None:
+        favored()
+        seen["nice"] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        seen["policy"] = os.sched_getscheduler(0)
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    assert seen["nice"] == (FAVORED_NICE if os.geteuid() == 0 else before)
+    assert seen["policy"] == os.SCHED_OTHER
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+def test_a_real_time_thread_becomes_an_ordinary_one_again() -> None:
     kernel = Kernel()
-    keep_up(kernel)
-    assert kernel.asked == [(0, 1 | 0x40000000, 1)]
+    assert demote(77, kernel)
+    assert kernel.asked == [(77, 0 | 0x40000000, 0)]
+    assert not demote(77, Kernel(allows=False))
 
 
-def test_where_real_time_is_not_allowed_it_goes_on_as_it_is() -> None:
-    kernel = Kernel(allows=False)
-    keep_up(kernel)
-    assert kernel.asked == []
+def rttime() -> tuple[int, int]:
+    return resource.getrlimit(resource.RLIMIT_RTTIME)
+
+
+def test_the_limit_of_real_time_holds_inside_the_block_and_no_child_inherits_it() -> None:
+    before, limit = rttime(), RealtimeLimit()
+    line = [sys.executable, "-c", "import resource; print(resource.getrlimit(resource.RLIMIT_RTTIME))"]
+    handler = signal.getsignal(signal.SIGXCPU)
+    with limit.bounding(lambda: None):
+        assert rttime() == (200_000, before[1])
+        with limit.lifted():
+            child = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+        assert rttime() == (200_000, before[1])
+        with limit.bounding(lambda: None):
+            assert rttime() == (200_000, before[1])
+    assert child == str(before)
+    assert rttime() == before
+    assert signal.getsignal(signal.SIGXCPU) == handler
+    with limit.lifted():
+        assert rttime() == before
+
+
+def test_reaching_the_limit_of_real_time_is_no_end_of_the_process() -> None:
+    reached: list[bool] = []
+    with RealtimeLimit().bounding(lambda: reached.append(True)):
+        os.kill(os.getpid(), signal.SIGXCPU)
+        assert reached == [True]
+
+
+def test_the_limit_of_all_processor_time_still_ends_the_process() -> None:
+    program = """if True:
+        import resource, time
+        from agent.realtime import RealtimeLimit
+        resource.setrlimit(resource.RLIMIT_CPU, (1, resource.RLIM_INFINITY))
+        with RealtimeLimit().bounding(lambda: print("taken for ours", flush=True)):
+            while True:
+                pass
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGXCPU, "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask for real-time scheduling here")
+def test_a_real_time_thread_that_never_waits_is_demoted_by_the_kernels_limit() -> None:
+    limit, over, seen = RealtimeLimit(), threading.Event(), list[int]()
+
+    def spin() -> None:
+        if obtain().policy != "fifo":
+            over.set()
+            seen.append(os.SCHED_OTHER)
+            return
+        while not over.is_set():
+            pass
+        seen.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+
+    thread = threading.Thread(target=spin)
+
+    def exceeded() -> None:
+        assert demote(thread.native_id or 0)
+        over.set()
+
+    with limit.bounding(exceeded):
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.05)
+    assert seen == [os.SCHED_OTHER]
 
 
 def test_threads_wait_less_for_one_another_inside_the_block_and_as_before_after_it() -> None:

@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +14,17 @@ import pytest
 from agent.beat import BeatState
 from agent.clock import Timebase
 from agent.sampler import Paced, Sampler, weight
+from answers import Answers
+from probes.counter import Counter
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Rejection
+from probes.rapl import RaplProbe
 from store.records import Layout
 from waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from store.records import Tick
 
@@ -162,14 +167,14 @@ def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
 
 def test_as_many_ticks_wait_as_64_mib_hold() -> None:
     with sampling(FakeProbe()) as sampler:
-        assert sampler._beats[0].readers[0]._limit == 64 * 1024 * 1024 // weight(len(CHANNELS))
+        assert sampler._threads[0].readers[0]._limit == 64 * 1024 * 1024 // weight(len(CHANNELS))
 
 
 def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture) -> None:
     gone = FakeProbe(raising(None, DeviceLostError("fell off the bus")), name="gone")
     with sampling(gone, FakeProbe()) as sampler:
         await_true(lambda: sampler.states[0].lost)
-        await_true(lambda: not sampler._beats[0].readers)
+        await_true(lambda: not sampler._threads[0].readers)
         reads, others = gone.reads, sampler.states[1].ticks
         await_true(lambda: sampler.states[1].ticks > others + 10)
     lost = sampler.states[0]
@@ -270,75 +275,223 @@ def test_a_read_that_fails_without_a_reason_for_any_channel_leaves_no_tick() -> 
     assert sampler.states[0].failed == 1
 
 
-def beat_threads() -> list[str]:
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("beat-"))
+def sampling_threads() -> list[str]:
+    names = (thread.name for thread in threading.enumerate())
+    return sorted(name.removeprefix("sampling-") for name in names if name.startswith("sampling-"))
 
 
-def test_probes_of_one_rate_that_only_read_files_share_a_thread_and_others_have_their_own() -> None:
+def test_probes_that_only_read_files_share_a_thread_and_others_have_their_own() -> None:
     files = [FakeProbe(name=f"hwmon/{number}", files_only=True) for number in range(5)]
     with sampling(*files, FakeProbe(name="nvml/0"), FakeProbe(name="nvml/1")) as sampler:
-        assert beat_threads() == ["beat-files", "beat-nvml/0", "beat-nvml/1"]
+        assert sampling_threads() == ["files", "nvml/0", "nvml/1"]
         await_true(lambda: all(state.ticks > 3 for state in sampler.states))
     assert {tick.layout for tick in sampler.take()} == set(range(1, 8))
 
 
-def test_probes_of_different_rates_do_not_share_a_thread() -> None:
-    probes = [FakeProbe(name=name, files_only=True) for name in ("rapl", "hwmon/0", "memory")]
-    paced = [
-        Paced(Layout(number, probe.name, probe.channels), probe, period)
-        for number, (probe, period) in enumerate(zip(probes, (0.01, 0.01, 0.05), strict=True))
-    ]
-    sampler = Sampler(paced, Timebase.now())
+def paced_by(*settings: tuple[str, float, float, float]) -> list[Paced]:
+    """Return probes of files by (name, period, period at the high rate, time that a read takes), in seconds."""
+    paced = []
+    for number, (name, period, high, takes) in enumerate(settings):
+        channel = replace(CHANNELS[0], read_seconds=takes)
+        probe = FakeProbe(name=name, files_only=True)
+        paced.append(Paced(Layout(number, name, (channel, CHANNELS[1])), probe, period, high))
+    return paced
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [
+        ([(f"hwmon/{n}", 0.01 + 0.0001 * n, 0.0, 0.00001) for n in range(300)], ["files"]),
+        ([("rapl", 0.01, 0.0005, 0.0), ("memory", 1.0, 0.0, 0.0), ("cpu", 0.1, 0.0, 0.0)], ["files"]),
+        ([("rapl", 0.01, 0.0005, 0.0), *((f"hwmon/{n}", 0.1, 0.0, 0.0) for n in range(64))], ["files", "slow-files"]),
+        ([("rapl", 0.01, 0.0005, 0.0), ("hwmon/0", 1.0, 0.005, 0.02)], ["files", "slow-files"]),
+        ([("hwmon/0", 1.0, 0.0, 0.02)], ["slow-files"]),
+    ],
+)
+def test_two_threads_at_most_read_files_whatever_their_number_and_their_periods(settings, threads) -> None:
+    sampler = Sampler(paced_by(*settings), Timebase.now())
     sampler.start()
-    assert beat_threads() == ["beat-files", "beat-memory"]
+    assert sampling_threads() == threads
     sampler.stop()
 
 
-def test_a_file_that_hangs_delays_the_others_until_the_next_take_at_most(caplog: pytest.LogCaptureFixture) -> None:
+def as_if_stuck(sampler: Sampler, number: int) -> None:
+    """Wait for the read of a probe that hangs, and make it two seconds older than it is."""
+    state = sampler.states[number]
+    await_true(lambda: state.reading_since_ns)
+    state.reading_since_ns -= 2_000_000_000
+
+
+def hanging_probe(release: threading.Event, name: str, hangs_from: int = 0) -> FakeProbe:
+    return FakeProbe(lambda number: (number < hangs_from or release.wait(60)) and GOOD, name=name, files_only=True)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_probe_that_hangs_delays_the_others_until_the_next_take_at_most(caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
-    stuck = FakeProbe(lambda _: release.wait(60) and GOOD, name="hwmon/stuck", files_only=True)
+    stuck = hanging_probe(release, "hwmon/stuck")
     others = [FakeProbe(name=name, files_only=True) for name in ("rapl", "memory")]
     with sampling(others[0], stuck, others[1]) as sampler:
-        state = sampler.states[1]
-        await_true(lambda: state.reading_since_ns)
-        state.reading_since_ns -= 2_000_000_000  # as if it had begun two seconds ago
+        as_if_stuck(sampler, 1)
         sampler.take()
         await_true(lambda: sampler.states[0].ticks > 10 and sampler.states[2].ticks > 10)
         assert sampler.stop(within_seconds=0.1) == (stuck,)
         release.set()
-    assert [record.getMessage() for record in caplog.records] == ["probe holds up others: they go on without it"]
+    assert messages(caplog) == ["sensor does not answer: the others go on without it"]
 
 
-def test_a_file_that_hangs_may_be_lost_at_the_very_moment_the_others_are_parted_from_it(caplog) -> None:
+def test_a_probe_that_answers_again_is_read_with_the_others_and_its_thread_ends() -> None:
+    release = threading.Event()
+    stuck = hanging_probe(release, "hwmon/stuck")
+    with sampling(FakeProbe(name="rapl", files_only=True), stuck) as sampler:
+        as_if_stuck(sampler, 1)
+        sampler.take()
+        assert sampling_threads() == ["files", "files"]
+        release.set()
+        await_true(lambda: sampling_threads() == ["files", "slow-files"])
+        reads = stuck.reads
+        await_true(lambda: stuck.reads > reads + 20)
+        assert sampling_threads() == ["files", "slow-files"]
+    assert not sampling_threads()
+
+
+def test_a_probe_that_hangs_again_and_again_makes_the_threads_no_more() -> None:
+    gates = [threading.Event() for _ in range(6)]
+    stuck = FakeProbe(lambda n: n % 20 or gates[n // 20].wait(60) or GOOD, name="hwmon/stuck", files_only=True)
+    stuck._answer = lambda n: (n % 20 or n // 20 >= len(gates) or gates[n // 20].wait(60)) and GOOD
+    with sampling(FakeProbe(name="rapl", files_only=True), stuck, period=0.001) as sampler:
+        for gate in gates:
+            as_if_stuck(sampler, 1)
+            sampler.take()
+            assert len(sampling_threads()) <= 3
+            gate.set()
+        await_true(lambda: len(sampling_threads()) == 2)
+
+
+def test_a_fifth_probe_that_hangs_is_dropped_and_reported_and_the_rest_goes_on(caplog) -> None:
+    release = threading.Event()
+    stuck = [hanging_probe(release, f"hwmon/{number}") for number in range(5)]
+    with sampling(*stuck, FakeProbe(name="rapl", files_only=True)) as sampler:
+        for number in range(5):
+            as_if_stuck(sampler, number)
+            sampler.take()
+        await_true(lambda: sampler.states[5].ticks > 10)
+        assert len(sampling_threads()) == 6
+        assert [state.lost for state in sampler.states] == [False] * 4 + [True, False]
+        assert sampler.states[4].reason == "hwmon/4 does not answer, as 4 other sensors: it is dropped"
+        release.set()
+        await_true(lambda: len(sampling_threads()) == 2)
+        assert stuck[4].reads == 1
+        assert sampler.states[4].ticks == 0
+    assert messages(caplog).count("sensor dropped") == 1
+
+
+def test_the_number_of_stuck_threads_is_bounded_and_what_is_not_read_any_more_is_reported() -> None:
+    release = threading.Event()
+    stuck = [hanging_probe(release, f"hwmon/{number}") for number in range(12)]
+    with sampling(*stuck) as sampler:
+        for number in range(8):
+            as_if_stuck(sampler, number)
+            sampler.take()
+        assert len(sampling_threads()) == 8
+        assert all(state.reason == "not read: 8 sensors hang" for state in sampler.states[8:])
+        assert all(probe.reads == 0 for probe in stuck[8:])
+        release.set()
+
+
+def test_a_probe_that_hangs_may_be_lost_at_the_very_moment_the_others_go_on_without_it() -> None:
     release = threading.Event()
     gone = FakeProbe(lambda _: release.wait(60) and raising(DeviceLostError("gone"))(0), name="gone", files_only=True)
-    other = FakeProbe(name="rapl", files_only=True)
-    with sampling(other, gone) as sampler:
-        state, (beats,) = sampler.states[1], sampler.files
-        await_true(lambda: state.reading_since_ns)
-        state.reading_since_ns -= 2_000_000_000  # as if it had begun two seconds ago
-        part = beats.part
-
-        def part_just_before_it_is_lost(now_ns: int) -> object:
-            found = part(now_ns)
-            release.set()
-            await_true(lambda: not state.reading_since_ns)
-            return found
-
-        beats.part = part_just_before_it_is_lost
+    with sampling(FakeProbe(name="rapl", files_only=True), gone) as sampler:
+        state = sampler.states[1]
+        as_if_stuck(sampler, 1)
+        threading.Timer(0.01, release.set).start()
         sampler.take()
-        await_true(lambda: sampler.states[0].ticks > 10)
-    assert "probe holds up others: they go on without it" in [record.getMessage() for record in caplog.records]
+        await_true(lambda: state.lost and sampler.states[0].ticks > 10)
+        await_true(lambda: len(sampling_threads()) == 1)
 
 
-def test_a_file_that_is_slow_is_read_in_a_thread_of_its_own_which_is_said_once(caplog) -> None:
-    slow = FakeProbe(lambda _: time.sleep(0.06) or GOOD, name="hwmon/slow", files_only=True)
-    with sampling(FakeProbe(name="rapl", files_only=True), slow, period=0.01):
-        await_true(lambda: "beat-hwmon/slow" in beat_threads())
-        reads = slow.reads
-        await_true(lambda: slow.reads > reads + 2)
-    assert [record.getMessage() for record in caplog.records] == ["probe is slow: it gets a thread of its own"]
-    assert not beat_threads()
+def test_a_read_that_ends_while_it_is_isolated_leaves_every_probe_in_one_thread() -> None:
+    probes = [FakeProbe(name=name, files_only=True) for name in ("rapl", "hwmon/0", "memory")]
+    with sampling(*probes, period=0.001) as sampler:
+        await_true(lambda: sampler.states[0].ticks)
+        for _ in range(300):
+            for state in sampler.states:
+                if state.reading_since_ns:
+                    state.reading_since_ns -= 2_000_000_000
+            sampler.take()
+        read = [reader.probe.name for thread in (*sampler._threads, *sampler._isolated) for reader in thread.readers]
+        assert sorted(read) == ["hwmon/0", "memory", "rapl"]
+
+
+def test_a_probe_that_is_slow_moves_to_the_thread_of_slow_probes_which_is_logged_once(caplog) -> None:
+    slow = [
+        FakeProbe(lambda _: time.sleep(0.06) or GOOD, name=f"hwmon/slow{number}", files_only=True) for number in (1, 2)
+    ]
+    with sampling(FakeProbe(name="rapl", files_only=True), *slow, period=0.01) as sampler:
+        await_true(lambda: len(messages(caplog)) == 2)
+        reads = [probe.reads for probe in slow]
+        await_true(lambda: all(probe.reads > before + 2 for probe, before in zip(slow, reads, strict=True)))
+        assert sampling_threads() == ["files", "slow-files"]
+        assert len(sampler.files[0].readers) == 1
+    assert set(messages(caplog)) == {"probe is slow: it moves to the thread of slow probes"}
+    assert not sampling_threads()
+
+
+class Zones:
+    """A RAPL probe of files, some of which may hang."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.answers = Answers(folder, *[1_000_000] * count)
+        self.release = [threading.Event() for _ in range(count)]
+        self.hung: set[int] = set()
+        channels = [Channel(Device(f"package-{n}", Kind.CPU), "package", "energy_joules") for n in range(count)]
+        zones = [(channel, file, Counter()) for channel, file in zip(channels, self.answers.files, strict=True)]
+        self.probe = RaplProbe(zones, self.pread)
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        number = self.answers._numbers[fd]
+        if number in self.hung:
+            self.release[number].wait(60)
+        return self.answers.pread(fd, size, offset)
+
+
+@contextmanager
+def zones_sampled(zones: Zones) -> Iterator[Sampler]:
+    sampler = Sampler([Paced(Layout(1, "rapl", zones.probe.channels), zones.probe, 0.002)], Timebase.now())
+    sampler.start()
+    try:
+        yield sampler
+    finally:
+        for gate in zones.release:
+            gate.set()
+        sampler.stop()
+
+
+def test_one_zone_that_hangs_is_left_out_and_the_others_of_its_probe_are_read_on(tmp_path: Path) -> None:
+    zones = Zones(tmp_path, 3)
+    with zones_sampled(zones) as sampler:
+        state = sampler.states[0]
+        await_true(lambda: state.ticks > 5)
+        zones.hung.add(1)
+        before = state.ticks
+        await_true(lambda: state.reading_since_ns and state.reading_since_ns < time.monotonic_ns() - 20_000_000)
+        as_if_stuck(sampler, 0)
+        sampler.take()
+        await_true(lambda: state.ticks > before + 10)
+        tick = sampler.take()[-1]
+        assert [math.isnan(value) for value in tick.values] == [False, True, False]
+        assert tick.rejections == (Rejection(1, Reason.READ_ERROR),)
+        assert state.faults == {1: f"{zones.answers.files[1].path} does not answer"}
+        assert len(sampling_threads()) == 2
+        zones.hung.clear()
+        zones.release[1].set()
+        await_true(lambda: not state.faults, 30)
+        await_true(lambda: not math.isnan(state.latest.values[1]))
+        await_true(lambda: len(sampling_threads()) == 1)
 
 
 def in_seconds(seconds: float) -> int:
@@ -352,8 +505,14 @@ def test_the_high_rate_begins_at_once_for_the_probes_that_have_one_and_ends_by_i
         sampler.high_rate_until(in_seconds(60))
         await_true(lambda: rapl.reads > 20 and gpu.reads > 20)
     with sampling(rapl, gpu, period=60.0, high=0.002) as sampler:
+        before = rapl.reads
         sampler.high_rate_until(in_seconds(0.05))
-        await_true(lambda: not any(beats.period_ns < 60e9 for beats in sampler._beats))
+        await_true(
+            lambda: (
+                rapl.reads > before
+                and not any(group.at_high_rate for thread in sampler._threads for group in thread.groups)
+            )
+        )
     assert sampler.states[0].period_seconds == 60.0
 
 

@@ -144,7 +144,13 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
         "log_level": "info",
         "tariff": "",
         "path": {"sysfs": "/sys", "procfs": "/proc", "nvml_library": ""},
-        "sampling": {"period_seconds": 1.0, "estimates": True, "periods": {}},
+        "sampling": {
+            "period_seconds": 1.0,
+            "estimates": True,
+            "cpu_budget": 0.05,
+            "realtime": True,
+            "periods": {},
+        },
         "exporter": {"listen": "127.0.0.1:19795", "hosts": []},
         "retention": {"raw_days": 30, "rollup_days": 365, "raw_bytes": 0},
     }

@@ -233,9 +233,12 @@ def test_a_gpu_lost_on_the_way_leaves_no_total_and_the_rest_stands(tmp_path: Pat
     document = json.loads(result.stdout)
     assert document["total"]["joules"] is None
     found = {each["kind"]: each for each in document["devices"]}
-    assert (found["gpu"]["joules"], found["gpu"]["reasons"]) == (None, ["no sample after the window's end"])
+    assert (found["gpu"]["joules"], found["gpu"]["reasons"]) == (
+        None,
+        ["nvmlDeviceGetTotalEnergyConsumption: GPU is lost"],
+    )
     assert found["cpu"]["joules"] == 0
-    assert f"{fake_nvml.H100.uuid}/board: no sample after" in result.stderr
+    assert f"{fake_nvml.H100.uuid}/board: nvmlDeviceGetTotalEnergyConsumption: GPU is lost" in result.stderr
 
 
 def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path, bare: Path) -> None:

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from agent.profiling.boundary import Boundary
-from agent.profiling.measurement import held_to, longest_needed_seconds, measure, series_of, stands_still
+from agent.profiling.measurement import (
+    held_to,
+    longest_needed_seconds,
+    measure,
+    series_of,
+    stands_still,
+    with_causes,
+)
 from agent.profiling.periods import needed_seconds
 from agent.profiling.provenance import Provenance
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
@@ -172,3 +179,15 @@ def test_without_sensors_there_is_no_total_and_no_source():
 def test_a_measurement_has_to_end_after_it_starts():
     with pytest.raises(ValueError, match="must end after it starts"):
         measure([read(PACKAGE, constant(100.0), 6)], 4 * SECOND, 2 * SECOND)
+
+
+def test_a_sensor_without_energy_names_its_fault_in_the_place_of_the_sample_that_is_missing():
+    layouts = [Layout(1, "rapl", (PACKAGE, DRAM))]
+    ticks = [tick(1, at, at * 10.0, math.nan) for at in range(1, 9)]
+    measured = measure(series_of(layouts, ticks), 3000, 5000)
+    faults = {(channel.device.id, channel.domain): "it hangs" for channel in (PACKAGE, DRAM)}
+    told = {reading.channel.domain: reading for reading in with_causes(measured, faults).readings}
+    assert told["package"].energy
+    assert "it hangs" not in told["package"].reasons
+    assert told["dram"].reasons == ("it hangs",)
+    assert with_causes(measured, {}).readings == measured.readings

@@ -1,0 +1,68 @@
+"""Decides when readers of the same periods are due, on absolute deadlines, and counts the reads that did not begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.beat import Reader
+
+
+class Group:
+    """Readers with the same base period and the same period at the high rate.
+
+    The n-th read is due at start + n periods, and has the time until the next: reads that take longer, or a host that
+    is too busy, cost reads, which are counted, and no drift. The high rate begins with a read at once.
+    """
+
+    __slots__ = ("base_ns", "due_ns", "high_ns", "period_ns", "readers", "throttled")
+
+    def __init__(self, readers: Iterable[Reader], periods_ns: tuple[int, int], due_ns: int = 0) -> None:
+        self.readers = tuple(readers)
+        self.base_ns, self.high_ns = periods_ns
+        self.period_ns = self.base_ns
+        self.due_ns = due_ns
+        self.throttled = False
+
+    @property
+    def at_high_rate(self) -> bool:
+        """Whether it is read more often than at its base rate."""
+        return self.period_ns < self.base_ns
+
+    def without(self, reader: Reader) -> Group:
+        """Return the group of the other readers, due when this one is."""
+        left = Group((each for each in self.readers if each is not reader), (self.base_ns, self.high_ns), self.due_ns)
+        left.period_ns, left.throttled = self.period_ns, self.throttled
+        return left
+
+    def is_due(self, now_ns: int, *, high_rate: bool) -> bool:
+        """Follow a change of the rate; return whether the readers are to be read now."""
+        wanted_ns = self.high_ns if high_rate else self.base_ns
+        if wanted_ns < self.period_ns:
+            self._count(now_ns)
+            self.due_ns, self.period_ns = now_ns, wanted_ns
+        if now_ns < self.due_ns:
+            return False
+        self.due_ns += self._count(now_ns) * self.period_ns
+        self.period_ns = wanted_ns
+        return True
+
+    def _count(self, now_ns: int) -> int:
+        """Count the reads that were due since and did not begin: throttled ones apart from missed ones."""
+        passed = max(0, (now_ns - self.due_ns) // self.period_ns)
+        for reader in self.readers if passed else ():
+            if self.throttled:
+                reader.state.throttled += passed
+            else:
+                reader.state.missed += passed
+        return passed
+
+
+def grouped(readers: Iterable[Reader], due_ns: int = 0) -> tuple[Group, ...]:
+    """Return the readers by their periods."""
+    by_periods: dict[tuple[int, int], list[Reader]] = {}
+    for reader in readers:
+        by_periods.setdefault(reader.periods_ns, []).append(reader)
+    return tuple(Group(some, periods_ns, due_ns) for periods_ns, some in by_periods.items())

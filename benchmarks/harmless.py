@@ -1,0 +1,256 @@
+"""Measures what `inferometer measure --duration` costs a host of many sensors, idle and beside busy programs.
+
+A process of its own rewrites the power files of 8, 64 or 256 hwmon chips on tmpfs, in place. Beside it two processes
+count up without end, or none. Every setting is run as root, which may ask for real-time scheduling, and without
+CAP_SYS_NICE, which no other user has either. Processor times are those of the scheduler, of all threads, in the window;
+what the counting processes lose is the difference to the same setting beside `sleep`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compiled import compiled
+from outcome import Bar, arguments, finish, table
+from still import ROOT, TMPFS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CHIPS, HOGS, REPEATS = (8, 64, 256), (0, 2), 5
+WINDOW_SECONDS = 1.0
+MOST_LATE_SECONDS, MOST_IDLE_PERCENT, MOST_BUSY_PERCENT, MOST_LOSS_POINTS = 0.2, 30.0, 10.0, 2.0
+REWRITE_SECONDS, LOOK_SECONDS, TIMEOUT_SECONDS = 0.02, 0.02, 120.0
+WITHOUT_NICE = ("setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One run: how much too late its window ended, and what it and the counting processes used in it, in percent."""
+
+    late_seconds: float
+    own_percent: float
+    hogs_percent: float
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A setting, the medians of its windows, and what the counting processes got beside `sleep`."""
+
+    chips: int
+    hogs: int
+    user: str
+    policy: str
+    late_seconds: float
+    own_percent: float
+    hogs_percent: float
+    control_percent: float
+
+    @property
+    def loss_points(self) -> float:
+        """What the counting processes lose beyond the processor time that we use, in percent of one processor."""
+        return self.control_percent - self.hogs_percent - self.own_percent
+
+
+def main() -> None:
+    """Run every setting, and hold it to the bars."""
+    options = arguments(__doc__.splitlines()[0])
+    repeats = 1 if options.quick else REPEATS
+    rows = []
+    for chips in CHIPS[:1] if options.quick else CHIPS:
+        for count in HOGS:
+            with changing(chips) as folder, hogs(count) as spinning:
+                rows += measured(folder, chips, spinning, repeats)
+        print(f"{chips} chips: done", file=sys.stderr, flush=True)
+    show(rows)
+    finish(options.json, {"rows": [asdict(row) for row in rows]}, bars(rows))
+
+
+def measured(folder: Path, chips: int, spinning: Sequence[int], repeats: int) -> list[Row]:
+    """Return the rows of one host: as every user that there is, in turn, with a control in each turn."""
+    users = {"root": (), "without CAP_SYS_NICE": WITHOUT_NICE} if os.geteuid() == 0 else {"this user": ()}
+    found: dict[str, list[Window]] = {user: [] for user in users}
+    control = []
+    for _ in range(repeats):
+        control.append(slept(spinning))
+        for user, before in users.items():
+            found[user].append(ours(folder, before, spinning))
+    beside_sleep = statistics.median(window.hogs_percent for window in control)
+    return [
+        Row(
+            chips,
+            len(spinning),
+            user,
+            windows[0].policy,
+            statistics.median(window.late_seconds for window in windows),
+            statistics.median(window.own_percent for window in windows),
+            statistics.median(window.hogs_percent for window in windows),
+            beside_sleep,
+        )
+        for user, windows in found.items()
+    ]
+
+
+def ours(folder: Path, before: Sequence[str], spinning: Sequence[int]) -> Window:
+    """Measure for a second, and return what that took."""
+    line = [
+        *before, sys.executable, "-m", "agent.cli.main", "--path.sysfs", str(folder / "sys"), "--path.procfs",
+        str(folder / "proc"), "--path.nvml-library", str(folder / "none"), "--no-estimates",
+        "measure", "--duration", str(WINDOW_SECONDS), "--json",
+    ]  # fmt: skip
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    process = subprocess.Popen(line, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    looks = watched(process, spinning)
+    printed, said = process.communicate(timeout=TIMEOUT_SECONDS)
+    if process.returncode:
+        raise RuntimeError(f"inferometer measure failed: {said}")
+    answer = json.loads(printed)
+    start_ns, seconds = answer["start_ns"], answer["duration_seconds"]
+    own, theirs = used(looks, start_ns, start_ns + round(seconds * 1e9))
+    return Window(seconds - WINDOW_SECONDS, 100 * own / seconds, 100 * theirs / seconds, answer["sampler"]["policy"])
+
+
+def slept(spinning: Sequence[int]) -> Window:
+    """Return what the counting processes get beside a program that does nothing."""
+    began_ns = time.time_ns()
+    process = subprocess.Popen(["sleep", str(WINDOW_SECONDS)])
+    looks = watched(process, spinning)
+    ended_ns = looks[-1][0]
+    own, theirs = used(looks, began_ns, ended_ns)
+    seconds = (ended_ns - began_ns) / 1e9
+    return Window(seconds - WINDOW_SECONDS, 100 * own / seconds, 100 * theirs / seconds)
+
+
+def watched(process: subprocess.Popen[str] | subprocess.Popen[bytes], spinning: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return (Unix time, processor time of a process, that of the counting ones), in nanoseconds, until it ends."""
+    looks = [(time.time_ns(), 0, sum(map(cpu_ns, spinning)))]
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        looks.append((time.time_ns(), max(cpu_ns(process.pid), looks[-1][1]), sum(map(cpu_ns, spinning))))
+        time.sleep(LOOK_SECONDS)
+    return looks
+
+
+def used(looks: Sequence[tuple[int, ...]], start_ns: int, end_ns: int) -> tuple[float, float]:
+    """Return the seconds that the process and the counting ones used between two moments, interpolated."""
+    own, theirs = ([(look[0], look[which]) for look in looks] for which in (1, 2))
+    return (at(own, end_ns) - at(own, start_ns)) / 1e9, (at(theirs, end_ns) - at(theirs, start_ns)) / 1e9
+
+
+def at(looks: Sequence[tuple[int, int]], moment_ns: int) -> float:
+    """Return the value at a moment, on the straight line between the looks on either side."""
+    after = next((number for number, (at_ns, _) in enumerate(looks) if at_ns >= moment_ns), len(looks) - 1)
+    (left_ns, left), (right_ns, right) = looks[max(after - 1, 0)], looks[after]
+    share = (moment_ns - left_ns) / (right_ns - left_ns) if right_ns > left_ns else 1.0
+    return left + (right - left) * min(max(share, 0.0), 1.0)
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the processor time of all threads of a process that live; a thread that ended is no longer counted."""
+    total = 0
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError, ValueError):
+                total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
+    return total
+
+
+@contextmanager
+def changing(chips: int) -> Iterator[Path]:
+    """Make a host of so many hwmon chips, whose power another process writes anew fifty times a second."""
+    folder = Path(tempfile.mkdtemp(prefix="inferometer-bench-", dir=TMPFS))
+    (folder / "proc").mkdir()
+    files = [chip(folder / "sys", number) for number in range(chips)]
+    folder.chmod(0o755)
+    writer = os.fork()
+    if writer == 0:
+        rewrite(files)
+    try:
+        yield folder
+    finally:
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+        shutil.rmtree(folder)
+
+
+def chip(sysfs: Path, number: int) -> Path:
+    """Make one chip with one power sensor; return the sensor's file."""
+    folder = sysfs / f"devices/platform/meter.{number}/hwmon/hwmon{number}"
+    folder.mkdir(parents=True)
+    (folder / "name").write_text("meter\n", encoding="ascii")
+    (folder / "device").symlink_to("../..")
+    link = sysfs / f"class/hwmon/hwmon{number}"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(os.path.relpath(folder, link.parent))
+    power = folder / "power1_input"
+    power.write_text("12000000\n", encoding="ascii")
+    return power
+
+
+def rewrite(files: Sequence[Path]) -> None:
+    """Write every file in place again and again; never returns."""
+    opened = [os.open(file, os.O_WRONLY) for file in files]
+    while True:
+        for fd in opened:
+            os.pwrite(fd, b"%d\n" % random.randrange(10_000_000, 14_000_000), 0)
+        time.sleep(REWRITE_SECONDS)
+
+
+@contextmanager
+def hogs(count: int) -> Iterator[list[int]]:
+    """Run so many processes that never wait, and give their ids."""
+    program = compiled("spin")
+    spinning = [subprocess.Popen([program]) for _ in range(count)]
+    try:
+        yield [process.pid for process in spinning]
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    table(
+        f"A window of {WINDOW_SECONDS:g} s; percent of one processor",
+        (
+            "CHIPS>", "HOGS>", "USER", "GOT", "LATE MS>", "WE USE %>", "HOGS GET %>", "BESIDE SLEEP %>",
+            "LOST BEYOND OURS>",
+        ),
+        [
+            (
+                row.chips, row.hogs, row.user, row.policy, f"{1e3 * row.late_seconds:.1f}", f"{row.own_percent:.1f}",
+                f"{row.hogs_percent:.1f}", f"{row.control_percent:.1f}", f"{row.loss_points:.1f}" if row.hogs else "",
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def bars(rows: Sequence[Row]) -> list[Bar]:
+    """Hold the worst row of each kind to its bar."""
+    idle, busy = ([row for row in rows if bool(row.hogs) is beside] for beside in (False, True))
+    return [
+        Bar("window ends late", max(row.late_seconds for row in rows), MOST_LATE_SECONDS, "s"),
+        Bar("our share, idle", max(row.own_percent for row in idle), MOST_IDLE_PERCENT, "%"),
+        Bar("our share, beside hogs", max(row.own_percent for row in busy), MOST_BUSY_PERCENT, "%"),
+        Bar("hogs lose beyond ours", max(row.loss_points for row in busy), MOST_LOSS_POINTS, "points"),
+    ]
+
+
+if __name__ == "__main__":
+    main()
