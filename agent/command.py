@@ -144,4 +144,6 @@ def _explained(name: str, error: OSError | ValueError) -> CommandError:
         if shutil.which(name):  # it is there, and what its first line names is not
             return CommandError(f"{name}: the interpreter that its first line names is not there", CANNOT_EXECUTE)
         return CommandError(f"{name}: there is no such file", NOT_FOUND)
-    return CommandError(f"{name}: it cannot be executed ({getattr(error, 'strerror', None) or error})", CANNOT_EXECUTE)
+    # A ValueError is about a NUL character; its own text differs between versions of Python.
+    reason = error.strerror if isinstance(error, OSError) else "its name or an argument holds a NUL character"
+    return CommandError(f"{name}: it cannot be executed ({reason})", CANNOT_EXECUTE)

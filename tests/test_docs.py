@@ -299,3 +299,9 @@ def test_every_dependency_has_its_reason() -> None:
     names = {re.split(r"[\[<>=~!; ]", requirement)[0].lower() for requirement in wanted}
     reasons = text_of(DECISIONS / "0002-dependencies.md").lower()
     assert {name for name in names if name not in reasons} == set()
+
+
+def test_the_pythons_that_are_supported_are_those_that_ci_runs() -> None:
+    classifiers = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["classifiers"]
+    supported = re.findall(r"Python :: (3\.\d+)", " ".join(classifiers))
+    assert re.search(r"for version in ([\d. ]+); do", text_of(ROOT / ".ci/run"))[1].split() == supported

@@ -52,7 +52,7 @@ def test_a_command_does_not_ignore_what_python_ignores() -> None:
         ("./nowhere/tool", 127, "there is no such file"),
         ("/", 126, "it cannot be executed (Permission denied)"),
         ("{folder}/script", 126, "the interpreter that its first line names is not there"),
-        ("{folder}/text\0", 126, "it cannot be executed (embedded null byte)"),
+        ("{folder}/text\0", 126, "it cannot be executed (its name or an argument holds a NUL character)"),
     ],
 )
 def test_what_cannot_be_run_says_why(tmp_path: Path, name: str, code: int, words: str) -> None:

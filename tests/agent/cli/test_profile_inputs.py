@@ -17,6 +17,11 @@ np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
 
 
+def sensors(folder: Path) -> tuple[object, ...]:
+    """Return options for a host without any sensor, whatever the real one has."""
+    return (*BARE_METAL, "--path.sysfs", folder, "--path.nvml-library", folder / "no-driver.so")
+
+
 def save_loop(path: Path) -> None:
     """Save a model that adds x to a sum n times."""
     value, proto, node = onnx.helper.make_tensor_value_info, onnx.TensorProto, onnx.helper.make_node
@@ -41,7 +46,7 @@ def test_given_inputs_are_in_the_profile_by_digest_and_synthetic_ones_are_noted(
     folder.mkdir()
     save_loop(folder / "loop.onnx")
     np.save(folder / "x.npy", np.full(4, 0.125, np.float32))
-    line = ("profile", "onnx", "--model", folder / "loop.onnx", *SHORT, *BARE_METAL, "--path.sysfs", tmp_path)
+    line = ("profile", "onnx", "--model", folder / "loop.onnx", *SHORT, *sensors(tmp_path))
     line = (*line, "--no-estimates", "--json")
     given = run(tmp_path, *line, "--input", "n=1000", "--input", f"x={folder}/x.npy")
     synthetic = run(tmp_path, *line)
@@ -73,7 +78,7 @@ def test_an_input_that_cannot_be_given_ends_with_2_before_anything_is_measured(
     tmp_path: Path, option: str, words: str
 ) -> None:
     save_loop(tmp_path / "loop.onnx")
-    result = call(tmp_path, "profile", "onnx", "--model", tmp_path / "loop.onnx", "--input", option, *BARE_METAL)
+    result = call(tmp_path, "profile", "onnx", "--model", tmp_path / "loop.onnx", "--input", option, *sensors(tmp_path))
     assert (result.returncode, result.stdout) == (2, "")
     assert words in result.stderr
     assert "Traceback" not in result.stderr
@@ -109,7 +114,7 @@ def large(path: Path) -> Path:
 
 
 def test_an_endless_or_a_greedy_model_is_ended_by_the_limit_that_the_error_names(tmp_path: Path) -> None:
-    line = ("profile", "onnx", *SHORT, *BARE_METAL, "--path.sysfs", tmp_path, "--model")
+    line = ("profile", "onnx", *SHORT, *sensors(tmp_path), "--model")
     late = run(tmp_path, *line, endless(tmp_path / "endless.onnx"), "--timeout", 5)
     greedy = run(tmp_path, *line, large(tmp_path / "large.onnx"), "--memory-limit", "400MB")
     for result, name, option in ((late, "endless.onnx", "--timeout"), (greedy, "large.onnx", "--memory-limit")):
@@ -128,7 +133,7 @@ def test_names_in_a_model_reach_the_terminal_without_control_characters(tmp_path
         tmp_path / "m.onnx", [onnx.helper.make_node("Identity", [name], ["y"])], [value(name, 1, [1, "\x1b[5m"])], []
     )
     for options in ((), ("--shape", "y=1"), ("--batch", 2, "--shape", f"{name}=1x2"), ("--shape", f"{name}=7x2")):
-        result = call(tmp_path, "profile", "onnx", "--model", model, *BARE_METAL, *options)
+        result = call(tmp_path, "profile", "onnx", "--model", model, *sensors(tmp_path), *options)
         assert result.returncode == 2
         assert "red" in result.stderr
         assert "\x1b" not in result.stderr

@@ -59,6 +59,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stop
     cases: dict[str, tuple[str, tuple[int, int], tuple[object, ...]]] = {
         "ctrl-c": ("decode: repeat 4 of 50", (signal.SIGINT, 0), long),
         "dies": ("decode: repeat 4 of 50", (0, signal.SIGKILL), long),
+        "hung": ("decode: repeat 4 of 50", (0, signal.SIGSTOP), (*long, "--timeout", 15)),
         "ctrl-c early": ("trying the model", (signal.SIGINT, 0), slow),
         "ctrl-c idle": ("idle, before the model", (signal.SIGINT, 0), slow),
         "terminated": ("prefill: warming up", (signal.SIGTERM, 0), slow),
@@ -119,6 +120,19 @@ def test_stopped_while_the_model_is_tried_nothing_is_left_behind(stopped: dict[s
     assert not any(Path(f"/proc/{pid}").exists() for pid in ended.workers)
     assert "there is no profile" in ended.result.stderr
     assert "Traceback" not in ended.result.stderr
+
+
+def test_a_workload_that_hangs_on_its_way_is_ended_by_the_timeout_and_keeps_what_is_complete(
+    stopped: dict[str, Stopped],
+) -> None:
+    ended = stopped["hung"]
+    assert ended.result.returncode == 1
+    assert "the transformer did not finish being measured" in ended.result.stderr
+    assert "within 15 s beyond the 0.1 s of the window, the limit of --timeout" in ended.result.stderr
+    assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False]
+    found = document(ended.result)
+    assert found["status"] == "failed"
+    assert found["points"][0]["repeats"] >= 3
 
 
 def test_a_workload_that_dies_on_its_way_fails_the_run_and_keeps_what_is_complete(stopped: dict[str, Stopped]) -> None:
