@@ -177,15 +177,17 @@ def capital_recovery_factor(life_years: float, rate: float) -> float:
 def capital_per_hour(tariff: Tariff) -> float | None:
     """Return what the machine costs an hour before any energy; None without `capital`.
 
-    C (1 - s) CRF / 8760 + m C / 8760 + licences / 8760 + facility * kW / 730; a term that is not given is left out.
+    C ((1 - s) CRF + s r) / 8760 + m C / 8760 + licences / 8760 + facility * kW / 730; a term that is not given is left
+    out. The residual s C is paid back at the end of the life, but its interest s r C is due every year until then.
     """
     if tariff.capital is None:
         return None
     recovery = capital_recovery_factor(tariff.life_years, tariff.discount_rate)
-    yearly = tariff.capital * ((1 - tariff.residual_share) * recovery + (tariff.maintenance_share or 0.0))
+    share = tariff.residual_share
+    yearly = (1 - share) * recovery + share * tariff.discount_rate + (tariff.maintenance_share or 0.0)
     kilowatts = (tariff.provisioned_watts or 0.0) / _WATTS_PER_KILOWATT
     facility = (tariff.facility_per_kw_month or 0.0) * kilowatts / _HOURS_PER_MONTH
-    return (yearly + (tariff.licences_per_year or 0.0)) / _HOURS_PER_YEAR + facility
+    return (tariff.capital * yearly + (tariff.licences_per_year or 0.0)) / _HOURS_PER_YEAR + facility
 
 
 def energy_cost_per_hour(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.cost.model import capital_per_hour, capital_recovery_factor, energy_cost_per_hour
 from agent.cost.tariff import Tariff
@@ -35,6 +37,36 @@ def test_every_term_of_the_capital_hour_counts() -> None:
         provisioned_watts=500,
     )
     assert capital_per_hour(tariff) == pytest.approx(1600 / 8760 + 1000 / 8760 + 0.1 + 0.1)
+
+
+def test_the_interest_on_the_residual_is_due_until_the_machine_is_sold() -> None:
+    # Bought for 10,000 at 8 % interest a year, sold for 2,000 after 5 years: 8,000 are written off at 0.250456 a year,
+    # and 2,000 bear 160 a year.
+    tariff = Tariff(capital=10_000, life_years=5, residual_share=0.2, discount_rate=0.08)
+    assert capital_per_hour(tariff) == pytest.approx((2003.651637 + 160) / 8760)
+
+
+@given(st.floats(0.5, 30), st.floats(1e-6, 1), st.floats(0, 1))
+def test_the_yearly_capital_is_worth_what_the_machine_cost_less_its_residual(
+    life: float, rate: float, residual: float
+) -> None:
+    tariff = Tariff(capital=1000, life_years=life, residual_share=residual, discount_rate=rate)
+    hourly = capital_per_hour(tariff)
+    assert hourly is not None
+    present = hourly * 8760 * (1 - (1 + rate) ** -life) / rate + 1000 * residual * (1 + rate) ** -life
+    assert present == pytest.approx(1000, rel=1e-6)
+
+
+@given(st.floats(0.5, 30), st.floats(0, 1))
+def test_at_no_interest_only_what_is_lost_in_value_is_paid(life: float, residual: float) -> None:
+    tariff = Tariff(capital=1000, life_years=life, residual_share=residual)
+    assert capital_per_hour(tariff) == pytest.approx(1000 * (1 - residual) / life / 8760)
+
+
+@given(st.floats(0.5, 30), st.floats(0, 1))
+def test_a_machine_that_keeps_its_whole_value_costs_its_interest(life: float, rate: float) -> None:
+    tariff = Tariff(capital=1000, life_years=life, residual_share=1, discount_rate=rate)
+    assert capital_per_hour(tariff) == pytest.approx(1000 * rate / 8760)
 
 
 def test_licences_alone_are_no_capital_hour() -> None:
