@@ -146,7 +146,7 @@ def _run(words: list[str]) -> int:
             return _closed_pipe()
         raise
     except OSError as error:  # the answer could not be written, to a full disk say: the commands explain all else
-        print_error(error.strerror or str(error))
+        print_error(f"{error.filename or 'standard output'}: it cannot be written ({error.strerror or error})")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer cannot be written either
         return ExitCode.FAILURE
     except ClickException as error:

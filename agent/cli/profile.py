@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import SHARED, ExitCode, answer, configuration, fail, say
+from agent.cli.options import SHARED, ExitCode, answer, check_place, configuration, fail, say
 from agent.cli.run_options import RunOptions, with_run_options
 from agent.workloads.spec import Positions, Precision
 
@@ -105,6 +105,7 @@ def onnx(
     from agent.workloads.given_inputs import parse_inputs
     from agent.workloads.spec import OnnxSpec, parse_shapes
 
+    check_place(model)
     try:
         spec = OnnxSpec(model.absolute(), parse_shapes(shape or []), seed, parse_inputs(given or []))
         engine = _engine(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ _MINUTE, _HOUR = 60, 3600
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Show the steps that are handed over while the block runs."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in {"dumb", ""}:
         lines = Lines(print_err)
         with lines.at_work():
             yield lines

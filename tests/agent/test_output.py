@@ -385,6 +385,15 @@ def test_no_command_writes_over_a_strangers_link(home: Path, sticky: Path, line:
     assert not target.exists()
 
 
+@needs_root
+def test_a_model_behind_a_strangers_link_is_not_run(home: Path, sticky: Path) -> None:
+    (sticky / "model.onnx").symlink_to("/etc/passwd")
+    os.chown(sticky / "model.onnx", NOBODY, NOBODY, follow_symlinks=False)
+    done = call(home, "profile", "onnx", "--model", sticky / "model.onnx")
+    assert done.returncode == 2
+    assert f"the link {sticky}/model.onnx belongs to user {NOBODY}" in done.stderr
+
+
 def test_a_command_that_is_stopped_leaves_no_part_of_a_file(tmp_path: Path) -> None:
     text = (
         f"import signal\nwith output(Path({str(tmp_path / 'out')!r})) as stream:\n"

@@ -24,7 +24,15 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes other
 DIGITS = 10**400
 CONFIG_KEYS = (
     *("database", "log_level", "path.sysfs", "path.nvml_library", "sampling.period_seconds", "sampling.estimates"),
-    *("sampling.periods.rapl", "sampling.periods", "sampling", "exporter.listen", "retention.raw_days"),
+    *(
+        "sampling.periods.rapl",
+        "sampling.periods",
+        "sampling",
+        "exporter.listen",
+        "exporter.hosts",
+        "tariff",
+        "retention.raw_days",
+    ),
     *("retention.raw_bytes", "retention.rollup_days", "retention", "unknown", "retention.unknown"),
 )
 TARIFF_KEYS = ("price_per_kwh", "currency", "pue", "capital", "life_years", "residual_share", "utilization", "unknown")

@@ -119,3 +119,16 @@ def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatc
     assert "2/4" in text
     assert " left" in text
     assert "batch=1" in text
+
+
+@pytest.mark.parametrize("terminal", ["dumb", ""])
+def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch: pytest.MonkeyPatch, terminal: str) -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", terminal)
+        with progress() as shown:
+            shown.step(0, 4, "idle")
+        text = os.read(master, 65536).decode()
+    os.close(master)
+    assert text == "[0/4] idle\r\n"
