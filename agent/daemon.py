@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.totals import Memory
     from probes.model import Probe
+    from store.damage import Damage
     from store.records import Tick
 
 _LOOK_SECONDS = 10.0
@@ -144,7 +145,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
             channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
             host = describe_host(config.roots)
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
-            saved = Reader(engine).totals(host.id)
+            saved = Reader(engine, _report).totals(host.id)
             totals = Totals(host, layouts, saved, memory, timebase)
             host_total = HostTotal(host, layouts, periods, saved, memory, config.tariff)
             paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
@@ -188,6 +189,11 @@ def _found(config: Config) -> tuple[Probe, ...]:
     for absence in discovery.absences:
         logger.debug("not here", family=absence.family, reason=absence.reason)
     return discovery.probes
+
+
+def _report(damage: Damage) -> None:
+    """Log a damaged row of the store, which is left out."""
+    logger.error("damaged row left out", reason=str(damage), remedy="inferometer db check --repair")
 
 
 def period(probe: Probe, config: Config) -> float:

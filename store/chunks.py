@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from itertools import accumulate
 from operator import sub
 from typing import TYPE_CHECKING
@@ -13,6 +14,17 @@ from store.integers import Cursor, Integers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+UNREADABLE = (
+    ValueError,
+    IndexError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    OverflowError,
+    ZeroDivisionError,
+    MemoryError,
+)
+"""The exceptions that unpacking damaged bytes raises."""
 _FORM = 1
 _HEAD = struct.Struct("<BxH")
 """The form of the chunk, the number of its channels. Then where each column ends."""

@@ -6,11 +6,11 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select, update
 
 from probes.model import Channel, Device, Kind, Source
 from store import schema
-from store.rows import inserted, storable
+from store.rows import as_stored, inserted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,11 +34,14 @@ def keep_channels(connection: Connection, host_id: str, channels: Iterable[Chann
 def _keep(
     connection: Connection, table: Table, names: tuple[str, ...], own: ColumnElement[bool], rows: list[dict[str, Any]]
 ) -> list[int]:
-    """Bring rows into a table, where `names` tell one from the other among `own`; return their ids."""
+    """Bring rows into a table, where `names` tell one from the other among `own`; return their ids.
+
+    A damaged row of the same names is replaced, as its checksum differs.
+    """
     found = connection.execute(select(table).where(own)).mappings()
     known = {tuple(row[name] for name in names): dict(row) for row in found}
     ids = []
-    for row in map(storable, rows):
+    for row in (as_stored(table, each) for each in rows):
         key = tuple(row[name] for name in names)
         if key not in known:
             known[key] = {**row, "id": inserted(connection, table, row)}
@@ -82,21 +85,21 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((one, other) for one, other in json.loads(text))
 
 
-def channel_of(row: Row[Any]) -> Channel:
-    """Return the channel of a row of channels joined with devices."""
+def channel_of(row: RowMapping, device: RowMapping) -> Channel:
+    """Return the channel of a sound row of channels, and of the row of its device."""
     return Channel(
-        Device(row.key, Kind(row.kind), row.name, _pairs(row.attributes)),
-        row.domain,
-        row.metric,
-        Source(row.source),
-        row.method,
-        row.refresh_seconds,
-        row.resolution,
-        _pairs(row.contained_in),
-        row.power_limit,
-        row.uncertainty,
-        row.wraps_at,
-        row.observed_refresh_seconds,
-        row.read_seconds,
-        row.aliased,
+        Device(device["key"], Kind(device["kind"]), device["name"], _pairs(device["attributes"])),
+        row["domain"],
+        row["metric"],
+        Source(row["source"]),
+        row["method"],
+        row["refresh_seconds"],
+        row["resolution"],
+        _pairs(row["contained_in"]),
+        row["power_limit"],
+        row["uncertainty"],
+        row["wraps_at"],
+        row["observed_refresh_seconds"],
+        row["read_seconds"],
+        row["aliased"],
     )

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import column, func, select, table
+from sqlalchemy.exc import InvalidRequestError
 
 from store import schema, sqlite
 from store.address import display
 from store.engines import reading
+from store.errors import StoreError
 from store.explain import explained
 from store.schema import VERSION_TABLE
 from store.stream import STRETCH_NS
@@ -45,7 +47,15 @@ class StoreStatus:
 
 
 def status(engine: Engine) -> StoreStatus:
-    """Return how a store stands. Raises StoreError."""
+    """Return how a store stands. Raises StoreError, also if it is so damaged that it cannot be counted."""
+    try:
+        return _status(engine)
+    except (TypeError, ValueError, InvalidRequestError) as error:
+        cause = f"it is damaged, and what is in it cannot be counted ({error})"
+        raise StoreError(display(engine.url), cause, "Find the damage with `inferometer db check`") from error
+
+
+def _status(engine: Engine) -> StoreStatus:
     with explained(engine), reading(engine).connect() as connection:
         counted = {name: _count(connection, name) for name in ("recordings", "chunks", "rollups", "runs", "profiles")}
         hot, samples, oldest, newest = _hot(connection)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _DAEMON = 0x1FE20E7E2
 _MIGRATION = 0x1FE20E7E3
-"""Advisory locks of a server's database; any two numbers that no one else takes."""
+_MAINTENANCE = 0x1FE20E7E4
+"""Advisory locks of a server's database; any numbers that no one else takes."""
 
 
 @contextmanager
@@ -37,6 +38,21 @@ def daemon_lock(engine: Engine) -> Iterator[None]:
     else:
         with _server_lock(engine):
             yield
+
+
+@contextmanager
+def maintenance_lock(engine: Engine) -> Iterator[bool]:
+    """Yield whether this process alone compacts and prunes a server's database; a SQLite file has one daemon anyway."""
+    if engine.dialect.name != "postgresql":
+        yield True
+        return
+    with explained(engine):
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with connection:
+        connection.detach()
+        with explained(engine):
+            held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _MAINTENANCE}).scalar()
+        yield bool(held)
 
 
 @contextmanager

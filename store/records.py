@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -114,6 +114,9 @@ class Rollup:
     energy_joules: float | None
 
 
+ROLLUP_COLUMNS = tuple(field.name for field in fields(Rollup))
+
+
 class RunStatus(StrEnum):
     """How far a run came."""
 
@@ -165,10 +168,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What was derived from a run: `document` is the JSON text of docs/profile.schema.json."""
+    """What was derived from a run: `document` is the JSON text of docs/profile.schema.json.
+
+    `tag` is a name that the user gave it, which no other profile has.
+    """
 
     id: str
     run_id: str
     created_ns: int
     workload: str
     document: str
+    tag: str | None = None

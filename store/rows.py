@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from store.checksums import covered, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,22 +58,31 @@ def storable(row: Mapping[str, Any]) -> dict[str, Any]:
 
     SQLite refuses the first and PostgreSQL both, which must not cost a run its profile.
     """
-    return {name: _storable(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: storable_text(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _storable(text: str) -> str:
+@lru_cache(4096)
+def storable_text(text: str) -> str:
+    """Return one text as `storable` does."""
     return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def as_stored(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as it is stored: with its checksum, and NULL for columns that it does not name."""
+    absent = dict.fromkeys(column.name for column in covered(table))
+    return sealed(table, storable({**absent, **row}))
 
 
 def inserted(connection: Connection, table: Table, row: Mapping[str, Any]) -> Any:
     """Insert a row and return its id."""
-    return connection.execute(insert(table).values(**storable(row))).inserted_primary_key[0]  # type: ignore[index]
+    return connection.execute(insert(table).values(**as_stored(table, row))).inserted_primary_key[0]  # type: ignore[index]
 
 
 def upsert(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
     """Update the row whose id is `key`, or insert it. On SQLite the caller's transaction holds the write lock."""
-    known = connection.execute(select(table.c.id).where(table.c.id == key)).scalar()
+    known = connection.execute(select(table).where(table.c.id == key)).mappings().first()
     if known is None:
         inserted(connection, table, {"id": key, **row})
     else:
-        connection.execute(update(table).where(table.c.id == key).values(**storable(row)))
+        changed = as_stored(table, {**known, **row})
+        connection.execute(update(table).where(table.c.id == key).values(**changed))

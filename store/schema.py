@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration; a database that names one not known here is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
@@ -30,6 +30,12 @@ VERSION_TABLE = "inferometer_version"
 
 metadata = MetaData()
 _RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _checksum() -> Column[int]:
+    """Return the column of the CRC-32 over the rest of a row (`store.checksums`); NULL in rows of an older version."""
+    return Column("checksum", BigInteger)
+
 
 hosts = Table(
     "hosts",
@@ -44,6 +50,7 @@ hosts = Table(
     Column("cores", Integer, nullable=False),
     Column("memory_bytes", BigInteger, nullable=False),
     Column("virtual", Boolean, nullable=False),
+    _checksum(),
 )
 
 devices = Table(
@@ -55,6 +62,7 @@ devices = Table(
     Column("kind", String(16), nullable=False),
     Column("name", Text, nullable=False),
     Column("attributes", Text, nullable=False),
+    _checksum(),
     UniqueConstraint("host_id", "key"),
 )
 
@@ -76,6 +84,7 @@ channels = Table(
     Column("observed_refresh_seconds", Double, nullable=False, server_default=text("0")),
     Column("read_seconds", Double, nullable=False, server_default=text("0")),
     Column("aliased", Boolean, nullable=False, server_default=false()),
+    _checksum(),
     UniqueConstraint("device_id", "domain", "metric", "source"),
 )
 
@@ -88,6 +97,7 @@ recordings = Table(
     Column("program", String(16), nullable=False),
     Column("process_id", Integer, nullable=False),
     Column("started_ns", BigInteger, nullable=False),
+    _checksum(),
 )
 
 layouts = Table(
@@ -98,6 +108,7 @@ layouts = Table(
     Column("probe", Text, nullable=False),
     Column("channel_ids", Text, nullable=False),
     Column("seam", LargeBinary),
+    _checksum(),
     Index("layouts_recording", "recording_id"),
 )
 
@@ -109,6 +120,7 @@ ticks = Table(
     Column("start_ns", BigInteger, nullable=False),
     Column("end_ns", BigInteger, nullable=False),
     Column("readings", LargeBinary, nullable=False),
+    _checksum(),
     Index("ticks_layout_start", "layout_id", "start_ns"),
 )
 
@@ -122,6 +134,7 @@ chunks = Table(
     Column("ticks", Integer, nullable=False),
     Column("samples", Integer, nullable=False),
     Column("packed", LargeBinary, nullable=False),
+    _checksum(),
     Index("chunks_layout_start_end", "layout_id", "start_ns", "end_ns"),
 )
 
@@ -136,6 +149,7 @@ rollups = Table(
     Column("highest", Double, nullable=False),
     Column("mean", Double, nullable=False),
     Column("energy_joules", Double),
+    _checksum(),
     sqlite_with_rowid=False,
 )
 
@@ -152,6 +166,7 @@ totals = Table(
     Column("raw", Double),
     Column("total", Double, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
+    _checksum(),
     sqlite_with_rowid=False,
 )
 
@@ -163,6 +178,7 @@ rejections = Table(
     Column("position", Integer, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
     Column("reason", String(32), nullable=False),
+    _checksum(),
     Index("rejections_layout_at", "layout_id", "at_ns"),
 )
 
@@ -177,6 +193,7 @@ runs = Table(
     Column("status", String(16), nullable=False),
     Column("started_ns", BigInteger, nullable=False),
     Column("ended_ns", BigInteger, nullable=False),
+    _checksum(),
 )
 
 windows = Table(
@@ -195,6 +212,7 @@ windows = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("latencies", LargeBinary, nullable=False),
     Column("steps", LargeBinary, nullable=False),
+    _checksum(),
     Index("windows_run", "run_id"),
 )
 
@@ -206,7 +224,31 @@ profiles = Table(
     Column("created_ns", BigInteger, nullable=False),
     Column("workload", Text, nullable=False),
     Column("document", Text, nullable=False),
+    Column("tag", Text),
+    _checksum(),
+    Index("profiles_tag", "tag", unique=True),
 )
+
+unchecked = Table(
+    "unchecked",
+    metadata,
+    Column("table_name", String(16), primary_key=True),
+    Column("done_key", BigInteger, nullable=False),
+    Column("last_key", BigInteger, nullable=False),
+)
+"""Tables in which an older version wrote rows without checksums: those whose key is above `done_key`, and at most
+`last_key`. The key is the id, and the minute of a roll-up."""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("table_name", String(16), nullable=False),
+    Column("found_ns", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+"""Damaged rows that a repair moved out of a table: `content` is JSON, with blobs in hexadecimal."""
 
 _UTC = {
     "sqlite": "strftime('%Y-%m-%d %H:%M', rollups.minute * 60, 'unixepoch')",

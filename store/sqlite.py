@@ -57,6 +57,7 @@ def set_up(engine: Engine, busy_seconds: float) -> None:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy begins transactions itself, below
+        connection.text_factory = _text
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -65,6 +66,11 @@ def set_up(engine: Engine, busy_seconds: float) -> None:
         asked = connection.get_execution_options()
         connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if asked.get('durable') else 'NORMAL'}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if asked.get("writes") else "BEGIN")
+
+
+def _text(stored: bytes) -> str:
+    """Decode a text; bytes that are no UTF-8 become surrogates, so that one damaged row does not hide the others."""
+    return stored.decode("utf-8", "surrogateescape")
 
 
 def let_shrink(connection: Connection) -> None:

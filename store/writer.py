@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from store import schema
+from store.address import display
+from store.checksums import NAME, Sealer, packed_tick
+from store.damage import Inspection
 from store.direct import Direct
 from store.engines import durable, writing
+from store.errors import StoreError
 from store.explain import explained
 from store.hardware import keep_channels
 from store.records import Layout
 from store.rows import insert_all, insert_words, inserted, pack, upsert
-from store.totals import REPLACE_TOTALS, replace_totals
+from store.totals import REPLACE_TOTALS, replace_totals, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +33,10 @@ if TYPE_CHECKING:
     from store.records import Host, Profile, Run, Tick, Total, Window
 
 _TRIES = 3
-TICK_COLUMNS = ("layout_id", "start_ns", "end_ns", "readings")
-REJECTION_COLUMNS = ("layout_id", "position", "at_ns", "reason")
+TICK_COLUMNS = ("layout_id", "start_ns", "end_ns", "readings", NAME)
+_REJECTION_COLUMNS = ("layout_id", "position", "at_ns", "reason")
+REJECTION_COLUMNS = (*_REJECTION_COLUMNS, NAME)
+_seal_rejections = Sealer(schema.rejections, _REJECTION_COLUMNS)
 _INSERT_TICKS = insert_words(schema.ticks, TICK_COLUMNS)
 _INSERT_REJECTIONS = insert_words(schema.rejections, REJECTION_COLUMNS)
 
@@ -76,12 +84,7 @@ class Writer:
         """Append ticks and their rejections, and what counters have come to: all of it, or nothing if it raises."""
         if not ticks and not totals:
             return
-        rows = [(tick.layout, tick.start_ns, tick.end_ns, pack(tick.values)) for tick in ticks]
-        rejected = [
-            (tick.layout, refused.channel, tick.start_ns, refused.reason.value)
-            for tick in ticks
-            for refused in tick.rejections
-        ]
+        rows, rejected = self._rows(ticks)
         with explained(self._engine):
             if self._direct:
                 with self._direct.transaction() as fast:
@@ -89,13 +92,25 @@ class Writer:
                     if rejected:
                         fast.executemany(_INSERT_REJECTIONS, rejected)
                     if totals:
-                        fast.executemany(REPLACE_TOTALS, totals)
+                        fast.executemany(REPLACE_TOTALS, rows_of(totals))
                 return
             with self._engine.begin() as connection:
                 insert_all(connection, schema.ticks, TICK_COLUMNS, rows)
                 insert_all(connection, schema.rejections, REJECTION_COLUMNS, rejected)
                 if totals:
                     replace_totals(connection, totals)
+
+    def _rows(self, ticks: Sequence[Tick]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """Return the rows of ticks and of rejections, with checksums. Raises StoreError for an impossible time."""
+        try:
+            rows = [packed_tick(tick.layout, tick.start_ns, tick.end_ns, tick.values) for tick in ticks]
+        except struct.error as error:
+            cause = f"a sample's time does not fit 64 bits of nanoseconds ({error})"
+            raise StoreError(display(self._engine.url), cause, "Set the host's clock") from error
+        refused = (
+            (tick.layout, each.channel, tick.start_ns, each.reason.value) for tick in ticks for each in tick.rejections
+        )
+        return rows, _seal_rejections(refused)
 
     def save_totals(self, totals: Sequence[Total]) -> None:
         """Keep what counters have come to, in the place of what was known of the same ones."""
@@ -142,8 +157,44 @@ class Writer:
             "workload": profile.workload,
             "document": profile.document,
         }
+        if profile.tag is not None:
+            row["tag"] = profile.tag
         with explained(self._durable), self._durable.begin() as connection:
             upsert(connection, schema.profiles, profile.id, row)
+
+    def tag_profile(self, profile_id: str, tag: str | None) -> bool:
+        """Give a profile a tag in the place of any it has, or none; return whether there is such a profile.
+
+        Raises StoreError if another profile has the tag.
+        """
+        table = schema.profiles
+        with explained(self._durable), self._durable.begin() as connection:
+            row = connection.execute(select(table).where(table.c.id == profile_id)).mappings().first()
+            holder = select(table.c.id).where(table.c.tag == tag, table.c.id != profile_id)
+            if tag is not None and (other := connection.execute(holder).scalar()):
+                remedy = "Take it from that one first, or choose another tag"
+                raise StoreError(display(self._engine.url), f"profile {other} has the tag {tag!r} already", remedy)
+            if row is None:
+                return False
+            Inspection(connection, None).sound(table, row)  # a new checksum must not make a damaged row a sound one
+            upsert(connection, table, profile_id, {"tag": tag})
+        return True
+
+    def delete_profile(self, profile_id: str) -> bool:
+        """Delete a profile, and its run with the windows if no other profile is of it; return whether there was one.
+
+        The samples of the run are pruned like all others from then on.
+        """
+        profiles, runs, windows = schema.profiles, schema.runs, schema.windows
+        with explained(self._durable), self._durable.begin() as connection:
+            run = connection.execute(select(profiles.c.run_id).where(profiles.c.id == profile_id)).scalar()
+            if run is None:
+                return False
+            connection.execute(delete(profiles).where(profiles.c.id == profile_id))
+            if connection.execute(select(profiles.c.id).where(profiles.c.run_id == run)).first() is None:
+                connection.execute(delete(windows).where(windows.c.run_id == run))
+                connection.execute(delete(runs).where(runs.c.id == run))
+        return True
 
 
 def _host_row(host: Host) -> dict[str, Any]:

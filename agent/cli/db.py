@@ -121,8 +121,10 @@ def compact(
 
             say("writing the file anew")
             write_anew(engine)
+    for damage in done.damaged:
+        say(f"warning: {damage}; it is left as it is")
     if as_json:
-        answer_json(asdict(done))
+        answer_json({**asdict(done), "damaged": [str(damage) for damage in done.damaged]})
     elif done.chunks:
         answer(f"{done.ticks} rows, {done.samples} samples: {done.chunks} chunks of {done.bytes} bytes")
     else:
@@ -169,28 +171,45 @@ def prune(
 
 
 @app.command(epilog=SHARED)
-def check(context: typer.Context, as_json: _Json = False) -> None:
+def check(
+    context: typer.Context,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Move damaged rows to the table `quarantine`, which keeps their bytes."),
+    ] = False,
+    as_json: _Json = False,
+) -> None:
     """Read everything and say what is wrong; the exit code is 1 if anything is, else 0.
 
-    Looks at the file itself, whether every chunk can be read and is what its row says, whether the roll-ups agree with
-    it, and that no sample is there twice.
+    Looks at the file itself, at the checksum of every row, whether every chunk can be read and is what its row says,
+    whether the roll-ups agree with it, and that no sample is there twice.
+
+    With --repair, damaged rows go to the table `quarantine`, each is printed, and the exit code is 0 if nothing else is
+    wrong. A row that others refer to stays where it is, and so does whatever is wrong with the file itself.
 
     Example: inferometer db check && echo sound
     """
-    from store.audit import check as problems_of
+    from store.audit import problems
+    from store.damage import Damage
+    from store.quarantine import quarantine
 
+    found = []
     with opened(context) as engine:
-        say("reading every chunk")
-        problems = problems_of(engine)
+        say("reading every row")
+        for problem in problems(engine):
+            damage = problem if isinstance(problem, Damage) else None
+            moved = bool(repair and damage and quarantine(engine, damage, time.time_ns()))
+            found.append({"problem": str(problem), "table": damage and damage.table, "quarantined": moved})
+            if not as_json:
+                answer(f"{problem}{' (moved to quarantine)' if moved else ''}")
+    left = sum(not each["quarantined"] for each in found)
     if as_json:
-        answer_json({"sound": not problems, "problems": list(problems)})
+        answer_json({"sound": not left, "problems": found})
+    elif left:
+        answer(f"{left} problems; move damaged rows away with --repair, or restore a copy")
     else:
-        for problem in problems:
-            answer(problem)
-        answer(
-            f"{len(problems)} problems; restore a copy, or start anew with another --database" if problems else "sound"
-        )
-    if problems:
+        answer(f"sound, with {len(found)} rows moved to quarantine" if found else "sound")
+    if left:
         raise typer.Exit(ExitCode.FAILURE)
 
 

@@ -143,6 +143,7 @@ def _place(context: typer.Context) -> str:
 @contextmanager
 def _reader(context: typer.Context) -> Iterator[Reader | None]:
     """Open the store to read; None where there is none yet."""
+    from agent.cli.stores import LeftOut
     from store.database import open_database
     from store.errors import MissingDatabaseError, StoreError
     from store.reader import Reader
@@ -156,7 +157,7 @@ def _reader(context: typer.Context) -> Iterator[Reader | None]:
     except StoreError as error:
         fail(str(error))
     try:
-        yield Reader(engine)
+        yield Reader(engine, LeftOut().report)
     except StoreError as error:
         fail(str(error))
     finally:

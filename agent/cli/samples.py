@@ -53,13 +53,13 @@ def samples(
     `time` is UTC after RFC 3339, `time_ns` the same as nanoseconds of Unix time. A recording is what one process
     sampled; one comes after the other, each in order of time. A pattern may hold * and ?, which stand for a slash too.
     JSON is one document with a line a sample, so that it can be read line by line as well. Parquet needs the extra
-    `parquet` and a file (-o).
+    `parquet` and a file (-o). A damaged row is left out with a warning, and the exit code is then 1.
 
     Example: inferometer samples --since 10m --channel '*/energy_joules'
 
     Example: inferometer samples --since 2d --until 1d --channel 'GPU-*/power_watts' --format parquet -o gpus.parquet
     """
-    from agent.cli.stores import opened
+    from agent.cli.stores import LeftOut, opened
     from agent.samples import channels, fits
     from agent.samples import samples as found
     from store.reader import Reader
@@ -69,7 +69,8 @@ def samples(
     if form is Format.PARQUET:
         _check_parquet(output)
     with opened(context) as engine:
-        reader = Reader(engine)
+        left_out = LeftOut()
+        reader = Reader(engine, left_out.report)
         recordings = reader.recordings(start_ns, end_ns - 1)
         patterns = channel or []
         if patterns and recordings:
@@ -77,6 +78,7 @@ def samples(
             if not any(fits(path, patterns) for path in known):
                 fail(_nothing_fits(patterns, known))
         _write(found(reader, recordings, start_ns, end_ns, patterns), form, output)
+    left_out.end()
 
 
 def _stretch(since: str, until: str | None) -> tuple[int, int]:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.cli.options import configuration, fail
+import typer
+
+from agent.cli.options import ExitCode, configuration, fail, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import typer
     from sqlalchemy import Engine
+
+    from store.damage import Damage
+
+_SHOWN = 10
 
 
 @contextmanager
@@ -29,3 +35,22 @@ def opened(context: typer.Context) -> Iterator[Engine]:
             engine.dispose()
     except StoreError as error:
         fail(str(error))
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """The damaged rows that a command left out of its answer; `report` is for a Reader."""
+
+    damaged: list[Damage] = field(default_factory=list)
+
+    def report(self, damage: Damage) -> None:
+        """Warn of one damaged row; of many, only of the first."""
+        self.damaged.append(damage)
+        if len(self.damaged) <= _SHOWN:
+            say(f"warning: {damage}; it is left out")
+
+    def end(self) -> None:
+        """End the command with a failure if anything was left out: the answer is incomplete."""
+        if self.damaged:
+            say(f"error: {len(self.damaged)} damaged rows were left out; see `inferometer db check --repair`")
+            raise typer.Exit(int(ExitCode.FAILURE))

@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
+from agent.log import get_logger
 from agent.workloads.limits import Limits
 from store.reader import Reader
 from store.records import Series
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from agent.workloads.spec import EngineSpec, Spec
     from probes.model import Channel, Roots
     from probes.registry import Discovery
+    from store.damage import Damage
     from store.records import Host, Layout, Run, Window
     from store.writer import Writer
 
@@ -71,13 +73,18 @@ class Scene:
         stretches into arrays: 24 bytes a sample, where the tuples of a whole run take 137.
         """
         known = {channel.key: channel for channel in reversed(self.channels)}
-        reader, whole = Reader(self.engine), dict[int, Series]()
+        reader, whole = Reader(self.engine, _report), dict[int, Series]()
         for since_ns in range(start_ns, end_ns + 1, _STRETCH_NS):
             until_ns = min(since_ns + _STRETCH_NS - 1, end_ns)
             for position, each in enumerate(reader.series(self.writer.recording, since_ns, until_ns, metrics)):
                 so_far = whole.get(position) or _empty(known[each.channel.key])
                 whole[position] = _continued(so_far, each)
         return tuple(whole.values())
+
+
+def _report(damage: Damage) -> None:
+    """Log a damaged row, which is left out: for its sensor, that is a gap."""
+    get_logger("profile").warning("damaged samples are left out", reason=str(damage))
 
 
 def _empty(channel: Channel) -> Series:

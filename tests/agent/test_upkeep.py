@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent.config import Keeping
-from agent.upkeep import Upkeep, interval_seconds, retention_of
+from agent.upkeep import Result, Upkeep, interval_seconds, retention_of
 from command import ROOT
 from probes.model import Channel, Device, Kind
 from store.database import open_database
@@ -126,6 +130,69 @@ def test_what_fails_is_said_once_and_tried_again(database: Path, caplog: pytest.
     assert failed.getMessage() == "upkeep of the store failed, and is tried again"
     assert "there is no database here yet" in failed.pairs["reason"]
     assert mended.getMessage() == "upkeep of the store works again"
+
+
+def damage(database: Path) -> None:
+    """Make a row of two hours ago unreadable."""
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute("UPDATE ticks SET readings = x'0102' WHERE id = 1")
+
+
+def test_a_damaged_row_stops_neither_compacting_nor_pruning_and_is_logged_once(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(database)
+    upkeep = Upkeep(str(database), Keeping(), 3600)
+    assert upkeep._succeeds(prunes=False)
+    assert upkeep._succeeds(prunes=False)
+    found = stands(database)
+    assert (found.chunks, found.hot_ticks) == (1, 11)
+    (record,) = caplog.records
+    assert record.getMessage() == "damaged rows are left out"
+    assert record.pairs["rows"] == 1
+    assert record.pairs["first"] == "Row 1: its checksum is wrong"
+    assert Upkeep(str(database), Keeping(raw_days=1 / 24), 3600)._succeeds(prunes=True)
+    assert stands(database).samples == 10
+
+
+def test_pruning_follows_even_if_compacting_fails(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute("CREATE TRIGGER broken BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'no chunks'); END")
+    upkeep = Upkeep(str(database), Keeping(raw_days=1 / 24), 3600)
+    assert not upkeep._succeeds(prunes=True)
+    assert "no chunks" in upkeep._said
+    assert stands(database).samples == 10
+
+
+def test_a_stop_while_the_process_is_being_started_leaves_no_process_behind(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, stopped, processes = threading.Event(), threading.Event(), []
+
+    def slow(*_words: Any, **options: Any) -> subprocess.Popen[str]:
+        processes.append(popen([sys.executable, "-c", "import time; time.sleep(600)"], **options))
+        started.set()
+        stopped.wait(1)  # the process runs, and is not yet known to who stops
+        return processes[0]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr("agent.upkeep.subprocess.Popen", slow)
+    upkeep = Upkeep(str(database), Keeping(), 3600, first_seconds=0)
+    upkeep.start()
+    assert started.wait(60)
+    upkeep.stop()
+    stopped.set()
+    assert processes[0].wait(60) == -signal.SIGTERM
+    upkeep._thread.join(60)
+    assert not upkeep._thread.is_alive()
+
+
+def test_after_a_stop_no_process_is_started(database: Path) -> None:
+    upkeep = Upkeep(str(database), Keeping(), 3600)
+    upkeep.start()
+    upkeep.stop()
+    assert upkeep._do(prunes=False) == Result()
+    assert stands(database).chunks == 0
 
 
 def test_a_stop_ends_an_upkeep_that_is_under_way_without_a_word(

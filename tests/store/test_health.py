@@ -4,9 +4,12 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from sqlalchemy import select, update
 
 from probes.model import Channel, Device, Kind
+from store import schema
 from store.audit import check
+from store.checksums import sealed
 from store.compact import compact
 from store.health import status
 from store.records import Host, Profile, Run, RunStatus, Tick
@@ -69,27 +72,65 @@ def test_a_sound_store_has_nothing_wrong_with_it(engine, filled):
     assert check(engine) == ()
 
 
+OLD = (
+    "UPDATE chunks SET checksum = NULL",
+    "UPDATE ticks SET checksum = NULL",
+    "INSERT INTO unchecked VALUES ('chunks', 0, 1000), ('ticks', 0, 10000)",
+)
+"""Makes the rows those of a version that had no checksums."""
+
+
 @pytest.mark.parametrize(
     ("statement", "wrong"),
     [
         ("UPDATE chunks SET packed = zeroblob(40) WHERE id = 1", "Chunk 1: it cannot be unpacked (a chunk of form 0"),
         ("UPDATE chunks SET packed = substr(packed, 1, 60) WHERE id = 2", "Chunk 2: it cannot be unpacked ("),
+        ("UPDATE chunks SET packed = x'' WHERE id = 2", "Chunk 2: it cannot be unpacked ("),
         ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: it holds 1114 samples, its row says 1115"),
         ("UPDATE chunks SET end_ns = end_ns + 1 WHERE id = 1", f"Chunk 1: it holds {START} to "),
-        ("UPDATE layouts SET channel_ids = '[1]'", "Chunk 1: it has 2 channels, its layout 1"),
+        ("UPDATE ticks SET readings = x'0102' WHERE id = 1250", "Row 1250: it has 2 bytes of readings, not 16"),
         (
-            "INSERT INTO ticks SELECT NULL, layout_id, end_ns, end_ns, x'00' FROM chunks",
+            "INSERT INTO ticks SELECT 1, layout_id, end_ns, end_ns, zeroblob(16), NULL FROM chunks WHERE id = 1",
             "Chunk 1: 1 of its ticks are kept as rows as well",
         ),
+    ],
+)
+def test_what_is_wrong_in_rows_without_a_checksum_is_found(engine, filled, statement, wrong):
+    assert filled
+    change(engine, *OLD)
+    assert check(engine) == ()
+    change(engine, statement)
+    found = check(engine)
+    assert any(each.startswith(wrong) for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("UPDATE chunks SET packed = zeroblob(40) WHERE id = 1", "Chunk 1: its checksum is wrong"),
+        ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: its checksum is wrong"),
+        ("UPDATE chunks SET checksum = NULL WHERE id = 1", "Chunk 1: its checksum is gone"),
+        ("UPDATE ticks SET readings = zeroblob(16) WHERE id = 1250", "Row 1250: its checksum is wrong"),
+        ("UPDATE ticks SET end_ns = end_ns + 1 WHERE id = 1250", "Row 1250: its checksum is wrong"),
+        ("UPDATE layouts SET channel_ids = '[1,2'", "Layout 1: its checksum is wrong"),
+        ("UPDATE layouts SET seam = zeroblob(32)", "Layout 1: its checksum is wrong"),
+        ("UPDATE channels SET metric = 'power_wattt' WHERE id = 2", "Channel 2: its checksum is wrong"),
+        ("UPDATE devices SET name = 'x' WHERE id = 1", "Device 1: its checksum is wrong"),
+        ("UPDATE hosts SET cores = 3", "Host h: its checksum is wrong"),
+        ("UPDATE recordings SET started_ns = started_ns + 1", "Recording 1: its checksum is wrong"),
+        ("UPDATE runs SET status = 'zzz'", "Run run: its checksum is wrong"),
+        ("UPDATE profiles SET document = '{}}'", "Profile p: its checksum is wrong"),
+        ("UPDATE profiles SET tag = 'x'", "Profile p: its checksum is wrong"),
         (
-            "UPDATE rollups SET samples = 59 WHERE channel_id = 1 AND minute = (SELECT max(minute) FROM rollups)",
-            f"Roll-up of minute {START // (60 * SECOND) + 19}, channel 1: of 59 samples, not 60",
+            "UPDATE rollups SET mean = mean + 1 WHERE minute % 20 = 3",
+            f"Roll-up {START // (60 * SECOND) + 3}, 1, 1: its",
         ),
         (
             "DELETE FROM rollups WHERE channel_id = 1 AND minute = (SELECT max(minute) FROM rollups)",
             f"Roll-up of minute {START // (60 * SECOND) + 19}, channel 1: of 0 samples, not 60",
         ),
         ("DELETE FROM runs", "Row 1 of profiles belongs to a row of runs that is not there"),
+        ("DROP VIEW rollups_named", "The view rollups_named is not the one of this version"),
     ],
 )
 def test_what_is_wrong_is_found(engine, filled, statement, wrong):
@@ -97,6 +138,30 @@ def test_what_is_wrong_is_found(engine, filled, statement, wrong):
     change(engine, statement)
     found = check(engine)
     assert any(each.startswith(wrong) for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "wrong"),
+    [
+        ("runs", {"status": "zzz"}, "Run run: 'zzz' is no status of a run"),
+        ("profiles", {"document": "{"}, "Profile p: its document is no JSON object"),
+        ("profiles", {"document": "[" * 100_000}, "Profile p: its document is no JSON object"),
+        ("layouts", {"channel_ids": "[1,2"}, "Layout 1: its channels are no list of numbers"),
+        ("layouts", {"channel_ids": '["1",2]'}, "Layout 1: its channels are no list of numbers"),
+    ],
+)
+def test_what_was_wrong_before_there_were_checksums_is_found(engine, filled, table, row, wrong):
+    assert filled
+    reseal(engine, schema.metadata.tables[table], row)
+    found = check(engine)
+    assert any(each.startswith(wrong) for each in found), found
+
+
+def reseal(engine, table, changed):
+    """Change every row of a table, and give each the checksum of what it then holds."""
+    with engine.begin() as connection:
+        for row in connection.execute(select(table)).mappings().all():
+            connection.execute(update(table).where(table.c.id == row["id"]).values(**sealed(table, {**row, **changed})))
 
 
 def test_a_damaged_file_is_found(opened, engine, filled, path):

@@ -14,6 +14,8 @@ from alembic.script import ScriptDirectory
 
 import store
 from probes.model import Reason
+from store.audit import check
+from store.compact import compact
 from store.database import upgrade_database, writing
 from store.errors import MissingDatabaseError, StoreError, TransientStoreError
 from store.reader import Reader
@@ -22,6 +24,7 @@ from store.schema import REVISION, VERSION_TABLE, metadata
 from store.upgrade import Upgrade
 from store.writer import Writer
 
+SECOND_VERSION = Path(__file__).parents[1] / "fixtures/store/0002.sql"
 FIRST_VERSION = Path(__file__).parents[1] / "fixtures/store/0001.sql"
 
 
@@ -81,6 +84,27 @@ def test_upgrading_makes_the_tables_of_the_schema(opened, old_store):
 def test_the_first_open_upgrades_in_this_process_and_the_next_finds_nothing_to_do(run_child, old_store):
     assert run_child("open", old_store) == "opened with alembic"
     assert run_child("open", old_store) == "opened"
+
+
+def test_a_store_of_the_second_version_gets_its_checksums_while_it_is_compacted(opened, path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(SECOND_VERSION.read_text(encoding="utf-8"))
+    engine = opened(path)
+    reader = Reader(engine)
+    before = [reader.series(1, 0, 2**62), reader.rollups(1, 0, 2**31), reader.profiles(), reader.windows("run")]
+    assert [len(series.values) for series in before[0]] == [70, 70]
+    assert check(engine) == ()
+    assert compact(engine, 0).complete
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [
+            name for (name,) in connection.execute("SELECT DISTINCT tbl_name FROM sqlite_master WHERE type='table'")
+        ]
+        checked = [name for name in tables if name not in {VERSION_TABLE, "unchecked", "quarantine"}]
+        without = [f"SELECT count(*) FROM {name} WHERE checksum IS NULL" for name in checked]
+        assert [connection.execute(each).fetchone() for each in without] == [(0,)] * 13
+        assert connection.execute("SELECT count(*) FROM unchecked").fetchone() == (0,)
+    again = [reader.series(1, 0, 2**62), reader.rollups(1, 0, 2**31), reader.profiles(), reader.windows("run")]
+    assert (again, check(engine)) == (before, ())
 
 
 def copies_of(path):

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store import schema, sqlite
 from store.audit import check
+from store.checksums import sealed
 from store.compact import compact
 from store.foresight import foresee
 from store.reader import Reader
@@ -128,7 +129,7 @@ def fill_with_rollups(engine, layout, minutes, channels=40):
     with engine.begin() as connection:
         of_it = connection.execute(select(schema.channels).where(schema.channels.c.id == number)).one()._asdict()
         names = [{**of_it, "id": number + each, "domain": f"domain {each}"} for each in range(1, channels)]
-        connection.execute(insert(schema.channels), names)
+        connection.execute(insert(schema.channels), [sealed(schema.channels, name) for name in names])
         rollups = [
             Rollup(
                 START // MINUTE + minute, number + each, row_of(engine, layout).recording_id, 60, 0.51, 1.53, 1.02, 61.2
@@ -136,7 +137,7 @@ def fill_with_rollups(engine, layout, minutes, channels=40):
             for minute in minutes
             for each in range(channels)
         ]
-        connection.execute(insert(schema.rollups), [asdict(rollup) for rollup in rollups])
+        connection.execute(insert(schema.rollups), [sealed(schema.rollups, asdict(rollup)) for rollup in rollups])
 
 
 def row_of(engine, layout):

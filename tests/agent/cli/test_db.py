@@ -115,16 +115,52 @@ def test_check_finds_a_sound_store_sound(home: Path) -> None:
     assert answer(home, "check") == {"sound": True, "problems": []}
 
 
-def test_check_ends_with_1_and_names_what_is_wrong(home: Path) -> None:
+def test_check_ends_with_1_and_names_what_is_wrong_and_a_repair_moves_it_away(home: Path) -> None:
     answer(home, "compact")
     with closing(sqlite3.connect(store_of(home))) as connection, connection:
         connection.execute("UPDATE chunks SET packed = x'00' WHERE id = 1")
+        connection.execute("UPDATE ticks SET readings = x'0102' WHERE id = (SELECT max(id) FROM ticks)")
+        connection.execute("UPDATE hosts SET cores = cores + 1")
     done = call(home, "db", "check", "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert not found["sound"]
-    assert found["problems"]
+    assert [each["table"] for each in found["problems"]] == ["hosts", "ticks", "chunks"]
     assert call(home, "db", "check").returncode == 1
+    repaired = call(home, "db", "check", "--repair")
+    assert repaired.returncode == 1  # the recordings refer to the host
+    assert "Chunk 1: its checksum is wrong (moved to quarantine)" in repaired.stdout
+    assert [line for line in repaired.stdout.splitlines() if line.startswith("Host")] == [
+        "Host host: its checksum is wrong"
+    ]
+    with closing(sqlite3.connect(store_of(home))) as connection:
+        moved = dict(connection.execute("SELECT table_name, content FROM quarantine"))
+        assert json.loads(moved["chunks"])["packed"] == {"hex": "00"}
+        assert json.loads(moved["ticks"])["readings"] == {"hex": "0102"}
+    record(home, [time.time_ns() // 1000 * 1000])  # a program that samples here writes the host anew
+    assert call(home, "db", "check").stdout == "sound\n"
+
+
+def test_samples_leave_damaged_rows_out_and_end_with_1(home: Path) -> None:
+    sound = call(home, "samples", "--since", "11d").stdout.splitlines()
+    with closing(sqlite3.connect(store_of(home))) as connection, connection:
+        connection.execute("UPDATE ticks SET readings = zeroblob(8) WHERE id = 1")
+    done = call(home, "samples", "--since", "11d")
+    assert done.returncode == 1
+    assert "warning: Row 1: its checksum is wrong; it is left out" in done.stderr
+    assert "1 damaged rows were left out" in done.stderr
+    [missing] = set(sound) - set(done.stdout.splitlines())
+    assert "package-0,package,energy_joules,measured,100.0,joules" in missing
+
+
+def test_compact_leaves_a_damaged_row_alone_and_goes_on(home: Path) -> None:
+    with closing(sqlite3.connect(store_of(home))) as connection, connection:
+        connection.execute("UPDATE ticks SET readings = x'0102' WHERE id = 1")
+    done = call(home, "db", "compact", "--json")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert (found["ticks"], found["damaged"]) == (1999, ["Row 1: its checksum is wrong"])
+    assert "warning: Row 1: its checksum is wrong; it is left as it is" in done.stderr
 
 
 def test_a_copy_holds_the_same_and_replaces_nothing(home: Path, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Checksums of rows: CRC-32 over every column, so that a changed bit is found when the row is read."""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from sqlalchemy import Float, Integer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Column, RowMapping, Table
+
+NAME = "checksum"
+_INTEGER, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
+_NULL = b"\xff"
+
+
+@cache
+def covered(table: Table) -> tuple[Column[Any], ...]:
+    """Return the columns that a table's checksum covers, by name: all but itself and a number that the database gives.
+
+    A damaged number of that kind breaks an index or a reference, which SQLite's own checks find.
+    """
+    given = table.c.id if "id" in table.c and isinstance(table.c.id.type, Integer) else None
+    return tuple(sorted((each for each in table.c if each.name != NAME and each is not given), key=_name))
+
+
+def _name(column: Column[Any]) -> str:
+    return column.name
+
+
+def checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
+    """Return the checksum of a row, given as its values by column name."""
+    return crc32(b"".join([_part(_stored(column, row[column.name])) for column in covered(table)]))
+
+
+def sealed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its checksum."""
+    return {**row, NAME: checksum(table, row)}
+
+
+class Sealer:
+    """Appends checksums to rows given as tuples, all of one table and in one order of columns."""
+
+    __slots__ = ("_order",)
+
+    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+        self._order = [(columns.index(each.name), each) for each in covered(table)]
+
+    def __call__(self, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """Return the rows, each with its checksum behind."""
+        return [(*row, self.of(row)) for row in rows]
+
+    def of(self, row: Sequence[Any]) -> int:
+        """Return the checksum of one row."""
+        return crc32(b"".join([_part(_stored(column, row[place])) for place, column in self._order]))
+
+
+def _stored(column: Column[Any], value: Any) -> Any:
+    """Return a value as the database gives it back: a whole number in a column of floats is a float."""
+    return float(value) if isinstance(value, int) and isinstance(column.type, Float) else value
+
+
+def _part(value: Any) -> bytes:
+    """Encode one value as it comes back from the database: a NaN as NULL, -0.0 as 0.0; other types never look alike."""
+    if value is None or value != value:  # noqa: PLR0124  NaN is the value that differs from itself
+        return _NULL
+    if isinstance(value, float):
+        return b"d" + _DOUBLE.pack(value + 0.0)
+    if isinstance(value, str):
+        encoded = value.encode("utf-8", "surrogateescape")
+        return b"t" + _INTEGER.pack(len(encoded)) + encoded
+    if isinstance(value, bytes):
+        return _INTEGER.pack(len(value)) + value
+    return _INTEGER.pack(value)
+
+
+@cache
+def _tick(count: int) -> struct.Struct:
+    return struct.Struct(f"<3q{count}dq")
+
+
+def packed_tick(layout: int, start_ns: int, end_ns: int, values: Sequence[float]) -> tuple[int, int, int, bytes, int]:
+    """Return the row of a tick with its checksum: that of `Sealer`, in a fifth of the time."""
+    count = len(values)
+    whole = _tick(count).pack(end_ns, layout, 8 * count, *values, start_ns)
+    return layout, start_ns, end_ns, whole[24:-8], crc32(whole)
+
+
+def tick_checksum(layout: int, start_ns: int, end_ns: int, readings: bytes) -> int:
+    """Return the checksum of a stored tick."""
+    return crc32(b"".join((struct.pack("<3q", end_ns, layout, len(readings)), readings, _INTEGER.pack(start_ns))))

@@ -1,0 +1,111 @@
+"""Reads whole tables row by row, in transactions short enough to leave the write-ahead log small."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import String, select, tuple_
+
+from store import schema
+from store.damage import Damage, Inspection, wrong_length
+from store.engines import reading
+from store.records import RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection, Engine, RowMapping, Table
+
+_AT_ONCE = 500
+_CHECKED = tuple(table for table in schema.metadata.sorted_tables if "checksum" in table.c)
+
+
+def damaged_rows(engine: Engine) -> Iterator[str | Damage]:
+    """Yield the damaged rows of all tables but that of the chunks, parents first, and a sentence for anything else.
+
+    Their checksum is wrong, or it is missing and their content is not what the table holds.
+    """
+    for table in _CHECKED:
+        if table is not schema.chunks:
+            yield from _of_table(engine, table)
+
+
+def _of_table(engine: Engine, table: Table) -> Iterator[str | Damage]:
+    last: tuple[Any, ...] | None = None
+    while True:
+        found: list[Damage] = []
+        with reading(engine).connect() as connection:
+            rows = _next(connection, table, last)
+            inspection = Inspection(connection, found.append)
+            lengths = _lengths(connection, rows) if table is schema.ticks else {}
+            for row in rows:
+                if inspection.sound(table, row) and (cause := _fault(table, row, lengths)):
+                    inspection.found(table, key_of(table, row), cause)
+        yield from found
+        if not rows:
+            return
+        following = key_of(table, rows[-1])
+        if last is not None and not following > last:
+            yield f"The rows of {table.name} are out of order after {following}"
+            return
+        last = following
+
+
+def key_of(table: Table, row: RowMapping) -> tuple[Any, ...]:
+    """Return the primary key of a row."""
+    return tuple(row[column.name] for column in table.primary_key)
+
+
+def _next(connection: Connection, table: Table, last: tuple[Any, ...] | None) -> Sequence[RowMapping]:
+    """Return the rows behind a key; of a table with texts in its key, which is a small one, all of them at once."""
+    wanted = select(table).order_by(*table.primary_key)
+    if any(isinstance(column.type, String) for column in table.primary_key):
+        return [] if last is not None else connection.execute(wanted).mappings().all()
+    if last is not None:
+        wanted = wanted.where(tuple_(*table.primary_key) > last)
+    return connection.execute(wanted.limit(_AT_ONCE)).mappings().all()
+
+
+def _lengths(connection: Connection, ticks: Sequence[RowMapping]) -> dict[int, int]:
+    """Return the number of bytes of readings that a tick has, by the layout; nothing for a damaged layout."""
+    wanted = select(schema.layouts).where(schema.layouts.c.id.in_({row["layout_id"] for row in ticks}))
+    rows = connection.execute(wanted).mappings().all()
+    channels = {row["id"]: channels_of(connection, row) for row in rows}
+    return {number: 8 * len(numbers) for number, numbers in channels.items() if numbers is not None}
+
+
+def channels_of(connection: Connection, layout: RowMapping) -> list[int] | None:
+    """Return the ids of a layout's channels, None if the layout is damaged."""
+    if Inspection(connection, None).fault(schema.layouts, layout):
+        return None
+    return numbers_of(layout["channel_ids"])
+
+
+def numbers_of(text: str) -> list[int] | None:
+    """Return the list of numbers that a JSON text holds, None if it holds anything else."""
+    found = _json(text)
+    return found if isinstance(found, list) and all(type(number) is int for number in found) else None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> str:
+    """Return the cause if the content of a row cannot be right, else nothing."""
+    if table is schema.ticks:
+        length = lengths.get(row["layout_id"])
+        return wrong_length(row["readings"], length) if length not in {None, len(row["readings"])} else ""
+    if table is schema.layouts and numbers_of(row["channel_ids"]) is None:
+        return "its channels are no list of numbers"
+    if table is schema.runs and row["status"] not in set(RunStatus):
+        return f"{row['status']!r} is no status of a run"
+    if table is schema.profiles and not isinstance(_json(row["document"]), dict):
+        return "its document is no JSON object"
+    if table is schema.windows and (len(row["latencies"]) % 8 or len(row["steps"]) % 8):
+        return "its times are no whole numbers"
+    return ""

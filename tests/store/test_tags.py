@@ -1,0 +1,66 @@
+"""Profiles can be given a tag, and be deleted."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+
+from store import schema
+from store.audit import check
+from store.errors import StoreError
+from store.reader import Reader
+from store.records import Profile, Run, RunStatus, Window
+from store.writer import Writer
+
+
+@pytest.fixture
+def writer(engine, host):
+    writer = Writer(engine)
+    writer.register(host, [], "test", 1)
+    for run in ("one", "two"):
+        writer.save_run(Run(run, host.id, writer.recording, "onnx", "{}", RunStatus.COMPLETE, 1, 2))
+        writer.save_window(Window(run, "b", "decode", 1, 1, 2))
+        writer.save_profile(Profile(f"p-{run}", run, 1, "onnx", "{}"))
+    return writer
+
+
+def tags(engine):
+    return {profile.id: profile.tag for profile in Reader(engine).profiles()}
+
+
+def test_a_tag_is_given_changed_and_taken_away(engine, writer):
+    assert tags(engine) == {"p-one": None, "p-two": None}
+    assert writer.tag_profile("p-one", "baseline")
+    assert writer.tag_profile("p-one", "before")
+    assert tags(engine) == {"p-one": "before", "p-two": None}
+    assert writer.tag_profile("p-one", None)
+    assert tags(engine) == {"p-one": None, "p-two": None}
+    assert not writer.tag_profile("nobody", "x")
+    assert check(engine) == ()
+
+
+def test_a_tag_names_one_profile(writer):
+    writer.tag_profile("p-one", "baseline")
+    with pytest.raises(StoreError, match="profile p-one has the tag 'baseline' already"):
+        writer.tag_profile("p-two", "baseline")
+    writer.tag_profile("p-one", "baseline")
+
+
+def test_a_profile_that_is_saved_again_has_its_tag_still(engine, writer):
+    writer.tag_profile("p-one", "baseline")
+    writer.save_profile(Profile("p-one", "one", 1, "onnx", '{"new": 1}'))
+    assert tags(engine)["p-one"] == "baseline"
+
+
+def test_a_deleted_profile_takes_its_run_with_it_but_not_that_of_another(engine, writer):
+    writer.save_profile(Profile("p-more", "one", 1, "onnx", "{}"))
+    assert writer.delete_profile("p-one")
+    assert Reader(engine).run("one") is not None
+    assert writer.delete_profile("p-more")
+    assert Reader(engine).run("one") is None
+    assert Reader(engine).windows("one") == ()
+    assert set(tags(engine)) == {"p-two"}
+    assert not writer.delete_profile("p-one")
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(schema.windows)).scalar() == 1
+    assert check(engine) == ()
