@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.log import get_logger
-from probes.counter import most_watts, shortest_wrap_seconds
+from probes.counter import shortest_wrap_seconds
 from probes.model import METRICS, Channel, Form, Reason, Source
+from probes.plausible import most_watts
 from store.records import Total
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[
     seconds += channel.refresh_seconds or _UNKNOWN_REFRESH_SECONDS
     if seconds >= shortest_wrap_seconds(channel):
         return 0.0, Reason.WRAP_UNKNOWN
-    most = (most_watts(channel) or math.inf) * seconds
+    most = most_watts(channel) * seconds
     step = first - raw
     if step < -_ROUNDING:
         step += channel.wraps_at

@@ -8,40 +8,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from probes.model import Kind, Reason
+from probes.model import Reason
+from probes.plausible import SENTINELS, most_watts
 
 if TYPE_CHECKING:
     from probes.model import Channel
 
-SENTINELS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
-"""All bits set: how drivers and firmware pass on a register that did not answer."""
 NEVER = -1
 """No reading of a counter: where none is to be told apart."""
-PLAUSIBLE_TIMES_LIMIT = 4
-"""A device may draw more than its power limit for a moment; four times as much is no power but a fault."""
-CEILING_WATTS = {
-    Kind.CPU: 2_000.0,
-    Kind.GPU: 10_000.0,
-    Kind.NPU: 10_000.0,
-    Kind.FPGA: 10_000.0,
-    Kind.ACCELERATOR: 10_000.0,
-    Kind.BOARD: 20_000.0,
-    Kind.PSU: 20_000.0,
-    Kind.HOST: 20_000.0,
-    Kind.MEMORY: 2_000.0,
-}
-"""What is believed at most of a device that names no power limit.
-
-Four times the largest part of its kind to be had: 500 W for a processor, 2.5 kW for an accelerator, 5 kW for a board.
-"""
 HELD_NS = 500_000_000
 """So long a counter must stay on a level it stepped to before the step counts as a reset."""
 _UNKNOWN_REFRESH_NS = 1_000_000_000
-
-
-def most_watts(channel: Channel) -> float:
-    """Return the power that is believed at most of a channel's sensor, in watts."""
-    return channel.limit or CEILING_WATTS[channel.device.kind]
 
 
 def shortest_wrap_seconds(channel: Channel) -> float:

@@ -7,8 +7,8 @@ from itertools import repeat
 from operator import add, le, mul, sub, truediv
 from typing import TYPE_CHECKING, cast
 
-from probes.counter import SENTINELS
 from probes.model import Rejection
+from probes.plausible import SENTINELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

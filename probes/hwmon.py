@@ -8,15 +8,16 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import le, truediv
+from operator import ge, le, truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.counter import SENTINELS, Counter, most_watts
+from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.hwmon_survey import Chip, Draft, describe, find_chips, without_twins
 from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
+from probes.plausible import BLANKS, checked, most_watts, range_of
 from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
 
 if TYPE_CHECKING:
@@ -104,12 +105,14 @@ class HwmonProbe:
 class Gauges:
     """What becomes of the readings of gauges: `sensors` are those after the `counters` first channels of a probe."""
 
-    __slots__ = ("_divisors", "_factors", "_first", "_limits")
+    __slots__ = ("_channels", "_divisors", "_factors", "_first", "_highest", "_lowest")
 
     def __init__(self, sensors: Sequence[Sensor], counters: int) -> None:
         self._first = counters
         self._divisors = [sensor.divisor for sensor in sensors]
-        self._limits = [sensor.channel.limit or math.inf for sensor in sensors]
+        self._channels = [sensor.channel for sensor in sensors]
+        ranges = [range_of(channel) for channel in self._channels]
+        self._lowest, self._highest = [low for low, _ in ranges], [high for _, high in ranges]
         starts = accumulate((len(sensor.files) for sensor in sensors), initial=0)
         self._factors = [
             range(start, start + len(sensor.files)) for sensor, start in zip(sensors, starts, strict=False)
@@ -117,24 +120,26 @@ class Gauges:
 
     def values(self, raws: Sequence[int | None], rejections: list[Rejection]) -> list[float]:
         """Return a value in SI units for every gauge, NaN for each that is refused; `rejections` gets the reasons."""
-        if None not in raws and len(raws) == len(self._divisors) and SENTINELS.isdisjoint(raws):
+        if None not in raws and len(raws) == len(self._divisors) and BLANKS.isdisjoint(raws):
             values = list(map(truediv, raws, self._divisors))
-            if all(map(le, values, self._limits)):
+            if all(map(le, values, self._highest)) and all(map(ge, values, self._lowest)):
                 return values
         return [self._judged(gauge, raws, rejections) for gauge in range(len(self._divisors))]
 
     def _judged(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
         """Return one value, or NaN after noting why there is none; the product of two files takes this way always."""
         factors = [raws[at] for at in self._factors[gauge]]
-        known = [raw for raw in factors if raw is not None and raw not in SENTINELS]
-        value = math.prod(known) / self._divisors[gauge]
-        if len(known) == len(factors) and value <= self._limits[gauge]:
-            return value
-        reason = Reason.READ_ERROR if None in factors else Reason.IMPOSSIBLE
-        if not SENTINELS.isdisjoint(factors):
-            reason = Reason.SENTINEL
-        rejections.append(Rejection(self._first + gauge, reason))
-        return math.nan
+        known = [raw for raw in factors if raw is not None]
+        if len(known) < len(factors):
+            found: float | Reason = Reason.READ_ERROR
+        elif not BLANKS.isdisjoint(known):
+            found = Reason.SENTINEL
+        else:
+            found = checked(self._channels[gauge], math.prod(known) / self._divisors[gauge])
+        if isinstance(found, Reason):
+            rejections.append(Rejection(self._first + gauge, found))
+            return math.nan
+        return found
 
 
 def discover(roots: Roots) -> Found:

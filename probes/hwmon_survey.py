@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes import hwmon_chips as rules
-from probes.counter import PLAUSIBLE_TIMES_LIMIT, SENTINELS
 from probes.model import ENERGETIC, Channel, Device, Kind
+from probes.plausible import PLAUSIBLE_TIMES_LIMIT, highest_limit_watts
 from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
@@ -202,8 +202,8 @@ class _Survey:
         return Channel(device, where.domain, metric, refresh_seconds=refresh, contained_in=where.outer)
 
     def _limit_watts(self, stem: str) -> float:
-        known = (self._chip.number_in(f"{stem}_{name}") or 0 for name in _LIMITS)
-        return PLAUSIBLE_TIMES_LIMIT * max((limit for limit in known if limit not in SENTINELS), default=0) / 1e6
+        known = (self._chip.number_in(f"{stem}_{name}") for name in _LIMITS)
+        return PLAUSIBLE_TIMES_LIMIT * highest_limit_watts(known, 1_000_000, self._device.kind)
 
     def _label(self, stem: str) -> str:
         return self._chip.text(f"{stem}_label") or self._chip.text(f"{stem}_oem_info")

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from probes.counter import PLAUSIBLE_TIMES_LIMIT, SENTINELS, Counter, most_watts
+from probes.counter import Counter
 from probes.errors import ReadError
-from probes.model import Channel, Reason
+from probes.model import Channel, Kind, Reason
 from probes.nvml_library import AbsentError
+from probes.plausible import BLANKS, PLAUSIBLE_TIMES_LIMIT, checked, highest_limit_watts, most_watts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,27 +66,20 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One channel and how the driver's integer becomes its value: times `times` over `over`, and counted if it counts.
-
-    `most` is the largest value believed, 0 for any.
-    """
+    """One channel, and how the driver's integer becomes its value: times `times` over `over`, counted if it counts."""
 
     channel: Channel
     times: int = 1
     over: int = 1
     counter: Counter | None = None
-    most: float = 0.0
 
     def value(self, raw: int | None, at_ns: int) -> float | Reason:
         """Return the value of the reading `raw` in the channel's unit, or why it is refused."""
         if raw is None:
             return Reason.READ_ERROR
-        if raw in SENTINELS:
-            return Reason.SENTINEL
         if self.counter is not None:
             return self.counter.advance(raw, at_ns) or self.counter.total / self.over
-        value = raw * self.times / self.over
-        return Reason.IMPOSSIBLE if 0 < self.most < value else value
+        return Reason.SENTINEL if raw in BLANKS else checked(self.channel, raw * self.times / self.over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +169,8 @@ def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
             milliwatts = ask()
         except ReadError:
             continue
-        if milliwatts not in SENTINELS:
-            return milliwatts / 1000
+        if watts := highest_limit_watts([milliwatts], 1000, Kind.GPU):
+            return watts
     return 0.0
 
 
@@ -261,7 +255,7 @@ def _power_sensor(one: Seen, domain: str, method: str, within: tuple[Key, ...], 
         contained_in=within,
         limit=limit,
     )
-    return Sensor(channel, over=1000, most=limit)
+    return Sensor(channel, over=1000)
 
 
 def _utilization(one: Seen) -> list[Question]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probes.counter import NEVER, PLAUSIBLE_TIMES_LIMIT, Counter, most_watts
+from probes.counter import NEVER, Counter
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
+from probes.plausible import PLAUSIBLE_TIMES_LIMIT, highest_limit_watts, most_watts
 from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_label, read_text
 
 if TYPE_CHECKING:
@@ -141,9 +142,9 @@ def describe(zone: Zone, psys: str = "") -> Channel:
     `psys` is the first zone of the whole platform, empty if there is none. Where every package shows one (`psys-1`
     beside `psys`, through TPMI), each is of the same platform, so the others count as part of the first.
     """
-    limit = PLAUSIBLE_TIMES_LIMIT * _power_limit_watts(zone.folder)
     highest = _range_microjoules(zone.folder)
     device, domain, within = _placed(zone)
+    limit = PLAUSIBLE_TIMES_LIMIT * _power_limit_watts(zone.folder, device.kind)
     outermost = ((psys, "psys"),) if psys and device.id != psys else ()
     return Channel(
         device,
@@ -169,14 +170,14 @@ def _placed(zone: Zone) -> tuple[Device, str, tuple[tuple[str, str], ...]]:
     return Device(zone.name or zone.folder.name, Kind.BOARD), "psys", ()
 
 
-def _power_limit_watts(folder: Path) -> float:
+def _power_limit_watts(folder: Path, kind: Kind) -> float:
     """Return the largest power limit the zone names, in watts; 0 if it names none.
 
     What a zone that is switched off is set to does not hold it; the most its hardware can be set to is still named.
     """
     held = read_int(folder / "enabled") != 0
-    found = [(read_int(path) or 0) / 1e6 for path in folder.glob(f"constraint_*_{'*' if held else 'max_power'}_uw")]
-    return max((watts for watts in found if watts < NO_LIMIT_WATTS), default=0.0)
+    found = [read_int(path) or 0 for path in folder.glob(f"constraint_*_{'*' if held else 'max_power'}_uw")]
+    return highest_limit_watts((raw for raw in found if raw < NO_LIMIT_WATTS * 1e6), 1_000_000, kind)
 
 
 def modulus_microjoules(range_microjoules: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 
-from probes.counter import SENTINELS
 from probes.model import Reason
+from probes.plausible import SENTINELS
 
 MODULUS = 262_143_328_911
 LIMIT = 4e9

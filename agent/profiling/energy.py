@@ -8,6 +8,7 @@ happens in the middle of its tick; the model behind an estimate is off by no mor
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ class SeriesEnergy:
         if channel.metric not in ENERGETIC:
             raise ValueError(f"{channel.metric} measures no energy")
         inside = bisect_right(times, end_ns) - bisect_left(times, start_ns)
-        missing = _missing_ends(times, start_ns, end_ns)
+        missing = _missing_ends(self.series, start_ns, end_ns)
         if missing:
             return WindowEnergy(channel, None, method_of(channel), None, None, inside, 0.0, missing)
         told = self._told(start_ns, end_ns)
@@ -155,12 +156,16 @@ def method_of(channel: Channel) -> str:
     return "counter" if METRICS[channel.metric].form is Form.COUNTER else "integrated"
 
 
-def _missing_ends(times: Sequence[int], start_ns: int, end_ns: int) -> tuple[str, ...]:
-    missing = []
+def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]:
+    times, missing = series.times_ns, []
     if not times or times[0] > start_ns:
         missing.append(NO_SAMPLE[0])
     if not times or times[-1] < end_ns:
         missing.append(NO_SAMPLE[1])
+    refused = Counter(reason for _, reason in series.rejections)
+    if missing and refused:
+        words = ", ".join(f"{count} as {reason.value}" for reason, count in refused.most_common())
+        missing.append(f"readings were refused: {words} (docs/sensor-faults.md)")
     return tuple(missing)
 
 

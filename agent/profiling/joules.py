@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from probes.model import Channel
 
-from probes.counter import PLAUSIBLE_TIMES_LIMIT, most_watts
+from probes.plausible import PLAUSIBLE_TIMES_LIMIT, most_watts
 
 ASSUMED_REFRESH_SECONDS = 1.0
 """What a sensor that does not say is taken to need, at most, to show what was drawn."""

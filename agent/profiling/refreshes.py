@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.profiling.joules import slowest_refresh_seconds
-from probes.counter import most_watts
+from probes.plausible import most_watts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

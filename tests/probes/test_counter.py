@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counter_truth import LIMIT, MODULUS, Truth
-from probes.counter import SENTINELS, Counter, shortest_wrap_seconds
+from probes.counter import Counter, shortest_wrap_seconds
 from probes.model import Channel, Device, Kind, Reason
+from probes.plausible import SENTINELS
 
 SECOND = 1_000_000_000
 
