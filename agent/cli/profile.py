@@ -16,8 +16,11 @@ from agent.cli.run_options import RunOptions, with_run_options
 from agent.workloads.spec import Positions, Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.interruption import Interruption
     from agent.profiling.main_job import Outcome
+    from agent.profiling.session import Progress
     from agent.workloads.errors import WorkloadError
     from agent.workloads.spec import EngineSpec, Spec
 
@@ -130,7 +133,7 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     from agent import log
     from agent.cli.progress import progress
     from agent.interruption import Interruption
-    from agent.profiling.job import Job
+    from agent.profiling.job import Job, Terms
     from agent.profiling.main_job import RefusedError, run
     from agent.workloads.errors import WorkloadError
     from agent.workloads.limits import check_memory
@@ -138,20 +141,33 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
 
     log.configure("warning")
     interruption = Interruption()
+    job = Job(spec, engine, batches, effort, tariff, seed, limits)
     try:
         check_memory(spec, engine, batches, limits)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
     try:
         with progress() as shown, interruption.caught():
-            outcome = run(Job(spec, engine, batches, effort, tariff, seed, limits), config, shown, interruption)
+            terms = Terms(not options.no_store, options.require_energy, _consent(shown, force=options.force))
+            outcome = run(job, config, shown, interruption, terms)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE if isinstance(error, RefusedError) else ExitCode.FAILURE)
     except StoreError as error:
-        fail(str(error))
+        fail(str(error) if options.no_store else f"{error}; or profile without a database: --no-store")
     if outcome.document is not None:
         _show(outcome.document, outcome, context.obj.database, as_json=options.as_json)
-    _end(outcome, interruption)
+    _end(outcome, interruption, needs_energy=options.require_energy)
+
+
+def _consent(shown: Progress, *, force: bool) -> Callable[[str], bool]:
+    """Return how to decide whether to go on: with a warning under --force, else by asking."""
+
+    def proceed(reason: str) -> bool:
+        if force:
+            shown.note(f"warning: {reason}")
+        return force or shown.confirm(f"warning: {reason}.")
+
+    return proceed
 
 
 def _reason(error: WorkloadError) -> str:
@@ -165,14 +181,16 @@ def _show(document: dict[str, Any], outcome: Outcome, asked: str | None, *, as_j
         answer(outcome.text)
     else:
         show_profile(document)
+    if outcome.database is None or outcome.trouble:
+        return
     command = "inferometer" if shutil.which("inferometer") else sys.argv[0]
     where = f" --database {shlex.quote(outcome.database)}" if asked else ""
     say(f"\nStored in {outcome.database}; show it again with: {command}{where} profiles show {document['id']}")
 
 
-def _end(outcome: Outcome, interruption: Interruption) -> None:
-    """Say how the run ended, and end the command with the exit code for it."""
-    kept = "what was complete by then is kept in this profile"
+def _end(outcome: Outcome, interruption: Interruption, *, needs_energy: bool) -> None:
+    """Report how the run ended, and end the command with the exit code for it."""
+    kept = "this profile has everything that was complete by then"
     if outcome.document is None:
         kept = "no repeat was complete by then, so there is no profile"
     if outcome.failure:
@@ -180,5 +198,21 @@ def _end(outcome: Outcome, interruption: Interruption) -> None:
     if outcome.interrupted:
         say(f"interrupted: the workload was stopped; {kept}")
         raise typer.Exit(interruption.exit_code)
-    if outcome.document and not any(point["valid"] for point in outcome.document["points"]):
-        fail("no point passed the checks, so there are no energy figures; the reasons are in the profile")
+    withheld = _withheld(outcome.document) if outcome.document else ""
+    if withheld and needs_energy:
+        fail(f"--require-energy: {withheld}")
+    if withheld:
+        say(f"warning: {withheld}")
+    if outcome.trouble:
+        fail(f"the profile above is not stored: {outcome.trouble}; or use --no-store")
+
+
+def _withheld(document: dict[str, Any]) -> str:
+    """Return which points have no energy, and why, in one line; empty if all have theirs."""
+    without = [point for point in document["points"] if point["energy"] is None]
+    if not without:
+        return ""
+    checks = [check for point in without for check in point["checks"]]
+    reasons = (c["message"] for c in checks if c["status"] == "failed" and c["severity"] == "invalid")
+    names = ", ".join(point["name"] for point in without)
+    return f"no energy for {names}: {next(reasons, 'nothing on this host measures power')}"

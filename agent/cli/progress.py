@@ -118,6 +118,10 @@ class Lines:
         with self._lock:
             self._print(text)
 
+    def confirm(self, _question: str) -> bool:
+        """Return False: there is no terminal to ask on."""
+        return False
+
     def break_silence(self) -> None:
         """Print what is still being done, if nothing was printed for a while."""
         with self._lock:
@@ -143,3 +147,13 @@ class _Bar:
 
     def note(self, text: str) -> None:
         self._bar.console.print(printable_line(text))
+
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal whether to go on, the bar out of the way; no is the default."""
+        if not sys.stdin.isatty():
+            return False
+        self._bar.stop()
+        self._bar.console.print(f"{printable_line(question)} Continue anyway? [y/N] ", end="")
+        answered = sys.stdin.readline().strip().lower()
+        self._bar.start()
+        return answered in {"y", "yes"}

@@ -103,6 +103,16 @@ class RunOptions:
     utilization: Annotated[
         float | None, typer.Option(help="Share of the measured rate that is asked for, above 0 to 1.")
     ] = None
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure even if other programs keep half of the CPUs busy or more.")
+    ] = False
+    require_energy: Annotated[
+        bool, typer.Option("--require-energy", help="End with an error if any point has no energy figures.")
+    ] = False
+    no_store: Annotated[
+        bool,
+        typer.Option("--no-store", help="Print the profile and store nothing, where no database can be written."),
+    ] = False
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False
 
     def batches(self) -> tuple[int, ...]:

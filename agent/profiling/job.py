@@ -12,7 +12,7 @@ from store.reader import Reader
 from store.records import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Engine
 
@@ -45,6 +45,23 @@ class Job:
     tariff: Tariff | None
     order_seed: int = 0
     limits: Limits = field(default_factory=Limits)
+
+
+def _always(_reason: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The conditions of a run.
+
+    `stored` False leaves nothing in a database, `needs_energy` refuses a host that cannot measure it, and `proceed` is
+    asked, with the reason, whether to go on where other programs keep the host busy.
+    """
+
+    stored: bool = True
+    needs_energy: bool = False
+    proceed: Callable[[str], bool] = _always
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,17 @@ from agent.closing import close_probes
 from agent.host import describe_host
 from agent.preflight import Verdict, look_around
 from agent.profiling.assembly import asked_for, assemble
+from agent.profiling.boundary import best_channels, coverage
+from agent.profiling.contention import BUSY_REMEDY, contention
 from agent.profiling.document import to_json
 from agent.profiling.effort import long_enough, planned_seconds
 from agent.profiling.facts import HostState
-from agent.profiling.job import Recorded, Scene
+from agent.profiling.job import Recorded, Scene, Terms
 from agent.profiling.recording import SamplingSettings, recording
+from agent.profiling.run_store import RunStore, opened
 from agent.profiling.session import Session
 from agent.profiling.so_far import SoFar
-from agent.profiling.witness import Witness
+from agent.profiling.witness import Witness, load_between
 from agent.surroundings import look_at_settings
 from agent.workloads.errors import WorkloadError
 from agent.workloads.given_inputs import synthetic_note
@@ -30,7 +33,7 @@ from agent.workloads.process import WorkloadProcess
 from probes.nvml import NvmlProbe
 from probes.registry import discover
 from store.address import display
-from store.database import open_database
+from store.errors import StoreError
 from store.records import Profile, Run, RunStatus
 from store.writer import Writer
 
@@ -45,63 +48,87 @@ if TYPE_CHECKING:
     from agent.profiling.job import Job
     from agent.profiling.recording import Recording
     from agent.profiling.session import Progress
+    from agent.workloads.protocol import Ready
     from probes.registry import Discovery
     from store.records import Window
 
+TERMS = Terms()
 _BUDGET_OF_PLANNED = 2.0
 """How much longer than planned a run may take for a tolerance, where no budget was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run's end: the profile as text and parsed, None if no repeat was complete, and where it is stored.
+    """A run's end: the profile as text and parsed, None if no repeat was complete, and the database that has it.
 
-    `failure` is what ended the workload on its way, None if nothing did.
+    `database` is None if the run was not to be stored. `failure` is what ended the workload on its way, `trouble` what
+    kept the profile out of the database; None if nothing did.
     """
 
     text: str
     document: dict[str, Any] | None
-    database: str
+    database: str | None
     interrupted: bool = False
     failure: WorkloadError | None = None
+    trouble: StoreError | None = None
 
 
 class RefusedError(WorkloadError):
-    """What was asked for cannot be run on this host, as trying it showed; nothing was measured."""
+    """The requested run is impossible on this host, as a trial showed; nothing was measured."""
 
 
-def run(job: Job, config: Config, progress: Progress, interruption: Interruption) -> Outcome:
-    """Look at the host, try the model, run the job, store the run and its profile, and return it.
+class UnfitHostError(WorkloadError):
+    """The host cannot give the requested figures now; nothing was measured."""
 
-    An interruption, or a workload that fails on its way, leaves what is complete in a profile that says so. Raises
-    RefusedError if the model cannot be run, StoreError if the database cannot be used.
+
+def run(job: Job, config: Config, progress: Progress, interruption: Interruption, terms: Terms = TERMS) -> Outcome:
+    """Check the host, run the job, store the run and its profile, and return it.
+
+    An interruption, or a workload that fails on its way, leaves a profile of everything complete. Raises RefusedError
+    if the model cannot run, UnfitHostError if the terms do not allow a run on this host, StoreError if the database
+    cannot be used.
     """
     with ExitStack() as stack:
-        progress.step(0, None, "looking at this host")
-        engine = open_database(config.database)
-        stack.callback(engine.dispose)
+        progress.step(0, None, "checking this host")
+        engine = stack.enter_context(opened(config.database, stored=terms.stored))
         discovery = discover(config.roots, estimates=config.estimates)
         stack.callback(close_probes, discovery)
-        scene, stored_in = _set_up(config, engine, discovery), display(engine.url)
+        witness = Witness(config.roots)
+        before = witness.look()
+        scene, stored_in = _set_up(config, engine, discovery), display(engine.url) if terms.stored else None
         for warning in scene.warnings:
             progress.note(f"warning: {warning}")
         if scene.warnings:
-            progress.note("`inferometer doctor` says what can be done about that")
+            progress.note("`inferometer doctor` explains every warning and its remedy")
         try:
             with interruption.stoppable():
-                phases = _tried(job, progress)
+                _check_terms(scene, contention(load_between(before, witness.look(before))), terms)
         except KeyboardInterrupt:
             return Outcome("", None, stored_in, interrupted=True)
-        job = _settled(job, scene, len(phases), progress)
-        recorded = _record(job, scene, phases, progress, interruption)
-        interrupted = recorded.run.status is RunStatus.INTERRUPTED
-        created_ns = scene.timebase.now_ns()
-        document = assemble(job, scene, recorded, created_ns)
-        if document is None:
-            return Outcome("", None, stored_in, interrupted, recorded.failure)
-        text = to_json(document)
-        scene.writer.save_profile(Profile(recorded.run.id, recorded.run.id, created_ns, job.spec.workload, text))
-        return Outcome(text, json.loads(text), stored_in, interrupted, recorded.failure)
+        job = _settled(job, scene, progress)
+        run_store = RunStore(scene.writer)
+        recorded = _record(job, scene, run_store, progress, interruption)
+        return _outcome(job, scene, recorded, run_store, stored_in)
+
+
+def _outcome(job: Job, scene: Scene, recorded: Recorded, run_store: RunStore, stored_in: str | None) -> Outcome:
+    interrupted = recorded.run.status is RunStatus.INTERRUPTED
+    created_ns = scene.timebase.now_ns()
+    document = assemble(job, scene, recorded, created_ns)
+    if document is None:
+        return Outcome("", None, stored_in, interrupted, recorded.failure, run_store.trouble)
+    text = to_json(document)
+    run_store.save_profile(Profile(recorded.run.id, recorded.run.id, created_ns, job.spec.workload, text))
+    return Outcome(text, json.loads(text), stored_in, interrupted, recorded.failure, run_store.trouble)
+
+
+def _check_terms(scene: Scene, busy: str, terms: Terms) -> None:
+    """Raise UnfitHostError if the host is too busy and nobody wants to go on, or has no energy and needs one."""
+    if terms.needs_energy and not coverage(best_channels(scene.channels)).includes:
+        remedy = "`inferometer doctor` names the missing sensors; --estimates allows a model"
+        raise UnfitHostError("--require-energy: nothing on this host measures power", remedy)
+    if busy and not terms.proceed(busy):
+        raise UnfitHostError(busy, BUSY_REMEDY)
 
 
 def _set_up(config: Config, engine: Engine, discovery: Discovery) -> Scene:
@@ -121,27 +148,12 @@ def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
     return (*disturbing, *(f"unreadable: {each.subject}: {each.reason}" for each in discovery.problems))
 
 
-def _tried(job: Job, progress: Progress) -> tuple[str, ...]:
-    """Load the model and run every batch once, so that nothing fails after minutes; return the model's phases."""
-    progress.step(0, None, "trying the model")
-    try:
-        with WorkloadProcess(limits=job.limits) as process:
-            ready = process.start(job.spec, job.engine)
-            if note := synthetic_note(ready.inputs):
-                progress.note(f"warning: {note}")
-            for batch in job.batches:
-                process.prepare(batch)
-    except WorkloadError as error:
-        raise RefusedError(error.message, error.remedy) from error
-    return ready.phases
-
-
-def _settled(job: Job, scene: Scene, phases: int, progress: Progress) -> Job:
+def _settled(job: Job, scene: Scene, progress: Progress) -> Job:
     """Make windows as long as the sensors need them for the tolerance asked for, and say what the run will take."""
     effort = long_enough(job.effort, scene.channels)
     if effort.limiting_sensor:
         progress.note(f"windows last {effort.window_seconds:.3g} s: {effort.limiting_sensor} needs them that long")
-    seconds = planned_seconds(effort, len(job.batches) * phases)
+    seconds = planned_seconds(effort, len(job.batches) * len(job.spec.phases))
     if effort.tolerance is not None and effort.budget_seconds is None:
         effort = replace(effort, budget_seconds=_BUDGET_OF_PLANNED * seconds)
     budget = effort.budget_seconds or 0.0
@@ -152,61 +164,79 @@ def _settled(job: Job, scene: Scene, phases: int, progress: Progress) -> Job:
     return replace(job, effort=effort)
 
 
-def _record(
-    job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, interruption: Interruption
-) -> Recorded:
-    """Run the workload under the eyes of the sensors, until its end, its failure or an interruption."""
-    writer = scene.writer
-    ongoing = Run(
+def _record(job: Job, scene: Scene, run_store: RunStore, progress: Progress, interruption: Interruption) -> Recorded:
+    """Run the workload while sampling, until it finishes, fails or is interrupted.
+
+    Raises RefusedError, with nothing stored, if the workload fails before every batch size was tried.
+    """
+    ongoing = _new_run(job, scene)
+    status, failure, end = RunStatus.FAILED, None, None
+    start = look_at_settings(scene.roots)
+    layouts, probes = scene.layouts, scene.discovery.probes
+    try:
+        with recording(layouts, probes, scene.timebase, run_store.append, scene.sampling) as at_work:
+            session = _session(ongoing, job, scene, run_store, progress, at_work)
+            try:
+                with interruption.stoppable(), WorkloadProcess(limits=job.limits) as process:
+                    at_work.wait_for_first_ticks()
+                    session.run(process, lambda: _loaded(process, job, progress), process.stop, job.batches)
+                status, end = RunStatus.COMPLETE, look_at_settings(scene.roots)
+            except KeyboardInterrupt:
+                status = RunStatus.INTERRUPTED
+            except WorkloadError as error:
+                if not run_store.begun:
+                    raise RefusedError(error.message, error.remedy) from error
+                failure = error
+            run_store.begin(ongoing, session.windows)
+            if session.windows:
+                at_work.wait_for_last_ticks()
+    except StoreError as error:  # the samples of the last seconds; those before are in the store
+        run_store.note(error)
+    ended = replace(ongoing, status=status, ended_ns=scene.timebase.now_ns())
+    run_store.end(ended)
+    whole, around = _whole(session.windows, job.spec.phases), HostState(start, end)
+    facts = at_work.facts()
+    return Recorded(ended, session.ready, whole, at_work.beat_seconds, around, failure, facts, session.loads)
+
+
+def _new_run(job: Job, scene: Scene) -> Run:
+    return Run(
         id=_run_id(),
         host_id=scene.host.id,
-        recording=writer.recording,
+        recording=scene.writer.recording,
         workload=job.spec.workload,
         settings=json.dumps(asked_for(job)),
         status=RunStatus.RUNNING,
         started_ns=scene.timebase.now_ns(),
     )
-    writer.save_run(ongoing)
-    status, failure = RunStatus.FAILED, None
-    start, end = look_at_settings(scene.roots), None
-    try:
-        with recording(scene.layouts, scene.discovery.probes, scene.timebase, writer.append, scene.sampling) as at_work:
-            session = _session(ongoing, job, scene, phases, progress, at_work)
-            try:
-                with interruption.stoppable(), WorkloadProcess(limits=job.limits) as process:
-                    at_work.wait_for_first_ticks()
-                    session.run(process, lambda: process.start(job.spec, job.engine), process.stop, job.batches)
-                status, end = RunStatus.COMPLETE, look_at_settings(scene.roots)
-            except KeyboardInterrupt:
-                status = RunStatus.INTERRUPTED
-            except WorkloadError as error:
-                failure = error
-            if session.windows:
-                at_work.wait_for_last_ticks()
-    finally:
-        ended = replace(ongoing, status=status, ended_ns=scene.timebase.now_ns())
-        writer.save_run(ended)
-    whole, around = _whole(session.windows, phases), HostState(start, end)
-    facts = at_work.facts()
-    return Recorded(ended, session.ready, whole, at_work.beat_seconds, around, failure, facts, session.loads)
+
+
+def _loaded(process: WorkloadProcess, job: Job, progress: Progress) -> Ready:
+    """Start the workload process and load the model, once for the whole run."""
+    ready = process.start(job.spec, job.engine)
+    if note := synthetic_note(ready.inputs):
+        progress.note(f"warning: {note}")
+    return ready
 
 
 def _session(
-    ongoing: Run, job: Job, scene: Scene, phases: tuple[str, ...], progress: Progress, at_work: Recording
+    ongoing: Run, job: Job, scene: Scene, run_store: RunStore, progress: Progress, at_work: Recording
 ) -> Session:
     gpus = [probe for probe in scene.discovery.probes if isinstance(probe, NvmlProbe)]
-    return Session(
+    session = Session(
         ongoing.id,
         job.effort,
         scene.timebase,
-        scene.writer.save_window,
+        run_store.save_window,
         progress,
-        phases=len(phases),
+        phases=len(job.spec.phases),
         seed=job.order_seed,
         edge=at_work.edge,
         look=Witness(scene.roots, gpus).look,
-        judge=SoFar(scene.series, at_work.wait_for_last_ticks, phases),
+        judge=SoFar(scene.series, at_work.wait_for_last_ticks, job.spec.phases),
+        tried=lambda: run_store.begin(ongoing, session.windows),
     )
+    return session
 
 
 def _whole(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, ...]:

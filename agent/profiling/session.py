@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from agent.profiling.witness import Glance
     from agent.workloads.protocol import Measured, Ready
 
-_OTHER_STEPS = IDLE_STRETCHES + 2
-"""Loading the model, and ending it."""
+_OTHER_STEPS = IDLE_STRETCHES + 3
+"""Loading the model, trying it, and ending it."""
 _IDLE_AFTER = 2
 """How many of the idle stretches come after the sweep."""
 _STEADY_WITHIN = 0.03
@@ -49,6 +49,10 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Take something the user should know now."""
+        ...
+
+    def confirm(self, question: str) -> bool:
+        """Return whether the user wants to go on; False if nobody can be asked."""
         ...
 
 
@@ -82,6 +86,7 @@ class Session:
         edge: Callable[[], object],
         look: Callable[[Glance | None], Glance],
         judge: Judge,
+        tried: Callable[[], object],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.windows: list[Window] = []
@@ -97,6 +102,7 @@ class Session:
         self._edge = edge
         self._look = look
         self._judge = judge
+        self._tried = tried
         self._sleep = sleep
         self._began = time.monotonic()
         self._prepared: int | None = None
@@ -107,12 +113,18 @@ class Session:
     ) -> None:
         """Go through the whole run.
 
-        `load` has the workload load its model, and waits until it has; `unload` ends it.
+        `load` makes the workload load its model, and returns once it is loaded; `unload` ends it. Every batch size is
+        tried before the first window of a point, so that none fails after minutes; `tried` is called then.
         """
         self._total = _OTHER_STEPS + len(batches) * self._phases * (1 + self._effort.repeats)
         self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
         self._step("loading the model")
         self.ready = load()
+        self._step("trying every batch size")
+        for batch in batches:
+            workload.prepare(batch)
+            self._prepared = batch
+        self._tried()
         self._idle(IDLE_LOADED, BEFORE, "idle, with the model loaded")
         self._sweep(workload, self.ready, batches)
         self._idle(IDLE_LOADED, AFTER, "idle, with the model still loaded")

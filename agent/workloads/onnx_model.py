@@ -59,7 +59,7 @@ class OnnxWorkload:
             parameters=model.parameters,
             model_bytes=model.model_bytes,
             sha256=model.sha256,
-            phases=("inference",),
+            phases=spec.phases,
             load_seconds=session.load_seconds,
             inputs=tuple(self._facts(each, shape) for each, shape in zip(self.inputs, shapes, strict=True)),
         )

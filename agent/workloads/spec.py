@@ -101,6 +101,11 @@ class TransformerSpec:
         return "the transformer"
 
     @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases of a request, in order."""
+        return ("prefill", "decode") if self.output_tokens > 1 else ("prefill",)
+
+    @property
     def head_width(self) -> int:
         """Width of one attention head."""
         return self.width // self.heads
@@ -187,6 +192,11 @@ class OnnxSpec:
     def label(self) -> str:
         """The model in a message: its file's name without its path, since the message can become part of a profile."""
         return f"the model {self.model.name}"
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases of a request: one run of the graph."""
+        return ("inference",)
 
     def to_json(self) -> str:
         """Return the spec as canonical JSON: equal specs give equal text."""

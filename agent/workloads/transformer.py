@@ -53,7 +53,7 @@ class TransformerWorkload:
             parameters=spec.parameters(),
             model_bytes=spec.model_bytes(),
             sha256=None,
-            phases=("prefill", "decode") if spec.output_tokens > 1 else ("prefill",),
+            phases=spec.phases,
             load_seconds=session.load_seconds,
         )
         self._inputs = ["input_ids", *cache_names(spec, "past")]

@@ -55,6 +55,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
             1,
             "--repeats",
             2,
+            "--force",
             "--price-per-kwh",
             1,
             "--json",
@@ -117,7 +118,7 @@ def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path,
     result = runs["estimated"]
     assert result.returncode == 0, result.stderr
     assert "warning: processor power: estimated to ±" in result.stderr
-    assert "[0/14] idle, before the model is loaded" in result.stderr
+    assert "[0/15] idle, before the model is loaded" in result.stderr
     tables = {part.partition("\n")[0].split()[0]: part.splitlines() for part in result.stdout.split("\n\n")}
     for heading in ("Energy", "Cost"):
         rows = [line for line in tables[heading] if line.startswith("batch=")]
@@ -160,8 +161,8 @@ def test_fewer_than_three_repeats_are_not_enough_and_the_profile_says_so(
     runs: Runs,
 ) -> None:
     result = runs["twice"]
-    assert result.returncode == 1
-    assert "no point passed the checks" in result.stderr
+    assert result.returncode == 0
+    assert "warning: no energy for batch=1: 2 complete repeats; at least 3 needed" in result.stderr
     found = document(result)
     assert (found["plan"]["mode"], found["plan"]["repeats"]) == ("custom", 2)
     for point in found["points"]:

@@ -79,18 +79,18 @@ def test_what_makes_no_sense_ends_with_2_and_says_why(
         (None, (), "broken.onnx"),
     ],
 )
-def test_a_model_that_cannot_be_run_as_asked_is_refused_before_the_run(
+def test_a_model_that_cannot_be_run_as_asked_is_refused_before_the_first_window(
     tmp_path: Path, shape: list[int | str] | None, arguments: tuple[object, ...], words: str
 ) -> None:
     model = tmp_path / ("broken.onnx" if shape is None else "model.onnx")
     model.write_bytes(b"no model")
     if shape is not None:
         save_model(model, shape)
-    line = ("profile", "onnx", "--model", model, *arguments, "--path.sysfs", SERVER, *BARE_METAL)
+    line = ("profile", "onnx", "--model", model, *arguments, *SHORT, "--path.sysfs", SERVER, *BARE_METAL)
     result = call(tmp_path, *line)
     assert (result.returncode, result.stdout) == (2, "")
     assert words in result.stderr
-    assert "idle" not in result.stderr
+    assert "with the model loaded" not in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -112,5 +112,5 @@ def test_a_database_that_cannot_be_written_is_found_out_before_the_run(tmp_path:
         assert (result.returncode, result.stdout) == (1, "")
         assert "error: " in result.stderr
         assert "--database" in result.stderr
-        assert "idle" not in result.stderr
+        assert "with the model loaded" not in result.stderr
         assert "Traceback" not in result.stderr

@@ -60,7 +60,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stop
         "ctrl-c": ("decode: repeat 4 of 50", (signal.SIGINT, 0), long),
         "dies": ("decode: repeat 4 of 50", (0, signal.SIGKILL), long),
         "hung": ("decode: repeat 4 of 50", (0, signal.SIGSTOP), (*long, "--timeout", 15)),
-        "ctrl-c early": ("trying the model", (signal.SIGINT, 0), slow),
+        "ctrl-c early": ("loading the model", (signal.SIGINT, 0), slow),
         "ctrl-c idle": ("idle, before the model", (signal.SIGINT, 0), slow),
         "terminated": ("prefill: warming up", (signal.SIGTERM, 0), slow),
     }
@@ -83,7 +83,10 @@ def test_ctrl_c_stops_the_workload_and_keeps_what_is_complete(stopped: dict[str,
     ended = stopped["ctrl-c"]
     assert ended.result.returncode == 130
     assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False]
-    assert "interrupted: the workload was stopped; what was complete by then is kept" in ended.result.stderr
+    assert (
+        "interrupted: the workload was stopped; this profile has everything that was complete by then"
+        in ended.result.stderr
+    )
     found = document(ended.result)
     assert found["status"] == "interrupted"
     assert any("interrupted" in note for note in found["notes"])
@@ -114,7 +117,7 @@ def test_stopped_before_the_first_repeat_there_is_no_profile_and_a_clear_word(
     assert json.loads(call(ended.home, "profiles", "list", "--json").stdout) == {"profiles": []}
 
 
-def test_stopped_while_the_model_is_tried_nothing_is_left_behind(stopped: dict[str, Stopped]) -> None:
+def test_stopped_while_the_model_is_loaded_nothing_is_left_behind(stopped: dict[str, Stopped]) -> None:
     ended = stopped["ctrl-c early"]
     assert (ended.result.returncode, ended.result.stdout) == (130, "")
     assert not any(Path(f"/proc/{pid}").exists() for pid in ended.workers)

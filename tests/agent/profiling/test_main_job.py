@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,19 +11,19 @@ import pytest
 from agent.config import Config
 from agent.cost.tariff import Tariff
 from agent.interruption import Interruption
-from agent.profiling.effort import EFFORTS
+from agent.profiling.effort import EFFORTS, Effort
 from agent.profiling.job import Job
 from agent.profiling.main_job import RefusedError, run
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
 from probes.model import Roots
-from store.database import open_database
+from profile_runs import save_model
 from store.errors import StoreError
-from store.reader import Reader
 from trees import FIXTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SWIFT = Effort("custom", 0.2, 0.1, 3, 0.1, 3)
 TINY = TransformerSpec(1, 32, 2, 64, 3.5, 4, 3)
 
 
@@ -39,6 +41,13 @@ class Silent:
         self.notes.append(text)
 
 
+def rows(database: Path) -> dict[str, int]:
+    """Return how many rows each table of a run has."""
+    with closing(sqlite3.connect(database)) as connection:
+        tables = ("runs", "windows", "profiles", "ticks")
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+
 def config(tmp_path: Path) -> Config:
     roots = Roots(str(FIXTURES / "trees/intel_server_2s/sys"), str(FIXTURES / "proc/epyc_two_packages"), "/nowhere")
     return Config(database=str(tmp_path / "store.db"), roots=roots)
@@ -46,14 +55,22 @@ def config(tmp_path: Path) -> Config:
 
 def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_path: Path) -> None:
     spec = OnnxSpec(tmp_path / "nowhere.onnx")
-    job, heard = Job(spec, EngineSpec(), (1,), EFFORTS["rigorous"], Tariff()), Silent()
+    job, heard = Job(spec, EngineSpec(), (1,), SWIFT, Tariff()), Silent()
     with pytest.raises(RefusedError, match=r"nowhere\.onnx does not exist") as refused:
         run(job, config(tmp_path), heard, Interruption())
     assert refused.value.remedy
-    assert heard.steps == ["looking at this host", "trying the model"]
-    engine = open_database(str(tmp_path / "store.db"), create=False)
-    assert Reader(engine).profiles() == ()
-    engine.dispose()
+    assert heard.steps == ["checking this host", "idle, before the model is loaded", "loading the model"]
+    assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
+
+
+def test_a_batch_that_cannot_run_is_found_before_the_first_window_and_leaves_no_run(tmp_path: Path) -> None:
+    save_model(tmp_path / "model.onnx", [1, 3])
+    job = Job(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), (1, 2), SWIFT, None)
+    heard = Silent()
+    with pytest.raises(RefusedError, match="--batch 2"):
+        run(job, config(tmp_path), heard, Interruption())
+    assert heard.steps[-1] == "trying every batch size"
+    assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
 
 
 def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp_path: Path) -> None:
@@ -63,7 +80,7 @@ def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp
     job = Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None)
     outcome = run(job, config(tmp_path), heard, interruption)
     assert (outcome.document, outcome.interrupted, outcome.failure) == (None, True, None)
-    assert heard.steps == ["looking at this host"]
+    assert heard.steps == ["checking this host"]
 
 
 def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> None:
@@ -71,4 +88,4 @@ def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> 
     heard = Silent()
     with pytest.raises(StoreError, match=r"store\.db"):
         run(Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None), config(tmp_path), heard, Interruption())
-    assert heard.steps == ["looking at this host"]
+    assert heard.steps == ["checking this host"]

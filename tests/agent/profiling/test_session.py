@@ -101,6 +101,7 @@ def go(
 ) -> Went:
     kept, heard, slept, told = list[Window](), Heard(), list[float](), judge or Judge()
     ends, edges, seen, looked = list[int](), list[int](), looks(), list[int | None]()
+    tries = list[list[int]]()
 
     def look(since: Glance | None) -> Glance:
         looked.append(since.at_ns // 10**9 if since else None)
@@ -117,11 +118,13 @@ def go(
         edge=lambda: edges.append(len(kept)),
         look=look,
         judge=told,
+        tried=lambda: tries.append(list(workload.prepared)),
         sleep=slept.append,
     )
     session.run(workload, lambda: READY, lambda: ends.append(len(kept)), batches)
     assert session.windows == kept
     assert session.ready == READY
+    assert tries == [list(batches)]  # every batch size, before any window of a point
     assert slept == [SETTLE_SECONDS, effort.idle_seconds] * 4
     assert ends == [len(kept) - 1]
     assert edges == [number for number in range(len(kept)) for _ in range(2)]
@@ -149,9 +152,14 @@ def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again(
     for repeat in (1, 2, 3):
         assert {point for number, point in visits(windows) if number == repeat} == {"batch=1", "batch=8"}
     steps = went.heard.steps
-    assert [done for done, _, _ in steps] == list(range(23))
-    assert {total for _, total, _ in steps} == {22}
-    assert (steps[1][2], steps[-3][2], steps[-1][2]) == ("loading the model", "ending the workload", "done")
+    assert [done for done, _, _ in steps] == list(range(24))
+    assert {total for _, total, _ in steps} == {23}
+    assert [steps[number][2] for number in (1, 2, -3, -1)] == [
+        "loading the model",
+        "trying every batch size",
+        "ending the workload",
+        "done",
+    ]
     assert went.judge.asked == 0
 
 
@@ -169,11 +177,12 @@ def test_a_batch_is_made_ready_once_while_it_stays_the_same_and_warmed_up_when_i
     go(alone)
     assert alone.prepared == [1]
     assert len(alone.asked) == 6
-    points = [point for _, point in visits(go(swept, batches=(1, 8)).windows)]
-    changes = [point for before, point in zip(["", *points], points, strict=False) if point != before]
-    assert [f"batch={batch}" for batch in swept.prepared] == changes
+    seen = visits(go(swept, batches=(1, 8)).windows)
+    before = [(0, "batch=8"), *seen]  # the last one that was tried
+    changes = [visit for last, visit in zip(before, seen, strict=False) if visit[1] != last[1]]
+    assert [f"batch={batch}" for batch in swept.prepared] == ["batch=1", "batch=8", *(point for _, point in changes)]
     short = [asked for asked in swept.asked if asked[2] == 1]
-    assert len(short) == 2 * (len(changes) - 2)
+    assert len(short) == 2 * sum(repeat > 1 for repeat, _ in changes)
 
 
 def test_the_load_around_every_window_is_kept_with_it() -> None:
@@ -255,6 +264,7 @@ def test_what_was_complete_before_a_failure_is_kept() -> None:
         edge=lambda: None,
         look=lambda _: next(seen),
         judge=Judge(),
+        tried=lambda: None,
         sleep=lambda _: None,
     )
     with pytest.raises(WorkloadError, match="it broke"):
