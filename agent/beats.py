@@ -133,8 +133,8 @@ class SamplingThread:
         self.groups = tuple(group for group in left if group.readers)
 
     def high_rate_until(self, monotonic_ns: int) -> None:
-        """Read at the high rate from now until a moment on CLOCK_MONOTONIC; a later moment prolongs it."""
-        self.high_rate_until_ns = max(self.high_rate_until_ns, monotonic_ns)
+        """Read at the high rate from now until a moment on CLOCK_MONOTONIC; a later call counts."""
+        self.high_rate_until_ns = monotonic_ns
         self._alarm.ring()
 
     def isolate(self, reader: Reader, file: HungFile | None, *, last: bool) -> None:

@@ -107,14 +107,21 @@ def _await_end(child: int) -> None:
             os.close(fd)
 
 
-def sleep(seconds: float, ended: Callable[[], object], begin: Callable[[], object] = lambda: None) -> Span:
+def sleep(
+    seconds: float,
+    ended: Callable[[], object],
+    begin: Callable[[], object] = lambda: None,
+    approach: Callable[[], object] = lambda: None,
+) -> Span:
     """Let so much time pass, or less if a signal asks for the end; `ended` is called at once then.
 
-    `begin` is called before the time begins, once a signal ends it early.
+    `begin` is called before the time begins, once a signal ends it early. `approach` is called before either end and
+    may wait for the best moment; a signal is not kept waiting by it.
     """
     interruption = Interruption()
     with interruption.caught():
         begin()
+        approach()
         start_ns = time.monotonic_ns()
         deadline = start_ns + round(seconds * 1e9)
         try:
@@ -122,6 +129,7 @@ def sleep(seconds: float, ended: Callable[[], object], begin: Callable[[], objec
                 while (left_ns := deadline - time.monotonic_ns()) > 0:
                     # In slices: a signal that comes just before a sleep does not end it.
                     time.sleep(min(left_ns / 1e9, _SLICE_SECONDS))
+                approach()
         except KeyboardInterrupt:
             pass
         end_ns = time.monotonic_ns()

@@ -13,13 +13,14 @@ from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, configur
 from agent.console import print_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from agent.command import Span
     from agent.config import Config
     from agent.profiling.energy import WindowEnergy
     from agent.profiling.facts import SamplerFacts
     from agent.profiling.measurement import Measurement
+    from agent.profiling.recording import Recording
     from probes.model import Channel
     from probes.registry import Discovery
 
@@ -127,8 +128,7 @@ def _measured(
     settings = SamplingSettings(config.cpu_budget, config.realtime, calibration.hanging)
     with recording(layouts, probes, timebase, kept.take, settings) as at_work:
         at_work.wait_for_first_ticks()
-        at_work.edge()
-        span = _passed(command, duration, at_work.edge, as_json=as_json)
+        span = _passed(command, duration, at_work, as_json=as_json)
         at_work.wait_for_last_ticks()
         sampler, faults = at_work.facts(), at_work.faults()
     start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
@@ -138,7 +138,7 @@ def _measured(
     return span.code, held_to(measured, tolerance) if tolerance else measured, sampler
 
 
-def _passed(command: Sequence[str] | None, duration: float, ended: Callable[[], object], *, as_json: bool) -> Span:
+def _passed(command: Sequence[str] | None, duration: float, at_work: Recording, *, as_json: bool) -> Span:
     """Run the command, or let the time pass; end this command where that one cannot be run."""
     from agent.command import CommandError, run, sleep
 
@@ -146,8 +146,15 @@ def _passed(command: Sequence[str] | None, duration: float, ended: Callable[[], 
         if duration >= _LONG_SECONDS:
             say(f"measuring {duration:g} s; Ctrl-C ends it early and shows what was measured until then")
 
+    def approach() -> None:
+        at_work.approach()
+        at_work.edge()
+
+    edge = at_work.edge
     try:
-        span = run(command, ended, output_to_errors=as_json) if command else sleep(duration, ended, begin)
+        if command:
+            approach()
+        span = run(command, edge, output_to_errors=as_json) if command else sleep(duration, edge, begin, approach)
     except CommandError as error:
         print_error(f"{error}; nothing was measured", error.code)
         raise typer.Exit(error.code) from None

@@ -231,6 +231,7 @@ def _session(
         progress,
         phases=len(job.spec.phases),
         seed=job.order_seed,
+        approach=at_work.approach,
         edge=at_work.edge,
         look=Witness(scene.roots, gpus).look,
         judge=SoFar(scene.series, at_work.wait_for_last_ticks, job.spec.phases),

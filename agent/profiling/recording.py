@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,15 +11,16 @@ from typing import TYPE_CHECKING
 from agent.budget import CPU_BUDGET, CpuBudget
 from agent.clock import Wakefulness
 from agent.profiling.facts import SamplerFacts, ThrottledPeriod
-from agent.profiling.periods import periods_within, trailing_seconds
+from agent.profiling.periods import periods_within, trailing_seconds, update_seconds
 from agent.realtime import REALTIME_LIMIT, favored, prompt
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from probes.model import ENERGETIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from agent.beat import BeatState
     from agent.clock import Timebase
     from agent.realtime import Realtime
     from probes.model import Probe
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_SECONDS = 5.0
 _TRIES = 3
 _HANGING_NS = 1_000_000_000
+_LONGEST_APPROACH_NS = 60_000_000_000
+_LONGEST_REFRESH_SECONDS = 0.15
+_SLOW_REFRESH_SECONDS = 0.01
+_POLL_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class Recording:
             for layout, state in zip(sampler.layouts, self._states, strict=True)
             if any(channel.metric in ENERGETIC for channel in layout.channels)
         ]
+        self._slowest = _slowest_counter(zip(self._states, sampler.layouts, strict=True))
         self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
 
     @property
@@ -95,8 +102,26 @@ class Recording:
                     found.setdefault((channel.device.id, channel.domain), reason)
         return found
 
+    def approach(self) -> None:
+        """Read at the high rate until the next `edge`, and return just after the slowest counter was refreshed.
+
+        An edge right after a refresh leaves little open. A counter that is refreshed within some milliseconds is not
+        waited for, nor is one that shows nothing new in one and a half refreshes or 0.15 s.
+        """
+        self.sampler.high_rate_until(time.monotonic_ns() + _LONGEST_APPROACH_NS)
+        if not self._slowest:
+            return
+        state, position, refresh_seconds = self._slowest
+        before, deadline = math.nan, time.monotonic() + min(1.5 * refresh_seconds, _LONGEST_REFRESH_SECONDS)
+        while state.up and time.monotonic() < deadline:
+            value = state.latest.values[position] if state.latest else math.nan
+            if value > before:
+                return
+            before = value if math.isnan(before) else before
+            time.sleep(_POLL_SECONDS)
+
     def edge(self) -> None:
-        """Read at the high rate from now until every sensor has been refreshed: an edge of a window is now, or soon."""
+        """Read at the high rate from now until every sensor has been refreshed: an edge of a window is now."""
         seconds = max(
             (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
         )
@@ -128,6 +153,23 @@ class Recording:
                 for state, until_ns, most_failed in wanted
             )
         )
+
+
+def _slowest_counter(probes: Iterable[tuple[BeatState, Layout]]) -> tuple[BeatState, int, float] | None:
+    """Return the counter of energy that is refreshed most slowly: its probe, its position and its refresh in seconds.
+
+    None if every counter is refreshed within some milliseconds, or none says how often.
+    """
+    slow = [
+        (update_seconds(channel), state, position)
+        for state, layout in probes
+        for position, channel in enumerate(layout.channels)
+        if channel.metric == "energy_joules" and update_seconds(channel) >= _SLOW_REFRESH_SECONDS
+    ]
+    if not slow:
+        return None
+    refresh, state, position = max(slow, key=lambda each: each[0])
+    return state, position, refresh
 
 
 def _wait(ready: Callable[[], bool]) -> None:

@@ -35,8 +35,13 @@ class Workload(Protocol):
         """Get ready for batches of this size."""
         ...
 
-    def measure(self, phase: str, seconds: float, iterations: int) -> Measured:
-        """Run one phase for at least so long and so often, and say when and how fast."""
+    def measure(
+        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
+    ) -> Measured:
+        """Run one phase for at least so long and so often, and say when and how fast.
+
+        `edge` is called when the window begins and when it has ended.
+        """
         ...
 
 
@@ -67,7 +72,8 @@ class Judge(Protocol):
 class Session:
     """One run: `windows` grows by one whenever a window is complete, and each is handed to `keep` at once.
 
-    `phases` is how many the workload has. `edge` is told that a window is about to begin, or has just ended. `look`
+    `phases` is how many the workload has. `approach` is called before an edge of a window, and may wait for the best
+    moment; `edge` is called at the edge, which is now or was just now. `look`
     glances at processors and GPUs before each window, and after it, being given the glance from before; what it saw is
     in `loads`. `judge` is asked only if the effort has a tolerance. `ready` is what the workload said of itself when
     its model was loaded, None before.
@@ -83,6 +89,7 @@ class Session:
         *,
         phases: int,
         seed: int,
+        approach: Callable[[], object],
         edge: Callable[[], object],
         look: Callable[[Glance | None], Glance],
         judge: Judge,
@@ -99,6 +106,7 @@ class Session:
         self._progress = progress
         self._phases = phases
         self._order = random.Random(seed)  # noqa: S311  an order that can be repeated, no secret
+        self._approach = approach
         self._edge = edge
         self._look = look
         self._judge = judge
@@ -162,9 +170,11 @@ class Session:
         self._step(doing)
         self._sleep(SETTLE_SECONDS)
         before = self._look(None)
-        self._edge()
+        self._approach()
         start_ns = self._timebase.now_ns()
+        self._edge()
         self._sleep(self._effort.idle_seconds)
+        self._approach()
         end_ns = self._timebase.now_ns()
         self._edge()
         self._add(Window(self._run_id, "", phase, side, start_ns, end_ns), before, self._look(before))
@@ -183,9 +193,8 @@ class Session:
             if repeat > 1 and batch != self._prepared:
                 workload.measure(phase, chunk_seconds(self._effort), 1)
             before = self._look(None)
-            self._edge()
-            measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations)
-            self._edge()
+            self._approach()
+            measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations, self._edge)
             after = self._look(before)
             self._add(self._window(point, repeat, measured), before, after)
         self._prepared = batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, WorkloadError, explained
 from agent.workloads.measuring import Work, measure
 from agent.workloads.protocol import (
+    Ended,
     Failed,
     Load,
     Measure,
@@ -22,6 +24,7 @@ from agent.workloads.protocol import (
     Prepare,
     Prepared,
     Reply,
+    Started,
     Stop,
     decode_command,
     encode,
@@ -75,7 +78,8 @@ def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
             works = _prepare(workload, command)
             _reply(replies, Prepared(command.batch))
         else:
-            _reply(replies, _measure(works, command))
+            _reply(replies, _measure(works, command, replies))
+            gc.collect()  # not after the next command: the window is to begin soon after it
 
 
 def _command(line: bytes) -> Command:
@@ -104,12 +108,19 @@ def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Work]:
         raise explained(error, f"running a batch of {command.batch}", CANNOT_RUN) from error
 
 
-def _measure(works: Mapping[str, Work], command: Measure) -> Measured:
+def _measure(works: Mapping[str, Work], command: Measure, replies: BinaryIO) -> Measured:
     if command.phase not in works:
         known = ", ".join(works) or "none before a batch is prepared"
         raise WorkloadError(f"there is no phase {command.phase!r}", f"the phases are: {known}")
     try:
-        return measure(command.phase, works[command.phase], command.seconds, command.iterations)
+        return measure(
+            command.phase,
+            works[command.phase],
+            command.seconds,
+            command.iterations,
+            started=lambda start_ns: _reply(replies, Started(start_ns)),
+            ended=lambda end_ns: _reply(replies, Ended(end_ns)),
+        )
     except Exception as error:
         raise explained(error, f"measuring {command.phase}", CANNOT_RUN) from error
 

@@ -45,8 +45,22 @@ class Workload(Protocol):
         ...
 
 
-def measure(phase: str, work: Work, seconds: float, iterations: int) -> Measured:
+LEAD_NS = 500_000
+"""The window begins so long after `started` was called, so that no part of it goes into the message."""
+
+
+def measure(
+    phase: str,
+    work: Work,
+    seconds: float,
+    iterations: int,
+    started: Callable[[int], object] = lambda _start_ns: None,
+    ended: Callable[[int], object] = lambda _end_ns: None,
+) -> Measured:
     """Iterate until both `seconds` have passed and `iterations` were run, at least once.
+
+    Garbage is collected before. `started` gets the start of the window just before it, `ended` the end just after it,
+    on CLOCK_MONOTONIC.
 
     Each latency runs from the end of the iteration before to its own end, so that together they are the window.
     """
@@ -54,12 +68,16 @@ def measure(phase: str, work: Work, seconds: float, iterations: int) -> Measured
     iterate, steps = work.iterate, list[int]()
     ends, done, shortest_ns = list[int](), 0, int(seconds * 1e9)
     with _no_garbage_collection():
-        start = end = clock()
+        start = end = clock() + LEAD_NS
+        started(start)
+        while clock() < start:
+            pass
         while done < max(iterations, 1) or end - start < shortest_ns:
             iterate(steps)
             end = clock()
             ends.append(end)
             done += 1
+        ended(end)
     return Measured(
         phase=phase,
         start_ns=start,

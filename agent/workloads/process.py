@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
 
@@ -16,6 +17,7 @@ from agent.workloads.limits import Limits, resident_bytes, size
 from agent.workloads.listening import Listener
 from agent.workloads.protocol import (
     Command,
+    Ended,
     Failed,
     Load,
     Measure,
@@ -23,6 +25,8 @@ from agent.workloads.protocol import (
     Prepare,
     Prepared,
     Ready,
+    Reply,
+    Started,
     Stop,
     decode_reply,
     encode,
@@ -111,9 +115,15 @@ class WorkloadProcess:
         """Have the child make everything a batch needs and run it once."""
         self._ask(Prepare(batch), Prepared, f"running a batch of {batch} once")
 
-    def measure(self, phase: str, seconds: float, iterations: int) -> Measured:
-        """Have the child iterate for at least `seconds` and `iterations`, and return the window."""
-        return self._ask(Measure(phase, seconds, iterations), Measured, f"being measured ({phase})", seconds)
+    def measure(
+        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
+    ) -> Measured:
+        """Have the child iterate for at least `seconds` and `iterations`, and return the window.
+
+        `edge` is called when the child reports that the window begins, and again when it reports that it has ended.
+        """
+        doing = f"being measured ({phase})"
+        return self._ask(Measure(phase, seconds, iterations), Measured, doing, seconds, edge)
 
     def stop(self) -> None:
         """End the child: ask it if it is listening, else and then terminate it, then kill it; safe to call twice."""
@@ -136,26 +146,44 @@ class WorkloadProcess:
             raise WorkloadError("the workload process is not running", "start it first")
         return self._child
 
-    def _ask(self, command: Command, kind: type[ReplyT], doing: str, seconds: float = 0.0) -> ReplyT:
-        child, timeout = self._running(), self._limits.timeout_seconds
+    def _ask(
+        self,
+        command: Command,
+        kind: type[ReplyT],
+        doing: str,
+        seconds: float = 0.0,
+        edge: Callable[[], object] = lambda: None,
+    ) -> ReplyT:
+        child = self._running()
         child.unanswered = True
         _send(child, command)
+        deadline = time.monotonic() + self._limits.timeout_seconds + seconds
+        while True:
+            line = self._line(child, deadline, doing, seconds)
+            if line is None:
+                raise self._dead(child, type(command).__name__.lower())
+            reply = self._decoded(line)
+            if not isinstance(reply, Started | Ended) or kind is not Measured:
+                break
+            edge()
+        child.unanswered = False
+        return self._accepted(reply, kind)
+
+    def _line(self, child: _Child, deadline: float, doing: str, seconds: float) -> bytes | None:
+        """Return the next reply of the child, None if it closed its output. Raises WorkloadError, the child ended."""
         try:
-            line = child.listener.line(timeout + seconds, self._watch(child.process.pid, doing))
+            return child.listener.line(deadline - time.monotonic(), self._watch(child.process.pid, doing))
         except TimeoutError:
             self.stop()
             beyond = f" beyond the {seconds:g} s of the window" if seconds else ""
             raise WorkloadError(
-                f"{self._model} did not finish {doing} within {timeout:g} s{beyond}, the limit of --timeout",
+                f"{self._model} did not finish {doing} within {self._limits.timeout_seconds:g} s{beyond}, "
+                "the limit of --timeout",
                 "give a longer --timeout if the model is that slow; else look for an endless loop in it",
             ) from None
         except WorkloadError:
             self.stop()
             raise
-        if line is None:
-            raise self._dead(child, type(command).__name__.lower())
-        child.unanswered = False
-        return self._accepted(line, kind)
 
     def _watch(self, pid: int, doing: str) -> Callable[[], None] | None:
         """Return the check of the memory limit while an answer is awaited, None without a limit."""
@@ -173,12 +201,14 @@ class WorkloadProcess:
 
         return watch
 
-    def _accepted(self, line: bytes, kind: type[ReplyT]) -> ReplyT:
+    def _decoded(self, line: bytes) -> Reply:
         try:
-            reply = decode_reply(line)
+            return decode_reply(line)
         except ValueError as error:
             self.stop()
             raise WorkloadError(f"the workload process wrote what is no reply: {error}") from error
+
+    def _accepted(self, reply: Reply, kind: type[ReplyT]) -> ReplyT:
         if isinstance(reply, kind):
             return reply
         self.stop()

@@ -30,7 +30,10 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Iterate over the phase for at least so many seconds and so many iterations. Answered by `Measured`."""
+    """Iterate over the phase for at least so many seconds and so many iterations.
+
+    Answered by `Started` when the window begins, by `Ended` when it ends, and then by `Measured`.
+    """
 
     phase: str
     seconds: float
@@ -96,6 +99,24 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The window begins at `start_ns` on CLOCK_MONOTONIC, which is now or within a millisecond."""
+
+    start_ns: int
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "started")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The window ended at `end_ns` on CLOCK_MONOTONIC."""
+
+    end_ns: int
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "ended")
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """One measured window: `start_ns` to `end_ns` on CLOCK_MONOTONIC, one clock for the whole host.
 
@@ -127,7 +148,7 @@ class Failed:
 
 
 Command = Load | Prepare | Measure | Stop
-Reply = Ready | Prepared | Measured | Failed
+Reply = Ready | Prepared | Started | Ended | Measured | Failed
 
 
 def encode(message: Command | Reply) -> bytes:
@@ -143,5 +164,5 @@ def decode_command(line: bytes) -> Command:
 
 def decode_reply(line: bytes) -> Reply:
     """Return the reply in a line. Raises ValueError naming what does not fit."""
-    reply: Reply = from_json(line, Ready, Prepared, Measured, Failed)
+    reply: Reply = from_json(line, Ready, Prepared, Started, Ended, Measured, Failed)
     return reply

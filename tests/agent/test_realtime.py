@@ -166,7 +166,7 @@ def test_the_limit_of_all_processor_time_still_ends_the_process() -> None:
             while True:
                 pass
     """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (ended.returncode, ended.stdout) == (-signal.SIGXCPU, "")
 
 

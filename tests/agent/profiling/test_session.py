@@ -20,7 +20,7 @@ from probes.cpu import Times
 from store.records import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
 SWIFT = Effort("custom", 0.01, 0.0, 3, 0.01, 2)
@@ -38,8 +38,12 @@ class FakeWorkload:
     def prepare(self, batch: int) -> None:
         self.prepared.append(batch)
 
-    def measure(self, phase: str, seconds: float, iterations: int) -> Measured:
+    def measure(
+        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
+    ) -> Measured:
         self.asked.append((phase, seconds, iterations))
+        edge()
+        edge()
         if len(self.asked) == self.fails_at:
             raise WorkloadError("it broke")
         rate = self.rates[min(len(self.asked), len(self.rates)) - 1]
@@ -100,7 +104,7 @@ def go(
     judge: Judge | None = None,
 ) -> Went:
     kept, heard, slept, told = list[Window](), Heard(), list[float](), judge or Judge()
-    ends, edges, seen, looked = list[int](), list[int](), looks(), list[int | None]()
+    ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
     tries = list[list[int]]()
 
     def look(since: Glance | None) -> Glance:
@@ -115,7 +119,8 @@ def go(
         heard,
         phases=2,
         seed=seed,
-        edge=lambda: edges.append(len(kept)),
+        approach=lambda: edges.append("approach"),
+        edge=lambda: edges.append("edge"),
         look=look,
         judge=told,
         tried=lambda: tries.append(list(workload.prepared)),
@@ -127,7 +132,8 @@ def go(
     assert tries == [list(batches)]  # every batch size, before any window of a point
     assert slept == [SETTLE_SECONDS, effort.idle_seconds] * 4
     assert ends == [len(kept) - 1]
-    assert edges == [number for number in range(len(kept)) for _ in range(2)]
+    idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
+    assert edges == [each for window in kept for each in (of_a_point if window.point else idle)]
     return Went(session, kept, heard, told, looked)
 
 
@@ -261,6 +267,7 @@ def test_what_was_complete_before_a_failure_is_kept() -> None:
         Heard(),
         phases=2,
         seed=0,
+        approach=lambda: None,
         edge=lambda: None,
         look=lambda _: next(seen),
         judge=Judge(),

@@ -1,0 +1,93 @@
+"""The edges of a window are read at the high rate, however long the workload takes to begin."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.clock import Timebase
+from agent.profiling.recording import recording
+from agent.workloads.process import WorkloadProcess
+from agent.workloads.spec import EngineSpec, TransformerSpec
+from probes.model import Channel, Device, Kind, Rejection
+from store.records import Layout, Tick
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GPU = Device("GPU-1", Kind.GPU)
+TINY = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
+SLOW_GC = """if True:
+    import gc, sys, time
+    collect = gc.collect
+    gc.collect = lambda *_: (time.sleep(0.3), collect())
+    from agent.workloads.child import main
+    sys.exit(main())
+"""
+
+
+class CounterProbe:
+    """An energy counter that shows a new value every `refresh_seconds` of the clock; notes when it did first."""
+
+    name, files_only = "counter", True
+
+    def __init__(self, refresh_seconds: float) -> None:
+        self.channels = (Channel(GPU, "board", "energy_joules", refresh_seconds=refresh_seconds),)
+        self.rejections: list[Rejection] = []
+        self._refresh_ns = round(refresh_seconds * 1e9) or 1
+
+    def read(self, at_ns: int) -> Sequence[float]:
+        return [float(at_ns // self._refresh_ns)]
+
+    def close(self) -> None:
+        pass
+
+
+def reads_around(ticks: Sequence[Tick], at_ns: int, seconds: float) -> int:
+    return sum(abs(tick.start_ns - at_ns) < seconds * 1e9 for tick in ticks)
+
+
+def test_the_reads_at_both_edges_of_a_window_are_at_the_high_rate_beside_a_child_that_is_slow_to_begin() -> None:
+    pytest.importorskip("agent.workloads.engine", reason="the onnx extra is not installed")
+    probe, timebase, ticks = CounterProbe(0.0), Timebase.now(), list[Tick]()  # read every 0.1 s, and every 5 ms
+    layouts = [Layout(1, probe.name, probe.channels)]
+    with WorkloadProcess([sys.executable, "-P", "-c", SLOW_GC]) as process:
+        process.start(TINY, EngineSpec(provider="cpu", threads=1))
+        process.prepare(1)
+        with recording(layouts, [probe], timebase, ticks.extend) as at_work:
+            at_work.wait_for_first_ticks()
+            time.sleep(1.5)  # the high rate of the start is over
+            at_work.approach()
+            measured = process.measure("prefill", 3.0, 1, at_work.edge)
+            at_work.wait_for_last_ticks()
+    start_ns, end_ns = timebase.unix_ns(measured.start_ns), timebase.unix_ns(measured.end_ns)
+    assert reads_around(ticks, start_ns, 0.1) >= 10
+    assert reads_around(ticks, end_ns + 150_000_000, 0.1) >= 10
+    assert reads_around(ticks, (start_ns + end_ns) // 2 + 700_000_000, 0.1) <= 4
+
+
+@pytest.mark.parametrize("refresh_seconds", [0.05, 0.1])
+def test_an_edge_of_our_own_comes_right_after_a_refresh_of_a_slow_counter(refresh_seconds: float) -> None:
+    probe, timebase, ticks = CounterProbe(refresh_seconds), Timebase.now(), list[Tick]()
+    refresh_ns, since = round(refresh_seconds * 1e9), list[float]()
+    with recording([Layout(1, probe.name, probe.channels)], [probe], timebase, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        for _ in range(10):
+            at_work.approach()
+            since.append(time.monotonic_ns() % refresh_ns / refresh_ns)
+            at_work.edge()
+            time.sleep(0.03)
+    assert sorted(since)[len(since) // 2] < 0.3  # a moment at random would be half a refresh after one
+
+
+@pytest.mark.parametrize("refresh_seconds", [1e6, 0.001])
+def test_a_counter_that_stands_still_or_is_fast_delays_no_edge(refresh_seconds: float) -> None:
+    probe, done = CounterProbe(refresh_seconds), threading.Event()
+    with recording([Layout(1, probe.name, probe.channels)], [probe], Timebase.now(), lambda _: None) as at_work:
+        at_work.wait_for_first_ticks()
+        threading.Thread(target=lambda: (at_work.approach(), done.set())).start()
+        assert done.wait(10)
