@@ -108,20 +108,18 @@ def test_json_asked_of_the_measured_command_is_not_asked_of_this_one(tmp_path: P
     assert result.stderr.startswith("error: none.toml: it cannot be read")
 
 
-@pytest.mark.parametrize(("words", "option"), numeric_options(), ids=" ".join)
+@pytest.mark.parametrize(("words", "option"), [pytest.param(*each, id=" ".join(each)) for each in numeric_options()])
 def test_an_absurd_number_is_refused_with_the_option_or_taken(tmp_path: Path, words: str, option: str) -> None:
-    """Nothing here may measure: what is taken fails at the store or the model, which are not there."""
+    """Nothing here may measure: what is taken fails at the store, or at the other option that is wrong."""
     (tmp_path / "model.onnx").write_bytes(b"garbage")
-    if words == "profile transformer":
-        needed: tuple[str, ...] = ("--database", "/proc/none/x.db")
-    else:
-        needed = NEEDED.get(words, ())
+    needed = NEEDED.get(words, ())
     for value in ABSURD:
-        if words == "measure" and option == "--tolerance":
+        if (words, option) == ("measure", "--tolerance"):
             needed = ("--duration", "-5")
-        result = call(tmp_path, *words.split(), *needed, f"{option}={value}")
+        result = call(tmp_path, *words.split(), "--database", "/proc/none/x.db", *needed, f"{option}={value}")
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert result.returncode in {1, 2}, (value, result.stderr)
-        assert result.stderr.startswith("error: "), (value, result.stderr)
+        assert len(errors) == 1, (value, result.stderr)
         assert "Traceback" not in result.stderr
         assert "\x1b" not in result.stderr
         assert len(result.stderr) < 12_000
@@ -137,7 +135,7 @@ def test_an_absurd_number_is_refused_with_the_option_or_taken(tmp_path: Path, wo
         (("db", "prune", "--older-than", "99999999w"), "--older-than: 99999999w is too long; give at most 36500d"),
         (
             ("profile", "transformer", "--window-seconds", "nan"),
-            "'--window-seconds': Input should be less",
+            "--window-seconds nan: give a finite number",
         ),
         (("profile", "transformer", "--batch", "9" * 5000), "give whole numbers from 1 to"),
     ],
