@@ -134,16 +134,16 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
             stack.callback(engine.dispose)
             on_file = engine.url.get_backend_name() == "sqlite"
             file = StoreFile.at(Path(str(engine.url.database))) if on_file else None
-            stack.enter_context(daemon_lock(engine))
+            host = describe_host(config.roots)
+            lock = stack.enter_context(daemon_lock(engine, host.id))
             endpoint.bind(config.listen)
             probes = _found(config)
             stack.callback(_close, probes, hanging)
-            writer = Writer(engine)
+            writer = Writer(engine, lock.verify)
             periods = [period(probe, config) for probe in probes]
             calibration = calibrate(probes, config.cpu_budget)
             learnt = map(marked_aliased, calibration.channels, periods)
             channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
-            host = describe_host(config.roots)
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
             saved = Reader(engine, _report).totals(host.id)
             totals = Totals(host, layouts, saved, memory, timebase)
@@ -175,7 +175,7 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
         stack.callback(lambda: hanging.extend(sampler.stop()))
         sampler.start(recorder.beat)
         logger.info("started", database=display(engine.url), listen=endpoint.address, probes=len(probes))
-        yield Service(sampler, recorder, timebase, trouble, exporter, file, slept=slept)
+        yield Service(sampler, recorder, timebase, trouble, exporter, file, slept=slept, lock=lock)
 
 
 def _found(config: Config) -> tuple[Probe, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.recorder import Recorder
     from agent.sampler import Sampler
     from agent.signals import Signals
+    from store.daemon_lock import DaemonLock
 
 _FIRST_READS_SECONDS = 5.0
 _POLL_SECONDS = 0.01
@@ -92,6 +93,7 @@ class Service:
     file: StoreFile | None = None
     slept: Callable[[], bool] = lambda: False
     hanging: frozenset[str] = frozenset()
+    lock: DaemonLock | None = None
 
     def await_first_reads(self, signals: Signals) -> None:
         """Return when every probe has been read, or some hang, or a signal came."""
@@ -133,6 +135,9 @@ class Service:
         """Tell, and log, whether the ticks no longer bear the right time or go where nobody will find them."""
         if self.file and self.file.is_gone():
             logger.error("the database was deleted or replaced: it is opened anew", database=self.file.path)
+            return True
+        if self.lock and self.lock.lost:
+            logger.error("another daemon has taken the database: this one starts anew", reason=self.lock.lost)
             return True
         behind_ns = clock_was_set(self.timebase)
         if not behind_ns and not self.slept():

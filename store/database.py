@@ -9,10 +9,11 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inse
 
 from store import sqlite
 from store.address import display, parse
+from store.daemon_lock import daemon_lock
 from store.engines import connected, durable, reading, writing
 from store.errors import MissingDatabaseError
 from store.explain import explained
-from store.locks import daemon_lock, migration_lock
+from store.locks import migration_lock
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.upgrade import Upgrade, refuse_newer, revision, upgrade
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _BACKENDS = ("sqlite", "postgresql")
+_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_PATIENCE["tcp_user_timeout"] = 20_000
+"""Seconds, and milliseconds, after which a server counts as away; the system's own are minutes (libpq's manual)."""
 
 
 def reading(engine: Engine) -> Engine:
@@ -46,8 +49,8 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() not in _BACKENDS:
         remedy = "Give a path, or a URL such as postgresql://user@host/database"
         raise StoreError(database, f"a store is a SQLite file or a PostgreSQL database, not {url.drivername!r}", remedy)
-    if url.drivername == "postgresql+psycopg" and "connect_timeout" not in url.query:
-        settings["connect_timeout"] = 10  # the driver's own 130 s outlast a service's start
+    if url.drivername == "postgresql+psycopg":
+        settings = {name: value for name, value in _PATIENCE.items() if name not in url.query}
     try:
         engine = create_engine(url, connect_args=settings)
     except NoSuchModuleError as error:

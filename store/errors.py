@@ -18,6 +18,10 @@ class TransientStoreError(StoreError):
     """
 
 
+class StoreInUseError(StoreError):
+    """Another daemon of this host has the store."""
+
+
 class MissingDatabaseError(StoreError):
     """There is no database, or an empty one, where one was to be read."""
 

@@ -25,7 +25,7 @@ from store.rows import insert_all, insert_words, inserted, pack, upsert
 from store.totals import REPLACE_TOTALS, replace_totals, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Engine
 
@@ -45,10 +45,11 @@ class Writer:
     """One process's way into the store; every method is one transaction and raises StoreError if it fails.
 
     `recording` numbers this process's samples, so that two programs that sample one host at once never mix. Any of
-    its threads may write.
+    its threads may write. `verify` is called before samples are appended, and raises if they must not be.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, verify: Callable[[], object] = lambda: None) -> None:
+        self._verify = verify
         self._engine = writing(engine)
         self._durable = durable(engine)
         self._direct = Direct(engine) if engine.dialect.name == "sqlite" else None
@@ -85,6 +86,7 @@ class Writer:
         if not ticks and not totals:
             return
         rows, rejected = self._rows(ticks)
+        self._verify()
         with explained(self._engine):
             if self._direct:
                 with self._direct.transaction() as fast:

@@ -78,10 +78,10 @@ def read(url: str, recording: str) -> None:
     engine.dispose()
 
 
-def hold(url: str) -> None:
+def hold(url: str, host: str = "host") -> None:
     """Hold the daemon's lock until standard input ends."""
     engine = open_database(url)
-    with daemon_lock(engine):
+    with daemon_lock(engine, host):
         say("held")
         sys.stdin.read()
 

@@ -25,8 +25,9 @@ from store.audit import check
 from store.backup import backup
 from store.compact import compact
 from store.database import connected, daemon_lock
-from store.errors import MissingDatabaseError, StoreError
+from store.errors import MissingDatabaseError, StoreError, StoreInUseError
 from store.health import status
+from store.locks import maintenance_lock
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick, Total, Window
 from store.retention import Retention, prune
@@ -230,7 +231,7 @@ def test_a_second_daemon_is_refused_until_the_first_is_gone(start_child, opened,
     holder = start_child("hold", url)
     assert holder.stdout.readline() == "held\n"
     engine = opened(url)
-    with pytest.raises(StoreError) as refused, daemon_lock(engine):
+    with pytest.raises(StoreError) as refused, daemon_lock(engine, "host"):
         pass
     assert "a daemon (on the same host as the server, session " in str(refused.value)
     assert "already writes here. Stop that one" in str(refused.value)
@@ -239,7 +240,7 @@ def test_a_second_daemon_is_refused_until_the_first_is_gone(start_child, opened,
     deadline = time.monotonic() + 30
     while True:  # the server takes a moment to see that the connection is gone
         try:
-            with daemon_lock(engine):
+            with daemon_lock(engine, "host"):
                 break
         except StoreError:
             assert time.monotonic() < deadline
@@ -247,13 +248,56 @@ def test_a_second_daemon_is_refused_until_the_first_is_gone(start_child, opened,
 
 
 def test_the_lock_is_given_back_to_others_and_holds_no_transaction_open(engine, opened, url):
-    with daemon_lock(engine), engine.connect() as connection:
+    with daemon_lock(engine, "host"), engine.connect() as connection:
         idle = text(
             "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"
         )
         assert connection.execute(idle).scalar() == 0
-    with daemon_lock(opened(url)):
+    with daemon_lock(opened(url), "host"):
         pass
+
+
+def end_connections(server):
+    """End every connection to the tests' databases, as a restart of the server does."""
+    with server[1].connect() as connection:
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname LIKE 'test%'")
+        )
+
+
+def test_a_lock_that_the_server_dropped_is_taken_again_before_the_next_write(engine, opened, url, server, host):
+    with daemon_lock(engine, "host") as lock:
+        writer = Writer(engine, lock.verify)
+        [layout] = writer.register(host, [("none", ())], "daemon", 1)
+        writer.append([Tick(layout.id, 1, 1, ())])
+        end_connections(server)
+        writer.append([Tick(layout.id, 2, 2, ())])
+        with pytest.raises(StoreInUseError), daemon_lock(opened(url), "host"):
+            pass
+        assert lock.lost == ""
+
+
+def test_a_daemon_whose_lock_another_took_after_a_restart_writes_no_more(engine, start_child, url, server, host):
+    with daemon_lock(engine, "host") as lock:
+        writer = Writer(engine, lock.verify)
+        [layout] = writer.register(host, [("none", ())], "daemon", 1)
+        end_connections(server)
+        holder = start_child("hold", url)
+        assert holder.stdout.readline() == "held\n"
+        for _ in range(3):
+            with pytest.raises(StoreInUseError, match="already writes here"):
+                writer.append([Tick(layout.id, 1, 1, ())])
+        assert "each needs an /etc/machine-id of its own" in lock.lost
+    with engine.connect() as connection:
+        assert connection.execute(select(schema.ticks)).all() == []
+
+
+def test_hosts_share_a_server_and_one_of_them_maintains_it_at_a_time(engine, opened, url):
+    with daemon_lock(engine, "one"), daemon_lock(opened(url), "two"):
+        with maintenance_lock(engine) as first, maintenance_lock(engine) as second:
+            assert (first, second) == (True, False)
+        with maintenance_lock(engine) as again:
+            assert again
 
 
 def test_reading_a_database_without_tables_makes_none(opened, url):

@@ -1,0 +1,203 @@
+"""Lets one daemon a host write to a store, and notices when its lock was lost."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from zlib import crc32
+
+from sqlalchemy import text
+
+from store.address import display
+from store.errors import StoreError, StoreInUseError, TransientStoreError
+from store.explain import explained
+from store.network_disk import refuse_network_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+_DAEMON = 0x1FE20E7
+"""The upper half of the advisory locks of a server's database; the lower half is the host's."""
+_MINE = """
+SELECT count(*) FROM pg_locks
+WHERE pid = pg_backend_pid() AND granted
+  AND locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = :key
+"""
+_HOLDER = """
+SELECT pid, host(client_addr) AS address FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE granted AND locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = :key
+"""
+_TRIES = 100
+
+
+class _Lock(Protocol):
+    def acquire(self) -> None:
+        """Take the lock. Raises StoreInUseError if another daemon has it, and StoreError."""
+
+    def held(self) -> bool:
+        """Return whether this process has the lock still."""
+
+    def release(self) -> None:
+        """Give the lock back."""
+
+
+class DaemonLock:
+    """A lock that was taken; `lost` says why it is lost for good, and is empty before that."""
+
+    def __init__(self, lock: _Lock) -> None:
+        self._lock = lock
+        self.lost = ""
+
+    def verify(self) -> None:
+        """Return if this process has the lock, or could take it again, as after a restart of the server.
+
+        Call it before each write, always in the same thread. Raises StoreInUseError once another daemon has the lock,
+        and TransientStoreError while that cannot be found out.
+        """
+        if self._lock.held():
+            return
+        try:
+            self._lock.release()
+            self._lock.acquire()
+        except StoreInUseError as error:
+            self.lost = str(error)
+            raise
+
+
+@contextmanager
+def daemon_lock(engine: Engine, host_id: str) -> Iterator[DaemonLock]:
+    """Hold a store for the one daemon of a host; raises StoreInUseError if another daemon has it.
+
+    For SQLite a lock on a file beside the database, which the kernel drops when the process ends; for a server an
+    advisory lock of this host, which it drops when the connection ends. Other processes may still write their own
+    recordings, and other hosts into the same server.
+    """
+    on_file = engine.dialect.name == "sqlite"
+    lock: _Lock = _FileLock(Path(str(engine.url.database))) if on_file else _ServerLock(engine, host_id)
+    lock.acquire()
+    try:
+        yield DaemonLock(lock)
+    finally:
+        lock.release()
+
+
+class _FileLock:
+    """A lock on a file beside a SQLite database."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._path = Path(f"{database}.daemon")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        refuse_network_disk(self._database)
+        for _ in range(_TRIES):
+            self._descriptor = self._opened()
+            self._take(self._descriptor)
+            if self.held():  # else the file was deleted after it was opened, and others lock another one
+                break
+            self.release()
+        self._sign()
+
+    def held(self) -> bool:
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat(follow_symlinks=False))
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _opened(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        except OSError as error:
+            cause = f"its lock file {self._path.name} cannot be opened ({error.strerror})"
+            raise StoreError(str(self._database), cause, f"Run as its owner, or delete {self._path}") from error
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            self.release()
+            raise _in_use(str(self._database), f"process {holder}") from None
+        except OSError as error:
+            self.release()
+            cause = f"its disk has no locks ({error.strerror})"
+            raise StoreError(str(self._database), cause, "Name a database on a local disk with --database") from error
+
+    def _sign(self) -> None:
+        """Write this process's number into the file, for whoever is refused."""
+        if self._descriptor is None:
+            raise TransientStoreError(str(self._database), "its lock file is deleted again and again", "Find by whom")
+        if os.geteuid() == 0:  # a daemon that root started once must not shut the service's own user out
+            owner = self._database.stat()
+            os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError:  # on a full disk the number stays unknown; the lock holds all the same
+            return
+
+
+class _ServerLock:
+    """An advisory lock on a connection that no transaction keeps open and no pool keeps alive."""
+
+    def __init__(self, engine: Engine, host_id: str) -> None:
+        self._engine = engine
+        self._key = _DAEMON << 32 | crc32(host_id.encode("utf-8", "surrogateescape"))
+        self._connection: Connection | None = None
+        self._driver: Any = None
+
+    def acquire(self) -> None:
+        with explained(self._engine):
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._driver = connection.connection.driver_connection
+            connection.detach()
+            self._connection = connection
+            taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar()
+            holder = "" if taken else _holder(connection, self._key)
+        if holder:
+            self.release()
+            raise _in_use(display(self._engine.url), holder)
+
+    def held(self) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            with explained(self._engine):
+                return bool(self._connection.execute(text(_MINE), {"key": self._key}).scalar())
+        except StoreError:
+            return False
+
+    def release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # a connection that broke cannot say goodbye
+                connection.close()
+            self._driver.close()  # which SQLAlchemy does not do with one that broke after it was detached
+
+
+def _holder(connection: Connection, key: int) -> str:
+    """Name the session that holds the daemon's lock: its host, and its process on the server."""
+    found = connection.execute(text(_HOLDER), {"key": key}).first()
+    if found is None:
+        return "just ended"
+    return f"on {found.address or 'the same host as the server'}, session {found.pid} there"
+
+
+def _in_use(database: str, whose: str) -> StoreInUseError:
+    remedy = "Stop that one (systemctl stop inferometer), or give this one a --database of its own"
+    if not whose.startswith("process"):
+        remedy += ". If it is another machine, each needs an /etc/machine-id of its own"
+    return StoreInUseError(database, f"a daemon ({whose}) already writes here", remedy)
