@@ -110,7 +110,10 @@ def onnx(
 
     check_place(model)
     try:
-        spec = OnnxSpec(model.absolute(), parse_shapes(shape or []), seed, parse_inputs(given or []))
+        inputs = parse_inputs(given or [])
+        for file in {each.file for each in inputs.values() if each.file}:
+            check_place(file)
+        spec = OnnxSpec(model.absolute(), parse_shapes(shape or []), seed, inputs)
         engine = _engine(run)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.console import printable, printable_line
 from agent.workloads.causes import named_cause, worded
 
 if TYPE_CHECKING:
@@ -13,13 +14,6 @@ CANNOT_LOAD = "install a newer onnxruntime, or export the model again"
 CANNOT_RUN = "give the inputs other sizes with --shape, or other values with --input, or export the model again"
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Return the text with escapes in place of control characters and of whatever else a terminal may not show."""
-    return "".join(
-        each if each.isprintable() or each in keep else each.encode("unicode_escape").decode("ascii") for each in text
-    )
-
-
 class WorkloadError(Exception):
     """A workload cannot be loaded, prepared or measured; `message` says why, `remedy` what to do.
 
@@ -27,8 +21,8 @@ class WorkloadError(Exception):
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        self.message = printable(message, keep="\n")
-        self.remedy = printable(remedy, keep="\n")
+        self.message = printable(message)
+        self.remedy = printable(remedy)
         super().__init__(self.message)
 
 
@@ -40,5 +34,5 @@ def explained(error: Exception, doing: str, remedy: str, integers: Sequence[str]
     if isinstance(error, WorkloadError):
         return error
     cause = named_cause(error)
-    message, known_remedy = worded(error, cause, [printable(name) for name in integers])
+    message, known_remedy = worded(error, cause, [printable_line(name) for name in integers])
     return WorkloadError(f"{doing}: {message}", known_remedy or remedy)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.workloads.errors import printable
+from agent.console import printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,9 +118,11 @@ def synthetic_note(inputs: Sequence[InputFacts]) -> str | None:
     if not deciding:
         return None
     shown = ", ".join(
-        f"{printable(each.name)} ({each.element} {'x'.join(map(str, each.shape)) or 'scalar'})" for each in deciding
+        f"{printable_line(each.name)} ({each.element} {'x'.join(map(str, each.shape)) or 'scalar'})"
+        for each in deciding
     )
+    first = printable_line(deciding[0].name)
     return (
         f"synthetic input values: {shown}. Integers and booleans are random 0 and 1, scalars are one random number. "
-        f"They can decide how much the model computes: give real ones with --input {printable(deciding[0].name)}=VALUE"
+        f"They can decide how much the model computes: give real ones with --input {first}=VALUE"
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agent.workloads.errors import WorkloadError, printable
+from agent.console import printable_line
+from agent.workloads.errors import WorkloadError
 from agent.workloads.input_values import element_of
 
 if TYPE_CHECKING:
@@ -44,16 +45,18 @@ class ModelInput:
     @property
     def shown(self) -> str:
         """The declared shape, for a message: `[batch, 3, 224, 224]`."""
-        words = ", ".join(printable(str(size)) or "?" for size in self.sizes or ())
+        words = ", ".join(printable_line(str(size)) or "?" for size in self.sizes or ())
         return "no shape" if self.sizes is None else f"[{words}]"
 
     @property
     def example(self) -> str:
         """The argument of --shape with a word in place of each open size: `data=1x3x<height>x<width>`."""
-        words = [str(size) if isinstance(size, int) else f"<{printable(size) or 'size'}>" for size in self.sizes or ()]
+        words = [
+            str(size) if isinstance(size, int) else f"<{printable_line(size) or 'size'}>" for size in self.sizes or ()
+        ]
         if self.batched:
             words[0] = "1"
-        return f"{printable(self.name)}={'x'.join(words) or '<size>x<size>'}"
+        return f"{printable_line(self.name)}={'x'.join(words) or '<size>x<size>'}"
 
 
 @dataclass(frozen=True, slots=True)

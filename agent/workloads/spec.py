@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from agent.workloads.errors import printable
+from agent.console import printable_line
 from agent.workloads.given_inputs import GivenInput  # noqa: TC001 - same
 from agent.workloads.wire import from_json, to_json
 
@@ -204,7 +204,9 @@ class OnnxSpec:
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that a profile may show: no values of inputs, and no path but the file's name."""
-        shown: dict[str, Any] = json.loads(to_json(replace(self, model=Path(printable(self.model.name)), inputs={})))
+        shown: dict[str, Any] = json.loads(
+            to_json(replace(self, model=Path(printable_line(self.model.name)), inputs={}))
+        )
         shown.pop("inputs")
         return shown
 

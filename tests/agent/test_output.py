@@ -394,6 +394,16 @@ def test_a_model_behind_a_strangers_link_is_not_run(home: Path, sticky: Path) ->
     assert f"the link {sticky}/model.onnx belongs to user {NOBODY}" in done.stderr
 
 
+@needs_root
+def test_an_input_behind_a_strangers_link_is_not_read(home: Path, sticky: Path) -> None:
+    (sticky.parent / "m.onnx").write_bytes(b"never read")
+    (sticky / "x.npy").symlink_to("/etc/passwd")
+    os.chown(sticky / "x.npy", NOBODY, NOBODY, follow_symlinks=False)
+    done = call(home, "profile", "onnx", "--model", sticky.parent / "m.onnx", "--input", f"x={sticky}/x.npy")
+    assert done.returncode == 2
+    assert f"the link {sticky}/x.npy belongs to user {NOBODY}" in done.stderr
+
+
 def test_a_command_that_is_stopped_leaves_no_part_of_a_file(tmp_path: Path) -> None:
     text = (
         f"import signal\nwith output(Path({str(tmp_path / 'out')!r})) as stream:\n"
