@@ -188,6 +188,7 @@ def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts
     """Return a measurement as a JSON document; energies in joules, powers in watts, None where nothing is known."""
     total = measured.total
     covered = measured.coverage
+    counted = {channel.key for channel in covered.includes}
     return {
         "start_ns": measured.start_ns,
         "duration_seconds": measured.seconds,
@@ -216,8 +217,9 @@ def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts
                 "source": reading.channel.source.value,
                 "method": reading.method,
                 "integrated_joules": reading.integrated.joules if reading.integrated else None,
-                "disagreement": reading.disagreement,
-                "uncertainty": reading.channel.uncertainty or None,
+                "relative_difference": reading.disagreement,
+                "relative_uncertainty": reading.channel.uncertainty or None,
+                "in_total": reading.channel.key in counted,
                 "reasons": [*reading.reasons, *_stillness(reading)],
             }
             for reading in measured.readings

@@ -118,7 +118,9 @@ def _show_speed(points: Sequence[_Json]) -> None:
     tokens = any(point["output_tokens_per_inference"] for point in points)
     if tokens:
         columns += ["OUTPUT TOK/s>", "TTFT p50>", "p99>", "ITL p50>", "p99>"]
-    answer("\nSpeed (LATENCY is the mean of a request; ± is the 95 % interval of the repeats' mean)")
+    answer(
+        "\nSpeed (LATENCY is the mean of a request, p99 needs 299 of them; ± is the 95 % interval of the repeats' mean)"
+    )
     show(columns, [_speed_row(point, whole=whole, tokens=tokens) for point in points])
 
 
@@ -253,14 +255,15 @@ def _show_reasons(document: _Json) -> None:
         answer(line)
 
 
-def _doubts(points: Sequence[_Json]) -> list[str]:
-    """Return every failed check by point; first and once those that all points share."""
-    found: dict[str, list[str]] = {}
+def _doubts(points: Sequence[_Json]) -> Iterator[str]:
+    """Yield every failed check once, those that withhold figures first, with its points and the message of one."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for point in points:
         for check in (each for each in point["checks"] if each["status"] == "failed"):
-            found.setdefault(f"{check['severity']}: {check['name']}: {check['message']}", []).append(point["name"])
-    alike = [words for words, names in found.items() if len(names) == len(points) > 1]
-    own = ((point["name"], words) for point in points for words, names in found.items() if point["name"] in names)
-    return [f"every point: {words}" for words in alike] + [
-        f"{name}: {words}" for name, words in own if words not in alike
-    ]
+            found.setdefault((check["severity"], check["name"]), []).append((point["name"], check["message"]))
+    for (severity, name), failures in sorted(found.items(), key=lambda item: item[0][0] != "invalid"):
+        names = [point for point, _ in failures]
+        where = "every point" if len(names) == len(points) > 1 else ", ".join(names)
+        first, message = failures[0]
+        alike = len({words for _, words in failures}) == 1
+        yield f"{where}: {severity}: {name}: {message}{'' if alike else f' [{first}]'}"

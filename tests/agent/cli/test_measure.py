@@ -149,7 +149,7 @@ def test_an_estimated_measurement_says_so_wherever_there_is_a_number(tmp_path: P
     assert document["total"]["estimated_share"] == 1
     for device in document["devices"]:
         assert (device["source"], device["method"]) == ("estimated", "model")
-        assert device["upper"] - device["joules"] >= 0.99 * device["uncertainty"] * device["joules"] > 0
+        assert device["upper"] - device["joules"] >= 0.99 * device["relative_uncertainty"] * device["joules"] > 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -159,3 +161,53 @@ def fill(path: Path) -> None:
                 file.write(bytes(4096))
         except OSError:
             return
+
+
+# --- a terminal to ask on -------------------------------------------------------------------------------------------
+
+
+def answered(home: Path, answer: bytes, *line: object) -> tuple[int, str]:
+    """Run the command on a terminal, answer its question, stop it once it measures; return its code and its screen."""
+    ours, theirs = pty.openpty()
+    with started(home, *line, stdin=theirs, stderr=theirs, env=environment(home, COLUMNS="300")) as process:
+        os.close(theirs)
+        screen = until(ours, "Continue anyway? [y/N]")
+        os.write(ours, answer)
+        if answer.startswith(b"y"):
+            screen += until(ours, "the run takes")
+            os.killpg(process.pid, signal.SIGINT)
+        screen += until(ours, None)
+        os.close(ours)
+        return process.wait(), screen
+
+
+def until(terminal: int, words: str | None) -> str:
+    """Read a terminal until it shows `words`, or until its end."""
+    screen = ""
+    while words is None or words not in screen:
+        try:
+            screen += os.read(terminal, 4096).decode(errors="replace")
+        except OSError:  # EIO: the program has closed it
+            assert words is None, screen
+            break
+    return screen
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"y\n", 130)])
+def test_a_terminal_is_asked_whether_to_continue_on_a_busy_host(
+    tmp_path: Path, server: Path, answer: bytes, code: int
+) -> None:
+    with hogs():
+        returned, screen = answered(tmp_path, answer, *RUN, "--path.sysfs", server)
+    assert returned == code
+    assert "warning: other programs keep" in screen
+    assert ("error: other programs keep" in screen) is (code == 1)
+    assert "Traceback" not in screen
+
+
+def test_without_a_home_a_profile_needs_no_database(tmp_path: Path, server: Path) -> None:
+    variables = {name: value for name, value in environment(tmp_path).items() if not name.startswith(("HOME", "XDG_"))}
+    line = (*RUN, "--path.sysfs", server, *BARE_METAL, "--no-store", "--json")
+    result = run(tmp_path, *line, env={**variables, "HOME": "/proc/nowhere"})
+    assert result.returncode == 0, result.stderr
+    assert document(result)["points"][0]["valid"]

@@ -175,15 +175,27 @@ def test_a_host_that_names_no_cpu_shows_none(capsys: pytest.CaptureFixture[str])
     assert "Host         here: unknown CPU, virtual machine" in shown({**DOCUMENT, "host": host}, capsys)
 
 
-def test_a_failed_check_of_all_points_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
-    same = {"name": "idle_drift", "status": "failed", "severity": "warning", "message": "it moved"}
-    own = {"name": "steady", "status": "failed", "severity": "warning", "message": "throughput still changes"}
+def failed(name: str, message: str, severity: str = "warning") -> dict[str, str]:
+    return {"name": name, "status": "failed", "severity": severity, "message": message}
+
+
+def test_a_failed_check_is_shown_once_with_its_points_and_those_that_withhold_figures_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     fine = {"name": "repeats", "status": "passed", "severity": "invalid", "message": "3 complete repeats"}
     unknown = {"name": "steal_time", "status": "unknown", "severity": "warning", "message": "unknown"}
-    points = [{**POINT, "checks": [same, fine]}, {**POINT, "name": "batch=2", "checks": [same, own, unknown]}]
+    drift, reset = failed("idle_drift", "it moved"), failed("counters_uninterrupted", "a reset", "invalid")
+    checks = {
+        "batch=1": [drift, failed("energy_spread", "varies by 5%"), fine],
+        "batch=2": [drift, failed("energy_spread", "varies by 9%"), failed("steady", "it changes"), unknown],
+        "batch=4": [drift, failed("steady", "it changes"), reset],
+    }
+    points = [{**POINT, "name": name, "checks": own} for name, own in checks.items()]
     lines = shown({**DOCUMENT, "points": points}, capsys)
     assert [line for line in lines if "warning" in line or "invalid" in line] == [
+        "batch=4: invalid: counters_uninterrupted: a reset",
         "every point: warning: idle_drift: it moved",
-        "batch=2: warning: steady: throughput still changes",
+        "batch=1, batch=2: warning: energy_spread: varies by 5% [batch=1]",
+        "batch=2, batch=4: warning: steady: it changes",
     ]
     assert "batch=1: warning: idle_drift: it moved" in shown({**DOCUMENT, "points": points[:1]}, capsys)
