@@ -50,7 +50,8 @@ def worst(checks: list[Check]) -> Verdict:
 
 def _unreadable(found: Discovery) -> list[Check]:
     return [
-        Check(f"sensor {problem.subject}", Verdict.FAIL, problem.reason, problem.remedy) for problem in found.problems
+        Check(f"sensor {each.subject}", Verdict.FAIL if each.is_unreadable else Verdict.WARN, each.reason, each.remedy)
+        for each in found.problems
     ]
 
 

@@ -185,7 +185,7 @@ def _found(config: Config) -> tuple[Probe, ...]:
         seconds = period(probe, config)
         logger.info("probe found", probe=probe.name, channels=len(probe.channels), period_seconds=seconds)
     for problem in discovery.problems:
-        logger.warning("cannot be read", sensor=problem.subject, reason=problem.reason, remedy=problem.remedy)
+        logger.warning(problem.label, sensor=problem.subject, reason=problem.reason, remedy=problem.remedy)
     for absence in discovery.absences:
         logger.debug("not here", family=absence.family, reason=absence.reason)
     return discovery.probes

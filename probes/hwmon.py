@@ -18,6 +18,7 @@ from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.hwmon_survey import Chip, Draft, describe, find_chips, without_twins
 from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
 from probes.plausible import BLANKS, checked, most_watts, range_of
+from probes.remedies import cause_of, is_denied, remedy_for
 from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
 
 if TYPE_CHECKING:
@@ -183,10 +184,10 @@ def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[Sensor], list[P
         except (OSError, ReadError) as error:
             for file in files:
                 file.close()
-            if isinstance(error, PermissionError):
+            if is_denied(error):
                 denied.append(path)
             elif draft.channel.metric in ENERGETIC:  # a temperature its driver does not support is no loss
-                problems.append(Problem(str(path), str(error), "look into the kernel log (dmesg)"))
+                problems.append(Problem(str(path), cause_of(error, path), remedy_for(error)))
             continue
         opened.append(Sensor(draft.channel, tuple(files), draft.divisor))
     return opened, [*problems, *_denials(denied)]

@@ -44,6 +44,14 @@ _KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(_POWER_SUPPLIES, Kind.PSU),
 }
 _MI300A = 0x74A0
+_APUS = frozenset(
+    {0x15DD, 0x15D8, 0x1636, 0x164C, 0x1638, 0x164D, 0x1681, 0x163F, 0x1435, 0x1506, 0x15BF, 0x15C8, 0x164E, 0x13C0}
+    | {0x150E, 0x1586, 0x1114, 0x1900, 0x1901}
+)
+"""PCI device numbers: Raven, Picasso, Renoir, Lucienne, Cezanne, Rembrandt, Van Gogh, Mendocino, Phoenix, Raphael,
+Granite Ridge, Strix, Strix Halo, Krackan and Hawk Point (the driver's table of devices, and pci.ids)."""
+_APU_METRICS = frozenset({2, 3})
+"""Formats of the `gpu_metrics` table that only APUs have (the driver's kgd_pp_interface.h)."""
 _VENDORS = {0x1DA3: Kind.ACCELERATOR, 0x1E52: Kind.ACCELERATOR, 0x10EE: Kind.FPGA}
 
 # Labels of settings and of things that are no power drawn: TX_power and RX_power are light in an optical module.
@@ -142,15 +150,19 @@ def is_ignored(chip: str, label: str) -> bool:
     return text in _NEVER or text in _IGNORED.get(name, ()) or budget
 
 
-def full_name(chip: str, first_voltage_label: str, pci_device: int | None) -> str:
+def full_name(chip: str, first_voltage_label: str, pci_device: int | None, metrics_format: int | None = None) -> str:
     """Return the name that says what a chip measures, where its own does not: amdgpu drives cards and APUs.
 
-    The power of an APU is that of the whole socket, its processor included. Only APUs have the northbridge voltage
-    `vddnb` (the driver's amdgpu_pm.c); the MI300A, which has not, is known by its PCI device number.
+    The power of an APU is that of the whole socket, its processor included. An APU is recognized by any of three: the
+    northbridge voltage `vddnb` (the driver's amdgpu_pm.c), which some kernels leave out; the format of its metrics
+    table; its PCI device number. The MI300A has a card's table and no such voltage.
     """
     if chip != "amdgpu":
         return chip
-    return "amdgpu_apu" if first_voltage_label == "vddnb" else "mi300a" if pci_device == _MI300A else chip
+    if pci_device == _MI300A:
+        return "mi300a"
+    is_apu = first_voltage_label == "vddnb" or metrics_format in _APU_METRICS or pci_device in _APUS
+    return "amdgpu_apu" if is_apu else chip
 
 
 def averages_briefly(chip: str) -> bool:

@@ -25,6 +25,7 @@ _LIMITS = ("cap", "cap_max", "max", "rated_max")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
 _OTHER_BUS = re.compile(r"i2c-\d+|usb\d+")
 _HID_INSTANCE = re.compile(r"[0-9A-F]{4}:[0-9A-F]{4}:[0-9A-F]{4}\.[0-9A-F]{4}")
+_METRICS_HEADER_BYTES = 4
 _SI_UNITS = frozenset({"watts", "w", "celsius", "c"})
 
 
@@ -196,7 +197,8 @@ class _Survey:
             domain = rules.plain_domain(self._chip.name, label, "temperature")
             return Channel(self._device, domain, metric, refresh_seconds=refresh)
         pci_device = read_int(self._chip.pci / "device") if self._chip.pci else None
-        name = rules.full_name(self._chip.name, self._chip.text("in1_label"), pci_device)
+        table = _metrics_format(self._chip.pci) if self._awake and self._chip.name == "amdgpu" else None
+        name = rules.full_name(self._chip.name, self._chip.text("in1_label"), pci_device, table)
         where = rules.place(name, label, fallback, self._sockets)
         device = replace(self._device, id=where.device, kind=where.kind) if where.device else self._device
         return Channel(device, where.domain, metric, refresh_seconds=refresh, contained_in=where.outer)
@@ -228,6 +230,18 @@ def _pci_folder(bus: Path) -> Path | None:
         if _PCI_ADDRESS.fullmatch(folder.name):
             return folder
     return None
+
+
+def _metrics_format(pci: Path | None) -> int | None:
+    """Return the format in the header of amdgpu's `gpu_metrics`: size (2 bytes), format, content revision."""
+    if pci is None:
+        return None
+    try:
+        with (pci / "gpu_metrics").open("rb") as file:
+            header = file.read(_METRICS_HEADER_BYTES)
+    except OSError:
+        return None
+    return header[2] if len(header) == _METRICS_HEADER_BYTES else None
 
 
 def _device(members: Sequence[Chip]) -> Device:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.model import Device, Found, Kind, Problem, Reason, Rejection, Roots
-from probes.nvml_library import AbsentError, Gpu, Session, Tenants, open_session
+from probes.model import ENERGETIC, Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
+from probes.nvml_library import AbsentError, ForbiddenError, Gpu, Session, Tenants, open_session
 from probes.nvml_sensors import SCOPE_MODULE, Question, Seen, find_questions, power_fields
 from probes.sysfs import RuntimeStatus, read_int, read_text
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _SOLDERED = re.compile(r"\b(?:G[BH]\d{2,3}|Orin|Xavier|Tegra|Thor)\b")
 """Names of GPUs that share a module with their processor: Grace Hopper and Grace Blackwell, DGX Spark, Jetson."""
+_NO_UUID = re.compile(r"(?:GPU-)?[0-]*")
 
 
 class NvmlProbe:
@@ -112,7 +115,26 @@ def _look_at_all(session: Session, problems: list[Problem]) -> list[Seen]:
             seen.append(look_at(session.gpu(index), driver))
         except (ReadError, DeviceLostError) as error:
             problems.append(_problem(f"NVIDIA GPU number {index}", error))
-    return seen
+    return _with_own_ids(seen, problems)
+
+
+def _with_own_ids(seen: list[Seen], problems: list[Problem]) -> list[Seen]:
+    """Add the bus address to each UUID that several GPUs share, or that is all zeros, as of virtual functions."""
+    times = Counter(one.device.id for one in seen)
+    found = []
+    for number, one in enumerate(seen):
+        uuid = one.device.id
+        if times[uuid] == 1 and not _NO_UUID.fullmatch(uuid):
+            found.append(one)
+            continue
+        own = f"{uuid}@{one.place.address if one.place else number}"
+        found.append(replace(one, device=replace(one.device, id=own), board=own if one.board == uuid else one.board))
+        if times[uuid] > 1:
+            reason = f"{times[uuid]} GPUs report the same UUID {uuid}; this one is listed with its bus address"
+            problems.append(
+                Problem(f"nvml/{own}", reason, "update the driver or its virtual GPUs", is_unreadable=False)
+            )
+    return found
 
 
 def look_at(gpu: Gpu, driver: str) -> Seen:
@@ -164,22 +186,41 @@ def _module_of(one: Seen, holder: str, roots: Roots) -> tuple[tuple[str, str], .
 
 
 def _proven(session: Session, one: Seen, holder: str, roots: Roots, problems: list[Problem]) -> NvmlProbe | None:
+    module = _module_of(one, holder, roots)
+    stand_in = Channel(one.device, "board", "utilization_ratio", contained_in=module)
     try:
-        questions = find_questions(one, holder, _module_of(one, holder, roots))
+        questions = find_questions(one, holder, module)
         if not questions:
-            raise AbsentError("none of its sensors can be read")
+            raise _refusal(one.gpu)
         probe = NvmlProbe(session.another(), one, questions, _runtime_status(one, roots))
     except (ReadError, DeviceLostError) as error:
-        problems.append(_problem(_name(one), error))
+        problems.append(_problem(_name(one), error, stand_in))
         return None
     try:
         probe.read(0)
     except (ReadError, DeviceLostError) as error:
         probe.close()
-        problems.append(_problem(probe.name, error))
+        problems.append(_problem(probe.name, error, stand_in))
         return None
     probe.rejections.clear()
+    if not any(channel.metric in ENERGETIC for channel in probe.channels):
+        problems.append(_powerless(probe.name, one, stand_in))
     return probe
+
+
+def _refusal(gpu: Gpu) -> ReadError | DeviceLostError:
+    """Return the error with which a GPU refuses its power, the most general one if it does not."""
+    try:
+        gpu.number("nvmlDeviceGetPowerUsage")
+    except (ReadError, DeviceLostError) as error:
+        return error
+    return AbsentError("none of its sensors can be read")
+
+
+def _powerless(name: str, one: Seen, stand_in: Channel) -> Problem:
+    """Return the problem of a GPU whose driver shows some sensors, and neither power nor energy."""
+    error = _refusal(one.gpu)
+    return replace(_problem(name, error, stand_in), is_unreadable=not isinstance(error, AbsentError))
 
 
 def _name(one: Seen) -> str:
@@ -194,11 +235,15 @@ def _runtime_status(one: Seen, roots: Roots) -> Path | None:
     return path if path.exists() else None
 
 
-def _problem(subject: str, error: ReadError | DeviceLostError) -> Problem:
+def _problem(subject: str, error: ReadError | DeviceLostError, device: Channel | None = None) -> Problem:
     if isinstance(error, DeviceLostError):
         remedy = "look for Xid errors in the kernel log (dmesg | grep -i xid); reset the GPU or reboot"
-    elif isinstance(error, AbsentError):
+    elif isinstance(error, ForbiddenError):
         remedy = "let this user open /dev/nvidia* (file modes, the service's device rules)"
+    elif isinstance(error, AbsentError):
+        remedy = (
+            "nothing to do on a Jetson, a GB10 or a virtual GPU, whose driver offers no sensor; else update the driver"
+        )
     else:
         remedy = "see what nvidia-smi says of this GPU, and the kernel log"
-    return Problem(subject, str(error), remedy)
+    return Problem(subject, str(error), remedy, device=device)

@@ -41,6 +41,10 @@ class AbsentError(ReadError):
     """The driver or this GPU has no such sensor, or will not show it; asking again would bring nothing."""
 
 
+class ForbiddenError(AbsentError):
+    """The driver refuses this user."""
+
+
 class NothingFoundError(ReadError):
     """The driver understood, and had nothing to tell of the time that was asked for."""
 
@@ -255,4 +259,6 @@ def _translated(asked: str, error: Any) -> ReadError | DeviceLostError:
         return DeviceLostError(reason)
     if error.value in _NOTHING:
         return NothingFoundError(reason)
+    if error.value == _NO_PERMISSION:
+        return ForbiddenError(reason)
     return AbsentError(reason) if error.value in _ABSENT else ReadError(reason)

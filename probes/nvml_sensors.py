@@ -32,6 +32,7 @@ UTILIZATION_SECONDS = 1.0
 SCOPE_GPU, SCOPE_MODULE, SCOPE_MEMORY = 0, 1, 2
 _AVERAGE, _INSTANT, _HIGHEST_LIMIT = 185, 186, 188
 _METHODS: Mapping[int, str] = {_INSTANT: "instant", _AVERAGE: "average"}
+_SCOPE_READS = 3  # a new value may appear between the two answers of one call
 _DIE, _SM_CLOCK, _MEMORY_CLOCK = 0, 1, 2
 _AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
 _GA100, _GH100 = range(0x2080, 0x2100), range(0x2300, 0x2380)
@@ -99,7 +100,20 @@ class Question:
 
 def power_fields(gpu: Gpu, scope: int) -> tuple[int, ...]:
     """Return the power fields that a GPU has for `scope`, the power of the moment before the average."""
-    return tuple(number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
+    found = (number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
+    return tuple(number for number in found if scope == SCOPE_GPU or not _ignores_scope(gpu, number, scope))
+
+
+def _ignores_scope(gpu: Gpu, number: int, scope: int) -> bool:
+    """Return whether the driver answers the power of the GPU for another scope too: equal to the milliwatt at once."""
+    for _ in range(_SCOPE_READS):
+        try:
+            own, other = gpu.fields(((number, SCOPE_GPU), (number, scope)))
+        except ReadError:
+            return False
+        if own is not None and own == other:
+            return True
+    return False
 
 
 def find_questions(one: Seen, holder: str, module: tuple[Key, ...] = ()) -> tuple[Question, ...]:

@@ -17,10 +17,11 @@ from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
 from probes.plausible import PLAUSIBLE_TIMES_LIMIT, highest_limit_watts, most_watts
+from probes.remedies import cause_of, is_denied, remedy_for
 from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_label, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from probes.sysfs import OneHungFile
 
@@ -34,6 +35,7 @@ NO_LIMIT_WATTS = 4095.0
 """A power limit of all bits set (15 bits of 1/8 W): how firmware writes that there is none."""
 _REGISTER_MOST = 2**32 - 1
 _PACKAGE = re.compile(r"package-\d+(-die-\d+)?")
+_TWINS = "intel-rapl-mmio"
 _PSYS = re.compile(r"psys(-\d+)?")
 
 
@@ -44,6 +46,16 @@ class Zone:
     folder: Path
     name: str
     parent: str
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether this is the memory-mapped view of a zone of the processor's registers."""
+        return self.folder.name.startswith(_TWINS)
+
+    @property
+    def path_of_names(self) -> str:
+        """The name of the zone below that of the zone it lies in."""
+        return f"{self.parent}/{self.name or self.folder.name}"
 
 
 class RaplProbe:
@@ -96,6 +108,8 @@ def discover(roots: Roots) -> Found:
     """Find the zones below `roots.sysfs`/class/powercap and prove each with one read."""
     zones = find_zones(Path(roots.sysfs) / "class/powercap")
     if not zones:
+        if hidden := _hidden(Path(roots.sysfs) / "class/powercap"):
+            return Found((), (hidden,))
         raise ProbeUnavailableError(
             f"no RAPL zones below {roots.sysfs}/class/powercap (virtual machines and containers usually have none)",
             "on bare metal: modprobe intel_rapl_msr",
@@ -103,26 +117,28 @@ def discover(roots: Roots) -> Found:
     if is_amd(read_text(Path(roots.procfs) / "cpuinfo") or ""):
         zones = [zone for zone in zones if zone.name != "core"]
     psys = min((zone.name for zone in zones if _PSYS.fullmatch(zone.name)), default="")
-    readable: dict[tuple[str, str], tuple[Channel, ValueFile, Counter]] = {}
-    problems = []
+    opened: list[tuple[Channel, ValueFile, Counter]] = []
+    read: set[str] = set()
+    failed: dict[Zone, Exception] = {}
     for zone in zones:
-        channel = describe(zone, psys)
-        key = (channel.device.id, channel.domain)
-        if key in readable:
+        if zone.is_twin and zone.path_of_names in read:
             continue  # the memory-mapped twin shows the same counter once more
+        channel = describe(zone, psys)
         try:
-            readable[key] = (channel, *_open(zone, channel))
+            opened.append((channel, *_open(zone, channel)))
+            read.add(zone.path_of_names)
         except (OSError, ReadError) as error:
-            problems.append(_problem(zone, error))
-    probes = (RaplProbe(tuple(readable.values())),) if readable else ()
-    return Found(probes, tuple(p for p, key in problems if key not in readable))
+            failed[zone] = error
+    probes = (RaplProbe(opened),) if opened else ()
+    lost = {zone: error for zone, error in failed.items() if zone.path_of_names not in read}
+    return Found(probes, tuple(_problems(lost)))
 
 
 def find_zones(powercap: Path) -> list[Zone]:
     """List the zones of the control types `intel-rapl` and `intel-rapl-mmio`, the twin last."""
     folders = sorted(
         (path for path in powercap.glob("intel-rapl*:*") if (path / "energy_uj").exists()),
-        key=lambda path: (path.name.startswith("intel-rapl-mmio"), path.name),
+        key=lambda path: (path.name.startswith(_TWINS), path.name),
     )
     names = {folder.name: read_label(folder / "name") for folder in folders}
     return [Zone(folder, names[folder.name], names.get(folder.name.rpartition(":")[0], "")) for folder in folders]
@@ -218,15 +234,37 @@ def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
     return file, counter
 
 
-def _problem(zone: Zone, error: Exception) -> tuple[Problem, tuple[str, str]]:
-    channel = describe(zone)
-    if isinstance(error, PermissionError):
-        reason = "only root may read it (since Linux 5.10, against power side channels)"
-        remedy = (
-            "run as root, or let a group read it: `inferometer service install` puts a udev rule in place; "
-            f"by hand: sudo chgrp inferometer {zone.folder}/energy_uj && sudo chmod 440 {zone.folder}/energy_uj"
-        )
-    else:
-        reason, remedy = str(error), "look into the kernel log (dmesg | grep -i rapl)"
-    subject = f"{zone.name or zone.folder.name} ({zone.folder}/energy_uj)"
-    return Problem(subject, reason, remedy), (channel.device.id, channel.domain)
+def _hidden(powercap: Path) -> Problem | None:
+    """Return the problem of zones whose links lead nowhere: container engines mask /sys/devices/virtual/powercap."""
+    links = [path for path in sorted(powercap.glob("intel-rapl:*")) if path.is_symlink() and not path.exists()]
+    if not links:
+        return None
+    reason = "their folders are hidden, as container engines do against power side channels"
+    remedy = (
+        "run on the host, or start the container with `--security-opt systempaths=unconfined` (Docker, Podman) or "
+        "`procMount: Unmasked` (Kubernetes)"
+    )
+    return Problem(f"{len(links)} RAPL zones below {powercap}", reason, remedy)
+
+
+def _problems(failed: Mapping[Zone, Exception]) -> Iterator[Problem]:
+    """Yield one problem for all zones that only root may read, and one for each other zone."""
+    denied = [zone for zone, error in failed.items() if is_denied(error)]
+    if denied:
+        yield _denial(denied)
+    for zone, error in failed.items():
+        if zone not in denied:
+            path = zone.folder / "energy_uj"
+            yield Problem(f"{zone.name or zone.folder.name} ({path})", cause_of(error, path), remedy_for(error))
+
+
+def _denial(zones: Sequence[Zone]) -> Problem:
+    names = ", ".join(dict.fromkeys(zone.name or zone.folder.name for zone in zones))
+    first = zones[0].folder / "energy_uj"
+    files = str(first) if len(zones) == 1 else str(first.parents[1] / "intel-rapl*:*/energy_uj")
+    remedy = (
+        "run as root, or let a group read it: `inferometer service install` puts a udev rule in place; "
+        f"by hand: sudo chgrp inferometer {files} && sudo chmod 440 {files}"
+    )
+    reason = "only root may read it (since Linux 5.10, against power side channels)"
+    return Problem(f"{names} ({files})", reason, remedy)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from probes.errors import ProbeUnavailableError
+from probes.identity import make_unique
 from probes.model import ENERGETIC, Channel, Found, Kind, Probe, Problem, Roots, Source
+from probes.search import DEADLINE_SECONDS, DiscoveryTimeoutError, search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,31 +41,48 @@ class Discovery:
     problems: tuple[Problem, ...]
     absences: tuple[Absence, ...]
 
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels of every probe, and one that stands for each device without any readable sensor."""
+        stand_ins = (problem.device for problem in self.problems if problem.device)
+        return (*(channel for probe in self.probes for channel in probe.channels), *stand_ins)
+
     def close(self) -> None:
         """Close every probe."""
         for probe in self.probes:
             probe.close()
 
 
-def discover(roots: Roots, *, estimates: bool = True) -> Discovery:
-    """Look once at every family. `estimates` allows modelled power where no sensor measures the processors."""
-    probes: list[Probe] = []
+def discover(roots: Roots, *, estimates: bool = True, deadline_seconds: float = DEADLINE_SECONDS) -> Discovery:
+    """Search every family once, all at the same time.
+
+    `estimates` allows modelled power where no sensor measures the processors. A family that does not answer within
+    `deadline_seconds` is a problem, and the others are returned without it.
+    """
+    results = dict(search(FAMILIES, roots, deadline_seconds))
+    probes = [probe for result in results.values() if isinstance(result, Found) for probe in result.probes]
+    if estimates and not measures_cpu_power(probes):
+        results |= search((ESTIMATE,), roots, deadline_seconds)
+    probes = []
     problems: list[Problem] = []
     absences: list[Absence] = []
-    for family in (*FAMILIES, ESTIMATE):
-        if family == ESTIMATE and (not estimates or measures_cpu_power(probes)):
-            continue
-        try:
-            found: Found = import_module(f"probes.{family}").discover(roots)
-        except ProbeUnavailableError as error:
-            absences.append(Absence(family, error.reason, error.remedy))
-            continue
-        except Exception as error:  # noqa: BLE001  a fault in one family must not cost the others
-            problems.append(Problem(f"everything of {family}", f"its discovery failed: {error!r}", "report this fault"))
-            continue
-        probes.extend(found.probes)
-        problems.extend(found.problems)
-    return Discovery(tuple(probes), tuple(problems), tuple(absences))
+    for family, result in results.items():
+        if isinstance(result, Found):
+            probes += result.probes
+            problems += result.problems
+        elif isinstance(result, ProbeUnavailableError):
+            absences.append(Absence(family, result.reason, result.remedy))
+        else:
+            problems.append(_failed(family, result, deadline_seconds))
+    return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(absences))
+
+
+def _failed(family: str, error: Exception, deadline_seconds: float) -> Problem:
+    if isinstance(error, DiscoveryTimeoutError):
+        reason = f"its discovery did not answer within {deadline_seconds:g} s: a driver or a device hangs"
+        remedy = "look for it in the kernel log (dmesg); reset the device or reboot the host"
+        return Problem(f"everything of {family}", reason, remedy)
+    return Problem(f"everything of {family}", f"its discovery failed: {error!r}", "report this fault")
 
 
 def measures_cpu_power(probes: Iterable[Probe]) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.profiling.boundary import Coverage
-    from probes.model import Channel
+    from probes.model import Channel, Problem
     from probes.registry import Discovery
 
 _COLUMNS = 100
@@ -60,15 +60,20 @@ def document(found: Discovery) -> dict[str, Any]:
             "includes": [{"device": channel.device.id, "domain": channel.domain} for channel in covered.includes],
             "not_covered": list(covered.not_covered),
         },
-        "unreadable": [{"subject": p.subject, "reason": p.reason, "remedy": p.remedy} for p in found.problems],
+        "unreadable": [_problem(each) for each in found.problems if each.is_unreadable],
+        "notes": [_problem(each) for each in found.problems if not each.is_unreadable],
         "absent": [{"family": a.family, "reason": a.reason, "remedy": a.remedy} for a in found.absences],
     }
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"subject": problem.subject, "reason": problem.reason, "remedy": problem.remedy}
 
 
 def _coverage(found: Discovery) -> Coverage:
     from agent.profiling.boundary import coverage
 
-    return coverage(channel for probe in found.probes for channel in probe.channels)
+    return coverage(found.channels)
 
 
 def _is_added(channel: Channel, covered: Coverage) -> bool:
@@ -96,7 +101,7 @@ def _show(found: Discovery) -> None:
         for line in lines:
             answer(line)
     for problem in found.problems:
-        answer(f"\nunreadable: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
+        answer(f"\n{problem.label}: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
     if found.absences:
         answer("")
     for absence in found.absences:

@@ -110,11 +110,13 @@ def _measured(
     from store.records import Layout
 
     for problem in found.problems:
-        say(f"unreadable: {problem.subject}: {problem.reason}")
+        say(f"{problem.label}: {problem.subject}: {problem.reason}")
     probes = [probe for probe in found.probes if best_channels(probe.channels)]
     if not probes:
         remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
-        fail(f"nothing here measures power: no sensor was found below {config.roots.sysfs}; {remedy}")
+        unreadable = [problem.subject for problem in found.problems if problem.is_unreadable]
+        cause = f"cannot read {'; '.join(unreadable)}" if unreadable else f"no sensor below {config.roots.sysfs}"
+        fail(f"nothing here measures power: {cause}; {remedy}")
     calibration = calibrate(probes, config.cpu_budget)
     learnt = calibration.channels
     layouts = [
@@ -132,7 +134,7 @@ def _measured(
         at_work.wait_for_last_ticks()
         sampler, faults = at_work.facts(), at_work.faults()
     start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
-    channels = [channel for probe in found.probes for channel in probe.channels]
+    channels = list(found.channels)
     measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns, channels)
     measured = with_causes(measured, faults)
     return span.code, held_to(measured, tolerance) if tolerance else measured, sampler

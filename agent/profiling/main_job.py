@@ -145,7 +145,7 @@ def _set_up(config: Config, engine: Engine, discovery: Discovery) -> Scene:
 
 def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
     disturbing = (f"{check.name}: {check.found}" for check in checks if check.verdict is not Verdict.PASS)
-    return (*disturbing, *(f"unreadable: {each.subject}: {each.reason}" for each in discovery.problems))
+    return (*disturbing, *(f"{each.label}: {each.subject}: {each.reason}" for each in discovery.problems))
 
 
 def _settled(job: Job, scene: Scene, progress: Progress) -> Job:

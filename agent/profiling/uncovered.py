@@ -33,7 +33,9 @@ def unmeasured(
     sensed = {channel.device.id for channel in channels if channel.metric in ENERGETIC}
     devices = {channel.device.id: channel.device for channel in channels if channel.device.kind in kinds}
     bare = (device for device in devices.values() if device.id not in sensed)
-    return tuple(f"{each.id} (nothing measures its power)" for each in bare if not _is_in(each, includes, holders))
+    return tuple(
+        f"{each.id} (nothing measures its power)" for each in bare if not _is_in(each, channels, includes, holders)
+    )
 
 
 def _lost(
@@ -56,13 +58,15 @@ def _is_like(channel: Channel, includes: Sequence[Channel]) -> bool:
     )
 
 
-def _is_in(device: Device, includes: Sequence[Channel], holders: Holders) -> bool:
-    """Tell whether a device without a sensor of its own is in the sum.
+def _is_in(device: Device, channels: Sequence[Channel], includes: Sequence[Channel], holders: Holders) -> bool:
+    """Return whether a device without a sensor of its own is in the sum.
 
-    A processor is where a sensor has a name of its own for it, is of its dies, or of something around it.
+    A processor is where a sensor has a name of its own for it, is of its dies, or of something around it. An
+    accelerator is where its channels name a module whose meter, or a rail of which, is in the sum.
     """
     if device.kind is not Kind.CPU:
-        return False
+        outer = tuple(key for channel in channels if channel.device.id == device.id for key in channel.contained_in)
+        return any(holds(one, Channel(device, "board", "power_watts", contained_in=outer), holders) for one in includes)
     stand_in = replace(Channel(device, "package", "power_watts"), source=Source.ESTIMATED)
     return any(_has(one, stand_in, holders) for one in includes)
 

@@ -1,17 +1,18 @@
+import threading
 from pathlib import Path
 
 import pytest
 
 import fake_nvml
 from probes import registry
-from probes.model import ENERGETIC, Roots, Source
+from probes.model import ENERGETIC, Found, Roots, Source
 from trees import copy_tree, hwmon_chip, powercap_zone, write
 
 STAT = Path(__file__).parent.parent / "fixtures/proc/xeon_guest"
 
 
-def discover(sysfs, *, estimates=True, nvml_library="/nowhere/libnvidia-ml.so.1"):
-    found = registry.discover(Roots(str(sysfs), str(STAT), nvml_library), estimates=estimates)
+def discover(sysfs, *, estimates=True, nvml_library="/nowhere/libnvidia-ml.so.1", **more):
+    found = registry.discover(Roots(str(sysfs), str(STAT), nvml_library), estimates=estimates, **more)
     found.close()
     return found
 
@@ -102,3 +103,39 @@ def test_a_fault_in_one_family_costs_the_others_nothing(tmp_path, monkeypatch):
     (problem,) = found.problems
     assert "memory" in problem.subject
     assert "no such thing" in problem.reason
+
+
+def test_a_driver_that_hangs_costs_only_its_own_family(tmp_path, monkeypatch):
+    released = threading.Event()
+    closed = threading.Event()
+
+    class Late:
+        name, files_only, channels = "nvml/late", False, ()
+
+        def close(self):
+            closed.set()
+
+    def hanging(_roots):
+        assert released.wait(60)
+        return Found((Late(),))
+
+    monkeypatch.setattr("probes.nvml.discover", hanging)
+    found = registry.discover(Roots(str(tmp_path), str(STAT), ""), deadline_seconds=0.5)
+    assert families(found) == {"cpu", "memory", "estimate"}
+    (problem,) = found.problems
+    assert problem.subject == "everything of nvml"
+    assert "within 0.5 s" in problem.reason
+    released.set()
+    assert closed.wait(60)  # a probe that comes too late is not left open
+
+
+def test_a_driver_library_that_hangs_does_not_hang_the_command(tmp_path):
+    library = fake_nvml.build(tmp_path)
+    fake_nvml.write_state(library, [fake_nvml.Gpu("GPU-slow", delay_seconds=0.3)])
+    found = discover(tmp_path, nvml_library=str(library), deadline_seconds=0.05)
+    assert [problem.subject for problem in found.problems] == ["everything of nvml"]
+    found.close()
+    for thread in threading.enumerate():  # the next test has another state of the same library
+        if thread.name == "discover-nvml":
+            thread.join(120)
+    assert fake_nvml.open_sessions(library) == 0
