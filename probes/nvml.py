@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SOLDERED = re.compile(r"\b(?:G[BH]\d{2,3}|Orin|Xavier|Tegra|Thor)\b")
 """Names of GPUs that share a module with their processor: Grace Hopper and Grace Blackwell, DGX Spark, Jetson."""
-_NO_UUID = re.compile(r"(?:GPU-)?[0-]*")
+_NO_UUID = re.compile(r"(?:GPU-)?[0-]{32,}")
 
 
 class NvmlProbe:

@@ -115,7 +115,9 @@ def _measured(
     if not probes:
         remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
         unreadable = [problem.subject for problem in found.problems if problem.is_unreadable]
-        cause = f"cannot read {'; '.join(unreadable)}" if unreadable else f"no sensor below {config.roots.sysfs}"
+        cause = (
+            f"cannot read {'; '.join(unreadable)}" if unreadable else f"no sensor was found below {config.roots.sysfs}"
+        )
         fail(f"nothing here measures power: {cause}; {remedy}")
     calibration = calibrate(probes, config.cpu_budget)
     learnt = calibration.channels

@@ -119,7 +119,7 @@ def test_measure_names_the_sensors_it_cannot_read_and_does_not_say_there_is_none
     options = ("--path.sysfs", tmp_path / "sys", "--no-estimates", *NO_NVIDIA)
     result = call(tmp_path, "measure", *options, "--duration", "0.1")
     assert result.returncode == 1
-    assert "no sensor" not in result.stderr
+    assert "no sensor was found" not in result.stderr
     assert "error: nothing here measures power: cannot read package-0" in result.stderr
 
 
