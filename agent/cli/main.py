@@ -34,7 +34,7 @@ app.command(
     "measure", context_settings=measure.SETTINGS, epilog=SHARED, short_help="Measure the energy of a command or a time."
 )(measure.measure)
 app.add_typer(profile.app, name="profile", short_help="Measure what an inference costs on this host.")
-app.add_typer(profiles.app, name="profiles", short_help="List, show and export stored profiles.")
+app.add_typer(profiles.app, name="profiles", short_help="List, show, export, tag and delete stored profiles.")
 app.command("devices", epilog=SHARED, short_help="List the sensors of this host.")(devices.devices)
 app.command("doctor", epilog=SHARED, short_help="Say what is in the way of good numbers, and what to do.")(
     doctor.doctor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,16 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer_json, configuration, fail, say, writing
+from agent.cli.stores import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from store.reader import Reader
     from store.records import Profile
+    from store.writer import Writer
 
-app = typer.Typer(no_args_is_help=True, help="List, show and export stored profiles.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, export, tag and delete stored profiles.", rich_markup_mode=None
+)
 
-_Id = Annotated[str, typer.Argument(metavar="ID", help="The profile, or how its id begins; `latest` is the newest.")]
+_NEWEST = "latest"
+_TAG = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}[A-Za-z0-9])?", re.ASCII)
+_Id = Annotated[
+    str, typer.Argument(metavar="ID", help="The profile: its id, how that begins, its tag, or `latest`, the newest.")
+]
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
@@ -46,7 +55,7 @@ def list_profiles(
 
     with _reader(context) as reader:
         stored = [each for each in reader.profiles() if workload in {None, each.workload}] if reader else []
-    found = [summary(document) for document in _documents(stored[:limit])]
+    found = [summary(document, profile.tag) for profile, document in _documents(stored[:limit])]
     if as_json:
         answer_json({"profiles": found})
     elif not found:
@@ -97,13 +106,71 @@ def export(
         answer_json({"id": profile.id, "file": str(output.absolute())})
 
 
-def _documents(profiles: Iterable[Profile]) -> Iterator[dict[str, Any]]:
-    """Yield the documents of the profiles that this version reads, and report the others."""
+@app.command(epilog=SHARED)
+def tag(
+    context: typer.Context,
+    profile_id: _Id,
+    name: Annotated[
+        str | None, typer.Argument(metavar="TAG", help="Letters, digits, and . _ - between them; 64 at most.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag from the profile.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Give a profile a name that stands for its id from then on; a profile has one tag, and a tag one profile.
+
+    Example: inferometer profiles tag latest baseline
+
+    Example: inferometer profiles show baseline
+    """
+    if (name is None) != remove:
+        fail("give either a TAG or --remove, one of the two", ExitCode.USAGE)
+    if name is not None and (name == _NEWEST or not _TAG.fullmatch(name)):
+        allowed = "use letters, digits, and . _ - between them, 64 at most, and not the word latest"
+        fail(f"{name!r} is no tag: {allowed}", ExitCode.USAGE)
+    profile = _find(context, profile_id)
+    if name and any(each.id.startswith(name) for each in _stored(context)):
+        fail(f"{name!r} is how the id of a profile begins; choose another tag", ExitCode.USAGE)
+    with _writer(context) as writer:
+        writer.tag_profile(profile.id, name)
+    if as_json:
+        answer_json({"id": profile.id, "tag": name})
+    else:
+        say(f"{profile.id} has the tag {name}" if name else f"{profile.id} has no tag")
+
+
+@app.command(epilog=SHARED)
+def delete(
+    context: typer.Context,
+    profile_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The profiles, each by id or tag.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it they are only named.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Delete profiles with their runs; the samples of a run are pruned like all others from then on.
+
+    What is deleted is gone: export the profile first, or copy the store with `inferometer db backup`.
+
+    Example: inferometer profiles delete 20260131-083000-01a0 --yes
+    """
+    found = {profile.id: profile for profile in (_find(context, each) for each in profile_ids)}
+    if not yes:
+        named = ", ".join(found)
+        fail(f"nothing was deleted; this deletes {named}: repeat it with --yes", ExitCode.USAGE)
+    with _writer(context) as writer:
+        deleted = [each for each in found if writer.delete_profile(each)]
+    if as_json:
+        answer_json({"deleted": deleted})
+    else:
+        for each in deleted:
+            say(f"deleted {each}")
+
+
+def _documents(profiles: Iterable[Profile]) -> Iterator[tuple[Profile, dict[str, Any]]]:
+    """Yield the profiles that this version reads with their documents, and report the others."""
     from agent.profiling.versions import ProfileError, parse
 
     for profile in profiles:
         try:
-            yield parse(profile.document)
+            yield profile, parse(profile.document)
         except ProfileError as error:
             say(f"warning: profile {profile.id} is left out: {error}")
 
@@ -118,12 +185,11 @@ def _document(profile: Profile) -> dict[str, Any]:
 
 
 def _find(context: typer.Context, profile_id: str) -> Profile:
-    with _reader(context) as reader:
-        profiles = reader.profiles() if reader else ()
-    if profile_id == "latest":
+    profiles = _stored(context)
+    if profile_id == _NEWEST:
         matches = profiles[:1]
     else:
-        matches = tuple(profile for profile in profiles if profile.id == profile_id)
+        matches = tuple(profile for profile in profiles if profile_id in {profile.id, profile.tag})
         matches = matches or tuple(profile for profile in profiles if profile.id.startswith(profile_id))
     if not matches:
         stored = f"no profile {profile_id!r} is stored in {_place(context)}"
@@ -132,6 +198,11 @@ def _find(context: typer.Context, profile_id: str) -> Profile:
         names = ", ".join(profile.id for profile in matches)
         fail(f"{profile_id!r} is the beginning of several profiles: {names}; give more of it", ExitCode.USAGE)
     return matches[0]
+
+
+def _stored(context: typer.Context) -> tuple[Profile, ...]:
+    with _reader(context) as reader:
+        return reader.profiles() if reader else ()
 
 
 def _place(context: typer.Context) -> str:
@@ -162,3 +233,12 @@ def _reader(context: typer.Context) -> Iterator[Reader | None]:
         fail(str(error))
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _writer(context: typer.Context) -> Iterator[Writer]:
+    """Open the store to change profiles in it; a store that refuses ends the command."""
+    from store.writer import Writer
+
+    with opened(context) as engine:
+        yield Writer(engine)

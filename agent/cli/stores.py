@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import typer
-
-from agent.cli.options import ExitCode, configuration, fail, say
+from agent.cli.options import configuration, fail, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import typer
     from sqlalchemy import Engine
 
     from store.damage import Damage
@@ -52,5 +51,4 @@ class LeftOut:
     def end(self) -> None:
         """End the command with a failure if anything was left out: the answer is incomplete."""
         if self.damaged:
-            say(f"error: {len(self.damaged)} damaged rows were left out; see `inferometer db check --repair`")
-            raise typer.Exit(int(ExitCode.FAILURE))
+            fail(f"{len(self.damaged)} damaged rows were left out; see `inferometer db check --repair`")
