@@ -6,6 +6,7 @@ import heapq
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -15,7 +16,7 @@ from agent.budget import CPU_BUDGET
 from agent.log import get_logger
 from agent.profiling.periods import marked_aliased, periods_within, run_period_seconds, update_seconds
 from probes.errors import DeviceLostError, ReadError
-from probes.model import ENERGETIC, Source
+from probes.model import ENERGETIC, CounterReader, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -104,6 +105,7 @@ class Watch:
         self._rises: dict[int, list[float]] = {position: [] for position in positions}
         self._last: dict[int, float] = {}
         self._costs: list[int] = []
+        self._counter_costs: list[int] = []
         slowest = max((_refresh(probe.channels[position]) for position in positions), default=0.0)
         self._period = min(slowest / READS_A_REFRESH, SLOWEST_SECONDS)
         self._failed = False
@@ -115,6 +117,10 @@ class Watch:
         if self._failed or all(len(seen) >= CHANGES for seen in self._changes.values()):
             return False
         return not self._ends_ns or self._clock() < self._ends_ns
+
+    def restart_time(self) -> None:
+        """Grant all of the time anew: it passed while another probe was read."""
+        self._ends_ns = 0
 
     def read(self) -> float:
         """Read once, and return after how many seconds the next read makes sense."""
@@ -128,6 +134,7 @@ class Watch:
             return 0.0
         after = self._clock()
         self._costs.append(after - before)
+        self._time_counters()
         for position, seen in self._changes.items():
             value = values[position]
             if math.isnan(value):
@@ -138,6 +145,14 @@ class Watch:
                 self._rises[position].append(abs(value - before_it))
             self._last[position] = value
         return max(self._period, FASTEST_SECONDS, (after - before) / 1e9 / LARGEST_SHARE)
+
+    def _time_counters(self) -> None:
+        """Note what a read of the energy counters alone takes, if the probe can do that."""
+        if isinstance(self.probe, CounterReader):
+            before = self._clock()
+            with suppress(ReadError, DeviceLostError):
+                self.probe.read_counters(before)
+                self._counter_costs.append(self._clock() - before)
 
     def channels(self) -> tuple[Channel, ...]:
         """Return the channels of the probe with what was learnt of them, and clear its rejections.
@@ -153,7 +168,7 @@ class Watch:
             for position, seen in self._rises.items()
             if seen and median(seen) < _STEPS * channels[position].resolution
         }
-        return _with_learnt(channels, self._changes, coarse, self._costs)
+        return _with_learnt(channels, self._changes, coarse, self._costs, self._counter_costs or self._costs)
 
 
 class _Watcher:
@@ -187,6 +202,8 @@ class _Watcher:
         """Return the watches that wait; this thread ends after its read."""
         self._over = True
         taken, self._due = self._due, []
+        for _, _, watch in taken:
+            watch.restart_time()
         return [watch for _, _, watch in taken]
 
     def end(self) -> list[tuple[Probe, Callable[[], bool]]]:
@@ -237,14 +254,24 @@ def _longest_seconds(channels: Sequence[Channel]) -> float:
 
 
 def _with_learnt(
-    channels: Sequence[Channel], changes: dict[int, list[int]], coarse: Container[int], costs: Sequence[int]
+    channels: Sequence[Channel],
+    changes: dict[int, list[int]],
+    coarse: Container[int],
+    costs: Sequence[int],
+    counter_costs: Sequence[int],
 ) -> tuple[Channel, ...]:
-    cost = median(costs) / 1e9 if costs else 0.0
+    whole, counters = (median(each) / 1e9 if each else 0.0 for each in (costs, counter_costs))
     known = []
     for position, channel in enumerate(channels):
         between = [after - before for before, after in pairwise(changes.get(position, ()))]
         observed = median(between) / 1e9 if len(between) > 1 else 0.0
         if position in coarse and observed > channel.refresh_seconds:
             observed = 0.0
-        known.append(replace(channel, read_seconds=cost, observed_refresh_seconds=observed))
+        known.append(
+            replace(
+                channel,
+                read_seconds=counters if channel.metric == "energy_joules" else whole,
+                observed_refresh_seconds=observed,
+            )
+        )
     return marked_aliased(known, run_period_seconds(known))

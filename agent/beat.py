@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.log import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import FilewiseProbe
+from probes.model import CounterReader, FilewiseProbe
 from store.records import Tick
 
 if TYPE_CHECKING:
@@ -86,8 +86,20 @@ class Reader:
     """
 
     __slots__ = (
-        "_channels", "_clock", "_isolations", "_layout", "_limit", "_offset_ns", "_queue", "_slow_ns", "periods_ns",
-        "probe", "quick_reads", "slow_reads", "state",
+        "_channels",
+        "_clock",
+        "_counter_reader",
+        "_isolations",
+        "_layout",
+        "_limit",
+        "_offset_ns",
+        "_queue",
+        "_slow_ns",
+        "periods_ns",
+        "probe",
+        "quick_reads",
+        "slow_reads",
+        "state",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +121,7 @@ class Reader:
         self._queue = queue
         self._limit = limit
         self.periods_ns = periods_ns
+        self._counter_reader = probe if isinstance(probe, CounterReader) else None
         self._slow_ns = min(SLOW_NS, periods_ns[0] // 2)
         self._isolations = self.slow_reads = self.quick_reads = 0
         self._clock = clock
@@ -118,15 +131,21 @@ class Reader:
         """Whether its reads took too long several times in a row."""
         return self.slow_reads >= SLOW_READS
 
-    def read(self, late_from_ns: int) -> None:
-        """Read the probe once; the read is late if it begins after `late_from_ns` on CLOCK_MONOTONIC."""
+    def read(self, late_from_ns: int, *, counters_only: bool = False) -> None:
+        """Read the probe once; the read is late if it begins after `late_from_ns` on CLOCK_MONOTONIC.
+
+        With `counters_only` a probe that can do so reads its energy counters alone.
+        """
         state, isolations = self.state, self._isolations
         start_ns = state.reading_since_ns = self._clock()
         if start_ns > late_from_ns:
             state.late += 1
         found: Sequence[float] | BaseException
         try:
-            found = self.probe.read(start_ns)
+            if counters_only and self._counter_reader:
+                found = self._counter_reader.read_counters(start_ns)
+            else:
+                found = self.probe.read(start_ns)
         except BaseException as error:  # noqa: BLE001  the edge of a thread, where even SystemExit would end it silently
             found = error
         end_ns = self._clock()

@@ -233,7 +233,7 @@ class SamplingThread:
 
     def _read(self, groups: tuple[Group, ...], group: Group, late_from_ns: int) -> bool:
         """Read every probe of a group that is not lost; return whether the groups are still the same."""
-        lost = False
+        lost, counters_only = False, group.wants_counters_only(self._clock())
         for reader in group.readers:
             if reader.state.lost:
                 lost = True
@@ -241,7 +241,7 @@ class SamplingThread:
             if self._slept():
                 reader.refuse(ReadError("the host slept; a new recording begins"))
             else:
-                reader.read(late_from_ns)
+                reader.read(late_from_ns, counters_only=counters_only)
             if self._stopping or self.groups is not groups:
                 return self._changed()
         if lost:

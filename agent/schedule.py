@@ -17,7 +17,7 @@ class Group:
     is too busy, cost reads, which are counted, and no drift. The high rate begins with a read at once.
     """
 
-    __slots__ = ("base_ns", "due_ns", "high_ns", "period_ns", "readers", "throttled")
+    __slots__ = ("base_ns", "due_ns", "high_ns", "period_ns", "readers", "throttled", "whole_due_ns")
 
     def __init__(self, readers: Iterable[Reader], periods_ns: tuple[int, int], due_ns: int = 0) -> None:
         self.readers = tuple(readers)
@@ -25,6 +25,7 @@ class Group:
         self.period_ns = self.base_ns
         self.due_ns = due_ns
         self.throttled = False
+        self.whole_due_ns = 0
 
     @property
     def at_high_rate(self) -> bool:
@@ -34,7 +35,7 @@ class Group:
     def without(self, reader: Reader) -> Group:
         """Return the group of the other readers, due when this one is."""
         left = Group((each for each in self.readers if each is not reader), (self.base_ns, self.high_ns), self.due_ns)
-        left.period_ns, left.throttled = self.period_ns, self.throttled
+        left.period_ns, left.throttled, left.whole_due_ns = self.period_ns, self.throttled, self.whole_due_ns
         return left
 
     def is_due(self, now_ns: int, *, high_rate: bool) -> bool:
@@ -48,6 +49,13 @@ class Group:
         self.due_ns += self._count(now_ns) * self.period_ns
         self.period_ns = wanted_ns
         return True
+
+    def wants_counters_only(self, now_ns: int) -> bool:
+        """Return whether energy counters are enough for this read: at the high rate, between reads at the base rate."""
+        if self.at_high_rate and now_ns < self.whole_due_ns:
+            return True
+        self.whole_due_ns = now_ns + self.base_ns
+        return False
 
     def _count(self, now_ns: int) -> int:
         """Count the reads that were due since and did not begin: throttled ones apart from missed ones."""

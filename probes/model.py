@@ -94,7 +94,8 @@ class Channel:
     `wraps_at` is where the hardware's counter starts again from 0, in the metric's unit; 0 if it does not.
 
     What was learnt of the sensor by watching it, 0 where it was not watched or did not move: `observed_refresh_seconds`
-    is the median time between two changes, `read_seconds` what one read of its whole probe costs. `aliased` says that
+    is the median time between two changes, `read_seconds` what one read of its whole probe costs, or of its counters
+    alone for an energy counter of a probe that can do that. `aliased` says that
     it changes faster than it is polled, or averages over less than it passes, so that what it misses is unknown.
     """
 
@@ -166,6 +167,15 @@ class Probe(Protocol):
 
     def close(self) -> None:
         """Release files and handles; `read` is not called afterwards."""
+        ...
+
+
+@runtime_checkable
+class CounterReader(Probe, Protocol):
+    """A probe that can read its energy counters alone, for much less than a whole read takes."""
+
+    def read_counters(self, at_ns: int) -> Sequence[float]:
+        """Return and raise what `read` does, with NaN for every channel that is no energy counter."""
         ...
 
 

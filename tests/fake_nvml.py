@@ -245,7 +245,7 @@ def _answers(gpu: Gpu) -> Iterable[str]:
     if gpu.error:
         yield f"* !{gpu.error}"
     if gpu.delay_seconds:
-        yield f"delay_ms {gpu.delay_seconds * 1000:.0f}"
+        yield f"delay_us {gpu.delay_seconds * 1e6:.0f}"
     yield from (f"{function} !{code}" for function, code in gpu.errors.items())
     yield from (f"{function} {value}" for function, value in gpu.raw.items())
     if gpu.energy_joules is not None:

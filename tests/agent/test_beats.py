@@ -401,3 +401,32 @@ def test_a_wait_without_a_ring_lasts_as_long_as_asked() -> None:
         before = time.monotonic()
         alarm.wait(seconds)
         assert time.monotonic() - before >= seconds
+
+
+class CountingProbe(Probe):
+    """A probe that can read its counters alone."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.kinds: list[str] = []
+
+    def read(self, at_ns: int) -> Sequence[float]:
+        self.kinds.append("whole")
+        return super().read(at_ns)
+
+    def read_counters(self, at_ns: int) -> Sequence[float]:
+        self.kinds.append("counters")
+        return super().read(at_ns)
+
+
+def test_at_the_high_rate_the_counters_alone_are_read_between_whole_reads_at_the_base_rate() -> None:
+    host = Host()
+    counting = CountingProbe(host)
+    made, _, _ = beats(host, Probe(host), counting, period_ns=10 * MS, high_ns=2 * MS, stop_after=16)
+    host.during = {1: lambda: made.high_rate_until(host.now_ns + 19 * MS)}
+    made.run()
+    kinds = "".join(kind[0] for kind in counting.kinds)
+    assert kinds == "ww" + "cccc"[:2] + kinds[4:]
+    assert kinds.count("c") >= 7
+    assert "ccccc" not in kinds
+    assert kinds.endswith("www")

@@ -224,3 +224,37 @@ def test_a_gpu_that_the_kernel_put_to_sleep_is_left_asleep(look: Look, tmp_path:
     assert all(map(math.isnan, values(probe).values()))
     assert fake_nvml.take_calls(look.library) == []
     assert not probe.rejections
+
+
+def test_the_energy_alone_is_one_call_to_the_driver_and_continues_the_same_counter(look: Look, tmp_path: Path) -> None:
+    probe, library = only(look(H100)), tmp_path / "libnvidia-ml.so.1"
+    position = [channel.metric for channel in probe.channels].index("energy_joules")
+    whole = probe.read(1_000_000_000)
+    fake_nvml.take_calls(library)
+    energy = probe.read_counters(1_010_000_000)
+    assert fake_nvml.take_calls(library) == [ENERGY]
+    assert energy[position] >= whole[position] > 0
+    assert all(math.isnan(value) for at, value in enumerate(energy) if at != position)
+    assert probe.rejections == []
+    fake_nvml.write_state(library, [replace(H100, errors={ENERGY: fake_nvml.UNKNOWN})])
+    with pytest.raises(ReadError):
+        probe.read_counters(1_020_000_000)
+    assert probe.rejections == [Rejection(position, Reason.READ_ERROR)]
+
+
+class Asleep:
+    """The status of a GPU that the kernel has put to sleep."""
+
+    def sleeps(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_counters_alone_of_a_sleeping_gpu_are_not_asked_for(look: Look, tmp_path: Path) -> None:
+    probe = only(look(H100))
+    probe._status = Asleep()  # type: ignore[assignment]
+    fake_nvml.take_calls(tmp_path / "libnvidia-ml.so.1")
+    assert all(map(math.isnan, probe.read_counters(1_000_000_000)))
+    assert fake_nvml.take_calls(tmp_path / "libnvidia-ml.so.1") == []

@@ -278,3 +278,20 @@ def test_a_tolerance_that_is_no_share_is_wrong_use(tmp_path: Path, tolerance: st
     ended = call(tmp_path, "measure", "--duration", 1, "--tolerance", tolerance)
     assert ended.returncode == 2
     assert "is no share; write it as 5% or 0.05" in ended.stderr
+
+
+def test_a_gpu_counter_of_20_ms_is_known_to_two_percent_in_a_second_though_each_call_takes_time(
+    tmp_path: Path, bare: Path
+) -> None:
+    library = fake_nvml.build(tmp_path)
+    gpu = replace(fake_nvml.T4, watts=60.0, refresh_ms=20.0, delay_seconds=0.0005)
+    fake_nvml.write_state(library, [gpu])
+    shared = ("--path.sysfs", bare, "--path.nvml-library", library, "--no-estimates")
+    shares = []
+    for _ in range(3):
+        found = json.loads(call(tmp_path, *shared, "measure", "--duration", 1, "--json").stdout)
+        (device,) = (each for each in found["devices"] if each["kind"] == "gpu" and each["method"] == "counter")
+        assert device["lower"] <= 60.0 * found["duration_seconds"] <= device["upper"]
+        assert found["duration_seconds"] < 1.2 + LATE_SECONDS
+        shares.append((device["upper"] - device["lower"]) / 2 / device["joules"])
+    assert min(shares) < 0.04
