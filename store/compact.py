@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, or_, select, update
 
-from store import chunks, schema
+from store import chunks, schema, sqlite
 from store.checksums import NAME, Sealer
 from store.damage import Inspection, wrong_length
 from store.engines import reading, writing
@@ -103,6 +103,8 @@ def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lamb
                 if pause():
                     return replace(done, complete=False, damaged=tuple(damaged))
         complete = seal_old_rows(engine, pause)
+        if engine.dialect.name == "sqlite" and sqlite.log_bytes(engine) > sqlite.LOG_BYTES:
+            sqlite.truncate_log(engine)
     return replace(done, complete=complete, damaged=tuple(damaged))
 
 

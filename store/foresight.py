@@ -41,7 +41,7 @@ def foresee(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
         rollups = _old_rollups(connection, retention, now_ns)
         freed = chunk_bytes + tick_bytes + rollups * _ROLLUP_BYTES
         if retention.bytes is not None and on_file:
-            excess, spared_ns = sqlite.used(engine) - retention.bytes, now_ns - SPARED_NS
+            excess, spared_ns = sqlite.used(engine) - retention.bytes, now_ns - SPARED_NS  # the log is cut first
             more = _until(connection, _chunks, "packed", (oldest_ns, spared_ns), excess - freed)
             chunks, freed = chunks + more[0], freed + more[1]
             more = _until(connection, _ticks, "readings", (oldest_ns, spared_ns), excess - freed)

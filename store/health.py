@@ -26,6 +26,8 @@ _ticks, _chunks = schema.ticks.c, schema.chunks.c
 class StoreStatus:
     """How a store stands. `path` is how the user names it, `bytes` its size, None where that cannot be asked.
 
+    `log_bytes` is the part of the size that a SQLite file's write-ahead log takes. `quarantined` are damaged rows that
+    a repair moved away, `unchecked` says whether rows of an older version have no checksums yet.
     A sample is one value of one channel; in `hot_ticks` also those that are absent count. `waiting_ticks` are those of
     stretches that are over, so that they could be compacted. Times are Unix nanoseconds, None in a store without ticks.
     """
@@ -44,6 +46,9 @@ class StoreStatus:
     newest_ns: int | None
     runs: int
     profiles: int
+    quarantined: int
+    unchecked: bool
+    log_bytes: int | None
 
 
 def status(engine: Engine) -> StoreStatus:
@@ -58,6 +63,7 @@ def status(engine: Engine) -> StoreStatus:
 def _status(engine: Engine) -> StoreStatus:
     with explained(engine), reading(engine).connect() as connection:
         counted = {name: _count(connection, name) for name in ("recordings", "chunks", "rollups", "runs", "profiles")}
+        quarantined, unchecked = _count(connection, "quarantine"), bool(_count(connection, "unchecked"))
         hot, samples, oldest, newest = _hot(connection)
         packed = connection.execute(
             select(func.coalesce(func.sum(_chunks.samples), 0), func.min(_chunks.start_ns), func.max(_chunks.end_ns))
@@ -79,6 +85,9 @@ def _status(engine: Engine) -> StoreStatus:
         bytes_per_sample=size / samples if size and samples else None,
         oldest_ns=oldest_ns,
         newest_ns=newest_ns,
+        quarantined=quarantined,
+        unchecked=unchecked,
+        log_bytes=sqlite.log_bytes(engine) if engine.dialect.name == "sqlite" else None,
         **counted,
     )
 

@@ -71,15 +71,19 @@ def prune(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
         raise StoreError(display(engine.url), "only a SQLite file can be kept below a size", remedy)
     with explained(engine):
         before = sqlite.size(engine) if on_file else 0
+        if on_file:
+            sqlite.truncate_log(engine)
         pruned = _by_age(engine, retention, now_ns)
         if retention.bytes is not None:
             pruned = _by_size(engine, pruned, retention.bytes, now_ns - SPARED_NS)
-        pruned = replace(pruned, recordings=_empty_recordings(engine, now_ns))
+        pruned = replace(pruned, recordings=_until_none(partial(_empty_recordings, engine, now_ns)))
         if not on_file:
             return pruned
         shrunk = sqlite.give_back(engine)
+        sqlite.truncate_log(engine)
         size = sqlite.size(engine)
-        too_large = retention.bytes is not None and sqlite.used(engine) > retention.bytes
+        left = sqlite.used(engine) + sqlite.log_bytes(engine)
+        too_large = retention.bytes is not None and left > retention.bytes
         return replace(
             pruned, freed_bytes=max(0, before - size), size_bytes=size, too_large=too_large, needs_vacuum=not shrunk
         )
@@ -89,23 +93,22 @@ def _by_age(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
     pruned = Pruned()
     if retention.rollup_seconds is not None:
         oldest = (now_ns - round(retention.rollup_seconds * 1e9)) // MINUTE_NS
-        with writing(engine).begin() as connection:
-            gone = connection.execute(delete(schema.rollups).where(schema.rollups.c.minute < oldest)).rowcount
-        pruned = replace(pruned, rollups=gone)
+        pruned = replace(pruned, rollups=_until_none(partial(_oldest_rollups, engine, oldest)))
     if retention.seconds is None:
         return pruned
     oldest_ns = now_ns - round(retention.seconds * 1e9)
     return replace(
         pruned,
-        chunks=_all(engine, schema.chunks, "start_ns", "end_ns", oldest_ns),
-        ticks=_all(engine, schema.ticks, "start_ns", "end_ns", oldest_ns),
-        rejections=_all(engine, schema.rejections, "at_ns", "at_ns", oldest_ns),
+        chunks=_until_none(partial(_some, engine, schema.chunks, "start_ns", "end_ns", oldest_ns)),
+        ticks=_until_none(partial(_some, engine, schema.ticks, "start_ns", "end_ns", oldest_ns)),
+        rejections=_until_none(partial(_some, engine, schema.rejections, "at_ns", "at_ns", oldest_ns)),
     )
 
 
-def _all(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> int:
+def _until_none(remove: Callable[[], int]) -> int:
+    """Call what removes rows, one transaction each, until it removes none; return the number of all."""
     removed = 0
-    while gone := _some(engine, table, start, end, before_ns):
+    while gone := remove():
         removed += gone
     return removed
 
@@ -131,8 +134,12 @@ def needed(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[
 
 
 def _by_size(engine: Engine, pruned: Pruned, most_bytes: int, before_ns: int) -> Pruned:
-    """Remove the oldest chunks, then ticks, then roll-ups of before a moment, until the rest is no larger."""
-    until_it_fits = partial(_while_larger, engine, most_bytes)
+    """Remove the oldest chunks, then ticks, then roll-ups of before a moment, until the rest is no larger.
+
+    The write-ahead log counts as it is in ordinary use; what a long reader adds to it goes by itself.
+    """
+    log_bytes = min(sqlite.log_bytes(engine), sqlite.LOG_BYTES)
+    until_it_fits = partial(_while_larger, engine, most_bytes - log_bytes)
     return replace(
         pruned,
         chunks=pruned.chunks + until_it_fits(partial(_some, engine, schema.chunks, "start_ns", "end_ns", before_ns)),
@@ -159,7 +166,10 @@ def _oldest_rollups(engine: Engine, before: int) -> int:
 
 
 def _empty_recordings(engine: Engine, now_ns: int) -> int:
-    """Remove recordings of which nothing is left, but never the newest of a program: it may still be recording."""
+    """Remove recordings of which nothing is left, but never the newest of a program: it may still be recording.
+
+    Returns the number of them, a transaction's worth at most.
+    """
     newer = _recordings.alias()
     of_it = _layouts.c.recording_id == _recordings.c.id
     inside = (schema.ticks, schema.chunks, schema.rejections)
@@ -172,7 +182,7 @@ def _empty_recordings(engine: Engine, now_ns: int) -> int:
     )
     empty = select(_recordings.c.id).where(~or_(*left), follower, _recordings.c.started_ns < now_ns - _GRACE_NS)
     with writing(engine).begin() as connection:
-        ids = connection.execute(empty).scalars().all()
+        ids = connection.execute(empty.limit(_AT_ONCE)).scalars().all()
         connection.execute(delete(_layouts).where(_layouts.c.recording_id.in_(ids)))
         connection.execute(delete(_recordings).where(_recordings.c.id.in_(ids)))
     return len(ids)

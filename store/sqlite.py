@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -13,12 +14,14 @@ from sqlalchemy import event
 from store.errors import MissingDatabaseError, StoreError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Connection, Engine
 
 _INCREMENTAL = 2
 _PAGES_AT_ONCE = 1000
+LOG_BYTES = 16 << 20
+"""The write-ahead log is cut to this size once no reader needs more of it; it is longer while one does."""
+_TRUNCATE_MILLISECONDS = 250
+"""How long readers are waited for to cut the log; no other program can write meanwhile."""
 _ELSEWHERE = "or choose another place with --database PATH"
 
 
@@ -60,6 +63,7 @@ def set_up(engine: Engine, busy_seconds: float) -> None:
         connection.text_factory = _text
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -97,8 +101,30 @@ def use_wal(engine: Engine, busy_seconds: float) -> None:
 
 
 def size(engine: Engine) -> int:
-    """Return the bytes that a file takes, without what is still only in its write-ahead log."""
-    return _pages(engine, "page_count")
+    """Return the bytes that a file and its write-ahead log take."""
+    return _pages(engine, "page_count") + log_bytes(engine)
+
+
+def log_bytes(engine: Engine) -> int:
+    """Return the bytes that the write-ahead log of a file takes."""
+    try:
+        return Path(f"{engine.url.database}-wal").stat().st_size
+    except OSError:
+        return 0
+
+
+def truncate_log(engine: Engine) -> bool:
+    """Move the write-ahead log into the file and cut it to nothing; False if a reader still needs it, or on no room."""
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        patience = driver.execute("PRAGMA busy_timeout").fetchone()[0]
+        driver.execute(f"PRAGMA busy_timeout = {_TRUNCATE_MILLISECONDS}")
+        try:
+            return bool(driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+        except sqlite3.OperationalError:  # what is in the log is safe there
+            return False
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 def used(engine: Engine) -> int:
@@ -117,6 +143,8 @@ def give_back(engine: Engine) -> bool:
             return not driver.execute("PRAGMA freelist_count").fetchone()[0]
         while driver.execute("PRAGMA freelist_count").fetchone()[0]:
             driver.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            if log_bytes(engine) > LOG_BYTES and not truncate_log(engine):
+                return True  # a reader needs the log: giving back more would only make it longer
     return True
 
 

@@ -57,11 +57,16 @@ def status(context: typer.Context, as_json: _Json = False) -> None:
         return
     answer(f"{found.path}, schema {found.schema_revision}")
     per_sample = f", {found.bytes_per_sample:.3g} bytes a sample" if found.bytes_per_sample else ""
-    answer(f"  size       {number(found.bytes, 'B')}{per_sample}")
+    log = f", {number(found.log_bytes, 'B')} of it the write-ahead log" if found.log_bytes else ""
+    answer(f"  size       {number(found.bytes, 'B')}{log}{per_sample}")
     answer(f"  samples    {found.samples} in {found.recordings} recordings, {times['oldest']} to {times['newest']}")
     answer(f"  kept as    {found.hot_ticks} rows, {found.chunks} chunks, {found.rollups} one-minute roll-ups")
     answer(f"  waiting    {found.waiting_ticks} rows could be compacted (inferometer db compact)")
     answer(f"  runs       {found.runs} with {found.profiles} profiles")
+    if found.unchecked:
+        answer("  checksums  rows of an older version get theirs with `inferometer db compact`")
+    if found.quarantined:
+        answer(f"  damaged    {found.quarantined} rows are in the table quarantine")
 
 
 @app.command(epilog=SHARED)

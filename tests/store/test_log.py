@@ -1,0 +1,112 @@
+"""The write-ahead log stays small, and comes back to its size after a long reader or a large change."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from probes.model import Channel, Device, Kind
+from store import schema, sqlite
+from store.backup import backup
+from store.checksums import Sealer
+from store.compact import compact
+from store.engines import writing
+from store.health import status
+from store.records import ROLLUP_COLUMNS, Host, Tick
+from store.retention import Retention, prune
+from store.rows import insert_all
+from store.writer import Writer
+
+SECOND = 10**9
+START = 1_700_000_400 * SECOND
+SMALL = 4_500_000
+CHANNELS = tuple(Channel(Device(f"gpu-{n}", Kind.GPU), "board", "power_watts") for n in range(50))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The log is cut to little more than the 1000 pages after which SQLite moves it into the file."""
+    monkeypatch.setattr(sqlite, "LOG_BYTES", SMALL)
+
+
+@pytest.fixture
+def log(path):
+    return lambda: path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def recorder(engine):
+    """Return what appends seconds, each in a transaction of its own."""
+    writer, at = Writer(engine), 0
+    [layout] = writer.register(Host("h", "n"), [("nvml", CHANNELS)], "daemon", START)
+
+    def record(seconds):
+        nonlocal at
+        for _ in range(seconds):
+            values = tuple(channel + at * 0.1 for channel in range(len(CHANNELS)))
+            writer.append([Tick(layout.id, START + at * SECOND, START + at * SECOND + 1, values)])
+            at += 1
+
+    return record
+
+
+@pytest.mark.usefixtures("small")
+def test_the_log_is_cut_once_a_long_reader_is_gone(opened, path, log):
+    engine = opened(path)
+    record = recorder(engine)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM ticks").fetchone()
+        record(2500)
+        grown = log()
+        assert grown > 2 * SMALL
+        found = status(engine)
+        assert found.log_bytes == grown
+        assert found.bytes >= grown
+    record(50)
+    assert log() <= SMALL
+
+
+@pytest.mark.usefixtures("small")
+def test_the_log_is_short_after_a_prune_and_a_compaction_however_much_they_change(opened, path, log):
+    engine = opened(path)
+    recorder(engine)(1300)
+    rows = [(minute, 1, 1, 60, 0.5, 1.5, 1.0, 60.0) for minute in range(60_000)]
+    with writing(engine).begin() as connection:
+        insert_all(
+            connection,
+            schema.rollups,
+            (*ROLLUP_COLUMNS, "checksum"),
+            Sealer(schema.rollups, ROLLUP_COLUMNS)(rows),
+        )
+    compact(engine, 2**62)
+    assert log() <= SMALL
+    pruned = prune(engine, Retention(seconds=0, rollup_seconds=0), START + 10**6 * SECOND)
+    assert pruned.rollups > 60_000
+    assert log() == 0
+    assert pruned.size_bytes == path.stat().st_size
+
+
+@pytest.mark.usefixtures("small")
+def test_a_prune_beside_a_long_reader_ends_and_removes_no_samples_for_the_log(opened, path, log):
+    engine = opened(path)
+    record = recorder(engine)
+    record(100)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM ticks").fetchone()
+        record(2500)
+        limit = sqlite.used(engine) + SMALL
+        pruned = prune(engine, Retention(bytes=limit), START + 10**6 * SECOND)
+        assert (pruned.ticks, pruned.too_large) == (0, True)
+        assert log() > SMALL
+    pruned = prune(engine, Retention(bytes=limit), START + 10**6 * SECOND)
+    assert (pruned.ticks, pruned.too_large) == (0, False)
+
+
+def test_a_copy_has_all_that_is_still_in_the_log(opened, path, tmp_path):
+    engine = opened(path)
+    recorder(engine)(50)
+    backup(engine, tmp_path / "copy.db")
+    assert status(opened(tmp_path / "copy.db")).hot_ticks == 50
