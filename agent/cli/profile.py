@@ -196,6 +196,9 @@ def _end(outcome: Outcome, interruption: Interruption, *, needs_energy: bool) ->
     kept = "this profile has everything that was complete by then"
     if outcome.document is None:
         kept = "no repeat was complete by then, so there is no profile"
+    lost = f"the profile above is not stored: {outcome.trouble}; or use --no-store" if outcome.trouble else ""
+    if lost and (outcome.failure or outcome.interrupted):
+        say(f"warning: {lost}")
     if outcome.failure:
         fail(f"{_reason(outcome.failure)}\n{kept}")
     if outcome.interrupted:
@@ -206,8 +209,8 @@ def _end(outcome: Outcome, interruption: Interruption, *, needs_energy: bool) ->
         fail(f"--require-energy: {withheld}")
     if withheld:
         say(f"warning: {withheld}")
-    if outcome.trouble:
-        fail(f"the profile above is not stored: {outcome.trouble}; or use --no-store")
+    if lost:
+        fail(lost)
 
 
 def _withheld(document: dict[str, Any]) -> str:

@@ -132,7 +132,12 @@ def _devices(evidence: Evidence) -> CheckResult:
 
 def _uninterrupted(evidence: Evidence) -> CheckResult:
     doubts = sorted({reason for energy in evidence.energies if energy.energy for reason in energy.reasons})
-    return checked("counters_uninterrupted", not doubts, "; ".join(doubts) or "no counter was reset", "invalid")
+    return checked(
+        "counters_uninterrupted",
+        not doubts,
+        "; ".join(doubts) or "no counter was reset or silent, and no gauge frozen",
+        "invalid",
+    )
 
 
 def _duration(evidence: Evidence) -> CheckResult:
