@@ -185,7 +185,7 @@ def _record(job: Job, scene: Scene, run_store: RunStore, progress: Progress, int
                 status = RunStatus.INTERRUPTED
             except WorkloadError as error:
                 if not run_store.begun:
-                    raise RefusedError(error.message, error.remedy) from error
+                    raise RefusedError(error.message, error.remedy, error.last_words) from error
                 failure = error
             run_store.begin(ongoing, session.windows)
             if session.windows:

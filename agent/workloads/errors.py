@@ -17,13 +17,15 @@ CANNOT_RUN = "give the inputs other sizes with --shape, or other values with --i
 class WorkloadError(Exception):
     """A workload cannot be loaded, prepared or measured; `message` says why, `remedy` what to do.
 
-    Both may hold names from a model: control characters in them are escaped.
+    Both may hold names from a model: control characters in them are escaped. `last_words` are what a process that died
+    wrote to its error output. They are for the user alone: they can hold paths of this host, so no profile has them.
     """
 
-    def __init__(self, message: str, remedy: str = "") -> None:
+    def __init__(self, message: str, remedy: str = "", last_words: str = "") -> None:
         self.message = printable(message)
         self.remedy = printable(remedy)
-        super().__init__(self.message)
+        self.last_words = printable(last_words)
+        super().__init__(f"{self.message}: {self.last_words}" if last_words else self.message)
 
 
 def explained(error: Exception, doing: str, remedy: str, integers: Sequence[str] = ()) -> WorkloadError:

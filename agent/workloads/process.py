@@ -225,7 +225,7 @@ class WorkloadProcess:
         remedy = "see its last words above" if words else ""
         if code == -signal.SIGKILL:
             remedy = "if the kernel log (dmesg) says out of memory, choose a smaller batch or model"
-        return WorkloadError(f"{message}: {words}" if words else message, remedy)
+        return WorkloadError(message, remedy, words)
 
 
 def _send(child: _Child, command: Command) -> None:

@@ -78,8 +78,10 @@ def test_a_child_that_dies_is_reported_with_its_fate_and_its_last_words():
     start(process)
     with pytest.raises(WorkloadError, match="ended during 'prepare' \\(exit status 3\\)") as failure:
         process.prepare(1)
-    assert failure.value.message.endswith("the last word")
-    assert len(failure.value.message) < 5000
+    assert failure.value.last_words.endswith("the last word")
+    assert str(failure.value) == f"{failure.value.message}: {failure.value.last_words}"
+    assert len(str(failure.value)) < 5000
+    assert "last word" not in failure.value.message
 
 
 def test_a_child_killed_by_the_kernel_is_reported_with_the_signal_and_a_hint_at_memory():
