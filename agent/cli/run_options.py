@@ -137,8 +137,7 @@ class RunOptions:
             if (value := getattr(self, name)) is not None
         }
         for name, value in given.items():
-            if not math.isfinite(value):  # Typer's own limits let `nan` pass
-                fail(f"--{name.replace('_', '-')} {value}: give a finite number", ExitCode.USAGE)
+            _check_finite(name, value)
         changed = replace(chosen, **given)
         named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
         if self.budget is not None and self.tolerance is None:
@@ -149,6 +148,7 @@ class RunOptions:
 
     def limits(self) -> Limits:
         """Return the limits of the process that runs the model."""
+        _check_finite("timeout", self.timeout)
         limit = _parsed("--memory-limit", self.memory_limit, bytes_of, _LEAST_MEMORY_BYTES, _MOST_MEMORY_BYTES)
         return Limits(self.timeout, None if limit is None else int(limit))
 
@@ -168,6 +168,12 @@ class RunOptions:
             return (load_tariff(self.tariff) if self.tariff else Tariff()).with_options(**given)
         except TariffError as error:
             fail(str(error), ExitCode.USAGE)
+
+
+def _check_finite(name: str, value: float) -> None:
+    """End the command if a number is `nan`, which Typer's own limits let pass."""
+    if not math.isfinite(value):
+        fail(f"--{name.replace('_', '-')} {value}: give a finite number", ExitCode.USAGE)
 
 
 def _parsed(option: str, text: str | None, parse: Callable[[str], float], least: float, most: float) -> float | None:

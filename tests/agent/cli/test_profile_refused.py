@@ -52,6 +52,7 @@ SERVER = FIXTURES / "trees/intel_server_2s/sys"
         (("--memory-limit", "1B"), "--memory-limit 1B"),
         (("--timeout", 0), "--timeout"),
         (("--timeout", "inf"), "--timeout"),
+        (("--timeout", "nan"), "--timeout"),
         (("--threads", 100000), "--threads 100000: this process may use "),
         (("--price-per-kwh", -1), "price_per_kwh = -1"),
         (("--utilization", 1.5), "utilization = 1.5"),
