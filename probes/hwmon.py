@@ -19,7 +19,7 @@ from probes.hwmon_survey import Chip, Draft, describe, find_chips, without_twins
 from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
 from probes.plausible import BLANKS, checked, most_watts, range_of
 from probes.remedies import cause_of, is_denied, remedy_for
-from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -172,15 +172,14 @@ def discover(roots: Roots) -> Found:
 
 def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
     """Open the drafts' files and read each once if `prove`; return the sensors that work and what the others lack."""
-    opened: list[Sensor] = []
+    working: list[Sensor] = []
     problems = []
     denied: list[Path] = []
     for draft in drafts:
         files: list[ValueFile] = []
         try:
             for path in draft.paths:
-                files.append(ValueFile(path))
-                _prove(files[-1], prove=prove)
+                files.append(opened(path, _prove if prove else _leave))
         except (OSError, ReadError) as error:
             for file in files:
                 file.close()
@@ -189,14 +188,16 @@ def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[Sensor], list[P
             elif draft.channel.metric in ENERGETIC:  # a temperature its driver does not support is no loss
                 problems.append(Problem(str(path), cause_of(error, path), remedy_for(error)))
             continue
-        opened.append(Sensor(draft.channel, tuple(files), draft.divisor))
-    return opened, [*problems, *_denials(denied)]
+        working.append(Sensor(draft.channel, tuple(files), draft.divisor))
+    return working, [*problems, *_denials(denied)]
 
 
-def _prove(file: ValueFile, *, prove: bool) -> None:
+def _leave(_file: ValueFile) -> None:
+    """Do not read the file of a device that sleeps."""
+
+
+def _prove(file: ValueFile) -> None:
     """Read a file once; raises ReadError unless it works or may work at the next beat."""
-    if not prove:
-        return
     try:
         file.read()
     except ReadError as error:

@@ -18,7 +18,7 @@ from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
 from probes.plausible import PLAUSIBLE_TIMES_LIMIT, highest_limit_watts, most_watts
 from probes.remedies import cause_of, is_denied, remedy_for
-from probes.sysfs import ValueFile, ValueFiles, is_gone, read_int, read_label, read_text
+from probes.sysfs import ValueFile, ValueFiles, is_gone, opened, read_int, read_label, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -217,12 +217,7 @@ def _range_microjoules(folder: Path) -> int:
 
 
 def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
-    file = ValueFile(zone.folder / "energy_uj")
-    try:
-        file.read()
-    except ReadError:
-        file.close()
-        raise
+    file = opened(zone.folder / "energy_uj")
     highest = _range_microjoules(zone.folder)
     counter = Counter(
         modulus_microjoules(highest),

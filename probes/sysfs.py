@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _LONGEST_VALUE = 64
 _QUICK_SECONDS = 0.1
+ANSWER_SECONDS = 0.5
+"""A file that does not answer for so long at discovery is a problem of its own, and holds up no other."""
 
 Raws = tuple[Sequence[int | None], Mapping[int, ReadError]]
 """What files of one integer each showed, in order, None where one gave nothing, and by position why."""
@@ -63,6 +66,60 @@ class ValueFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def opened(
+    path: Path, prove: Callable[[ValueFile], object] = ValueFile.read, seconds: float = ANSWER_SECONDS
+) -> ValueFile:
+    """Return a kernel file that was opened and proved, and that answered within so many seconds.
+
+    Raises OSError if it cannot be opened, and what `prove` raises. Raises ReadError if it does not answer in time: its
+    thread is left behind, and closes it should it ever answer.
+    """
+    opening = _Opening(path, prove)
+    thread = threading.Thread(target=opening.run, name=f"open-{path}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return opening.result(seconds)
+
+
+class _Opening:
+    """One file that is opened and proved in a thread of its own."""
+
+    def __init__(self, path: Path, prove: Callable[[ValueFile], object]) -> None:
+        self._path = path
+        self._prove = prove
+        self._found: ValueFile | OSError | ReadError | None = None
+        self._given_up = False
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Open the file and prove it, however long that takes."""
+        found: ValueFile | OSError | ReadError
+        try:
+            found = file = ValueFile(self._path)
+            try:
+                self._prove(file)
+            except ReadError:
+                file.close()
+                raise
+        except (OSError, ReadError) as error:
+            found = error
+        with self._lock:
+            self._found = found
+            if self._given_up and isinstance(found, ValueFile):
+                found.close()
+
+    def result(self, seconds: float) -> ValueFile:
+        """Return the file, or raise why there is none; one that comes later is closed."""
+        with self._lock:
+            found, self._given_up = self._found, True
+        if found is None:
+            timeout = TimeoutError(errno.ETIMEDOUT, "no answer")
+            raise ReadError(f"{self._path}: no answer within {seconds:g} s") from timeout
+        if isinstance(found, ValueFile):
+            return found
+        raise found
 
 
 class ValueFiles:

@@ -323,3 +323,17 @@ def test_a_zone_only_root_may_read_is_named_with_its_remedy_and_the_others_go_on
     assert "package-0" in subject
     assert "root" in reason
     assert "chmod 440" in remedy
+
+
+def test_a_zone_that_hangs_at_discovery_is_a_problem_and_the_others_are_found(tmp_path):
+    sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
+    path = (sysfs / "class/powercap/intel-rapl:1/energy_uj").resolve()
+    path.unlink()
+    os.mkfifo(path)
+    found = rapl.discover(roots(sysfs, tmp_path))
+    assert ("package-0", "package") in keys(found)
+    assert ("package-1", "package") not in keys(found)
+    (problem,) = found.problems
+    assert "no answer within 0.5 s" in problem.reason
+    found.probes[0].close()
+    os.close(os.open(path, os.O_WRONLY))

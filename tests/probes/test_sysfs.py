@@ -1,9 +1,15 @@
+import errno
+import os
+import threading
+from pathlib import Path
+
 import pytest
 
 from answers import FAILED, GONE, Answers
 from probes.errors import ReadError
-from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of, opened
 from trees import write
+from waiting import await_true
 
 
 def test_files_that_all_answer_are_their_values_in_order(tmp_path):
@@ -48,3 +54,110 @@ def test_a_device_sleeps_when_the_kernel_has_suspended_it(tmp_path, text, sleeps
 def test_a_device_of_which_nobody_says_whether_it_sleeps_counts_as_awake(tmp_path):
     assert not RuntimeStatus(None).sleeps()
     assert not RuntimeStatus(tmp_path / "missing").sleeps()
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def hanging_file(path):
+    """Make a pipe in the place of a file: to open it waits until somebody writes."""
+    os.mkfifo(path)
+    return path
+
+
+def answer(path, text=b"7\n"):
+    """Let a file that hangs answer."""
+    fd = os.open(path, os.O_WRONLY)
+    os.write(fd, text)
+    os.close(fd)
+
+
+def test_a_file_that_answers_is_opened_and_proved(tmp_path):
+    file = opened(write(tmp_path / "file", 7))
+    assert file.read() == 7
+    file.close()
+
+
+def test_a_file_that_fails_its_proof_is_closed_and_says_why(tmp_path):
+    before = open_files()
+    with pytest.raises(ReadError):
+        opened(write(tmp_path / "file", "no number"))
+    with pytest.raises(FileNotFoundError):
+        opened(tmp_path / "none")
+    assert open_files() == before
+
+
+def test_a_file_that_hangs_is_given_up_and_closed_once_it_answers(tmp_path):
+    path, before = hanging_file(tmp_path / "file"), open_files()
+    with pytest.raises(ReadError, match=r"file: no answer within 0\.05 s") as failure:
+        opened(path, seconds=0.05)
+    assert number_of(failure.value) == errno.ETIMEDOUT
+    answer(path)
+    await_true(lambda: not any(thread.name == f"open-{path}" for thread in threading.enumerate()))
+    assert open_files() == before
+
+
+def test_the_file_that_hangs_is_left_out_and_the_read_that_hangs_in_it_leaves_no_trace(tmp_path):
+    answers, gate, entered = Answers(tmp_path, 1, 2, 3), threading.Event(), threading.Event()
+    hanging = answers.files[1].fileno()
+    ended = []
+
+    def pread(fd, size, offset):
+        if fd == hanging and not gate.is_set():
+            entered.set()
+            gate.wait(60)
+        return answers.pread(fd, size, offset)
+
+    files = ValueFiles(answers.files, pread)
+
+    def read():
+        try:
+            ended.append(files.read())
+        except ReadError as error:
+            ended.append(error)
+
+    assert files.isolate() is None
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert entered.wait(20)
+    assert files.isolate() == 1
+    assert files.isolate() is None
+    values, errors = files.read()
+    assert (values, sorted(errors)) == ([1, None, 3], [1])
+    gate.set()
+    thread.join(20)
+    assert isinstance(ended[0], ReadError)
+    hung = files.hung_file(1, (4,))
+    assert (hung.path, hung.channels) == (str(answers.files[1].path), (4,))
+    hung.restore()
+    assert files.read() == ([1, 2, 3], {})
+    assert files.isolate() is None
+
+
+def test_a_second_file_that_hangs_beside_a_first_is_left_out_too(tmp_path):
+    answers, gate = Answers(tmp_path, 1, 2, 3), threading.Event()
+    waiting = []
+
+    def pread(fd, size, offset):
+        if fd in {file.fileno() for file in answers.files[:2]} and not gate.is_set():
+            waiting.append(fd)
+            gate.wait(60)
+        return answers.pread(fd, size, offset)
+
+    files = ValueFiles(answers.files, pread)
+
+    def read():
+        with pytest.raises(ReadError):
+            files.read()
+
+    threads = []
+    for position in range(2):
+        threads.append(threading.Thread(target=read))
+        threads[-1].start()
+        await_true(lambda position=position: len(waiting) == position + 1)
+        assert files.isolate() == position
+    assert files.read()[0] == [None, None, 3]
+    gate.set()
+    for thread in threads:
+        thread.join(20)
