@@ -8,6 +8,7 @@ import pytest
 
 from agent.clock import Timebase
 from agent.profiling.job import Scene
+from agent.profiling.recording import SamplingSettings
 from probes.model import Channel, Device, Kind, Reason, Rejection, Roots
 from probes.registry import Discovery
 from store.database import open_database
@@ -30,7 +31,9 @@ def scene(tmp_path: Path) -> Scene:
     writer = Writer(engine)
     layouts = writer.register(Host("h", "bench"), [("rapl", (PACKAGE, WATTS))], "test", 1)
     host = Host("h", "bench")
-    return Scene(host, Roots(), Discovery((), (), ()), tuple(layouts), (), Timebase.now(), engine, writer)
+    return Scene(
+        host, Roots(), Discovery((), (), ()), tuple(layouts), (), Timebase.now(), engine, writer, SamplingSettings()
+    )
 
 
 @pytest.mark.parametrize("ends", [(0, 300), (17, 59), (60, 119), (59, 60)])
