@@ -120,7 +120,7 @@ def tag(
 
     Example: inferometer profiles tag latest baseline
 
-    Example: inferometer profiles show baseline
+    Example: inferometer profiles tag baseline --remove
     """
     if (name is None) != remove:
         fail("give either a TAG or --remove, one of the two", ExitCode.USAGE)
