@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +22,17 @@ from agent.listening import ListenError
 from agent.profiling.periods import marked_aliased
 from agent.realtime import uncollected
 from agent.recorder import Recorder
-from agent.sampler import Paced, Sampler
+from agent.sampler import STOP_SECONDS, Paced, Sampler
 from agent.signals import Signals
+from agent.store_state import StoreRetry, StoreTrouble
 from agent.totals import Totals
 from agent.upkeep import Upkeep, interval_seconds
-from agent.watch import Service, StoreFile, StoreTrouble, clock_was_set
+from agent.watch import Service, StoreFile, attend, clock_was_set, look_seconds, reloaded
 from probes.counter import shortest_wrap_seconds
 from probes.registry import discover
 from store.address import display
 from store.database import daemon_lock, open_database
-from store.errors import StoreError
+from store.errors import StoreError, TransientStoreError
 from store.reader import Reader
 from store.writer import Writer
 
@@ -43,15 +45,19 @@ if TYPE_CHECKING:
     from store.damage import Damage
     from store.records import Tick
 
-_LOOK_SECONDS = 10.0
-"""How often to look after everything where systemd does not ask for more."""
 _CLOSE_SECONDS = 2.0
+_RECORDER_SECONDS = 12.0
+"""Longer than the store waits for a lock."""
 
 logger = log.get_logger("daemon")
 
 
 class DaemonError(Exception):
     """The daemon cannot start, or stopped before everything was stored: says what, why and what to do."""
+
+
+class _StoppedError(Exception):
+    """A stop was asked for before everything had started."""
 
 
 def run(read_config: Callable[[], Config]) -> None:
@@ -65,14 +71,28 @@ def run(read_config: Callable[[], Config]) -> None:
     wanted, config = read_config(), None
     memory: Memory = {}
     signals = Signals()
+    retry = StoreRetry()
     lost = ""
     with signals.caught(), closing(Endpoint()) as endpoint:
         while not signals.stopping:
             with ExitStack() as stack:
-                service, config = _start(stack, wanted, config, memory, signals.wake, endpoint)
+                reload = config is not None
+                try:
+                    with notify.working():
+                        service, config = _start(stack, wanted, config, memory, signals, endpoint)
+                except TransientStoreError as error:
+                    wanted = await_store(signals, endpoint, retry, error, read_config, wanted)
+                    continue
+                except _StoppedError:
+                    notify.stopping()
+                    break
+                retry = StoreRetry()
                 service.await_first_reads(signals)
                 endpoint.show(service.exporter, config.hosts)
-                notify.ready()
+                if reload:
+                    notify.ready()
+                probes = len(service.sampler.states)
+                logger.info("started", database=service.database, listen=endpoint.address, probes=probes)
                 wanted = attend(signals, service, read_config, config)
             notify.watchdog()  # a stop may have waited for the store, and a start may wait for it too
             if (lost := service.lost()) and not signals.stopping:
@@ -83,48 +103,60 @@ def run(read_config: Callable[[], Config]) -> None:
 
 
 def _start(
-    stack: ExitStack,
-    wanted: Config,
-    before: Config | None,
-    memory: Memory,
-    wake: Callable[[], None],
-    endpoint: Endpoint,
+    stack: ExitStack, wanted: Config, before: Config | None, memory: Memory, signals: Signals, endpoint: Endpoint
 ) -> tuple[Service, Config]:
     """Start with the configuration `wanted`, or else with the one `before`; return what runs, and with which."""
     try:
-        return stack.enter_context(_started(wanted, memory, wake, endpoint)), wanted
+        return stack.enter_context(_started(wanted, memory, signals, endpoint, first=before is None)), wanted
+    except _StoppedError:
+        raise
     except Exception as error:
         if before in {None, wanted}:
             raise
-        trace = None if isinstance(error, DaemonError) else error
+        trace = None if isinstance(error, DaemonError | StoreError) else error
         logger.error("reload failed, going on as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
-        return stack.enter_context(_started(before, memory, wake, endpoint)), before
+        return stack.enter_context(_started(before, memory, signals, endpoint)), before
 
 
-def attend(signals: Signals, service: Service, read_config: Callable[[], Config], config: Config) -> Config:
-    """Look after the service until it is to end or to start anew; return the configuration to start with."""
-    interval = min(notify.watchdog_interval_seconds() or _LOOK_SECONDS, _LOOK_SECONDS)
-    while not signals.stopping:
+def await_store(
+    signals: Signals,
+    endpoint: Endpoint,
+    retry: StoreRetry,
+    error: Exception,
+    read_config: Callable[[], Config],
+    wanted: Config,
+) -> Config:
+    """Wait until the store is to be tried again; return the configuration to start with.
+
+    The service counts as started meanwhile, so that neither systemd's start timeout nor its limit of starts ends it.
+    Raises DaemonError if the address cannot be listened on.
+    """
+    until = time.monotonic() + retry.after(error)
+    try:
+        endpoint.bind(wanted.listen)
+    except ListenError as refused:
+        raise DaemonError(str(refused)) from refused
+    endpoint.wait(str(error))
+    notify.ready()
+    notify.status(str(error))
+    interval = look_seconds()
+    while not signals.stopping and (left := until - time.monotonic()) > 0:
         if signals.reloading:
             signals.reloading = False
-            notify.reloading()
-            try:
-                return read_config()
-            except Exception as error:  # noqa: BLE001  whatever is wrong with the file, the service goes on as it was
-                logger.error("reload refused, nothing was changed", reason=str(error))  # noqa: TRY400  the reason says it
-                notify.ready()
-        if service.must_start_anew():
-            return config
-        service.look()
-        signals.wait(interval)
-    notify.stopping()
-    logger.info("stopping")
-    return config
+            return reloaded(read_config) or wanted
+        notify.watchdog()
+        signals.wait(min(left, interval))
+    return wanted
 
 
 @contextmanager
-def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint: Endpoint) -> Iterator[Service]:
-    """Start everything in order, and stop everything in the opposite order. Raises DaemonError."""
+def _started(
+    config: Config, memory: Memory, signals: Signals, endpoint: Endpoint, *, first: bool = False
+) -> Iterator[Service]:
+    """Start everything in order, and stop everything in the opposite order.
+
+    Raises TransientStoreError if the store may work later, _StoppedError once a stop is asked for, else DaemonError.
+    """
     log.configure(config.log_level)
     hanging: list[Probe] = []
     timebase = Timebase.now()
@@ -137,12 +169,16 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
             host = describe_host(config.roots)
             lock = stack.enter_context(daemon_lock(engine, host.id))
             endpoint.bind(config.listen)
+            if first:
+                notify.ready()  # nothing that a person has to mend is in the way; finding the sensors may take long
             probes = _found(config)
-            stack.callback(_close, probes, hanging)
+            stack.callback(lambda: _close(probes, hanging, signals.left(_CLOSE_SECONDS)))
+            _go_on(signals)
             writer = Writer(engine, lock.verify)
             periods = [period(probe, config) for probe in probes]
             calibration = calibrate(probes, config.cpu_budget)
             learnt = map(marked_aliased, calibration.channels, periods)
+            _go_on(signals)
             channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
             saved = Reader(engine, _report).totals(host.id)
@@ -150,10 +186,10 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
             host_total = HostTotal(host, layouts, periods, saved, memory, config.tariff)
             paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
             trouble = StoreTrouble()
-            slept = Wakefulness(timebase, wake).slept
+            slept = Wakefulness(timebase, signals.wake).slept
             budget = CpuBudget(config.cpu_budget)
             sampler = Sampler(paced, timebase, slept=slept, budget=budget, hanging=calibration.hanging)
-            keep = _keeping(totals, host_total, writer, timebase, wake)
+            keep = _keeping(totals, host_total, writer, timebase, trouble, signals.wake)
             recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, budget=budget)
             exporter = Exporter(
                 layouts,
@@ -163,19 +199,27 @@ def _started(config: Config, memory: Memory, wake: Callable[[], None], endpoint:
                 version("inferometer"),
                 totals.shown,
                 lambda: host_total.reading,
+                lambda: trouble.state(lambda: sampler.waiting + recorder.waiting),
             )
             upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
+        except TransientStoreError:
+            raise
         except (StoreError, ListenError) as error:
             raise DaemonError(str(error)) from error
         stack.callback(upkeep.stop)
         upkeep.start()
-        stack.callback(recorder.stop)
+        stack.callback(lambda: recorder.stop(signals.left(_RECORDER_SECONDS)))
         recorder.start()
         stack.enter_context(uncollected())
-        stack.callback(lambda: hanging.extend(sampler.stop()))
+        stack.callback(lambda: hanging.extend(sampler.stop(signals.left(STOP_SECONDS))))
         sampler.start(recorder.beat)
-        logger.info("started", database=display(engine.url), listen=endpoint.address, probes=len(probes))
-        yield Service(sampler, recorder, timebase, trouble, exporter, file, slept=slept, lock=lock)
+        yield Service(sampler, recorder, timebase, trouble, exporter, display(engine.url), file, slept, lock=lock)
+
+
+def _go_on(signals: Signals) -> None:
+    """Raise _StoppedError if a stop was asked for: a stop must not wait until everything has started."""
+    if signals.stopping:
+        raise _StoppedError
 
 
 def _found(config: Config) -> tuple[Probe, ...]:
@@ -207,7 +251,12 @@ def period(probe: Probe, config: Config) -> float:
 
 
 def _keeping(
-    totals: Totals, host_total: HostTotal, writer: Writer, timebase: Timebase, wake: Callable[[], None]
+    totals: Totals,
+    host_total: HostTotal,
+    writer: Writer,
+    timebase: Timebase,
+    trouble: StoreTrouble,
+    wake: Callable[[], None],
 ) -> Callable[[Sequence[Tick]], None]:
     """Return what takes the ticks of a second for the store; it looks whether the clock was set, too."""
 
@@ -215,11 +264,12 @@ def _keeping(
         if clock_was_set(timebase):
             wake()
         host_total.keep(ticks, totals, writer.append)
+        trouble.committed(timebase.now_ns())
 
     return keep
 
 
-def _close(probes: Sequence[Probe], hanging: Collection[Probe]) -> None:
+def _close(probes: Sequence[Probe], hanging: Collection[Probe], within_seconds: float) -> None:
     """Close the probes, but for those that hang; a driver in which one hangs may not let go of the others either."""
 
     def close() -> None:
@@ -232,6 +282,6 @@ def _close(probes: Sequence[Probe], hanging: Collection[Probe]) -> None:
 
     for probe in hanging:
         logger.warning("left behind in its driver", probe=probe.name)
-    closing = threading.Thread(target=close, name="close", daemon=True)
-    closing.start()
-    closing.join(_CLOSE_SECONDS)
+    thread = threading.Thread(target=close, name="close", daemon=True)
+    thread.start()
+    thread.join(within_seconds)

@@ -44,6 +44,8 @@ class Endpoint:
 
     def bind(self, listen: str) -> None:
         """Listen on `listen` as well, unless that is what is listened on. Raises ListenError."""
+        if self._next and self._next.listen == listen:
+            return
         self.withdraw()
         now = self._now
         if now and (listen == now.listen or listening.listens_on(now.listener, listen)):
@@ -60,12 +62,16 @@ class Endpoint:
 
     def show(self, exporter: Exporter, hosts: Collection[str] = ()) -> None:
         """Answer with `exporter` from now on, on the newest address alone; `hosts` are names that requests may use."""
-        before = self._now
-        self._now, self._next = self._next or self._now, None
-        checked = hosts or (self._now and listening.is_loopback(self._now.listener))
+        newest = self._next or self._now
+        checked = hosts or (newest and listening.is_loopback(newest.listener))
         self._server.application = Application(service_pages(exporter), hosts if checked else None)
-        if before and before is not self._now:
+        before, self._now, self._next = self._now, newest, None
+        if before and before is not newest:
             self._server.unlisten(before.listener)
+
+    def wait(self, reason: str) -> None:
+        """Answer that the service is not ready, and why, until `show`."""
+        self._server.application = Application(starting_pages(reason), ())
 
     def close(self) -> None:
         """Close every address and connection."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from agent.beat import BeatState
     from agent.host_total import HostReading
+    from agent.store_state import StoreState
     from store.records import Layout, Tick
 
 PREFIX = "inferometer_"
@@ -45,6 +46,12 @@ LATE = Metric("probe_reads_late", Form.COUNTER, "Reads that began half a period 
 FAILED = Metric("probe_read_errors", Form.COUNTER, "Reads that returned no value at all.")
 REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings rejected, by reason.")
 DROPPED = Metric("samples_dropped", Form.COUNTER, "Reads of a whole probe dropped before they could be stored.")
+
+STORE_UP = Metric("store_up", Form.GAUGE, "1 if the last attempt to write the store succeeded, else 0.")
+LAST_COMMIT = Metric(
+    "store_last_commit_timestamp_seconds", Form.GAUGE, "Unix time at which the store last took samples."
+)
+WAITING = Metric("store_rows_waiting", Form.GAUGE, "Reads of a whole probe that are not stored yet.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +79,8 @@ class Exporter(Collector):
     `layouts` and `states` are the sampler's, in the same order. `dropped` tells how many ticks were let go so far,
     `now_ns` the Unix time on the clock that stamps the ticks. `counted` tells the total to show for a counter, by its
     tick and its position in it; its own value unless given. `host` returns the host's totals, None while
-    there are none. `process` adds the process's own processor time, memory
-    and files. `registry` holds this collector, and never the library's global ones.
+    there are none; `store` the state of the store. `process` adds the process's own processor time, memory and files.
+    `registry` holds this collector, and never the library's global ones.
     """
 
     def __init__(
@@ -85,6 +92,7 @@ class Exporter(Collector):
         version: str,
         counted: Callable[[Tick, int], float] | None = None,
         host: Callable[[], HostReading | None] = lambda: None,
+        store: Callable[[], StoreState | None] = lambda: None,
         *,
         python: str = platform.python_version(),
         process: bool = True,
@@ -95,6 +103,7 @@ class Exporter(Collector):
         self._now_ns = now_ns
         self._counted = counted or _as_read
         self._host = host
+        self._store = store
         self._uncertainties = uncertainties(layouts)
         self._beats = tuple(
             Beat(layout, state, lines, _stale_ns(state.period_seconds))
@@ -107,7 +116,15 @@ class Exporter(Collector):
             ProcessCollector(registry=self.registry)
 
     def ready(self) -> tuple[bool, str]:
-        """Return whether any probe gives fresh values, and which do not."""
+        """Return whether any probe gives fresh values and the store takes them, and what does not."""
+        is_ready, reason = self._probes_ready()
+        state = self._store()
+        trouble = state.said() if state else ""
+        if not trouble:
+            return is_ready, reason
+        return False, trouble if is_ready and reason == "ready" else f"{reason}; {trouble}"
+
+    def _probes_ready(self) -> tuple[bool, str]:
         now_ns = self._now_ns()
         stale = [beat.state.probe for beat in self._beats if self._fresh(beat, now_ns) is None]
         if not self._beats:
@@ -128,6 +145,7 @@ class Exporter(Collector):
             self._described(),
             self._probes(now_ns),
             self._refused(),
+            self._stored(),
         )
         return [family for family in families if family.samples]
 
@@ -193,6 +211,22 @@ class Exporter(Collector):
         dropped = _family(DROPPED, ())
         dropped.add_metric((), self._dropped())
         yield dropped
+
+    def _stored(self) -> Iterator[Family]:
+        state = self._store()
+        if state is None:
+            return
+        waiting = float(state.waiting)
+        values = {
+            STORE_UP: float(state.up),
+            LAST_COMMIT: state.last_commit_ns and state.last_commit_ns / 1e9,
+            WAITING: waiting,
+        }
+        for metric, value in values.items():
+            family = _family(metric, ())
+            if value is not None:
+                family.add_metric((), value)
+            yield family
 
 
 def _as_read(tick: Tick, position: int) -> float:

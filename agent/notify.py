@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SEND_TIMEOUT_SECONDS = 1.0
 
@@ -54,6 +60,35 @@ def stopping() -> bool:
 def watchdog() -> bool:
     """Say that the service is alive, which it must do more often than the unit's WatchdogSec=."""
     return notify("WATCHDOG=1")
+
+
+def extend(seconds: float) -> bool:
+    """Have systemd wait for the end of a start or a stop at least so much longer, whatever its timeouts say."""
+    return notify(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}")
+
+
+@contextmanager
+def working(every_seconds: float = 5.0, longest_seconds: float = 600.0) -> Iterator[None]:
+    """Say while the block runs that it does, so that neither a start timeout nor the watchdog ends it.
+
+    After `longest_seconds` nothing is said any more: the block hangs, and a new start may help.
+    """
+    ended = threading.Event()
+
+    def run() -> None:
+        deadline = time.monotonic() + longest_seconds
+        while time.monotonic() < deadline:
+            notify(f"EXTEND_TIMEOUT_USEC={12 * every_seconds * 1e6:.0f}\nWATCHDOG=1")
+            if ended.wait(every_seconds):
+                return
+
+    thread = threading.Thread(target=run, name="notify", daemon=True)
+    if os.environ.get("NOTIFY_SOCKET"):
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def watchdog_interval_seconds() -> float | None:

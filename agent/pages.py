@@ -71,9 +71,9 @@ def service_pages(exporter: Exporter) -> Mapping[str, Callable[[WSGIEnvironment]
     }
 
 
-def starting_pages() -> Mapping[str, Callable[[WSGIEnvironment], Response]]:
-    """Return the pages of a service that has nothing to export yet: it is healthy, not ready, and has no metrics."""
-    starting = Response(b"starting\n", status=HTTPStatus.SERVICE_UNAVAILABLE, headers=(_RETRY,))
+def starting_pages(reason: str = "starting") -> Mapping[str, Callable[[WSGIEnvironment], Response]]:
+    """Return the pages of a service that has nothing to export yet: healthy, not ready for `reason`, no metrics."""
+    starting = Response(f"{reason}\n".encode(), status=HTTPStatus.SERVICE_UNAVAILABLE, headers=(_RETRY,))
     return {"/metrics": lambda _: starting, "/-/healthy": _healthy, "/-/ready": lambda _: starting}
 
 

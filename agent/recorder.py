@@ -88,7 +88,7 @@ class Recorder:
         """How many ticks were taken and not handed over; what a stop leaves here is lost."""
         return len(self._waiting) + self._in_hand
 
-    def stop(self) -> None:
+    def stop(self, within_seconds: float = _STOP_SECONDS) -> None:
         """Take what is left, hand it over, and end. Call it after the sampler has stopped.
 
         Waits for a batch that is under way, but not for ever: see `waiting`.
@@ -96,7 +96,7 @@ class Recorder:
         self._ended = True
         self._alarm.ring()
         if self._thread.is_alive():
-            self._thread.join(_STOP_SECONDS)
+            self._thread.join(within_seconds)
 
     def beat(self, now_ns: int) -> None:
         """Be told that a beat has ended, at `now_ns` on CLOCK_MONOTONIC; returns at once, in any thread."""

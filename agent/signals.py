@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -10,6 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+
+
+STOP_SECONDS = 18.0
+"""The steps of a stop share this time; systemd's TimeoutStopSec= is longer."""
+LEAST_SECONDS = 0.5
+LAST_SECONDS = 27
+"""A stop that takes longer than this hangs; below TimeoutStopSec=, so that the service ends before systemd kills it."""
 
 
 class Signals:
@@ -22,11 +30,18 @@ class Signals:
         self._woken: SimpleQueue[int] = SimpleQueue()  # its put may interrupt its get; an Event would wait for itself
         self.stopping = False
         self.reloading = False
+        self._stop_by: float | None = None
 
     def wait(self, seconds: float) -> None:
         """Return when a signal came, `wake` was called or the time is over."""
         with suppress(Empty):
             self._woken.get(timeout=seconds)
+
+    def left(self, most_seconds: float) -> float:
+        """Return the seconds that a step of a stop may take: `most_seconds`, or less if the stop must end sooner."""
+        if self._stop_by is None:
+            return most_seconds
+        return min(most_seconds, max(LEAST_SECONDS, self._stop_by - time.monotonic()))
 
     def wake(self) -> None:
         """Let a wait return now; any thread may call it."""
@@ -37,6 +52,9 @@ class Signals:
         """Take the signals inside the block and give them back as they were."""
 
         def stop(number: int, _frame: FrameType | None) -> None:
+            if not self.stopping:
+                self._stop_by = time.monotonic() + STOP_SECONDS
+                signal.alarm(LAST_SECONDS)  # the kernel ends a stop that hangs, in a driver or on a disk
             self.stopping = True
             self._woken.put(number)
 
@@ -49,5 +67,6 @@ class Signals:
         try:
             yield
         finally:
+            signal.alarm(0)
             for number, action in before.items():
                 signal.signal(number, action)

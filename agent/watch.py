@@ -14,35 +14,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.clock import Timebase
+    from agent.config import Config
     from agent.exporter import Exporter
     from agent.recorder import Recorder
     from agent.sampler import Sampler
     from agent.signals import Signals
+    from agent.store_state import StoreTrouble
     from store.daemon_lock import DaemonLock
 
 _FIRST_READS_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _CLOCK_SET_NS = 500_000_000
+_LOOK_SECONDS = 10.0
 
 logger = log.get_logger("daemon")
-
-
-class StoreTrouble:
-    """Says once that the store cannot be written, and again when the reason changes; samples wait meanwhile."""
-
-    def __init__(self) -> None:
-        self.said = ""
-
-    def begins(self, error: Exception) -> None:
-        """Take an error of the store's."""
-        if str(error) != self.said:
-            self.said = str(error)
-            logger.error("samples wait: the store cannot be written", reason=self.said)
-
-    def ends(self) -> None:
-        """Take that the store is written again."""
-        self.said = ""
-        logger.info("the store is written again")
 
 
 def clock_was_set(timebase: Timebase, now: Timebase | None = None) -> int:
@@ -90,6 +75,7 @@ class Service:
     timebase: Timebase
     trouble: StoreTrouble
     exporter: Exporter
+    database: str = ""
     file: StoreFile | None = None
     slept: Callable[[], bool] = lambda: False
     hanging: frozenset[str] = frozenset()
@@ -124,12 +110,12 @@ class Service:
         states = self.sampler.states
         up = sum(state.up and state.tried and state.probe not in self.hanging for state in states)
         reads = sum(state.ticks + state.failed for state in states)
-        trouble = (
-            f"; {self.sampler.waiting + self.recorder.waiting} ticks wait: {self.trouble.said}"
-            if self.recorder.failed
-            else ""
-        )
-        return f"{up} of {len(states)} probes up, {reads} reads{trouble}"
+        trouble = self.trouble.state(self.waiting).said()
+        return f"{up} of {len(states)} probes up, {reads} reads{'; ' if trouble else ''}{trouble}"
+
+    def waiting(self) -> int:
+        """Return how many ticks are not stored yet."""
+        return self.sampler.waiting + self.recorder.waiting
 
     def must_start_anew(self) -> bool:
         """Tell, and log, whether the ticks no longer bear the right time or go where nobody will find them."""
@@ -148,5 +134,38 @@ class Service:
 
     def lost(self) -> str:
         """Say how many ticks a stop could not hand to the store any more, and why; nothing if there are none."""
-        unsaved = self.sampler.waiting + self.recorder.waiting
+        unsaved = self.waiting()
         return f"{unsaved} ticks are lost: {self.trouble.said or 'the store did not answer'}" if unsaved else ""
+
+
+def reloaded(read_config: Callable[[], Config]) -> Config | None:
+    """Read the configuration again; None, with the reason in the log, if it cannot be used."""
+    notify.reloading()
+    try:
+        return read_config()
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the file, the service goes on as it was
+        logger.error("reload refused, nothing was changed", reason=str(error))  # noqa: TRY400  the reason says it
+        notify.ready()
+        return None
+
+
+def attend(signals: Signals, service: Service, read_config: Callable[[], Config], config: Config) -> Config:
+    """Look after the service until it is to end or to start anew; return the configuration to start with."""
+    interval = look_seconds()
+    while not signals.stopping:
+        if signals.reloading:
+            signals.reloading = False
+            if wanted := reloaded(read_config):
+                return wanted
+        if service.must_start_anew():
+            return config
+        service.look()
+        signals.wait(interval)
+    notify.stopping()
+    logger.info("stopping")
+    return config
+
+
+def look_seconds() -> float:
+    """Return how often to look after everything: as often as systemd's watchdog asks for, else every ten seconds."""
+    return min(notify.watchdog_interval_seconds() or _LOOK_SECONDS, _LOOK_SECONDS)

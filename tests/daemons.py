@@ -165,6 +165,12 @@ def empty_store() -> bytes:
         return path.read_bytes()
 
 
+def free_port() -> str:
+    """Return an address on loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
 def furnish(home: Path) -> Path:
     """Make `home` a host of one package with 100 J on its counter, which wraps at 262144 J, and return it."""
     powercap_zone(home / "sys", "intel-rapl:0", "package-0", 100_000_000, RANGE_UJ)
@@ -236,11 +242,13 @@ def launched(home: Path, *arguments: object, **variables: str) -> Iterator[Daemo
 
 @contextmanager
 def running(home: Path, *arguments: object, **variables: str) -> Iterator[Daemon]:
-    """Start a daemon as `launched` does, and wait until it says that it is ready."""
+    """Start a daemon as `launched` does, and wait until it exports what it has read."""
+    log = home / "log"
+    before = log.read_text().count("msg=started") if log.exists() else 0
     with (
         notify_socket(home) as systemd,
         launched(home, *arguments, NOTIFY_SOCKET=str(systemd.path), **variables) as daemon,
     ):
-        await_true(lambda: systemd.count("READY=1") or daemon.process.poll() is not None)
-        assert daemon.process.poll() is None, daemon.log.read_text()
+        daemon.await_log("msg=started", times=before + 1)
+        assert systemd.count("READY=1")
         yield daemon

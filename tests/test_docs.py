@@ -26,6 +26,7 @@ from agent.profiling.boundary import Boundary
 from agent.profiling.document import check
 from agent.profiling.effort import EFFORTS
 from agent.profiling.gates import Evidence, judge
+from agent.store_state import StoreState
 from probes.model import METRICS, Channel, Device, Kind, Source
 from probes.registry import ESTIMATE, FAMILIES
 from store.records import Layout, Tick, Window
@@ -163,7 +164,8 @@ def families() -> list[Family]:
     latest = Tick(1, 1, 1, tuple(1.0 for _ in layout.channels))
     state = BeatState("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
     host = HostReading(Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9)
-    exporter = Exporter([layout], [state], lambda: 0, lambda: 2, "1.2.3", host=lambda: host)
+    store = StoreState("", 1, 0)
+    exporter = Exporter([layout], [state], lambda: 0, lambda: 2, "1.2.3", host=lambda: host, store=lambda: store)
     return list(exporter.registry.collect())
 
 

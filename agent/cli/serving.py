@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from agent import log
+from agent import log, notify
 from agent.cli.options import ExitCode, Options, configured
 from agent.config import ConfigError, override
 from agent.console import print_error
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from agent.config import Config
 
+_IMPORT_SECONDS = 120.0
+"""On a host under load it may take so long until everything is imported."""
 _FLAGS: Mapping[str, bool] = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
@@ -27,6 +29,7 @@ _FLAGS: Mapping[str, bool] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the service until a signal stops it; return the exit code."""
+    notify.extend(_IMPORT_SECONDS)
     parser = _Parser(
         prog="inferometerd",
         description="Sample the host's sensors, store them, and export them to Prometheus, until SIGTERM or Ctrl-C.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import environment
-from daemons import RANGE_UJ, configure, count_joules, furnish, launched, notify_socket, running
+from daemons import RANGE_UJ, configure, count_joules, free_port, furnish, launched, notify_socket, running
 from trees import powercap_zone
 from waiting import await_true
 
@@ -34,14 +34,9 @@ def taken_port() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
-
-
 def test_systemd_is_told_of_each_turn_of_a_life(home: Path) -> None:
     with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000") as one:
-        systemd.await_message("READY=1")
+        one.await_log("msg=started")
         assert one.ask("/-/ready") == (200, "ready\n")
         assert one.energy() == 100.0
         systemd.await_message("WATCHDOG=1", times=4)
@@ -49,7 +44,7 @@ def test_systemd_is_told_of_each_turn_of_a_life(home: Path) -> None:
         one.send(signal.SIGHUP)
         systemd.await_message("READY=1", times=2)
         assert one.end() == 0
-    turns = [message.split("\n")[0] for message in systemd.messages if message[:4] not in {"WATC", "STAT"}]
+    turns = [message.split("\n")[0] for message in systemd.messages if message[:4] not in {"WATC", "STAT", "EXTE"}]
     assert turns == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
     assert one.log.read_text().splitlines()[-1].endswith("msg=stopped")
 
@@ -101,7 +96,7 @@ def test_no_counter_falls_when_it_wraps_or_when_the_service_reloads(home: Path) 
 
 def test_a_reload_of_a_broken_file_is_refused_and_changes_nothing(home: Path) -> None:
     with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path)) as daemon:
-        systemd.await_message("READY=1")
+        daemon.await_log("msg=started")
         address = daemon.address
         (home / "config.toml").write_text("[sampling]\nperiod_secnds = 1\n")
         daemon.send(signal.SIGHUP)

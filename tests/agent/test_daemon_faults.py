@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sqlite3
+import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import pytest
 
 import fake_nvml
-from daemons import configure, count_joules, counter, furnish, launched, notify_socket, query, running
+from agent.config import load
+from daemons import (
+    configure,
+    count_joules,
+    counter,
+    empty_store,
+    free_port,
+    furnish,
+    launched,
+    notify_socket,
+    query,
+    running,
+)
 from store.database import open_database
 from store.reader import Reader
 from waiting import await_true
@@ -85,14 +100,84 @@ def test_a_full_disk_is_said_once_and_recovered_from_without_a_loss(shared: Daem
     time.sleep(1.2)  # one more try
     count_joules(shared.home, 401.0)
     await_true(lambda: shared.energy() == 401.0)
-    assert shared.ask("/-/ready")[0] == 200
+    status, reason = shared.ask("/-/ready")
+    assert (status, "ticks wait for the store" in reason) == (503, True)
+    assert shared.metric("inferometer_store_up") == 0.0
+    assert shared.metric("inferometer_store_rows_waiting") > 0
+    assert shared.metric("inferometer_store_last_commit_timestamp_seconds") < full + 2.5
     assert shared.last_tick() < full + 2.5
     room = time.time()
     shared.limit_files(resource.RLIM_INFINITY)
     shared.await_log("the store is written again")
     await_true(lambda: shared.last_tick() > room)
+    await_true(lambda: shared.ask("/-/ready") == (200, "ready\n"))
+    assert shared.metric("inferometer_store_up") == 1.0
+    assert shared.metric("inferometer_store_last_commit_timestamp_seconds") > room - 1.0
     assert len(shared.logged("samples wait")) == 1
     assert shared.ticks(full, room) > (room - full) / 0.05
+
+
+@pytest.fixture
+def full_disk(home: Path) -> Iterator[Path]:
+    """A disk of 2 MiB without room, on which the configuration of `home` has its database."""
+    disk = home / "disk"
+    disk.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("needs root to mount a tmpfs")
+    configure(home, top=f'database = "{disk}/inferometer.db"', listen=free_port())
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Fill a disk to its last byte with a file, which is returned."""
+    with (disk / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return disk / "ballast"
+
+
+@pytest.mark.parametrize("store", ["new", "there"])
+def test_a_disk_that_is_full_at_the_start_is_waited_for_inside_the_service(
+    home: Path, full_disk: Path, store: str
+) -> None:
+    """A restart for each attempt would exhaust systemd's limit of starts."""
+    if store == "there":
+        (full_disk / "inferometer.db").write_bytes(empty_store())
+    ballast = fill(full_disk)
+    listen = load(home / "config.toml").listen
+    with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path)) as daemon:
+        daemon.await_log("the store cannot be used yet")
+        systemd.await_message("READY=1")
+        await_true(lambda: any("STATUS=" in text and "full" in text for text in systemd.messages))
+        with closing(HTTPConnection(listen, timeout=10)) as connection:
+            connection.request("GET", "/-/ready")
+            answer = connection.getresponse()
+            assert (answer.status, "full" in answer.read().decode()) == (503, True)
+        ballast.unlink()
+        daemon.await_log("msg=started")
+        assert len(daemon.logged("the store cannot be used yet")) == 1
+        assert daemon.ask("/-/ready") == (200, "ready\n")
+        assert daemon.end() == 0
+    assert "Traceback" not in daemon.log.read_text()
+
+
+def test_a_stop_ends_the_wait_for_room(home: Path, full_disk: Path) -> None:
+    fill(full_disk)
+    with launched(home) as daemon:
+        daemon.await_log("the store cannot be used yet")
+        assert daemon.end() == 0
+
+
+def test_a_stop_that_hangs_in_the_store_ends_before_systemd_kills_it(home: Path) -> None:
+    with running(home) as daemon, closing(sqlite3.connect(daemon.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(1.5)  # so that ticks wait
+        daemon.send(signal.SIGTERM)
+        assert daemon.process.wait(30) == 1  # TimeoutStopSec= of the unit
+    assert "ticks are lost" in daemon.log.read_text()
 
 
 def test_a_kill_loses_at_most_the_last_second_and_the_next_start_goes_on(home: Path) -> None:
@@ -143,7 +228,7 @@ def test_a_gpu_that_is_lost_stops_its_own_probe_and_the_last_makes_it_unready(ho
         notify_socket(home) as systemd,
         launched(home, NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000") as daemon,
     ):
-        systemd.await_message("READY=1")
+        daemon.await_log("msg=started")
         fake_nvml.write_state(library, [lost[0], GPUS[1]])
         daemon.await_log("device lost")
         await_true(lambda: "STATUS=1 of 2 probes up" in systemd.messages[-1])
@@ -181,7 +266,7 @@ def test_the_watchdog_is_fed_where_there_is_nothing_to_read_or_seldom(home: Path
         notify_socket(home) as systemd,
         launched(home, NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000") as daemon,
     ):
-        systemd.await_message("READY=1")
+        daemon.await_log("msg=started")
         systemd.await_message("WATCHDOG=1", times=8)
         assert daemon.ask("/-/ready")[0] == (503 if sensors == "none" else 200)
 

@@ -63,7 +63,7 @@ def scraping(address: str) -> Iterator[list[str]]:
 
 def test_no_scrape_is_lost_while_the_service_reloads(home: Path) -> None:
     with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path)) as daemon:
-        systemd.await_message("READY=1")
+        daemon.await_log("msg=started")
         address = daemon.address
         with scraping(address) as results:
             for number in (2, 3):
@@ -90,7 +90,7 @@ def test_no_scrape_is_lost_while_a_new_recording_begins_after_the_clock_was_set(
 
 def test_a_new_address_answers_before_the_old_one_closes(home: Path) -> None:
     with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path)) as daemon:
-        systemd.await_message("READY=1")
+        daemon.await_log("msg=started")
         old = daemon.address
         configure(home, listen="127.0.0.2:0")
         daemon.send(signal.SIGHUP)

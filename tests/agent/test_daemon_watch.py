@@ -10,12 +10,13 @@ import pytest
 
 from agent.clock import Timebase
 from agent.config import Config
-from agent.daemon import attend, period
+from agent.daemon import period
 from agent.exporter import Exporter
 from agent.recorder import Recorder
 from agent.sampler import Paced, Sampler
 from agent.signals import Signals
-from agent.watch import Service, StoreTrouble
+from agent.store_state import StoreTrouble
+from agent.watch import Service, attend
 from daemons import notify_socket
 from probes.model import Channel, Device, Kind, Rejection
 from store.records import Layout
@@ -121,7 +122,7 @@ def test_what_the_store_says_is_told_in_the_status(systemd: Listener) -> None:
         one.recorder.failed = True
         one.trouble.begins(OSError("the disk is full"))
         one.look()
-        systemd.await_message("STATUS=1 of 1 probes up, 5 reads; 0 ticks wait: the disk is full")
+        systemd.await_message("STATUS=1 of 1 probes up, 5 reads; 0 ticks wait for the store: the disk is full")
 
 
 def test_store_trouble_is_logged_once_for_each_reason_and_again_after_it_was_over(

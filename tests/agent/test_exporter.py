@@ -19,6 +19,7 @@ from agent.beat import BeatState
 from agent.exporter import ATTRIBUTES, Exporter, known_devices
 from agent.host_total import HostReading
 from agent.profiling.boundary import Boundary
+from agent.store_state import StoreState
 from probes import rapl
 from probes.model import METRICS, Channel, Device, Kind, Roots, Source
 from store.records import Layout, Tick
@@ -55,11 +56,20 @@ def export(
     now_ns: int = NOW,
     *,
     host: HostReading | None = None,
+    store: StoreState | None = None,
     process: bool = False,
 ) -> Exporter:
     states = [state(layout.probe) for layout in layouts] if states is None else states
     exporter = Exporter(
-        layouts, states, lambda: 3, lambda: now_ns, "1.2.3", host=lambda: host, python="3.11.2", process=process
+        layouts,
+        states,
+        lambda: 3,
+        lambda: now_ns,
+        "1.2.3",
+        host=lambda: host,
+        store=lambda: store,
+        python="3.11.2",
+        process=process,
     )
     by_layout = dict(zip((layout.id for layout in layouts), states, strict=True))
     for one in ticks:
@@ -229,6 +239,24 @@ def test_nothing_is_registered_with_the_library_of_the_whole_process():
     assert {family.name for family in REGISTRY.collect()} == before
 
 
+def test_a_store_that_cannot_be_written_shows_in_ready_and_in_the_metrics():
+    ticks = [tick(1.0, 2.0)]
+    good = export(ticks=ticks, store=StoreState("", NOW, 2))
+    assert good.ready() == (True, "ready")
+    assert values(good, "inferometer_store_up") == [1.0]
+    assert values(good, "inferometer_store_rows_waiting") == [2.0]
+    assert values(good, "inferometer_store_last_commit_timestamp_seconds") == [NOW / 1e9]
+    full = StoreState("the disk is full", None, 7)
+    bad = export(ticks=ticks, store=full)
+    assert bad.ready() == (False, "7 ticks wait for the store: the disk is full")
+    assert export(store=full).ready() == (
+        False,
+        "no tick yet from gpu; 7 ticks wait for the store: the disk is full",
+    )
+    assert values(bad, "inferometer_store_up") == [0.0]
+    assert values(bad, "inferometer_store_last_commit_timestamp_seconds") == []
+
+
 def everything(*, process: bool) -> Exporter:
     """Return an exporter that shows every metric it can."""
     refusing = state()
@@ -236,7 +264,7 @@ def everything(*, process: bool) -> Exporter:
     model = Channel(GPU, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
     layout = Layout(1, "gpu", (*(Channel(GPU, "board", metric) for metric in METRICS), model))
     values = map(float, range(len(METRICS) + 1))
-    return export([layout], [refusing], [tick(*values)], host=HOST, process=process)
+    return export([layout], [refusing], [tick(*values)], host=HOST, store=StoreState("", NOW, 2), process=process)
 
 
 def test_a_host_reading_older_than_a_stale_tick_is_not_shown():
