@@ -197,7 +197,7 @@ def _started(
                 lambda: sampler.dropped + recorder.dropped,
                 timebase.now_ns,
                 version("inferometer"),
-                totals.shown,
+                totals,
                 lambda: host_total.reading,
                 lambda: trouble.state(lambda: sampler.waiting + recorder.waiting),
             )

@@ -7,17 +7,18 @@ import platform
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from agent.host_metrics import host_families, uncertainties
+from agent.store_metrics import store_families
 from probes.model import METRICS, Device, Form, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.metrics_core import Metric as Family
 
@@ -43,15 +44,16 @@ LAST_SUCCESS = Metric(
 )
 MISSED = Metric("probe_reads_missed", Form.COUNTER, "Scheduled reads skipped because the read before them was late.")
 LATE = Metric("probe_reads_late", Form.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
+SAMPLED = Metric(
+    "probe_sample_timestamp_seconds", Form.GAUGE, "Unix time of the sample that the probe's counters show now."
+)
 FAILED = Metric("probe_read_errors", Form.COUNTER, "Reads that returned no value at all.")
 REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings rejected, by reason.")
 DROPPED = Metric("samples_dropped", Form.COUNTER, "Reads of a whole probe dropped before they could be stored.")
 
-STORE_UP = Metric("store_up", Form.GAUGE, "1 if the last attempt to write the store succeeded, else 0.")
-LAST_COMMIT = Metric(
-    "store_last_commit_timestamp_seconds", Form.GAUGE, "Unix time at which the store last took samples."
+LOST = Metric(
+    "energy_lost_seconds", Form.COUNTER, "Pauses whose energy is in no total because it is not known, in seconds."
 )
-WAITING = Metric("store_rows_waiting", Form.GAUGE, "Reads of a whole probe that are not stored yet.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,25 @@ class Beat:
     stale_ns: int
 
 
+class CounterTotals(Protocol):
+    """The totals of counters over restarts: what to show, of when it is, and which pauses are missing from it."""
+
+    def shown(self, tick: Tick, position: int) -> float:
+        """Return the total to show for the counter at a position of a tick."""
+
+    def shown_at_ns(self, tick: Tick) -> int:
+        """Return the Unix time of the sample whose totals are shown for a tick."""
+
+    def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
+        """Return how long the pauses were, by channel key, whose energy is not known."""
+
+
 class Exporter(Collector):
     """Collects from memory alone: a scrape touches neither disk nor sensor.
 
     `layouts` and `states` are the sampler's, in the same order. `dropped` tells how many ticks were let go so far,
-    `now_ns` the Unix time on the clock that stamps the ticks. `counted` tells the total to show for a counter, by its
-    tick and its position in it; its own value unless given. `host` returns the host's totals, None while
+    `now_ns` the Unix time on the clock that stamps the ticks. `totals` has the total to show for each counter;
+    without it a counter shows its own value. `host` returns the host's totals, None while
     there are none; `store` the state of the store. `process` adds the process's own processor time, memory and files.
     `registry` holds this collector, and never the library's global ones.
     """
@@ -90,7 +105,7 @@ class Exporter(Collector):
         dropped: Callable[[], int],
         now_ns: Callable[[], int],
         version: str,
-        counted: Callable[[Tick, int], float] | None = None,
+        totals: CounterTotals | None = None,
         host: Callable[[], HostReading | None] = lambda: None,
         store: Callable[[], StoreState | None] = lambda: None,
         *,
@@ -101,7 +116,7 @@ class Exporter(Collector):
         self._python = python
         self._dropped = dropped
         self._now_ns = now_ns
-        self._counted = counted or _as_read
+        self._totals = totals
         self._host = host
         self._store = store
         self._uncertainties = uncertainties(layouts)
@@ -145,7 +160,8 @@ class Exporter(Collector):
             self._described(),
             self._probes(now_ns),
             self._refused(),
-            self._stored(),
+            self._lost(),
+            store_families(self._store()),
         )
         return [family for family in families if family.samples]
 
@@ -165,7 +181,8 @@ class Exporter(Collector):
                 if math.isnan(tick.values[line.position]):
                     continue
                 counts = METRICS[line.metric].form is Form.COUNTER
-                value = (self._counted if counts else _as_read)(tick, line.position)
+                totals = self._totals if counts else None
+                value = totals.shown(tick, line.position) if totals else tick.values[line.position]
                 families[line.metric].add_metric(line.labels, value)
         return families.values()
 
@@ -184,11 +201,14 @@ class Exporter(Collector):
         yield InfoMetricFamily(f"{PREFIX}build", "What serves these metrics; always 1.", build)
 
     def _probes(self, now_ns: int) -> Iterable[Family]:
-        own = (UP, READ_SECONDS, LAST_SUCCESS, MISSED, LATE, FAILED)
-        up, read, success, missed, late, failed = families = [_family(metric, ("probe",)) for metric in own]
+        own = (UP, READ_SECONDS, LAST_SUCCESS, SAMPLED, MISSED, LATE, FAILED)
+        up, read, success, sampled, missed, late, failed = families = [_family(metric, ("probe",)) for metric in own]
         for beat in self._beats:
-            state, probe = beat.state, (beat.state.probe,)
-            up.add_metric(probe, float(state.up and self._fresh(beat, now_ns) is not None))
+            state, probe, tick = beat.state, (beat.state.probe,), self._fresh(beat, now_ns)
+            up.add_metric(probe, float(state.up and tick is not None))
+            if tick:
+                at_ns = self._totals.shown_at_ns(tick) if self._totals else tick.end_ns
+                sampled.add_metric(probe, at_ns / 1e9)
             if state.ticks or state.failed:
                 read.add_metric(probe, state.read_seconds)
             if state.last_success_ns:
@@ -212,25 +232,15 @@ class Exporter(Collector):
         dropped.add_metric((), self._dropped())
         yield dropped
 
-    def _stored(self) -> Iterator[Family]:
-        state = self._store()
-        if state is None:
-            return
-        waiting = float(state.waiting)
-        values = {
-            STORE_UP: float(state.up),
-            LAST_COMMIT: state.last_commit_ns and state.last_commit_ns / 1e9,
-            WAITING: waiting,
-        }
-        for metric, value in values.items():
-            family = _family(metric, ())
-            if value is not None:
-                family.add_metric((), value)
-            yield family
-
-
-def _as_read(tick: Tick, position: int) -> float:
-    return tick.values[position]
+    def _lost(self) -> Iterator[Family]:
+        lost = _family(LOST, SERIES_LABELS)
+        seconds = self._totals.lost_seconds() if self._totals else {}
+        for beat in self._beats:
+            for line in beat.lines:
+                channel = beat.layout.channels[line.position]
+                if channel.key in seconds:
+                    lost.add_metric(line.labels, seconds[channel.key])
+        yield lost
 
 
 def arrange(layouts: Sequence[Layout]) -> Iterator[tuple[Line, ...]]:

@@ -18,7 +18,7 @@ from probes.plausible import most_watts
 from store.records import Total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.clock import Timebase
     from store.records import Host, Layout, Tick
@@ -114,16 +114,29 @@ class Totals:
         self._counters = {layout.id: _counters(layout, before, taken) for layout in layouts}
         self._unbegun = {number for number, counters in self._counters.items() if counters}
         self._waiting_since: float | None = None
+        self._lost_seconds: dict[tuple[str, ...], float] = {}
 
     def shown(self, tick: Tick, position: int) -> float:
         """Return the total to show for a counter of a tick."""
         counter = next(c for c in self._counters[tick.layout] if c.position == position)
         if counter.shown is None:
             return tick.values[position]
-        since = self._waiting_since
-        if since is None or not counter.begun or time.monotonic() - since < _SHOWN_UNKEPT_SECONDS:
+        if not counter.begun or not self._shows_unkept():
             return counter.shown
         return max(counter.shown, counter.total(tick.values[position]))
+
+    def shown_at_ns(self, tick: Tick) -> int:
+        """Return the Unix time of the sample whose totals are shown for a tick; the tick's own without counters."""
+        kept = [counter.kept_at_ns for counter in self._counters[tick.layout] if counter.kept_at_ns]
+        return tick.end_ns if self._shows_unkept() or not kept else min(max(kept), tick.end_ns)
+
+    def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
+        """Return how long the pauses were, by channel key, whose energy is in no total because it is not known."""
+        return self._lost_seconds.copy()
+
+    def _shows_unkept(self) -> bool:
+        since = self._waiting_since
+        return since is not None and time.monotonic() - since >= _SHOWN_UNKEPT_SECONDS
 
     def current(self, layout: int, position: int) -> float | None:
         """Return a counter's total at its latest value, stored or not; None before the first."""
@@ -184,25 +197,30 @@ class Totals:
     def _bridged(self, saved: Total, counter: _Ongoing, tick: Tick) -> float:
         """Return a counter's own total before, and with it what is sure to have been counted since."""
         seconds = (self._timebase.boot_ns(tick.end_ns) - saved.at_ns) / 1e9
-        if saved.raw is None or not saved.boot_id or saved.boot_id != self._host.boot_id or seconds < 0:
+        if not saved.boot_id or saved.boot_id != self._host.boot_id or seconds < 0:
+            return saved.total
+        if saved.raw is None:
+            if counter.channel.source is Source.MEASURED:
+                self._lose(counter, "reset before the pause", seconds)
             return saved.total
         added, reason = bridge(saved.raw, tick.values[counter.position], seconds, counter.channel)
         if reason:
-            _say(counter, reason, seconds)
+            self._lose(counter, reason.value, seconds)
         return saved.total + added
+
+    def _lose(self, counter: _Ongoing, reason: str, seconds: float) -> None:
+        """Log and count a pause in which it is not known what a counter counted."""
+        channel, pause = "/".join(counter.key), round(seconds, 3)
+        logger.warning("what was counted in a pause is not known", channel=channel, reason=reason, pause_seconds=pause)
+        if counter.channel.metric == "energy_joules":
+            lost = self._lost_seconds
+            lost[counter.channel.key] = lost.get(counter.channel.key, 0.0) + seconds
 
     def _total(self, counter: _Ongoing) -> Total:
         probe, device, domain, metric, _ = counter.key
         total, at_ns = counter.total(counter.value), self._timebase.boot_ns(counter.at_ns)
         source, host = counter.channel.source, self._host
         return Total(host.id, probe, device, domain, metric, source, host.boot_id, counter.raw(), total, at_ns)
-
-
-def _say(counter: _Ongoing, reason: Reason, seconds: float) -> None:
-    channel, pause = "/".join(counter.key), round(seconds, 3)
-    logger.warning(
-        "what was counted in a pause is not known", channel=channel, reason=reason.value, pause_seconds=pause
-    )
 
 
 def _counters(layout: Layout, before: Memory, taken: set[Key]) -> tuple[_Ongoing, ...]:

@@ -155,6 +155,19 @@ def test_every_option_and_variable_named_exists(page: Path) -> None:
 # --- metrics --------------------------------------------------------------------------------------------------------
 
 
+class Lost:
+    """Totals as the probe has them, with a pause of one second."""
+
+    def shown(self, tick: Tick, position: int) -> float:
+        return tick.values[position]
+
+    def shown_at_ns(self, tick: Tick) -> int:
+        return tick.end_ns
+
+    def lost_seconds(self) -> dict[tuple[str, ...], float]:
+        return {("GPU-1", "board", "energy_joules", "measured"): 1.0}
+
+
 @pytest.fixture
 def families() -> list[Family]:
     """Every family that the exporter can show, from a device that gives every metric."""
@@ -164,8 +177,10 @@ def families() -> list[Family]:
     latest = Tick(1, 1, 1, tuple(1.0 for _ in layout.channels))
     state = BeatState("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
     host = HostReading(Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9)
-    store = StoreState("", 1, 0)
-    exporter = Exporter([layout], [state], lambda: 0, lambda: 2, "1.2.3", host=lambda: host, store=lambda: store)
+    store, lost = StoreState("", 1, 0), Lost()
+    exporter = Exporter(
+        [layout], [state], lambda: 0, lambda: 2, "1.2.3", host=lambda: host, store=lambda: store, totals=lost
+    )
     return list(exporter.registry.collect())
 
 

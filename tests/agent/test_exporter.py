@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import REGISTRY
 
 from agent.beat import BeatState
-from agent.exporter import ATTRIBUTES, Exporter, known_devices
+from agent.exporter import ATTRIBUTES, CounterTotals, Exporter, known_devices
 from agent.host_total import HostReading
 from agent.profiling.boundary import Boundary
 from agent.store_state import StoreState
@@ -57,6 +57,7 @@ def export(
     *,
     host: HostReading | None = None,
     store: StoreState | None = None,
+    totals: CounterTotals | None = None,
     process: bool = False,
 ) -> Exporter:
     states = [state(layout.probe) for layout in layouts] if states is None else states
@@ -68,6 +69,7 @@ def export(
         "1.2.3",
         host=lambda: host,
         store=lambda: store,
+        totals=totals,
         python="3.11.2",
         process=process,
     )
@@ -257,6 +259,32 @@ def test_a_store_that_cannot_be_written_shows_in_ready_and_in_the_metrics():
     assert values(bad, "inferometer_store_last_commit_timestamp_seconds") == []
 
 
+class Losing:
+    """Totals a second old, with a pause of ten seconds whose energy is not known."""
+
+    def shown(self, tick: Tick, position: int) -> float:
+        return tick.values[position] / 2
+
+    def shown_at_ns(self, tick: Tick) -> int:
+        return tick.end_ns - SECOND
+
+    def lost_seconds(self) -> dict[tuple[str, ...], float]:
+        return {ENERGY.key: 10.0, ("other", "", "", ""): 1.0}
+
+
+def test_totals_are_shown_with_the_time_of_their_sample_and_with_the_pauses_they_lack():
+    exporter = export(ticks=[tick(1.0, 20.0)], totals=Losing())
+    assert values(exporter, "inferometer_energy_joules_total") == [10.0]
+    assert values(exporter, "inferometer_power_watts") == [1.0]
+    assert values(exporter, "inferometer_probe_sample_timestamp_seconds") == [NOW / 1e9 - 1]
+    (lost,) = samples(exporter, "inferometer_energy_lost_seconds_total")
+    assert (lost.labels["device"], lost.labels["domain"], lost.value) == ("GPU-1", "board", 10.0)
+
+
+def test_a_probe_without_a_fresh_tick_shows_no_time_of_a_sample():
+    assert values(export(ticks=[]), "inferometer_probe_sample_timestamp_seconds") == []
+
+
 def everything(*, process: bool) -> Exporter:
     """Return an exporter that shows every metric it can."""
     refusing = state()
@@ -264,7 +292,9 @@ def everything(*, process: bool) -> Exporter:
     model = Channel(GPU, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
     layout = Layout(1, "gpu", (*(Channel(GPU, "board", metric) for metric in METRICS), model))
     values = map(float, range(len(METRICS) + 1))
-    return export([layout], [refusing], [tick(*values)], host=HOST, store=StoreState("", NOW, 2), process=process)
+    return export(
+        [layout], [refusing], [tick(*values)], host=HOST, store=StoreState("", NOW, 2), totals=Losing(), process=process
+    )
 
 
 def test_a_host_reading_older_than_a_stale_tick_is_not_shown():

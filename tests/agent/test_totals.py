@@ -371,3 +371,74 @@ def test_no_rounding_makes_a_total_fall(increments: list[float], total: float) -
         one.keep([tick(number + 1, value)], store.append)
         shown.append(one.shown(tick(number + 1, value), 0))
     assert all(before <= now for before, now in pairwise(shown))
+
+
+# Pauses whose energy is lost, and the time of what is shown
+
+
+def reset_store(channel: Channel = RAPL) -> Store:
+    """Return a store whose counter was reset at 11 s and counted 3 J since; it was kept at 12 s."""
+    store = Store()
+    one = started(store, channel)
+    one.keep([tick(10, 500.0)], store.append)
+    one.keep([tick(11, math.nan, rejections=(Rejection(0, Reason.RESET),))], store.append)
+    one.keep([tick(12, 503.0)], store.append)
+    return store
+
+
+def test_the_pause_after_a_reset_is_logged_and_counted_as_lost(caplog: pytest.LogCaptureFixture) -> None:
+    store = reset_store()
+    one = started(store)
+    one.keep([tick(72, 490.0)], store.append)
+    assert one.shown(tick(72, 490.0), 0) == 503.0
+    assert one.lost_seconds() == {RAPL.key: 60.0}
+    (record,) = caplog.records
+    assert record.getMessage() == "what was counted in a pause is not known"
+    assert record.pairs["pause_seconds"] == 60.0
+
+
+def test_a_pause_of_a_second_start_after_a_reset_is_known_again() -> None:
+    store = reset_store()
+    started(store).keep([tick(72, 490.0)], store.append)
+    again = started(store)
+    again.keep([tick(80, 495.0)], store.append)
+    assert again.lost_seconds() == {}
+    assert again.shown(tick(80, 495.0), 0) == 508.0
+
+
+@pytest.mark.parametrize(("pause", "value"), [(60.0, 1.0), (100.0, 20.0)], ids=["fell", "may have wrapped twice"])
+def test_every_pause_that_is_not_known_is_counted_as_lost(pause: float, value: float) -> None:
+    store = kept(500.0)
+    one = started(store, PLAIN if pause == 60.0 else RAPL)
+    one.keep([tick(10 + pause, value)], store.append)
+    assert sum(one.lost_seconds().values()) == pytest.approx(pause)
+
+
+def test_a_reboot_and_an_estimate_lose_nothing_that_could_have_been_counted() -> None:
+    assert started_with(reset_store(), boot_id="next").lost_seconds() == {}
+    assert started_with(kept(5.0, ESTIMATE), ESTIMATE).lost_seconds() == {}
+
+
+def started_with(store: Store, *channels: Channel, **how: str) -> Totals:
+    one = started(store, *channels, **how)
+    one.keep([tick(72, 490.0)], store.append)
+    return one
+
+
+def test_the_time_of_what_is_shown_is_that_of_the_sample_that_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    one = started(store)
+    first, second = tick(10, 100.0), tick(11, 150.0)
+    assert one.shown_at_ns(first) == first.end_ns
+    one.keep([first], store.append)
+    assert (one.shown(second, 0), one.shown_at_ns(second)) == (100.0, first.end_ns)
+    store.fails = True
+    with pytest.raises(OSError, match="full"):
+        one.keep([second], store.append)
+    assert (one.shown(second, 0), one.shown_at_ns(second)) == (100.0, first.end_ns)
+    monkeypatch.setattr("agent.totals._SHOWN_UNKEPT_SECONDS", 0.0)
+    assert (one.shown(second, 0), one.shown_at_ns(second)) == (150.0, second.end_ns)
+
+
+def test_a_layout_without_counters_shows_its_latest_sample() -> None:
+    assert started(Store(), GAUGE).shown_at_ns(tick(10, 5.0)) == 10 * SECOND
