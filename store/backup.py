@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,14 @@ def backup(engine: Engine, to_path: str | Path) -> int:
         part.unlink(missing_ok=True)
 
 
+def target(engine: Engine, to: Path, now: time.struct_time) -> Path:
+    """Return where a copy goes: to `to`, or into it if it is a folder, named after the database and the time."""
+    if not to.is_dir():
+        return to
+    name = Path(str(engine.url.database))
+    return to / f"{name.stem}-{time.strftime('%Y%m%dT%H%M%SZ', now)}{name.suffix}"
+
+
 def check_target(engine: Engine, to: Path) -> None:
     """Raise StoreError if a copy cannot be written to `to`: the name is taken, or the disk has too little room."""
     if to.exists() or to.is_symlink():
@@ -55,6 +64,8 @@ def check_target(engine: Engine, to: Path) -> None:
     except OSError as error:
         cause = f"its folder cannot be used ({error.strerror})"
         raise StoreError(str(to), cause, f"Make {to.parent}, or name another folder") from error
+    if not os.access(to.parent, os.W_OK | os.X_OK):
+        raise StoreError(str(to), "this user may not write its folder", f"Make {to.parent} writable, or name another")
     if free < needed:
         cause = f"the copy needs {needed} bytes, and its disk has {free} left"
         raise TransientStoreError(str(to), cause, "Free some room, or name another folder")

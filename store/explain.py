@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,9 @@ def explained(engine: Engine) -> Iterator[None]:
         else:
             raised = _of_server(display(engine.url), original)
         raise raised from error
+    except (OverflowError, struct.error) as error:
+        cause = f"a value does not fit into it ({error})"
+        raise StoreError(display(engine.url), cause, "Report this; nothing of it was stored") from error
 
 
 def _of_server(database: str, error: BaseException | None) -> StoreError:
@@ -87,6 +91,8 @@ def _access(path: Path, error: sqlite3.Error) -> tuple[str, str]:
     elsewhere = "or name another one with --database"
     if not path.exists():
         return "it is gone", f"Start anew to make it again, {elsewhere}"
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "it is on a file system that may only be read", f"Mount it writable, {elsewhere}"
     if not os.access(path, os.R_OK):
         return "this user may not read it", f"Run as its owner, {elsewhere}"
     if not os.access(path.parent, os.W_OK | os.X_OK):

@@ -149,6 +149,9 @@ def prune(
         str | None, typer.Option(metavar="AGE", help="Remove one-minute roll-ups older than this.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove what [retention] does not keep, if no other option says what.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Remove what is too old or too much: by the options given, or by [retention] of the configuration if none is.
@@ -156,6 +159,8 @@ def prune(
     Samples of a stored run stay as long as the run does, and what is younger than two hours however large the store is:
     the oldest roll-ups go instead. What is removed is gone: look with --dry-run first, and copy the store with
     `inferometer db backup`.
+
+    Without any option the plan is printed, nothing is removed, and the exit code is 2; --yes carries it out.
 
     Example: inferometer db prune --older-than 30d --dry-run
 
@@ -165,14 +170,18 @@ def prune(
     from store.retention import prune as pruned
 
     retention = _retention(context, older_than, larger_than, rollups_older_than)
+    asks = not (yes or dry_run) and older_than is larger_than is rollups_older_than is None
     with opened(context) as engine:
-        if not dry_run:
+        plans = dry_run or asks
+        if not plans:
             say("removing what is too old or too much")
-        done = (foresee if dry_run else pruned)(engine, retention, time.time_ns())
+        done = (foresee if plans else pruned)(engine, retention, time.time_ns())
     if as_json:
-        answer_json({"dry_run": dry_run, **asdict(done)})
-        return
-    _show_pruned(done, dry_run=dry_run)
+        answer_json({"dry_run": plans, **asdict(done)})
+    else:
+        _show_pruned(done, dry_run=plans)
+    if asks:
+        fail("nothing was removed: this is the plan of [retention]; carry it out with --yes", ExitCode.USAGE)
 
 
 @app.command(epilog=SHARED)
@@ -221,20 +230,36 @@ def check(
 @app.command(epilog=SHARED)
 def backup(
     context: typer.Context,
-    to: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make; nothing of that name may be there.")],
+    to: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="The copy to make, or the folder for it; nothing is ever replaced."),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Copy a damaged store, too.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Copy a SQLite store as it is at this moment, also while the daemon writes to it.
 
-    To use the copy, stop the service and put it in the place of the database, or name it with --database.
+    Checks first that the copy can be written and fits the disk, and that the store is sound, as `inferometer db check`
+    does; else nothing is copied and the exit code is 1. In a folder, the copy is named after the store and the time. To
+    use the copy, stop the service and put it in the place of the database, or name it with --database.
 
-    Example: inferometer db backup /var/backups/inferometer.db
+    Example: inferometer db backup /var/backups
     """
     from agent.interruption import unwinding
+    from store.address import display
+    from store.audit import check as problems_of
     from store.backup import backup as copied
+    from store.backup import check_target, target
 
     check_place(to)
     with unwinding(), opened(context) as engine:
+        to = target(engine, to, time.gmtime())
+        check_target(engine, to)
+        if not force:
+            say("reading every row")
+            if problems := problems_of(engine):
+                remedy = "see `inferometer db check`, or copy it as it is with --force"
+                fail(f"{display(engine.url)}: it is damaged, nothing was copied ({problems[0]}); {remedy}")
         say(f"copying to {to}")
         size = copied(engine, to)
     if as_json:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
 
 import pytest
 
@@ -218,3 +219,20 @@ def test_a_lock_that_another_program_does_not_give_back_is_an_error(opened, path
     assert str(refused.value) == f"{path}: another program keeps it locked. Find it with: fuser {path}"
     other.close()
     writer.register(Host("h", "n"), [], "test", 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
+def test_a_file_system_that_may_only_be_read_is_said_to_be_so(opened, tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=False).returncode:
+        pytest.skip("needs root to mount a tmpfs")
+    try:
+        opened(place / "inferometer.db").dispose()
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        said = refusal(opened, place / "new.db")
+        assert said.startswith(f"{place}/new.db: it cannot be made (Read-only file system). Make ")
+        said = refusal(opened, place / "inferometer.db")
+        assert said.startswith(f"{place}/inferometer.db: it is on a file system that may only be read. Mount ")
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

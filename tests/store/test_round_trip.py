@@ -297,3 +297,17 @@ def test_names_that_are_not_unicode_and_nuls_do_not_stop_a_recording(engine, hos
     writer.save_profile(Profile("p", "run", 1, "onnx", '"caf\udce9"'))
     assert Reader(engine).profiles()[0].document == '"caf?"'
     assert Reader(engine).layouts(writer.recording)[0].channels[0].device.name == "mod?le"
+
+
+@pytest.mark.parametrize("at", [2**63, -(2**63) - 1, 10**30])
+def test_a_time_that_does_not_fit_is_refused_and_the_next_batch_is_stored(engine, host, probes, at):
+    writer = Writer(engine)
+    [_, nvml] = writer.register(host, probes, "test", 1)
+    with pytest.raises(StoreError, match=r"does not fit 64 bits of nanoseconds .*Set the host's clock"):
+        writer.append([Tick(nvml.id, 1, 1, (1.0,)), Tick(nvml.id, at, 1, (1.0,))])
+    writer.append([Tick(nvml.id, 1, 1, (1.0,))])
+    run = Run("run", host.id, writer.recording, "onnx", "{}", RunStatus.RUNNING, at)
+    with pytest.raises(StoreError, match="a value does not fit into it"):
+        writer.save_run(run)
+    [_, board] = Reader(engine).series(writer.recording, 0, 2**62, frozenset({"power_watts"}))
+    assert board.values == (1.0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -88,12 +89,26 @@ def test_a_size_that_is_kept_removes_nothing(home: Path) -> None:
         assert answer(home, "prune", "--larger-than", "1GiB", *how)["ticks"] == 0
 
 
-def test_a_prune_without_options_follows_the_configuration(home: Path) -> None:
-    assert answer(home, "prune")["ticks"] == 0  # of the default 30 days
+def test_a_prune_without_options_prints_the_plan_of_the_configuration_and_asks_for_yes(home: Path) -> None:
     (home / "config.toml").write_text("[retention]\nraw_days = 2\n")
-    assert answer(home, "prune", "--config", home / "config.toml")["ticks"] == 2000
+    configured = ("--config", home / "config.toml")
+    before = answer(home, "status")
+    asked = call(home, "db", "prune", *configured)
+    assert asked.returncode == 2
+    assert asked.stdout.startswith("would be removed: 2000 rows")
+    assert "nothing was removed" in asked.stderr
+    assert "--yes" in asked.stderr
+    as_json = call(home, "db", "prune", *configured, "--json")
+    assert (as_json.returncode, json.loads(as_json.stdout)["dry_run"]) == (2, True)
+    assert answer(home, "prune", *configured, "--dry-run")["ticks"] == 2000
+    assert answer(home, "status") == before
+    assert answer(home, "prune", *configured, "--yes")["ticks"] == 2000
+
+
+def test_a_prune_with_yes_follows_the_configuration(home: Path) -> None:
+    assert answer(home, "prune", "--yes")["ticks"] == 0  # of the default 30 days
     (home / "config.toml").write_text("[retention]\nraw_days = 0\nrollup_days = 0\n")
-    done = call(home, "db", "prune", "--config", home / "config.toml")
+    done = call(home, "db", "prune", "--yes", "--config", home / "config.toml")
     assert done.returncode == 2
     assert "give --older-than or --larger-than, or set [retention]" in done.stderr
 
@@ -173,6 +188,32 @@ def test_a_copy_holds_the_same_and_replaces_nothing(home: Path, tmp_path: Path) 
     assert "there is something of this name already" in again.stderr
 
 
+def test_a_copy_into_a_folder_is_named_after_the_store_and_the_time(home: Path, tmp_path: Path) -> None:
+    place = tmp_path / "backups"
+    place.mkdir()
+    done = answer(home, "backup", place)
+    [copy] = place.iterdir()
+    assert done["file"] == str(copy)
+    assert re.fullmatch(r"inferometer-\d{8}T\d{6}Z\.db", copy.name)
+
+
+def test_a_damaged_store_is_not_copied_unless_forced(home: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(store_of(home))) as connection, connection:
+        connection.execute("UPDATE ticks SET readings = x'0102' WHERE id = 1")
+    done = call(home, "db", "backup", tmp_path / "copy.db")
+    assert done.returncode == 1
+    assert "it is damaged, nothing was copied (Row 1: its checksum is wrong)" in done.stderr
+    assert not (tmp_path / "copy.db").exists()
+    assert answer(home, "backup", "--force", tmp_path / "copy.db")["bytes"] > 0
+
+
+def test_a_copy_to_a_place_that_is_not_there_is_refused_before_anything_is_read(home: Path, tmp_path: Path) -> None:
+    done = call(home, "db", "backup", tmp_path / "nowhere/copy.db")
+    assert done.returncode == 1
+    assert "copy.db: its folder cannot be used (No such file or directory)" in done.stderr
+    assert "reading every row" not in done.stderr
+
+
 def test_a_file_that_is_written_anew_can_give_room_back(home: Path) -> None:
     answer(home, "prune", "--older-than", "1d")
     assert answer(home, "compact", "--vacuum")["chunks"] == 0
@@ -216,7 +257,7 @@ def test_upgrade_ends_with_1_if_the_store_is_of_a_newer_version(home: Path) -> N
 
 def test_each_works_while_the_daemon_runs(tmp_path: Path) -> None:
     with running(furnish(tmp_path)) as daemon:
-        for words in (["status"], ["compact"], ["prune"], ["check"], ["backup", tmp_path / "copy.db"]):
+        for words in (["status"], ["compact"], ["prune", "--yes"], ["check"], ["backup", tmp_path / "copy.db"]):
             answer(tmp_path, *words)
         stored = daemon.ticks()
         assert daemon.logged("samples wait") == []
