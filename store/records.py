@@ -52,12 +52,31 @@ class Tick(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """The energy of a stretch of a power gauge's series, in joules with its bound, in place of the samples.
+
+    `highest` is the highest of the samples in watts, `largest_gap_seconds` the longest time between two of them.
+    """
+
+    start_ns: int
+    end_ns: int
+    joules: float
+    lower: float
+    upper: float
+    highest: float
+    samples: int
+    largest_gap_seconds: float
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """The samples of one channel in time order, NaN left out.
 
     `times_ns` are the middles of the reads, `values` are in the channel's unit. `rejections` are the refused readings
     of the same stretch as (time, reason). `halves_ns` are half the lengths of the reads, rounded up: a value was shown
-    at some moment so near its time; empty where reads take no time.
+    at some moment so near its time; empty where reads take no time. `stretches` follow one another without a gap, and
+    stand for samples that were dropped.
     """
 
     channel: Channel
@@ -65,6 +84,7 @@ class Series:
     values: Sequence[float]
     rejections: tuple[tuple[int, Reason], ...] = ()
     halves_ns: Sequence[int] = ()
+    stretches: Sequence[Stretch] = ()
 
 
 @dataclass(frozen=True, slots=True)

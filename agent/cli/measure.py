@@ -103,7 +103,7 @@ def _measured(
     from agent.acquaintance import calibrate
     from agent.clock import Timebase
     from agent.profiling.boundary import best_channels
-    from agent.profiling.measurement import held_to, series_of, with_causes
+    from agent.profiling.measurement import held_to, with_causes
     from agent.profiling.measurement import measure as measured_between
     from agent.profiling.recording import SamplingSettings, recording
     from agent.profiling.thinning import Thinned
@@ -137,7 +137,7 @@ def _measured(
         sampler, faults = at_work.facts(), at_work.faults()
     start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
     channels = list(found.channels)
-    measured = measured_between(series_of(layouts, kept.ticks), start_ns, end_ns, channels)
+    measured = measured_between(kept.series, start_ns, end_ns, channels)
     measured = with_causes(measured, faults)
     return span.code, held_to(measured, tolerance) if tolerance else measured, sampler
 

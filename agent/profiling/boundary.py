@@ -162,7 +162,10 @@ def _shows_nothing(series: Series) -> bool:
     if not times:
         return True
     telling_ns = max(_TELLING_SECONDS, _TELLING_SAMPLES * series.channel.refresh_seconds) * 1e9
-    still = values[0] == values[-1] if series.channel.metric == "energy_joules" else not any(values)
+    if series.channel.metric == "energy_joules":
+        still = values[0] == values[-1]
+    else:
+        still = not any(values) and not any(stretch.highest for stretch in series.stretches)
     return still and len(times) >= _TELLING_SAMPLES and times[-1] - times[0] >= telling_ns
 
 

@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING
 
 from agent.profiling.counters import CounterEnergy
 from agent.profiling.gauges import integrate
-from agent.profiling.joules import slowest_refresh_seconds
+from agent.profiling.joules import Energy, Told, joined, slowest_refresh_seconds
 from probes.model import ENERGETIC, METRICS, Form, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from agent.profiling.joules import Energy, Told
     from probes.model import Channel
-    from store.records import Series
+    from store.records import Series, Stretch
 
 NO_SAMPLE = ("no sample before the window's start", "no sample after the window's end")
 """Why a sensor has no energy if nothing better is known."""
@@ -87,10 +84,10 @@ class SeriesEnergy:
     def _derived(self, start_ns: int, end_ns: int) -> WindowEnergy:
         if end_ns <= start_ns:
             raise ValueError(f"a window must end after it starts: {start_ns} to {end_ns}")
-        channel, times = self.channel, self.series.times_ns
+        channel = self.channel
         if channel.metric not in ENERGETIC:
             raise ValueError(f"{channel.metric} measures no energy")
-        inside = bisect_right(times, end_ns) - bisect_left(times, start_ns)
+        inside = _samples(self.series, start_ns, end_ns)
         missing = _missing_ends(self.series, start_ns, end_ns)
         if missing:
             return WindowEnergy(channel, None, method_of(channel), None, None, inside, 0.0, missing)
@@ -103,17 +100,20 @@ class SeriesEnergy:
             mean,
             None if told.peak_watts is None else max(told.peak_watts, mean),
             inside,
-            _largest_gap_seconds(times, start_ns, end_ns),
+            _largest_gap_seconds(self.series, start_ns, end_ns),
             told.reasons,
         )
 
     def _told(self, start_ns: int, end_ns: int) -> Told:
-        first, last = _around(self.series, start_ns, end_ns)
         if METRICS[self.channel.metric].form is Form.GAUGE:
-            return integrate(_cut(self.series, first, last), start_ns, end_ns)
+            parts = [self._integrated(*ends) for ends in _sampled(self.series, start_ns, end_ns)]
+            return joined([*parts, *map(_told_of, _dropped(self.series, start_ns, end_ns))])
         if self._counter is None:
             self._counter = CounterEnergy(self.series)
-        return self._counter.between(start_ns, end_ns, first, last)
+        return self._counter.between(start_ns, end_ns, *_around(self.series, start_ns, end_ns))
+
+    def _integrated(self, start_ns: int, end_ns: int) -> Told:
+        return integrate(_cut(self.series, *_around(self.series, start_ns, end_ns)), start_ns, end_ns)
 
 
 def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
@@ -162,6 +162,8 @@ def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]
         missing.append(NO_SAMPLE[0])
     if not times or times[-1] < end_ns:
         missing.append(NO_SAMPLE[1])
+    if any(each.start_ns < at_ns < each.end_ns for each in series.stretches for at_ns in (start_ns, end_ns)):
+        missing.append("no sample at an edge of the window: those far from the ends of a recording are summed up")
     refused = Counter(reason for _, reason in series.rejections)
     if missing and refused:
         words = ", ".join(f"{count} as {reason.value}" for reason, count in refused.most_common())
@@ -183,7 +185,33 @@ def _cut(series: Series, first: int, last: int) -> Series:
     return replace(series, times_ns=times[first:last], values=values[first:last], halves_ns=halves[first:last])
 
 
-def _largest_gap_seconds(times: Sequence[int], start_ns: int, end_ns: int) -> float:
-    first = bisect_right(times, start_ns) - 1
-    last = bisect_left(times, end_ns)
-    return max(times[i + 1] - times[i] for i in range(first, last)) / 1e9
+def _largest_gap_seconds(series: Series, start_ns: int, end_ns: int) -> float:
+    times, gaps = series.times_ns, [each.largest_gap_seconds for each in _dropped(series, start_ns, end_ns)]
+    for since_ns, until_ns in _sampled(series, start_ns, end_ns):
+        first, last = bisect_right(times, since_ns) - 1, bisect_left(times, until_ns)
+        gaps.append(max(times[i + 1] - times[i] for i in range(first, last)) / 1e9)
+    return max(gaps)
+
+
+def _samples(series: Series, start_ns: int, end_ns: int) -> int:
+    times, dropped = series.times_ns, _dropped(series, start_ns, end_ns)
+    parts = _sampled(series, start_ns, end_ns)
+    inside = sum(bisect_right(times, until_ns) - bisect_left(times, since_ns) for since_ns, until_ns in parts)
+    return inside + sum(stretch.samples for stretch in dropped)
+
+
+def _dropped(series: Series, start_ns: int, end_ns: int) -> list[Stretch]:
+    """Return the stretches of a window that have no samples."""
+    return [each for each in series.stretches if start_ns <= each.start_ns and each.end_ns <= end_ns]
+
+
+def _sampled(series: Series, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+    """Return the parts of a window that have samples: all of it, or what is before and after the dropped stretches."""
+    if not (dropped := _dropped(series, start_ns, end_ns)):
+        return [(start_ns, end_ns)]
+    parts = ((start_ns, dropped[0].start_ns), (dropped[-1].end_ns, end_ns))
+    return [(since_ns, until_ns) for since_ns, until_ns in parts if since_ns < until_ns]
+
+
+def _told_of(stretch: Stretch) -> Told:
+    return Told(Energy(stretch.joules, stretch.lower, stretch.upper), stretch.highest, stretch.reasons)

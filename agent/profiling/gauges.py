@@ -49,6 +49,8 @@ def integrate(series: Series, start_ns: int, end_ns: int) -> Told:
     frozen = _frozen(series, resolution, start_ns, end_ns)
     spans = spans_of(series, resolution, ceiling, start_ns, frozen)
     lower, upper = least_joules(spans, seconds, ceiling), most_joules(spans, seconds, ceiling)
+    if lower > upper:  # it does not average as it states: what it observes is not known
+        lower, upper = 0.0, ceiling * seconds
     return Told(_within(joules, lower, upper), peak, tuple(_words(series, read) for read in frozen[:1]))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from probes.model import Channel
 
 from probes.plausible import PLAUSIBLE_TIMES_LIMIT, most_watts
@@ -56,6 +59,15 @@ class Told:
     energy: Energy
     peak_watts: float | None
     reasons: tuple[str, ...] = ()
+
+
+def joined(parts: Sequence[Told]) -> Told:
+    """Add what samples say of parts of a window that follow one another; each has a peak or none of them has."""
+    energy = parts[0].energy
+    for part in parts[1:]:
+        energy = energy.plus(part.energy)
+    peaks = [part.peak_watts for part in parts if part.peak_watts is not None]
+    return Told(energy, max(peaks, default=None), tuple(dict.fromkeys(chain(*(part.reasons for part in parts)))))
 
 
 def ceiling_watts(channel: Channel, highest: float) -> float:

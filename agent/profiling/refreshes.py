@@ -85,14 +85,14 @@ class Refreshes:
 
     def _pairs(self, resolution: float) -> Iterator[tuple[int, int]]:
         """Pair each refresh with the first one after it that gives the power between them to a tenth."""
-        last = 0
-        for first in range(len(self._times)):
-            last = max(last, first + 1)
-            while last < len(self._times) and not self._gives_power(first, last, resolution):
+        first, last = 0, 1
+        while last < len(self._times):
+            if self._gives_power(first, last, resolution):
+                yield first, last
+                first += 1
+                last = max(last, first + 1)
+            else:
                 last += 1
-            if last == len(self._times):
-                return
-            yield first, last
 
     def _gives_power(self, first: int, second: int, resolution: float) -> bool:
         doubt_ns = self._slacks[first] + self._slacks[second]

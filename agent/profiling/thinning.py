@@ -1,4 +1,4 @@
-"""Keeps the ticks of a measurement of any length in bounded memory, without loss to the energy."""
+"""Keeps the samples of a measurement of any length in bounded memory, without loss to the energy."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from agent.profiling.boundary import best_channels
+from agent.profiling.condensing import KEPT_NS, GaugeSamples
+from agent.profiling.measurement import series_of
+from probes.model import ENERGETIC, METRICS, Form, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from store.records import Layout, Tick
+    from store.records import Layout, Series, Tick
 
-DENSE_NS = 30_000_000_000
-"""So long after the first tick and before the latest every one is kept: an edge of a window may lie there."""
 SPARSE_NS = 1_000_000_000
-_COUNTER, _GAUGE = "energy_joules", "power_watts"
+MOST_KEPT = 8192
+_BREAKS = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN, Reason.BACKWARD})
 
 
 class Thinned:
-    """Ticks of several layouts, by the order they came in.
+    """The samples of energy and power of several layouts.
 
-    In the middle of a long measurement one a second is enough of a counter, with both sides of what was refused: its
-    energy is the difference of the ends. Power has to be summed, so ticks in which only a gauge tells are all kept; a
-    gauge beside a counter shows, in a tick that is kept of many, the mean of them.
+    In the middle of a long measurement one tick a second is enough of a counter, and fewer in a very long one, with
+    both sides of what was refused: its energy is the difference of the ends. The middle of a gauge is summed up.
     """
 
     def __init__(self, layouts: Iterable[Layout]) -> None:
@@ -36,58 +36,71 @@ class Thinned:
             self._layouts[tick.layout].take(tick)
 
     @property
-    def ticks(self) -> list[Tick]:
-        """What was kept, in time order within each layout."""
-        return [tick for layout in self._layouts.values() for tick in layout.ticks]
+    def series(self) -> tuple[Series, ...]:
+        """Every series of energy or power."""
+        return tuple(series for layout in self._layouts.values() for series in layout.series)
 
 
 class _Layout:
     def __init__(self, layout: Layout) -> None:
-        best = best_channels(layout.channels)
-        counters = {channel for channel in best if channel.metric == _COUNTER}
-        places = {channel.key[:2] for channel in counters}
+        self._layout = layout
         self._kept: list[Tick] = []
         self._recent: deque[Tick] = deque()
-        self._dropped: list[Tick] = []
-        self._thin = len(counters) == len(best)
-        self._counters = [i for i, channel in enumerate(layout.channels) if channel in counters]
-        self._gauges = [
-            i for i, channel in enumerate(layout.channels) if channel.metric == _GAUGE and channel.key[:2] in places
-        ]
+        self._sparse_ns = SPARSE_NS
+        self._most_kept = MOST_KEPT
+        energetic = [(i, channel) for i, channel in enumerate(layout.channels) if channel.metric in ENERGETIC]
+        forms = {i: METRICS[channel.metric].form for i, channel in energetic}
+        self._counters = [i for i, _ in energetic if forms[i] is Form.COUNTER]
+        self._gauges = {i: GaugeSamples(channel) for i, channel in energetic if forms[i] is Form.GAUGE}
 
     @property
-    def ticks(self) -> list[Tick]:
-        return [*self._kept, *self._recent]
+    def series(self) -> tuple[Series, ...]:
+        counted = {each.channel.key: each for each in series_of([self._layout], [*self._kept, *self._recent])}
+        gauged = {self._layout.channels[i].key: samples.series for i, samples in self._gauges.items()}
+        return tuple((counted | gauged).values())
 
     def take(self, tick: Tick) -> None:
+        for position, samples in self._gauges.items():
+            watts = tick.values[position]
+            if not math.isnan(watts):
+                middle_ns, half_ns = (tick.start_ns + tick.end_ns) // 2, (tick.end_ns - tick.start_ns + 1) // 2
+                samples.take(middle_ns, half_ns, watts)
+        for rejection in tick.rejections:
+            if rejection.channel in self._gauges:
+                self._gauges[rejection.channel].refuse(tick.start_ns, rejection.reason)
+        if self._counters:
+            self._take_counters(tick)
+
+    def _take_counters(self, tick: Tick) -> None:
         self._recent.append(tick)
-        while self._recent[0].end_ns < tick.end_ns - DENSE_NS:
+        while self._recent[0].end_ns < tick.end_ns - KEPT_NS:
             old = self._recent.popleft()
-            if self._needed(old):
-                self._kept.append(self._with_means(old))
-                self._dropped.clear()
-            else:
-                self._dropped.append(old)
+            if self._is_needed(old):
+                self._kept.append(old)
+        if len(self._kept) > self._most_kept:
+            self._sparse_ns *= 2
+            self._kept = self._sparser(self._kept)
+            self._most_kept = max(MOST_KEPT, 2 * len(self._kept))
 
-    def _with_means(self, tick: Tick) -> Tick:
-        if not self._dropped or not self._gauges:
-            return tick
-        values = list(tick.values)
-        for position in self._gauges:
-            read = [each.values[position] for each in (*self._dropped, tick) if not math.isnan(each.values[position])]
-            values[position] = math.fsum(read) / len(read) if read else math.nan
-        return tick._replace(values=tuple(values))
-
-    def _needed(self, tick: Tick) -> bool:
-        if not self._thin or not self._kept or tick.end_ns <= self._kept[0].end_ns + DENSE_NS:
+    def _is_needed(self, tick: Tick) -> bool:
+        if not self._kept or self._is_early(tick) or any(map(self._has_break, (tick, self._recent[0], self._kept[-1]))):
             return True
-        if any(map(self._refused, (tick, self._recent[0], self._kept[-1]))):
-            return True
-        return tick.end_ns >= self._kept[-1].end_ns + SPARSE_NS or self._only_gauges_tell(tick)
+        is_edge = self._is_refused(tick) != self._is_refused(self._recent[0])
+        return is_edge or tick.end_ns >= self._kept[-1].end_ns + self._sparse_ns
 
-    def _refused(self, tick: Tick) -> bool:
-        return any(rejection.channel in self._counters for rejection in tick.rejections)
+    def _is_early(self, tick: Tick) -> bool:
+        return tick.end_ns <= self._kept[0].end_ns + KEPT_NS
 
-    def _only_gauges_tell(self, tick: Tick) -> bool:
-        silent = any(math.isnan(tick.values[position]) for position in self._counters)
-        return silent and not all(math.isnan(tick.values[position]) for position in self._gauges)
+    def _sparser(self, kept: Sequence[Tick]) -> list[Tick]:
+        found = [kept[0]]
+        for before, tick, after in zip(kept, kept[1:], [*kept[2:], kept[-1]], strict=False):
+            is_apart = tick.end_ns >= found[-1].end_ns + self._sparse_ns
+            if is_apart or self._is_early(tick) or any(map(self._has_break, (before, tick, after))):
+                found.append(tick)
+        return found
+
+    def _has_break(self, tick: Tick) -> bool:
+        return any(each.reason in _BREAKS and each.channel in self._counters for each in tick.rejections)
+
+    def _is_refused(self, tick: Tick) -> bool:
+        return any(each.channel in self._counters for each in tick.rejections)

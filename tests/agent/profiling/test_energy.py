@@ -96,6 +96,14 @@ def test_a_read_that_took_long_may_be_of_any_moment_in_it():
     assert found.upper == pytest.approx(400 - 0 + 0.001)  # the read about 1 may have been made after 1.1
 
 
+def test_a_window_that_ends_within_the_last_read_is_bounded_by_the_ceiling_from_the_refresh_before():
+    channel = joules_channel(0.1, 0.001, limit=3.2 * 200.0)
+    series = replace(counted({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500}, channel), halves_ns=(SECOND // 4,) * 6)
+    # The read about 5 began at 4.75 and shows a refresh at 4.65 or later; the one about 1 ended at 1.25.
+    upper = 500 + 200 * (4.9 - 4.65) - (100 - 200 * 0.25) + 0.001
+    assert energy(series, 1, 4.9).upper == pytest.approx(upper)
+
+
 def test_breaks_without_a_read_between_them_are_one():
     samples = {0: 0, 1: 100, 2: 200, 4: 200, 5: 300, 6: 400}
     resets = tuple((round(at * SECOND), Reason.RESET) for at in (2.5, 3.0))
@@ -387,6 +395,14 @@ def test_a_gauge_that_shows_one_fine_value_for_long_may_be_frozen(method):
     assert window_energy(gauged(samples, channel), *at(1, 3)).reasons == ()
     coarse = window_energy(gauged(samples, replace(channel, resolution=1.0)), *at(2, 14))
     assert coarse.reasons == ()
+
+
+def test_a_gauge_whose_readings_no_average_can_have_is_bounded_by_the_ceiling():
+    channel = watts_channel(1.0, "average", limit=4 * 400.0, observed_refresh_seconds=0.1)
+    leaps = gauged({0.01 * n: 50.0 if n % 20 < 10 else 350.0 + n % 2 for n in range(1000)}, channel)
+    found = energy(leaps, 2, 7)
+    assert (found.lower, found.upper) == (0, pytest.approx(5 * 500))
+    assert found.joules == pytest.approx(5 * 200, rel=0.05)
 
 
 def test_a_supply_on_standby_is_no_frozen_gauge():
