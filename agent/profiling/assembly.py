@@ -124,7 +124,7 @@ def _notes(job: Job, recorded: Recorded, sensors: Sensors, points: Iterable[Poin
     if recorded.failure:
         notes.append(f"the run failed, and points and repeats after that are missing: {recorded.failure.message}")
     if not sensors.coverage.includes:
-        notes.append("nothing on this host measures power and no model was allowed: there is time, and no energy")
+        notes.append("nothing on this host measures power, and no estimate was allowed: latency and throughput only")
     if recorded.ready and (note := synthetic_note(recorded.ready.inputs)):
         notes.append(note)
     if job.effort.name == "quick":

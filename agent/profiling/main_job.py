@@ -91,6 +91,7 @@ def run(job: Job, config: Config, progress: Progress, interruption: Interruption
     with ExitStack() as stack:
         progress.step(0, None, "checking this host")
         engine = stack.enter_context(opened(config.database, stored=terms.stored))
+        config = config if terms.stored else replace(config, database=str(engine.url.database))
         discovery = discover(config.roots, estimates=config.estimates)
         stack.callback(close_probes, discovery)
         witness = Witness(config.roots)

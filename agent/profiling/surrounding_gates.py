@@ -139,7 +139,7 @@ def _mostly_own(evidence: Evidence) -> CheckResult:
     if others is not None and own is not None:
         passed = others <= max(own, MOST_OTHERS_SHARE * evidence.processors)
         message = f"the run kept {own:.2f} CPUs busy, other programs {others:.2f}"
-        if not passed:
+        if not passed and evidence.joules_per_inference:
             message += "; the energy is known only between the run's own share and everything"
     lost = [words for gpu in evidence.conditions.gpus if (words := _lost(gpu))]
     return checked("workload_dominates", False if lost else passed, "; ".join((message, *lost)), "warning")

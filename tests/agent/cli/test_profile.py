@@ -150,7 +150,7 @@ def test_without_sensors_and_estimates_there_is_time_and_nothing_invented(
     result = runs["without"]
     assert result.returncode == 0, result.stderr
     found = document(result)
-    assert any("there is time, and no energy" in note for note in found["notes"])
+    assert any("latency and throughput only" in note for note in found["notes"])
     assert any("the tolerance of ±0.01% was not met in time by batch=1" in note for note in found["notes"])
     for point in found["points"]:
         assert point["inferences_per_second"]["mean"] > 0

@@ -126,6 +126,13 @@ def test_a_gpu_of_which_nothing_is_known_or_that_nobody_else_has_open_is_nothing
         assert failed(replace(GOOD, **gpu(**unknown, other_processes=programs))) == {}
 
 
+def test_a_host_that_others_dominate_says_how_far_its_energy_is_known():
+    busy = replace(GOOD, **calm(self_cpus=1.0, other_cpus=1.5))
+    assert message(busy, "workload_dominates") == "the run kept 1.00 CPUs busy, other programs 1.50"
+    known = replace(busy, joules_per_inference=(1.0, 1.0, 1.0))
+    assert message(known, "workload_dominates").endswith("only between the run's own share and everything")
+
+
 def test_others_on_a_gpu_are_judged_where_the_load_of_the_processors_is_not_known():
     unknown = calm(
         self_cpus=None,
