@@ -77,9 +77,9 @@ class Conditions:
 
     `self_cpus` is the number of CPUs that this program and the workload kept busy, `other_cpus` the number that all
     other programs did, both means over the windows; `max_other_cpus` is that of the worst window, less the resolution
-    of the clock tick; `steal_share` is the largest share of CPU time that the hypervisor gave to other guests.
-    `thermal_throttle_events` counts the slowdowns of a CPU by temperature. `gpus` are those whose driver reports their
-    processes. None: not known.
+    of the clock tick, `baseline_other_cpus` that of the worst idle baseline; `steal_share` is the largest share of CPU
+    time that the hypervisor gave to other guests. `thermal_throttle_events` counts the slowdowns of a CPU by
+    temperature. `gpus` are those whose driver reports their processes. None: not known.
     """
 
     self_cpus: float | None
@@ -89,6 +89,7 @@ class Conditions:
     thermal_throttle_events: int | None
     devices: tuple[DeviceConditions, ...]
     gpus: tuple[GpuSharing, ...] = ()
+    baseline_other_cpus: float | None = None
 
 
 NOT_TOLD = Conditions(None, None, None, None, None, ())
@@ -100,7 +101,7 @@ def conditions(
 ) -> Conditions:
     """Describe what surrounded the windows of a point, by repeat; `idle` are the run's idle windows."""
     windows = [window for repeat in repeats for window in repeat]
-    loads = [load for window in windows if (load := circumstances.loads.get(key_of(window)))]
+    loads = _known(windows, circumstances)
     events = [load.throttles for load in loads if load.throttles is not None]
     seconds = sum(load.seconds for load in loads)
     return Conditions(
@@ -113,7 +114,13 @@ def conditions(
         thermal_throttle_events=sum(events) if events else None,
         devices=tuple(_devices(repeats, idle, circumstances.series)),
         gpus=tuple(_shared(loads)),
+        baseline_other_cpus=max(map(_others, _known(idle, circumstances)), default=None),
     )
+
+
+def _known(windows: Iterable[Window], circumstances: Circumstances) -> list[Load]:
+    """Return the loads of those windows whose load is known."""
+    return [load for window in windows if (load := circumstances.loads.get(key_of(window)))]
 
 
 def _others(load: Load) -> float:

@@ -42,6 +42,7 @@ def judge_surroundings(evidence: Evidence) -> tuple[CheckResult, ...]:
         _processors_cool(evidence),
         _alone(evidence),
         _mostly_own(evidence),
+        _quiet(evidence),
         _free(evidence),
         _kept(evidence),
         _settings(evidence),
@@ -143,6 +144,16 @@ def _mostly_own(evidence: Evidence) -> CheckResult:
             message += "; the energy is known only between the run's own share and everything"
     lost = [words for gpu in evidence.conditions.gpus if (words := _lost(gpu))]
     return checked("workload_dominates", False if lost else passed, "; ".join((message, *lost)), "warning")
+
+
+def _quiet(evidence: Evidence) -> CheckResult:
+    busy, allowed = evidence.conditions.baseline_other_cpus, cpu_limit(evidence.processors)
+    if busy is None:
+        return checked("cpus_idle_at_baseline", None, "the load during the idle baselines is unknown", "warning")
+    message = f"other programs kept {busy:.2f} CPUs busy in the worst idle baseline (limit {allowed:.2f})"
+    if busy > allowed:
+        message += "; the idle power contains them"
+    return checked("cpus_idle_at_baseline", busy <= allowed, message, "warning")
 
 
 def _lost(gpu: GpuSharing) -> str:

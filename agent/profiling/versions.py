@@ -228,6 +228,7 @@ def _cost(old: _Json) -> _Json:
 def _conditions(old: _Json) -> _Json:
     return {
         **{name: old.get(former) for former, name in _CONDITIONS.items()},
+        "baseline_other_cpus": None,
         "devices": [_renamed(each, _DEVICE) for each in old.get("devices", ())],
         "gpus": [_renamed(each, _GPU) for each in old.get("gpus", ())],
     }

@@ -43,6 +43,13 @@ def test_load_is_the_mean_over_the_windows_and_the_worst_of_them():
     assert found.thermal_throttle_events == 3
 
 
+def test_the_load_of_the_idle_baselines_is_that_of_the_worst_of_them():
+    around = (idle("idle_unloaded", 1, 4), idle("idle_unloaded", 50, 54, side=1))
+    loads = {key_of(around[0]): LOAD, key_of(around[1]): replace(LOAD, others=8.04)}
+    assert conditions(POINT, Circumstances(loads=loads), around).baseline_other_cpus == approx(0.8)
+    assert conditions(POINT, Circumstances(), around).baseline_other_cpus is None
+
+
 def test_what_the_clock_tick_leaves_open_is_nobody_s_load():
     loads = {key_of(POINT[0][0]): replace(LOAD, others=0.03, throttles=None)}
     found = conditions(POINT, Circumstances(loads=loads))

@@ -23,6 +23,7 @@ CALM = Conditions(
     thermal_throttle_events=0,
     devices=(BOARD,),
     gpus=(SHARED,),
+    baseline_other_cpus=0.09,
 )
 GOOD = Evidence(
     windows=tuple((each,) for each in repeats((0, 61, 122, 183))),
@@ -90,6 +91,7 @@ def test_nothing_known_is_nothing_against_a_point():
         ("background_load", "warning", gpu(self_share=None, other_share=None, max_other_share=None)),
         ("workload_dominates", "warning", gpu(other_share=0.71)),
         ("workload_dominates", "warning", gpu(self_share=0.0, other_share=0.26)),
+        ("cpus_idle_at_baseline", "warning", calm(baseline_other_cpus=0.11)),
         ("accelerators_idle_at_baseline", "warning", board(baseline_utilization=0.06)),
         ("steal_time", "warning", calm(steal_share=0.011)),
         ("settings_unchanged", "warning", {"changed_settings": ("governor from a to b",)}),
