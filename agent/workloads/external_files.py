@@ -36,6 +36,8 @@ class ExternalFiles:
         """Return the bytes that a tensor has in its file."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
+        if isinstance(location, bytes):  # protobuf returns text that is not UTF-8 as bytes
+            location = ""
         size = self._size(location)
         try:
             offset = int(entries.get("offset") or 0)

@@ -1,4 +1,4 @@
-"""The check of a model file before anything parses it: what it is, and what it is instead of a model."""
+"""Opens a model file if it is a regular file of possible size, and identifies files of other formats."""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
 """Every cause of a failure, with a model or a file that has it: message and remedy name that cause."""
 
+import contextlib
 import os
 import re
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.workloads.causes import CAUSES, clean, named_cause
 from agent.workloads.errors import WorkloadError, explained
@@ -15,6 +19,7 @@ from nobody import NOBODY
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
+onnx_file = pytest.importorskip("agent.workloads.onnx_file", reason="the onnx extra is not installed")
 onnx_model = pytest.importorskip("agent.workloads.onnx_model", reason="the onnx extra is not installed")
 
 ENGINE = EngineSpec(provider="cpu", threads=1)
@@ -226,7 +231,7 @@ def test_a_protobuf_is_a_model_whatever_its_name_ends_in(tmp_path):
         assert onnx_model.load(OnnxSpec(tmp_path / name), ENGINE).prepare(1)
 
 
-def test_what_is_no_regular_file_is_refused_at_once_and_by_name(tmp_path):
+def test_a_path_that_is_no_regular_file_is_refused_at_once_and_by_name(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     (tmp_path / "loop").symlink_to("loop")
@@ -281,9 +286,10 @@ def with_external(folder, location, *, size=16, **entries):
     tensor = onnx.TensorProto(name="w", data_type=FLOAT, dims=[size // 4])
     tensor.data_location = onnx.TensorProto.EXTERNAL
     for key, entry in {"location": location, **entries}.items():
-        tensor.external_data.add(key=key, value=str(entry))
+        tensor.external_data.add(key=key, value="@" if isinstance(entry, bytes) else str(entry))
     path = folder / "m.onnx"
-    path.write_bytes(model(node("Add", ["x", "w"]), [value("x", [size // 4])], initializers=[tensor]))
+    content = model(node("Add", ["x", "w"]), [value("x", [size // 4])], initializers=[tensor])
+    path.write_bytes(content.replace(b"\x01@", b"\x01" + location) if isinstance(location, bytes) else content)
     return path
 
 
@@ -304,6 +310,7 @@ def with_external(folder, location, *, size=16, **entries):
         ("inside.bin", {"offset": 1 << 62, "length": 16}, "not inside their file"),
         ("inside.bin", {"offset": 8, "length": 16}, "not inside their file"),
         ("inside.bin", {"length": "many"}, "not inside their file"),
+        (b"\xff", {}, "names no usable file"),
         ("\x1b[31mred", {}, r"'\x1b[31mred'"),
     ],
 )
@@ -318,6 +325,22 @@ def test_weights_that_are_not_beside_the_model_are_refused_by_name(tmp_path, loc
     assert words in found.message
     assert found.remedy
     assert "\x1b" not in found.message + found.remedy
+
+
+FUZZED = [MODELS[cause][0] for cause in sorted(MODELS)]
+
+
+@given(st.data())
+def test_a_damaged_model_is_read_or_refused_and_counts_no_more_than_its_bytes(draw_from):
+    content = bytearray(draw_from.draw(st.sampled_from(FUZZED)))
+    for place, byte in draw_from.draw(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6)):
+        content[place % len(content)] = byte
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(content)
+        file.flush()
+        with contextlib.suppress(WorkloadError):
+            found = onnx_file.read_model_file(Path(file.name))
+            assert 0 <= found.parameters <= 8 * len(content)
 
 
 def test_weights_in_a_cache_of_links_are_found_beside_the_model_they_belong_to(tmp_path):
