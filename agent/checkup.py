@@ -50,7 +50,7 @@ def worst(checks: list[Check]) -> Verdict:
 
 def _unreadable(found: Discovery) -> list[Check]:
     return [
-        Check(f"sensor {each.subject}", Verdict.FAIL if each.is_unreadable else Verdict.WARN, each.reason, each.remedy)
+        Check(f"sensor {each.subject}", Verdict.FAIL if each.is_unreadable else Verdict.PASS, each.reason, each.remedy)
         for each in found.problems
     ]
 
