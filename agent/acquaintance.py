@@ -19,7 +19,7 @@ from probes.errors import DeviceLostError, ReadError
 from probes.model import ENERGETIC, CounterReader, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from probes.model import Channel, Probe
 
@@ -45,6 +45,8 @@ _POLL_SECONDS = 0.01
 _END_SECONDS = 0.2
 _LARGEST_DEBT_NS = 1_000_000
 
+UNCHANGED = "its energy counter did not change before the measurement: a counter that stands still measures nothing"
+
 log = get_logger("acquaintance")
 
 
@@ -58,6 +60,8 @@ class Calibration:
 
     channels: tuple[tuple[Channel, ...], ...]
     hanging: Mapping[Probe, Callable[[], bool]]
+    unchanged: tuple[Channel, ...] = ()
+    """The energy counters that were read and never changed."""
 
 
 def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibration:
@@ -79,7 +83,8 @@ def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibr
     channels = [learnt.get(probe, probe.channels) for probe in probes]
     periods = periods_within(channels, cpu_budget)
     marked = (marked_aliased(known, base) for known, (base, _) in zip(channels, periods, strict=True))
-    return Calibration(tuple(marked), hanging)
+    unchanged = (channel for watch in watches if watch.probe not in hanging for channel in watch.unchanged())
+    return Calibration(tuple(marked), hanging, tuple(unchanged))
 
 
 def learn(
@@ -153,6 +158,13 @@ class Watch:
             with suppress(ReadError, DeviceLostError):
                 self.probe.read_counters(before)
                 self._counter_costs.append(self._clock() - before)
+
+    def unchanged(self) -> Iterator[Channel]:
+        """Yield the energy counters that gave a value and no other one."""
+        for position, seen in self._changes.items():
+            channel = self.probe.channels[position]
+            if channel.metric == "energy_joules" and position in self._last and not seen and not self._failed:
+                yield channel
 
     def channels(self) -> tuple[Channel, ...]:
         """Return the channels of the probe with what was learnt of them, and clear its rejections.

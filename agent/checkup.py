@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.closing import close_probes
-from agent.preflight import Check, Verdict, look_around
+from agent.observation import observe
+from agent.preflight import Check, Verdict, look_around, standing_still
 from probes.cpu_model import parse_cpuinfo
 from probes.model import Kind
 from probes.registry import discover
@@ -29,9 +30,12 @@ def check_up(config: Config) -> list[Check]:
     cpuinfo = read_text(Path(config.roots.procfs) / "cpuinfo") or ""
     found = discover(config.roots, estimates=config.estimates)
     try:
-        power, *surroundings = look_around(config.roots, found, config.database, virtual=parse_cpuinfo(cpuinfo).virtual)
+        observed = observe(found.probes)
+        virtual = parse_cpuinfo(cpuinfo).virtual
+        power, *surroundings = look_around(config.roots, found, config.database, virtual=virtual, observed=observed)
         return [
             power,
+            *standing_still(found, observed),
             *_unreadable(found),
             *_accelerators(found),
             inference_engine(),

@@ -12,13 +12,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.observation import Observation
 from probes.cpu import Utilization
 from probes.errors import ReadError
 from probes.model import ENERGETIC, Kind, Source
 from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
-    from probes.model import Roots
+    from collections.abc import Iterable
+
+    from probes.model import Channel, Roots
     from probes.registry import Discovery
 
 BUSY_SHARE = 0.1
@@ -27,6 +30,13 @@ _LOOK_SECONDS = 0.5
 _NEAR_CELSIUS = 5.0
 _ROOM_BYTES = 200e6
 """A long run keeps about 100 samples a second for each sensor of energy."""
+
+
+NOT_OBSERVED = Observation({})
+STILL_REMEDY = (
+    "a virtual machine or a firmware setting may hold the counter; compare with `cat` of its file twice, update the "
+    "firmware, or measure on the host"
+)
 
 
 class Verdict(StrEnum):
@@ -47,10 +57,12 @@ class Check:
     remedy: str = ""
 
 
-def look_around(roots: Roots, found: Discovery, database: str, *, virtual: bool) -> list[Check]:
+def look_around(
+    roots: Roots, found: Discovery, database: str, *, virtual: bool, observed: Observation = NOT_OBSERVED
+) -> list[Check]:
     """Look at everything that disturbs a measurement; takes half a second. Nothing is changed."""
     return [
-        processor_power(found),
+        processor_power(found, observed),
         virtual_machine(virtual=virtual),
         clock_governor(Path(roots.sysfs)),
         heat(Path(roots.sysfs)),
@@ -59,8 +71,8 @@ def look_around(roots: Roots, found: Discovery, database: str, *, virtual: bool)
     ]
 
 
-def processor_power(found: Discovery) -> Check:
-    """Tell whether a sensor or a model says what the processors draw."""
+def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> Check:
+    """Report whether a sensor that changes, or a model, shows the power of the processors."""
     channels = [
         channel
         for probe in found.probes
@@ -68,16 +80,47 @@ def processor_power(found: Discovery) -> Check:
         if channel.metric in ENERGETIC and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
     ]
     name = "processor power"
-    measured = sorted({f"{c.device.id}/{c.domain}" for c in channels if c.source is Source.MEASURED})
+    measuring = [channel for channel in channels if channel.source is Source.MEASURED]
+    measured = _names(channel for channel in measuring if not observed.stands_still(channel))
     if measured:
-        return Check(name, Verdict.PASS, f"measured by {', '.join(measured)}")
+        return Check(name, Verdict.PASS, f"measured by {measured}")
+    if measuring:
+        still = f"{_names(measuring)}: no counter changed in {observed.seconds:g} s, so its energy cannot be measured"
+        return Check(name, Verdict.FAIL, still, STILL_REMEDY)
     why = next((absence for absence in found.absences if absence.family == "rapl"), None)
     reason = why.reason if why else "its sensors may not be read"
     remedy = why.remedy if why and why.remedy else "run where the processor's sensors can be read: `inferometer doctor`"
+    if channels and any(observed.stands_still(each) for probe in found.probes for each in probe.channels):
+        still = "the estimate needs /proc/stat, whose counters stand still (gVisor and some sandboxes leave them at 0)"
+        return Check(name, Verdict.FAIL, still, remedy)
     if channels:
         half = max(channel.uncertainty for channel in channels)
         return Check(name, Verdict.WARN, f"estimated to ±{half:.0%}, not measured: {reason}", remedy)
     return Check(name, Verdict.FAIL, f"neither measured nor estimated: {reason}", f"{remedy}; or allow --estimates")
+
+
+def standing_still(found: Discovery, observed: Observation) -> list[Check]:
+    """Return a failed check for each energy counter, and one for /proc/stat, that did not change."""
+    channels = [channel for probe in found.probes for channel in probe.channels if observed.stands_still(channel)]
+    counters = [channel for channel in channels if channel.metric in ENERGETIC]
+    checks = [
+        Check(
+            f"sensor {channel.device.id}/{channel.domain}",
+            Verdict.FAIL,
+            f"its energy counter did not change in {observed.seconds:g} s: it measures nothing",
+            STILL_REMEDY,
+        )
+        for channel in counters
+    ]
+    if len(counters) < len(channels):
+        found_still = f"its counters stand still for {observed.seconds:g} s, so utilization is unknown"
+        remedy = "run outside of the sandbox (gVisor leaves /proc/stat at 0), or mount the host's with --path.procfs"
+        checks.append(Check("/proc/stat", Verdict.FAIL, found_still, remedy))
+    return checks
+
+
+def _names(channels: Iterable[Channel]) -> str:
+    return ", ".join(sorted({f"{channel.device.id}/{channel.domain}" for channel in channels}))
 
 
 def virtual_machine(*, virtual: bool) -> Check:
@@ -152,7 +195,9 @@ def other_work(roots: Roots) -> Check:
     finally:
         utilization.close()
     if math.isnan(share):
-        return Check(name, Verdict.PASS, "unknown: the kernel's counters stand still")
+        return Check(
+            name, Verdict.WARN, "unknown: the counters of /proc/stat stand still", "run outside of the sandbox"
+        )
     found = f"the processors are {share:.0%} busy"
     if share <= BUSY_SHARE:
         return Check(name, Verdict.PASS, found)

@@ -9,16 +9,20 @@ import typer
 
 from agent.cli.options import JSON_HELP, answer, answer_json, configuration, discovered
 from agent.cli.tables import percent
+from probes.model import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agent.observation import Observation
     from agent.profiling.boundary import Coverage
     from probes.model import Channel, Problem
     from probes.registry import Discovery
 
 _COLUMNS = 100
 _NARROWEST = 30
+_DEAD = "why:    a counter that stands still measures nothing; `inferometer doctor` has the remedy"
+_CONSTANT = "note:   a steady load or a device at rest may have a constant power"
 
 
 def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
@@ -32,14 +36,17 @@ def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--jso
 
     Example: inferometer devices --path.sysfs /host/sys --json
     """
+    from agent.observation import observe
+
     with discovered(configuration(context)) as found:
+        observed = observe(found.probes)
         if as_json:
-            answer_json(document(found))
+            answer_json(document(found, observed))
         else:
-            _show(found)
+            _show(found, observed)
 
 
-def document(found: Discovery) -> dict[str, Any]:
+def document(found: Discovery, observed: Observation) -> dict[str, Any]:
     """Return what was found as a JSON document."""
     covered = _coverage(found)
     devices: dict[str, dict[str, Any]] = {}
@@ -52,7 +59,7 @@ def document(found: Discovery) -> dict[str, Any]:
             )
             entry["name"] = entry["name"] or device.name
             entry["attributes"].update(dict(device.attributes))
-            entry["channels"].append(_channel(probe.name, channel, counted=_is_added(channel, covered)))
+            entry["channels"].append(_channel(probe.name, channel, observed, counted=_is_added(channel, covered)))
     return {
         "devices": list(devices.values()),
         "total": {
@@ -81,7 +88,7 @@ def _is_added(channel: Channel, covered: Coverage) -> bool:
     return any(channel is added for added in covered.includes)
 
 
-def _channel(probe: str, channel: Channel, *, counted: bool) -> dict[str, Any]:
+def _channel(probe: str, channel: Channel, observed: Observation, *, counted: bool) -> dict[str, Any]:
     return {
         "probe": probe,
         "domain": channel.domain,
@@ -89,17 +96,20 @@ def _channel(probe: str, channel: Channel, *, counted: bool) -> dict[str, Any]:
         "source": channel.source.value,
         "method": channel.method,
         "refresh_seconds": channel.refresh_seconds or None,
+        "changed": observed.changed.get(channel.key),
         "counted": counted,
         "contained_in": [list(key) for key in channel.contained_in],
         "uncertainty": channel.uncertainty or None,
     }
 
 
-def _show(found: Discovery) -> None:
+def _show(found: Discovery, observed: Observation) -> None:
     covered = _coverage(found)
     for lines in _device_lines(found, covered):
         for line in lines:
             answer(line)
+    for words in _still(found, observed):
+        answer(words)
     for problem in found.problems:
         answer(f"\n{problem.label}: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
     if found.absences:
@@ -110,6 +120,18 @@ def _show(found: Discovery) -> None:
     added = ", ".join(f"{channel.device.id}/{channel.domain}" for channel in covered.includes) or "nothing"
     answer(f"\ntotal: boundary {covered.boundary}: {added}")
     answer(f"not covered: {'; '.join(covered.not_covered) or 'nothing'}")
+
+
+def _still(found: Discovery, observed: Observation) -> Iterator[str]:
+    """Yield a line for the sensors that have to change and did not, and one for the others that did not change."""
+    channels = [channel for probe in found.probes for channel in probe.channels if channel.source is Source.MEASURED]
+    constant = [channel for channel in channels if observed.changed.get(channel.key) is False]
+    dead = [channel for channel in constant if observed.stands_still(channel)]
+    rest = [channel for channel in constant if channel.metric == "power_watts"]
+    for words, listed in ((_DEAD, dead), (_CONSTANT, rest)):
+        names = ", ".join(f"{each.device.id}/{each.domain} {each.metric}" for each in listed)
+        if names:
+            yield f"\nunchanged for {observed.seconds:g} s: {names}\n  {words}"
 
 
 def _device_lines(found: Discovery, covered: Coverage) -> Iterator[list[str]]:

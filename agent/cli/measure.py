@@ -100,7 +100,7 @@ def _measured(
     *,
     as_json: bool,
 ) -> tuple[int, Measurement, SamplerFacts]:
-    from agent.acquaintance import calibrate
+    from agent.acquaintance import UNCHANGED, calibrate
     from agent.clock import Timebase
     from agent.profiling.boundary import best_channels
     from agent.profiling.measurement import held_to, with_causes
@@ -120,6 +120,8 @@ def _measured(
         )
         fail(f"nothing here measures power: {cause}; {remedy}")
     calibration = calibrate(probes, config.cpu_budget)
+    for channel in calibration.unchanged:
+        say(f"warning: {channel.device.id}/{channel.domain}: {UNCHANGED}")
     learnt = calibration.channels
     layouts = [
         Layout(number, probe.name, channels)

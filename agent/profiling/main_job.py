@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.acquaintance import calibrate
+from agent.acquaintance import UNCHANGED, calibrate
 from agent.clock import Timebase
 from agent.closing import close_probes
 from agent.host import describe_host
@@ -140,7 +140,8 @@ def _set_up(config: Config, engine: Engine, discovery: Discovery) -> Scene:
     probes = [(probe.name, channels) for probe, channels in zip(discovery.probes, calibration.channels, strict=True)]
     layouts = writer.register(host, probes, "profile", timebase.now_ns())
     checks = look_around(config.roots, discovery, config.database, virtual=host.virtual)
-    warnings = _warnings(checks, discovery)
+    still = tuple(f"{each.device.id}/{each.domain}: {UNCHANGED}" for each in calibration.unchanged)
+    warnings = (*still, *_warnings(checks, discovery))
     return Scene(host, config.roots, discovery, layouts, warnings, timebase, engine, writer, sampling)
 
 

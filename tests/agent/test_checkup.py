@@ -17,15 +17,15 @@ from agent.checkup import check_up, database, exporter, inference_engine, worst
 from agent.config import Config
 from agent.preflight import Check, Verdict
 from command import as_nobody, call, run
+from moving_counters import moving, working
 from probes.model import Roots
 from store.database import open_database
-from trees import FIXTURES, copy_tree
+from trees import FIXTURES, copy_tree, powercap_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BARE_METAL = FIXTURES / "proc/epyc_two_packages"
-SERVER = FIXTURES / "trees/intel_server_2s/sys"
 
 
 @pytest.fixture
@@ -37,11 +37,22 @@ def free() -> Iterator[str]:
 
 
 @pytest.fixture
-def line(tmp_path: Path, free: str) -> tuple[object, ...]:
+def server(tmp_path: Path) -> Iterator[Roots]:
+    """A server of bare metal whose counters move, those of its processors too."""
+    folder = tmp_path.with_name(f"{tmp_path.name}-server")
+    sysfs = copy_tree("intel_server_2s", folder)
+    zones = ("intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1", "intel-rapl:1:0", "intel-rapl:2")
+    with moving(sysfs, dict.fromkeys(zones, 60.0)), working(folder / "proc", 0.05):
+        (folder / "proc/cpuinfo").write_bytes((BARE_METAL / "cpuinfo").read_bytes())
+        yield Roots(str(sysfs), str(folder / "proc"))
+
+
+@pytest.fixture
+def line(tmp_path: Path, free: str, server: Roots) -> tuple[object, ...]:
     """The options of a host on which all is well."""
     file = tmp_path / "config.toml"
     file.write_text(f'[exporter]\nlisten = "{free}"\n', encoding="utf-8")
-    return ("doctor", "--config", file, "--path.sysfs", SERVER, "--path.procfs", BARE_METAL)
+    return ("doctor", "--config", file, "--path.sysfs", server.sysfs, "--path.procfs", server.procfs)
 
 
 def files(folder: Path) -> set[str]:
@@ -93,7 +104,7 @@ def test_a_counter_that_only_root_may_read_fails_with_the_rule_that_opens_it(
         result = run(tmp_path, *line, "--path.sysfs", sysfs, "--json", **user)
     assert result.returncode == 2, result.stderr
     checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
-    sensor = next(check for name, check in checks.items() if name.startswith("sensor package-0 ("))
+    sensor = next(check for name, check in checks.items() if name.startswith("sensor package-0, dram, "))
     assert sensor["verdict"] == "FAIL"
     assert "only root may read it" in sensor["found"]
     assert "inferometer service install" in sensor["remedy"]
@@ -107,14 +118,30 @@ def test_the_worst_verdict_is_the_last_of_their_order() -> None:
     assert worst(checks[2:]) is Verdict.PASS
 
 
-def test_every_probe_is_closed_after_the_checks(tmp_path: Path) -> None:
+def test_every_probe_is_closed_after_the_checks(tmp_path: Path, server: Roots) -> None:
     def opened() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
     before = opened()
-    checks = check_up(Config(database=str(tmp_path / "new.db"), roots=Roots(str(SERVER), str(BARE_METAL))))
+    checks = check_up(Config(database=str(tmp_path / "new.db"), roots=server))
     assert checks[0].found.startswith("measured by package-0/dram")
     assert opened() <= before
+
+
+def test_counters_that_stand_still_fail_and_so_do_those_of_the_kernel(tmp_path: Path) -> None:
+    """RAPL zones that never move, and the /proc/stat of gVisor, whose counters are and stay 0."""
+    powercap_zone(tmp_path / "sys", "intel-rapl:0", "package-0", 5_000_000)
+    procfs = tmp_path / "proc"
+    procfs.mkdir()
+    (procfs / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+    roots = Roots(str(tmp_path / "sys"), str(procfs), "/nowhere/libnvidia-ml.so.1")
+    checks = {each.name: each for each in check_up(Config(database=str(tmp_path / "new.db"), roots=roots))}
+    for name in ("processor power", "sensor package-0/package", "/proc/stat"):
+        assert checks[name].verdict is Verdict.FAIL
+        assert checks[name].remedy
+    guest = Roots(str(tmp_path), str(procfs), "/nowhere/libnvidia-ml.so.1")
+    power = check_up(Config(database=str(tmp_path / "new.db"), roots=guest))[0]
+    assert (power.verdict, "stand still" in power.found) == (Verdict.FAIL, True)
 
 
 # --- single checks --------------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def test_whoever_keeps_the_processors_busy_is_named() -> None:
 
 
 def test_unknown_load_is_called_unknown(tmp_path: Path) -> None:
-    assert other_work(roots(tmp_path)).found == "unknown: the kernel's counters stand still"
+    assert other_work(roots(tmp_path)).found == "unknown: the counters of /proc/stat stand still"
     nowhere = other_work(roots(tmp_path, tmp_path / "no-proc"))
     assert nowhere.verdict is Verdict.WARN
     assert "--path.procfs" in nowhere.remedy
