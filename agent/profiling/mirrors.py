@@ -7,6 +7,8 @@ steps, but not in ten steps of different size.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,8 @@ _EQUAL_SHARE = 0.9
 """How many steps have to be equal: two reads of one counter are not at the same moment, so it may move in between."""
 _LOOKS, _FEW = 16, 0.5
 _MICRO = 1e6
+_OFTEN, _SELDOM, _APART_READS = 0.5, 0.2, 20
+_FINE_STEPS = 1000
 
 
 def mirrors_among(series: Sequence[Series], holders: Holders) -> Mapping[Key, Key]:
@@ -53,7 +57,9 @@ def is_mirror(one: Series, other: Series) -> bool:
         return False
     if len(one.values) == len(other.values) and one.times_ns == other.times_ns:
         return _looks_same(one, other) and _same_steps(_steps(one.values), _steps(other.values))
-    return a.metric == "power_watts" and a.domain == b.domain and _same_values(one, other)
+    if a.metric != "power_watts" or a.domain != b.domain:
+        return False
+    return _same_values(one, other) or _same_moments(one, other) or _same_standstill(one, other)
 
 
 def _looks_same(one: Series, other: Series) -> bool:
@@ -85,6 +91,42 @@ def _same_values(one: Series, other: Series) -> bool:
         if len(equal) >= TELLING_SIZES and sum(a == b for a, b in pairs) >= _EQUAL_SHARE * len(pairs):
             return True
     return False
+
+
+def _same_moments(one: Series, other: Series) -> bool:
+    """Compare two series read at different moments by what both showed at about the same time.
+
+    A gauge that changes faster than it is read shows other values to one than to the other, but often the same. Meters
+    of coarse steps show equal values under equal loads, so only fine ones are compared; and two reads that are a while
+    apart must be equal far less often.
+    """
+    every = max(1, len(one.values) // _LOOKS)
+    if len(_shared(one, other, 0, every)) * every < _OFTEN / 2 * len(one.values):
+        return False  # which spares most pairs the rest
+    step = math.gcd(*(round(value * _MICRO) for value in (*one.values, *other.values))) / _MICRO
+    if step * _FINE_STEPS > max(one.values):
+        return False
+    now, later = (_shared(one, other, shift) for shift in (0, _APART_READS))
+    return len(set(now)) >= TELLING_SIZES and len(now) >= _OFTEN * len(one.values) and len(later) <= _SELDOM * len(now)
+
+
+def _shared(one: Series, other: Series, shift: int, every: int = 1) -> list[float]:
+    """Return the values that the other showed too, in the reads about that moment, or so many reads later."""
+    found = []
+    for at_ns, value in zip(one.times_ns[::every], one.values[::every], strict=True):
+        near = bisect_left(other.times_ns, at_ns) + shift
+        if value in other.values[max(0, near - 1) : max(0, near + 2)]:
+            found.append(value)
+    return found
+
+
+def _same_standstill(one: Series, other: Series) -> bool:
+    """Compare two series that never changed: two drivers that show one fine value of one domain read one meter."""
+    a, b = one.channel.device, other.channel.device
+    values = {*one.values, *other.values}
+    drivers = [dict(device.attributes).get("chip") for device in (a, b)]
+    is_fine = len(values) == 1 and not max(values).is_integer()  # two meters do not show that by chance
+    return a.kind is b.kind and is_fine and None not in drivers and drivers[0] != drivers[1]
 
 
 def _changes(values: Sequence[float]) -> list[float]:

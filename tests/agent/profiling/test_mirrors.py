@@ -43,6 +43,87 @@ def shown(channel, values, *, late_ns=0, each=1):
 ZONE, TWIN = counter(), counter("mmio-package-0")
 
 
+def polled(channel, truth, offset_ns=0, period_ns=100_000_000, reads=120):
+    """A gauge that is polled: `truth` gives what its sensor shows at a moment."""
+    times = tuple(offset_ns + number * period_ns for number in range(reads))
+    return Series(channel, times, tuple(truth(at) for at in times))
+
+
+def latched(seed, update_ns, step=0.01):
+    """A sensor of fine values that holds each for so long."""
+    noise = random.Random(seed)
+    values = [round(noise.uniform(10, 30) / step) * step for _ in range(2000)]
+    return lambda at: values[at // update_ns]
+
+
+def driven(chip, bus, domain="cpu", kind=Kind.CPU):
+    return Channel(Device(bus, kind, "", (("chip", chip),)), domain, "power_watts")
+
+
+XGENE, ALTRA = driven("apm_xgene", "APMC0D29:00"), driven("altra_hwmon", "altra_hwmon.0")
+
+
+@pytest.mark.parametrize("offset_ns", [0, 1_000, 10_000_000, 20_000_000, 45_000_000])
+@pytest.mark.parametrize("update_ns", [30_000_000, 100_000_000, 370_000_000])
+def test_one_meter_through_two_drivers_is_counted_once_whenever_they_are_read(offset_ns, update_ns):
+    truth = latched(5, update_ns)
+    one, other = polled(XGENE, truth), polled(ALTRA, truth, offset_ns + 1)
+    if offset_ns < update_ns / 2:
+        assert is_mirror(one, other)
+        assert [channel.device.id for channel in cover([one, other]).includes] == ["APMC0D29:00"]
+
+
+@given(st.integers(0, 10_000), st.sampled_from((0.001, 0.01, 1.0, 5.0)), st.sampled_from((30_000_000, 370_000_000)))
+def test_two_meters_are_two_whatever_their_step(seed, step, update_ns):
+    one = polled(XGENE, latched(seed, update_ns, step))
+    assert not is_mirror(one, polled(ALTRA, latched(seed + 20_000, update_ns, step), 1_000))
+
+
+@given(st.integers(0, 10_000), st.sampled_from((0.001, 1.0)))
+def test_two_sockets_under_one_load_are_two(seed, step):
+    load, noise = latched(seed, 500_000_000, 1.0), random.Random(seed)
+
+    def socket(at):
+        return round((load(at) + noise.gauss(0, 0.3)) / step) * step
+
+    assert not is_mirror(polled(XGENE, socket), polled(ALTRA, socket, 1_000))
+
+
+def test_meters_that_are_equal_at_any_time_prove_nothing():
+    fine, coarse = latched(3, 10**12, 0.001), latched(3, 50_000_000, 4.0)
+    one = polled(XGENE, lambda at: fine(at) + at // SECOND % 2 * 0.001)  # one of two values, whenever it is read
+    assert not is_mirror(one, polled(ALTRA, lambda at: fine(at) + (at // SECOND + 1) % 2 * 0.001, 100_000))
+    assert not is_mirror(polled(XGENE, coarse), polled(ALTRA, coarse, 60_000_000))
+
+
+@pytest.mark.parametrize(
+    ("watts", "other", "channel", "same"),
+    [
+        (16.28, 16.28, ALTRA, True),
+        (16.28, 16.29, ALTRA, False),
+        (16.0, 16.0, ALTRA, False),  # whole watts are equal by chance
+        (16.28, 16.28, driven("apm_xgene", "APMC0D29:01"), False),  # the second socket, read by the same driver
+        (16.28, 16.28, driven("altra_hwmon", "altra_hwmon.0", "io"), False),
+        (16.28, 16.28, driven("altra_hwmon", "altra_hwmon.0", kind=Kind.BOARD), False),
+        (16.28, 16.28, Channel(Device("bare", Kind.CPU), "cpu", "power_watts"), False),
+    ],
+)
+def test_two_drivers_that_show_one_fine_value_read_one_meter(watts, other, channel, same):
+    one, its = polled(XGENE, lambda _: watts), polled(channel, lambda _: other, 1_000)
+    assert is_mirror(one, its) is same
+
+
+def test_the_two_drivers_of_an_ampere_server_count_the_processor_once():
+    io = driven("apm_xgene", "APMC0D29:00", "io")
+    series = [polled(XGENE, lambda _: 16.28), polled(io, lambda _: 31.9), polled(ALTRA, lambda _: 16.28, 1_000)]
+    covered = cover(series)
+    assert sorted((channel.device.id, channel.domain) for channel in covered.includes) == [
+        ("APMC0D29:00", "cpu"),
+        ("APMC0D29:00", "io"),
+    ]
+    assert "altra_hwmon.0/cpu (it shows what APMC0D29:00/cpu shows)" in covered.not_covered
+
+
 @pytest.mark.parametrize("start", [0.0, 4242.123456])
 def test_two_counters_that_take_the_same_uneven_steps_are_one(start):
     assert is_mirror(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN, start))
