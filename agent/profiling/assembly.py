@@ -55,12 +55,11 @@ def _plan(job: Job) -> PlanFacts:
     )
 
 
-def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Document | None:
-    """Derive the profile, dated as it is stored; None where no repeat was complete."""
+def assemble(job: Job, scene: Scene, recorded: Recorded, found: tuple[Series, ...], created_ns: int) -> Document | None:
+    """Derive the profile from the samples `found`, dated as it is stored; None where no repeat was complete."""
     ready, windows = recorded.ready, recorded.windows
     if ready is None or not any(window.point for window in windows):
         return None
-    found = _samples(scene, recorded)
     energetic = (each for each in found if each.channel.metric in ENERGETIC)
     sensors = Sensors.of(energetic, recorded.beat_seconds, scene.channels)
     points = derive_points(windows, sensors, job.tariff, _circumstances(job, recorded, scene.channels, found))
@@ -95,7 +94,10 @@ def assemble(job: Job, scene: Scene, recorded: Recorded, created_ns: int) -> Doc
     )
 
 
-def _samples(scene: Scene, recorded: Recorded) -> tuple[Series, ...]:
+def samples(scene: Scene, recorded: Recorded) -> tuple[Series, ...]:
+    """Return the samples of a run, none if it has no window. Raises StoreError."""
+    if not recorded.windows:
+        return ()
     start_ns = min(window.start_ns for window in recorded.windows) - AROUND_NS
     end_ns = max(window.end_ns for window in recorded.windows) + AROUND_NS
     return scene.series(start_ns, end_ns, ENERGETIC | CONDITIONS)

@@ -14,7 +14,7 @@ from agent.clock import Timebase
 from agent.closing import close_probes
 from agent.host import describe_host
 from agent.preflight import Verdict, look_around
-from agent.profiling.assembly import asked_for, assemble
+from agent.profiling.assembly import asked_for, assemble, samples
 from agent.profiling.boundary import best_channels, coverage
 from agent.profiling.contention import BUSY_REMEDY, contention
 from agent.profiling.document import to_json
@@ -34,7 +34,7 @@ from probes.nvml import NvmlProbe
 from probes.registry import discover
 from store.address import display
 from store.errors import StoreError
-from store.records import Profile, Run, RunStatus
+from store.records import Profile, Run, RunStatus, Series
 from store.writer import Writer
 
 if TYPE_CHECKING:
@@ -115,12 +115,21 @@ def run(job: Job, config: Config, progress: Progress, interruption: Interruption
 def _outcome(job: Job, scene: Scene, recorded: Recorded, run_store: RunStore, stored_in: str | None) -> Outcome:
     interrupted = recorded.run.status is RunStatus.INTERRUPTED
     created_ns = scene.timebase.now_ns()
-    document = assemble(job, scene, recorded, created_ns)
+    document = assemble(job, scene, recorded, _samples(scene, recorded, run_store), created_ns)
     if document is None:
         return Outcome("", None, stored_in, interrupted, recorded.failure, run_store.trouble)
     text = to_json(document)
     run_store.save_profile(Profile(recorded.run.id, recorded.run.id, created_ns, job.spec.workload, text))
     return Outcome(text, json.loads(text), stored_in, interrupted, recorded.failure, run_store.trouble)
+
+
+def _samples(scene: Scene, recorded: Recorded, run_store: RunStore) -> tuple[Series, ...]:
+    """Return the samples of a run, empty series if the store cannot give them: latency and throughput need none."""
+    try:
+        return samples(scene, recorded)
+    except StoreError as error:
+        run_store.note(error)
+        return tuple(Series(channel, (), ()) for channel in scene.channels)
 
 
 def _check_terms(scene: Scene, busy: str, terms: Terms) -> None:

@@ -153,6 +153,24 @@ def test_a_profile_that_cannot_be_stored_at_the_end_is_printed_and_said_to_be_lo
     assert "Traceback" not in result.stderr
 
 
+def test_a_database_that_is_destroyed_during_a_run_costs_the_energy_and_not_the_latency(
+    tmp_path: Path, server: Path
+) -> None:
+    database = tmp_path / "store.db"
+    line = (*RUN, "--path.sysfs", server, *BARE_METAL, "--database", database, "--json")
+    with started(tmp_path, *line) as process:
+        read_until(process.stderr, "decode: repeat 3")
+        for name in ("store.db", "store.db-wal"):
+            os.truncate(tmp_path / name, 0)
+        result = finish(process)
+    assert result.returncode == 1
+    assert "the profile above is not stored" in result.stderr
+    [point] = document(result)["points"]
+    assert point["inferences_per_second"]["mean"] > 0
+    assert (point["valid"], point["energy"]) == (False, None)
+    assert "Traceback" not in result.stderr
+
+
 def fill(path: Path) -> None:
     """Fill the disk to the last byte with a file."""
     with path.open("wb", buffering=0) as file:
