@@ -123,10 +123,12 @@ def check_roots(roots: Roots) -> None:
     for option, path, inside in (("path.sysfs", roots.sysfs, "sys/class"), ("path.procfs", roots.procfs, "proc/stat")):
         folder = Path(path)
         if not folder.is_dir():
-            raise ConfigError(f"{option} = {path!r}: there is no such folder; say where the host's is mounted")
+            raise ConfigError(f"{option} = {quoted(path)}: there is no such folder; say where the host's is mounted")
         if (folder / inside).exists() and not (folder / Path(inside).name).exists():
             meant = folder / Path(inside).parent
-            raise ConfigError(f"{option} = {path!r} is the folder above the one that is meant: did you mean {meant}?")
+            raise ConfigError(
+                f"{option} = {quoted(path)} is the folder above the one that is meant: did you mean {meant}?"
+            )
 
 
 def check_links(config: Config) -> None:
@@ -140,7 +142,9 @@ def check_links(config: Config) -> None:
             with suppress(FileNotFoundError), resolved(Path(path).expanduser()):
                 pass
         except ForeignLinkError as error:
-            raise ConfigError(f"{key} = {path!r}: {error.strerror}. Name the file that is meant itself") from error
+            raise ConfigError(
+                f"{key} = {quoted(path)}: {error.strerror}. Name the file that is meant itself"
+            ) from error
         except (OSError, RuntimeError):
             continue  # whoever opens the path reports why it cannot
 
@@ -208,7 +212,7 @@ _FIELDS = frozenset({"cpu_budget", "database", "log_level", "estimates", "realti
 def _checked_share(value: float, where: str) -> float:
     """Return a share of one processor. Raises ConfigError if it is none."""
     if value != 0 and not _LEAST_SHARE <= value <= 1:
-        raise ConfigError(f"{where} = {value!r} is not {_SHARE}")
+        raise ConfigError(f"{where} = {quoted(value)} is not {_SHARE}")
     return value
 
 
@@ -303,9 +307,8 @@ class _Table:
         names = self._typed(key, [], list, "a list of names in quotes")
         for name in names:
             if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise ConfigError(
-                    f"{self.where}: {self.prefix}{key}: {name!r} is no name of a host; write it as monitor.example.org"
-                )
+                wanted = "is no name of a host; write it as monitor.example.org"
+                raise ConfigError(f"{self.where}: {self.prefix}{key}: {quoted(name)} {wanted}")
         return tuple(name.lower().rstrip(".") for name in names)
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -324,7 +327,7 @@ class _Table:
         """Return a share of one processor."""
         value = self.found.get(key, default)
         if not _is_number(value):
-            raise ConfigError(f"{self.where}: {self.prefix}{key} = {value!r} is not {_SHARE}")
+            raise ConfigError(f"{self.where}: {self.prefix}{key} = {quoted(value)} is not {_SHARE}")
         return _checked_share(float(value), f"{self.where}: {self.prefix}{key}")
 
     def seconds(self, key: str, default: float) -> float:

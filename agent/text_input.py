@@ -7,6 +7,7 @@ import reprlib
 import tomllib
 from typing import TYPE_CHECKING, Any
 
+from agent.console import printable_line
 from agent.path_walk import resolved
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 20
 """No configuration or tariff is near this; a device such as /dev/zero never ends."""
+_LONGEST_NAME = 300
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -58,6 +60,12 @@ def quoted(value: object) -> str:
     except ValueError:  # an integer of more digits than Python converts
         return "a number of thousands of digits"
     return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
+def named(path: Path) -> str:
+    """Return a path as an error shows it: on one line, and not longer than a path can be read."""
+    text = printable_line(str(path))
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
 
 
 _SHORT = reprlib.Repr()

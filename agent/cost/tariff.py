@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.text_input import TextInputError, quoted, read_toml
+from agent.text_input import TextInputError, named, quoted, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,7 +160,7 @@ def load_tariff(path: Path) -> Tariff:
     try:
         return read_tariff(read_toml(path))
     except (TextInputError, TariffError) as error:
-        raise TariffError(f"{path}: {error}") from error
+        raise TariffError(f"{named(path)}: {error}") from error
 
 
 def _set_over(tariff: Tariff, values: Mapping[str, Any]) -> Tariff:

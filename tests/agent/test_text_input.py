@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.config import ConfigError, check_links, load, override
+from agent.config import _KEYS, ConfigError, check_links, load, override
+from agent.console import printable_line
 from agent.cost.tariff import Tariff, TariffError, load_tariff
 from agent.text_input import MOST_BYTES, TextInputError, quoted, read_toml
 from command import call
@@ -22,19 +23,7 @@ if TYPE_CHECKING:
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes others' files and device nodes")
 DIGITS = 10**400
-CONFIG_KEYS = (
-    *("database", "log_level", "path.sysfs", "path.nvml_library", "sampling.period_seconds", "sampling.estimates"),
-    *(
-        "sampling.periods.rapl",
-        "sampling.periods",
-        "sampling",
-        "exporter.listen",
-        "exporter.hosts",
-        "tariff",
-        "retention.raw_days",
-    ),
-    *("retention.raw_bytes", "retention.rollup_days", "retention", "unknown", "retention.unknown"),
-)
+CONFIG_KEYS = (*(prefix + key for prefix, keys in _KEYS.items() for key in keys), "unknown", "retention.unknown")
 TARIFF_KEYS = ("price_per_kwh", "currency", "pue", "capital", "life_years", "residual_share", "utilization", "unknown")
 VALUES = st.one_of(
     st.integers(-(10**30), 10**30).map(str),
@@ -44,7 +33,7 @@ VALUES = st.one_of(
             *("true", "inf", "-inf", "nan", "''", "'  '", '"\\u0000"', '"\\u001b[31m"', '"\\u202e"', "1e400", "-1e400"),
             *(str(DIGITS), f"-{DIGITS}", "0x" + "f" * 5000, "9" * 5000, "1979-05-27", "07:32:00", "0,25", "1_0", "01"),
             *("[" * 400 + "]" * 400, "[" * 5000 + "]" * 5000, "{a=" * 3000 + "1" + "}" * 3000, "[]", "{}", "{a=1}"),
-            *("'127.0.0.1:99999'", "'[::1]:1'", "'x:1'", "'" + "a" * 100_000 + "'", "1" * 4301),
+            *("'127.0.0.1:99999'", "'[::1]:1'", "'x:1'", "'" + "a" * 2000 + "'", "1" * 4301),
         ]
     ),
     st.text(max_size=20).map(lambda text: f'"{text}"'),
@@ -67,7 +56,7 @@ def check_error(error: Exception, path: Path) -> None:
     message = str(error)
     assert message.startswith(f"{path}: ")
     assert len(message) < len(str(path)) + 600
-    assert message.isprintable()
+    assert printable_line(message) == message
 
 
 def held(path: Path, read: Callable[[Path], object], kind: type[Exception]) -> None:
