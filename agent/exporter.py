@@ -43,6 +43,7 @@ LAST_SUCCESS = Metric(
     "probe_last_success_timestamp_seconds", Form.GAUGE, "Unix time of the probe's last read that returned values."
 )
 MISSED = Metric("probe_reads_missed", Form.COUNTER, "Scheduled reads skipped because the read before them was late.")
+THROTTLED = Metric("probe_reads_throttled", Form.COUNTER, "Scheduled reads that the CPU budget did not allow.")
 LATE = Metric("probe_reads_late", Form.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
 SAMPLED = Metric(
     "probe_sample_timestamp_seconds", Form.GAUGE, "Unix time of the sample that the probe's counters show now."
@@ -201,8 +202,9 @@ class Exporter(Collector):
         yield InfoMetricFamily(f"{PREFIX}build", "What serves these metrics; always 1.", build)
 
     def _probes(self, now_ns: int) -> Iterable[Family]:
-        own = (UP, READ_SECONDS, LAST_SUCCESS, SAMPLED, MISSED, LATE, FAILED)
-        up, read, success, sampled, missed, late, failed = families = [_family(metric, ("probe",)) for metric in own]
+        own = (UP, READ_SECONDS, LAST_SUCCESS, SAMPLED, MISSED, THROTTLED, LATE, FAILED)
+        families = [_family(metric, ("probe",)) for metric in own]
+        up, read, success, sampled, missed, throttled, late, failed = families
         for beat in self._beats:
             state, probe, tick = beat.state, (beat.state.probe,), self._fresh(beat, now_ns)
             up.add_metric(probe, float(state.up and tick is not None))
@@ -214,6 +216,7 @@ class Exporter(Collector):
             if state.last_success_ns:
                 success.add_metric(probe, state.last_success_ns / 1e9)
             missed.add_metric(probe, state.missed)
+            throttled.add_metric(probe, state.throttled)
             late.add_metric(probe, state.late)
             failed.add_metric(probe, state.failed)
         return families

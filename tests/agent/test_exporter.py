@@ -146,12 +146,13 @@ def test_a_probe_that_has_not_read_yet_is_down_and_has_no_read_time_or_last_succ
 
 def test_a_probe_tells_how_it_fares():
     busy = state()
-    busy.missed, busy.late = 4, 7
+    busy.missed, busy.late, busy.throttled = 4, 7, 5
     exporter = export(states=[busy], ticks=[tick(5.0, 6.0)])
     assert values(exporter, "inferometer_probe_up") == [1.0]
     assert values(exporter, "inferometer_probe_read_seconds") == [0.002]
     assert values(exporter, "inferometer_probe_last_success_timestamp_seconds") == [1_700_000_000.0]
     assert values(exporter, "inferometer_probe_reads_missed_total") == [4.0]
+    assert values(exporter, "inferometer_probe_reads_throttled_total") == [5.0]
     assert values(exporter, "inferometer_probe_reads_late_total") == [7.0]
     assert values(exporter, "inferometer_samples_dropped_total") == [3.0]
 
