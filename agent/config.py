@@ -213,7 +213,7 @@ def _checked_share(value: float, where: str) -> float:
     """Return a share of one processor. Raises ConfigError if it is none."""
     if value != 0 and not _LEAST_SHARE <= value <= 1:
         raise ConfigError(f"{where} = {quoted(value)} is not {_SHARE}")
-    return value
+    return float(value)
 
 
 def _must_be_level(text: str, where: str) -> None:
@@ -328,7 +328,7 @@ class _Table:
         value = self.found.get(key, default)
         if not _is_number(value):
             raise ConfigError(f"{self.where}: {self.prefix}{key} = {quoted(value)} is not {_SHARE}")
-        return _checked_share(float(value), f"{self.where}: {self.prefix}{key}")
+        return _checked_share(value, f"{self.where}: {self.prefix}{key}")
 
     def seconds(self, key: str, default: float) -> float:
         value = self.found.get(key, default)
