@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.workloads.protocol import InputFacts
 
 _EXAMPLE = "write NAME=200, NAME=[16, 8], NAME=FILE.npy, NAME=FILE.npz or FILE.npz"
+_MOST_NOTED = 12
 _SUFFIXES = (".npy", ".npz")
 
 
@@ -119,10 +120,11 @@ def synthetic_note(inputs: Sequence[InputFacts]) -> str | None:
         return None
     shown = ", ".join(
         f"{printable_line(each.name)} ({each.element} {'x'.join(map(str, each.shape)) or 'scalar'})"
-        for each in deciding
+        for each in deciding[:_MOST_NOTED]
     )
+    more = f" and {len(deciding) - _MOST_NOTED} more" if len(deciding) > _MOST_NOTED else ""
     first = printable_line(deciding[0].name)
     return (
-        f"synthetic input values: {shown}. Integers and booleans are random 0 and 1, scalars are one random number. "
-        f"They can decide how much the model computes: give real ones with --input {first}=VALUE"
+        f"synthetic input values: {shown}{more}. Integers and booleans are random 0 and 1, scalars are one random "
+        f"number. They can decide how much the model computes: give real ones with --input {first}=VALUE"
     )

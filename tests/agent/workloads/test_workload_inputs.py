@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.workloads.errors import WorkloadError
-from agent.workloads.given_inputs import GivenInput, parse_inputs
+from agent.workloads.given_inputs import GivenInput, parse_inputs, synthetic_note
+from agent.workloads.protocol import InputFacts
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 input_files = pytest.importorskip("agent.workloads.input_files", reason="the onnx extra is not installed")
@@ -74,6 +75,17 @@ def test_a_deeply_nested_list_is_refused():
 def test_an_input_given_twice_is_refused():
     with pytest.raises(ValueError, match="--input x=2: the input 'x' has a value already"):
         parse_inputs(["x=1", "x=2"])
+
+
+def test_a_note_on_many_synthetic_inputs_stays_short_and_harmless():
+    many = [InputFacts(f"x\x1b{number}", "int64", (1, 2), "synthetic", None) for number in range(500)]
+    note = synthetic_note(many)
+    assert "x\\x1b0 (int64 1x2)" in note
+    assert " and 488 more." in note
+    assert "\x1b" not in note
+    assert len(note) < 1000
+    assert synthetic_note([InputFacts("x", "float32", (1,), "synthetic", None)]) is None
+    assert "x (float32 scalar)" in synthetic_note([InputFacts("x", "float32", (), "synthetic", None)])
 
 
 def test_a_given_input_has_a_value_or_a_file():
