@@ -64,7 +64,8 @@ class Endpoint:
         """Answer with `exporter` from now on, on the newest address alone; `hosts` are names that requests may use."""
         newest = self._next or self._now
         checked = hosts or (newest and listening.is_loopback(newest.listener))
-        self._server.application = Application(service_pages(exporter), hosts if checked else None)
+        own = newest.listen.rpartition(":")[0] if newest else ""  # a name with which the address was given
+        self._server.application = Application(service_pages(exporter), {*hosts, own} if checked else None)
         before, self._now, self._next = self._now, newest, None
         if before and before is not newest:
             self._server.unlisten(before.listener)

@@ -56,6 +56,21 @@ def faults(paths: Iterable[Path], hidden: tuple[str, ...] = HIDDEN) -> tuple[str
     return tuple(dict.fromkeys(fault for fault in found if fault))
 
 
+def image_faults(root: Path, program: Path) -> tuple[str, ...]:
+    """Return why a unit below `root` could not start `program`, a sentence each; none if `root` is this system."""
+    if root == Path("/"):
+        return ()
+    if not root.is_dir():
+        return (f"{root}: there is no such folder to install below",)
+    if program.is_relative_to(root.absolute()):
+        inside = Path("/") / program.relative_to(root.absolute())
+        command = inside.with_name("inferometer")
+        return (f"{program} is {inside} once the image runs: run {command} inside the image (chroot)",)
+    if not (root / program.relative_to("/")).exists():
+        return (f"{root / program.relative_to('/')} is missing: the image needs Inferometer at the same path as here",)
+    return ()
+
+
 def _hidden_fault(path: Path, hidden: tuple[str, ...]) -> str:
     folder = next((folder for folder in hidden if path.is_relative_to(folder)), "")
     return folder and f"{path} is below {folder}, which the unit hides from the service"

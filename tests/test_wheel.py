@@ -88,9 +88,15 @@ def test_its_commands_work_without_the_checkout(installed: Run, tmp_path: Path) 
     assert json.loads(measured.stdout)["duration_seconds"] >= 0.5
     assert measured.returncode == 1  # the stored counters stand still, and that is no measurement
     assert "stands still measures nothing" in measured.stderr
-    written = installed("service", "install", "--root", tmp_path)
-    assert written.returncode == 0, written.stderr
-    unit = (tmp_path / "etc/systemd/system/inferometer.service").read_text(encoding="utf-8")
+    refused = installed("service", "install", "--root", tmp_path)  # the unit could not run what is below /tmp
+    assert refused.returncode == 1
+    assert "which the unit hides from the service" in refused.stderr
+
+
+def test_its_unit_starts_its_own_service(installed: Run) -> None:
+    code = "from agent import environment, service; print(service.unit_text(environment.service_program()))"
+    python = Path(installed("--version").args[0]).with_name("python")
+    unit = installed("-c", code, command=python).stdout
     assert "/installed" in unit
     assert "venv/bin/inferometerd --config" in unit
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def await_true(holds: Callable[[], object], seconds: float = 20.0) -> None:
+def await_true(holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Return as soon as something holds; fail the test if it never does."""
     deadline = time.monotonic() + seconds
     while not holds():

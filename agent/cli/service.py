@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import ExitCode, answer, answer_json, fail, say
+from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, fail, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run Inferometer as a systemd service.")
 
+_Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 _Root = Annotated[str, typer.Option("--root", metavar="DIR", help="Only touch files below DIR, as for an image.")]
 
 
@@ -23,10 +24,12 @@ _Root = Annotated[str, typer.Option("--root", metavar="DIR", help="Only touch fi
 def install(
     root: _Root = "",
     no_start: Annotated[bool, typer.Option("--no-start", help="Enable the service, but do not start it now.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Write the unit, its companions and a first configuration, then enable and start the service.
 
     A configuration that exists is never overwritten. Install again after an upgrade: the service is started anew.
+    Nothing is written if the service could not run from this environment: below --root neither.
 
     Example: sudo /opt/inferometer/bin/inferometer service install
 
@@ -38,25 +41,29 @@ def install(
 
     if not root:
         _need_root("install")
-    problems = environment.faults(environment.needed_paths())
-    _warn(problems)
-    if not root and problems:
+    below, program = Path(root or "/"), environment.service_program()
+    if problems := (environment.faults(environment.needed_paths()) or environment.image_faults(below, program)):
         remedy = environment.remedy(service.files_folder().parent)
-        fail(f"the service could not run from this environment; this makes one that it can run from:\n  {remedy}")
+        reasons = "\n  ".join(problems)
+        fail(
+            f"the service could not run from this environment:\n  {reasons}\n"
+            f"This makes an environment that it can run from{', in the image' if root else ''}:\n  {remedy}"
+        )
     if not root and not service.systemd_runs():
         fail("systemd does not run this machine; `inferometer service install --root /` only writes the files")
     try:
-        _show(service.write_files(Path(root or "/"), environment.service_program()))
-        if not root:
-            _warn(service.activate(start=not no_start))
+        changes = service.write_files(below, program)
+        warnings = [] if root else service.activate(start=not no_start)
     except (service.ServiceError, OSError, ValueError) as error:
         fail(f"{error}\nWhat was written stays; install again when this is mended.")
+    _report(changes, warnings, as_json=as_json)
 
 
 @app.command()
 def uninstall(
     root: _Root = "",
     purge: Annotated[bool, typer.Option("--purge", help="Remove the configuration and the database as well.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Stop and disable the service and remove what install wrote; safe to repeat.
 
@@ -77,22 +84,23 @@ def uninstall(
     try:
         if not root:
             service.close_counters(Path("/sys"))
-        _show(service.remove_files(Path(root or "/"), purge=purge))
+        changes = service.remove_files(Path(root or "/"), purge=purge)
     except OSError as error:
         fail(f"{error}\nUninstall again when this is mended.")
     failures += [service.forget()] if live else []
-    _warn(filter(None, failures))
+    _report(changes, [failure for failure in failures if failure], as_json=as_json)
     raise typer.Exit(ExitCode.FAILURE if any(failures) else ExitCode.OK)
 
 
 @app.command()
 def status(
     root: _Root = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
+    as_json: _Json = False,
 ) -> None:
-    """Say which files are in place, whether the unit runs, and what the daemon answers.
+    """Show which files are in place, whether the unit runs, and what the daemon answers.
 
-    The exit status is 0 if the service runs, 3 if it does not, 4 if it is not installed. Below --root nothing runs.
+    The exit code is that of LSB and systemctl: 0 if the service runs, 3 if it does not, 4 if it is not installed.
+    Below --root nothing runs.
 
     Example: inferometer service status
 
@@ -120,13 +128,15 @@ def _show_state(state: ServiceState) -> None:
     answer(f"{'health':10}{f'{state.health.url}: {state.health.answer}' if state.health else 'not asked'}")
 
 
-def _show(changes: Iterable[Change]) -> None:
+def _report(changes: Iterable[Change], warnings: Iterable[str], *, as_json: bool) -> None:
+    import dataclasses
+
+    if as_json:
+        answer_json({"changes": [dataclasses.asdict(change) for change in changes], "warnings": list(warnings)})
+        return
     for change in changes:
         answer(f"{change.outcome:10}{change.path}")
-
-
-def _warn(sentences: Iterable[str]) -> None:
-    for sentence in sentences:
+    for sentence in warnings:
         say(f"warning: {sentence}")
 
 

@@ -74,6 +74,8 @@ def config_of(file: str | None, environment: Mapping[str, str]) -> Config:
         text("PATH_PROCFS"),
         text("PATH_NVML_LIBRARY"),
         _flag("INFEROMETER_ESTIMATES", text("ESTIMATES")),
+        _number("INFEROMETER_CPU_BUDGET", text("CPU_BUDGET")),
+        _flag("INFEROMETER_REALTIME", text("REALTIME")),
     )
     return override(configured(options), listen=text("LISTEN"), log_level=text("LOG_LEVEL"))
 
@@ -84,6 +86,13 @@ def _flag(name: str, text: str | None) -> bool | None:
     if (flag := _FLAGS.get(text.lower())) is None:
         raise ConfigError(f"{name} = {text!r} is neither true nor false; write it as 1 or 0")
     return flag
+
+
+def _number(name: str, text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise ConfigError(f"{name} = {text!r} is not a number") from None
 
 
 def _ended(message: str, code: ExitCode) -> ExitCode:

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import pytest
@@ -187,6 +189,29 @@ def test_options_count_before_variables_and_those_before_the_file(home: Path, ta
     with running(home, "--listen", "127.0.0.1:0", "--log-level", "info", **by_variable, **roots) as daemon:
         assert f"database={home}/variable.db" in daemon.logged("msg=started")[0]
         assert daemon.energy() == 100.0
+
+
+def test_it_runs_without_a_home_and_with_every_standard_stream_closed(home: Path) -> None:
+    listen = free_port()
+    configure(home, top=f'database = "{home}/state/inferometer/inferometer.db"', listen=listen)
+    variables = {name: value for name, value in environment(home).items() if name not in {"HOME", "XDG_STATE_HOME"}}
+    script = 'exec "$0" -c "from agent.entry import daemon; daemon()" --config "$1" <&- >&- 2>&-'
+    argv = ["sh", "-c", script, sys.executable, str(home / "config.toml")]
+    with subprocess.Popen(argv, cwd=home, env=variables) as process:
+        try:
+            await_true(lambda: answers(listen) == 200)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def answers(address: str) -> int | None:
+    """Return the status of /-/ready, None while nobody answers."""
+    with closing(HTTPConnection(address, timeout=10)) as connection, suppress(OSError):
+        connection.request("GET", "/-/ready")
+        return connection.getresponse().status
+    return None
 
 
 def test_the_service_loads_nothing_that_it_does_not_need(home: Path) -> None:

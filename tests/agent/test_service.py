@@ -33,6 +33,13 @@ def invoke(*args: str) -> Any:
     return CliRunner().invoke(app, [*args], catch_exceptions=False)
 
 
+@pytest.fixture(autouse=True)
+def _workable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the service be installed from the environment of the tests, which it could not run from."""
+    monkeypatch.setattr(environment, "needed_paths", tuple)
+    monkeypatch.setattr(environment, "image_faults", lambda _root, _program: ())
+
+
 def files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
@@ -180,6 +187,39 @@ def test_a_program_that_systemd_cannot_start_is_refused(path: str) -> None:
 # The environment
 
 
+def test_an_image_that_the_unit_could_not_start_the_program_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    (tmp_path / "image/venv/bin").mkdir(parents=True)
+    inside = tmp_path / "image/venv/bin/inferometerd"
+    for root, program, words in (
+        (tmp_path / "none", PROGRAM, "there is no such folder"),
+        (tmp_path / "image", PROGRAM, "opt/inferometer/bin/inferometerd is missing"),
+        (tmp_path / "image", inside, "run /venv/bin/inferometer inside the image"),
+    ):
+        (fault,) = environment.image_faults(root, program)
+        assert words in fault
+    assert environment.image_faults(Path("/"), PROGRAM) == ()
+    same = tmp_path / "image" / PROGRAM.relative_to("/")
+    same.parent.mkdir(parents=True)
+    same.touch()
+    assert environment.image_faults(tmp_path / "image", PROGRAM) == ()
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_install_below_a_root_that_cannot_work_is_an_error_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.setattr(environment, "needed_paths", lambda: (Path("/home/me/venv/bin/inferometerd"),))
+    result = invoke("install", "--root", str(tmp_path), *option)
+    assert result.exit_code == 1
+    assert files(tmp_path) == set()
+    assert result.stdout == ""
+    assert "/home/me/venv/bin/inferometerd is below /home, which the unit hides from the service" in result.stderr
+    assert "python3 -m venv /opt/inferometer" in result.stderr
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """Make a folder that every user can read, which pytest's own are not."""
@@ -310,6 +350,15 @@ def test_status_tells_files_apart(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_counts_as_changed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert placement.presence(tmp_path / "folder", "") is placement.Presence.CHANGED
+
+
+def test_install_and_uninstall_report_as_one_json_document(tmp_path: Path) -> None:
+    installed = json.loads(invoke("install", "--root", str(tmp_path), "--json").stdout)
+    changes = [{"path": f"{tmp_path}/{place}", "outcome": "written"} for place in PLACES]
+    assert installed == {"changes": changes, "warnings": []}
+    removed = json.loads(invoke("uninstall", "--root", str(tmp_path), "--purge", "--json").stdout)
+    assert {change["outcome"] for change in removed["changes"]} == {"removed"}
+    assert removed["warnings"] == []
 
 
 def test_status_of_nothing_ends_with_4(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.cli.main import app
 from agent.cli.serving import config_of, main
 from agent.config import ConfigError
 from command import call
@@ -59,6 +61,20 @@ def test_an_empty_variable_counts_as_unset(names: set[str]) -> None:
 @pytest.mark.parametrize("text", ["1", "true", "YES", "on", "0", "False", "no", "off"])
 def test_a_flag_accepts_the_words_that_the_command_line_accepts(file: str, text: str) -> None:
     assert config_of(file, {"INFEROMETER_ESTIMATES": text}).estimates is (text.lower() in {"1", "true", "yes", "on"})
+
+
+def test_every_variable_of_the_daemon_counts_for_the_service_too(file: str, tmp_path: Path) -> None:
+    group = typer.main.get_command(app)
+    params = (*group.params, *group.commands["daemon"].params)
+    words = {"LISTEN": "127.0.0.1:1", "LOG_LEVEL": "debug", "CPU_BUDGET": "0.5", "REALTIME": "0", "ESTIMATES": "1"}
+    for name in {str(param.envvar) for param in params if param.envvar} - {"INFEROMETER_CONFIG"}:
+        short = name.removeprefix("INFEROMETER_")
+        assert config_of(file, {name: words.get(short, str(tmp_path))}) != config_of(file, {}), name
+
+
+def test_a_number_that_is_none_is_refused_by_name(file: str) -> None:
+    with pytest.raises(ConfigError, match="INFEROMETER_CPU_BUDGET = 'much' is not a number"):
+        config_of(file, {"INFEROMETER_CPU_BUDGET": "much"})
 
 
 def test_a_flag_that_is_neither_true_nor_false_is_refused_by_name(file: str) -> None:
