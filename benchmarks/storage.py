@@ -27,6 +27,7 @@ from storage_series import START_NS, Simulated, by_metric, host, ticks
 from probes.model import Channel, Device, Kind
 from store import columns, sqlite
 from store.compact import compact
+from store.damage import Inspection
 from store.database import open_database, writing
 from store.reader import Reader
 from store.records import Host, Tick
@@ -75,12 +76,12 @@ def sizes(name: str, probes: Sequence[Simulated]) -> Sizes:
     """Store series, compact them, and see each time by how much the file is larger than an empty store's."""
     samples = sum(len(probe.rows) * len(probe.channels) for probe in probes)
     with store() as engine:
-        empty = sqlite.size(engine)
+        empty = _pages(engine)
         writer = Writer(engine)
         layouts = writer.register(Host("h", "bench"), [(one.name, one.channels) for one in probes], "bench", START_NS)
         for layout, probe in zip(layouts, probes, strict=True):
             writer.append(ticks(layout.id, probe))
-        rows = sqlite.size(engine) - empty
+        rows = _pages(engine) - empty
         began = time.process_time()
         compact(engine, FOR_EVER)
         seconds = time.process_time() - began
@@ -94,7 +95,7 @@ def sizes(name: str, probes: Sequence[Simulated]) -> Sizes:
 
 def _size(engine: Engine) -> int:
     sqlite.give_back(engine)
-    return sqlite.size(engine)
+    return _pages(engine)
 
 
 def _gorilla(probe: Simulated) -> int:
@@ -153,12 +154,19 @@ def queries(repeats: int) -> dict[str, float]:
         reader = Reader(engine)
         wanted = channels[position]
         with engine.connect() as connection:
-            assert len(stream(connection, layout.id, [position], start, end).middles) == _MINUTE
-            chunk = _median(lambda: stream(connection, layout.id, [position], start, end), repeats)
+            inspection = Inspection(connection, None)
+            asked = (connection, layout, [position], (start, end), inspection)
+            assert len(stream(*asked).middles) == _MINUTE
+            chunk = _median(lambda: stream(*asked), repeats)
         whole = _median(
             lambda: reader.series(writer.recording, start, end, where=lambda channel: channel == wanted), repeats // 5
         )
     return {"chunk_us": chunk, "series_us": whole, "channels": len(channels)}
+
+
+def _pages(engine: Engine) -> int:
+    """Return the bytes of the file without its write-ahead log."""
+    return sqlite.size(engine) - sqlite.log_bytes(engine)
 
 
 def _median(ask: Callable[[], object], repeats: int) -> float:

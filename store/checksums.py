@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NAME = "checksum"
 _INTEGER, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
 _NULL = b"\xff"
+_READ_OFTEN = frozenset({"devices", "channels"})
 
 
 @cache
@@ -36,6 +37,30 @@ def _name(column: Column[Any]) -> str:
 def checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
     """Return the checksum of a row, given as its values by column name."""
     return crc32(b"".join([_part(_stored(column, row[column.name])) for column in covered(table)]))
+
+
+def stored_checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
+    """Return the checksum of a row as it was read, in the order and the types that the database gives.
+
+    Those of devices and channels are remembered: they are read again with every stretch of samples.
+    """
+    values = tuple(row.values())
+    return _remembered(table, values) if table.name in _READ_OFTEN else _of_values(table, values)
+
+
+@lru_cache(4096)
+def _remembered(table: Table, values: tuple[Any, ...]) -> int:
+    return _of_values(table, values)
+
+
+def _of_values(table: Table, values: tuple[Any, ...]) -> int:
+    return crc32(b"".join([_part(values[place]) for place in _places(table)]))
+
+
+@cache
+def _places(table: Table) -> tuple[int, ...]:
+    names = [column.name for column in table.c]
+    return tuple(names.index(column.name) for column in covered(table))
 
 
 def sealed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from store import schema
 from store.address import display
-from store.checksums import NAME, checksum, tick_checksum
+from store.checksums import NAME, stored_checksum, tick_checksum
 from store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Inspection:
     def fault(self, table: Table, row: Values) -> str:
         """Return the cause if a row is damaged, else nothing."""
         key = KEYS.get(table.name)
-        return self._fault(table.name, row[key] if key else None, row[NAME], lambda: checksum(table, row))
+        return self._fault(table.name, row[key] if key else None, row[NAME], lambda: stored_checksum(table, row))
 
     def sound(self, table: Table, row: Values) -> bool:
         """Return whether a row is as it was written; one that is not is reported."""

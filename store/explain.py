@@ -45,6 +45,9 @@ def explained(engine: Engine) -> Iterator[None]:
         else:
             raised = _of_server(display(engine.url), original)
         raise raised from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged name in its message, which is then no text
+        remedy = "Restore a backup, or name another one with --database"
+        raise StoreError(display(engine.url), "the file is damaged", remedy) from error
     except (OverflowError, struct.error) as error:
         cause = f"a value does not fit into it ({error})"
         raise StoreError(display(engine.url), cause, "Report this; nothing of it was stored") from error

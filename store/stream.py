@@ -13,7 +13,6 @@ from sqlalchemy.dialects import sqlite
 
 from probes.model import Reason
 from store import chunks, schema
-from store.checksums import NAME
 from store.chunks import UNREADABLE
 from store.damage import wrong_length
 from store.records import Series
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from store.damage import Inspection
     from store.records import Layout
 
+_CHUNK_COLUMNS = tuple(column.name for column in schema.chunks.c)
 STRETCH_NS = 600 * 10**9
 """The ticks of a chunk all start within one such stretch of Unix time, so no chunk reaches further back.
 
@@ -127,8 +127,8 @@ def stream(
     hot = bisect_right(rows, 0, key=itemgetter(0))
     found = Stream(positions)
     for ticks, start, number, end, packed, stored, samples in sorted(rows[hot:], key=itemgetter(1, 2)):
-        row = {"id": number, "layout_id": layout.id, "start_ns": start, "end_ns": end, "ticks": ticks}
-        row |= {"samples": samples, "packed": packed, NAME: stored}
+        values = (number, layout.id, start, end, ticks, samples, packed, stored)
+        row = dict(zip(_CHUNK_COLUMNS, values, strict=True))
         if inspection.sound(schema.chunks, row):
             try:
                 found.add_chunk(ticks, packed, start_ns, end_ns)

@@ -38,6 +38,14 @@ def test_a_damaged_store_is_said_to_be_damaged(opened, path):
     assert refusal(opened, path).startswith(f"{path}: the file is damaged. Restore a backup")
 
 
+def test_a_store_with_a_damaged_name_in_its_schema_is_said_to_be_damaged(opened, path):
+    opened(path).dispose()
+    content = path.read_bytes()
+    assert b"CREATE TABLE chunks" in content
+    path.write_bytes(content.replace(b"CREATE TABLE chunks", b"CREATE TABLX chunk\xb1"))
+    assert "the file is damaged. Restore a backup" in refusal(opened, path)
+
+
 def test_a_folder_is_no_database(opened, tmp_path):
     assert refusal(opened, tmp_path) == f"{tmp_path}: this is a folder. Give the path of a file with --database PATH"
 
