@@ -112,12 +112,14 @@ class Recording:
         if not self._slowest:
             return
         state, position, refresh_seconds = self._slowest
-        before, deadline = math.nan, time.monotonic() + min(1.5 * refresh_seconds, _LONGEST_REFRESH_SECONDS)
+        before, began_ns = math.nan, self.timebase.now_ns()
+        deadline = time.monotonic() + min(1.5 * refresh_seconds, _LONGEST_REFRESH_SECONDS)
         while state.up and time.monotonic() < deadline:
-            value = state.latest.values[position] if state.latest else math.nan
-            if value > before:
-                return
-            before = value if math.isnan(before) else before
+            latest = state.latest
+            if latest and latest.start_ns >= began_ns:  # one read before may have missed a refresh long ago
+                if latest.values[position] > before:
+                    return
+                before = latest.values[position] if math.isnan(before) else before
             time.sleep(_POLL_SECONDS)
 
     def edge(self) -> None:
