@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cgroup import read_limits
 from agent.observation import Observation
 from probes.cpu import Utilization
 from probes.errors import ReadError
@@ -21,6 +22,7 @@ from probes.sysfs import read_int, read_label, read_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from agent.cgroup import Limits
     from probes.model import Channel, Roots
     from probes.registry import Discovery
 
@@ -64,6 +66,7 @@ def look_around(
     return [
         processor_power(found, observed),
         virtual_machine(virtual=virtual),
+        cpu_limit(read_limits(roots)),
         clock_governor(Path(roots.sysfs)),
         heat(Path(roots.sysfs)),
         other_work(roots),
@@ -129,6 +132,20 @@ def virtual_machine(*, virtual: bool) -> Check:
         found = "this is one: other guests share the hardware, and its speed moves with them"
         return Check("virtual machine", Verdict.WARN, found, "for numbers of the hardware itself, run on bare metal")
     return Check("virtual machine", Verdict.PASS, "none that the processor tells of")
+
+
+def cpu_limit(limits: Limits) -> Check:
+    """Report the quota, the CPU set and the memory limit of this process."""
+    memory = f"; memory is limited to {limits.memory_bytes / 1e9:.3g} GB" if limits.memory_bytes else ""
+    cpus = f"{limits.usable_cpus} CPU{'s' * (limits.usable_cpus != 1)}"
+    if limits.quota_cpus is None or limits.quota_cpus >= limits.usable_cpus:
+        return Check("CPU limit", Verdict.PASS, f"this process may use {cpus}, no quota{memory}")
+    found = f"limited to {limits.quota_cpus:g} of {cpus} by a cgroup quota, at which the kernel stops a run{memory}"
+    remedy = (
+        "if this host serves that way, leave it; else raise the quota (`docker run --cpus`, Kubernetes `limits.cpu`, "
+        "systemd CPUQuota=)"
+    )
+    return Check("CPU limit", Verdict.WARN, found, remedy)
 
 
 def clock_governor(sysfs: Path) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cgroup import read_limits
 from agent.profiling.circumstances import Surroundings
 from probes.sysfs import read_int, read_label, read_text
 
@@ -24,11 +25,15 @@ def look_at_settings(roots: Roots) -> Surroundings:
     policies = sorted((sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq"))
     governors = {text for policy in policies if (text := read_label(policy / "scaling_governor"))}
     kilohertz = {limit for policy in policies if (limit := read_int(policy / "scaling_max_freq")) is not None}
+    limits = read_limits(roots)
     return Surroundings(
         cpu_governors=tuple(sorted(governors)),
         cpu_frequency_limits_hertz=tuple(limit * 1e3 for limit in sorted(kilohertz)),
         power_limits_watts=dict(_power_limits(sysfs)),
         cpu_celsius=max(_temperatures(sysfs), default=None),
+        cpu_quota_cpus=limits.quota_cpus,
+        usable_cpus=limits.usable_cpus,
+        memory_limit_bytes=limits.memory_bytes,
     )
 
 

@@ -121,12 +121,17 @@ def onnx(
 
 
 def _engine(run: RunOptions) -> EngineSpec:
+    from agent.cgroup import read_limits
     from agent.workloads.spec import EngineSpec
+    from probes.model import Roots
 
     usable = len(os.sched_getaffinity(0))
     if run.threads > usable:
         raise ValueError(f"--threads {run.threads}: this process may use {usable} CPUs; give at most {usable}")
-    return EngineSpec(run.provider, run.threads)
+    limits = read_limits(Roots())
+    # The engine's own choice is one thread a core of the host, of which a quota or a CPU set grants fewer.
+    limited = limits.quota_cpus is not None or usable < (os.cpu_count() or usable)
+    return EngineSpec(run.provider, run.threads or (limits.engine_threads if limited else 0))
 
 
 def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: RunOptions) -> None:

@@ -75,7 +75,9 @@ class RunOptions:
         typer.Option(min=0, help="Seed of the order of the points, to repeat a run; drawn and recorded by default."),
     ] = None
     provider: Annotated[Provider, typer.Option(help="What the engine runs on.")] = "auto"
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 lets it choose.")] = 0
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads of the engine; 0 lets it choose, within a CPU quota or set.")
+    ] = 0
     timeout: Annotated[
         float,
         typer.Option(

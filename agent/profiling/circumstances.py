@@ -47,7 +47,8 @@ class Load:
     the time of this program and its children, the workload among them, `others` that of everybody else, `stolen` what
     a hypervisor gave to other guests. `open_seconds` is what the clock tick leaves open. `throttles` is by how many
     events the processor that was slowed down most often was; None where the kernel does not count them. `gpus` has one
-    entry for each GPU whose driver can be asked.
+    entry for each GPU whose driver can be asked. `quota_stopped` is the time for which a CPU quota stopped this
+    program; None without a quota.
     """
 
     seconds: float
@@ -58,6 +59,7 @@ class Load:
     open_seconds: float
     throttles: int | None
     gpus: tuple[GpuLoad, ...] = ()
+    quota_stopped: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,17 @@ class Surroundings:
     """Settings and temperature of the host at one moment, as far as the kernel reports them.
 
     `cpu_frequency_limits_hertz` are the highest frequencies the governors may choose, `power_limits_watts` the limits
-    of the RAPL zones by name and constraint, `cpu_celsius` the hottest CPU sensor.
+    of the RAPL zones by name and constraint, `cpu_celsius` the hottest CPU sensor. `cpu_quota_cpus`, `usable_cpus` and
+    `memory_limit_bytes` are the limits of the control groups of this program; null without one.
     """
 
     cpu_governors: tuple[str, ...]
     cpu_frequency_limits_hertz: tuple[float, ...]
     power_limits_watts: Mapping[str, float]
     cpu_celsius: float | None
+    cpu_quota_cpus: float | None = None
+    usable_cpus: int | None = None
+    memory_limit_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

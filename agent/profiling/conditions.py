@@ -79,7 +79,8 @@ class Conditions:
     other programs did, both means over the windows; `max_other_cpus` is that of the worst window, less the resolution
     of the clock tick, `baseline_other_cpus` that of the worst idle baseline; `steal_share` is the largest share of CPU
     time that the hypervisor gave to other guests. `thermal_throttle_events` counts the slowdowns of a CPU by
-    temperature. `gpus` are those whose driver reports their processes. None: not known.
+    temperature, `quota_stopped_share` is the largest share of a window in which a CPU quota stopped this program or the
+    workload. `gpus` are those whose driver reports their processes. None: not known.
     """
 
     self_cpus: float | None
@@ -90,6 +91,7 @@ class Conditions:
     devices: tuple[DeviceConditions, ...]
     gpus: tuple[GpuSharing, ...] = ()
     baseline_other_cpus: float | None = None
+    quota_stopped_share: float | None = None
 
 
 NOT_TOLD = Conditions(None, None, None, None, None, ())
@@ -104,6 +106,7 @@ def conditions(
     loads = _known(windows, circumstances)
     events = [load.throttles for load in loads if load.throttles is not None]
     seconds = sum(load.seconds for load in loads)
+    stopped = [load.quota_stopped / load.seconds for load in loads if load.quota_stopped is not None]
     return Conditions(
         self_cpus=sum(load.own for load in loads) / seconds if seconds else None,
         other_cpus=sum(min(load.others, load.processors * load.seconds) for load in loads) / seconds
@@ -115,6 +118,7 @@ def conditions(
         devices=tuple(_devices(repeats, idle, circumstances.series)),
         gpus=tuple(_shared(loads)),
         baseline_other_cpus=max(map(_others, _known(idle, circumstances)), default=None),
+        quota_stopped_share=max(stopped, default=None),
     )
 
 

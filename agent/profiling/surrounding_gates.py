@@ -25,6 +25,7 @@ MOST_OTHERS_SHARE = 0.25
 """From this share of the CPUs or of a GPU on, others that do more than the run itself dominate the energy."""
 LARGEST_IDLE_UTILIZATION = 0.05
 LARGEST_STOLEN_SHARE = 0.01
+LARGEST_STOPPED_SHARE = 0.01
 LARGEST_CLOCK_CHANGE = 0.05
 RIGOROUS = "rigorous"
 RIGOROUS_SECONDS = 60.0
@@ -45,6 +46,7 @@ def judge_surroundings(evidence: Evidence) -> tuple[CheckResult, ...]:
         _quiet(evidence),
         _free(evidence),
         _kept(evidence),
+        _within_quota(evidence),
         _settings(evidence),
         _clocks(evidence),
         _devices(evidence),
@@ -183,6 +185,14 @@ def _kept(evidence: Evidence) -> CheckResult:
         return checked("steal_time", None, "the steal time of the hypervisor is unknown", "warning")
     message = f"the hypervisor gave {share:.1%} of the CPU time to other guests (limit {LARGEST_STOLEN_SHARE:.0%})"
     return checked("steal_time", share <= LARGEST_STOLEN_SHARE, message, "warning")
+
+
+def _within_quota(evidence: Evidence) -> CheckResult:
+    share = evidence.conditions.quota_stopped_share
+    if share is None:
+        return checked("cpu_quota_not_reached", passed=True, message="no CPU quota", severity="warning")
+    message = f"a CPU quota stopped the run for {share:.1%} of the worst window (limit {LARGEST_STOPPED_SHARE:.0%})"
+    return checked("cpu_quota_not_reached", share <= LARGEST_STOPPED_SHARE, message, "warning")
 
 
 def _settings(evidence: Evidence) -> CheckResult:

@@ -40,6 +40,7 @@ _HOST_STATE = {
     "clock_limits_hertz": "cpu_frequency_limits_hertz",
     "processor_celsius": "cpu_celsius",
 }
+_NO_LIMITS = {"cpu_quota_cpus": None, "usable_cpus": None, "memory_limit_bytes": None}
 _PER = {
     "per_inference": "joules_per_inference",
     "per_input_token": "joules_per_input_token",
@@ -119,8 +120,8 @@ def _from_1(old: _Json) -> _Json:
         "devices": [_device(device) for device in old["devices"]],
         "coverage": _renamed(coverage, {"uncertainty": "relative_uncertainty"}),
         "host_state": {
-            "before": state.get("start") and _renamed(state["start"], _HOST_STATE),
-            "after": state.get("end") and _renamed(state["end"], _HOST_STATE),
+            "before": state.get("start") and _renamed(state["start"], _HOST_STATE) | _NO_LIMITS,
+            "after": state.get("end") and _renamed(state["end"], _HOST_STATE) | _NO_LIMITS,
         },
         "sampler": sampler and _sampler(sampler),
         "baselines": [_baseline(each) for each in old["baselines"]],
@@ -229,6 +230,7 @@ def _conditions(old: _Json) -> _Json:
     return {
         **{name: old.get(former) for former, name in _CONDITIONS.items()},
         "baseline_other_cpus": None,
+        "quota_stopped_share": None,
         "devices": [_renamed(each, _DEVICE) for each in old.get("devices", ())],
         "gpus": [_renamed(each, _GPU) for each in old.get("gpus", ())],
     }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cgroup import read_limits, stopped_seconds
 from agent.profiling.circumstances import Load
 from agent.profiling.onlooker import Onlooker, gpu_loads
 from probes.cpu import TICK_SECONDS, Times, parse_times
@@ -37,6 +38,7 @@ _HOST_PIDS = "pid:[4026531836]"
 class Glance:
     """What one look found: processor times since boot, our own seconds of them, and the throttle events by file.
 
+    `quota_stopped` is the time for which a CPU quota stopped this program so far, in seconds; None without a quota.
     `unix_us` is the moment in Unix microseconds; `own` are our processes, None where a driver knows them by other
     numbers; `gpus` is who used each GPU since the glance before, by its id.
     """
@@ -48,6 +50,7 @@ class Glance:
     unix_us: int = 0
     own: frozenset[int] | None = None
     gpus: Mapping[str, Tenants | None] = field(default_factory=dict)
+    quota_stopped: float | None = None
 
 
 class Witness:
@@ -57,6 +60,7 @@ class Witness:
         self._procfs = Path(roots.procfs)
         self._pid = os.getpid() if pid is None else pid
         self._onlooker = Onlooker(gpus)
+        self._limits = read_limits(roots)
         # Without CONFIG_PROC_CHILDREN the workload would count among the others.
         self._tells_children = Path(roots.procfs, f"{self._pid}/task/{self._pid}/children").exists()
         folders = Path(roots.sysfs, "devices/system/cpu").glob("cpu[0-9]*/thermal_throttle")
@@ -73,11 +77,12 @@ class Witness:
             times = parse_times((self._procfs / "stat").read_bytes())
         counts = ((path, read_int(path)) for path in self._throttles)
         events = {path: count for path, count in counts if count is not None}
+        stopped = stopped_seconds(self._limits)
         at_ns, unix_us = time.monotonic_ns(), time.time_ns() // 1000
         own = self._own()
         seconds = sum(_processor_seconds(self._procfs / str(pid)) for pid in own) if own else None
         gpus = self._onlooker.look(since.unix_us) if since else {}
-        return Glance(at_ns, times, seconds, events, unix_us, own if self._numbered_alike else None, gpus)
+        return Glance(at_ns, times, seconds, events, unix_us, own if self._numbered_alike else None, gpus, stopped)
 
     def _own(self) -> frozenset[int] | None:
         """Return this process and all below it; None if these are not to be seen."""
@@ -112,7 +117,12 @@ def load_between(before: Glance, after: Glance) -> Load | None:
         open_seconds=len(worked) * TICK_SECONDS,
         throttles=max(events, default=None),
         gpus=gpu_loads(after.gpus, ours, seconds),
+        quota_stopped=_grown(before.quota_stopped, after.quota_stopped),
     )
+
+
+def _grown(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else max(0.0, after - before)
 
 
 def _leads_to(link: Path) -> str:

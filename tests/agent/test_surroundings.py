@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from agent.profiling.circumstances import Surroundings
@@ -11,6 +12,9 @@ from trees import write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+CPUS = len(os.sched_getaffinity(0))
 
 
 def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
@@ -40,8 +44,9 @@ def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
         cpu_frequency_limits_hertz=(3e9,),
         power_limits_watts={"intel-rapl:0 long_term": 125.0, "intel-rapl:0 constraint_1": 150.0},
         cpu_celsius=52.0,
+        usable_cpus=CPUS,
     )
 
 
 def test_a_host_that_tells_nothing_leaves_all_of_it_out(tmp_path: Path) -> None:
-    assert look_at_settings(Roots(str(tmp_path))) == Surroundings((), (), {}, None)
+    assert look_at_settings(Roots(str(tmp_path))) == Surroundings((), (), {}, None, usable_cpus=CPUS)

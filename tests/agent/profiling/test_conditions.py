@@ -155,3 +155,10 @@ def test_a_device_s_limit_that_changed_is_named_and_an_unknown_one_is_not():
     open_end = only_device(series("power_limit_watts", (9, 300)))
     nothing = Circumstances(start=START)
     assert changed_settings(nothing, (known, moved, open_end)) == ("power limit GPU-a/board from 300 to 250 W",)
+
+
+def test_the_worst_share_for_which_a_quota_stopped_a_window_is_told():
+    loads = {key_of(POINT[0][0]): replace(LOAD, quota_stopped=0.5), key_of(POINT[1][0]): LOAD}
+    loads[key_of(POINT[2][0])] = replace(LOAD, quota_stopped=2.0)
+    assert conditions(POINT, Circumstances(loads=loads)).quota_stopped_share == approx(0.2)
+    assert conditions(POINT, Circumstances()).quota_stopped_share is None

@@ -94,6 +94,7 @@ def test_nothing_known_is_nothing_against_a_point():
         ("cpus_idle_at_baseline", "warning", calm(baseline_other_cpus=0.11)),
         ("accelerators_idle_at_baseline", "warning", board(baseline_utilization=0.06)),
         ("steal_time", "warning", calm(steal_share=0.011)),
+        ("cpu_quota_not_reached", "warning", calm(quota_stopped_share=0.011)),
         ("settings_unchanged", "warning", {"changed_settings": ("governor from a to b",)}),
         ("clocks_steady", "warning", board(end_frequency_hertz=0.94e9)),
         ("devices_present", "warning", {"silent_devices": ("GPU-b",)}),
