@@ -22,7 +22,7 @@ TINY = (
     *("profile", "transformer", "--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 64),
     *("--prompt-tokens", 4, "--output-tokens", 3, "--threads", 1),
 )
-SHORT = ("--idle-seconds", 0.2, "--warmup-seconds", 0.1, "--window-seconds", 0.1)
+SHORT = ("--idle-seconds", 0.3, "--warmup-seconds", 0.1, "--window-seconds", 0.3)
 BARE_METAL = ("--path.procfs", FIXTURES / "proc/epyc_two_packages")
 WATTS = {
     "intel-rapl:0": 60.0,
@@ -42,6 +42,12 @@ def save_model(path: Path, shape: list[int | str]) -> None:
     graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "g", [value["x"]], [value["y"]])
     opset = helper.make_operatorsetid("", 17)
     save_model(helper.make_model(graph, opset_imports=[opset], ir_version=8), str(path))
+
+
+def invalid(point: dict[str, Any]) -> list[str]:
+    """Return the reasons of a point without energy, for a test that expects some."""
+    checks = (each for each in point["checks"] if each["status"] == "failed" and each["severity"] == "invalid")
+    return [f"{each['name']}: {each['message']}" for each in checks]
 
 
 def document(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 import fake_nvml
 from command import call, run
 from moving_counters import moving, working
-from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, save_model, stored
+from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, invalid, save_model, stored
 from trees import copy_tree
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path,
     assert found["coverage"]["relative_uncertainty"] > 0.3
     assert any(note.startswith("processor power: estimated to ±") for note in found["notes"])
     for point in found["points"]:
+        assert invalid(point) == []
         total = point["energy"]["joules_per_inference"]["total"]
         assert total["source"] == point["power"]["source"] == "estimated"
         assert total["upper"] >= total["mean"] * (1 + found["coverage"]["relative_uncertainty"]) * 0.999
