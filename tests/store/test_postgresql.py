@@ -15,9 +15,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import OperationalError
 
+from daemons import furnish, launched
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store import schema
 from store.address import parse
@@ -33,6 +34,7 @@ from store.records import Profile, Run, RunStatus, Tick, Total, Window
 from store.retention import Retention, prune
 from store.schema import VERSION_TABLE, metadata
 from store.writer import Writer
+from waiting import await_true
 
 BINARIES = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)]
 INITDB = next(filter(None, BINARIES), None)
@@ -58,23 +60,30 @@ def server():
         )
         postgres = Path(INITDB).resolve().with_name("postgres")
         settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-        process = subprocess.Popen(
-            [postgres, "-D", folder / "cluster", *settings],
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-            preexec_fn=end_with_parent,  # noqa: PLW1509  started before the tests start a thread
-            **user,
-        )
+        processes = []
+
+        def start():
+            command = [postgres, "-D", folder / "cluster", *settings]
+            quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+            processes.append(subprocess.Popen(command, cwd=folder, preexec_fn=end_with_parent, **quiet, **user))  # noqa: PLW1509  no thread is needed before the exec
+
+        def restart():
+            processes[-1].send_signal(signal.SIGQUIT)  # as after a crash: nobody is told
+            processes[-1].wait(60)
+            admin.dispose()
+            start()
+            wait_until_it_answers(admin)
+
+        start()
         try:
             url = f"postgresql://tester@/{{}}?host={folder}"
             admin = create_engine(with_driver(url.format("postgres")), isolation_level="AUTOCOMMIT")
             wait_until_it_answers(admin)
-            yield url, admin
+            yield url, admin, restart
             admin.dispose()
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
+            processes[-1].send_signal(signal.SIGINT)
+            processes[-1].wait(60)
 
 
 def with_driver(url):
@@ -96,7 +105,7 @@ def wait_until_it_answers(admin):
 @pytest.fixture
 def url(server, request):
     """The URL of an empty database for one test."""
-    template, admin = server
+    template, admin, _ = server
     name = f"test{abs(hash(request.node.name))}"
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
@@ -290,6 +299,30 @@ def test_a_daemon_whose_lock_another_took_after_a_restart_writes_no_more(engine,
         assert "each needs an /etc/machine-id of its own" in lock.lost
     with engine.connect() as connection:
         assert connection.execute(select(schema.ticks)).all() == []
+
+
+def test_after_a_restart_of_the_server_one_of_two_daemons_goes_on_and_the_other_ends(engine, server, url, tmp_path):
+    homes = [furnish(tmp_path / name) for name in ("first", "second")]
+
+    def rows():
+        with engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(schema.ticks)).scalar()
+
+    with launched(homes[0], "--database", url) as first:
+        first.await_log("msg=started")
+        with launched(homes[1], "--database", url) as refused:
+            assert refused.process.wait(60) == 1
+            assert refused.logged("already writes here")
+        engine.dispose()
+        server[2]()
+        with launched(homes[1], "--database", url) as second:
+            daemons = (first, second)
+            await_true(lambda: any(daemon.process.poll() is not None for daemon in daemons))
+            [left] = [daemon for daemon in daemons if daemon.process.poll() is None]
+            before = rows()
+            await_true(lambda: rows() > before)
+            assert left.process.poll() is None
+        assert [daemon.logged("duplicate key") for daemon in daemons] == [[], []]
 
 
 def test_hosts_share_a_server_and_one_of_them_maintains_it_at_a_time(engine, opened, url):
