@@ -42,6 +42,11 @@ def scrape(address: str) -> str:
     return str(answer.status) if answer.status != 200 or ENERGY in body else "200 without the energy"
 
 
+def tasks(pid: int) -> int:
+    """Return how many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 @contextmanager
 def scraping(address: str) -> Iterator[list[str]]:
     """Scrape without a pause inside the block, in a thread; yield what came of each."""
@@ -64,7 +69,7 @@ def scraping(address: str) -> Iterator[list[str]]:
 def test_no_scrape_is_lost_while_the_service_reloads(home: Path) -> None:
     with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path)) as daemon:
         daemon.await_log("msg=started")
-        address = daemon.address
+        address, threads = daemon.address, tasks(daemon.process.pid)
         with scraping(address) as results:
             for number in (2, 3):
                 daemon.send(signal.SIGHUP)
@@ -73,6 +78,7 @@ def test_no_scrape_is_lost_while_the_service_reloads(home: Path) -> None:
             daemon.send(signal.SIGHUP)
             systemd.await_message("READY=1", times=4)
         assert daemon.address == address
+        await_true(lambda: tasks(daemon.process.pid) <= threads)  # what a start makes, a reload ends
     assert set(results) == {"200"}
     assert len(results) > 10
 
@@ -164,7 +170,7 @@ def test_two_hundred_slow_clients_keep_no_scrape_out(home: Path, attack) -> None
         for _ in range(15):
             results.append(scrape(daemon.address))
             time.sleep(0.3)
-        threads = len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir()))
+        threads = tasks(daemon.process.pid)
         ended.set()
     for attacker in attackers:
         attacker.join(30)

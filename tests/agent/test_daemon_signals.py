@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
 
 import pytest
 
-from agent.signals import Signals
+from agent import service
+from agent.signals import LAST_SECONDS, LEAST_SECONDS, STOP_SECONDS, Signals
 from waiting import await_true
 
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -62,3 +64,36 @@ def test_a_burst_of_signals_hangs_nothing() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await_true(lambda: signals.stopping)
     assert signals.reloading
+
+
+def test_the_steps_of_a_stop_share_one_deadline_and_the_kernel_has_the_last() -> None:
+    signals = Signals()
+    assert signals.left(12.0) == 12.0
+    with signals.caught():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signals.wait(60)
+        assert signals.left(2.0) == 2.0
+        assert signals.left(60.0) <= STOP_SECONDS
+        time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)  # one more moves no deadline
+        assert signals.left(60.0) <= STOP_SECONDS - 0.01
+        signals._stop_by = time.monotonic() - 5
+        assert signals.left(60.0) == LEAST_SECONDS
+        assert 0 < signal.alarm(0) <= LAST_SECONDS
+        signal.alarm(LAST_SECONDS)
+    assert signal.alarm(0) == 0
+
+
+def test_a_reload_sets_no_deadline() -> None:
+    signals = Signals()
+    with signals.caught():
+        os.kill(os.getpid(), signal.SIGHUP)
+        signals.wait(60)
+        assert signal.alarm(0) == 0
+        assert signals.left(12.0) == 12.0
+
+
+def test_the_unit_waits_longer_for_a_stop_than_a_stop_may_take() -> None:
+    unit = (service.files_folder() / service.UNIT).read_text(encoding="utf-8")
+    (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert STOP_SECONDS < LAST_SECONDS < int(seconds)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent import notify
+from waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,3 +87,16 @@ def test_the_watchdog_is_fed_at_twice_the_pace_asked_of_this_process(
         else:
             monkeypatch.setenv(name, value)
     assert notify.watchdog_interval_seconds() == interval
+
+
+def test_work_is_reported_until_it_ends_and_no_longer_than_it_may_take(receiver: socket.socket) -> None:
+    with notify.working(every_seconds=0.01):
+        for _ in range(3):
+            assert receiver.recv(4096).decode() == "EXTEND_TIMEOUT_USEC=120000\nWATCHDOG=1"
+    with notify.working(every_seconds=0.01, longest_seconds=0.0):
+        await_true(lambda: not [thread for thread in threading.enumerate() if thread.name == "notify"])
+
+
+def test_an_extension_names_microseconds(receiver: socket.socket) -> None:
+    assert notify.extend(1.5)
+    assert receiver.recv(4096).decode() == "EXTEND_TIMEOUT_USEC=1500000"
