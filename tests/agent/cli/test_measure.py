@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,6 +197,24 @@ def test_a_duration_that_is_cut_short_keeps_what_was_measured(
     document = json.loads(result.stdout)
     assert 0 < document["duration_seconds"] < 60
     assert document["total"]["joules"] > 0
+
+
+def test_a_counter_that_freezes_before_the_end_is_a_reason_and_opens_the_total(tmp_path: Path) -> None:
+    sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
+    with ExitStack() as working:
+        working.enter_context(moving(sysfs, WATTS))
+        command = ("sh", "-c", "echo ready; sleep 4")
+        with started(tmp_path, "--path.sysfs", sysfs, "measure", "--json", "--", *command) as process:
+            read_until(process.stderr, "ready")
+            time.sleep(1)
+            working.close()
+            result = finish(process)
+    document = json.loads(result.stdout)
+    packages = [device for device in document["devices"] if device["domain"] == "package"]
+    for device in packages:
+        assert any("did not move" in reason for reason in device["reasons"])
+        assert device["upper"] - device["joules"] > 1.5 * 100  # 3 s at the ceiling, however late the counter froze
+    assert document["total"]["upper"] - document["total"]["joules"] > 2 * 1.5 * 100
 
 
 def test_ctrl_c_is_for_the_command_and_its_answer_is_passed_on(tmp_path: Path) -> None:
