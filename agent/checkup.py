@@ -54,7 +54,9 @@ def worst(checks: list[Check]) -> Verdict:
 
 def _unreadable(found: Discovery) -> list[Check]:
     return [
-        Check(f"sensor {each.subject}", Verdict.FAIL if each.is_unreadable else Verdict.PASS, each.reason, each.remedy)
+        Check(f"sensor {each.subject}", Verdict.FAIL, each.reason, each.remedy)
+        if each.is_unreadable
+        else Check(f"sensor {each.subject}", Verdict.PASS, each.reason)
         for each in found.problems
     ]
 

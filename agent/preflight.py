@@ -90,9 +90,7 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
     if measuring:
         still = f"{_names(measuring)}: no counter changed in {observed.seconds:g} s, so its energy cannot be measured"
         return Check(name, Verdict.FAIL, still, STILL_REMEDY)
-    why = next((absence for absence in found.absences if absence.family == "rapl"), None)
-    reason = why.reason if why else "its sensors may not be read"
-    remedy = why.remedy if why and why.remedy else "run where the processor's sensors can be read: `inferometer doctor`"
+    reason, remedy = _why_unmeasured(found)
     if channels and any(observed.stands_still(each) for probe in found.probes for each in probe.channels):
         still = "the estimate needs /proc/stat, whose counters stand still (gVisor and some sandboxes leave them at 0)"
         return Check(name, Verdict.FAIL, still, remedy)
@@ -100,6 +98,18 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
         half = max(channel.uncertainty for channel in channels)
         return Check(name, Verdict.WARN, f"estimated to ±{half:.0%}, not measured: {reason}", remedy)
     return Check(name, Verdict.FAIL, f"neither measured nor estimated: {reason}", f"{remedy}; or allow --estimates")
+
+
+def _why_unmeasured(found: Discovery) -> tuple[str, str]:
+    """Return why no sensor measures the processors, and the remedy."""
+    general = "run where the processor's sensors can be read: on the host itself, or as root"
+    for absence in found.absences:
+        if absence.family == "rapl":
+            return absence.reason, absence.remedy or general
+    for problem in found.problems:
+        if problem.is_unreadable:
+            return f"{problem.subject}: {problem.reason}", problem.remedy
+    return "no sensor covers them", general
 
 
 def standing_still(found: Discovery, observed: Observation) -> list[Check]:

@@ -142,3 +142,12 @@ def test_looking_around_tells_of_everything_that_disturbs(tmp_path: Path) -> Non
     quiet = ["clock governor", "heat", "other load", "disk room"]
     assert names == ["processor power", "virtual machine", "CPU limit", *quiet]
     assert all(check.remedy for check in checks if check.verdict is not Verdict.PASS)
+
+
+def test_processors_whose_sensor_cannot_be_read_get_its_cause_and_remedy(tmp_path: Path) -> None:
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", "N/A")  # type: ignore[arg-type]
+    check = power(tmp_path)
+    assert check.verdict is Verdict.WARN
+    assert "package-0" in check.found
+    assert "'N/A' is not a number" in check.found
+    assert "update the kernel" in check.remedy
