@@ -122,11 +122,12 @@ def _shared(one: Series, other: Series, shift: int, every: int = 1) -> list[floa
 
 def _same_standstill(one: Series, other: Series) -> bool:
     """Compare two series that never changed: two drivers that show one fine value of one domain read one meter."""
-    a, b = one.channel.device, other.channel.device
-    values = {*one.values, *other.values}
+    a, b, value = one.channel.device, other.channel.device, one.values[0]
     drivers = [dict(device.attributes).get("chip") for device in (a, b)]
-    is_fine = len(values) == 1 and not max(values).is_integer()  # two meters do not show that by chance
-    return a.kind is b.kind and is_fine and None not in drivers and drivers[0] != drivers[1]
+    if a.kind is not b.kind or None in drivers or drivers[0] == drivers[1] or value != other.values[0]:
+        return False
+    # Two meters do not show the same fraction of a watt by chance.
+    return {*one.values, *other.values} == {value} and not value.is_integer()
 
 
 def _changes(values: Sequence[float]) -> list[float]:
