@@ -87,7 +87,7 @@ class Server:
         for end in (self._awake, self._waker):
             end.setblocking(False)
         self._selector.register(self._awake, EVENT_READ, self._run_calls)
-        self._stopped = False
+        self._stopped = self._refusing = False
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
             for target, name in [(self._run, "http"), *[(self._answer, f"http-{n}") for n in range(1, workers + 1)]]
@@ -120,9 +120,13 @@ class Server:
 
     def _run(self) -> None:
         while not self._stopped:
-            for key, _ in self._selector.select(self._patience()):
-                key.data()
-            self._expire()
+            try:
+                for key, _ in self._selector.select(self._patience()):
+                    key.data()
+                self._expire()
+            except Exception:  # the edge of a thread: without it nobody would be answered any more
+                log.exception("server fault")
+                time.sleep(_RETRY_SECONDS)
         for listener in [*self._listeners]:
             self._remove_listener(listener)
         for connection in [*self._connections]:
@@ -169,10 +173,13 @@ class Server:
         except BlockingIOError:
             return False
         except OSError as error:  # no file descriptor is left, for one; a tight loop would not find one
-            log.warning("connection not accepted", reason=str(error))
+            if not self._refusing:
+                log.warning("connections are not accepted", reason=str(error))
+            self._refusing = True
             if not self._evict():
                 time.sleep(_RETRY_SECONDS)
             return False
+        self._refusing = False
         client.setblocking(False)
         if len(self._connections) >= self._limits.connections and not self._evict():
             with suppress(OSError):

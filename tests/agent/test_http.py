@@ -5,7 +5,6 @@ import os
 import resource
 import socket
 import threading
-import time
 from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse
@@ -325,24 +324,35 @@ def test_a_body_is_ignored_and_does_not_reset_the_connection(address: str):
     assert b"405 Method Not Allowed" in raw(address, head + b"x" * 1_000_000)
 
 
-def test_a_server_without_file_descriptors_answers_again_once_there_are_some(exporter: Exporter):
-    with serving(exporter) as server:
-        before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with socket.create_connection(split(server.address)) as waiting:
-            taken = []
-            resource.setrlimit(resource.RLIMIT_NOFILE, (sum(1 for _ in Path("/proc/self/fd").iterdir()) + 2, before[1]))
-            try:
-                with suppress(OSError):
-                    while True:
-                        taken.append(os.dup(0))
-                with suppress(OSError):
-                    waiting.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
-                time.sleep(0.3)
-            finally:
-                for number in taken:
-                    os.close(number)
-                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+def test_a_server_without_file_descriptors_answers_again_once_there_are_some(
+    exporter: Exporter, caplog: pytest.LogCaptureFixture
+):
+    with serving(exporter) as server, socket.socket() as waiting:
+        before, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
+        address = split(server.address)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (sum(1 for _ in Path("/proc/self/fd").iterdir()) + 2, before[1]))
+        try:
+            with suppress(OSError):
+                while True:
+                    taken.append(os.dup(0))
+            waiting.connect(address)
+            await_true(lambda: caplog.records)
+        finally:
+            for number in taken:
+                os.close(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
         assert b"200 OK" in raw(server.address, b"GET /-/healthy HTTP/1.0\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records] == ["connections are not accepted"]
+
+
+def test_a_fault_of_the_server_s_own_is_logged_and_the_next_client_is_served(
+    exporter: Exporter, caplog: pytest.LogCaptureFixture
+):
+    with serving(exporter) as server:
+        server._server._call(lambda: 1 / 0)
+        await_true(lambda: caplog.records)
+        assert b"200 OK" in raw(server.address, b"GET /-/healthy HTTP/1.0\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records] == ["server fault"]
 
 
 # --- the WSGI side --------------------------------------------------------------------------------------------------
