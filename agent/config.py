@@ -123,7 +123,7 @@ def check_roots(roots: Roots) -> None:
     for option, path, inside in (("path.sysfs", roots.sysfs, "sys/class"), ("path.procfs", roots.procfs, "proc/stat")):
         folder = Path(path)
         if not folder.is_dir():
-            raise ConfigError(f"{option} = {quoted(path)}: there is no such folder; say where the host's is mounted")
+            raise ConfigError(f"{option} = {path!r}: there is no such folder; say where the host's is mounted")
         if (folder / inside).exists() and not (folder / Path(inside).name).exists():
             meant = folder / Path(inside).parent
             raise ConfigError(

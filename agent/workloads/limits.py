@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cgroup import read_limits
 from agent.workloads.errors import WorkloadError
 from agent.workloads.spec import TransformerSpec
 from probes.memory import parse_meminfo
+from probes.model import Roots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS = 600.0
 _GIB = 1 << 30
 _MIB = 1 << 20
-_OWN_PROCFS = Path("/proc")
+_OWN_ROOTS = Roots()
+_OWN_PROCFS = Path(_OWN_ROOTS.procfs)
 """The workload runs on this host, whatever host the sensors are read from."""
 
 
@@ -47,15 +50,23 @@ def resident_bytes(pid: int, procfs: Path = _OWN_PROCFS) -> int:
     return amounts.get("VmRSS", 0) + amounts.get("VmSwap", 0)
 
 
-def require_memory(needed_bytes: int, subject: str, remedy: str, limits: Limits | None = None) -> None:
-    """Raise WorkloadError with the figures if more memory is needed than there is, or than the limit allows."""
+def require_memory(
+    needed_bytes: int, subject: str, remedy: str, limits: Limits | None = None, roots: Roots = _OWN_ROOTS
+) -> None:
+    """Raise WorkloadError with the figures if more memory is needed than available, or than a limit allows.
+
+    The limits are that of the run and that of the control group.
+    """
     limit = limits.memory_bytes if limits else None
     if limit is not None and needed_bytes > limit:
         raise WorkloadError(
             f"{subject} needs at least {size(needed_bytes)}, --memory-limit allows {size(limit)}",
             f"{remedy}, or give a larger --memory-limit",
         )
-    available = available_bytes()
+    amounts = [
+        each for each in (available_bytes(Path(roots.procfs)), read_limits(roots).memory_bytes) if each is not None
+    ]
+    available = min(amounts, default=None)
     if available is not None and needed_bytes > available:
         raise WorkloadError(
             f"{subject} needs at least {size(needed_bytes)} of memory, {size(available)} are available", remedy

@@ -5,6 +5,7 @@ import pytest
 from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits, available_bytes, check_memory, require_memory, resident_bytes, size
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+from probes.model import Roots
 
 CPU = EngineSpec(provider="cpu")
 
@@ -33,6 +34,21 @@ def test_memory_beyond_what_is_there_or_allowed_is_refused_with_both_figures():
     with pytest.raises(WorkloadError, match="needs at least 2 MiB, --memory-limit allows 1 MiB") as failure:
         require_memory(2 << 20, "the model", "less", Limits(memory_bytes=1 << 20))
     assert failure.value.remedy == "less, or give a larger --memory-limit"
+
+
+def test_the_memory_limit_of_the_control_group_counts_as_well_as_what_the_host_has(tmp_path):
+    own, group = tmp_path / "proc/self", tmp_path / "sys/fs/cgroup/app"
+    own.mkdir(parents=True)
+    group.mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n")
+    (own / "cgroup").write_text("0::/app\n")
+    (own / "mountinfo").write_text("30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+    (group / "memory.max").write_text("max\n")
+    roots = Roots(str(tmp_path / "sys"), str(tmp_path / "proc"))
+    require_memory(3 << 30, "the model", "less", roots=roots)
+    (group / "memory.max").write_text(f"{2 << 30}\n")
+    with pytest.raises(WorkloadError, match="needs at least 3 GiB of memory, 2 GiB are available"):
+        require_memory(3 << 30, "the model", "less", roots=roots)
 
 
 @pytest.mark.parametrize(("amount", "shown"), [(1 << 20, "1 MiB"), (3 << 29, "1.5 GiB"), (1 << 40, "1024 GiB")])
