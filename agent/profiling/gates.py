@@ -6,13 +6,14 @@ stands beside them as a reason for doubt.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.profiling.conditions import NOT_TOLD, Conditions
 from agent.profiling.energy import LARGEST_DISAGREEMENT
 from agent.profiling.facts import checked
-from agent.profiling.periods import run_period_seconds
+from agent.profiling.periods import needed_seconds, run_period_seconds
 from agent.profiling.precision import UNKNOWN_CONVERGENCE, Convergence
 from agent.profiling.statistics import summarize
 from agent.profiling.surrounding_gates import judge_surroundings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from agent.profiling.energy import WindowEnergy
     from agent.profiling.facts import CheckResult, IdleDrift, SensorAgreement
+    from probes.model import Channel
     from store.records import Window
 
 FEWEST_REPEATS = 3
@@ -169,17 +171,24 @@ def _moved(evidence: Evidence) -> CheckResult:
 def _long_enough(evidence: Evidence) -> CheckResult:
     """Compare the sensors' relative bounds with the differences between settings; models state their own."""
     shares = [
-        ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, _name(each))
+        ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, _name(each), _remedy(each.channel))
         for each in evidence.energies
         if each.method != "model" and each.energy and each.energy.joules
     ]
     if not shares:
         return checked("windows_long_enough", None, "no measured energy", "warning")
-    share, name = max(shares)
-    message = f"{name} leaves ±{share:.1%} of a window's energy open (limit ±{LARGEST_BOUND:.0%}); use longer windows"
+    share, name, words = max(shares)
+    message = f"{name} leaves ±{share:.1%} of a window's energy open (limit ±{LARGEST_BOUND:.0%}); {words}"
     if share <= LARGEST_BOUND:
         message = f"the sensors' bounds are within ±{share:.1%} of every window's energy"
     return checked("windows_long_enough", share <= LARGEST_BOUND, message, "warning")
+
+
+def _remedy(channel: Channel) -> str:
+    """Say what makes the bound of a sensor narrower."""
+    if math.isinf(needed_seconds(channel, LARGEST_BOUND)):
+        return "no length of window helps: this gauge does not observe all of the time"
+    return "use longer windows"
 
 
 def _agreed(evidence: Evidence) -> CheckResult:

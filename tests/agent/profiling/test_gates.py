@@ -79,6 +79,10 @@ def test_a_message_says_which_sensor_and_why():
     wide = replace(READING, channel=GPU, energy=Energy(200, 100, 300))
     message = result(replace(GOOD, energies=(READING, wide)), "windows_long_enough").message
     assert message.startswith("GPU-a/board leaves ±50.0% ")
+    assert message.endswith("use longer windows")
+    moments = replace(BY_GAUGE, energy=Energy(200, 0, 4000))
+    message = result(replace(GOOD, energies=(READING, moments)), "windows_long_enough").message
+    assert message.endswith("no length of window helps: this gauge does not observe all of the time")
     reset = replace(READING, reasons=("the counter was reset: b", "the counter was reset: a"))
     reasons = "the counter was reset: a; the counter was reset: b"
     assert result(replace(GOOD, energies=(reset,)), "counters_uninterrupted").message == reasons
