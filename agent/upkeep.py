@@ -157,7 +157,8 @@ class Upkeep:
             self._process = None
         if process.returncode:
             return Result(failure=said.strip() or f"it ended with {process.returncode}")
-        return Result(**json.loads(said.splitlines()[-1]))
+        answers = [line for line in said.splitlines() if line.startswith("{")]  # others are warnings of the interpreter
+        return Result(**json.loads(answers[-1])) if answers else Result(failure=said.strip() or "it gave no answer")
 
 
 def retention_of(keeping: Keeping) -> Retention:
@@ -186,7 +187,7 @@ def main(arguments: Sequence[str]) -> int:
             result = _kept_up(engine, arguments) if alone else Result()
     except StoreError as error:
         result = Result(failure=str(error))
-    sys.stdout.write(json.dumps(asdict(result)))
+    sys.stdout.write(f"\n{json.dumps(asdict(result))}\n")
     return 0
 
 
