@@ -126,9 +126,7 @@ def check_roots(roots: Roots) -> None:
             raise ConfigError(f"{option} = {path!r}: there is no such folder; say where the host's is mounted")
         if (folder / inside).exists() and not (folder / Path(inside).name).exists():
             meant = folder / Path(inside).parent
-            raise ConfigError(
-                f"{option} = {quoted(path)} is the folder above the one that is meant: did you mean {meant}?"
-            )
+            raise ConfigError(f"{option} = {path!r} is the folder above the one that is meant: did you mean {meant}?")
 
 
 def check_links(config: Config) -> None:
@@ -142,9 +140,7 @@ def check_links(config: Config) -> None:
             with suppress(FileNotFoundError), resolved(Path(path).expanduser()):
                 pass
         except ForeignLinkError as error:
-            raise ConfigError(
-                f"{key} = {quoted(path)}: {error.strerror}. Name the file that is meant itself"
-            ) from error
+            raise ConfigError(f"{key} = {path!r}: {error.strerror}. Name the file that is meant itself") from error
         except (OSError, RuntimeError):
             continue  # whoever opens the path reports why it cannot
 
