@@ -54,6 +54,8 @@ def problems(engine: Engine) -> Iterator[str | Damage]:
             if error.__cause__ is None:
                 raise
             yield f"{name} cannot be read to the end ({error.cause})"
+        except (TypeError, ValueError, LookupError) as error:  # a damaged row holds values of any type
+            yield f"{name} cannot be examined to the end ({error})"
 
 
 def _of_file(engine: Engine) -> Iterator[str]:
@@ -187,10 +189,10 @@ def _of_rollups(connection: Connection, recording: int, tally: _Tally) -> Iterat
     mine = _rollups.recording_id == recording
     first = connection.execute(select(func.min(_rollups.minute)).where(mine)).scalar()
     minutes = [minute for minute, _ in tally]
-    kept = select(_rollups.minute, _rollups.channel_id, _rollups.samples).where(
-        mine, _rollups.minute.between(min(minutes), max(minutes))
-    )
-    summed = {(minute, channel): samples for minute, channel, samples in connection.execute(kept)}
+    kept = select(schema.rollups).where(mine, _rollups.minute.between(min(minutes), max(minutes)))
+    inspection = Inspection(connection, None)
+    rows = [row for row in connection.execute(kept).mappings() if not inspection.fault(schema.rollups, row)]
+    summed = {(row["minute"], row["channel_id"]): row["samples"] for row in rows}
     for key, samples in sorted(tally.items()):
         if first is not None and key[0] >= first and summed.get(key, 0) < samples:
             minute, channel = key
