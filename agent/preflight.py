@@ -139,9 +139,9 @@ def _names(channels: Iterable[Channel]) -> str:
 def virtual_machine(*, virtual: bool) -> Check:
     """Tell whether other guests share the hardware."""
     if virtual:
-        found = "this is one: other guests share the hardware, and its speed moves with them"
+        found = "other guests share the hardware, so performance varies"
         return Check("virtual machine", Verdict.WARN, found, "for numbers of the hardware itself, run on bare metal")
-    return Check("virtual machine", Verdict.PASS, "none that the processor tells of")
+    return Check("virtual machine", Verdict.PASS, "the processor reports none")
 
 
 def cpu_limit(limits: Limits) -> Check:
@@ -150,7 +150,7 @@ def cpu_limit(limits: Limits) -> Check:
     cpus = f"{limits.usable_cpus} CPU{'s' * (limits.usable_cpus != 1)}"
     if limits.quota_cpus is None or limits.quota_cpus >= limits.usable_cpus:
         return Check("CPU limit", Verdict.PASS, f"this process may use {cpus}, no quota{memory}")
-    found = f"limited to {limits.quota_cpus:g} of {cpus} by a cgroup quota, at which the kernel stops a run{memory}"
+    found = f"limited to {limits.quota_cpus:g} of {cpus} by a cgroup quota, which stops a run that reaches it{memory}"
     remedy = (
         "if this host serves that way, leave it; else raise the quota (`docker run --cpus`, Kubernetes `limits.cpu`, "
         "systemd CPUQuota=)"
@@ -187,10 +187,10 @@ def heat(sysfs: Path) -> Check:
             kind = read_label(zone / "type") or zone.name
             hottest = f"{kind} is at {now / 1000:.0f} °C and is slowed down from {limit / 1000:.0f} °C"
     if hottest:
-        return Check("heat", Verdict.WARN, hottest, "let it cool down; look at its fans and its air")
+        return Check("temperature", Verdict.WARN, hottest, "let it cool down; check its fans and its air flow")
     if not readable:
-        return Check("heat", Verdict.PASS, "no thermal zone tells (usual in virtual machines)")
-    return Check("heat", Verdict.PASS, f"{readable} thermal zones, none near its limit")
+        return Check("temperature", Verdict.PASS, "no thermal zone is readable (usual in virtual machines)")
+    return Check("temperature", Verdict.PASS, f"{readable} thermal zones, none near its limit")
 
 
 def _slows_at(zone: Path) -> int | None:

@@ -88,7 +88,7 @@ def zone(sysfs: Path, number: int, kind: str, now: int, **trips: int) -> None:
 
 
 def test_a_processor_near_the_point_where_it_is_slowed_down_is_named(tmp_path: Path) -> None:
-    assert heat(tmp_path).found.startswith("no thermal zone tells")
+    assert heat(tmp_path).found.startswith("no thermal zone is readable")
     zone(tmp_path, 0, "acpitz", 27_800, critical=105_000, active=20_000)
     zone(tmp_path, 1, "x86_pkg_temp", 60_000, passive=0, hot=-274_000)
     cool = heat(tmp_path)
@@ -139,7 +139,7 @@ def test_looking_around_tells_of_everything_that_disturbs(tmp_path: Path) -> Non
     checks = look_around(roots(tmp_path), found, str(tmp_path / "store.db"), virtual=True)
     found.close()
     names = [check.name for check in checks]
-    quiet = ["clock governor", "heat", "other load", "disk room"]
+    quiet = ["clock governor", "temperature", "other load", "disk room"]
     assert names == ["processor power", "virtual machine", "CPU limit", *quiet]
     assert all(check.remedy for check in checks if check.verdict is not Verdict.PASS)
 
