@@ -19,7 +19,7 @@ from probes.hwmon_survey import Chip, Draft, describe, find_chips, without_twins
 from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
 from probes.plausible import BLANKS, checked, most_watts, range_of
 from probes.remedies import cause_of, is_denied, remedy_for
-from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of, opened
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -179,7 +179,9 @@ def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[Sensor], list[P
         files: list[ValueFile] = []
         try:
             for path in draft.paths:
-                files.append(opened(path, _prove if prove else _leave))
+                files.append(ValueFile(path))
+                if prove:
+                    _prove(files[-1])
         except (OSError, ReadError) as error:
             for file in files:
                 file.close()
@@ -190,10 +192,6 @@ def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[Sensor], list[P
             continue
         working.append(Sensor(draft.channel, tuple(files), draft.divisor))
     return working, [*problems, *_denials(denied)]
-
-
-def _leave(_file: ValueFile) -> None:
-    """Do not read the file of a device that sleeps."""
 
 
 def _prove(file: ValueFile) -> None:
