@@ -113,12 +113,15 @@ def ours(folder: Path, before: Sequence[str], spinning: Sequence[int]) -> Window
         "measure", "--duration", str(WINDOW_SECONDS), "--json",
     ]  # fmt: skip
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    process = subprocess.Popen(line, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    looks = watched(process, spinning)
-    printed, said = process.communicate(timeout=TIMEOUT_SECONDS)
-    if process.returncode:
-        raise RuntimeError(f"inferometer measure failed: {said}")
-    answer = json.loads(printed)
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:  # more than a pipe holds
+        process = subprocess.Popen(line, env=environ, stdout=printed, stderr=said)
+        looks = watched(process, spinning)
+        process.wait(TIMEOUT_SECONDS)
+        for file in (printed, said):
+            file.seek(0)
+        if process.returncode:
+            raise RuntimeError(f"inferometer measure failed: {said.read().decode(errors='replace')}")
+        answer = json.loads(printed.read())
     start_ns, seconds = answer["start_ns"], answer["duration_seconds"]
     own, theirs = used(looks, start_ns, start_ns + round(seconds * 1e9))
     return Window(seconds - WINDOW_SECONDS, 100 * own / seconds, 100 * theirs / seconds, answer["sampler"]["policy"])
@@ -135,7 +138,7 @@ def slept(spinning: Sequence[int]) -> Window:
     return Window(seconds - WINDOW_SECONDS, 100 * own / seconds, 100 * theirs / seconds)
 
 
-def watched(process: subprocess.Popen[str] | subprocess.Popen[bytes], spinning: Sequence[int]) -> list[tuple[int, ...]]:
+def watched(process: subprocess.Popen[bytes], spinning: Sequence[int]) -> list[tuple[int, ...]]:
     """Return (Unix time, processor time of a process, that of the counting ones), in nanoseconds, until it ends."""
     looks = [(time.time_ns(), 0, sum(map(cpu_ns, spinning)))]
     deadline = time.monotonic() + TIMEOUT_SECONDS
