@@ -116,6 +116,7 @@ def _circumstances(
         silent=tuple(sorted(measuring - heard)),
         effort=job.effort.name,
         tolerance=job.effort.tolerance,
+        faults=recorded.sampler.faults if recorded.sampler else (),
     )
 
 

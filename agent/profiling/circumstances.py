@@ -86,6 +86,7 @@ class Circumstances:
 
     `series` are those of the metrics in `CONDITIONS`; `silent` are devices whose sensors of power gave nothing.
     `effort` is the mode's name, `tolerance` the half-width asked for, as a share, None if none was.
+    `faults` are the sensors that failed during the run, each as `device/domain: why`.
     """
 
     loads: Mapping[WindowKey, Load] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class Circumstances:
     silent: tuple[str, ...] = ()
     effort: str = ""
     tolerance: float | None = None
+    faults: tuple[str, ...] = ()
 
 
 def key_of(window: Window) -> WindowKey:

@@ -152,6 +152,7 @@ def _evidence(
         changed_settings=changed_settings(known, state.devices),
         silent_devices=known.silent,
         effort=known.effort,
+        faults=known.faults,
     )
 
 

@@ -46,7 +46,8 @@ class Evidence:
     up the total; `joules_per_inference`, `rates` (inferences a second) and `watts` have one entry a repeat.
     `agreement` is of the power gauges beside counters. `shapes` are, by phase, the power in each stretch of a window
     over that of the whole. `processors` is how many the host has, 0 if that is not known. `silent_devices` have
-    sensors of power that gave nothing; `effort` is the mode's name.
+    sensors of power that gave nothing; `effort` is the mode's name. `faults` are the sensors that failed, each as
+    `device/domain: why`.
     """
 
     windows: tuple[tuple[Window, ...], ...]
@@ -65,6 +66,7 @@ class Evidence:
     changed_settings: tuple[str, ...] = ()
     silent_devices: tuple[str, ...] = ()
     effort: str = ""
+    faults: tuple[str, ...] = ()
 
 
 def judge(evidence: Evidence) -> tuple[CheckResult, ...]:
@@ -95,7 +97,10 @@ def _bracketed(evidence: Evidence) -> CheckResult:
     missing = [energy for energy in evidence.energies if energy.energy is None]
     message = "every sensor was read before and after every window"
     if missing:
-        message = f"in {len(missing)} windows, {_name(missing[0])}: {'; '.join(missing[0].reasons)}"
+        start = f"{_name(missing[0])}: "
+        reasons = "; ".join(missing[0].reasons)
+        cause = next((fault for fault in evidence.faults if fault.startswith(start)), start + reasons)
+        message = f"in {len(missing)} windows, {cause}"
     return checked("samples_bracket_window", not missing, message, "invalid")
 
 

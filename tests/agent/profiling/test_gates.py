@@ -74,6 +74,10 @@ def test_a_message_says_which_sensor_and_why():
     missing = replace(READING, channel=DRAM, energy=None, reasons=("no sample before the window's start",))
     message = result(replace(GOOD, energies=(READING, missing)), "samples_bracket_window").message
     assert message == "in 1 windows, package-0/dram: no sample before the window's start"
+    lost = replace(
+        GOOD, energies=(READING, missing), faults=("GPU-a/board: lost", "package-0/dram: cannot be read (EIO)")
+    )
+    assert result(lost, "samples_bracket_window").message == "in 1 windows, package-0/dram: cannot be read (EIO)"
     still = replace(READING, channel=DRAM, energy=Energy(0, 0, 1))
     assert "package-0/dram" in result(replace(GOOD, energies=(READING, still)), "sensors_not_stuck").message
     wide = replace(READING, channel=GPU, energy=Energy(200, 100, 300))
