@@ -40,7 +40,7 @@ LARGEST_SHARE = 0.25
 STUCK_SECONDS = 0.3
 """A read that lasts longer than this holds up the other files: they go on in another thread."""
 MOST_STUCK = 4
-"""With so many threads stuck no further one is started: the probes that are left are not calibrated."""
+"""With more threads of files stuck no further one is started: the probes that are left are not calibrated."""
 _POLL_SECONDS = 0.01
 _END_SECONDS = 0.2
 _LARGEST_DEBT_NS = 1_000_000
@@ -72,13 +72,15 @@ def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibr
     """
     watches = [Watch(probe) for probe in probes if watched(probe.channels)]
     files = [watch for watch in watches if watch.probe.files_only]
-    watchers = [_Watcher(files), *(_Watcher([watch]) for watch in watches if not watch.probe.files_only)]
+    of_files = [_Watcher(files)]
+    of_drivers = [_Watcher([watch]) for watch in watches if not watch.probe.files_only]
     deadline = time.monotonic() + LONGEST_SECONDS + STUCK_SECONDS
-    while any(watcher.alive for watcher in watchers) and time.monotonic() < deadline:
+    while any(watcher.alive for watcher in (*of_files, *of_drivers)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        behind = [watcher for watcher in watchers if watcher.is_stuck and watcher.waiting]
-        watchers += [_Watcher(watcher.take_waiting()) for watcher in behind[: MOST_STUCK + 1 - len(watchers)]]
-    hanging = {probe: ended for watcher in watchers for probe, ended in watcher.end()}
+        stuck = [watcher for watcher in of_files if watcher.is_stuck]
+        behind = [watcher for watcher in stuck if watcher.waiting]
+        of_files += [_Watcher(watcher.take_waiting()) for watcher in behind[: max(0, MOST_STUCK + 1 - len(stuck))]]
+    hanging = {probe: ended for watcher in (*of_files, *of_drivers) for probe, ended in watcher.end()}
     learnt = {watch.probe: watch.channels() for watch in watches if watch.probe not in hanging}
     channels = [learnt.get(probe, probe.channels) for probe in probes]
     periods = periods_within(channels, cpu_budget)
@@ -132,11 +134,19 @@ class Watch:
         before = self._clock()
         self._ends_ns = self._ends_ns or before + round(_longest_seconds(self.probe.channels) * 1e9)
         try:
-            values = self.probe.read(before)
+            after = self._read(before)
         except (ReadError, DeviceLostError) as error:
             log.debug("not calibrated", probe=self.probe.name, reason=str(error))
-            self._failed = True
-            return 0.0
+        except Exception as error:
+            log.exception("probe fault", probe=self.probe.name, reason=repr(error))
+        else:
+            return max(self._period, FASTEST_SECONDS, (after - before) / 1e9 / LARGEST_SHARE)
+        self._failed = True
+        return 0.0
+
+    def _read(self, before: int) -> int:
+        """Read once, note the values, and return when the read ended."""
+        values = self.probe.read(before)
         after = self._clock()
         self._costs.append(after - before)
         self._time_counters()
@@ -149,7 +159,7 @@ class Watch:
                 seen.append(after)
                 self._rises[position].append(abs(value - before_it))
             self._last[position] = value
-        return max(self._period, FASTEST_SECONDS, (after - before) / 1e9 / LARGEST_SHARE)
+        return after
 
     def _time_counters(self) -> None:
         """Note what a read of the energy counters alone takes, if the probe can do that."""

@@ -51,11 +51,33 @@ class Realtime:
 NORMAL = Realtime("other", 0, None, "not asked for")
 TURNED_OFF = Realtime("other", 0, None, "turned off by the setting sampling.realtime")
 OVERRUN = f"real-time scheduling ended: {RTTIME_SECONDS:g} s of processor time without a wait"
+OVERRAN = Realtime("other", 0, None, OVERRUN)
 
 
 def ordinary() -> Realtime:
     """Leave the calling thread as it is."""
     return NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """The processors and the nice value of a thread, which every thread that it starts inherits."""
+
+    cpus: frozenset[int]
+    nice: int
+
+    @classmethod
+    def of_this_thread(cls) -> Inherited:
+        """Note those of the calling thread."""
+        return cls(frozenset(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    def restore(self, thread_id: int) -> None:
+        """Give them to a thread, which another one may have started; a refusal leaves it as it is."""
+        with suppress(OSError):
+            if os.sched_getaffinity(thread_id) != self.cpus:
+                os.sched_setaffinity(thread_id, self.cpus)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread_id, self.nice)
 
 
 class Kernel(Protocol):

@@ -12,8 +12,8 @@ from agent.beat import BeatState, Reader
 from agent.beats import SamplingThread, ignore
 from agent.budget import UNLIMITED, CpuBudget
 from agent.log import get_logger
-from agent.realtime import NORMAL, OVERRUN, Realtime, demote, obtain, ordinary, turned_off
-from agent.schedule import grouped
+from agent.realtime import NORMAL, OVERRAN, Inherited, Realtime, demote, obtain, ordinary, turned_off
+from agent.schedule import divided, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,12 +29,8 @@ MOST_ISOLATED = 4
 """So many files or probes that hang are waited for, each in a thread of its own; further ones are dropped."""
 MOST_STUCK = 8
 """With so many threads stuck no further one is started: what the last one read besides is dropped."""
-SLOW_SECONDS = 0.005
-"""A probe whose read takes so long is read in the second thread of files."""
-SHARED_SECONDS = 0.0005
-"""Probes without a high rate share the first thread with those that have one, if their reads take this long in all."""
 _ASSUMED_READ_SECONDS = 0.0001
-_SLOW = "slow-files"
+_FIRST, _SLOW = "files", "slow-files"
 
 log = get_logger("sampler")
 
@@ -99,6 +95,8 @@ class Sampler:
         self._after: Callable[[int], object] = ignore
         self._slept = slept
         self._stopping = False
+        self._overran = False
+        self._inherited = Inherited.of_this_thread()
         self._lock = threading.Lock()
         self._isolated: list[SamplingThread] = []
         widest = max((len(layout.channels) for layout in self.layouts), default=0)
@@ -113,8 +111,8 @@ class Sampler:
             reader.state.reading_since_ns = time.monotonic_ns()
         free = [reader for reader in readers if reader.probe not in held]
         first, second = divided([reader for reader in free if reader.probe.files_only], probes)
-        enter = ordinary if realtime is None else obtain if realtime else turned_off
-        self._threads = [self._thread("files", first, enter)] if first else []
+        self._enter_first = ordinary if realtime is None else obtain if realtime else turned_off
+        self._threads = [self._thread(_FIRST, first)] if first else []
         self._threads += [self._thread(_SLOW, second)] if second else []
         self.files = tuple(self._threads)
         drivers = [reader for reader in free if not reader.probe.files_only]
@@ -133,6 +131,8 @@ class Sampler:
     @property
     def realtime(self) -> Realtime:
         """How the first thread that reads files is scheduled; known once it has begun."""
+        if self._overran:
+            return OVERRAN
         return self.files[0].realtime if self.files else NORMAL
 
     def start(self, after_cycle: Callable[[int], object] | None = None) -> None:
@@ -158,11 +158,14 @@ class Sampler:
         return [self._ticks.popleft() for _ in range(len(self._ticks))]
 
     def demote(self) -> None:
-        """Make the real-time thread an ordinary one: it used more processor time than the kernel's limit allows."""
+        """Make the real-time thread an ordinary one, and start no other: it exceeded the kernel's limit.
+
+        A signal handler calls this, so it takes no lock.
+        """
+        self._overran = True
         for thread in (*self._threads, *self._isolated):
-            if thread.realtime.policy == "fifo" and demote(thread.thread_id):
-                thread.realtime = Realtime("other", 0, thread.realtime.cpu, OVERRUN)
-                log.warning("no longer real-time", reason=OVERRUN)
+            if self._make_ordinary(thread, OVERRAN):
+                log.warning("no longer real-time", reason=OVERRAN.reason)
 
     def stop(self, within_seconds: float = STOP_SECONDS) -> tuple[Probe, ...]:
         """Ask every thread to end and wait for them so long at most.
@@ -180,11 +183,25 @@ class Sampler:
         hanging += [thread.hung_probe for thread in threads if thread.alive and thread.hung_probe is not None]
         return tuple(hanging)
 
-    def _thread(self, name: str, readers: Iterable[Reader], enter: Callable[[], Realtime] = ordinary) -> SamplingThread:
+    def _enter(self, name: str) -> Realtime:
+        """Schedule the calling thread by its name, independently of the thread that started it."""
+        self._inherited.restore(threading.get_native_id())
+        if name != _FIRST:
+            return NORMAL
+        return OVERRAN if self._overran else self._enter_first()
+
+    def _make_ordinary(self, thread: SamplingThread, realtime: Realtime) -> bool:
+        if thread.realtime.policy != "fifo" or not demote(thread.thread_id):
+            return False
+        self._inherited.restore(thread.thread_id)
+        thread.realtime = realtime
+        return True
+
+    def _thread(self, name: str, readers: Iterable[Reader]) -> SamplingThread:
         slow = self._move_to_slow if name != _SLOW else None
         return SamplingThread(
-            name, readers, budget=self.budget, enter=enter, slept=self._slept, after=self._after, slow=slow,
-            quick=self._return, lock=self._lock,
+            name, readers, budget=self.budget, enter=lambda: self._enter(name), slept=self._slept, after=self._after,
+            slow=slow, quick=self._return, lock=self._lock,
         )  # fmt: skip
 
     def _move_to_slow(self, reader: Reader) -> None:
@@ -194,10 +211,14 @@ class Sampler:
             for thread in self._threads:
                 if reader in thread.readers:
                     thread.remove(reader)
-            self._add_to_slow(reader)
+            self._add(reader)
 
-    def _add_to_slow(self, reader: Reader) -> None:
+    def _add(self, reader: Reader) -> None:
+        """Read a probe of files with the slow ones, and any other in a thread of its own."""
         reader.slow_reads = 0
+        if not reader.probe.files_only:
+            self._begin(self._thread(reader.state.probe, (reader,)))
+            return
         self._threads = [thread for thread in self._threads if not thread.ended]
         slow = next((thread for thread in self._threads if thread.name == _SLOW), None)
         if slow:
@@ -218,7 +239,7 @@ class Sampler:
             if ended():
                 self._held.remove(held)
                 reader.state.reading_since_ns = 0
-                self._add_to_slow(reader)
+                self._add(reader)
 
     def _isolate_stuck(self) -> None:
         now_ns = time.monotonic_ns()
@@ -249,14 +270,13 @@ class Sampler:
                 log.error("sensor dropped", probe=reader.state.probe, reason=reason)
             else:
                 reader.drop(reason)
-        if thread.realtime.policy == "fifo" and demote(thread.thread_id):
-            thread.realtime = NORMAL
+        self._make_ordinary(thread, NORMAL)
         self._isolated.append(thread)
         if len(self._isolated) >= MOST_STUCK:
             for other in others:
                 other.drop(f"not read: {len(self._isolated)} sensors hang")
         elif others:
-            going_on = self._thread(thread.name, others, thread.enter)
+            going_on = self._thread(thread.name, others)
             going_on.high_rate_until_ns = thread.high_rate_until_ns
             self.files = tuple(going_on if each is thread else each for each in self.files)
             self._begin(going_on)
@@ -265,18 +285,4 @@ class Sampler:
         """Read a probe or a file with the others again that was isolated and is quick; its thread ends."""
         with self._lock:
             log.info("sensor answers again", thread=thread.name)
-            thread.give_back(self._add_to_slow)
-
-
-def divided(readers: Sequence[Reader], probes: Iterable[Paced]) -> tuple[list[Reader], list[Reader]]:
-    """Return what the first thread of files reads, and what the second does.
-
-    A probe with a high rate is in the first unless it is slow, and all the others are if their reads take little time.
-    """
-    cost = {paced.probe: paced.read_seconds for paced in probes}
-    quick = [reader for reader in readers if cost[reader.probe] < SLOW_SECONDS]
-    edges = [reader for reader in quick if reader.periods_ns[1] < reader.periods_ns[0]]
-    rest = [reader for reader in quick if reader not in edges]
-    alone = edges and sum(cost[reader.probe] for reader in rest) > SHARED_SECONDS
-    first = edges if alone else quick
-    return first, [reader for reader in readers if reader not in first]
+            thread.give_back(self._add)

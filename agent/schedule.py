@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from agent.beat import Reader
+    from agent.sampler import Paced
+
+SLOW_SECONDS = 0.005
+"""A probe whose read takes so long is read in the second thread of files."""
+SHARED_SECONDS = 0.0005
+"""Probes without a high rate share the first thread with those that have one, if their reads take this long in all."""
 
 
 class Group:
@@ -74,3 +80,17 @@ def grouped(readers: Iterable[Reader], due_ns: int = 0) -> tuple[Group, ...]:
     for reader in readers:
         by_periods.setdefault(reader.periods_ns, []).append(reader)
     return tuple(Group(some, periods_ns, due_ns) for periods_ns, some in by_periods.items())
+
+
+def divided(readers: Sequence[Reader], probes: Iterable[Paced]) -> tuple[list[Reader], list[Reader]]:
+    """Return what the first thread of files reads, and what the second does.
+
+    A probe with a high rate is in the first unless it is slow, and all the others are if their reads take little time.
+    """
+    cost = {paced.probe: paced.read_seconds for paced in probes}
+    quick = [reader for reader in readers if cost[reader.probe] < SLOW_SECONDS]
+    edges = [reader for reader in quick if reader.periods_ns[1] < reader.periods_ns[0]]
+    rest = [reader for reader in quick if reader not in edges]
+    alone = edges and sum(cost[reader.probe] for reader in rest) > SHARED_SECONDS
+    first = edges if alone else quick
+    return first, [reader for reader in readers if reader not in first]

@@ -207,7 +207,8 @@ def recording(
     ]
     budget, slept = CpuBudget(settings.cpu_budget), Wakefulness(timebase, _nothing).slept
     sampler = Sampler(paced, timebase, realtime=settings.realtime, slept=slept, budget=budget, hanging=settings.hanging)
-    recorder = Recorder(sampler.take, take, on_error=errors.append, enter=favored, budget=budget)
+    enter = favored if settings.realtime else _nothing
+    recorder = Recorder(sampler.take, take, on_error=errors.append, enter=enter, budget=budget)
     at_work = Recording(sampler, recorder, timebase)
     with prompt(), REALTIME_LIMIT.bounding(sampler.demote):
         recorder.start()

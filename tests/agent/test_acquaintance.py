@@ -229,3 +229,35 @@ def test_more_files_hang_at_start_than_threads_may_be_stuck():
         probe.release.set()
     assert 1 <= len(calibration.hanging) <= 5
     assert all(probe.most_readers <= 1 for probe in probes)
+
+
+def test_a_fault_in_one_probe_leaves_the_other_files_learnt_and_is_logged(caplog):
+    class Faulty(Counting):
+        def read(self, _at_ns):
+            raise ValueError("not a number")
+
+    good, faulty, more = Counting(0), Faulty(1), Counting(2)
+    calibration = calibrate([good, faulty, more])
+    assert all(calibration.channels[at][0].observed_refresh_seconds for at in (0, 2))
+    assert calibration.channels[1] == faulty.channels
+    assert not calibration.hanging
+    assert [record.getMessage() for record in caplog.records] == ["probe fault"]
+
+
+@pytest.mark.parametrize("values", [(), (None,), None])
+def test_values_that_are_not_one_float_a_channel_end_the_calibration_of_their_probe_alone(values):
+    probe = Counting(0)
+    probe.read = lambda _at_ns: values
+    (channel,) = learn(probe)
+    assert not channel.observed_refresh_seconds
+
+
+def test_a_file_that_hangs_at_start_holds_up_no_other_file_however_many_drivers_there_are():
+    class Driver(Counting):
+        files_only = False
+
+    hanging, files = Hanging(), [Counting(number) for number in range(2)]
+    calibration = calibrate([hanging, *files, *(Driver(number) for number in range(2, 8))])
+    hanging.release.set()
+    assert list(calibration.hanging) == [hanging]
+    assert all(channel.observed_refresh_seconds for (channel,) in calibration.channels[1:])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import statistics
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from agent.beat import BeatState
 from agent.clock import Timebase
+from agent.realtime import OVERRUN, Realtime
 from agent.sampler import Paced, Sampler, weight
 from answers import Answers
 from probes.counter import Counter
@@ -564,3 +566,91 @@ def test_the_end_of_every_beat_is_told() -> None:
     for moment, *ticks in zip(ended, *of_each, strict=False):
         assert all(tick.start_ns <= moment for tick in ticks)
     assert ended == sorted(ended)
+
+
+@pytest.fixture
+def as_root(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grant real-time scheduling to whatever asks for it, without asking the kernel; return the threads that asked."""
+    asked: list[int] = []
+
+    def obtain() -> Realtime:
+        asked.append(threading.get_native_id())
+        return Realtime("fifo", 2, None, "")
+
+    monkeypatch.setattr("agent.sampler.obtain", obtain)
+    monkeypatch.setattr("agent.sampler.demote", lambda _thread_id: True)
+    return asked
+
+
+def test_no_thread_becomes_real_time_after_an_overrun_and_the_record_keeps_it(as_root: list[int]) -> None:
+    release = threading.Event()
+    stuck = hanging_probe(release, "hwmon/stuck", hangs_from=3)
+    paced = [Paced(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate((FakeProbe(files_only=True), stuck))]
+    sampler = Sampler(paced, Timebase.now(), realtime=True)
+    sampler.start()
+    try:
+        await_true(lambda: sampler.realtime.policy == "fifo")
+        sampler.demote()
+        await_true(lambda: stuck.reads == 4)
+        as_if_stuck(sampler, 1)
+        sampler.take()
+        ticks = sampler.states[0].ticks
+        await_true(lambda: sampler.states[0].ticks > ticks + 3)
+        assert sampler.realtime == Realtime("other", 0, None, OVERRUN)
+        assert sampler.files[0].realtime == Realtime("other", 0, None, OVERRUN)
+        assert len(as_root) == 1
+    finally:
+        release.set()
+        sampler.stop()
+
+
+def test_the_successor_of_a_hung_real_time_thread_is_a_real_time_thread(as_root: list[int]) -> None:
+    release = threading.Event()
+    probes = FakeProbe(files_only=True), hanging_probe(release, "hwmon/stuck")
+    sampler = Sampler(
+        [Paced(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate(probes)], Timebase.now(), realtime=True
+    )
+    sampler.start()
+    try:
+        as_if_stuck(sampler, 1)
+        sampler.take()
+        await_true(lambda: len(as_root) == 2 and sampler.realtime.policy == "fifo")
+    finally:
+        release.set()
+        sampler.stop()
+
+
+def test_a_thread_has_the_processors_and_the_nice_value_of_the_process_whatever_thread_starts_it() -> None:
+    cpus, nice = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    seen: list[tuple[set[int], int]] = []
+
+    def look(_number: int) -> Sequence[float]:
+        seen.append((os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        return GOOD
+
+    sampler = Sampler([Paced(Layout(1, "rapl", CHANNELS), FakeProbe(look, files_only=True), 0.005)], Timebase.now())
+
+    def start_from_another() -> None:
+        os.sched_setaffinity(0, {min(cpus)})
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice - 5 if os.geteuid() == 0 else nice)
+        sampler.start()
+
+    starter = threading.Thread(target=start_from_another)
+    starter.start()
+    starter.join()
+    await_true(lambda: seen)
+    sampler.stop()
+    assert seen[0] == (cpus, nice)
+
+
+def test_a_driver_that_hung_in_its_calibration_gets_a_thread_of_its_own_once_it_answers() -> None:
+    driver, slow = FakeProbe(name="nvml/0"), paced_by(("hwmon/0", 0.005, 0.0, 0.02))
+    ended = threading.Event()
+    paced = [*slow, Paced(Layout(1, driver.name, CHANNELS), driver, 0.005)]
+    sampler = Sampler(paced, Timebase.now(), hanging={driver: ended.is_set})
+    sampler.start()
+    ended.set()
+    sampler.take()
+    await_true(lambda: sampler.states[1].ticks > 3)
+    assert sampling_threads() == ["nvml/0", "slow-files"]
+    assert sampler.stop() == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,8 @@ import pytest
 
 from agent.clock import Timebase
 from agent.closing import close_probes
-from agent.profiling.recording import recording
+from agent.profiling.recording import SamplingSettings, recording
+from agent.realtime import FAVORED_NICE
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Rejection
 from probes.registry import Discovery
@@ -136,3 +138,18 @@ def test_once_the_host_has_slept_nothing_is_read_any_more() -> None:
     with recording(layouts_of(probe), [probe], slept, ticks.extend) as at_work:
         at_work.wait_for_first_ticks()
     assert ticks == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask for a lower nice value here")
+@pytest.mark.parametrize("realtime", [True, False])
+def test_the_recorder_is_favored_only_with_real_time_scheduling(*, realtime: bool) -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    nice: list[int] = []
+
+    def take(_ticks: Sequence[Tick]) -> None:
+        nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    probe = FakeProbe()
+    with recording(layouts_of(probe), [probe], Timebase.now(), take, SamplingSettings(0.0, realtime)) as at_work:
+        at_work.wait_for_first_ticks()
+    assert set(nice) == {FAVORED_NICE if realtime else usual}
