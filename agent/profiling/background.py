@@ -83,7 +83,7 @@ def _widened(window: WindowEnergy, share: float, idle_joules: float) -> WindowEn
     if energy is None or not share:
         return window
     theirs = share * max(0.0, energy.joules - idle_joules)
-    return replace(window, energy=Energy(energy.joules, energy.lower - theirs, energy.upper))
+    return replace(window, energy=Energy(energy.joules, max(0.0, energy.lower - theirs), energy.upper))
 
 
 def other_cpu_seconds(load: Load) -> float:

@@ -7,8 +7,9 @@ than the ceiling of the power allows, on either side. The estimate puts each ref
 must have happened in and interpolates.
 
 A counter is silent while it shows one value for longer than a refresh period, unless its steps are so coarse that this
-is usual. Its device may draw nothing then, or the counter may be frozen: only a later value tells which. Where there is
-none, the bound reaches from nothing to the ceiling for the silent time.
+is usual. A rise of several steps at once disproves that: coarse steps come one by one. The device of a silent
+counter may draw nothing, or the counter may be frozen: only a later value shows which. If there is none, the bound
+reaches from nothing to the ceiling for the silent time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from agent.profiling.joules import (
 )
 from agent.profiling.refreshes import Refreshes
 from probes.model import Reason, Source
+from probes.plausible import most_watts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +41,8 @@ _MICRO = 1e6
 _CHANGES_BACK = 3
 _COARSE_ROOM = 2
 """A counter that mostly rises by a single step is granted so many times the longest it took for one."""
+_SEVERAL_STEPS = 1.5
+"""A rise of so many resolutions or more is no single step."""
 _FOR_EVER_NS = 1 << 62
 _SILENT_REFRESHES = 10
 """A counter that is silent for so many refresh periods is a reason, if what was drawn meanwhile is not known."""
@@ -47,6 +51,12 @@ _BREAKS = {
     Reason.WRAP_UNKNOWN: "the counter may have wrapped more than once between two reads",
 }
 """What ends one stretch of counting and begins another."""
+
+
+_CONTRADICTION = (
+    "the counter rose by more than the device's ceiling allows: the counter was frozen before, or the device exceeded"
+    " the ceiling; the energy is not known"
+)
 
 
 class _Near(NamedTuple):
@@ -72,9 +82,10 @@ class CounterEnergy:
         self._changes = array("q", [0, *changes])  # the first read of every value
         self._resolution = series.channel.resolution or _seen_resolution(values, changes)
         distances = [(b, times[b] - times[a - 1]) for a, b in pairwise(changes)]
-        step = 1.5 * self._resolution
+        step = _SEVERAL_STEPS * self._resolution
         self._distances = array("q", [distance for _, distance in distances])
-        self._single_steps = array("q", [far if values[i] - values[i - 1] < step else 0 for i, far in distances])
+        stood = [(b, max(1, times[b - 1] - times[a])) for a, b in pairwise(changes)]  # a pause in reads adds nothing
+        self._single_steps = array("q", [time if values[i] - values[i - 1] < step else 0 for i, time in stood])
         self._refreshes = Refreshes(series, changes, self._resolution)
 
     def between(self, start_ns: int, end_ns: int, first: int, last: int) -> Told:
@@ -88,12 +99,12 @@ class CounterEnergy:
         near = _Near(*self._paces(first, last), ceiling)
         start, end = (self._energy_at(at_ns, near) for at_ns in (start_ns, end_ns))
         seconds = (end_ns - start_ns) / 1e9
-        lower = max(0.0, end.lower - start.upper)
-        upper = max(lower, min(end.upper - start.lower, ceiling * seconds + self._resolution))
+        lower, upper, contradictions = self._bound(start, end, seconds, ceiling)
         joules = min(max(lower, end.joules - start.joules), upper)
         peak = seen.peak_watts(start_ns - near.refresh_ns, end_ns + near.refresh_ns)
         upper += ceiling * _doubtful_seconds(self._series, start_ns, end_ns)
         reasons = self._silences(((start_ns, start), (end_ns, end)), near) if joules else ()  # 0 speaks for itself
+        reasons = (*contradictions, *reasons)
         lost_seconds, blind_seconds, reason = self._not_counted(start_ns, end_ns, near)
         if not blind_seconds:
             return Told(Energy(joules, lower, upper), peak, reasons)
@@ -101,6 +112,20 @@ class CounterEnergy:
         reason = f"{reason}: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
         upper = max(upper + ceiling * blind_seconds, joules + filled)
         return Told(Energy(joules + filled, lower, upper), peak, (reason, *reasons))
+
+    def _bound(
+        self, start: Energy, end: Energy, seconds: float, ceiling: float
+    ) -> tuple[float, float, tuple[str, ...]]:
+        """Return the bound of the energy between two edges.
+
+        If the samples contradict the ceiling, the bound is all that is plausible of the device, with a reason.
+        """
+        lower = max(0.0, end.lower - start.upper)
+        upper = min(end.upper - start.lower, ceiling * seconds + self._resolution)
+        if lower <= upper and start.lower <= start.upper and end.lower <= end.upper:
+            return lower, upper, ()
+        plausible = max(ceiling, most_watts(self._series.channel)) * seconds + self._resolution
+        return 0.0, max(lower, plausible), (_CONTRADICTION,)
 
     def _paces(self, first: int, last: int) -> tuple[int, int]:
         """Return the refresh period and how long the counter may show one value, near a window, in nanoseconds.
@@ -175,7 +200,17 @@ class CounterEnergy:
 
     def _is_silent(self, value: int, near: _Near) -> bool:
         """Tell whether the counter showed a value for longer than a working one does."""
-        return self._stood_ns(value) > max(near.refresh_ns, near.coarse_ns)
+        return self._stood_ns(value) > max(near.refresh_ns, self._coarse_ns(value, near))
+
+    def _coarse_ns(self, value: int, near: _Near) -> int:
+        """Return how long coarse steps explain a value: not at all if the counter then caught up by several steps.
+
+        A model is no counter that freezes: it may well rise by several steps at once.
+        """
+        if near.coarse_ns == _FOR_EVER_NS or value + 1 >= len(self._changes):
+            return near.coarse_ns
+        rise = self._values[self._changes[value + 1]] - self._values[self._changes[value]]
+        return near.coarse_ns if rise < _SEVERAL_STEPS * self._resolution else 0
 
     def _silences(self, edges: Iterable[tuple[int, Energy]], near: _Near) -> tuple[str, ...]:
         """Name the edges at which the counter was silent, if what it did not show may be more than usual."""
@@ -184,7 +219,7 @@ class CounterEnergy:
         for (at_ns, energy), edge in zip(edges, ("start", "end"), strict=True):
             value = bisect_right(self._changes, bisect_left(self._starts, at_ns)) - 1
             silent_ns = self._stood_ns(value)
-            if silent_ns <= max(_SILENT_REFRESHES * near.refresh_ns, near.coarse_ns):
+            if silent_ns <= max(_SILENT_REFRESHES * near.refresh_ns, self._coarse_ns(value, near)):
                 continue
             if energy.upper - energy.lower > usual:
                 seconds = f"the counter did not move for {silent_ns / 1e9:.3g} s"
@@ -213,8 +248,9 @@ class CounterEnergy:
 
     def _last_sign_ns(self, read: int, near: _Near) -> int:
         """Return the time of a read, or of the first one that shows its value if the counter was silent since."""
-        first = self._changes[bisect_right(self._changes, read) - 1]
-        is_silent = self._starts[read] - self._ends[first] > max(near.refresh_ns, near.coarse_ns)
+        value = bisect_right(self._changes, read) - 1
+        first = self._changes[value]
+        is_silent = self._starts[read] - self._ends[first] > max(near.refresh_ns, self._coarse_ns(value, near))
         return self._times[first if is_silent else read]
 
 

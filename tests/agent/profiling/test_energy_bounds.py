@@ -176,6 +176,31 @@ def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, sinc
     assert "the energy of that time is not known" in found.reasons[0]
 
 
+@settings(QUICK, max_examples=200)
+@given(
+    powers(watts=st.one_of(st.just(0.0), st.floats(0.5, 5), st.floats(20, 600))),
+    st.sampled_from((0.001, 0.02)),
+    st.sampled_from((0.01, 0.03)),
+    jitters,
+    st.sampled_from((1.0, 20.0)),
+    st.tuples(st.floats(0.1, 2.0), st.floats(0, 2.0)),
+    st.tuples(st.floats(4.2, 6.0), st.floats(0.2, 2.0)),
+    st.booleans(),
+    st.data(),
+)
+def test_the_bound_of_a_coarse_counter_holds_over_pauses_in_reads_and_a_freeze_that_it_catches_up_with(
+    power, refresh, beat, late, step, paused, froze, is_stated, data
+):
+    since, until = froze[0], sum(froze)
+    shown = tuple(moment for moment in refreshes(refresh, 9) if not since <= moment < until)
+    read = tuple(moment for moment in beats(beat, 9, late) if not paused[0] < moment < sum(paused))
+    assume(power.joules(until, since) >= 3 * step)  # less may pass for a slow step
+    channel = joules_channel(refresh, step if is_stated else 0.0, limit=4 * 600.0)
+    series = counter(power, shown, read, step, channel)
+    assume(is_stated or len(set(series.values)) > 3)
+    held(series, power, data.draw(windows(read[0], 8.5)))
+
+
 QUARTERS = tuple((0.1 * number, 0.025) for number in range(10, 0, -1))
 GAUGES = st.sampled_from(
     [
