@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,11 +13,12 @@ from typing import TYPE_CHECKING
 from agent.budget import CPU_BUDGET
 from agent.log import get_logger
 from agent.profiling.periods import marked_aliased, periods_within, run_period_seconds, update_seconds
+from agent.watchers import LARGEST_SHARE, STUCK_SECONDS, read_all
 from probes.errors import DeviceLostError, ReadError
 from probes.model import ENERGETIC, CounterReader, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from probes.model import Channel, Probe
 
@@ -35,15 +34,6 @@ _STEPS = 2.0
 READS_A_REFRESH = 10
 FASTEST_SECONDS = 0.0002
 SLOWEST_SECONDS = 0.005
-LARGEST_SHARE = 0.25
-"""The share of the time that reads may take, those of all files together and those of each driver."""
-STUCK_SECONDS = 0.3
-"""A read that lasts longer than this holds up the other files: they go on in another thread."""
-MOST_STUCK = 4
-"""With more threads of files stuck no further one is started: the probes that are left are not calibrated."""
-_POLL_SECONDS = 0.01
-_END_SECONDS = 0.2
-_LARGEST_DEBT_NS = 1_000_000
 
 UNCHANGED = "its energy counter did not change before the measurement: a counter that stands still measures nothing"
 
@@ -71,16 +61,7 @@ def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibr
     sensor of energy nothing is asked. A gauge that is read too seldom within `cpu_budget` is marked as aliased.
     """
     watches = [Watch(probe) for probe in probes if watched(probe.channels)]
-    files = [watch for watch in watches if watch.probe.files_only]
-    of_files = [_Watcher(files)]
-    of_drivers = [_Watcher([watch]) for watch in watches if not watch.probe.files_only]
-    deadline = time.monotonic() + LONGEST_SECONDS + STUCK_SECONDS
-    while any(watcher.alive for watcher in (*of_files, *of_drivers)) and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-        stuck = [watcher for watcher in of_files if watcher.is_stuck]
-        behind = [watcher for watcher in stuck if watcher.waiting]
-        of_files += [_Watcher(watcher.take_waiting()) for watcher in behind[: max(0, MOST_STUCK + 1 - len(stuck))]]
-    hanging = {probe: ended for watcher in (*of_files, *of_drivers) for probe, ended in watcher.end()}
+    hanging = read_all(watches, LONGEST_SECONDS + STUCK_SECONDS)
     learnt = {watch.probe: watch.channels() for watch in watches if watch.probe not in hanging}
     channels = [learnt.get(probe, probe.channels) for probe in probes]
     periods = periods_within(channels, cpu_budget)
@@ -191,69 +172,6 @@ class Watch:
             if seen and median(seen) < _STEPS * channels[position].resolution
         }
         return _with_learnt(channels, self._changes, coarse, self._costs, self._counter_costs or self._costs)
-
-
-class _Watcher:
-    """A thread that reads the probes of several watches, each when it is due."""
-
-    def __init__(self, watches: Iterable[Watch]) -> None:
-        self._due = [(0, number, watch) for number, watch in enumerate(watches)]
-        self._reading: Watch | None = None
-        self._since_ns = 0
-        self._over = False
-        self._thread = threading.Thread(target=self._run, name="calibration", daemon=True)
-        self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still reads."""
-        return self._thread.is_alive() and not (self._over and self._reading is None)
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether the read that is under way takes so long that the others must not wait for it."""
-        reading_for_ns = time.monotonic_ns() - self._since_ns
-        return self.alive and self._reading is not None and reading_for_ns > STUCK_SECONDS * 1e9
-
-    @property
-    def waiting(self) -> bool:
-        """Whether others wait to be read."""
-        return bool(self._due)
-
-    def take_waiting(self) -> list[Watch]:
-        """Return the watches that wait; this thread ends after its read."""
-        self._over = True
-        taken, self._due = self._due, []
-        for _, _, watch in taken:
-            watch.restart_time()
-        return [watch for _, _, watch in taken]
-
-    def end(self) -> list[tuple[Probe, Callable[[], bool]]]:
-        """End, or return the probe whose read does not, with a function that returns whether it has."""
-        self._over = True
-        self._thread.join(_END_SECONDS)
-        thread, watch = self._thread, self._reading
-        return [(watch.probe, lambda: not thread.is_alive())] if thread.is_alive() and watch else []
-
-    def _run(self) -> None:
-        began_ns, busy_ns = time.monotonic_ns(), 0
-        while self._due and not self._over:
-            due_ns, number, watch = self._due[0]
-            now_ns = time.monotonic_ns()
-            owed_ns = round(busy_ns / LARGEST_SHARE) - (now_ns - began_ns)
-            if owed_ns > _LARGEST_DEBT_NS or now_ns < due_ns:
-                time.sleep(min(max(owed_ns, due_ns - now_ns) / 1e9, SLOWEST_SECONDS))
-                continue
-            heapq.heappop(self._due)
-            self._reading, self._since_ns = watch, now_ns
-            again_seconds = watch.read()
-            if self._over:
-                return
-            self._reading = None
-            ended_ns = time.monotonic_ns()
-            busy_ns += ended_ns - now_ns
-            if watch.wanted:
-                heapq.heappush(self._due, (ended_ns + round(again_seconds * 1e9), number, watch))
 
 
 def watched(channels: Sequence[Channel]) -> tuple[int, ...]:

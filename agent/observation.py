@@ -7,12 +7,12 @@ sleeps is not read.
 from __future__ import annotations
 
 import math
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.log import get_logger
+from agent.watchers import read_all
 from probes.errors import DeviceLostError, ReadError
 from probes.model import ENERGETIC, Source
 
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     Key = tuple[str, str, str, str]
 
 LONGEST_SECONDS = 2.0
-_PERIOD_SECONDS = 0.02
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.25
+"""The time between the first two reads of a probe, which doubles with every read, and the longest."""
 TICKS = "ticks"
 """The method of a utilization that is counted by the kernel."""
+
+log = get_logger("observation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,11 @@ def must_change(channel: Channel) -> bool:
 def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observation:
     """Read every probe until its sensors of energy and its ticks have changed, and for `seconds` at most.
 
-    Each probe has a thread of its own, so that one that hangs delays no other; its channels are absent then.
+    Probes that only read files share one thread. One that hangs delays no other; its channels are absent then.
     """
-    watches = [_Watch(probe, seconds) for probe in probes]
-    ends = time.monotonic() + seconds + 2 * _PERIOD_SECONDS
-    for watch in watches:
-        watch.thread.start()
-    for watch in watches:
-        watch.thread.join(max(0.0, ends - time.monotonic()))
+    ends = time.monotonic() + seconds
+    watches = [_Watch(probe, ends) for probe in probes]
+    read_all(watches, seconds + _SHORTEST_SECONDS)
     changed: dict[Key, bool] = {}
     for watch in watches:
         changed |= watch.result()
@@ -65,41 +65,52 @@ def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observ
 
 
 class _Watch:
-    def __init__(self, probe: Probe, seconds: float) -> None:
-        self._probe = probe
-        self._seconds = seconds
+    """One probe that is observed: read ever more seldom until its sensors have changed, once more at the end."""
+
+    def __init__(self, probe: Probe, ends: float) -> None:
+        self.probe = probe
+        self._ends = ends
         self._first: dict[int, float] = {}
         self._changed: set[int] = set()
         self._reads = 0
-        self.thread = threading.Thread(target=self._run, name=f"observe-{probe.name}", daemon=True)
+        self._seconds = _SHORTEST_SECONDS
+        channels = probe.channels
+        self._awaited = {at for at, each in enumerate(channels) if must_change(each) or each.metric in ENERGETIC}
+        self.wanted = True
 
-    def _run(self) -> None:
-        channels = self._probe.channels
-        awaited = {at for at, channel in enumerate(channels) if must_change(channel) or channel.metric in ENERGETIC}
-        ends = time.monotonic() + self._seconds
-        while True:
-            with suppress(ReadError, DeviceLostError):
-                self._note(self._probe.read(time.monotonic_ns()))
-            if awaited <= self._changed or time.monotonic() >= ends:
-                break
-            time.sleep(_PERIOD_SECONDS)
-        self._probe.rejections.clear()
+    def restart_time(self) -> None:
+        """Leave the end as it is: it is that of the whole observation."""
+
+    def read(self) -> float:
+        """Read once, and return after how many seconds the next read makes sense."""
+        try:
+            self._note(self.probe.read(time.monotonic_ns()))
+        except (ReadError, DeviceLostError):
+            pass
+        except Exception as error:
+            log.exception("probe fault", probe=self.probe.name, reason=repr(error))
+            self._ends = 0.0
+        self.probe.rejections.clear()
+        left = self._ends - time.monotonic()
+        self.wanted = left > 0 and not self._awaited <= self._changed
+        seconds, self._seconds = self._seconds, min(2 * self._seconds, _LONGEST_SECONDS)
+        return min(seconds, left)
 
     def _note(self, values: Sequence[float]) -> None:
         for at, value in enumerate(values):
             if math.isnan(value):
                 continue
             # A share of ticks has a value as soon as any tick passed, and an idle host has the same share every time.
-            if self._first.setdefault(at, value) != value or self._probe.channels[at].method == TICKS:
+            if self._first.setdefault(at, value) != value or self.probe.channels[at].method == TICKS:
                 self._changed.add(at)
         self._reads += 1
 
     def result(self) -> Mapping[Key, bool]:
         """Return what is known of the channels so far; nothing of a probe that was not read twice."""
         if self._reads < 2:  # noqa: PLR2004  two reads can differ
-            return {self._probe.channels[at].key: True for at in self._changed}
+            return {self.probe.channels[at].key: True for at in self._changed}
         return {
             channel.key: at in self._changed
-            for at, channel in enumerate(self._probe.channels)
+            for at, channel in enumerate(self.probe.channels)
             if at in self._first or channel.method == TICKS
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from probes.errors import ProbeUnavailableError
 from probes.identity import make_unique
 from probes.model import ENERGETIC, Channel, Found, Kind, Probe, Problem, Roots, Source
-from probes.search import DEADLINE_SECONDS, DiscoveryTimeoutError, search
+from probes.search import DEADLINE_SECONDS, DiscoveryTimeoutError, close_all, search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,9 +48,8 @@ class Discovery:
         return (*(channel for probe in self.probes for channel in probe.channels), *stand_ins)
 
     def close(self) -> None:
-        """Close every probe."""
-        for probe in self.probes:
-            probe.close()
+        """Close every probe, whatever the others raise; raise a fault once all are closed."""
+        close_all(self.probes)
 
 
 def discover(roots: Roots, *, estimates: bool = True, deadline_seconds: float = DEADLINE_SECONDS) -> Discovery:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from probes.model import Found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from probes.model import Roots
+    from probes.model import Probe, Roots
 
 DEADLINE_SECONDS = 30.0
 """A driver without persistence mode may initialize several GPUs for ten seconds and more."""
@@ -41,14 +42,20 @@ class _Search:
             self._result = result
             is_over = self._is_over
         if is_over and isinstance(result, Found):
-            for probe in result.probes:
-                probe.close()
+            close_all(result.probes)
 
     def result(self) -> Found | Exception:
         """End the search and return its result."""
         with self._lock:
             self._is_over = self._result is None
             return self._result or DiscoveryTimeoutError()
+
+
+def close_all(probes: Sequence[Probe]) -> None:
+    """Close every probe, whatever the others raise; raise a fault once all are closed."""
+    with ExitStack() as stack:
+        for probe in reversed(probes):
+            stack.callback(probe.close)
 
 
 def search(families: Iterable[str], roots: Roots, deadline_seconds: float) -> Mapping[str, Found | Exception]:

@@ -124,3 +124,42 @@ def test_measure_reports_a_counter_that_stands_still_before_it_runs(tmp_path: Pa
     warned = "warning: package-0/package: its energy counter did not change before the measurement"
     assert warned in result.stderr
     assert "warning: package-1" not in result.stderr
+
+
+def counting(threads: set[str], number: int, files_only: bool) -> Scripted:
+    """Return a probe of a counter that notes the threads that read it."""
+
+    def value(read: int) -> float:
+        threads.add(f"{files_only} {threading.get_ident()}")
+        return float(read // 3)
+
+    channel = Channel(Device(f"chip-{number}", Kind.CPU), "package", "energy_joules", method="counter")
+    probe = Scripted(channel, value)
+    probe.files_only = files_only
+    return probe
+
+
+def test_all_files_are_observed_in_one_thread_and_each_driver_in_its_own() -> None:
+    threads: set[str] = set()
+    probes = [counting(threads, number, number >= 2) for number in range(40)]
+    observed = observe(probes, 5.0)
+    assert sum(thread.startswith("True") for thread in threads) == 1
+    assert sum(thread.startswith("False") for thread in threads) == 2
+    assert all(observed.changed[probe.channels[0].key] for probe in probes)
+
+
+def test_a_sensor_that_does_not_change_is_read_ever_more_seldom() -> None:
+    steady = Scripted(POWER, lambda _: 5.0)
+    observe([steady], 1.0)
+    assert 2 < steady.reads <= 10
+
+
+def test_a_file_that_hangs_and_one_with_a_fault_cost_the_other_files_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    released, threads = threading.Event(), set[str]()
+    hanging = Scripted(POWER, lambda _: float(released.wait(60)))
+    files = [counting(threads, number, files_only=True) for number in range(3)]
+    observed = observe([hanging, Scripted(TICKS, refused(ValueError("no number"))), *files], 5.0)
+    released.set()
+    assert all(observed.changed[probe.channels[0].key] for probe in files)
+    assert POWER.key not in observed.changed
+    assert [record.getMessage() for record in caplog.records] == ["probe fault"]

@@ -139,3 +139,21 @@ def test_a_driver_library_that_hangs_does_not_hang_the_command(tmp_path):
         if thread.name == "discover-nvml":
             thread.join(120)
     assert fake_nvml.open_sessions(library) == 0
+
+
+def test_a_probe_that_fails_to_close_leaves_no_other_one_open():
+    closed = []
+
+    class Closing:
+        def __init__(self, name, error=None):
+            self.name, self.error = name, error
+
+        def close(self):
+            closed.append(self.name)
+            if self.error:
+                raise self.error
+
+    probes = Closing("a", OSError("busy")), Closing("b", RuntimeError("a fault")), Closing("c")
+    with pytest.raises((OSError, RuntimeError)):
+        registry.Discovery(probes, (), ()).close()
+    assert closed == ["a", "b", "c"]

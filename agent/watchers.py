@@ -1,0 +1,119 @@
+"""Reads probes again and again for a moment: those that only read files in one thread, any other in its own."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from probes.model import Probe
+
+LARGEST_SHARE = 0.25
+"""The share of the time that reads may take, those of all files together and those of each driver."""
+STUCK_SECONDS = 0.3
+"""A read that lasts longer than this holds up the other files: they go on in another thread."""
+MOST_STUCK = 4
+"""With more threads of files stuck no further one is started: the probes that are left are not read."""
+_POLL_SECONDS = 0.01
+_END_SECONDS = 0.2
+_LONGEST_SLEEP_SECONDS = 0.005
+_LARGEST_DEBT_NS = 1_000_000
+
+
+class Watched(Protocol):
+    """One probe that is read as long as another read is wanted."""
+
+    @property
+    def probe(self) -> Probe: ...  # noqa: D102  the probe itself
+
+    @property
+    def wanted(self) -> bool: ...  # noqa: D102  whether another read may show more
+
+    def read(self) -> float:
+        """Read once, and return after how many seconds the next read makes sense; never raises."""
+
+    def restart_time(self) -> None:
+        """Grant all of the time anew: it passed while another probe was read."""
+
+
+def read_all(watches: Sequence[Watched], seconds: float) -> dict[Probe, Callable[[], bool]]:
+    """Read every probe until no further read is wanted, and for so many seconds at most.
+
+    Returns the probes whose read has not ended, each with a function that returns whether it has.
+    """
+    of_files = [Watcher([watch for watch in watches if watch.probe.files_only])]
+    of_drivers = [Watcher([watch]) for watch in watches if not watch.probe.files_only]
+    deadline = time.monotonic() + seconds
+    while any(watcher.alive for watcher in (*of_files, *of_drivers)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        stuck = [watcher for watcher in of_files if watcher.is_stuck]
+        behind = [watcher for watcher in stuck if watcher.waiting]
+        of_files += [Watcher(watcher.take_waiting()) for watcher in behind[: max(0, MOST_STUCK + 1 - len(stuck))]]
+    return {probe: ended for watcher in (*of_files, *of_drivers) for probe, ended in watcher.end()}
+
+
+class Watcher:
+    """A thread that reads the probes of several watches, each when it is due."""
+
+    def __init__(self, watches: Iterable[Watched]) -> None:
+        self._due = [(0, number, watch) for number, watch in enumerate(watches)]
+        self._reading: Watched | None = None
+        self._since_ns = 0
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still reads."""
+        return self._thread.is_alive() and not (self._over and self._reading is None)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the read that is under way takes so long that the others must not wait for it."""
+        reading_for_ns = time.monotonic_ns() - self._since_ns
+        return self.alive and self._reading is not None and reading_for_ns > STUCK_SECONDS * 1e9
+
+    @property
+    def waiting(self) -> bool:
+        """Whether others wait to be read."""
+        return bool(self._due)
+
+    def take_waiting(self) -> list[Watched]:
+        """Return the watches that wait; this thread ends after its read."""
+        self._over = True
+        taken, self._due = self._due, []
+        for _, _, watch in taken:
+            watch.restart_time()
+        return [watch for _, _, watch in taken]
+
+    def end(self) -> list[tuple[Probe, Callable[[], bool]]]:
+        """End, or return the probe whose read does not, with a function that returns whether it has."""
+        self._over = True
+        self._thread.join(_END_SECONDS)
+        thread, watch = self._thread, self._reading
+        return [(watch.probe, lambda: not thread.is_alive())] if thread.is_alive() and watch else []
+
+    def _run(self) -> None:
+        began_ns, busy_ns = time.monotonic_ns(), 0
+        while self._due and not self._over:
+            due_ns, number, watch = self._due[0]
+            now_ns = time.monotonic_ns()
+            owed_ns = round(busy_ns / LARGEST_SHARE) - (now_ns - began_ns)
+            if owed_ns > _LARGEST_DEBT_NS or now_ns < due_ns:
+                time.sleep(min(max(owed_ns, due_ns - now_ns) / 1e9, _LONGEST_SLEEP_SECONDS))
+                continue
+            heapq.heappop(self._due)
+            self._reading, self._since_ns = watch, now_ns
+            again_seconds = watch.read()
+            if self._over:
+                return
+            self._reading = None
+            ended_ns = time.monotonic_ns()
+            busy_ns += ended_ns - now_ns
+            if watch.wanted:
+                heapq.heappush(self._due, (ended_ns + round(again_seconds * 1e9), number, watch))
