@@ -203,6 +203,8 @@ def _kept_up(engine: Engine, arguments: Sequence[str]) -> Result:
         result = Result(damaged=len(damaged), first_damage=str(damaged[0]) if damaged else "")
     except StoreError as error:
         result = Result(failure=str(error))
+    except Exception as error:  # noqa: BLE001  a damaged row may hold anything: it must not keep prune from running
+        result = Result(failure=f"compaction failed ({error!r}); find the damage with `inferometer db check`")
     if not arguments:
         return result
     raw_days, raw_bytes, rollup_days = arguments

@@ -39,6 +39,11 @@ def checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
     return crc32(b"".join([_part(_stored(column, row[column.name])) for column in covered(table)]))
 
 
+def fits(table: Table, row: Mapping[str, Any] | RowMapping) -> bool:
+    """Return whether every value of a row is of its column's type; SQLite keeps a value of any type."""
+    return all(row[each.name] is None or type(row[each.name]) is each.type.python_type for each in covered(table))
+
+
 def stored_checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
     """Return the checksum of a row as it was read, in the order and the types that the database gives.
 

@@ -19,7 +19,7 @@ from store.network_disk import refuse_network_disk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Row
 
 _DAEMON = 0x1FE20E7
 """The upper half of the advisory locks of a server's database; the lower half is the host's."""
@@ -31,6 +31,13 @@ WHERE pid = pg_backend_pid() AND granted
 _HOLDER = """
 SELECT pid, host(client_addr) AS address FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE granted AND locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = :key
+"""
+_OLD_DAEMON = 0x1FE20E7E2
+"""The advisory lock of the daemons of schema 0002, one for all hosts."""
+_DAEMONS = """
+SELECT pid, host(client_addr) AS address FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE granted AND locktype = 'advisory' AND classid = :half
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 _TRIES = 100
 
@@ -84,6 +91,31 @@ def daemon_lock(engine: Engine, host_id: str) -> Iterator[DaemonLock]:
         yield DaemonLock(lock)
     finally:
         lock.release()
+
+
+@contextmanager
+def no_daemon(connection: Connection) -> Iterator[None]:
+    """Keep daemons off a store while its tables change; raises StoreInUseError if one writes to it.
+
+    The caller is inside the transaction that changes them, and alone in that. For a server the lock of old daemons is
+    held until the transaction ends.
+    """
+    engine = connection.engine
+    if engine.dialect.name == "sqlite":
+        lock = _FileLock(Path(str(engine.url.database)))
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+        return
+    taken = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _OLD_DAEMON}).scalar()
+    if not taken:
+        raise _in_use(display(engine.url), _holder(connection, _OLD_DAEMON))
+    found = connection.execute(text(_DAEMONS), {"half": _DAEMON}).first()
+    if found is not None:
+        raise _in_use(display(engine.url), _session(found))
+    yield
 
 
 class _FileLock:
@@ -193,6 +225,10 @@ def _holder(connection: Connection, key: int) -> str:
     found = connection.execute(text(_HOLDER), {"key": key}).first()
     if found is None:
         return "just ended"
+    return _session(found)
+
+
+def _session(found: Row[Any]) -> str:
     return f"on {found.address or 'the same host as the server'}, session {found.pid} there"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, select, update
 
 from store import schema
-from store.checksums import NAME, checksum
+from store.checksums import NAME, checksum, fits
 from store.damage import KEYS
 from store.engines import writing
 
@@ -24,8 +24,9 @@ _MOST_BATCHES = 200
 def seal_old_rows(engine: Engine, pause: Callable[[], object]) -> bool:
     """Give rows their checksums; return whether no `pause` ended it.
 
-    The table `unchecked` says how far this got, so it begins where it ended before. The rows are not examined: a chunk
-    that cannot be unpacked is found by its readers and by a check, with a checksum or without.
+    The table `unchecked` says how far this got, so it begins where it ended before. A row with a
+    value of the wrong type gets none, and counts as damaged. The rows are not examined further: a chunk that cannot be
+    unpacked is found by its readers and by a check, with a checksum or without.
     """
     for _ in range(_MOST_BATCHES):
         with writing(engine).begin() as connection:
@@ -49,7 +50,7 @@ def _seal_some(connection: Connection, name: str) -> None:
         last = rows[-1][KEYS[name]]  # of a minute, all roll-ups belong to one step
         rows = connection.execute(waiting.where(key <= last)).mappings().all()
     for row in rows:
-        if row[NAME] is None:
+        if row[NAME] is None and fits(table, row):
             this = and_(*(column == row[column.name] for column in table.primary_key))
             connection.execute(update(table).where(this).values(**{NAME: checksum(table, row)}))
     if rows:

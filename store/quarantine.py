@@ -9,6 +9,7 @@ from sqlalchemy import LargeBinary, and_, cast, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from store import schema
+from store.damage import NO_CHECKSUM, WRONG_CHECKSUM, Inspection
 from store.engines import writing
 from store.explain import explained
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def quarantine(engine: Engine, damage: Damage, now_ns: int) -> bool:
-    """Move a damaged row to the table `quarantine`; return False if other rows refer to it, or if it is gone.
+    """Move a damaged row to the table `quarantine`; return False if other rows refer to it, or if it is gone or sound.
 
     Raises StoreError.
     """
@@ -28,12 +29,19 @@ def quarantine(engine: Engine, damage: Damage, now_ns: int) -> bool:
         try:
             with writing(engine).begin() as connection:
                 row = connection.execute(select(table).where(_key_is(table, damage.key))).mappings().first()
-                if row is None:
+                if row is None or not _still_damaged(connection, table, row, damage):
                     return False
                 move(connection, table, row, damage.cause, now_ns)
         except IntegrityError:
             return False
     return True
+
+
+def _still_damaged(connection: Connection, table: Table, row: RowMapping, damage: Damage) -> bool:
+    """Return False if a row with a wrong or no checksum was replaced by a sound one since it was found."""
+    if damage.cause not in {WRONG_CHECKSUM, NO_CHECKSUM}:
+        return True
+    return bool(Inspection(connection, None).fault(table, row))
 
 
 def move(connection: Connection, table: Table, row: RowMapping, cause: str, now_ns: int) -> None:

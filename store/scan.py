@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import String, select, tuple_
 
 from store import schema
+from store.checksums import fits
 from store.damage import Damage, Inspection, wrong_length
 from store.engines import reading
 from store.records import RunStatus
@@ -96,6 +97,11 @@ def _json(text: str) -> Any:
 
 
 def _fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> str:
+    """Return the cause if the values of a row cannot be right, else nothing; their types come first."""
+    return _content_fault(table, row, lengths) if fits(table, row) else "it holds a value of the wrong type"
+
+
+def _content_fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> str:
     """Return the cause if the content of a row cannot be right, else nothing."""
     if table is schema.ticks:
         length = lengths.get(row["layout_id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from sqlalchemy import column, inspect, select, table
 
 from store.address import display
 from store.backup import backup
+from store.daemon_lock import no_daemon
 from store.engines import writing
-from store.errors import StoreError
+from store.errors import StoreError, StoreInUseError
 from store.locks import migration_lock
 from store.schema import REVISION, VERSION_TABLE
 
@@ -56,13 +58,15 @@ def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) ->
     """Copy a SQLite file beside itself, then run the missing migrations in one transaction.
 
     A database that another process upgraded meanwhile is left alone. If a migration fails, the database is as it was
-    before, and the copy is removed. `report` gets a line before each step. Raises StoreError.
+    before, and the copy is removed. `report` gets a line before each step. Raises StoreError, also if a daemon writes
+    to the database: one of an older version would go on without checksums.
     """
-    with writing(engine).begin() as connection, migration_lock(connection):
+    with ExitStack() as after_commit, writing(engine).begin() as connection, migration_lock(connection):
         before = revision(connection, engine.url) or ""
         refuse_newer(engine.url, before)
         if before == REVISION:
             return Upgrade(before, REVISION)
+        _keep_daemons_off(connection, before, after_commit)
         copy = _copied(engine, before, report)
         try:
             report(f"upgrading from schema {before} to {REVISION}")
@@ -72,6 +76,15 @@ def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) ->
                 copy.unlink(missing_ok=True)
             raise
     return Upgrade(before, REVISION, copy)
+
+
+def _keep_daemons_off(connection: Connection, before: str, stack: ExitStack) -> None:
+    try:
+        stack.enter_context(no_daemon(connection))
+    except StoreInUseError as error:
+        cause = f"its tables are of schema {before}, and {error.cause}, so they cannot be upgraded to {REVISION}"
+        remedy = "Stop it, which may be of an older version (systemctl stop inferometer), and try again"
+        raise StoreInUseError(error.database, cause, remedy) from error
 
 
 def _copied(engine: Engine, before: str, report: Callable[[str], object]) -> Path | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.config import Keeping
-from agent.upkeep import Result, Upkeep, interval_seconds, retention_of
+from agent.upkeep import Result, Upkeep, interval_seconds, main, retention_of
 from command import ROOT
 from probes.model import Channel, Device, Kind
 from store.database import open_database
@@ -93,6 +93,20 @@ def test_it_prunes_by_the_configuration(database: Path, caplog: pytest.LogCaptur
     await_true(lambda: stands(database).samples == 10)
     upkeep.stop()
     assert caplog.records == []
+
+
+def test_a_compaction_that_ends_in_an_unforeseen_error_is_reported_and_does_not_keep_pruning_from_its_work(
+    database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("a row of the wrong type")
+
+    monkeypatch.setattr("store.compact.compact", fail)
+    monkeypatch.setattr("os.nice", lambda _: None)
+    monkeypatch.setenv("INFEROMETER_DATABASE", str(database))
+    assert main(["0.04", "0", "0"]) == 0
+    assert "compaction failed (TypeError('a row of the wrong type')); find the damage" in capsys.readouterr().out
+    assert stands(database).samples == 10
 
 
 def test_a_store_that_stays_too_large_is_said_once_and_that_it_no_longer_is(

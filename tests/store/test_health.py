@@ -8,10 +8,12 @@ from sqlalchemy import select, update
 
 from probes.model import Channel, Device, Kind
 from store import schema
-from store.audit import check
+from store.audit import check, problems
 from store.checksums import sealed
 from store.compact import compact
+from store.engines import writing
 from store.health import status
+from store.quarantine import quarantine
 from store.records import Host, Profile, Run, RunStatus, Tick
 from store.schema import REVISION
 from store.writer import Writer
@@ -180,3 +182,15 @@ def test_roll_ups_of_samples_that_are_gone_are_no_fault(engine, filled):
     assert filled
     change(engine, "DELETE FROM chunks WHERE id = 1", "DELETE FROM rollups WHERE minute < 28333345")
     assert check(engine) == ()
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_row_that_a_sound_one_replaced_since_it_was_found_is_not_moved_to_quarantine(engine):
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("UPDATE profiles SET document = '{ }'")
+    [damage] = problems(engine)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("UPDATE profiles SET document = '{}'")
+    assert not quarantine(engine, damage, 1)
+    assert check(engine) == ()
+    assert (status(engine).profiles, status(engine).quarantined) == (1, 0)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import sqlite3
 import threading
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +18,8 @@ import store
 from probes.model import Reason
 from store.audit import check
 from store.compact import compact
-from store.database import upgrade_database, writing
-from store.errors import MissingDatabaseError, StoreError, TransientStoreError
+from store.database import daemon_lock, upgrade_database, writing
+from store.errors import MissingDatabaseError, StoreError, StoreInUseError, TransientStoreError
 from store.reader import Reader
 from store.records import Host, Tick
 from store.schema import REVISION, VERSION_TABLE, metadata
@@ -278,3 +280,97 @@ def test_a_store_can_be_written_while_a_second_program_opens_it(opened, path):
         second = opened(path)
         assert len(Reader(second).layouts(writer.recording)) == 1
     writer.append([Tick(layout.id, 1, 1, ())])
+
+
+@pytest.fixture
+def second_store(path):
+    """A store as the second version left it: 70 ticks of two channels, a run, windows, a profile and totals."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(SECOND_VERSION.read_text(encoding="utf-8"))
+    return path
+
+
+def hold_as_a_daemon(path):
+    """Take the lock of a daemon as version 0002 does, and return the open file."""
+    held = path.with_name(f"{path.name}.daemon").open("w")
+    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    held.write("4711\n")
+    held.flush()
+    return held
+
+
+def test_a_store_that_an_old_daemon_writes_to_is_not_upgraded(opened, second_store):
+    with hold_as_a_daemon(second_store), pytest.raises(StoreInUseError) as refused:
+        opened(second_store)
+    assert str(refused.value) == (
+        f"{second_store}: its tables are of schema 0002, and a daemon (process 4711) already writes here, so they "
+        f"cannot be upgraded to {REVISION}. "
+        "Stop it, which may be of an older version (systemctl stop inferometer), and try again"
+    )
+    with closing(sqlite3.connect(second_store)) as connection:
+        assert connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone() == ("0002",)
+    assert copies_of(second_store) == []
+    engine = opened(second_store)
+    with daemon_lock(engine, "host"):
+        assert check(engine) == ()
+
+
+OLD_WRITES = [
+    "INSERT INTO ticks (layout_id, start_ns, end_ns, readings) SELECT layout_id, 1, 2, readings FROM ticks LIMIT 1",
+    """INSERT INTO windows SELECT 99, run_id, point, phase, repeat, start_ns, end_ns, iterations, inferences,
+    input_tokens, output_tokens, latencies, steps, NULL FROM windows LIMIT 1""",
+    """INSERT INTO totals (host_id, probe, device, domain, metric, source, boot_id, raw, total, at_ns)
+    SELECT host_id, probe, device, domain, metric, source, boot_id, raw, 9.0, at_ns FROM totals WHERE true
+    ON CONFLICT (host_id, probe, device, domain, metric, source) DO UPDATE SET total = excluded.total""",
+    "INSERT INTO profiles (id, run_id, created_ns, workload, document) SELECT 'new', id, 1, 'w', '{}' FROM runs",
+    "UPDATE runs SET ended_ns = ended_ns + 1",
+    "UPDATE layouts SET seam = x'00'",
+]
+
+
+@pytest.mark.parametrize("statement", OLD_WRITES)
+def test_a_program_of_the_second_version_that_is_still_open_cannot_write_rows_with_no_or_a_wrong_checksum(
+    opened, second_store, statement
+):
+    with closing(sqlite3.connect(second_store, isolation_level=None)) as writer:
+        engine = opened(second_store)
+        with pytest.raises(sqlite3.IntegrityError, match="the store was upgraded: start this program again"):
+            writer.execute(statement)
+    assert check(engine) == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("UPDATE totals SET total = 'abc'", "Total"),
+        ("UPDATE layouts SET seam = 'text'", "Layout"),
+        ("UPDATE windows SET latencies = 7", "Window"),
+        ("UPDATE ticks SET readings = CAST(readings AS TEXT) WHERE id = (SELECT max(id) FROM ticks)", "Row"),
+    ],
+)
+def test_an_upgrade_gives_no_checksum_to_a_row_with_a_value_of_the_wrong_type(opened, second_store, statement, table):
+    change(second_store, statement)
+    engine = opened(second_store)
+    compact(engine, 0)
+    problems = check(engine)
+    assert problems
+    assert all(str(problem).startswith(f"{table} ") for problem in problems)
+    assert all("its checksum is gone" in str(problem) for problem in problems)
+
+
+def test_an_upgrade_holds_one_document_in_memory_at_a_time(second_store):
+    document = "x" * 1_000_000
+    with closing(sqlite3.connect(second_store)) as connection, connection:
+        [(run,)] = connection.execute("SELECT id FROM runs").fetchall()
+        rows = [(f"profile-{number}", run, 1, "w", document) for number in range(20)]
+        columns = "id, run_id, created_ns, workload, document"
+        connection.executemany(f"INSERT INTO profiles ({columns}) VALUES (?, ?, ?, ?, ?)", rows)
+    import alembic.command  # noqa: F401  its own memory does not count
+
+    tracemalloc.start()
+    try:
+        upgrade_database(str(second_store), lambda _: None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 15_000_000

@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, func, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from daemons import furnish, launched
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
@@ -32,7 +32,7 @@ from store.locks import maintenance_lock
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick, Total, Window
 from store.retention import Retention, prune
-from store.schema import VERSION_TABLE, metadata
+from store.schema import REVISION, VERSION_TABLE, metadata
 from store.writer import Writer
 from waiting import await_true
 
@@ -157,14 +157,50 @@ def test_samples_totals_and_checks_work_as_in_a_file(engine, host):
         backup(engine, "copy.db")
 
 
-def test_upgrading_makes_the_tables_of_the_schema(opened, url):
+def make_tables_of(revision, url):
     engine = connected(parse(url), 1.0)
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
     engine.dispose()
+
+
+@pytest.mark.parametrize("key", [0x1FE20E7E2, 0x1FE20E7 << 32 | 0xFFFFFFFF], ids=["old", "new"])
+def test_a_store_that_a_daemon_writes_to_is_not_upgraded(opened, url, key):
+    make_tables_of("0002", url)
+    daemon = connected(parse(url), 1.0)
+    with daemon.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+        with pytest.raises(
+            StoreInUseError, match=r"of schema 0002, and a daemon \(on the same host as the server, ses"
+        ):
+            opened(url)
+    daemon.dispose()
+    assert status(opened(url)).schema_revision == REVISION
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE hosts SET name = 'n'", "INSERT INTO recordings SELECT 9, id, '', '', 1, 1 FROM hosts"],
+)
+def test_a_program_of_the_second_version_that_is_still_open_cannot_write_rows_with_no_or_a_wrong_checksum(
+    opened, url, statement
+):
+    make_tables_of("0002", url)
+    old = connected(parse(url), 1.0)
+    with old.begin() as connection:
+        connection.execute(text("INSERT INTO hosts VALUES ('h', 'h', '', '', '', '', '', 1, 1, false)"))
+    engine = opened(url)
+    with old.connect() as connection, pytest.raises(DBAPIError, match="the store was upgraded: start this program"):
+        connection.execute(text(statement))
+    old.dispose()
+    assert check(engine) == ()
+
+
+def test_upgrading_makes_the_tables_of_the_schema(opened, url):
+    make_tables_of("0001", url)
     with opened(url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
