@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 
 SPARSE_NS = 1_000_000_000
 MOST_KEPT = 8192
-_BREAKS = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN, Reason.BACKWARD})
+MOST_STUTTERING = 2 * MOST_KEPT
+"""Steps back near each other become one if the ticks beside breaks are more than this."""
+_CUTS = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
+_STEPS_BACK = frozenset({Reason.BACKWARD})
+_BREAKS = _CUTS | _STEPS_BACK
+_LEAST_MERGED_NS = 10_000_000
 
 
 class Thinned:
     """The samples of energy and power of several layouts.
 
     In the middle of a long measurement one tick a second is enough of a counter, and fewer in a very long one, with
-    both sides of what was refused: its energy is the difference of the ends. The middle of a gauge is summed up.
+    both sides of what was refused: its energy is the difference of the ends. If a counter steps back very often, steps
+    back near each other become one, which makes no more than the time between them doubtful. The middle of a gauge is
+    summed up.
     """
 
     def __init__(self, layouts: Iterable[Layout]) -> None:
@@ -48,6 +55,7 @@ class _Layout:
         self._recent: deque[Tick] = deque()
         self._sparse_ns = SPARSE_NS
         self._most_kept = MOST_KEPT
+        self._merged_ns = _LEAST_MERGED_NS
         energetic = [(i, channel) for i, channel in enumerate(layout.channels) if channel.metric in ENERGETIC]
         forms = {i: METRICS[channel.metric].form for i, channel in energetic}
         self._counters = [i for i, _ in energetic if forms[i] is Form.COUNTER]
@@ -80,6 +88,9 @@ class _Layout:
         if len(self._kept) > self._most_kept:
             self._sparse_ns *= 2
             self._kept = self._sparser(self._kept)
+            while len(self._kept) > MOST_STUTTERING and self._merged_ns < tick.end_ns - self._kept[0].end_ns:
+                self._merged_ns *= 2
+                self._kept = self._merged(self._kept)
             self._most_kept = max(MOST_KEPT, 2 * len(self._kept))
 
     def _is_needed(self, tick: Tick) -> bool:
@@ -99,8 +110,36 @@ class _Layout:
                 found.append(tick)
         return found
 
-    def _has_break(self, tick: Tick) -> bool:
-        return any(each.reason in _BREAKS and each.channel in self._counters for each in tick.rejections)
+    def _merged(self, kept: Sequence[Tick]) -> list[Tick]:
+        """Return the ticks with one step back in place of those near each other, and no read between them.
+
+        A step back makes the time between the reads around it doubtful, so all of the time from the first to the last
+        is doubtful then.
+        """
+        found: list[Tick] = []
+        last = -1  # the step back to merge with
+        for tick in kept:
+            if self._is_early(tick) or self._has_break(tick, _CUTS):
+                last = -1
+            elif self._has_break(tick, _STEPS_BACK):
+                if last >= 0 and tick.end_ns <= found[last].end_ns + self._merged_ns:
+                    del found[last + 1 :]
+                    found[last] = _both(found[last], tick)
+                    continue
+                last = len(found)
+            found.append(tick)
+        return found
+
+    def _has_break(self, tick: Tick, reasons: frozenset[Reason] = _BREAKS) -> bool:
+        return any(each.reason in reasons and each.channel in self._counters for each in tick.rejections)
 
     def _is_refused(self, tick: Tick) -> bool:
         return any(each.channel in self._counters for each in tick.rejections)
+
+
+def _both(tick: Tick, later: Tick) -> Tick:
+    """Return a tick with the steps back of both, and no value of the channels that stepped back."""
+    back = [each for each in later.rejections if each.reason in _STEPS_BACK]
+    refused = {each.channel for each in back}
+    values = tuple(math.nan if i in refused else value for i, value in enumerate(tick.values))
+    return tick._replace(values=values, rejections=tuple(dict.fromkeys((*tick.rejections, *back))))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from agent.profiling.condensing import KEPT_NS
 from agent.profiling.energy import window_energy
 from agent.profiling.measurement import Measurement, measure, series_of
-from agent.profiling.thinning import MOST_KEPT, Thinned
+from agent.profiling.thinning import MOST_KEPT, MOST_STUTTERING, Thinned
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store.records import Layout, Series, Tick
 
@@ -131,6 +132,38 @@ def test_readings_that_are_refused_for_ever_do_not_fill_the_memory() -> None:
         thinned.take([Tick(3, beat * BEAT_NS, beat * BEAT_NS, (math.nan, math.nan), refused)])
     assert sum(len(series.rejections) for series in thinned.series) < 10_000
     assert [window_energy(series, SECOND, 2 * SECOND).energy for series in thinned.series] == [None, None]
+
+
+@pytest.mark.parametrize("counters", [1, 2])
+def test_a_counter_that_steps_back_for_ever_does_not_fill_the_memory(counters: int) -> None:
+    """Every second read steps back, of two counters in turn: all of the time is doubtful, thinned or not."""
+    channels = tuple(replace(ENERGY.channels[0], domain=f"part {n}", limit=4 * 100.0) for n in range(counters))
+    layout, ticks = Layout(1, "rapl", channels), []
+    for beat in range(60_000):
+        back = beat // 2 % counters if beat % 2 and beat != 30_001 else -1
+        cut = (Rejection(0, Reason.RESET),) if beat == 30_001 else ()
+        values = tuple(math.nan if n == back or (cut and not n) else 0.5 * beat for n in range(counters))
+        refused = (Rejection(back, Reason.BACKWARD),) if back >= 0 else cut
+        ticks.append(Tick(1, beat * BEAT_NS, beat * BEAT_NS + 1000, values, refused))
+    thinned = thinned_of([layout], ticks)
+    recent = 3 * KEPT_NS // BEAT_NS
+    for series, whole in zip(thinned.series, series_of([layout], ticks), strict=True):
+        assert len(series.times_ns) + len(series.rejections) < 2 * MOST_STUTTERING + recent < len(ticks)
+        assert (series.times_ns[0], series.times_ns[-1]) == (whole.times_ns[0], whole.times_ns[-1])
+        assert sum(reason is Reason.RESET for _, reason in series.rejections) == (series.channel == channels[0])
+        found, exact = (window_energy(each, 10 * SECOND, 590 * SECOND).energy for each in (series, whole))
+        assert found is not None
+        assert exact is not None
+        assert found.lower == pytest.approx(exact.lower, rel=1e-3)
+        assert exact.upper * (1 - 1e-3) <= found.upper <= (580 * 50 + 580 * 125) * 1.01
+
+
+def test_a_counter_that_steps_back_now_and_then_is_no_more_doubtful_than_by_all_its_ticks() -> None:
+    ticks = counted(200, dict.fromkeys(range(4000, 15_000, 500), Reason.BACKWARD))
+    kept, whole = both([ENERGY], ticks, 1_234_567_890, 198_765_432_100)
+    assert kept.total is not None
+    assert whole.total is not None
+    assert kept.total.upper == pytest.approx(whole.total.upper, rel=1e-12)
 
 
 def test_a_gauge_beside_a_counter_keeps_its_energy() -> None:
