@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.beat import SLOW_READS, BeatState, Reader
 from agent.beats import LATE_NS, Alarm, SamplingThread
-from agent.budget import CpuBudget
+from agent.budget import BURST_SECONDS, CpuBudget
 from agent.clock import Timebase
 from agent.realtime import Realtime
 from probes.errors import DeviceLostError
@@ -430,3 +430,20 @@ def test_at_the_high_rate_the_counters_alone_are_read_between_whole_reads_at_the
     assert kinds.count("c") >= 7
     assert "ccccc" not in kinds
     assert kinds.endswith("www")
+
+
+def test_the_debt_of_a_budget_is_one_burst_at_most_so_that_a_pause_is_bounded() -> None:
+    host = Host()
+    budget = CpuBudget(0.1, host.clock)
+    budget.charge(60_000 * MS)
+    assert budget.pause_ns(high_rate=True) == round(BURST_SECONDS / 0.1 * 1e9)
+
+
+def test_reads_missed_after_a_pause_for_the_budget_are_missed_and_not_throttled() -> None:
+    host = Host()
+    budget, pauses_ns = CpuBudget(0.05, host.clock), [5 * MS]
+    budget.pause_ns = lambda **_: pauses_ns.pop() if pauses_ns else 0  # type: ignore[method-assign]
+    probe = Probe(host, lambda number: 35 * MS if number == 1 else 0)
+    made, (state,), _ = beats(host, probe, period_ns=10 * MS, stop_after=4, budget=budget)
+    made.run()
+    assert (state.missed, state.throttled) == (2, 0)

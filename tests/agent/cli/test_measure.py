@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fake_nvml
+from agent.realtime import TURNED_OFF
 from command import call, finish, read_until, run, started
 from moving_counters import moving
 from trees import copy_tree, powercap_zone, write
@@ -314,3 +315,10 @@ def test_a_gpu_counter_of_20_ms_is_known_to_two_percent_in_a_second_though_each_
         assert found["duration_seconds"] < 1.2 + LATE_SECONDS
         shares.append((device["upper"] - device["lower"]) / 2 / device["joules"])
     assert min(shares) < 0.04
+
+
+def test_the_settings_of_sampling_reach_the_measurement(tmp_path: Path, server: Path) -> None:
+    line = ("measure", "--json", "--cpu-budget=0.03", "--no-realtime", "--path.sysfs", server, *NO_DRIVER, "--", "true")
+    sampler = json.loads(call(tmp_path, *line).stdout)["sampler"]
+    assert sampler["cpu_budget"] == 0.03
+    assert (sampler["policy"], sampler["limitation"]) == ("other", TURNED_OFF.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +14,11 @@ from agent.cost.tariff import Tariff
 from agent.interruption import Interruption
 from agent.profiling.effort import EFFORTS, Effort
 from agent.profiling.job import Job
-from agent.profiling.main_job import RefusedError, run
+from agent.profiling.main_job import RefusedError, _set_up, run
+from agent.profiling.run_store import opened
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
 from probes.model import Roots
+from probes.registry import discover
 from profile_runs import save_model
 from store.errors import StoreError
 from trees import FIXTURES
@@ -89,3 +92,14 @@ def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> 
     with pytest.raises(StoreError, match=r"store\.db"):
         run(Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None), config(tmp_path), heard, Interruption())
     assert heard.steps == ["checking this host"]
+
+
+def test_the_settings_of_sampling_reach_the_recording(tmp_path: Path) -> None:
+    settings = replace(config(tmp_path), cpu_budget=0.03, realtime=False)
+    discovery = discover(settings.roots)
+    try:
+        with opened(settings.database, stored=True) as engine:
+            sampling = _set_up(settings, engine, discovery).sampling
+    finally:
+        discovery.close()
+    assert (sampling.cpu_budget, sampling.realtime) == (0.03, False)

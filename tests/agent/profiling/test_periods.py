@@ -10,6 +10,7 @@ from agent.profiling.periods import (
     dense_period_seconds,
     is_aliased,
     needed_seconds,
+    periods_within,
     run_period_seconds,
     trailing_seconds,
 )
@@ -115,3 +116,9 @@ def test_a_gauge_is_aliased_that_leaves_time_it_says_nothing_of(known, period, a
 )
 def test_a_window_has_to_be_as_long_as_its_sensor_needs_for_the_tolerance(known, seconds):
     assert needed_seconds(known, 0.05) == pytest.approx(seconds)
+
+
+def test_a_budget_slows_gauges_first_and_no_budget_slows_nothing():
+    counter, gauge = (channel(metric, 0.1, read_seconds=0.0004) for metric in ("energy_joules", "power_watts"))
+    bases = [[base for base, _ in periods_within([[counter], [gauge]], budget)] for budget in (0.0, 0.025, 0.015)]
+    assert bases == [[0.02, 0.05], [0.02, 0.2], [0.05, 1.0]]

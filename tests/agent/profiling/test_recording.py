@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -12,15 +14,20 @@ import pytest
 
 from agent.clock import Timebase
 from agent.closing import close_probes
-from agent.profiling.recording import SamplingSettings, recording
-from agent.realtime import FAVORED_NICE
+from agent.command import run
+from agent.profiling.recording import Recording, SamplingSettings, recording
+from agent.realtime import FAVORED_NICE, RTTIME_SECONDS
+from agent.workloads.process import WorkloadProcess
+from agent.workloads.spec import EngineSpec, OnnxSpec
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Rejection
 from probes.registry import Discovery
 from store.records import Layout, Tick
+from waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 CHIP = Device("chip", Kind.ACCELERATOR)
 
@@ -153,3 +160,43 @@ def test_the_recorder_is_favored_only_with_real_time_scheduling(*, realtime: boo
     with recording(layouts_of(probe), [probe], Timebase.now(), take, SamplingSettings(0.0, realtime)) as at_work:
         at_work.wait_for_first_ticks()
     assert set(nice) == {FAVORED_NICE if realtime else usual}
+
+
+def test_the_limit_of_real_time_holds_in_a_recording_and_not_for_what_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, inherited = resource.getrlimit(resource.RLIMIT_RTTIME), list[tuple[int, int]]()
+
+    def refuse(*_words: object, **_more: object) -> None:
+        inherited.append(resource.getrlimit(resource.RLIMIT_RTTIME))
+        raise OSError("no process")
+
+    monkeypatch.setattr("agent.workloads.process.subprocess.Popen", refuse)
+    script = "import pathlib, resource, sys; pathlib.Path(sys.argv[1]).write_text(str(resource.getrlimit(15)))"
+    assert resource.RLIMIT_RTTIME == 15
+    probe = FakeProbe()
+    with recording(layouts_of(probe), [probe], Timebase.now(), lambda _: None):
+        within = resource.getrlimit(resource.RLIMIT_RTTIME)
+        run([sys.executable, "-c", script, str(tmp_path / "limit")], lambda: None, output_to_errors=True)
+        with pytest.raises(OSError, match="no process"):
+            WorkloadProcess().start(OnnxSpec(tmp_path / "model.onnx"), EngineSpec())
+    assert within == (round(RTTIME_SECONDS * 1e6), before[1])
+    assert (tmp_path / "limit").read_text() == str(before)
+    assert inherited == [before]
+
+
+def test_the_thread_that_takes_the_ticks_is_charged_to_the_budget() -> None:
+    def take(_ticks: Sequence[Tick]) -> None:
+        began_ns = time.thread_time_ns()
+        while time.thread_time_ns() - began_ns < 100_000_000:
+            pass
+
+    probe = FakeProbe(refresh_seconds=1.0)
+    with recording(layouts_of(probe), [probe], Timebase.now(), take) as at_work:
+        at_work.sampler.budget.used_ns = 0
+        await_true(lambda: probe_was_read(at_work))
+    assert at_work.sampler.budget.used_ns >= 100_000_000
+
+
+def probe_was_read(at_work: Recording) -> bool:
+    return all(state.ticks for state in at_work.sampler.states)
