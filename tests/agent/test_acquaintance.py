@@ -257,6 +257,7 @@ def test_a_file_that_hangs_at_start_holds_up_no_other_file_however_many_drivers_
         files_only = False
 
     hanging, files = Hanging(), [Counting(number) for number in range(2)]
+    hanging.reads = 1  # so that its first read here hangs, before any other file is read
     calibration = calibrate([hanging, *files, *(Driver(number) for number in range(2, 8))])
     hanging.release.set()
     assert list(calibration.hanging) == [hanging]
