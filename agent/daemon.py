@@ -39,6 +39,8 @@ from store.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from sqlalchemy import Engine
+
     from agent.config import Config
     from agent.totals import Memory
     from probes.model import Probe
@@ -164,8 +166,7 @@ def _started(
         try:
             engine = open_database(config.database)
             stack.callback(engine.dispose)
-            on_file = engine.url.get_backend_name() == "sqlite"
-            file = StoreFile.at(Path(str(engine.url.database))) if on_file else None
+            file = _file_of(engine)
             host = describe_host(config.roots)
             lock = stack.enter_context(daemon_lock(engine, host.id))
             endpoint.bind(config.listen)
@@ -177,20 +178,25 @@ def _started(
             writer = Writer(engine, lock.verify)
             periods = [period(probe, config) for probe in probes]
             calibration = calibrate(probes, config.cpu_budget)
-            learnt = map(marked_aliased, calibration.channels, periods)
             _go_on(signals)
-            channels = [(probe.name, known) for probe, known in zip(probes, learnt, strict=True)]
+            learnt = zip(probes, calibration.channels, periods, strict=True)
+            channels = [(probe.name, marked_aliased(known, seconds)) for probe, known, seconds in learnt]
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
             saved = Reader(engine, _report).totals(host.id)
             totals = Totals(host, layouts, saved, memory, timebase)
             host_total = HostTotal(host, layouts, periods, saved, memory, config.tariff)
             paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
-            trouble = StoreTrouble()
+            trouble = StoreTrouble(signals.wake)
             slept = Wakefulness(timebase, signals.wake).slept
             budget = CpuBudget(config.cpu_budget)
             sampler = Sampler(paced, timebase, slept=slept, budget=budget, hanging=calibration.hanging)
-            keep = _keeping(totals, host_total, writer, timebase, trouble, signals.wake)
-            recorder = Recorder(sampler.take, keep, trouble.begins, trouble.ends, budget=budget)
+            recorder = Recorder(
+                sampler.take,
+                _keeping(totals, host_total, writer, timebase, trouble, signals.wake),
+                trouble.begins,
+                trouble.ends,
+                budget=budget,
+            )
             exporter = Exporter(
                 layouts,
                 sampler.states,
@@ -208,12 +214,19 @@ def _started(
             raise DaemonError(str(error)) from error
         stack.callback(upkeep.stop)
         upkeep.start()
+        service = Service(sampler, recorder, timebase, trouble, exporter, display(engine.url), file, slept, lock=lock)
         stack.callback(lambda: recorder.stop(signals.left(_RECORDER_SECONDS)))
+        stack.callback(lambda: service.await_stored(signals))
         recorder.start()
         stack.enter_context(uncollected())
         stack.callback(lambda: hanging.extend(sampler.stop(signals.left(STOP_SECONDS))))
         sampler.start(recorder.beat)
-        yield Service(sampler, recorder, timebase, trouble, exporter, display(engine.url), file, slept, lock=lock)
+        yield service
+
+
+def _file_of(engine: Engine) -> StoreFile | None:
+    """Return the file of the store, None if a server has it."""
+    return StoreFile.at(Path(str(engine.url.database))) if engine.url.get_backend_name() == "sqlite" else None
 
 
 def _go_on(signals: Signals) -> None:

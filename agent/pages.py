@@ -86,7 +86,7 @@ def refusal(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
     name = _host_name(host)
     if host and not (name and ("." not in name or name in hosts or _is_address(name))):
         return f"the Host header {host!r} does not name this host; exporter.hosts lists the names that may be used"
-    if origin is not None and (not host or urlsplit(origin).netloc.lower() != host.lower()):
+    if origin is not None and (not host or _host_and_port(origin) != host.lower()):
         return f"pages of {origin!r} may not read this host"
     return ""
 
@@ -115,6 +115,14 @@ def _host_name(host: str) -> str:
     """Return the name or address in a Host header, in lower case; empty if it is malformed."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _host_and_port(origin: str) -> str:
+    """Return host:port of an Origin header, in lower case; empty if it is malformed or names none."""
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

@@ -98,6 +98,10 @@ class Recorder:
         if self._thread.is_alive():
             self._thread.join(within_seconds)
 
+    def hurry(self) -> None:
+        """Take and hand over now."""
+        self._alarm.ring()
+
     def beat(self, now_ns: int) -> None:
         """Be told that a beat has ended, at `now_ns` on CLOCK_MONOTONIC; returns at once, in any thread."""
         if now_ns >= self._due_ns:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.log import get_logger
+from store.errors import StoreError, StoreInUseError, UnstorableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,20 +38,24 @@ class StoreState:
 class StoreTrouble:
     """Takes what writing to the store comes to; logs a failure once, again if its reason changes, and its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
         self.said = ""
+        self.may_pass = False
+        self._wake = wake
         self.last_commit_ns: int | None = None
 
     def begins(self, error: Exception) -> None:
-        """Take an error of the store's."""
+        """Take an error of the store's; it `may_pass` unless these ticks or this daemon can never be stored again."""
+        self.may_pass = isinstance(error, StoreError) and not isinstance(error, UnstorableError | StoreInUseError)
         if str(error) != self.said:
             self.said = str(error)
             logger.error("samples wait: the store cannot be written", reason=self.said)
 
     def ends(self) -> None:
-        """Take that the store is written again."""
-        self.said = ""
+        """Take that the store is written again, and call `wake`: a restart may have been put off until now."""
+        self.said, self.may_pass = "", False
         logger.info("the store is written again")
+        self._wake()
 
     def committed(self, now_ns: int) -> None:
         """Take that ticks were stored."""

@@ -26,6 +26,7 @@ _FIRST_READS_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _CLOCK_SET_NS = 500_000_000
 _LOOK_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
 
 logger = log.get_logger("daemon")
 
@@ -67,7 +68,7 @@ class StoreFile:
 class Service:
     """What runs between a start and a stop; `file` is the store's, where it is a file.
 
-    Once the host has `slept` nothing is read any more.
+    Once the host has `slept` nothing is read any more. `keeps_store` says that it ends for a start on the same store.
     """
 
     sampler: Sampler
@@ -80,6 +81,7 @@ class Service:
     slept: Callable[[], bool] = lambda: False
     hanging: frozenset[str] = frozenset()
     lock: DaemonLock | None = None
+    keeps_store: bool = False
 
     def await_first_reads(self, signals: Signals) -> None:
         """Return when every probe has been read, or some hang, or a signal came."""
@@ -117,14 +119,27 @@ class Service:
         """Return how many ticks are not stored yet."""
         return self.sampler.waiting + self.recorder.waiting
 
-    def must_start_anew(self) -> bool:
-        """Tell, and log, whether the ticks no longer bear the right time or go where nobody will find them."""
+    def await_stored(self, signals: Signals) -> None:
+        """Return when every tick is stored, or cannot be; the next start stores none of them. A stop ends the wait."""
+        while self.keeps_store and not signals.stopping and self.recorder.alive and self.waiting():
+            if (self.trouble.said and not self.trouble.may_pass) or self.has_lost_its_store():
+                return
+            notify.watchdog()
+            self.recorder.hurry()
+            signals.wait(_RETRY_SECONDS if self.trouble.said else _POLL_SECONDS)
+
+    def has_lost_its_store(self) -> bool:
+        """Return, and log, whether the ticks go into a file that is gone, or into a store that another daemon has."""
         if self.file and self.file.is_gone():
             logger.error("the database was deleted or replaced: it is opened anew", database=self.file.path)
             return True
         if self.lock and self.lock.lost:
             logger.error("another daemon has taken the database: this one starts anew", reason=self.lock.lost)
             return True
+        return False
+
+    def must_start_anew(self) -> bool:
+        """Return, and log, whether the ticks no longer bear the right time."""
         behind_ns = clock_was_set(self.timebase)
         if not behind_ns and not self.slept():
             return False
@@ -150,15 +165,29 @@ def reloaded(read_config: Callable[[], Config]) -> Config | None:
 
 
 def attend(signals: Signals, service: Service, read_config: Callable[[], Config], config: Config) -> Config:
-    """Look after the service until it is to end or to start anew; return the configuration to start with."""
+    """Look after the service until it is to end or to start anew; return the configuration to start with.
+
+    A restart would lose the ticks that wait for the store. It is put off until the store takes them, unless the store
+    never will: its file is gone, another daemon has it, or the new configuration names another one.
+    """
     interval = look_seconds()
+    wanted, anew, put_off = config, False, True
     while not signals.stopping:
         if signals.reloading:
             signals.reloading = False
-            if wanted := reloaded(read_config):
-                return wanted
-        if service.must_start_anew():
-            return config
+            if read := reloaded(read_config):
+                wanted, anew, put_off = read, True, False
+        if service.has_lost_its_store() or wanted.database != config.database:
+            return wanted
+        if not anew and service.must_start_anew():
+            anew, put_off = True, False
+        if anew and not service.trouble.may_pass:
+            service.keeps_store = True
+            return wanted
+        if not put_off:
+            put_off = True
+            logger.warning("the restart is put off until the store is written again", reason=service.trouble.said)
+            notify.ready()
         service.look()
         signals.wait(interval)
     notify.stopping()

@@ -18,6 +18,10 @@ class TransientStoreError(StoreError):
     """
 
 
+class UnstorableError(StoreError):
+    """A value does not fit into any database: the same call fails for ever."""
+
+
 class StoreInUseError(StoreError):
     """Another daemon of this host has the store."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from store.address import display
-from store.errors import StoreError, TransientStoreError
+from store.errors import StoreError, TransientStoreError, UnstorableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def explained(engine: Engine) -> Iterator[None]:
         raise StoreError(display(engine.url), "the file is damaged", remedy) from error
     except (OverflowError, struct.error) as error:
         cause = f"a value does not fit into it ({error})"
-        raise StoreError(display(engine.url), cause, "Report this; nothing of it was stored") from error
+        raise UnstorableError(display(engine.url), cause, "Report this; nothing of it was stored") from error
 
 
 def _of_server(database: str, error: BaseException | None) -> StoreError:

@@ -17,7 +17,7 @@ from store.checksums import NAME, Sealer, packed_tick
 from store.damage import Inspection
 from store.direct import Direct
 from store.engines import durable, writing
-from store.errors import StoreError
+from store.errors import StoreError, UnstorableError
 from store.explain import explained
 from store.hardware import keep_channels
 from store.records import Layout
@@ -103,12 +103,12 @@ class Writer:
                     replace_totals(connection, totals)
 
     def _rows(self, ticks: Sequence[Tick]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """Return the rows of ticks and of rejections, with checksums. Raises StoreError for an impossible time."""
+        """Return the rows of ticks and of rejections, with checksums. Raises UnstorableError for an impossible time."""
         try:
             rows = [packed_tick(tick.layout, tick.start_ns, tick.end_ns, tick.values) for tick in ticks]
         except struct.error as error:
             cause = f"a sample's time does not fit 64 bits of nanoseconds ({error})"
-            raise StoreError(display(self._engine.url), cause, "Set the host's clock") from error
+            raise UnstorableError(display(self._engine.url), cause, "Set the host's clock") from error
         refused = (
             (tick.layout, each.channel, tick.start_ns, each.reason.value) for tick in ticks for each in tick.rejections
         )

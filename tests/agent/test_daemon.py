@@ -225,13 +225,13 @@ def stop():
     time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
 
-atexit.register(lambda: print(sorted({name.partition(".")[0] for name in sys.modules})))
+atexit.register(lambda: print(sorted({name.partition(".")[0] for name in list(sys.modules)})))
 threading.Thread(target=stop, daemon=True).start()
 sys.exit(main())
 """
     environ = environment(home, INFEROMETER_CONFIG=str(home / "config.toml"))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     loaded = set(ast.literal_eval(done.stdout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 
 import fake_clock
 from command import call
-from daemons import PROC, configure, count_joules, furnish, running
+from daemons import PROC, configure, count_joules, furnish, query, running
 from waiting import await_true
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fake_clock import FakeClock
 
 NOT_KNOWN = "what was counted in a pause is not known"
+PUT_OFF = "the restart is put off until the store is written again"
 ANEW = "the clock was set or the host slept"
 
 
@@ -104,6 +106,45 @@ def test_a_clock_that_is_set_moves_loses_and_doubles_no_sample(home: Path, clock
     )
     found = [(sample["recording"], sample["time_ns"]) for sample in json.loads(done.stdout)["samples"]]
     assert len(found) == len(set(found)) == sum(map(len, recordings))
+
+
+@pytest.mark.parametrize("cause", ["reload", "clock"])
+def test_a_restart_while_the_store_cannot_be_written_is_put_off_and_loses_no_sample(
+    home: Path, clock: FakeClock, cause: str
+) -> None:
+    with running(home, **clock.variables()) as daemon:
+        shows(daemon, 100.0)
+        daemon.limit_files(16384)
+        daemon.await_log("samples wait: the store cannot be written")
+        if cause == "clock":
+            clock.move(wall_seconds=3600)
+        else:
+            daemon.send(signal.SIGHUP)
+        daemon.await_log(PUT_OFF)
+        count_joules(home, 130.0)
+        await_true(lambda: daemon.metric("inferometer_energy_joules_total", domain="package") == 130.0)
+        assert len(daemon.logged("msg=started")) == 1
+        kept, waiting = daemon.ticks(), daemon.metric("inferometer_store_rows_waiting")
+        daemon.limit_files(resource.RLIM_INFINITY)
+        daemon.await_log("msg=started", times=2)
+        count_joules(home, 150.0)
+        shows(daemon, 150.0)
+        assert daemon.end() == 0
+    recordings = "SELECT count(*) FROM ticks JOIN layouts ON layouts.id = layout_id WHERE recording_id"
+    assert waiting
+    assert query(daemon.database, f"{recordings} = 1") >= kept + waiting
+    assert query(daemon.database, f"{recordings} = 2")
+    assert (len(daemon.logged(PUT_OFF)), daemon.logged("ticks are lost")) == (1, [])
+
+
+def test_a_stop_ends_a_restart_that_is_put_off(home: Path) -> None:
+    with running(home) as daemon:
+        daemon.limit_files(16384)
+        daemon.await_log("samples wait: the store cannot be written")
+        daemon.send(signal.SIGHUP)
+        daemon.await_log(PUT_OFF)
+        assert daemon.end() == 1
+    assert "ticks are lost" in daemon.log.read_text().splitlines()[-1]
 
 
 def test_after_a_sleep_a_new_recording_begins_and_nothing_is_guessed(home: Path, clock: FakeClock) -> None:

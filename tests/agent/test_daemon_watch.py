@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,9 @@ from agent.store_state import StoreTrouble
 from agent.watch import Service, attend
 from daemons import notify_socket
 from probes.model import Channel, Device, Kind, Rejection
-from store.records import Layout
+from store.errors import StoreError, StoreInUseError, TransientStoreError, UnstorableError
+from store.records import Layout, Tick
+from waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from daemons import Listener
 
 GPU = Device("GPU-1", Kind.GPU)
+PUT_OFF = "the restart is put off until the store is written again"
 EXPORTER = Exporter([], [], lambda: 0, time.time_ns, "1.2.3", process=False)
 
 
@@ -161,6 +166,74 @@ def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
         one.slept = lambda: True
         assert one.must_start_anew()
     assert "the clock was set or the host slept" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error", [UnstorableError("x.db", "too late", ""), StoreInUseError("x.db", "", ""), KeyError()]
+)
+def test_a_restart_does_not_wait_for_a_store_that_never_takes_these_ticks(error: Exception) -> None:
+    config = Config(database="x.db")
+    with service("a") as one:
+        one.slept = lambda: True
+        one.trouble.begins(error)
+        assert attend(Signals(), one, lambda: config, config) is config
+
+
+@pytest.mark.parametrize("error", [StoreError("x.db", "", ""), TransientStoreError("x.db", "full", "")])
+def test_a_restart_that_is_put_off_comes_once_the_store_is_written_again(
+    caplog: pytest.LogCaptureFixture, systemd: Listener, error: Exception
+) -> None:
+    before, wanted = Config(database="x.db"), Config(database="x.db", listen="127.0.0.1:1")
+    signals = Signals()
+    with service("a") as one, ThreadPoolExecutor(1) as beside:
+        one.trouble = StoreTrouble(signals.wake)
+        one.trouble.begins(error)
+        one.slept = lambda: True
+        signals.reloading = True
+        attended = beside.submit(attend, signals, one, lambda: wanted, before)
+        try:
+            systemd.await_message("READY=1")
+            for _ in range(3):
+                signals.wake()
+            systemd.await_message("STATUS=", times=3)
+            assert not attended.done()
+        finally:
+            one.trouble.ends()
+        assert attended.result(60) is wanted
+    assert [record.getMessage() for record in caplog.records].count(PUT_OFF) == 1
+
+
+def test_a_configuration_with_another_database_is_not_put_off() -> None:
+    wanted = Config(database="y.db")
+    with service("a") as one:
+        one.trouble.begins(TransientStoreError("x.db", "the disk is full", ""))
+        signals = Signals()
+        signals.reloading = True
+        assert attend(signals, one, lambda: wanted, Config(database="x.db")) is wanted
+        assert not one.keeps_store
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_restart_stores_first_what_the_recorder_could_not_and_a_stop_ends_that_wait(stopped: bool) -> None:
+    ticks, signals, refusals = deque([Tick(0, 1, 2, (1.0,))]), Signals(), 0
+
+    def batch(_: Sequence[Tick]) -> None:
+        nonlocal refusals
+        if stopped or refusals < 3:
+            refusals += 1
+            signals.stopping = stopped and refusals == 3
+            raise TransientStoreError("x.db", "the disk is full", "")
+
+    with service("a") as one:
+        trouble = one.trouble
+        one.recorder = Recorder(lambda: [ticks.popleft()] if ticks else [], batch, trouble.begins, trouble.ends)
+        one.recorder.start()
+        one.recorder.hurry()
+        await_true(lambda: refusals)
+        one.keeps_store = True
+        one.await_stored(signals)
+        assert (one.recorder.waiting, refusals) == (stopped, 3)
+        one.recorder.stop()
 
 
 def test_the_service_is_ready_when_every_probe_was_read_though_nobody_takes_what_was_read() -> None:

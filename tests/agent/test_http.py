@@ -431,6 +431,9 @@ def test_on_loopback_a_request_must_name_this_host(exporter: Exporter, host: str
         ("Host: localhost:1\r\nOrigin: http://localhost:2\r\n", 403),
         ("Host: localhost:1\r\nOrigin: https://evil.example.com\r\n", 403),
         ("Host: localhost:1\r\nOrigin: null\r\n", 403),
+        ("Host: localhost:1\r\nOrigin: http://[x\r\n", 403),
+        ("Host: localhost:1\r\nOrigin: http://a]b\r\n", 403),
+        ("Host: localhost:1\r\nOrigin: http://\u2100\r\n", 403),
         ("Origin: http://localhost:1\r\n", 403),
         ("Host: localhost\r\nHost: evil.example.com\r\n", 403),
     ],
@@ -444,6 +447,16 @@ def test_on_other_addresses_names_are_checked_only_if_some_are_configured(export
     for hosts, status in [([], b" 200 "), (["host.example.org"], b" 200 "), (["other.example.org"], b" 403 ")]:
         with closing(serve(exporter, "0.0.0.0:0", hosts=hosts)) as server:
             assert status in raw(server.address.replace("0.0.0.0", "127.0.0.1"), foreign)
+
+
+def test_names_are_checked_on_a_loopback_address_that_is_mapped_into_ipv6(exporter: Exporter):
+    if not has_ipv6():
+        pytest.skip("needs IPv6")
+    foreign = b"GET /-/healthy HTTP/1.1\r\nHost: evil.example.com\r\n\r\n"
+    with closing(serve(exporter, "[::ffff:127.0.0.1]:0")) as server:
+        assert b" 403 " in raw(server.address, foreign)
+    with closing(serve(exporter, "[::ffff:0.0.0.0]:0")) as server:
+        assert b" 200 " in raw(f"127.0.0.1:{split(server.address)[1]}", foreign)
 
 
 # --- moving ---------------------------------------------------------------------------------------------------------
