@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 from agent.budget import CPU_BUDGET
 from agent.path_walk import ForeignLinkError, resolved
@@ -42,6 +43,7 @@ _MOST = 1e15
 _Amount = TypeVar("_Amount", int, float)
 _LAST_PORT = 65535
 _NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
+_URL = re.compile(r"(\w[\w+]*):/(//)?", re.ASCII)
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 
 
@@ -133,8 +135,8 @@ def check_links(config: Config) -> None:
     """Raise ConfigError where a path leads over a link that another user may have planted."""
     roots = config.roots
     paths = {"path.sysfs": roots.sysfs, "path.procfs": roots.procfs, "path.nvml_library": roots.nvml_library}
-    if "://" not in config.database:
-        paths["database"] = config.database
+    if database := _file_of(config.database):
+        paths["database"] = database
     for key, path in paths.items():
         try:
             with suppress(FileNotFoundError), resolved(Path(path).expanduser()):
@@ -143,6 +145,14 @@ def check_links(config: Config) -> None:
             raise ConfigError(f"{key} = {path!r}: {error.strerror}. Name the file that is meant itself") from error
         except (OSError, RuntimeError):
             continue  # whoever opens the path reports why it cannot
+
+
+def _file_of(database: str) -> str:
+    """Return the path of a SQLite database, given as such or as a URL; empty for a server."""
+    url = _URL.match(database)
+    if url is None:
+        return database
+    return unquote(database[url.end() :]) if url[1].lower().startswith("sqlite") else ""
 
 
 def default_file(environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_UNFINISHED = "unfinished"
+"""The end of a copy's name until its upgrade is complete: the next one replaces it, so there is one at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) ->
             if copy is not None:
                 copy.unlink(missing_ok=True)
             raise
-    return Upgrade(before, REVISION, copy)
+    return Upgrade(before, REVISION, copy and _named(copy))
 
 
 def _keep_daemons_off(connection: Connection, before: str, stack: ExitStack) -> None:
@@ -91,15 +95,28 @@ def _copied(engine: Engine, before: str, report: Callable[[str], object]) -> Pat
     """Copy a SQLite file; its write lock is held, so the copy is the state that the migrations start from."""
     if engine.dialect.name != "sqlite":
         return None
-    copy = Path(f"{engine.url.database}.schema-{before}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    copy = Path(f"{engine.url.database}.schema-{before}.{_UNFINISHED}")
     report(f"copying the database to {copy}")
     try:
+        for stale in (copy, *copy.parent.glob(f".{escape(copy.name)}.*.part")):  # of upgrades that were killed
+            stale.unlink(missing_ok=True)
         backup(engine, copy)
     except StoreError as error:
         cause = f"its tables are of schema {before}, and no copy can be made before the upgrade to {REVISION}"
         remedy = f"The database is unchanged. {error.remedy}"
         raise type(error)(display(engine.url), f"{cause} ({error.cause})", remedy) from error
     return copy
+
+
+def _named(copy: Path) -> Path:
+    """Name the copy of an upgrade that is complete after the time; it keeps its name if that cannot be done."""
+    named = copy.with_suffix(f".{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    try:
+        os.link(copy, named)  # unlike a rename, replaces no other file
+        copy.unlink()
+    except OSError:
+        return copy
+    return named
 
 
 def _migrate(connection: Connection) -> None:

@@ -80,12 +80,14 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
 
     Example: inferometer db upgrade
     """
+    from agent.interruption import unwinding
     from store.database import upgrade_database
     from store.errors import MissingDatabaseError, StoreError
 
     database = configuration(context).database
     try:
-        done = upgrade_database(database, say)
+        with unwinding():
+            done = upgrade_database(database, say)
     except MissingDatabaseError as error:
         say(f"{error.database}: there is no database, so there is nothing to upgrade")
         done = None

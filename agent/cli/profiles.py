@@ -215,13 +215,15 @@ def _place(context: typer.Context) -> str:
 def _reader(context: typer.Context) -> Iterator[Reader | None]:
     """Open the store to read; None where there is none yet."""
     from agent.cli.stores import LeftOut
+    from agent.interruption import unwinding
     from store.database import open_database
     from store.errors import MissingDatabaseError, StoreError
     from store.reader import Reader
 
     config = configuration(context)
     try:
-        engine = open_database(config.database, create=False)
+        with unwinding():  # an upgrade removes its copy
+            engine = open_database(config.database, create=False)
     except MissingDatabaseError:
         yield None
         return

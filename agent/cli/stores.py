@@ -22,12 +22,14 @@ _SHOWN = 10
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Engine]:
     """Yield the store that is configured; one that is missing, or that goes wrong meanwhile, ends the command."""
+    from agent.interruption import unwinding
     from store.database import open_database
     from store.errors import StoreError
 
     database = configuration(context).database
     try:
-        engine = open_database(database, create=False)
+        with unwinding():  # an upgrade removes its copy
+            engine = open_database(database, create=False)
         try:
             yield engine
         finally:

@@ -174,6 +174,19 @@ def test_a_strangers_link_is_refused_wherever_a_setting_names_a_path(tmp_path: P
     assert (done.returncode, f"the link {link}" in done.stderr) == (2, True)
 
 
+@needs_root
+@pytest.mark.parametrize("scheme", ["sqlite:///", "sqlite+pysqlite:///", "SQLite:///"])
+def test_a_strangers_link_is_refused_in_the_url_of_a_database_file_too(tmp_path: Path, scheme: str) -> None:
+    link = foreign_link(tmp_path / "shared links", tmp_path)
+    for path in (str(link), str(link).replace(" ", "%20")):
+        config = override(load(None), database=f"{scheme}{path}/inferometer.db")
+        with pytest.raises(ConfigError, match=rf"^database = .*the link {link} belongs to user {NOBODY}"):
+            check_links(config)
+    done = call(tmp_path, "--database", f"{scheme}{link}/inferometer.db", "db", "status")
+    assert (done.returncode, f"the link {link}" in done.stderr) == (2, True)
+    check_links(override(load(None), database=f"postgresql:///{link}"))
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [("a\x1b[31m\u202e", r"'a\x1b[31m\u202e'"), (2**20000, "a number of thousands of digits"), ([[[1]]], "[[[1]]]")],

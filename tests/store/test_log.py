@@ -110,3 +110,46 @@ def test_a_copy_has_all_that_is_still_in_the_log(opened, path, tmp_path):
     recorder(engine)(50)
     backup(engine, tmp_path / "copy.db")
     assert status(opened(tmp_path / "copy.db")).hot_ticks == 50
+
+
+def test_a_compaction_that_leaves_a_long_log_cuts_it(opened, path, log, monkeypatch):
+    engine = opened(path)
+    recorder(engine)(1300)
+    monkeypatch.setattr(sqlite, "LOG_BYTES", 100_000)
+    assert log() > 100_000
+    assert compact(engine, 2**62).chunks
+    assert log() <= 100_000
+
+
+def test_a_prune_cuts_a_log_that_no_reader_needs_before_it_removes_samples_for_its_size(opened, path, log):
+    engine = opened(path)
+    recorder(engine)(1300)
+    assert log() > 2_000_000
+    pruned = prune(engine, Retention(bytes=sqlite.used(engine) + 1_000_000), START + 10**6 * SECOND)
+    assert (pruned.ticks, pruned.too_large) == (0, False)
+
+
+def test_free_room_is_given_back_only_as_long_as_the_log_can_be_cut(opened, path, log, monkeypatch):
+    engine = opened(path)
+    change(engine, "CREATE TABLE large AS SELECT zeroblob(20000000)")
+    assert sqlite.truncate_log(engine)
+    monkeypatch.setattr(sqlite, "LOG_BYTES", 10_000)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM ticks").fetchone()
+        change(engine, "DROP TABLE large")
+        assert log() > 10_000
+        assert sqlite.give_back(engine)
+        assert free_pages(engine) > 1000
+    assert sqlite.give_back(engine)
+    assert free_pages(engine) == 0
+
+
+def change(engine, statement):
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def free_pages(engine):
+    with engine.connect() as connection:
+        return connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import sqlite3
 import threading
 import tracemalloc
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,6 +127,27 @@ def test_an_upgrade_copies_the_store_first(opened, old_store):
     assert copies_of(old_store) == [copy]
 
 
+def test_an_upgrade_that_was_killed_leaves_one_copy_at_most_which_the_next_try_replaces(old_store, monkeypatch):
+    def fail(*_):
+        os._exit(9)
+
+    part = old_store.with_name(f".{old_store.name}.schema-0001.unfinished.4711.part")
+    part.touch()
+    monkeypatch.setattr("store.upgrade._migrate", fail)
+    for _ in range(2):
+        if (child := os.fork()) == 0:
+            with suppress(BaseException):
+                upgrade_database(str(old_store), lambda _: None)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        assert [copy.name for copy in copies_of(old_store)] == [f"{old_store.name}.schema-0001.unfinished"]
+        assert not part.exists()
+    monkeypatch.undo()
+    done = upgrade_database(str(old_store), lambda _: None)
+    assert copies_of(old_store) == [done.copy]
+    assert done.copy.suffix != ".unfinished"
+
+
 def test_an_upgrade_that_fails_says_why_and_leaves_the_store_as_it_was(opened, old_store):
     change(old_store, "CREATE TABLE chunks (id INTEGER)")
     with closing(sqlite3.connect(old_store)) as connection:
@@ -149,7 +171,10 @@ def test_an_upgrade_that_was_asked_for_reports_each_step_and_the_copy(old_store)
     lines = []
     done = upgrade_database(str(old_store), lines.append)
     assert (done.before, done.after, [done.copy]) == ("0001", REVISION, copies_of(old_store))
-    assert lines == [f"copying the database to {done.copy}", f"upgrading from schema 0001 to {REVISION}"]
+    assert lines == [
+        f"copying the database to {old_store}.schema-0001.unfinished",
+        f"upgrading from schema 0001 to {REVISION}",
+    ]
     assert upgrade_database(str(old_store), lines.append) == Upgrade(REVISION, REVISION)
     assert len(lines) == 2
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -263,3 +265,28 @@ def test_each_works_while_the_daemon_runs(tmp_path: Path) -> None:
         assert daemon.logged("samples wait") == []
         assert daemon.end() == 0
     assert daemon.ticks() >= stored
+
+
+@pytest.mark.parametrize("words", [("db", "upgrade"), ("db", "status"), ("profiles", "list")])
+def test_an_upgrade_that_a_signal_ends_removes_its_copy(tmp_path: Path, words: tuple[str, ...]) -> None:
+    database = tmp_path / "inferometer.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.executescript((ROOT / "tests/fixtures/store/0002.sql").read_text(encoding="utf-8"))
+    program = """
+import os, signal, store.upgrade
+store.upgrade._migrate = lambda _: os.kill(os.getpid(), signal.SIGTERM)
+from agent import entry
+entry.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--database", str(database), *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "terminated" in done.stderr) == (143, True), done.stderr
+    assert not list(tmp_path.glob("*.schema-*"))
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT version_num FROM inferometer_version").fetchone() == ("0002",)
