@@ -42,7 +42,7 @@ log = get_logger("acquaintance")
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was learnt: the channels of each probe, in order, and the probes that a thread still reads.
+    """The result of a calibration: the channels of each probe, in order, and the probes that a thread still reads.
 
     `hanging` has for each of those a function that returns whether its read has ended: until then nobody else may read
     it.

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ExitCode(IntEnum):
-    """What the exit code tells a script; docs/exit-codes.md has the table."""
+    """The meaning of an exit code to a script; docs/exit-codes.md has the table."""
 
     OK = 0
     FAILURE = 1
@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What steers a terminal instead of being shown on it: control characters, marks of direction, lone surrogates."""
+"""Characters that steer a terminal instead of being shown on it: controls, marks of direction, lone surrogates."""
 _as_json = False
 
 

@@ -25,7 +25,7 @@ _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIG
 
 
 class _Process:
-    """What the signals of this process did: how many blocks must be left in order, and which signal came first."""
+    """The state of the signals of this process: how many blocks must be left in order, and which signal came first."""
 
     blocks = 0
     number = 0

@@ -27,7 +27,7 @@ _OPEN_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a path leads: a name below an open directory, or a descriptor of this process (`/dev/stdout`)."""
+    """The end of a path: a name below an open directory, or a descriptor of this process (`/dev/stdout`)."""
 
     directory: int
     name: str

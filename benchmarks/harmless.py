@@ -63,7 +63,7 @@ class Row:
 
     @property
     def loss_points(self) -> float:
-        """What the counting processes lose beyond the processor time that we use, in percent of one processor."""
+        """The loss of the counting processes beyond the processor time that we use, in percent of one processor."""
         return self.control_percent - self.hogs_percent - self.own_percent
 
 

@@ -23,7 +23,7 @@ _DCGM_BLANKS = (*range(0x7FFFFFF0, 0x7FFFFFF4), *range(0x7FFFFFFFFFFFFFF0, 0x7FF
 BLANKS = frozenset(
     {ones * scale for ones, scale in product((*SENTINELS, 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF), (1, 1000, 1_000_000))}
 ) | frozenset(_DCGM_BLANKS)
-"""What no gauge and no limit shows: all bits set, signed or not, as they are or scaled by the driver.
+"""Values that no gauge and no limit shows: all bits set, signed or not, as they are or scaled by the driver.
 
 ACPI's power meter answers all ones in milliwatts, which the kernel shows as 4294967295000 microwatts. A counter may
 pass through most of these, so it refuses `SENTINELS` only.

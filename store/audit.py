@@ -37,7 +37,7 @@ def check(engine: Engine) -> tuple[str, ...]:
 def problems(engine: Engine) -> Iterator[str | Damage]:
     """Yield what is wrong with a store: damaged rows as such, all else as sentences.
 
-    Reads every row, in many short transactions. Where a part cannot be read, that is one problem, and the other parts
+    Reads every row, in many short transactions. If a part cannot be read, that is one problem, and the other parts
     are still examined. Raises StoreError if nothing can be read.
     """
     parts: dict[str, Callable[[Engine], Iterator[str | Damage]]] = {

@@ -125,7 +125,7 @@ def averaging_gauge(power, seconds, read, channel):
 
 
 def partial_gauge(power, shown, read, parts, channel, step=0.0):
-    """What a gauge shows that averages at each refresh over parts of the time before it, in steps of `step` watts.
+    """The readings of a gauge that averages at each refresh over parts of the time before it, in steps of `step` watts.
 
     A part is (seconds before the refresh, its length); power before 0 was as it was at 0.
     """

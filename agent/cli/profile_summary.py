@@ -1,4 +1,4 @@
-"""What a list of profiles shows of each: its date, its model, its best point, and what an inference costs there."""
+"""The summary of a profile in a list: its date, its model, its best point and the cost of an inference there."""
 
 from __future__ import annotations
 

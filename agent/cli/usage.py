@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 UsageError = typer.BadParameter.__bases__[0]
 ClickException: type[Exception] = UsageError.__bases__[0]
-"""What the parser raises; newer versions of Typer hold a Click of their own, so nothing is imported from Click."""
+"""The errors of the parser; newer versions of Typer hold a Click of their own, so nothing is imported from Click."""
 
 
 def explained(error: Any) -> str:

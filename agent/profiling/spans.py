@@ -1,4 +1,4 @@
-"""What the readings of an averaging gauge leave open of a window's energy; pure.
+"""The part of a window's energy that the readings of an averaging gauge leave open; pure.
 
 A reading is the mean power of a span that ends at the gauge's last refresh. When that was is known to some extent: it
 was after the last read that showed another value, and at most one update before the read. Spans that surely cover the

@@ -26,9 +26,9 @@ NEEDED = {
     "profiles delete": ("none",),
     "profiles tag": ("none", "name"),
 }
-"""What a command cannot do without."""
+"""The settings that a command cannot do without."""
 MEASURES = re.compile(r"\d|WHEN|AGE|SIZE|SHARE|N,N")
-"""What the help calls a number that is written as text."""
+"""The name in the help of a number that is written as text."""
 
 
 def numeric_options() -> list[tuple[str, str]]:
