@@ -26,7 +26,7 @@ NEEDED = {
     "profiles delete": ("none",),
     "profiles tag": ("none", "name"),
 }
-"""The settings that a command cannot do without."""
+"""The arguments that each command needs."""
 MEASURES = re.compile(r"\d|WHEN|AGE|SIZE|SHARE|N,N")
 """The name in the help of a number that is written as text."""
 
