@@ -212,7 +212,7 @@ class Server:
         except OSError as error:
             log.debug("connection ended", client=connection.peer, reason=str(error))
             self._close(connection)
-        except Exception:
+        except Exception:  # the edge of a connection: a fault in one ends no other
             log.exception("connection fault", client=connection.peer)
             self._close(connection)
 

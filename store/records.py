@@ -188,7 +188,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What was derived from a run: `document` is the JSON text of docs/profile.schema.json.
+    """The result derived from a run: `document` is the JSON text of docs/profile.schema.json.
 
     `tag` is a name that the user gave it, which no other profile has.
     """

@@ -230,7 +230,7 @@ class CounterEnergy:
         """Return the seconds of the window that the counter did not count, as read and at most, and why.
 
         They reach from the last sign of counting before each break to the read that showed the break: the read before
-        it, or the last change if the counter was silent. What the first did not show yet is lost too.
+        it, or the last change if the counter was silent. The energy that the first read did not show yet is lost too.
         """
         lost = blind = 0
         why = ""
