@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
 # Half of the tests' time is waiting for processes. Those of one file are run one after the other.
 TEST_JOBS ?= 2
-BENCH ?= accuracy deriving live overhead timing storage interference startup harmless
+BENCH ?= accuracy deriving live overhead timing storage interference startup gpu_counter harmless
 BENCH_ARGS ?=
 # The modules that make numbers.
 NUMBERS := probes/counter.py,probes/plausible.py,agent/profiling/energy.py,agent/profiling/counters.py,agent/profiling/refreshes.py,agent/profiling/gauges.py,agent/profiling/spans.py,agent/profiling/condensing.py,agent/profiling/thinning.py,agent/profiling/joules.py,agent/profiling/statistics.py,agent/profiling/boundary.py,agent/profiling/nesting.py,agent/profiling/mirrors.py,agent/profiling/uncovered.py,agent/profiling/figures.py,agent/profiling/derive.py,agent/profiling/idle.py,agent/profiling/agreement.py,agent/profiling/steadiness.py,agent/profiling/precision.py,agent/profiling/conditions.py,agent/profiling/onlooker.py,agent/profiling/effort.py,agent/profiling/gates.py,agent/profiling/background.py,agent/profiling/contention.py,agent/profiling/surrounding_gates.py,agent/profiling/measurement.py,agent/profiling/provenance.py,agent/cost/*.py

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.closing import close_probes
 from agent.observation import observe
-from agent.preflight import Check, Verdict, look_around, standing_still
+from agent.preflight import Check, Verdict, hanging, look_around, standing_still
 from probes.cpu_model import parse_cpuinfo
 from probes.model import Kind
 from probes.registry import discover
@@ -36,6 +36,7 @@ def check_up(config: Config) -> list[Check]:
         return [
             power,
             *standing_still(found, observed),
+            *hanging(observed),
             *_unreadable(found),
             *_accelerators(found),
             inference_engine(),

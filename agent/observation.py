@@ -34,10 +34,14 @@ log = get_logger("observation")
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Whether each channel changed, by its key, in at most `seconds`; a channel without any value is absent."""
+    """Whether each channel changed, by its key, in at most `seconds`; a channel without any value is absent.
+
+    `hanging` are the channels of probes whose read had not returned when the observation ended.
+    """
 
     changed: Mapping[Key, bool]
     seconds: float = LONGEST_SECONDS
+    hanging: tuple[Channel, ...] = ()
 
     def stands_still(self, channel: Channel) -> bool:
         """Return whether a channel that has to change did not."""
@@ -57,11 +61,11 @@ def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observ
     """
     ends = time.monotonic() + seconds
     watches = [_Watch(probe, ends) for probe in probes]
-    read_all(watches, seconds + _SHORTEST_SECONDS)
+    hanging = read_all(watches, seconds + _SHORTEST_SECONDS)
     changed: dict[Key, bool] = {}
     for watch in watches:
         changed |= watch.result()
-    return Observation(changed, seconds)
+    return Observation(changed, seconds, tuple(channel for probe in hanging for channel in probe.channels))
 
 
 class _Watch:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from agent.cgroup import read_limits
 from agent.observation import Observation
 from probes.cpu import Utilization
+from probes.deadline import NoAnswerError, within
 from probes.errors import ReadError
 from probes.model import ENERGETIC, Kind, Source
 from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from agent.cgroup import Limits
     from probes.model import Channel, Roots
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 BUSY_SHARE = 0.1
 """Of the processors at work for others, above which they disturb a measurement."""
 _LOOK_SECONDS = 0.5
+_LONGEST_CHECK_SECONDS = 2.0
 _NEAR_CELSIUS = 5.0
 _ROOM_BYTES = 200e6
 """A long run keeps about 100 samples a second for each sensor of energy."""
@@ -39,6 +41,7 @@ STILL_REMEDY = (
     "a virtual machine or a firmware setting may hold the counter; compare with `cat` of its file twice, update the "
     "firmware, or measure on the host"
 )
+HANGING_REMEDY = "look for the device in the kernel log (dmesg); reset the device or reboot the host"
 
 
 class Verdict(StrEnum):
@@ -68,10 +71,18 @@ def look_around(
         virtual_machine(virtual=virtual),
         cpu_limit(read_limits(roots)),
         clock_governor(Path(roots.sysfs)),
-        heat(Path(roots.sysfs)),
+        _answered("temperature", lambda: heat(Path(roots.sysfs))),
         other_work(roots),
         disk_room(database),
     ]
+
+
+def _answered(name: str, check: Callable[[], Check]) -> Check:
+    """Return the result of a check that reads a driver's files, or a warning if they do not answer in time."""
+    try:
+        return within(_LONGEST_CHECK_SECONDS, check, f"check-{name}")
+    except NoAnswerError:
+        return Check(name, Verdict.WARN, f"unknown: no answer within {_LONGEST_CHECK_SECONDS:g} s", HANGING_REMEDY)
 
 
 def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> Check:
@@ -130,6 +141,14 @@ def standing_still(found: Discovery, observed: Observation) -> list[Check]:
         remedy = "run outside of the sandbox (gVisor leaves /proc/stat at 0), or mount the host's with --path.procfs"
         checks.append(Check("/proc/stat", Verdict.FAIL, found_still, remedy))
     return checks
+
+
+def hanging(observed: Observation) -> list[Check]:
+    """Return a failed check for the sensors whose read did not return, if there are any."""
+    if not observed.hanging:
+        return []
+    silent = f"the read of {_names(observed.hanging)} did not return within {observed.seconds:g} s"
+    return [Check("hanging sensors", Verdict.FAIL, silent, HANGING_REMEDY)]
 
 
 def _names(channels: Iterable[Channel]) -> str:

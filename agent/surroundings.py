@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cgroup import read_limits
 from agent.profiling.circumstances import Surroundings
-from probes.sysfs import read_int, read_label, read_text
+from probes.deadline import NoAnswerError, within
+from probes.sysfs import ANSWER_SECONDS, read_int, read_label, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +55,9 @@ def _temperatures(sysfs: Path) -> Iterator[float]:
     zones = (zone for zone in (sysfs / "class/thermal").glob("thermal_zone*") if read_text(zone / "type") in _ZONES)
     paths = [path for chip in chips for path in chip.glob("temp*_input")] + [zone / "temp" for zone in zones]
     for path in paths:
-        millidegrees = read_int(path)
+        try:
+            millidegrees = within(ANSWER_SECONDS, partial(read_int, path), f"read-{path}")
+        except NoAnswerError:
+            return  # the driver hangs, and so would its other files
         if millidegrees is not None:
             yield millidegrees / 1e3

@@ -1,4 +1,4 @@
-"""Measures windows with Zeus: its monitor's windows over all CPUs, with DRAM where it finds it."""
+"""Measures windows with Zeus: its monitor's windows over all CPUs with DRAM, or over all GPUs with the option `gpu`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ START_SECONDS = 1.0 + 2 * (time.monotonic() - began)
 def measure() -> None:
     """Measure every window, after one that starts the processes with which it watches for wraps."""
     windows = wanted()
-    monitor = ZeusMonitor(gpu_indices=[])
+    gpu = "gpu" in windows.options
+    monitor = ZeusMonitor(cpu_indices=[]) if gpu else ZeusMonitor(gpu_indices=[])
     monitor.begin_window("warm-up")
     monitor.end_window("warm-up")
     if "wrap" in windows.options:
@@ -26,7 +27,7 @@ def measure() -> None:
         monitor.begin_window(str(number))
         start, end = windows.play()
         found = monitor.end_window(str(number))
-        parts = {"package": found.cpu_energy, "dram": found.dram_energy}
+        parts = {"package": found.cpu_energy, "dram": found.dram_energy, "gpu": found.gpu_energy}
         joules = {domain: sum(part.values()) for domain, part in parts.items() if part}
         measured.append(Measured(start, end, joules))
     answer(measured)

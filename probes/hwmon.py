@@ -7,6 +7,7 @@ import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from operator import ge, le, truediv
 from pathlib import Path
@@ -14,15 +15,16 @@ from typing import TYPE_CHECKING
 
 from probes.counter import Counter
 from probes.counter_bank import CounterBank
+from probes.deadline import NoAnswerError, within
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.hwmon_survey import Chip, Draft, describe, find_chips, without_twins
 from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
 from probes.plausible import BLANKS, checked, most_watts, range_of
 from probes.remedies import cause_of, is_denied, remedy_for
-from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, no_answer, number_of, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from probes.sysfs import OneHungFile
 
@@ -30,6 +32,10 @@ _PASSING = frozenset(
     {errno.EAGAIN, errno.ENODATA, errno.EIO, errno.ENXIO, errno.EBUSY, errno.ETIMEDOUT, errno.EINTR, errno.EPROTO}
 )
 """What a working sensor may answer once at discovery: no value yet, or its bus was busy."""
+DEVICE_SECONDS = 2.0
+"""A device whose labels and limits cannot be read within this time hangs, and holds up no other."""
+MOST_HUNG_FILES = 4
+"""A device of which so many files give no answer hangs as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +158,11 @@ def discover(roots: Roots) -> Found:
     devices: dict[str, list[Chip]] = defaultdict(list)
     for chip in without_twins(find_chips(sysfs)):
         devices[chip.id].append(chip)
-    drafts = {name: describe(sysfs, members) for name, members in devices.items()}
-    if not any(drafts.values()):
+    drafts, problems = _described(sysfs, devices)
+    if not problems and not any(drafts.values()):
         looked = f"{len(devices)} devices with hwmon chips looked at"
         raise ProbeUnavailableError(f"nothing below {sysfs}/class/hwmon measures power or energy ({looked})")
     probes = []
-    problems: list[Problem] = []
     for name in sorted(drafts):
         chip = devices[name][0]
         sensors, failed = _open(drafts[name], prove=not chip.sleeps)
@@ -170,21 +175,41 @@ def discover(roots: Roots) -> Found:
     return Found(tuple(probes), tuple(problems))
 
 
-def _open(drafts: Iterable[Draft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
-    """Open the drafts' files and read each once if `prove`; return the sensors that work and what the others lack."""
+def _described(sysfs: Path, devices: Mapping[str, Sequence[Chip]]) -> tuple[dict[str, list[Draft]], list[Problem]]:
+    """Return the drafts of each device, and a problem for each whose labels, limits and intervals cannot be read."""
+    drafts: dict[str, list[Draft]] = {}
+    problems = []
+    for name, members in devices.items():
+        try:
+            drafts[name] = within(DEVICE_SECONDS, partial(describe, sysfs, members), f"survey-{name}")
+        except NoAnswerError:
+            reason = f"its labels and limits gave no answer within {DEVICE_SECONDS:g} s"
+            problems.append(Problem(f"hwmon/{name}", reason, remedy_for(no_answer())))
+    return drafts, problems
+
+
+def _open(drafts: Sequence[Draft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
+    """Open the drafts' files and read each once if `prove`; return the sensors that work and what the others lack.
+
+    A device of which several files do not answer hangs as a whole: its further files are left alone.
+    """
     working: list[Sensor] = []
+    hung = 0
     problems = []
     denied: list[Path] = []
-    for draft in drafts:
+    for at, draft in enumerate(drafts):
         files: list[ValueFile] = []
+        if hung == MOST_HUNG_FILES:
+            left = f"{hung} files of this device gave no answer, so {len(drafts) - at} further sensors are not read"
+            problems.append(Problem(str(draft.paths[0].parent), left, remedy_for(no_answer())))
+            break
         try:
             for path in draft.paths:
-                files.append(ValueFile(path))
-                if prove:
-                    _prove(files[-1])
+                files.append(opened(path, _prove if prove else _take_at_its_word))
         except (OSError, ReadError) as error:
             for file in files:
                 file.close()
+            hung += isinstance(error, ReadError) and number_of(error) == errno.ETIMEDOUT
             if is_denied(error):
                 denied.append(path)
             elif draft.channel.metric in ENERGETIC:  # a temperature its driver does not support is no loss
@@ -201,6 +226,10 @@ def _prove(file: ValueFile) -> None:
     except ReadError as error:
         if number_of(error) not in _PASSING:
             raise
+
+
+def _take_at_its_word(_: ValueFile) -> None:
+    """Read nothing: the device sleeps."""
 
 
 def _denials(paths: Sequence[Path]) -> list[Problem]:

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from probes.deadline import NoAnswerError
 from probes.errors import ProbeUnavailableError
 from probes.identity import make_unique
 from probes.model import ENERGETIC, Channel, Found, Kind, Probe, Problem, Roots, Source
-from probes.search import DEADLINE_SECONDS, DiscoveryTimeoutError, close_all, search
+from probes.search import DEADLINE_SECONDS, close_all, search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +78,7 @@ def discover(roots: Roots, *, estimates: bool = True, deadline_seconds: float = 
 
 
 def _failed(family: str, error: Exception, deadline_seconds: float) -> Problem:
-    if isinstance(error, DiscoveryTimeoutError):
+    if isinstance(error, NoAnswerError):
         reason = f"its discovery did not answer within {deadline_seconds:g} s: a driver or a device hangs"
         remedy = "look for it in the kernel log (dmesg); reset the device or reboot the host"
         return Problem(f"everything of {family}", reason, remedy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from operator import length_hint
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from probes.deadline import NoAnswerError, within
 from probes.errors import ReadError
 from probes.text import decoded, one_line, printable
 
@@ -76,50 +76,25 @@ def opened(
     Raises OSError if it cannot be opened, and what `prove` raises. Raises ReadError if it does not answer in time: its
     thread is left behind, and closes it should it ever answer.
     """
-    opening = _Opening(path, prove)
-    thread = threading.Thread(target=opening.run, name=f"open-{path}", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return opening.result(seconds)
+    try:
+        return within(seconds, lambda: _proved(path, prove), f"open-{path}", ValueFile.close)
+    except NoAnswerError:
+        raise ReadError(f"{path}: no answer within {seconds:g} s") from no_answer()
 
 
-class _Opening:
-    """One file that is opened and proved in a thread of its own."""
+def no_answer() -> OSError:
+    """Return the error of a file that does not answer, as the kernel would word it."""
+    return TimeoutError(errno.ETIMEDOUT, "no answer")
 
-    def __init__(self, path: Path, prove: Callable[[ValueFile], object]) -> None:
-        self._path = path
-        self._prove = prove
-        self._found: ValueFile | OSError | ReadError | None = None
-        self._given_up = False
-        self._lock = threading.Lock()
 
-    def run(self) -> None:
-        """Open the file and prove it, however long that takes."""
-        found: ValueFile | OSError | ReadError
-        try:
-            found = file = ValueFile(self._path)
-            try:
-                self._prove(file)
-            except ReadError:
-                file.close()
-                raise
-        except (OSError, ReadError) as error:
-            found = error
-        with self._lock:
-            self._found = found
-            if self._given_up and isinstance(found, ValueFile):
-                found.close()
-
-    def result(self, seconds: float) -> ValueFile:
-        """Return the file, or raise why there is none; one that comes later is closed."""
-        with self._lock:
-            found, self._given_up = self._found, True
-        if found is None:
-            timeout = TimeoutError(errno.ETIMEDOUT, "no answer")
-            raise ReadError(f"{self._path}: no answer within {seconds:g} s") from timeout
-        if isinstance(found, ValueFile):
-            return found
-        raise found
+def _proved(path: Path, prove: Callable[[ValueFile], object]) -> ValueFile:
+    file = ValueFile(path)
+    try:
+        prove(file)
+    except ReadError:
+        file.close()
+        raise
+    return file
 
 
 class ValueFiles:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COLUMNS = 100
 _NARROWEST = 30
 _DEAD = "why:    a counter that stands still measures nothing; `inferometer doctor` has the remedy"
+_HANGING = "why:    the driver or the device hangs; `inferometer doctor` has the remedy"
 _CONSTANT = "note:   a steady load or a device at rest may have a constant power"
 
 
@@ -97,6 +98,7 @@ def _channel(probe: str, channel: Channel, observed: Observation, *, counted: bo
         "method": channel.method,
         "refresh_seconds": channel.refresh_seconds or None,
         "changed": observed.changed.get(channel.key),
+        "answers": channel not in observed.hanging,
         "counted": counted,
         "contained_in": [list(key) for key in channel.contained_in],
         "uncertainty": channel.uncertainty or None,
@@ -110,6 +112,9 @@ def _show(found: Discovery, observed: Observation) -> None:
             answer(line)
     for words in _still(found, observed):
         answer(words)
+    if observed.hanging:
+        names = ", ".join(f"{each.device.id}/{each.domain} {each.metric}" for each in observed.hanging)
+        answer(f"\nno answer for {observed.seconds:g} s: {names}\n  {_HANGING}")
     for problem in found.problems:
         answer(f"\n{problem.label}: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
     if found.absences:

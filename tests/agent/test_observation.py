@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.observation import Observation, observe
+from agent.preflight import Verdict
+from agent.preflight import hanging as hanging_sensors
 from command import call
 from moving_counters import moving, working
 from probes.errors import DeviceLostError, ReadError
@@ -88,6 +90,10 @@ def test_a_sensor_that_changes_ends_the_observation_and_one_that_hangs_does_not_
     released.set()
     assert quick.reads == 2
     assert observed.changed == {ENERGY.key: True}
+    assert observed.hanging == (POWER,)
+    (check,) = hanging_sensors(observed)
+    assert (check.verdict, "package-0/package did not return within 0.5 s" in check.found) == (Verdict.FAIL, True)
+    assert hanging_sensors(observe([quick], 0.1)) == []
 
 
 def test_nothing_observed_stands_still() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent import preflight
 from agent.preflight import (
     Check,
     Verdict,
@@ -21,7 +22,7 @@ from agent.preflight import (
     virtual_machine,
 )
 from probes.model import Roots
-from probes.registry import discover
+from probes.registry import Discovery, discover
 from trees import FIXTURES, powercap_zone, write
 
 if TYPE_CHECKING:
@@ -85,6 +86,21 @@ def zone(sysfs: Path, number: int, kind: str, now: int, **trips: int) -> None:
     for place, (name, limit) in enumerate(trips.items()):
         write(folder / f"trip_point_{place}_type", name)
         write(folder / f"trip_point_{place}_temp", limit)
+
+
+def test_a_thermal_zone_that_hangs_is_a_warning_and_ends_no_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "_LONGEST_CHECK_SECONDS", 0.2)
+    zone(tmp_path, 0, "x86_pkg_temp", 60_000)
+    hanging = tmp_path / "class/thermal/thermal_zone0/temp"
+    hanging.unlink()
+    os.mkfifo(hanging)
+    checks = look_around(Roots(str(tmp_path)), Discovery((), (), ()), ":memory:", virtual=False)
+    (check,) = (each for each in checks if each.name == "temperature")
+    assert (check.verdict, check.found) == (Verdict.WARN, "unknown: no answer within 0.2 s")
+    assert "dmesg" in check.remedy
+    os.close(os.open(hanging, os.O_WRONLY))
 
 
 def test_a_processor_near_the_point_where_it_is_slowed_down_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from agent.budget import CpuBudget
 from agent.recorder import Recorder
 from store.records import Tick
 from waiting import await_true
@@ -91,6 +92,22 @@ def test_beats_of_a_second_are_handed_over_one_by_one_though_they_are_not_exact(
             recorder.beat(now_ns)
             await_true(lambda number=number: len(store.batches) > number)
     assert store.batches == [[0], [1], [2], [3]]
+
+
+def test_the_processor_time_of_taking_and_storing_is_charged_to_the_budget() -> None:
+    budget, source = CpuBudget(0.05), Source()
+
+    def store(_: Sequence[Tick]) -> None:
+        ends = time.thread_time() + 0.05
+        while time.thread_time() < ends:
+            pass
+
+    recorder = Recorder(source.take, store, budget=budget, longest_seconds=0.02)
+    source.put(1)
+    recorder.start()
+    await_true(lambda: budget.used_ns > 0 and not source.queue and recorder.waiting == 0)
+    recorder.stop()
+    assert budget.used_ns >= 0.05e9
 
 
 def test_what_was_read_before_the_beats_ended_is_taken_after_a_while() -> None:

@@ -50,3 +50,12 @@ def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
 
 def test_a_host_that_tells_nothing_leaves_all_of_it_out(tmp_path: Path) -> None:
     assert look_at_settings(Roots(str(tmp_path))) == Surroundings((), (), {}, None, usable_cpus=CPUS)
+
+
+def test_a_temperature_that_hangs_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "class/hwmon/hwmon0/name", "coretemp")
+    write(tmp_path / "class/hwmon/hwmon0/temp1_input", "45000")
+    hanging = tmp_path / "class/hwmon/hwmon0/temp2_input"
+    os.mkfifo(hanging)
+    assert look_at_settings(Roots(str(tmp_path))).cpu_celsius in {None, 45.0}
+    os.close(os.open(hanging, os.O_WRONLY))

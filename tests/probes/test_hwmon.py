@@ -203,6 +203,55 @@ def test_a_file_that_may_not_be_opened_is_a_problem_with_a_remedy_and_the_others
     assert problem.subject in problem.remedy
 
 
+def hang(path):
+    """Put a pipe in the place of a file: to open it waits until somebody writes."""
+    path.unlink()
+    os.mkfifo(path)
+    return path
+
+
+def release(*paths):
+    """Let the threads end that wait for pipes; one may be waited for by several."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def test_a_file_that_hangs_at_discovery_is_a_problem_and_the_others_of_its_chip_are_found(tmp_path):
+    hanging = hang(card(tmp_path) / "energy1_input")
+    found = discover(tmp_path)
+    (probe,) = found.probes
+    assert [c.metric for c in probe.channels] == ["power_watts", "temperature_celsius"]
+    (problem,) = found.problems
+    assert Path(problem.subject).samefile(hanging)
+    assert "no answer within 0.5 s" in problem.reason
+    assert "dmesg" in problem.remedy
+    release(hanging)
+
+
+def test_a_chip_whose_limit_hangs_is_a_problem_and_the_other_chips_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(hwmon, "DEVICE_SECONDS", 0.2)
+    hanging = hang(write(card(tmp_path) / "power1_cap", 1))
+    hwmon_chip(tmp_path, 1, GPU.replace("0000:03", "0000:04"), {"name": "xe", "power1_input": 7_000_000}, "xe")
+    found = discover(tmp_path)
+    assert [each.name for each in found.probes] == [f"hwmon/{GPU.split('/')[-1].replace('0000:03', '0000:04')}"]
+    (problem,) = found.problems
+    assert "no answer within 0.2 s" in problem.reason
+    assert "dmesg" in problem.remedy
+    release(hanging)
+
+
+def test_a_chip_all_of_whose_files_hang_is_left_alone_after_four(tmp_path):
+    values = {"name": "xe"} | {f"power{number}_input": 1_000_000 for number in range(1, 9)}
+    chip = hwmon_chip(tmp_path, 0, GPU, values, "xe")
+    hanging = [hang(chip / f"power{number}_input") for number in range(1, 9)]
+    found = discover(tmp_path)
+    assert found.probes == ()
+    assert len(found.problems) == 5
+    assert "4 files of this device gave no answer, so 4 further sensors are not read" in found.problems[-1].reason
+    release(*hanging)
+
+
 def test_a_chip_closed_altogether_is_one_problem_and_no_probe(open_folder):
     chip = card(open_folder)
     (chip / "energy1_input").chmod(0)

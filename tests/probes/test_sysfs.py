@@ -8,7 +8,7 @@ import pytest
 
 from answers import FAILED, GONE, Answers
 from probes.errors import ReadError
-from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, _Opening, is_gone, number_of, opened
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of, opened
 from trees import write
 from waiting import await_true
 
@@ -163,23 +163,3 @@ def test_a_second_file_that_hangs_beside_a_first_is_left_out_too(tmp_path):
     gate.set()
     for thread in threads:
         thread.join(20)
-
-
-def test_a_file_that_is_proved_too_late_is_closed(tmp_path):
-    entered, gate, proved = threading.Event(), threading.Event(), []
-
-    def prove(file):
-        proved.append(file)
-        entered.set()
-        gate.wait(60)
-
-    opening = _Opening(write(tmp_path / "file", 7), prove)
-    thread = threading.Thread(target=opening.run, daemon=True)
-    thread.start()
-    assert entered.wait(60)
-    with pytest.raises(ReadError, match="no answer within 0 s"):
-        opening.result(0)
-    gate.set()
-    thread.join(60)
-    (file,) = proved
-    assert file.fileno() == -1
