@@ -18,15 +18,15 @@ def measure() -> None:
     windows = wanted()
     gpu = "gpu" in windows.options
     monitor = ZeusMonitor(cpu_indices=[]) if gpu else ZeusMonitor(gpu_indices=[])
-    monitor.begin_window("warm-up")
-    monitor.end_window("warm-up")
+    monitor.begin_window("warm-up", sync_execution=False)
+    monitor.end_window("warm-up", sync_execution=False)
     if "wrap" in windows.options:
         time.sleep(START_SECONDS)
     measured = []
     for number in range(windows.repeats):
-        monitor.begin_window(str(number))
+        monitor.begin_window(str(number), sync_execution=False)  # there is no framework whose work could go on
         start, end = windows.play()
-        found = monitor.end_window(str(number))
+        found = monitor.end_window(str(number), sync_execution=False)
         parts = {"package": found.cpu_energy, "dram": found.dram_energy, "gpu": found.gpu_energy}
         joules = {domain: sum(part.values()) for domain, part in parts.items() if part}
         measured.append(Measured(start, end, joules))

@@ -52,7 +52,8 @@ def _commands(folder: Path) -> dict[str, list[str]]:
 
 def _cpu_seconds(command: list[str], home: Path, repeats: int) -> tuple[float, float, float]:
     """Return the median, least and most CPU time, user and system, of a command; the first run is not counted."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INFEROMETER_", "XDG_"))}
+    left_out = ("INFEROMETER_", "XDG_", "PYTHONDONTWRITEBYTECODE")  # an installed program has its bytecode
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     environment = {**kept, "HOME": str(home)}
     spent = []
     for _ in range(repeats + 1):

@@ -6,13 +6,13 @@ from typing import Any
 
 import typer
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 
 
 def commands_of() -> dict[str, Any]:
     """Return every command and group; the words of the whole program are empty."""
     found: dict[str, Any] = {}
-    waiting = [("", typer.main.get_command(app))]
+    waiting = [("", typer.main.get_command(command_line()))]
     for words, command in waiting:
         found[words] = command
         waiting += [(f"{words} {name}".strip(), each) for name, each in getattr(command, "commands", {}).items()]

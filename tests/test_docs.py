@@ -17,7 +17,7 @@ import typer
 from prometheus_client import Metric as Family  # noqa: TC002  a fixture's annotation
 
 from agent.beat import BeatState
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.cli.options import hoisted
 from agent.cli.report import show_profile
 from agent.exporter import Exporter
@@ -61,7 +61,7 @@ def name_of(page: Path) -> str:
 def commands() -> dict[str, Any]:
     """Return every command that does something, by the words that call it."""
     found: dict[str, Any] = {}
-    waiting = [("inferometer", typer.main.get_command(app))]
+    waiting = [("inferometer", typer.main.get_command(command_line()))]
     for words, command in waiting:
         inner = getattr(command, "commands", {})
         waiting += [(f"{words} {name}", each) for name, each in inner.items()]
@@ -96,7 +96,7 @@ COMMAND_LINES = [(name_of(page), line) for page in PAGES for line in shown_comma
 
 def parse(line: str) -> None:
     """Parse a command line as the program would, without running anything. Raises what the parser raises."""
-    command, words = typer.main.get_command(app), hoisted(shlex.split(line))
+    command, words = typer.main.get_command(command_line()), hoisted(shlex.split(line))
     context = command.make_context("inferometer", words)
     while hasattr(command, "commands"):
         words = [*context._protected_args, *context.args]
@@ -132,7 +132,7 @@ def test_every_command_is_in_the_readme_and_says_what_it_does(words: str) -> Non
 
 
 def test_every_option_shared_by_all_commands_is_in_the_readme_with_its_variable() -> None:
-    shared = typer.main.get_command(app)
+    shared = typer.main.get_command(command_line())
     daemon = commands()["inferometer daemon"]
     rows = [line for line in text_of(README).splitlines() if line.startswith("| `--")]
     for option in (option for option in (*shared.params, *daemon.params) if option.envvar):
@@ -142,7 +142,9 @@ def test_every_option_shared_by_all_commands_is_in_the_readme_with_its_variable(
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_option_and_variable_named_exists(page: Path) -> None:
-    parameters = [p for command in (typer.main.get_command(app), *commands().values()) for p in command.params]
+    parameters = [
+        p for command in (typer.main.get_command(command_line()), *commands().values()) for p in command.params
+    ]
     options = {name for p in parameters for name in (*p.opts, *p.secondary_opts)} | {"--help"}
     named = {word for span in SPAN.findall(FENCE.sub("", text_of(page))) for word in re.findall(r"^--[\w.-]+", span)}
     assert named - options - {"--require-hashes"} == set()  # pip's

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli import config, daemon, db, devices, doctor, measure, profile, profiles, samples, service
-from agent.cli.options import SHARED, Options, asks_for_json, hoisted
+from agent.cli.options import SHARED, Options, asks_for_json, command_of, hoisted
 from agent.cli.usage import ClickException, explained, restore_help
 from agent.console import ExitCode, print_err, print_error, report_errors_as_json
 from agent.interruption import caught_signal, last_line
@@ -19,31 +19,45 @@ from agent.interruption import caught_signal, last_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = typer.Typer(
-    name="inferometer",
-    help="Measure what an inference costs on this host: joules, seconds and money, each with its error bar.\n\n"
-    "Start with `inferometer doctor` to see what can be measured here, then `inferometer profile transformer`. "
-    "The options below may stand before or after the command.\n\n"
-    "Exit codes: 0 done, 1 failed, 2 wrong use of options or files, 130 interrupted; all in docs/exit-codes.md.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(
-    "measure", context_settings=measure.SETTINGS, epilog=SHARED, short_help="Measure the energy of a command or a time."
-)(measure.measure)
-app.add_typer(profile.app, name="profile", short_help="Measure what an inference costs on this host.")
-app.add_typer(profiles.app, name="profiles", short_help="List, show, export, tag and delete stored profiles.")
-app.command("devices", epilog=SHARED, short_help="List the sensors of this host.")(devices.devices)
-app.command("doctor", epilog=SHARED, short_help="Say what is in the way of good numbers, and what to do.")(
-    doctor.doctor
-)
-app.command("daemon", epilog=SHARED, short_help="Sample, store and export until told to stop.")(daemon.daemon)
-app.command("samples", epilog=SHARED, short_help="Write the stored samples as CSV, JSON or Parquet.")(samples.samples)
-app.add_typer(db.app, name="db", short_help="Look after the store: how it stands, what it keeps, copies of it.")
-app.add_typer(config.app, name="config", short_help="Check the configuration file.")
-app.add_typer(service.app, name="service", short_help="Run Inferometer as a systemd service.")
+COMMANDS = {
+    "measure": "Measure the energy of a command or a time.",
+    "profile": "Measure what an inference costs on this host.",
+    "profiles": "List, show, export, tag and delete stored profiles.",
+    "devices": "List the sensors of this host.",
+    "doctor": "Say what is in the way of good numbers, and what to do.",
+    "daemon": "Sample, store and export until told to stop.",
+    "samples": "Write the stored samples as CSV, JSON or Parquet.",
+    "db": "Look after the store: how it stands, what it keeps, copies of it.",
+    "config": "Check the configuration file.",
+    "service": "Run Inferometer as a systemd service.",
+}
+"""The short help of each command; its module of this package has the function of that name, or `app`, a group."""
+
+
+def command_line(name: str | None = None) -> typer.Typer:
+    """Return the command line: with one command, whose import alone takes time then, or with all by default."""
+    app = typer.Typer(
+        name="inferometer",
+        help="Measure what an inference costs on this host: joules, seconds and money, each with its error bar.\n\n"
+        "Start with `inferometer doctor` to see what can be measured here, then `inferometer profile transformer`. "
+        "The options below may stand before or after the command.\n\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong use of options or files, 130 interrupted; all in docs/exit-codes.md.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for command, short_help in COMMANDS.items() if name is None else [(name, COMMANDS[name])]:
+        module = import_module(f"agent.cli.{command}")
+        if group := getattr(module, "app", None):
+            app.add_typer(group, name=command, short_help=short_help)
+        else:
+            settings = getattr(module, "SETTINGS", None)
+            app.command(command, context_settings=settings, epilog=SHARED, short_help=short_help)(
+                getattr(module, command)
+            )
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -54,7 +68,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     context: typer.Context,
     config_file: Annotated[
@@ -130,11 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     words = hoisted(list(sys.argv[1:] if arguments is None else arguments))
     report_errors_as_json(asks_for_json(words))
+    name = command_of(words)
+    app = command_line(name if name in COMMANDS else None)
     restore_help(app)
-    sys.exit(_run(words))
+    sys.exit(_run(app, words))
 
 
-def _run(words: list[str]) -> int:
+def _run(app: typer.Typer, words: list[str]) -> int:
     """Run the command and return its exit code; every error that is not the command's own is reported here."""
     try:
         code = app(words, prog_name="inferometer", standalone_mode=False) or ExitCode.OK

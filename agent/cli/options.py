@@ -73,6 +73,11 @@ def asks_for_json(arguments: Sequence[str]) -> bool:
     return "--json" in _parted(arguments)[1]
 
 
+def command_of(arguments: Sequence[str]) -> str | None:
+    """Return the first word that is no shared option, which is a command's name if the command line is in order."""
+    return next(iter(_parted(arguments)[1]), None)
+
+
 def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Return the shared options, the other words of this program, and what belongs to someone else."""
     front: list[str] = []

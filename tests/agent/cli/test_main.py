@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.cli.options import hoisted
 from command import INFEROMETER, call, environment, run, started
 from store.database import open_database
@@ -32,7 +32,7 @@ NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Yield every command and group by the words that call it."""
-    waiting = [("", typer.main.get_command(app))]
+    waiting = [("", typer.main.get_command(command_line()))]
     for words, command in waiting:
         yield words, command
         waiting += [(f"{words} {name}".strip(), each) for name, each in getattr(command, "commands", {}).items()]

@@ -11,7 +11,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.main import app
+from agent.cli.main import command_line
 from agent.cli.serving import config_of, main
 from agent.config import ConfigError
 from command import call
@@ -64,7 +64,7 @@ def test_a_flag_accepts_the_words_that_the_command_line_accepts(file: str, text:
 
 
 def test_every_variable_of_the_daemon_counts_for_the_service_too(file: str, tmp_path: Path) -> None:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(command_line())
     params = (*group.params, *group.commands["daemon"].params)
     words = {"LISTEN": "127.0.0.1:1", "LOG_LEVEL": "debug", "CPU_BUDGET": "0.5", "REALTIME": "0", "ESTIMATES": "1"}
     for name in {str(param.envvar) for param in params if param.envvar} - {"INFEROMETER_CONFIG"}:

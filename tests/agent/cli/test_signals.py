@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
 TINY = (
-    *("profile", "transformer", "--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 64),
+    *("profile", "transformer", "--force", "--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 64),
     *("--prompt-tokens", 4, "--output-tokens", 3, "--threads", 1, "--batch", 1),
 )
 LINES: dict[str, tuple[object, ...]] = {
