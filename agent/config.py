@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
-from agent.budget import CPU_BUDGET
-from agent.path_walk import ForeignLinkError, resolved
-from agent.text_input import TextInputError, quoted, read_toml
+from agent.runtime.path_walk import ForeignLinkError, resolved
+from agent.runtime.text_input import TextInputError, quoted, read_toml
+from agent.sampling.budget import CPU_BUDGET
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
 

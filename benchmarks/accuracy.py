@@ -15,7 +15,7 @@ from outcome import Bar, arguments, finish, table
 from simulated_sensors import BEFORE_SECONDS, COUNTERS, GAUGES, Sensor, play
 from waveforms import WAVEFORMS
 
-from agent.profiling.energy import window_energy
+from agent.energy.window import window_energy
 
 WINDOWS = (0.1, 1.0, 10.0)
 EACH = 160

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from outcome import Bar, arguments, finish, table
 
-from agent.profiling.circumstances import Circumstances
-from agent.profiling.derive import derive_points
-from agent.profiling.figures import Sensors
-from agent.profiling.idle import IDLE_LOADED, IDLE_UNLOADED, derive_baselines
+from agent.host.records import Circumstances
+from agent.profiling.analysis.idle import IDLE_LOADED, IDLE_UNLOADED, derive_baselines
+from agent.profiling.analysis.metrics import Sensors
+from agent.profiling.points import derive_points
 from probes.model import Channel, Device, Kind
 from store.records import Series, Window
 

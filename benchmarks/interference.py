@@ -140,7 +140,7 @@ def agent(sysfs: Path) -> Iterator[subprocess.Popen[bytes]]:
         )
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("INFEROMETER_", "XDG_"))}
         where = {"HOME": folder, "XDG_STATE_HOME": folder, "PYTHONPATH": str(HERE.parent), "MALLOC_ARENA_MAX": "1"}
-        argv = [sys.executable, "-m", "agent.cli.serving", "--config", str(home / "config.toml")]
+        argv = [sys.executable, "-m", "agent.daemon.entry", "--config", str(home / "config.toml")]
         with log.open("wb") as errors:
             process = subprocess.Popen(argv, cwd=folder, env={**kept, **where}, stderr=errors)
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from waveforms import LIMIT_WATTS
 
-from agent.profiling.periods import dense_period_seconds, run_period_seconds, trailing_seconds
+from agent.energy.read_rates import dense_period_seconds, run_period_seconds, trailing_seconds
 from probes.model import Channel, Device, Kind
 from store.records import Series
 

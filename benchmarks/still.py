@@ -89,7 +89,7 @@ def daemon(host: Still, period_seconds: float, before: Sequence[str] = ()) -> It
         '[exporter]\nlisten = "127.0.0.1:0"\n',
         encoding="utf-8",
     )
-    line = [*before, sys.executable, "-m", "agent.cli.serving", "--config", str(config)]
+    line = [*before, sys.executable, "-m", "agent.daemon.entry", "--config", str(config)]
     with log.open("wb") as errors:
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "1"}
         process = subprocess.Popen(line, env=variables, stderr=errors)

@@ -25,13 +25,14 @@ from storage_kill import kill_loop
 from storage_series import START_NS, Simulated, by_metric, host, ticks
 
 from probes.model import Channel, Device, Kind
-from store import columns, sqlite
-from store.compact import compact
+from store import sqlite
+from store.codec import columns
 from store.damage import Inspection
 from store.database import open_database, writing
+from store.maintenance.compaction import compact
 from store.reader import Reader
 from store.records import Host, Tick
-from store.stream import stream
+from store.series_query import stream
 from store.writer import Writer
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import count
 
 from probes.model import Channel, Device, Kind
-from store.audit import check
-from store.compact import compact
 from store.database import open_database
-from store.health import status
+from store.maintenance.compaction import compact
+from store.maintenance.integrity import check
+from store.maintenance.status import status
 from store.reader import Reader
 from store.records import Host, Tick
 from store.writer import Writer

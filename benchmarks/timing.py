@@ -21,11 +21,11 @@ from still import ROOT, Still, still
 
 sys.path.insert(0, str(ROOT))
 
-from agent.clock import Timebase
-from agent.host import describe_host
-from agent.realtime import favored, prompt
-from agent.recorder import Recorder
-from agent.sampler import Paced, Sampler
+from agent.host.inventory import describe_host
+from agent.runtime.clock import Timebase
+from agent.runtime.realtime import favored, prompt
+from agent.sampling.recorder import Recorder
+from agent.sampling.sampler import Paced, Sampler
 from probes.model import Roots
 from probes.registry import discover
 from store.database import open_database
@@ -34,7 +34,7 @@ from store.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.realtime import Realtime
+    from agent.runtime.realtime import Realtime
     from store.records import Tick
 
 PERIOD_NS = 1_000_000

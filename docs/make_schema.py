@@ -1,4 +1,4 @@
-"""Writes docs/profile.schema.json from the records of agent/profiling/profile.py; `make schema` runs it."""
+"""Writes docs/profile.schema.json from the records of agent/profiling/records.py; `make schema` runs it."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from agent.profiling.profile import SCHEMA_VERSION, Document
+from agent.profiling.records import SCHEMA_VERSION, Document
 
 
 def made() -> str:

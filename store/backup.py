@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store import sqlite
-from store.address import display
+from store.error_messages import explained
 from store.errors import StoreError, TransientStoreError
-from store.explain import explained
+from store.url import display
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

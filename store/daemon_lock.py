@@ -11,10 +11,10 @@ from zlib import crc32
 
 from sqlalchemy import text
 
-from store.address import display
+from store.error_messages import explained
 from store.errors import StoreError, StoreInUseError, TransientStoreError
-from store.explain import explained
 from store.network_disk import refuse_network_disk
+from store.url import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from store import schema
-from store.address import display
-from store.checksums import NAME, stored_checksum, tick_checksum
+from store.codec.checksums import NAME, stored_checksum, tick_checksum
 from store.errors import StoreError
+from store.url import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert
 
 from store import sqlite
-from store.address import display, parse
 from store.daemon_lock import daemon_lock
 from store.engines import connected, durable, reading, writing
+from store.error_messages import explained
 from store.errors import MissingDatabaseError
-from store.explain import explained
 from store.locks import migration_lock
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.upgrade import Upgrade, refuse_newer, revision, upgrade
+from store.url import display, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

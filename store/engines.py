@@ -8,8 +8,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from store import sqlite
-from store.address import display
 from store.errors import StoreError
+from store.url import display
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

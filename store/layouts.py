@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from store import schema
-from store.hardware import channel_of
+from store.inventory import channel_of
 from store.records import Layout
 from store.scan import numbers_of
 

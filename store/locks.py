@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from store.explain import explained
+from store.error_messages import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,15 +9,15 @@ from sqlalchemy import select
 
 from probes.model import METRICS
 from store import schema
-from store.checksums import NAME
+from store.accumulators import totals_of
+from store.codec.checksums import NAME
 from store.damage import Damage, Inspection
 from store.engines import reading
-from store.explain import explained
+from store.error_messages import explained
 from store.layouts import layouts_of
 from store.records import ROLLUP_COLUMNS, Profile, Recording, Rollup, Run, RunStatus, Window
 from store.rows import unpack
-from store.stream import has_samples, series_of
-from store.totals import totals_of
+from store.series_query import has_samples, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator

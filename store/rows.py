@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
-from store.checksums import covered, sealed
+from store.codec.checksums import covered, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import String, select, tuple_
 
 from store import schema
-from store.checksums import fits
+from store.codec.checksums import fits
 from store.damage import Damage, Inspection, wrong_length
 from store.engines import reading
 from store.records import RunStatus

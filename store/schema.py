@@ -33,7 +33,7 @@ _RowId = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _checksum() -> Column[int]:
-    """Return the column of the CRC-32 over the rest of a row (`store.checksums`); NULL in rows of an older version."""
+    """Return the column of the CRC-32 over the rest of a row (`store.codec.checksums`); NULL in older rows."""
     return Column("checksum", BigInteger)
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import column, inspect, select, table
 
-from store.address import display
 from store.backup import backup
 from store.daemon_lock import no_daemon
 from store.engines import writing
 from store.errors import StoreError, StoreInUseError
 from store.locks import migration_lock
 from store.schema import REVISION, VERSION_TABLE
+from store.url import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,17 +12,17 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from store import schema
-from store.address import display
-from store.checksums import NAME, Sealer, packed_tick
+from store.accumulators import REPLACE_TOTALS, replace_totals, rows_of
+from store.codec.checksums import NAME, Sealer, packed_tick
 from store.damage import Inspection
-from store.direct import Direct
 from store.engines import durable, writing
+from store.error_messages import explained
 from store.errors import StoreError, UnstorableError
-from store.explain import explained
-from store.hardware import keep_channels
+from store.fast_writer import Direct
+from store.inventory import keep_channels
 from store.records import Layout
 from store.rows import insert_all, insert_words, inserted, pack, upsert
-from store.totals import REPLACE_TOTALS, replace_totals, rows_of
+from store.url import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

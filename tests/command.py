@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-INFEROMETER = (sys.executable, "-m", "agent.entry")
+INFEROMETER = (sys.executable, "-m", "agent.cli.entry")
 LONGEST_SECONDS = 60.0
 
 

@@ -1,6 +1,6 @@
 """What hwmon probes read in a made-up tree, by key."""
 
-from probes import hwmon
+from probes.hwmon import probe as hwmon
 from probes.model import Roots
 
 GPU = "pci0000:00/0000:00:01.0/0000:03:00.0"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from agent.profiling.boundary import Coverage
-from agent.profiling.energy import SeriesEnergy
-from agent.profiling.figures import Sensors
+from agent.energy.boundary import Coverage
+from agent.energy.window import SeriesEnergy
+from agent.profiling.analysis.metrics import Sensors
 from probes.model import Channel, Device, Kind, Source
 from simulated import SECOND, Power
 from store.records import Series, Window

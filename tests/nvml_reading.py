@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Self
 
 import fake_nvml
-from probes import nvml
 from probes.model import Found, Probe, Reason, Roots
+from probes.nvml import probe as nvml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,17 +16,17 @@ import pytest
 import typer
 from prometheus_client import Metric as Family  # noqa: TC002  a fixture's annotation
 
-from agent.beat import BeatState
+from agent.api.metrics import Exporter
 from agent.cli.main import command_line
 from agent.cli.options import hoisted
-from agent.cli.report import show_profile
-from agent.exporter import Exporter
-from agent.host_total import HostReading
-from agent.profiling.boundary import Boundary
-from agent.profiling.document import check
-from agent.profiling.effort import EFFORTS
-from agent.profiling.gates import Evidence, judge
-from agent.store_state import StoreState
+from agent.energy.boundary import Boundary
+from agent.profiling.document.codec import check
+from agent.profiling.plan import EFFORTS
+from agent.profiling.validation.measurement import Evidence, judge
+from agent.render.profile_text import show_profile
+from agent.sampling.host_total import HostReading
+from agent.sampling.reader import BeatState
+from agent.sampling.store_state import StoreState
 from probes.model import METRICS, Channel, Device, Kind, Source
 from probes.registry import ESTIMATE, FAMILIES
 from store.records import Layout, Tick, Window

@@ -79,7 +79,7 @@ def test_the_wheel_holds_what_is_not_python_and_nothing_of_the_tests(wheel: Path
     assert not [name for name in names if "__pycache__" in name or "test" in name.lower()]
     [entry] = [name for name in names if name.endswith("entry_points.txt")]
     scripts = zipfile.ZipFile(wheel).read(entry).decode().splitlines()
-    assert {"inferometer = agent.entry:main", "inferometerd = agent.entry:daemon"} <= set(scripts)
+    assert {"inferometer = agent.cli.entry:main", "inferometerd = agent.cli.entry:daemon"} <= set(scripts)
 
 
 def test_its_commands_work_without_the_checkout(installed: Run, tmp_path: Path) -> None:

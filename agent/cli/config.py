@@ -34,8 +34,8 @@ def check(
     Example: inferometer config check /etc/inferometer/config.toml
     """
     from agent.config import ConfigError, default_file, load
-    from store.address import display, parse
     from store.errors import StoreError
+    from store.url import display, parse
 
     path = file or context.obj.config_file or default_file()
     try:

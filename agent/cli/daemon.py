@@ -27,8 +27,8 @@ def daemon(
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """
     from agent.cli.options import configured
-    from agent.cli.serving import serve
     from agent.config import override
+    from agent.daemon.entry import serve
 
     code = serve(lambda: override(configured(context.obj), listen=listen, log_level=log_level))
     raise typer.Exit(code)

@@ -26,7 +26,7 @@ from agent.cli.stores import opened
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from store.retention import Pruned, Retention
+    from store.maintenance.retention import Pruned, Retention
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,8 +46,8 @@ def status(context: typer.Context, as_json: _Json = False) -> None:
 
     Example: inferometer db status
     """
-    from agent.cli.tables import number
-    from store.health import status as stands
+    from agent.render.tables import number
+    from store.maintenance.status import status as stands
 
     with opened(context) as engine:
         found = stands(engine)
@@ -80,7 +80,7 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
 
     Example: inferometer db upgrade
     """
-    from agent.interruption import unwinding
+    from agent.runtime.interrupts import unwinding
     from store.database import upgrade_database
     from store.errors import MissingDatabaseError, StoreError
 
@@ -117,7 +117,7 @@ def compact(
 
     Example: inferometer db compact
     """
-    from store.compact import compact as compacted
+    from store.maintenance.compaction import compact as compacted
 
     with opened(context) as engine:
         if vacuum and engine.dialect.name != "sqlite":
@@ -168,8 +168,8 @@ def prune(
 
     Example: inferometer db prune --larger-than 2GiB
     """
-    from store.foresight import foresee
-    from store.retention import prune as pruned
+    from store.maintenance.dry_run import foresee
+    from store.maintenance.retention import prune as pruned
 
     retention = _retention(context, older_than, larger_than, rollups_older_than)
     asks = not (yes or dry_run) and older_than is larger_than is rollups_older_than is None
@@ -205,9 +205,9 @@ def check(
 
     Example: inferometer db check && echo sound
     """
-    from store.audit import problems
     from store.damage import Damage
-    from store.quarantine import quarantine
+    from store.maintenance.integrity import problems
+    from store.maintenance.quarantine import quarantine
 
     found = []
     with opened(context) as engine:
@@ -247,11 +247,11 @@ def backup(
 
     Example: inferometer db backup /var/backups
     """
-    from agent.interruption import unwinding
-    from store.address import display
-    from store.audit import check as problems_of
+    from agent.runtime.interrupts import unwinding
     from store.backup import backup as copied
     from store.backup import check_target, target
+    from store.maintenance.integrity import check as problems_of
+    from store.url import display
 
     check_place(to)
     with unwinding(), opened(context) as engine:
@@ -271,9 +271,9 @@ def backup(
 
 
 def _retention(context: typer.Context, older: str | None, larger: str | None, rollups: str | None) -> Retention:
-    from agent.cli.amounts import bytes_of, seconds_of
-    from agent.upkeep import retention_of
-    from store.retention import Retention
+    from agent.daemon.maintenance import retention_of
+    from agent.render.quantities import bytes_of, seconds_of
+    from store.maintenance.retention import Retention
 
     if older is larger is rollups is None:
         configured = retention_of(configuration(context).keeping)
@@ -288,7 +288,7 @@ def _retention(context: typer.Context, older: str | None, larger: str | None, ro
 
 
 def _show_pruned(done: Pruned, *, dry_run: bool) -> None:
-    from agent.cli.tables import number
+    from agent.render.tables import number
 
     would = "would be removed" if dry_run else "removed"
     about = "about " if dry_run else ""
@@ -301,7 +301,7 @@ def _show_pruned(done: Pruned, *, dry_run: bool) -> None:
 
 
 def _time(at_ns: int | None) -> str | None:
-    from agent.cli.amounts import rfc3339
+    from agent.render.quantities import rfc3339
 
     return None if at_ns is None else rfc3339(at_ns)
 

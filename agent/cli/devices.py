@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.options import JSON_HELP, answer, answer_json, configuration, discovered
-from agent.cli.tables import percent
+from agent.render.tables import percent
 from probes.model import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.observation import Observation
-    from agent.profiling.boundary import Coverage
+    from agent.energy.boundary import Coverage
+    from agent.host.observation import Observation
     from probes.model import Channel, Problem
     from probes.registry import Discovery
 
@@ -37,7 +37,7 @@ def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--jso
 
     Example: inferometer devices --path.sysfs /host/sys --json
     """
-    from agent.observation import observe
+    from agent.host.observation import observe
 
     with discovered(configuration(context)) as found:
         observed = observe(found.probes)
@@ -79,7 +79,7 @@ def _problem(problem: Problem) -> dict[str, str]:
 
 
 def _coverage(found: Discovery) -> Coverage:
-    from agent.profiling.boundary import coverage
+    from agent.energy.boundary import coverage
 
     return coverage(found.channels)
 

@@ -9,7 +9,7 @@ import typer
 from agent.cli.options import JSON_HELP, answer, answer_json, configured
 
 if TYPE_CHECKING:
-    from agent.preflight import Check
+    from agent.host.checks import Check
 
 
 def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
@@ -21,8 +21,8 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
     Example: inferometer doctor --json
     """
-    from agent.checkup import worst
-    from agent.preflight import Verdict
+    from agent.doctor import worst
+    from agent.host.checks import Verdict
 
     checks = _checks(context)
     verdict = worst(checks)
@@ -46,9 +46,9 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
 def _checks(context: typer.Context) -> list[Check]:
     """Run the checks; with a configuration that cannot be used, under the defaults."""
-    from agent.checkup import check_up
     from agent.config import ConfigError, default_file
-    from agent.preflight import Check, Verdict
+    from agent.doctor import check_up
+    from agent.host.checks import Check, Verdict
 
     name = "configuration"
     try:

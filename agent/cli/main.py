@@ -13,8 +13,8 @@ import typer
 
 from agent.cli.options import SHARED, Options, asks_for_json, command_of, hoisted
 from agent.cli.usage import ClickException, explained, restore_help
-from agent.console import ExitCode, print_err, print_error, report_errors_as_json
-from agent.interruption import caught_signal, last_line
+from agent.runtime.console import ExitCode, print_err, print_error, report_errors_as_json
+from agent.runtime.interrupts import caught_signal, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,6 +184,6 @@ def _closed_pipe() -> int:
 
 
 if __name__ == "__main__":
-    from agent import entry
+    from agent.cli import entry
 
     entry.main()

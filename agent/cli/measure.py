@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, configuration, discovered, fail, say
-from agent.console import print_error
+from agent.runtime.console import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.command import Span
     from agent.config import Config
-    from agent.profiling.energy import WindowEnergy
-    from agent.profiling.facts import SamplerFacts
-    from agent.profiling.measurement import Measurement
-    from agent.profiling.recording import Recording
+    from agent.energy.measurement import Measurement
+    from agent.energy.window import WindowEnergy
+    from agent.profiling.run_facts import SamplerFacts
+    from agent.sampling.session import Recording
+    from agent.workloads.runner.subprocess import Span
     from probes.model import Channel
     from probes.registry import Discovery
 
@@ -83,7 +83,7 @@ def measure(
 
 
 def _share(tolerance: str | None) -> float | None:
-    from agent.cli.amounts import share_of
+    from agent.render.quantities import share_of
 
     try:
         return None if tolerance is None else share_of(tolerance)
@@ -100,13 +100,13 @@ def _measured(
     *,
     as_json: bool,
 ) -> tuple[int, Measurement, SamplerFacts]:
-    from agent.acquaintance import UNCHANGED, calibrate
-    from agent.clock import Timebase
-    from agent.profiling.boundary import best_channels
-    from agent.profiling.measurement import held_to, with_causes
-    from agent.profiling.measurement import measure as measured_between
-    from agent.profiling.recording import SamplingSettings, recording
-    from agent.profiling.thinning import Thinned
+    from agent.energy.boundary import best_channels
+    from agent.energy.measurement import held_to, with_causes
+    from agent.energy.measurement import measure as measured_between
+    from agent.runtime.clock import Timebase
+    from agent.sampling.calibration import UNCHANGED, calibrate
+    from agent.sampling.downsampling import Thinned
+    from agent.sampling.session import SamplingSettings, recording
     from store.records import Layout
 
     for problem in found.problems:
@@ -146,7 +146,7 @@ def _measured(
 
 def _passed(command: Sequence[str] | None, duration: float, at_work: Recording, *, as_json: bool) -> Span:
     """Run the command, or let the time pass; end this command where that one cannot be run."""
-    from agent.command import CommandError, run, sleep
+    from agent.workloads.runner.subprocess import CommandError, run, sleep
 
     def begin() -> None:
         if duration >= _LONG_SECONDS:
@@ -171,8 +171,8 @@ def _passed(command: Sequence[str] | None, duration: float, at_work: Recording, 
 
 def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) -> float:
     """Return the time to measure: no less than what the sensors need for the tolerance."""
-    from agent.profiling.boundary import best_channels
-    from agent.profiling.measurement import longest_needed_seconds
+    from agent.energy.boundary import best_channels
+    from agent.energy.measurement import longest_needed_seconds
 
     needed = longest_needed_seconds(best_channels(channels), tolerance)
     if needed <= duration:
@@ -184,7 +184,7 @@ def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) 
 
 def _stillness(reading: WindowEnergy) -> tuple[str, ...]:
     """Say so where a sensor showed no energy at all."""
-    from agent.profiling.measurement import stands_still
+    from agent.energy.measurement import stands_still
 
     words = "it did not move in all this time: a sensor that stands still measures nothing"
     return (words,) if stands_still(reading) else ()
@@ -261,8 +261,8 @@ def _why_no_total(measured: Measurement) -> str:
 
 
 def _show(measured: Measurement, *, to_stderr: bool) -> None:
-    from agent.cli.tables import number, percent, show, spread
-    from agent.profiling.provenance import Provenance
+    from agent.energy.provenance import Provenance
+    from agent.render.tables import number, percent, show, spread
 
     stream = sys.stderr if to_stderr else sys.stdout
     counted = {channel.key for channel in measured.coverage.includes}

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeVar
 
-from agent.console import ExitCode as ExitCode  # noqa: PLC0414  the commands take it from here
-from agent.console import print_err, print_error, print_json, print_out
+from agent.runtime.console import ExitCode as ExitCode  # noqa: PLC0414  the commands take it from here
+from agent.runtime.console import print_err, print_error, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,8 +127,8 @@ def configured(options: Options, *, with_file: bool = True) -> Config:
 @contextmanager
 def discovered(config: Config) -> Iterator[Discovery]:
     """Find the host's probes, and close them when the block is left; what goes wrong with one is said meanwhile."""
-    from agent.closing import close_probes
-    from agent.log import configure
+    from agent.runtime.closing import close_probes
+    from agent.runtime.logs import configure
     from probes.registry import discover
 
     configure("warning")
@@ -158,7 +158,7 @@ def option_value(option: str, text: str, parse: Callable[[str], _Value]) -> _Val
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open the file that a command writes, and end the command with an error that names it if it cannot be written."""
-    from agent.output import output
+    from agent.runtime.output import output
 
     try:
         with output(path) as stream:
@@ -174,7 +174,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 def check_place(path: Path) -> None:
     """End the command if a link that another user may have planted leads to `path`, which others open by its name."""
-    from agent.path_walk import ForeignLinkError, resolved
+    from agent.runtime.path_walk import ForeignLinkError, resolved
 
     try:
         with resolved(path):

@@ -18,9 +18,9 @@ from agent.workloads.spec import Positions, Precision
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.interruption import Interruption
-    from agent.profiling.main_job import Outcome
-    from agent.profiling.session import Progress
+    from agent.profiling.run import Outcome
+    from agent.profiling.sweep import Progress
+    from agent.runtime.interrupts import Interruption
     from agent.workloads.errors import WorkloadError
     from agent.workloads.spec import EngineSpec, Spec
 
@@ -105,7 +105,7 @@ def onnx(
 
     Example: inferometer profile onnx --model mobilenet.onnx --batch 1,8,32 --tariff tariff.toml
     """
-    from agent.workloads.given_inputs import parse_inputs
+    from agent.workloads.onnx.given_inputs import parse_inputs
     from agent.workloads.spec import OnnxSpec, parse_shapes
 
     check_place(model)
@@ -121,7 +121,7 @@ def onnx(
 
 
 def _engine(run: RunOptions) -> EngineSpec:
-    from agent.cgroup import read_limits
+    from agent.runtime.cgroup import read_limits
     from agent.workloads.spec import EngineSpec
     from probes.model import Roots
 
@@ -138,11 +138,11 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     batches, effort, tariff, seed = options.batches(), options.effort(), options.prices(), options.seed()
     limits = options.limits()
     config = configuration(context)
-    from agent import log
     from agent.cli.progress import progress
-    from agent.interruption import Interruption
-    from agent.profiling.job import Job, Terms
-    from agent.profiling.main_job import RefusedError, run
+    from agent.profiling.context import Job, Terms
+    from agent.profiling.run import RefusedError, run
+    from agent.runtime import logs as log
+    from agent.runtime.interrupts import Interruption
     from agent.workloads.errors import WorkloadError
     from agent.workloads.limits import check_memory
     from store.errors import StoreError
@@ -183,7 +183,7 @@ def _reason(error: WorkloadError) -> str:
 
 
 def _show(document: dict[str, Any], outcome: Outcome, asked: str | None, *, as_json: bool) -> None:
-    from agent.cli.report import show_profile
+    from agent.render.profile_text import show_profile
 
     if as_json:
         answer(outcome.text)

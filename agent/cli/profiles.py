@@ -50,8 +50,8 @@ def list_profiles(
 
     Example: inferometer profiles list --limit 5 --json
     """
-    from agent.cli.profile_summary import COLUMNS, cells, summary
-    from agent.cli.tables import show
+    from agent.render.profile_summary import COLUMNS, cells, summary
+    from agent.render.tables import show
 
     with _reader(context) as reader:
         stored = [each for each in reader.profiles() if workload in {None, each.workload}] if reader else []
@@ -70,7 +70,7 @@ def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = Fa
 
     Example: inferometer profiles show latest
     """
-    from agent.cli.report import show_profile
+    from agent.render.profile_text import show_profile
 
     document = _document(_find(context, profile_id))
     if as_json:
@@ -166,7 +166,7 @@ def delete(
 
 def _documents(profiles: Iterable[Profile]) -> Iterator[tuple[Profile, dict[str, Any]]]:
     """Yield the profiles that this version reads with their documents, and report the others."""
-    from agent.profiling.versions import ProfileError, parse
+    from agent.profiling.document.versions import ProfileError, parse
 
     for profile in profiles:
         try:
@@ -176,7 +176,7 @@ def _documents(profiles: Iterable[Profile]) -> Iterator[tuple[Profile, dict[str,
 
 
 def _document(profile: Profile) -> dict[str, Any]:
-    from agent.profiling.versions import ProfileError, parse
+    from agent.profiling.document.versions import ProfileError, parse
 
     try:
         return parse(profile.document)
@@ -206,7 +206,7 @@ def _stored(context: typer.Context) -> tuple[Profile, ...]:
 
 
 def _place(context: typer.Context) -> str:
-    from store.address import display, parse
+    from store.url import display, parse
 
     return display(parse(configuration(context).database))
 
@@ -215,7 +215,7 @@ def _place(context: typer.Context) -> str:
 def _reader(context: typer.Context) -> Iterator[Reader | None]:
     """Open the store to read; None where there is none yet."""
     from agent.cli.stores import LeftOut
-    from agent.interruption import unwinding
+    from agent.runtime.interrupts import unwinding
     from store.database import open_database
     from store.errors import MissingDatabaseError, StoreError
     from store.reader import Reader

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from agent.console import print_err, printable_line
+from agent.runtime.console import print_err, printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from agent.profiling.session import Progress
+    from agent.profiling.sweep import Progress
 
 _REFRESHES_A_SECOND = 1  # drawing is work on the host that is being measured
 _SILENCE_SECONDS = 10.0

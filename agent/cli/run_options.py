@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.amounts import bytes_of, seconds_of, share_of
 from agent.cli.options import JSON_HELP, ExitCode, fail
+from agent.render.quantities import bytes_of, seconds_of, share_of
 from agent.workloads.limits import DEFAULT_TIMEOUT_SECONDS, Limits
 from agent.workloads.spec import Provider
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.cost.tariff import Tariff
-    from agent.profiling.effort import Effort
+    from agent.profiling.plan import Effort
 
 _CUSTOM = "custom"
 _LONGEST_SECONDS = 86400.0
@@ -128,7 +128,7 @@ class RunOptions:
 
     def effort(self) -> Effort:
         """Return how thoroughly to measure; one of the three with another number in it is called custom."""
-        from agent.profiling.effort import EFFORTS
+        from agent.profiling.plan import EFFORTS
 
         if self.quick + self.standard + self.rigorous > 1:
             fail("give one of --quick, --standard and --rigorous", ExitCode.USAGE)

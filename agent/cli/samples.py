@@ -16,7 +16,7 @@ from agent.cli.options import ExitCode, fail, option_value, say, writing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.samples import Sample
+    from agent.render.sample_rows import Sample
 
 _SHOWN = 40
 
@@ -60,8 +60,8 @@ def samples(
     Example: inferometer samples --since 2d --until 1d --channel 'GPU-*/power_watts' --format parquet -o gpus.parquet
     """
     from agent.cli.stores import LeftOut, opened
-    from agent.samples import channels, fits
-    from agent.samples import samples as found
+    from agent.render.sample_rows import channels, fits
+    from agent.render.sample_rows import samples as found
     from store.reader import Reader
 
     form = Format.JSON if as_json else form
@@ -82,7 +82,7 @@ def samples(
 
 
 def _stretch(since: str, until: str | None) -> tuple[int, int]:
-    from agent.cli.amounts import moment_ns
+    from agent.render.quantities import moment_ns
 
     now_ns = time.time_ns()
     start_ns = option_value("--since", since, lambda text: moment_ns(text, now_ns))
@@ -110,7 +110,7 @@ def _nothing_fits(patterns: list[str], known: tuple[str, ...]) -> str:
 
 
 def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
-    from agent.cli.sample_formats import STREAMED, write_parquet
+    from agent.render.samples import STREAMED, write_parquet
 
     if output is None:
         count = STREAMED[form](rows, sys.stdout)
@@ -124,7 +124,7 @@ def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
 
 
 def _as_text(rows: Iterable[Sample], form: Format, stream: BinaryIO) -> int:
-    from agent.cli.sample_formats import STREAMED
+    from agent.render.samples import STREAMED
 
     text = TextIOWrapper(stream, encoding="utf-8", newline="", write_through=False)
     try:

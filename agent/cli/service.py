@@ -11,8 +11,8 @@ from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, fail, sa
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.placement import Change
-    from agent.service import ServiceState
+    from agent.install.files import Change
+    from agent.install.systemd import ServiceState
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run Inferometer as a systemd service.")
 
@@ -37,7 +37,8 @@ def install(
     """
     from pathlib import Path
 
-    from agent import environment, service
+    from agent.install import python_env as environment
+    from agent.install import systemd as service
 
     if not root:
         _need_root("install")
@@ -75,7 +76,7 @@ def uninstall(
     """
     from pathlib import Path
 
-    from agent import service
+    from agent.install import systemd as service
 
     if not root:
         _need_root("uninstall")
@@ -109,7 +110,8 @@ def status(
     import dataclasses
     from pathlib import Path
 
-    from agent import environment, service
+    from agent.install import python_env as environment
+    from agent.install import systemd as service
 
     run = service.run_command if not root and service.systemd_runs() else None
     health = None if root else service.ask_health(service.listen_address(Path("/", service.CONFIG)))
@@ -143,7 +145,7 @@ def _report(changes: Iterable[Change], warnings: Iterable[str], *, as_json: bool
 def _need_root(command: str) -> None:
     import os
 
-    from agent import environment
+    from agent.install import python_env as environment
 
     if os.geteuid() != 0:
         fail(f"this needs root: sudo {environment.program()} service {command}")

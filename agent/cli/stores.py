@@ -22,7 +22,7 @@ _SHOWN = 10
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Engine]:
     """Yield the store that is configured; one that is missing, or that goes wrong meanwhile, ends the command."""
-    from agent.interruption import unwinding
+    from agent.runtime.interrupts import unwinding
     from store.database import open_database
     from store.errors import StoreError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.text_input import TextInputError, named, quoted, read_toml
+from agent.runtime.text_input import TextInputError, named, quoted, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.profiling.background import other_cpu_seconds
+from agent.profiling.analysis.background import other_cpu_seconds
 
 if TYPE_CHECKING:
-    from agent.profiling.circumstances import Load
+    from agent.host.records import Load
 
 HOPELESS_SHARE = 0.5
 """From this share of the CPUs on, others at work make every latency one of the contention."""

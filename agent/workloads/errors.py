@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.console import printable, printable_line
+from agent.runtime.console import printable, printable_line
 from agent.workloads.causes import named_cause, worded
 
 if TYPE_CHECKING:

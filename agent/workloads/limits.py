@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cgroup import read_limits
+from agent.runtime.cgroup import read_limits
 from agent.workloads.errors import WorkloadError
 from agent.workloads.spec import TransformerSpec
 from probes.memory import parse_meminfo

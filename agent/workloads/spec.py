@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from agent.console import printable_line
-from agent.workloads.given_inputs import GivenInput  # noqa: TC001 - same
-from agent.workloads.wire import from_json, to_json
+from agent.runtime.console import printable_line
+from agent.workloads.onnx.given_inputs import GivenInput  # noqa: TC001 - same
+from agent.workloads.runner.codec import from_json, to_json
 
 Positions = Literal["rope", "learned"]
 Precision = Literal["fp32", "fp16", "int8"]

@@ -19,7 +19,7 @@ from agent.config import (
     load,
     override,
 )
-from agent.service import files_folder
+from agent.install.systemd import files_folder
 from command import call, environment, run
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES

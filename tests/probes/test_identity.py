@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import fake_nvml
-from agent.profiling.boundary import coverage
-from probes import nvml, rapl, registry
+from agent.energy.boundary import coverage
+from probes import rapl, registry
 from probes.identity import make_unique
 from probes.model import Channel, Device, Kind, Roots
+from probes.nvml import probe as nvml
 from trees import copy_tree, hwmon_chip, powercap_zone
 
 if TYPE_CHECKING:

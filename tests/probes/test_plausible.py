@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.hwmon import discover
+from probes.hwmon.probe import discover
 from probes.model import METRICS, Channel, Device, Kind, Reason, Roots
-from probes.nvml_sensors import Sensor
+from probes.nvml.sensors import Sensor
 from probes.plausible import BLANKS, CEILING_WATTS, NOISE_WATTS, checked, highest_limit_watts, most_watts, range_of
 from trees import write
 

@@ -7,9 +7,9 @@ import threading
 from itertools import count
 
 from probes.model import Channel, Device, Kind
-from store.compact import compact
 from store.database import daemon_lock, open_database
 from store.errors import StoreError
+from store.maintenance.compaction import compact
 from store.reader import Reader
 from store.records import Host, Tick
 from store.writer import Writer

@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from probes.model import Channel, Device, Kind
-from store.audit import check
 from store.backup import backup
 from store.errors import StoreError, TransientStoreError
+from store.maintenance.integrity import check
 from store.reader import Reader
 from store.records import Host, Tick
 from store.writer import Writer

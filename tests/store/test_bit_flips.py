@@ -10,11 +10,11 @@ import pytest
 
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store import schema
-from store.audit import check
-from store.compact import compact
 from store.database import open_database
 from store.errors import StoreError
-from store.health import status
+from store.maintenance.compaction import compact
+from store.maintenance.integrity import check
+from store.maintenance.status import status
 from store.reader import Reader
 from store.records import Host, Profile, Run, RunStatus, Tick, Total, Window
 from store.writer import Writer

@@ -10,12 +10,12 @@ import pytest
 from probes.model import Channel, Device, Kind
 from store import schema, sqlite
 from store.backup import backup
-from store.checksums import Sealer
-from store.compact import compact
+from store.codec.checksums import Sealer
 from store.engines import writing
-from store.health import status
+from store.maintenance.compaction import compact
+from store.maintenance.retention import Retention, prune
+from store.maintenance.status import status
 from store.records import ROLLUP_COLUMNS, Host, Tick
-from store.retention import Retention, prune
 from store.rows import insert_all
 from store.writer import Writer
 

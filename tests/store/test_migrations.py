@@ -17,10 +17,10 @@ from alembic.script import ScriptDirectory
 
 import store
 from probes.model import Reason
-from store.audit import check
-from store.compact import compact
 from store.database import daemon_lock, upgrade_database, writing
 from store.errors import MissingDatabaseError, StoreError, StoreInUseError, TransientStoreError
+from store.maintenance.compaction import compact
+from store.maintenance.integrity import check
 from store.reader import Reader
 from store.records import Host, Tick
 from store.schema import REVISION, VERSION_TABLE, metadata

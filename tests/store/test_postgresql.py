@@ -21,18 +21,18 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from daemons import furnish, launched
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store import schema
-from store.address import parse
-from store.audit import check
 from store.backup import backup
-from store.compact import compact
 from store.database import connected, daemon_lock
 from store.errors import MissingDatabaseError, StoreError, StoreInUseError
-from store.health import status
 from store.locks import maintenance_lock
+from store.maintenance.compaction import compact
+from store.maintenance.integrity import check
+from store.maintenance.retention import Retention, prune
+from store.maintenance.status import status
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick, Total, Window
-from store.retention import Retention, prune
 from store.schema import REVISION, VERSION_TABLE, metadata
+from store.url import parse
 from store.writer import Writer
 from waiting import await_true
 

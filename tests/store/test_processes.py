@@ -6,9 +6,9 @@ import threading
 import time
 from contextlib import closing
 
-from store.audit import check
 from store.errors import StoreError
-from store.health import status
+from store.maintenance.integrity import check
+from store.maintenance.status import status
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick
 from store.writer import Writer

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from store.address import display, parse
 from store.errors import MissingDatabaseError, StoreError
 from store.reader import Reader
 from store.records import Host
+from store.url import display, parse
 from store.writer import Writer
 
 

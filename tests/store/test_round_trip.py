@@ -12,9 +12,9 @@ from sqlalchemy import event, select
 
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store import schema
-from store.compact import compact
 from store.database import durable, open_database, writing
 from store.errors import StoreError
+from store.maintenance.compaction import compact
 from store.reader import Reader
 from store.records import Host, Profile, Recording, Run, RunStatus, Tick, Window
 from store.writer import Writer

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import func, select
 
 from store import schema
-from store.audit import check
 from store.errors import StoreError
+from store.maintenance.integrity import check
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Window
 from store.writer import Writer

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.checksums import checksum, fits
+from store.codec.checksums import checksum, fits
 
 revision = "0003"
 down_revision = "0002"

@@ -16,7 +16,7 @@ import pytest
 from command import ROOT, call, run
 from daemons import furnish, running
 from store.schema import REVISION
-from store.stream import STRETCH_NS
+from store.series_query import STRETCH_NS
 from stored import SECOND_NS, record, store_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.console import ExitCode, print_error, printable, printable_line, report_errors_as_json
+from agent.runtime.console import ExitCode, print_error, printable, printable_line, report_errors_as_json
 from command import ROOT, call
 from command_tree import LEAVES, commands_of
 from stored import SECOND_NS, record

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HEAVY = (
     *("sqlalchemy", "alembic", "prometheus_client", "psutil", "pynvml", "cpuinfo", "numpy", "onnx", "onnxruntime"),
-    *("jsonschema", "rich", "agent.profiling.main_job", "agent.daemon", "store.database"),
+    *("jsonschema", "rich", "agent.profiling.run", "agent.daemon.service", "store.database"),
 )
 SERVER = FIXTURES / "trees/intel_server_2s/sys"
 NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
@@ -79,7 +79,7 @@ def test_short_commands_load_no_library_that_they_do_not_use(
 ) -> None:
     if with_store:
         open_database(str(tmp_path / "state/inferometer/inferometer.db")).dispose()
-    unneeded = {*HEAVY, "pydantic", "http.client", "email", "agent.profiling.profile", "agent.cost.model"} - needed
+    unneeded = {*HEAVY, "pydantic", "http.client", "email", "agent.profiling.records", "agent.cost.model"} - needed
     program = (
         "import atexit, sys; from agent.cli.main import main\n"
         f"atexit.register(lambda: print('loaded', sorted({unneeded} & sys.modules.keys()), file=sys.stderr))\n"
@@ -199,7 +199,7 @@ def test_a_reader_that_stops_reading_gets_no_traceback(tmp_path: Path) -> None:
 
 
 def test_the_command_is_the_one_that_is_installed() -> None:
-    assert INFEROMETER[-1] == "agent.entry"
+    assert INFEROMETER[-1] == "agent.cli.entry"
 
 
 def test_an_answer_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:

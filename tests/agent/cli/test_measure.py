@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fake_nvml
-from agent.realtime import TURNED_OFF
+from agent.runtime.realtime import TURNED_OFF
 from command import call, finish, read_until, run, started
 from moving_counters import moving
 from trees import copy_tree, powercap_zone, write

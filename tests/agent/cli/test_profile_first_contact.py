@@ -105,7 +105,7 @@ def test_the_model_is_loaded_once_in_a_run(tmp_path: Path, server: Path) -> None
     starts = tmp_path / "starts"
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "if 'agent.workloads.child' in sys.orig_argv:\n"
+        "if 'agent.workloads.runner.worker' in sys.orig_argv:\n"
         f"    with open({str(starts)!r}, 'a') as file: file.write('start\\n')\n"
     )
     line = (*RUN, "--batch", "1,2", "--path.sysfs", server, *BARE_METAL, "--json")

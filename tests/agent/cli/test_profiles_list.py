@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.cli.profile_summary import cells, summary
+from agent.render.profile_summary import cells, summary
 from command import ROOT, call
 from stored import store_profile
 

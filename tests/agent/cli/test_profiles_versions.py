@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.profiling.document import check
+from agent.profiling.document.codec import check
 from command import call
 from store.database import open_database
 from store.records import Host, Profile, Run, RunStatus

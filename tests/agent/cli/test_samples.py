@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.samples import samples
+from agent.render.sample_rows import samples
 from command import INFEROMETER, call, environment
 from probes.model import Channel, Device, Kind
-from store.compact import compact
 from store.database import open_database
+from store.maintenance.compaction import compact
 from store.reader import Reader
 from store.records import Host, Tick
 from store.writer import Writer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.profiling.circumstances import Load
+from agent.host.records import Load
 from agent.profiling.contention import contention
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.clock import Timebase
-from agent.profiling.recording import recording
-from agent.workloads.process import WorkloadProcess
+from agent.runtime.clock import Timebase
+from agent.sampling.session import recording
+from agent.workloads.runner.client import WorkloadProcess
 from agent.workloads.spec import EngineSpec, TransformerSpec
 from probes.model import Channel, Device, Kind, Rejection
 from store.records import Layout, Tick
@@ -25,7 +25,7 @@ SLOW_GC = """if True:
     import gc, sys, time
     collect = gc.collect
     gc.collect = lambda *_: (time.sleep(0.3), collect())
-    from agent.workloads.child import main
+    from agent.workloads.runner.worker import main
     sys.exit(main())
 """
 
@@ -52,7 +52,7 @@ def reads_around(ticks: Sequence[Tick], at_ns: int, seconds: float) -> int:
 
 
 def test_the_reads_at_both_edges_of_a_window_are_at_the_high_rate_beside_a_child_that_is_slow_to_begin() -> None:
-    pytest.importorskip("agent.workloads.engine", reason="the onnx extra is not installed")
+    pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
     probe, timebase, ticks = CounterProbe(0.0), Timebase.now(), list[Tick]()  # read every 0.1 s, and every 5 ms
     layouts = [Layout(1, probe.name, probe.channels)]
     with WorkloadProcess([sys.executable, "-P", "-c", SLOW_GC]) as process:

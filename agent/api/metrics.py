@@ -1,0 +1,288 @@
+"""Shows Prometheus the latest tick of every probe, and how the probes themselves fare."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from agent.api.host_metrics import host_families, uncertainties
+from agent.api.store_metrics import store_families
+from probes.model import METRICS, Device, Form, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from prometheus_client.metrics_core import Metric as Family
+
+    from agent.sampling.host_total import HostReading
+    from agent.sampling.reader import BeatState
+    from agent.sampling.store_state import StoreState
+    from store.records import Layout, Tick
+
+PREFIX = "inferometer_"
+STALE_PERIODS = 3
+STALE_SECONDS = 10.0
+"""A tick is shown for three periods of its probe, and for ten seconds at least."""
+SERIES_LABELS = ("device", "kind", "domain", "source")
+REJECTED_LABELS = ("probe", "device", "domain", "metric", "reason")
+ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
+"""The attributes of a device that become labels of its info; the same for every device, empty where unknown."""
+_UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
+
+UP = Metric("probe_up", Form.GAUGE, "1 if the probe's last read returned values that are still fresh, else 0.")
+READ_SECONDS = Metric("probe_read_seconds", Form.GAUGE, "Time the probe's last read took, in seconds.")
+LAST_SUCCESS = Metric(
+    "probe_last_success_timestamp_seconds", Form.GAUGE, "Unix time of the probe's last read that returned values."
+)
+MISSED = Metric("probe_reads_missed", Form.COUNTER, "Scheduled reads skipped because the read before them was late.")
+THROTTLED = Metric("probe_reads_throttled", Form.COUNTER, "Scheduled reads that the CPU budget did not allow.")
+LATE = Metric("probe_reads_late", Form.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
+SAMPLED = Metric(
+    "probe_sample_timestamp_seconds", Form.GAUGE, "Unix time of the sample that the probe's counters show now."
+)
+FAILED = Metric("probe_read_errors", Form.COUNTER, "Reads that returned no value at all.")
+REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings rejected, by reason.")
+DROPPED = Metric("samples_dropped", Form.COUNTER, "Reads of a whole probe dropped before they could be stored.")
+
+LOST = Metric(
+    "energy_lost_seconds", Form.COUNTER, "Pauses whose energy is in no total because it is not known, in seconds."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series a tick gives: its metric's name, its value's place in the tick and its labels' values."""
+
+    metric: str
+    position: int
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One probe: its layout, how it fares, the series it gives and the age at which a tick is no longer shown."""
+
+    layout: Layout
+    state: BeatState
+    lines: tuple[Line, ...]
+    stale_ns: int
+
+
+class CounterTotals(Protocol):
+    """The totals of counters over restarts: what to show, of when it is, and which pauses are missing from it."""
+
+    def shown(self, tick: Tick, position: int) -> float:
+        """Return the total to show for the counter at a position of a tick."""
+
+    def shown_at_ns(self, tick: Tick) -> int:
+        """Return the Unix time of the sample whose totals are shown for a tick."""
+
+    def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
+        """Return how long the pauses were, by channel key, whose energy is not known."""
+
+
+class Exporter(Collector):
+    """Collects from memory alone: a scrape touches neither disk nor sensor.
+
+    `layouts` and `states` are the sampler's, in the same order. `dropped` tells how many ticks were let go so far,
+    `now_ns` the Unix time on the clock that stamps the ticks. `totals` has the total to show for each counter;
+    without it a counter shows its own value. `host` returns the host's totals, None while
+    there are none; `store` the state of the store. `process` adds the process's own processor time, memory and files.
+    `registry` holds this collector, and never the library's global ones.
+    """
+
+    def __init__(
+        self,
+        layouts: Sequence[Layout],
+        states: Sequence[BeatState],
+        dropped: Callable[[], int],
+        now_ns: Callable[[], int],
+        version: str,
+        totals: CounterTotals | None = None,
+        host: Callable[[], HostReading | None] = lambda: None,
+        store: Callable[[], StoreState | None] = lambda: None,
+        *,
+        python: str = platform.python_version(),
+        process: bool = True,
+    ) -> None:
+        self.version = version
+        self._python = python
+        self._dropped = dropped
+        self._now_ns = now_ns
+        self._totals = totals
+        self._host = host
+        self._store = store
+        self._uncertainties = uncertainties(layouts)
+        self._beats = tuple(
+            Beat(layout, state, lines, _stale_ns(state.period_seconds))
+            for layout, state, lines in zip(layouts, states, arrange(layouts), strict=True)
+        )
+        self._devices = tuple(known_devices(layouts))
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        if process:
+            ProcessCollector(registry=self.registry)
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether any probe gives fresh values and the store takes them, and what does not."""
+        is_ready, reason = self._probes_ready()
+        state = self._store()
+        trouble = state.said() if state else ""
+        if not trouble:
+            return is_ready, reason
+        return False, trouble if is_ready and reason == "ready" else f"{reason}; {trouble}"
+
+    def _probes_ready(self) -> tuple[bool, str]:
+        now_ns = self._now_ns()
+        stale = [beat.state.probe for beat in self._beats if self._fresh(beat, now_ns) is None]
+        if not self._beats:
+            return False, "no probe: nothing can be read on this host"
+        if all(beat.state.latest is None for beat in self._beats):
+            return False, f"no tick yet from {', '.join(stale)}"
+        if not stale:
+            return True, "ready"
+        return len(stale) < len(self._beats), f"no fresh tick from {', '.join(stale)}"
+
+    def collect(self) -> Iterable[Family]:
+        """Return the metric families that have a sample now."""
+        now_ns = self._now_ns()
+        families = chain(
+            self._measured(now_ns),
+            (self._uncertainties,),
+            self._host_totals(now_ns),
+            self._described(),
+            self._probes(now_ns),
+            self._refused(),
+            self._lost(),
+            store_families(self._store()),
+        )
+        return [family for family in families if family.samples]
+
+    def _fresh(self, beat: Beat, now_ns: int) -> Tick | None:
+        tick = beat.state.latest
+        if tick is None or beat.state.lost or now_ns - tick.end_ns > beat.stale_ns:
+            return None
+        return tick
+
+    def _measured(self, now_ns: int) -> Iterable[Family]:
+        families = {name: _family(metric, SERIES_LABELS) for name, metric in METRICS.items()}
+        for beat in self._beats:
+            tick = self._fresh(beat, now_ns)
+            if tick is None:
+                continue
+            for line in beat.lines:
+                if math.isnan(tick.values[line.position]):
+                    continue
+                counts = METRICS[line.metric].form is Form.COUNTER
+                totals = self._totals if counts else None
+                value = totals.shown(tick, line.position) if totals else tick.values[line.position]
+                families[line.metric].add_metric(line.labels, value)
+        return families.values()
+
+    def _host_totals(self, now_ns: int) -> Iterable[Family]:
+        reading = self._host()
+        return host_families(reading) if reading and now_ns - reading.at_ns <= reading.stale_ns else ()
+
+    def _described(self) -> Iterator[Family]:
+        devices = InfoMetricFamily(f"{PREFIX}device", "What is known of a device; always 1.")
+        for device in self._devices:
+            attributes = dict(device.attributes)
+            known = {name: attributes.get(name, "") for name in ATTRIBUTES}
+            devices.add_metric((), {"device": device.id, "kind": device.kind.value, "name": device.name, **known})
+        yield devices
+        build = {"version": self.version, "python": self._python}
+        yield InfoMetricFamily(f"{PREFIX}build", "What serves these metrics; always 1.", build)
+
+    def _probes(self, now_ns: int) -> Iterable[Family]:
+        own = (UP, READ_SECONDS, LAST_SUCCESS, SAMPLED, MISSED, THROTTLED, LATE, FAILED)
+        families = [_family(metric, ("probe",)) for metric in own]
+        up, read, success, sampled, missed, throttled, late, failed = families
+        for beat in self._beats:
+            state, probe, tick = beat.state, (beat.state.probe,), self._fresh(beat, now_ns)
+            up.add_metric(probe, float(state.up and tick is not None))
+            if tick:
+                at_ns = self._totals.shown_at_ns(tick) if self._totals else tick.end_ns
+                sampled.add_metric(probe, at_ns / 1e9)
+            if state.ticks or state.failed:
+                read.add_metric(probe, state.read_seconds)
+            if state.last_success_ns:
+                success.add_metric(probe, state.last_success_ns / 1e9)
+            missed.add_metric(probe, state.missed)
+            throttled.add_metric(probe, state.throttled)
+            late.add_metric(probe, state.late)
+            failed.add_metric(probe, state.failed)
+        return families
+
+    def _refused(self) -> Iterator[Family]:
+        counts: Counter[tuple[str, ...]] = Counter()
+        for beat in self._beats:
+            for (position, reason), count in beat.state.rejected.copy().items():  # its beat may add to it meanwhile
+                channel = beat.layout.channels[position]
+                counts[beat.state.probe, channel.device.id, channel.domain, channel.metric, reason] += count
+        rejected = _family(REJECTED, REJECTED_LABELS)
+        for labels, count in sorted(counts.items()):
+            rejected.add_metric(labels, count)
+        yield rejected
+        dropped = _family(DROPPED, ())
+        dropped.add_metric((), self._dropped())
+        yield dropped
+
+    def _lost(self) -> Iterator[Family]:
+        lost = _family(LOST, SERIES_LABELS)
+        seconds = self._totals.lost_seconds() if self._totals else {}
+        for beat in self._beats:
+            for line in beat.lines:
+                channel = beat.layout.channels[line.position]
+                if channel.key in seconds:
+                    lost.add_metric(line.labels, seconds[channel.key])
+        yield lost
+
+
+def arrange(layouts: Sequence[Layout]) -> Iterator[tuple[Line, ...]]:
+    """Yield the lines of each layout.
+
+    Of two channels that tell the same of the same device the first alone is shown, also while it gives nothing: a
+    series that went from one sensor to another would jump.
+    """
+    shown: set[tuple[str, str, str, str]] = set()
+    for layout in layouts:
+        lines = []
+        for position, channel in enumerate(layout.channels):
+            if channel.key in shown:
+                continue
+            shown.add(channel.key)
+            labels = (channel.device.id, channel.device.kind.value, channel.domain, channel.source.value)
+            lines.append(Line(channel.metric, position, labels))
+        yield tuple(lines)
+
+
+def known_devices(layouts: Sequence[Layout]) -> Iterable[Device]:
+    """Return each device once; what several probes know of it is put together, the first to know counts.
+
+    A join in a query needs exactly one info per device.
+    """
+    devices: dict[str, Device] = {}
+    for channel in chain.from_iterable(layout.channels for layout in layouts):
+        later = channel.device
+        first = devices.get(later.id, later)
+        attributes = {**dict(later.attributes), **{name: value for name, value in first.attributes if value}}
+        devices[later.id] = Device(first.id, first.kind, first.name or later.name, tuple(attributes.items()))
+    return devices.values()
+
+
+def _stale_ns(period_seconds: float) -> int:
+    return round(max(STALE_PERIODS * period_seconds, STALE_SECONDS) * 1e9)
+
+
+def _family(metric: Metric, labels: Sequence[str]) -> CounterMetricFamily | GaugeMetricFamily:
+    last_word = metric.name.rpartition("_")[2]
+    family = CounterMetricFamily if metric.form is Form.COUNTER else GaugeMetricFamily
+    return family(PREFIX + metric.name, metric.help, labels=labels, unit=last_word if last_word in _UNITS else "")

@@ -1,0 +1,271 @@
+"""The HTTP server: one thread holds every connection, two more run the WSGI application behind it.
+
+A connection costs a socket and a small buffer, never a thread, so slow clients cannot use up what the others need.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from http import HTTPStatus
+from queue import SimpleQueue
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from typing import TYPE_CHECKING, Any
+
+from agent.api import wsgi
+from agent.runtime.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from wsgiref.types import WSGIApplication
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_CHUNK_BYTES = 65_536
+_DRAIN_SECONDS = 1.0
+_RETRY_SECONDS = 0.1
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+log = get_logger("http")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that clients may take.
+
+    `connections` are open at once: one more evicts the oldest that is not being answered. A request must be complete
+    after `request_seconds` and `request_bytes`. A connection, which serves one request, ends after
+    `connection_seconds` in any case.
+    """
+
+    connections: int = 256
+    request_seconds: float = 5.0
+    request_bytes: int = 16_384
+    connection_seconds: float = 15.0
+
+
+DEFAULTS = Limits()
+
+
+class _State(Enum):
+    RECEIVING = "receiving"
+    ANSWERING = "answering"
+    SENDING = "sending"
+    DRAINING = "draining"
+
+
+@dataclass(eq=False, slots=True)
+class _Connection:
+    client: socket.socket
+    peer: str
+    server: tuple[str, int]
+    opened: float
+    deadline: float
+    state: _State = _State.RECEIVING
+    received: bytearray = field(default_factory=bytearray)
+    unsent: memoryview = field(default_factory=lambda: memoryview(b""))
+
+
+class Server:
+    """Serves `application`, which may be replaced at any time, on the sockets handed to `listen`, until `stop`."""
+
+    def __init__(self, application: WSGIApplication, limits: Limits, workers: int = 2) -> None:
+        self.application = application
+        self._limits = limits
+        self._selector = DefaultSelector()
+        self._connections: dict[_Connection, None] = {}  # the oldest first
+        self._listeners: set[socket.socket] = set()
+        self._requests: SimpleQueue[_Connection | None] = SimpleQueue()
+        self._calls: deque[Callable[[], object]] = deque()
+        self._awake, self._waker = socket.socketpair()
+        for end in (self._awake, self._waker):
+            end.setblocking(False)
+        self._selector.register(self._awake, EVENT_READ, self._run_calls)
+        self._stopped = self._refusing = False
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in [(self._run, "http"), *[(self._answer, f"http-{n}") for n in range(1, workers + 1)]]
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept connections of a listening socket too, which becomes the server's."""
+        self._call(partial(self._add_listener, listener))
+
+    def unlisten(self, listener: socket.socket) -> None:
+        """Close a listening socket; connections that it has accepted are still served."""
+        self._call(partial(self._remove_listener, listener))
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """Close every socket, and return when the threads have ended or `seconds` have passed; safe to call twice."""
+        self._call(partial(setattr, self, "_stopped", True))
+        for _ in self._threads[1:]:
+            self._requests.put(None)
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _call(self, call: Callable[[], object]) -> None:
+        """Have the thread of the connections run `call`."""
+        self._calls.append(call)
+        with suppress(OSError):  # it is awake already, or has ended
+            self._waker.send(b"\0")
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                for key, _ in self._selector.select(self._patience()):
+                    key.data()
+                self._expire()
+            except Exception:  # the edge of a thread: without it nobody would be answered any more
+                log.exception("server fault")
+                time.sleep(_RETRY_SECONDS)
+        for listener in [*self._listeners]:
+            self._remove_listener(listener)
+        for connection in [*self._connections]:
+            self._close(connection)
+        self._selector.close()
+        self._awake.close()
+        self._waker.close()
+
+    def _patience(self) -> float | None:
+        """Return the seconds to the next deadline, None without a connection: an idle server never wakes."""
+        if not self._connections:
+            return None
+        return max(0.0, min(connection.deadline for connection in self._connections) - time.monotonic())
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for connection in [each for each in self._connections if each.deadline <= now]:
+            self._close(connection)
+
+    def _run_calls(self) -> None:
+        with suppress(BlockingIOError):
+            self._awake.recv(_CHUNK_BYTES)
+        while self._calls:
+            self._calls.popleft()()
+
+    def _add_listener(self, listener: socket.socket) -> None:
+        self._listeners.add(listener)
+        self._selector.register(listener, EVENT_READ, partial(self._accept, listener))
+
+    def _remove_listener(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            while not self._stopped and self._accept(listener):
+                pass  # clients that the kernel has let in already
+            self._listeners.remove(listener)
+            self._selector.unregister(listener)
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept one connection if one waits; return whether it did."""
+        if listener not in self._listeners:
+            return False  # an event before this one has closed it
+        try:
+            client, address = listener.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:  # no file descriptor is left, for one; a tight loop would not find one
+            if not self._refusing:
+                log.warning("connections are not accepted", reason=str(error))
+            self._refusing = True
+            if not self._evict():
+                time.sleep(_RETRY_SECONDS)
+            return False
+        self._refusing = False
+        client.setblocking(False)
+        if len(self._connections) >= self._limits.connections and not self._evict():
+            with suppress(OSError):
+                client.send(_FULL)
+            client.close()
+            return True
+        now = time.monotonic()
+        host, port = listener.getsockname()[:2]
+        connection = _Connection(client, address[0], (host, port), now, now + self._limits.request_seconds)
+        self._connections[connection] = None
+        self._selector.register(client, EVENT_READ, partial(self._guard, self._receive, connection))
+        return True
+
+    def _evict(self) -> bool:
+        """Close the oldest connection that no thread answers; return whether there is one."""
+        oldest = next((each for each in self._connections if each.state is not _State.ANSWERING), None)
+        if oldest:
+            log.debug("evicted", client=oldest.peer)
+            self._close(oldest)
+        return oldest is not None
+
+    def _guard(self, step: Callable[[_Connection], None], connection: _Connection) -> None:
+        """Take one step with a connection; close it if the client has gone or the step fails."""
+        if connection not in self._connections:
+            return  # an event before this one has closed it
+        try:
+            step(connection)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            log.debug("connection ended", client=connection.peer, reason=str(error))
+            self._close(connection)
+        except Exception:  # the edge of a connection: a fault in one ends no other
+            log.exception("connection fault", client=connection.peer)
+            self._close(connection)
+
+    def _receive(self, connection: _Connection) -> None:
+        chunk = connection.client.recv(_CHUNK_BYTES)
+        if not chunk:
+            self._close(connection)
+        elif connection.state is _State.RECEIVING:
+            seen = max(0, len(connection.received) - 2)
+            connection.received += chunk
+            if end := _HEAD_END.search(connection.received, seen):
+                del connection.received[end.end() :]  # no body is read
+            if end or self._is_too_long(connection):
+                connection.state = _State.ANSWERING
+                connection.deadline = connection.opened + self._limits.connection_seconds
+                self._selector.unregister(connection.client)
+                self._requests.put(connection)
+
+    def _is_too_long(self, connection: _Connection) -> bool:
+        return len(connection.received) > self._limits.request_bytes
+
+    def _answer(self) -> None:
+        """Answer complete requests, in a thread of its own, until None comes."""
+        while (connection := self._requests.get()) is not None:
+            too_long = self._is_too_long(connection)
+            application = wsgi.failure(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) if too_long else self.application
+            try:
+                response = wsgi.respond(bytes(connection.received), connection.peer, connection.server, application)
+            except Exception:  # the edge of a thread
+                log.exception("no answer", client=connection.peer)
+                response = b""
+            self._call(partial(self._guard, partial(self._start_sending, response), connection))
+
+    def _start_sending(self, response: bytes, connection: _Connection) -> None:
+        connection.received.clear()
+        connection.unsent = memoryview(response)
+        connection.state = _State.SENDING
+        self._selector.register(connection.client, EVENT_WRITE, partial(self._guard, self._send, connection))
+        self._send(connection)
+
+    def _send(self, connection: _Connection) -> None:
+        connection.unsent = connection.unsent[connection.client.send(connection.unsent) :]
+        if not connection.unsent:
+            # A close with unread bytes would reset the connection, and the client would lose the response.
+            connection.client.shutdown(socket.SHUT_WR)
+            connection.state = _State.DRAINING
+            connection.deadline = min(connection.deadline, time.monotonic() + _DRAIN_SECONDS)
+            reading: Any = partial(self._guard, self._receive, connection)
+            self._selector.modify(connection.client, EVENT_READ, reading)
+
+    def _close(self, connection: _Connection) -> None:
+        del self._connections[connection]
+        with suppress(KeyError):  # none is registered while a thread answers
+            self._selector.unregister(connection.client)
+        connection.client.close()
+        connection.unsent.release()

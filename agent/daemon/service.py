@@ -1,0 +1,301 @@
+"""The service: samples, stores and exports until a signal ends it; `run` reads from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.api.endpoint import Endpoint
+from agent.api.metrics import Exporter
+from agent.api.sockets import ListenError
+from agent.daemon import sd_notify as notify
+from agent.daemon.maintenance import Upkeep, interval_seconds
+from agent.daemon.supervision import Service, StoreFile, attend, clock_was_set, look_seconds, reloaded
+from agent.energy.read_rates import marked_aliased
+from agent.host.inventory import describe_host
+from agent.runtime import logs as log
+from agent.runtime.clock import Timebase, Wakefulness
+from agent.runtime.realtime import uncollected
+from agent.runtime.signals import Signals
+from agent.sampling.accumulators import Totals
+from agent.sampling.budget import CpuBudget
+from agent.sampling.calibration import calibrate
+from agent.sampling.host_total import HostTotal
+from agent.sampling.recorder import Recorder
+from agent.sampling.sampler import STOP_SECONDS, Paced, Sampler
+from agent.sampling.store_state import StoreRetry, StoreTrouble
+from probes.counter import shortest_wrap_seconds
+from probes.registry import discover
+from store.database import daemon_lock, open_database
+from store.errors import StoreError, TransientStoreError
+from store.reader import Reader
+from store.url import display
+from store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from sqlalchemy import Engine
+
+    from agent.config import Config
+    from agent.sampling.accumulators import Memory
+    from probes.model import Probe
+    from store.damage import Damage
+    from store.records import Tick
+
+_CLOSE_SECONDS = 2.0
+_RECORDER_SECONDS = 12.0
+"""Longer than the store waits for a lock."""
+
+logger = log.get_logger("daemon")
+
+
+class DaemonError(Exception):
+    """The daemon cannot start, or stopped before everything was stored: says what, why and what to do."""
+
+
+class _StoppedError(Exception):
+    """A stop was asked for before everything had started."""
+
+
+def run(read_config: Callable[[], Config]) -> None:
+    """Run until told to stop; `read_config` is asked again on SIGHUP.
+
+    A reload ends everything but the HTTP server and starts it anew, so it finds new devices as well. Meanwhile the
+    server answers with the last values. A configuration that cannot be read changes nothing; if the new configuration
+    fails to start, the service falls back to the previous one. Raises DaemonError, and whatever `read_config` raised
+    the first time.
+    """
+    wanted, config = read_config(), None
+    memory: Memory = {}
+    signals = Signals()
+    retry = StoreRetry()
+    lost = ""
+    with signals.caught(), closing(Endpoint()) as endpoint:
+        while not signals.stopping:
+            with ExitStack() as stack:
+                reload = config is not None
+                try:
+                    with notify.working():
+                        service, config = _start(stack, wanted, config, memory, signals, endpoint)
+                except TransientStoreError as error:
+                    wanted = await_store(signals, endpoint, retry, error, read_config, wanted)
+                    continue
+                except _StoppedError:
+                    notify.stopping()
+                    break
+                retry = StoreRetry()
+                service.await_first_reads(signals)
+                endpoint.show(service.exporter, config.hosts)
+                if reload:
+                    notify.ready()
+                probes = len(service.sampler.states)
+                logger.info("started", database=service.database, listen=endpoint.address, probes=probes)
+                wanted = attend(signals, service, read_config, config)
+            notify.watchdog()  # a stop may have waited for the store, and a start may wait for it too
+            if (lost := service.lost()) and not signals.stopping:
+                logger.error(lost)
+    if lost:
+        raise DaemonError(f"stopped, but {lost}")
+    logger.info("stopped")
+
+
+def _start(
+    stack: ExitStack, wanted: Config, before: Config | None, memory: Memory, signals: Signals, endpoint: Endpoint
+) -> tuple[Service, Config]:
+    """Start with the configuration `wanted`, or else with the one `before`; return what runs, and with which."""
+    try:
+        return stack.enter_context(_started(wanted, memory, signals, endpoint, first=before is None)), wanted
+    except _StoppedError:
+        raise
+    except Exception as error:
+        if before in {None, wanted}:
+            raise
+        trace = None if isinstance(error, DaemonError | StoreError) else error
+        logger.error("reload failed, going on as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
+        return stack.enter_context(_started(before, memory, signals, endpoint)), before
+
+
+def await_store(
+    signals: Signals,
+    endpoint: Endpoint,
+    retry: StoreRetry,
+    error: Exception,
+    read_config: Callable[[], Config],
+    wanted: Config,
+) -> Config:
+    """Wait until the store is to be tried again; return the configuration to start with.
+
+    The service counts as started meanwhile, so that neither systemd's start timeout nor its limit of starts ends it.
+    Raises DaemonError if the address cannot be listened on.
+    """
+    until = time.monotonic() + retry.after(error)
+    try:
+        endpoint.bind(wanted.listen)
+    except ListenError as refused:
+        raise DaemonError(str(refused)) from refused
+    endpoint.wait(str(error))
+    notify.ready()
+    notify.status(str(error))
+    interval = look_seconds()
+    while not signals.stopping and (left := until - time.monotonic()) > 0:
+        if signals.reloading:
+            signals.reloading = False
+            return reloaded(read_config) or wanted
+        notify.watchdog()
+        signals.wait(min(left, interval))
+    return wanted
+
+
+@contextmanager
+def _started(
+    config: Config, memory: Memory, signals: Signals, endpoint: Endpoint, *, first: bool = False
+) -> Iterator[Service]:
+    """Start everything in order, and stop everything in the opposite order.
+
+    Raises TransientStoreError if the store may work later, _StoppedError once a stop is asked for, else DaemonError.
+    """
+    log.configure(config.log_level)
+    hanging: list[Probe] = []
+    timebase = Timebase.now()
+    with ExitStack() as stack:
+        try:
+            engine = open_database(config.database)
+            stack.callback(engine.dispose)
+            file = _file_of(engine)
+            host = describe_host(config.roots)
+            lock = stack.enter_context(daemon_lock(engine, host.id))
+            endpoint.bind(config.listen)
+            if first:
+                notify.ready()  # nothing that a person has to mend is in the way; finding the sensors may take long
+            probes = _found(config)
+            stack.callback(lambda: _close(probes, hanging, signals.left(_CLOSE_SECONDS)))
+            _go_on(signals)
+            writer = Writer(engine, lock.verify)
+            periods = [period(probe, config) for probe in probes]
+            calibration = calibrate(probes, config.cpu_budget)
+            _go_on(signals)
+            learnt = zip(probes, calibration.channels, periods, strict=True)
+            channels = [(probe.name, marked_aliased(known, seconds)) for probe, known, seconds in learnt]
+            layouts = writer.register(host, channels, "daemon", timebase.now_ns())
+            saved = Reader(engine, _report).totals(host.id)
+            totals = Totals(host, layouts, saved, memory, timebase)
+            host_total = HostTotal(host, layouts, periods, saved, memory, config.tariff)
+            paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
+            trouble = StoreTrouble(signals.wake)
+            slept = Wakefulness(timebase, signals.wake).slept
+            budget = CpuBudget(config.cpu_budget)
+            sampler = Sampler(paced, timebase, slept=slept, budget=budget, hanging=calibration.hanging)
+            recorder = Recorder(
+                sampler.take,
+                _keeping(totals, host_total, writer, timebase, trouble, signals.wake),
+                trouble.begins,
+                trouble.ends,
+                budget=budget,
+            )
+            exporter = Exporter(
+                layouts,
+                sampler.states,
+                lambda: sampler.dropped + recorder.dropped,
+                timebase.now_ns,
+                version("inferometer"),
+                totals,
+                lambda: host_total.reading,
+                lambda: trouble.state(lambda: sampler.waiting + recorder.waiting),
+            )
+            upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
+        except TransientStoreError:
+            raise
+        except (StoreError, ListenError) as error:
+            raise DaemonError(str(error)) from error
+        stack.callback(upkeep.stop)
+        upkeep.start()
+        service = Service(sampler, recorder, timebase, trouble, exporter, display(engine.url), file, slept, lock=lock)
+        stack.callback(lambda: recorder.stop(signals.left(_RECORDER_SECONDS)))
+        stack.callback(lambda: service.await_stored(signals))
+        recorder.start()
+        stack.enter_context(uncollected())
+        stack.callback(lambda: hanging.extend(sampler.stop(signals.left(STOP_SECONDS))))
+        sampler.start(recorder.beat)
+        yield service
+
+
+def _file_of(engine: Engine) -> StoreFile | None:
+    """Return the file of the store, None if a server has it."""
+    return StoreFile.at(Path(str(engine.url.database))) if engine.url.get_backend_name() == "sqlite" else None
+
+
+def _go_on(signals: Signals) -> None:
+    """Raise _StoppedError if a stop was asked for: a stop must not wait until everything has started."""
+    if signals.stopping:
+        raise _StoppedError
+
+
+def _found(config: Config) -> tuple[Probe, ...]:
+    """Look for what can be read here, and log it."""
+    discovery = discover(config.roots, estimates=config.estimates)
+    for probe in discovery.probes:
+        seconds = period(probe, config)
+        logger.info("probe found", probe=probe.name, channels=len(probe.channels), period_seconds=seconds)
+    for problem in discovery.problems:
+        logger.warning(problem.label, sensor=problem.subject, reason=problem.reason, remedy=problem.remedy)
+    for absence in discovery.absences:
+        logger.debug("not here", family=absence.family, reason=absence.reason)
+    return discovery.probes
+
+
+def _report(damage: Damage) -> None:
+    """Log a damaged row of the store, which is left out."""
+    logger.error("damaged row left out", reason=str(damage), remedy="inferometer db check --repair")
+
+
+def period(probe: Probe, config: Config) -> float:
+    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in.
+
+    A counter is read twice at least in the time in which it can wrap: more than one wrap would go unseen.
+    """
+    refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
+    wraps = min(map(shortest_wrap_seconds, probe.channels), default=math.inf)
+    return min(max(config.period_of(probe.name), min(refreshes, default=0.0)), wraps / 2)
+
+
+def _keeping(
+    totals: Totals,
+    host_total: HostTotal,
+    writer: Writer,
+    timebase: Timebase,
+    trouble: StoreTrouble,
+    wake: Callable[[], None],
+) -> Callable[[Sequence[Tick]], None]:
+    """Return what takes the ticks of a second for the store; it looks whether the clock was set, too."""
+
+    def keep(ticks: Sequence[Tick]) -> None:
+        if clock_was_set(timebase):
+            wake()
+        host_total.keep(ticks, totals, writer.append)
+        trouble.committed(timebase.now_ns())
+
+    return keep
+
+
+def _close(probes: Sequence[Probe], hanging: Collection[Probe], within_seconds: float) -> None:
+    """Close the probes, but for those that hang; a driver in which one hangs may not let go of the others either."""
+
+    def close() -> None:
+        for probe in probes:
+            if probe not in hanging:
+                try:
+                    probe.close()
+                except Exception:  # the edge of a thread: the others are still to be closed
+                    logger.exception("probe not closed", probe=probe.name)
+
+    for probe in hanging:
+        logger.warning("left behind in its driver", probe=probe.name)
+    thread = threading.Thread(target=close, name="close", daemon=True)
+    thread.start()
+    thread.join(within_seconds)

@@ -1,0 +1,163 @@
+"""The checks behind `inferometer doctor`: what is fine, what is in the way, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.host.checks import Check, Verdict, hanging, look_around, standing_still
+from agent.host.observation import observe
+from agent.runtime.closing import close_probes
+from probes.cpu.model import parse_cpuinfo
+from probes.model import Kind
+from probes.registry import discover
+from probes.sysfs import read_text
+from store.revision import is_current
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.config import Config
+    from probes.registry import Discovery
+
+
+def check_up(config: Config) -> list[Check]:
+    """Run every check. Sensors are looked at as a profile would, nothing is changed."""
+    cpuinfo = read_text(Path(config.roots.procfs) / "cpuinfo") or ""
+    found = discover(config.roots, estimates=config.estimates)
+    try:
+        observed = observe(found.probes)
+        virtual = parse_cpuinfo(cpuinfo).virtual
+        power, *surroundings = look_around(config.roots, found, config.database, virtual=virtual, observed=observed)
+        return [
+            power,
+            *standing_still(found, observed),
+            *hanging(observed),
+            *_unreadable(found),
+            *_accelerators(found),
+            inference_engine(),
+            database(config.database),
+            exporter(config.listen),
+            *surroundings,
+        ]
+    finally:
+        close_probes(found)
+
+
+def worst(checks: list[Check]) -> Verdict:
+    """Return the gravest verdict."""
+    return max((check.verdict for check in checks), key=list(Verdict).index, default=Verdict.PASS)
+
+
+def _unreadable(found: Discovery) -> list[Check]:
+    return [
+        Check(f"sensor {each.subject}", Verdict.FAIL, each.reason, each.remedy)
+        if each.is_unreadable
+        else Check(f"sensor {each.subject}", Verdict.PASS, each.reason)
+        for each in found.problems
+    ]
+
+
+def _accelerators(found: Discovery) -> list[Check]:
+    kinds = {Kind.GPU, Kind.NPU, Kind.FPGA, Kind.ACCELERATOR}
+    devices = {
+        channel.device.id: channel.device
+        for probe in found.probes
+        for channel in probe.channels
+        if channel.device.kind in kinds
+    }
+    nvml = next((absence for absence in found.absences if absence.family == "nvml"), None)
+    checks = [
+        Check(f"{device.kind.value} {device.id}", Verdict.PASS, device.name or "found") for device in devices.values()
+    ]
+    if nvml and nvml.remedy:
+        checks.append(Check("nvidia driver", Verdict.FAIL, nvml.reason, nvml.remedy))
+    return checks
+
+
+def inference_engine(find: Callable[[str], object] = find_spec) -> Check:
+    """Tell whether what a profile runs is installed; `find` gives None for what is not, and loads nothing."""
+    name = "inference engine"
+    missing = [package for package in ("onnxruntime", "onnx", "numpy") if find(package) is None]
+    if missing:
+        remedy = "pip install 'inferometer[onnx]'"
+        return Check(name, Verdict.WARN, f"{', '.join(missing)} not installed: no profiles", remedy)
+    return Check(name, Verdict.PASS, "ONNX Runtime is installed")
+
+
+def database(address: str) -> Check:
+    """Check that the store can be used. An absent one is not made, and a current SQLite file needs no SQLAlchemy."""
+    path = _sqlite_path(address)
+    if path is not None and not path.exists():
+        return _database_to_be("database", path)
+    if path is not None and is_current(path):
+        return _writable("database", str(path))
+    return _opened("database", address)
+
+
+def _sqlite_path(address: str) -> Path | None:
+    """Return the absolute path that an address names, None for a URL, which only the store can parse."""
+    plain = address.removeprefix("sqlite:///")
+    if not plain or set(plain) & set(":?%"):
+        return None
+    with suppress(OSError, RuntimeError, ValueError):
+        return Path(plain).expanduser().resolve()
+    return None
+
+
+def _opened(name: str, address: str) -> Check:
+    from store.database import open_database  # noqa: PLC0415  same
+    from store.errors import MissingDatabaseError, StoreError  # noqa: PLC0415  same
+    from store.url import display, parse  # noqa: PLC0415  slow to import
+
+    try:
+        url = parse(address)
+        open_database(address, create=False).dispose()
+    except MissingDatabaseError as error:
+        return _database_to_be(name, Path(error.database))
+    except StoreError as error:
+        return Check(name, Verdict.FAIL, f"{error.database}: {error.cause}", error.remedy)
+    if url.get_backend_name() == "sqlite":
+        return _writable(name, display(url))
+    return Check(name, Verdict.PASS, f"{display(url)} is in order")
+
+
+def _writable(name: str, path: str) -> Check:
+    if not os.access(path, os.W_OK):
+        remedy = "run as its owner to keep profiles there, or choose another place with --database PATH"
+        return Check(name, Verdict.WARN, f"{path} can be read and not written by this user", remedy)
+    return Check(name, Verdict.PASS, f"{path} is in order")
+
+
+def _database_to_be(name: str, path: Path) -> Check:
+    if not path.is_absolute():
+        return Check(name, Verdict.PASS, f"{path} is empty; its tables will be made at first use")
+    place = next(parent for parent in (path, *path.parents) if parent.exists())
+    if (place == path or place.is_dir()) and os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0)):
+        return Check(name, Verdict.PASS, f"{path} will be made at first use")
+    why = f"{place} {'is not writable' if place.is_dir() else 'is no folder'}"
+    return Check(name, Verdict.FAIL, f"{path} cannot be made: {why}", "choose another place with --database PATH")
+
+
+def exporter(listen: str) -> Check:
+    """Report whether our service, another program or nobody answers at the exporter's address."""
+    name = "exporter"
+    host, _, port = listen.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout=1).close()
+    except ValueError:
+        remedy = "set listen = '127.0.0.1:19795' under [exporter]"
+        return Check(name, Verdict.FAIL, f"{listen!r} is no address", remedy)
+    except OSError:
+        return Check(name, Verdict.PASS, f"{listen} is free: no service runs here now")
+    from agent.install.systemd import ask_health  # noqa: PLC0415  slow to import
+
+    health = ask_health(listen)
+    if health.ok:
+        return Check(name, Verdict.PASS, f"the service answers at {listen}")
+    remedy = "see who it is with: ss -ltnp; or let the service listen elsewhere: listen under [exporter]"
+    return Check(name, Verdict.WARN, f"another program answers at {listen} ({health.answer})", remedy)

@@ -1,0 +1,1 @@
+"""Samples to joules with bounds, each joule counted once; pure."""

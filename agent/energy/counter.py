@@ -1,0 +1,276 @@
+"""The energy of a window by a counter of joules; pure.
+
+A counter shows the energy at its last refresh, which was at most one refresh period ago. So the true energy at a
+window's edge is no less than the last value read before it, and no more than the first value that is surely of a later
+refresh: one that differs from a value read after the edge. From a refresh at one moment to the edge no more was drawn
+than the ceiling of the power allows, on either side. The estimate puts each refresh in the middle of the stretch it
+must have happened in and interpolates.
+
+A counter is silent while it shows one value for longer than a refresh period, unless its steps are so coarse that this
+is usual. A rise of several steps at once disproves that: coarse steps come one by one. The device of a silent
+counter may draw nothing, or the counter may be frozen: only a later value shows which. If there is none, the bound
+reaches from nothing to the ceiling for the silent time.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.energy.bounds import (
+    ASSUMED_REFRESH_SECONDS,
+    ASSUMED_RESOLUTION_JOULES,
+    Energy,
+    Told,
+    ceiling_watts,
+    slowest_refresh_seconds,
+)
+from agent.energy.refreshes import Refreshes
+from probes.model import Reason, Source
+from probes.plausible import most_watts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from store.records import Series
+
+_MICRO = 1e6
+_CHANGES_BACK = 3
+_COARSE_ROOM = 2
+"""A counter that mostly rises by a single step is granted so many times the longest it took for one."""
+_SEVERAL_STEPS = 1.5
+"""A rise of so many resolutions or more is no single step."""
+_FOR_EVER_NS = 1 << 62
+_SILENT_REFRESHES = 10
+"""A counter that is silent for so many refresh periods is a reason, if what was drawn meanwhile is not known."""
+_BREAKS = {
+    Reason.RESET: "the counter was reset",
+    Reason.WRAP_UNKNOWN: "the counter may have wrapped more than once between two reads",
+}
+"""What ends one stretch of counting and begins another."""
+
+
+_CONTRADICTION = (
+    "the counter rose by more than the device's ceiling allows: the counter was frozen before, or the device exceeded"
+    " the ceiling; the energy is not known"
+)
+
+
+class _Near(NamedTuple):
+    """A counter near a window: its refresh period, how long it may show one value, and the ceiling in watts."""
+
+    refresh_ns: int
+    coarse_ns: int
+    ceiling: float
+
+
+class CounterEnergy:
+    """The energy of any window of one counter.
+
+    The refreshes of the whole series are found once; a window then costs two edges and the peak between them.
+    """
+
+    def __init__(self, series: Series) -> None:
+        times, values, halves = series.times_ns, series.values, series.halves_ns
+        self._series, self._times, self._values = series, times, values
+        self._starts = array("q", (at - half for at, half in zip(times, halves, strict=True))) if halves else times
+        self._ends = array("q", (at + half for at, half in zip(times, halves, strict=True))) if halves else times
+        changes = [i for i in range(1, len(values)) if values[i] != values[i - 1]]
+        self._changes = array("q", [0, *changes])  # the first read of every value
+        self._resolution = series.channel.resolution or _seen_resolution(values, changes)
+        distances = [(b, times[b] - times[a - 1]) for a, b in pairwise(changes)]
+        step = _SEVERAL_STEPS * self._resolution
+        self._distances = array("q", [distance for _, distance in distances])
+        stood = [(b, max(1, times[b - 1] - times[a])) for a, b in pairwise(changes)]  # a pause in reads adds nothing
+        self._single_steps = array("q", [time if values[i] - values[i - 1] < step else 0 for i, time in stood])
+        self._refreshes = Refreshes(series, changes, self._resolution)
+
+    def between(self, start_ns: int, end_ns: int, first: int, last: int) -> Told:
+        """Return the energy of a window that the samples bracket; the reads from `first` to `last` are around it.
+
+        The peak is the highest mean power over a stretch of the window long enough to tell it to a tenth. The bound
+        holds if the power was within the ceiling.
+        """
+        seen = self._refreshes
+        ceiling = ceiling_watts(self._series.channel, seen.steepest_watts(first, last))
+        near = _Near(*self._paces(first, last), ceiling)
+        start, end = (self._energy_at(at_ns, near) for at_ns in (start_ns, end_ns))
+        seconds = (end_ns - start_ns) / 1e9
+        lower, upper, contradictions = self._bound(start, end, seconds, ceiling)
+        joules = min(max(lower, end.joules - start.joules), upper)
+        peak = seen.peak_watts(start_ns - near.refresh_ns, end_ns + near.refresh_ns)
+        upper += ceiling * _doubtful_seconds(self._series, start_ns, end_ns)
+        reasons = self._silences(((start_ns, start), (end_ns, end)), near) if joules else ()  # 0 speaks for itself
+        reasons = (*contradictions, *reasons)
+        lost_seconds, blind_seconds, reason = self._not_counted(start_ns, end_ns, near)
+        if not blind_seconds:
+            return Told(Energy(joules, lower, upper), peak, reasons)
+        filled = joules / (seconds - lost_seconds) * lost_seconds if seconds > lost_seconds else 0.0
+        reason = f"{reason}: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
+        upper = max(upper + ceiling * blind_seconds, joules + filled)
+        return Told(Energy(joules + filled, lower, upper), peak, (reason, *reasons))
+
+    def _bound(
+        self, start: Energy, end: Energy, seconds: float, ceiling: float
+    ) -> tuple[float, float, tuple[str, ...]]:
+        """Return the bound of the energy between two edges.
+
+        If the samples contradict the ceiling, the bound is all that is plausible of the device, with a reason.
+        """
+        lower = max(0.0, end.lower - start.upper)
+        upper = min(end.upper - start.lower, ceiling * seconds + self._resolution)
+        if lower <= upper and start.lower <= start.upper and end.lower <= end.upper:
+            return lower, upper, ()
+        plausible = max(ceiling, most_watts(self._series.channel)) * seconds + self._resolution
+        return 0.0, max(lower, plausible), (_CONTRADICTION,)
+
+    def _paces(self, first: int, last: int) -> tuple[int, int]:
+        """Return the refresh period and how long the counter may show one value, near a window, in nanoseconds.
+
+        The refresh period is the stated one, else the longest time between changes seen, a second at least. A model
+        may show one value for ever.
+        """
+        # The first of the changes is the first read, and a distance is between two that follow it.
+        since, until = bisect_right(self._changes, first), bisect_left(self._changes, last)
+        near = slice(max(0, since - 1), max(0, until - 2))
+        channel, steps = self._series.channel, self._single_steps[near]
+        coarse = _COARSE_ROOM * max(steps, default=0) if 2 * steps.count(0) < len(steps) else 0
+        if channel.source is Source.ESTIMATED:
+            coarse = _FOR_EVER_NS
+        if channel.refresh_seconds:
+            return round(slowest_refresh_seconds(channel) * 1e9), coarse
+        return max(round(ASSUMED_REFRESH_SECONDS * 1e9), max(self._distances[near], default=0)), coarse
+
+    def _energy_at(self, at_ns: int, near: _Near) -> Energy:
+        """Return what the counter would have shown at `at_ns` had it refreshed just then, with its bounds."""
+        lower, upper = self._least(at_ns, near), self._most(at_ns, near)
+        joules = self._refreshes.joules_at(at_ns, near.refresh_ns)
+        return Energy(min(max(joules, lower), upper), lower, upper)
+
+    def _least(self, at_ns: int, near: _Near) -> float:
+        """Return the last value surely shown by then, or what the ceiling leaves of a later one."""
+        ends, values = self._ends, self._values
+        last = bisect_right(ends, at_ns) - 1
+        if last < 0:
+            return values[0] - near.ceiling * (ends[0] - at_ns) / 1e9
+        least = values[last]
+        for i in range(last + 1, len(ends)):
+            ahead_ns = ends[i] - at_ns
+            least = max(least, values[i] - near.ceiling * ahead_ns / 1e9)
+            if ahead_ns > 2 * near.refresh_ns:
+                break
+        return least
+
+    def _most(self, at_ns: int, near: _Near) -> float:
+        """Return the first value surely of a later refresh, or what the ceiling adds to an earlier one."""
+        starts, values = self._starts, self._values
+        first = bisect_left(starts, at_ns)
+        most = math.inf
+        if first < len(starts):
+            value = bisect_right(self._changes, first) - 1  # the number of the value that this read shows
+            late = bisect_left(starts, at_ns + near.refresh_ns, lo=first)
+            if late <= self._last_read(value) and not self._is_silent(value, near):
+                most = values[late]
+            elif value + 1 < len(self._changes):
+                most = values[self._changes[value + 1]]
+        return min(most, self._most_since(min(first, len(starts) - 1), at_ns, near)) + self._resolution
+
+    def _most_since(self, read: int, at_ns: int, near: _Near) -> float:
+        """Return what the counter can have reached since the refreshes that a read and the ones before it show."""
+        starts, most = self._starts, math.inf
+        newest = bisect_right(self._changes, read) - 1
+        for value in range(newest, max(-1, newest - _CHANGES_BACK), -1):
+            first = self._changes[value]
+            since = -math.inf if self._is_silent(value, near) else starts[read] - near.refresh_ns
+            if first > 0:
+                since = max(since, starts[first - 1])
+            most = min(most, self._values[read] + near.ceiling * max(0, at_ns - since) / 1e9)
+            read = first - 1
+        return most
+
+    def _last_read(self, value: int) -> int:
+        """Return the last read that shows a value, by the number of the value."""
+        return (self._changes[value + 1] if value + 1 < len(self._changes) else len(self._values)) - 1
+
+    def _stood_ns(self, value: int) -> int:
+        return self._starts[self._last_read(value)] - self._ends[self._changes[value]]
+
+    def _is_silent(self, value: int, near: _Near) -> bool:
+        """Tell whether the counter showed a value for longer than a working one does."""
+        return self._stood_ns(value) > max(near.refresh_ns, self._coarse_ns(value, near))
+
+    def _coarse_ns(self, value: int, near: _Near) -> int:
+        """Return how long coarse steps explain a value: not at all if the counter then caught up by several steps.
+
+        A model is no counter that freezes: it may well rise by several steps at once.
+        """
+        if near.coarse_ns == _FOR_EVER_NS or value + 1 >= len(self._changes):
+            return near.coarse_ns
+        rise = self._values[self._changes[value + 1]] - self._values[self._changes[value]]
+        return near.coarse_ns if rise < _SEVERAL_STEPS * self._resolution else 0
+
+    def _silences(self, edges: Iterable[tuple[int, Energy]], near: _Near) -> tuple[str, ...]:
+        """Name the edges at which the counter was silent, if what it did not show may be more than usual."""
+        usual = 2 * (near.ceiling * near.refresh_ns / 1e9 + self._resolution)
+        found: dict[int, str] = {}
+        for (at_ns, energy), edge in zip(edges, ("start", "end"), strict=True):
+            value = bisect_right(self._changes, bisect_left(self._starts, at_ns)) - 1
+            silent_ns = self._stood_ns(value)
+            if silent_ns <= max(_SILENT_REFRESHES * near.refresh_ns, self._coarse_ns(value, near)):
+                continue
+            if energy.upper - energy.lower > usual:
+                seconds = f"the counter did not move for {silent_ns / 1e9:.3g} s"
+                found[value] = f"{seconds} {'about' if value in found else f'at the {edge} of'} the window"
+        return tuple(f"{words}: the energy of that time is not known" for words in found.values())
+
+    def _not_counted(self, start_ns: int, end_ns: int, near: _Near) -> tuple[float, float, str]:
+        """Return the seconds of the window that the counter did not count, as read and at most, and why.
+
+        They reach from the last sign of counting before each break to the read that showed the break: the read before
+        it, or the last change if the counter was silent. The energy that the first read did not show yet is lost too.
+        """
+        lost = blind = 0
+        why = ""
+        stretches: dict[int, tuple[int, Reason]] = {}  # by the read before: breaks with none between them are one
+        for at_ns, reason in self._series.rejections:
+            if reason in _BREAKS:
+                before = bisect_left(self._times, at_ns) - 1
+                stretches[self._last_sign_ns(before, near) if before >= 0 else start_ns] = (at_ns, reason)
+        for since, (at_ns, reason) in stretches.items():
+            lost += max(0, min(end_ns, at_ns) - max(start_ns, since))
+            unseen = max(0, min(end_ns, at_ns) - max(start_ns, since - near.refresh_ns))
+            blind += unseen
+            why = why or (_BREAKS[reason] if unseen else "")
+        return lost / 1e9, blind / 1e9, why
+
+    def _last_sign_ns(self, read: int, near: _Near) -> int:
+        """Return the time of a read, or of the first one that shows its value if the counter was silent since."""
+        value = bisect_right(self._changes, read) - 1
+        first = self._changes[value]
+        is_silent = self._starts[read] - self._ends[first] > max(near.refresh_ns, self._coarse_ns(value, near))
+        return self._times[first if is_silent else read]
+
+
+def _seen_resolution(values: Sequence[float], changes: Sequence[int]) -> float:
+    """Return the step that all rises are made of, a millijoule at least."""
+    rises = (round((values[i] - values[i - 1]) * _MICRO) for i in changes)
+    return max(ASSUMED_RESOLUTION_JOULES, math.gcd(*rises) / _MICRO)
+
+
+def _doubtful_seconds(series: Series, start_ns: int, end_ns: int) -> float:
+    """Return the seconds of the window in which a counter may have lost a little for good: it stepped back there.
+
+    They reach from the read before to the one in which it had caught up, so that what it drew meanwhile hid the loss.
+    """
+    times, doubtful = series.times_ns, 0
+    stretches = set()
+    for at_ns, reason in series.rejections:
+        if reason is Reason.BACKWARD:
+            after = bisect_left(times, at_ns)
+            stretches.add((times[after - 1] if after else start_ns, times[after] if after < len(times) else end_ns))
+    for first, last in stretches:
+        doubtful += max(0, min(end_ns, last) - max(start_ns, first))
+    return doubtful / 1e9

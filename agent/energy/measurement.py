@@ -1,0 +1,166 @@
+"""The energy of one stretch of time, by device and domain and in total; pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.energy.boundary import best_series, cover
+from agent.energy.bounds import Energy
+from agent.energy.provenance import provenance
+from agent.energy.read_rates import needed_seconds
+from agent.energy.window import NO_SAMPLE, WindowEnergy, compared, method_of, window_energy
+from probes.model import ENERGETIC
+from store.records import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agent.energy.boundary import Coverage
+    from agent.energy.provenance import Provenance
+    from probes.model import Channel
+    from store.records import Layout, Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was measured from `start_ns` to `end_ns`.
+
+    `total` is None where a sensor that belongs to it gave no energy, or stood still; `readings` are every
+    sensor's, counted or not.
+    """
+
+    start_ns: int
+    end_ns: int
+    total: Energy | None
+    source: Provenance | None
+    coverage: Coverage
+    readings: tuple[WindowEnergy, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+def with_causes(measured: Measurement, faults: Mapping[tuple[str, str], str]) -> Measurement:
+    """Return a measurement in which a sensor without energy names its fault first, by (device id, domain)."""
+    readings = tuple(
+        replace(reading, reasons=(fault, *(reason for reason in reading.reasons if reason not in NO_SAMPLE)))
+        if reading.energy is None and (fault := faults.get((reading.channel.device.id, reading.channel.domain), ""))
+        else reading
+        for reading in measured.readings
+    )
+    return replace(measured, readings=readings)
+
+
+def series_of(layouts: Iterable[Layout], ticks: Iterable[Tick]) -> tuple[Series, ...]:
+    """Return every series of energy or power in a batch of ticks."""
+    by_layout: dict[int, list[Tick]] = {}
+    for tick in ticks:
+        by_layout.setdefault(tick.layout, []).append(tick)
+    return tuple(
+        _series(channel, position, by_layout.get(layout.id, ()))
+        for layout in layouts
+        for position, channel in enumerate(layout.channels)
+        if channel.metric in ENERGETIC
+    )
+
+
+def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
+    read = [tick for tick in ticks if not math.isnan(tick.values[position])]
+    refused = tuple(
+        (tick.start_ns, rejection.reason)
+        for tick in ticks
+        for rejection in tick.rejections
+        if rejection.channel == position
+    )
+    return Series(
+        channel,
+        tuple((tick.start_ns + tick.end_ns) // 2 for tick in read),
+        tuple(tick.values[position] for tick in read),
+        refused,
+        tuple((tick.end_ns - tick.start_ns + 1) // 2 for tick in read),
+    )
+
+
+def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iterable[Channel] = ()) -> Measurement:
+    """Return the energy between two moments from the series around them, one reading for each (device, domain).
+
+    Of a domain with a counter and a gauge the counter counts, and the gauge stands beside it. `channels` are all of
+    the host, so that a device that nothing measures is named as not covered. Raises ValueError if the moments are in
+    disorder.
+    """
+    found = tuple(series)
+    best = best_series(found)
+    covered = cover(best, channels)
+    counted = {channel.key for channel in covered.includes}
+    readings = tuple(_reading(each, found, start_ns, end_ns) for each in best)
+    total = Energy(0.0, 0.0, 0.0) if counted else None
+    for reading in readings:
+        if reading.channel.key in counted and total is not None:
+            total = total.plus(reading.energy) if reading.energy and not stands_still(reading) else None
+    source = provenance(covered.includes) if counted else None
+    return Measurement(start_ns, end_ns, total, source, covered, readings)
+
+
+def _reading(best: Series, series: Iterable[Series], start_ns: int, end_ns: int) -> WindowEnergy:
+    reading = window_energy(best, start_ns, end_ns)
+    place = (best.channel.device.id, best.channel.domain)
+    twins = (each for each in series if (each.channel.device.id, each.channel.domain) == place)
+    twin = next((each for each in twins if method_of(each.channel) == "integrated"), None)
+    if reading.method != "counter" or twin is None:
+        return reading
+    return compared(reading, window_energy(twin, start_ns, end_ns))
+
+
+ROOM = 1.5
+"""By how much longer than its sensors need a window is made, for reads that come late."""
+
+
+def longest_needed_seconds(channels: Iterable[Channel], tolerance: float) -> float:
+    """Return how long to make a window for every sensor to tell its energy to a share of `tolerance`, in seconds.
+
+    It is half as much again as they need when read in time. Sensors that no length helps are left out, and 0 is
+    returned where there are no others.
+    """
+    needed = (needed_seconds(channel, tolerance) for channel in channels if channel.metric in ENERGETIC)
+    return ROOM * max((seconds for seconds in needed if math.isfinite(seconds)), default=0.0)
+
+
+def held_to(measured: Measurement, tolerance: float) -> Measurement:
+    """Refuse every energy of which more than a share of `tolerance` is left open either way, with the reason.
+
+    The total is judged by its own bound, so one small part may be refused where the total is not.
+    """
+    readings = tuple(_held_reading(reading, measured.seconds, tolerance) for reading in measured.readings)
+    total = measured.total if measured.total and open_share(measured.total) <= tolerance else None
+    return replace(measured, readings=readings, total=total)
+
+
+def stands_still(reading: WindowEnergy) -> bool:
+    """Tell whether a counter showed no energy at all: what runs draws power, so it is dead, or too slow for the time.
+
+    A gauge may well show 0 W, of a supply that stands by for instance.
+    """
+    return reading.method == "counter" and reading.energy is not None and not reading.energy.joules
+
+
+def open_share(energy: Energy) -> float:
+    """Return half the width of an energy's bound as a share of it; infinite for no energy."""
+    return (energy.upper - energy.lower) / 2 / energy.joules if energy.joules else math.inf
+
+
+def _held_reading(reading: WindowEnergy, seconds: float, tolerance: float) -> WindowEnergy:
+    if reading.energy is None or open_share(reading.energy) <= tolerance:
+        return reading
+    share = open_share(reading.energy)
+    needed = max(needed_seconds(reading.channel, tolerance), seconds * share / tolerance)
+    if math.isinf(share):
+        why = "it stood still"
+    else:
+        why = f"±{100 * share:.2g} % of it left open, ±{100 * tolerance:.2g} % asked for: " + (
+            f"it needs {needed:.2g} s or more" if math.isfinite(needed) else "no length of time is enough"
+        )
+    return replace(reading, energy=None, mean_watts=None, peak_watts=None, reasons=(*reading.reasons, why))

@@ -1,0 +1,100 @@
+"""The refreshes of a counter, as its samples show them: when each was, what it showed, and the power between; pure."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from agent.energy.bounds import slowest_refresh_seconds
+from probes.plausible import most_watts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from store.records import Series
+
+_TELLING = 10
+"""A pair of refreshes gives the power between them to a tenth if time and rise are this many times their doubt."""
+
+
+class Refreshes:
+    """Every refresh of a series: its time, give or take a slack, and the value it showed.
+
+    Where a value stood for longer than a refresh period and then rose by more than its resolution, there was a
+    refresh in between that changed nothing: what was drawn was drawn after it. A rise that is more than the device can
+    draw after it is of the whole time: the counter was frozen.
+    """
+
+    def __init__(self, series: Series, changes: Sequence[int], resolution: float) -> None:
+        self._times, self._joules, self._slacks = array("d"), array("d"), array("d")
+        self._reads = array("q")  # the read that showed each
+        self._find(series, changes)
+        self._partners, self._slopes = array("q"), array("d")
+        for first, second in self._pairs(resolution):
+            self._partners.append(second)
+            self._slopes.append(self._slope(first, second))
+
+    def joules_at(self, at_ns: float, refresh_ns: int) -> float:
+        """Interpolate between refreshes; before the first and after the last, power goes on for one refresh period."""
+        times = self._times
+        if len(times) == 1:
+            return self._joules[0]
+        at_ns = min(max(at_ns, times[0] - refresh_ns), times[-1] + refresh_ns)
+        after = min(max(1, bisect_right(times, at_ns)), len(times) - 1)
+        return self._joules[after - 1] + self._slope(after - 1, after) * (at_ns - times[after - 1]) / 1e9
+
+    def peak_watts(self, start_ns: float, end_ns: float) -> float | None:
+        """Return the highest power between two moments that is known to a tenth, None if none is."""
+        return self._peak(bisect_left(self._times, start_ns), bisect_right(self._times, end_ns))
+
+    def steepest_watts(self, first: int, last: int) -> float:
+        """Return the highest power in a range of reads that is known to a tenth, else the steepest rise."""
+        since, until = bisect_right(self._reads, first) - 1, bisect_left(self._reads, last)
+        peak = self._peak(since, until)
+        if peak is not None:
+            return peak
+        return max((self._slope(*pair) for pair in pairwise(range(since, until))), default=0.0)
+
+    def _peak(self, first: int, last: int) -> float | None:
+        return max(self._slopes[first : bisect_left(self._partners, last)], default=None)
+
+    def _find(self, series: Series, changes: Sequence[int]) -> None:
+        times, values, channel = series.times_ns, series.values, series.channel
+        period, watts = slowest_refresh_seconds(channel) * 1e9, most_watts(channel)
+        slack = min(period, times[1] - times[0]) / 2
+        self._add(times[0] - slack, values[0], slack, 0)
+        for i in changes:
+            distance = times[i] - times[i - 1]
+            slack = min(period or distance, distance) / 2
+            idle_ns = min(times[i] - slack - period, times[i - 1] - period / 2)
+            most = watts * (times[i] - idle_ns) / 1e9
+            if period and idle_ns > self._times[-1] and channel.resolution < values[i] - values[i - 1] <= most:
+                self._add(idle_ns, values[i - 1], slack, i)
+            self._add(times[i] - slack, values[i], slack, i)
+
+    def _add(self, time_ns: float, joules: float, slack_ns: float, read: int) -> None:
+        self._times.append(time_ns)
+        self._joules.append(joules)
+        self._slacks.append(slack_ns)
+        self._reads.append(read)
+
+    def _slope(self, first: int, second: int) -> float:
+        return (self._joules[second] - self._joules[first]) / (self._times[second] - self._times[first]) * 1e9
+
+    def _pairs(self, resolution: float) -> Iterator[tuple[int, int]]:
+        """Pair each refresh with the first one after it that gives the power between them to a tenth."""
+        first, last = 0, 1
+        while last < len(self._times):
+            if self._gives_power(first, last, resolution):
+                yield first, last
+                first += 1
+                last = max(last, first + 1)
+            else:
+                last += 1
+
+    def _gives_power(self, first: int, second: int, resolution: float) -> bool:
+        doubt_ns = self._slacks[first] + self._slacks[second]
+        is_long = self._times[second] - self._times[first] >= _TELLING * doubt_ns
+        return is_long and self._joules[second] - self._joules[first] >= _TELLING * resolution

@@ -1,0 +1,217 @@
+"""From samples to the energy of a window, with a bound that holds; pure.
+
+What is assumed of counters and gauges stands in the modules of that name. Beside that: a sensor that does not say how
+often it refreshes, or in what steps, does as it was seen to, but at least once a second and in millijoules; a read
+happens in the middle of its tick; the model behind an estimate is off by no more than it says.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.energy.bounds import Energy, Told, joined, slowest_refresh_seconds
+from agent.energy.counter import CounterEnergy
+from agent.energy.power import integrate
+from probes.model import ENERGETIC, METRICS, Form, Source
+
+if TYPE_CHECKING:
+    from probes.model import Channel
+    from store.records import Series, Stretch
+
+NO_SAMPLE = ("no sample before the window's start", "no sample after the window's end")
+"""Why a sensor has no energy if nothing better is known."""
+LARGEST_DISAGREEMENT = 0.05
+"""The share by which counter and power gauge of one domain may differ before it is a reason to look."""
+_AROUND_NS = 5_000_000_000
+_AROUND_SAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEnergy:
+    """What one channel says of one window.
+
+    `energy` is None where the samples do not reach both ends; `reasons` say why, or what makes the number doubtful.
+    `method` is `counter`, `integrated` or `model`. Powers are in watts; the peak is a gauge's highest reading, or a
+    counter's highest mean over a stretch long enough to tell it, None if the window is too short for one.
+    `largest_gap_seconds` is between samples in and around the window. `integrated` is what a power gauge of the same
+    domain says where the energy is a counter's.
+    """
+
+    channel: Channel
+    energy: Energy | None
+    method: str
+    mean_watts: float | None
+    peak_watts: float | None
+    samples: int
+    largest_gap_seconds: float
+    reasons: tuple[str, ...] = ()
+    integrated: Energy | None = None
+
+    @property
+    def disagreement(self) -> float | None:
+        """The share by which the gauge's energy differs from the counter's; None where there are not both."""
+        if self.energy is None or self.integrated is None or not self.energy.joules:
+            return None
+        return self.integrated.joules / self.energy.joules - 1
+
+
+class SeriesEnergy:
+    """The energies of windows of one series.
+
+    All windows share what is built of the series, and the energy of a window is derived once.
+    """
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self.channel = series.channel
+        self._counter: CounterEnergy | None = None
+        self._found: dict[tuple[int, int], WindowEnergy] = {}
+
+    def between(self, start_ns: int, end_ns: int) -> WindowEnergy:
+        """Return the energy of [start_ns, end_ns) from the samples around it.
+
+        The series should reach one refresh period and one beat past both ends; where it ends sooner, the bound is
+        wider. Raises ValueError if the window is empty or the channel measures neither energy nor power.
+        """
+        window = (start_ns, end_ns)
+        if window not in self._found:
+            self._found[window] = self._derived(start_ns, end_ns)
+        return self._found[window]
+
+    def _derived(self, start_ns: int, end_ns: int) -> WindowEnergy:
+        if end_ns <= start_ns:
+            raise ValueError(f"a window must end after it starts: {start_ns} to {end_ns}")
+        channel = self.channel
+        if channel.metric not in ENERGETIC:
+            raise ValueError(f"{channel.metric} measures no energy")
+        inside = _samples(self.series, start_ns, end_ns)
+        missing = _missing_ends(self.series, start_ns, end_ns)
+        if missing:
+            return WindowEnergy(channel, None, method_of(channel), None, None, inside, 0.0, missing)
+        told = self._told(start_ns, end_ns)
+        mean = told.energy.joules / ((end_ns - start_ns) / 1e9)
+        return WindowEnergy(
+            channel,
+            told.energy.widened(channel.uncertainty),
+            method_of(channel),
+            mean,
+            None if told.peak_watts is None else max(told.peak_watts, mean),
+            inside,
+            _largest_gap_seconds(self.series, start_ns, end_ns),
+            told.reasons,
+        )
+
+    def _told(self, start_ns: int, end_ns: int) -> Told:
+        if METRICS[self.channel.metric].form is Form.GAUGE:
+            parts = [self._integrated(*ends) for ends in _sampled(self.series, start_ns, end_ns)]
+            return joined([*parts, *map(_told_of, _dropped(self.series, start_ns, end_ns))])
+        if self._counter is None:
+            self._counter = CounterEnergy(self.series)
+        return self._counter.between(start_ns, end_ns, *_around(self.series, start_ns, end_ns))
+
+    def _integrated(self, start_ns: int, end_ns: int) -> Told:
+        return integrate(_cut(self.series, *_around(self.series, start_ns, end_ns)), start_ns, end_ns)
+
+
+def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
+    """Return the energy of one window; `SeriesEnergy` says of what, and serves several windows of a series."""
+    return SeriesEnergy(series).between(start_ns, end_ns)
+
+
+def compared(counter: WindowEnergy, gauge: WindowEnergy) -> WindowEnergy:
+    """Return what a counter says with what a power gauge of the same domain says of the same window beside it.
+
+    Above 5 % the disagreement is a reason that says which of the two to believe, and why.
+    """
+    both = replace(counter, integrated=gauge.energy)
+    share = both.disagreement
+    if share is None or abs(share) <= LARGEST_DISAGREEMENT:
+        return both
+    words = f"its power gauge says {share:+.1%}: believe the counter: {why_the_counter(gauge.channel)}"
+    return replace(both, reasons=(*both.reasons, words))
+
+
+def why_the_counter(gauge: Channel) -> str:
+    """Say why a counter is believed rather than a power gauge of the same domain.
+
+    That power of NVML on A100 and H100 averages over 25 of every 100 ms was measured by Yang, Adamek and Armour,
+    "Part-time Power Measurements: nvidia-smi's Lack of Attention" (2023).
+    """
+    if gauge.aliased:
+        seen = "sees only a part of the time (on NVIDIA A100 and H100 25 of 100 ms)"
+    elif gauge.method == "average":
+        seen = "averages over what was before each reading"
+    else:
+        seen = "shows single moments"
+    return f"a counter misses nothing between two reads, and this gauge {seen}"
+
+
+def method_of(channel: Channel) -> str:
+    """Say how a channel comes to an energy: `counter`, `integrated` or `model`."""
+    if channel.source is Source.ESTIMATED:
+        return "model"
+    return "counter" if METRICS[channel.metric].form is Form.COUNTER else "integrated"
+
+
+def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]:
+    times, missing = series.times_ns, []
+    if not times or times[0] > start_ns:
+        missing.append(NO_SAMPLE[0])
+    if not times or times[-1] < end_ns:
+        missing.append(NO_SAMPLE[1])
+    if any(each.start_ns < at_ns < each.end_ns for each in series.stretches for at_ns in (start_ns, end_ns)):
+        missing.append("no sample at an edge of the window: those far from the ends of a recording are summed up")
+    refused = Counter(reason for _, reason in series.rejections)
+    if missing and refused:
+        words = ", ".join(f"{count} as {reason.value}" for reason, count in refused.most_common())
+        missing.append(f"readings were refused: {words} (docs/sensor-faults.md)")
+    return tuple(missing)
+
+
+def _around(series: Series, start_ns: int, end_ns: int) -> tuple[int, int]:
+    """Return the range of samples that bear on a window, which may be a small part of a long run."""
+    times, reach_ns = series.times_ns, max(_AROUND_NS, round(2e9 * slowest_refresh_seconds(series.channel)))
+    before, after = bisect_right(times, start_ns), bisect_left(times, end_ns)
+    first = max(0, min(before - _AROUND_SAMPLES, bisect_left(times, start_ns - reach_ns)))
+    last = max(after + _AROUND_SAMPLES, bisect_right(times, end_ns + reach_ns))
+    return first, min(last, len(times))
+
+
+def _cut(series: Series, first: int, last: int) -> Series:
+    times, values, halves = series.times_ns, series.values, series.halves_ns
+    return replace(series, times_ns=times[first:last], values=values[first:last], halves_ns=halves[first:last])
+
+
+def _largest_gap_seconds(series: Series, start_ns: int, end_ns: int) -> float:
+    times, gaps = series.times_ns, [each.largest_gap_seconds for each in _dropped(series, start_ns, end_ns)]
+    for since_ns, until_ns in _sampled(series, start_ns, end_ns):
+        first, last = bisect_right(times, since_ns) - 1, bisect_left(times, until_ns)
+        gaps.append(max(times[i + 1] - times[i] for i in range(first, last)) / 1e9)
+    return max(gaps)
+
+
+def _samples(series: Series, start_ns: int, end_ns: int) -> int:
+    times, dropped = series.times_ns, _dropped(series, start_ns, end_ns)
+    parts = _sampled(series, start_ns, end_ns)
+    inside = sum(bisect_right(times, until_ns) - bisect_left(times, since_ns) for since_ns, until_ns in parts)
+    return inside + sum(stretch.samples for stretch in dropped)
+
+
+def _dropped(series: Series, start_ns: int, end_ns: int) -> list[Stretch]:
+    """Return the stretches of a window that have no samples."""
+    return [each for each in series.stretches if start_ns <= each.start_ns and each.end_ns <= end_ns]
+
+
+def _sampled(series: Series, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+    """Return the parts of a window that have samples: all of it, or what is before and after the dropped stretches."""
+    if not (dropped := _dropped(series, start_ns, end_ns)):
+        return [(start_ns, end_ns)]
+    parts = ((start_ns, dropped[0].start_ns), (dropped[-1].end_ns, end_ns))
+    return [(since_ns, until_ns) for since_ns, until_ns in parts if since_ns < until_ns]
+
+
+def _told_of(stretch: Stretch) -> Told:
+    return Told(Energy(stretch.joules, stretch.lower, stretch.upper), stretch.highest, stretch.reasons)

@@ -1,0 +1,1 @@
+"""The machine: inventory, settings, checks, activity of other programs."""

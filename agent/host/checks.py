@@ -1,0 +1,290 @@
+"""What disturbs a measurement on this host, looked at before one starts: each finding with its remedy."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.host.observation import Observation
+from agent.runtime.cgroup import read_limits
+from probes.cpu.probe import Utilization
+from probes.deadline import NoAnswerError, within
+from probes.errors import ReadError
+from probes.model import ENERGETIC, Kind, Source
+from probes.sysfs import read_int, read_label, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agent.runtime.cgroup import Limits
+    from probes.model import Channel, Roots
+    from probes.registry import Discovery
+
+BUSY_SHARE = 0.1
+"""Of the processors at work for others, above which they disturb a measurement."""
+_LOOK_SECONDS = 0.5
+_LONGEST_CHECK_SECONDS = 2.0
+_NEAR_CELSIUS = 5.0
+_ROOM_BYTES = 200e6
+"""A long run keeps about 100 samples a second for each sensor of energy."""
+
+
+NOT_OBSERVED = Observation({})
+STILL_REMEDY = (
+    "a virtual machine or a firmware setting may hold the counter; compare with `cat` of its file twice, update the "
+    "firmware, or measure on the host"
+)
+HANGING_REMEDY = "look for the device in the kernel log (dmesg); reset the device or reboot the host"
+
+
+class Verdict(StrEnum):
+    """How a check came out, from best to worst."""
+
+    PASS = "PASS"  # noqa: S105  no password
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was found, and what to do if it is not well."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def look_around(
+    roots: Roots, found: Discovery, database: str, *, virtual: bool, observed: Observation = NOT_OBSERVED
+) -> list[Check]:
+    """Look at everything that disturbs a measurement; takes half a second. Nothing is changed."""
+    return [
+        processor_power(found, observed),
+        virtual_machine(virtual=virtual),
+        cpu_limit(read_limits(roots)),
+        clock_governor(Path(roots.sysfs)),
+        _answered("temperature", lambda: heat(Path(roots.sysfs))),
+        other_work(roots),
+        disk_room(database),
+    ]
+
+
+def _answered(name: str, check: Callable[[], Check]) -> Check:
+    """Return the result of a check that reads a driver's files, or a warning if they do not answer in time."""
+    try:
+        return within(_LONGEST_CHECK_SECONDS, check, f"check-{name}")
+    except NoAnswerError:
+        return Check(name, Verdict.WARN, f"unknown: no answer within {_LONGEST_CHECK_SECONDS:g} s", HANGING_REMEDY)
+
+
+def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> Check:
+    """Report whether a sensor that changes, or a model, shows the power of the processors."""
+    channels = [
+        channel
+        for probe in found.probes
+        for channel in probe.channels
+        if channel.metric in ENERGETIC and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
+    ]
+    name = "processor power"
+    measuring = [channel for channel in channels if channel.source is Source.MEASURED]
+    measured = _names(channel for channel in measuring if not observed.stands_still(channel))
+    if measured:
+        return Check(name, Verdict.PASS, f"measured by {measured}")
+    if measuring:
+        still = f"{_names(measuring)}: no counter changed in {observed.seconds:g} s, so its energy cannot be measured"
+        return Check(name, Verdict.FAIL, still, STILL_REMEDY)
+    reason, remedy = _why_unmeasured(found)
+    if channels and any(observed.stands_still(each) for probe in found.probes for each in probe.channels):
+        still = "the estimate needs /proc/stat, whose counters stand still (gVisor and some sandboxes leave them at 0)"
+        return Check(name, Verdict.FAIL, still, remedy)
+    if channels:
+        half = max(channel.uncertainty for channel in channels)
+        return Check(name, Verdict.WARN, f"estimated to ±{half:.0%}, not measured: {reason}", remedy)
+    return Check(name, Verdict.FAIL, f"neither measured nor estimated: {reason}", f"{remedy}; or allow --estimates")
+
+
+def _why_unmeasured(found: Discovery) -> tuple[str, str]:
+    """Return why no sensor measures the processors, and the remedy."""
+    general = "run where the processor's sensors can be read: on the host itself, or as root"
+    for absence in found.absences:
+        if absence.family == "rapl":
+            return absence.reason, absence.remedy or general
+    for problem in found.problems:
+        if problem.is_unreadable:
+            return f"{problem.subject}: {problem.reason}", problem.remedy
+    return "no sensor covers them", general
+
+
+def standing_still(found: Discovery, observed: Observation) -> list[Check]:
+    """Return a failed check for each energy counter, and one for /proc/stat, that did not change."""
+    channels = [channel for probe in found.probes for channel in probe.channels if observed.stands_still(channel)]
+    counters = [channel for channel in channels if channel.metric in ENERGETIC]
+    checks = [
+        Check(
+            f"sensor {channel.device.id}/{channel.domain}",
+            Verdict.FAIL,
+            f"its energy counter did not change in {observed.seconds:g} s: it measures nothing",
+            STILL_REMEDY,
+        )
+        for channel in counters
+    ]
+    if len(counters) < len(channels):
+        found_still = f"its counters stand still for {observed.seconds:g} s, so utilization is unknown"
+        remedy = "run outside of the sandbox (gVisor leaves /proc/stat at 0), or mount the host's with --path.procfs"
+        checks.append(Check("/proc/stat", Verdict.FAIL, found_still, remedy))
+    return checks
+
+
+def hanging(observed: Observation) -> list[Check]:
+    """Return a failed check for the sensors whose read did not return, if there are any."""
+    if not observed.hanging:
+        return []
+    silent = f"the read of {_names(observed.hanging)} did not return within {observed.seconds:g} s"
+    return [Check("hanging sensors", Verdict.FAIL, silent, HANGING_REMEDY)]
+
+
+def _names(channels: Iterable[Channel]) -> str:
+    return ", ".join(sorted({f"{channel.device.id}/{channel.domain}" for channel in channels}))
+
+
+def virtual_machine(*, virtual: bool) -> Check:
+    """Tell whether other guests share the hardware."""
+    if virtual:
+        found = "other guests share the hardware, so performance varies"
+        return Check("virtual machine", Verdict.WARN, found, "for numbers of the hardware itself, run on bare metal")
+    return Check("virtual machine", Verdict.PASS, "the processor reports none")
+
+
+def cpu_limit(limits: Limits) -> Check:
+    """Report the quota, the CPU set and the memory limit of this process."""
+    memory = f"; memory is limited to {limits.memory_bytes / 1e9:.3g} GB" if limits.memory_bytes else ""
+    cpus = f"{limits.usable_cpus} CPU{'s' * (limits.usable_cpus != 1)}"
+    if limits.quota_cpus is None or limits.quota_cpus >= limits.usable_cpus:
+        return Check("CPU limit", Verdict.PASS, f"this process may use {cpus}, no quota{memory}")
+    found = f"limited to {limits.quota_cpus:g} of {cpus} by a cgroup quota, which stops a run that reaches it{memory}"
+    remedy = (
+        "if this host serves that way, leave it; else raise the quota (`docker run --cpus`, Kubernetes `limits.cpu`, "
+        "systemd CPUQuota=)"
+    )
+    return Check("CPU limit", Verdict.WARN, found, remedy)
+
+
+def clock_governor(sysfs: Path) -> Check:
+    """Tell whether the processors' clocks follow the load."""
+    name = "clock governor"
+    policies = (sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+    governors = sorted({text for path in policies if (text := read_label(path))})
+    if not governors:
+        return Check(name, Verdict.PASS, "the kernel names none (usual in virtual machines)")
+    if governors == ["performance"]:
+        return Check(name, Verdict.PASS, "performance")
+    remedy = (
+        "if this host serves that way, leave it; repeats are closer with: sudo cpupower frequency-set -g performance"
+    )
+    return Check(name, Verdict.WARN, f"{', '.join(governors)}: the clocks follow the load", remedy)
+
+
+def heat(sysfs: Path) -> Check:
+    """Tell whether a thermal zone is about to slow the processors down (Documentation/driver-api/thermal)."""
+    zones = sorted((sysfs / "class/thermal").glob("thermal_zone*"))
+    hottest = ""
+    readable = 0
+    for zone in zones:
+        now, limit = read_int(zone / "temp"), _slows_at(zone)
+        if now is None or limit is None:
+            continue
+        readable += 1
+        if now >= limit - _NEAR_CELSIUS * 1000:
+            kind = read_label(zone / "type") or zone.name
+            hottest = f"{kind} is at {now / 1000:.0f} °C and is slowed down from {limit / 1000:.0f} °C"
+    if hottest:
+        return Check("temperature", Verdict.WARN, hottest, "let it cool down; check its fans and its air flow")
+    if not readable:
+        return Check("temperature", Verdict.PASS, "no thermal zone is readable (usual in virtual machines)")
+    return Check("temperature", Verdict.PASS, f"{readable} thermal zones, none near its limit")
+
+
+def _slows_at(zone: Path) -> int | None:
+    """Return the lowest trip point at which a zone is slowed down or in danger, in thousandths of a degree Celsius."""
+    points = [
+        limit
+        for kind in zone.glob("trip_point_*_type")
+        if read_text(kind) in {"passive", "hot", "critical"}
+        and (limit := read_int(kind.with_name(kind.name.replace("_type", "_temp")))) is not None
+    ]
+    return min((limit for limit in points if limit > 0), default=None)
+
+
+def other_work(roots: Roots) -> Check:
+    """Tell how busy the processors are with the work of others, over half a second, and who is busiest."""
+    name = "other load"
+    try:
+        utilization = Utilization(roots)
+    except (OSError, ReadError) as error:
+        return Check(name, Verdict.WARN, f"unknown: {error}", "mount proc, or say where it is with --path.procfs")
+    try:
+        utilization.advance()
+        before = _processor_seconds(roots.procfs)
+        time.sleep(_LOOK_SECONDS)
+        share = utilization.advance().host
+        after = _processor_seconds(roots.procfs)
+    except ReadError as error:
+        return Check(name, Verdict.WARN, f"unknown: {error}", "")
+    finally:
+        utilization.close()
+    if math.isnan(share):
+        return Check(
+            name, Verdict.WARN, "unknown: the counters of /proc/stat stand still", "run outside of the sandbox"
+        )
+    found = f"the processors are {share:.0%} busy"
+    if share <= BUSY_SHARE:
+        return Check(name, Verdict.PASS, found)
+    return Check(
+        name, Verdict.WARN, found + _busiest(before, after), "stop other work before a profile; `top` shows it"
+    )
+
+
+def _busiest(before: dict[tuple[int, str], float], after: dict[tuple[int, str], float]) -> str:
+    worked = {process: seconds - before[process] for process, seconds in after.items() if process in before}
+    busiest = max(worked, key=worked.__getitem__, default=None)
+    if busiest is None or worked[busiest] < BUSY_SHARE * _LOOK_SECONDS:
+        return ""
+    return f", most of all process {busiest[0]} ({busiest[1]})"
+
+
+def _processor_seconds(procfs: str) -> dict[tuple[int, str], float]:
+    """Return the processor time of every process but this one, by number and name."""
+    import psutil  # noqa: PLC0415  only a run and the doctor look at processes
+
+    seconds: dict[tuple[int, str], float] = {}
+    if next(Path(procfs).glob("[0-9]*"), None) is None:
+        return seconds  # psutil takes it for granted that there are processes
+    psutil.PROCFS_PATH = procfs
+    with suppress(OSError, psutil.Error):
+        for process in psutil.process_iter(["name", "cpu_times"]):
+            spent = process.info["cpu_times"]
+            if spent is not None and process.pid != os.getpid():
+                seconds[process.pid, process.info["name"]] = spent.user + spent.system
+    return seconds
+
+
+def disk_room(database: str) -> Check:
+    """Tell whether the samples of a long run have room where the store is; a store elsewhere is not asked."""
+    name = "disk room"
+    if "://" in database and not database.startswith("sqlite"):
+        return Check(name, Verdict.PASS, "the store is on a server")
+    path = Path(database.removeprefix("sqlite:///")).absolute()
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free at {folder}"
+    if free < _ROOM_BYTES:
+        return Check(name, Verdict.WARN, found, "free some, or choose another place with --database PATH")
+    return Check(name, Verdict.PASS, found)

@@ -1,0 +1,120 @@
+"""Observes every sensor for at most two seconds, and reports which of them changed: present is not the same as working.
+
+Only energy counters and the ticks of /proc/stat have to change: a gauge of a steady load is constant, and a device that
+sleeps is not read.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.runtime.logs import get_logger
+from probes.errors import DeviceLostError, ReadError
+from probes.model import ENERGETIC, Source
+from probes.watchers import read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from probes.model import Channel, Probe
+
+    Key = tuple[str, str, str, str]
+
+LONGEST_SECONDS = 2.0
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.25
+"""The time between the first two reads of a probe, which doubles with every read, and the longest."""
+TICKS = "ticks"
+"""The method of a utilization that is counted by the kernel."""
+
+log = get_logger("observation")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Whether each channel changed, by its key, in at most `seconds`; a channel without any value is absent.
+
+    `hanging` are the channels of probes whose read had not returned when the observation ended.
+    """
+
+    changed: Mapping[Key, bool]
+    seconds: float = LONGEST_SECONDS
+    hanging: tuple[Channel, ...] = ()
+
+    def stands_still(self, channel: Channel) -> bool:
+        """Return whether a channel that has to change did not."""
+        return must_change(channel) and self.changed.get(channel.key) is False
+
+
+def must_change(channel: Channel) -> bool:
+    """Return whether a working sensor of this kind changes within two seconds."""
+    is_counter = channel.metric == "energy_joules" and channel.source is Source.MEASURED
+    return is_counter or channel.method == TICKS
+
+
+def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observation:
+    """Read every probe until its sensors of energy and its ticks have changed, and for `seconds` at most.
+
+    Probes that only read files share one thread. One that hangs delays no other; its channels are absent then.
+    """
+    ends = time.monotonic() + seconds
+    watches = [_Watch(probe, ends) for probe in probes]
+    hanging = read_all(watches, seconds + _SHORTEST_SECONDS)
+    changed: dict[Key, bool] = {}
+    for watch in watches:
+        changed |= watch.result()
+    return Observation(changed, seconds, tuple(channel for probe in hanging for channel in probe.channels))
+
+
+class _Watch:
+    """One probe that is observed: read ever more seldom until its sensors have changed, once more at the end."""
+
+    def __init__(self, probe: Probe, ends: float) -> None:
+        self.probe = probe
+        self._ends = ends
+        self._first: dict[int, float] = {}
+        self._changed: set[int] = set()
+        self._reads = 0
+        self._seconds = _SHORTEST_SECONDS
+        channels = probe.channels
+        self._awaited = {at for at, each in enumerate(channels) if must_change(each) or each.metric in ENERGETIC}
+        self.wanted = True
+
+    def restart_time(self) -> None:
+        """Leave the end as it is: it is that of the whole observation."""
+
+    def read(self) -> float:
+        """Read once, and return after how many seconds the next read makes sense."""
+        try:
+            self._note(self.probe.read(time.monotonic_ns()))
+        except (ReadError, DeviceLostError):
+            pass
+        except Exception as error:
+            log.exception("probe fault", probe=self.probe.name, reason=repr(error))
+            self._ends = 0.0
+        self.probe.rejections.clear()
+        left = self._ends - time.monotonic()
+        self.wanted = left > 0 and not self._awaited <= self._changed
+        seconds, self._seconds = self._seconds, min(2 * self._seconds, _LONGEST_SECONDS)
+        return min(seconds, left)
+
+    def _note(self, values: Sequence[float]) -> None:
+        for at, value in enumerate(values):
+            if math.isnan(value):
+                continue
+            # A share of ticks has a value as soon as any tick passed, and an idle host has the same share every time.
+            if self._first.setdefault(at, value) != value or self.probe.channels[at].method == TICKS:
+                self._changed.add(at)
+        self._reads += 1
+
+    def result(self) -> Mapping[Key, bool]:
+        """Return what is known of the channels so far; nothing of a probe that was not read twice."""
+        if self._reads < 2:  # noqa: PLR2004  two reads can differ
+            return {self.probe.channels[at].key: True for at in self._changed}
+        return {
+            channel.key: at in self._changed
+            for at, channel in enumerate(self.probe.channels)
+            if at in self._first or channel.method == TICKS
+        }

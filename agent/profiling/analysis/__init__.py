@@ -1,0 +1,1 @@
+"""Windows to metrics with intervals; pure."""

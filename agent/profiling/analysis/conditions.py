@@ -1,0 +1,255 @@
+"""The state of the host during the windows of a point: load, temperature, clocks, limits and throttling; pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.energy.containment import ACCELERATORS
+from agent.host.records import Circumstances, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agent.host.records import GpuLoad, Load
+    from store.records import Series, Window
+
+POWER_CAP = "power_cap"
+_REASONS = {
+    0x04: POWER_CAP,
+    0x08: "hardware_slowdown",
+    0x20: "software_thermal",
+    0x40: "hardware_thermal",
+    0x80: "power_brake",
+}
+"""The bits of NVML's nvmlClocksEventReasons that hold clocks below what was asked of them.
+
+The others say that a GPU is idle (0x1), that its clocks were set by the user (0x2, 0x100), or that it keeps step with
+another (0x10).
+"""
+_OLDEST_NS = 5_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConditions:
+    """The state of one part of a device, at the start of the first window and at the end of the last.
+
+    Frequencies are means over the first repeat and over the last one. `throttle_reasons` are the causes that held the
+    clocks down, `throttled_share` is the part of the samples in windows that show one, `throttled_seconds` the time
+    that a counter reports. `baseline_utilization` is the share of the idle baselines in which an accelerator was busy,
+    so with other programs' work. None: not reported.
+    """
+
+    device: str
+    domain: str
+    start_celsius: float | None
+    end_celsius: float | None
+    start_frequency_hertz: float | None
+    end_frequency_hertz: float | None
+    start_power_limit_watts: float | None
+    end_power_limit_watts: float | None
+    throttle_reasons: tuple[str, ...]
+    throttled_share: float | None
+    throttled_seconds: float | None
+    baseline_utilization: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSharing:
+    """The sharing of a GPU: the shares of the time in which processes kept it busy, summed over the processes.
+
+    `self_share` is the share of this program and the workload, `other_share` that of all others, both means over the
+    windows; `max_other_share` is that of the worst window, `other_processes` the largest number of others that had it
+    open. None: not known.
+    """
+
+    device: str
+    self_share: float | None
+    other_share: float | None
+    max_other_share: float | None
+    other_processes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The load of the CPUs and the state of the devices while a point was measured.
+
+    `self_cpus` is the number of CPUs that this program and the workload kept busy, `other_cpus` the number that all
+    other programs did, both means over the windows; `max_other_cpus` is that of the worst window, less the resolution
+    of the clock tick, `baseline_other_cpus` that of the worst idle baseline; `steal_share` is the largest share of CPU
+    time that the hypervisor gave to other guests. `thermal_throttle_events` counts the slowdowns of a CPU by
+    temperature, `quota_stopped_share` is the largest share of a window in which a CPU quota stopped this program or the
+    workload. `gpus` are those whose driver reports their processes. None: not known.
+    """
+
+    self_cpus: float | None
+    other_cpus: float | None
+    max_other_cpus: float | None
+    steal_share: float | None
+    thermal_throttle_events: int | None
+    devices: tuple[DeviceConditions, ...]
+    gpus: tuple[GpuSharing, ...] = ()
+    baseline_other_cpus: float | None = None
+    quota_stopped_share: float | None = None
+
+
+NOT_TOLD = Conditions(None, None, None, None, None, ())
+"""Nothing is known of the surroundings."""
+
+
+def conditions(
+    repeats: Sequence[Sequence[Window]], circumstances: Circumstances, idle: Sequence[Window] = ()
+) -> Conditions:
+    """Describe what surrounded the windows of a point, by repeat; `idle` are the run's idle windows."""
+    windows = [window for repeat in repeats for window in repeat]
+    loads = _known(windows, circumstances)
+    events = [load.throttles for load in loads if load.throttles is not None]
+    seconds = sum(load.seconds for load in loads)
+    stopped = [load.quota_stopped / load.seconds for load in loads if load.quota_stopped is not None]
+    return Conditions(
+        self_cpus=sum(load.own for load in loads) / seconds if seconds else None,
+        other_cpus=sum(min(load.others, load.processors * load.seconds) for load in loads) / seconds
+        if seconds
+        else None,
+        max_other_cpus=max(map(_others, loads), default=None),
+        steal_share=max((load.stolen / (load.seconds * load.processors) for load in loads), default=None),
+        thermal_throttle_events=sum(events) if events else None,
+        devices=tuple(_devices(repeats, idle, circumstances.series)),
+        gpus=tuple(_shared(loads)),
+        baseline_other_cpus=max(map(_others, _known(idle, circumstances)), default=None),
+        quota_stopped_share=max(stopped, default=None),
+    )
+
+
+def _known(windows: Iterable[Window], circumstances: Circumstances) -> list[Load]:
+    """Return the loads of those windows whose load is known."""
+    return [load for window in windows if (load := circumstances.loads.get(key_of(window)))]
+
+
+def _others(load: Load) -> float:
+    """Return how many processors others kept busy at least, and no more than there are, however late the looks were."""
+    return min(max(0.0, load.others - load.open_seconds) / load.seconds, load.processors)
+
+
+def _shared(loads: Iterable[Load]) -> Iterable[GpuSharing]:
+    """Yield with whom each GPU was shared, means by the length of the windows that tell."""
+    found: dict[str, list[tuple[float, GpuLoad]]] = {}
+    for load in loads:
+        for gpu in load.gpus:
+            found.setdefault(gpu.device, []).append((load.seconds, gpu))
+    for device, told in found.items():
+        own = [(seconds, gpu.own) for seconds, gpu in told if gpu.own is not None]
+        others = [(seconds, gpu.others) for seconds, gpu in told if gpu.others is not None]
+        yield GpuSharing(
+            device=device,
+            self_share=_weighted(own),
+            other_share=_weighted(others),
+            max_other_share=max((share for _, share in others), default=None),
+            other_processes=max((gpu.programs for _, gpu in told if gpu.programs is not None), default=None),
+        )
+
+
+def _weighted(shares: Sequence[tuple[float, float]]) -> float | None:
+    """Return the mean of shares, each with the seconds that it is of."""
+    seconds = sum(each for each, _ in shares)
+    return sum(each * share for each, share in shares) / seconds if seconds else None
+
+
+def _devices(
+    repeats: Sequence[Sequence[Window]], idle: Sequence[Window], series: Iterable[Series]
+) -> Iterable[DeviceConditions]:
+    """Yield one entry for each part of a device that tells anything; of processors, who used them is in `Load`."""
+    windows = [window for repeat in repeats for window in repeat]
+    parts: dict[tuple[str, str], dict[str, Series]] = {}
+    for each in series:
+        channel = each.channel
+        if each.times_ns and (channel.metric != "utilization_ratio" or channel.device.kind in ACCELERATORS):
+            parts.setdefault((channel.device.id, channel.domain), {})[channel.metric] = each
+    for (device, domain), told in parts.items():
+        celsius, watts = told.get("temperature_celsius"), told.get("power_limit_watts")
+        first, last = windows[0].start_ns, windows[-1].end_ns
+        bits = _during(told.get("throttle_reasons"), windows)
+        yield DeviceConditions(
+            device=device,
+            domain=domain,
+            start_celsius=_at(celsius, first),
+            end_celsius=_at(celsius, last),
+            start_frequency_hertz=_mean(_during(told.get("frequency_hertz"), repeats[0])),
+            end_frequency_hertz=_mean(_during(told.get("frequency_hertz"), repeats[-1])),
+            start_power_limit_watts=_at(watts, first),
+            end_power_limit_watts=_at(watts, last),
+            throttle_reasons=tuple(name for bit, name in _REASONS.items() if any(int(value) & bit for value in bits)),
+            throttled_share=_mean([float(any(int(value) & bit for bit in _REASONS)) for value in bits]),
+            throttled_seconds=_grown(told.get("throttled_seconds"), windows),
+            baseline_utilization=_mean(_while_idle(told.get("utilization_ratio"), idle)),
+        )
+
+
+def _at(series: Series | None, moment_ns: int) -> float | None:
+    """Return the value read last before a moment, None if that is too long ago."""
+    position = bisect_right(series.times_ns, moment_ns) - 1 if series else -1
+    if series is None or position < 0 or moment_ns - series.times_ns[position] > _OLDEST_NS:
+        return None
+    return series.values[position]
+
+
+def _during(series: Series | None, windows: Iterable[Window]) -> list[float]:
+    found: list[float] = []
+    if series is None:
+        return found
+    for window in windows:
+        first, last = (bisect_left(series.times_ns, edge) for edge in (window.start_ns, window.end_ns))
+        found += series.values[first:last]
+    return found
+
+
+def _while_idle(series: Series | None, idle: Iterable[Window]) -> list[float]:
+    """Return what a sensor showed of idle windows, but for what it may still show of the work before."""
+    if series is None:
+        return []
+    settling_ns = round(series.channel.refresh_seconds * 1e9)
+    begun = [replace(each, start_ns=min(each.start_ns + settling_ns, each.end_ns)) for each in idle]
+    return _during(series, begun)
+
+
+def _grown(series: Series | None, windows: Iterable[Window]) -> float | None:
+    """Return by how much a counter grew over all windows; None if it was not read around one of them."""
+    grown = 0.0
+    for window in windows:
+        before, after = _at(series, window.start_ns), _at(series, window.end_ns)
+        if before is None or after is None:
+            return None
+        grown += max(0.0, after - before)
+    return grown
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def changed_settings(circumstances: Circumstances, devices: Iterable[DeviceConditions]) -> tuple[str, ...]:
+    """Return the settings that changed from the start to the end: governors, frequency limits and power limits."""
+    changed = [
+        f"power limit {each.device}/{each.domain} from {first:g} to {last:g} W"
+        for each in devices
+        if (first := each.start_power_limit_watts) is not None
+        and (last := each.end_power_limit_watts) is not None
+        and first != last
+    ]
+    start, end = circumstances.start, circumstances.end
+    if start is None or end is None:
+        return tuple(changed)
+    if start.cpu_governors != end.cpu_governors:
+        changed.append(f"governor from {', '.join(start.cpu_governors)} to {', '.join(end.cpu_governors)}")
+    if start.cpu_frequency_limits_hertz != end.cpu_frequency_limits_hertz:
+        changed.append("the highest CPU frequencies")
+    return (*changed, *_changed_limits(start.power_limits_watts, end.power_limits_watts))
+
+
+def _changed_limits(start: Mapping[str, float], end: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(
+        f"power limit {name} from {watts:g} to {end[name]:g} W"
+        for name, watts in start.items()
+        if name in end and end[name] != watts
+    )

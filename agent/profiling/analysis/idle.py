@@ -1,0 +1,79 @@
+"""The power while nothing ran, before the sweep and after it, and by how much it moved; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from agent.cost.interval import Interval
+from agent.energy.provenance import Provenance, provenance
+from agent.profiling.analysis.metrics import idle_watts, quantity, seconds_of
+from agent.profiling.records import Baseline, IdlePower
+from agent.profiling.run_facts import IdleDrift
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agent.energy.bounds import Energy
+    from agent.profiling.analysis.metrics import Sensors
+    from store.records import Window
+
+IDLE_UNLOADED = "idle_unloaded"
+IDLE_LOADED = "idle_loaded"
+BEFORE, AFTER = 0, 1
+"""An idle window's `repeat`: which side of the sweep it is on."""
+LARGEST_DRIFT = 0.1
+"""What idle power may move by over a run, as a share, before what is above it is in doubt."""
+_SIDES = (BEFORE, AFTER)
+
+_STATES: dict[str, Literal["unloaded", "loaded"]] = {IDLE_UNLOADED: "unloaded", IDLE_LOADED: "loaded"}
+
+
+def idle_windows(windows: Iterable[Window], phase: str) -> tuple[Window, ...]:
+    """Return the idle windows of one phase, the one before the sweep first."""
+    return tuple(window for window in windows if window.phase == phase)
+
+
+def derive_baselines(windows: Sequence[Window], sensors: Sensors) -> tuple[Baseline, ...]:
+    """Derive the power of every idle window, by sensor and in total, in the order they were measured."""
+    return tuple(_baseline(window, sensors) for window in windows if window.phase in _STATES)
+
+
+def _baseline(window: Window, sensors: Sensors) -> Baseline:
+    power = []
+    for series in sensors.series:
+        watts = idle_watts((window,), (series,))
+        if watts is not None:
+            channel = series.channel
+            power.append(IdlePower(channel.device.id, channel.domain, quantity([watts], provenance([channel]))))
+    total = idle_watts((window,), sensors.included)
+    mean = None if total is None else quantity([total], sensors.source)
+    when: Literal["before", "after"] = "before" if window.repeat == BEFORE else "after"
+    return Baseline(_STATES[window.phase], when, seconds_of(window), mean, tuple(power))
+
+
+def derive_drift(windows: Sequence[Window], sensors: Sensors) -> tuple[IdleDrift, ...]:
+    """Derive by how much the idle power moved over the sweep, for each state that was measured on both sides of it."""
+    found = []
+    for phase, state in _STATES.items():
+        watts = [idle_watts((window,), sensors.included) for window in idle_windows(windows, phase)]
+        known = [each for each in watts if each is not None]
+        mean = sum(each.joules for each in known) / len(_SIDES)
+        if len(known) == len(_SIDES) and mean:
+            before, after = known
+            allowed = LARGEST_DRIFT + _left_open(known, sensors) / mean
+            moved = after.joules - before.joules
+            found.append(IdleDrift(state, moved, moved / mean, allowed))
+    return tuple(found)
+
+
+def _left_open(watts: Sequence[Energy], sensors: Sensors) -> float:
+    """Return what sensors leave open of a difference, in watts; what a model is off by is the same on both sides."""
+    if sensors.source is not Provenance.MEASURED:
+        return 0.0
+    return sum((each.upper - each.lower) / 2 for each in watts)
+
+
+def loaded_watts(windows: Sequence[Window], sensors: Sensors) -> Interval | None:
+    """Return the total power with the model loaded and nothing asked, in watts; None where it was not measured."""
+    watts = idle_watts(idle_windows(windows, IDLE_LOADED), sensors.included)
+    return None if watts is None else Interval(watts.joules, watts.lower, watts.upper)

@@ -1,0 +1,276 @@
+"""From the energies of windows to figures per inference, per token and per second, with their intervals; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.cost.interval import Interval
+from agent.energy.boundary import best_series, cover
+from agent.energy.bounds import Energy
+from agent.energy.provenance import provenance
+from agent.energy.window import SeriesEnergy, method_of
+from agent.profiling.analysis.statistics import summarize
+from agent.profiling.records import (
+    PhaseEnergy,
+    PointEnergy,
+    PointPower,
+    Quantity,
+    SensorEnergy,
+    Split,
+)
+from probes.model import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agent.energy.boundary import Coverage
+    from agent.energy.provenance import Provenance
+    from agent.energy.window import WindowEnergy
+    from probes.model import Channel
+    from store.records import Series, Window
+
+Repeat = tuple["Window", ...]
+"""The windows of one repeat, one a phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one sensor says of the windows of a point, by repeat and phase."""
+
+    channel: Channel
+    windows: tuple[tuple[WindowEnergy, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sensors:
+    """The energies to derive from: one series a (device, domain), and which of them make up the total.
+
+    `beat_seconds` is the longest time between two reads that was asked for. `twins` are the power gauges of domains
+    that have a counter as well, to compare the two.
+    """
+
+    series: tuple[SeriesEnergy, ...]
+    coverage: Coverage
+    beat_seconds: float
+    twins: tuple[SeriesEnergy, ...] = ()
+
+    @classmethod
+    def of(cls, series: Iterable[Series], beat_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
+        """Choose from all series of a host, whose `channels` tell which devices nothing measures."""
+        found = tuple(series)
+        best = best_series(found)
+        counted = {_place(each.channel) for each in best if method_of(each.channel) == "counter"}
+        gauges = (each for each in found if method_of(each.channel) == "integrated")
+        twins = (SeriesEnergy(each) for each in gauges if _place(each.channel) in counted)
+        return cls(tuple(map(SeriesEnergy, best)), cover(best, channels), beat_seconds, tuple(twins))
+
+    @property
+    def source(self) -> Provenance:
+        """What the total may be called."""
+        return provenance(self.coverage.includes)
+
+    @property
+    def included(self) -> tuple[SeriesEnergy, ...]:
+        """The series that make up the total, each channel once."""
+        return tuple({each.channel.key: each for each in self.series if self.counted(each.channel)}.values())
+
+    def counted(self, channel: Channel) -> bool:
+        """Tell whether a channel is part of the total."""
+        return channel.key in {included.key for included in self.coverage.includes}
+
+    def total_of(self, found: Iterable[Reading]) -> tuple[Reading, ...]:
+        """Return the readings that make up the total, each channel once."""
+        return tuple({each.channel.key: each for each in found if self.counted(each.channel)}.values())
+
+
+def readings(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple[Reading, ...]:
+    """Return what each sensor says of every window."""
+    repeats = tuple(repeats)
+    return tuple(
+        Reading(
+            each.channel,
+            tuple(tuple(each.between(window.start_ns, window.end_ns) for window in own) for own in repeats),
+        )
+        for each in series
+    )
+
+
+def seconds_of(window: Window) -> float:
+    """Return the length of a window in seconds."""
+    return (window.end_ns - window.start_ns) / 1e9
+
+
+def seconds_per_inference(repeat: Repeat) -> float:
+    """Return the time of one inference: over all phases, window time over inferences."""
+    return sum(seconds_of(window) / window.inferences for window in repeat)
+
+
+def tokens_per_inference(repeat: Repeat) -> tuple[float | None, float | None]:
+    """Return input and output tokens of one inference, None where the work has none."""
+    tokens_in = sum(window.input_tokens / window.inferences for window in repeat)
+    tokens_out = sum(window.output_tokens / window.inferences for window in repeat)
+    return tokens_in or None, tokens_out or None
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return the mean of repeats that cannot be negative, with its 95 % interval."""
+    summary = summarize(values)
+    return Interval(summary.mean, None if summary.lower is None else max(0.0, summary.lower), summary.upper)
+
+
+def quantity(energies: Sequence[Energy], source: Provenance) -> Quantity:
+    """Return the mean of repeats with their 95 % interval, widened on each side by the sensors' mean bound."""
+    summary = summarize([energy.joules for energy in energies])
+    half = 0.0 if summary.upper is None else summary.upper - summary.mean
+    below = sum(energy.joules - energy.lower for energy in energies) / len(energies)
+    above = sum(energy.upper - energy.joules for energy in energies) / len(energies)
+    return Quantity(summary.mean, max(0.0, summary.mean - half - below), summary.mean + half + above, source)
+
+
+def joules_per_inference(
+    repeats: Sequence[Repeat], found: Sequence[Reading], phase: int | None = None
+) -> list[Energy] | None:
+    """Return the sensors' summed energy per inference of each repeat, of one phase or of all.
+
+    None if the energy of some window is not known, or there is no sensor.
+    """
+    totals = []
+    for number, repeat in enumerate(repeats):
+        total = Energy(0.0, 0.0, 0.0)
+        for position in range(len(repeat)) if phase is None else (phase,):
+            for reading in found:
+                energy = reading.windows[number][position].energy
+                if energy is None:
+                    return None
+                total = total.plus(energy.times(1 / repeat[position].inferences))
+        totals.append(total)
+    return totals if found else None
+
+
+def idle_watts(windows: Iterable[Window], series: Sequence[SeriesEnergy]) -> Energy | None:
+    """Return the sensors' summed power, in watts, as the mean over idle windows with bounds that span all of them.
+
+    A window in which it is not known is left out; None if it is not known in any.
+    """
+    known = [watts for window in windows if (watts := _watts(window, series))]
+    if not known:
+        return None
+    mean = sum(watts.joules for watts in known) / len(known)
+    return Energy(mean, min(watts.lower for watts in known), max(watts.upper for watts in known))
+
+
+def _watts(window: Window, series: Sequence[SeriesEnergy]) -> Energy | None:
+    total = Energy(0.0, 0.0, 0.0)
+    for each in series:
+        energy = each.between(window.start_ns, window.end_ns).energy
+        if energy is None:
+            return None
+        total = total.plus(energy)
+    return total.times(1 / seconds_of(window)) if series else None
+
+
+def point_energy(
+    repeats: Sequence[Repeat],
+    sensors: Sensors,
+    found: Sequence[Reading],
+    totals: Sequence[Energy],
+    unloaded: Sequence[Window],
+    background_share: float | None = None,
+) -> PointEnergy:
+    """Return a point's energy figures.
+
+    `found` are the readings of all sensors, `totals` the whole boundary's joules per inference of each repeat,
+    `unloaded` the idle windows without a workload.
+    """
+    split = _split(totals, repeats, sensors.included, unloaded)
+    tokens_in, tokens_out = tokens_per_inference(repeats[0])
+    tokens = (tokens_in or 0) + (tokens_out or 0)
+    counted = sensors.total_of(found)
+    measured = []
+    for series, reading in zip(sensors.series, found, strict=True):
+        own = joules_per_inference(repeats, (reading,))
+        if own is not None:
+            measured.append(_sensor(series.channel, _split(own, repeats, (series,), unloaded), sensors))
+    return PointEnergy(
+        joules_per_inference=split,
+        repeats=summarize([total.joules for total in totals]),
+        estimated_share=_estimated_share(repeats, counted, totals),
+        background_share=background_share,
+        joules_per_input_token=_times(split.total, 1 / tokens_in) if tokens_in else None,
+        joules_per_output_token=_times(split.total, 1 / tokens_out) if tokens_out else None,
+        joules_per_total_token=_times(split.total, 1 / tokens) if tokens else None,
+        sensors=tuple(measured),
+        phases=_phase_energies(repeats, counted, sensors.source),
+    )
+
+
+def point_power(
+    repeats: Sequence[Repeat], counted: Sequence[Reading], totals: Sequence[Energy], source: Provenance
+) -> PointPower:
+    """Return the power while inferences follow one another: their energy over their time.
+
+    `counted` are the readings of the sensors in the total, `totals` the total joules per inference of each repeat.
+    """
+    watts = [total.times(1 / seconds_per_inference(repeat)) for repeat, total in zip(repeats, totals, strict=True)]
+    peaks = [_peak_watts(reading) for reading in counted]
+    known = [peak for peak in peaks if peak is not None]
+    return PointPower(quantity(watts, source), sum(known) if len(known) == len(peaks) else None, source)
+
+
+def _place(channel: Channel) -> tuple[str, str]:
+    return channel.device.id, channel.domain
+
+
+def _peak_watts(reading: Reading) -> float | None:
+    peaks = [window.peak_watts for own in reading.windows for window in own if window.peak_watts is not None]
+    return max(peaks, default=None)
+
+
+def _estimated_share(repeats: Sequence[Repeat], counted: Sequence[Reading], totals: Sequence[Energy]) -> float:
+    estimated = [reading for reading in counted if reading.channel.source is Source.ESTIMATED]
+    modelled = joules_per_inference(repeats, estimated) or []
+    whole = sum(total.joules for total in totals)
+    return sum(energy.joules for energy in modelled) / whole if whole else float(bool(estimated))
+
+
+def _sensor(channel: Channel, split: Split, sensors: Sensors) -> SensorEnergy:
+    device = channel.device
+    return SensorEnergy(
+        device.id, device.kind.value, channel.domain, method_of(channel), sensors.counted(channel), split
+    )
+
+
+def _times(figure: Quantity, factor: float) -> Quantity:
+    return Quantity(figure.mean * factor, figure.lower * factor, figure.upper * factor, figure.source)
+
+
+def _phase_energies(
+    repeats: Sequence[Repeat], counted: Sequence[Reading], source: Provenance
+) -> tuple[PhaseEnergy, ...]:
+    found = []
+    for number, window in enumerate(repeats[0]):
+        figure = quantity(joules_per_inference(repeats, counted, number) or (), source)
+        tokens_in, tokens_out = window.input_tokens / window.inferences, window.output_tokens / window.inferences
+        found.append(
+            PhaseEnergy(
+                window.phase,
+                figure,
+                _times(figure, 1 / tokens_in) if tokens_in else None,
+                _times(figure, 1 / tokens_out) if tokens_out and not tokens_in else None,
+            )
+        )
+    return tuple(found)
+
+
+def _split(
+    totals: Sequence[Energy], repeats: Sequence[Repeat], series: Sequence[SeriesEnergy], unloaded: Sequence[Window]
+) -> Split:
+    source = provenance(each.channel for each in series)
+    total = quantity(totals, source)
+    watts = idle_watts(unloaded, series)
+    if watts is None:
+        return Split(total, None, None)
+    idle = quantity([watts.times(seconds_per_inference(repeat)) for repeat in repeats], source)
+    dynamic = Quantity(total.mean - idle.mean, total.lower - idle.upper, total.upper - idle.lower, source)
+    return Split(total, idle, dynamic)

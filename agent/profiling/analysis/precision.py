@@ -1,0 +1,80 @@
+"""How close the mean of some repeats is known, and how many repeats a closer one takes; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence  # noqa: TC003  the schema is made from the annotations of this module
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.profiling.analysis.statistics import summarize, t_quantile
+
+MOST_REPEATS = 100_000
+"""Beyond this many nobody waits for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """The statistical convergence of a point: of its energy per inference, or of its rate if nothing measures power.
+
+    `relative_half_width` is the half-width of the repeats' 95 % interval over their mean, None for one repeat or a mean
+    of 0. `tolerance` is the requested half-width, `converged` whether it was reached; both None if none was requested.
+    `repeats_needed` is the estimated total number of repeats for it, given the spread of these.
+    """
+
+    metric: Literal["joules_per_inference", "inferences_per_second"]
+    relative_half_width: float | None
+    tolerance: float | None
+    converged: bool | None
+    repeats_needed: int | None
+
+
+UNKNOWN_CONVERGENCE = Convergence("inferences_per_second", None, None, None, None)
+"""No repeat is known."""
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Return half of the 95 % interval of the mean of repeats (Student's t) as a share of the mean.
+
+    None for fewer than two values or a mean of 0. Raises ValueError if a value is not finite.
+    """
+    if not values:
+        return None
+    summary = summarize(values)
+    if summary.upper is None or not summary.mean:
+        return None
+    return (summary.upper - summary.mean) / abs(summary.mean)
+
+
+def repeats_needed(values: Sequence[float], tolerance: float) -> int | None:
+    """Return the fewest repeats whose half-width is within `tolerance` if they spread as `values` do.
+
+    It solves t(0.975, n - 1) * CV / sqrt(n) <= tolerance, whose left side falls with n. None where the spread is not
+    known, or more than `MOST_REPEATS` would be needed.
+    """
+    cv = summarize(values).cv if values else None
+    if cv is None:
+        return None
+    low, high = 1, MOST_REPEATS
+    if t_quantile(high - 1) * cv / math.sqrt(high) > tolerance:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if t_quantile(middle - 1) * cv / math.sqrt(middle) <= tolerance:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def precision(joules: Sequence[float], rates: Sequence[float], tolerance: float | None) -> Convergence:
+    """Describe a point by the joules per inference of its repeats, or by their rates where there are no joules."""
+    values = joules or rates
+    found = half_width(values)
+    return Convergence(
+        metric="joules_per_inference" if joules else "inferences_per_second",
+        relative_half_width=found,
+        tolerance=tolerance,
+        converged=None if tolerance is None else found is not None and found <= tolerance,
+        repeats_needed=None if tolerance is None else repeats_needed(values, tolerance),
+    )

@@ -1,0 +1,133 @@
+"""What a run is of, where it takes place and what is left of it, as frozen records."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+from agent.runtime.logs import get_logger
+from agent.workloads.limits import Limits
+from store.reader import Reader
+from store.records import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Engine
+
+    from agent.cost.tariff import Tariff
+    from agent.host.records import Load, WindowKey
+    from agent.profiling.plan import Effort
+    from agent.profiling.run_facts import HostState, SamplerFacts
+    from agent.runtime.clock import Timebase
+    from agent.sampling.session import SamplingSettings
+    from agent.workloads.errors import WorkloadError
+    from agent.workloads.runner.protocol import Ready
+    from agent.workloads.spec import EngineSpec, Spec
+    from probes.model import Channel, Roots
+    from probes.registry import Discovery
+    from store.damage import Damage
+    from store.records import Host, Layout, Run, Window
+    from store.writer import Writer
+
+_STRETCH_NS = 60 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be profiled, how thoroughly, in which order, and under which prices."""
+
+    spec: Spec
+    engine: EngineSpec
+    batches: tuple[int, ...]
+    effort: Effort
+    tariff: Tariff | None
+    order_seed: int = 0
+    limits: Limits = field(default_factory=Limits)
+
+
+def _always(_reason: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The conditions of a run.
+
+    `stored` False leaves nothing in a database, `needs_energy` refuses a host that cannot measure it, and `proceed` is
+    asked, with the reason, whether to go on where other programs keep the host busy.
+    """
+
+    stored: bool = True
+    needs_energy: bool = False
+    proceed: Callable[[str], bool] = _always
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where a run takes place: the host, what it can be asked, what disturbs there, and where everything is kept."""
+
+    host: Host
+    roots: Roots
+    discovery: Discovery
+    layouts: tuple[Layout, ...]
+    warnings: tuple[str, ...]
+    timebase: Timebase
+    engine: Engine
+    writer: Writer
+    sampling: SamplingSettings
+
+    @property
+    def channels(self) -> list[Channel]:
+        """Everything the host can be asked, with what was learnt of it."""
+        return [channel for layout in self.layouts for channel in layout.channels]
+
+    def series(self, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
+        """Return the samples of this run, their channels as they were learnt at its start.
+
+        Those in the store may meanwhile say what another program has learnt of the same sensors. Samples are read in
+        stretches into arrays: 24 bytes a sample, where the tuples of a whole run take 137.
+        """
+        known = {channel.key: channel for channel in reversed(self.channels)}
+        reader, whole = Reader(self.engine, _report), dict[int, Series]()
+        for since_ns in range(start_ns, end_ns + 1, _STRETCH_NS):
+            until_ns = min(since_ns + _STRETCH_NS - 1, end_ns)
+            for position, each in enumerate(reader.series(self.writer.recording, since_ns, until_ns, metrics)):
+                so_far = whole.get(position) or _empty(known[each.channel.key])
+                whole[position] = _continued(so_far, each)
+        return tuple(whole.values())
+
+
+def _report(damage: Damage) -> None:
+    """Log a damaged row, which is left out: for its sensor, that is a gap."""
+    get_logger("profile").warning("damaged samples are left out", reason=str(damage))
+
+
+def _empty(channel: Channel) -> Series:
+    return Series(channel, array("q"), array("d"), (), array("q"))
+
+
+def _continued(series: Series, more: Series) -> Series:
+    """Return a series with more samples at its end; the arrays of the first are reused."""
+    for mine, its in (
+        (series.times_ns, more.times_ns),
+        (series.values, more.values),
+        (series.halves_ns, more.halves_ns),
+    ):
+        cast("array[float]", mine).extend(its)
+    return replace(series, rejections=(*series.rejections, *more.rejections))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is left of a run: its record as it ended, what the workload said of itself, and its whole windows."""
+
+    run: Run
+    ready: Ready | None
+    windows: tuple[Window, ...]
+    beat_seconds: float
+    host_state: HostState
+    failure: WorkloadError | None = None
+    sampler: SamplerFacts | None = None
+    loads: Mapping[WindowKey, Load] = field(default_factory=dict)

@@ -1,0 +1,110 @@
+"""The profile as a JSON document; every document is checked against its schema before it is stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.energy.provenance import provenance
+from agent.profiling.records import CoverageFacts, DeviceFacts, Document, Included, Sensor
+from agent.profiling.run_facts import HostFacts
+from probes.model import ENERGETIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.energy.boundary import Coverage
+    from probes.model import Channel
+    from store.records import Host
+
+
+def host_facts(host: Host) -> HostFacts:
+    """Return the host as the document has it: None for everything the store has no value of."""
+    return HostFacts(
+        id=host.id,
+        name=host.name,
+        boot_id=host.boot_id or None,
+        kernel=host.kernel or None,
+        operating_system=host.operating_system or None,
+        cpu_model=host.cpu_model or None,
+        microarchitecture=host.microarchitecture or None,
+        cpu_flags=host.cpu_flags,
+        logical_cpus=host.cores or None,
+        memory_bytes=host.memory_bytes or None,
+        virtual=host.virtual,
+    )
+
+
+def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[DeviceFacts, ...]:
+    """Return the devices behind these channels with their sensors of energy and power."""
+    counted = {channel.key for channel in coverage.includes}
+    by_device: dict[str, list[Channel]] = {}
+    for channel in channels:
+        by_device.setdefault(channel.device.id, []).append(channel)
+    found = []
+    for own in by_device.values():
+        device = max((channel.device for channel in own), key=lambda device: (bool(device.name), device.attributes))
+        first = {channel.key: channel for channel in reversed(own) if channel.metric in ENERGETIC}
+        sensors = tuple(_sensor(channel, in_total=channel.key in counted) for channel in reversed(first.values()))
+        found.append(DeviceFacts(device.id, device.kind, device.name or None, dict(device.attributes), sensors))
+    return tuple(found)
+
+
+def _sensor(channel: Channel, *, in_total: bool) -> Sensor:
+    return Sensor(
+        domain=channel.domain,
+        metric=channel.metric,
+        source=channel.source,
+        method=channel.method,
+        refresh_seconds=channel.refresh_seconds or None,
+        relative_uncertainty=channel.uncertainty or None,
+        in_total=in_total,
+    )
+
+
+def coverage_facts(coverage: Coverage) -> CoverageFacts:
+    """Return the coverage of the total as the document has it."""
+    return CoverageFacts(
+        coverage.boundary,
+        tuple(Included(channel.device.id, channel.domain) for channel in coverage.includes),
+        coverage.not_covered,
+        provenance(coverage.includes) if coverage.includes else None,
+        max((channel.uncertainty for channel in coverage.includes), default=0.0) or None,
+    )
+
+
+def to_json(document: Document) -> str:
+    """Return the document as JSON text, keys in the records' order. Raises ValueError if the schema does not hold."""
+    text = json.dumps(asdict(document), default=_plain, allow_nan=False, indent=2)
+    check(json.loads(text))
+    return text
+
+
+def check(document: dict[str, Any]) -> None:
+    """Raise ValueError, naming the place, if a document does not fit the published schema."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  slow to import, needed only where a profile is written
+
+    errors = sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda error: list(error.absolute_path))
+    if errors:
+        where = "/".join(map(str, errors[0].absolute_path)) or "the document"
+        raise ValueError(f"not a profile: {where}: {errors[0].message}")
+
+
+def schema(package: Path = Path(__file__).parent.parent.parent) -> dict[str, Any]:
+    """Return the published schema: beside the package in the wheel, in docs/ of a checkout.
+
+    Raises FileNotFoundError if it is in neither.
+    """
+    for path in (package / "profile.schema.json", package.parent / "docs/profile.schema.json"):
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
+    raise FileNotFoundError("profile.schema.json: the installation is incomplete, install inferometer again")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no place in a profile")

@@ -1,0 +1,80 @@
+"""How much time a run takes for how narrow an interval: the modes, and windows made long enough for their sensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.energy.boundary import best_channels, coverage
+from agent.energy.measurement import ROOM
+from agent.energy.read_rates import needed_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from probes.model import Channel
+
+SETTLE_SECONDS = 0.5
+"""Between what the host did before and an idle baseline."""
+IDLE_STRETCHES = 4
+STEADY_CHUNKS = 4
+"""How many short measurements in a row have to show no trend before warming up ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much time a run takes for how narrow an interval.
+
+    A repeat lasts `window_seconds` and `iterations` at least, both; warm-up ends when throughput is steady or after
+    `warmup_seconds`. With a `tolerance`, a share of the mean, repeats go on until the 95 % interval of every point is
+    no wider on either side, or the run has taken `budget_seconds`. `limiting_sensor` is the sensor that made windows
+    longer than they were asked for.
+    """
+
+    name: str
+    idle_seconds: float
+    warmup_seconds: float
+    repeats: int
+    window_seconds: float
+    iterations: int
+    tolerance: float | None = None
+    budget_seconds: float | None = None
+    limiting_sensor: str | None = None
+
+
+EFFORTS = {
+    effort.name: effort
+    for effort in (
+        Effort("quick", 3.0, 2.0, 3, 1.5, 3),
+        Effort("standard", 15.0, 10.0, 5, 10.0, 10),
+        Effort("rigorous", 60.0, 30.0, 5, 60.0, 30),
+    )
+}
+
+
+def chunk_seconds(effort: Effort) -> float:
+    """Return the length of one short measurement while warming up."""
+    return min(effort.warmup_seconds / STEADY_CHUNKS / 2, 1.0)
+
+
+def planned_seconds(effort: Effort, windows: int) -> float:
+    """Return how long a run takes at least: `windows` is the number of points times that of their phases."""
+    warm_up = (STEADY_CHUNKS + effort.repeats - 1) * chunk_seconds(effort)
+    repeats = effort.repeats * effort.window_seconds
+    return IDLE_STRETCHES * (SETTLE_SECONDS + effort.idle_seconds) + windows * (warm_up + repeats)
+
+
+def long_enough(effort: Effort, channels: Iterable[Channel]) -> Effort:
+    """Return an effort whose windows are long enough for every sensor that will be counted, at the tolerance asked for.
+
+    Sensors that no length helps are left out: models, and gauges that miss most of the time.
+    """
+    if effort.tolerance is None:
+        return effort
+    counted = coverage(best_channels(channels)).includes
+    needed = [(ROOM * needed_seconds(each, effort.tolerance), f"{each.device.id}/{each.domain}") for each in counted]
+    seconds, name = max((each for each in needed if math.isfinite(each[0])), default=(0.0, ""))
+    if seconds <= effort.window_seconds:
+        return effort
+    return replace(effort, window_seconds=seconds, limiting_sensor=name)

@@ -1,0 +1,213 @@
+"""From the windows and samples of a run to the points of its profile; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from agent.cost.interval import Interval
+from agent.cost.model import PointCost, price_point
+from agent.host.records import Circumstances
+from agent.profiling.analysis.background import attributed
+from agent.profiling.analysis.conditions import changed_settings, conditions
+from agent.profiling.analysis.cross_check import agreement
+from agent.profiling.analysis.idle import IDLE_UNLOADED, derive_drift, idle_windows, loaded_watts
+from agent.profiling.analysis.metrics import (
+    Repeat,
+    Sensors,
+    interval,
+    joules_per_inference,
+    point_energy,
+    point_power,
+    readings,
+    seconds_of,
+    seconds_per_inference,
+    tokens_per_inference,
+)
+from agent.profiling.analysis.precision import precision
+from agent.profiling.analysis.stability import power_by_repeat, power_within
+from agent.profiling.analysis.statistics import summarize_latencies
+from agent.profiling.records import PhaseSpeed, Point
+from agent.profiling.validation.measurement import Evidence, judge, valid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.cost.model import Cost
+    from agent.cost.tariff import Tariff
+    from agent.energy.bounds import Energy
+    from agent.profiling.analysis.metrics import Reading
+    from agent.profiling.analysis.statistics import LatencySummary
+    from agent.profiling.records import PointEnergy
+    from agent.profiling.run_facts import IdleDrift
+    from store.records import Window
+
+PREFILL = "prefill"
+NOTHING_KNOWN = Circumstances()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What all points of a run have in common; `idle` are its idle windows."""
+
+    idle: tuple[Window, ...]
+    sensors: Sensors
+    drift: tuple[IdleDrift, ...]
+    circumstances: Circumstances
+    tariff: Tariff | None
+
+
+def derive_points(
+    windows: Sequence[Window], sensors: Sensors, tariff: Tariff | None, circumstances: Circumstances = NOTHING_KNOWN
+) -> tuple[Point, ...]:
+    """Derive one point for every setting that has a complete repeat, in the order they were first run.
+
+    Without a tariff there is energy and time, and no money.
+    """
+    idle = tuple(window for window in windows if not window.point)
+    scene = _Scene(idle, sensors, derive_drift(idle, sensors), circumstances, tariff)
+    phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
+    points = []
+    for name in dict.fromkeys(window.point for window in windows if window.point):
+        repeats = complete_repeats([window for window in windows if window.point == name], phases)
+        if repeats:
+            points.append(_point(name, repeats, scene))
+    return tuple(points)
+
+
+def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[Repeat, ...]:
+    """Return the repeats in which every phase of the run did some work, their phases in the run's order."""
+    repeats = []
+    for number in dict.fromkeys(window.repeat for window in windows):
+        own = {window.phase: window for window in windows if window.repeat == number and window.inferences}
+        if len(own) == len(phases):
+            repeats.append(tuple(own[phase] for phase in phases))
+    return tuple(repeats)
+
+
+def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
+    sensors = scene.sensors
+    found = readings(repeats, sensors.series)
+    totals = joules_per_inference(repeats, sensors.total_of(found))
+    evidence = _evidence(repeats, scene, found, totals)
+    checks = judge(evidence)
+    speed = interval(evidence.rates)
+    tokens_in, tokens_out = tokens_per_inference(repeats[0])
+    unloaded = idle_windows(scene.idle, IDLE_UNLOADED)
+    found = attributed(found, repeats, sensors.series, scene.circumstances.loads, unloaded)
+    counted = sensors.total_of(found)
+    known = joules_per_inference(repeats, counted) if valid(checks) else None
+    others = _background_share(totals, known) if known and scene.circumstances.loads else None
+    energy = point_energy(repeats, sensors, found, known, unloaded, others) if known else None
+    windows = [window for repeat in repeats for window in repeat]
+    steps = [step for window in windows for step in window.step_seconds]
+    first = [latency for window in windows if window.phase == PREFILL for latency in window.latencies_seconds]
+    return Point(
+        name=name,
+        parameters={"batch": _batch(repeats[0])},
+        valid=valid(checks),
+        repeats=len(repeats),
+        input_tokens_per_inference=tokens_in,
+        output_tokens_per_inference=tokens_out,
+        mean_latency_seconds=interval([_mean_latency(repeat) for repeat in repeats]),
+        latency_seconds=_latency(repeats),
+        time_to_first_token_seconds=summarize_latencies(first) if first else None,
+        inter_token_latency_seconds=summarize_latencies(steps) if steps else None,
+        inferences_per_second=speed,
+        input_tokens_per_second=speed.times(tokens_in) if tokens_in else None,
+        output_tokens_per_second=speed.times(tokens_out) if tokens_out else None,
+        phases=_phases(repeats),
+        energy=energy,
+        power=point_power(repeats, counted, known, sensors.source) if known else None,
+        cost=_cost(scene.tariff, energy, speed, loaded_watts(scene.idle, sensors), (tokens_in, tokens_out)),
+        convergence=evidence.precision,
+        sensor_agreement=evidence.agreement,
+        conditions=evidence.conditions,
+        checks=checks,
+    )
+
+
+def _evidence(
+    repeats: tuple[Repeat, ...], scene: _Scene, found: Sequence[Reading], totals: Sequence[Energy] | None
+) -> Evidence:
+    sensors, known = scene.sensors, scene.circumstances
+    joules = tuple(energy.joules for energy in totals or ())
+    rates = tuple(1 / seconds_per_inference(repeat) for repeat in repeats)
+    state = conditions(repeats, known, scene.idle)
+    return Evidence(
+        windows=repeats,
+        energies=tuple(w for reading in sensors.total_of(found) for own in reading.windows for w in own),
+        devices_expected=len(sensors.coverage.includes),
+        beat_seconds=sensors.beat_seconds,
+        joules_per_inference=joules,
+        rates=rates,
+        agreement=agreement(found, readings(repeats, sensors.twins)),
+        precision=precision(joules, rates, known.tolerance),
+        conditions=state,
+        processors=max((load.processors for load in known.loads.values()), default=0),
+        idle_drift=scene.drift,
+        watts=power_by_repeat(repeats, totals),
+        shapes=power_within(repeats, sensors),
+        changed_settings=changed_settings(known, state.devices),
+        silent_devices=known.silent,
+        effort=known.effort,
+        faults=known.faults,
+    )
+
+
+def _cost(
+    tariff: Tariff | None,
+    energy: PointEnergy | None,
+    speed: Interval,
+    idle_watts: Interval | None,
+    tokens: tuple[float | None, float | None],
+) -> Cost | None:
+    if tariff is None or energy is None:
+        return None
+    total = energy.joules_per_inference.total
+    joules = Interval(total.mean, total.lower, total.upper)
+    return price_point(tariff, PointCost(joules, speed, idle_watts, *tokens))
+
+
+def _batch(repeat: Repeat) -> int:
+    window = repeat[0]
+    return window.inferences // window.iterations if window.iterations else 0
+
+
+def _background_share(totals: Sequence[Energy] | None, known: Sequence[Energy]) -> float:
+    """Return the share of other programs in the total: the part by which the lower bounds were widened."""
+    whole = sum(total.joules for total in totals or ())
+    theirs = sum(total.lower - own.lower for total, own in zip(totals or (), known, strict=True))
+    return theirs / whole if whole else 0.0
+
+
+def _mean_latency(repeat: Repeat) -> float:
+    """Return the mean latency of a request: means add up, however the iterations of the phases are paired."""
+    return sum(fmean(window.latencies_seconds) for window in repeat)
+
+
+def _latency(repeats: Sequence[Repeat]) -> LatencySummary | None:
+    """Return the latencies of whole requests, None if each ran as separate phases: their pairs never ran."""
+    if len(repeats[0]) > 1:
+        return None
+    return summarize_latencies([latency for (window,) in repeats for latency in window.latencies_seconds])
+
+
+def _phases(repeats: Sequence[Repeat]) -> tuple[PhaseSpeed, ...]:
+    found = []
+    for windows in zip(*repeats, strict=True):
+        latencies = [latency for window in windows for latency in window.latencies_seconds]
+        found.append(
+            PhaseSpeed(
+                phase=windows[0].phase,
+                repeats=len(windows),
+                iterations=sum(window.iterations for window in windows),
+                inferences=sum(window.inferences for window in windows),
+                input_tokens=sum(window.input_tokens for window in windows),
+                output_tokens=sum(window.output_tokens for window in windows),
+                duration_seconds=sum(map(seconds_of, windows)),
+                latency_seconds=summarize_latencies(latencies),
+            )
+        )
+    return tuple(found)

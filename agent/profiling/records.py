@@ -1,0 +1,277 @@
+"""The profile document as frozen records; `docs/profile.schema.json` is the same in JSON Schema.
+
+Energies are in joules, powers in watts, times in seconds, rates per second; money is in the tariff's currency. None
+means "not known". A `relative_` field is a share of the figure it belongs to: 0.05 is 5 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# The schema is made from these annotations, so they are imported for real.
+from agent.cost.interval import Interval  # noqa: TC001
+from agent.cost.model import Cost  # noqa: TC001
+from agent.cost.tariff import Tariff  # noqa: TC001
+from agent.energy.boundary import Boundary  # noqa: TC001
+from agent.energy.provenance import Provenance  # noqa: TC001
+from agent.profiling.analysis.conditions import Conditions  # noqa: TC001
+from agent.profiling.analysis.precision import Convergence  # noqa: TC001
+from agent.profiling.analysis.statistics import LatencySummary, Summary  # noqa: TC001
+from agent.profiling.run_facts import (  # noqa: TC001
+    CheckResult,
+    HostFacts,
+    HostState,
+    IdleDrift,
+    PlanFacts,
+    SamplerFacts,
+    SensorAgreement,
+)
+from agent.workloads.runner.protocol import InputFacts  # noqa: TC001
+from probes.model import Kind, Source  # noqa: TC001
+from store.records import RunStatus  # noqa: TC001
+
+SCHEMA_VERSION = "2.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A mean with the interval it lies in and its source.
+
+    The interval is the 95 % interval of the repeats' mean (Student's t), widened by the sensors' own bounds.
+    """
+
+    mean: float
+    lower: float
+    upper: float
+    source: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Energy in total, the idle part of it (unloaded idle power times the time taken) and what is above it.
+
+    Idle and dynamic are None where no idle baseline was measured.
+    """
+
+    total: Quantity
+    idle: Quantity | None
+    dynamic: Quantity | None
+
+
+@dataclass(frozen=True, slots=True)
+class SensorEnergy:
+    """One sensor's energy per inference; `in_total` says whether the total contains it."""
+
+    device: str
+    kind: str
+    domain: str
+    method: str
+    in_total: bool
+    joules_per_inference: Split
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnergy:
+    """The whole boundary's energy of one phase, by the windows in which only that phase ran."""
+
+    phase: str
+    joules_per_inference: Quantity
+    joules_per_input_token: Quantity | None
+    joules_per_output_token: Quantity | None
+
+
+@dataclass(frozen=True, slots=True)
+class PointEnergy:
+    """The energy of a point. Joules per token are the whole boundary's energy over the number of those tokens.
+
+    `repeats` summarizes the total over the repeats, without the sensors' bounds. `estimated_share` is the part of the
+    total that comes from a model: 0 all measured, 1 all estimated. `background_share` is the part of the total that is
+    attributed to other programs; the lower bounds leave it out, the upper ones contain it. None: their load is unknown.
+    """
+
+    joules_per_inference: Split
+    repeats: Summary
+    estimated_share: float
+    background_share: float | None
+    joules_per_input_token: Quantity | None
+    joules_per_output_token: Quantity | None
+    joules_per_total_token: Quantity | None
+    sensors: tuple[SensorEnergy, ...]
+    phases: tuple[PhaseEnergy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PointPower:
+    """Power while inferences follow one another: their energy over their time.
+
+    `peak_watts` is the sum of the sensors' own peaks, which need not coincide: a gauge's highest reading, a counter's
+    highest mean over a part of the window. None if the windows are too short for one.
+    """
+
+    mean_watts: Quantity
+    peak_watts: float | None
+    source: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpeed:
+    """How fast one phase went; a latency is one iteration's: a batch through the phase."""
+
+    phase: str
+    repeats: int
+    iterations: int
+    inferences: int
+    input_tokens: int
+    output_tokens: int
+    duration_seconds: float
+    latency_seconds: LatencySummary
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One setting of the sweep. `energy`, `power` and `cost` are None if `valid` is False or nothing measures power.
+
+    `parameters` identify the point, `name` is for display. `mean_latency_seconds` is the latency of a whole request:
+    the sum of the phases' means. `latency_seconds` has its percentiles, None if the phases were measured one by one,
+    for no whole request ran then.
+    """
+
+    name: str
+    parameters: dict[str, str | int | float | bool]
+    valid: bool
+    repeats: int
+    input_tokens_per_inference: float | None
+    output_tokens_per_inference: float | None
+    mean_latency_seconds: Interval
+    latency_seconds: LatencySummary | None
+    time_to_first_token_seconds: LatencySummary | None
+    inter_token_latency_seconds: LatencySummary | None
+    inferences_per_second: Interval
+    input_tokens_per_second: Interval | None
+    output_tokens_per_second: Interval | None
+    phases: tuple[PhaseSpeed, ...]
+    energy: PointEnergy | None
+    power: PointPower | None
+    cost: Cost | None
+    convergence: Convergence
+    sensor_agreement: tuple[SensorAgreement, ...]
+    conditions: Conditions
+    checks: tuple[CheckResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdlePower:
+    """The mean power of one sensor while nothing ran."""
+
+    device: str
+    domain: str
+    watts: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One idle window, `when` before or after the sweep: `unloaded` is without a workload, `loaded` with the model.
+
+    `watts` is the mean power of the whole boundary, None if a sensor of the total gave none.
+    """
+
+    state: Literal["unloaded", "loaded"]
+    when: Literal["before", "after"]
+    duration_seconds: float
+    watts: Quantity | None
+    sensors: tuple[IdlePower, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One channel that measures energy or power. `relative_uncertainty` is the stated half-width of an estimate."""
+
+    domain: str
+    metric: str
+    source: Source
+    method: str
+    refresh_seconds: float | None
+    relative_uncertainty: float | None
+    in_total: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """One device of the host with its sensors of energy and power."""
+
+    id: str
+    kind: Kind
+    name: str | None
+    attributes: dict[str, str]
+    sensors: tuple[Sensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """One (device, domain) that is part of the total."""
+
+    device: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageFacts:
+    """The sensors that the total adds, each once, and the parts of the host that no sensor covers.
+
+    `relative_uncertainty` is the largest stated half-width of an estimated part, None if all of it is measured.
+    """
+
+    boundary: Boundary
+    includes: tuple[Included, ...]
+    not_covered: tuple[str, ...]
+    source: Provenance | None
+    relative_uncertainty: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """The engine that ran the model; `threads` None is the engine's own choice."""
+
+    name: str
+    version: str
+    provider: str
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """The workload: its settings as requested, the facts of the model, and the origin of its inputs."""
+
+    name: str
+    settings: dict[str, str | int | float | bool | list[str] | dict[str, list[int]] | None]
+    precision: str | None
+    parameter_count: int
+    model_bytes: int
+    model_sha256: str | None
+    inputs: tuple[InputFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A profile. `status` is how the run ended; `notes` are sentences to read before any number."""
+
+    schema: Literal["inferometer.profile"]
+    schema_version: str
+    id: str
+    created: str
+    inferometer_version: str
+    status: RunStatus
+    plan: PlanFacts
+    host: HostFacts
+    engine: EngineFacts
+    workload: WorkloadFacts
+    devices: tuple[DeviceFacts, ...]
+    coverage: CoverageFacts
+    host_state: HostState
+    sampler: SamplerFacts | None
+    baselines: tuple[Baseline, ...]
+    idle_drift: tuple[IdleDrift, ...]
+    points: tuple[Point, ...]
+    tariff: Tariff | None
+    notes: tuple[str, ...]

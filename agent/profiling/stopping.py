@@ -1,0 +1,73 @@
+"""Says during a run how close the mean of every point is known, from the samples that are stored by then."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from agent.host.records import WindowKey, key_of
+from agent.profiling.analysis.metrics import Sensors, joules_per_inference, readings, seconds_per_inference
+from agent.profiling.analysis.precision import half_width
+from agent.profiling.points import complete_repeats
+from probes.model import ENERGETIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.profiling.analysis.metrics import Repeat
+    from store.records import Series, Window
+
+AROUND_NS = 5_000_000_000
+"""Samples are read from so long before a window to so long after it."""
+_LONGEST_WAIT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
+
+
+class SoFar:
+    """Reads each repeat once.
+
+    `read` returns the series of the metrics named between two moments, `wait` comes back when every sensor has shown
+    what belongs to windows that have ended. The recorder hands over once a second, so samples are waited for a little.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int, frozenset[str]], tuple[Series, ...]],
+        wait: Callable[[], None],
+        phases: Sequence[str],
+        longest_wait_seconds: float = _LONGEST_WAIT_SECONDS,
+    ) -> None:
+        self._read = read
+        self._wait = wait
+        self._phases = tuple(phases)
+        self._longest_wait = longest_wait_seconds
+        self._joules: dict[WindowKey, float | None] = {}
+
+    def __call__(self, windows: Sequence[Window]) -> dict[str, float | None]:
+        """Return the half-width of each point's interval as a share of its mean, None where it is not known.
+
+        It is that of the energy per inference; of the rate where no repeat has an energy.
+        """
+        self._wait()
+        deadline = time.monotonic() + self._longest_wait
+        found = {}
+        for point in dict.fromkeys(window.point for window in windows if window.point):
+            repeats = complete_repeats([window for window in windows if window.point == point], self._phases)
+            joules = [self._joules_of(repeat, deadline) for repeat in repeats]
+            known = [each for each in joules if each is not None]
+            found[point] = half_width(known or [1 / seconds_per_inference(repeat) for repeat in repeats])
+        return found
+
+    def _joules_of(self, repeat: Repeat, deadline: float) -> float | None:
+        """Return the joules per inference of one repeat; None if there is no sensor, or samples that are missing."""
+        key = key_of(repeat[0])
+        while key not in self._joules:
+            start_ns = min(window.start_ns for window in repeat) - AROUND_NS
+            end_ns = max(window.end_ns for window in repeat) + AROUND_NS
+            sensors = Sensors.of(self._read(start_ns, end_ns, ENERGETIC), 0.0)
+            totals = joules_per_inference((repeat,), readings((repeat,), sensors.included))
+            if totals or not sensors.series or time.monotonic() > deadline:
+                self._joules[key] = totals[0].joules if totals else None
+            else:
+                time.sleep(_PAUSE_SECONDS)
+        return self._joules[key]

@@ -1,0 +1,242 @@
+"""Runs a workload over its sweep and marks the windows: idle, repeats of all points in random order, idle again."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from agent.host.activity import load_between
+from agent.host.records import Load, WindowKey, key_of
+from agent.profiling.analysis.idle import AFTER, BEFORE, IDLE_LOADED, IDLE_UNLOADED
+from agent.profiling.analysis.statistics import trend
+from agent.profiling.plan import IDLE_STRETCHES, SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from store.records import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from agent.host.activity import Glance
+    from agent.profiling.plan import Effort
+    from agent.runtime.clock import Timebase
+    from agent.workloads.runner.protocol import Measured, Ready
+
+_OTHER_STEPS = IDLE_STRETCHES + 3
+"""Loading the model, trying it, and ending it."""
+_IDLE_AFTER = 2
+"""How many of the idle stretches come after the sweep."""
+_STEADY_WITHIN = 0.03
+
+
+class Workload(Protocol):
+    """What a session asks of the process that runs the model."""
+
+    def prepare(self, batch: int) -> object:
+        """Get ready for batches of this size."""
+        ...
+
+    def measure(
+        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
+    ) -> Measured:
+        """Run one phase for at least so long and so often, and say when and how fast.
+
+        `edge` is called when the window begins and when it has ended.
+        """
+        ...
+
+
+class Progress(Protocol):
+    """Hears how far the run is."""
+
+    def step(self, done: int, total: int | None, doing: str) -> None:
+        """Take the number of steps done, of all steps (None before they are known), and what is done now."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Take something the user should know now."""
+        ...
+
+    def confirm(self, question: str) -> bool:
+        """Return whether the user wants to go on; False if nobody can be asked."""
+        ...
+
+
+class Judge(Protocol):
+    """Says how close the mean of every point is known."""
+
+    def __call__(self, windows: Sequence[Window]) -> Mapping[str, float | None]:
+        """Return the half-width of each point's interval as a share of its mean, None where it is not known."""
+        ...
+
+
+class Session:
+    """One run: `windows` grows by one whenever a window is complete, and each is handed to `keep` at once.
+
+    `phases` is how many the workload has. `approach` is called before an edge of a window, and may wait for the best
+    moment; `edge` is called at the edge, which is now or was just now. `look`
+    glances at processors and GPUs before each window, and after it, being given the glance from before; what it saw is
+    in `loads`. `judge` is asked only if the effort has a tolerance. `ready` is what the workload said of itself when
+    its model was loaded, None before.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        effort: Effort,
+        timebase: Timebase,
+        keep: Callable[[Window], None],
+        progress: Progress,
+        *,
+        phases: int,
+        seed: int,
+        approach: Callable[[], object],
+        edge: Callable[[], object],
+        look: Callable[[Glance | None], Glance],
+        judge: Judge,
+        tried: Callable[[], object],
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.windows: list[Window] = []
+        self.loads: dict[WindowKey, Load] = {}
+        self.ready: Ready | None = None
+        self._run_id = run_id
+        self._effort = effort
+        self._timebase = timebase
+        self._keep = keep
+        self._progress = progress
+        self._phases = phases
+        self._order = random.Random(seed)  # noqa: S311  an order that can be repeated, no secret
+        self._approach = approach
+        self._edge = edge
+        self._look = look
+        self._judge = judge
+        self._tried = tried
+        self._sleep = sleep
+        self._began = time.monotonic()
+        self._prepared: int | None = None
+        self._done = self._total = 0
+
+    def run(
+        self, workload: Workload, load: Callable[[], Ready], unload: Callable[[], object], batches: Sequence[int]
+    ) -> None:
+        """Go through the whole run.
+
+        `load` makes the workload load its model, and returns once it is loaded; `unload` ends it. Every batch size is
+        tried before the first window of a point, so that none fails after minutes; `tried` is called then.
+        """
+        self._total = _OTHER_STEPS + len(batches) * self._phases * (1 + self._effort.repeats)
+        self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
+        self._step("loading the model")
+        self.ready = load()
+        self._step("trying every batch size")
+        for batch in batches:
+            workload.prepare(batch)
+            self._prepared = batch
+        self._tried()
+        self._idle(IDLE_LOADED, BEFORE, "idle, with the model loaded")
+        self._sweep(workload, self.ready, batches)
+        self._idle(IDLE_LOADED, AFTER, "idle, with the model still loaded")
+        self._step("ending the workload")
+        unload()
+        self._idle(IDLE_UNLOADED, AFTER, "idle, after the workload")
+        self._progress.step(self._total, self._total, "done")
+
+    def _sweep(self, workload: Workload, ready: Ready, batches: Sequence[int]) -> None:
+        """Repeat all points, each time in another order, so that a drift of the machine falls on none alone."""
+        open_batches, repeat, asked = list(batches), 0, self._effort.repeats
+        while open_batches:
+            repeat += 1
+            began = time.monotonic()
+            for batch in self._order.sample(open_batches, len(open_batches)):
+                self._visit(workload, ready, batch, repeat)
+            if repeat >= asked:
+                open_batches = self._still_open(open_batches, time.monotonic() - began)
+
+    def _still_open(self, batches: Sequence[int], block_seconds: float) -> list[int]:
+        """Return the points whose interval is still too wide, none of them once there is no time for another repeat."""
+        tolerance, budget = self._effort.tolerance, self._effort.budget_seconds
+        if tolerance is None:
+            return []
+        ahead = block_seconds + _IDLE_AFTER * (SETTLE_SECONDS + self._effort.idle_seconds)
+        if budget is not None and time.monotonic() - self._began + ahead > budget:
+            return []
+        known = self._judge(self.windows)
+        shares = [(batch, known.get(_name(batch))) for batch in batches]
+        still = [batch for batch, share in shares if share is None or share > tolerance]
+        self._total += len(still) * self._phases
+        return still
+
+    def _idle(self, phase: str, side: int, doing: str) -> None:
+        self._step(doing)
+        self._sleep(SETTLE_SECONDS)
+        before = self._look(None)
+        self._approach()
+        start_ns = self._timebase.now_ns()
+        self._edge()
+        self._sleep(self._effort.idle_seconds)
+        self._approach()
+        end_ns = self._timebase.now_ns()
+        self._edge()
+        self._add(Window(self._run_id, "", phase, side, start_ns, end_ns), before, self._look(before))
+
+    def _visit(self, workload: Workload, ready: Ready, batch: int, repeat: int) -> None:
+        """Measure every phase of a point once; warm each up before, the first time until it is steady."""
+        point = _name(batch)
+        if batch != self._prepared:
+            workload.prepare(batch)
+        if repeat == 1:
+            for phase in ready.phases:
+                self._step(f"{point} {phase}: warming up")
+                self._warm_up(workload, phase)
+        for phase in ready.phases:
+            self._step(f"{point} {phase}: repeat {repeat} of {max(repeat, self._effort.repeats)}")
+            if repeat > 1 and batch != self._prepared:
+                workload.measure(phase, chunk_seconds(self._effort), 1)
+            before = self._look(None)
+            self._approach()
+            measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations, self._edge)
+            after = self._look(before)
+            self._add(self._window(point, repeat, measured), before, after)
+        self._prepared = batch
+
+    def _warm_up(self, workload: Workload, phase: str) -> None:
+        """Run short chunks until the last of them show no trend, or the time allowed is over."""
+        end = time.monotonic() + self._effort.warmup_seconds
+        rates: list[float] = []
+        while time.monotonic() < end:
+            measured = workload.measure(phase, chunk_seconds(self._effort), 1)
+            rates.append(measured.iterations / ((measured.end_ns - measured.start_ns) / 1e9))
+            latest = rates[-STEADY_CHUNKS:]
+            if len(latest) == STEADY_CHUNKS and trend(latest, _STEADY_WITHIN).steady:
+                return
+
+    def _window(self, point: str, repeat: int, measured: Measured) -> Window:
+        return Window(
+            self._run_id,
+            point,
+            measured.phase,
+            repeat,
+            self._timebase.unix_ns(measured.start_ns),
+            self._timebase.unix_ns(measured.end_ns),
+            measured.iterations,
+            measured.inferences,
+            measured.input_tokens,
+            measured.output_tokens,
+            measured.latencies_seconds,
+            measured.step_seconds,
+        )
+
+    def _add(self, window: Window, before: Glance, after: Glance) -> None:
+        load = load_between(before, after)
+        if load is not None:
+            self.loads[key_of(window)] = load
+        self._keep(window)
+        self.windows.append(window)
+
+    def _step(self, doing: str) -> None:
+        self._progress.step(self._done, self._total, doing)
+        self._done += 1
+
+
+def _name(batch: int) -> str:
+    return f"batch={batch}"

@@ -1,0 +1,1 @@
+"""Checks that a point must pass; pure."""

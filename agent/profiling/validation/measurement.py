@@ -1,0 +1,219 @@
+"""The checks of a point's own measurement: windows, samples, counters, spread; pure.
+
+A failed check of severity `invalid` withholds the energy and cost figures of the point; one of severity `warning`
+stands beside them as a reason for doubt.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.energy.read_rates import needed_seconds, run_period_seconds
+from agent.energy.window import LARGEST_DISAGREEMENT
+from agent.profiling.analysis.conditions import NOT_TOLD, Conditions
+from agent.profiling.analysis.precision import UNKNOWN_CONVERGENCE, Convergence
+from agent.profiling.analysis.statistics import summarize
+from agent.profiling.run_facts import checked
+from agent.profiling.validation.environment import judge_surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.energy.window import WindowEnergy
+    from agent.profiling.run_facts import CheckResult, IdleDrift, SensorAgreement
+    from probes.model import Channel
+    from store.records import Window
+
+FEWEST_REPEATS = 3
+PREFERRED_REPEATS = 5
+LARGEST_GAP_SECONDS = 3.0
+LARGEST_GAP_BEATS = 3
+LARGEST_GAP_SHARE = 0.01
+FEWEST_SAMPLES = 2
+LARGEST_OFF_SECONDS = 0.5
+LARGEST_OFF_SHARE = 0.01
+LARGEST_CV = 0.03
+LARGEST_BOUND = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a point is judged by: its windows by repeat, what every counted sensor says of each, and the totals.
+
+    `beat_seconds` is the longest time between two reads that was asked for; `devices_expected` how many sensors make
+    up the total; `joules_per_inference`, `rates` (inferences a second) and `watts` have one entry a repeat.
+    `agreement` is of the power gauges beside counters. `shapes` are, by phase, the power in each stretch of a window
+    over that of the whole. `processors` is how many the host has, 0 if that is not known. `silent_devices` have
+    sensors of power that gave nothing; `effort` is the mode's name. `faults` are the sensors that failed, each as
+    `device/domain: why`.
+    """
+
+    windows: tuple[tuple[Window, ...], ...]
+    energies: tuple[WindowEnergy, ...]
+    devices_expected: int
+    beat_seconds: float
+    joules_per_inference: tuple[float, ...]
+    rates: tuple[float, ...]
+    agreement: tuple[SensorAgreement, ...] = ()
+    precision: Convergence = UNKNOWN_CONVERGENCE
+    conditions: Conditions = NOT_TOLD
+    processors: int = 0
+    idle_drift: tuple[IdleDrift, ...] = ()
+    watts: tuple[float, ...] = ()
+    shapes: tuple[tuple[float, ...], ...] = ()
+    changed_settings: tuple[str, ...] = ()
+    silent_devices: tuple[str, ...] = ()
+    effort: str = ""
+    faults: tuple[str, ...] = ()
+
+
+def judge(evidence: Evidence) -> tuple[CheckResult, ...]:
+    """Return the result of every check of a point."""
+    return (
+        _repeats(evidence),
+        _bracketed(evidence),
+        _gaps(evidence),
+        _samples(evidence),
+        _devices(evidence),
+        _uninterrupted(evidence),
+        _duration(evidence),
+        _spread(evidence),
+        _moved(evidence),
+        _long_enough(evidence),
+        _agreed(evidence),
+        *judge_surroundings(evidence),
+    )
+
+
+def _repeats(evidence: Evidence) -> CheckResult:
+    found = len(evidence.windows)
+    message = f"{found} complete repeats; at least {FEWEST_REPEATS} needed, {PREFERRED_REPEATS} better"
+    return checked("repeats", found >= FEWEST_REPEATS, message, "invalid")
+
+
+def _bracketed(evidence: Evidence) -> CheckResult:
+    missing = [energy for energy in evidence.energies if energy.energy is None]
+    message = "every sensor was read before and after every window"
+    if missing:
+        start = f"{_name(missing[0])}: "
+        reasons = "; ".join(missing[0].reasons)
+        cause = next((fault for fault in evidence.faults if fault.startswith(start)), start + reasons)
+        message = f"in {len(missing)} windows, {cause}"
+    return checked("samples_bracket_window", not missing, message, "invalid")
+
+
+def _gaps(evidence: Evidence) -> CheckResult:
+    """Compare the largest gap of each sensor with the limit for its kind.
+
+    A counter loses nothing in a gap, and its bound covers a gap at an edge: its limit is 3 s. A gauge loses what it
+    does not read: its limit is three of its periods, or a hundredth of the window if the periods are short.
+    """
+    shortest = min(_seconds(window) for repeat in evidence.windows for window in repeat)
+    gap, allowed = 0.0, LARGEST_GAP_SECONDS
+    for each in evidence.energies:
+        limit = LARGEST_GAP_SECONDS
+        if each.method == "integrated":
+            beat = min(evidence.beat_seconds, run_period_seconds([each.channel]))
+            limit = min(limit, max(LARGEST_GAP_BEATS * beat, LARGEST_GAP_SHARE * shortest))
+        if each.largest_gap_seconds / limit > gap / allowed:
+            gap, allowed = each.largest_gap_seconds, limit
+    message = f"largest gap between samples {gap:.3g} s (limit {allowed:.3g} s)"
+    return checked("gap_between_samples", gap <= allowed, message, "invalid")
+
+
+def _samples(evidence: Evidence) -> CheckResult:
+    if not evidence.energies:
+        return checked("samples_in_window", None, "no sensor measures power", "invalid")
+    fewest = min(energy.samples for energy in evidence.energies)
+    message = f"{fewest} samples in the window with the fewest (at least {FEWEST_SAMPLES} needed)"
+    return checked("samples_in_window", fewest >= FEWEST_SAMPLES, message, "invalid")
+
+
+def _devices(evidence: Evidence) -> CheckResult:
+    found = len({energy.channel.key for energy in evidence.energies})
+    message = f"{found} of {evidence.devices_expected} sensors gave samples"
+    return checked("sensors_present", found == evidence.devices_expected, message, "invalid")
+
+
+def _uninterrupted(evidence: Evidence) -> CheckResult:
+    doubts = sorted({reason for energy in evidence.energies if energy.energy for reason in energy.reasons})
+    return checked(
+        "counters_uninterrupted",
+        not doubts,
+        "; ".join(doubts) or "no counter was reset or silent, and no gauge frozen",
+        "invalid",
+    )
+
+
+def _duration(evidence: Evidence) -> CheckResult:
+    worst, allowed = 0.0, LARGEST_OFF_SECONDS
+    for window in (window for repeat in evidence.windows for window in repeat):
+        off = abs(sum(window.latencies_seconds) - _seconds(window))
+        limit = max(LARGEST_OFF_SECONDS, LARGEST_OFF_SHARE * _seconds(window))
+        if off / limit > worst / allowed:
+            worst, allowed = off, limit
+    message = f"iterations and window differ by up to {worst:.3g} s (limit {allowed:.3g} s)"
+    return checked("window_matches_iterations", worst <= allowed, message, "invalid")
+
+
+def _spread(evidence: Evidence) -> CheckResult:
+    cv = summarize(evidence.joules_per_inference).cv if evidence.joules_per_inference else None
+    if cv is None:
+        return checked("energy_spread", None, "fewer than two repeats with an energy", "warning")
+    message = f"the energy varies by {cv:.1%} between repeats (standard deviation; limit {LARGEST_CV:.0%})"
+    return checked("energy_spread", cv <= LARGEST_CV, message, "warning")
+
+
+def _moved(evidence: Evidence) -> CheckResult:
+    measured = (each for each in evidence.energies if each.method != "model")
+    still = sorted({_name(each) for each in measured if each.energy and not each.energy.joules})
+    message = f"no energy in at least one window: {', '.join(still)}" if still else "every sensor showed energy"
+    return checked("sensors_not_stuck", not still, message, "invalid")
+
+
+def _long_enough(evidence: Evidence) -> CheckResult:
+    """Compare the sensors' relative bounds with the differences between settings; models state their own."""
+    shares = [
+        ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, _name(each), _remedy(each.channel))
+        for each in evidence.energies
+        if each.method != "model" and each.energy and each.energy.joules
+    ]
+    if not shares:
+        return checked("windows_long_enough", None, "no measured energy", "warning")
+    share, name, words = max(shares)
+    message = f"{name} leaves ±{share:.1%} of a window's energy open (limit ±{LARGEST_BOUND:.0%}); {words}"
+    if share <= LARGEST_BOUND:
+        message = f"the sensors' bounds are within ±{share:.1%} of every window's energy"
+    return checked("windows_long_enough", share <= LARGEST_BOUND, message, "warning")
+
+
+def _remedy(channel: Channel) -> str:
+    """Say what makes the bound of a sensor narrower."""
+    if math.isinf(needed_seconds(channel, LARGEST_BOUND)):
+        return "no length of window helps: this gauge does not observe all of the time"
+    return "use longer windows"
+
+
+def _agreed(evidence: Evidence) -> CheckResult:
+    if not evidence.agreement:
+        return checked("sensors_agree", None, "no domain has both a counter and a power gauge", "warning")
+    worst = max(evidence.agreement, key=lambda each: abs(each.relative_difference))
+    share = abs(worst.relative_difference)
+    message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share:.1%} (limit "
+    message += f"{LARGEST_DISAGREEMENT:.0%}); the {worst.preferred} is preferred: {worst.reason}"
+    return checked("sensors_agree", share <= LARGEST_DISAGREEMENT, message, "warning")
+
+
+def _name(energy: WindowEnergy) -> str:
+    return f"{energy.channel.device.id}/{energy.channel.domain}"
+
+
+def _seconds(window: Window) -> float:
+    return (window.end_ns - window.start_ns) / 1e9
+
+
+def valid(checks: Sequence[CheckResult]) -> bool:
+    """Return whether no check of severity `invalid` failed."""
+    return not any(check.failed and check.severity == "invalid" for check in checks)

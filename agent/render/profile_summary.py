@@ -1,0 +1,88 @@
+"""The summary of a profile in a list: its date, its model, its best point and the cost of an inference there."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from agent.render.tables import number
+
+_Json = dict[str, Any]
+COLUMNS = (
+    *("ID", "TAG", "DATE", "MODEL", "HOST", "STATUS", "BEST POINT"),
+    *("ENERGY/INFERENCE>", "COST>", "SOURCE", "BOUNDARY"),
+)
+_MILLION = 1e6
+
+
+def summary(document: _Json, tag: str | None = None) -> dict[str, Any]:
+    """Return what a profile says in short; the best point is that of the least energy, else of the highest rate."""
+    point = _best(document["points"])
+    energies = [_joules(each) for each in document["points"] if each["energy"]]
+    return {
+        "id": document["id"],
+        "tag": tag,
+        "created": document["created"],
+        "workload": document["workload"]["name"],
+        "model": _model(document["workload"]),
+        "host": document["host"]["name"],
+        "status": document["status"],
+        "points": len(document["points"]),
+        "best_point": point["name"] if point else None,
+        "least_joules_per_inference": min(energies, default=None),
+        "cost": _cost(point["cost"]) if point and point["cost"] else None,
+        "source": document["coverage"]["source"],
+        "boundary": document["coverage"]["boundary"],
+    }
+
+
+def cells(found: _Json) -> tuple[str, ...]:
+    """Return a summary as one row under COLUMNS."""
+    cost = found["cost"]
+    price = f"{cost['amount']:.4g} {cost['currency'] or ''}".strip() + f"/{cost['per']}" if cost else "-"
+    return (
+        found["id"],
+        found["tag"] or "-",
+        found["created"][:16].replace("T", " "),
+        found["model"],
+        found["host"],
+        found["status"],
+        found["best_point"] or "-",
+        number(found["least_joules_per_inference"], "J"),
+        price,
+        found["source"] or "-",
+        found["boundary"],
+    )
+
+
+def _best(points: list[Any]) -> Any:
+    priced = [point for point in points if point["energy"]]
+    if priced:
+        return min(priced, key=_joules)
+    return max(points, key=lambda point: point["inferences_per_second"]["mean"], default=None)
+
+
+def _joules(point: _Json) -> float:
+    return float(point["energy"]["joules_per_inference"]["total"]["mean"])
+
+
+def _model(workload: _Json) -> str:
+    settings = workload["settings"]
+    if "model" in settings:
+        return PurePath(settings["model"]).name
+    return f"{workload['name']} {number(workload['parameter_count'])} {workload['precision'] or ''}".strip()
+
+
+def _cost(cost: _Json) -> dict[str, Any] | None:
+    """Return the cost of a million tokens where there are any, else of a million inferences, at the expected use."""
+    basis = "allocation" if cost["allocation"] else "usage"
+    prices = cost[basis]
+    if not prices:
+        return None
+    tokens = prices["per_million_output_tokens"]
+    parts = [part["mean"] for part in (tokens or prices["per_inference"]).values() if part]
+    if not parts:
+        return None
+    amount = sum(parts) if tokens else sum(parts) * _MILLION
+    per = "M output tokens" if tokens else "M inferences"
+    return {"amount": amount, "currency": cost["currency"], "per": per, "basis": basis}

@@ -1,0 +1,95 @@
+"""Writes samples as CSV, as one JSON document or as Parquet, each as they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from agent.render.quantities import rfc3339
+from agent.render.sample_rows import Sample
+from agent.runtime.console import printable_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import BinaryIO, TextIO
+
+COLUMNS = ("time", *Sample._fields)
+_ROWS_AT_ONCE = 100_000
+
+_shown = lru_cache(maxsize=4096)(printable_line)  # names come from devices, and the rows often go to a terminal
+_time = lru_cache(maxsize=64)(rfc3339)  # the channels of a read have one time
+
+
+def write_csv(samples: Iterable[Sample], stream: TextIO) -> int:
+    """Write a line of column names and a line a sample; return how many samples there were."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    count = 0
+    for sample in samples:
+        writer.writerow((_time(sample.time_ns), *[_shown(cell) if isinstance(cell, str) else cell for cell in sample]))
+        count += 1
+    return count
+
+
+def write_json(samples: Iterable[Sample], stream: TextIO) -> int:
+    """Write one document, `{"samples": [...]}`, with a line a sample; return how many there were."""
+    stream.write('{"samples": [')
+    count = 0
+    for sample in samples:
+        row = {"time": _time(sample.time_ns), **sample._asdict()}
+        stream.write(f"{',' if count else ''}\n{json.dumps(row)}")
+        count += 1
+    stream.write("\n]}\n")
+    return count
+
+
+def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
+    """Write Parquet with a row group for every hundred thousand samples; return how many there were.
+
+    Raises ImportError without pyarrow, and OSError.
+    """
+    import pyarrow as pa  # noqa: PLC0415  an extra
+    from pyarrow import parquet  # noqa: PLC0415  same
+
+    word = pa.dictionary(pa.int32(), pa.string())
+    kinds = {"time_ns": pa.int64(), "value": pa.float64(), "recording": pa.int64()}
+    time = ("time", pa.timestamp("ns", "UTC"))
+    schema = pa.schema([time, *((name, kinds.get(name, word)) for name in Sample._fields)])
+    count, waiting = 0, iter(samples)
+    with parquet.ParquetWriter(_Counted(stream), schema, compression="zstd") as writer:
+        while rows := list(islice(waiting, _ROWS_AT_ONCE)):
+            columns: Any = list(zip(*rows, strict=True))
+            table = [pa.array(cells, field.type) for cells, field in zip([columns[0], *columns], schema, strict=True)]
+            writer.write_table(pa.table(table, schema=schema))
+            count += len(rows)
+    return count
+
+
+class _Counted:
+    """A stream that can say how far it is, as Parquet needs, which a pipe cannot."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._written = 0
+
+    def write(self, block: bytes) -> int:
+        self._written += len(block)
+        return self._stream.write(block)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        self.flush()
+
+
+STREAMED: Mapping[str, Callable[[Iterable[Sample], TextIO], int]] = {"csv": write_csv, "json": write_json}
+"""The formats that can be written as text to anywhere."""

@@ -1,0 +1,1 @@
+"""The process itself: logs, clock, real-time scheduling, signals."""

@@ -1,0 +1,122 @@
+"""Opens the file that a command writes: a regular file appears whole or not at all, anything else is written as it is.
+
+A regular file or a missing path is written beside its place and renamed, with the mode and the owner it had. Devices,
+pipes and open descriptors (`/dev/stdout`, `/dev/fd/3`) are written directly. Links are followed as `path_walk` allows.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from agent.runtime.interrupts import unwinding
+from agent.runtime.path_walk import Place, is_foreign, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+_CANNOT_STAND_BESIDE = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""Why there can be no file beside one that may itself be written."""
+
+
+@contextmanager
+def output(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Open `path` for writing; at the end of the block everything is on the disk, and after a failure nothing changed.
+
+    `mode` is that of a regular file, by default the one it has, or 0666 without the umask. Raises OSError.
+    """
+    with unwinding(), resolved(path) as place:
+        if place.descriptor is not None:
+            with os.fdopen(os.dup(place.descriptor), "wb") as stream:
+                yield stream
+            return
+        status = place.status()
+        _check(place, status)
+        if status is None or stat.S_ISREG(status.st_mode):
+            with _regular(place, status, mode) as stream:
+                yield stream
+        else:
+            with os.fdopen(os.open(place.name, _WRITE, dir_fd=place.directory), "wb") as stream:
+                yield stream
+
+
+def _check(place: Place, status: os.stat_result | None) -> None:
+    """Raise OSError where writing would surprise: a folder, a closed file, or a stranger's file in a shared folder."""
+    if status is None:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "this is a folder")
+    if stat.S_ISSOCK(status.st_mode):
+        raise OSError(errno.ENXIO, "this is a socket")
+    if is_foreign(status, os.fstat(place.directory)):
+        owner = f"it belongs to user {status.st_uid}, in a folder that everyone may write"
+        raise PermissionError(errno.EACCES, owner)
+    if not os.access(place.name, os.W_OK, dir_fd=place.directory, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def _regular(place: Place, status: os.stat_result | None, mode: int | None) -> Iterator[BinaryIO]:
+    part = f".inferometer-{secrets.token_hex(8)}.part"
+    first_mode = 0o666 if status is None and mode is None else 0o600  # nobody opens it before it has its own
+    try:
+        fresh = os.open(part, _WRITE | os.O_CREAT | os.O_EXCL, first_mode, dir_fd=place.directory)
+    except OSError as error:
+        if status is None or error.errno not in _CANNOT_STAND_BESIDE:
+            raise
+        with _in_place(place) as stream:
+            yield stream
+        return
+    try:
+        with os.fdopen(fresh, "wb") as stream:
+            alike = _take_over(fresh, status, mode)
+            yield stream
+            stream.flush()
+            os.fsync(fresh)
+        if alike and _renamed(part, place):
+            return
+        with _in_place(place) as stream, _reading(part, place.directory) as source:
+            while block := source.read(1 << 20):
+                stream.write(block)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=place.directory)
+
+
+def _take_over(fresh: int, status: os.stat_result | None, mode: int | None) -> bool:
+    """Give a new file the mode and the owner of the one it replaces; return whether that could be done."""
+    if status is not None and (status.st_uid, status.st_gid) != (os.fstat(fresh).st_uid, os.fstat(fresh).st_gid):
+        try:
+            os.fchown(fresh, status.st_uid, status.st_gid)
+        except PermissionError:
+            return False
+    if mode is None and status is not None:
+        mode = stat.S_IMODE(status.st_mode)
+    if mode is not None:
+        os.fchmod(fresh, mode)
+    return True
+
+
+def _renamed(part: str, place: Place) -> bool:
+    """Put the finished file in its place; return False where that is a mount point of its own, as in containers."""
+    try:
+        os.rename(part, place.name, src_dir_fd=place.directory, dst_dir_fd=place.directory)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
+def _in_place(place: Place) -> BinaryIO:
+    return os.fdopen(os.open(place.name, _WRITE | os.O_TRUNC, dir_fd=place.directory), "wb")
+
+
+def _reading(part: str, directory: int) -> BinaryIO:
+    return os.fdopen(os.open(part, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory), "rb")

@@ -1,0 +1,72 @@
+"""Reads the small text files that a user names (configuration, tariff): bounded, UTF-8, no links of strangers."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from agent.runtime.console import printable_line
+from agent.runtime.path_walk import resolved
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_BYTES = 1 << 20
+"""No configuration or tariff is near this; a device such as /dev/zero never ends."""
+_LONGEST_NAME = 300
+_MARK = b"\xef\xbb\xbf"
+
+
+class TextInputError(ValueError):
+    """A file that cannot be read as TOML: the message says why and what to do, without the file's name."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file, which may begin with a byte order mark. Raises TextInputError."""
+    try:
+        content = _content(path)
+    except OSError as error:
+        raise TextInputError(f"it cannot be read ({error.strerror}). Check the path and its permissions") from error
+    if len(content) > MOST_BYTES:
+        raise TextInputError(f"it is larger than {MOST_BYTES >> 20} MiB. Name a TOML file")
+    try:
+        return tomllib.loads(content.removeprefix(_MARK).decode())
+    except UnicodeDecodeError as error:
+        line = content.removeprefix(_MARK).count(b"\n", 0, error.start) + 1
+        raise TextInputError(f"this is not TOML: line {line} is not UTF-8. Save the file as UTF-8") from error
+    except RecursionError:
+        raise TextInputError("this is not TOML that can be read: its values are nested too deep") from None
+    except ValueError as error:  # a TOMLDecodeError, or a number of more digits than Python converts
+        raise TextInputError(f"this is not TOML: {error}") from error
+
+
+def _content(path: Path) -> bytes:
+    with resolved(path) as place:
+        if place.descriptor is not None:
+            opened = os.dup(place.descriptor)
+        else:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+            opened = os.open(place.name, flags, dir_fd=place.directory)
+    with os.fdopen(opened, "rb") as stream:
+        return stream.read(MOST_BYTES + 1)
+
+
+def quoted(value: object) -> str:
+    """Return a value of such a file as an error shows it: short, whatever its size, and on one line."""
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # an integer of more digits than Python converts
+        return "a number of thousands of digits"
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
+def named(path: Path) -> str:
+    """Return a path as an error shows it: on one line, and not longer than a path can be read."""
+    text = printable_line(str(path))
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80

@@ -1,0 +1,1 @@
+"""Probes read on their schedule, and the ticks stored."""

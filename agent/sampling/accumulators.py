@@ -1,0 +1,242 @@
+"""Lets what a counter has counted go on over a new look at the host, a new start, a kill and a reboot.
+
+A sample in the store is the probe's own value, which never falls within a recording. What is exported is its total:
+where the one before was left, and what is sure to have been counted since.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.runtime.logs import get_logger
+from probes.counter import shortest_wrap_seconds
+from probes.model import METRICS, Channel, Form, Reason, Source
+from probes.plausible import most_watts
+from store.records import Total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from agent.runtime.clock import Timebase
+    from store.records import Host, Layout, Tick
+
+_ROUNDING = 1e-3
+"""By how much a raw value worked out from a total may lie above the hardware's: a double of 10^12 is no finer."""
+_SHOWN_UNKEPT_SECONDS = 2.0
+_UNKNOWN_REFRESH_SECONDS = 1.0
+_UNKNOWN_AFTER = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
+"""Refusals after which a probe's total no longer tells what its hardware's counter shows."""
+
+logger = get_logger("totals")
+
+Key = tuple[str, ...]
+"""A probe's name and its channel's key."""
+Memory = dict[Key, Total]
+"""The totals of this process, newer than the stored ones where the store could not be written."""
+
+
+def key_of(total: Total) -> Key:
+    """Return whose total this is."""
+    return (total.probe, total.device, total.domain, total.metric, total.source)
+
+
+def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[float, Reason | None]:
+    """Return what a hardware counter counted in a pause of `seconds`, and why that is not known.
+
+    `raw` is its value before the pause, `first` the one after it, of the same boot and in the channel's unit. What is
+    not sure is 0: after a fall that no wrap explains, after a pause in which it may have wrapped more than once
+    at the most its device can draw, and where it counted more than that. A refresh of the sensor is granted to it.
+    """
+    seconds += channel.refresh_seconds or _UNKNOWN_REFRESH_SECONDS
+    if seconds >= shortest_wrap_seconds(channel):
+        return 0.0, Reason.WRAP_UNKNOWN
+    most = most_watts(channel) * seconds
+    step = first - raw
+    if step < -_ROUNDING:
+        step += channel.wraps_at
+        return (0.0, Reason.RESET) if not 0 <= step <= most else (step, None)
+    return (0.0, Reason.IMPOSSIBLE) if step > most else (max(0.0, step), None)
+
+
+@dataclass(slots=True)
+class _Ongoing:
+    """One counter: its place, its own total before (`saved`), and its total now, `base` and what came after `first`.
+
+    `shown` is the total that is kept, at first the largest of any probe's that told the same: None where there is none
+    yet. `value` is the probe's last, read at `at_ns`.
+    """
+
+    position: int
+    channel: Channel
+    key: Key
+    saved: Total | None
+    shown: float | None
+    base: float = 0.0
+    first: float = 0.0
+    value: float = math.nan
+    at_ns: int = 0
+    kept_at_ns: int = 0
+    raw_known: bool = True
+
+    @property
+    def begun(self) -> bool:
+        return not math.isnan(self.value)
+
+    def total(self, value: float) -> float:
+        """Return the total at a value of the probe's; in this order of sums it falls by no rounding."""
+        return self.base + (value - self.first)
+
+    def raw(self) -> float | None:
+        """Return what the hardware's counter showed last, None if that is not known."""
+        if not self.raw_known or self.channel.source is Source.ESTIMATED:
+            return None
+        return math.fmod(self.value, self.channel.wraps_at) if self.channel.wraps_at else self.value
+
+
+class Totals:
+    """The counters of one recording, which go on from `saved`; of two that tell the same the first alone counts.
+
+    `keep` takes ticks in the recorder's thread; `shown` may be asked by any. A total is shown once it is kept, so that
+    no kill makes it fall; where the store takes nothing for two seconds, it is shown all the same.
+    """
+
+    def __init__(
+        self, host: Host, layouts: Sequence[Layout], saved: Iterable[Total], memory: Memory, timebase: Timebase
+    ) -> None:
+        self._host = host
+        self._timebase = timebase
+        self._memory = memory
+        before = {key_of(total): total for total in saved} | memory
+        taken: set[Key] = set()
+        self._counters = {layout.id: _counters(layout, before, taken) for layout in layouts}
+        self._unbegun = {number for number, counters in self._counters.items() if counters}
+        self._waiting_since: float | None = None
+        self._lost_seconds: dict[tuple[str, ...], float] = {}
+
+    def shown(self, tick: Tick, position: int) -> float:
+        """Return the total to show for a counter of a tick."""
+        counter = next(c for c in self._counters[tick.layout] if c.position == position)
+        if counter.shown is None:
+            return tick.values[position]
+        if not counter.begun or not self._shows_unkept():
+            return counter.shown
+        return max(counter.shown, counter.total(tick.values[position]))
+
+    def shown_at_ns(self, tick: Tick) -> int:
+        """Return the Unix time of the sample whose totals are shown for a tick; the tick's own without counters."""
+        kept = [counter.kept_at_ns for counter in self._counters[tick.layout] if counter.kept_at_ns]
+        return tick.end_ns if self._shows_unkept() or not kept else min(max(kept), tick.end_ns)
+
+    def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
+        """Return how long the pauses were, by channel key, whose energy is in no total because it is not known."""
+        return self._lost_seconds.copy()
+
+    def _shows_unkept(self) -> bool:
+        since = self._waiting_since
+        return since is not None and time.monotonic() - since >= _SHOWN_UNKEPT_SECONDS
+
+    def current(self, layout: int, position: int) -> float | None:
+        """Return a counter's total at its latest value, stored or not; None before the first."""
+        counter = next((c for c in self._counters[layout] if c.position == position), None)
+        return counter.total(counter.value) if counter and counter.begun else None
+
+    def keep(self, ticks: Sequence[Tick], append: Callable[[Sequence[Tick], Sequence[Total]], None]) -> None:
+        """Go on with these ticks and hand them to `append` with the totals; raises as it does, and may be repeated."""
+        self._waiting_since = self._waiting_since or time.monotonic()
+        self.take(ticks)
+        counters = [c for own in self._counters.values() for c in own if c.begun and c.at_ns > c.kept_at_ns]
+        totals = [self._total(counter) for counter in counters]
+        self._memory.update(zip((counter.key for counter in counters), totals, strict=True))
+        append(ticks, totals)
+        for counter, total in zip(counters, totals, strict=True):
+            counter.shown, counter.kept_at_ns = total.total, counter.at_ns
+        self._waiting_since = None
+
+    def take(self, ticks: Sequence[Tick]) -> None:
+        """Go on with these ticks, which are in order within a layout; what was taken before changes nothing."""
+        latest = {}
+        for tick in ticks:
+            if tick.rejections or tick.layout in self._unbegun:
+                self._look_at(tick)
+            latest[tick.layout] = tick
+        for tick in latest.values():
+            counters = self._counters[tick.layout]
+            _advance(counters, tick)
+            if absent := [counter for counter in counters if math.isnan(tick.values[counter.position])]:
+                for earlier in ticks:
+                    if earlier.layout == tick.layout:
+                        _advance(absent, earlier)
+
+    def _look_at(self, tick: Tick) -> None:
+        counters = self._counters[tick.layout]
+        for counter in counters:
+            if not counter.begun and not math.isnan(tick.values[counter.position]):
+                self._begin(counter, tick)
+        lost = {rejection.channel for rejection in tick.rejections if rejection.reason in _UNKNOWN_AFTER}
+        for counter in counters:
+            if counter.position in lost and counter.begun:
+                counter.raw_known = False
+        if all(counter.begun for counter in counters):
+            self._unbegun.discard(tick.layout)
+
+    def _begin(self, counter: _Ongoing, tick: Tick) -> None:
+        """Begin with a counter's first value; without a total before, the counter's own value is the total.
+
+        Where another probe went on with its total meanwhile, the larger of both is right: either has a part of what
+        was counted since, and their sum would have some of it twice.
+        """
+        first = tick.values[counter.position]
+        if counter.shown is not None:
+            bridged = self._bridged(counter.saved, counter, tick) if counter.saved else 0.0
+            counter.first, counter.base = first, max(counter.shown, bridged)
+        counter.value, counter.at_ns = first, tick.end_ns
+
+    def _bridged(self, saved: Total, counter: _Ongoing, tick: Tick) -> float:
+        """Return a counter's own total before, and with it what is sure to have been counted since."""
+        seconds = (self._timebase.boot_ns(tick.end_ns) - saved.at_ns) / 1e9
+        if not saved.boot_id or saved.boot_id != self._host.boot_id or seconds < 0:
+            return saved.total
+        if saved.raw is None:
+            if counter.channel.source is Source.MEASURED:
+                self._lose(counter, "reset before the pause", seconds)
+            return saved.total
+        added, reason = bridge(saved.raw, tick.values[counter.position], seconds, counter.channel)
+        if reason:
+            self._lose(counter, reason.value, seconds)
+        return saved.total + added
+
+    def _lose(self, counter: _Ongoing, reason: str, seconds: float) -> None:
+        """Log and count a pause in which it is not known what a counter counted."""
+        channel, pause = "/".join(counter.key), round(seconds, 3)
+        logger.warning("what was counted in a pause is not known", channel=channel, reason=reason, pause_seconds=pause)
+        if counter.channel.metric == "energy_joules":
+            lost = self._lost_seconds
+            lost[counter.channel.key] = lost.get(counter.channel.key, 0.0) + seconds
+
+    def _total(self, counter: _Ongoing) -> Total:
+        probe, device, domain, metric, _ = counter.key
+        total, at_ns = counter.total(counter.value), self._timebase.boot_ns(counter.at_ns)
+        source, host = counter.channel.source, self._host
+        return Total(host.id, probe, device, domain, metric, source, host.boot_id, counter.raw(), total, at_ns)
+
+
+def _counters(layout: Layout, before: Memory, taken: set[Key]) -> tuple[_Ongoing, ...]:
+    """Return the counters of a layout but for those that are `taken`, as the exporter shows them, and take them."""
+    found = []
+    for position, channel in enumerate(layout.channels):
+        if METRICS[channel.metric].form is Form.COUNTER and channel.key not in taken:
+            taken.add(channel.key)
+            key = (layout.probe, *channel.key)
+            largest = max((total.total for of, total in before.items() if of[1:] == channel.key), default=None)
+            found.append(_Ongoing(position, channel, key, before.get(key), largest))
+    return tuple(found)
+
+
+def _advance(counters: Iterable[_Ongoing], tick: Tick) -> None:
+    for counter in counters:
+        value = tick.values[counter.position]
+        if not math.isnan(value) and tick.end_ns > counter.at_ns:
+            counter.value, counter.at_ns = value, tick.end_ns

@@ -1,0 +1,217 @@
+"""Calibrates every sensor of energy for a moment at start: how often it shows a new value, and what a read costs."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from agent.energy.read_rates import marked_aliased, periods_within, run_period_seconds, update_seconds
+from agent.runtime.logs import get_logger
+from agent.sampling.budget import CPU_BUDGET
+from probes.errors import DeviceLostError, ReadError
+from probes.model import ENERGETIC, CounterReader, Source
+from probes.watchers import LARGEST_SHARE, STUCK_SECONDS, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+
+    from probes.model import Channel, Probe
+
+CHANGES = 10
+"""New values to wait for; the refresh period is the median of the times between them."""
+LONGEST_SECONDS = 1.2
+LONGEST_REFRESHES = 12
+LEAST_SECONDS = 0.25
+"""A sensor that stands still is watched for so many of the refreshes it states, a quarter of a second at least, for it
+may be slower than it states, and 1.2 s at most."""
+_STEPS = 2.0
+"""A change by fewer steps of a sensor's resolution tells of a little power, and nothing of its refresh."""
+READS_A_REFRESH = 10
+FASTEST_SECONDS = 0.0002
+SLOWEST_SECONDS = 0.005
+
+UNCHANGED = "its energy counter did not change before the measurement: a counter that stands still measures nothing"
+
+log = get_logger("acquaintance")
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The result of a calibration: the channels of each probe, in order, and the probes that a thread still reads.
+
+    `hanging` has for each of those a function that returns whether its read has ended: until then nobody else may read
+    it.
+    """
+
+    channels: tuple[tuple[Channel, ...], ...]
+    hanging: Mapping[Probe, Callable[[], bool]]
+    unchanged: tuple[Channel, ...] = ()
+    """The energy counters that were read and never changed."""
+
+
+def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibration:
+    """Learn what can be learnt of each probe; takes 1.2 s at most, all probes at once.
+
+    Probes that only read files share one thread. Nothing is learnt of a probe that fails or hangs, and of one without a
+    sensor of energy nothing is asked. A gauge that is read too seldom within `cpu_budget` is marked as aliased.
+    """
+    watches = [Watch(probe) for probe in probes if watched(probe.channels)]
+    hanging = read_all(watches, LONGEST_SECONDS + STUCK_SECONDS)
+    learnt = {watch.probe: watch.channels() for watch in watches if watch.probe not in hanging}
+    channels = [learnt.get(probe, probe.channels) for probe in probes]
+    periods = periods_within(channels, cpu_budget)
+    marked = (marked_aliased(known, base) for known, (base, _) in zip(channels, periods, strict=True))
+    unchanged = (channel for watch in watches if watch.probe not in hanging for channel in watch.unchanged())
+    return Calibration(tuple(marked), hanging, tuple(unchanged))
+
+
+def learn(
+    probe: Probe,
+    monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    sleep: Callable[[float], object] = time.sleep,
+) -> tuple[Channel, ...]:
+    """Read one probe again and again until its sensors of energy have changed ten times, and return its channels."""
+    watch = Watch(probe, monotonic_ns)
+    while watch.wanted:
+        sleep(watch.read())
+    return watch.channels()
+
+
+class Watch:
+    """One probe that is calibrated: read again and again until its sensors of energy have changed ten times."""
+
+    def __init__(self, probe: Probe, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self.probe = probe
+        self._clock = monotonic_ns
+        positions = watched(probe.channels)
+        self._changes: dict[int, list[int]] = {position: [] for position in positions}
+        self._rises: dict[int, list[float]] = {position: [] for position in positions}
+        self._last: dict[int, float] = {}
+        self._costs: list[int] = []
+        self._counter_costs: list[int] = []
+        slowest = max((_refresh(probe.channels[position]) for position in positions), default=0.0)
+        self._period = min(slowest / READS_A_REFRESH, SLOWEST_SECONDS)
+        self._failed = False
+        self._ends_ns = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another read may tell more."""
+        if self._failed or all(len(seen) >= CHANGES for seen in self._changes.values()):
+            return False
+        return not self._ends_ns or self._clock() < self._ends_ns
+
+    def restart_time(self) -> None:
+        """Grant all of the time anew: it passed while another probe was read."""
+        self._ends_ns = 0
+
+    def read(self) -> float:
+        """Read once, and return after how many seconds the next read makes sense."""
+        before = self._clock()
+        self._ends_ns = self._ends_ns or before + round(_longest_seconds(self.probe.channels) * 1e9)
+        try:
+            after = self._read(before)
+        except (ReadError, DeviceLostError) as error:
+            log.debug("not calibrated", probe=self.probe.name, reason=str(error))
+        except Exception as error:
+            log.exception("probe fault", probe=self.probe.name, reason=repr(error))
+        else:
+            return max(self._period, FASTEST_SECONDS, (after - before) / 1e9 / LARGEST_SHARE)
+        self._failed = True
+        return 0.0
+
+    def _read(self, before: int) -> int:
+        """Read once, note the values, and return when the read ended."""
+        values = self.probe.read(before)
+        after = self._clock()
+        self._costs.append(after - before)
+        self._time_counters()
+        for position, seen in self._changes.items():
+            value = values[position]
+            if math.isnan(value):
+                continue
+            before_it = self._last.get(position, value)
+            if before_it != value:
+                seen.append(after)
+                self._rises[position].append(abs(value - before_it))
+            self._last[position] = value
+        return after
+
+    def _time_counters(self) -> None:
+        """Note what a read of the energy counters alone takes, if the probe can do that."""
+        if isinstance(self.probe, CounterReader):
+            before = self._clock()
+            with suppress(ReadError, DeviceLostError):
+                self.probe.read_counters(before)
+                self._counter_costs.append(self._clock() - before)
+
+    def unchanged(self) -> Iterator[Channel]:
+        """Yield the energy counters that gave a value and no other one."""
+        for position, seen in self._changes.items():
+            channel = self.probe.channels[position]
+            if channel.metric == "energy_joules" and position in self._last and not seen and not self._failed:
+                yield channel
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Return the channels of the probe with what was learnt of them, and clear its rejections.
+
+        Their `read_seconds` is the median time of a read, their `observed_refresh_seconds` the median time between two
+        changes, 0 if there were fewer than three, or if changes are as small and rare as the sensor's steps. A gauge
+        that cannot be read twice an update is marked as aliased.
+        """
+        self.probe.rejections.clear()
+        channels = self.probe.channels
+        coarse = {
+            position
+            for position, seen in self._rises.items()
+            if seen and median(seen) < _STEPS * channels[position].resolution
+        }
+        return _with_learnt(channels, self._changes, coarse, self._costs, self._counter_costs or self._costs)
+
+
+def watched(channels: Sequence[Channel]) -> tuple[int, ...]:
+    """Return the positions of the channels that a sensor of energy or power gives."""
+    return tuple(
+        position
+        for position, channel in enumerate(channels)
+        if channel.metric in ENERGETIC and channel.source is Source.MEASURED
+    )
+
+
+def _refresh(channel: Channel) -> float:
+    return update_seconds(channel) or SLOWEST_SECONDS * READS_A_REFRESH
+
+
+def _longest_seconds(channels: Sequence[Channel]) -> float:
+    """Return how long to watch at most: twelve of the longest refresh that is stated; all of the time if one is not."""
+    refreshes = [channels[position].refresh_seconds or LONGEST_SECONDS for position in watched(channels)]
+    return min(LONGEST_SECONDS, max(LEAST_SECONDS, LONGEST_REFRESHES * max(refreshes, default=0.0)))
+
+
+def _with_learnt(
+    channels: Sequence[Channel],
+    changes: dict[int, list[int]],
+    coarse: Container[int],
+    costs: Sequence[int],
+    counter_costs: Sequence[int],
+) -> tuple[Channel, ...]:
+    whole, counters = (median(each) / 1e9 if each else 0.0 for each in (costs, counter_costs))
+    known = []
+    for position, channel in enumerate(channels):
+        between = [after - before for before, after in pairwise(changes.get(position, ()))]
+        observed = median(between) / 1e9 if len(between) > 1 else 0.0
+        if position in coarse and observed > channel.refresh_seconds:
+            observed = 0.0
+        known.append(
+            replace(
+                channel,
+                read_seconds=counters if channel.metric == "energy_joules" else whole,
+                observed_refresh_seconds=observed,
+            )
+        )
+    return marked_aliased(known, run_period_seconds(known))

@@ -1,0 +1,145 @@
+"""Keeps the samples of a measurement of any length in bounded memory, without loss to the energy."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from agent.energy.condensing import KEPT_NS, GaugeSamples
+from agent.energy.measurement import series_of
+from probes.model import ENERGETIC, METRICS, Form, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from store.records import Layout, Series, Tick
+
+SPARSE_NS = 1_000_000_000
+MOST_KEPT = 8192
+MOST_STUTTERING = 2 * MOST_KEPT
+"""Steps back near each other become one if the ticks beside breaks are more than this."""
+_CUTS = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
+_STEPS_BACK = frozenset({Reason.BACKWARD})
+_BREAKS = _CUTS | _STEPS_BACK
+_LEAST_MERGED_NS = 10_000_000
+
+
+class Thinned:
+    """The samples of energy and power of several layouts.
+
+    In the middle of a long measurement one tick a second is enough of a counter, and fewer in a very long one, with
+    both sides of what was refused: its energy is the difference of the ends. If a counter steps back very often, steps
+    back near each other become one, which makes no more than the time between them doubtful. The middle of a gauge is
+    summed up.
+    """
+
+    def __init__(self, layouts: Iterable[Layout]) -> None:
+        self._layouts = {layout.id: _Layout(layout) for layout in layouts}
+
+    def take(self, ticks: Sequence[Tick]) -> None:
+        """Take ticks, in time order within each layout."""
+        for tick in ticks:
+            self._layouts[tick.layout].take(tick)
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """Every series of energy or power."""
+        return tuple(series for layout in self._layouts.values() for series in layout.series)
+
+
+class _Layout:
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._kept: list[Tick] = []
+        self._recent: deque[Tick] = deque()
+        self._sparse_ns = SPARSE_NS
+        self._most_kept = MOST_KEPT
+        self._merged_ns = _LEAST_MERGED_NS
+        energetic = [(i, channel) for i, channel in enumerate(layout.channels) if channel.metric in ENERGETIC]
+        forms = {i: METRICS[channel.metric].form for i, channel in energetic}
+        self._counters = [i for i, _ in energetic if forms[i] is Form.COUNTER]
+        self._gauges = {i: GaugeSamples(channel) for i, channel in energetic if forms[i] is Form.GAUGE}
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        counted = {each.channel.key: each for each in series_of([self._layout], [*self._kept, *self._recent])}
+        gauged = {self._layout.channels[i].key: samples.series for i, samples in self._gauges.items()}
+        return tuple((counted | gauged).values())
+
+    def take(self, tick: Tick) -> None:
+        for position, samples in self._gauges.items():
+            watts = tick.values[position]
+            if not math.isnan(watts):
+                middle_ns, half_ns = (tick.start_ns + tick.end_ns) // 2, (tick.end_ns - tick.start_ns + 1) // 2
+                samples.take(middle_ns, half_ns, watts)
+        for rejection in tick.rejections:
+            if rejection.channel in self._gauges:
+                self._gauges[rejection.channel].refuse(tick.start_ns, rejection.reason)
+        if self._counters:
+            self._take_counters(tick)
+
+    def _take_counters(self, tick: Tick) -> None:
+        self._recent.append(tick)
+        while self._recent[0].end_ns < tick.end_ns - KEPT_NS:
+            old = self._recent.popleft()
+            if self._is_needed(old):
+                self._kept.append(old)
+        if len(self._kept) > self._most_kept:
+            self._sparse_ns *= 2
+            self._kept = self._sparser(self._kept)
+            while len(self._kept) > MOST_STUTTERING and self._merged_ns < tick.end_ns - self._kept[0].end_ns:
+                self._merged_ns *= 2
+                self._kept = self._merged(self._kept)
+            self._most_kept = max(MOST_KEPT, 2 * len(self._kept))
+
+    def _is_needed(self, tick: Tick) -> bool:
+        if not self._kept or self._is_early(tick) or any(map(self._has_break, (tick, self._recent[0], self._kept[-1]))):
+            return True
+        is_edge = self._is_refused(tick) != self._is_refused(self._recent[0])
+        return is_edge or tick.end_ns >= self._kept[-1].end_ns + self._sparse_ns
+
+    def _is_early(self, tick: Tick) -> bool:
+        return tick.end_ns <= self._kept[0].end_ns + KEPT_NS
+
+    def _sparser(self, kept: Sequence[Tick]) -> list[Tick]:
+        found = [kept[0]]
+        for before, tick, after in zip(kept, kept[1:], [*kept[2:], kept[-1]], strict=False):
+            is_apart = tick.end_ns >= found[-1].end_ns + self._sparse_ns
+            if is_apart or self._is_early(tick) or any(map(self._has_break, (before, tick, after))):
+                found.append(tick)
+        return found
+
+    def _merged(self, kept: Sequence[Tick]) -> list[Tick]:
+        """Return the ticks with one step back in place of those near each other, and no read between them.
+
+        A step back makes the time between the reads around it doubtful, so all of the time from the first to the last
+        is doubtful then.
+        """
+        found: list[Tick] = []
+        last = -1  # the step back to merge with
+        for tick in kept:
+            if self._is_early(tick) or self._has_break(tick, _CUTS):
+                last = -1
+            elif self._has_break(tick, _STEPS_BACK):
+                if last >= 0 and tick.end_ns <= found[last].end_ns + self._merged_ns:
+                    del found[last + 1 :]
+                    found[last] = _both(found[last], tick)
+                    continue
+                last = len(found)
+            found.append(tick)
+        return found
+
+    def _has_break(self, tick: Tick, reasons: frozenset[Reason] = _BREAKS) -> bool:
+        return any(each.reason in reasons and each.channel in self._counters for each in tick.rejections)
+
+    def _is_refused(self, tick: Tick) -> bool:
+        return any(each.channel in self._counters for each in tick.rejections)
+
+
+def _both(tick: Tick, later: Tick) -> Tick:
+    """Return a tick with the steps back of both, and no value of the channels that stepped back."""
+    back = [each for each in later.rejections if each.reason in _STEPS_BACK]
+    refused = {each.channel for each in back}
+    values = tuple(math.nan if i in refused else value for i, value in enumerate(tick.values))
+    return tick._replace(values=values, rejections=tuple(dict.fromkeys((*tick.rejections, *back))))

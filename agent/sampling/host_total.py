@@ -1,0 +1,280 @@
+"""Adds the counted channels to the host's energy, power and cost while the service samples.
+
+The channels are those of the boundary (`agent.energy.boundary`), chosen from the latest samples and checked every
+minute, so that a dead zone, a mirror or a sleeping device is never added. There is no host total before the first
+choice or while a counted sensor gives no fresh value: a sum with a part missing is no total.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.cost.model import capital_per_hour
+from agent.energy.boundary import best_series, cover
+from agent.energy.provenance import provenance
+from agent.runtime.logs import get_logger
+from agent.sampling.accumulators import key_of
+from probes.model import ENERGETIC, METRICS, Form, Source
+from store.records import Series, Total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from agent.cost.tariff import Tariff
+    from agent.energy.boundary import Boundary, Coverage
+    from agent.sampling.accumulators import Memory, Totals
+    from probes.model import Channel
+    from store.records import Host, Layout, Tick
+
+FIRST_CHOICE_SAMPLES = 12
+"""The first choice waits for so many samples, a second apart or more: ten show whether a counter moves."""
+FIRST_CHOICE_SECONDS = 180.0
+"""It waits no longer than this, however slow the sampling is."""
+CHOICE_SECONDS = 60.0
+HISTORY_SECONDS = 0.9
+HISTORY_SAMPLES = 30
+STALE_PERIODS = 3
+STALE_SECONDS = 10.0
+_JOULES_PER_KWH = 3.6e6
+_SECONDS_PER_HOUR = 3600
+_PROBE, _COST = "host", "cost"
+
+logger = get_logger("host_total")
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HostReading:
+    """The host's totals at `at_ns` (Unix time): joules since the first start, watts over the last second or more.
+
+    `watts` is None before two readings of every counted counter. `cost` is in the tariff's currency, None without a
+    price. `stale_ns` is the age from which the reading is no longer shown.
+    """
+
+    boundary: Boundary
+    source: str
+    counted: tuple[Channel, ...]
+    uncovered: tuple[str, ...]
+    joules: float
+    watts: float | None
+    cost: float | None
+    currency: str
+    at_ns: int
+    stale_ns: int
+
+
+@dataclass(slots=True)
+class _Counted:
+    """One channel of energy or power: its place, its latest samples about a second apart, and its joules so far.
+
+    `joules` is None before the first value. `added` is the part of it that a host total already holds.
+    """
+
+    layout: int
+    position: int
+    channel: Channel
+    stale_ns: int
+    history: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=HISTORY_SAMPLES))
+    latest: tuple[int, float] | None = None
+    joules: float | None = None
+    added: float | None = None
+
+    @property
+    def is_counter(self) -> bool:
+        return METRICS[self.channel.metric].form is Form.COUNTER
+
+    def record(self, at_ns: int, value: float) -> None:
+        """Keep a sample; a gauge adds the trapezoid since the one before, unless the gap is that of a stale reading."""
+        if not self.is_counter:
+            earlier_ns, watts = self.latest or (at_ns, value)
+            seconds = (at_ns - earlier_ns) / 1e9 if at_ns - earlier_ns <= self.stale_ns else 0.0
+            self.joules = (self.joules or 0.0) + (watts + value) / 2 * seconds
+        self.latest = (at_ns, value)
+        if not self.history or at_ns - self.history[-1][0] >= HISTORY_SECONDS * 1e9:
+            self.history.append((at_ns, value))
+
+    def series(self) -> Series:
+        """Return the kept samples."""
+        return Series(self.channel, tuple(at for at, _ in self.history), tuple(value for _, value in self.history))
+
+    def watts(self) -> float | None:
+        """Return a gauge's reading, or a counter's mean power over about a second or two refresh periods."""
+        if self.latest is None:
+            return None
+        at_ns, value = self.latest
+        if not self.is_counter:
+            return value
+        shortest_ns = max(HISTORY_SECONDS, 2 * self.channel.refresh_seconds) * 1e9
+        earlier = next((kept for kept in reversed(self.history) if at_ns - kept[0] >= shortest_ns), None)
+        return None if earlier is None else (value - earlier[1]) / (at_ns - earlier[0]) * 1e9
+
+
+class HostTotal:
+    """The host's energy and cost of one recording, which go on from `saved`.
+
+    Each pair of boundary and source has a total of its own, so that no series counts another one's joules. `memory`
+    holds totals newer than the stored ones, and takes ours. `keep` runs in the recorder's thread; any thread may read
+    `reading`.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        layouts: Sequence[Layout],
+        periods: Sequence[float],
+        saved: Iterable[Total],
+        memory: Memory,
+        tariff: Tariff | None = None,
+    ) -> None:
+        self.reading: HostReading | None = None
+        self._host = host
+        self._tariff = tariff
+        self._capital = (capital_per_hour(tariff) or 0.0) / _SECONDS_PER_HOUR if tariff else 0.0
+        self._memory = memory
+        before = {key_of(total): total for total in saved} | memory
+        own = [total for total in before.values() if total.device == host.id]
+        self._joules = {(total.domain, _source_of(total)): total.total for total in own if total.metric != _COST}
+        self._cost = {total.domain: total.total for total in own if total.metric == _COST}
+        self._channels = tuple(_counted(layouts, periods, before))
+        self._others = [channel for layout in layouts for channel in layout.channels if channel.metric not in ENERGETIC]
+        self._by_layout: dict[int, list[_Counted]] = {}
+        for each in self._channels:
+            self._by_layout.setdefault(each.layout, []).append(each)
+        slowest = max((period for period in periods), default=0.0)
+        self._first_choice_ns = round(min(FIRST_CHOICE_SAMPLES * max(1.0, slowest), FIRST_CHOICE_SECONDS) * 1e9)
+        self._coverage: Coverage | None = None
+        self._included: tuple[_Counted, ...] = ()
+        self._taken_ns: dict[int, int] = {}
+        self._chosen_ns = self._priced_ns = 0
+        self._stored = True
+
+    def keep(
+        self, ticks: Sequence[Tick], totals: Totals, append: Callable[[Sequence[Tick], Sequence[Total]], None]
+    ) -> None:
+        """Add these ticks and hand them to `append` with every total; raises as it does, and may be repeated.
+
+        A reading is published once its totals are stored, so that no kill makes it fall, or while nothing can be.
+        """
+
+        def append_all(ticks: Sequence[Tick], counters: Sequence[Total]) -> None:
+            reading, own = self._take(ticks, totals)
+            if not self._stored:
+                self.reading = reading
+            self._stored = False
+            append(ticks, [*counters, *own])
+            self._stored, self.reading = True, reading
+
+        totals.keep(ticks, append_all)
+
+    def _take(self, ticks: Sequence[Tick], totals: Totals) -> tuple[HostReading | None, tuple[Total, ...]]:
+        """Add ticks that were not taken before; return what to publish and what to store."""
+        for tick in ticks:
+            if tick.end_ns > self._taken_ns.get(tick.layout, 0):
+                self._taken_ns[tick.layout] = tick.end_ns
+                for each in self._by_layout.get(tick.layout, ()):
+                    if not math.isnan(value := tick.values[each.position]):
+                        each.record(tick.end_ns, value)
+        for each in self._channels:
+            if each.is_counter and each.latest is not None:
+                each.joules = totals.current(each.layout, each.position)
+                each.added = each.joules if each.added is None else each.added
+        now_ns = max(self._taken_ns.values(), default=0)
+        self._choose(now_ns)
+        return self._add(now_ns)
+
+    def _choose(self, now_ns: int) -> None:
+        """Choose the counted channels by what their sensors showed."""
+        self._chosen_ns = self._chosen_ns or now_ns
+        if now_ns - self._chosen_ns < (CHOICE_SECONDS * 1e9 if self._coverage else self._first_choice_ns):
+            return
+        self._chosen_ns = now_ns
+        covered = cover(best_series(each.series() for each in self._channels), self._others)
+        if covered == self._coverage:
+            return
+        keys = {channel.key for channel in covered.includes}
+        included = tuple(each for each in self._channels if each.channel.key in keys)
+        for each in included if self._coverage else ():
+            if each not in self._included:
+                each.added = each.joules  # the joules from before belong to the total that was there before
+        self._coverage, self._included = covered, included
+        names = [f"{each.channel.device.id}/{each.channel.domain}" for each in included]
+        logger.info("host total", boundary=covered.boundary.value, counted=names)
+
+    def _add(self, now_ns: int) -> tuple[HostReading | None, tuple[Total, ...]]:
+        covered, included = self._coverage, self._included
+        if covered is None or not included:
+            return None, ()
+        source = provenance(covered.includes)
+        key = (covered.boundary.value, source.value)
+        step = 0.0
+        for each in included:
+            if each.joules is not None:
+                step += max(0.0, each.joules - (each.added or 0.0))
+                each.added = each.joules
+        joules = self._joules[key] = self._joules.get(key, 0.0) + step
+        cost = self._price(step, now_ns)
+        totals = [self._total(f"{_PROBE}/{source.value}", key[0], "energy_joules", joules, now_ns)]
+        if cost is not None:
+            totals.append(self._total(_PROBE, self._currency, _COST, cost, now_ns))
+        self._memory.update((key_of(total), total) for total in totals)
+        return self._read(covered, source.value, joules, cost, now_ns), tuple(totals)
+
+    def _read(
+        self, covered: Coverage, source: str, joules: float, cost: float | None, now_ns: int
+    ) -> HostReading | None:
+        latest = [each.latest for each in self._included if each.latest and now_ns - each.latest[0] <= each.stale_ns]
+        if len(latest) < len(self._included):
+            return None
+        watts = [each.watts() for each in self._included]
+        return HostReading(
+            covered.boundary,
+            source,
+            covered.includes,
+            covered.not_covered,
+            joules,
+            None if None in watts else math.fsum(each for each in watts if each is not None),
+            cost,
+            self._currency,
+            min(at_ns for at_ns, _ in latest),
+            max(each.stale_ns for each in self._included),
+        )
+
+    @property
+    def _currency(self) -> str:
+        return (self._tariff.currency if self._tariff else None) or ""
+
+    def _price(self, joules: float, now_ns: int) -> float | None:
+        """Add what these joules, and the time since the last ones, cost; None without a price of energy."""
+        if self._tariff is None or self._tariff.price_per_kwh is None:
+            return None
+        longest_ns = max(each.stale_ns for each in self._included)
+        seconds = min(now_ns - self._priced_ns, longest_ns) / 1e9 if self._priced_ns else 0.0
+        self._priced_ns = now_ns
+        energy = joules / _JOULES_PER_KWH * self._tariff.pue * self._tariff.price_per_kwh
+        cost = self._cost.get(self._currency, 0.0) + energy + self._capital * max(0.0, seconds)
+        self._cost[self._currency] = cost
+        return cost
+
+    def _total(self, probe: str, domain: str, metric: str, total: float, at_ns: int) -> Total:
+        host, source = self._host, Source.ESTIMATED if probe.endswith("estimated") else Source.MEASURED
+        return Total(host.id, probe, host.id, domain, metric, source, host.boot_id, None, total, at_ns)
+
+
+def _source_of(total: Total) -> str:
+    return total.probe.partition("/")[2]
+
+
+def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: Memory) -> Iterable[_Counted]:
+    """Yield each channel of energy or power once, the first probe's where several read the same."""
+    seen: set[Key] = set()
+    for layout, period in zip(layouts, periods, strict=True):
+        stale_ns = round(max(STALE_PERIODS * period, STALE_SECONDS) * 1e9)
+        for position, channel in enumerate(layout.channels):
+            if channel.metric in ENERGETIC and channel.key not in seen:
+                seen.add(channel.key)
+                saved = before.get((layout.probe, *channel.key))
+                yield _Counted(layout.id, position, channel, stale_ns, added=saved.total if saved else None)

@@ -1,0 +1,96 @@
+"""Decides when readers of the same periods are due, on absolute deadlines, and counts the reads that did not begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agent.sampling.reader import Reader
+    from agent.sampling.sampler import Paced
+
+SLOW_SECONDS = 0.005
+"""A probe whose read takes so long is read in the second thread of files."""
+SHARED_SECONDS = 0.0005
+"""Probes without a high rate share the first thread with those that have one, if their reads take this long in all."""
+
+
+class Group:
+    """Readers with the same base period and the same period at the high rate.
+
+    The n-th read is due at start + n periods, and has the time until the next: reads that take longer, or a host that
+    is too busy, cost reads, which are counted, and no drift. The high rate begins with a read at once.
+    """
+
+    __slots__ = ("base_ns", "due_ns", "high_ns", "period_ns", "readers", "throttled", "whole_due_ns")
+
+    def __init__(self, readers: Iterable[Reader], periods_ns: tuple[int, int], due_ns: int = 0) -> None:
+        self.readers = tuple(readers)
+        self.base_ns, self.high_ns = periods_ns
+        self.period_ns = self.base_ns
+        self.due_ns = due_ns
+        self.throttled = False
+        self.whole_due_ns = 0
+
+    @property
+    def at_high_rate(self) -> bool:
+        """Whether it is read more often than at its base rate."""
+        return self.period_ns < self.base_ns
+
+    def without(self, reader: Reader) -> Group:
+        """Return the group of the other readers, due when this one is."""
+        left = Group((each for each in self.readers if each is not reader), (self.base_ns, self.high_ns), self.due_ns)
+        left.period_ns, left.throttled, left.whole_due_ns = self.period_ns, self.throttled, self.whole_due_ns
+        return left
+
+    def is_due(self, now_ns: int, *, high_rate: bool) -> bool:
+        """Follow a change of the rate; return whether the readers are to be read now."""
+        wanted_ns = self.high_ns if high_rate else self.base_ns
+        if wanted_ns < self.period_ns:
+            self._count(now_ns)
+            self.due_ns, self.period_ns = now_ns, wanted_ns
+        if now_ns < self.due_ns:
+            return False
+        self.due_ns += self._count(now_ns) * self.period_ns
+        self.period_ns = wanted_ns
+        return True
+
+    def wants_counters_only(self, now_ns: int) -> bool:
+        """Return whether energy counters are enough for this read: at the high rate, between reads at the base rate."""
+        if self.at_high_rate and now_ns < self.whole_due_ns:
+            return True
+        self.whole_due_ns = now_ns + self.base_ns
+        return False
+
+    def _count(self, now_ns: int) -> int:
+        """Count the reads that were due since and did not begin: throttled ones apart from missed ones."""
+        passed = max(0, (now_ns - self.due_ns) // self.period_ns)
+        for reader in self.readers if passed else ():
+            if self.throttled:
+                reader.state.throttled += passed
+            else:
+                reader.state.missed += passed
+        return passed
+
+
+def grouped(readers: Iterable[Reader], due_ns: int = 0) -> tuple[Group, ...]:
+    """Return the readers by their periods."""
+    by_periods: dict[tuple[int, int], list[Reader]] = {}
+    for reader in readers:
+        by_periods.setdefault(reader.periods_ns, []).append(reader)
+    return tuple(Group(some, periods_ns, due_ns) for periods_ns, some in by_periods.items())
+
+
+def divided(readers: Sequence[Reader], probes: Iterable[Paced]) -> tuple[list[Reader], list[Reader]]:
+    """Return what the first thread of files reads, and what the second does.
+
+    A probe with a high rate is in the first unless it is slow, and all the others are if their reads take little time.
+    """
+    cost = {paced.probe: paced.read_seconds for paced in probes}
+    quick = [reader for reader in readers if cost[reader.probe] < SLOW_SECONDS]
+    edges = [reader for reader in quick if reader.periods_ns[1] < reader.periods_ns[0]]
+    rest = [reader for reader in quick if reader not in edges]
+    alone = edges and sum(cost[reader.probe] for reader in rest) > SHARED_SECONDS
+    first = edges if alone else quick
+    return first, [reader for reader in readers if reader not in first]

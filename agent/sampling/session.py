@@ -1,0 +1,222 @@
+"""Samples a host's probes for the length of a run or a measurement, and hands every tick to one place."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.energy.read_rates import periods_within, trailing_seconds, update_seconds
+from agent.profiling.run_facts import SamplerFacts, ThrottledPeriod
+from agent.runtime.clock import Wakefulness
+from agent.runtime.realtime import REALTIME_LIMIT, favored, prompt
+from agent.sampling.budget import CPU_BUDGET, CpuBudget
+from agent.sampling.recorder import Recorder
+from agent.sampling.sampler import Paced, Sampler
+from probes.model import ENERGETIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from agent.runtime.clock import Timebase
+    from agent.runtime.realtime import Realtime
+    from agent.sampling.reader import BeatState
+    from probes.model import Probe
+    from store.records import Layout, Tick
+
+_LONGEST_WAIT_SECONDS = 5.0
+_TRIES = 3
+_HANGING_NS = 1_000_000_000
+_LONGEST_APPROACH_NS = 60_000_000_000
+_LONGEST_REFRESH_SECONDS = 0.15
+_SLOW_REFRESH_SECONDS = 0.01
+_POLL_SECONDS = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How a recording may use the host.
+
+    `cpu_budget` is the share of one processor that sampling may use, 0 for no limit. With `realtime` one thread asks
+    the kernel to be in time. `hanging` are the probes that their calibration still reads.
+    """
+
+    cpu_budget: float = CPU_BUDGET
+    realtime: bool = True
+    hanging: Mapping[Probe, Callable[[], bool]] = field(default_factory=dict)
+
+
+class Recording:
+    """A sampler at work; `beat_seconds` is the slowest beat of a probe that measures energy or power."""
+
+    def __init__(self, sampler: Sampler, recorder: Recorder, timebase: Timebase) -> None:
+        self.timebase = timebase
+        self.sampler = sampler
+        self.recorder = recorder
+        self._states = sampler.states
+        self._measuring = [
+            (state, layout.channels)
+            for layout, state in zip(sampler.layouts, self._states, strict=True)
+            if any(channel.metric in ENERGETIC for channel in layout.channels)
+        ]
+        self._slowest = _slowest_counter(zip(self._states, sampler.layouts, strict=True))
+        self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
+
+    @property
+    def realtime(self) -> Realtime:
+        """How the thread is scheduled that reads files; known from the first tick on."""
+        return self.sampler.realtime
+
+    def facts(self) -> SamplerFacts:
+        """Return how the threads that read the sensors are scheduled, what the budget allowed, and what fails."""
+        had, budget, unix_ns = self.realtime, self.sampler.budget, self.timebase.unix_ns
+        periods = (
+            ThrottledPeriod(unix_ns(span.start_ns), unix_ns(span.end_ns), span.waited_ns / 1e9) for span in budget.spans
+        )
+        return SamplerFacts(
+            policy=had.policy,
+            priority=had.priority,
+            cpu=had.cpu,
+            limitation=had.reason or None,
+            reads_missed=sum(state.missed for state in self._states),
+            reads_late=sum(state.late for state in self._states),
+            reads_throttled=sum(state.throttled for state in self._states),
+            throttled=tuple(periods),
+            cpu_budget=budget.share or None,
+            cpu_share=budget.used_share,
+            faults=tuple(f"{device}/{domain}: {why}" for (device, domain), why in self.faults().items()),
+        )
+
+    def faults(self) -> dict[tuple[str, str], str]:
+        """Return why channels have no value now, by (device id, domain): the device is lost, fails or hangs."""
+        now_ns = time.monotonic_ns()
+        found: dict[tuple[str, str], str] = {}
+        for state, layout in zip(self._states, self.sampler.layouts, strict=True):
+            whole = state.reason
+            if state.reading_since_ns and now_ns - state.reading_since_ns > _HANGING_NS:
+                whole = f"{state.probe} does not answer"
+            for position, channel in enumerate(layout.channels):
+                if reason := state.faults.get(position, whole):
+                    found.setdefault((channel.device.id, channel.domain), reason)
+        return found
+
+    def approach(self) -> None:
+        """Read at the high rate until the next `edge`, and return just after the slowest counter was refreshed.
+
+        An edge right after a refresh leaves little open. A counter that is refreshed within some milliseconds is not
+        waited for, nor is one that shows nothing new in one and a half refreshes or 0.15 s.
+        """
+        self.sampler.high_rate_until(time.monotonic_ns() + _LONGEST_APPROACH_NS)
+        if not self._slowest:
+            return
+        state, position, refresh_seconds = self._slowest
+        before, began_ns = math.nan, self.timebase.now_ns()
+        deadline = time.monotonic() + min(1.5 * refresh_seconds, _LONGEST_REFRESH_SECONDS)
+        while state.up and time.monotonic() < deadline:
+            latest = state.latest
+            if latest and latest.start_ns >= began_ns:  # one read before may have missed a refresh long ago
+                if latest.values[position] > before:
+                    return
+                before = latest.values[position] if math.isnan(before) else before
+            time.sleep(_POLL_SECONDS)
+
+    def edge(self) -> None:
+        """Read at the high rate from now until every sensor has been refreshed: an edge of a window is now."""
+        seconds = max(
+            (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
+        )
+        self.sampler.high_rate_until(time.monotonic_ns() + round(seconds * 1e9))
+
+    def wait_for_first_ticks(self) -> None:
+        """Return when every probe has been read, and every sensor of power long enough for a window to start.
+
+        One that fails, is lost or hangs is not waited for, or not for long.
+        """
+        _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self._states))
+        self.edge()
+        self._wait_for_refreshes()
+
+    def wait_for_last_ticks(self) -> None:
+        """Go on reading until every sensor has shown what belongs to a window that ends now."""
+        self._wait_for_refreshes()
+
+    def _wait_for_refreshes(self) -> None:
+        """Return when every sensor of power has been refreshed and read since."""
+        now_ns = self.timebase.now_ns()
+        wanted = [
+            (state, now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9), state.failed + _TRIES)
+            for state, channels in self._measuring
+        ]
+        _wait(
+            lambda: all(
+                state.lost or state.last_success_ns > until_ns or state.failed >= most_failed
+                for state, until_ns, most_failed in wanted
+            )
+        )
+
+
+def _slowest_counter(probes: Iterable[tuple[BeatState, Layout]]) -> tuple[BeatState, int, float] | None:
+    """Return the counter of energy that is refreshed most slowly: its probe, its position and its refresh in seconds.
+
+    None if every counter is refreshed within some milliseconds, or none says how often.
+    """
+    slow = [
+        (update_seconds(channel), state, position)
+        for state, layout in probes
+        for position, channel in enumerate(layout.channels)
+        if channel.metric == "energy_joules" and update_seconds(channel) >= _SLOW_REFRESH_SECONDS
+    ]
+    if not slow:
+        return None
+    refresh, state, position = max(slow, key=lambda each: each[0])
+    return state, position, refresh
+
+
+def _wait(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _nothing() -> None:
+    """Let the recording go on without samples: whoever measures will miss them."""
+
+
+@contextmanager
+def recording(
+    layouts: Sequence[Layout],
+    probes: Sequence[Probe],
+    timebase: Timebase,
+    take: Callable[[Sequence[Tick]], None],
+    settings: SamplingSettings | None = None,
+) -> Iterator[Recording]:
+    """Sample the probes inside the block; `take` has every tick when the block is left.
+
+    The layouts' channels and the processor budget set the periods. Once the host has slept nothing is read any more: no
+    window that holds a sleep, or comes after it, has an energy.
+
+    Raises what `take` raised last, if its ticks could not be handed over in the end.
+    """
+    errors: list[Exception] = []
+    settings = settings or SamplingSettings()
+    periods = periods_within([layout.channels for layout in layouts], settings.cpu_budget)
+    paced = [
+        Paced(layout, probe, base, high) for layout, probe, (base, high) in zip(layouts, probes, periods, strict=True)
+    ]
+    budget, slept = CpuBudget(settings.cpu_budget), Wakefulness(timebase, _nothing).slept
+    sampler = Sampler(paced, timebase, realtime=settings.realtime, slept=slept, budget=budget, hanging=settings.hanging)
+    enter = favored if settings.realtime else _nothing
+    recorder = Recorder(sampler.take, take, on_error=errors.append, enter=enter, budget=budget)
+    at_work = Recording(sampler, recorder, timebase)
+    with prompt(), REALTIME_LIMIT.bounding(sampler.demote):
+        recorder.start()
+        sampler.start(recorder.beat)
+        try:
+            yield at_work
+        finally:
+            sampler.stop()
+            recorder.stop()
+    if recorder.failed and errors:
+        raise errors[-1]

@@ -1,0 +1,83 @@
+"""The state of the store as the service sees it: one record for the log, the status line, /-/ready and the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.runtime.logs import get_logger
+from store.errors import StoreError, StoreInUseError, UnstorableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = get_logger("daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """Why the store takes nothing (empty: it does), when it last took ticks, and how many wait for it.
+
+    `last_commit_ns` is Unix time, None before the first commit of this process.
+    """
+
+    trouble: str
+    last_commit_ns: int | None
+    waiting: int
+
+    @property
+    def up(self) -> bool:
+        """Whether the last attempt to write succeeded."""
+        return not self.trouble
+
+    def said(self) -> str:
+        """Return what to tell of a store in trouble, empty if it is up."""
+        return f"{self.waiting} ticks wait for the store: {self.trouble}" if self.trouble else ""
+
+
+class StoreTrouble:
+    """Takes what writing to the store comes to; logs a failure once, again if its reason changes, and its end."""
+
+    def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
+        self.said = ""
+        self.may_pass = False
+        self._wake = wake
+        self.last_commit_ns: int | None = None
+
+    def begins(self, error: Exception) -> None:
+        """Take an error of the store's; it `may_pass` unless these ticks or this daemon can never be stored again."""
+        self.may_pass = isinstance(error, StoreError) and not isinstance(error, UnstorableError | StoreInUseError)
+        if str(error) != self.said:
+            self.said = str(error)
+            logger.error("samples wait: the store cannot be written", reason=self.said)
+
+    def ends(self) -> None:
+        """Take that the store is written again, and call `wake`: a restart may have been put off until now."""
+        self.said, self.may_pass = "", False
+        logger.info("the store is written again")
+        self._wake()
+
+    def committed(self, now_ns: int) -> None:
+        """Take that ticks were stored."""
+        self.last_commit_ns = now_ns
+
+    def state(self, waiting: Callable[[], int]) -> StoreState:
+        """Return the record of now; `waiting` counts the ticks that are not stored yet."""
+        return StoreState(self.said, self.last_commit_ns, waiting())
+
+
+class StoreRetry:
+    """Spaces the attempts to open a store that may work later: 1, 2, 4 ... seconds, `longest_seconds` at most."""
+
+    def __init__(self, longest_seconds: float = 60.0) -> None:
+        self._longest_seconds = longest_seconds
+        self._attempts = 0
+        self._said = ""
+
+    def after(self, error: Exception) -> float:
+        """Log a failure unless it is the same as before; return the seconds until the next attempt."""
+        if str(error) != self._said:
+            self._said = str(error)
+            logger.error("the store cannot be used yet: it is tried again", reason=self._said)
+        self._attempts += 1
+        return min(2.0 ** (self._attempts - 1), self._longest_seconds)

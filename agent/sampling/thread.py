@@ -1,0 +1,277 @@
+"""Reads the probes of one thread when they are due, on absolute deadlines, at a base rate or at a high rate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from agent.runtime.realtime import NORMAL, ordinary
+from agent.sampling.budget import UNLIMITED, CpuBudget
+from agent.sampling.schedule import grouped
+from probes.errors import ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from agent.runtime.realtime import Realtime
+    from agent.sampling.reader import Reader
+    from agent.sampling.schedule import Group
+    from probes.model import HungFile, Probe
+
+LATE_NS = 1_000_000
+STUCK_NS = 1_000_000_000
+"""A read that lasts longer than this and a period holds up the other probes of its thread, and is isolated."""
+QUICK_READS = 10
+"""After so many quick reads in a row an isolated probe or file is read with the others again."""
+_PROVE_SECONDS = 0.5
+_SHORT_SECONDS = 0.005
+
+
+def ignore(_ended_ns: int) -> None:
+    """Do nothing at the end of a cycle."""
+
+
+class Alarm:
+    """Lets one thread wait, and another end its wait early; waits of up to 5 ms are not worth ending."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wait(self, seconds: float) -> None:
+        """Return after so long, or soon after a `ring`."""
+        if seconds > _SHORT_SECONDS:
+            self._lock.acquire(timeout=seconds)
+        else:
+            time.sleep(max(0.0, seconds))  # a tenth cheaper, which tells at a thousand cycles a second
+
+    def ring(self) -> None:
+        """End the wait that is on, or the next one."""
+        try:
+            self._lock.release()
+        except RuntimeError:  # it was rung already
+            return
+
+
+class SamplingThread:
+    """One thread, and the groups of readers that it reads.
+
+    `lock` is held by whoever changes `groups`, of this thread or another. `enter` is called in the thread first and
+    returns how it is scheduled. Once the host has `slept`, nothing is read any more, and every read is a failure.
+    `after` gets the moment, on CLOCK_MONOTONIC, at which the reads of a cycle have ended. `slow` gets a reader that is
+    too slow for the others, `quick` gets this thread when the reader or the file isolated in it is quick again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        readers: Iterable[Reader],
+        *,
+        budget: CpuBudget | None = None,
+        enter: Callable[[], Realtime] = ordinary,
+        slept: Callable[[], bool] = lambda: False,
+        after: Callable[[int], object] = ignore,
+        slow: Callable[[Reader], object] | None = None,
+        quick: Callable[[SamplingThread], object] = lambda _: None,
+        lock: threading.Lock | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        alarm: Alarm | None = None,
+    ) -> None:
+        self.name = name
+        self.groups: tuple[Group, ...] = ()
+        self.realtime = NORMAL
+        self.isolated = False
+        self.ended = False
+        self.hung_file: HungFile | None = None
+        self._reader: Reader | None = None
+        self._last = False
+        self.began_ns = 0
+        self.high_rate_until_ns = 0
+        self.after = after
+        self.enter = enter
+        self._budget = budget or CpuBudget(UNLIMITED)
+        self._slept = slept
+        self._slow = slow
+        self._quick = quick
+        self._lock = lock or threading.Lock()
+        self._clock = clock
+        self._alarm = alarm or Alarm()
+        self._stopping = False
+        self._thread = threading.Thread(target=self.run, name=f"sampling-{name}", daemon=True)
+        self.groups = grouped(readers, clock())
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """Everything that this thread reads."""
+        return tuple(reader for group in self.groups for reader in group.readers)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread.is_alive()
+
+    @property
+    def thread_id(self) -> int:
+        """The number that the kernel gave the thread, 0 before it began."""
+        return self._thread.native_id or 0
+
+    def start(self) -> None:
+        """Begin in a thread of its own."""
+        self._thread.start()
+
+    def add(self, reader: Reader) -> None:
+        """Read this one too; the caller holds the lock."""
+        self.groups = (*self.groups, *grouped((reader,), self._clock()))
+        self._alarm.ring()
+
+    def remove(self, reader: Reader) -> None:
+        """Read this one no more; the caller holds the lock."""
+        left = (group.without(reader) if reader in group.readers else group for group in self.groups)
+        self.groups = tuple(group for group in left if group.readers)
+
+    def high_rate_until(self, monotonic_ns: int) -> None:
+        """Read at the high rate from now until a moment on CLOCK_MONOTONIC; a later call counts."""
+        self.high_rate_until_ns = monotonic_ns
+        self._alarm.ring()
+
+    def isolate(self, reader: Reader, file: HungFile | None, *, last: bool) -> None:
+        """Be left to a probe that hangs, or to one file of it; the caller holds the lock. The `last` read is under way.
+
+        A thread that is left to a file proves it once its read has ended, and gives it back when it is quick.
+        """
+        self.isolated, self._reader, self.hung_file = True, reader, file
+        if file or last:
+            self.groups = ()
+        self._last = last
+
+    @property
+    def hung_probe(self) -> Probe | None:
+        """The probe whose read may still be under way here, though it is no reader of this thread; None if none is."""
+        return self._reader.probe if self._reader and (self.hung_file or self._last) else None
+
+    def give_back(self, add: Callable[[Reader], object]) -> None:
+        """Give back what was isolated, and end; `add` takes a whole probe."""
+        if self._reader and self.hung_file:
+            self._reader.restore_file(self.hung_file)
+        elif self._reader:
+            self.groups = ()
+            add(self._reader)
+
+    def ask_to_stop(self) -> None:
+        """Make no further read."""
+        self._stopping = True
+        self._alarm.ring()
+
+    def join(self, seconds: float) -> tuple[Reader, ...]:
+        """Wait so long for the thread to end; return the readers whose probe hangs then."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+        return tuple(reader for reader in self.readers if self.alive and reader.state.reading_since_ns)
+
+    def stuck_reader(self, now_ns: int) -> Reader | None:
+        """Return the reader whose read holds up the others at `now_ns` on CLOCK_MONOTONIC, None if none does."""
+        for group in self.groups:
+            for reader in group.readers:
+                since_ns = reader.state.reading_since_ns
+                if since_ns and now_ns - since_ns > max(STUCK_NS, group.period_ns):
+                    return reader
+        return None
+
+    def run(self) -> None:
+        """Read whatever is due, until asked to stop or until nothing is left to read."""
+        self.realtime = self.enter()
+        meter = self._budget.meter()
+        self.began_ns = self._clock()
+        for group in self.groups:
+            group.due_ns = self.began_ns
+        while not self._ends():
+            if self._cycle():
+                meter.charge()
+        if self.hung_file and not self._last:
+            self._prove(self.hung_file)
+
+    def _ends(self) -> bool:
+        """Return whether it is over; once it is, nothing can be added."""
+        if self.groups and not self._stopping:
+            return False
+        with self._lock:
+            self.ended = not self.groups or self._stopping
+        return self.ended
+
+    def _cycle(self) -> bool:
+        """Wait for what is due next, or read what is due now; return whether anything was read."""
+        groups, now_ns = self.groups, self._clock()
+        high_rate = now_ns < self.high_rate_until_ns
+        due = [group for group in groups if group.is_due(now_ns, high_rate=high_rate)]
+        if not due:
+            self._alarm.wait((min(group.due_ns for group in groups) - now_ns) / 1e9)
+            return False
+        pauses_ns = [self._budget.pause_ns(high_rate=group.at_high_rate) for group in due]
+        allowed = [group for group, pause_ns in zip(due, pauses_ns, strict=True) if not pause_ns]
+        if not allowed:
+            self._pause(due, min(pauses_ns), now_ns)
+            return False
+        for group in allowed:
+            late_from_ns = group.due_ns + min(group.period_ns // 2, LATE_NS)
+            group.due_ns += group.period_ns
+            if not self._read(groups, group, late_from_ns):
+                return True
+            group.throttled = False
+        self.after(self._clock())
+        return True
+
+    def _pause(self, due: Sequence[Group], pause_ns: int, now_ns: int) -> None:
+        """Wait until the budget allows a read of what is due, or until a group that may be read is due."""
+        others = (group.due_ns - now_ns for group in self.groups if group.at_high_rate and group not in due)
+        for group in due:
+            group.throttled = True
+        self._alarm.wait(min(pause_ns, *others, pause_ns) / 1e9)
+        self._budget.waited(now_ns, self._clock())
+
+    def _read(self, groups: tuple[Group, ...], group: Group, late_from_ns: int) -> bool:
+        """Read every probe of a group that is not lost; return whether the groups are still the same."""
+        lost, counters_only = False, group.wants_counters_only(self._clock())
+        for reader in group.readers:
+            if reader.state.lost:
+                lost = True
+                continue
+            if self._slept():
+                reader.refuse(ReadError("the host slept; a new recording begins"))
+            else:
+                reader.read(late_from_ns, counters_only=counters_only)
+            if self._stopping or self.groups is not groups:
+                return self._changed()
+        if lost:
+            with self._lock:
+                for reader in group.readers:
+                    if reader.state.lost:
+                        self.remove(reader)
+        self._sort_by_speed(group)
+        return self.groups is groups
+
+    def _changed(self) -> bool:
+        """Wait until whoever changes the groups is done."""
+        with self._lock:
+            return False
+
+    def _sort_by_speed(self, group: Group) -> None:
+        """Hand over a probe that was slow several times in a row, or quick again if it is isolated."""
+        if self.isolated:
+            if all(reader.quick_reads >= QUICK_READS for reader in group.readers):
+                self._quick(self)
+        elif self._slow and (len(self.groups) > 1 or len(group.readers) > 1):
+            for reader in group.readers:
+                if reader.is_slow:
+                    self._slow(reader)
+
+    def _prove(self, file: HungFile) -> None:
+        """Read a file that hung, alone, until it is quick again."""
+        quick = 0
+        while quick < QUICK_READS and not self._stopping:
+            quick = quick + 1 if file.answers() else 0
+            self._alarm.wait(_PROVE_SECONDS)
+        if not self._stopping:
+            self._quick(self)

@@ -1,0 +1,130 @@
+"""Input values from the command line: a number, a list, or an array in a .npy or .npz file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.runtime.console import printable_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from agent.workloads.runner.protocol import InputFacts
+
+_EXAMPLE = "write NAME=200, NAME=[16, 8], NAME=FILE.npy, NAME=FILE.npz or FILE.npz"
+_MOST_NOTED = 12
+_SUFFIXES = (".npy", ".npz")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenInput:
+    """The value of one input: JSON `text`, or a `file`; exactly one of them is set.
+
+    `array` is the name of the array in an .npz file, None for a .npy file.
+    """
+
+    text: str | None = None
+    file: Path | None = None
+    array: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.file is None):
+            raise ValueError(f"an input needs either a value or a file: {_EXAMPLE}")
+
+
+def parse_inputs(options: Sequence[str]) -> dict[str, GivenInput]:
+    """Return the given inputs by name. Raises ValueError that names the option."""
+    inputs: dict[str, GivenInput] = {}
+    for option in options:
+        for name, given in _parsed(option):
+            if name in inputs:
+                raise ValueError(f"--input {option}: the input {name!r} has a value already; give it once")
+            inputs[name] = given
+    return inputs
+
+
+def _parsed(option: str) -> Iterator[tuple[str, GivenInput]]:
+    name, equals, value = option.partition("=")
+    name, value = name.strip(), value.strip()
+    if not equals and option.lower().endswith(".npz"):
+        path = _file(option, option)
+        for array in _array_names(option, path):
+            yield array, GivenInput(file=path, array=array)
+    elif not name or not value:
+        raise ValueError(f"--input {option}: {_EXAMPLE}")
+    elif value.lower().endswith(_SUFFIXES):
+        path = _file(option, value)
+        yield name, GivenInput(file=path, array=name if value.lower().endswith(".npz") else None)
+    else:
+        yield name, GivenInput(text=_literal(option, value))
+
+
+def _file(option: str, name: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        found = "is not a regular file" if path.exists() else "does not exist"
+        raise ValueError(f"--input {option}: {name} {found}; give the path of a .npy or .npz file")
+    return path.absolute()
+
+
+def _array_names(option: str, path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.removesuffix(".npy") for entry in archive.namelist()]
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--input {option}: no .npz file ({error}); write it with numpy.savez") from error
+    if not names:
+        raise ValueError(f"--input {option}: the file holds no array; write it with numpy.savez")
+    return names
+
+
+def _literal(option: str, value: str) -> str:
+    """Return the value as JSON text; `1,2` is short for `[1, 2]`."""
+    text = f"[{value}]" if "," in value and not value.startswith("[") else value
+    try:
+        parsed = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not _numeric(parsed):
+        raise ValueError(
+            f"--input {option}: {value!r} is no number, no true or false, no list of those, and no .npy or .npz file; "
+            f"{_EXAMPLE}"
+        )
+    return text
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _numeric(value: object) -> bool:
+    waiting = [value]
+    for each in waiting:
+        if isinstance(each, list):
+            waiting += each
+        elif not isinstance(each, (bool, int, float)):
+            return False
+    return True
+
+
+def synthetic_note(inputs: Sequence[InputFacts]) -> str | None:
+    """Return a note on synthetic inputs that may decide how much the model computes: all but arrays of floats."""
+    deciding = [
+        each for each in inputs if each.values == "synthetic" and (not each.shape or "float" not in each.element)
+    ]
+    if not deciding:
+        return None
+    shown = ", ".join(
+        f"{printable_line(each.name)} ({each.element} {'x'.join(map(str, each.shape)) or 'scalar'})"
+        for each in deciding[:_MOST_NOTED]
+    )
+    more = f" and {len(deciding) - _MOST_NOTED} more" if len(deciding) > _MOST_NOTED else ""
+    first = printable_line(deciding[0].name)
+    return (
+        f"synthetic input values: {shown}{more}. Integers and booleans are random 0 and 1, scalars are one random "
+        f"number. They can decide how much the model computes: give real ones with --input {first}=VALUE"
+    )

@@ -1,0 +1,210 @@
+"""The inputs of an ONNX model: their declared shapes, the sizes they get, and the arrays that fill them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agent.runtime.console import printable_line
+from agent.workloads.errors import WorkloadError
+from agent.workloads.onnx.input_values import element_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from numpy.typing import NDArray
+
+    from agent.workloads.onnx.input_values import Element
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """One input as the model declares it.
+
+    A size is a number, or the model's own word for a size it leaves open (empty if it has none). `sizes` is None if
+    the model declares no shape at all; an empty tuple is a scalar.
+    """
+
+    name: str
+    element: Element
+    sizes: tuple[int | str, ...] | None
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first size is open, so that it can be the batch."""
+        return bool(self.sizes) and isinstance((self.sizes or ("",))[0], str)
+
+    @property
+    def open_sizes(self) -> int:
+        """How many sizes the model leaves open."""
+        return sum(isinstance(size, str) for size in self.sizes or ())
+
+    @property
+    def shown(self) -> str:
+        """The declared shape, for a message: `[batch, 3, 224, 224]`."""
+        words = ", ".join(printable_line(str(size)) or "?" for size in self.sizes or ())
+        return "no shape" if self.sizes is None else f"[{words}]"
+
+    @property
+    def example(self) -> str:
+        """The argument of --shape with a word in place of each open size: `data=1x3x<height>x<width>`."""
+        words = [
+            str(size) if isinstance(size, int) else f"<{printable_line(size) or 'size'}>" for size in self.sizes or ()
+        ]
+        if self.batched:
+            words[0] = "1"
+        return f"{printable_line(self.name)}={'x'.join(words) or '<size>x<size>'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """The values that the user gives to an input. Values of the command line are broadcast, those of a file are not."""
+
+    values: NDArray[Any]
+    sha256: str
+    from_file: bool
+
+
+def declared_inputs(entries: Sequence[Any], shapeless: AbstractSet[str]) -> tuple[ModelInput, ...]:
+    """Return the inputs that a session lists (`get_inputs`); the engine reports a missing shape as a scalar.
+
+    Raises WorkloadError for an input of a type that can be neither made up nor given.
+    """
+    return tuple(
+        ModelInput(
+            entry.name,
+            element_of(entry.name, entry.type),
+            None
+            if entry.name in shapeless
+            else tuple(size if isinstance(size, int) and size >= 0 else str(size or "") for size in entry.shape),
+        )
+        for entry in entries
+    )
+
+
+def check_names(inputs: Sequence[ModelInput], option: str, names: Sequence[str]) -> None:
+    """Raise WorkloadError if an option names an input that the model lacks."""
+    known = [declared.name for declared in inputs]
+    for name in names:
+        if name not in known:
+            raise WorkloadError(
+                f"{option} {name}: the model has no such input", f"its inputs are {', '.join(known) or 'none'}"
+            )
+
+
+def takes_batches(
+    inputs: Sequence[ModelInput], shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Array]
+) -> bool:
+    """Return whether the first dimension of every input is the batch.
+
+    It is, if the model leaves it open, and all other sizes are fixed or those of a given array; --shape settles it.
+    """
+    return (
+        not shapes
+        and bool(inputs)
+        and all(
+            declared.batched and (declared.open_sizes == 1 or _has_all_sizes(declared, arrays.get(declared.name)))
+            for declared in inputs
+        )
+    )
+
+
+def _has_all_sizes(declared: ModelInput, array: Array | None) -> bool:
+    return array is not None and declared.sizes is not None and array.values.ndim == len(declared.sizes)
+
+
+def settled_shapes(
+    inputs: Sequence[ModelInput], shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Array], batch: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return the shape of every input for a batch. Raises WorkloadError that names the input and the option."""
+    batched = takes_batches(inputs, shapes, arrays)
+    return tuple(
+        _settled(declared, shapes.get(declared.name), arrays.get(declared.name), batch if batched else None)
+        for declared in inputs
+    )
+
+
+def _settled(
+    declared: ModelInput, asked: tuple[int, ...] | None, array: Array | None, batch: int | None
+) -> tuple[int, ...]:
+    if asked is not None:
+        _check_fit(declared, asked, f"--shape {declared.name}={'x'.join(map(str, asked))}")
+        return asked
+    if declared.sizes is None:
+        if array is not None:
+            return tuple(array.values.shape)
+        raise WorkloadError(
+            f"the model declares no shape for the input {declared.name!r}",
+            f"give it with --shape {declared.example} (a number in place of each <size>), or give its value with "
+            f"--input {declared.name}=0, which is a scalar, or --input {declared.name}=FILE.npy",
+        )
+    if array is not None and (array.from_file or _has_all_sizes(declared, array)):
+        shape = _shape_of_array(declared, array)
+        return shape if batch is None else (batch, *shape[1:])
+    first = 1 if batch is None else batch
+    if declared.open_sizes > (1 if declared.batched else 0):
+        raise WorkloadError(
+            f"the input {declared.name!r} has the shape {declared.shown}, which leaves sizes open",
+            f"give it with --shape {declared.example}, a number in place of each <word>",
+        )
+    return tuple(size if isinstance(size, int) else first for size in declared.sizes)
+
+
+def _shape_of_array(declared: ModelInput, array: Array) -> tuple[int, ...]:
+    found = tuple(array.values.shape)
+    sizes = declared.sizes or ()
+    if array.from_file:
+        _check_fit(declared, found, f"--input {declared.name}: its array is {_shown(found)}")
+        return found
+    return tuple(size if isinstance(size, int) else own for size, own in zip(sizes, found, strict=True))
+
+
+def _check_fit(declared: ModelInput, shape: tuple[int, ...], subject: str) -> None:
+    sizes = declared.sizes
+    fits = sizes is None or (
+        len(shape) == len(sizes)
+        and all(isinstance(size, str) or size == asked for size, asked in zip(sizes, shape, strict=True))
+    )
+    if not fits:
+        raise WorkloadError(
+            f"{subject}: the model declares {declared.shown}",
+            f"give --shape {declared.example}, a number in place of each <word>"
+            if subject.startswith("--shape")
+            else f"give an array of the shape {declared.shown}",
+        )
+
+
+def feed(declared: ModelInput, shape: tuple[int, ...], array: Array, *, batched: bool) -> NDArray[Any]:
+    """Return given values in the shape of an input; the first dimension of a batched one gives the rows of the batch.
+
+    Raises WorkloadError for too few rows, and for values that do not fit the shape.
+    """
+    values = array.values
+    if batched and values.ndim == len(shape) and len(values) > 1:
+        if len(values) < shape[0]:
+            raise WorkloadError(
+                f"--batch {shape[0]}: --input {declared.name} has {len(values)} rows, and its first dimension is the "
+                "batch",
+                f"give one row, or at least {shape[0]}; or choose batches up to {len(values)}",
+            )
+        values = values[: shape[0]]
+    if array.from_file and values.shape != shape and not (batched and values.shape[1:] == shape[1:]):
+        raise _misfit(declared, values.shape, shape)
+    try:
+        return np.array(np.broadcast_to(values, shape), order="C")
+    except ValueError as error:
+        raise _misfit(declared, values.shape, shape) from error
+
+
+def _misfit(declared: ModelInput, found: tuple[int, ...], shape: tuple[int, ...]) -> WorkloadError:
+    return WorkloadError(
+        f"--input {declared.name}: values of the shape {_shown(found)} do not fit {_shown(shape)}",
+        "give one number for all elements, or values of that shape",
+    )
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"

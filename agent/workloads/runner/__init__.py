@@ -1,0 +1,1 @@
+"""The parent and the child process that runs a workload, and their messages."""

@@ -1,0 +1,255 @@
+"""The profiling side of a workload: starts its process, talks to it, and sees to it that it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
+
+from agent.runtime.realtime import REALTIME_LIMIT
+from agent.workloads.errors import WorkloadError
+from agent.workloads.limits import Limits, resident_bytes, size
+from agent.workloads.runner.pipes import Listener
+from agent.workloads.runner.protocol import (
+    Command,
+    Ended,
+    Failed,
+    Load,
+    Measure,
+    Measured,
+    Prepare,
+    Prepared,
+    Ready,
+    Reply,
+    Started,
+    Stop,
+    decode_reply,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from agent.workloads.spec import EngineSpec, Spec
+
+ReplyT = TypeVar("ReplyT", Ready, Prepared, Measured)
+
+# -P: the module must come from where this one came, not from whatever stands in the current directory.
+CHILD = (sys.executable, "-P", "-m", "agent.workloads.runner.worker")
+
+_POLITE_SECONDS = 5.0
+_FIRM_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    commands: IO[bytes]
+    listener: Listener
+    unanswered: bool = False
+
+
+class WorkloadProcess:
+    """One workload in a child process of its own.
+
+    Every call waits for its answer, at most the timeout of the limits beyond the time it was told to measure; Ctrl-C
+    ends the wait at once, and `stop` (or leaving the `with`) then ends the child. Every call raises WorkloadError if
+    the child fails, dies, does not answer or exceeds its memory, and the child is gone then. The thread that calls
+    `start` must live as long as the child: the kernel kills the child when that thread ends. Not for use by two
+    threads at once.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str] = CHILD,
+        environment: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._command = tuple(command)
+        self._environment = os.environ if environment is None else environment
+        self._limits = limits or Limits()
+        self._model = "the model"
+        self._child: _Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the child. Raises WorkloadError when there is none."""
+        return self._running().process.pid
+
+    def start(self, spec: Spec, engine: EngineSpec) -> Ready:
+        """Start the child and have it load the model."""
+        if self._child is not None:
+            raise WorkloadError("the workload process is running already", "stop it first")
+        self._model = spec.label
+        # Settings of this program, such as a database with its password, are none of the workload's business.
+        inherited = {name: word for name, word in self._environment.items() if not name.startswith("INFEROMETER_")}
+        with REALTIME_LIMIT.lifted():
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=inherited,
+                start_new_session=True,
+            )
+        pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
+        self._child = _Child(process, pipes[0], Listener(pipes[1], pipes[2]))
+        return self._ask(Load(spec, engine), Ready, "being loaded")
+
+    def prepare(self, batch: int) -> None:
+        """Have the child make everything a batch needs and run it once."""
+        self._ask(Prepare(batch), Prepared, f"running a batch of {batch} once")
+
+    def measure(
+        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
+    ) -> Measured:
+        """Have the child iterate for at least `seconds` and `iterations`, and return the window.
+
+        `edge` is called when the child reports that the window begins, and again when it reports that it has ended.
+        """
+        doing = f"being measured ({phase})"
+        return self._ask(Measure(phase, seconds, iterations), Measured, doing, seconds, edge)
+
+    def stop(self) -> None:
+        """End the child: ask it if it is listening, else and then terminate it, then kill it; safe to call twice."""
+        child = self._child
+        if child is None:
+            return
+        try:
+            if not child.unanswered:
+                _send(child, Stop())
+                _await_end(child.process, _POLITE_SECONDS)
+            if child.process.poll() is None:
+                os.killpg(child.process.pid, signal.SIGTERM)
+                _await_end(child.process, _FIRM_SECONDS)
+        finally:
+            self._child = None
+            _bury(child)
+
+    def _running(self) -> _Child:
+        if self._child is None:
+            raise WorkloadError("the workload process is not running", "start it first")
+        return self._child
+
+    def _ask(
+        self,
+        command: Command,
+        kind: type[ReplyT],
+        doing: str,
+        seconds: float = 0.0,
+        edge: Callable[[], object] = lambda: None,
+    ) -> ReplyT:
+        child = self._running()
+        child.unanswered = True
+        _send(child, command)
+        deadline = time.monotonic() + self._limits.timeout_seconds + seconds
+        while True:
+            line = self._line(child, deadline, doing, seconds)
+            if line is None:
+                raise self._dead(child, type(command).__name__.lower())
+            reply = self._decoded(line)
+            if not isinstance(reply, Started | Ended) or kind is not Measured:
+                break
+            edge()
+        child.unanswered = False
+        return self._accepted(reply, kind)
+
+    def _line(self, child: _Child, deadline: float, doing: str, seconds: float) -> bytes | None:
+        """Return the next reply of the child, None if it closed its output. Raises WorkloadError, the child ended."""
+        try:
+            return child.listener.line(deadline - time.monotonic(), self._watch(child.process.pid, doing))
+        except TimeoutError:
+            self.stop()
+            beyond = f" beyond the {seconds:g} s of the window" if seconds else ""
+            raise WorkloadError(
+                f"{self._model} did not finish {doing} within {self._limits.timeout_seconds:g} s{beyond}, "
+                "the limit of --timeout",
+                "give a longer --timeout if the model is that slow; else look for an endless loop in it",
+            ) from None
+        except WorkloadError:
+            self.stop()
+            raise
+
+    def _watch(self, pid: int, doing: str) -> Callable[[], None] | None:
+        """Return the check of the memory limit while an answer is awaited, None without a limit."""
+        limit = self._limits.memory_bytes
+        if limit is None:
+            return None
+
+        def watch() -> None:
+            used = resident_bytes(pid)
+            if used > limit:
+                raise WorkloadError(
+                    f"{self._model} took {size(used)} of memory while {doing}, --memory-limit allows {size(limit)}",
+                    "give a larger --memory-limit, or choose a smaller batch or model",
+                )
+
+        return watch
+
+    def _decoded(self, line: bytes) -> Reply:
+        try:
+            return decode_reply(line)
+        except ValueError as error:
+            self.stop()
+            raise WorkloadError(f"the workload process wrote what is no reply: {error}") from error
+
+    def _accepted(self, reply: Reply, kind: type[ReplyT]) -> ReplyT:
+        if isinstance(reply, kind):
+            return reply
+        self.stop()
+        if isinstance(reply, Failed):
+            raise WorkloadError(reply.message, reply.remedy)
+        raise WorkloadError(f"the workload process replied {type(reply).__name__}, not {kind.__name__}")
+
+    def _dead(self, child: _Child, doing: str) -> WorkloadError:
+        words = child.listener.last_words(_FIRM_SECONDS)
+        _await_end(child.process, _FIRM_SECONDS)
+        code = child.process.poll()
+        self.stop()
+        message = f"the workload process ended during {doing!r} ({_fate(code)})"
+        remedy = "see its last words above" if words else ""
+        if code == -signal.SIGKILL:
+            remedy = "if the kernel log (dmesg) says out of memory, choose a smaller batch or model"
+        return WorkloadError(message, remedy, words)
+
+
+def _send(child: _Child, command: Command) -> None:
+    # A child that is gone cannot take the line; what it said last is read by whoever waits for the answer.
+    with contextlib.suppress(BrokenPipeError):
+        child.commands.write(encode(command))
+
+
+def _await_end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def _bury(child: _Child) -> None:
+    if child.process.poll() is None:
+        os.killpg(child.process.pid, signal.SIGKILL)
+    child.process.wait()
+    child.commands.close()
+    child.listener.close()
+
+
+def _fate(code: int | None) -> str:
+    if code is None:
+        return "it closed its output but did not end"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit status {code}"

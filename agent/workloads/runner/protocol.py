@@ -1,0 +1,168 @@
+"""What the profiling process and the workload process say to one another, one line of JSON a message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from agent.workloads.runner.codec import from_json, to_json
+from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - the reader of JSON resolves the annotations
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """First of all: load this model. Answered by `Ready`."""
+
+    spec: Spec
+    engine: EngineSpec
+
+    TAG: ClassVar[tuple[str, str]] = ("do", "load")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make everything a batch of this size needs, and run it once. Answered by `Prepared`."""
+
+    batch: int
+
+    TAG: ClassVar[tuple[str, str]] = ("do", "prepare")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Iterate over the phase for at least so many seconds and so many iterations.
+
+    Answered by `Started` when the window begins, by `Ended` when it ends, and then by `Measured`.
+    """
+
+    phase: str
+    seconds: float
+    iterations: int
+
+    TAG: ClassVar[tuple[str, str]] = ("do", "measure")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the process. Not answered."""
+
+    TAG: ClassVar[tuple[str, str]] = ("do", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """One input of the model and where its values come from; the values themselves are never part of it.
+
+    `shape` is that of a batch of 1, or that of the given array. `sha256` is that of the file, or of the bytes of a
+    value from the command line; None for synthetic values.
+    """
+
+    name: str
+    element: str
+    shape: tuple[int, ...]
+    values: Literal["given", "synthetic"]
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The model is loaded.
+
+    `threads` is what was asked for (0: the engine's own choice). `precision` is the type most of the weights are kept
+    in, `sha256` that of the model file; both None where there is none. `model_bytes` are the weights of a built model,
+    or the model file with the external files it names. `load_seconds` is what the engine took to load it. `inputs` are
+    those of an ONNX model; the transformer makes its own.
+    """
+
+    engine: str
+    version: str
+    provider: str
+    threads: int
+    precision: str | None
+    parameters: int
+    model_bytes: int
+    sha256: str | None
+    phases: tuple[str, ...]
+    load_seconds: float
+    inputs: tuple[InputFacts, ...] = ()
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The batch is in place."""
+
+    batch: int
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "prepared")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The window begins at `start_ns` on CLOCK_MONOTONIC, which is now or within a millisecond."""
+
+    start_ns: int
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "started")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The window ended at `end_ns` on CLOCK_MONOTONIC."""
+
+    end_ns: int
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "ended")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One measured window: `start_ns` to `end_ns` on CLOCK_MONOTONIC, one clock for the whole host.
+
+    Counts are of the whole window. `latencies_seconds` has one entry per iteration and adds up to the window,
+    `step_seconds` one per token step where the phase has steps.
+    """
+
+    phase: str
+    start_ns: int
+    end_ns: int
+    iterations: int
+    inferences: int
+    input_tokens: int
+    output_tokens: int
+    latencies_seconds: tuple[float, ...]
+    step_seconds: tuple[float, ...]
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "measured")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last word of a process that cannot go on."""
+
+    message: str
+    remedy: str
+
+    TAG: ClassVar[tuple[str, str]] = ("reply", "failed")
+
+
+Command = Load | Prepare | Measure | Stop
+Reply = Ready | Prepared | Started | Ended | Measured | Failed
+
+
+def encode(message: Command | Reply) -> bytes:
+    """Return the message as one line, its newline included."""
+    return to_json(message).encode() + b"\n"
+
+
+def decode_command(line: bytes) -> Command:
+    """Return the command in a line. Raises ValueError naming what does not fit."""
+    command: Command = from_json(line, Load, Prepare, Measure, Stop)
+    return command
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Return the reply in a line. Raises ValueError naming what does not fit."""
+    reply: Reply = from_json(line, Ready, Prepared, Started, Ended, Measured, Failed)
+    return reply

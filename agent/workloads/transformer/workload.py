@@ -1,0 +1,95 @@
+"""The transformer workload: `prefill` reads the prompts, `decode` writes the tokens after the first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
+from agent.workloads.errors import WorkloadError
+from agent.workloads.runner.protocol import Ready
+from agent.workloads.runner.timing import Work
+from agent.workloads.transformer.decoder import build_decoder, cache_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.workloads.spec import EngineSpec, TransformerSpec
+
+
+def load(spec: TransformerSpec, engine: EngineSpec) -> TransformerWorkload:
+    """Build the model in memory and load it. Raises WorkloadError."""
+    if spec.precision == "int8":
+        if engine.provider == "cuda":
+            raise WorkloadError(
+                "--precision int8 with --provider cuda: the engine quantizes activations on the CPU only",
+                "choose --precision fp16, or --provider cpu",
+            )
+        engine = replace(engine, provider="cpu")
+    graph = build_decoder(spec)
+    return TransformerWorkload(spec, engine, open_session(graph.serialized(), engine, graph.weights))
+
+
+class TransformerWorkload:
+    """A decoder and a batch of requests: a request is one `prefill` and one `decode` iteration.
+
+    Prefill gives the first output token, decode the others, greedily, each from the one before; with one output token
+    there is no decode. Tokens and cache stay on the device. Every decode iteration starts from the same cache, which
+    the engine copies and never changes.
+    """
+
+    def __init__(self, spec: TransformerSpec, engine: EngineSpec, session: Session) -> None:
+        self.spec = spec
+        self.session = session
+        self.ready = Ready(
+            engine=ENGINE,
+            version=VERSION,
+            provider=session.provider,
+            threads=engine.threads,
+            precision=spec.precision,
+            parameters=spec.parameters(),
+            model_bytes=spec.model_bytes(),
+            sha256=None,
+            phases=spec.phases,
+            load_seconds=session.load_seconds,
+        )
+        self._inputs = ["input_ids", *cache_names(spec, "past")]
+        self._outputs = ["next_ids", *cache_names(spec, "present")]
+
+    def prepare(self, batch: int) -> Mapping[str, Work]:
+        """Make the prompts of a batch, read them, and write one token after the first."""
+        spec, element = self.spec, np.float16 if self.spec.precision == "fp16" else np.float32
+        empty = self.session.tensor(np.zeros((batch, spec.heads, 0, spec.head_width), element))
+        ids = np.random.default_rng([spec.seed, batch]).integers(0, spec.vocabulary, (batch, spec.prompt_tokens))
+        prompts = dict.fromkeys(self._inputs, empty) | {"input_ids": self.session.tensor(ids)}
+        prefilled = self.session.run(prompts, self._outputs)
+
+        def prefill(_steps: list[int]) -> None:
+            self.session.run(prompts, self._outputs)
+
+        # Reading a prompt also gives its first output token; decode gives the rest.
+        read = batch * spec.prompt_tokens
+        works = {"prefill": Work(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
+        if spec.output_tokens > 1:
+            self._decode(prefilled, 1, [])
+            works["decode"] = self._decoding(prefilled, batch)
+        return works
+
+    def _decoding(self, prefilled: list[Any], batch: int) -> Work:
+        count = self.spec.output_tokens - 1
+
+        def decode(steps: list[int]) -> None:
+            self._decode(prefilled, count, steps)
+
+        return Work(decode, inferences=batch, output_tokens=batch * count)
+
+    def _decode(self, state: list[Any], count: int, steps: list[int]) -> None:
+        before = time.monotonic_ns()
+        for _ in range(count):
+            state = self.session.run(dict(zip(self._inputs, state, strict=True)), self._outputs)
+            after = time.monotonic_ns()
+            steps.append(after - before)
+            before = after

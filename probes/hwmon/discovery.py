@@ -1,0 +1,311 @@
+"""Looks once at what hwmon chips the host has, whose they are, and which of their attributes are channels.
+
+Interface: the kernel's Documentation/hwmon/sysfs-interface. A chip is known by the bus device behind it, never by the
+number of its hwmon folder, which may change with every boot.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.hwmon import chips as rules
+from probes.model import ENERGETIC, Channel, Device, Kind
+from probes.plausible import PLAUSIBLE_TIMES_LIMIT, highest_limit_watts
+from probes.sysfs import read_int, read_label, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_ORDER = ("energy_joules", "power_watts", "temperature_celsius")  # counters are read before gauges
+_LIMITS = ("cap", "cap_max", "max", "rated_max")
+_PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
+_OTHER_BUS = re.compile(r"i2c-\d+|usb\d+")
+_HID_INSTANCE = re.compile(r"[0-9A-F]{4}:[0-9A-F]{4}:[0-9A-F]{4}\.[0-9A-F]{4}")
+_METRICS_HEADER_BYTES = 4
+_SI_UNITS = frozenset({"watts", "w", "celsius", "c"})
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One hwmon folder: its name and number, its attribute files by name, and the bus device it belongs to.
+
+    `pci` is the folder of the PCI device the chip is part of, None where there is none.
+    """
+
+    name: str
+    number: int
+    files: Mapping[str, Path]
+    bus: Path
+    pci: Path | None
+
+    @property
+    def id(self) -> str:
+        """What names the bus device: its PCI address, else its own folder's name."""
+        if self.pci:
+            return self.pci.name.lower()
+        # A HID device's name ends in a count of plug-ins; the USB port above it stays.
+        return self.bus.parent.name if _HID_INSTANCE.fullmatch(self.bus.name) else self.bus.name
+
+    @property
+    def runtime_status(self) -> Path | None:
+        """The file that says whether the PCI device sleeps, None if there is none."""
+        path = self.pci / "power/runtime_status" if self.pci else None
+        return path if path and path.is_file() else None
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the device sleeps now, so that reading its sensors or limits would wake it."""
+        path = self.runtime_status
+        return path is not None and read_text(path) == "suspended"
+
+    def indices(self, quantity: str) -> list[int]:
+        """Return the numbers N for which this chip has a reading quantityN that is not switched off."""
+        form = "(?:input|average)" if quantity == "power" else "input"
+        matches = (re.fullmatch(rf"{quantity}(\d+)_{form}", file) for file in self.files)
+        numbers = {int(match[1]) for match in matches if match}
+        return sorted(number for number in numbers if self.number_in(f"{quantity}{number}_enable") != 0)
+
+    def text(self, attribute: str) -> str:
+        """Return the text of an attribute, empty if there is none."""
+        path = self.files.get(attribute)
+        return read_label(path) if path else ""
+
+    def number_in(self, attribute: str) -> int | None:
+        """Return the integer an attribute holds, None if there is none."""
+        path = self.files.get(attribute)
+        return read_int(path) if path else None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A channel whose files are not open yet: one, or a voltage's and a current's; their product / `divisor` is SI."""
+
+    channel: Channel
+    paths: tuple[Path, ...]
+    divisor: float
+
+
+def find_chips(sysfs: Path) -> list[Chip]:
+    """List the hwmon chips with what they hold; links that lead nowhere are left out.
+
+    So are batteries: what they call power is drawn or charged.
+    """
+    found = []
+    for folder in sorted((sysfs / "class/hwmon").glob("hwmon[0-9]*")):
+        # Old drivers keep their attributes, and even the name, in the bus device's own folder.
+        files = {path.name: path for path in (*_entries(folder / "device"), *_entries(folder))}
+        if "name" not in files:
+            continue
+        name = read_label(files["name"]) or folder.name
+        link, home = folder / "device", Path(os.path.realpath(folder))
+        bus = Path(os.path.realpath(link)) if link.is_symlink() else home.parents[1]
+        if bus.name == "virtual":  # a chip with no device behind it
+            bus /= name
+        if "power_supply" not in bus.parts:
+            found.append(Chip(name, int(folder.name.removeprefix("hwmon")), files, bus, _pci_folder(bus)))
+    return found
+
+
+def without_twins(found: Iterable[Chip]) -> list[Chip]:
+    """Leave out the management function of an Alveo card whose user function, with the same sensors, is there too."""
+    listed = list(found)
+    users = {chip.id[:-2] for chip in listed if chip.name.endswith("_user")}
+    return [chip for chip in listed if not (chip.name.endswith("_mgmt") and chip.id[:-2] in users)]
+
+
+def describe(sysfs: Path, members: Sequence[Chip]) -> list[Draft]:
+    """Return the channels of one bus device's chips, counters first; [] if none measures power or energy."""
+    ordered = sorted(members, key=lambda chip: (chip.name, chip.number))
+    device = _device(ordered)
+    drafts: list[Draft] = []
+    for position, chip in enumerate(ordered):
+        drafts += _Survey(chip, device, _sockets(sysfs, chip, position)).drafts()
+    if not any(draft.channel.metric in ENERGETIC for draft in drafts):
+        return []
+    drafts.sort(key=lambda draft: _ORDER.index(draft.channel.metric))
+    return _contained(ordered[0].name, _distinct(drafts))
+
+
+class _Survey:
+    """Writes the drafts of one chip."""
+
+    def __init__(self, chip: Chip, device: Device, sockets: Sequence[int]) -> None:
+        self._chip = chip
+        self._device = device
+        self._sockets = sockets
+        self._awake = not chip.sleeps  # else limits and intervals, which a driver may ask of the device, stay unknown
+
+    def drafts(self) -> Iterator[Draft]:
+        for number in self._chip.indices("energy"):
+            stem = f"energy{number}"
+            if not rules.is_ignored(self._chip.name, self._label(stem)):
+                yield self._single(stem, "input", "energy_joules", "counter")
+        yield from self._powers() if self._chip.indices("power") else self._products()
+        for number in self._chip.indices("temp"):
+            if self._is_si(f"temp{number}"):
+                yield self._single(f"temp{number}", "input", "temperature_celsius", "instant")
+
+    def _powers(self) -> Iterator[Draft]:
+        for stem in (f"power{number}" for number in self._chip.indices("power")):
+            battery = self._chip.number_in(f"{stem}_is_battery") == 1
+            if self._is_si(stem) and not battery and not rules.is_ignored(self._chip.name, self._label(stem)):
+                averages = self._averages(stem)
+                form, method = ("average", "average") if averages else ("input", "instant")
+                yield self._single(stem, form, "power_watts", method)
+
+    def _averages(self, stem: str) -> bool:
+        """Tell which of a sensor's two readings to take.
+
+        An average weighs what was drawn between two reads, which an instant reading misses; but only one over a known
+        or short time says when, and the ABI lets a driver average since it was loaded.
+        """
+        files = self._chip.files
+        if f"{stem}_average" not in files or f"{stem}_input" not in files:
+            return f"{stem}_average" in files
+        return f"{stem}_average_interval" in files or rules.averages_briefly(self._chip.name)
+
+    def _products(self) -> Iterator[Draft]:
+        voltages = {number: self._label(f"in{number}") for number in self._chip.indices("in")}
+        currents = {number: self._label(f"curr{number}") for number in self._chip.indices("curr")}
+        for pair in rules.pairs(self._chip.name, voltages, currents):
+            if rules.is_ignored(self._chip.name, pair.label):
+                continue
+            stems = (f"in{pair.voltage}", f"curr{pair.current}")
+            channel = self._channel(pair.label, f"power{pair.current}", "power_watts")
+            paths = tuple(self._chip.files[f"{stem}_input"] for stem in stems)
+            yield Draft(replace(channel, method="volts*amperes"), paths, 1e6)
+
+    def _single(self, stem: str, form: str, metric: str, method: str) -> Draft:
+        channel = replace(self._channel(self._label(stem), stem, metric), method=method)
+        path = self._chip.files[f"{stem}_{form}"]
+        exponent = self._chip.number_in(f"{stem}_unitm")
+        if exponent is not None:  # XRT's `max` is the most seen so far, no limit
+            return Draft(replace(channel, resolution=10.0**exponent), (path,), 10.0**-exponent)
+        if metric == "power_watts" and self._awake:
+            interval_ms = (form == "average" and self._chip.number_in(f"{stem}_average_interval")) or 0
+            refresh = interval_ms / 1e3 or channel.refresh_seconds
+            channel = replace(channel, limit=self._limit_watts(stem), refresh_seconds=refresh)
+        return Draft(channel, (path,), 1e3 if metric == "temperature_celsius" else 1e6)
+
+    def _channel(self, label: str, fallback: str, metric: str) -> Channel:
+        refresh = ((self._chip.number_in("update_interval") or 0) if self._awake else 0) / 1e3
+        if metric not in ENERGETIC:
+            domain = rules.plain_domain(self._chip.name, label, "temperature")
+            return Channel(self._device, domain, metric, refresh_seconds=refresh)
+        pci_device = read_int(self._chip.pci / "device") if self._chip.pci else None
+        table = _metrics_format(self._chip.pci) if self._awake and self._chip.name == "amdgpu" else None
+        name = rules.full_name(self._chip.name, self._chip.text("in1_label"), pci_device, table)
+        where = rules.place(name, label, fallback, self._sockets)
+        device = replace(self._device, id=where.device, kind=where.kind) if where.device else self._device
+        return Channel(device, where.domain, metric, refresh_seconds=refresh, contained_in=where.outer)
+
+    def _limit_watts(self, stem: str) -> float:
+        known = (self._chip.number_in(f"{stem}_{name}") for name in _LIMITS)
+        return PLAUSIBLE_TIMES_LIMIT * highest_limit_watts(known, 1_000_000, self._device.kind)
+
+    def _label(self, stem: str) -> str:
+        return self._chip.text(f"{stem}_label") or self._chip.text(f"{stem}_oem_info")
+
+    def _is_si(self, stem: str) -> bool:
+        """Tell whether the unit is known: the ABI's own, or, in XRT's tables, the one named beside its exponent."""
+        return f"{stem}_unitm" not in self._chip.files or self._chip.text(f"{stem}_units").lower() in _SI_UNITS
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _pci_folder(bus: Path) -> Path | None:
+    """Return the PCI device a bus device is part of; one behind an I2C or USB controller is a device of its own."""
+    for folder in (bus, *bus.parents):
+        if _OTHER_BUS.fullmatch(folder.name):
+            return None
+        if _PCI_ADDRESS.fullmatch(folder.name):
+            return folder
+    return None
+
+
+def _metrics_format(pci: Path | None) -> int | None:
+    """Return the format in the header of amdgpu's `gpu_metrics`: size (2 bytes), format, content revision."""
+    if pci is None:
+        return None
+    try:
+        with (pci / "gpu_metrics").open("rb") as file:
+            header = file.read(_METRICS_HEADER_BYTES)
+    except OSError:
+        return None
+    return header[2] if len(header) == _METRICS_HEADER_BYTES else None
+
+
+def _device(members: Sequence[Chip]) -> Device:
+    chip = members[0]
+    home = chip.pci or chip.bus
+    links = [at / "driver" for at in (home, chip.bus) if (at / "driver").is_symlink()]
+    driver = links[0].readlink().name if links else ""
+    vendor, pci_class = (read_int(home / name) or 0 for name in ("vendor", "class"))
+    kinds = (rules.kind_of(member.name, driver, vendor, pci_class) for member in members)
+    known = {
+        "driver": driver,
+        "pci_address": chip.id if chip.pci else "",
+        "chip": ", ".join(dict.fromkeys(member.name for member in members)),
+        "unique_id": read_label(home / "unique_id"),
+    }
+    return Device(
+        chip.id,
+        next((kind for kind in kinds if kind is not Kind.BOARD), Kind.BOARD),
+        read_label(home / "product_name") or read_label(home / "device_type") or chip.text("label") or chip.name,
+        tuple((name, value) for name, value in known.items() if value),
+    )
+
+
+def _sockets(sysfs: Path, chip: Chip, position: int) -> tuple[int, ...]:
+    """Return what `rules.place` needs to know of the processors a chip belongs to."""
+    if chip.name in {"amd_energy", "zenergy"}:
+        labels = [chip.text(f"energy{number}_label") for number in chip.indices("energy")]
+        packages = [_package_of(sysfs, core) for core in range(sum(label.startswith("Ecore") for label in labels))]
+        known = tuple(package for package in packages if package is not None)
+        return known if len(known) == len(packages) else rules.even_sockets(labels)
+    if chip.name == "amd_hsmp_hwmon":
+        # One ACPI device a socket, its UID "ID00"; the older platform driver registers its sockets in order.
+        uid = read_label(chip.bus / "firmware_node/uid") or read_label(chip.bus / "uid") or chip.bus.name
+        match = re.search(r"(?:ID|:)(\d+)$", uid)
+        return (int(match[1]) if match else position,)
+    nearest = re.match(r"\d+", read_text((chip.pci or chip.bus) / "local_cpulist") or "")
+    return ((_package_of(sysfs, int(nearest[0])) if nearest else None) or 0,)
+
+
+def _package_of(sysfs: Path, cpu: int) -> int | None:
+    return read_int(sysfs / f"devices/system/cpu/cpu{cpu}/topology/physical_package_id")
+
+
+def _distinct(drafts: Iterable[Draft]) -> list[Draft]:
+    """Number the domains of sensors that nothing else tells apart."""
+    named: dict[tuple[str, str, str, str], Draft] = {}
+    for draft in drafts:
+        channel, copy = draft.channel, 1
+        while channel.key in named:
+            copy += 1
+            channel = replace(draft.channel, domain=f"{draft.channel.domain}-{copy}")
+        named[channel.key] = replace(draft, channel=channel)
+    return list(named.values())
+
+
+def _contained(chip: str, drafts: Sequence[Draft]) -> list[Draft]:
+    """Add which domains of the same device a sensor's energy is part of."""
+    energetic = [draft.channel for draft in drafts if draft.channel.metric in ENERGETIC]
+    nested = []
+    for draft in drafts:
+        device, outer = draft.channel.device, draft.channel.contained_in
+        if draft.channel.metric in ENERGETIC:
+            present = {channel.domain for channel in energetic if channel.device == device}
+            within = rules.outer_domains(chip, draft.channel.domain, present)
+            outer = (*((device.id, domain) for domain in within), *outer)
+        nested.append(replace(draft, channel=replace(draft.channel, contained_in=outer)))
+    return nested

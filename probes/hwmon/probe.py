@@ -1,0 +1,244 @@
+"""Reads the power, energy and temperature attributes of the kernel's hwmon chips, one probe a bus device."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from operator import ge, le, truediv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.counter import Counter
+from probes.counter_bank import CounterBank
+from probes.deadline import NoAnswerError, within
+from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+from probes.hwmon.discovery import Chip, Draft, describe, find_chips, without_twins
+from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
+from probes.plausible import BLANKS, checked, most_watts, range_of
+from probes.remedies import cause_of, is_denied, remedy_for
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, no_answer, number_of, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from probes.sysfs import OneHungFile
+
+_PASSING = frozenset(
+    {errno.EAGAIN, errno.ENODATA, errno.EIO, errno.ENXIO, errno.EBUSY, errno.ETIMEDOUT, errno.EINTR, errno.EPROTO}
+)
+"""What a working sensor may answer once at discovery: no value yet, or its bus was busy."""
+DEVICE_SECONDS = 2.0
+"""A device whose labels and limits cannot be read within this time hangs, and holds up no other."""
+MOST_HUNG_FILES = 4
+"""A device of which so many files give no answer hangs as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One channel and its open files: one, or a voltage's and a current's; their product / `divisor` is in SI units."""
+
+    channel: Channel
+    files: tuple[ValueFile, ...]
+    divisor: float
+
+    @property
+    def counter(self) -> Counter | None:
+        """What counts its energy, None if it is a gauge.
+
+        The kernel's energy counters are 64 bits wide: they do not wrap, but a driver's reload starts them again.
+        """
+        if self.channel.metric != "energy_joules":
+            return None
+        return Counter(0, most_watts(self.channel) * self.divisor, self.channel.refresh_seconds)
+
+
+class HwmonProbe:
+    """The sensors of one bus device, counters first.
+
+    `runtime_status` is the file that says whether the device sleeps, None if it has none; `pread` reads the sensors.
+    """
+
+    files_only = True
+
+    def __init__(
+        self,
+        name: str,
+        sensors: Sequence[Sensor],
+        runtime_status: Path | None,
+        pread: Callable[[int, int, int], bytes] = os.pread,
+    ) -> None:
+        self.name = name
+        self.channels = tuple(sensor.channel for sensor in sensors)
+        self.rejections: list[Rejection] = []
+        self._files = ValueFiles([file for sensor in sensors for file in sensor.files], pread)
+        counters = [counter for sensor in sensors if (counter := sensor.counter)]
+        self._feeds = tuple(at for at, sensor in enumerate(sensors) for _ in sensor.files)
+        self._counters = len(counters)  # each of them is one file
+        self._bank = CounterBank(counters, [sensor.divisor for sensor in sensors[: len(counters)]])
+        self._gauges = Gauges(sensors[len(counters) :], len(counters))
+        self._status = RuntimeStatus(runtime_status)
+
+    def read(self, at_ns: int) -> list[float]:
+        """Return joules, watts and degrees Celsius; all NaN while the device sleeps, for a read would wake it.
+
+        Raises DeviceLostError once every file says that its device is gone.
+        """
+        if self._status.sleeps():
+            return [math.nan] * len(self.channels)
+        raws, errors = self._files.read()
+        if errors:
+            if len(errors) == len(raws) and all(map(is_gone, errors.values())):
+                raise DeviceLostError(f"{self.name}: the device was removed")
+            self.rejections += [Rejection(at, Reason.READ_ERROR) for at in errors if at < self._counters]
+        joules = self._bank.advance(raws[: self._counters], at_ns, self.rejections)
+        return joules + self._gauges.values(raws[self._counters :], self.rejections)
+
+    def isolate(self) -> OneHungFile | None:
+        """Leave out the file in which `read` hangs, and return it; None if no file is being read."""
+        position = self._files.isolate()
+        return None if position is None else self._files.hung_file(position, (self._feeds[position],))
+
+    def close(self) -> None:
+        """Close every file; safe to call twice."""
+        self._files.close()
+        self._status.close()
+
+
+class Gauges:
+    """What becomes of the readings of gauges: `sensors` are those after the `counters` first channels of a probe."""
+
+    __slots__ = ("_channels", "_divisors", "_factors", "_first", "_highest", "_lowest")
+
+    def __init__(self, sensors: Sequence[Sensor], counters: int) -> None:
+        self._first = counters
+        self._divisors = [sensor.divisor for sensor in sensors]
+        self._channels = [sensor.channel for sensor in sensors]
+        ranges = [range_of(channel) for channel in self._channels]
+        self._lowest, self._highest = [low for low, _ in ranges], [high for _, high in ranges]
+        starts = accumulate((len(sensor.files) for sensor in sensors), initial=0)
+        self._factors = [
+            range(start, start + len(sensor.files)) for sensor, start in zip(sensors, starts, strict=False)
+        ]
+
+    def values(self, raws: Sequence[int | None], rejections: list[Rejection]) -> list[float]:
+        """Return a value in SI units for every gauge, NaN for each that is refused; `rejections` gets the reasons."""
+        if None not in raws and len(raws) == len(self._divisors) and BLANKS.isdisjoint(raws):
+            values = list(map(truediv, raws, self._divisors))
+            if all(map(le, values, self._highest)) and all(map(ge, values, self._lowest)):
+                return values
+        return [self._judged(gauge, raws, rejections) for gauge in range(len(self._divisors))]
+
+    def _judged(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
+        """Return one value, or NaN after noting why there is none; the product of two files takes this way always."""
+        factors = [raws[at] for at in self._factors[gauge]]
+        known = [raw for raw in factors if raw is not None]
+        if len(known) < len(factors):
+            found: float | Reason = Reason.READ_ERROR
+        elif not BLANKS.isdisjoint(known):
+            found = Reason.SENTINEL
+        else:
+            found = checked(self._channels[gauge], math.prod(known) / self._divisors[gauge])
+        if isinstance(found, Reason):
+            rejections.append(Rejection(self._first + gauge, found))
+            return math.nan
+        return found
+
+
+def discover(roots: Roots) -> Found:
+    """Find the chips below `roots.sysfs`/class/hwmon that measure power or energy, and prove each file with one read.
+
+    A sleeping device is taken at its files' word, unread. Raises ProbeUnavailableError if no chip has such a file.
+    """
+    sysfs = Path(roots.sysfs)
+    devices: dict[str, list[Chip]] = defaultdict(list)
+    for chip in without_twins(find_chips(sysfs)):
+        devices[chip.id].append(chip)
+    drafts, problems = _described(sysfs, devices)
+    if not problems and not any(drafts.values()):
+        looked = f"{len(devices)} devices with hwmon chips looked at"
+        raise ProbeUnavailableError(f"nothing below {sysfs}/class/hwmon measures power or energy ({looked})")
+    probes = []
+    for name in sorted(drafts):
+        chip = devices[name][0]
+        sensors, failed = _open(drafts[name], prove=not chip.sleeps)
+        problems += failed
+        if any(sensor.channel.metric in ENERGETIC for sensor in sensors):
+            probes.append(HwmonProbe(f"hwmon/{name}", sensors, chip.runtime_status))
+            continue
+        for file in (file for sensor in sensors for file in sensor.files):
+            file.close()
+    return Found(tuple(probes), tuple(problems))
+
+
+def _described(sysfs: Path, devices: Mapping[str, Sequence[Chip]]) -> tuple[dict[str, list[Draft]], list[Problem]]:
+    """Return the drafts of each device, and a problem for each whose labels, limits and intervals cannot be read."""
+    drafts: dict[str, list[Draft]] = {}
+    problems = []
+    for name, members in devices.items():
+        try:
+            drafts[name] = within(DEVICE_SECONDS, partial(describe, sysfs, members), f"survey-{name}")
+        except NoAnswerError:
+            reason = f"its labels and limits gave no answer within {DEVICE_SECONDS:g} s"
+            problems.append(Problem(f"hwmon/{name}", reason, remedy_for(no_answer())))
+    return drafts, problems
+
+
+def _open(drafts: Sequence[Draft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
+    """Open the drafts' files and read each once if `prove`; return the sensors that work and what the others lack.
+
+    A device of which several files do not answer hangs as a whole: its further files are left alone.
+    """
+    working: list[Sensor] = []
+    hung = 0
+    problems = []
+    denied: list[Path] = []
+    for at, draft in enumerate(drafts):
+        files: list[ValueFile] = []
+        if hung == MOST_HUNG_FILES:
+            left = f"{hung} files of this device gave no answer, so {len(drafts) - at} further sensors are not read"
+            problems.append(Problem(str(draft.paths[0].parent), left, remedy_for(no_answer())))
+            break
+        try:
+            for path in draft.paths:
+                files.append(opened(path, _prove if prove else _take_at_its_word))
+        except (OSError, ReadError) as error:
+            for file in files:
+                file.close()
+            hung += isinstance(error, ReadError) and number_of(error) == errno.ETIMEDOUT
+            if is_denied(error):
+                denied.append(path)
+            elif draft.channel.metric in ENERGETIC:  # a temperature its driver does not support is no loss
+                problems.append(Problem(str(path), cause_of(error, path), remedy_for(error)))
+            continue
+        working.append(Sensor(draft.channel, tuple(files), draft.divisor))
+    return working, [*problems, *_denials(denied)]
+
+
+def _prove(file: ValueFile) -> None:
+    """Read a file once; raises ReadError unless it works or may work at the next beat."""
+    try:
+        file.read()
+    except ReadError as error:
+        if number_of(error) not in _PASSING:
+            raise
+
+
+def _take_at_its_word(_: ValueFile) -> None:
+    """Read nothing: the device sleeps."""
+
+
+def _denials(paths: Sequence[Path]) -> list[Problem]:
+    """Say once a device what may not be read: a chip that counts cores has a hundred such files."""
+    if not paths:
+        return []
+    more = f", nor {len(paths) - 1} more files beside it" if len(paths) > 1 else ""
+    remedy = (
+        "run as root, or let a group read it: `inferometer service install` puts a udev rule in place; "
+        f"by hand: sudo chgrp inferometer {paths[0]} && sudo chmod g+r {paths[0]}"
+    )
+    return [Problem(str(paths[0]), f"permission denied to open it{more}", remedy)]

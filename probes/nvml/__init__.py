@@ -1,0 +1,5 @@
+"""NVIDIA GPUs."""
+
+from probes.nvml.probe import discover
+
+__all__ = ["discover"]

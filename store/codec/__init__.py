@@ -1,0 +1,1 @@
+"""Rows to compressed chunks and back."""

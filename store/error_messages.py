@@ -1,0 +1,111 @@
+"""Turns what database drivers raise into errors that name the database, the cause and the remedy."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from store.errors import StoreError, TransientStoreError, UnstorableError
+from store.url import display
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+_KEPT_LOCKED = "another program keeps it locked"
+
+_SERVER = {
+    "42501": ("this user may not do that there", "Let the user own the database, or grant it CREATE on the schema"),
+    "53100": ("the server's disk is full", "Free some room there; what is stored is safe"),
+}
+"""Causes and remedies by SQLSTATE, after appendix A of the PostgreSQL manual."""
+
+
+_AWAY = ("08", "53", "55P03", "57P")
+"""How the SQLSTATE of a PostgreSQL server begins that is away, out of resources, locked or restarting."""
+_PASSES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """Turn what the database driver raises inside into a StoreError that says what to do."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(original, sqlite3.Error):
+            raised = _of_sqlite(Path(str(engine.url.database)), original)
+        else:
+            raised = _of_server(display(engine.url), original)
+        raise raised from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged name in its message, which is then no text
+        remedy = "Restore a backup, or name another one with --database"
+        raise StoreError(display(engine.url), "the file is damaged", remedy) from error
+    except (OverflowError, struct.error) as error:
+        cause = f"a value does not fit into it ({error})"
+        raise UnstorableError(display(engine.url), cause, "Report this; nothing of it was stored") from error
+
+
+def _of_server(database: str, error: BaseException | None) -> StoreError:
+    words = getattr(getattr(error, "diag", None), "message_primary", None) or " ".join(str(error).split())
+    state = getattr(error, "sqlstate", None) or ""
+    unreachable = not state and type(error).__name__ == "OperationalError"  # no server answered: there is no SQLSTATE
+    kind = TransientStoreError if state.startswith(_AWAY) or unreachable else StoreError
+    cause, remedy = _SERVER.get(state, ("", ""))
+    if cause:
+        return kind(database, f"{cause} ({words})", remedy)
+    return kind(database, words.rstrip(".?! "), "Check the address, the user and that the server runs")
+
+
+def _of_sqlite(path: Path, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _no_room(path):
+        code = sqlite3.SQLITE_FULL
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return StoreError(str(path), *_access(path, error))
+    known = {
+        sqlite3.SQLITE_FULL: ("the disk is full", "Free some room; what is stored is safe"),
+        sqlite3.SQLITE_NOTADB: ("the file is no SQLite database", "Nothing was changed; name another with --database"),
+        sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore a backup, or name another one with --database"),
+        sqlite3.SQLITE_IOERR: (f"the disk does not take or give what is asked ({error})", "Check the disk"),
+        sqlite3.SQLITE_BUSY: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
+        sqlite3.SQLITE_LOCKED: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
+    }
+    words = known.get(code, (str(error), f"Check it with: sqlite3 {path} 'PRAGMA integrity_check'"))
+    return (TransientStoreError if code in _PASSES else StoreError)(str(path), *words)
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
+
+
+def _access(path: Path, error: sqlite3.Error) -> tuple[str, str]:
+    """Say what this user may not do; SQLite only says that it cannot open or write something."""
+    elsewhere = "or name another one with --database"
+    if not path.exists():
+        return "it is gone", f"Start anew to make it again, {elsewhere}"
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "it is on a file system that may only be read", f"Mount it writable, {elsewhere}"
+    if not os.access(path, os.R_OK):
+        return "this user may not read it", f"Run as its owner, {elsewhere}"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        cause = "its folder cannot be written by this user, and SQLite keeps two files beside it"
+        return cause, f"Make {path.parent} writable, read while the daemon runs, {elsewhere}"
+    closed = [side for side in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if not _writable(side)]
+    if closed:
+        return f"this user may not write {closed[0].name}", f"Run as its owner, {elsewhere}"
+    return f"it cannot be used ({error})", f"Check {path.parent}, {elsewhere}"
+
+
+def _writable(path: Path) -> bool:
+    return not path.exists() or os.access(path, os.W_OK)

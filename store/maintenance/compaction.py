@@ -1,0 +1,262 @@
+"""Turns rows a tick into chunks and one-minute roll-ups, each chunk in a short transaction of its own."""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, delete, or_, select, update
+
+from store import schema, sqlite
+from store.codec import chunks
+from store.codec.checksums import NAME, Sealer
+from store.damage import Inspection, wrong_length
+from store.engines import reading, writing
+from store.error_messages import explained
+from store.layouts import channel_ids
+from store.maintenance.old_rows import seal_old_rows
+from store.maintenance.quarantine import move
+from store.maintenance.rollup import Moments, Subject, owned, roll_up, together
+from store.records import ROLLUP_COLUMNS, Rollup
+from store.rows import as_stored, delete_ids, insert_all, unpack
+from store.series_query import STRETCH_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import Connection, Engine, Row, RowMapping
+
+    from store.damage import Damage, Report
+    from store.maintenance.rollup import Sample
+
+_MOST_VALUES, _MOST_TICKS = 1 << 16, 1 << 12
+"""So much is packed at once: it bounds the memory, the length of a transaction, and what one question unpacks."""
+_SEAM = struct.Struct("<qd")
+_CHUNK_COLUMNS = ("layout_id", "start_ns", "end_ns", "ticks", "samples", "packed")
+_values = attrgetter(*ROLLUP_COLUMNS)
+_ticks, _layouts, _rollups = schema.ticks, schema.layouts, schema.rollups
+_seal_chunks, _seal_rollups = Sealer(schema.chunks, _CHUNK_COLUMNS), Sealer(schema.rollups, ROLLUP_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """The result of a compaction: chunks made, of ticks and samples, their size in bytes; whether it came to its end.
+
+    Rows in `damaged` were left as they are.
+    """
+
+    chunks: int = 0
+    ticks: int = 0
+    samples: int = 0
+    bytes: int = 0
+    complete: bool = True
+    damaged: tuple[Damage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What is known of a layout: `seam` has the last sample of each channel that was compacted, None before any.
+
+    `owned` says of each channel whether it is summed up here.
+    """
+
+    row: RowMapping
+    channels: tuple[Subject, ...]
+    owned: Sequence[bool]
+    seam: tuple[Sample | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Ticks that make one chunk: their ids in the table, moments, and the values of each channel."""
+
+    ids: Sequence[int]
+    starts: Sequence[int]
+    ends: Sequence[int]
+    columns: Sequence[Sequence[float]]
+
+
+def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lambda: None) -> Compaction:
+    """Compact the ticks that start before `until_ns`, whole stretches of 600 s of Unix time only.
+
+    A reader sees every sample once at any moment, and a process that dies half-way leaves the store so as well.
+    `pause` is called after every chunk: it may wait, so that others get their turn, and ends it all if it returns true
+    (`Event.wait` with a time does both). A damaged row or layout is left alone and does not stop the rest. Raises
+    StoreError.
+    """
+    limit_ns = until_ns - until_ns % STRETCH_NS
+    done = Compaction()
+    damaged: list[Damage] = []
+    with explained(engine):
+        for number in _layouts_with_ticks(engine, limit_ns):
+            for packed in _chunks_of(engine, number, limit_ns, damaged.append):
+                done = Compaction(
+                    done.chunks + 1,
+                    done.ticks + packed.ticks,
+                    done.samples + packed.samples,
+                    done.bytes + packed.bytes,
+                )
+                if pause():
+                    return replace(done, complete=False, damaged=tuple(damaged))
+        complete = seal_old_rows(engine, pause)
+        if engine.dialect.name == "sqlite" and sqlite.log_bytes(engine) > sqlite.LOG_BYTES:
+            sqlite.truncate_log(engine)
+    return replace(done, complete=complete, damaged=tuple(damaged))
+
+
+def _chunks_of(engine: Engine, number: int, limit_ns: int, report: Report) -> Iterator[Compaction]:
+    """Make the chunks of a layout one by one, from its oldest tick on."""
+    place = (-(1 << 63), 0)
+    while True:
+        with reading(engine).connect() as connection:
+            inspection = Inspection(connection, report)
+            layout = _layout(connection, number, inspection)
+            if layout is None:
+                return
+            rows = _next_rows(connection, layout, limit_ns, place)
+            piece = _piece(rows, layout, inspection)
+        if not rows:
+            return
+        place = (rows[-1].start_ns, rows[-1].id)
+        if piece is None:
+            continue
+        packed = _compact_one(engine, layout, piece, report)
+        if packed is None:  # another process makes this chunk at the same moment
+            return
+        yield packed
+
+
+def _layouts_with_ticks(engine: Engine, limit_ns: int) -> Sequence[int]:
+    with engine.connect() as connection:
+        some = select(_ticks.c.id).where(_ticks.c.layout_id == _layouts.c.id, _ticks.c.start_ns < limit_ns).exists()
+        return connection.execute(select(_layouts.c.id).where(some).order_by(_layouts.c.id)).scalars().all()
+
+
+def _compact_one(engine: Engine, layout: _Layout, piece: _Piece, report: Report) -> Compaction | None:
+    """Make one chunk; None, and nothing changed, if a tick of it is gone."""
+    packed = chunks.pack(piece.starts, piece.ends, piece.columns)
+    samples = sum(len(column) - sum(map(math.isnan, column)) for column in piece.columns)
+    rollups, seam = _sum_up(layout, piece)
+    with writing(engine).begin() as connection:
+        if delete_ids(connection, _ticks, piece.ids) != len(piece.ids):
+            connection.rollback()
+            return None
+        row = (layout.row["id"], piece.starts[0], piece.starts[-1], len(piece.ids), samples, packed)
+        insert_all(connection, schema.chunks, (*_CHUNK_COLUMNS, NAME), _seal_chunks([row]))
+        _add_rollups(connection, layout, rollups, report)
+        changed = as_stored(_layouts, {**layout.row, "seam": seam})
+        connection.execute(update(_layouts).where(_layouts.c.id == layout.row["id"]).values(**changed))
+    return Compaction(1, len(piece.ids), samples, len(packed))
+
+
+def _next_rows(connection: Connection, layout: _Layout, limit_ns: int, place: tuple[int, int]) -> Sequence[Row[Any]]:
+    """Return the ticks of the next chunk: those behind `place`, a start and an id, of one stretch."""
+    start_ns, number = place
+    behind = or_(_ticks.c.start_ns > start_ns, and_(_ticks.c.start_ns == start_ns, _ticks.c.id > number))
+    wanted = (
+        select(_ticks)
+        .where(_ticks.c.layout_id == layout.row["id"], behind, _ticks.c.start_ns.between(start_ns, limit_ns - 1))
+        .order_by(_ticks.c.start_ns, _ticks.c.id)
+    )
+    most = max(1, min(_MOST_TICKS, _MOST_VALUES // max(1, len(layout.channels))))
+    found = connection.execute(wanted.limit(most)).all()
+    if not found:
+        return ()
+    stretch = found[0].start_ns // STRETCH_NS
+    return found[: bisect_right(found, stretch, key=lambda row: row.start_ns // STRETCH_NS)]
+
+
+def _piece(rows: Sequence[Row[Any]], layout: _Layout, inspection: Inspection) -> _Piece | None:
+    """Return the sound ones of some ticks as a piece, None if there are none."""
+    length = 8 * len(layout.channels)
+    sound = []
+    for row in rows:
+        tick = (row.id, row.start_ns, row.end_ns, row.readings, row.checksum)
+        cause = inspection.tick_fault(layout.row["id"], tick)
+        if not cause and len(row.readings) != length:
+            cause = wrong_length(row.readings, length)
+        if cause:
+            inspection.found(_ticks, (row.id,), cause)
+        else:
+            sound.append(row)
+    if not sound:
+        return None
+    values = unpack(b"".join(row.readings for row in sound))
+    return _Piece(
+        [row.id for row in sound],
+        [row.start_ns for row in sound],
+        [row.end_ns for row in sound],
+        [values[position :: len(layout.channels)] for position in range(len(layout.channels))],
+    )
+
+
+def _layout(connection: Connection, number: int, inspection: Inspection) -> _Layout | None:
+    """Return a layout; None if it, or what it refers to, is damaged, which is reported."""
+    row = connection.execute(select(_layouts).where(_layouts.c.id == number)).mappings().one()
+    ids = channel_ids(row, inspection)
+    if ids is None:
+        return None
+    table = schema.channels
+    metrics = connection.execute(select(table).where(table.c.id.in_(ids))).mappings()
+    named = {each["id"]: each["metric"] for each in metrics if inspection.sound(table, each)}
+    if not named.keys() >= set(ids):
+        inspection.found(_layouts, (number,), "some of its channels are damaged or gone")
+        return None
+    subjects = tuple(Subject(channel, row["recording_id"], named[channel]) for channel in ids)
+    return _Layout(row, subjects, _owned(connection, row), _seam(row["seam"], len(ids)))
+
+
+def _owned(connection: Connection, row: RowMapping) -> Sequence[bool]:
+    before = (_layouts.c.recording_id == row["recording_id"]) & (_layouts.c.id <= row["id"])
+    found = connection.execute(select(_layouts).where(before).order_by(_layouts.c.id)).mappings().all()
+    unreported = Inspection(connection, lambda _: None)  # whoever compacts that layout reports it
+    return owned(channel_ids(each, unreported) or [] for each in found)[-1]
+
+
+def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
+    if kept is None:
+        return (None,) * channels
+    return tuple(None if math.isnan(value) else (at, value) for at, value in _SEAM.iter_unpack(kept))
+
+
+def _sum_up(layout: _Layout, piece: _Piece) -> tuple[list[Rollup], bytes]:
+    """Return the roll-ups of ticks, and the seam behind them."""
+    moments = Moments.of([(start + end) // 2 for start, end in zip(piece.starts, piece.ends, strict=True)])
+    rollups: list[Rollup] = []
+    seam = []
+    for subject, own, values, before in zip(layout.channels, layout.owned, piece.columns, layout.seam, strict=True):
+        found, last = roll_up(subject, moments, values, before) if own else ([], None)
+        rollups += found
+        seam.append(_SEAM.pack(*(last or (0, math.nan))))
+    return rollups, b"".join(seam)
+
+
+def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Rollup], report: Report) -> None:
+    """Insert roll-ups, each together with what an earlier chunk had of its minute and channel.
+
+    A damaged one goes into quarantine, as its sums must not become part of a sound one.
+    """
+    if not rollups:
+        return
+    columns = _rollups.c
+    minutes = [rollup.minute for rollup in rollups]
+    shared = (columns.recording_id == layout.row["recording_id"]) & columns.minute.between(min(minutes), max(minutes))
+    shared &= columns.channel_id.in_({rollup.channel_id for rollup in rollups})
+    inspection = Inspection(connection, report)
+    known = {}
+    for row in connection.execute(select(_rollups).where(shared)).mappings().all():
+        if inspection.sound(_rollups, row):
+            known[row["minute"], row["channel_id"]] = Rollup(*(row[each] for each in ROLLUP_COLUMNS))
+        else:
+            move(connection, _rollups, row, inspection.fault(_rollups, row), time.time_ns())
+    connection.execute(delete(_rollups).where(shared))
+    for rollup in rollups:
+        key = (rollup.minute, rollup.channel_id)
+        known[key] = together(known[key], rollup) if key in known else rollup
+    rows = _seal_rollups(_values(known[key]) for key in sorted(known))
+    insert_all(connection, _rollups, (*ROLLUP_COLUMNS, NAME), rows)

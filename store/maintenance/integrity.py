@@ -1,0 +1,200 @@
+"""Looks for what should never be: a damaged file, a chunk that is not what its row says, a sample kept twice."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import compress, groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, tuple_
+
+from store import schema
+from store.codec import chunks
+from store.damage import Damage, Inspection
+from store.engines import reading
+from store.error_messages import explained
+from store.errors import StoreError
+from store.maintenance.rollup import MINUTE_NS, owned
+from store.scan import channels_of, damaged_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection, Engine, RowMapping
+
+_ORDER = (schema.chunks.c.start_ns, schema.chunks.c.id)
+_ticks, _chunks, _rollups, _layouts = schema.ticks.c, schema.chunks.c, schema.rollups.c, schema.layouts.c
+_Tally = Counter[tuple[int, int]]
+"""How many finite samples there are of each (minute, channel)."""
+
+
+def check(engine: Engine) -> tuple[str, ...]:
+    """Return what is wrong with a store, a sentence each; nothing if all is well. Raises StoreError."""
+    return tuple(map(str, problems(engine)))
+
+
+def problems(engine: Engine) -> Iterator[str | Damage]:
+    """Yield what is wrong with a store: damaged rows as such, all else as sentences.
+
+    Reads every row, in many short transactions. If a part cannot be read, that is one problem, and the other parts
+    are still examined. Raises StoreError if nothing can be read.
+    """
+    parts: dict[str, Callable[[Engine], Iterator[str | Damage]]] = {
+        "The file": _of_file,
+        "The view": _of_view,
+        "The rows": damaged_rows,
+        "The chunks": _of_layouts,
+    }
+    for name, examine in parts.items():
+        try:
+            with explained(engine):
+                yield from examine(engine)
+        except StoreError as error:
+            if error.__cause__ is None:
+                raise
+            yield f"{name} cannot be read to the end ({error.cause})"
+        except (TypeError, ValueError, LookupError) as error:  # a damaged row holds values of any type
+            yield f"{name} cannot be examined to the end ({error})"
+
+
+def _of_file(engine: Engine) -> Iterator[str]:
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.connect() as connection:
+        faults = [words for (words,) in connection.exec_driver_sql("PRAGMA integrity_check") if words != "ok"]
+        orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    yield from (f"The file is damaged: {words}" for words in faults)
+    for table, row, parent, _ in orphans:
+        yield f"Row {row} of {table} belongs to a row of {parent} that is not there"
+
+
+def _of_view(engine: Engine) -> Iterator[str]:
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'rollups_named'").scalar()
+    if (found or "").strip() != (schema.view_of_rollups("sqlite") or "").strip():
+        yield "The view rollups_named is not the one of this version"
+
+
+def _of_layouts(engine: Engine) -> Iterator[str | Damage]:
+    for layout, recording, channels, own in _layouts_of(engine):
+        tally: _Tally = Counter()
+        place = (-(1 << 63), 0)
+        while True:
+            found: list[str | Damage] = []
+            with reading(engine).connect() as connection:
+                row = _next_chunk(connection, layout, place)
+                if row is None:
+                    found += _of_rollups(connection, recording, tally)
+                else:
+                    found += _of_rollups(connection, recording, _taken(tally, row["start_ns"] // MINUTE_NS))
+                    found += _faults(connection, row, (channels, own), tally)
+            yield from found
+            if row is None or (row["start_ns"], row["id"]) <= place:
+                break
+            place = (row["start_ns"], row["id"])
+
+
+def _layouts_of(engine: Engine) -> Iterator[tuple[int, int, list[int] | None, list[bool]]]:
+    """Yield every layout and its recording, the ids of its channels, and which of them it sums up.
+
+    The channels are None if the layout is damaged.
+    """
+    table = schema.layouts
+    with engine.connect() as connection:
+        rows = connection.execute(select(table).order_by(table.c.recording_id, table.c.id)).mappings().all()
+        found = [(row["recording_id"], row["id"], channels_of(connection, row)) for row in rows]
+    for recording, group in groupby(found, itemgetter(0)):
+        layouts = list(group)
+        for (_, layout, channels), own in zip(layouts, owned(each[2] or [] for each in layouts), strict=True):
+            yield layout, recording, channels, own
+
+
+def _next_chunk(connection: Connection, layout: int, place: tuple[int, int]) -> RowMapping | None:
+    """Return the chunk of a layout that follows on a place, a start and an id."""
+    mine = select(schema.chunks).where(_chunks.layout_id == layout, tuple_(*_ORDER) > place)
+    return connection.execute(mine.order_by(*_ORDER).limit(1)).mappings().first()
+
+
+def _faults(
+    connection: Connection, row: RowMapping, layout: tuple[list[int] | None, list[bool]], tally: _Tally
+) -> list[str | Damage]:
+    """Return what is wrong with a chunk, and count the samples of a sound one in `tally`.
+
+    Of a chunk whose layout is damaged, only the checksum is examined.
+    """
+    channels, own = layout
+    cause = Inspection(connection, None).fault(schema.chunks, row)
+    if cause:
+        return [Damage("chunks", (row["id"],), cause)]
+    if channels is None:
+        return []
+    try:
+        wrong = list(_of_chunk(row, channels, own, tally))
+        if not wrong:
+            return list(_twice(connection, row))
+    except chunks.UNREADABLE as error:
+        wrong = [f"it cannot be unpacked ({error})"]
+    return [Damage("chunks", (row["id"],), each) for each in wrong]
+
+
+def _of_chunk(row: RowMapping, channels: list[int], own: list[bool], tally: _Tally) -> Iterator[str]:
+    """Say what of a chunk is not as its row says, and count the samples of its `own` channels in `tally`."""
+    starts = chunks.starts(row["packed"], row["ticks"]).part(0, row["ticks"])
+    took = chunks.took(row["packed"], row["ticks"]).part(0, row["ticks"])
+    if (starts[0], starts[-1]) != (row["start_ns"], row["end_ns"]) or starts != sorted(starts):
+        yield f"it holds {starts[0]} to {starts[-1]}, its row says {row['start_ns']} to {row['end_ns']}"
+    if chunks.width(row["packed"]) != len(channels):
+        yield f"it has {chunks.width(row['packed'])} channels, its layout {len(channels)}"
+        return
+    middles = [start + took // 2 for start, took in zip(starts, took, strict=True)]
+    samples = 0
+    for position, channel in enumerate(channels):
+        values = chunks.values(row["packed"], row["ticks"], position)
+        samples += len(values) - sum(map(math.isnan, values))
+        if own[position]:
+            finite = compress(middles, map(math.isfinite, values))
+            tally.update((at // MINUTE_NS, channel) for at in finite)
+    if samples != row["samples"]:
+        yield f"it holds {samples} samples, its row says {row['samples']}"
+
+
+def _twice(connection: Connection, row: RowMapping) -> Iterator[str]:
+    """Say which of a chunk's ticks are there as rows as well."""
+    hot = select(_ticks.start_ns, _ticks.end_ns).where(
+        _ticks.layout_id == row["layout_id"], _ticks.start_ns.between(row["start_ns"], row["end_ns"])
+    )
+    starts = chunks.starts(row["packed"], row["ticks"]).part(0, row["ticks"])
+    took = chunks.took(row["packed"], row["ticks"]).part(0, row["ticks"])
+    packed = {(start, start + each) for start, each in zip(starts, took, strict=True)}
+    both = packed & {tuple(tick) for tick in connection.execute(hot)}
+    if both:
+        yield f"Chunk {row['id']}: {len(both)} of its ticks are kept as rows as well"
+
+
+def _taken(tally: _Tally, before: int) -> _Tally:
+    """Take what belongs to the minutes before one out of a tally."""
+    taken = Counter({key: count for key, count in tally.items() if key[0] < before})
+    for key in taken:
+        del tally[key]
+    return taken
+
+
+def _of_rollups(connection: Connection, recording: int, tally: _Tally) -> Iterator[str]:
+    """Say which roll-ups are missing or of too few samples; they may be of more than are left."""
+    if not tally:
+        return
+    mine = _rollups.recording_id == recording
+    first = connection.execute(select(func.min(_rollups.minute)).where(mine)).scalar()
+    minutes = [minute for minute, _ in tally]
+    kept = select(schema.rollups).where(mine, _rollups.minute.between(min(minutes), max(minutes)))
+    inspection = Inspection(connection, None)
+    rows = [row for row in connection.execute(kept).mappings() if not inspection.fault(schema.rollups, row)]
+    summed = {(row["minute"], row["channel_id"]): row["samples"] for row in rows}
+    for key, samples in sorted(tally.items()):
+        if first is not None and key[0] >= first and summed.get(key, 0) < samples:
+            minute, channel = key
+            yield f"Roll-up of minute {minute}, channel {channel}: of {summed.get(key, 0)} samples, not {samples}"

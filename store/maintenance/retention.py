@@ -1,0 +1,188 @@
+"""Removes what is older than wanted, or more than there is room for; what a stored run measured stays with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, exists, or_, select
+
+from store import schema, sqlite
+from store.engines import writing
+from store.error_messages import explained
+from store.errors import StoreError
+from store.maintenance.rollup import MINUTE_NS
+from store.url import display
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import ColumnElement, Engine, Table
+
+_recordings, _layouts, _runs = schema.recordings, schema.layouts, schema.runs
+
+MARGIN_NS = 60 * 10**9
+"""So much is kept before and after a run as well."""
+SPARED_NS = 2 * 3600 * 10**9
+"""Nothing that is younger is removed for its size: were it profiles that fill a file, no sample would stay."""
+_AT_ONCE = 500
+"""Rows that are removed in one transaction."""
+_GRACE_NS = 3600 * 10**9
+"""A recording that is younger is not removed, though it has no samples yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long samples are kept, how large a SQLite file may grow, how long roll-ups are kept; None: no limit.
+
+    What is younger than `SPARED_NS` stays however large the file is.
+    """
+
+    seconds: float | None = None
+    bytes: int | None = None
+    rollup_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many rows were removed of each kind, the bytes given back to the disk, and the size that is left.
+
+    `too_large` says that the size is above the limit though all is removed that may be, `needs_vacuum` that the file is
+    of a version that could not give room back: VACUUM does, once.
+    """
+
+    ticks: int = 0
+    chunks: int = 0
+    rejections: int = 0
+    rollups: int = 0
+    recordings: int = 0
+    freed_bytes: int = 0
+    size_bytes: int | None = None
+    too_large: bool = False
+    needs_vacuum: bool = False
+
+
+def prune(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
+    """Remove what `retention` does not keep. Raises StoreError, also for a limit in bytes where a server keeps them."""
+    on_file = engine.dialect.name == "sqlite"
+    if retention.bytes is not None and not on_file:
+        remedy = "Limit the samples by age, and the server's disk by the server's means"
+        raise StoreError(display(engine.url), "only a SQLite file can be kept below a size", remedy)
+    with explained(engine):
+        before = sqlite.size(engine) if on_file else 0
+        if on_file:
+            sqlite.truncate_log(engine)
+        pruned = _by_age(engine, retention, now_ns)
+        if retention.bytes is not None:
+            pruned = _by_size(engine, pruned, retention.bytes, now_ns - SPARED_NS)
+        pruned = replace(pruned, recordings=_until_none(partial(_empty_recordings, engine, now_ns)))
+        if not on_file:
+            return pruned
+        shrunk = sqlite.give_back(engine)
+        sqlite.truncate_log(engine)
+        size = sqlite.size(engine)
+        left = sqlite.used(engine) + sqlite.log_bytes(engine)
+        too_large = retention.bytes is not None and left > retention.bytes
+        return replace(
+            pruned, freed_bytes=max(0, before - size), size_bytes=size, too_large=too_large, needs_vacuum=not shrunk
+        )
+
+
+def _by_age(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
+    pruned = Pruned()
+    if retention.rollup_seconds is not None:
+        oldest = (now_ns - round(retention.rollup_seconds * 1e9)) // MINUTE_NS
+        pruned = replace(pruned, rollups=_until_none(partial(_oldest_rollups, engine, oldest)))
+    if retention.seconds is None:
+        return pruned
+    oldest_ns = now_ns - round(retention.seconds * 1e9)
+    return replace(
+        pruned,
+        chunks=_until_none(partial(_some, engine, schema.chunks, "start_ns", "end_ns", oldest_ns)),
+        ticks=_until_none(partial(_some, engine, schema.ticks, "start_ns", "end_ns", oldest_ns)),
+        rejections=_until_none(partial(_some, engine, schema.rejections, "at_ns", "at_ns", oldest_ns)),
+    )
+
+
+def _until_none(remove: Callable[[], int]) -> int:
+    """Call what removes rows, one transaction each, until it removes none; return the number of all."""
+    removed = 0
+    while gone := remove():
+        removed += gone
+    return removed
+
+
+def _some(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> int:
+    """Remove the oldest rows that no run needs, a transaction's worth of them; return how many there were."""
+    wanted = select(table.c.id).join(_layouts, _layouts.c.id == table.c.layout_id)
+    wanted = wanted.where(~needed(table.c[start], table.c[end]), table.c[end] < before_ns)
+    with writing(engine).begin() as connection:
+        ids = connection.execute(wanted.order_by(table.c[end]).limit(_AT_ONCE)).scalars().all()
+        connection.execute(delete(table).where(table.c.id.in_(ids)))
+    return len(ids)
+
+
+def needed(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[bool]:
+    """Say whether a stretch of the layout's recording belongs to a run, one that is not over included."""
+    unended = _runs.c.ended_ns == 0
+    return exists().where(
+        _runs.c.recording_id == _layouts.c.recording_id,
+        _runs.c.started_ns - MARGIN_NS <= end,
+        or_(unended, _runs.c.ended_ns + MARGIN_NS >= start),
+    )
+
+
+def _by_size(engine: Engine, pruned: Pruned, most_bytes: int, before_ns: int) -> Pruned:
+    """Remove the oldest chunks, then ticks, then roll-ups of before a moment, until the rest is no larger.
+
+    The write-ahead log counts as it is in ordinary use; what a long reader adds to it goes by itself.
+    """
+    log_bytes = min(sqlite.log_bytes(engine), sqlite.LOG_BYTES)
+    until_it_fits = partial(_while_larger, engine, most_bytes - log_bytes)
+    return replace(
+        pruned,
+        chunks=pruned.chunks + until_it_fits(partial(_some, engine, schema.chunks, "start_ns", "end_ns", before_ns)),
+        ticks=pruned.ticks + until_it_fits(partial(_some, engine, schema.ticks, "start_ns", "end_ns", before_ns)),
+        rollups=pruned.rollups + until_it_fits(partial(_oldest_rollups, engine, before_ns // MINUTE_NS)),
+    )
+
+
+def _while_larger(engine: Engine, most_bytes: int, remove: Callable[[], int]) -> int:
+    removed = 0
+    while sqlite.used(engine) > most_bytes and (gone := remove()):
+        removed += gone
+    return removed
+
+
+def _oldest_rollups(engine: Engine, before: int) -> int:
+    """Remove the roll-ups of the oldest minutes before one, a transaction's worth; return how many there were."""
+    minute = schema.rollups.c.minute
+    old = select(minute).where(minute < before).order_by(minute)
+    with writing(engine).begin() as connection:
+        last = connection.execute(old.limit(1).offset(_AT_ONCE - 1)).scalar()
+        oldest = minute < before if last is None else minute <= last
+        return connection.execute(delete(schema.rollups).where(oldest)).rowcount
+
+
+def _empty_recordings(engine: Engine, now_ns: int) -> int:
+    """Remove recordings of which nothing is left, but never the newest of a program: it may still be recording.
+
+    Returns the number of them, a transaction's worth at most.
+    """
+    newer = _recordings.alias()
+    of_it = _layouts.c.recording_id == _recordings.c.id
+    inside = (schema.ticks, schema.chunks, schema.rejections)
+    left = [exists().where(of_it, table.c.layout_id == _layouts.c.id) for table in inside]
+    left += [exists().where(table.c.recording_id == _recordings.c.id) for table in (_runs, schema.rollups)]
+    follower = exists().where(
+        newer.c.host_id == _recordings.c.host_id,
+        newer.c.program == _recordings.c.program,
+        newer.c.started_ns > _recordings.c.started_ns,
+    )
+    empty = select(_recordings.c.id).where(~or_(*left), follower, _recordings.c.started_ns < now_ns - _GRACE_NS)
+    with writing(engine).begin() as connection:
+        ids = connection.execute(empty.limit(_AT_ONCE)).scalars().all()
+        connection.execute(delete(_layouts).where(_layouts.c.recording_id.in_(ids)))
+        connection.execute(delete(_recordings).where(_recordings.c.id.in_(ids)))
+    return len(ids)

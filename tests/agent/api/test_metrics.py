@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import REGISTRY
+
+from agent.api.metrics import ATTRIBUTES, CounterTotals, Exporter, known_devices
+from agent.energy.boundary import Boundary
+from agent.sampling.host_total import HostReading
+from agent.sampling.reader import BeatState
+from agent.sampling.store_state import StoreState
+from probes import rapl
+from probes.model import METRICS, Channel, Device, Kind, Roots, Source
+from store.records import Layout, Tick
+from trees import copy_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from prometheus_client.metrics_core import Metric as Family
+    from prometheus_client.samples import Sample
+
+TESTS = Path(__file__).parent.parent.parent
+SECOND = 1_000_000_000
+NOW = 1_700_000_000 * SECOND
+GPU = Device("GPU-1", Kind.GPU, "Accelerator", (("serial", "42"), ("driver_version", "1.2"), ("cores", "7")))
+POWER = Channel(GPU, "board", "power_watts")
+ENERGY = Channel(GPU, "board", "energy_joules")
+LAYOUT = Layout(1, "gpu", (POWER, ENERGY))
+HOST = HostReading(Boundary.ACCELERATOR, "measured", (ENERGY,), ("memory",), 5.0, 2.5, 0.01, "EUR", NOW, 10 * SECOND)
+
+
+def state(probe: str = "gpu", period_seconds: float = 1.0) -> BeatState:
+    return BeatState(probe, period_seconds, read_seconds=0.002, last_success_ns=NOW, ticks=1)
+
+
+def tick(*values: float, layout: int = 1, at_ns: int = NOW) -> Tick:
+    return Tick(layout, at_ns - 2_000_000, at_ns, values)
+
+
+def export(
+    layouts: Sequence[Layout] = (LAYOUT,),
+    states: Sequence[BeatState] | None = None,
+    ticks: Iterable[Tick] = (),
+    now_ns: int = NOW,
+    *,
+    host: HostReading | None = None,
+    store: StoreState | None = None,
+    totals: CounterTotals | None = None,
+    process: bool = False,
+) -> Exporter:
+    states = [state(layout.probe) for layout in layouts] if states is None else states
+    exporter = Exporter(
+        layouts,
+        states,
+        lambda: 3,
+        lambda: now_ns,
+        "1.2.3",
+        host=lambda: host,
+        store=lambda: store,
+        totals=totals,
+        python="3.11.2",
+        process=process,
+    )
+    by_layout = dict(zip((layout.id for layout in layouts), states, strict=True))
+    for one in ticks:
+        by_layout[one.layout].latest = one
+    return exporter
+
+
+def samples(exporter: Exporter, name: str) -> list[Sample]:
+    return [sample for family in exporter.registry.collect() for sample in family.samples if sample.name == name]
+
+
+def values(exporter: Exporter, name: str) -> list[float]:
+    return [sample.value for sample in samples(exporter, name)]
+
+
+def test_a_tick_is_shown_with_the_labels_of_its_channels():
+    exporter = export(ticks=[tick(250.0, 1000.5)])
+    labels = {"device": "GPU-1", "kind": "gpu", "domain": "board", "source": "measured"}
+    assert samples(exporter, "inferometer_power_watts")[0].labels == labels
+    assert values(exporter, "inferometer_power_watts") == [250.0]
+    assert values(exporter, "inferometer_energy_joules_total") == [1000.5]
+
+
+def test_the_latest_tick_replaces_the_one_before():
+    assert values(export(ticks=[tick(1.0, 2.0), tick(3.0, 4.0)]), "inferometer_power_watts") == [3.0]
+
+
+def test_a_value_that_was_not_read_is_not_shown():
+    exporter = export(ticks=[tick(math.nan, 4.0)])
+    assert values(exporter, "inferometer_power_watts") == []
+    assert values(exporter, "inferometer_energy_joules_total") == [4.0]
+
+
+def test_estimated_and_measured_are_series_of_their_own():
+    layout = Layout(1, "gpu", (POWER, replace(POWER, source=Source.ESTIMATED)))
+    shown = samples(export([layout], ticks=[tick(5.0, 6.0)]), "inferometer_power_watts")
+    assert {sample.labels["source"]: sample.value for sample in shown} == {"measured": 5.0, "estimated": 6.0}
+
+
+@pytest.mark.parametrize(("period_seconds", "limit_seconds"), [(0.01, 10), (1.0, 10), (60.0, 180)])
+def test_a_tick_is_shown_for_three_periods_and_ten_seconds_at_least(period_seconds: float, limit_seconds: int):
+    for age_ns, shown in ((limit_seconds * SECOND, [5.0]), (limit_seconds * SECOND + 1, [])):
+        exporter = export(states=[state("gpu", period_seconds)], ticks=[tick(5.0, 6.0)], now_ns=NOW + age_ns)
+        assert values(exporter, "inferometer_power_watts") == shown
+        assert values(exporter, "inferometer_probe_up") == [float(bool(shown))]
+
+
+def test_a_lost_probe_shows_no_values_however_fresh_its_last_tick():
+    lost = state()
+    lost.up, lost.lost = False, True
+    exporter = export(states=[lost], ticks=[tick(5.0, 6.0)])
+    assert values(exporter, "inferometer_power_watts") == []
+    assert values(exporter, "inferometer_energy_joules_total") == []
+    assert values(exporter, "inferometer_probe_up") == [0.0]
+
+
+def test_a_probe_whose_last_read_failed_is_down_while_its_fresh_values_are_still_shown():
+    failing = state()
+    failing.up, failing.failed = False, 1
+    exporter = export(states=[failing], ticks=[tick(5.0, 6.0)])
+    assert values(exporter, "inferometer_probe_up") == [0.0]
+    assert values(exporter, "inferometer_probe_read_errors_total") == [1.0]
+    assert values(exporter, "inferometer_power_watts") == [5.0]
+
+
+def test_a_probe_that_has_not_read_yet_is_down_and_has_no_read_time_or_last_success():
+    exporter = export(states=[BeatState("gpu", 1.0)])
+    assert values(exporter, "inferometer_probe_up") == [0.0]
+    assert values(exporter, "inferometer_probe_read_seconds") == []
+    assert values(exporter, "inferometer_probe_last_success_timestamp_seconds") == []
+
+
+def test_a_probe_tells_how_it_fares():
+    busy = state()
+    busy.missed, busy.late, busy.throttled = 4, 7, 5
+    exporter = export(states=[busy], ticks=[tick(5.0, 6.0)])
+    assert values(exporter, "inferometer_probe_up") == [1.0]
+    assert values(exporter, "inferometer_probe_read_seconds") == [0.002]
+    assert values(exporter, "inferometer_probe_last_success_timestamp_seconds") == [1_700_000_000.0]
+    assert values(exporter, "inferometer_probe_reads_missed_total") == [4.0]
+    assert values(exporter, "inferometer_probe_reads_throttled_total") == [5.0]
+    assert values(exporter, "inferometer_probe_reads_late_total") == [7.0]
+    assert values(exporter, "inferometer_samples_dropped_total") == [3.0]
+
+
+def test_refused_readings_are_counted_by_channel_and_reason():
+    refusing = state()
+    refusing.rejected = {(0, "sentinel"): 2, (1, "reset"): 1}
+    shown = samples(export(states=[refusing]), "inferometer_samples_rejected_total")
+    assert [(sample.labels["metric"], sample.labels["reason"], sample.value) for sample in shown] == [
+        ("energy_joules", "reset", 1.0),
+        ("power_watts", "sentinel", 2.0),
+    ]
+    assert shown[0].labels | {"metric": "", "reason": ""} == {
+        "probe": "gpu",
+        "device": "GPU-1",
+        "domain": "board",
+        "metric": "",
+        "reason": "",
+    }
+
+
+def test_refused_readings_of_two_channels_that_tell_the_same_are_added():
+    refusing = state()
+    refusing.rejected = {(0, "sentinel"): 2, (1, "sentinel"): 5}
+    layout = Layout(1, "gpu", (replace(POWER, method="average"), replace(POWER, method="instant")))
+    assert values(export([layout], [refusing]), "inferometer_samples_rejected_total") == [7.0]
+
+
+@pytest.mark.parametrize("first", [5.0, math.nan])
+def test_of_two_channels_that_tell_the_same_only_the_first_is_ever_shown(first: float):
+    one = Layout(1, "gpu", (replace(POWER, method="average"), replace(POWER, method="instant")))
+    other = Layout(2, "other", (POWER,))
+    exporter = export([one, other], ticks=[tick(first, 6.0), tick(7.0, layout=2)])
+    assert values(exporter, "inferometer_power_watts") == ([] if math.isnan(first) else [5.0])
+
+
+def test_a_device_is_described_once_with_the_same_labels_as_every_other():
+    bare, known = Device("package-0", Kind.CPU), Device("package-0", Kind.CPU, "Processor", (("model", "85"),))
+    layouts = [Layout(number, "x", (replace(POWER, device=one),)) for number, one in enumerate((bare, known, GPU))]
+    shown = samples(export(layouts), "inferometer_device_info")
+    assert [sample.labels["device"] for sample in shown] == ["package-0", "GPU-1"]
+    assert all(sample.labels.keys() == {"device", "kind", "name", *ATTRIBUTES} for sample in shown)
+    assert all(sample.value == 1.0 for sample in shown)
+    assert (shown[0].labels["name"], shown[0].labels["model"]) == ("Processor", "85")
+    assert (shown[1].labels["serial"], shown[1].labels["pci_address"]) == ("42", "")
+
+
+def test_what_the_first_probe_knows_of_a_device_counts():
+    seen = [Device("a", Kind.GPU, "one", (("serial", "1"),)), Device("a", Kind.GPU, "two", (("serial", "2"),))]
+    devices = known_devices([Layout(0, "x", tuple(replace(POWER, device=device) for device in seen))])
+    assert list(devices) == [Device("a", Kind.GPU, "one", (("serial", "1"),))]
+
+
+def test_a_service_without_probes_still_tells_its_version_and_is_not_ready():
+    exporter = export([])
+    assert samples(exporter, "inferometer_build_info")[0].labels == {"version": "1.2.3", "python": "3.11.2"}
+    assert values(exporter, "inferometer_device_info") == []
+    assert exporter.ready() == (False, "no probe: nothing can be read on this host")
+
+
+def test_a_scrape_before_the_first_tick_shows_no_measurement():
+    names = {family.name.removeprefix("inferometer_") for family in export().registry.collect()}
+    assert names.isdisjoint(METRICS)
+    assert "probe_up" in names
+
+
+def test_it_is_ready_from_the_first_tick_on_and_names_the_probes_that_give_none():
+    layouts = [LAYOUT, Layout(2, "other", (replace(POWER, domain="module"),))]
+    assert export(layouts).ready() == (False, "no tick yet from gpu, other")
+    assert export(layouts, ticks=[tick(1.0, 2.0)]).ready() == (True, "no fresh tick from other")
+    both = [tick(1.0, 2.0), tick(3.0, layout=2)]
+    assert export(layouts, ticks=both).ready() == (True, "ready")
+    late = export(layouts, ticks=both, now_ns=NOW + 11 * SECOND)
+    assert late.ready() == (False, "no fresh tick from gpu, other")
+
+
+def test_a_host_whose_only_probe_is_lost_is_not_ready():
+    lost = state()
+    lost.lost = True
+    assert export(states=[lost], ticks=[tick(1.0, 2.0)]).ready() == (False, "no fresh tick from gpu")
+
+
+def test_nothing_is_registered_with_the_library_of_the_whole_process():
+    before = {family.name for family in REGISTRY.collect()}
+    exporter = export(ticks=[tick(1.0, 2.0)], process=True)
+    assert values(exporter, "process_resident_memory_bytes")[0] > 0
+    assert {family.name for family in REGISTRY.collect()} == before
+
+
+def test_a_store_that_cannot_be_written_shows_in_ready_and_in_the_metrics():
+    ticks = [tick(1.0, 2.0)]
+    good = export(ticks=ticks, store=StoreState("", NOW, 2))
+    assert good.ready() == (True, "ready")
+    assert values(good, "inferometer_store_up") == [1.0]
+    assert values(good, "inferometer_store_rows_waiting") == [2.0]
+    assert values(good, "inferometer_store_last_commit_timestamp_seconds") == [NOW / 1e9]
+    full = StoreState("the disk is full", None, 7)
+    bad = export(ticks=ticks, store=full)
+    assert bad.ready() == (False, "7 ticks wait for the store: the disk is full")
+    assert export(store=full).ready() == (
+        False,
+        "no tick yet from gpu; 7 ticks wait for the store: the disk is full",
+    )
+    assert values(bad, "inferometer_store_up") == [0.0]
+    assert values(bad, "inferometer_store_last_commit_timestamp_seconds") == []
+
+
+class Losing:
+    """Totals a second old, with a pause of ten seconds whose energy is not known."""
+
+    def shown(self, tick: Tick, position: int) -> float:
+        return tick.values[position] / 2
+
+    def shown_at_ns(self, tick: Tick) -> int:
+        return tick.end_ns - SECOND
+
+    def lost_seconds(self) -> dict[tuple[str, ...], float]:
+        return {ENERGY.key: 10.0, ("other", "", "", ""): 1.0}
+
+
+def test_totals_are_shown_with_the_time_of_their_sample_and_with_the_pauses_they_lack():
+    exporter = export(ticks=[tick(1.0, 20.0)], totals=Losing())
+    assert values(exporter, "inferometer_energy_joules_total") == [10.0]
+    assert values(exporter, "inferometer_power_watts") == [1.0]
+    assert values(exporter, "inferometer_probe_sample_timestamp_seconds") == [NOW / 1e9 - 1]
+    (lost,) = samples(exporter, "inferometer_energy_lost_seconds_total")
+    assert (lost.labels["device"], lost.labels["domain"], lost.value) == ("GPU-1", "board", 10.0)
+
+
+def test_a_probe_without_a_fresh_tick_shows_no_time_of_a_sample():
+    assert values(export(ticks=[]), "inferometer_probe_sample_timestamp_seconds") == []
+
+
+def everything(*, process: bool) -> Exporter:
+    """Return an exporter that shows every metric it can."""
+    refusing = state()
+    refusing.rejected = {(0, "sentinel"): 1}
+    model = Channel(GPU, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
+    layout = Layout(1, "gpu", (*(Channel(GPU, "board", metric) for metric in METRICS), model))
+    values = map(float, range(len(METRICS) + 1))
+    return export(
+        [layout], [refusing], [tick(*values)], host=HOST, store=StoreState("", NOW, 2), totals=Losing(), process=process
+    )
+
+
+def test_a_host_reading_older_than_a_stale_tick_is_not_shown():
+    names = {f"inferometer_host_{name}" for name in ("power_watts", "energy_joules_total", "cost_total")}
+    for age_ns, shown_names in ((HOST.stale_ns, names), (HOST.stale_ns + 1, set())):
+        families = export(ticks=[tick(1.0, 2.0)], host=HOST, now_ns=NOW + age_ns).registry.collect()
+        assert names & {sample.name for family in families for sample in family.samples} == shown_names
+
+
+def test_the_host_shows_no_power_before_two_readings_and_no_cost_without_a_price():
+    families = export(ticks=[tick(1.0, 2.0)], host=replace(HOST, watts=None, cost=None)).registry.collect()
+    names = {sample.name for family in families for sample in family.samples}
+    assert "inferometer_host_energy_joules_total" in names
+    assert not names & {"inferometer_host_power_watts", "inferometer_host_cost_total"}
+
+
+def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the type and the labels of every metric docs/metrics.md has in a table."""
+    row = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
+    text = (TESTS.parent / "docs/metrics.md").read_text(encoding="utf-8")
+    return {name: (kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))) for name, kind, labels in row.findall(text)}
+
+
+def shown(families: Iterable[Family]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the type, as the text format calls it, and the labels of every sample."""
+    return {
+        sample.name: ("gauge" if family.type == "info" else family.type, tuple(sorted(sample.labels)))
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_the_reference_names_every_metric_with_its_type_and_labels_and_no_other():
+    assert documented() == shown(everything(process=True).registry.collect())
+
+
+def test_both_formats_can_be_parsed_and_tell_the_same():
+    registry = everything(process=False).registry
+    text = list(parse_text(generate_latest(registry).decode()))
+    openmetrics = list(parse_openmetrics(generate_openmetrics(registry).decode()))
+    assert shown(text) == shown(openmetrics)
+    series = [(s.name, *sorted(s.labels.items())) for s in chain.from_iterable(family.samples for family in text)]
+    assert len(set(series)) == len(series) > len(METRICS)
+
+
+def golden_exporter(sysfs: Path, empty: Path) -> Exporter:
+    """Return the exporter of a server of two sockets and a made-up accelerator with every other metric."""
+    (probe,) = rapl.discover(Roots(str(sysfs), str(empty))).probes
+    odd = Device('odd "name"\\', Kind.ACCELERATOR, "Line\nbreak", (("pci_address", "0000:01:00.0"),))
+    metrics = [metric for metric in METRICS if metric != "energy_joules"]
+    channels = [*(Channel(odd, "board", metric) for metric in metrics), replace(POWER, source=Source.ESTIMATED)]
+    layouts = [Layout(1, probe.name, probe.channels), Layout(2, "odd", (*channels, replace(POWER, domain="module")))]
+    states = [state("rapl"), state("odd")]
+    states[1].rejected = {(0, "impossible"): 2}
+    made_up = (*(0.5 + position for position in range(len(channels))), math.nan)
+    exporter = export(layouts, states, [tick(*probe.read(0)), tick(*made_up, layout=2)])
+    probe.close()
+    return exporter
+
+
+@pytest.mark.parametrize(
+    ("file", "encode"), [("metrics.txt", generate_latest), ("metrics.openmetrics.txt", generate_openmetrics)]
+)
+def test_the_output_is_the_golden_one(tmp_path: Path, file: str, encode):
+    """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest -k golden, then read the difference."""
+    (tmp_path / "proc").mkdir()
+    exporter = golden_exporter(copy_tree("intel_server_2s", tmp_path / "machine"), tmp_path / "proc")
+    output = encode(exporter.registry).decode()
+    golden = TESTS / "golden" / file
+    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
+        golden.write_text(output, encoding="utf-8")
+    assert output.splitlines() == golden.read_text(encoding="utf-8").splitlines()
+
+
+def test_the_golden_files_show_the_energy_of_every_zone():
+    text = (TESTS / "golden/metrics.txt").read_text(encoding="utf-8")
+    energies = [family for family in parse_text(text) if family.name == "inferometer_energy_joules"]
+    places = {(s.labels["device"], s.labels["domain"]) for s in chain.from_iterable(f.samples for f in energies)}
+    assert {("package-0", "package"), ("package-1", "dram"), ("psys", "psys")} <= places

@@ -1,0 +1,98 @@
+"""`inferometerd` reads the same settings as `inferometer daemon`, from one option and the environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.cli.main import command_line
+from agent.config import ConfigError
+from agent.daemon.entry import config_of, main
+from command import call
+from daemons import configure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("CONFIG", "DATABASE", "LISTEN", "LOG_LEVEL", "PATH_SYSFS", "PATH_PROCFS", "PATH_NVML_LIBRARY", "ESTIMATES")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    configure(tmp_path, top='database = "/of/the/file.db"')
+    return str(tmp_path / "config.toml")
+
+
+def test_the_environment_overrides_the_file(file: str, tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    config = config_of(
+        file,
+        {
+            "INFEROMETER_DATABASE": "/of/the/variable.db",
+            "INFEROMETER_LISTEN": "[::1]:19795",
+            "INFEROMETER_LOG_LEVEL": "debug",
+            "INFEROMETER_PATH_PROCFS": str(tmp_path / "proc"),
+            "INFEROMETER_PATH_NVML_LIBRARY": "/lib/nvml.so",
+            "INFEROMETER_ESTIMATES": "yes",
+        },
+    )
+    assert (config.database, config.listen, config.log_level) == ("/of/the/variable.db", "[::1]:19795", "debug")
+    assert (config.roots.procfs, config.roots.nvml_library) == (str(tmp_path / "proc"), "/lib/nvml.so")
+    assert config.estimates is True
+
+
+def test_the_option_names_the_file_before_the_variable_does(file: str) -> None:
+    assert config_of(file, {"INFEROMETER_CONFIG": "/nowhere.toml"}).database == "/of/the/file.db"
+    assert config_of(None, {"INFEROMETER_CONFIG": file}).database == "/of/the/file.db"
+
+
+@given(st.sets(st.sampled_from(NAMES)))
+def test_an_empty_variable_counts_as_unset(names: set[str]) -> None:
+    user = {"HOME": "/nobody"}
+    assert config_of(None, {**user, **{f"INFEROMETER_{name}": "" for name in names}}) == config_of(None, user)
+
+
+@pytest.mark.parametrize("text", ["1", "true", "YES", "on", "0", "False", "no", "off"])
+def test_a_flag_accepts_the_words_that_the_command_line_accepts(file: str, text: str) -> None:
+    assert config_of(file, {"INFEROMETER_ESTIMATES": text}).estimates is (text.lower() in {"1", "true", "yes", "on"})
+
+
+def test_every_variable_of_the_daemon_counts_for_the_service_too(file: str, tmp_path: Path) -> None:
+    group = typer.main.get_command(command_line())
+    params = (*group.params, *group.commands["daemon"].params)
+    words = {"LISTEN": "127.0.0.1:1", "LOG_LEVEL": "debug", "CPU_BUDGET": "0.5", "REALTIME": "0", "ESTIMATES": "1"}
+    for name in {str(param.envvar) for param in params if param.envvar} - {"INFEROMETER_CONFIG"}:
+        short = name.removeprefix("INFEROMETER_")
+        assert config_of(file, {name: words.get(short, str(tmp_path))}) != config_of(file, {}), name
+
+
+def test_a_number_that_is_none_is_refused_by_name(file: str) -> None:
+    with pytest.raises(ConfigError, match="INFEROMETER_CPU_BUDGET = 'much' is not a number"):
+        config_of(file, {"INFEROMETER_CPU_BUDGET": "much"})
+
+
+def test_a_flag_that_is_neither_true_nor_false_is_refused_by_name(file: str) -> None:
+    with pytest.raises(ConfigError, match=r"INFEROMETER_ESTIMATES = 'maybe' is neither true nor false; write it as"):
+        config_of(file, {"INFEROMETER_ESTIMATES": "maybe"})
+
+
+@pytest.mark.parametrize("wrong", [["--listen", "x"], ["extra"], ["--conf", "x"]])
+def test_an_unknown_argument_ends_it_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(wrong)
+    assert ended.value.code == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_both_entry_points_refuse_the_same_configuration_alike(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", main.__module__, "--config", "/nowhere.toml"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    told = call(tmp_path, "daemon", "--config", "/nowhere.toml")
+    assert (done.returncode, done.stderr) == (told.returncode, told.stderr) == (2, told.stderr)
+    assert "/nowhere.toml" in told.stderr

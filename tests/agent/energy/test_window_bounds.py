@@ -1,0 +1,296 @@
+"""The bound of a window's energy holds the true energy, for simulated sensors of known truth."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from dataclasses import replace
+from statistics import mean
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from agent.energy.bounds import ASSUMED_REFRESH_SECONDS
+from agent.energy.window import SeriesEnergy, window_energy
+from simulated import (
+    SECOND,
+    Power,
+    beats,
+    counter,
+    hardware_counter,
+    joules_channel,
+    partial_gauge,
+    refreshes,
+    two_reads,
+    watts_channel,
+)
+
+QUICK = settings(suppress_health_check=list(HealthCheck))  # a busy machine is no fault of the code
+UNTIL = 5.0
+WRAP_JOULES = 1700.0  # more than a limit of 2400 W lets through in the longest gap: six beats of 0.1 s, and jitter
+watts = st.one_of(st.just(0.0), st.floats(0, 20), st.floats(20, 600))
+shares = st.lists(st.floats(0.2, 1), min_size=1, max_size=7)
+jitters = st.lists(st.floats(-0.4, 0.4), min_size=1, max_size=11)
+periods = st.sampled_from((0.03, 0.1, 0.3, 1.0))
+refresh_periods = st.sampled_from((0.005, 0.03, 0.1, 0.25, 1.0))
+resolutions = st.sampled_from((0.0, 2.0**-14, 0.001, 1.0))
+
+
+@st.composite
+def powers(draw, shortest=0.001, watts=watts):
+    """Constant, steps, a square wave or bursts."""
+    steps = draw(st.lists(st.tuples(st.floats(shortest, shortest + 2.0), watts), min_size=1, max_size=6))
+    return Power(tuple(steps * draw(st.integers(1, 20))))
+
+
+@st.composite
+def windows(draw, first, last):
+    """Start and end within two moments, down to a few milliseconds."""
+    start = draw(st.floats(first, last - 0.01))
+    end = draw(st.floats(start + 0.004, last))
+    return round(start * SECOND), round(end * SECOND)
+
+
+@st.composite
+def read_moments(draw, slowest=1.0):
+    read = beats(draw(periods.filter(lambda period: period <= slowest)), UNTIL, draw(jitters))
+    dropped = draw(st.sets(st.integers(2, len(read) - 2), max_size=5))
+    return tuple(at for number, at in enumerate(read) if number not in dropped)
+
+
+def held(series, power, window):
+    """Fail unless the truth is within the bound and the estimate too; return estimate and truth."""
+    found = window_energy(series, *window)
+    true = power.joules(window[1] / SECOND, window[0] / SECOND)
+    energy = found.energy
+    assert energy.lower <= energy.joules <= energy.upper
+    assert energy.lower - 1e-6 <= true <= energy.upper + 1e-6
+    assert energy.lower >= 0
+    return found, true
+
+
+@settings(QUICK, max_examples=50)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
+def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, refresh, irregular, read, step, data):
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, joules_channel(refresh, step))
+    window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
+    held(series, power, window)
+
+
+@settings(QUICK, max_examples=50)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.floats(1.2, 2), st.data())
+def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
+    power, refresh, irregular, read, step, room, data
+):
+    channel = joules_channel(refresh, step, limit=min(2000.0, 4 * room * max(power.highest, 1.0)))
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
+    window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
+    found, _ = held(series, power, window)
+    unlimited = window_energy(replace(series, channel=joules_channel(refresh, step)), *window).energy
+    assert found.energy.upper - found.energy.lower <= unlimited.upper - unlimited.lower + 1e-6
+
+
+@settings(QUICK, max_examples=50)
+@given(powers(), st.sampled_from((0.03, 0.1, 0.25)), st.floats(1.05, 3), read_moments(), st.data())
+def test_the_bound_of_a_counter_slower_than_it_says_holds_once_it_was_watched(power, stated, slower, read, data):
+    refresh = stated * slower
+    channel = joules_channel(stated, 0.001, observed_refresh_seconds=refresh)
+    series = counter(power, refreshes(refresh, UNTIL, (1.0, 1.2, 0.9)), read, 0.001, channel)
+    held(series, power, data.draw(windows(read[0], read[-1] - 1.5 * refresh - 1e-6)))
+
+
+@settings(QUICK, max_examples=50)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
+def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh, irregular, read, step, data):
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step)
+    window = data.draw(windows(read[0], read[-1] - ASSUMED_REFRESH_SECONDS - 1e-6))
+    assume(step <= 0.001 or len(set(series.values)) > 1)  # of a resolution that was never seen nothing can be known
+    held(series, power, window)
+
+
+@settings(QUICK, max_examples=50)
+@given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
+def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
+    power, refresh, irregular, read, step, data
+):
+    channel = joules_channel(refresh, step, limit=4 * max(power.highest, 1.0))
+    series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
+    held(series, power, data.draw(windows(read[0], read[-1])))
+
+
+@settings(QUICK, max_examples=50)
+@given(
+    powers(),
+    refresh_periods,
+    read_moments(),
+    st.floats(0.5, UNTIL - 0.5),
+    st.data(),
+)
+def test_the_bound_holds_over_a_reset(power, refresh, read, reset, data):
+    channel = joules_channel(refresh, 1e-6, limit=4 * max(power.highest, 1.0))
+    series = hardware_counter(power, refreshes(refresh, UNTIL), read, (reset,), channel)
+    assume(series.times_ns[-1] >= read[-1] * SECOND - 1)
+    held(series, power, data.draw(windows(read[0], read[-1] - refresh - 1e-6)))
+
+
+@settings(QUICK, max_examples=40)
+@given(powers(watts=st.floats(1, 600)), st.sampled_from((0.005, 0.02)), read_moments(slowest=0.1), st.data())
+def test_wraps_leave_no_trace(power, refresh, read, data):
+    shown = refreshes(refresh, UNTIL)
+    channel = joules_channel(refresh, 1e-6, limit=4 * 600.0)
+    wrapping = hardware_counter(power, shown, read, (), channel, wraps_at_joules=WRAP_JOULES, since=WRAP_JOULES - 0.1)
+    plain = hardware_counter(power, shown, read, (), channel, since=WRAP_JOULES - 0.1)
+    assert not wrapping.rejections
+    window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
+    found, _ = held(wrapping, power, window)
+    assert found.energy.joules == pytest.approx(window_energy(plain, *window).energy.joules, abs=1e-4)
+
+
+@settings(QUICK, max_examples=100)
+@given(
+    powers(watts=st.one_of(st.just(0.0), st.floats(1, 600))),
+    st.sampled_from((0.005, 0.03, 0.1)),
+    read_moments(slowest=0.3),
+    st.sampled_from((2.0**-14, 0.001)),
+    st.floats(-1.0, UNTIL),
+    st.one_of(st.floats(0, UNTIL), st.just(math.inf)),
+    st.data(),
+)
+def test_the_bound_holds_for_a_counter_that_is_frozen_for_a_while_or_for_good(
+    power, refresh, read, step, since, lasts, data
+):
+    shown = tuple(moment for moment in refreshes(refresh, UNTIL) if not since <= moment < since + lasts)
+    assume(shown and shown[0] <= read[0])
+    channel = joules_channel(refresh, step, limit=4 * 600.0)
+    series = counter(power, shown, read, step, channel)
+    held(series, power, data.draw(windows(read[0], read[-1])))
+
+
+@given(st.floats(1, 600), st.sampled_from((0.005, 0.03, 0.1)), st.floats(1.0, 2.5), st.floats(0.6, 2.0))
+def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, since, later):
+    shown = tuple(moment for moment in refreshes(refresh, UNTIL) if moment < since)
+    channel = joules_channel(refresh, 0.001, limit=4 * 600.0)
+    series = counter(Power(((1.0, watts),)), shown, beats(0.01, UNTIL), 0.001, channel)
+    found = window_energy(series, *(round(at * SECOND) for at in (0.5, since + 10 * refresh + later - 0.5)))
+    assert "the energy of that time is not known" in found.reasons[0]
+
+
+@settings(QUICK, max_examples=200)
+@given(
+    powers(watts=st.one_of(st.just(0.0), st.floats(0.5, 5), st.floats(20, 600))),
+    st.sampled_from((0.001, 0.02)),
+    st.sampled_from((0.01, 0.03)),
+    jitters,
+    st.sampled_from((1.0, 20.0)),
+    st.tuples(st.floats(0.1, 2.0), st.floats(0, 2.0)),
+    st.tuples(st.floats(4.2, 6.0), st.floats(0.2, 2.0)),
+    st.booleans(),
+    st.data(),
+)
+def test_the_bound_of_a_coarse_counter_holds_over_pauses_in_reads_and_a_freeze_that_it_catches_up_with(
+    power, refresh, beat, late, step, paused, froze, is_stated, data
+):
+    since, until = froze[0], sum(froze)
+    shown = tuple(moment for moment in refreshes(refresh, 9) if not since <= moment < until)
+    read = tuple(moment for moment in beats(beat, 9, late) if not paused[0] < moment < sum(paused))
+    assume(power.joules(until, since) >= 3 * step)  # less may pass for a slow step
+    channel = joules_channel(refresh, step if is_stated else 0.0, limit=4 * 600.0)
+    series = counter(power, shown, read, step, channel)
+    assume(is_stated or len(set(series.values)) > 3)
+    held(series, power, data.draw(windows(read[0], 8.5)))
+
+
+QUARTERS = tuple((0.1 * number, 0.025) for number in range(10, 0, -1))
+GAUGES = st.sampled_from(
+    [
+        ("instant", 0.1, ((1e-6, 1e-6),)),
+        ("", 0.0, ((1e-6, 1e-6),)),
+        ("average", 0.02, ((0.02, 0.02),)),
+        ("average", 0.3, ((0.3, 0.3),)),
+        ("average", 1.0, ((1.0, 1.0),)),
+        ("average", 0.0, ((0.7, 0.7),)),
+        ("average of 25 in 100 ms", 0.1, ((0.025, 0.025),)),
+        ("average of 25 in 100 ms", 0.1, ((0.08, 0.025),)),
+        ("average of 250 in 1000 ms", 1.0, QUARTERS),
+        ("average of 250 in 1000 ms", 1.0, ((1.0, 1.0),)),
+    ]
+)
+
+
+@settings(QUICK, max_examples=200)
+@given(
+    powers(),
+    GAUGES,
+    st.sampled_from((0.01, 0.05, 0.1, 0.3)),
+    st.lists(st.floats(0.2, 1.5), min_size=1, max_size=9),
+    read_moments(),
+    st.one_of(st.none(), st.tuples(st.floats(0, UNTIL), st.floats(0, 2))),
+    st.sampled_from((0.0, 0.001, 1.0)),
+    st.data(),
+)
+def test_the_bound_of_every_gauge_holds_whatever_the_power_the_gaps_and_the_refreshes(
+    power, gauge, update, irregular, read, gap, step, data
+):
+    method, stated, parts = gauge
+    channel = watts_channel(stated, method, limit=4 * 500.0, observed_refresh_seconds=update, resolution=step)
+    kept = [at for at in read if gap is None or not gap[0] < at < gap[0] + gap[1]]
+    assume(len(kept) > 1)
+    series = partial_gauge(power, refreshes(update, UNTIL, irregular), kept, parts, channel, step)
+    held(series, power, data.draw(windows(kept[0], kept[-1])))
+
+
+@pytest.mark.parametrize("seconds", [1.0, 0.3])
+def test_an_average_read_in_time_is_known_much_better_than_by_the_ceiling(seconds):
+    bursts = Power(tuple((0.11 + 0.01 * (n % 7), 40.0 + 13 * (n * n % 19)) for n in range(400)))
+    channel = watts_channel(seconds, "average", limit=4 * 350.0, observed_refresh_seconds=0.1, resolution=0.001)
+    series = partial_gauge(
+        bursts, refreshes(0.1, 40, (1.0, 0.95, 0.9)), beats(0.01, 40), ((seconds, seconds),), channel, 0.001
+    )
+    found, true = held(series, bursts, (round(5.1 * SECOND), round(30.2 * SECOND)))
+    assert found.energy.upper - found.energy.lower < 0.25 * true
+    assert abs(found.energy.joules - true) < 0.02 * true
+
+
+@settings(QUICK, max_examples=50)
+@given(powers(watts=st.floats(1, 600)), refresh_periods, shares, st.sampled_from((0.0, 600.0)), st.data())
+def test_windows_of_one_series_have_the_energies_that_each_has_of_its_own_samples(
+    power, refresh, irregular, limit, data
+):
+    read = beats(0.05, 40.0, data.draw(jitters))
+    channel = joules_channel(refresh, 0.001, limit=4 * limit)
+    series = counter(power, refreshes(refresh, 40.0, irregular), read, 0.001, channel)
+    shared = SeriesEnergy(series)
+    for start, end in data.draw(st.lists(windows(16.0, 24.0), min_size=1, max_size=4)):
+        around = slice(
+            bisect_left(series.times_ns, start - 15 * SECOND), bisect_right(series.times_ns, end + 15 * SECOND)
+        )
+        own = replace(series, times_ns=series.times_ns[around], values=series.values[around])
+        alone, together = window_energy(own, start, end), shared.between(start, end)
+        assert together.energy == alone.energy
+        assert together.peak_watts == alone.peak_watts
+
+
+SCENES = [
+    # refresh, beat, window in seconds: RAPL, a slow reader, NVML read once and five times a refresh
+    (0.001, 0.01, 1.5),
+    (0.001, 0.25, 3.0),
+    (0.1, 0.1, 10.0),
+    (0.1, 0.02, 1.5),
+]
+
+
+@pytest.mark.parametrize(("refresh", "beat", "length"), SCENES)
+def test_the_estimate_is_at_least_twice_as_near_the_truth_as_two_plain_reads(refresh, beat, length):
+    bursts = Power(((0.31, 40.0), (0.17, 300.0)) * 40)
+    shifts = (0.0, 0.23, -0.31, 0.11, -0.07)
+    read = beats(beat, length + 4, shifts)
+    series = counter(bursts, refreshes(refresh, length + 4), read, 2.0**-14, joules_channel(refresh, 2.0**-14))
+    errors, plain = [], []
+    for number in range(60):
+        start = SECOND + number * 13_777_777
+        window = (start, start + round(length * SECOND) - number * 1_234_567)
+        found, true = held(series, bursts, window)
+        errors.append(abs(found.energy.joules / true - 1))
+        plain.append(abs(two_reads(series, *window) / true - 1))
+    assert mean(errors) < mean(plain) / 2

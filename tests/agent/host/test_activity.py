@@ -1,0 +1,113 @@
+"""Who used the processors between two looks: on literal files of /proc, and on this host."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.host.activity import Glance, Witness, load_between
+from probes.cpu.probe import TICK_SECONDS, Times
+from probes.model import Roots
+from proc_tree import write_process, write_stat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    """Return roots of a host on which process 10 has the child 11, and that the child 12."""
+    procfs = tmp_path / "proc"
+    procfs.mkdir()
+    write_stat(procfs, busy=100, idle=100)
+    for pid, children in ((10, "11 "), (11, "12 "), (12, "")):
+        write_process(procfs, pid, 5, children)
+    return Roots(str(tmp_path / "sys"), str(procfs))
+
+
+def test_own_time_is_that_of_the_process_and_all_below_it_and_the_rest_is_others(roots: Roots, tmp_path: Path) -> None:
+    witness = Witness(roots, pid=10)
+    before = witness.look()
+    write_stat(tmp_path / "proc", busy=104, idle=105, stolen=1)
+    write_process(tmp_path / "proc", 10, 6, "11 ")
+    write_process(tmp_path / "proc", 12, 7)
+    load = load_between(before, witness.look())
+    assert load is not None
+    assert (load.processors, load.own, load.others, load.stolen) == (2, pytest.approx(3), pytest.approx(5), 2)
+    assert load.throttles is None
+    assert load.open_seconds == 2 * TICK_SECONDS
+    assert 0 < load.seconds < 10
+
+
+def test_more_own_time_than_the_host_counted_leaves_nothing_for_others(roots: Roots, tmp_path: Path) -> None:
+    witness = Witness(roots, pid=10)
+    before = witness.look()
+    write_stat(tmp_path / "proc", busy=101, idle=100)
+    write_process(tmp_path / "proc", 12, 50)
+    load = load_between(before, witness.look())
+    assert load is not None
+    assert load.others == 0
+
+
+def test_counters_that_stand_still_and_a_process_that_is_not_to_be_seen_tell_nothing(roots: Roots) -> None:
+    still, absent = Witness(roots, pid=10), Witness(roots, pid=99)
+    assert load_between(still.look(), still.look()) is None
+    before = Glance(0, {0: Times(0, 0, 0, 0)}, None, {})
+    assert load_between(before, Glance(1, {0: Times(9, 9, 0, 0)}, None, {})) is None
+    assert absent.look().own_seconds is None
+
+
+def test_where_the_kernel_does_not_list_children_the_workload_is_not_taken_for_a_stranger(
+    roots: Roots, tmp_path: Path
+) -> None:
+    (tmp_path / "proc/10/task/10/children").unlink()
+    assert Witness(roots, pid=10).look().own_seconds is None
+
+
+def test_a_child_that_has_ended_leaves_its_time_to_its_parent(roots: Roots, tmp_path: Path) -> None:
+    witness = Witness(roots, pid=10)
+    before = witness.look()
+    (tmp_path / "proc/12/stat").unlink()
+    write_process(tmp_path / "proc", 11, 10, "12 ")
+    assert witness.look().own_seconds == before.own_seconds == 15
+
+
+def test_a_proc_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
+    witness = Witness(Roots(str(tmp_path), str(tmp_path)))
+    assert load_between(witness.look(), witness.look()) is None
+
+
+def test_heat_is_counted_by_the_processor_that_had_most_of_it(roots: Roots, tmp_path: Path) -> None:
+    counts = []
+    for cpu in (0, 1):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/thermal_throttle"
+        folder.mkdir(parents=True)
+        (folder / "package_throttle_count").write_text("nonsense")
+        counts.append(folder / "core_throttle_count")
+        counts[-1].write_text("7\n")
+    witness = Witness(roots, pid=10)
+    before = witness.look()
+    counts[0].write_text("9\n")
+    counts[1].write_text("12\n")
+    write_stat(tmp_path / "proc", busy=101, idle=100)
+    load = load_between(before, witness.look())
+    assert load is not None
+    assert load.throttles == 5
+
+
+def test_the_time_of_a_real_child_is_our_own() -> None:
+    work = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nsys.stdin.read()"
+    witness = Witness(Roots())
+    before = witness.look()
+    with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        load = load_between(before, witness.look())
+        child.communicate()
+    assert load is not None
+    assert load.own >= 0.25
+    assert load.seconds <= (time.monotonic_ns() - before.at_ns) / 1e9

@@ -1,0 +1,169 @@
+"""What disturbs a measurement is said before it starts, with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.host import checks as preflight
+from agent.host.checks import (
+    Check,
+    Verdict,
+    clock_governor,
+    disk_room,
+    heat,
+    look_around,
+    other_work,
+    processor_power,
+    virtual_machine,
+)
+from probes.model import Roots
+from probes.registry import Discovery, discover
+from trees import FIXTURES, powercap_zone, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BARE_METAL = str(FIXTURES / "proc/epyc_two_packages")
+
+
+def roots(sysfs: Path, procfs: str | Path = BARE_METAL) -> Roots:
+    return Roots(str(sysfs), str(procfs), "/nowhere/libnvidia-ml.so.1")
+
+
+def power(sysfs: Path, *, estimates: bool = True) -> Check:
+    found = discover(roots(sysfs), estimates=estimates)
+    try:
+        return processor_power(found)
+    finally:
+        found.close()
+
+
+def test_processor_power_is_measured_estimated_or_missing(tmp_path: Path) -> None:
+    powercap_zone(tmp_path / "with", "intel-rapl:0", "package-0", 5)
+    measured = power(tmp_path / "with")
+    assert (measured.verdict, measured.found) == (Verdict.PASS, "measured by package-0/package")
+    estimated = power(tmp_path / "without")
+    assert estimated.verdict is Verdict.WARN
+    assert estimated.found.startswith("estimated to ±")
+    assert "modprobe intel_rapl_msr" in estimated.remedy
+    missing = power(tmp_path / "without", estimates=False)
+    assert missing.verdict is Verdict.FAIL
+    assert "--estimates" in missing.remedy
+
+
+def test_a_guest_shares_its_hardware() -> None:
+    assert virtual_machine(virtual=True).verdict is Verdict.WARN
+    assert virtual_machine(virtual=False).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("governors", "verdict", "words"),
+    [
+        ([], Verdict.PASS, "names none"),
+        (["performance", "performance"], Verdict.PASS, "performance"),
+        (["powersave", "performance"], Verdict.WARN, "performance, powersave: the clocks follow the load"),
+    ],
+)
+def test_clocks_that_follow_the_load_are_named(
+    tmp_path: Path, governors: list[str], verdict: Verdict, words: str
+) -> None:
+    for number, governor in enumerate(governors):
+        write(tmp_path / f"devices/system/cpu/cpu{number}/cpufreq/scaling_governor", governor)
+    check = clock_governor(tmp_path)
+    assert check.verdict is verdict
+    assert words in check.found
+
+
+def zone(sysfs: Path, number: int, kind: str, now: int, **trips: int) -> None:
+    folder = sysfs / f"class/thermal/thermal_zone{number}"
+    write(folder / "type", kind)
+    write(folder / "temp", now)
+    for place, (name, limit) in enumerate(trips.items()):
+        write(folder / f"trip_point_{place}_type", name)
+        write(folder / f"trip_point_{place}_temp", limit)
+
+
+def test_a_thermal_zone_that_hangs_is_a_warning_and_ends_no_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "_LONGEST_CHECK_SECONDS", 0.2)
+    zone(tmp_path, 0, "x86_pkg_temp", 60_000)
+    hanging = tmp_path / "class/thermal/thermal_zone0/temp"
+    hanging.unlink()
+    os.mkfifo(hanging)
+    checks = look_around(Roots(str(tmp_path)), Discovery((), (), ()), ":memory:", virtual=False)
+    (check,) = (each for each in checks if each.name == "temperature")
+    assert (check.verdict, check.found) == (Verdict.WARN, "unknown: no answer within 0.2 s")
+    assert "dmesg" in check.remedy
+    os.close(os.open(hanging, os.O_WRONLY))
+
+
+def test_a_processor_near_the_point_where_it_is_slowed_down_is_named(tmp_path: Path) -> None:
+    assert heat(tmp_path).found.startswith("no thermal zone is readable")
+    zone(tmp_path, 0, "acpitz", 27_800, critical=105_000, active=20_000)
+    zone(tmp_path, 1, "x86_pkg_temp", 60_000, passive=0, hot=-274_000)
+    cool = heat(tmp_path)
+    assert (cool.verdict, cool.found) == (Verdict.PASS, "1 thermal zones, none near its limit")
+    zone(tmp_path, 2, "x86_pkg_temp", 96_000, critical=110_000, passive=100_000)
+    hot = heat(tmp_path)
+    assert (hot.verdict, hot.found) == (Verdict.WARN, "x86_pkg_temp is at 96 °C and is slowed down from 100 °C")
+    assert hot.remedy
+
+
+def test_whoever_keeps_the_processors_busy_is_named() -> None:
+    spin = "import sys, threading\nprint('spins', flush=True)\nwhile True: pass"
+    busy = [
+        subprocess.Popen([sys.executable, "-I", "-c", spin], stdout=subprocess.PIPE) for _ in range(os.cpu_count() or 1)
+    ]
+    try:
+        for process in busy:
+            assert process.stdout.readline() == b"spins\n"
+        check = other_work(Roots())
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+    assert check.verdict is Verdict.WARN
+    assert "% busy, most of all process " in check.found
+    assert "top" in check.remedy
+
+
+def test_unknown_load_is_called_unknown(tmp_path: Path) -> None:
+    assert other_work(roots(tmp_path)).found == "unknown: the counters of /proc/stat stand still"
+    nowhere = other_work(roots(tmp_path, tmp_path / "no-proc"))
+    assert nowhere.verdict is Verdict.WARN
+    assert "--path.procfs" in nowhere.remedy
+
+
+def test_room_is_looked_for_where_the_database_is_or_will_be(tmp_path: Path) -> None:
+    for database in (tmp_path / "new/folder/store.db", f"sqlite:///{tmp_path}/store.db", tmp_path / "file/under/it"):
+        write(tmp_path / "file", 1)
+        check = disk_room(str(database))
+        assert f"GB free at {tmp_path}" in check.found
+    assert disk_room("postgresql://user@host/database").verdict is Verdict.PASS
+    assert not (tmp_path / "new").exists()
+
+
+def test_looking_around_tells_of_everything_that_disturbs(tmp_path: Path) -> None:
+    found = discover(roots(tmp_path))
+    checks = look_around(roots(tmp_path), found, str(tmp_path / "store.db"), virtual=True)
+    found.close()
+    names = [check.name for check in checks]
+    quiet = ["clock governor", "temperature", "other load", "disk room"]
+    assert names == ["processor power", "virtual machine", "CPU limit", *quiet]
+    assert all(check.remedy for check in checks if check.verdict is not Verdict.PASS)
+
+
+def test_processors_whose_sensor_cannot_be_read_get_its_cause_and_remedy(tmp_path: Path) -> None:
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", "N/A")  # type: ignore[arg-type]
+    check = power(tmp_path)
+    assert check.verdict is Verdict.WARN
+    assert "package-0" in check.found
+    assert "'N/A' is not a number" in check.found
+    assert "update the kernel" in check.remedy

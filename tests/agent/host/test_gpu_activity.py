@@ -1,0 +1,128 @@
+"""Who used the GPUs during a window: parted into ours and others, and what is said where that is not known."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+import fake_nvml
+from agent.host.activity import Witness, load_between
+from agent.host.gpu_activity import Onlooker, gpu_loads
+from agent.host.records import GpuLoad
+from nvml_reading import Look, only
+from probes.model import Roots
+from probes.nvml.library import Tenants
+from probes.nvml.probe import NvmlProbe
+from proc_tree import write_process, write_stat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = frozenset({10, 11})
+HOST, CONTAINER = "pid:[4026531836]", "pid:[4026532801]"
+
+
+def load(tenants: Tenants | None, ours: frozenset[int] | None = OURS, seconds: float = 10.0) -> GpuLoad:
+    (found,) = gpu_loads({"GPU-a": tenants}, ours, seconds)
+    return found
+
+
+def test_shares_are_added_up_for_us_and_for_others_and_others_are_counted() -> None:
+    told = Tenants(frozenset({10, 11, 20, 30}), {10: 0.5, 11: 0.25, 20: 0.125, 40: 0.0625})
+    assert load(told) == GpuLoad("GPU-a", 0.75, 0.1875, 2)
+
+
+def test_a_gpu_that_the_run_does_not_use_is_wholly_that_of_others() -> None:
+    assert load(Tenants(frozenset({20}), {20: 0.9})) == GpuLoad("GPU-a", 0.0, 0.9, 1)
+
+
+def test_no_sample_is_idleness_only_where_the_driver_had_the_time_to_take_one() -> None:
+    idle = Tenants(frozenset(), {})
+    assert load(idle, seconds=1.0) == GpuLoad("GPU-a", 0.0, 0.0, 0)
+    assert load(idle, seconds=0.9) == GpuLoad("GPU-a", None, None, 0)
+
+
+def test_what_is_not_told_is_not_known() -> None:
+    assert load(Tenants(frozenset({10, 20}), None)) == GpuLoad("GPU-a", None, None, 1)
+    assert load(Tenants(None, {20: 0.5})) == GpuLoad("GPU-a", 0.0, 0.5, None)
+    nothing = GpuLoad("GPU-a", None, None, None)
+    assert load(None) == nothing
+    assert load(Tenants(frozenset({20}), {20: 0.5}), ours=None) == nothing
+    assert gpu_loads({}, OURS, 1.0) == ()
+
+
+@dataclass
+class Hanging:
+    """A GPU whose driver does not answer before it is let go."""
+
+    gpu: str = "GPU-b"
+    go: threading.Event = field(default_factory=threading.Event)
+    asked: int = 0
+
+    def tenants(self, since_us: int) -> Tenants:
+        self.asked += 1
+        self.go.wait(60)
+        return Tenants(frozenset(), {since_us: 0.5})
+
+
+@dataclass
+class Prompt:
+    """A GPU whose driver answers with the moment that it was asked of."""
+
+    gpu: str = "GPU-a"
+
+    def tenants(self, since_us: int) -> Tenants:
+        return Tenants(frozenset(), {since_us: 1.0})
+
+
+def test_a_driver_that_hangs_is_not_waited_for_and_not_asked_again_before_it_answers() -> None:
+    hanging, told = Hanging(), Tenants(frozenset(), {7: 1.0})
+    onlooker = Onlooker([Prompt(), hanging], within_seconds=0.05)
+    assert onlooker.look(7) == {"GPU-a": told, "GPU-b": None}
+    assert onlooker.look(7) == {"GPU-a": None, "GPU-b": None}
+    assert hanging.asked == 1
+    hanging.go.set()
+    deadline = time.monotonic() + 10
+    while onlooker.look(7)["GPU-b"] is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert onlooker.look(7) == {"GPU-a": told, "GPU-b": Tenants(frozenset(), {7: 0.5})}
+
+
+def test_without_a_gpu_nobody_is_asked() -> None:
+    before = threading.active_count()
+    assert Onlooker([]).look(0) == {}
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("numbers", "loads"),
+    [
+        (HOST, (GpuLoad(fake_nvml.H100.uuid, 0.75, 0.2, 1),)),
+        (CONTAINER, (GpuLoad(fake_nvml.H100.uuid, None, None, None),)),
+    ],
+)
+def test_a_window_s_load_says_who_used_the_gpu_unless_the_driver_has_other_numbers_for_us(
+    tmp_path: Path, numbers: str, loads: tuple[GpuLoad, ...]
+) -> None:
+    procfs = tmp_path / "proc"
+    procfs.mkdir()
+    write_stat(procfs, busy=100, idle=100)
+    write_process(procfs, 10, 5, "11 ")
+    write_process(procfs, 11, 5)
+    (procfs / "10/ns").mkdir()
+    (procfs / "10/ns/pid").symlink_to(numbers)
+    shared = replace(fake_nvml.H100, programs=(11, 20), busy_ratios={11: 0.75, 20: 0.2})
+    with Look(fake_nvml.build(tmp_path), tmp_path) as look:
+        probe = only(look(shared))
+        assert isinstance(probe, NvmlProbe)
+        witness = Witness(Roots(str(tmp_path / "sys"), str(procfs)), [probe], pid=10)
+        before = witness.look()
+        assert before.gpus == {}
+        write_stat(procfs, busy=104, idle=105)
+        load = load_between(before, witness.look(before))
+    assert load is not None
+    assert load.gpus == loads

@@ -1,0 +1,460 @@
+"""Installing, removing and looking at the service: below a made-up root, and with made-up answers of systemd."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli.service import app
+from agent.install import files as placement
+from agent.install import python_env as environment
+from agent.install import systemd as service
+from trees import hwmon_chip, powercap_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = Path("/opt/inferometer/bin/inferometerd")
+PLACES = [place for _, place in service.PLACES]
+
+
+def invoke(*args: str) -> Any:
+    return CliRunner().invoke(app, [*args], catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def _workable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the service be installed from the environment of the tests, which it could not run from."""
+    monkeypatch.setattr(environment, "needed_paths", tuple)
+    monkeypatch.setattr(environment, "image_faults", lambda _root, _program: ())
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+class Systemd:
+    """Stands for the commands of systemd: remembers what it was asked, fails where it is told to."""
+
+    def __init__(self, *failing: str, stdout: str = "") -> None:
+        self.asked: list[str] = []
+        self._failing = failing
+        self._stdout = stdout
+
+    def __call__(self, argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        self.asked.append(" ".join(argv))
+        fails = any(word in self.asked[-1] for word in self._failing)
+        return subprocess.CompletedProcess(argv, int(fails), self._stdout, "it broke\n" if fails else "")
+
+
+# Files
+
+
+def test_install_below_a_root_writes_the_five_files_and_nothing_else(tmp_path: Path) -> None:
+    result = invoke("install", "--root", str(tmp_path))
+    assert result.exit_code == 0
+    assert files(tmp_path) == set(PLACES)
+    assert result.stdout.splitlines() == [f"written   {tmp_path}/{place}" for place in PLACES]
+
+
+def test_the_installed_unit_starts_the_program_of_this_environment(tmp_path: Path) -> None:
+    invoke("install", "--root", str(tmp_path))
+    unit = (tmp_path / PLACES[0]).read_text().splitlines()
+    start = f"ExecStart={environment.quoted(environment.service_program())} --config /etc/inferometer/config.toml"
+    assert start in unit
+
+
+def test_what_is_written_can_be_read_by_everyone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        service.write_files(tmp_path, PROGRAM)
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {0o755, 0o644}
+
+
+def test_installing_again_changes_nothing(tmp_path: Path) -> None:
+    service.write_files(tmp_path, PROGRAM)
+    assert {change.outcome for change in service.write_files(tmp_path, PROGRAM)} == {placement.Outcome.UNCHANGED}
+
+
+def test_installing_again_mends_the_unit_and_keeps_the_configuration(tmp_path: Path) -> None:
+    service.write_files(tmp_path, PROGRAM)
+    unit, config = tmp_path / PLACES[0], tmp_path / service.CONFIG
+    unit.write_text("[Service]\n")
+    config.write_text("log_level = 'debug'\n")
+    outcomes = {change.path: change.outcome for change in service.write_files(tmp_path, PROGRAM)}
+    assert outcomes[str(unit)] is placement.Outcome.WRITTEN
+    assert outcomes[str(config)] is placement.Outcome.KEPT
+    assert unit.read_text() == service.unit_text(PROGRAM)
+    assert config.read_text() == "log_level = 'debug'\n"
+
+
+def test_a_masked_rule_stays_masked_through_install_and_uninstall(tmp_path: Path) -> None:
+    rule = tmp_path / "etc/udev/rules.d/60-inferometer.rules"
+    rule.parent.mkdir(parents=True)
+    rule.symlink_to("/dev/null")
+    assert f"masked    {rule}" in invoke("install", "--root", str(tmp_path)).stdout
+    assert f"masked    {rule}" in invoke("status", "--root", str(tmp_path)).stdout
+    invoke("uninstall", "--root", str(tmp_path))
+    assert rule.is_symlink()
+
+
+def test_a_link_that_leads_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "image").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "image/etc").symlink_to(tmp_path / "outside")
+    result = invoke("install", "--root", str(tmp_path / "image"))
+    assert result.exit_code == 1
+    assert "leads out of" in result.stderr
+    assert files(tmp_path / "outside") == set()
+
+
+def test_uninstall_keeps_configuration_and_database_and_can_be_repeated(tmp_path: Path) -> None:
+    service.write_files(tmp_path, PROGRAM)
+    database = tmp_path / "var/lib/inferometer/inferometer.db"
+    database.parent.mkdir(parents=True)
+    database.touch()
+    wanted = tmp_path / "etc/systemd/system/multi-user.target.wants/inferometer.service"
+    wanted.parent.mkdir()
+    wanted.symlink_to("/etc/systemd/system/inferometer.service")
+    for _ in range(2):
+        result = invoke("uninstall", "--root", str(tmp_path))
+        assert result.exit_code == 0
+        assert files(tmp_path) == {service.CONFIG, "var/lib/inferometer/inferometer.db"}
+    assert "removed" not in result.stdout
+
+
+def test_a_purge_removes_configuration_and_database_too(tmp_path: Path) -> None:
+    service.write_files(tmp_path, PROGRAM)
+    (tmp_path / "var/lib/inferometer").mkdir(parents=True)
+    (tmp_path / "var/lib/inferometer/inferometer.db").touch()
+    result = invoke("uninstall", "--root", str(tmp_path), "--purge")
+    assert result.exit_code == 0
+    assert files(tmp_path) == set()
+    assert not (tmp_path / "var/lib/inferometer").exists()
+    assert invoke("uninstall", "--root", str(tmp_path), "--purge").stdout == ""
+
+
+def test_a_purge_of_a_linked_folder_leaves_what_the_link_leads_to(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "inferometer.db").touch()
+    (tmp_path / "var/lib").mkdir(parents=True)
+    (tmp_path / "var/lib/inferometer").symlink_to(disk)
+    service.remove_files(tmp_path, purge=True)
+    assert not (tmp_path / "var/lib/inferometer").is_symlink()
+    assert (disk / "inferometer.db").exists()
+
+
+# The unit's program
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/opt/inferometer/bin/inferometerd", "/opt/inferometer/bin/inferometerd"),
+        ("/opt/my tools/inferometerd", '"/opt/my tools/inferometerd"'),
+        ("/opt/100%/inferometerd", "/opt/100%%/inferometerd"),
+        ("/opt/a;b/inferometerd", '"/opt/a;b/inferometerd"'),
+    ],
+)
+def test_the_program_is_named_by_the_rules_of_systemd(path: str, said: str) -> None:
+    assert environment.quoted(Path(path)) == said
+    text = service.unit_text(Path(path))
+    assert f"ExecStart={said} --config" in text
+    assert f"ExecStartPre=-{said.replace('inferometerd', 'inferometer')} db upgrade --config" in text
+
+
+@pytest.mark.parametrize("path", ["bin/inferometer", '/opt/"/x', "/opt/\\/x", "/opt/$HOME/x", "/opt/a\nb/x"])
+def test_a_program_that_systemd_cannot_start_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="systemd cannot start"):
+        environment.quoted(Path(path))
+
+
+# The environment
+
+
+def test_an_image_that_the_unit_could_not_start_the_program_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    (tmp_path / "image/venv/bin").mkdir(parents=True)
+    inside = tmp_path / "image/venv/bin/inferometerd"
+    for root, program, words in (
+        (tmp_path / "none", PROGRAM, "there is no such folder"),
+        (tmp_path / "image", PROGRAM, "opt/inferometer/bin/inferometerd is missing"),
+        (tmp_path / "image", inside, "run /venv/bin/inferometer inside the image"),
+    ):
+        (fault,) = environment.image_faults(root, program)
+        assert words in fault
+    assert environment.image_faults(Path("/"), PROGRAM) == ()
+    same = tmp_path / "image" / PROGRAM.relative_to("/")
+    same.parent.mkdir(parents=True)
+    same.touch()
+    assert environment.image_faults(tmp_path / "image", PROGRAM) == ()
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_install_below_a_root_that_cannot_work_is_an_error_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.setattr(environment, "needed_paths", lambda: (Path("/home/me/venv/bin/inferometerd"),))
+    result = invoke("install", "--root", str(tmp_path), *option)
+    assert result.exit_code == 1
+    assert files(tmp_path) == set()
+    assert result.stdout == ""
+    assert "/home/me/venv/bin/inferometerd is below /home, which the unit hides from the service" in result.stderr
+    assert "python3 -m venv /opt/inferometer" in result.stderr
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Make a folder that every user can read, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="inferometer-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("folder", ["/home", "/root", "/run/user", "/tmp", "/var/tmp"])
+def test_an_environment_that_the_unit_hides_is_refused(folder: str) -> None:
+    (fault,) = environment.faults([Path(folder, "venv/bin/inferometer")])
+    assert fault == f"{folder}/venv/bin/inferometer is below {folder}, which the unit hides from the service"
+
+
+def test_a_link_into_a_hidden_folder_is_seen_through(open_folder: Path) -> None:
+    link = open_folder / "python3"
+    link.symlink_to("/root/.pyenv/bin/python3")
+    assert any("is below /root" in fault for fault in environment.faults([link], hidden=("/root",)))
+
+
+def test_a_folder_on_the_way_that_is_closed_to_others_is_named(open_folder: Path) -> None:
+    program = open_folder / "venv/bin/inferometer"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    program.chmod(0o755)
+    assert environment.faults([program], hidden=()) == ()
+    (open_folder / "venv").chmod(0o750)
+    (fault,) = environment.faults([program], hidden=())
+    assert fault == f"{open_folder}/venv is closed to other users (mode 0750), and so to the service's own"
+
+
+@pytest.mark.parametrize(("mode", "faulty"), [(0o755, False), (0o644, False), (0o750, True), (0o754, True)])
+def test_a_program_has_to_be_readable_and_executable_by_others(open_folder: Path, mode: int, faulty: bool) -> None:
+    program = open_folder / "inferometer"
+    program.touch()
+    program.chmod(mode)
+    assert bool(environment.faults([program], hidden=())) is faulty
+
+
+def test_a_program_that_is_missing_is_named(open_folder: Path) -> None:
+    assert environment.faults([open_folder / "none"], hidden=()) == (f"{open_folder}/none: No such file or directory",)
+
+
+def test_the_remedy_installs_from_the_checkout_where_there_is_one(tmp_path: Path) -> None:
+    assert "pip install inferometer==" in environment.remedy(tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    assert environment.remedy(tmp_path) == (
+        f"python3 -m venv /opt/inferometer && /opt/inferometer/bin/pip install {tmp_path} "
+        "&& /opt/inferometer/bin/inferometer service install"
+    )
+
+
+# systemd
+
+
+def test_activating_makes_the_user_before_the_folders_and_starts_last() -> None:
+    systemd = Systemd()
+    assert service.activate(start=True, run=systemd) == ()
+    assert systemd.asked == [
+        "systemd-sysusers /etc/sysusers.d/inferometer.conf",
+        "systemd-tmpfiles --create /etc/tmpfiles.d/inferometer.conf",
+        "systemctl daemon-reload",
+        "udevadm control --reload",
+        "udevadm trigger --settle --subsystem-match=powercap --subsystem-match=hwmon",
+        "systemctl enable inferometer.service",
+        "systemctl restart inferometer.service",
+    ]
+
+
+def test_without_start_the_service_is_only_enabled() -> None:
+    systemd = Systemd()
+    service.activate(start=False, run=systemd)
+    assert systemd.asked[-1] == "systemctl enable inferometer.service"
+
+
+@pytest.mark.parametrize("failing", ["systemd-sysusers", "systemd-tmpfiles", "daemon-reload", "enable", "restart"])
+def test_a_command_that_fails_is_named_and_the_last_one_run(failing: str) -> None:
+    systemd = Systemd(failing)
+    with pytest.raises(service.ServiceError, match=rf"`.*{failing}.*` failed with status 1: it broke$"):
+        service.activate(start=True, run=systemd)
+    assert failing in systemd.asked[-1]
+
+
+def test_without_udev_the_service_starts_all_the_same_and_says_what_it_lacks() -> None:
+    systemd = Systemd("udevadm")
+    (warning,) = service.activate(start=True, run=systemd)
+    assert warning.startswith("`udevadm control --reload` failed with status 1: it broke")
+    assert "energy counters" in warning
+    assert systemd.asked[-1] == "systemctl restart inferometer.service"
+
+
+def test_a_tool_that_is_not_installed_fails_as_in_a_shell() -> None:
+    done = service.run_command(("no-such-tool-of-systemd",))
+    assert done.returncode == 127
+    assert done.stderr.startswith("no-such-tool-of-systemd: ")
+
+
+def test_uninstall_closes_the_counters_that_the_rule_opened(tmp_path: Path) -> None:
+    zone = powercap_zone(tmp_path, "intel-rapl:0", "package-0", 1)
+    chip = hwmon_chip(tmp_path, 0, "platform/amd_energy.0", {"name": "amd_energy", "energy1_input": 1})
+    for file in (zone / "energy_uj", chip / "energy1_input"):
+        file.chmod(0o440)
+    ours = grp.getgrgid(zone.stat().st_gid).gr_name
+    assert len(service.close_counters(tmp_path, ours)) == 2
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (zone / "energy_uj", chip / "energy1_input")} == {0o400}
+    assert service.close_counters(tmp_path, "no-such-group-here") == ()
+
+
+# Status
+
+
+def test_status_tells_files_apart(tmp_path: Path) -> None:
+    invoke("install", "--root", str(tmp_path))
+    (tmp_path / PLACES[1]).unlink()
+    (tmp_path / PLACES[2]).write_text("# mine\n")
+    result = invoke("status", "--root", str(tmp_path))
+    assert result.exit_code == 3
+    assert [line.split()[0] for line in result.stdout.splitlines()[:5]] == [
+        "current",
+        "missing",
+        "changed",
+        "current",
+        "current",
+    ]
+
+
+def test_a_file_that_cannot_be_read_counts_as_changed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert placement.presence(tmp_path / "folder", "") is placement.Presence.CHANGED
+
+
+def test_install_and_uninstall_report_as_one_json_document(tmp_path: Path) -> None:
+    installed = json.loads(invoke("install", "--root", str(tmp_path), "--json").stdout)
+    changes = [{"path": f"{tmp_path}/{place}", "outcome": "written"} for place in PLACES]
+    assert installed == {"changes": changes, "warnings": []}
+    removed = json.loads(invoke("uninstall", "--root", str(tmp_path), "--purge", "--json").stdout)
+    assert {change["outcome"] for change in removed["changes"]} == {"removed"}
+    assert removed["warnings"] == []
+
+
+def test_status_of_nothing_ends_with_4(tmp_path: Path) -> None:
+    assert invoke("status", "--root", str(tmp_path)).exit_code == 4
+
+
+def test_status_as_json_is_one_document(tmp_path: Path) -> None:
+    invoke("install", "--root", str(tmp_path))
+    document = json.loads(invoke("status", "--root", str(tmp_path), "--json").stdout)
+    assert document == {
+        "installed": True,
+        "running": False,
+        "active": None,
+        "enabled": None,
+        "health": None,
+        "files": [{"path": f"{tmp_path}/{place}", "presence": "current"} for place in PLACES],
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "running"), [("active", True), ("reloading", True), ("activating", False), ("failed", False)]
+)
+def test_what_systemd_says_decides_whether_the_service_runs(tmp_path: Path, word: str, running: bool) -> None:
+    state = service.service_state(tmp_path, PROGRAM, run=Systemd(stdout=f"{word}\n"), health=None)
+    assert (state.running, state.active, state.enabled) == (running, word, word)
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_without_systemd_the_daemons_answer_decides(tmp_path: Path, ok: bool) -> None:
+    health = service.Health("http://127.0.0.1:1/-/healthy", ok, "")
+    assert service.service_state(tmp_path, PROGRAM, run=None, health=health).running is ok
+
+
+class Daemon(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/-/healthy" else 404)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Daemon) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "", "[::]", "localhost"])
+def test_a_daemon_that_answers_is_healthy_wherever_it_listens(port: int, host: str) -> None:
+    health = service.ask_health(f"{host}:{port}")
+    assert (health.ok, health.answer) == (True, "200 OK")
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "nonsense", "127.0.0.1:port", "[::1:9"])
+def test_a_daemon_that_does_not_answer_is_not_healthy_and_the_reason_is_said(listen: str) -> None:
+    health = service.ask_health(listen)
+    assert not health.ok
+    assert health.answer
+
+
+def test_the_address_asked_is_the_configured_one(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[exporter]\nlisten = "127.0.0.1:1234"\n')
+    assert service.listen_address(config) == "127.0.0.1:1234"
+    config.write_text("not toml")
+    assert service.listen_address(config) == service.listen_address(tmp_path / "none")
+
+
+# The commands
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_without_root_nothing_is_touched_and_the_way_is_said(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = invoke(command)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert f"this needs root: sudo {environment.program()} service {command}" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall", "status"])
+def test_every_command_is_shown_by_example_in_its_help_and_in_the_guide(command: str) -> None:
+    guide = (Path(__file__).parents[3] / "docs/service.md").read_text()
+    output = invoke(command, "--help").stdout
+    assert "Example:" in output
+    assert f"inferometer service {command}" in guide
+    for option in ("--root", "--purge", "--no-start", "--json"):
+        assert option not in output or option in guide
+
+
+def test_the_command_line_starts_without_loading_what_the_commands_do() -> None:
+    slow = "('agent.install.systemd', 'sqlalchemy')"
+    code = f"import sys, agent.cli.service; sys.exit(any(name in sys.modules for name in {slow}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

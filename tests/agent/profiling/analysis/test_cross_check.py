@@ -1,0 +1,35 @@
+"""Which of two sensors of one domain is believed, and why; how they are compared is in test_derive.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.profiling.analysis.cross_check import agreement
+from agent.profiling.analysis.metrics import readings
+from made_up_run import PACKAGE, energies, read, repeats
+from simulated import constant
+from store.records import Series
+
+POINT = [(each,) for each in repeats((2, 4, 6, 8))]
+GAUGE = replace(PACKAGE, metric="power_watts", refresh_seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"method": "instant"}, "shows single moments"),
+        ({"method": "average"}, "averages over what was before each reading"),
+        ({"method": "average", "aliased": True}, "25 of 100 ms"),
+    ],
+)
+def test_the_counter_is_believed_and_the_reason_is_what_the_gauge_cannot_see(known, words):
+    times = tuple(number * 50_000_000 for number in range(200))
+    gauge = Series(replace(GAUGE, **known), times, (50.0,) * len(times))
+    counted = readings(POINT, energies(read(PACKAGE, constant(100.0), 10)))
+    (told,) = agreement(counted, readings(POINT, energies(gauge)))
+    assert told.relative_difference == pytest.approx(-0.5)
+    assert told.preferred == "counter"
+    assert told.reason.startswith("a counter misses nothing")
+    assert words in told.reason

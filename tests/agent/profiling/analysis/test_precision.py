@@ -1,0 +1,62 @@
+"""How close a mean is known, and how many repeats a closer one takes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from agent.profiling.analysis.precision import MOST_REPEATS, half_width, precision, repeats_needed
+from agent.profiling.analysis.statistics import summarize, t_quantile
+
+SPREAD = (98.0, 100.0, 102.0)
+VALUES = st.lists(st.floats(1, 1e6), min_size=2, max_size=12)
+
+
+def test_the_half_width_is_that_of_student_s_t_as_a_share_of_the_mean():
+    assert half_width(SPREAD) == pytest.approx(4.302652729749 * 2 / math.sqrt(3) / 100)
+    assert half_width([-98, -100, -102]) == pytest.approx(half_width(SPREAD))
+    assert half_width([5.0, 5.0]) == 0
+
+
+def test_one_value_none_or_a_mean_of_nothing_have_no_half_width():
+    assert half_width([]) is None
+    assert half_width([5.0]) is None
+    assert half_width([-1.0, 1.0]) is None
+
+
+@given(VALUES, st.floats(0.001, 0.9))
+def test_the_repeats_needed_are_the_fewest_that_would_do(values, tolerance):
+    cv = summarize(values).cv
+    needed = repeats_needed(values, tolerance)
+    if needed is None:
+        assert t_quantile(MOST_REPEATS - 1) * cv / math.sqrt(MOST_REPEATS) > tolerance
+        return
+    assert t_quantile(needed - 1) * cv / math.sqrt(needed) <= tolerance
+    assume(needed > 2)
+    assert t_quantile(needed - 2) * cv / math.sqrt(needed - 1) > tolerance
+
+
+@given(VALUES, st.floats(0.001, 0.9))
+def test_a_tolerance_that_is_met_needs_no_more_repeats_than_there_are(values, tolerance):
+    told = precision(values, (), tolerance)
+    assert told.converged is (half_width(values) <= tolerance)
+    assert told.converged is (told.repeats_needed is not None and told.repeats_needed <= len(values))
+
+
+def test_too_wide_a_spread_or_one_value_cannot_say_how_many():
+    assert repeats_needed([1.0, 1000.0], 0.0001) is None
+    assert repeats_needed([5.0], 0.1) is None
+    assert repeats_needed([], 0.1) is None
+
+
+def test_a_point_is_judged_by_its_energy_or_by_its_rate_where_nothing_measures():
+    told = precision(SPREAD, (5.0, 5.0, 5.0), 0.01)
+    assert (told.metric, told.converged, told.tolerance) == ("joules_per_inference", False, 0.01)
+    told = precision((), (5.0, 5.0, 5.0), 0.01)
+    assert (told.metric, told.relative_half_width, told.converged) == ("inferences_per_second", 0, True)
+    told = precision(SPREAD, (), None)
+    assert (told.converged, told.tolerance, told.repeats_needed) == (None, None, None)
+    assert precision((1.0,), (), 0.5).converged is False

@@ -1,0 +1,105 @@
+"""The parts of the main job that no run of the command shows by itself; the runs are in cli/test_profile.py."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.config import Config
+from agent.cost.tariff import Tariff
+from agent.profiling.context import Job
+from agent.profiling.plan import EFFORTS, Effort
+from agent.profiling.run import RefusedError, _set_up, run
+from agent.profiling.run_store import opened
+from agent.runtime.interrupts import Interruption
+from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+from probes.model import Roots
+from probes.registry import discover
+from profile_runs import save_model
+from store.errors import StoreError
+from trees import FIXTURES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SWIFT = Effort("custom", 0.2, 0.1, 3, 0.1, 3)
+TINY = TransformerSpec(1, 32, 2, 64, 3.5, 4, 3)
+
+
+class Silent:
+    """Hears the progress and keeps what was noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.steps: list[str] = []
+
+    def step(self, _done: int, _total: int | None, doing: str) -> None:
+        self.steps.append(doing)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def rows(database: Path) -> dict[str, int]:
+    """Return how many rows each table of a run has."""
+    with closing(sqlite3.connect(database)) as connection:
+        tables = ("runs", "windows", "profiles", "ticks")
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+
+def config(tmp_path: Path) -> Config:
+    roots = Roots(str(FIXTURES / "trees/intel_server_2s/sys"), str(FIXTURES / "proc/epyc_two_packages"), "/nowhere")
+    return Config(database=str(tmp_path / "store.db"), roots=roots)
+
+
+def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_path: Path) -> None:
+    spec = OnnxSpec(tmp_path / "nowhere.onnx")
+    job, heard = Job(spec, EngineSpec(), (1,), SWIFT, Tariff()), Silent()
+    with pytest.raises(RefusedError, match=r"nowhere\.onnx does not exist") as refused:
+        run(job, config(tmp_path), heard, Interruption())
+    assert refused.value.remedy
+    assert heard.steps == ["checking this host", "idle, before the model is loaded", "loading the model"]
+    assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
+
+
+def test_a_batch_that_cannot_run_is_found_before_the_first_window_and_leaves_no_run(tmp_path: Path) -> None:
+    save_model(tmp_path / "model.onnx", [1, 3])
+    job = Job(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), (1, 2), SWIFT, None)
+    heard = Silent()
+    with pytest.raises(RefusedError, match="--batch 2"):
+        run(job, config(tmp_path), heard, Interruption())
+    assert heard.steps[-1] == "trying every batch size"
+    assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
+
+
+def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp_path: Path) -> None:
+    interruption = Interruption()
+    interruption.number = 2
+    heard = Silent()
+    job = Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None)
+    outcome = run(job, config(tmp_path), heard, interruption)
+    assert (outcome.document, outcome.interrupted, outcome.failure) == (None, True, None)
+    assert heard.steps == ["checking this host"]
+
+
+def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> None:
+    (tmp_path / "store.db").mkdir()
+    heard = Silent()
+    with pytest.raises(StoreError, match=r"store\.db"):
+        run(Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None), config(tmp_path), heard, Interruption())
+    assert heard.steps == ["checking this host"]
+
+
+def test_the_settings_of_sampling_reach_the_recording(tmp_path: Path) -> None:
+    settings = replace(config(tmp_path), cpu_budget=0.03, realtime=False)
+    discovery = discover(settings.roots)
+    try:
+        with opened(settings.database, stored=True) as engine:
+            sampling = _set_up(settings, engine, discovery).sampling
+    finally:
+        discovery.close()
+    assert (sampling.cpu_budget, sampling.realtime) == (0.03, False)

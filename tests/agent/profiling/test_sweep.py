@@ -1,0 +1,280 @@
+"""A session goes through idle, warm-up and repeats in order, and hands over each window as it is complete."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.host.activity import Glance
+from agent.host.records import key_of
+from agent.profiling.plan import SETTLE_SECONDS, Effort
+from agent.profiling.sweep import Session
+from agent.runtime.clock import Timebase
+from agent.workloads.errors import WorkloadError
+from agent.workloads.runner.protocol import Measured, Ready
+from probes.cpu.probe import Times
+from store.records import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
+SWIFT = Effort("custom", 0.01, 0.0, 3, 0.01, 2)
+
+
+@dataclass
+class FakeWorkload:
+    """Pretends to measure; its rate in iterations a second is taken from `rates` in turn, the last for ever."""
+
+    rates: list[float] = field(default_factory=lambda: [100.0])
+    fails_at: int = 0
+    asked: list[tuple[str, float, int]] = field(default_factory=list)
+    prepared: list[int] = field(default_factory=list)
+
+    def prepare(self, batch: int) -> None:
+        self.prepared.append(batch)
+
+    def measure(
+        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
+    ) -> Measured:
+        self.asked.append((phase, seconds, iterations))
+        edge()
+        edge()
+        if len(self.asked) == self.fails_at:
+            raise WorkloadError("it broke")
+        rate = self.rates[min(len(self.asked), len(self.rates)) - 1]
+        end_ns = time.monotonic_ns()
+        return Measured(phase, end_ns - round(1e9 / rate), end_ns, 1, 2, 3, 4, (1 / rate,), ())
+
+
+@dataclass
+class Heard:
+    """Hears the progress."""
+
+    steps: list[tuple[int, int | None, str]] = field(default_factory=list)
+
+    def step(self, done: int, total: int | None, doing: str) -> None:
+        self.steps.append((done, total, doing))
+
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+@dataclass
+class Judge:
+    """Says how close the means are, from one answer a repeat; the last for ever."""
+
+    answers: list[dict[str, float | None]] = field(default_factory=list)
+    asked: int = 0
+
+    def __call__(self, windows: Sequence[Window]) -> dict[str, float | None]:
+        assert windows
+        self.asked += 1
+        return self.answers[min(self.asked, len(self.answers)) - 1]
+
+
+def looks() -> Iterator[Glance]:
+    """Yield what a host shows of which 2 of 4 processors are busy for 1 s from look to look, 1.5 s of it ours."""
+    for number in count():
+        busy = Times(busy=number * 100, idle=0, iowait=0, stolen=0)
+        idle = Times(busy=0, idle=number * 100, iowait=0, stolen=0)
+        yield Glance(number * 10**9, {0: busy, 1: busy, 2: idle, 3: idle}, number * 1.5, {})
+
+
+@dataclass
+class Went:
+    """A session that came to its end, what it left, and the second of the glance that each look was given."""
+
+    session: Session
+    windows: list[Window]
+    heard: Heard
+    judge: Judge
+    looked: list[int | None]
+
+
+def go(
+    workload: FakeWorkload,
+    effort: Effort = SWIFT,
+    batches: tuple[int, ...] = (1,),
+    seed: int = 0,
+    judge: Judge | None = None,
+) -> Went:
+    kept, heard, slept, told = list[Window](), Heard(), list[float](), judge or Judge()
+    ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
+    tries = list[list[int]]()
+
+    def look(since: Glance | None) -> Glance:
+        looked.append(since.at_ns // 10**9 if since else None)
+        return next(seen)
+
+    session = Session(
+        "run",
+        effort,
+        Timebase(1000),
+        kept.append,
+        heard,
+        phases=2,
+        seed=seed,
+        approach=lambda: edges.append("approach"),
+        edge=lambda: edges.append("edge"),
+        look=look,
+        judge=told,
+        tried=lambda: tries.append(list(workload.prepared)),
+        sleep=slept.append,
+    )
+    session.run(workload, lambda: READY, lambda: ends.append(len(kept)), batches)
+    assert session.windows == kept
+    assert session.ready == READY
+    assert tries == [list(batches)]  # every batch size, before any window of a point
+    assert slept == [SETTLE_SECONDS, effort.idle_seconds] * 4
+    assert ends == [len(kept) - 1]
+    idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
+    assert edges == [each for window in kept for each in (of_a_point if window.point else idle)]
+    return Went(session, kept, heard, told, looked)
+
+
+def visits(windows: list[Window]) -> list[tuple[int, str]]:
+    """Return repeat and point in the order in which they were measured."""
+    return list(dict.fromkeys((window.repeat, window.point) for window in windows if window.point))
+
+
+def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again() -> None:
+    workload = FakeWorkload()
+    went = go(workload, batches=(1, 8))
+    windows = went.windows
+    assert [(w.phase, w.repeat) for w in windows if not w.point] == [
+        ("idle_unloaded", 0),
+        ("idle_loaded", 0),
+        ("idle_loaded", 1),
+        ("idle_unloaded", 1),
+    ]
+    assert [bool(window.point) for window in windows] == [False] * 2 + [True] * 12 + [False] * 2
+    assert [w.phase for w in windows if w.point] == ["prefill", "decode"] * 6
+    assert [repeat for repeat, _ in visits(windows)] == [1, 1, 2, 2, 3, 3]
+    for repeat in (1, 2, 3):
+        assert {point for number, point in visits(windows) if number == repeat} == {"batch=1", "batch=8"}
+    steps = went.heard.steps
+    assert [done for done, _, _ in steps] == list(range(24))
+    assert {total for _, total, _ in steps} == {23}
+    assert [steps[number][2] for number in (1, 2, -3, -1)] == [
+        "loading the model",
+        "trying every batch size",
+        "ending the workload",
+        "done",
+    ]
+    assert went.judge.asked == 0
+
+
+def test_the_order_of_the_points_is_another_in_each_repeat_and_the_same_for_the_same_seed() -> None:
+    batches, long = (1, 2, 4, 8, 16), replace(SWIFT, repeats=6)
+    first, again, other = (visits(go(FakeWorkload(), long, batches, seed).windows) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+    orders = {tuple(point for number, point in first if number == repeat) for repeat in range(1, 7)}
+    assert len(orders) > 1
+
+
+def test_a_batch_is_made_ready_once_while_it_stays_the_same_and_warmed_up_when_it_comes_back() -> None:
+    alone, swept = FakeWorkload(), FakeWorkload()
+    go(alone)
+    assert alone.prepared == [1]
+    assert len(alone.asked) == 6
+    seen = visits(go(swept, batches=(1, 8)).windows)
+    before = [(0, "batch=8"), *seen]  # the last one that was tried
+    changes = [visit for last, visit in zip(before, seen, strict=False) if visit[1] != last[1]]
+    assert [f"batch={batch}" for batch in swept.prepared] == ["batch=1", "batch=8", *(point for _, point in changes)]
+    short = [asked for asked in swept.asked if asked[2] == 1]
+    assert len(short) == 2 * sum(repeat > 1 for repeat, _ in changes)
+
+
+def test_the_load_around_every_window_is_kept_with_it() -> None:
+    went = go(FakeWorkload())
+    assert went.looked == [seen for number in range(10) for seen in (None, 2 * number)]
+    assert went.session.loads.keys() == {key_of(window) for window in went.windows}
+    assert len(went.session.loads) == 4 + 6  # the idle baselines as well
+    (load,) = set(went.session.loads.values())
+    assert (load.seconds, load.processors, load.own, load.others) == (1.0, 4, 1.5, 0.5)
+
+
+def test_without_a_tolerance_nobody_is_asked_how_close_the_means_are() -> None:
+    judge = Judge([{}])
+    assert len(visits(go(FakeWorkload(), judge=judge).windows)) == 3
+    assert judge.asked == 0
+
+
+def test_repeats_go_on_for_the_points_that_are_not_close_enough_yet() -> None:
+    close = replace(SWIFT, tolerance=0.05)
+    judge = Judge([{"batch=1": 0.04, "batch=8": 0.2}, {"batch=8": 0.06}, {"batch=8": 0.05}])
+    went = go(FakeWorkload(), close, (1, 8), judge=judge)
+    points = [point for _, point in visits(went.windows)]
+    assert (points.count("batch=1"), points.count("batch=8")) == (3, 5)
+    assert judge.asked == 3
+    done, total, last = went.heard.steps[-1]
+    assert (done, last) == (total, "done")
+    assert went.heard.steps[-2][0] == done - 1
+
+
+def test_a_mean_that_is_not_known_is_not_close_enough() -> None:
+    judge = Judge([{"batch=1": None}, {}, {"batch=1": 0.0}])
+    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05), judge=judge)
+    assert len(visits(went.windows)) == 5
+
+
+def test_no_repeat_is_begun_that_would_end_after_the_budget_but_those_of_the_mode_are_made() -> None:
+    judge = Judge([{"batch=1": 1.0}])
+    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05, budget_seconds=1e-9), judge=judge)
+    assert len(visits(went.windows)) == 3
+    assert judge.asked == 0
+
+
+def test_windows_bear_unix_times_and_all_that_was_counted() -> None:
+    last = next(window for window in reversed(go(FakeWorkload()).windows) if window.point)
+    assert last.end_ns - last.start_ns == 10_000_000
+    assert abs(last.end_ns - 1000 - time.monotonic_ns()) < 5e9
+    assert (last.iterations, last.inferences, last.input_tokens, last.output_tokens) == (1, 2, 3, 4)
+    assert last.latencies_seconds == (0.01,)
+
+
+def test_warming_up_ends_when_the_rate_is_steady() -> None:
+    slow_then_even = FakeWorkload([10, 20, 40, 60, 80, 100, 100, 100, 100])
+    go(slow_then_even, replace(SWIFT, warmup_seconds=60.0))
+    chunks = [asked for asked in slow_then_even.asked if asked[1:] == (1.0, 1)]
+    prefill = [phase for phase, _, _ in chunks].count("prefill")
+    assert 6 <= prefill <= 9
+    assert [phase for phase, _, _ in chunks].count("decode") == 4
+
+
+def test_warming_up_ends_when_its_time_is_over_even_if_the_rate_still_climbs() -> None:
+    climbing = FakeWorkload([1.1**power for power in range(5000)])
+    began = time.monotonic()
+    go(climbing, replace(SWIFT, warmup_seconds=0.05))
+    assert time.monotonic() - began < 10
+    assert len(climbing.asked) > 6
+
+
+def test_what_was_complete_before_a_failure_is_kept() -> None:
+    kept, workload = list[Window](), FakeWorkload(fails_at=4)
+    seen = looks()
+    session = Session(
+        "run",
+        SWIFT,
+        Timebase(0),
+        kept.append,
+        Heard(),
+        phases=2,
+        seed=0,
+        approach=lambda: None,
+        edge=lambda: None,
+        look=lambda _: next(seen),
+        judge=Judge(),
+        tried=lambda: None,
+        sleep=lambda _: None,
+    )
+    with pytest.raises(WorkloadError, match="it broke"):
+        session.run(workload, lambda: READY, lambda: None, (1,))
+    assert [(window.phase, window.repeat) for window in kept[2:]] == [("prefill", 1), ("decode", 1), ("prefill", 2)]
+    assert session.windows == kept

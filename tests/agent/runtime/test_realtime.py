@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.runtime.realtime import (
+    FAVORED_NICE,
+    NORMAL,
+    SWITCH_SECONDS,
+    Realtime,
+    RealtimeLimit,
+    demote,
+    favored,
+    obtain,
+    ordinary,
+    prompt,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass
+class Kernel:
+    """Answers as a host of so many processors, that allows real-time scheduling or does not; keeps what was asked."""
+
+    cpus: int = 8
+    allows: bool = True
+    pins: bool = True
+    asked: list[object] = field(default_factory=list)
+    SCHED_FIFO = 1
+    SCHED_OTHER = 0
+    SCHED_RESET_ON_FORK = 0x40000000
+
+    def sched_param(self, sched_priority: int) -> object:
+        return sched_priority
+
+    def sched_setscheduler(self, pid: int, policy: int, param: object, /) -> None:
+        if not self.allows:
+            raise PermissionError(1, "Operation not permitted")
+        self.asked.append((pid, policy, param))
+
+    def sched_getaffinity(self, _pid: int, /) -> set[int]:
+        return set(range(self.cpus))
+
+    def sched_setaffinity(self, pid: int, mask: Iterable[int], /) -> None:
+        if not self.pins:
+            raise OSError(22, "Invalid argument")
+        self.asked.append((pid, set(mask)))
+
+
+def test_a_host_that_allows_it_gives_the_lowest_real_time_priority_and_a_processor() -> None:
+    kernel = Kernel()
+    assert obtain(kernel) == Realtime("fifo", 2, 7, "")
+    assert kernel.asked == [(0, 1 | 0x40000000, 2), (0, {7})]
+
+
+def test_a_host_of_few_processors_leaves_the_thread_free_to_move() -> None:
+    kernel = Kernel(cpus=3)
+    assert obtain(kernel) == Realtime("fifo", 2, None, "no processor of its own: of 3, none can be spared")
+    assert len(kernel.asked) == 1
+
+
+def test_what_is_not_allowed_is_said_and_is_no_error() -> None:
+    got = obtain(Kernel(allows=False, pins=False))
+    assert (got.policy, got.priority, got.cpu) == ("other", 0, None)
+    assert got.reason == (
+        "no real-time scheduling: Operation not permitted (root, CAP_SYS_NICE or LimitRTPRIO= allow it); "
+        "no processor of its own: Invalid argument"
+    )
+
+
+def test_a_thread_that_is_left_as_it_is_says_so() -> None:
+    assert ordinary() is NORMAL
+
+
+def test_only_the_thread_that_asks_is_changed_and_nothing_it_starts() -> None:
+    seen: dict[str, object] = {}
+
+    def ask() -> None:
+        seen["got"] = obtain()
+        seen["policy"] = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+        line = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+        seen["child"] = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+
+    before = os.sched_getaffinity(0)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    got = seen["got"]
+    assert isinstance(got, Realtime)
+    assert seen["policy"] == (os.SCHED_FIFO if got.policy == "fifo" else os.SCHED_OTHER)  # not every user may
+    assert seen["child"] == str(os.SCHED_OTHER)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getaffinity(0) == before
+
+
+def test_the_thread_that_takes_the_ticks_is_served_early_and_stays_an_ordinary_one() -> None:
+    seen: dict[str, int] = {}
+
+    def take() -> None:
+        favored()
+        seen["nice"] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        seen["policy"] = os.sched_getscheduler(0)
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    assert seen["nice"] == (FAVORED_NICE if os.geteuid() == 0 else before)
+    assert seen["policy"] == os.SCHED_OTHER
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+def test_a_real_time_thread_becomes_an_ordinary_one_again() -> None:
+    kernel = Kernel()
+    assert demote(77, kernel)
+    assert kernel.asked == [(77, 0 | 0x40000000, 0)]
+    assert not demote(77, Kernel(allows=False))
+
+
+def rttime() -> tuple[int, int]:
+    return resource.getrlimit(resource.RLIMIT_RTTIME)
+
+
+def test_the_limit_of_real_time_holds_inside_the_block_and_no_child_inherits_it() -> None:
+    before, limit = rttime(), RealtimeLimit()
+    line = [sys.executable, "-c", "import resource; print(resource.getrlimit(resource.RLIMIT_RTTIME))"]
+    handler = signal.getsignal(signal.SIGXCPU)
+    with limit.bounding(lambda: None):
+        assert rttime() == (200_000, before[1])
+        with limit.lifted():
+            child = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+        assert rttime() == (200_000, before[1])
+        with limit.bounding(lambda: None):
+            assert rttime() == (200_000, before[1])
+    assert child == str(before)
+    assert rttime() == before
+    assert signal.getsignal(signal.SIGXCPU) == handler
+    with limit.lifted():
+        assert rttime() == before
+
+
+def test_reaching_the_limit_of_real_time_is_no_end_of_the_process() -> None:
+    reached: list[bool] = []
+    with RealtimeLimit().bounding(lambda: reached.append(True)):
+        os.kill(os.getpid(), signal.SIGXCPU)
+        assert reached == [True]
+
+
+def test_the_limit_of_all_processor_time_still_ends_the_process() -> None:
+    program = """if True:
+        import resource, time
+        from agent.runtime.realtime import RealtimeLimit
+        resource.setrlimit(resource.RLIMIT_CPU, (1, resource.RLIM_INFINITY))
+        with RealtimeLimit().bounding(lambda: print("taken for ours", flush=True)):
+            while True:
+                pass
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGXCPU, "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask for real-time scheduling here")
+def test_a_real_time_thread_that_never_waits_is_demoted_by_the_kernels_limit() -> None:
+    limit, over, seen = RealtimeLimit(), threading.Event(), list[int]()
+
+    def spin() -> None:
+        if obtain().policy != "fifo":
+            over.set()
+            seen.append(os.SCHED_OTHER)
+            return
+        while not over.is_set():
+            pass
+        seen.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+
+    thread = threading.Thread(target=spin)
+
+    def exceeded() -> None:
+        assert demote(thread.native_id or 0)
+        over.set()
+
+    with limit.bounding(exceeded):
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.05)
+    assert seen == [os.SCHED_OTHER]
+
+
+def test_threads_wait_less_for_one_another_inside_the_block_and_as_before_after_it() -> None:
+    before, threshold = sys.getswitchinterval(), gc.get_threshold()
+    with prompt():
+        assert gc.get_freeze_count() > 1000
+        assert gc.get_threshold()[0] > 50_000
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.3)
+        with prompt():
+            pass
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.3)
+    assert sys.getswitchinterval() == pytest.approx(before, rel=0.05)
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == threshold

@@ -1,0 +1,264 @@
+"""What is learnt of a sensor by watching it, on a clock that only moves when something takes time."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from agent.runtime.clock import Timebase
+from agent.sampling.calibration import LONGEST_SECONDS, calibrate, learn
+from agent.sampling.sampler import Paced, Sampler
+from probes.errors import DeviceLostError, ReadError
+from probes.model import Channel, Device, Kind, Reason, Rejection, Source
+from store.records import Layout
+from waiting import await_true
+
+SECOND = 1_000_000_000
+GPU = Device("GPU-a", Kind.GPU)
+ENERGY = Channel(GPU, "board", "energy_joules", refresh_seconds=0.1)
+POWER = Channel(GPU, "board", "power_watts", method="average", refresh_seconds=1.0)
+HEAT = Channel(GPU, "core", "temperature_celsius")
+
+
+class Clock:
+    def __init__(self):
+        self.now = 5 * SECOND
+
+    def monotonic_ns(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += round(seconds * SECOND) + 60_000  # as late as Linux is
+
+
+class Watched:
+    """A probe whose channels change once in so many seconds each (0: never), and whose reads take a while."""
+
+    name = "watched"
+    files_only = True
+
+    def __init__(self, clock, periods, read_seconds=0.0001, failing_from=math.inf):
+        self.channels = tuple(periods)
+        self.rejections = [Rejection(0, Reason.READ_ERROR)]
+        self.reads = 0
+        self._clock = clock
+        self._periods = tuple(periods.values())
+        self._read_seconds = read_seconds
+        self._failing_from = failing_from
+
+    def read(self, at_ns):
+        self.reads += 1
+        if self.reads >= self._failing_from:
+            raise ReadError("nothing this time")
+        self._clock.now += round(self._read_seconds * SECOND)
+        return [float(at_ns // round(period * SECOND)) if period else 7.0 for period in self._periods]
+
+
+def learnt(periods, **more):
+    clock = Clock()
+    probe = Watched(clock, periods, **more)
+    channels = learn(probe, clock.monotonic_ns, clock.sleep)
+    return probe, channels, (clock.now - 5 * SECOND) / SECOND
+
+
+@pytest.mark.parametrize("refresh", [0.001, 0.005, 0.02, 0.1])
+def test_the_refresh_period_is_the_median_of_the_changes_seen(refresh):
+    _, (channel,), seconds = learnt({replace(ENERGY, refresh_seconds=refresh): refresh})
+    assert channel.observed_refresh_seconds == pytest.approx(refresh, rel=0.3 if refresh < 0.005 else 0.15)
+    assert seconds < 12 * refresh + 0.01
+
+
+def test_a_sensor_that_is_faster_than_it_says_is_found_out():
+    _, (channel,), _ = learnt({ENERGY: 0.02})
+    assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
+    assert channel.refresh_seconds == 0.1  # what it may take at most is still what is stated
+
+
+def test_a_sensor_that_is_slower_than_it_says_is_found_out_too():
+    _, (channel,), _ = learnt({replace(ENERGY, refresh_seconds=0.001, resolution=0.001): 0.02})
+    assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
+
+
+def test_seldom_changes_by_single_steps_say_nothing_of_the_refresh():
+    coarse = replace(ENERGY, refresh_seconds=0.001, resolution=1.0)  # the made-up probe counts in ones
+    _, (channel,), _ = learnt({coarse: 0.02})
+    assert channel.observed_refresh_seconds == 0
+    _, (channel,), _ = learnt({replace(coarse, refresh_seconds=0.1): 0.02})
+    assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
+
+
+def test_every_channel_keeps_what_a_read_of_its_probe_costs():
+    _, channels, _ = learnt({ENERGY: 0.1, POWER: 0.1, HEAT: 0}, read_seconds=0.003)
+    assert [channel.read_seconds for channel in channels] == pytest.approx([0.003] * 3)
+    assert channels[1].observed_refresh_seconds == pytest.approx(0.1, rel=0.1)
+    assert channels[2].observed_refresh_seconds == 0
+
+
+def test_reading_takes_a_quarter_of_the_time_at_most():
+    probe, _, seconds = learnt({ENERGY: 0.1}, read_seconds=0.03)
+    assert probe.reads * 0.03 < seconds / 3.9
+
+
+def test_a_sensor_that_stands_still_is_not_watched_for_long_and_tells_nothing():
+    _, (channel,), seconds = learnt({ENERGY: 0})
+    assert channel.observed_refresh_seconds == 0
+    assert channel.read_seconds == pytest.approx(0.0001)
+    assert seconds == pytest.approx(LONGEST_SECONDS, abs=0.05)
+    _, _, seconds = learnt({replace(ENERGY, refresh_seconds=0.001): 0})
+    assert seconds == pytest.approx(0.25, abs=0.005)
+
+
+def test_one_that_fails_keeps_its_channels_as_they_were():
+    probe, channels, _ = learnt({ENERGY: 0.1}, failing_from=1)
+    assert channels == (ENERGY,)
+    assert probe.rejections == []
+
+
+def test_a_gauge_too_fast_to_be_read_twice_an_update_is_said_to_be_aliased():
+    fast = Channel(GPU, "board", "power_watts", method="instant", refresh_seconds=0.001)
+    _, (channel,), _ = learnt({fast: 0.001})
+    assert channel.aliased
+    _, (channel,), _ = learnt({replace(fast, refresh_seconds=0.1): 0.1})
+    assert not channel.aliased
+
+
+def test_probes_without_a_measured_sensor_of_energy_are_not_asked():
+    clock = Clock()
+    estimate = Watched(clock, {replace(ENERGY, source=Source.ESTIMATED): 0.1})
+    heat = Watched(clock, {HEAT: 0.1})
+    assert calibrate([estimate, heat]).channels == (estimate.channels, heat.channels)
+    assert (estimate.reads, heat.reads) == (0, 0)
+
+
+def test_one_probe_that_is_lost_leaves_the_others_learnt():
+    class Lost:
+        name, channels, rejections, files_only = "lost", (POWER,), [], False
+
+        def read(self, _at_ns):
+            raise DeviceLostError("gone")
+
+    class Quick:
+        name, channels, rejections, files_only = "quick", (replace(ENERGY, refresh_seconds=0.001),), [], True
+
+        def read(self, at_ns):
+            return [at_ns / SECOND]
+
+    lost, quick = calibrate([Lost(), Quick()]).channels
+    assert lost == (POWER,)
+    assert quick[0].observed_refresh_seconds > 0
+
+
+class Hanging:
+    """A probe of one file that hangs from its second read on, until it is released."""
+
+    channels, files_only = (ENERGY,), True
+
+    def __init__(self, name="hanging"):
+        self.name, self.rejections = name, []
+        self.release = threading.Event()
+        self.readers = self.most_readers = self.reads = 0
+
+    def read(self, at_ns):
+        self.readers += 1
+        self.reads += 1
+        self.most_readers = max(self.most_readers, self.readers)
+        if self.reads > 1:
+            self.release.wait(60)
+        self.readers -= 1
+        return [at_ns / SECOND]
+
+    def close(self):
+        pass
+
+
+class Counting:
+    """A probe of one file that notes the threads that read it."""
+
+    files_only = True
+
+    def __init__(self, number):
+        self.name, self.rejections, self.threads = f"hwmon/{number}", [], set()
+        self.channels = (replace(ENERGY, refresh_seconds=0.001),)
+
+    def read(self, at_ns):
+        self.threads.add(threading.get_ident())
+        return [at_ns / SECOND]
+
+
+def test_all_files_are_calibrated_in_one_thread_however_many_there_are():
+    probes = [Counting(number) for number in range(64)]
+    calibration = calibrate(probes)
+    assert len(set.union(*(probe.threads for probe in probes))) == 1
+    assert all(channel.observed_refresh_seconds for (channel,) in calibration.channels)
+    assert not calibration.hanging
+
+
+def test_a_probe_that_hangs_at_start_holds_up_no_other_and_is_not_read_until_its_read_has_ended():
+    hanging, others = Hanging(), [Counting(number) for number in range(8)]
+    calibration = calibrate([hanging, *others])
+    assert all(channel.observed_refresh_seconds for (channel,) in calibration.channels[1:])
+    assert list(calibration.hanging) == [hanging]
+    assert not calibration.hanging[hanging]()
+    probes = [hanging, *others]
+    paced = [Paced(Layout(n, probe.name, probe.channels), probe, 0.01) for n, probe in enumerate(probes)]
+    sampler = Sampler(paced, Timebase.now(), hanging=calibration.hanging)
+    sampler.start()
+    try:
+        await_true(lambda: sampler.states[1].ticks > 5)
+        sampler.take()
+        assert (hanging.most_readers, hanging.reads) == (1, 2)
+        assert sampler.states[0].hangs(time.monotonic_ns() + 60 * SECOND)
+        hanging.release.set()
+        await_true(calibration.hanging[hanging])
+        sampler.take()
+        await_true(lambda: sampler.states[0].ticks > 2)
+        assert hanging.most_readers == 1
+    finally:
+        hanging.release.set()
+        sampler.stop()
+
+
+def test_more_files_hang_at_start_than_threads_may_be_stuck():
+    probes = [Hanging(f"hwmon/{number}") for number in range(8)]
+    calibration = calibrate(probes)
+    for probe in probes:
+        probe.release.set()
+    assert 1 <= len(calibration.hanging) <= 5
+    assert all(probe.most_readers <= 1 for probe in probes)
+
+
+def test_a_fault_in_one_probe_leaves_the_other_files_learnt_and_is_logged(caplog):
+    class Faulty(Counting):
+        def read(self, _at_ns):
+            raise ValueError("not a number")
+
+    good, faulty, more = Counting(0), Faulty(1), Counting(2)
+    calibration = calibrate([good, faulty, more])
+    assert all(calibration.channels[at][0].observed_refresh_seconds for at in (0, 2))
+    assert calibration.channels[1] == faulty.channels
+    assert not calibration.hanging
+    assert [record.getMessage() for record in caplog.records] == ["probe fault"]
+
+
+@pytest.mark.parametrize("values", [(), (None,), None])
+def test_values_that_are_not_one_float_a_channel_end_the_calibration_of_their_probe_alone(values):
+    probe = Counting(0)
+    probe.read = lambda _at_ns: values
+    (channel,) = learn(probe)
+    assert not channel.observed_refresh_seconds
+
+
+def test_a_file_that_hangs_at_start_holds_up_no_other_file_however_many_drivers_there_are():
+    class Driver(Counting):
+        files_only = False
+
+    hanging, files = Hanging(), [Counting(number) for number in range(2)]
+    hanging.reads = 1  # so that its first read here hangs, before any other file is read
+    calibration = calibrate([hanging, *files, *(Driver(number) for number in range(2, 8))])
+    hanging.release.set()
+    assert list(calibration.hanging) == [hanging]
+    assert all(channel.observed_refresh_seconds for (channel,) in calibration.channels[1:])

@@ -1,0 +1,246 @@
+"""The host's energy, power and cost over first choices, restarts, dead sensors and failing stores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.cost.tariff import Tariff
+from agent.energy.boundary import Boundary
+from agent.runtime.clock import Timebase
+from agent.sampling.accumulators import Memory, Totals, key_of
+from agent.sampling.host_total import FIRST_CHOICE_SAMPLES, HostTotal
+from probes.model import Channel, Device, Kind, Source
+from store.records import Host, Layout, Tick, Total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SECOND = 1_000_000_000
+CPU, GPU = Device("package-0", Kind.CPU), Device("GPU-1", Kind.GPU)
+PACKAGE = Channel(CPU, "package", "energy_joules", refresh_seconds=0.001, limit=500.0)
+CORE = replace(PACKAGE, domain="core", contained_in=(("package-0", "package"),))
+DRAM = Channel(CPU, "dram", "energy_joules", refresh_seconds=0.001, limit=500.0)
+BOARD = Channel(GPU, "board", "power_watts", refresh_seconds=0.1)
+MODEL = Channel(CPU, "package", "power_watts", Source.ESTIMATED, method="model", uncertainty=0.6)
+HOST = Host("host-id", "name", boot_id="boot")
+
+
+class Service:
+    """A host total at work on one probe that reads the channels once a second; `store` outlives restarts."""
+
+    def __init__(self, *channels: Channel, tariff: Tariff | None = None) -> None:
+        self.layout = Layout(1, "probe", channels)
+        self.tariff = tariff
+        self.store: dict[tuple[str, ...], Total] = {}
+        self.memory: Memory = {}
+        self.fails = False
+        self.now = 0
+        self.restart()
+
+    def restart(self) -> None:
+        saved = tuple(self.store.values())
+        self.totals = Totals(HOST, [self.layout], saved, self.memory, Timebase(0, 0))
+        self.host = HostTotal(HOST, [self.layout], [1.0], saved, self.memory, self.tariff)
+
+    def run(self, seconds: int, values: Callable[[int], Sequence[float]]) -> None:
+        for _ in range(seconds):
+            self.now += 1
+            tick = Tick(1, self.now * SECOND, self.now * SECOND, tuple(values(self.now)))
+            try:
+                self.host.keep([tick], self.totals, self._append)
+            except OSError:
+                assert self.fails
+
+    def _append(self, _ticks: Sequence[Tick], totals: Sequence[Total]) -> None:
+        if self.fails:
+            raise OSError("the disk is full")
+        self.store.update((key_of(total), total) for total in totals)
+
+
+def constant(*watts: float, gauges: Sequence[int] = ()) -> Callable[[int], Sequence[float]]:
+    """Return counters that grow at these watts; the channels in `gauges` show them."""
+    return lambda now: [each if i in gauges else 1000.0 + each * now for i, each in enumerate(watts)]
+
+
+def test_counters_that_contain_one_another_are_counted_once_and_gauges_are_integrated() -> None:
+    service = Service(PACKAGE, CORE, DRAM, BOARD)
+    service.run(60, constant(100, 60, 10, 300, gauges=[3]))
+    reading = service.host.reading
+    assert reading is not None
+    assert reading.boundary is Boundary.COMPONENTS
+    assert reading.watts == pytest.approx(410)
+    assert reading.joules == pytest.approx(410 * 59)
+    assert {channel.domain for channel in reading.counted} == {"package", "dram", "board"}
+    assert reading.source == "measured"
+
+
+def test_no_total_is_shown_before_the_channels_are_chosen() -> None:
+    service = Service(PACKAGE)
+    service.run(FIRST_CHOICE_SAMPLES, constant(100))
+    assert service.host.reading is None
+    service.run(1, constant(100))
+    assert service.host.reading is not None
+    assert service.host.reading.joules == pytest.approx(100 * FIRST_CHOICE_SAMPLES)
+
+
+def test_a_zone_that_never_moves_is_not_counted_and_is_named_as_uncovered() -> None:
+    service = Service(PACKAGE, DRAM)
+    service.run(20, constant(100, 0))
+    reading = service.host.reading
+    assert reading is not None
+    assert [channel.domain for channel in reading.counted] == ["package"]
+    assert any("dram" in part for part in reading.uncovered)
+
+
+def test_a_restart_adds_the_energy_that_the_hardware_counted_meanwhile() -> None:
+    service = Service(PACKAGE)
+    service.run(30, constant(100))
+    service.now += 100
+    service.restart()
+    service.run(30, constant(100))
+    assert service.host.reading is not None
+    assert service.host.reading.joules == pytest.approx(100 * 159)
+
+
+def test_a_restart_adds_nothing_for_a_gauge() -> None:
+    service = Service(BOARD)
+    service.run(30, constant(300, gauges=[0]))
+    service.now += 100
+    service.restart()
+    service.run(30, constant(300, gauges=[0]))
+    assert service.host.reading is not None
+    assert service.host.reading.joules == pytest.approx(300 * (29 + 29))
+
+
+def test_a_gauge_adds_nothing_for_a_gap_longer_than_a_stale_reading() -> None:
+    service = Service(BOARD)
+    service.run(30, constant(300, gauges=[0]))
+    service.now += 60
+    service.run(10, constant(300, gauges=[0]))
+    assert service.host.reading is not None
+    assert service.host.reading.joules == pytest.approx(300 * (29 + 9))
+
+
+def test_no_total_is_shown_while_a_counted_sensor_gives_nothing() -> None:
+    service = Service(PACKAGE, DRAM)
+    both = constant(100, 10)
+    service.run(20, both)
+    service.run(11, lambda now: [both(now)[0], float("nan")])
+    assert service.host.reading is None
+    service.run(1, both)
+    assert service.host.reading is not None
+    assert service.host.reading.joules == pytest.approx(110 * 31)
+
+
+def test_a_sensor_that_starts_to_move_joins_the_total_without_its_past() -> None:
+    service = Service(PACKAGE, BOARD)
+    service.run(30, constant(100, 0, gauges=[1]))
+    assert service.host.reading is not None
+    assert [channel.domain for channel in service.host.reading.counted] == ["package"]
+    before = service.host.reading.joules
+    service.run(60, constant(100, 300, gauges=[1]))
+    assert service.host.reading is not None
+    assert service.host.reading.boundary is Boundary.COMPONENTS
+    # The second choice comes at 73 s: from then on 17 s of both, and the package's last second of the total before.
+    assert service.host.reading.joules == pytest.approx(17 * 400 + 100)
+    stored = [total.total for total in service.store.values() if total.device == HOST.id]
+    assert before < sum(stored) - service.host.reading.joules <= 72 * 100
+
+
+def test_each_boundary_has_a_total_of_its_own() -> None:
+    service = Service(PACKAGE, BOARD)
+    service.run(30, constant(100, 0, gauges=[1]))
+    service.run(60, constant(100, 300, gauges=[1]))
+    boundaries = {total.domain for total in service.store.values() if total.device == HOST.id}
+    assert boundaries == {"package", "components"}
+
+
+def test_an_estimate_is_named_as_one() -> None:
+    service = Service(MODEL)
+    service.run(20, constant(50, gauges=[0]))
+    assert service.host.reading is not None
+    assert service.host.reading.source == "estimated"
+    assert service.host.reading.boundary is Boundary.WALL
+
+
+def test_nothing_is_shown_where_nothing_measures_power() -> None:
+    service = Service(Channel(CPU, "package", "temperature_celsius"))
+    service.run(20, constant(50, gauges=[0]))
+    assert service.host.reading is None
+    assert not [total for total in service.store.values() if total.device == HOST.id]
+
+
+def test_a_total_is_shown_although_the_store_fails_and_goes_on_after_a_reload() -> None:
+    service = Service(PACKAGE)
+    service.run(20, constant(100))
+    service.fails = True
+    service.run(20, constant(100))
+    assert service.host.reading is not None
+    shown = service.host.reading.joules
+    assert shown > 100 * 30
+    service.restart()
+    service.fails = False
+    service.run(20, constant(100))
+    assert service.host.reading is not None
+    assert service.host.reading.joules == pytest.approx(100 * 59)
+
+
+def test_ticks_that_are_kept_again_change_nothing() -> None:
+    service = Service(BOARD)
+    service.run(20, constant(300, gauges=[0]))
+    assert service.host.reading is not None
+    before = service.host.reading.joules
+    service.now -= 1
+    service.run(1, constant(300, gauges=[0]))
+    assert service.host.reading.joules == before
+
+
+def test_the_cost_is_that_of_the_energy_with_the_facility_and_of_the_machine() -> None:
+    tariff = Tariff(price_per_kwh=0.25, currency="EUR", pue=1.5, capital=8760.0, life_years=1.0)
+    service = Service(PACKAGE, tariff=tariff)
+    service.run(3613, constant(1000))
+    reading = service.host.reading
+    assert reading is not None
+    energy = reading.joules / 3.6e6 * 1.5 * 0.25
+    assert reading.currency == "EUR"
+    assert reading.cost == pytest.approx(energy + 1.0, rel=1e-3)
+
+
+def test_a_cost_goes_on_after_a_restart() -> None:
+    tariff = Tariff(price_per_kwh=3600.0, currency="EUR", pue=1.0)
+    service = Service(PACKAGE, tariff=tariff)
+    service.run(20, constant(400))
+    service.restart()
+    service.run(20, constant(400))
+    assert service.host.reading is not None
+    assert service.host.reading.cost == pytest.approx(0.4 * 39)
+
+
+def test_no_cost_is_shown_without_a_price_of_energy() -> None:
+    service = Service(PACKAGE, tariff=Tariff(capital=1000.0))
+    service.run(20, constant(1000))
+    assert service.host.reading is not None
+    assert service.host.reading.cost is None
+
+
+def test_two_probes_of_one_channel_count_once() -> None:
+    layouts = [Layout(1, "rapl", (PACKAGE,)), Layout(2, "other", (PACKAGE,))]
+    totals = Totals(HOST, layouts, (), {}, Timebase(0, 0))
+    host = HostTotal(HOST, layouts, [1.0, 1.0], (), {})
+    for now in range(1, 31):
+        ticks = [Tick(layout, now * SECOND, now * SECOND, (100.0 * now,)) for layout in (1, 2)]
+        host.keep(ticks, totals, lambda _ticks, _totals: None)
+    assert host.reading is not None
+    assert host.reading.watts == pytest.approx(100)
+    assert host.reading.joules == pytest.approx(100 * 29)
+
+
+def test_the_power_of_a_slow_counter_is_a_mean_over_two_refreshes() -> None:
+    slow = replace(PACKAGE, refresh_seconds=5.0)
+    service = Service(slow)
+    service.run(60, lambda now: [500.0 * (now // 5)])
+    assert service.host.reading is not None
+    assert service.host.reading.watts == pytest.approx(100)

@@ -1,0 +1,202 @@
+"""A recording: it starts when sensors were read, ends when they have shown everything, and is not held up."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.runtime.clock import Timebase
+from agent.runtime.closing import close_probes
+from agent.runtime.realtime import FAVORED_NICE, RTTIME_SECONDS
+from agent.sampling.session import Recording, SamplingSettings, recording
+from agent.workloads.runner.client import WorkloadProcess
+from agent.workloads.runner.subprocess import run
+from agent.workloads.spec import EngineSpec, OnnxSpec
+from probes.errors import DeviceLostError, ReadError
+from probes.model import Channel, Device, Kind, Rejection
+from probes.registry import Discovery
+from store.records import Layout, Tick
+from waiting import await_true
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+CHIP = Device("chip", Kind.ACCELERATOR)
+
+
+@dataclass(eq=False)
+class FakeProbe:
+    """Reads what `answer` gives; `refresh_seconds` is what it says of its one energy counter."""
+
+    answer: Callable[[], float] = lambda: 1.0
+    refresh_seconds: float = 0.02
+    metric: str = "energy_joules"
+    name: str = "fake"
+    files_only: bool = False
+    rejections: list[Rejection] = field(default_factory=list)
+    on_close: Callable[[], object] = lambda: None
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return (Channel(CHIP, self.name, self.metric, refresh_seconds=self.refresh_seconds),)
+
+    def read(self, _at_ns: int) -> Sequence[float]:
+        return [self.answer()]
+
+    def close(self) -> None:
+        self.on_close()
+
+
+def layouts_of(*probes: FakeProbe) -> list[Layout]:
+    return [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
+
+
+def raising(error: Exception) -> Callable[[], float]:
+    def answer() -> float:
+        raise error
+
+    return answer
+
+
+def test_samples_reach_a_refresh_and_a_beat_past_both_ends_of_a_window() -> None:
+    probe, timebase, ticks = FakeProbe(refresh_seconds=0.1), Timebase.now(), list[Tick]()
+    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        at_ns = timebase.now_ns()
+        at_work.wait_for_last_ticks()
+    past_ns = (0.1 + at_work.beat_seconds) * 1e9
+    assert ticks[0].end_ns <= at_ns - past_ns
+    assert ticks[-1].start_ns >= at_ns + past_ns
+
+
+@pytest.mark.parametrize("error", [DeviceLostError("gone"), ReadError("no answer")])
+def test_a_sensor_that_is_lost_or_fails_is_not_waited_for(error: Exception) -> None:
+    sound, broken = FakeProbe(), FakeProbe(raising(error), name="broken")
+    ticks = list[Tick]()
+    began = time.monotonic()
+    with recording(layouts_of(sound, broken), [sound, broken], Timebase.now(), ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        at_work.wait_for_last_ticks()
+    assert time.monotonic() - began < 4
+    assert any(tick.layout == 0 for tick in ticks)
+
+
+def test_a_few_failed_reads_do_not_cut_the_wait_for_the_last_ticks_short() -> None:
+    failing = threading.Event()
+    failing.set()
+
+    def answer() -> float:
+        if failing.is_set():
+            raise ReadError("not yet")
+        return 1.0
+
+    probe, timebase, ticks = FakeProbe(answer, refresh_seconds=0.1), Timebase.now(), list[Tick]()
+    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        failing.clear()
+        at_ns = timebase.now_ns()
+        at_work.wait_for_last_ticks()
+    assert ticks[-1].start_ns >= at_ns + 0.1e9
+
+
+def test_what_measures_no_power_is_read_once_before_the_start_and_not_waited_for_at_the_end() -> None:
+    probe, ticks = FakeProbe(metric="temperature_celsius", refresh_seconds=60), list[Tick]()
+    began = time.monotonic()
+    with recording(layouts_of(probe), [probe], Timebase.now(), ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+        at_work.wait_for_last_ticks()
+    assert time.monotonic() - began < 4
+    assert len(ticks) >= 1
+    assert at_work.beat_seconds == 0
+
+
+def test_ticks_that_cannot_be_kept_in_the_end_are_an_error() -> None:
+    def refuse(_ticks: Sequence[Tick]) -> None:
+        raise OSError("disk full")
+
+    probe = FakeProbe()
+    with pytest.raises(OSError, match="disk full"), recording(layouts_of(probe), [probe], Timebase.now(), refuse) as it:
+        it.wait_for_first_ticks()
+
+
+def test_closing_does_not_wait_for_a_driver_that_hangs() -> None:
+    release, closed = threading.Event(), threading.Event()
+    hanging = FakeProbe(on_close=release.wait)
+    sound = FakeProbe(on_close=closed.set)
+    began = time.monotonic()
+    close_probes(Discovery((sound, hanging), (), ()), 0.05)
+    assert time.monotonic() - began < 4
+    assert closed.is_set()
+    release.set()
+
+
+def test_once_the_host_has_slept_nothing_is_read_any_more() -> None:
+    probe, before = FakeProbe(), Timebase.now()
+    slept = replace(before, asleep_ns=before.asleep_ns - 10_000_000_000)  # ten seconds less than the host has by now
+    ticks: list[Tick] = []
+    with recording(layouts_of(probe), [probe], slept, ticks.extend) as at_work:
+        at_work.wait_for_first_ticks()
+    assert ticks == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask for a lower nice value here")
+@pytest.mark.parametrize("realtime", [True, False])
+def test_the_recorder_is_favored_only_with_real_time_scheduling(*, realtime: bool) -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    nice: list[int] = []
+
+    def take(_ticks: Sequence[Tick]) -> None:
+        nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    probe = FakeProbe()
+    with recording(layouts_of(probe), [probe], Timebase.now(), take, SamplingSettings(0.0, realtime)) as at_work:
+        at_work.wait_for_first_ticks()
+    assert set(nice) == {FAVORED_NICE if realtime else usual}
+
+
+def test_the_limit_of_real_time_holds_in_a_recording_and_not_for_what_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, inherited = resource.getrlimit(resource.RLIMIT_RTTIME), list[tuple[int, int]]()
+
+    def refuse(*_words: object, **_more: object) -> None:
+        inherited.append(resource.getrlimit(resource.RLIMIT_RTTIME))
+        raise OSError("no process")
+
+    monkeypatch.setattr("agent.workloads.runner.client.subprocess.Popen", refuse)
+    script = "import pathlib, resource, sys; pathlib.Path(sys.argv[1]).write_text(str(resource.getrlimit(15)))"
+    assert resource.RLIMIT_RTTIME == 15
+    probe = FakeProbe()
+    with recording(layouts_of(probe), [probe], Timebase.now(), lambda _: None):
+        within = resource.getrlimit(resource.RLIMIT_RTTIME)
+        run([sys.executable, "-c", script, str(tmp_path / "limit")], lambda: None, output_to_errors=True)
+        with pytest.raises(OSError, match="no process"):
+            WorkloadProcess().start(OnnxSpec(tmp_path / "model.onnx"), EngineSpec())
+    assert within == (round(RTTIME_SECONDS * 1e6), before[1])
+    assert (tmp_path / "limit").read_text() == str(before)
+    assert inherited == [before]
+
+
+def test_the_thread_that_takes_the_ticks_is_charged_to_the_budget() -> None:
+    def take(_ticks: Sequence[Tick]) -> None:
+        began_ns = time.thread_time_ns()
+        while time.thread_time_ns() - began_ns < 100_000_000:
+            pass
+
+    probe = FakeProbe(refresh_seconds=1.0)
+    with recording(layouts_of(probe), [probe], Timebase.now(), take) as at_work:
+        at_work.sampler.budget.used_ns = 0
+        await_true(lambda: probe_was_read(at_work))
+    assert at_work.sampler.budget.used_ns >= 100_000_000
+
+
+def probe_was_read(at_work: Recording) -> bool:
+    return all(state.ticks for state in at_work.sampler.states)

@@ -1,0 +1,236 @@
+"""`inferometer doctor`: every finding has its remedy, its exit code is its verdict, and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.config import Config
+from agent.doctor import check_up, database, exporter, inference_engine, worst
+from agent.host.checks import Check, Verdict
+from command import as_nobody, call, run
+from moving_counters import moving, working
+from probes.model import Roots
+from store.database import open_database
+from trees import FIXTURES, copy_tree, powercap_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BARE_METAL = FIXTURES / "proc/epyc_two_packages"
+
+
+@pytest.fixture
+def free() -> Iterator[str]:
+    """An address on which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Roots]:
+    """A server of bare metal whose counters move, those of its processors too."""
+    folder = tmp_path.with_name(f"{tmp_path.name}-server")
+    sysfs = copy_tree("intel_server_2s", folder)
+    zones = ("intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1", "intel-rapl:1:0", "intel-rapl:2")
+    with moving(sysfs, dict.fromkeys(zones, 60.0)), working(folder / "proc", 0.05):
+        (folder / "proc/cpuinfo").write_bytes((BARE_METAL / "cpuinfo").read_bytes())
+        yield Roots(str(sysfs), str(folder / "proc"))
+
+
+@pytest.fixture
+def line(tmp_path: Path, free: str, server: Roots) -> tuple[object, ...]:
+    """The options of a host on which all is well."""
+    file = tmp_path / "config.toml"
+    file.write_text(f'[exporter]\nlisten = "{free}"\n', encoding="utf-8")
+    return ("doctor", "--config", file, "--path.sysfs", server.sysfs, "--path.procfs", server.procfs)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*")}
+
+
+def test_where_all_is_well_every_check_passes_and_the_exit_code_is_0(tmp_path: Path, line: tuple[object, ...]) -> None:
+    before = files(tmp_path)
+    result = call(tmp_path, *line)
+    assert result.returncode == 0, result.stdout
+    assert {check[:6] for check in result.stdout.splitlines()} == {"PASS  "}
+    for name in ("configuration", "processor power", "inference engine", "database", "exporter", "disk room"):
+        assert f"PASS  {name}: " in result.stdout
+    assert files(tmp_path) == before
+
+
+def test_warnings_end_with_1_and_the_json_has_every_check(tmp_path: Path, line: tuple[object, ...]) -> None:
+    result = call(tmp_path, *line, "--path.sysfs", tmp_path, "--json")
+    assert result.returncode == 1
+    found = json.loads(result.stdout)
+    assert found["verdict"] == "WARN"
+    checks = {check["check"]: check for check in found["checks"]}
+    power = checks["processor power"]
+    assert power["verdict"] == "WARN"
+    assert power["found"].startswith("estimated to ±")
+    assert "modprobe intel_rapl_msr" in power["remedy"]
+    assert all(check["remedy"] is None for check in checks.values() if check["verdict"] == "PASS")
+
+
+def test_a_configuration_that_cannot_be_used_fails_and_the_rest_is_still_checked(
+    tmp_path: Path, line: tuple[object, ...]
+) -> None:
+    (tmp_path / "config.toml").write_text("databse = 1\n", encoding="utf-8")
+    result = call(tmp_path, *line)
+    assert result.returncode == 2
+    assert "FAIL  configuration: " in result.stdout
+    assert "did you mean 'database'?" in result.stdout
+    assert "PASS  processor power: measured by" in result.stdout
+    assert str(tmp_path / "state") in result.stdout  # the default database
+
+
+def test_a_counter_that_only_root_may_read_fails_with_the_rule_that_opens_it(
+    tmp_path: Path, line: tuple[object, ...]
+) -> None:
+    sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
+    for counter in (sysfs / "devices").rglob("energy_uj"):
+        counter.chmod(0o400 if os.geteuid() == 0 else 0)
+    with as_nobody(tmp_path) as user:
+        result = run(tmp_path, *line, "--path.sysfs", sysfs, "--json", **user)
+    assert result.returncode == 2, result.stderr
+    checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
+    sensor = next(check for name, check in checks.items() if name.startswith("sensor package-0, dram, "))
+    assert sensor["verdict"] == "FAIL"
+    assert "only root may read it" in sensor["found"]
+    assert "inferometer service install" in sensor["remedy"]
+    assert "udev rule" in sensor["remedy"]
+    assert checks["processor power"]["verdict"] == "WARN"
+
+
+def test_the_worst_verdict_is_the_last_of_their_order() -> None:
+    checks = [Check("a", verdict, "") for verdict in (Verdict.WARN, Verdict.FAIL, Verdict.PASS)]
+    assert worst(checks) is Verdict.FAIL
+    assert worst(checks[2:]) is Verdict.PASS
+
+
+def test_every_probe_is_closed_after_the_checks(tmp_path: Path, server: Roots) -> None:
+    def opened() -> int:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    before = opened()
+    checks = check_up(Config(database=str(tmp_path / "new.db"), roots=server))
+    assert checks[0].found.startswith("measured by package-0/dram")
+    assert opened() <= before
+
+
+def test_counters_that_stand_still_fail_and_so_do_those_of_the_kernel(tmp_path: Path) -> None:
+    """RAPL zones that never move, and the /proc/stat of gVisor, whose counters are and stay 0."""
+    powercap_zone(tmp_path / "sys", "intel-rapl:0", "package-0", 5_000_000)
+    procfs = tmp_path / "proc"
+    procfs.mkdir()
+    (procfs / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+    roots = Roots(str(tmp_path / "sys"), str(procfs), "/nowhere/libnvidia-ml.so.1")
+    checks = {each.name: each for each in check_up(Config(database=str(tmp_path / "new.db"), roots=roots))}
+    for name in ("processor power", "sensor package-0/package", "/proc/stat"):
+        assert checks[name].verdict is Verdict.FAIL
+        assert checks[name].remedy
+    guest = Roots(str(tmp_path), str(procfs), "/nowhere/libnvidia-ml.so.1")
+    power = check_up(Config(database=str(tmp_path / "new.db"), roots=guest))[0]
+    assert (power.verdict, "stand still" in power.found) == (Verdict.FAIL, True)
+
+
+# --- single checks --------------------------------------------------------------------------------------------------
+
+
+def test_an_engine_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
+    assert inference_engine().verdict is Verdict.PASS
+    check = inference_engine(lambda name: None if name == "onnxruntime" else name)
+    assert (check.verdict, check.remedy) == (Verdict.WARN, "pip install 'inferometer[onnx]'")
+    assert check.found.startswith("onnxruntime not installed")
+
+
+def test_a_database_is_looked_at_and_never_made(tmp_path: Path) -> None:
+    new = tmp_path / "some/folder/store.db"
+    assert database(str(new)) == Check("database", Verdict.PASS, f"{new} will be made at first use")
+    assert list(tmp_path.iterdir()) == []
+    open_database(str(new)).dispose()
+    assert database(f"sqlite:///{new}") == Check("database", Verdict.PASS, f"{new} is in order")
+
+
+def test_a_database_that_cannot_be_used_fails_and_stays_as_it_was(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE theirs (a INTEGER)")
+    connection.close()
+    text = tmp_path / "text.db"
+    text.write_text("no database at all, only words\n" * 40, encoding="utf-8")
+    (tmp_path / "file").touch()
+    before = {path: path.read_bytes() for path in (other, text)}
+    for path in (other, text, tmp_path, tmp_path / "file/below/it.db"):
+        check = database(str(path))
+        assert (check.verdict, bool(check.remedy)) == (Verdict.FAIL, True), check
+        assert str(path) in check.found
+    assert {path: path.read_bytes() for path in before} == before
+    assert database("mysterious://host/db").verdict is Verdict.FAIL
+
+
+def test_a_service_s_database_is_said_to_be_closed_to_other_users(tmp_path: Path, line: tuple[object, ...]) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    folder.chmod(0o777)
+    store = folder / "store.db"
+    open_database(str(store)).dispose()
+    with as_nobody(tmp_path) as user:
+        for mode, verdict, words in (
+            (0o444, "WARN", "can be read and not written"),
+            (0o000, "FAIL", "may not read it"),
+        ):
+            store.chmod(mode)
+            result = run(tmp_path, *line, "--database", store, "--json", **user)
+            assert result.stdout, result.stderr
+            [check] = [each for each in json.loads(result.stdout)["checks"] if each["check"] == "database"]
+            assert (check["verdict"], bool(check["remedy"])) == (verdict, True), check
+            assert words in check["found"]
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """Answers as the daemon does."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/-/healthy" else 404)
+        self.end_headers()
+
+    def log_message(self, format: str, *_: Any) -> None:  # noqa: A002  the parent's own name
+        """Stay silent."""
+
+
+def greet(server: socket.socket) -> None:
+    """Answer the first who calls as another kind of server would."""
+    caller, _ = server.accept()
+    with caller:
+        caller.recv(1024)
+        caller.sendall(b"SSH-2.0-other\r\n")
+
+
+def test_the_exporter_s_address_is_free_ours_or_another_program_s(free: str) -> None:
+    assert exporter(free).found == f"{free} is free: no service runs here now"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        ours = exporter(f"127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+    assert (ours.verdict, ours.found.split(" at ")[0]) == (Verdict.PASS, "the service answers")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = threading.Thread(target=greet, args=(other,))
+        thread.start()
+        theirs = exporter(f"127.0.0.1:{other.getsockname()[1]}")
+        thread.join()
+    assert theirs.verdict is Verdict.WARN
+    assert "ss -ltnp" in theirs.remedy
+    assert exporter("nonsense").verdict is Verdict.FAIL

@@ -1,0 +1,89 @@
+"""The command that is measured: its span, its exit code as a shell has it, and what is said where it cannot be run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.workloads.runner.subprocess import CommandError, run, sleep
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def nothing() -> None:
+    pass
+
+
+def test_the_span_holds_the_command_and_its_end_is_told_at_once(tmp_path: Path) -> None:
+    told: list[int] = []
+    stamps = tmp_path / "stamps"
+    script = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(time.monotonic_ns()))"
+    before = time.monotonic_ns()
+    span = run(["python3", "-c", script, str(stamps)], lambda: told.append(time.monotonic_ns()), output_to_errors=False)
+    assert before <= span.start_ns < int(stamps.read_text()) < span.end_ns <= told[0]
+    assert (span.code, span.cut_short) == (0, False)
+
+
+@pytest.mark.parametrize(("line", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -9 $$", 137)])
+def test_the_exit_code_is_that_of_a_shell(line: str, code: int) -> None:
+    assert run(["sh", "-c", line], nothing, output_to_errors=False).code == code
+
+
+def test_the_output_goes_to_the_errors_where_that_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
+    run(["echo", "hello"], nothing, output_to_errors=True)
+    run(["echo", "world"], nothing, output_to_errors=False)
+    assert capfd.readouterr() == ("world\n", "hello\n")
+
+
+def test_a_command_does_not_ignore_what_python_ignores() -> None:
+    ignored = run(["sh", "-c", "kill -PIPE $$"], nothing, output_to_errors=False)
+    assert ignored.code == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("no-such-command-here", 127, "there is no such command on PATH"),
+        ("./nowhere/tool", 127, "there is no such file"),
+        ("/", 126, "it cannot be executed (Permission denied)"),
+        ("{folder}/script", 126, "the interpreter that its first line names is not there"),
+        ("{folder}/text\0", 126, "it cannot be executed (its name or an argument holds a NUL character)"),
+    ],
+)
+def test_what_cannot_be_run_says_why(tmp_path: Path, name: str, code: int, words: str) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    with pytest.raises(CommandError) as refused:
+        run([name.format(folder=tmp_path)], nothing, output_to_errors=False)
+    assert words in str(refused.value)
+    assert refused.value.code == code
+
+
+def test_a_time_passes_to_its_end_or_to_a_signal() -> None:
+    span = sleep(0.05, nothing)
+    assert span.end_ns - span.start_ns >= 50_000_000
+    assert (span.code, span.cut_short) == (0, False)
+    told: list[bool] = []
+    previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        cut = sleep(30, lambda: told.append(True))
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert (cut.code, cut.cut_short, told) == (143, True, [True])
+    assert cut.end_ns - cut.start_ns < 10_000_000_000
+
+
+def test_a_signal_that_comes_as_the_command_ends_reaches_no_other_process() -> None:
+    def end_now() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(["true"], end_now, output_to_errors=False).code == 0
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

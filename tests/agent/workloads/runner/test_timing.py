@@ -1,0 +1,65 @@
+import gc
+import time
+
+import pytest
+
+from agent.workloads.runner.timing import Work, measure
+
+
+def sleeping(milliseconds, **counts):
+    return Work(lambda _steps: time.sleep(milliseconds / 1000), **counts)
+
+
+def test_a_window_lasts_as_long_as_asked_even_when_the_iterations_are_done():
+    measured = measure("inference", sleeping(2, inferences=3), seconds=0.05, iterations=1)
+    assert measured.end_ns - measured.start_ns >= 50_000_000
+    assert measured.iterations > 1
+
+
+def test_a_window_has_as_many_iterations_as_asked_even_when_the_time_is_up():
+    measured = measure("inference", sleeping(2, inferences=1), seconds=0.0, iterations=7)
+    assert measured.iterations == 7
+
+
+@pytest.mark.parametrize("iterations", [0, -3])
+def test_a_window_has_at_least_one_iteration(iterations):
+    assert measure("inference", sleeping(0, inferences=1), seconds=0.0, iterations=iterations).iterations == 1
+
+
+def test_the_counts_of_a_window_are_those_of_an_iteration_times_the_iterations():
+    work = sleeping(0, inferences=3, input_tokens=30, output_tokens=21)
+    measured = measure("prefill", work, seconds=0.0, iterations=5)
+    assert (measured.inferences, measured.input_tokens, measured.output_tokens) == (15, 150, 105)
+    assert measured.phase == "prefill"
+
+
+def test_the_latencies_are_one_an_iteration_and_add_up_to_the_window():
+    measured = measure("inference", sleeping(1, inferences=1), seconds=0.02, iterations=4)
+    assert len(measured.latencies_seconds) == measured.iterations
+    assert min(measured.latencies_seconds) >= 0.001
+    assert sum(measured.latencies_seconds) == pytest.approx((measured.end_ns - measured.start_ns) / 1e9, abs=1e-9)
+
+
+def test_the_window_is_stamped_on_the_monotonic_clock_around_the_iterations_alone():
+    seen = []
+    before = time.monotonic_ns()
+    measured = measure("inference", Work(lambda _: seen.append(time.monotonic_ns()), 1), seconds=0.0, iterations=3)
+    after = time.monotonic_ns()
+    assert before <= measured.start_ns <= seen[0]
+    assert seen[-1] <= measured.end_ns <= after
+
+
+def test_the_steps_of_all_iterations_are_kept_in_seconds():
+    measured = measure("decode", Work(lambda steps: steps.extend([1_000, 2_000_000]), 1), seconds=0.0, iterations=2)
+    assert measured.step_seconds == (1e-6, 2e-3, 1e-6, 2e-3)
+
+
+def test_no_garbage_is_collected_inside_a_window_and_again_after_it_even_if_it_fails():
+    enabled = []
+    measure("inference", Work(lambda _: enabled.append(gc.isenabled()), 1), seconds=0.0, iterations=2)
+    assert enabled == [False, False]
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        measure("inference", Work(lambda _: 1 // 0, 1), seconds=0.0, iterations=2)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0

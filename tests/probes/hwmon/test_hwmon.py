@@ -1,0 +1,292 @@
+import contextlib
+import math
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from answers import ASLEEP, FAILED, GONE, NOTHING_YET, Answers
+from hwmon_readings import GPU, channel, discover, only
+from probes.errors import DeviceLostError
+from probes.hwmon import probe as hwmon
+from probes.model import Channel, Device, Kind, Reason, Rejection
+from trees import hwmon_chip, write
+
+BROKEN = Path("/proc/self/mem")  # reading its first bytes answers EIO
+
+
+def card(sysfs, index=0):
+    values = {"name": "xe", "temp2_input": 46_000, "energy1_input": 5_000_000, "energy1_label": "card"}
+    return hwmon_chip(sysfs, index, GPU, values | {"power1_input": 40_000_000, "power1_label": "card"}, "xe")
+
+
+def test_counters_are_read_before_gauges(tmp_path):
+    card(tmp_path)
+    hwmon_chip(tmp_path, 1, GPU, {"name": "xe_tile", "energy1_input": 1, "energy1_label": "tile"})
+    metrics = [c.metric for c in only(tmp_path).channels]
+    assert metrics == ["energy_joules", "energy_joules", "power_watts", "temperature_celsius"]
+
+
+def test_a_counter_that_starts_again_is_a_gap_and_goes_on_from_there(tmp_path):
+    chip = card(tmp_path)
+    probe = only(tmp_path)
+    assert probe.read(0)[0] == 5.0
+    write(chip / "energy1_input", 1_000_000)
+    assert math.isnan(probe.read(10**9)[0])
+    assert probe.rejections == [Rejection(0, Reason.RESET)]
+    write(chip / "energy1_input", 1_500_000)
+    assert probe.read(2 * 10**9)[0] == 5.5
+
+
+@pytest.mark.parametrize("all_ones", [0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, -1])
+def test_all_ones_in_a_counter_is_no_energy_and_does_not_disturb_it(tmp_path, all_ones):
+    chip = card(tmp_path)
+    probe = only(tmp_path)
+    probe.read(0)
+    write(chip / "energy1_input", all_ones)
+    assert math.isnan(probe.read(10**9)[0])
+    assert probe.rejections == [Rejection(0, Reason.SENTINEL)]
+    write(chip / "energy1_input", 6_000_000)
+    assert probe.read(2 * 10**9)[0] == 6.0
+
+
+def test_all_ones_in_a_gauge_is_no_power(tmp_path):
+    chip = card(tmp_path)
+    probe = only(tmp_path)
+    write(chip / "power1_input", 4294967295)
+    assert math.isnan(probe.read(0)[1])
+    assert probe.rejections == [Rejection(1, Reason.SENTINEL)]
+
+
+def test_a_file_that_answers_an_error_is_one_gap_and_the_others_go_on(tmp_path):
+    chip = card(tmp_path)
+    (chip / "power1_input").unlink()
+    (chip / "power1_input").symlink_to(BROKEN)
+    probe = only(tmp_path)
+    values = probe.read(0)
+    assert (values[0], values[2]) == (5.0, 46.0)
+    assert math.isnan(values[1])
+    assert probe.rejections == [Rejection(1, Reason.READ_ERROR)]
+
+
+def test_an_empty_file_is_no_zero(tmp_path):
+    chip = card(tmp_path)
+    probe = only(tmp_path)
+    write(chip / "power1_input", "")
+    assert math.isnan(probe.read(0)[1])
+    assert probe.rejections == [Rejection(1, Reason.READ_ERROR)]
+
+
+def probe_of(answers, *metrics):
+    channels = [Channel(Device("0000:03:00.0", Kind.GPU), f"card-{at}", metric) for at, metric in enumerate(metrics)]
+    sensors = [hwmon.Sensor(c, (file,), 1e6) for c, file in zip(channels, answers.files, strict=True)]
+    return hwmon.HwmonProbe("hwmon/x", sensors, None, answers.pread)
+
+
+def test_a_device_whose_every_file_is_gone_is_lost_and_leaves_no_other_reason(tmp_path):
+    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    probe = probe_of(answers, "energy_joules", "power_watts")
+    assert probe.read(0) == [1.0, 2.0]
+    answers.now = [GONE, GONE]
+    with pytest.raises(DeviceLostError, match="hwmon/x"):
+        probe.read(1)
+    assert probe.rejections == []
+
+
+def test_a_device_of_which_one_file_is_gone_is_still_there(tmp_path):
+    probe = probe_of(Answers(tmp_path, 1_000_000, GONE), "power_watts", "power_watts")
+    values = probe.read(0)
+    assert values[0] == 1.0
+    assert math.isnan(values[1])
+    assert probe.rejections == [Rejection(1, Reason.READ_ERROR)]
+
+
+@pytest.mark.parametrize("error", [NOTHING_YET, ASLEEP, FAILED])
+def test_a_device_that_only_has_nothing_to_say_is_not_lost_and_its_counter_goes_on(tmp_path, error):
+    answers = Answers(tmp_path, 3_000_000, 3_000_000)
+    probe = probe_of(answers, "energy_joules", "power_watts")
+    probe.read(0)
+    answers.now = [error, error]
+    assert all(map(math.isnan, probe.read(1)))
+    assert probe.rejections == [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
+    answers.now = [4_000_000, 5_000_000]
+    assert probe.read(2) == [4.0, 5.0]
+
+
+def test_a_counter_that_jumps_by_more_than_any_device_draws_makes_no_energy(tmp_path):
+    answers = Answers(tmp_path, 3_000_000)
+    probe = probe_of(answers, "energy_joules")
+    assert probe.read(0) == [3.0]
+    answers.now = [500_000_000_000]
+    assert math.isnan(probe.read(10**9)[0])
+    assert math.isnan(probe.read(2 * 10**9)[0])
+    answers.now = [500_001_000_000]
+    assert probe.read(3 * 10**9) == [4.0]
+    assert [rejection.reason for rejection in probe.rejections] == [Reason.IMPOSSIBLE, Reason.RESET]
+
+
+def test_a_sleeping_device_is_not_touched_and_nothing_is_held_against_it(tmp_path):
+    chip = card(tmp_path)
+    status = write(chip.parents[1] / "power/runtime_status", "active")
+    probe = only(tmp_path)
+    assert probe.read(0) == [5.0, 40.0, 46.0]
+    write(status, "suspended")
+    write(chip / "energy1_input", "no reading while asleep")
+    assert all(map(math.isnan, probe.read(10**9)))
+    assert probe.rejections == []
+    write(status, "active")
+    write(chip / "energy1_input", 7_000_000)
+    assert probe.read(2 * 10**9) == [7.0, 40.0, 46.0]
+
+
+def test_a_device_asleep_at_discovery_is_not_woken_to_prove_its_sensors_or_to_ask_its_limits(tmp_path):
+    chip = card(tmp_path)
+    write(chip / "energy1_input", "would fail its proof")
+    write(chip / "power1_max", 190_000_000)
+    status = write(chip.parents[1] / "power/runtime_status", "suspended")
+    found = discover(tmp_path)
+    assert found.problems == ()
+    (probe,) = found.probes
+    assert channel(probe, "card").limit == 0.0
+    write(status, "active")
+    write(chip / "energy1_input", 8_000_000)
+    assert probe.read(0)[0] == 8.0
+
+
+def test_renumbered_chips_keep_their_keys_in_their_order(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    for sysfs, order in ((before, (0, 1, 2)), (after, (11, 5, 2))):
+        card(sysfs, order[0])
+        hwmon_chip(sysfs, order[1], GPU, {"name": "xe_tile", "energy1_input": 1, "energy1_label": "tile"})
+        hwmon_chip(sysfs, order[2], "platform/i2c-1/1-0040", {"name": "ina219", "in1_input": 5000, "curr1_input": 1000})
+    keys = [[c.key for probe in discover(sysfs).probes for c in probe.channels] for sysfs in (before, after)]
+    assert keys[0] == keys[1]
+    assert len(keys[0]) == 5
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Be nobody for a while: root may open everything, whatever its mode."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_file_that_may_not_be_opened_is_a_problem_with_a_remedy_and_the_others_go_on(open_folder):
+    chip = card(open_folder)
+    (chip / "energy1_input").chmod(0)
+    with unprivileged():
+        found = discover(open_folder)
+    (probe,) = found.probes
+    assert [c.metric for c in probe.channels] == ["power_watts", "temperature_celsius"]
+    (problem,) = found.problems
+    assert problem.subject.endswith("hwmon0/energy1_input")
+    assert "permission denied" in problem.reason
+    assert "udev" in problem.remedy
+    assert problem.subject in problem.remedy
+
+
+def hang(path):
+    """Put a pipe in the place of a file: to open it waits until somebody writes."""
+    path.unlink()
+    os.mkfifo(path)
+    return path
+
+
+def release(*paths):
+    """Let the threads end that wait for pipes; one may be waited for by several."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def test_a_file_that_hangs_at_discovery_is_a_problem_and_the_others_of_its_chip_are_found(tmp_path):
+    hanging = hang(card(tmp_path) / "energy1_input")
+    found = discover(tmp_path)
+    (probe,) = found.probes
+    assert [c.metric for c in probe.channels] == ["power_watts", "temperature_celsius"]
+    (problem,) = found.problems
+    assert Path(problem.subject).samefile(hanging)
+    assert "no answer within 0.5 s" in problem.reason
+    assert "dmesg" in problem.remedy
+    release(hanging)
+
+
+def test_a_chip_whose_limit_hangs_is_a_problem_and_the_other_chips_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(hwmon, "DEVICE_SECONDS", 0.2)
+    hanging = hang(write(card(tmp_path) / "power1_cap", 1))
+    hwmon_chip(tmp_path, 1, GPU.replace("0000:03", "0000:04"), {"name": "xe", "power1_input": 7_000_000}, "xe")
+    found = discover(tmp_path)
+    assert [each.name for each in found.probes] == [f"hwmon/{GPU.split('/')[-1].replace('0000:03', '0000:04')}"]
+    (problem,) = found.problems
+    assert "no answer within 0.2 s" in problem.reason
+    assert "dmesg" in problem.remedy
+    release(hanging)
+
+
+def test_a_chip_all_of_whose_files_hang_is_left_alone_after_four(tmp_path):
+    values = {"name": "xe"} | {f"power{number}_input": 1_000_000 for number in range(1, 9)}
+    chip = hwmon_chip(tmp_path, 0, GPU, values, "xe")
+    hanging = [hang(chip / f"power{number}_input") for number in range(1, 9)]
+    found = discover(tmp_path)
+    assert found.probes == ()
+    assert len(found.problems) == 5
+    assert "4 files of this device gave no answer, so 4 further sensors are not read" in found.problems[-1].reason
+    release(*hanging)
+
+
+def test_a_chip_closed_altogether_is_one_problem_and_no_probe(open_folder):
+    chip = card(open_folder)
+    (chip / "energy1_input").chmod(0)
+    (chip / "power1_input").chmod(0)
+    before = open_files()
+    with unprivileged():
+        found = discover(open_folder)
+    assert found.probes == ()
+    assert open_files() == before, "the temperature alone is not kept"
+    (problem,) = found.problems
+    assert "nor 1 more file" in problem.reason
+
+
+def test_an_attribute_that_does_not_work_at_all_is_a_problem_and_no_channel(tmp_path):
+    chip = card(tmp_path)
+    (chip / "power1_input").unlink()
+    (chip / "power1_input").mkdir()  # opens, and answers EISDIR
+    found = discover(tmp_path)
+    assert [c.metric for c in found.probes[0].channels] == ["energy_joules", "temperature_celsius"]
+    (problem,) = found.problems
+    assert problem.subject.endswith("power1_input")
+
+
+def test_a_temperature_that_does_not_work_is_no_problem(tmp_path):
+    write(card(tmp_path) / "temp2_input", "not supported")
+    found = discover(tmp_path)
+    assert [c.metric for c in found.probes[0].channels] == ["energy_joules", "power_watts"]
+    assert found.problems == ()
+
+
+def test_a_closed_probe_holds_no_file_and_may_be_closed_again(tmp_path):
+    write(card(tmp_path).parents[1] / "power/runtime_status", "active")
+    before = open_files()
+    probe = only(tmp_path)
+    assert open_files() == before + 4
+    probe.close()
+    probe.close()
+    assert open_files() == before

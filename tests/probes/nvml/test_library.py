@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import ctypes.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import fake_nvml
+from fake_nvml import A100, H100
+from nvml_reading import Look, values
+from probes.errors import ProbeUnavailableError
+from probes.model import Roots
+from probes.nvml import probe as nvml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROBES = Path(nvml.__file__).parent
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Iterator[Look]:
+    with Look(fake_nvml.build(tmp_path), tmp_path) as look:
+        yield look
+
+
+def test_the_driver_is_let_go_when_the_last_probe_is_closed(look: Look) -> None:
+    first, second = look(H100, A100).probes
+    assert fake_nvml.open_sessions(look.library) == 2
+    first.close()
+    first.close()
+    assert fake_nvml.open_sessions(look.library) == 1
+    assert values(second)["board", "power_watts"] == 49.68
+    second.close()
+    assert fake_nvml.open_sessions(look.library) == 0
+
+
+def test_a_driver_without_a_gpu_is_nothing_to_remedy(look: Look) -> None:
+    with pytest.raises(ProbeUnavailableError, match="shows no GPU") as unavailable:
+        look()
+    assert unavailable.value.remedy == ""
+    assert fake_nvml.open_sessions(look.library) == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (fake_nvml.DRIVER_NOT_LOADED, "modprobe nvidia"),
+        (fake_nvml.VERSION_MISMATCH, "reboot"),
+        (fake_nvml.NO_PERMISSION, "/dev/nvidiactl"),
+        (fake_nvml.UNKNOWN, "nvidia-smi"),
+    ],
+)
+def test_a_driver_that_does_not_start_says_what_to_do(look: Look, code: int, remedy: str) -> None:
+    fake_nvml.write_state(look.library, [H100], errors={"nvmlInitWithFlags": code})
+    with pytest.raises(ProbeUnavailableError) as unavailable:
+        nvml.discover(Roots(nvml_library=str(look.library)))
+    assert remedy in unavailable.value.remedy
+    assert fake_nvml.open_sessions(look.library) == 0
+
+
+def test_a_driver_that_cannot_count_its_gpus_is_unavailable(look: Look) -> None:
+    fake_nvml.write_state(look.library, [H100], errors={"nvmlDeviceGetCount_v2": fake_nvml.UNKNOWN})
+    with pytest.raises(ProbeUnavailableError, match="numbers no GPUs"):
+        nvml.discover(Roots(nvml_library=str(look.library)))
+    assert fake_nvml.open_sessions(look.library) == 0
+
+
+def test_a_given_library_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProbeUnavailableError, match="nowhere") as unavailable:
+        nvml.discover(Roots(nvml_library=str(tmp_path / "nowhere.so")))
+    assert "path" in unavailable.value.remedy
+
+
+def test_a_given_library_that_is_no_driver_is_refused(look: Look) -> None:
+    mathematics = ctypes.util.find_library("m")
+    look.change(H100)
+    nvml.open_session(str(look.library)).close()
+    with pytest.raises(ProbeUnavailableError, match=re.escape(str(mathematics))) as unavailable:
+        nvml.discover(Roots(nvml_library=str(mathematics)))
+    assert "soname" in unavailable.value.remedy
+    assert fake_nvml.open_sessions(look.library) == 0
+
+
+def test_where_no_driver_is_installed_nothing_is_to_do_and_the_binding_is_not_even_imported() -> None:
+    # In a process of its own: in this one the linker may know the fake already.
+    script = """
+import sys
+from probes import nvml
+from probes.errors import ProbeUnavailableError
+from probes.model import Roots
+try:
+    nvml.discover(Roots())
+except ProbeUnavailableError as error:
+    print([error.remedy, "pynvml" in sys.modules])
+"""
+    completed = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROBES.parent, capture_output=True, text=True, check=True
+    )
+    if not completed.stdout:
+        pytest.skip("an NVIDIA driver is installed here")
+    assert completed.stdout == "['', False]\n"
+
+
+def test_another_process_reads_the_fake_at_its_path(look: Look) -> None:
+    look(H100)
+    script = """
+import sys
+from probes import nvml
+from probes.model import Roots
+(probe,) = nvml.discover(Roots(nvml_library=sys.argv[1])).probes
+print(probe.name, probe.read(1)[1])
+"""
+    completed = subprocess.run(
+        [sys.executable, "-c", script, str(look.library)], cwd=PROBES.parent, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout == f"nvml/{H100.uuid} 68.92\n"
+
+
+def test_nothing_is_ever_set() -> None:
+    sources = [path.read_text() for path in PROBES.glob("nvml*.py")]
+    assert len(sources) >= 2
+    assert not [name for source in sources for name in re.findall(r"nvml\w*(?:Set|Reset|Clear)\w*", source)]

@@ -1,0 +1,59 @@
+"""What pruning would remove is what it removes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from probes.model import Channel, Device, Kind
+from store.database import open_database
+from store.maintenance.compaction import compact
+from store.maintenance.dry_run import foresee
+from store.maintenance.retention import Retention, prune
+from store.records import Host, Run, RunStatus, Tick
+from store.writer import Writer
+from stored import prepared
+
+if TYPE_CHECKING:
+    import pytest
+
+SECOND_NS = 1_000_000_000
+BEGAN_NS = 1_700_000_100 * SECOND_NS
+CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seconds=st.one_of(st.none(), st.integers(1, 6000)),
+    rollup_seconds=st.one_of(st.none(), st.integers(1, 6000)),
+    compacted=st.integers(0, 5000),
+    run=st.one_of(st.none(), st.tuples(st.integers(0, 5000), st.integers(1, 500))),
+)
+def test_what_is_foreseen_is_what_is_removed(
+    tmp_path_factory: pytest.TempPathFactory,
+    seconds: int | None,
+    rollup_seconds: int | None,
+    compacted: int,
+    run: tuple[int, int] | None,
+) -> None:
+    engine = open_database(str(prepared(tmp_path_factory.mktemp("store") / "inferometer.db")))
+    try:
+        writer = Writer(engine)
+        (layout,) = writer.register(Host("host", "name"), [("rapl", (CHANNEL,))], "daemon", BEGAN_NS)
+        moments = [BEGAN_NS + n * 50 * SECOND_NS for n in range(100)]
+        writer.append([Tick(layout.id, at, at, (float(n),)) for n, at in enumerate(moments)])
+        compact(engine, BEGAN_NS + compacted * SECOND_NS)
+        if run:
+            start_ns = BEGAN_NS + run[0] * SECOND_NS
+            end_ns = start_ns + run[1] * SECOND_NS
+            writer.save_run(Run("run", "host", writer.recording, "x", "{}", RunStatus.COMPLETE, start_ns, end_ns))
+        retention = Retention(seconds, None, rollup_seconds)
+        now_ns = moments[-1]
+        would = foresee(engine, retention, now_ns)
+        did = prune(engine, retention, now_ns)
+        assert (would.ticks, would.chunks, would.rollups) == (did.ticks, did.chunks, did.rollups)
+        assert bool(would.freed_bytes) == bool(did.ticks or did.chunks or did.rollups)
+    finally:
+        engine.dispose()

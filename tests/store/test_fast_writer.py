@@ -1,0 +1,86 @@
+"""What is written past SQLAlchemy is in the store like all else, whole or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from store.database import open_database
+from store.fast_writer import Direct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(str(tmp_path / "store.db"), busy_seconds=0.05)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE notes (number INTEGER PRIMARY KEY)")
+    yield engine
+    engine.dispose()
+
+
+def numbers(engine: Engine) -> list[int]:
+    with engine.connect() as connection:
+        return [number for (number,) in connection.exec_driver_sql("SELECT number FROM notes ORDER BY number")]
+
+
+def test_what_a_transaction_wrote_is_there_for_every_other_connection(engine: Engine) -> None:
+    direct = Direct(engine)
+    with direct.transaction() as connection:
+        connection.executemany("INSERT INTO notes VALUES (?)", [(1,), (2,)])
+        assert numbers(engine) == []
+    assert numbers(engine) == [1, 2]
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(engine: Engine) -> None:
+    direct = Direct(engine)
+    with pytest.raises(sqlite3.IntegrityError), direct.transaction() as connection:
+        connection.executemany("INSERT INTO notes VALUES (?)", [(1,), (2,), (1,)])
+    with direct.transaction() as connection:
+        connection.execute("INSERT INTO notes VALUES (3)")
+    assert numbers(engine) == [3]
+
+
+def test_a_transaction_that_is_broken_off_leaves_nothing(engine: Engine) -> None:
+    direct = Direct(engine)
+    transaction = direct.transaction()
+    transaction.__enter__().execute("INSERT INTO notes VALUES (1)")
+    assert not transaction.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert numbers(engine) == []
+
+
+def test_while_another_writes_it_waits_its_time_and_says_so(engine: Engine, tmp_path: Path) -> None:
+    direct = Direct(engine)
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"), direct.transaction():
+        pass
+    other.execute("COMMIT")
+    other.close()
+    with direct.transaction() as connection:
+        connection.execute("INSERT INTO notes VALUES (1)")
+    assert numbers(engine) == [1]
+
+
+def test_its_connection_is_set_up_like_every_other_and_loses_a_second_to_a_power_cut_at_most(engine: Engine) -> None:
+    with Direct(engine).transaction() as connection:
+        pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "foreign_keys")}
+    assert pragmas == {"synchronous": 1, "foreign_keys": 1}
+
+
+def test_with_the_engine_its_connection_is_gone_and_so_is_the_write_ahead_log(engine: Engine, tmp_path: Path) -> None:
+    direct = Direct(engine)
+    with direct.transaction() as connection:
+        connection.execute("INSERT INTO notes VALUES (1)")
+    assert (tmp_path / "store.db-wal").exists()
+    engine.dispose()
+    assert not (tmp_path / "store.db-wal").exists()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
