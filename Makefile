@@ -10,7 +10,7 @@ TEST_JOBS ?= 2
 BENCH ?= accuracy deriving live overhead timing storage interference startup gpu_counter harmless
 BENCH_ARGS ?=
 # The modules that make numbers.
-NUMBERS := probes/counter.py,probes/plausible.py,agent/energy/window.py,agent/energy/counter.py,agent/energy/refreshes.py,agent/energy/power.py,agent/energy/spans.py,agent/energy/condensing.py,agent/sampling/downsampling.py,agent/energy/bounds.py,agent/profiling/analysis/statistics.py,agent/energy/boundary.py,agent/energy/containment.py,agent/energy/duplicates.py,agent/energy/coverage.py,agent/profiling/analysis/metrics.py,agent/profiling/points.py,agent/profiling/analysis/idle.py,agent/profiling/analysis/cross_check.py,agent/profiling/analysis/stability.py,agent/profiling/analysis/precision.py,agent/profiling/analysis/conditions.py,agent/host/gpu_activity.py,agent/profiling/plan.py,agent/profiling/validation/measurement.py,agent/profiling/analysis/background.py,agent/profiling/contention.py,agent/profiling/validation/environment.py,agent/energy/measurement.py,agent/energy/provenance.py,agent/cost/*.py
+NUMBERS := probes/counter.py,probes/plausible.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py
 
 # Runs a step that takes long: $(1) names it, $(2) does it; every ten seconds a line says that it goes on.
 define step

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
+from agent.runtime.cpu_budget import CPU_BUDGET
 from agent.runtime.path_walk import ForeignLinkError, resolved
 from agent.runtime.text_input import TextInputError, quoted, read_toml
-from agent.sampling.budget import CPU_BUDGET
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
 
@@ -111,6 +111,20 @@ class Config:
         return dict(self.periods).get(probe.partition("/")[0], self.period_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The shared options as given; None where they were not."""
+
+    config_file: Path | None
+    database: str | None
+    sysfs: str | None
+    procfs: str | None
+    nvml_library: str | None
+    estimates: bool | None
+    cpu_budget: float | None = None
+    realtime: bool | None = None
+
+
 def default_database(environment: Mapping[str, str] = os.environ) -> str:
     """Return the path of the user's own database, after the XDG base directory specification; empty without a home."""
     folder = _own_folder(environment, "XDG_STATE_HOME", ".local/state")
@@ -193,6 +207,23 @@ def load(path: Path | None) -> Config:
     except TextInputError as error:
         raise ConfigError(f"{path}: {error}") from error
     return _parse(found, str(path))
+
+
+def configured(options: Options, *, with_file: bool = True) -> Config:
+    """Return the configuration under these options, of the defaults alone if not `with_file`. Raises ConfigError."""
+    config = override(
+        load((options.config_file or default_file()) if with_file else None),
+        database=options.database,
+        sysfs=options.sysfs,
+        procfs=options.procfs,
+        nvml_library=options.nvml_library,
+        estimates=options.estimates,
+        cpu_budget=options.cpu_budget,
+        realtime=options.realtime,
+    )
+    check_links(config)
+    check_roots(config.roots)
+    return config
 
 
 def override(config: Config, **given: str | bool | float | None) -> Config:

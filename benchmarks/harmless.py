@@ -109,7 +109,7 @@ def measured(folder: Path, chips: int, spinning: Sequence[int], repeats: int) ->
 def ours(folder: Path, before: Sequence[str], spinning: Sequence[int]) -> Window:
     """Measure for a second, and return what that took."""
     line = [
-        *before, sys.executable, "-m", "agent.cli.main", "--path.sysfs", str(folder / "sys"), "--path.procfs",
+        *before, sys.executable, "-m", "agent.cli.entry", "--path.sysfs", str(folder / "sys"), "--path.procfs",
         str(folder / "proc"), "--path.nvml-library", str(folder / "none"), "--no-estimates",
         "measure", "--duration", str(WINDOW_SECONDS), "--json",
     ]  # fmt: skip

@@ -25,7 +25,8 @@ from agent.host.inventory import describe_host
 from agent.runtime.clock import Timebase
 from agent.runtime.realtime import favored, prompt
 from agent.sampling.recorder import Recorder
-from agent.sampling.sampler import Paced, Sampler
+from agent.sampling.sampler import Sampler
+from agent.sampling.schedule import Paced
 from probes.model import Roots
 from probes.registry import discover
 from store.database import open_database

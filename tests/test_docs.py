@@ -22,7 +22,8 @@ from agent.cli.options import hoisted
 from agent.energy.boundary import Boundary
 from agent.profiling.document.codec import check
 from agent.profiling.plan import EFFORTS
-from agent.profiling.validation.measurement import Evidence, judge
+from agent.profiling.validation.evidence import Evidence
+from agent.profiling.validation.measurement import judge
 from agent.render.profile_text import show_profile
 from agent.sampling.host_total import HostReading
 from agent.sampling.reader import BeatState

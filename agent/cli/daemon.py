@@ -26,8 +26,7 @@ def daemon(
 
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """
-    from agent.cli.options import configured
-    from agent.config import override
+    from agent.config import configured, override
     from agent.daemon.entry import serve
 
     code = serve(lambda: override(configured(context.obj), listen=listen, log_level=log_level))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, answer, answer_json, configured
+from agent.cli.options import JSON_HELP, answer, answer_json
 
 if TYPE_CHECKING:
     from agent.host.checks import Check
@@ -46,7 +46,7 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
 def _checks(context: typer.Context) -> list[Check]:
     """Run the checks; with a configuration that cannot be used, under the defaults."""
-    from agent.config import ConfigError, default_file
+    from agent.config import ConfigError, configured, default_file
     from agent.doctor import check_up
     from agent.host.checks import Check, Verdict
 

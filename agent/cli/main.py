@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import SHARED, Options, asks_for_json, command_of, hoisted
+from agent.cli.options import SHARED, asks_for_json, command_of, hoisted
 from agent.cli.usage import ClickException, explained, restore_help
 from agent.runtime.console import ExitCode, print_err, print_error, report_errors_as_json
 from agent.runtime.interrupts import caught_signal, last_line
@@ -133,6 +133,8 @@ def root(
     ] = False,
 ) -> None:
     """Take the options that every command shares."""
+    from agent.config import Options
+
     context.obj = Options(config_file, database, sysfs, procfs, nvml_library, estimates, cpu_budget, realtime)
 
 
@@ -181,9 +183,3 @@ def _interrupted() -> int:
 def _closed_pipe() -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
     return ExitCode.CLOSED_PIPE
-
-
-if __name__ == "__main__":
-    from agent.cli import entry
-
-    entry.main()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.energy.measurement import Measurement
     from agent.energy.window import WindowEnergy
-    from agent.profiling.run_facts import SamplerFacts
+    from agent.sampling.facts import SamplerFacts
     from agent.sampling.session import Recording
     from agent.workloads.runner.subprocess import Span
     from probes.model import Channel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeVar
 
 from agent.runtime.console import ExitCode as ExitCode  # noqa: PLC0414  the commands take it from here
@@ -42,20 +41,6 @@ JSON_HELP = "Print one JSON document on standard output; everything else goes to
 say, answer, answer_json = print_err, print_out, print_json
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Not the user's choice of path is wrong then, but the disk."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The shared options as given; None where they were not."""
-
-    config_file: Path | None
-    database: str | None
-    sysfs: str | None
-    procfs: str | None
-    nvml_library: str | None
-    estimates: bool | None
-    cpu_budget: float | None = None
-    realtime: bool | None = None
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
@@ -97,31 +82,12 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
 
 def configuration(context: typer.Context) -> Config:
     """Return the configuration of this call: command line and environment over the file over the defaults."""
-    from agent.config import ConfigError
+    from agent.config import ConfigError, configured
 
     try:
         return configured(context.obj)
     except ConfigError as error:
         fail(str(error), ExitCode.USAGE)
-
-
-def configured(options: Options, *, with_file: bool = True) -> Config:
-    """Return the configuration under these options, of the defaults alone if not `with_file`. Raises ConfigError."""
-    from agent.config import check_links, check_roots, default_file, load, override
-
-    config = override(
-        load((options.config_file or default_file()) if with_file else None),
-        database=options.database,
-        sysfs=options.sysfs,
-        procfs=options.procfs,
-        nvml_library=options.nvml_library,
-        estimates=options.estimates,
-        cpu_budget=options.cpu_budget,
-        realtime=options.realtime,
-    )
-    check_links(config)
-    check_roots(config.roots)
-    return config
 
 
 @contextmanager

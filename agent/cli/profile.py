@@ -105,7 +105,7 @@ def onnx(
 
     Example: inferometer profile onnx --model mobilenet.onnx --batch 1,8,32 --tariff tariff.toml
     """
-    from agent.workloads.onnx.given_inputs import parse_inputs
+    from agent.workloads.given_inputs import parse_inputs
     from agent.workloads.spec import OnnxSpec, parse_shapes
 
     check_place(model)

@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from agent.cli.options import ExitCode, Options, configured
-from agent.config import ConfigError, override
+from agent.config import ConfigError, Options, configured, override
 from agent.daemon import sd_notify as notify
 from agent.runtime import logs as log
-from agent.runtime.console import print_error
+from agent.runtime.console import ExitCode, print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -20,14 +20,15 @@ from agent.energy.read_rates import marked_aliased
 from agent.host.inventory import describe_host
 from agent.runtime import logs as log
 from agent.runtime.clock import Timebase, Wakefulness
+from agent.runtime.cpu_budget import CpuBudget
 from agent.runtime.realtime import uncollected
 from agent.runtime.signals import Signals
 from agent.sampling.accumulators import Totals
-from agent.sampling.budget import CpuBudget
 from agent.sampling.calibration import calibrate
 from agent.sampling.host_total import HostTotal
 from agent.sampling.recorder import Recorder
-from agent.sampling.sampler import STOP_SECONDS, Paced, Sampler
+from agent.sampling.sampler import STOP_SECONDS, Sampler
+from agent.sampling.schedule import Paced
 from agent.sampling.store_state import StoreRetry, StoreTrouble
 from probes.counter import shortest_wrap_seconds
 from probes.registry import discover

@@ -15,7 +15,7 @@ from agent.profiling.points import derive_points
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.run_facts import PlanFacts
 from agent.profiling.stopping import AROUND_NS
-from agent.workloads.onnx.given_inputs import synthetic_note
+from agent.workloads.given_inputs import synthetic_note
 from probes.model import ENERGETIC, Source
 from store.records import RunStatus
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from agent.cost.tariff import Tariff
     from agent.host.records import Load, WindowKey
     from agent.profiling.plan import Effort
-    from agent.profiling.run_facts import HostState, SamplerFacts
+    from agent.profiling.run_facts import HostState
     from agent.runtime.clock import Timebase
+    from agent.sampling.facts import SamplerFacts
     from agent.sampling.session import SamplingSettings
     from agent.workloads.errors import WorkloadError
     from agent.workloads.runner.protocol import Ready

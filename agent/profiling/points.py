@@ -29,7 +29,8 @@ from agent.profiling.analysis.precision import precision
 from agent.profiling.analysis.stability import power_by_repeat, power_within
 from agent.profiling.analysis.statistics import summarize_latencies
 from agent.profiling.records import PhaseSpeed, Point
-from agent.profiling.validation.measurement import Evidence, judge, valid
+from agent.profiling.validation.evidence import Evidence
+from agent.profiling.validation.measurement import judge, valid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +39,8 @@ if TYPE_CHECKING:
     from agent.cost.tariff import Tariff
     from agent.energy.bounds import Energy
     from agent.profiling.analysis.metrics import Reading
-    from agent.profiling.analysis.statistics import LatencySummary
     from agent.profiling.records import PointEnergy
-    from agent.profiling.run_facts import IdleDrift
+    from agent.profiling.run_facts import IdleDrift, LatencySummary
     from store.records import Window
 
 PREFILL = "prefill"

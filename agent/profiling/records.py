@@ -15,19 +15,20 @@ from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001
 from agent.energy.boundary import Boundary  # noqa: TC001
 from agent.energy.provenance import Provenance  # noqa: TC001
-from agent.profiling.analysis.conditions import Conditions  # noqa: TC001
-from agent.profiling.analysis.precision import Convergence  # noqa: TC001
-from agent.profiling.analysis.statistics import LatencySummary, Summary  # noqa: TC001
-from agent.profiling.run_facts import (  # noqa: TC001
+from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
     CheckResult,
+    Conditions,
+    Convergence,
     HostFacts,
     HostState,
     IdleDrift,
+    LatencySummary,
     PlanFacts,
-    SamplerFacts,
     SensorAgreement,
+    Summary,
 )
-from agent.workloads.runner.protocol import InputFacts  # noqa: TC001
+from agent.sampling.facts import SamplerFacts  # noqa: TC001
+from agent.workloads.given_inputs import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 

@@ -28,7 +28,7 @@ from agent.runtime.closing import close_probes
 from agent.sampling.calibration import UNCHANGED, calibrate
 from agent.sampling.session import SamplingSettings, recording
 from agent.workloads.errors import WorkloadError
-from agent.workloads.onnx.given_inputs import synthetic_note
+from agent.workloads.given_inputs import synthetic_note
 from agent.workloads.runner.client import WorkloadProcess
 from probes.nvml.probe import NvmlProbe
 from probes.registry import discover

@@ -102,38 +102,6 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ThrottledPeriod:
-    """A stretch of time in which the CPU budget delayed reads, in Unix nanoseconds, and the sum of the delays."""
-
-    start_ns: int
-    end_ns: int
-    delayed_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerFacts:
-    """The scheduling of the thread that reads the sensors, the CPU reserved for it, and the reads it lost.
-
-    `limitation` is the reason for anything it was not granted, None if it has all it requested. `cpu_budget` is the
-    share of one CPU that sampling may use, None without a limit, and `cpu_share` the share that it used.
-    `reads_throttled` did not happen because of the budget, in the periods `throttled`. `faults` are the sensors that
-    fail or do not answer at the end, with the reason. Documents before schema 2.0 have none of these.
-    """
-
-    policy: str
-    priority: int
-    cpu: int | None
-    limitation: str | None
-    reads_missed: int
-    reads_late: int
-    reads_throttled: int = 0
-    throttled: tuple[ThrottledPeriod, ...] = ()
-    cpu_budget: float | None = None
-    cpu_share: float | None = None
-    faults: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class HostState:
     """The settings and temperature of the host before the first baseline and after the last one.
 
@@ -142,3 +110,124 @@ class HostState:
 
     before: Surroundings | None
     after: Surroundings | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConditions:
+    """The state of one part of a device, at the start of the first window and at the end of the last.
+
+    Frequencies are means over the first repeat and over the last one. `throttle_reasons` are the causes that held the
+    clocks down, `throttled_share` is the part of the samples in windows that show one, `throttled_seconds` the time
+    that a counter reports. `baseline_utilization` is the share of the idle baselines in which an accelerator was busy,
+    so with other programs' work. None: not reported.
+    """
+
+    device: str
+    domain: str
+    start_celsius: float | None
+    end_celsius: float | None
+    start_frequency_hertz: float | None
+    end_frequency_hertz: float | None
+    start_power_limit_watts: float | None
+    end_power_limit_watts: float | None
+    throttle_reasons: tuple[str, ...]
+    throttled_share: float | None
+    throttled_seconds: float | None
+    baseline_utilization: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSharing:
+    """The sharing of a GPU: the shares of the time in which processes kept it busy, summed over the processes.
+
+    `self_share` is the share of this program and the workload, `other_share` that of all others, both means over the
+    windows; `max_other_share` is that of the worst window, `other_processes` the largest number of others that had it
+    open. None: not known.
+    """
+
+    device: str
+    self_share: float | None
+    other_share: float | None
+    max_other_share: float | None
+    other_processes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The load of the CPUs and the state of the devices while a point was measured.
+
+    `self_cpus` is the number of CPUs that this program and the workload kept busy, `other_cpus` the number that all
+    other programs did, both means over the windows; `max_other_cpus` is that of the worst window, less the resolution
+    of the clock tick, `baseline_other_cpus` that of the worst idle baseline; `steal_share` is the largest share of CPU
+    time that the hypervisor gave to other guests. `thermal_throttle_events` counts the slowdowns of a CPU by
+    temperature, `quota_stopped_share` is the largest share of a window in which a CPU quota stopped this program or the
+    workload. `gpus` are those whose driver reports their processes. None: not known.
+    """
+
+    self_cpus: float | None
+    other_cpus: float | None
+    max_other_cpus: float | None
+    steal_share: float | None
+    thermal_throttle_events: int | None
+    devices: tuple[DeviceConditions, ...]
+    gpus: tuple[GpuSharing, ...] = ()
+    baseline_other_cpus: float | None = None
+    quota_stopped_share: float | None = None
+
+
+NOT_TOLD = Conditions(None, None, None, None, None, ())
+"""Nothing is known of the surroundings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """The statistical convergence of a point: of its energy per inference, or of its rate if nothing measures power.
+
+    `relative_half_width` is the half-width of the repeats' 95 % interval over their mean, None for one repeat or a mean
+    of 0. `tolerance` is the requested half-width, `converged` whether it was reached; both None if none was requested.
+    `repeats_needed` is the estimated total number of repeats for it, given the spread of these.
+    """
+
+    metric: Literal["joules_per_inference", "inferences_per_second"]
+    relative_half_width: float | None
+    tolerance: float | None
+    converged: bool | None
+    repeats_needed: int | None
+
+
+UNKNOWN_CONVERGENCE = Convergence("inferences_per_second", None, None, None, None)
+"""No repeat is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Repeats of one quantity, in the unit of the values.
+
+    `standard_deviation` is the sample's (n - 1), `cv` its share of the absolute mean. `lower` and `upper` bound the
+    mean with 95 % confidence, by Student's t. A field that one value, or a mean of 0, cannot give is None.
+    """
+
+    count: int
+    mean: float
+    standard_deviation: float | None
+    cv: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """The latencies of some iterations, all in the unit of the values.
+
+    A percentile of the tail is None below the count at which the slowest value exceeds it with 95 % confidence: 29 for
+    p90, 59 for p95, 299 for p99 (1 - q^n >= 0.95).
+    """
+
+    count: int
+    mean: float
+    minimum: float
+    p50: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    maximum: float

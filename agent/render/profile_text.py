@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.cli.options import answer
 from agent.profiling.analysis.background import OTHERS_SHARE
 from agent.render.tables import number, percent, show, spread
+from agent.runtime.console import print_out as answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

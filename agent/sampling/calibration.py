@@ -11,8 +11,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from agent.energy.read_rates import marked_aliased, periods_within, run_period_seconds, update_seconds
+from agent.runtime.cpu_budget import CPU_BUDGET
 from agent.runtime.logs import get_logger
-from agent.sampling.budget import CPU_BUDGET
 from probes.errors import DeviceLostError, ReadError
 from probes.model import ENERGETIC, CounterReader, Source
 from probes.watchers import LARGEST_SHARE, STUCK_SECONDS, read_all

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from agent.runtime.cpu_budget import UNLIMITED, CpuBudget
 from agent.runtime.logs import get_logger
-from agent.sampling.budget import UNLIMITED, CpuBudget
 from agent.sampling.sampler import weight
 from agent.sampling.thread import Alarm
 

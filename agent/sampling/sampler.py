@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.runtime.cpu_budget import UNLIMITED, CpuBudget
 from agent.runtime.logs import get_logger
 from agent.runtime.realtime import NORMAL, OVERRAN, Inherited, Realtime, demote, obtain, ordinary, turned_off
-from agent.sampling.budget import UNLIMITED, CpuBudget
 from agent.sampling.reader import BeatState, Reader
 from agent.sampling.schedule import divided, grouped
 from agent.sampling.thread import SamplingThread, ignore
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from agent.runtime.clock import Timebase
+    from agent.sampling.schedule import Paced
     from probes.model import Probe
-    from store.records import Layout, Tick
+    from store.records import Tick
 
 QUEUE_BYTES = 64 << 20
 """Memory of the ticks that may wait to be taken before new ones are dropped and counted."""
@@ -29,7 +29,6 @@ MOST_ISOLATED = 4
 """So many files or probes that hang are waited for, each in a thread of its own; further ones are dropped."""
 MOST_STUCK = 8
 """With so many threads stuck no further one is started: what the last one read besides is dropped."""
-_ASSUMED_READ_SECONDS = 0.0001
 _FIRST, _SLOW = "files", "slow-files"
 
 log = get_logger("sampler")
@@ -38,30 +37,6 @@ log = get_logger("sampler")
 def weight(channels: int) -> int:
     """Return about how many bytes of memory a tick takes: its own objects, and a float and a reference a value."""
     return 250 + 32 * channels
-
-
-@dataclass(frozen=True, slots=True)
-class Paced:
-    """A probe, its base period, and its period at the high rate, in seconds.
-
-    The high rate is for the edges of a window. 0 means that the probe has none: it keeps to its base rate.
-    """
-
-    layout: Layout
-    probe: Probe
-    period_seconds: float
-    high_rate_seconds: float = 0.0
-
-    @property
-    def periods_ns(self) -> tuple[int, int]:
-        """The base period and the one at the high rate, in nanoseconds."""
-        base, high = self.period_seconds, self.high_rate_seconds or self.period_seconds
-        return max(1, round(base * 1e9)), max(1, round(high * 1e9))
-
-    @property
-    def read_seconds(self) -> float:
-        """The time that a read takes, as far as it is known."""
-        return max((channel.read_seconds for channel in self.layout.channels), default=0.0) or _ASSUMED_READ_SECONDS
 
 
 class Sampler:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from agent.sampling.reader import Reader
-    from agent.sampling.sampler import Paced
+    from probes.model import Probe
+    from store.records import Layout
 
 SLOW_SECONDS = 0.005
 """A probe whose read takes so long is read in the second thread of files."""
@@ -94,3 +96,30 @@ def divided(readers: Sequence[Reader], probes: Iterable[Paced]) -> tuple[list[Re
     alone = edges and sum(cost[reader.probe] for reader in rest) > SHARED_SECONDS
     first = edges if alone else quick
     return first, [reader for reader in readers if reader not in first]
+
+
+_ASSUMED_READ_SECONDS = 0.0001
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """A probe, its base period, and its period at the high rate, in seconds.
+
+    The high rate is for the edges of a window. 0 means that the probe has none: it keeps to its base rate.
+    """
+
+    layout: Layout
+    probe: Probe
+    period_seconds: float
+    high_rate_seconds: float = 0.0
+
+    @property
+    def periods_ns(self) -> tuple[int, int]:
+        """The base period and the one at the high rate, in nanoseconds."""
+        base, high = self.period_seconds, self.high_rate_seconds or self.period_seconds
+        return max(1, round(base * 1e9)), max(1, round(high * 1e9))
+
+    @property
+    def read_seconds(self) -> float:
+        """The time that a read takes, as far as it is known."""
+        return max((channel.read_seconds for channel in self.layout.channels), default=0.0) or _ASSUMED_READ_SECONDS

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.energy.read_rates import periods_within, trailing_seconds, update_seconds
-from agent.profiling.run_facts import SamplerFacts, ThrottledPeriod
 from agent.runtime.clock import Wakefulness
+from agent.runtime.cpu_budget import CPU_BUDGET, CpuBudget
 from agent.runtime.realtime import REALTIME_LIMIT, favored, prompt
-from agent.sampling.budget import CPU_BUDGET, CpuBudget
+from agent.sampling.facts import SamplerFacts, ThrottledPeriod
 from agent.sampling.recorder import Recorder
-from agent.sampling.sampler import Paced, Sampler
+from agent.sampling.sampler import Sampler
+from agent.sampling.schedule import Paced
 from probes.model import ENERGETIC
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from agent.runtime.cpu_budget import UNLIMITED, CpuBudget
 from agent.runtime.realtime import NORMAL, ordinary
-from agent.sampling.budget import UNLIMITED, CpuBudget
 from agent.sampling.schedule import grouped
 from probes.errors import ReadError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from agent.runtime.console import printable_line
-from agent.workloads.onnx.given_inputs import GivenInput  # noqa: TC001 - same
-from agent.workloads.runner.codec import from_json, to_json
+from agent.workloads.codec import from_json, to_json
+from agent.workloads.given_inputs import GivenInput  # noqa: TC001 - same
 
 Positions = Literal["rope", "learned"]
 Precision = Literal["fp32", "fp16", "int8"]

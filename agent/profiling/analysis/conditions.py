@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.energy.containment import ACCELERATORS
 from agent.host.records import Circumstances, key_of
+from agent.profiling.run_facts import Conditions, DeviceConditions, GpuSharing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,73 +30,6 @@ The others say that a GPU is idle (0x1), that its clocks were set by the user (0
 another (0x10).
 """
 _OLDEST_NS = 5_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceConditions:
-    """The state of one part of a device, at the start of the first window and at the end of the last.
-
-    Frequencies are means over the first repeat and over the last one. `throttle_reasons` are the causes that held the
-    clocks down, `throttled_share` is the part of the samples in windows that show one, `throttled_seconds` the time
-    that a counter reports. `baseline_utilization` is the share of the idle baselines in which an accelerator was busy,
-    so with other programs' work. None: not reported.
-    """
-
-    device: str
-    domain: str
-    start_celsius: float | None
-    end_celsius: float | None
-    start_frequency_hertz: float | None
-    end_frequency_hertz: float | None
-    start_power_limit_watts: float | None
-    end_power_limit_watts: float | None
-    throttle_reasons: tuple[str, ...]
-    throttled_share: float | None
-    throttled_seconds: float | None
-    baseline_utilization: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class GpuSharing:
-    """The sharing of a GPU: the shares of the time in which processes kept it busy, summed over the processes.
-
-    `self_share` is the share of this program and the workload, `other_share` that of all others, both means over the
-    windows; `max_other_share` is that of the worst window, `other_processes` the largest number of others that had it
-    open. None: not known.
-    """
-
-    device: str
-    self_share: float | None
-    other_share: float | None
-    max_other_share: float | None
-    other_processes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """The load of the CPUs and the state of the devices while a point was measured.
-
-    `self_cpus` is the number of CPUs that this program and the workload kept busy, `other_cpus` the number that all
-    other programs did, both means over the windows; `max_other_cpus` is that of the worst window, less the resolution
-    of the clock tick, `baseline_other_cpus` that of the worst idle baseline; `steal_share` is the largest share of CPU
-    time that the hypervisor gave to other guests. `thermal_throttle_events` counts the slowdowns of a CPU by
-    temperature, `quota_stopped_share` is the largest share of a window in which a CPU quota stopped this program or the
-    workload. `gpus` are those whose driver reports their processes. None: not known.
-    """
-
-    self_cpus: float | None
-    other_cpus: float | None
-    max_other_cpus: float | None
-    steal_share: float | None
-    thermal_throttle_events: int | None
-    devices: tuple[DeviceConditions, ...]
-    gpus: tuple[GpuSharing, ...] = ()
-    baseline_other_cpus: float | None = None
-    quota_stopped_share: float | None = None
-
-
-NOT_TOLD = Conditions(None, None, None, None, None, ())
-"""Nothing is known of the surroundings."""
 
 
 def conditions(

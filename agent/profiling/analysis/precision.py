@@ -4,33 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence  # noqa: TC003  the schema is made from the annotations of this module
-from dataclasses import dataclass
-from typing import Literal
 
 from agent.profiling.analysis.statistics import summarize, t_quantile
+from agent.profiling.run_facts import Convergence
 
 MOST_REPEATS = 100_000
 """Beyond this many nobody waits for the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Convergence:
-    """The statistical convergence of a point: of its energy per inference, or of its rate if nothing measures power.
-
-    `relative_half_width` is the half-width of the repeats' 95 % interval over their mean, None for one repeat or a mean
-    of 0. `tolerance` is the requested half-width, `converged` whether it was reached; both None if none was requested.
-    `repeats_needed` is the estimated total number of repeats for it, given the spread of these.
-    """
-
-    metric: Literal["joules_per_inference", "inferences_per_second"]
-    relative_half_width: float | None
-    tolerance: float | None
-    converged: bool | None
-    repeats_needed: int | None
-
-
-UNKNOWN_CONVERGENCE = Convergence("inferences_per_second", None, None, None, None)
-"""No repeat is known."""
 
 
 def half_width(values: Sequence[float]) -> float | None:

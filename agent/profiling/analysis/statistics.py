@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.profiling.run_facts import LatencySummary, Summary
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,40 +15,6 @@ _CONFIDENCE = 0.95  # two-sided, so the quantile of 0.975
 _NORMAL_QUANTILE = 1.959963984540054  # of 0.975: the limit of Student's t for many degrees of freedom
 _EXPANSION_FROM = 100  # degrees of freedom from which the expansion is exact to 1e-10
 _HALVINGS = 60  # of (0, pi/2): more than a double's 53 bits
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Repeats of one quantity, in the unit of the values.
-
-    `standard_deviation` is the sample's (n - 1), `cv` its share of the absolute mean. `lower` and `upper` bound the
-    mean with 95 % confidence, by Student's t. A field that one value, or a mean of 0, cannot give is None.
-    """
-
-    count: int
-    mean: float
-    standard_deviation: float | None
-    cv: float | None
-    lower: float | None
-    upper: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LatencySummary:
-    """The latencies of some iterations, all in the unit of the values.
-
-    A percentile of the tail is None below the count at which the slowest value exceeds it with 95 % confidence: 29 for
-    p90, 59 for p95, 299 for p99 (1 - q^n >= 0.95).
-    """
-
-    count: int
-    mean: float
-    minimum: float
-    p50: float
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    maximum: float
 
 
 @dataclass(frozen=True, slots=True)

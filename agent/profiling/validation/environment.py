@@ -15,9 +15,8 @@ from agent.profiling.run_facts import checked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.profiling.analysis.conditions import DeviceConditions, GpuSharing
-    from agent.profiling.run_facts import CheckResult
-    from agent.profiling.validation.measurement import Evidence
+    from agent.profiling.run_facts import CheckResult, DeviceConditions, GpuSharing
+    from agent.profiling.validation.evidence import Evidence
 
 STEADY_WITHIN = 0.05
 """The relative drift of throughput or power above which a point has not settled."""

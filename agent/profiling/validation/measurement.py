@@ -7,13 +7,10 @@ stands beside them as a reason for doubt.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.energy.read_rates import needed_seconds, run_period_seconds
 from agent.energy.window import LARGEST_DISAGREEMENT
-from agent.profiling.analysis.conditions import NOT_TOLD, Conditions
-from agent.profiling.analysis.precision import UNKNOWN_CONVERGENCE, Convergence
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.run_facts import checked
 from agent.profiling.validation.environment import judge_surroundings
@@ -22,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.energy.window import WindowEnergy
-    from agent.profiling.run_facts import CheckResult, IdleDrift, SensorAgreement
+    from agent.profiling.run_facts import CheckResult
+    from agent.profiling.validation.evidence import Evidence
     from probes.model import Channel
     from store.records import Window
 
@@ -36,37 +34,6 @@ LARGEST_OFF_SECONDS = 0.5
 LARGEST_OFF_SHARE = 0.01
 LARGEST_CV = 0.03
 LARGEST_BOUND = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a point is judged by: its windows by repeat, what every counted sensor says of each, and the totals.
-
-    `beat_seconds` is the longest time between two reads that was asked for; `devices_expected` how many sensors make
-    up the total; `joules_per_inference`, `rates` (inferences a second) and `watts` have one entry a repeat.
-    `agreement` is of the power gauges beside counters. `shapes` are, by phase, the power in each stretch of a window
-    over that of the whole. `processors` is how many the host has, 0 if that is not known. `silent_devices` have
-    sensors of power that gave nothing; `effort` is the mode's name. `faults` are the sensors that failed, each as
-    `device/domain: why`.
-    """
-
-    windows: tuple[tuple[Window, ...], ...]
-    energies: tuple[WindowEnergy, ...]
-    devices_expected: int
-    beat_seconds: float
-    joules_per_inference: tuple[float, ...]
-    rates: tuple[float, ...]
-    agreement: tuple[SensorAgreement, ...] = ()
-    precision: Convergence = UNKNOWN_CONVERGENCE
-    conditions: Conditions = NOT_TOLD
-    processors: int = 0
-    idle_drift: tuple[IdleDrift, ...] = ()
-    watts: tuple[float, ...] = ()
-    shapes: tuple[tuple[float, ...], ...] = ()
-    changed_settings: tuple[str, ...] = ()
-    silent_devices: tuple[str, ...] = ()
-    effort: str = ""
-    faults: tuple[str, ...] = ()
 
 
 def judge(evidence: Evidence) -> tuple[CheckResult, ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from agent.workloads.onnx.given_inputs import GivenInput
+    from agent.workloads.given_inputs import GivenInput
     from agent.workloads.onnx.input_values import Element
 
 MOST_BYTES = 1 << 31

@@ -10,12 +10,13 @@ import numpy as np
 
 from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
 from agent.workloads.errors import CANNOT_RUN, WorkloadError, explained
+from agent.workloads.given_inputs import InputFacts
 from agent.workloads.limits import require_memory
 from agent.workloads.onnx.input_files import read_input
 from agent.workloads.onnx.input_values import from_text, synthetic
 from agent.workloads.onnx.inputs import Array, check_names, declared_inputs, feed, settled_shapes, takes_batches
 from agent.workloads.onnx.model_file import read_model_file
-from agent.workloads.runner.protocol import InputFacts, Ready
+from agent.workloads.runner.protocol import Ready
 from agent.workloads.runner.timing import Work
 
 if TYPE_CHECKING:

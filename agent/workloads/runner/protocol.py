@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from agent.workloads.runner.codec import from_json, to_json
+from agent.workloads.codec import from_json, to_json
+from agent.workloads.given_inputs import InputFacts  # noqa: TC001  the codec resolves the annotations
 from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - the reader of JSON resolves the annotations
 
 
@@ -47,21 +48,6 @@ class Stop:
     """End the process. Not answered."""
 
     TAG: ClassVar[tuple[str, str]] = ("do", "stop")
-
-
-@dataclass(frozen=True, slots=True)
-class InputFacts:
-    """One input of the model and where its values come from; the values themselves are never part of it.
-
-    `shape` is that of a batch of 1, or that of the given array. `sha256` is that of the file, or of the bytes of a
-    value from the command line; None for synthetic values.
-    """
-
-    name: str
-    element: str
-    shape: tuple[int, ...]
-    values: Literal["given", "synthetic"]
-    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)

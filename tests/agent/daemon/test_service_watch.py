@@ -17,7 +17,8 @@ from agent.daemon.supervision import Service, attend
 from agent.runtime.clock import Timebase
 from agent.runtime.signals import Signals
 from agent.sampling.recorder import Recorder
-from agent.sampling.sampler import Paced, Sampler
+from agent.sampling.sampler import Sampler
+from agent.sampling.schedule import Paced
 from agent.sampling.store_state import StoreTrouble
 from daemons import notify_socket
 from probes.model import Channel, Device, Kind, Rejection

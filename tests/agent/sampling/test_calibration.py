@@ -11,7 +11,8 @@ import pytest
 
 from agent.runtime.clock import Timebase
 from agent.sampling.calibration import LONGEST_SECONDS, calibrate, learn
-from agent.sampling.sampler import Paced, Sampler
+from agent.sampling.sampler import Sampler
+from agent.sampling.schedule import Paced
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Layout

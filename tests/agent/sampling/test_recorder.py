@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agent.sampling.budget import CpuBudget
+from agent.runtime.cpu_budget import CpuBudget
 from agent.sampling.recorder import Recorder
 from store.records import Tick
 from waiting import await_true

@@ -15,7 +15,8 @@ import pytest
 from agent.runtime.clock import Timebase
 from agent.runtime.realtime import OVERRUN, Realtime
 from agent.sampling.reader import BeatState
-from agent.sampling.sampler import Paced, Sampler, weight
+from agent.sampling.sampler import Sampler, weight
+from agent.sampling.schedule import Paced
 from answers import Answers
 from probes.counter import Counter
 from probes.errors import DeviceLostError, ReadError

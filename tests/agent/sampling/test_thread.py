@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.runtime.clock import Timebase
+from agent.runtime.cpu_budget import BURST_SECONDS, CpuBudget
 from agent.runtime.realtime import Realtime
-from agent.sampling.budget import BURST_SECONDS, CpuBudget
 from agent.sampling.reader import SLOW_READS, BeatState, Reader
 from agent.sampling.thread import LATE_NS, Alarm, SamplingThread
 from probes.errors import DeviceLostError

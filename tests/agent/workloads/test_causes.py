@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.workloads.causes import CAUSES, clean, named_cause
 from agent.workloads.errors import WorkloadError, explained
-from agent.workloads.onnx.given_inputs import parse_inputs
+from agent.workloads.given_inputs import parse_inputs
 from agent.workloads.spec import EngineSpec, OnnxSpec
 from nobody import NOBODY
 

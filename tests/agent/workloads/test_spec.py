@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.workloads.onnx.given_inputs import GivenInput
+from agent.workloads.given_inputs import GivenInput
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec, parse_shape, parse_shapes, spec_from_json
 
 sizes = st.integers(1, 4096)

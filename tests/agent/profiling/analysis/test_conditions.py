@@ -8,7 +8,8 @@ import pytest
 from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.host.records import Circumstances, GpuLoad, Load, Surroundings, key_of
-from agent.profiling.analysis.conditions import GpuSharing, changed_settings, conditions
+from agent.profiling.analysis.conditions import changed_settings, conditions
+from agent.profiling.run_facts import GpuSharing
 from made_up_run import GPU, PACKAGE, idle, repeats
 from simulated import SECOND
 from store.records import Series

@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.profiling.analysis.statistics import (
-    Summary,
-    Trend,
-    percentile,
-    summarize,
-    summarize_latencies,
-    t_quantile,
-    trend,
-)
+from agent.profiling.analysis.statistics import Trend, percentile, summarize, summarize_latencies, t_quantile, trend
+from agent.profiling.run_facts import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,7 +21,8 @@ from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.document.codec import check, coverage_facts, device_facts, host_facts, schema, to_json
 from agent.profiling.points import NOTHING_KNOWN, derive_points
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
-from agent.profiling.run_facts import HostState, PlanFacts, SamplerFacts
+from agent.profiling.run_facts import HostState, PlanFacts
+from agent.sampling.facts import SamplerFacts
 from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, idle, read, repeats, sensors, stretches, window
 from probes.model import Channel, Device, Kind, Reason
 from simulated import SECOND

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.profiling.analysis.conditions import Conditions, DeviceConditions, GpuSharing
-from agent.profiling.analysis.precision import Convergence
-from agent.profiling.run_facts import IdleDrift
+from agent.profiling.run_facts import Conditions, Convergence, DeviceConditions, GpuSharing, IdleDrift
 from agent.profiling.validation.environment import judge_surroundings
-from agent.profiling.validation.measurement import Evidence, valid
+from agent.profiling.validation.evidence import Evidence
+from agent.profiling.validation.measurement import valid
 from made_up_run import repeats
 
 BOARD = DeviceConditions("GPU-a", "board", 40.0, 60.0, 1e9, 1.01e9, 300.0, 300.0, (), 0.0, None, 0.04)

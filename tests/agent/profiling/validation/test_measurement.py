@@ -9,7 +9,8 @@ import pytest
 from agent.energy.bounds import Energy
 from agent.energy.window import WindowEnergy
 from agent.profiling.run_facts import SensorAgreement
-from agent.profiling.validation.measurement import Evidence, judge, valid
+from agent.profiling.validation.evidence import Evidence
+from agent.profiling.validation.measurement import judge, valid
 from made_up_run import DRAM, GPU, MODEL, PACKAGE, repeats
 
 GAUGE = replace(GPU, metric="power_watts", refresh_seconds=0.0)

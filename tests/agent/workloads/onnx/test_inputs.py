@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.workloads.errors import WorkloadError
-from agent.workloads.onnx.given_inputs import GivenInput, parse_inputs, synthetic_note
-from agent.workloads.runner.protocol import InputFacts
+from agent.workloads.given_inputs import GivenInput, InputFacts, parse_inputs, synthetic_note
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 input_files = pytest.importorskip("agent.workloads.onnx.input_files", reason="the onnx extra is not installed")

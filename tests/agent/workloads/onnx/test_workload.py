@@ -6,7 +6,7 @@ import json
 import pytest
 
 from agent.workloads.errors import WorkloadError
-from agent.workloads.onnx.given_inputs import parse_inputs, synthetic_note
+from agent.workloads.given_inputs import parse_inputs, synthetic_note
 from agent.workloads.spec import EngineSpec, OnnxSpec
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")

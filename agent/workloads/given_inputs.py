@@ -6,14 +6,13 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.runtime.console import printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from agent.workloads.runner.protocol import InputFacts
 
 _EXAMPLE = "write NAME=200, NAME=[16, 8], NAME=FILE.npy, NAME=FILE.npz or FILE.npz"
 _MOST_NOTED = 12
@@ -128,3 +127,18 @@ def synthetic_note(inputs: Sequence[InputFacts]) -> str | None:
         f"synthetic input values: {shown}{more}. Integers and booleans are random 0 and 1, scalars are one random "
         f"number. They can decide how much the model computes: give real ones with --input {first}=VALUE"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """One input of the model and where its values come from; the values themselves are never part of it.
+
+    `shape` is that of a batch of 1, or that of the given array. `sha256` is that of the file, or of the bytes of a
+    value from the command line; None for synthetic values.
+    """
+
+    name: str
+    element: str
+    shape: tuple[int, ...]
+    values: Literal["given", "synthetic"]
+    sha256: str | None
