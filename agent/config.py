@@ -36,9 +36,9 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "retention.": ("raw_days", "raw_bytes", "rollup_days"),
 }
 """What each table may hold."""
-_LEAST_SHARE = 0.001
-_SHARE = f"a share of one processor from {_LEAST_SHARE:g} to 1, or 0 for no limit"
-_MOST = 1e15
+_MIN_SHARE = 0.001
+_SHARE = f"a share of one processor from {_MIN_SHARE:g} to 1, or 0 for no limit"
+_MAX_AMOUNT = 1e15
 """A petabyte, or more days than the universe has: larger numbers are slips, and some would overflow."""
 _Amount = TypeVar("_Amount", int, float)
 _LAST_PORT = 65535
@@ -52,7 +52,7 @@ class ConfigError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class RetentionConfig:
     """How long the service keeps what it stores; 0 is for ever, or however large.
 
     `raw_days` and `rollup_days` are the age of the oldest samples and of the oldest minutes, `raw_bytes` is what the
@@ -86,7 +86,7 @@ class Config:
     realtime: bool = True
     listen: str = LISTEN
     hosts: tuple[str, ...] = ()
-    keeping: Keeping = field(default_factory=Keeping)
+    retention_config: RetentionConfig = field(default_factory=RetentionConfig)
 
     def tables(self) -> dict[str, Any]:
         """Return the keys and tables of a file that sets all of this."""
@@ -103,7 +103,7 @@ class Config:
                 "periods": dict(self.periods),
             },
             "exporter": {"listen": self.listen, "hosts": list(self.hosts)},
-            "retention": asdict(self.keeping),
+            "retention": asdict(self.retention_config),
         }
 
     def period_of(self, probe: str) -> float:
@@ -112,7 +112,7 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SharedOptions:
     """The shared options as given; None where they were not."""
 
     config_file: Path | None
@@ -127,7 +127,7 @@ class Options:
 
 def default_database(environment: Mapping[str, str] = os.environ) -> str:
     """Return the path of the user's own database, after the XDG base directory specification; empty without a home."""
-    folder = _own_folder(environment, "XDG_STATE_HOME", ".local/state")
+    folder = _user_folder(environment, "XDG_STATE_HOME", ".local/state")
     return str(folder / "inferometer.db") if folder else ""
 
 
@@ -171,7 +171,7 @@ def _file_of(database: str) -> str:
 
 def default_file(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the user's own configuration file if there is one."""
-    folder = _own_folder(environment, "XDG_CONFIG_HOME", ".config")
+    folder = _user_folder(environment, "XDG_CONFIG_HOME", ".config")
     path = folder / "config.toml" if folder else None
     try:
         return path if path and path.is_file() else None
@@ -189,7 +189,7 @@ def _home(environment: Mapping[str, str]) -> Path | None:
         return None
 
 
-def _own_folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path | None:
+def _user_folder(environment: Mapping[str, str], variable: str, below_home: str) -> Path | None:
     """Return our folder in the user's; a relative path in the variable does not count, as the specification says."""
     base = Path(environment.get(variable, ""))
     if base.is_absolute():
@@ -209,7 +209,7 @@ def load(path: Path | None) -> Config:
     return _parse(found, str(path))
 
 
-def configured(options: Options, *, with_file: bool = True) -> Config:
+def resolve_config(options: SharedOptions, *, with_file: bool = True) -> Config:
     """Return the configuration under these options, of the defaults alone if not `with_file`. Raises ConfigError."""
     config = override(
         load((options.config_file or default_file()) if with_file else None),
@@ -235,11 +235,11 @@ def override(config: Config, **given: str | bool | float | None) -> Config:
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None and name in _FIELDS}
     changed = replace(config, roots=replace(config.roots, **paths), **fields)  # type: ignore[arg-type]
     if "log_level" in fields:
-        _must_be_level(changed.log_level, "--log-level (INFEROMETER_LOG_LEVEL)")
+        _check_log_level(changed.log_level, "--log-level (INFEROMETER_LOG_LEVEL)")
     if "cpu_budget" in fields:
         _checked_share(changed.cpu_budget, "--cpu-budget (INFEROMETER_CPU_BUDGET)")
     if "listen" in fields:
-        _must_be_address(changed.listen, "--listen (INFEROMETER_LISTEN)")
+        _check_listen_address(changed.listen, "--listen (INFEROMETER_LISTEN)")
     return changed
 
 
@@ -248,17 +248,17 @@ _FIELDS = frozenset({"cpu_budget", "database", "log_level", "estimates", "realti
 
 def _checked_share(value: float, where: str) -> float:
     """Return a share of one processor. Raises ConfigError if it is none."""
-    if value != 0 and not _LEAST_SHARE <= value <= 1:
+    if value != 0 and not _MIN_SHARE <= value <= 1:
         raise ConfigError(f"{where} = {quoted(value)} is not {_SHARE}")
     return float(value)
 
 
-def _must_be_level(text: str, where: str) -> None:
+def _check_log_level(text: str, where: str) -> None:
     if text not in LOG_LEVELS:
         raise ConfigError(f"{where} = {quoted(text)} is none of {', '.join(LOG_LEVELS)}")
 
 
-def _must_be_address(text: str, where: str) -> None:
+def _check_listen_address(text: str, where: str) -> None:
     if not _HOST_PORT.fullmatch(text) or int(text.rpartition(":")[2]) > _LAST_PORT:
         raise ConfigError(f"{where} = {quoted(text)} is no host:port; write it as {LISTEN} or [::1]:19795")
 
@@ -266,11 +266,11 @@ def _must_be_address(text: str, where: str) -> None:
 def _parse(found: Mapping[str, Any], where: str) -> Config:
     table = _Table(found, where)
     path, sampling, exporter, retention = map(table.table, ("path", "sampling", "exporter", "retention"))
-    periods, usual = sampling.table("periods"), Keeping()
+    periods, usual = sampling.table("periods"), RetentionConfig()
     log_level = table.text("log_level", "info")
-    _must_be_level(log_level, f"{where}: log_level")
+    _check_log_level(log_level, f"{where}: log_level")
     listen = exporter.text("listen", LISTEN)
-    _must_be_address(listen, f"{where}: exporter.listen")
+    _check_listen_address(listen, f"{where}: exporter.listen")
     return Config(
         database=table.text("database", "") or default_database(),
         log_level=log_level,
@@ -288,7 +288,7 @@ def _parse(found: Mapping[str, Any], where: str) -> Config:
         realtime=sampling.flag("realtime", default=True),
         listen=listen,
         hosts=exporter.names("hosts"),
-        keeping=Keeping(
+        retention_config=RetentionConfig(
             retention.amount("raw_days", usual.raw_days, float),
             retention.amount("raw_bytes", usual.raw_bytes, int),
             retention.amount("rollup_days", usual.rollup_days, float),
@@ -355,8 +355,8 @@ class _Table:
         """Return a number from 0 on, whole where `kind` is int."""
         value = self.found.get(key, default)
         whole = isinstance(value, int) or kind is float
-        if not _is_number(value) or not whole or not 0 <= value <= _MOST:
-            allowed = f"a {'whole ' if kind is int else ''}number from 0 to {_MOST:g}; 0 sets no limit"
+        if not _is_number(value) or not whole or not 0 <= value <= _MAX_AMOUNT:
+            allowed = f"a {'whole ' if kind is int else ''}number from 0 to {_MAX_AMOUNT:g}; 0 sets no limit"
             raise ConfigError(f"{self.where}: {self.prefix}{key} = {quoted(value)} is not {allowed}")
         return kind(value)
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.host.checks import Check, Verdict, hanging, look_around, standing_still
+from agent.host.checks import Check, Verdict, check_host, hanging, stuck_counters
 from agent.host.observation import observe
 from agent.runtime.closing import close_probes
 from probes.cpu.model import parse_cpuinfo
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
     from probes.registry import Discovery
 
 
-def check_up(config: Config) -> list[Check]:
+def run_checks(config: Config) -> list[Check]:
     """Run every check. Sensors are looked at as a profile would, nothing is changed."""
     cpuinfo = read_text(Path(config.roots.procfs) / "cpuinfo") or ""
     found = discover(config.roots, estimates=config.estimates)
     try:
         observed = observe(found.probes)
         virtual = parse_cpuinfo(cpuinfo).virtual
-        power, *surroundings = look_around(config.roots, found, config.database, virtual=virtual, observed=observed)
+        power, *host_checks = check_host(config.roots, found, config.database, virtual=virtual, observed=observed)
         return [
             power,
-            *standing_still(found, observed),
+            *stuck_counters(found, observed),
             *hanging(observed),
             *_unreadable(found),
             *_accelerators(found),
             inference_engine(),
             database(config.database),
             exporter(config.listen),
-            *surroundings,
+            *host_checks,
         ]
     finally:
         close_probes(found)
 
 
-def worst(checks: list[Check]) -> Verdict:
+def worst_verdict(checks: list[Check]) -> Verdict:
     """Return the gravest verdict."""
     return max((check.verdict for check in checks), key=list(Verdict).index, default=Verdict.PASS)
 
 
 def _unreadable(found: Discovery) -> list[Check]:
     return [
-        Check(f"sensor {each.subject}", Verdict.FAIL, each.reason, each.remedy)
+        Check(f"sensor {each.sensor}", Verdict.FAIL, each.reason, each.remedy)
         if each.is_unreadable
-        else Check(f"sensor {each.subject}", Verdict.PASS, each.reason)
+        else Check(f"sensor {each.sensor}", Verdict.PASS, each.reason)
         for each in found.problems
     ]
 
@@ -70,7 +70,7 @@ def _accelerators(found: Discovery) -> list[Check]:
         for channel in probe.channels
         if channel.device.kind in kinds
     }
-    nvml = next((absence for absence in found.absences if absence.family == "nvml"), None)
+    nvml = next((missing for missing in found.missing_families if missing.family == "nvml"), None)
     checks = [
         Check(f"{device.kind.value} {device.id}", Verdict.PASS, device.name or "found") for device in devices.values()
     ]
@@ -93,7 +93,7 @@ def database(address: str) -> Check:
     """Check that the store can be used. An absent one is not made, and a current SQLite file needs no SQLAlchemy."""
     path = _sqlite_path(address)
     if path is not None and not path.exists():
-        return _database_to_be("database", path)
+        return _new_database("database", path)
     if path is not None and is_current(path):
         return _writable("database", str(path))
     return _opened("database", address)
@@ -118,7 +118,7 @@ def _opened(name: str, address: str) -> Check:
         url = parse(address)
         open_database(address, create=False).dispose()
     except MissingDatabaseError as error:
-        return _database_to_be(name, Path(error.database))
+        return _new_database(name, Path(error.database))
     except StoreError as error:
         return Check(name, Verdict.FAIL, f"{error.database}: {error.cause}", error.remedy)
     if url.get_backend_name() == "sqlite":
@@ -133,7 +133,7 @@ def _writable(name: str, path: str) -> Check:
     return Check(name, Verdict.PASS, f"{path} is in order")
 
 
-def _database_to_be(name: str, path: Path) -> Check:
+def _new_database(name: str, path: Path) -> Check:
     if not path.is_absolute():
         return Check(name, Verdict.PASS, f"{path} is empty; its tables will be made at first use")
     place = next(parent for parent in (path, *path.parents) if parent.exists())

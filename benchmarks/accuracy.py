@@ -11,7 +11,7 @@ from itertools import product
 from random import Random
 from statistics import median
 
-from outcome import Bar, arguments, finish, table
+from reporting import Bar, arguments, finish, table
 from simulated_sensors import BEFORE_SECONDS, COUNTERS, GAUGES, Sensor, play
 from waveforms import WAVEFORMS
 
@@ -35,7 +35,7 @@ SEED = 20261125
 
 
 @dataclass(frozen=True)
-class Found:
+class WindowError:
     """One window: the errors of ours and of two plain reads, and our bound's width, as shares of the truth."""
 
     waveform: str
@@ -60,7 +60,7 @@ class Row:
     held: int
 
 
-def measured(sensor: Sensor, seconds: float, each: int, *, starved: bool = False) -> list[Found]:
+def measured(sensor: Sensor, seconds: float, each: int, *, starved: bool = False) -> list[WindowError]:
     """Return what becomes of `each` windows of every waveform; those that no samples bracket have no energy."""
     random = Random(f"{SEED} {sensor.name} {seconds}{' starved' if starved else ''}")
     found = []
@@ -74,7 +74,7 @@ def measured(sensor: Sensor, seconds: float, each: int, *, starved: bool = False
                 raise RuntimeError(f"{sensor.name}: a window of {seconds} s is not bracketed by its samples")
             true = scene.joules
             found.append(
-                Found(
+                WindowError(
                     name,
                     abs(energy.joules / true - 1),
                     abs(scene.two_reads_joules / true - 1),
@@ -85,7 +85,7 @@ def measured(sensor: Sensor, seconds: float, each: int, *, starved: bool = False
     return found
 
 
-def summarized(sensor: str, host: str, seconds: float, waveform: str, found: list[Found]) -> Row:
+def summarized(sensor: str, host: str, seconds: float, waveform: str, found: list[WindowError]) -> Row:
     """Return one row of the table."""
     return Row(
         sensor,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from outcome import Bar, arguments, finish, table
+from reporting import Bar, arguments, finish, table
 
-from agent.host.records import Circumstances
+from agent.host.records import RunEnvironment
 from agent.profiling.analysis.idle import IDLE_LOADED, IDLE_UNLOADED, derive_baselines
 from agent.profiling.analysis.metrics import Sensors
-from agent.profiling.points import derive_points
+from agent.profiling.points import analyze
 from probes.model import Channel, Device, Kind
 from store.records import Series, Window
 
@@ -25,7 +25,12 @@ def counter(device: str, domain: str, seconds: float) -> Series:
     """Return a counter of uneven power, read every 10 ms."""
     number = _DOMAINS.index((device, domain)) + 1
     channel = Channel(
-        Device(device, Kind.CPU), domain, "energy_joules", refresh_seconds=0.001, resolution=2.0**-14, limit=1000.0
+        Device(device, Kind.CPU),
+        domain,
+        "energy_joules",
+        refresh_seconds=0.001,
+        resolution=2.0**-14,
+        max_plausible=1000.0,
     )
     times = range(0, round(seconds * 1e9), READ_NS)
     joules = tuple(0.1 * number * at + (at * number % 7) * 1e-3 for at in range(len(times)))
@@ -59,7 +64,7 @@ def main() -> None:
 
     began = time.process_time()
     sensors = Sensors.of(series, READ_NS / 1e9)
-    derived = derive_points(windows, sensors, None, Circumstances())
+    derived = analyze(windows, sensors, None, RunEnvironment())
     derive_baselines(windows, sensors)
     whole = time.process_time() - began
 

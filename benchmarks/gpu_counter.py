@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiled import HERE
-from outcome import Bar, arguments, finish, table
-from peers import PEERS, PeerUnavailableError, python_of
-from steps import Steps
+from c_programs import HERE
+from peer_environments import PEERS, PeerUnavailableError, python_of
+from power_steps import Steps
+from reporting import Bar, arguments, finish, table
 
 sys.path.insert(0, str(HERE.parent / "tests"))
 import fake_nvml

@@ -23,9 +23,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiled import compiled
-from outcome import Bar, arguments, finish, table
-from still import ROOT, TMPFS
+from c_programs import compile_program
+from reporting import Bar, arguments, finish, table
+from static_host import ROOT, TMPFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -215,7 +215,7 @@ def rewrite(files: Sequence[Path]) -> None:
 @contextmanager
 def hogs(count: int) -> Iterator[list[int]]:
     """Run so many processes that never wait, and give their ids."""
-    program = compiled("spin")
+    program = compile_program("spin")
     spinning = [subprocess.Popen([program]) for _ in range(count)]
     try:
         yield [process.pid for process in spinning]

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiled import HERE, compiled
-from moving import Zone, moving
-from outcome import Bar, arguments, finish, table
+from c_programs import HERE, compile_program
+from reporting import Bar, arguments, finish, table
+from simulated_powercap import Zone, simulated_powercap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +83,11 @@ def main() -> None:
     pairs = QUICK_PAIRS if options.quick else PAIRS
     cpu = max(os.sched_getaffinity(0))
     zones = [Zone(f"intel-rapl:{number}", f"package-{number}", 1.0) for number in range(CHANNELS)]
-    with moving(zones, 100.0, period_us=10_000) as host, computing(cpu) as kernel, agent(host.sysfs) as process:
+    with (
+        simulated_powercap(zones, 100.0, period_us=10_000) as host,
+        computing(cpu) as kernel,
+        agent(host.sysfs) as process,
+    ):
         os.sched_setaffinity(host.mover, os.sched_getaffinity(0) - {cpu} or {cpu})
         reads, seconds, share = reading(process.pid)
         work(kernel)  # once without counting: the memory is fetched, the clock has risen
@@ -118,7 +122,7 @@ def main() -> None:
 @contextmanager
 def computing(cpu: int) -> Iterator[subprocess.Popen[str]]:
     """Start kernel.c on this processor; it works when it is told to."""
-    argv = [str(compiled("kernel")), str(cpu)]
+    argv = [str(compile_program("kernel")), str(cpu)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as kernel:
         try:
             yield kernel

@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compiled import HERE, compiled
-from moving import Zone, moving
-from outcome import Bar, arguments, finish, table
-from peers import PEERS, Peer, PeerUnavailableError, python_of
+from c_programs import HERE, compile_program
+from peer_environments import PEERS, Peer, PeerUnavailableError, python_of
+from reporting import Bar, arguments, finish, table
+from simulated_powercap import Zone, simulated_powercap
 
 LIMIT_PERCENT = 0.5
 LONG_SECONDS = 1.0
@@ -126,8 +126,13 @@ def ours(case: Case, repeats: int) -> Row:
     """Measure with `inferometer measure -- COMMAND`, one process a window."""
     names = ("psys",) if case.share("psys") else ("package-0", "dram")
     row = Row(case.name, case.seconds, OURS, "default", against(case, names))
-    with moving(case.zones, case.idle_watts) as host, tempfile.NamedTemporaryFile() as spans:
-        work = [compiled("load"), host.page, spans.name, *(number for stretch in case.work for number in stretch)]
+    with simulated_powercap(case.zones, case.idle_watts) as host, tempfile.NamedTemporaryFile() as spans:
+        work = [
+            compile_program("load"),
+            host.page,
+            spans.name,
+            *(number for stretch in case.work for number in stretch),
+        ]
         program = [sys.executable, "-c", "from agent.cli.main import main; main()"]
         found = [run(host.seen_by([*program, "measure", "--json", "--", *work])) for _ in range(repeats)]
         if reason := next((said for code, _, said in found if code), ""):
@@ -171,7 +176,7 @@ def theirs(peer: Peer, case: Case, interval_seconds: float) -> Row:
     except PeerUnavailableError as error:
         return replaced(row, reason=f"cannot be installed: {error}")
     numbers = [number for stretch in case.work for number in stretch]
-    with moving(case.zones, case.idle_watts) as host:
+    with simulated_powercap(case.zones, case.idle_watts) as host:
         argv = [python, peer.script, host.page, interval_seconds, repeats, asked_of(peer, case), *numbers]
         code, printed, said = run(host.seen_by(argv))
         if code:

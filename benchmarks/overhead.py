@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiled import compiled
-from moving import Zone, moving
-from outcome import Bar, arguments, finish, table
-from peers import PEERS, Peer, PeerUnavailableError, python_of
-from spent import Share, resident_mib, shares
-from still import Still, daemon, still
+from c_programs import compile_program
+from peer_environments import PEERS, Peer, PeerUnavailableError, python_of
+from process_usage import Share, resident_mib, shares
+from reporting import Bar, arguments, finish, table
+from simulated_powercap import Zone, simulated_powercap
+from static_host import StaticHost, daemon, static_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ MOST_TIMES_C = 2.0
 MOST_MIB = 50.0
 FEWEST_TIMES_LESS = 5.0
 PEER_SECONDS, PEER_START_SECONDS = 30.0, 12.0
-BAREST = (sys.executable, "-I", "-S", Path(__file__).parent / "reading.py")
+MINIMAL_PROGRAM = (sys.executable, "-I", "-S", Path(__file__).parent / "reading.py")
 WHY = "after each sleep code and values have left the caches, and Python has more of both"
 KEPT_IN_MEMORY = "it keeps its readings in memory; ours are in the database within a second"
 ZONES = (
@@ -69,7 +69,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class PeerComparison:
     """A peer at its own interval, and the service at the same; `reason` why there is no peer's share."""
 
     peer: str
@@ -100,7 +100,7 @@ def main() -> None:
             for row in rows
         ],
     )  # fmt: skip
-    beside = [] if options.quick else [stood_beside(peer) for peer in PEERS if peer.interval_seconds]
+    beside = [] if options.quick else [compare_with_peer(peer) for peer in PEERS if peer.interval_seconds]
     if beside:
         table(
             "The service beside others, at their intervals (percent of one processor)",
@@ -118,11 +118,11 @@ def main() -> None:
 def measured(rate_hz: int, channels: int, seconds: float) -> Row:
     """Run the service and the loop in C side by side."""
     with (
-        still(channels) as host,
+        static_host(channels) as host,
         daemon(host, 1 / rate_hz) as service,
-        looping(host, rate_hz, "loop.db", [compiled("reading", static=False)]) as loop,
-        looping(host, rate_hz, "barest.db", BAREST) as barest,
-        looping(host, rate_hz, "loop", [compiled("reading", static=False)]) as plain,
+        loop_program(host, rate_hz, "loop.db", [compile_program("reading", static=False)]) as loop,
+        loop_program(host, rate_hz, "barest.db", MINIMAL_PROGRAM) as barest,
+        loop_program(host, rate_hz, "loop", [compile_program("reading", static=False)]) as plain,
     ):
         time.sleep(SETTLE_SECONDS)
         found = shares((service.pid, loop.pid, barest.pid, plain.pid), seconds, STRETCHES)
@@ -130,7 +130,9 @@ def measured(rate_hz: int, channels: int, seconds: float) -> Row:
 
 
 @contextmanager
-def looping(host: Still, rate_hz: int, output: str, program: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+def loop_program(
+    host: StaticHost, rate_hz: int, output: str, program: Sequence[str | Path]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a loop on the files of a host, into a SQLite file if `output` ends in .db."""
     line = [*program, str(round(1e9 / rate_hz)), host.folder / output, *host.files]
     process = subprocess.Popen(line, stdout=subprocess.PIPE)
@@ -143,16 +145,16 @@ def looping(host: Still, rate_hz: int, output: str, program: Sequence[str | Path
         process.communicate()
 
 
-def stood_beside(peer: Peer) -> Beside:
+def compare_with_peer(peer: Peer) -> PeerComparison:
     """Let a peer watch a host whose counters move, and the service watch the same one at the same interval."""
     interval = peer.interval_seconds
     seconds = max(PEER_SECONDS, 2 * interval)
     try:
         python = python_of(peer)
     except PeerUnavailableError as error:
-        return Beside(peer.name, interval, reason=f"it cannot be installed: {error}")
-    with moving(ZONES, 100.0) as made, still(0) as home:
-        host = Still(home.folder, made.sysfs, ())
+        return PeerComparison(peer.name, interval, reason=f"it cannot be installed: {error}")
+    with simulated_powercap(ZONES, 100.0) as made, static_host(0) as home:
+        host = StaticHost(home.folder, made.sysfs, ())
         window = ["100", str(PEER_START_SECONDS + seconds + 60.0)]
         line = made.seen_by([python, peer.script, made.page, interval, 1, "-", *window])
         with daemon(host, interval) as service:
@@ -161,15 +163,15 @@ def stood_beside(peer: Peer) -> Beside:
                 time.sleep(PEER_START_SECONDS)
                 if theirs.poll() is not None:
                     said = (theirs.stderr.read() if theirs.stderr else b"").decode(errors="replace").strip()
-                    return Beside(peer.name, interval, reason=f"it ended: {said.splitlines()[-1:]}")
+                    return PeerComparison(peer.name, interval, reason=f"it ended: {said.splitlines()[-1:]}")
                 found = shares((theirs.pid, service.pid), seconds, 2)
             finally:
                 os.killpg(theirs.pid, signal.SIGKILL)  # with its helpers
                 theirs.communicate()
-    return Beside(peer.name, interval, *found)
+    return PeerComparison(peer.name, interval, *found)
 
 
-def bars(rows: Sequence[Row], beside: Sequence[Beside]) -> list[Bar]:
+def bars(rows: Sequence[Row], beside: Sequence[PeerComparison]) -> list[Bar]:
     """Return every limit that was measured."""
     found = []
     for row in rows:

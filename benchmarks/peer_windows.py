@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steps import Steps
+from power_steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from waveforms import LIMIT_WATTS
 
-from agent.energy.read_rates import dense_period_seconds, run_period_seconds, trailing_seconds
+from agent.energy.read_rates import high_rate_period_seconds, run_period_seconds, trailing_seconds
 from probes.model import Channel, Device, Kind
 from store.records import Series
 
@@ -55,7 +55,7 @@ def _counter(device: Device, stated: float, refresh: float, resolution: float) -
         method="counter",
         refresh_seconds=stated,
         resolution=resolution,
-        limit=limit,
+        max_plausible=limit,
         observed_refresh_seconds=refresh,
     )
 
@@ -68,7 +68,7 @@ def _gauge(method: str, stated: float) -> Channel:
         method=method,
         refresh_seconds=stated,
         resolution=0.001,
-        limit=4 * LIMIT_WATTS,
+        max_plausible=4 * LIMIT_WATTS,
         observed_refresh_seconds=_UPDATE_SECONDS,
         aliased="of" in method,
     )
@@ -114,7 +114,7 @@ def play(
     start = BEFORE_SECONDS + random.random() * 0.2
     end = start + window_seconds
     shown = _refreshes(sensor, end + BEFORE_SECONDS + 1, random)
-    usual, dense = run_period_seconds([sensor.channel]), dense_period_seconds([sensor.channel])
+    usual, dense = run_period_seconds([sensor.channel]), high_rate_period_seconds([sensor.channel])
     reach = trailing_seconds([sensor.channel], dense or usual)
     if sensor.averages:
         stretches = [(start - reach, end + reach, usual)]

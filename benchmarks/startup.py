@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from outcome import arguments, finish, table
+from reporting import arguments, finish, table
 
 ROOT = Path(__file__).parents[1]
 TREES = ROOT / "tests/fixtures"

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gorilla import pack_times, pack_values, unpack_values
-from outcome import Bar, arguments, finish, table
+from reporting import Bar, arguments, finish, table
 from storage_kill import kill_loop
 from storage_series import START_NS, Simulated, by_metric, host, ticks
 
 from probes.model import Channel, Device, Kind
 from store import sqlite
 from store.codec import columns
-from store.damage import Inspection
-from store.database import open_database, writing
+from store.damage import RowVerifier
+from store.database import open_database, write_engine
 from store.maintenance.compaction import compact
 from store.reader import Reader
 from store.records import Host, Tick
-from store.series_query import stream
+from store.series_query import read_samples
 from store.writer import Writer
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SECOND = 10**9
 YEAR_SECONDS = 365 * 86_400
-FOR_EVER = 2**62
+UNLIMITED_NS = 2**62
 _FEWEST = 3
 _MINUTE = 60
 _COUNTED = 50
@@ -84,10 +84,10 @@ def sizes(name: str, probes: Sequence[Simulated]) -> Sizes:
             writer.append(ticks(layout.id, probe))
         rows = _pages(engine) - empty
         began = time.process_time()
-        compact(engine, FOR_EVER)
+        compact(engine, UNLIMITED_NS)
         seconds = time.process_time() - began
         whole = _size(engine) - empty
-        with writing(engine).begin() as connection:
+        with write_engine(engine).begin() as connection:
             connection.exec_driver_sql("DELETE FROM rollups")
         alone = _size(engine) - empty
     gorilla = sum(_gorilla(probe) for probe in probes)
@@ -95,7 +95,7 @@ def sizes(name: str, probes: Sequence[Simulated]) -> Sizes:
 
 
 def _size(engine: Engine) -> int:
-    sqlite.give_back(engine)
+    sqlite.reclaim(engine)
     return _pages(engine)
 
 
@@ -151,14 +151,14 @@ def queries(repeats: int) -> dict[str, float]:
         writer = Writer(engine)
         [layout] = writer.register(Host("h", "bench"), [("wide", channels)], "bench", START_NS)
         writer.append(ticks(layout.id, wide))
-        compact(engine, FOR_EVER)
+        compact(engine, UNLIMITED_NS)
         reader = Reader(engine)
         wanted = channels[position]
         with engine.connect() as connection:
-            inspection = Inspection(connection, None)
-            asked = (connection, layout, [position], (start, end), inspection)
-            assert len(stream(*asked).middles) == _MINUTE
-            chunk = _median(lambda: stream(*asked), repeats)
+            verifier = RowVerifier(connection, None)
+            asked = (connection, layout, [position], (start, end), verifier)
+            assert len(read_samples(*asked).middles) == _MINUTE
+            chunk = _median(lambda: read_samples(*asked), repeats)
         whole = _median(
             lambda: reader.series(writer.recording, start, end, where=lambda channel: channel == wanted), repeats // 5
         )

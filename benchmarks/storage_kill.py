@@ -83,7 +83,7 @@ def _record(path: str, there: int) -> None:
     engine = open_database(path)
     writer = Writer(engine)
     [layout] = writer.register(Host("h", "bench"), [("rapl", CHANNELS)], "bench", START_NS)
-    threading.Thread(target=_compact_for_ever, args=(path,), daemon=True).start()
+    threading.Thread(target=_compact_loop, args=(path,), daemon=True).start()
     for start in count(0, A_SECOND):
         batch = [
             Tick(layout.id, START_NS + n * SECOND, START_NS + n * SECOND, (float(n),) * len(CHANNELS))
@@ -93,7 +93,7 @@ def _record(path: str, there: int) -> None:
         writer.append(batch)
 
 
-def _compact_for_ever(path: str) -> None:
+def _compact_loop(path: str) -> None:
     engine = open_database(path)
     while True:
         compact(engine, 2**62)

@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from compiled import compiled
-from outcome import Bar, arguments, finish, table
-from still import ROOT, Still, still
+from c_programs import compile_program
+from reporting import Bar, arguments, finish, table
+from static_host import ROOT, StaticHost, static_host
 
 sys.path.insert(0, str(ROOT))
 
 from agent.host.inventory import describe_host
 from agent.runtime.clock import Timebase
-from agent.runtime.realtime import favored, prompt
+from agent.runtime.realtime import low_latency, raise_priority
 from agent.sampling.recorder import Recorder
 from agent.sampling.sampler import Sampler
-from agent.sampling.schedule import Paced
+from agent.sampling.schedule import ScheduledProbe
 from probes.model import Roots
 from probes.registry import discover
 from store.database import open_database
@@ -62,7 +62,7 @@ def main() -> None:
     """Sample with real-time scheduling and without, and hold the first to its limits."""
     options = arguments(__doc__.splitlines()[0])
     seconds = QUICK_SECONDS if options.quick else SECONDS
-    with still(CHANNELS) as host, hogs(max(2, os.cpu_count() or 1)):
+    with static_host(CHANNELS) as host, hogs(max(2, os.cpu_count() or 1)):
         found = [kept(host, seconds, realtime=realtime) for realtime in (True, False)]
     table(
         "A sampler at 1 kHz on a busy host",
@@ -85,7 +85,7 @@ def main() -> None:
 @contextmanager
 def hogs(count: int) -> Iterator[None]:
     """Keep so many processors busy inside the block."""
-    program = compiled("spin")
+    program = compile_program("spin")
     spinning = [subprocess.Popen([program]) for _ in range(count)]
     try:
         yield
@@ -95,14 +95,16 @@ def hogs(count: int) -> Iterator[None]:
             process.wait()
 
 
-def kept(host: Still, seconds: float, *, realtime: bool) -> Timing:
+def kept(host: StaticHost, seconds: float, *, realtime: bool) -> Timing:
     """Sample so long, and return how the beats of the first probe were kept, which all others share."""
     found = discover(Roots(str(host.sysfs), str(host.folder / "proc"), str(host.folder / "none")), estimates=False)
     engine, timebase = open_database(str(host.folder / "timing.db")), Timebase.now()
     writer = Writer(engine)
     channels = [(probe.name, probe.channels) for probe in found.probes]
     layouts = writer.register(describe_host(Roots()), channels, "profile", timebase.now_ns())
-    paced = [Paced(layout, probe, PERIOD_NS / 1e9) for layout, probe in zip(layouts, found.probes, strict=True)]
+    paced = [
+        ScheduledProbe(layout, probe, PERIOD_NS / 1e9) for layout, probe in zip(layouts, found.probes, strict=True)
+    ]
     sampler = Sampler(paced, timebase, realtime=realtime or None)
     starts: list[int] = []
 
@@ -110,8 +112,8 @@ def kept(host: Still, seconds: float, *, realtime: bool) -> Timing:
         starts.extend(tick.start_ns for tick in ticks if tick.layout == layouts[0].id)
         writer.append(ticks)
 
-    recorder = Recorder(sampler.take, keep, enter=favored if realtime else lambda: None)
-    with prompt():
+    recorder = Recorder(sampler.take, keep, enter=raise_priority if realtime else lambda: None)
+    with low_latency():
         recorder.start()
         sampler.start()
         time.sleep(seconds)

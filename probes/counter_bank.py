@@ -8,7 +8,7 @@ from operator import add, le, mul, sub, truediv
 from typing import TYPE_CHECKING, cast
 
 from probes.model import Rejection
-from probes.plausible import SENTINELS
+from probes.plausibility import SENTINELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +26,11 @@ class CounterBank:
     def __init__(self, counters: Sequence[Counter], divisors: Sequence[float]) -> None:
         self._counters = tuple(counters)
         self._divisors = tuple(divisors)
-        self._most = [counter.most_per_ns for counter in counters]
+        self._most = [counter.max_per_ns for counter in counters]
         self._least = min(self._most, default=0.0)
         self._shortest_wrap_ns = min((counter.shortest_wrap_ns for counter in counters), default=0.0)
         self._sentinels = SENTINELS.union(*(counter.sentinels for counter in counters))
-        self._level = False  # whether all were believed at the last reading, `raws` at `at_ns`
+        self._all_accepted = False  # whether all were accepted at the last reading, `raws` at `at_ns`
         self._raws: Sequence[int] = ()
         self._offsets: list[int] = []
         self._at_ns = 0
@@ -42,12 +42,12 @@ class CounterBank:
         """
         if not self._counters:
             return []
-        if self._level and None not in raws:
+        if self._all_accepted and None not in raws:
             known = cast("Sequence[int]", raws)
             if self._grew(known, at_ns - self._at_ns):
                 self._raws, self._at_ns = known, at_ns
                 return list(map(truediv, map(add, known, self._offsets), self._divisors))
-        return self._judge(raws, at_ns, rejections)
+        return self._validate(raws, at_ns, rejections)
 
     def _grew(self, raws: Sequence[int], elapsed_ns: int) -> bool:
         """Tell whether each counter grew by no more than it may, leaving refreshes and wraps to closer judgement."""
@@ -63,19 +63,19 @@ class CounterBank:
             and self._sentinels.isdisjoint(raws)
         )
 
-    def _judge(self, raws: Sequence[int | None], at_ns: int, rejections: list[Rejection]) -> list[float]:
-        if self._level:
+    def _validate(self, raws: Sequence[int | None], at_ns: int, rejections: list[Rejection]) -> list[float]:
+        if self._all_accepted:
             for counter, last in zip(self._counters, self._raws, strict=True):
                 counter.raw, counter.at_ns = last, self._at_ns
-        self._level = True
+        self._all_accepted = True
         values = []
         for position, (counter, raw, by) in enumerate(zip(self._counters, raws, self._divisors, strict=True)):
             reason = None if raw is None else counter.advance(raw, at_ns)
             if reason:
                 rejections.append(Rejection(position, reason))
-            believed = raw is not None and reason is None
-            self._level = self._level and believed
-            values.append(counter.total / by if believed else math.nan)
+            accepted = raw is not None and reason is None
+            self._all_accepted = self._all_accepted and accepted
+            values.append(counter.total / by if accepted else math.nan)
         self._raws = [counter.raw for counter in self._counters]
         self._offsets = [counter.offset for counter in self._counters]
         self._at_ns = at_ns

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.model import Channel, Device, Found, Kind, Rejection, Roots
+from probes.model import Channel, Device, DiscoveryResult, Kind, Rejection, Roots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ class MemoryProbe:
             self._fd = -1
 
 
-def discover(roots: Roots) -> Found:
+def discover(roots: Roots) -> DiscoveryResult:
     """Find the host's memory and prove it with one read; raises ProbeUnavailableError if it cannot be read."""
     remedy = "mount proc, or set where it is mounted"
     try:
@@ -79,4 +79,4 @@ def discover(roots: Roots) -> Found:
     except ReadError as error:
         probe.close()
         raise ProbeUnavailableError(f"cannot read how much memory is in use: {error}", remedy) from error
-    return Found((probe,))
+    return DiscoveryResult((probe,))

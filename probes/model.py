@@ -31,7 +31,7 @@ class Source(StrEnum):
     ESTIMATED = "estimated"
 
 
-class Form(StrEnum):
+class MetricType(StrEnum):
     """How a metric moves: a counter only grows, a gauge goes both ways."""
 
     COUNTER = "counter"
@@ -43,7 +43,7 @@ class Metric:
     """One measured quantity in base units; `name` is also the Prometheus name without prefix and `_total`."""
 
     name: str
-    form: Form
+    type: MetricType
     help: str
 
 
@@ -52,19 +52,19 @@ def _table(*metrics: Metric) -> Mapping[str, Metric]:
 
 
 METRICS: Mapping[str, Metric] = _table(
-    Metric("energy_joules", Form.COUNTER, "Energy since the sensor's own start, unwrapped, in joules."),
-    Metric("power_watts", Form.GAUGE, "Power drawn now or over the sensor's own averaging time, in watts."),
-    Metric("power_limit_watts", Form.GAUGE, "Power limit the device is held to, in watts."),
-    Metric("utilization_ratio", Form.GAUGE, "Share of time the device was busy since the previous read, 0 to 1."),
-    Metric("frequency_hertz", Form.GAUGE, "Clock frequency, in hertz."),
-    Metric("temperature_celsius", Form.GAUGE, "Temperature, in degrees Celsius."),
-    Metric("memory_used_bytes", Form.GAUGE, "Memory in use, in bytes."),
-    Metric("memory_total_bytes", Form.GAUGE, "Memory installed, in bytes."),
-    Metric("cores", Form.GAUGE, "Number of processor cores online."),
-    Metric("throttle_reasons", Form.GAUGE, "Bit mask of what holds the clocks down, as the driver names it."),
-    Metric("throttled_seconds", Form.COUNTER, "Time the clocks were held down by power or heat, in seconds."),
+    Metric("energy_joules", MetricType.COUNTER, "Energy since the sensor's own start, unwrapped, in joules."),
+    Metric("power_watts", MetricType.GAUGE, "Power drawn now or over the sensor's own averaging time, in watts."),
+    Metric("power_limit_watts", MetricType.GAUGE, "Power limit the device is held to, in watts."),
+    Metric("utilization_ratio", MetricType.GAUGE, "Share of time the device was busy since the previous read, 0 to 1."),
+    Metric("frequency_hertz", MetricType.GAUGE, "Clock frequency, in hertz."),
+    Metric("temperature_celsius", MetricType.GAUGE, "Temperature, in degrees Celsius."),
+    Metric("memory_used_bytes", MetricType.GAUGE, "Memory in use, in bytes."),
+    Metric("memory_total_bytes", MetricType.GAUGE, "Memory installed, in bytes."),
+    Metric("cores", MetricType.GAUGE, "Number of processor cores online."),
+    Metric("throttle_reasons", MetricType.GAUGE, "Bit mask of what holds the clocks down, as the driver names it."),
+    Metric("throttled_seconds", MetricType.COUNTER, "Time the clocks were held down by power or heat, in seconds."),
 )
-ENERGETIC = frozenset({"energy_joules", "power_watts"})
+ENERGY_METRICS = frozenset({"energy_joules", "power_watts"})
 """The metrics that tell energy."""
 
 
@@ -89,7 +89,7 @@ class Channel:
     `method` says how the number comes to be: `counter`, `average`, `instant`, `volts*amperes`, `model`, ...
     `refresh_seconds` is the longest time the sensor takes to show a new value (0: unknown), `resolution` its smallest
     step in the metric's unit (0: unknown). `contained_in` names the (device id, domain) pairs whose energy includes
-    this one's. `limit` is the largest plausible value (four times a power limit, say); 0 where none is known.
+    this one's. `max_plausible` is the largest plausible value (four times a power limit, say); 0 where none is known.
     `uncertainty` is the stated relative half-width of an estimated value (0.5: plus or minus half); 0 for measured.
     `wraps_at` is where the hardware's counter starts again from 0, in the metric's unit; 0 if it does not.
 
@@ -107,7 +107,7 @@ class Channel:
     refresh_seconds: float = 0.0
     resolution: float = 0.0
     contained_in: tuple[tuple[str, str], ...] = ()
-    limit: float = 0.0
+    max_plausible: float = 0.0
     uncertainty: float = 0.0
     wraps_at: float = 0.0
     observed_refresh_seconds: float = 0.0
@@ -179,7 +179,7 @@ class CounterReader(Probe, Protocol):
         ...
 
 
-class HungFile(Protocol):
+class IsolatedFile(Protocol):
     """A file that did not answer and is left out of its probe's reads; `channels` are the positions that it feeds."""
 
     path: str
@@ -195,10 +195,10 @@ class HungFile(Protocol):
 
 
 @runtime_checkable
-class FilewiseProbe(Probe, Protocol):
+class IsolatableProbe(Probe, Protocol):
     """A probe of several files that can leave out one that hangs."""
 
-    def isolate(self) -> HungFile | None:
+    def isolate(self) -> IsolatedFile | None:
         """Leave out the file in which `read` hangs in another thread, and return it; None if no read is under way.
 
         That `read` raises ReadError when it ends, and changes nothing. The channels of the file are NaN meanwhile.
@@ -214,7 +214,7 @@ class Problem:
     a total can name it as missing.
     """
 
-    subject: str
+    sensor: str
     reason: str
     remedy: str
     is_unreadable: bool = True
@@ -227,7 +227,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DiscoveryResult:
     """What one family's discovery found: probes that proved themselves with one read, and what cannot be read."""
 
     probes: tuple[Probe, ...] = ()

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from probes.counter import NEVER, Counter
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.model import Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
-from probes.plausible import PLAUSIBLE_TIMES_LIMIT, highest_limit_watts, most_watts
+from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
+from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, highest_limit_watts, max_watts
 from probes.remedies import cause_of, is_denied, remedy_for
-from probes.sysfs import ValueFile, ValueFiles, is_gone, opened, read_int, read_label, read_text
+from probes.sysfs import ValueFile, ValueFiles, is_device_removed, open_value_file, read_int, read_label, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from probes.sysfs import OneHungFile
+    from probes.sysfs import IsolatedValueFile
 
 REFRESH_SECONDS = 0.001
 """The hardware updates its energy counters about every millisecond (Intel SDM, volume 3, RAPL interfaces)."""
@@ -35,7 +35,7 @@ NO_LIMIT_WATTS = 4095.0
 """A power limit of all bits set (15 bits of 1/8 W): how firmware writes that there is none."""
 _REGISTER_MOST = 2**32 - 1
 _PACKAGE = re.compile(r"package-\d+(-die-\d+)?")
-_TWINS = "intel-rapl-mmio"
+_MMIO_PREFIX = "intel-rapl-mmio"
 _PSYS = re.compile(r"psys(-\d+)?")
 
 
@@ -48,9 +48,9 @@ class Zone:
     parent: str
 
     @property
-    def is_twin(self) -> bool:
+    def is_mmio_duplicate(self) -> bool:
         """Whether this is the memory-mapped view of a zone of the processor's registers."""
-        return self.folder.name.startswith(_TWINS)
+        return self.folder.name.startswith(_MMIO_PREFIX)
 
     @property
     def path_of_names(self) -> str:
@@ -84,17 +84,17 @@ class RaplProbe:
             self._refuse(errors)
         return self._bank.advance(microjoules, at_ns, self.rejections)
 
-    def isolate(self) -> OneHungFile | None:
+    def isolate(self) -> IsolatedValueFile | None:
         """Leave out the zone in whose file `read` hangs, and return it; None if no read is under way."""
         position = self._files.isolate()
-        return None if position is None else self._files.hung_file(position, (position,))
+        return None if position is None else self._files.isolated_file(position, (position,))
 
     def close(self) -> None:
         """Close every zone's file."""
         self._files.close()
 
     def _refuse(self, errors: Mapping[int, ReadError]) -> None:
-        gone = {position for position, error in errors.items() if is_gone(error)}
+        gone = {position for position, error in errors.items() if is_device_removed(error)}
         if len(gone) == len(self.channels):
             raise DeviceLostError("every RAPL zone was removed")
         self.rejections += [
@@ -104,12 +104,12 @@ class RaplProbe:
             raise errors[0]
 
 
-def discover(roots: Roots) -> Found:
+def discover(roots: Roots) -> DiscoveryResult:
     """Find the zones below `roots.sysfs`/class/powercap and prove each with one read."""
     zones = find_zones(Path(roots.sysfs) / "class/powercap")
     if not zones:
         if hidden := _hidden(Path(roots.sysfs) / "class/powercap"):
-            return Found((), (hidden,))
+            return DiscoveryResult((), (hidden,))
         raise ProbeUnavailableError(
             f"no RAPL zones below {roots.sysfs}/class/powercap (virtual machines and containers usually have none)",
             "on bare metal: modprobe intel_rapl_msr",
@@ -121,7 +121,7 @@ def discover(roots: Roots) -> Found:
     read: set[str] = set()
     failed: dict[Zone, Exception] = {}
     for zone in zones:
-        if zone.is_twin and zone.path_of_names in read:
+        if zone.is_mmio_duplicate and zone.path_of_names in read:
             continue  # the memory-mapped twin shows the same counter once more
         channel = describe(zone, psys)
         try:
@@ -131,14 +131,14 @@ def discover(roots: Roots) -> Found:
             failed[zone] = error
     probes = (RaplProbe(opened),) if opened else ()
     lost = {zone: error for zone, error in failed.items() if zone.path_of_names not in read}
-    return Found(probes, tuple(_problems(lost)))
+    return DiscoveryResult(probes, tuple(_problems(lost)))
 
 
 def find_zones(powercap: Path) -> list[Zone]:
     """List the zones of the control types `intel-rapl` and `intel-rapl-mmio`, the twin last."""
     folders = sorted(
         (path for path in powercap.glob("intel-rapl*:*") if (path / "energy_uj").exists()),
-        key=lambda path: (path.name.startswith(_TWINS), path.name),
+        key=lambda path: (path.name.startswith(_MMIO_PREFIX), path.name),
     )
     names = {folder.name: read_label(folder / "name") for folder in folders}
     return [Zone(folder, names[folder.name], names.get(folder.name.rpartition(":")[0], "")) for folder in folders]
@@ -160,7 +160,7 @@ def describe(zone: Zone, psys: str = "") -> Channel:
     """
     highest = _range_microjoules(zone.folder)
     device, domain, within = _placed(zone)
-    limit = PLAUSIBLE_TIMES_LIMIT * _power_limit_watts(zone.folder, device.kind)
+    limit = PLAUSIBLE_LIMIT_FACTOR * _power_limit_watts(zone.folder, device.kind)
     outermost = ((psys, "psys"),) if psys and device.id != psys else ()
     return Channel(
         device,
@@ -170,7 +170,7 @@ def describe(zone: Zone, psys: str = "") -> Channel:
         refresh_seconds=REFRESH_SECONDS,
         resolution=resolution_joules(highest),
         contained_in=(*within, *outermost),
-        limit=limit,
+        max_plausible=limit,
         wraps_at=modulus_microjoules(highest) / 1e6,
     )
 
@@ -217,11 +217,11 @@ def _range_microjoules(folder: Path) -> int:
 
 
 def _open(zone: Zone, channel: Channel) -> tuple[ValueFile, Counter]:
-    file = opened(zone.folder / "energy_uj")
+    file = open_value_file(zone.folder / "energy_uj")
     highest = _range_microjoules(zone.folder)
     counter = Counter(
         modulus_microjoules(highest),
-        most_watts(channel) * 1e6,
+        max_watts(channel) * 1e6,
         channel.refresh_seconds,
         all_ones=highest or NEVER,
         resolution=channel.resolution * 1e6,

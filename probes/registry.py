@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 from probes.deadline import NoAnswerError
 from probes.errors import ProbeUnavailableError
 from probes.identity import make_unique
-from probes.model import ENERGETIC, Channel, Found, Kind, Probe, Problem, Roots, Source
+from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Kind, Probe, Problem, Roots, Source
 from probes.search import DEADLINE_SECONDS, close_all, search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FAMILIES = ("cpu", "memory", "rapl", "hwmon", "nvml")
-"""Each is a module of this package with `discover(roots) -> Found`."""
+"""Each is a module of this package with `discover(roots) -> DiscoveryResult`."""
 ESTIMATE = "estimate"
 """The family that is asked only where no sensor measures the processors."""
-_HOLDERS = frozenset({Kind.BOARD, Kind.HOST})
-_HOLDS_PROCESSORS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total", "input", "node"})
+_CONTAINER_KINDS = frozenset({Kind.BOARD, Kind.HOST})
+_CPU_CONTAINER_DOMAINS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total", "input", "node"})
 """Words of a domain that speak of the processors or of something around them."""
-_PARTS_OF_A_PROCESSOR = frozenset({"core", "uncore", "dram", "io", "sysio"})
+_CPU_PART_DOMAINS = frozenset({"core", "uncore", "dram", "io", "sysio"})
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class MissingFamily:
     """A family of which nothing is here, and why."""
 
     family: str
@@ -40,7 +40,7 @@ class Discovery:
 
     probes: tuple[Probe, ...]
     problems: tuple[Problem, ...]
-    absences: tuple[Absence, ...]
+    missing_families: tuple[MissingFamily, ...]
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -60,21 +60,21 @@ def discover(roots: Roots, *, estimates: bool = True, deadline_seconds: float = 
     `deadline_seconds` is a problem, and the others are returned without it.
     """
     results = dict(search(FAMILIES, roots, deadline_seconds))
-    probes = [probe for result in results.values() if isinstance(result, Found) for probe in result.probes]
+    probes = [probe for result in results.values() if isinstance(result, DiscoveryResult) for probe in result.probes]
     if estimates and not measures_cpu_power(probes):
         results |= search((ESTIMATE,), roots, deadline_seconds)
     probes = []
     problems: list[Problem] = []
-    absences: list[Absence] = []
+    missing_families: list[MissingFamily] = []
     for family, result in results.items():
-        if isinstance(result, Found):
+        if isinstance(result, DiscoveryResult):
             probes += result.probes
             problems += result.problems
         elif isinstance(result, ProbeUnavailableError):
-            absences.append(Absence(family, result.reason, result.remedy))
+            missing_families.append(MissingFamily(family, result.reason, result.remedy))
         else:
             problems.append(_failed(family, result, deadline_seconds))
-    return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(absences))
+    return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families))
 
 
 def _failed(family: str, error: Exception, deadline_seconds: float) -> Problem:
@@ -91,16 +91,16 @@ def measures_cpu_power(probes: Iterable[Probe]) -> bool:
         _covers_processors(channel)
         for probe in probes
         for channel in probe.channels
-        if channel.metric in ENERGETIC and channel.source is Source.MEASURED
+        if channel.metric in ENERGY_METRICS and channel.source is Source.MEASURED
     )
 
 
 def _covers_processors(channel: Channel) -> bool:
     kind, words = channel.device.kind, set(re.split("[-_]", channel.domain))
     if kind is Kind.CPU:
-        return not words & _PARTS_OF_A_PROCESSOR
-    if kind in _HOLDERS:
-        return bool(words & _HOLDS_PROCESSORS)
+        return not words & _CPU_PART_DOMAINS
+    if kind in _CONTAINER_KINDS:
+        return bool(words & _CPU_CONTAINER_DOMAINS)
     # An APU's meter is of its socket; a GPU that shares a module with processors says so.
     shares_module = channel.domain == "module" and bool(channel.contained_in)
     return kind is Kind.PSU or channel.domain == "socket" or shares_module

@@ -13,7 +13,7 @@ from probes.deadline import Call
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from probes.model import Found, Probe, Roots
+    from probes.model import DiscoveryResult, Probe, Roots
 
 DEADLINE_SECONDS = 30.0
 """A driver without persistence mode may initialize several GPUs for ten seconds and more."""
@@ -26,14 +26,14 @@ def close_all(probes: Sequence[Probe]) -> None:
             stack.callback(probe.close)
 
 
-def search(families: Iterable[str], roots: Roots, deadline_seconds: float) -> Mapping[str, Found | Exception]:
+def search(families: Iterable[str], roots: Roots, deadline_seconds: float) -> Mapping[str, DiscoveryResult | Exception]:
     """Discover all families at once, and return by family the result or the error, in order.
 
     The error is a NoAnswerError for a family that does not answer within `deadline_seconds`.
     """
     calls = {family: Call(partial(_discover, family, roots), f"discover-{family}", _close) for family in families}
     ends = time.monotonic() + deadline_seconds
-    results: dict[str, Found | Exception] = {}
+    results: dict[str, DiscoveryResult | Exception] = {}
     for family, call in calls.items():
         try:
             results[family] = call.result(ends - time.monotonic())
@@ -42,10 +42,10 @@ def search(families: Iterable[str], roots: Roots, deadline_seconds: float) -> Ma
     return results
 
 
-def _discover(family: str, roots: Roots) -> Found:
-    found: Found = import_module(f"probes.{family}").discover(roots)
+def _discover(family: str, roots: Roots) -> DiscoveryResult:
+    found: DiscoveryResult = import_module(f"probes.{family}").discover(roots)
     return found
 
 
-def _close(found: Found) -> None:
+def _close(found: DiscoveryResult) -> None:
     close_all(found.probes)

@@ -68,7 +68,7 @@ class ValueFile:
             self._fd = -1
 
 
-def opened(
+def open_value_file(
     path: Path, prove: Callable[[ValueFile], object] = ValueFile.read, seconds: float = ANSWER_SECONDS
 ) -> ValueFile:
     """Return a kernel file that was opened and proved, and that answered within so many seconds.
@@ -139,9 +139,9 @@ class ValueFiles:
         self._hung = {**self._hung, position: ReadError(f"{self._files[position].path}: no answer")}
         return position
 
-    def hung_file(self, position: int, channels: tuple[int, ...]) -> OneHungFile:
+    def isolated_file(self, position: int, channels: tuple[int, ...]) -> IsolatedValueFile:
         """Return what can be done with a file that was isolated, which feeds these channels."""
-        return OneHungFile(self, self._files[position], position, channels)
+        return IsolatedValueFile(self, self._files[position], position, channels)
 
     def restore(self, position: int) -> None:
         """Read a file that was isolated with the others again."""
@@ -177,7 +177,7 @@ class ValueFiles:
         return values, errors
 
 
-class OneHungFile:
+class IsolatedValueFile:
     """A file that was isolated; `channels` are the positions that it feeds in its probe."""
 
     def __init__(self, files: ValueFiles, file: ValueFile, position: int, channels: tuple[int, ...]) -> None:
@@ -214,7 +214,7 @@ class RuntimeStatus:
             with suppress(OSError):
                 self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
-    def sleeps(self) -> bool:
+    def is_suspended(self) -> bool:
         """Tell whether the device sleeps now; one that is gone does not: its sensors will say that it is gone."""
         try:
             return self._fd >= 0 and os.pread(self._fd, 16, 0).startswith(b"suspended")
@@ -228,15 +228,15 @@ class RuntimeStatus:
             self._fd = -1
 
 
-def number_of(error: ReadError) -> int:
+def errno_of(error: ReadError) -> int:
     """Return the errno of a read that the kernel refused, 0 if it was none that refused."""
     cause = error.__cause__
     return (cause.errno or 0) if isinstance(cause, OSError) else 0
 
 
-def is_gone(error: ReadError) -> bool:
+def is_device_removed(error: ReadError) -> bool:
     """Tell whether a read was refused because the device was removed: its open files answer nothing else ever again."""
-    return number_of(error) == errno.ENODEV
+    return errno_of(error) == errno.ENODEV
 
 
 def read_text(path: Path) -> str | None:

@@ -8,30 +8,30 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from probes.model import Source
 from store import schema
-from store.codec.checksums import NAME, Sealer
+from store.codec.checksums import NAME, ChecksumAppender
 from store.records import Total
 from store.rows import insert_all, storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from store.damage import Inspection
+    from store.damage import RowVerifier
 
 _COLUMNS = Total._fields
 _KEY = _COLUMNS[:6]
 _STORED = (*_COLUMNS, NAME)
 _OLD = tuple(f"old_{name}" for name in _KEY)
-_FORGET = delete(schema.totals).where(*(schema.totals.c[name] == bindparam(f"old_{name}") for name in _KEY))
+_DELETE_KEYS = delete(schema.totals).where(*(schema.totals.c[name] == bindparam(f"old_{name}") for name in _KEY))
 REPLACE_TOTALS = (
     f"INSERT INTO totals ({', '.join(_STORED)}) VALUES ({', '.join('?' * len(_STORED))}) "  # noqa: S608  our own names
     f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _STORED[6:])}"
 )
-_seal = Sealer(schema.totals, _COLUMNS)
+_append_checksums = ChecksumAppender(schema.totals, _COLUMNS)
 
 
 def rows_of(totals: Iterable[Total]) -> list[tuple[Any, ...]]:
     """Return the rows of totals, each with its checksum, in the order that `REPLACE_TOTALS` takes."""
-    return _seal((*map(storable_text, total[:7]), *total[7:]) for total in totals)
+    return _append_checksums((*map(storable_text, total[:7]), *total[7:]) for total in totals)
 
 
 def replace_totals(connection: Connection, totals: Sequence[Total]) -> None:
@@ -39,15 +39,15 @@ def replace_totals(connection: Connection, totals: Sequence[Total]) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(REPLACE_TOTALS, rows_of(totals))
         return
-    connection.execute(_FORGET, [dict(zip(_OLD, total, strict=False)) for total in totals])
+    connection.execute(_DELETE_KEYS, [dict(zip(_OLD, total, strict=False)) for total in totals])
     insert_all(connection, schema.totals, _STORED, rows_of(totals))
 
 
-def totals_of(connection: Connection, host_id: str, inspection: Inspection) -> tuple[Total, ...]:
+def load_totals(connection: Connection, host_id: str, verifier: RowVerifier) -> tuple[Total, ...]:
     """Return every sound total of a host."""
     table = schema.totals
     found = connection.execute(select(table).where(table.c.host_id == host_id).order_by(*table.primary_key))
-    rows = [row for row in found if inspection.sound(table, row._mapping)]  # noqa: SLF001  SQLAlchemy's public name
+    rows = [row for row in found if verifier.is_intact(table, row._mapping)]  # noqa: SLF001  SQLAlchemy's public name
     return tuple(
         Total(
             row.host_id,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store import sqlite
-from store.error_messages import explained
+from store.error_messages import translate_errors
 from store.errors import StoreError, TransientStoreError
 from store.url import display
 
@@ -57,7 +57,7 @@ def check_target(engine: Engine, to: Path) -> None:
     """Raise StoreError if a copy cannot be written to `to`: the name is taken, or the disk has too little room."""
     if to.exists() or to.is_symlink():
         raise _taken(to)
-    with explained(engine):
+    with translate_errors(engine):
         needed = sqlite.size(engine) + _SPARE_BYTES
     try:
         free = shutil.disk_usage(to.parent).free
@@ -77,7 +77,7 @@ def _taken(to: Path) -> StoreError:
 
 def _copy(engine: Engine, part: Path) -> None:
     os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
-    with explained(engine), engine.connect() as connection, closing(sqlite3.connect(part)) as target:
+    with translate_errors(engine), engine.connect() as connection, closing(sqlite3.connect(part)) as target:
         source: Any = connection.connection.driver_connection
         try:
             source.backup(target)  # all at once: one reader's view, which no writer waits for or disturbs

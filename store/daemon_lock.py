@@ -11,7 +11,7 @@ from zlib import crc32
 
 from sqlalchemy import text
 
-from store.error_messages import explained
+from store.error_messages import translate_errors
 from store.errors import StoreError, StoreInUseError, TransientStoreError
 from store.network_disk import refuse_network_disk
 from store.url import display
@@ -94,7 +94,7 @@ def daemon_lock(engine: Engine, host_id: str) -> Iterator[DaemonLock]:
 
 
 @contextmanager
-def no_daemon(connection: Connection) -> Iterator[None]:
+def exclude_daemons(connection: Connection) -> Iterator[None]:
     """Keep daemons off a store while its tables change; raises StoreInUseError if one writes to it.
 
     The caller is inside the transaction that changes them, and alone in that. For a server the lock of old daemons is
@@ -134,7 +134,7 @@ class _FileLock:
             if self.held():  # else the file was deleted after it was opened, and others lock another one
                 break
             self.release()
-        self._sign()
+        self._write_process_id()
 
     def held(self) -> bool:
         if self._descriptor is None:
@@ -168,7 +168,7 @@ class _FileLock:
             cause = f"its disk has no locks ({error.strerror})"
             raise StoreError(str(self._database), cause, "Name a database on a local disk with --database") from error
 
-    def _sign(self) -> None:
+    def _write_process_id(self) -> None:
         """Write this process's number into the file, for whoever is refused."""
         if self._descriptor is None:
             raise TransientStoreError(str(self._database), "its lock file is deleted again and again", "Find by whom")
@@ -192,7 +192,7 @@ class _ServerLock:
         self._driver: Any = None
 
     def acquire(self) -> None:
-        with explained(self._engine):
+        with translate_errors(self._engine):
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             self._driver = connection.connection.driver_connection
             connection.detach()
@@ -207,7 +207,7 @@ class _ServerLock:
         if self._connection is None:
             return False
         try:
-            with explained(self._engine):
+            with translate_errors(self._engine):
                 return bool(self._connection.execute(text(_MINE), {"key": self._key}).scalar())
         except StoreError:
             return False

@@ -67,7 +67,7 @@ class DamagedError(StoreError):
         self.damage = damage
 
 
-class Inspection:
+class RowVerifier:
     """Tells sound rows from damaged ones in one transaction; each damaged one goes to `report`, or raises if None."""
 
     def __init__(self, connection: Connection, report: Report | None) -> None:
@@ -77,7 +77,7 @@ class Inspection:
         rows = connection.execute(select(table.table_name, table.done_key, table.last_key))
         self._unchecked = {name: (done, last) for name, done, last in rows}
 
-    def found(self, table: Table, key: tuple[Any, ...], cause: str) -> None:
+    def report_damage(self, table: Table, key: tuple[Any, ...], cause: str) -> None:
         """Report one damaged row. Raises DamagedError if there is no `report`."""
         damage = Damage(table.name, key, cause)
         if self._report is None:
@@ -89,14 +89,14 @@ class Inspection:
         key = KEYS.get(table.name)
         return self._fault(table.name, row[key] if key else None, row[NAME], lambda: stored_checksum(table, row))
 
-    def sound(self, table: Table, row: Values) -> bool:
+    def is_intact(self, table: Table, row: Values) -> bool:
         """Return whether a row is as it was written; one that is not is reported."""
         cause = self.fault(table, row)
         if cause:
-            self.found(table, tuple(row[column.name] for column in table.primary_key), cause)
+            self.report_damage(table, tuple(row[column.name] for column in table.primary_key), cause)
         return not cause
 
-    def tick_fault(self, layout: int, tick: tuple[int, int, int, bytes, int | None]) -> str:
+    def tick_damage_cause(self, layout: int, tick: tuple[int, int, int, bytes, int | None]) -> str:
         """Return the cause if a tick, given as id, start, end, readings and checksum, is damaged, else nothing."""
         number, start_ns, end_ns, readings, stored = tick
         try:

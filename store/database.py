@@ -9,8 +9,8 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inse
 
 from store import sqlite
 from store.daemon_lock import daemon_lock
-from store.engines import connected, durable, reading, writing
-from store.error_messages import explained
+from store.engines import create_store_engine, durable, snapshot_engine, write_engine
+from store.error_messages import translate_errors
 from store.errors import MissingDatabaseError
 from store.locks import migration_lock
 from store.schema import REVISION, VERSION_TABLE, metadata
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUSY_SECONDS",
-    "connected",
+    "create_store_engine",
     "daemon_lock",
     "durable",
     "open_database",
-    "reading",
+    "snapshot_engine",
     "upgrade_database",
-    "writing",
+    "write_engine",
 ]
 
 BUSY_SECONDS = 10.0
@@ -45,12 +45,12 @@ def open_database(url: str, *, create: bool = True, busy_seconds: float = BUSY_S
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         sqlite.prepare_file(Path(str(parsed.database)), create=create)
-    engine = connected(parsed, busy_seconds)
+    engine = create_store_engine(parsed, busy_seconds)
     try:
-        with explained(engine):
+        with translate_errors(engine):
             _prepare(engine, create=create)
             if engine.dialect.name == "sqlite":
-                sqlite.use_wal(engine, busy_seconds)
+                sqlite.enable_wal(engine, busy_seconds)
     except BaseException:
         engine.dispose()
         raise
@@ -65,9 +65,9 @@ def upgrade_database(url: str, report: Callable[[str], object]) -> Upgrade:
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         sqlite.prepare_file(Path(str(parsed.database)), create=False)
-    engine = connected(parsed, _UPGRADE_BUSY_SECONDS)
+    engine = create_store_engine(parsed, _UPGRADE_BUSY_SECONDS)
     try:
-        with explained(engine):
+        with translate_errors(engine):
             with engine.connect() as connection:
                 found = revision(connection, engine.url)
             if found is None:
@@ -83,9 +83,9 @@ def _prepare(engine: Engine, *, create: bool) -> None:
     if found is None and not create:
         raise MissingDatabaseError(display(engine.url))
     if found is None:
-        with writing(engine).connect() as connection:
+        with write_engine(engine).connect() as connection:
             if engine.dialect.name == "sqlite":
-                sqlite.let_shrink(connection)
+                sqlite.enable_auto_vacuum(connection)
             with connection.begin(), migration_lock(connection):
                 if revision(connection, engine.url) is None:
                     _make_tables(connection)

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _BACKENDS = ("sqlite", "postgresql")
-_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-_PATIENCE["tcp_user_timeout"] = 20_000
+_CONNECTION_TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_CONNECTION_TIMEOUTS["tcp_user_timeout"] = 20_000
 """Seconds, and milliseconds, after which a server counts as away; the system's own are minutes (libpq's manual)."""
 
 
-def reading(engine: Engine) -> Engine:
+def snapshot_engine(engine: Engine) -> Engine:
     """Return the engine whose transactions see one state of the store from their first question to their last."""
     return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
 
 
-def writing(engine: Engine) -> Engine:
+def write_engine(engine: Engine) -> Engine:
     """Return the engine whose transactions take SQLite's write lock when they begin, not half-way through."""
     return engine.execution_options(writes=True)
 
@@ -35,7 +35,7 @@ def durable(engine: Engine) -> Engine:
     return engine.execution_options(writes=True, durable=True)
 
 
-def connected(url: URL, busy_seconds: float) -> Engine:
+def create_store_engine(url: URL, busy_seconds: float) -> Engine:
     """Return the engine of a database as it is, whatever tables it has. Raises StoreError if it cannot be one."""
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
@@ -50,7 +50,7 @@ def _engine(url: URL) -> Engine:
         remedy = "Give a path, or a URL such as postgresql://user@host/database"
         raise StoreError(database, f"a store is a SQLite file or a PostgreSQL database, not {url.drivername!r}", remedy)
     if url.drivername == "postgresql+psycopg":
-        settings = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+        settings = {name: value for name, value in _CONNECTION_TIMEOUTS.items() if name not in url.query}
     try:
         engine = create_engine(url, connect_args=settings)
     except NoSuchModuleError as error:

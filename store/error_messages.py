@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-_KEPT_LOCKED = "another program keeps it locked"
+_DATABASE_LOCKED = "another program keeps it locked"
 
 _SERVER = {
     "42501": ("this user may not do that there", "Let the user own the database, or grant it CREATE on the schema"),
@@ -28,22 +28,22 @@ _SERVER = {
 """Causes and remedies by SQLSTATE, after appendix A of the PostgreSQL manual."""
 
 
-_AWAY = ("08", "53", "55P03", "57P")
+_TRANSIENT_STATES = ("08", "53", "55P03", "57P")
 """How the SQLSTATE of a PostgreSQL server begins that is away, out of resources, locked or restarting."""
-_PASSES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_TRANSIENT_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 @contextmanager
-def explained(engine: Engine) -> Iterator[None]:
+def translate_errors(engine: Engine) -> Iterator[None]:
     """Turn what the database driver raises inside into a StoreError that says what to do."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         original = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(original, sqlite3.Error):
-            raised = _of_sqlite(Path(str(engine.url.database)), original)
+            raised = _from_sqlite(Path(str(engine.url.database)), original)
         else:
-            raised = _of_server(display(engine.url), original)
+            raised = _from_postgresql(display(engine.url), original)
         raise raised from error
     except UnicodeDecodeError as error:  # SQLite quotes a damaged name in its message, which is then no text
         remedy = "Restore a backup, or name another one with --database"
@@ -53,18 +53,18 @@ def explained(engine: Engine) -> Iterator[None]:
         raise UnstorableError(display(engine.url), cause, "Report this; nothing of it was stored") from error
 
 
-def _of_server(database: str, error: BaseException | None) -> StoreError:
+def _from_postgresql(database: str, error: BaseException | None) -> StoreError:
     words = getattr(getattr(error, "diag", None), "message_primary", None) or " ".join(str(error).split())
     state = getattr(error, "sqlstate", None) or ""
     unreachable = not state and type(error).__name__ == "OperationalError"  # no server answered: there is no SQLSTATE
-    kind = TransientStoreError if state.startswith(_AWAY) or unreachable else StoreError
+    kind = TransientStoreError if state.startswith(_TRANSIENT_STATES) or unreachable else StoreError
     cause, remedy = _SERVER.get(state, ("", ""))
     if cause:
         return kind(database, f"{cause} ({words})", remedy)
     return kind(database, words.rstrip(".?! "), "Check the address, the user and that the server runs")
 
 
-def _of_sqlite(path: Path, error: sqlite3.Error) -> StoreError:
+def _from_sqlite(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _no_room(path):
         code = sqlite3.SQLITE_FULL
@@ -75,11 +75,11 @@ def _of_sqlite(path: Path, error: sqlite3.Error) -> StoreError:
         sqlite3.SQLITE_NOTADB: ("the file is no SQLite database", "Nothing was changed; name another with --database"),
         sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore a backup, or name another one with --database"),
         sqlite3.SQLITE_IOERR: (f"the disk does not take or give what is asked ({error})", "Check the disk"),
-        sqlite3.SQLITE_BUSY: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
-        sqlite3.SQLITE_LOCKED: (_KEPT_LOCKED, f"Find it with: fuser {path}"),
+        sqlite3.SQLITE_BUSY: (_DATABASE_LOCKED, f"Find it with: fuser {path}"),
+        sqlite3.SQLITE_LOCKED: (_DATABASE_LOCKED, f"Find it with: fuser {path}"),
     }
     words = known.get(code, (str(error), f"Check it with: sqlite3 {path} 'PRAGMA integrity_check'"))
-    return (TransientStoreError if code in _PASSES else StoreError)(str(path), *words)
+    return (TransientStoreError if code in _TRANSIENT_CODES else StoreError)(str(path), *words)
 
 
 def _no_room(path: Path) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-class Direct:
+class SQLiteConnection:
     """One connection of an engine's, opened when first needed, kept, and closed when the engine is disposed of.
 
     A transaction of a few rows costs a third of the processor time that it costs through the engine. One thread at a

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select, upd
 
 from probes.model import Channel, Device, Kind, Source
 from store import schema
-from store.rows import as_stored, inserted
+from store.rows import insert_row, stored_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 ChannelKey = tuple[str, str, str, str]
 
 
-def keep_channels(connection: Connection, host_id: str, channels: Iterable[Channel]) -> dict[ChannelKey, int]:
+def upsert_channels(connection: Connection, host_id: str, channels: Iterable[Channel]) -> dict[ChannelKey, int]:
     """Insert the channels and their devices, or update what changed of them; return the channels' ids by `key`."""
     unique = {channel.key: channel for channel in channels}
     devices = {channel.device.id: channel.device for channel in unique.values()}
     own = schema.devices.c.host_id == host_id
     rows = [_device_row(host_id, device) for device in devices.values()]
-    device_ids = dict(zip(devices, _keep(connection, schema.devices, ("key",), own, rows), strict=True))
+    device_ids = dict(zip(devices, _upsert_rows(connection, schema.devices, ("key",), own, rows), strict=True))
     own = schema.channels.c.device_id.in_(select(schema.devices.c.id).where(own))
     rows = [_channel_row(device_ids[channel.device.id], channel) for channel in unique.values()]
     names = ("device_id", "domain", "metric", "source")
-    return dict(zip(unique, _keep(connection, schema.channels, names, own, rows), strict=True))
+    return dict(zip(unique, _upsert_rows(connection, schema.channels, names, own, rows), strict=True))
 
 
-def _keep(
+def _upsert_rows(
     connection: Connection, table: Table, names: tuple[str, ...], own: ColumnElement[bool], rows: list[dict[str, Any]]
 ) -> list[int]:
     """Bring rows into a table, where `names` tell one from the other among `own`; return their ids.
@@ -41,10 +41,10 @@ def _keep(
     found = connection.execute(select(table).where(own)).mappings()
     known = {tuple(row[name] for name in names): dict(row) for row in found}
     ids = []
-    for row in (as_stored(table, each) for each in rows):
+    for row in (stored_row(table, each) for each in rows):
         key = tuple(row[name] for name in names)
         if key not in known:
-            known[key] = {**row, "id": inserted(connection, table, row)}
+            known[key] = {**row, "id": insert_row(connection, table, row)}
         elif any(known[key][name] != value for name, value in row.items()):
             connection.execute(update(table).where(table.c.id == known[key]["id"]).values(**row))
         ids.append(known[key]["id"])
@@ -71,7 +71,7 @@ def _channel_row(device_id: int, channel: Channel) -> dict[str, Any]:
         "refresh_seconds": channel.refresh_seconds,
         "resolution": channel.resolution,
         "contained_in": json.dumps(channel.contained_in),
-        "power_limit": channel.limit,
+        "power_limit": channel.max_plausible,
         "uncertainty": channel.uncertainty,
         "wraps_at": channel.wraps_at,
         "observed_refresh_seconds": channel.observed_refresh_seconds,

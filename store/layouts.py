@@ -9,52 +9,52 @@ from sqlalchemy import select
 from store import schema
 from store.inventory import channel_of
 from store.records import Layout
-from store.scan import numbers_of
+from store.scan import parse_channel_ids
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping, Table
 
     from probes.model import Channel
-    from store.damage import Inspection
+    from store.damage import RowVerifier
 
 
-def layouts_of(connection: Connection, recording: int, inspection: Inspection) -> tuple[Layout, ...]:
+def load_layouts(connection: Connection, recording: int, verifier: RowVerifier) -> tuple[Layout, ...]:
     """Return the layouts of a recording of which the row and every channel are sound; the others are reported."""
     table = schema.layouts
     query = select(table).where(table.c.recording_id == recording).order_by(table.c.id)
     found = []
     for row in connection.execute(query).mappings().all():
-        numbers = channel_ids(row, inspection)
+        numbers = channel_ids(row, verifier)
         if numbers is None:
             continue
-        known = _channels(connection, numbers, inspection)
+        known = _channels(connection, numbers, verifier)
         missing = [number for number in numbers if number not in known]
         if missing:
-            inspection.found(table, (row["id"],), f"its channels {missing} are damaged or gone")
+            verifier.report_damage(table, (row["id"],), f"its channels {missing} are damaged or gone")
         else:
             found.append(Layout(row["id"], row["probe"], tuple(known[number] for number in numbers)))
     return tuple(found)
 
 
-def channel_ids(row: RowMapping, inspection: Inspection) -> list[int] | None:
+def channel_ids(row: RowMapping, verifier: RowVerifier) -> list[int] | None:
     """Return the ids of a layout's channels; None if the layout is damaged, which is reported."""
-    if not inspection.sound(schema.layouts, row):
+    if not verifier.is_intact(schema.layouts, row):
         return None
-    numbers = numbers_of(row["channel_ids"])
+    numbers = parse_channel_ids(row["channel_ids"])
     if numbers is None:
-        inspection.found(schema.layouts, (row["id"],), "its channels are no list of numbers")
+        verifier.report_damage(schema.layouts, (row["id"],), "its channels are no list of numbers")
     return numbers
 
 
-def _channels(connection: Connection, numbers: list[int], inspection: Inspection) -> dict[int, Channel]:
+def _channels(connection: Connection, numbers: list[int], verifier: RowVerifier) -> dict[int, Channel]:
     channels, devices = schema.channels, schema.devices
-    rows = _by_id(connection, channels, set(numbers), inspection)
-    owners = _by_id(connection, devices, {row["device_id"] for row in rows.values()}, inspection)
+    rows = _by_id(connection, channels, set(numbers), verifier)
+    owners = _by_id(connection, devices, {row["device_id"] for row in rows.values()}, verifier)
     return {
         number: channel_of(row, owners[row["device_id"]]) for number, row in rows.items() if row["device_id"] in owners
     }
 
 
-def _by_id(connection: Connection, table: Table, numbers: set[Any], inspection: Inspection) -> dict[int, RowMapping]:
+def _by_id(connection: Connection, table: Table, numbers: set[Any], verifier: RowVerifier) -> dict[int, RowMapping]:
     rows = connection.execute(select(table).where(table.c.id.in_(numbers))).mappings()
-    return {row["id"]: row for row in rows if inspection.sound(table, row)}
+    return {row["id"]: row for row in rows if verifier.is_intact(table, row)}

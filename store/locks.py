@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from store.error_messages import explained
+from store.error_messages import translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +25,11 @@ def maintenance_lock(engine: Engine) -> Iterator[bool]:
     if engine.dialect.name != "postgresql":
         yield True
         return
-    with explained(engine):
+    with translate_errors(engine):
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     with connection:
         connection.detach()
-        with explained(engine):
+        with translate_errors(engine):
             held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _MAINTENANCE}).scalar()
         yield bool(held)
 

@@ -9,15 +9,15 @@ from sqlalchemy import select
 
 from probes.model import METRICS
 from store import schema
-from store.accumulators import totals_of
+from store.accumulators import load_totals
 from store.codec.checksums import NAME
-from store.damage import Damage, Inspection
-from store.engines import reading
-from store.error_messages import explained
-from store.layouts import layouts_of
+from store.damage import Damage, RowVerifier
+from store.engines import snapshot_engine
+from store.error_messages import translate_errors
+from store.layouts import load_layouts
 from store.records import ROLLUP_COLUMNS, Profile, Recording, Rollup, Run, RunStatus, Window
 from store.rows import unpack
-from store.series_query import has_samples, series_of
+from store.series_query import has_samples, load_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -39,7 +39,7 @@ class Reader:
     """
 
     def __init__(self, engine: Engine, report: Report | None = None) -> None:
-        self._engine = reading(engine)
+        self._engine = snapshot_engine(engine)
         self._report = None if report is None else self._once(report)
 
     @staticmethod
@@ -54,20 +54,20 @@ class Reader:
         return report_once
 
     @contextmanager
-    def _looking(self) -> Iterator[tuple[Connection, Inspection]]:
+    def _snapshot(self) -> Iterator[tuple[Connection, RowVerifier]]:
         """Open one transaction, which sees one state of the store."""
-        with explained(self._engine), self._engine.connect() as connection:
-            yield connection, Inspection(connection, self._report)
+        with translate_errors(self._engine), self._engine.connect() as connection:
+            yield connection, RowVerifier(connection, self._report)
 
     def _sound(self, query: Select[Any], table: Table) -> list[RowMapping]:
         """Return the sound rows of a query that selects all columns of one table."""
-        with self._looking() as (connection, inspection):
-            return [row for row in connection.execute(query).mappings() if inspection.sound(table, row)]
+        with self._snapshot() as (connection, verifier):
+            return [row for row in connection.execute(query).mappings() if verifier.is_intact(table, row)]
 
     def layouts(self, recording: int) -> tuple[Layout, ...]:
         """Return the layouts of one recording."""
-        with self._looking() as (connection, inspection):
-            return layouts_of(connection, recording, inspection)
+        with self._snapshot() as (connection, verifier):
+            return load_layouts(connection, recording, verifier)
 
     def series(
         self,
@@ -82,12 +82,12 @@ class Reader:
         Of the metrics named, and of the channels for which `where` is true.
         """
         found: list[Series] = []
-        with self._looking() as (connection, inspection):
-            for layout in layouts_of(connection, recording, inspection):
+        with self._snapshot() as (connection, verifier):
+            for layout in load_layouts(connection, recording, verifier):
                 each = enumerate(layout.channels)
                 wanted = [i for i, channel in each if channel.metric in metrics and where(channel)]
                 if wanted:
-                    found.extend(series_of(connection, layout, wanted, (start_ns, end_ns), inspection))
+                    found.extend(load_series(connection, layout, wanted, (start_ns, end_ns), verifier))
         return tuple(found)
 
     def recordings(self, start_ns: int, end_ns: int, host: str | None = None) -> tuple[Recording, ...]:
@@ -99,8 +99,8 @@ class Reader:
         wanted = select(table).order_by(table.c.started_ns, table.c.id)
         if host is not None:
             wanted = wanted.where(table.c.host_id == host)
-        with self._looking() as (connection, inspection):
-            rows = [row for row in connection.execute(wanted).mappings() if inspection.sound(table, row)]
+        with self._snapshot() as (connection, verifier):
+            rows = [row for row in connection.execute(wanted).mappings() if verifier.is_intact(table, row)]
             known = connection.execute(select(layouts.c.recording_id, layouts.c.id)).all()
             sampled = {recording for recording, layout in known if has_samples(connection, layout, start_ns, end_ns)}
         return tuple(
@@ -111,8 +111,8 @@ class Reader:
 
     def totals(self, host: str) -> tuple[Total, ...]:
         """Return what the counters of a host have come to."""
-        with self._looking() as (connection, inspection):
-            return totals_of(connection, host, inspection)
+        with self._snapshot() as (connection, verifier):
+            return load_totals(connection, host, verifier)
 
     def rollups(self, recording: int, start_minute: int, end_minute: int) -> tuple[Rollup, ...]:
         """Return the one-minute roll-ups of a recording between two minutes of Unix time, both included."""

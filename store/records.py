@@ -52,7 +52,7 @@ class Tick(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class EnergySegment:
     """The energy of a stretch of a power gauge's series, in joules with its bound, in place of the samples.
 
     `highest` is the highest of the samples in watts, `largest_gap_seconds` the longest time between two of them.
@@ -75,7 +75,7 @@ class Series:
 
     `times_ns` are the middles of the reads, `values` are in the channel's unit. `rejections` are the refused readings
     of the same stretch as (time, reason). `halves_ns` are half the lengths of the reads, rounded up: a value was shown
-    at some moment so near its time; empty where reads take no time. `stretches` follow one another without a gap, and
+    at some moment so near its time; empty where reads take no time. `segments` follow one another without a gap, and
     stand for samples that were dropped.
     """
 
@@ -84,7 +84,7 @@ class Series:
     values: Sequence[float]
     rejections: tuple[tuple[int, Reason], ...] = ()
     halves_ns: Sequence[int] = ()
-    stretches: Sequence[Stretch] = ()
+    segments: Sequence[EnergySegment] = ()
 
 
 @dataclass(frozen=True, slots=True)

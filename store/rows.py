@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
-from store.codec.checksums import covered, sealed
+from store.codec.checksums import checksummed_columns, with_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def unpack(packed: bytes) -> tuple[float, ...]:
     return _doubles(len(packed) // 8).unpack(packed)
 
 
-def insert_words(table: Table, columns: tuple[str, ...]) -> str:
+def insert_statement(table: Table, columns: tuple[str, ...]) -> str:
     """Return the SQL that inserts a row of these columns, as SQLite's driver takes it."""
     places = ", ".join("?" * len(columns))
     return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  our own names
@@ -40,7 +40,7 @@ def insert_all(connection: Connection, table: Table, columns: tuple[str, ...], r
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(insert_words(table, columns), list(rows))
+        connection.exec_driver_sql(insert_statement(table, columns), list(rows))
     else:
         connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
 
@@ -53,7 +53,7 @@ def delete_ids(connection: Connection, table: Table, ids: Sequence[int]) -> int:
     return connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount
 
 
-def storable(row: Mapping[str, Any]) -> dict[str, Any]:
+def storable_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row with question marks for what is not Unicode (a file name in another encoding), and without NULs.
 
     SQLite refuses the first and PostgreSQL both, which must not cost a run its profile.
@@ -63,26 +63,26 @@ def storable(row: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(4096)
 def storable_text(text: str) -> str:
-    """Return one text as `storable` does."""
+    """Return one text as `storable_row` does."""
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
-def as_stored(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+def stored_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as it is stored: with its checksum, and NULL for columns that it does not name."""
-    absent = dict.fromkeys(column.name for column in covered(table))
-    return sealed(table, storable({**absent, **row}))
+    absent = dict.fromkeys(column.name for column in checksummed_columns(table))
+    return with_checksum(table, storable_row({**absent, **row}))
 
 
-def inserted(connection: Connection, table: Table, row: Mapping[str, Any]) -> Any:
+def insert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> Any:
     """Insert a row and return its id."""
-    return connection.execute(insert(table).values(**as_stored(table, row))).inserted_primary_key[0]  # type: ignore[index]
+    return connection.execute(insert(table).values(**stored_row(table, row))).inserted_primary_key[0]  # type: ignore[index]
 
 
 def upsert(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
     """Update the row whose id is `key`, or insert it. On SQLite the caller's transaction holds the write lock."""
     known = connection.execute(select(table).where(table.c.id == key)).mappings().first()
     if known is None:
-        inserted(connection, table, {"id": key, **row})
+        insert_row(connection, table, {"id": key, **row})
     else:
-        changed = as_stored(table, {**known, **row})
+        changed = stored_row(table, {**known, **row})
         connection.execute(update(table).where(table.c.id == key).values(**changed))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import String, select, tuple_
 
 from store import schema
-from store.codec.checksums import fits
-from store.damage import Damage, Inspection, wrong_length
-from store.engines import reading
+from store.codec.checksums import types_match
+from store.damage import Damage, RowVerifier, wrong_length
+from store.engines import snapshot_engine
 from store.records import RunStatus
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, RowMapping, Table
 
-_AT_ONCE = 500
+_BATCH_ROWS = 500
 _CHECKED = tuple(table for table in schema.metadata.sorted_tables if "checksum" in table.c)
 
 
@@ -29,20 +29,20 @@ def damaged_rows(engine: Engine) -> Iterator[str | Damage]:
     """
     for table in _CHECKED:
         if table is not schema.chunks:
-            yield from _of_table(engine, table)
+            yield from _damaged_rows_of_table(engine, table)
 
 
-def _of_table(engine: Engine, table: Table) -> Iterator[str | Damage]:
+def _damaged_rows_of_table(engine: Engine, table: Table) -> Iterator[str | Damage]:
     last: tuple[Any, ...] | None = None
     while True:
         found: list[Damage] = []
-        with reading(engine).connect() as connection:
+        with snapshot_engine(engine).connect() as connection:
             rows = _next(connection, table, last)
-            inspection = Inspection(connection, found.append)
+            verifier = RowVerifier(connection, found.append)
             lengths = _lengths(connection, rows) if table is schema.ticks else {}
             for row in rows:
-                if inspection.sound(table, row) and (cause := _fault(table, row, lengths)):
-                    inspection.found(table, key_of(table, row), cause)
+                if verifier.is_intact(table, row) and (cause := _fault(table, row, lengths)):
+                    verifier.report_damage(table, key_of(table, row), cause)
         yield from found
         if not rows:
             return
@@ -65,7 +65,7 @@ def _next(connection: Connection, table: Table, last: tuple[Any, ...] | None) ->
         return [] if last is not None else connection.execute(wanted).mappings().all()
     if last is not None:
         wanted = wanted.where(tuple_(*table.primary_key) > last)
-    return connection.execute(wanted.limit(_AT_ONCE)).mappings().all()
+    return connection.execute(wanted.limit(_BATCH_ROWS)).mappings().all()
 
 
 def _lengths(connection: Connection, ticks: Sequence[RowMapping]) -> dict[int, int]:
@@ -78,12 +78,12 @@ def _lengths(connection: Connection, ticks: Sequence[RowMapping]) -> dict[int, i
 
 def channels_of(connection: Connection, layout: RowMapping) -> list[int] | None:
     """Return the ids of a layout's channels, None if the layout is damaged."""
-    if Inspection(connection, None).fault(schema.layouts, layout):
+    if RowVerifier(connection, None).fault(schema.layouts, layout):
         return None
-    return numbers_of(layout["channel_ids"])
+    return parse_channel_ids(layout["channel_ids"])
 
 
-def numbers_of(text: str) -> list[int] | None:
+def parse_channel_ids(text: str) -> list[int] | None:
     """Return the list of numbers that a JSON text holds, None if it holds anything else."""
     found = _json(text)
     return found if isinstance(found, list) and all(type(number) is int for number in found) else None
@@ -98,7 +98,7 @@ def _json(text: str) -> Any:
 
 def _fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> str:
     """Return the cause if the values of a row cannot be right, else nothing; their types come first."""
-    return _content_fault(table, row, lengths) if fits(table, row) else "it holds a value of the wrong type"
+    return _content_fault(table, row, lengths) if types_match(table, row) else "it holds a value of the wrong type"
 
 
 def _content_fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> str:
@@ -106,7 +106,7 @@ def _content_fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> st
     if table is schema.ticks:
         length = lengths.get(row["layout_id"])
         return wrong_length(row["readings"], length) if length not in {None, len(row["readings"])} else ""
-    if table is schema.layouts and numbers_of(row["channel_ids"]) is None:
+    if table is schema.layouts and parse_channel_ids(row["channel_ids"]) is None:
         return "its channels are no list of numbers"
     if table is schema.runs and row["status"] not in set(RunStatus):
         return f"{row['status']!r} is no status of a run"

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import BindParameter, Connection
 
-    from store.damage import Inspection
+    from store.damage import RowVerifier
     from store.records import Layout
 
 _CHUNK_COLUMNS = tuple(column.name for column in schema.chunks.c)
-STRETCH_NS = 600 * 10**9
+PARTITION_NS = 600 * 10**9
 """The ticks of a chunk all start within one such stretch of Unix time, so no chunk reaches further back.
 
 In chunks of 300 s of ten channels SQLite leaves a third of its pages empty, in those of 600 s next to nothing.
@@ -65,7 +65,7 @@ _REJECTED = (
 )
 
 
-class Stream:
+class SampleColumns:
     """The samples of some channels, in the order of their ticks' starts.
 
     `middles` are those of the reads, `halves` half their lengths, rounded up, in nanoseconds.
@@ -88,7 +88,7 @@ class Stream:
         moments = chunks.starts(packed, ticks)
         first, last = bisect_left(moments, start_ns), bisect_right(moments, end_ns)
         starts = moments.part(first, last)
-        took = chunks.took(packed, ticks).part(first, last)
+        took = chunks.read_durations(packed, ticks).part(first, last)
         middles = [start + took // 2 for start, took in zip(starts, took, strict=True)]
         values = [chunks.values(packed, ticks, position, first, last) for position in self.positions]
         self.starts += starts
@@ -114,41 +114,41 @@ class Stream:
                 each[:] = [each[place] for place in order]  # type: ignore[index]  # each is a list of its own kind
 
 
-def stream(
+def read_samples(
     connection: Connection,
     layout: Layout,
     positions: Sequence[int],
     between_ns: tuple[int, int],
-    inspection: Inspection,
-) -> Stream:
+    verifier: RowVerifier,
+) -> SampleColumns:
     """Return the sound samples of the channels at the positions, of the ticks that start within both ends."""
     start_ns, end_ns = between_ns
-    asked = {"layout": layout.id, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - STRETCH_NS}
+    asked = {"layout": layout.id, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - PARTITION_NS}
     rows = sorted(_rows(connection, asked), key=itemgetter(0, 1, 2))
     hot = bisect_right(rows, 0, key=itemgetter(0))
-    found = Stream(positions)
+    found = SampleColumns(positions)
     for ticks, start, number, end, packed, stored, samples in sorted(rows[hot:], key=itemgetter(1, 2)):
         values = (number, layout.id, start, end, ticks, samples, packed, stored)
         row = dict(zip(_CHUNK_COLUMNS, values, strict=True))
-        if inspection.sound(schema.chunks, row):
+        if verifier.is_intact(schema.chunks, row):
             try:
                 found.add_chunk(ticks, packed, start_ns, end_ns)
             except UNREADABLE as error:
-                inspection.found(schema.chunks, (number,), f"it cannot be unpacked ({error})")
-    found.add_rows(list(_sound_ticks(rows[:hot], layout, inspection)))
+                verifier.report_damage(schema.chunks, (number,), f"it cannot be unpacked ({error})")
+    found.add_rows(list(_sound_ticks(rows[:hot], layout, verifier)))
     found.sort()
     return found
 
 
-def _sound_ticks(rows: Sequence[Any], layout: Layout, inspection: Inspection) -> Iterator[Any]:
+def _sound_ticks(rows: Sequence[Any], layout: Layout, verifier: RowVerifier) -> Iterator[Any]:
     length = 8 * len(layout.channels)
     for row in rows:
         _, start, number, end, readings, stored, _ = row
-        cause = inspection.tick_fault(layout.id, (number, start, end, readings, stored))
+        cause = verifier.tick_damage_cause(layout.id, (number, start, end, readings, stored))
         if not cause and len(readings) != length:
             cause = wrong_length(readings, length)
         if cause:
-            inspection.found(schema.ticks, (number,), cause)
+            verifier.report_damage(schema.ticks, (number,), cause)
         else:
             yield row
 
@@ -163,18 +163,18 @@ def _rows(connection: Connection, asked: Mapping[str, int]) -> Iterable[tuple[An
     return driver.execute(_SQLITE_BOTH, asked).fetchall()  # type: ignore[no-any-return]  # the driver is not typed
 
 
-def series_of(
+def load_series(
     connection: Connection,
     layout: Layout,
     wanted: Sequence[int],
     between_ns: tuple[int, int],
-    inspection: Inspection,
+    verifier: RowVerifier,
 ) -> Iterator[Series]:
     """Return the series of the channels at the positions `wanted`, of the ticks that start within both ends."""
-    found = stream(connection, layout, wanted, between_ns, inspection)
+    found = read_samples(connection, layout, wanted, between_ns, verifier)
     asked = {"layout": layout.id, "start_ns": between_ns[0], "end_ns": between_ns[1]}
     refused = connection.execute(_REJECTED, asked).mappings()
-    rejected = [row for row in refused if inspection.sound(schema.rejections, row)]
+    rejected = [row for row in refused if verifier.is_intact(schema.rejections, row)]
     for position, values in zip(wanted, found.columns, strict=True):
         given = [not math.isnan(value) for value in values]
         yield Series(
@@ -188,7 +188,7 @@ def series_of(
 
 def has_samples(connection: Connection, layout: int, start_ns: int, end_ns: int) -> bool:
     """Return whether a layout has ticks that start from `start_ns` to `end_ns`, to about a chunk's length."""
-    asked = {"layout": layout, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - STRETCH_NS}
+    asked = {"layout": layout, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - PARTITION_NS}
     return any(
         connection.execute(query.with_only_columns(query.selected_columns[0]).limit(1), asked).first()
         for query in (_HOT, _PACKED)

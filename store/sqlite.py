@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _INCREMENTAL = 2
-_PAGES_AT_ONCE = 1000
+_VACUUM_PAGES = 1000
 LOG_BYTES = 16 << 20
 """The write-ahead log is cut to this size once no reader needs more of it; it is longer while one does."""
 _TRUNCATE_MILLISECONDS = 250
@@ -55,7 +55,7 @@ def _make(path: Path) -> None:
 
 
 def set_up(engine: Engine, busy_seconds: float) -> None:
-    """Set every connection up, and begin transactions as `database.writing` and `database.durable` ask for."""
+    """Set every connection up, and begin transactions as `engines.write_engine` and `database.durable` ask for."""
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -77,13 +77,13 @@ def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogateescape")
 
 
-def let_shrink(connection: Connection) -> None:
+def enable_auto_vacuum(connection: Connection) -> None:
     """Have a file without tables keep what it takes to be made smaller piece by piece, as pruning does."""
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
 
 
-def use_wal(engine: Engine, busy_seconds: float) -> None:
+def enable_wal(engine: Engine, busy_seconds: float) -> None:
     """Turn the write-ahead log on, so that readers and the writer never wait for one another; the file keeps it.
 
     Not done when a connection is made: the file may then turn out to be another program's, which is left as it was.
@@ -127,12 +127,12 @@ def truncate_log(engine: Engine) -> bool:
             driver.execute(f"PRAGMA busy_timeout = {patience}")
 
 
-def used(engine: Engine) -> int:
+def used_bytes(engine: Engine) -> int:
     """Return the bytes of a file that are in use: those that are free are taken next, or can be given back."""
     return _pages(engine, "page_count") - _pages(engine, "freelist_count")
 
 
-def give_back(engine: Engine) -> bool:
+def reclaim(engine: Engine) -> bool:
     """Give free room of a file back to the disk, a little at a time; False if the file was made without this ability.
 
     Other connections write between two pieces. VACUUM gives a file the ability.
@@ -142,7 +142,7 @@ def give_back(engine: Engine) -> bool:
         if driver.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
             return not driver.execute("PRAGMA freelist_count").fetchone()[0]
         while driver.execute("PRAGMA freelist_count").fetchone()[0]:
-            driver.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            driver.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
             if log_bytes(engine) > LOG_BYTES and not truncate_log(engine):
                 return True  # a reader needs the log: giving back more would only make it longer
     return True

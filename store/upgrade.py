@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import column, inspect, select, table
 
 from store.backup import backup
-from store.daemon_lock import no_daemon
-from store.engines import writing
+from store.daemon_lock import exclude_daemons
+from store.engines import write_engine
 from store.errors import StoreError, StoreInUseError
 from store.locks import migration_lock
 from store.schema import REVISION, VERSION_TABLE
@@ -65,13 +65,13 @@ def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) ->
     before, and the copy is removed. `report` gets a line before each step. Raises StoreError, also if a daemon writes
     to the database: one of an older version would go on without checksums.
     """
-    with ExitStack() as after_commit, writing(engine).begin() as connection, migration_lock(connection):
+    with ExitStack() as after_commit, write_engine(engine).begin() as connection, migration_lock(connection):
         before = revision(connection, engine.url) or ""
         refuse_newer(engine.url, before)
         if before == REVISION:
             return Upgrade(before, REVISION)
-        _keep_daemons_off(connection, before, after_commit)
-        copy = _copied(engine, before, report)
+        _exclude_daemons(connection, before, after_commit)
+        copy = _back_up(engine, before, report)
         try:
             report(f"upgrading from schema {before} to {REVISION}")
             _migrate(connection)
@@ -79,19 +79,19 @@ def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) ->
             if copy is not None:
                 copy.unlink(missing_ok=True)
             raise
-    return Upgrade(before, REVISION, copy and _named(copy))
+    return Upgrade(before, REVISION, copy and _finish_copy(copy))
 
 
-def _keep_daemons_off(connection: Connection, before: str, stack: ExitStack) -> None:
+def _exclude_daemons(connection: Connection, before: str, stack: ExitStack) -> None:
     try:
-        stack.enter_context(no_daemon(connection))
+        stack.enter_context(exclude_daemons(connection))
     except StoreInUseError as error:
         cause = f"its tables are of schema {before}, and {error.cause}, so they cannot be upgraded to {REVISION}"
         remedy = "Stop it, which may be of an older version (systemctl stop inferometer), and try again"
         raise StoreInUseError(error.database, cause, remedy) from error
 
 
-def _copied(engine: Engine, before: str, report: Callable[[str], object]) -> Path | None:
+def _back_up(engine: Engine, before: str, report: Callable[[str], object]) -> Path | None:
     """Copy a SQLite file; its write lock is held, so the copy is the state that the migrations start from."""
     if engine.dialect.name != "sqlite":
         return None
@@ -108,7 +108,7 @@ def _copied(engine: Engine, before: str, report: Callable[[str], object]) -> Pat
     return copy
 
 
-def _named(copy: Path) -> Path:
+def _finish_copy(copy: Path) -> Path:
     """Name the copy of an upgrade that is complete after the time; it keeps its name if that cannot be done."""
     named = copy.with_suffix(f".{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     try:

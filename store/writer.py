@@ -13,15 +13,15 @@ from sqlalchemy.exc import IntegrityError
 
 from store import schema
 from store.accumulators import REPLACE_TOTALS, replace_totals, rows_of
-from store.codec.checksums import NAME, Sealer, packed_tick
-from store.damage import Inspection
-from store.engines import durable, writing
-from store.error_messages import explained
+from store.codec.checksums import NAME, ChecksumAppender, packed_tick
+from store.damage import RowVerifier
+from store.engines import durable, write_engine
+from store.error_messages import translate_errors
 from store.errors import StoreError, UnstorableError
-from store.fast_writer import Direct
-from store.inventory import keep_channels
+from store.fast_writer import SQLiteConnection
+from store.inventory import upsert_channels
 from store.records import Layout
-from store.rows import insert_all, insert_words, inserted, pack, upsert
+from store.rows import insert_all, insert_row, insert_statement, pack, upsert
 from store.url import display
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ _TRIES = 3
 TICK_COLUMNS = ("layout_id", "start_ns", "end_ns", "readings", NAME)
 _REJECTION_COLUMNS = ("layout_id", "position", "at_ns", "reason")
 REJECTION_COLUMNS = (*_REJECTION_COLUMNS, NAME)
-_seal_rejections = Sealer(schema.rejections, _REJECTION_COLUMNS)
-_INSERT_TICKS = insert_words(schema.ticks, TICK_COLUMNS)
-_INSERT_REJECTIONS = insert_words(schema.rejections, REJECTION_COLUMNS)
+_append_rejection_checksums = ChecksumAppender(schema.rejections, _REJECTION_COLUMNS)
+_INSERT_TICKS = insert_statement(schema.ticks, TICK_COLUMNS)
+_INSERT_REJECTIONS = insert_statement(schema.rejections, REJECTION_COLUMNS)
 
 
 class Writer:
@@ -50,16 +50,16 @@ class Writer:
 
     def __init__(self, engine: Engine, verify: Callable[[], object] = lambda: None) -> None:
         self._verify = verify
-        self._engine = writing(engine)
+        self._engine = write_engine(engine)
         self._durable = durable(engine)
-        self._direct = Direct(engine) if engine.dialect.name == "sqlite" else None
+        self._sqlite_connection = SQLiteConnection(engine) if engine.dialect.name == "sqlite" else None
         self.recording = 0
 
     def register(
         self, host: Host, probes: Sequence[tuple[str, tuple[Channel, ...]]], program: str, started_ns: int
     ) -> tuple[Layout, ...]:
         """Keep the host, its devices and channels, open a recording, and return one layout a probe."""
-        with explained(self._engine):
+        with translate_errors(self._engine):
             for _ in range(_TRIES - 1):
                 with suppress(IntegrityError):  # on a server another process may register this host at the same moment
                     return self._register(host, probes, program, started_ns)
@@ -71,13 +71,13 @@ class Writer:
         with self._engine.begin() as connection:
             upsert(connection, schema.hosts, host.id, _host_row(host))
             opened = {"host_id": host.id, "boot_id": host.boot_id, "program": program, "process_id": os.getpid()}
-            recording = inserted(connection, schema.recordings, {**opened, "started_ns": started_ns})
-            ids = keep_channels(connection, host.id, [channel for _, channels in probes for channel in channels])
+            recording = insert_row(connection, schema.recordings, {**opened, "started_ns": started_ns})
+            ids = upsert_channels(connection, host.id, [channel for _, channels in probes for channel in channels])
             layouts = []
             for probe, channels in probes:
                 numbers = json.dumps([ids[channel.key] for channel in channels])
                 row = {"recording_id": recording, "probe": probe, "channel_ids": numbers}
-                layouts.append(Layout(inserted(connection, schema.layouts, row), probe, channels))
+                layouts.append(Layout(insert_row(connection, schema.layouts, row), probe, channels))
         self.recording = recording
         return tuple(layouts)
 
@@ -87,9 +87,9 @@ class Writer:
             return
         rows, rejected = self._rows(ticks)
         self._verify()
-        with explained(self._engine):
-            if self._direct:
-                with self._direct.transaction() as fast:
+        with translate_errors(self._engine):
+            if self._sqlite_connection:
+                with self._sqlite_connection.transaction() as fast:
                     fast.executemany(_INSERT_TICKS, rows)
                     if rejected:
                         fast.executemany(_INSERT_REJECTIONS, rejected)
@@ -112,7 +112,7 @@ class Writer:
         refused = (
             (tick.layout, each.channel, tick.start_ns, each.reason.value) for tick in ticks for each in tick.rejections
         )
-        return rows, _seal_rejections(refused)
+        return rows, _append_rejection_checksums(refused)
 
     def save_totals(self, totals: Sequence[Total]) -> None:
         """Keep what counters have come to, in the place of what was known of the same ones."""
@@ -129,7 +129,7 @@ class Writer:
             "started_ns": run.started_ns,
             "ended_ns": run.ended_ns,
         }
-        with explained(self._engine), self._engine.begin() as connection:
+        with translate_errors(self._engine), self._engine.begin() as connection:
             upsert(connection, schema.runs, run.id, row)
 
     def save_window(self, window: Window) -> None:
@@ -148,8 +148,8 @@ class Writer:
             "latencies": pack(window.latencies_seconds),
             "steps": pack(window.step_seconds),
         }
-        with explained(self._engine), self._engine.begin() as connection:
-            inserted(connection, schema.windows, row)
+        with translate_errors(self._engine), self._engine.begin() as connection:
+            insert_row(connection, schema.windows, row)
 
     def save_profile(self, profile: Profile) -> None:
         """Keep a finished profile; on return it is on the disk, power cut or not."""
@@ -161,7 +161,7 @@ class Writer:
         }
         if profile.tag is not None:
             row["tag"] = profile.tag
-        with explained(self._durable), self._durable.begin() as connection:
+        with translate_errors(self._durable), self._durable.begin() as connection:
             upsert(connection, schema.profiles, profile.id, row)
 
     def tag_profile(self, profile_id: str, tag: str | None) -> bool:
@@ -170,7 +170,7 @@ class Writer:
         Raises StoreError if another profile has the tag.
         """
         table = schema.profiles
-        with explained(self._durable), self._durable.begin() as connection:
+        with translate_errors(self._durable), self._durable.begin() as connection:
             row = connection.execute(select(table).where(table.c.id == profile_id)).mappings().first()
             holder = select(table.c.id).where(table.c.tag == tag, table.c.id != profile_id)
             if tag is not None and (other := connection.execute(holder).scalar()):
@@ -178,7 +178,9 @@ class Writer:
                 raise StoreError(display(self._engine.url), f"profile {other} has the tag {tag!r} already", remedy)
             if row is None:
                 return False
-            Inspection(connection, None).sound(table, row)  # a new checksum must not make a damaged row a sound one
+            RowVerifier(connection, None).is_intact(
+                table, row
+            )  # a new checksum must not make a damaged row a sound one
             upsert(connection, table, profile_id, {"tag": tag})
         return True
 
@@ -188,7 +190,7 @@ class Writer:
         The samples of the run are pruned like all others from then on.
         """
         profiles, runs, windows = schema.profiles, schema.runs, schema.windows
-        with explained(self._durable), self._durable.begin() as connection:
+        with translate_errors(self._durable), self._durable.begin() as connection:
             run = connection.execute(select(profiles.c.run_id).where(profiles.c.id == profile_id)).scalar()
             if run is None:
                 return False

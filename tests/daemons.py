@@ -171,7 +171,7 @@ def free_port() -> str:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def furnish(home: Path) -> Path:
+def create_host(home: Path) -> Path:
     """Make `home` a host of one package with 100 J on its counter, which wraps at 262144 J, and return it."""
     powercap_zone(home / "sys", "intel-rapl:0", "package-0", 100_000_000, RANGE_UJ)
     configure(home)

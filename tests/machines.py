@@ -94,13 +94,13 @@ def _meter(sysfs: Path, number: int, label: str = "") -> None:
     hwmon_chip(sysfs, 10 + number, f"LNXSYSTM:00/ACPI000D:0{number}", values | known)
 
 
-def walled(sysfs: Path) -> None:
+def wall_metered(sysfs: Path) -> None:
     two_sockets(sysfs)
     _meter(sysfs, 0)
 
 
-def twice_walled(sysfs: Path) -> None:
-    walled(sysfs)
+def doubly_wall_metered(sysfs: Path) -> None:
+    wall_metered(sysfs)
     _meter(sysfs, 1)
 
 

@@ -1,8 +1,8 @@
 """Counters that move as hardware and kernel move them: a process of its own rewrites them from CLOCK_MONOTONIC.
 
-with moving(sysfs, {"intel-rapl:0": 60.0}):   # watts by the zone's name in class/powercap
+with advancing_counters(sysfs, {"intel-rapl:0": 60.0}):   # watts by the zone's name in class/powercap
     ...                                       # energy_uj grows by 60 J a second, wrapping at the zone's own range
-with working(procfs, 0.5):                    # a copy of what a host says of itself
+with busy_processors(procfs, 0.5):                    # a copy of what a host says of itself
     ...                                       # in stat, each processor is busy half of the time
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STEP_SECONDS = 0.0005
 
-_MOVER = """
+_COUNTER_SCRIPT = """
 import os, sys, time
 step = float(sys.argv[1])
 counters = []
@@ -39,7 +39,7 @@ for beat in range(10**9):
     for file, start, whole, watts in counters:
         os.pwrite(file, b"%015d\\n" % ((start + int(watts * 1e6 * seconds)) % whole), 0)
     if not beat:
-        print("moving", flush=True)
+        print("advancing_counters", flush=True)
     if os.getppid() == 1:
         break
     time.sleep(max(0.0, began + (beat + 1) * step - time.monotonic()))
@@ -47,12 +47,14 @@ for beat in range(10**9):
 
 
 @contextmanager
-def moving(sysfs: Path, watts: Mapping[str, float]) -> Iterator[None]:
+def advancing_counters(sysfs: Path, watts: Mapping[str, float]) -> Iterator[None]:
     """Let the counters of these powercap zones move inside the block."""
     zones = [f"{os.path.realpath(sysfs / 'class/powercap' / zone)}={value}" for zone, value in watts.items()]
-    mover = subprocess.Popen([sys.executable, "-I", "-c", _MOVER, str(STEP_SECONDS), *zones], stdout=subprocess.PIPE)
+    mover = subprocess.Popen(
+        [sys.executable, "-I", "-c", _COUNTER_SCRIPT, str(STEP_SECONDS), *zones], stdout=subprocess.PIPE
+    )
     try:
-        assert mover.stdout.readline() == b"moving\n"
+        assert mover.stdout.readline() == b"advancing_counters\n"
         yield
     finally:
         mover.kill()
@@ -76,15 +78,15 @@ while os.getppid() != 1:
 
 
 @contextmanager
-def working(procfs: Path, share: float) -> Iterator[None]:
+def busy_processors(procfs: Path, share: float) -> Iterator[None]:
     """Let two processors be busy so much of the time inside the block; no process is to be seen there."""
     procfs.mkdir()
     for name in ("cpuinfo", "meminfo", "stat"):
         (procfs / name).write_bytes(Path("/proc", name).read_bytes() if name != "stat" else b"")
-    line = [sys.executable, "-I", "-c", _WORKER, str(procfs / "stat"), str(share), "working"]
+    line = [sys.executable, "-I", "-c", _WORKER, str(procfs / "stat"), str(share), "busy_processors"]
     worker = subprocess.Popen(line, stdout=subprocess.PIPE)
     try:
-        assert worker.stdout.readline() == b"working\n"
+        assert worker.stdout.readline() == b"busy_processors\n"
         yield
     finally:
         worker.kill()

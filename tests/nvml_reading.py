@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 import fake_nvml
-from probes.model import Found, Probe, Reason, Roots
+from probes.model import DiscoveryResult, Probe, Reason, Roots
 from probes.nvml import probe as nvml
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fake_nvml import Gpu
 
 
-class Look:
+class GpuDiscovery:
     """Called with GPUs, makes them the fake driver's and discovers them; closes what it found at the end."""
 
     def __init__(self, library: Path, sysfs: Path) -> None:
@@ -24,7 +24,7 @@ class Look:
         self._sysfs = sysfs
         self._probes: list[Probe] = []
 
-    def __call__(self, *gpus: Gpu) -> Found:
+    def __call__(self, *gpus: Gpu) -> DiscoveryResult:
         fake_nvml.write_state(self.library, gpus)
         found = nvml.discover(Roots(sysfs=str(self._sysfs), nvml_library=str(self.library)))
         self._probes.extend(found.probes)
@@ -42,7 +42,7 @@ class Look:
             probe.close()
 
 
-def only(found: Found) -> Probe:
+def only(found: DiscoveryResult) -> Probe:
     assert not found.problems
     (probe,) = found.probes
     return probe

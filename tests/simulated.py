@@ -45,7 +45,7 @@ def constant(watts):
     return Power(((1.0, watts),))
 
 
-def beats(period, until, shifts=(0.0,)):
+def read_times(period, until, shifts=(0.0,)):
     """Moments from 0 on, one a period, each late by a share of the period; in order and apart."""
     moments, shift = [0.0], cycle(shifts)
     while moments[-1] < until:
@@ -94,7 +94,7 @@ def counter(power, shown, read, step=0.0, channel=None, since=1000.0):
 
 def hardware_counter(power, shown, read, resets, channel, wraps_at_joules=0.0, since=1e6):
     """The same in microjoules through the unwrapping counter: it wraps, and starts from 0 at the moments `resets`."""
-    unwrapped = Counter(round(wraps_at_joules * 1e6), channel.limit * 1e6, channel.refresh_seconds)
+    unwrapped = Counter(round(wraps_at_joules * 1e6), channel.max_plausible * 1e6, channel.refresh_seconds)
     times, values, rejections = [], [], []
     for at in read:
         refreshed = max(0.0, last(shown, at))

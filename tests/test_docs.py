@@ -18,15 +18,15 @@ from prometheus_client import Metric as Family  # noqa: TC002  a fixture's annot
 
 from agent.api.metrics import Exporter
 from agent.cli.main import command_line
-from agent.cli.options import hoisted
+from agent.cli.options import move_globals_first
 from agent.energy.boundary import Boundary
 from agent.profiling.document.codec import check
-from agent.profiling.plan import EFFORTS
+from agent.profiling.plan import PLANS
 from agent.profiling.validation.evidence import Evidence
-from agent.profiling.validation.measurement import judge
+from agent.profiling.validation.measurement import validate
 from agent.render.profile_text import show_profile
 from agent.sampling.host_total import HostReading
-from agent.sampling.reader import BeatState
+from agent.sampling.probe_reader import ProbeHealth
 from agent.sampling.store_state import StoreState
 from probes.model import METRICS, Channel, Device, Kind, Source
 from probes.registry import ESTIMATE, FAMILIES
@@ -97,7 +97,7 @@ COMMAND_LINES = [(name_of(page), line) for page in PAGES for line in shown_comma
 
 def parse(line: str) -> None:
     """Parse a command line as the program would, without running anything. Raises what the parser raises."""
-    command, words = typer.main.get_command(command_line()), hoisted(shlex.split(line))
+    command, words = typer.main.get_command(command_line()), move_globals_first(shlex.split(line))
     context = command.make_context("inferometer", words)
     while hasattr(command, "commands"):
         words = [*context._protected_args, *context.args]
@@ -158,13 +158,13 @@ def test_every_option_and_variable_named_exists(page: Path) -> None:
 # --- metrics --------------------------------------------------------------------------------------------------------
 
 
-class Lost:
+class FakeAccumulators:
     """Totals as the probe has them, with a pause of one second."""
 
-    def shown(self, tick: Tick, position: int) -> float:
+    def exported_value(self, tick: Tick, position: int) -> float:
         return tick.values[position]
 
-    def shown_at_ns(self, tick: Tick) -> int:
+    def exported_at_ns(self, tick: Tick) -> int:
         return tick.end_ns
 
     def lost_seconds(self) -> dict[tuple[str, ...], float]:
@@ -178,9 +178,9 @@ def families() -> list[Family]:
     model = Channel(device, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
     layout = Layout(1, "nvml", (*(Channel(device, "board", metric) for metric in METRICS), model))
     latest = Tick(1, 1, 1, tuple(1.0 for _ in layout.channels))
-    state = BeatState("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
+    state = ProbeHealth("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
     host = HostReading(Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9)
-    store, lost = StoreState("", 1, 0), Lost()
+    store, lost = StoreState("", 1, 0), FakeAccumulators()
     exporter = Exporter(
         [layout], [state], lambda: 0, lambda: 2, "1.2.3", host=lambda: host, store=lambda: store, totals=lost
     )
@@ -231,7 +231,7 @@ def test_every_field_of_the_schema_is_explained() -> None:
 
 def test_every_check_is_explained_and_no_other() -> None:
     window = Window("run", "batch=1", "decode", 1, 0, 1_000_000_000)
-    checks = judge(Evidence(((window,),), (), 0, 0.1, (), ()))
+    checks = validate(Evidence(((window,),), (), 0, 0.1, (), ()))
     table = text_of(ROOT / "docs/profile.md").partition("### `checks`")[2].partition("\n## ")[0]
     severities = dict(re.findall(r"^\| `(\w+)` \|.*\| (invalid|warning) \|$", table, re.MULTILINE))
     assert severities == {check.name: check.severity for check in checks}
@@ -240,7 +240,7 @@ def test_every_check_is_explained_and_no_other() -> None:
 def test_the_modes_of_the_readme_are_those_there_are() -> None:
     rows = re.findall(r"^\| `--(\w+)`.*?\| 4 x (\S+) s \| (\d+) \| (\S+) s \|", text_of(README), re.MULTILINE)
     shown = {name: (float(idle), int(repeats), float(window)) for name, idle, repeats, window in rows}
-    assert shown == {e.name: (e.idle_seconds, e.repeats, e.window_seconds) for e in EFFORTS.values()}
+    assert shown == {e.name: (e.idle_seconds, e.repeats, e.window_seconds) for e in PLANS.values()}
 
 
 def test_the_example_is_a_profile() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import ROOT, environment
-from moving_counters import working
+from moving_counters import busy_processors
 from store.schema import REVISION, VERSION_TABLE
 from trees import FIXTURES
 
@@ -107,7 +107,7 @@ def test_it_profiles_into_a_database_that_it_makes(installed: Run, tmp_path: Pat
     short = ("--batch", 1, "--idle-seconds", 0.1, "--warmup-seconds", 0, "--window-seconds", 0.05)
     # A counter of BARE_METAL stands still, and has nothing to say of a run; nor is the load of this host the question.
     estimated = ("--path.sysfs", tmp_path, "--path.procfs", tmp_path / "proc")
-    with working(tmp_path / "proc", 0.5):
+    with busy_processors(tmp_path / "proc", 0.5):
         profiled = installed("profile", "transformer", *tiny, *short, *estimated, "--database", database, "--json")
     assert profiled.returncode == 0, profiled.stderr
     listed = json.loads(installed("profiles", "list", "--database", database, "--json").stdout)

@@ -249,7 +249,7 @@ TOPOLOGIES = (
         "ACPI000D:00/wall",
         Boundary.WALL,
         (),
-        build=machines.walled,
+        build=machines.wall_metered,
         gpus=(machines.CARD,),
     ),
     Topology(
@@ -257,7 +257,7 @@ TOPOLOGIES = (
         "ACPI000D:00/wall",
         Boundary.WALL,
         ("what ACPI000D:01 may see beside ACPI000D:00",),
-        build=machines.twice_walled,
+        build=machines.doubly_wall_metered,
         gpus=(machines.CARD,),
     ),
     Topology(

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def await_true(holds: Callable[[], object], seconds: float = 60.0) -> None:
-    """Return as soon as something holds; fail the test if it never does."""
+def await_true(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Return as soon as something condition; fail the test if it never does."""
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline, f"not true after {seconds} s"
         time.sleep(0.01)

@@ -53,18 +53,18 @@ class Application:
         return self._route(environ)(environ, start_response)
 
     def _route(self, environ: WSGIEnvironment) -> WSGIApplication:
-        if self._hosts is not None and (reason := refusal(environ, self._hosts)):
+        if self._hosts is not None and (reason := refusal_reason(environ, self._hosts)):
             return wsgi.failure(HTTPStatus.FORBIDDEN, reason=reason)
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _OTHER_METHODS
         page = self._pages.get(environ["PATH_INFO"])
-        return wsgi.failure(HTTPStatus.NOT_FOUND) if page is None else _sent(page(environ))
+        return wsgi.failure(HTTPStatus.NOT_FOUND) if page is None else _wsgi_response(page(environ))
 
 
 def service_pages(exporter: Exporter) -> Mapping[str, Callable[[WSGIEnvironment], Response]]:
     """Return the pages of a service that runs, by path."""
     return {
-        "/": lambda _: _landing(exporter.version),
+        "/": lambda _: _index(exporter.version),
         "/metrics": lambda environ: _metrics(exporter, environ),
         "/-/healthy": _healthy,
         "/-/ready": lambda _: _ready(*exporter.ready()),
@@ -77,7 +77,7 @@ def starting_pages(reason: str = "starting") -> Mapping[str, Callable[[WSGIEnvir
     return {"/metrics": lambda _: starting, "/-/healthy": _healthy, "/-/ready": lambda _: starting}
 
 
-def refusal(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
+def refusal_reason(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
     """Return why a request is refused for its Host or Origin, nothing if it is not.
 
     A public DNS name has a dot, so a name without one cannot be an attacker's. Browsers always send a Host.
@@ -91,7 +91,7 @@ def refusal(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
     return ""
 
 
-def accepted(header: str) -> dict[str, float]:
+def parse_accept(header: str) -> dict[str, float]:
     """Return the weight of each element of an Accept or Accept-Encoding header (RFC 9110, 12.4.2), 1 unless given."""
     weights = {}
     for element in header.split(","):
@@ -135,7 +135,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _sent(response: Response) -> WSGIApplication:
+def _wsgi_response(response: Response) -> WSGIApplication:
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         headers = [("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         start_response(f"{response.status.value} {response.status.phrase}", [*headers, *response.headers])
@@ -146,7 +146,7 @@ def _sent(response: Response) -> WSGIApplication:
 
 def _metrics(exporter: Exporter, environ: WSGIEnvironment) -> Response:
     """Answer a scrape, as text or OpenMetrics and compressed or not, as the client accepts."""
-    formats = accepted(environ.get("HTTP_ACCEPT", ""))
+    formats = parse_accept(environ.get("HTTP_ACCEPT", ""))
     wanted = ",".join(name for name, weight in formats.items() if weight > 0)
     try:
         encode, content_type = choose_encoder(wanted if wanted.isascii() and wanted.isprintable() else "")
@@ -154,7 +154,7 @@ def _metrics(exporter: Exporter, environ: WSGIEnvironment) -> Response:
         encode, content_type = choose_encoder("")
     body = encode(exporter.registry)
     headers: tuple[tuple[str, str], ...] = (("Vary", "Accept, Accept-Encoding"),)
-    encodings = {name.lower(): weight for name, weight in accepted(environ.get("HTTP_ACCEPT_ENCODING", "")).items()}
+    encodings = {name.lower(): weight for name, weight in parse_accept(environ.get("HTTP_ACCEPT_ENCODING", "")).items()}
     if encodings.get("gzip", encodings.get("*", 0.0)) > 0:
         body, headers = gzip.compress(body, compresslevel=4, mtime=0), (*headers, ("Content-Encoding", "gzip"))
     return Response(body, content_type, headers=headers)
@@ -169,7 +169,7 @@ def _ready(is_ready: bool, reason: str) -> Response:
     return Response(f"{reason}\n".encode(), status=status)
 
 
-def _landing(version: str) -> Response:
+def _index(version: str) -> Response:
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Inferometer</title></head>

@@ -46,7 +46,7 @@ class Endpoint:
         """Listen on `listen` as well, unless that is what is listened on. Raises ListenError."""
         if self._next and self._next.listen == listen:
             return
-        self.withdraw()
+        self.unbind()
         now = self._now
         if now and (listen == now.listen or listening.listens_on(now.listener, listen)):
             return
@@ -54,7 +54,7 @@ class Endpoint:
         self._next = _Bound(listen, listener, listening.display(listener))
         self._server.listen(listener)
 
-    def withdraw(self) -> None:
+    def unbind(self) -> None:
         """Close an address that was bound but never shown anything on."""
         if self._next:
             self._server.unlisten(self._next.listener)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
-from probes.model import ENERGETIC
+from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +67,7 @@ def host_families(reading: HostReading) -> Iterator[Family]:
     yield uncovered
 
 
-def uncertainties(layouts: Sequence[Layout]) -> Family:
+def uncertainty_family(layouts: Sequence[Layout]) -> Family:
     """Return the stated half-width of each estimated energy or power as a share of its value."""
     family = GaugeMetricFamily(
         "inferometer_power_uncertainty_ratio",
@@ -79,7 +79,7 @@ def uncertainties(layouts: Sequence[Layout]) -> Family:
     for layout in layouts:
         for channel in layout.channels:
             labels = (channel.device.id, channel.device.kind.value, channel.domain, channel.source.value)
-            if channel.uncertainty and channel.metric in ENERGETIC and labels not in shown:
+            if channel.uncertainty and channel.metric in ENERGY_METRICS and labels not in shown:
                 shown.add(labels)
                 family.add_metric(labels, channel.uncertainty)
     return family

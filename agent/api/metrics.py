@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from agent.api.host_metrics import host_families, uncertainties
+from agent.api.host_metrics import host_families, uncertainty_family
 from agent.api.store_metrics import store_families
-from probes.model import METRICS, Device, Form, Metric
+from probes.model import METRICS, Device, Metric, MetricType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from agent.sampling.host_total import HostReading
-    from agent.sampling.reader import BeatState
+    from agent.sampling.probe_reader import ProbeHealth
     from agent.sampling.store_state import StoreState
     from store.records import Layout, Tick
 
@@ -37,28 +37,30 @@ ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
 """The attributes of a device that become labels of its info; the same for every device, empty where unknown."""
 _UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
 
-UP = Metric("probe_up", Form.GAUGE, "1 if the probe's last read returned values that are still fresh, else 0.")
-READ_SECONDS = Metric("probe_read_seconds", Form.GAUGE, "Time the probe's last read took, in seconds.")
+UP = Metric("probe_up", MetricType.GAUGE, "1 if the probe's last read returned values that are still fresh, else 0.")
+READ_SECONDS = Metric("probe_read_seconds", MetricType.GAUGE, "Time the probe's last read took, in seconds.")
 LAST_SUCCESS = Metric(
-    "probe_last_success_timestamp_seconds", Form.GAUGE, "Unix time of the probe's last read that returned values."
+    "probe_last_success_timestamp_seconds", MetricType.GAUGE, "Unix time of the probe's last read that returned values."
 )
-MISSED = Metric("probe_reads_missed", Form.COUNTER, "Scheduled reads skipped because the read before them was late.")
-THROTTLED = Metric("probe_reads_throttled", Form.COUNTER, "Scheduled reads that the CPU budget did not allow.")
-LATE = Metric("probe_reads_late", Form.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
+MISSED = Metric(
+    "probe_reads_missed", MetricType.COUNTER, "Scheduled reads skipped because the read before them was late."
+)
+THROTTLED = Metric("probe_reads_throttled", MetricType.COUNTER, "Scheduled reads that the CPU budget did not allow.")
+LATE = Metric("probe_reads_late", MetricType.COUNTER, "Reads that began half a period or 1 ms late, whichever is less.")
 SAMPLED = Metric(
-    "probe_sample_timestamp_seconds", Form.GAUGE, "Unix time of the sample that the probe's counters show now."
+    "probe_sample_timestamp_seconds", MetricType.GAUGE, "Unix time of the sample that the probe's counters show now."
 )
-FAILED = Metric("probe_read_errors", Form.COUNTER, "Reads that returned no value at all.")
-REJECTED = Metric("samples_rejected", Form.COUNTER, "Readings rejected, by reason.")
-DROPPED = Metric("samples_dropped", Form.COUNTER, "Reads of a whole probe dropped before they could be stored.")
+FAILED = Metric("probe_read_errors", MetricType.COUNTER, "Reads that returned no value at all.")
+REJECTED = Metric("samples_rejected", MetricType.COUNTER, "Readings rejected, by reason.")
+DROPPED = Metric("samples_dropped", MetricType.COUNTER, "Reads of a whole probe dropped before they could be stored.")
 
 LOST = Metric(
-    "energy_lost_seconds", Form.COUNTER, "Pauses whose energy is in no total because it is not known, in seconds."
+    "energy_lost_seconds", MetricType.COUNTER, "Pauses whose energy is in no total because it is not known, in seconds."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ExportedSeries:
     """One series a tick gives: its metric's name, its value's place in the tick and its labels' values."""
 
     metric: str
@@ -67,22 +69,22 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class ExportedProbe:
     """One probe: its layout, how it fares, the series it gives and the age at which a tick is no longer shown."""
 
     layout: Layout
-    state: BeatState
-    lines: tuple[Line, ...]
+    state: ProbeHealth
+    lines: tuple[ExportedSeries, ...]
     stale_ns: int
 
 
 class CounterTotals(Protocol):
     """The totals of counters over restarts: what to show, of when it is, and which pauses are missing from it."""
 
-    def shown(self, tick: Tick, position: int) -> float:
+    def exported_value(self, tick: Tick, position: int) -> float:
         """Return the total to show for the counter at a position of a tick."""
 
-    def shown_at_ns(self, tick: Tick) -> int:
+    def exported_at_ns(self, tick: Tick) -> int:
         """Return the Unix time of the sample whose totals are shown for a tick."""
 
     def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
@@ -102,7 +104,7 @@ class Exporter(Collector):
     def __init__(
         self,
         layouts: Sequence[Layout],
-        states: Sequence[BeatState],
+        states: Sequence[ProbeHealth],
         dropped: Callable[[], int],
         now_ns: Callable[[], int],
         version: str,
@@ -120,10 +122,10 @@ class Exporter(Collector):
         self._totals = totals
         self._host = host
         self._store = store
-        self._uncertainties = uncertainties(layouts)
-        self._beats = tuple(
-            Beat(layout, state, lines, _stale_ns(state.period_seconds))
-            for layout, state, lines in zip(layouts, states, arrange(layouts), strict=True)
+        self._uncertainties = uncertainty_family(layouts)
+        self._exported = tuple(
+            ExportedProbe(layout, state, lines, _stale_ns(state.period_seconds))
+            for layout, state, lines in zip(layouts, states, exported_series(layouts), strict=True)
         )
         self._devices = tuple(known_devices(layouts))
         self.registry = CollectorRegistry()
@@ -135,55 +137,55 @@ class Exporter(Collector):
         """Return whether any probe gives fresh values and the store takes them, and what does not."""
         is_ready, reason = self._probes_ready()
         state = self._store()
-        trouble = state.said() if state else ""
+        trouble = state.summary() if state else ""
         if not trouble:
             return is_ready, reason
         return False, trouble if is_ready and reason == "ready" else f"{reason}; {trouble}"
 
     def _probes_ready(self) -> tuple[bool, str]:
         now_ns = self._now_ns()
-        stale = [beat.state.probe for beat in self._beats if self._fresh(beat, now_ns) is None]
-        if not self._beats:
+        stale = [exported.state.probe for exported in self._exported if self._fresh(exported, now_ns) is None]
+        if not self._exported:
             return False, "no probe: nothing can be read on this host"
-        if all(beat.state.latest is None for beat in self._beats):
+        if all(exported.state.latest is None for exported in self._exported):
             return False, f"no tick yet from {', '.join(stale)}"
         if not stale:
             return True, "ready"
-        return len(stale) < len(self._beats), f"no fresh tick from {', '.join(stale)}"
+        return len(stale) < len(self._exported), f"no fresh tick from {', '.join(stale)}"
 
     def collect(self) -> Iterable[Family]:
         """Return the metric families that have a sample now."""
         now_ns = self._now_ns()
         families = chain(
-            self._measured(now_ns),
+            self._sensor_families(now_ns),
             (self._uncertainties,),
             self._host_totals(now_ns),
-            self._described(),
-            self._probes(now_ns),
-            self._refused(),
-            self._lost(),
+            self._info_families(),
+            self._probe_families(now_ns),
+            self._rejection_families(),
+            self._gap_families(),
             store_families(self._store()),
         )
         return [family for family in families if family.samples]
 
-    def _fresh(self, beat: Beat, now_ns: int) -> Tick | None:
-        tick = beat.state.latest
-        if tick is None or beat.state.lost or now_ns - tick.end_ns > beat.stale_ns:
+    def _fresh(self, exported: ExportedProbe, now_ns: int) -> Tick | None:
+        tick = exported.state.latest
+        if tick is None or exported.state.lost or now_ns - tick.end_ns > exported.stale_ns:
             return None
         return tick
 
-    def _measured(self, now_ns: int) -> Iterable[Family]:
+    def _sensor_families(self, now_ns: int) -> Iterable[Family]:
         families = {name: _family(metric, SERIES_LABELS) for name, metric in METRICS.items()}
-        for beat in self._beats:
-            tick = self._fresh(beat, now_ns)
+        for exported in self._exported:
+            tick = self._fresh(exported, now_ns)
             if tick is None:
                 continue
-            for line in beat.lines:
+            for line in exported.lines:
                 if math.isnan(tick.values[line.position]):
                     continue
-                counts = METRICS[line.metric].form is Form.COUNTER
+                counts = METRICS[line.metric].type is MetricType.COUNTER
                 totals = self._totals if counts else None
-                value = totals.shown(tick, line.position) if totals else tick.values[line.position]
+                value = totals.exported_value(tick, line.position) if totals else tick.values[line.position]
                 families[line.metric].add_metric(line.labels, value)
         return families.values()
 
@@ -191,7 +193,7 @@ class Exporter(Collector):
         reading = self._host()
         return host_families(reading) if reading and now_ns - reading.at_ns <= reading.stale_ns else ()
 
-    def _described(self) -> Iterator[Family]:
+    def _info_families(self) -> Iterator[Family]:
         devices = InfoMetricFamily(f"{PREFIX}device", "What is known of a device; always 1.")
         for device in self._devices:
             attributes = dict(device.attributes)
@@ -201,15 +203,15 @@ class Exporter(Collector):
         build = {"version": self.version, "python": self._python}
         yield InfoMetricFamily(f"{PREFIX}build", "What serves these metrics; always 1.", build)
 
-    def _probes(self, now_ns: int) -> Iterable[Family]:
+    def _probe_families(self, now_ns: int) -> Iterable[Family]:
         own = (UP, READ_SECONDS, LAST_SUCCESS, SAMPLED, MISSED, THROTTLED, LATE, FAILED)
         families = [_family(metric, ("probe",)) for metric in own]
         up, read, success, sampled, missed, throttled, late, failed = families
-        for beat in self._beats:
-            state, probe, tick = beat.state, (beat.state.probe,), self._fresh(beat, now_ns)
+        for exported in self._exported:
+            state, probe, tick = exported.state, (exported.state.probe,), self._fresh(exported, now_ns)
             up.add_metric(probe, float(state.up and tick is not None))
             if tick:
-                at_ns = self._totals.shown_at_ns(tick) if self._totals else tick.end_ns
+                at_ns = self._totals.exported_at_ns(tick) if self._totals else tick.end_ns
                 sampled.add_metric(probe, at_ns / 1e9)
             if state.ticks or state.failed:
                 read.add_metric(probe, state.read_seconds)
@@ -221,12 +223,12 @@ class Exporter(Collector):
             failed.add_metric(probe, state.failed)
         return families
 
-    def _refused(self) -> Iterator[Family]:
+    def _rejection_families(self) -> Iterator[Family]:
         counts: Counter[tuple[str, ...]] = Counter()
-        for beat in self._beats:
-            for (position, reason), count in beat.state.rejected.copy().items():  # its beat may add to it meanwhile
-                channel = beat.layout.channels[position]
-                counts[beat.state.probe, channel.device.id, channel.domain, channel.metric, reason] += count
+        for exported in self._exported:
+            for (position, reason), count in exported.state.rejected.copy().items():  # its beat may add to it meanwhile
+                channel = exported.layout.channels[position]
+                counts[exported.state.probe, channel.device.id, channel.domain, channel.metric, reason] += count
         rejected = _family(REJECTED, REJECTED_LABELS)
         for labels, count in sorted(counts.items()):
             rejected.add_metric(labels, count)
@@ -235,18 +237,18 @@ class Exporter(Collector):
         dropped.add_metric((), self._dropped())
         yield dropped
 
-    def _lost(self) -> Iterator[Family]:
+    def _gap_families(self) -> Iterator[Family]:
         lost = _family(LOST, SERIES_LABELS)
         seconds = self._totals.lost_seconds() if self._totals else {}
-        for beat in self._beats:
-            for line in beat.lines:
-                channel = beat.layout.channels[line.position]
+        for exported in self._exported:
+            for line in exported.lines:
+                channel = exported.layout.channels[line.position]
                 if channel.key in seconds:
                     lost.add_metric(line.labels, seconds[channel.key])
         yield lost
 
 
-def arrange(layouts: Sequence[Layout]) -> Iterator[tuple[Line, ...]]:
+def exported_series(layouts: Sequence[Layout]) -> Iterator[tuple[ExportedSeries, ...]]:
     """Yield the lines of each layout.
 
     Of two channels that tell the same of the same device the first alone is shown, also while it gives nothing: a
@@ -260,7 +262,7 @@ def arrange(layouts: Sequence[Layout]) -> Iterator[tuple[Line, ...]]:
                 continue
             shown.add(channel.key)
             labels = (channel.device.id, channel.device.kind.value, channel.domain, channel.source.value)
-            lines.append(Line(channel.metric, position, labels))
+            lines.append(ExportedSeries(channel.metric, position, labels))
         yield tuple(lines)
 
 
@@ -284,5 +286,5 @@ def _stale_ns(period_seconds: float) -> int:
 
 def _family(metric: Metric, labels: Sequence[str]) -> CounterMetricFamily | GaugeMetricFamily:
     last_word = metric.name.rpartition("_")[2]
-    family = CounterMetricFamily if metric.form is Form.COUNTER else GaugeMetricFamily
+    family = CounterMetricFamily if metric.type is MetricType.COUNTER else GaugeMetricFamily
     return family(PREFIX + metric.name, metric.help, labels=labels, unit=last_word if last_word in _UNITS else "")

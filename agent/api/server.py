@@ -87,7 +87,7 @@ class Server:
         for end in (self._awake, self._waker):
             end.setblocking(False)
         self._selector.register(self._awake, EVENT_READ, self._run_calls)
-        self._stopped = self._refusing = False
+        self._stopped = self._accept_failing = False
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
             for target, name in [(self._run, "http"), *[(self._answer, f"http-{n}") for n in range(1, workers + 1)]]
@@ -121,7 +121,7 @@ class Server:
     def _run(self) -> None:
         while not self._stopped:
             try:
-                for key, _ in self._selector.select(self._patience()):
+                for key, _ in self._selector.select(self._select_timeout()):
                     key.data()
                 self._expire()
             except Exception:  # the edge of a thread: without it nobody would be answered any more
@@ -135,7 +135,7 @@ class Server:
         self._awake.close()
         self._waker.close()
 
-    def _patience(self) -> float | None:
+    def _select_timeout(self) -> float | None:
         """Return the seconds to the next deadline, None without a connection: an idle server never wakes."""
         if not self._connections:
             return None
@@ -173,13 +173,13 @@ class Server:
         except BlockingIOError:
             return False
         except OSError as error:  # no file descriptor is left, for one; a tight loop would not find one
-            if not self._refusing:
+            if not self._accept_failing:
                 log.warning("connections are not accepted", reason=str(error))
-            self._refusing = True
+            self._accept_failing = True
             if not self._evict():
                 time.sleep(_RETRY_SECONDS)
             return False
-        self._refusing = False
+        self._accept_failing = False
         client.setblocking(False)
         if len(self._connections) >= self._limits.connections and not self._evict():
             with suppress(OSError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, fail
+from agent.cli.options import JSON_HELP, ExitCode, fail, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,11 +47,11 @@ def check(
         fail(f"{path}: database: {error}", ExitCode.USAGE)
     found = {**loaded.tables(), "database": database}
     if as_json:
-        answer_json({"file": str(path) if path else None, "config": found})
+        print_json({"file": str(path) if path else None, "config": found})
         return
-    answer(f"{path}: fine" if path else "no configuration file; these are the defaults")
+    print_out(f"{path}: fine" if path else "no configuration file; these are the defaults")
     for line in _lines(found):
-        answer(f"  {line}")
+        print_out(f"  {line}")
 
 
 def _lines(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -26,8 +26,8 @@ def daemon(
 
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """
-    from agent.config import configured, override
+    from agent.config import override, resolve_config
     from agent.daemon.entry import serve
 
-    code = serve(lambda: override(configured(context.obj), listen=listen, log_level=log_level))
+    code = serve(lambda: override(resolve_config(context.obj), listen=listen, log_level=log_level))
     raise typer.Exit(code)

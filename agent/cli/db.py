@@ -13,20 +13,20 @@ from agent.cli.options import (
     JSON_HELP,
     SHARED,
     ExitCode,
-    answer,
-    answer_json,
-    check_place,
+    check_output_path,
     configuration,
     fail,
     option_value,
-    say,
+    print_err,
+    print_json,
+    print_out,
 )
 from agent.cli.stores import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from store.maintenance.retention import Pruned, Retention
+    from store.maintenance.retention import PruneResult, Retention
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
-_SAY_SECONDS = 2.0
+_PROGRESS_INTERVAL_SECONDS = 2.0
 
 
 @app.command(epilog=SHARED)
@@ -53,20 +53,20 @@ def status(context: typer.Context, as_json: _Json = False) -> None:
         found = stands(engine)
     times = {"oldest": _time(found.oldest_ns), "newest": _time(found.newest_ns)}
     if as_json:
-        answer_json({**asdict(found), **times})
+        print_json({**asdict(found), **times})
         return
-    answer(f"{found.path}, schema {found.schema_revision}")
+    print_out(f"{found.path}, schema {found.schema_revision}")
     per_sample = f", {found.bytes_per_sample:.3g} bytes a sample" if found.bytes_per_sample else ""
     log = f", {number(found.log_bytes, 'B')} of it the write-ahead log" if found.log_bytes else ""
-    answer(f"  size       {number(found.bytes, 'B')}{log}{per_sample}")
-    answer(f"  samples    {found.samples} in {found.recordings} recordings, {times['oldest']} to {times['newest']}")
-    answer(f"  kept as    {found.hot_ticks} rows, {found.chunks} chunks, {found.rollups} one-minute roll-ups")
-    answer(f"  waiting    {found.waiting_ticks} rows could be compacted (inferometer db compact)")
-    answer(f"  runs       {found.runs} with {found.profiles} profiles")
+    print_out(f"  size       {number(found.bytes, 'B')}{log}{per_sample}")
+    print_out(f"  samples    {found.samples} in {found.recordings} recordings, {times['oldest']} to {times['newest']}")
+    print_out(f"  kept as    {found.hot_ticks} rows, {found.chunks} chunks, {found.rollups} one-minute roll-ups")
+    print_out(f"  waiting    {found.waiting_ticks} rows could be compacted (inferometer db compact)")
+    print_out(f"  runs       {found.runs} with {found.profiles} profiles")
     if found.unchecked:
-        answer("  checksums  rows of an older version get theirs with `inferometer db compact`")
+        print_out("  checksums  rows of an older version get theirs with `inferometer db compact`")
     if found.quarantined:
-        answer(f"  damaged    {found.quarantined} rows are in the table quarantine")
+        print_out(f"  damaged    {found.quarantined} rows are in the table quarantine")
 
 
 @app.command(epilog=SHARED)
@@ -80,26 +80,26 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
 
     Example: inferometer db upgrade
     """
-    from agent.runtime.interrupts import unwinding
+    from agent.runtime.interrupts import interruptible
     from store.database import upgrade_database
     from store.errors import MissingDatabaseError, StoreError
 
     database = configuration(context).database
     try:
-        with unwinding():
-            done = upgrade_database(database, say)
+        with interruptible():
+            done = upgrade_database(database, print_err)
     except MissingDatabaseError as error:
-        say(f"{error.database}: there is no database, so there is nothing to upgrade")
+        print_err(f"{error.database}: there is no database, so there is nothing to upgrade")
         done = None
     except StoreError as error:
         fail(str(error))
     if as_json:
         copy = str(done.copy) if done and done.copy else None
-        answer_json({"before": done and done.before, "after": done and done.after, "copy": copy})
+        print_json({"before": done and done.before, "after": done and done.after, "copy": copy})
     elif done and done.before == done.after:
-        answer(f"the store is up to date (schema {done.after})")
+        print_out(f"the store is up to date (schema {done.after})")
     elif done:
-        answer(f"upgraded from schema {done.before} to {done.after}; copy: {done.copy or 'none'}")
+        print_out(f"upgraded from schema {done.before} to {done.after}; copy: {done.copy or 'none'}")
 
 
 @app.command(epilog=SHARED)
@@ -122,20 +122,20 @@ def compact(
     with opened(context) as engine:
         if vacuum and engine.dialect.name != "sqlite":
             fail("--vacuum is for a SQLite file; a server has its own VACUUM", ExitCode.USAGE)
-        done = compacted(engine, time.time_ns(), pause=_telling())
+        done = compacted(engine, time.time_ns(), pause=_chunk_progress())
         if vacuum:
             from store.sqlite import vacuum as write_anew
 
-            say("writing the file anew")
+            print_err("writing the file anew")
             write_anew(engine)
     for damage in done.damaged:
-        say(f"warning: {damage}; it is left as it is")
+        print_err(f"warning: {damage}; it is left as it is")
     if as_json:
-        answer_json({**asdict(done), "damaged": [str(damage) for damage in done.damaged]})
+        print_json({**asdict(done), "damaged": [str(damage) for damage in done.damaged]})
     elif done.chunks:
-        answer(f"{done.ticks} rows, {done.samples} samples: {done.chunks} chunks of {done.bytes} bytes")
+        print_out(f"{done.ticks} rows, {done.samples} samples: {done.chunks} chunks of {done.bytes} bytes")
     else:
-        answer("nothing to compact")
+        print_out("nothing to compact")
 
 
 @app.command(epilog=SHARED)
@@ -168,7 +168,7 @@ def prune(
 
     Example: inferometer db prune --larger-than 2GiB
     """
-    from store.maintenance.dry_run import foresee
+    from store.maintenance.dry_run import estimate_prune
     from store.maintenance.retention import prune as pruned
 
     retention = _retention(context, older_than, larger_than, rollups_older_than)
@@ -176,10 +176,10 @@ def prune(
     with opened(context) as engine:
         plans = dry_run or asks
         if not plans:
-            say("removing what is too old or too much")
-        done = (foresee if plans else pruned)(engine, retention, time.time_ns())
+            print_err("removing what is too old or too much")
+        done = (estimate_prune if plans else pruned)(engine, retention, time.time_ns())
     if as_json:
-        answer_json({"dry_run": plans, **asdict(done)})
+        print_json({"dry_run": plans, **asdict(done)})
     else:
         _show_pruned(done, dry_run=plans)
     if asks:
@@ -211,20 +211,20 @@ def check(
 
     found = []
     with opened(context) as engine:
-        say("reading every row")
+        print_err("reading every row")
         for problem in problems(engine):
             damage = problem if isinstance(problem, Damage) else None
             moved = bool(repair and damage and quarantine(engine, damage, time.time_ns()))
             found.append({"problem": str(problem), "table": damage and damage.table, "quarantined": moved})
             if not as_json:
-                answer(f"{problem}{' (moved to quarantine)' if moved else ''}")
+                print_out(f"{problem}{' (moved to quarantine)' if moved else ''}")
     left = sum(not each["quarantined"] for each in found)
     if as_json:
-        answer_json({"sound": not left, "problems": found})
+        print_json({"sound": not left, "problems": found})
     elif left:
-        answer(f"{left} problems; move damaged rows away with --repair, or restore a copy")
+        print_out(f"{left} problems; move damaged rows away with --repair, or restore a copy")
     else:
-        answer(f"sound, with {len(found)} rows moved to quarantine" if found else "sound")
+        print_out(f"sound, with {len(found)} rows moved to quarantine" if found else "sound")
     if left:
         raise typer.Exit(ExitCode.FAILURE)
 
@@ -247,27 +247,27 @@ def backup(
 
     Example: inferometer db backup /var/backups
     """
-    from agent.runtime.interrupts import unwinding
+    from agent.runtime.interrupts import interruptible
     from store.backup import backup as copied
     from store.backup import check_target, target
     from store.maintenance.integrity import check as problems_of
     from store.url import display
 
-    check_place(to)
-    with unwinding(), opened(context) as engine:
+    check_output_path(to)
+    with interruptible(), opened(context) as engine:
         to = target(engine, to, time.gmtime())
         check_target(engine, to)
         if not force:
-            say("reading every row")
+            print_err("reading every row")
             if problems := problems_of(engine):
                 remedy = "see `inferometer db check`, or copy it as it is with --force"
                 fail(f"{display(engine.url)}: it is damaged, nothing was copied ({problems[0]}); {remedy}")
-        say(f"copying to {to}")
+        print_err(f"copying to {to}")
         size = copied(engine, to)
     if as_json:
-        answer_json({"file": str(to.absolute()), "bytes": size})
+        print_json({"file": str(to.absolute()), "bytes": size})
     else:
-        answer(f"{to}: {size} bytes")
+        print_out(f"{to}: {size} bytes")
 
 
 def _retention(context: typer.Context, older: str | None, larger: str | None, rollups: str | None) -> Retention:
@@ -276,7 +276,7 @@ def _retention(context: typer.Context, older: str | None, larger: str | None, ro
     from store.maintenance.retention import Retention
 
     if older is larger is rollups is None:
-        configured = retention_of(configuration(context).keeping)
+        configured = retention_of(configuration(context).retention_config)
         if configured == Retention():
             fail("nothing says what to remove: give --older-than or --larger-than, or set [retention]", ExitCode.USAGE)
         return configured
@@ -287,17 +287,19 @@ def _retention(context: typer.Context, older: str | None, larger: str | None, ro
     )
 
 
-def _show_pruned(done: Pruned, *, dry_run: bool) -> None:
+def _show_pruned(done: PruneResult, *, dry_run: bool) -> None:
     from agent.render.tables import number
 
     would = "would be removed" if dry_run else "removed"
     about = "about " if dry_run else ""
     rows = f"{done.ticks} rows, {done.chunks} chunks, {done.rejections} refused readings, {done.rollups} roll-ups"
-    answer(f"{would}: {rows}; {about}{number(done.freed_bytes, 'B')} of disk")
+    print_out(f"{would}: {rows}; {about}{number(done.freed_bytes, 'B')} of disk")
     if done.too_large:
-        say("it stays larger than asked: the rest is younger than two hours, belongs to stored runs, or is no samples")
+        print_err(
+            "it stays larger than asked: the rest is younger than two hours, belongs to stored runs, or is no samples"
+        )
     if done.needs_vacuum:
-        say("the file cannot give the room back yet; once: inferometer db compact --vacuum")
+        print_err("the file cannot give the room back yet; once: inferometer db compact --vacuum")
 
 
 def _time(at_ns: int | None) -> str | None:
@@ -306,15 +308,15 @@ def _time(at_ns: int | None) -> str | None:
     return None if at_ns is None else rfc3339(at_ns)
 
 
-def _telling() -> Callable[[], None]:
+def _chunk_progress() -> Callable[[], None]:
     """Return what is called after every chunk, and says now and then how many there were."""
     chunks, said = 0, time.monotonic()
 
     def tell() -> None:
         nonlocal chunks, said
         chunks += 1
-        if time.monotonic() - said > _SAY_SECONDS:
+        if time.monotonic() - said > _PROGRESS_INTERVAL_SECONDS:
             said = time.monotonic()
-            say(f"{chunks} chunks made")
+            print_err(f"{chunks} chunks made")
 
     return tell

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, answer, answer_json, configuration, discovered
+from agent.cli.options import JSON_HELP, configuration, discovered, print_json, print_out
 from agent.render.tables import percent
 from probes.model import Source
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from probes.registry import Discovery
 
 _COLUMNS = 100
-_NARROWEST = 30
+_MIN_COLUMN_WIDTH = 30
 _DEAD = "why:    a counter that stands still measures nothing; `inferometer doctor` has the remedy"
 _HANGING = "why:    the driver or the device hangs; `inferometer doctor` has the remedy"
 _CONSTANT = "note:   a steady load or a device at rest may have a constant power"
@@ -42,7 +42,7 @@ def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--jso
     with discovered(configuration(context)) as found:
         observed = observe(found.probes)
         if as_json:
-            answer_json(document(found, observed))
+            print_json(document(found, observed))
         else:
             _show(found, observed)
 
@@ -70,12 +70,12 @@ def document(found: Discovery, observed: Observation) -> dict[str, Any]:
         },
         "unreadable": [_problem(each) for each in found.problems if each.is_unreadable],
         "notes": [_problem(each) for each in found.problems if not each.is_unreadable],
-        "absent": [{"family": a.family, "reason": a.reason, "remedy": a.remedy} for a in found.absences],
+        "absent": [{"family": a.family, "reason": a.reason, "remedy": a.remedy} for a in found.missing_families],
     }
 
 
 def _problem(problem: Problem) -> dict[str, str]:
-    return {"subject": problem.subject, "reason": problem.reason, "remedy": problem.remedy}
+    return {"subject": problem.sensor, "reason": problem.reason, "remedy": problem.remedy}
 
 
 def _coverage(found: Discovery) -> Coverage:
@@ -109,29 +109,29 @@ def _show(found: Discovery, observed: Observation) -> None:
     covered = _coverage(found)
     for lines in _device_lines(found, covered):
         for line in lines:
-            answer(line)
-    for words in _still(found, observed):
-        answer(words)
+            print_out(line)
+    for words in _stuck_lines(found, observed):
+        print_out(words)
     if observed.hanging:
         names = ", ".join(f"{each.device.id}/{each.domain} {each.metric}" for each in observed.hanging)
-        answer(f"\nno answer for {observed.seconds:g} s: {names}\n  {_HANGING}")
+        print_out(f"\nno answer for {observed.seconds:g} s: {names}\n  {_HANGING}")
     for problem in found.problems:
-        answer(f"\n{problem.label}: {problem.subject}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
-    if found.absences:
-        answer("")
-    for absence in found.absences:
-        remedy = f"; {absence.remedy}" if absence.remedy else ""
-        answer(f"not available: {absence.family}: {absence.reason}{remedy}")
+        print_out(f"\n{problem.label}: {problem.sensor}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
+    if found.missing_families:
+        print_out("")
+    for missing in found.missing_families:
+        remedy = f"; {missing.remedy}" if missing.remedy else ""
+        print_out(f"not available: {missing.family}: {missing.reason}{remedy}")
     added = ", ".join(f"{channel.device.id}/{channel.domain}" for channel in covered.includes) or "nothing"
-    answer(f"\ntotal: boundary {covered.boundary}: {added}")
-    answer(f"not covered: {'; '.join(covered.not_covered) or 'nothing'}")
+    print_out(f"\ntotal: boundary {covered.boundary}: {added}")
+    print_out(f"not covered: {'; '.join(covered.not_covered) or 'nothing'}")
 
 
-def _still(found: Discovery, observed: Observation) -> Iterator[str]:
+def _stuck_lines(found: Discovery, observed: Observation) -> Iterator[str]:
     """Yield a line for the sensors that have to change and did not, and one for the others that did not change."""
     channels = [channel for probe in found.probes for channel in probe.channels if channel.source is Source.MEASURED]
     constant = [channel for channel in channels if observed.changed.get(channel.key) is False]
-    dead = [channel for channel in constant if observed.stands_still(channel)]
+    dead = [channel for channel in constant if observed.is_stuck(channel)]
     rest = [channel for channel in constant if channel.metric == "power_watts"]
     for words, listed in ((_DEAD, dead), (_CONSTANT, rest)):
         names = ", ".join(f"{each.device.id}/{each.domain} {each.metric}" for each in listed)
@@ -159,7 +159,7 @@ def _device_lines(found: Discovery, covered: Coverage) -> Iterator[list[str]]:
         lines = [f"{device_id}  {kind}  {name}".rstrip()]
         for row, metrics in own.items():
             start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            wrapped = wrap(", ".join(metrics), max(_COLUMNS - len(start) - 4, _NARROWEST))
+            wrapped = wrap(", ".join(metrics), max(_COLUMNS - len(start) - 4, _MIN_COLUMN_WIDTH))
             mark = "+" if (device_id, row) in added else " "
             lines += [f"{mark} {start}  {wrapped[0]}", *(" " * (len(start) + 4) + more for more in wrapped[1:])]
         yield lines

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, answer, answer_json
+from agent.cli.options import JSON_HELP, print_json, print_out
 
 if TYPE_CHECKING:
     from agent.host.checks import Check
@@ -21,13 +21,13 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
     Example: inferometer doctor --json
     """
-    from agent.doctor import worst
+    from agent.doctor import worst_verdict
     from agent.host.checks import Verdict
 
     checks = _checks(context)
-    verdict = worst(checks)
+    verdict = worst_verdict(checks)
     if as_json:
-        answer_json(
+        print_json(
             {
                 "verdict": verdict.value,
                 "checks": [
@@ -38,26 +38,26 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
         )
     else:
         for check in checks:
-            answer(f"{check.verdict.value}  {check.name}: {check.found}")
+            print_out(f"{check.verdict.value}  {check.name}: {check.found}")
             if check.remedy:
-                answer(f"      remedy: {check.remedy}")
+                print_out(f"      remedy: {check.remedy}")
     raise typer.Exit(list(Verdict).index(verdict))
 
 
 def _checks(context: typer.Context) -> list[Check]:
     """Run the checks; with a configuration that cannot be used, under the defaults."""
-    from agent.config import ConfigError, configured, default_file
-    from agent.doctor import check_up
+    from agent.config import ConfigError, default_file, resolve_config
+    from agent.doctor import run_checks
     from agent.host.checks import Check, Verdict
 
     name = "configuration"
     try:
-        config = configured(context.obj)
+        config = resolve_config(context.obj)
     except ConfigError as error:
         remedy = "mend it, and see with `inferometer config check`; the checks below are of the defaults"
         return [
             Check(name, Verdict.FAIL, str(error), remedy),
-            *check_up(configured(context.obj, with_file=False)),
+            *run_checks(resolve_config(context.obj, with_file=False)),
         ]
     path = context.obj.config_file or default_file()
-    return [Check(name, Verdict.PASS, f"{path} is in order" if path else "no file; the defaults"), *check_up(config)]
+    return [Check(name, Verdict.PASS, f"{path} is in order" if path else "no file; the defaults"), *run_checks(config)]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import SHARED, asks_for_json, command_of, hoisted
-from agent.cli.usage import ClickException, explained, restore_help
+from agent.cli.options import SHARED, asks_for_json, command_of, move_globals_first
+from agent.cli.usage import ClickException, format_usage_error, restore_help
 from agent.runtime.console import ExitCode, print_err, print_error, report_errors_as_json
-from agent.runtime.interrupts import caught_signal, last_line
+from agent.runtime.interrupts import exit_message, received_signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,9 +133,9 @@ def root(
     ] = False,
 ) -> None:
     """Take the options that every command shares."""
-    from agent.config import Options
+    from agent.config import SharedOptions
 
-    context.obj = Options(config_file, database, sysfs, procfs, nvml_library, estimates, cpu_budget, realtime)
+    context.obj = SharedOptions(config_file, database, sysfs, procfs, nvml_library, estimates, cpu_budget, realtime)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show ± or µ shows a ? for it
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    words = hoisted(list(sys.argv[1:] if arguments is None else arguments))
+    words = move_globals_first(list(sys.argv[1:] if arguments is None else arguments))
     report_errors_as_json(asks_for_json(words))
     name = command_of(words)
     app = command_line(name if name in COMMANDS else None)
@@ -167,16 +167,16 @@ def _run(app: typer.Typer, words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer cannot be written either
         return ExitCode.FAILURE
     except ClickException as error:
-        print_error(explained(error), ExitCode.USAGE)
+        print_error(format_usage_error(error), ExitCode.USAGE)
         return ExitCode.USAGE
     return _interrupted() or int(code)
 
 
 def _interrupted() -> int:
     """Return the exit code for the signal that ended the command, 0 if none did."""
-    number = caught_signal()
+    number = received_signal()
     if number:
-        print_err(last_line(number))
+        print_err(exit_message(number))
     return number and 128 + number
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, configuration, discovered, fail, say
+from agent.cli.options import JSON_HELP, ExitCode, configuration, discovered, fail, print_err, print_json, print_out
 from agent.runtime.console import print_error
 
 if TYPE_CHECKING:
@@ -67,17 +67,21 @@ def measure(
         fail("give either a command after -- or --duration SECONDS, one of the two", ExitCode.USAGE)
     if duration is not None and not duration <= _LONGEST_SECONDS:
         fail(f"--duration {duration:g}: give a number of seconds, a year at most", ExitCode.USAGE)
-    open_share = _share(tolerance)
+    relative_half_width = _share(tolerance)
     config = configuration(context)
     with discovered(config) as found:
-        code, measured, sampler = _measured(config, found, command, duration or 0.0, open_share, as_json=as_json)
+        code, measured, sampler = _run_measurement(
+            config, found, command, duration or 0.0, relative_half_width, as_json=as_json
+        )
     if as_json:
-        answer_json(document(measured, code if command else None, sampler))
+        print_json(document(measured, code if command else None, sampler))
     else:
         _show(measured, to_stderr=bool(command))
         _show_throttling(sampler)
     if measured.total is None:
-        print_error(f"there is no total: {_why_no_total(measured)}; see `inferometer doctor`", code or ExitCode.FAILURE)
+        print_error(
+            f"there is no total: {_missing_total_reason(measured)}; see `inferometer doctor`", code or ExitCode.FAILURE
+        )
         code = code or ExitCode.FAILURE
     raise typer.Exit(code)
 
@@ -91,7 +95,7 @@ def _share(tolerance: str | None) -> float | None:
         fail(f"--tolerance {error}", ExitCode.USAGE)
 
 
-def _measured(
+def _run_measurement(
     config: Config,
     found: Discovery,
     command: Sequence[str] | None,
@@ -101,62 +105,64 @@ def _measured(
     as_json: bool,
 ) -> tuple[int, Measurement, SamplerFacts]:
     from agent.energy.boundary import best_channels
-    from agent.energy.measurement import held_to, with_causes
+    from agent.energy.measurement import enforce_tolerance, with_causes
     from agent.energy.measurement import measure as measured_between
     from agent.runtime.clock import Timebase
     from agent.sampling.calibration import UNCHANGED, calibrate
-    from agent.sampling.downsampling import Thinned
+    from agent.sampling.downsampling import Downsampler
     from agent.sampling.session import SamplingSettings, recording
     from store.records import Layout
 
     for problem in found.problems:
-        say(f"{problem.label}: {problem.subject}: {problem.reason}")
+        print_err(f"{problem.label}: {problem.sensor}: {problem.reason}")
     probes = [probe for probe in found.probes if best_channels(probe.channels)]
     if not probes:
         remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
-        unreadable = [problem.subject for problem in found.problems if problem.is_unreadable]
+        unreadable = [problem.sensor for problem in found.problems if problem.is_unreadable]
         cause = (
             f"cannot read {'; '.join(unreadable)}" if unreadable else f"no sensor was found below {config.roots.sysfs}"
         )
         fail(f"nothing here measures power: {cause}; {remedy}")
     calibration = calibrate(probes, config.cpu_budget)
     for channel in calibration.unchanged:
-        say(f"warning: {channel.device.id}/{channel.domain}: {UNCHANGED}")
-    learnt = calibration.channels
+        print_err(f"warning: {channel.device.id}/{channel.domain}: {UNCHANGED}")
+    calibrated = calibration.channels
     layouts = [
         Layout(number, probe.name, channels)
-        for number, (probe, channels) in enumerate(zip(probes, learnt, strict=True))
+        for number, (probe, channels) in enumerate(zip(probes, calibrated, strict=True))
     ]
     if tolerance and not command:
-        duration = _lengthened(duration, [channel for channels in learnt for channel in channels], tolerance)
+        duration = _extended_duration(duration, [channel for channels in calibrated for channel in channels], tolerance)
     timebase = Timebase.now()
-    kept = Thinned(layouts)
+    downsampled = Downsampler(layouts)
     settings = SamplingSettings(config.cpu_budget, config.realtime, calibration.hanging)
-    with recording(layouts, probes, timebase, kept.take, settings) as at_work:
-        at_work.wait_for_first_ticks()
-        span = _passed(command, duration, at_work, as_json=as_json)
-        at_work.wait_for_last_ticks()
-        sampler, faults = at_work.facts(), at_work.faults()
+    with recording(layouts, probes, timebase, downsampled.take, settings) as active_recording:
+        active_recording.wait_for_first_ticks()
+        span = _run_or_sleep(command, duration, active_recording, as_json=as_json)
+        active_recording.wait_for_last_ticks()
+        sampler, faults = active_recording.facts(), active_recording.faults()
     start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
     channels = list(found.channels)
-    measured = measured_between(kept.series, start_ns, end_ns, channels)
+    measured = measured_between(downsampled.series, start_ns, end_ns, channels)
     measured = with_causes(measured, faults)
-    return span.code, held_to(measured, tolerance) if tolerance else measured, sampler
+    return span.code, enforce_tolerance(measured, tolerance) if tolerance else measured, sampler
 
 
-def _passed(command: Sequence[str] | None, duration: float, at_work: Recording, *, as_json: bool) -> Span:
+def _run_or_sleep(
+    command: Sequence[str] | None, duration: float, active_recording: Recording, *, as_json: bool
+) -> Span:
     """Run the command, or let the time pass; end this command where that one cannot be run."""
     from agent.workloads.runner.subprocess import CommandError, run, sleep
 
     def begin() -> None:
         if duration >= _LONG_SECONDS:
-            say(f"measuring {duration:g} s; Ctrl-C ends it early and shows what was measured until then")
+            print_err(f"measuring {duration:g} s; Ctrl-C ends it early and shows what was measured until then")
 
     def approach() -> None:
-        at_work.approach()
-        at_work.edge()
+        active_recording.await_counter_refresh()
+        active_recording.mark_edge()
 
-    edge = at_work.edge
+    edge = active_recording.mark_edge
     try:
         if command:
             approach()
@@ -164,12 +170,12 @@ def _passed(command: Sequence[str] | None, duration: float, at_work: Recording, 
     except CommandError as error:
         print_error(f"{error}; nothing was measured", error.code)
         raise typer.Exit(error.code) from None
-    if span.cut_short:
-        say("interrupted: this is what was measured until then")
+    if span.interrupted:
+        print_err("interrupted: this is what was measured until then")
     return span
 
 
-def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) -> float:
+def _extended_duration(duration: float, channels: Sequence[Channel], tolerance: float) -> float:
     """Return the time to measure: no less than what the sensors need for the tolerance."""
     from agent.energy.boundary import best_channels
     from agent.energy.measurement import longest_needed_seconds
@@ -178,16 +184,16 @@ def _lengthened(duration: float, channels: Sequence[Channel], tolerance: float) 
     if needed <= duration:
         return duration
     longer = math.ceil(10 * needed) / 10
-    say(f"measuring {longer:g} s instead of {duration:g} s: a sensor needs so long for ±{100 * tolerance:.2g} %")
+    print_err(f"measuring {longer:g} s instead of {duration:g} s: a sensor needs so long for ±{100 * tolerance:.2g} %")
     return longer
 
 
-def _stillness(reading: WindowEnergy) -> tuple[str, ...]:
+def _stuck_reasons(reading: WindowEnergy) -> tuple[str, ...]:
     """Say so where a sensor showed no energy at all."""
-    from agent.energy.measurement import stands_still
+    from agent.energy.measurement import is_stuck
 
     words = "it did not move in all this time: a sensor that stands still measures nothing"
-    return (words,) if stands_still(reading) else ()
+    return (words,) if is_stuck(reading) else ()
 
 
 def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts) -> dict[str, Any]:
@@ -226,7 +232,7 @@ def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts
                 "relative_difference": reading.disagreement,
                 "relative_uncertainty": reading.channel.uncertainty or None,
                 "in_total": reading.channel.key in counted,
-                "reasons": [*reading.reasons, *_stillness(reading)],
+                "reasons": [*reading.reasons, *_stuck_reasons(reading)],
             }
             for reading in measured.readings
         ],
@@ -245,15 +251,17 @@ def estimated_share(measured: Measurement) -> float | None:
 def _show_throttling(sampler: SamplerFacts) -> None:
     """Say how many reads the processor budget cost, if it cost any."""
     if sampler.reads_throttled:
-        say(f"the CPU budget of {sampler.cpu_budget:g} cost {sampler.reads_throttled} reads; --cpu-budget raises it")
+        print_err(
+            f"the CPU budget of {sampler.cpu_budget:g} cost {sampler.reads_throttled} reads; --cpu-budget raises it"
+        )
 
 
-def _why_no_total(measured: Measurement) -> str:
+def _missing_total_reason(measured: Measurement) -> str:
     counted = {channel.key for channel in measured.coverage.includes}
     missing = [
-        (f"{reading.channel.device.id}/{reading.channel.domain}", (*reading.reasons, *_stillness(reading)))
+        (f"{reading.channel.device.id}/{reading.channel.domain}", (*reading.reasons, *_stuck_reasons(reading)))
         for reading in measured.readings
-        if reading.channel.key in counted and (reading.energy is None or _stillness(reading))
+        if reading.channel.key in counted and (reading.energy is None or _stuck_reasons(reading))
     ]
     if not missing:
         return "its own bounds are too wide"
@@ -292,8 +300,8 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
     show(("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
     missing = "; ".join(measured.coverage.not_covered)
     boundary = measured.coverage.boundary.value
-    write = say if to_stderr else answer
+    write = print_err if to_stderr else print_out
     write(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}")
     for reading in measured.readings:
-        for reason in (*reading.reasons, *_stillness(reading)) if reading.energy else ():
-            say(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")
+        for reason in (*reading.reasons, *_stuck_reasons(reading)) if reading.energy else ():
+            print_err(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")

@@ -38,32 +38,32 @@ SHARED = "The options of `inferometer --help` (--database, --path.sysfs, ...) ma
 JSON_HELP = "Print one JSON document on standard output; everything else goes to standard error."
 
 
-say, answer, answer_json = print_err, print_out, print_json
+__all__ = ["print_err", "print_json", "print_out"]
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Not the user's choice of path is wrong then, but the disk."""
 
 
-def hoisted(arguments: Sequence[str]) -> list[str]:
+def move_globals_first(arguments: Sequence[str]) -> list[str]:
     """Move shared options to the front, so that they may follow the command's name too.
 
     What stands after `--`, or is the command line that `measure` is to run, belongs to someone else and stays. A shared
     option whose value is missing is returned alone: anything beside it would be taken for the value.
     """
-    front, rest, others = _parted(arguments)
+    front, rest, others = _split_arguments(arguments)
     return others if others and others[0] in GLOBAL_OPTIONS else [*front, *rest, *others]
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:
     """Return whether a command line asks for JSON; one that `measure` is to run may ask for its own."""
-    return "--json" in _parted(arguments)[1]
+    return "--json" in _split_arguments(arguments)[1]
 
 
 def command_of(arguments: Sequence[str]) -> str | None:
     """Return the first word that is no shared option, which is a command's name if the command line is in order."""
-    return next(iter(_parted(arguments)[1]), None)
+    return next(iter(_split_arguments(arguments)[1]), None)
 
 
-def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Return the shared options, the other words of this program, and what belongs to someone else."""
     front: list[str] = []
     rest: list[str] = []
@@ -82,10 +82,10 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
 
 def configuration(context: typer.Context) -> Config:
     """Return the configuration of this call: command line and environment over the file over the defaults."""
-    from agent.config import ConfigError, configured
+    from agent.config import ConfigError, resolve_config
 
     try:
-        return configured(context.obj)
+        return resolve_config(context.obj)
     except ConfigError as error:
         fail(str(error), ExitCode.USAGE)
 
@@ -138,7 +138,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         fail(f"{cause}; choose another place with --output", ExitCode.USAGE)
 
 
-def check_place(path: Path) -> None:
+def check_output_path(path: Path) -> None:
     """End the command if a link that another user may have planted leads to `path`, which others open by its name."""
     from agent.runtime.path_walk import ForeignLinkError, resolved
 

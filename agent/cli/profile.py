@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import SHARED, ExitCode, answer, check_place, configuration, fail, say
+from agent.cli.options import SHARED, ExitCode, check_output_path, configuration, fail, print_err, print_out
 from agent.cli.run_options import RunOptions, with_run_options
 from agent.workloads.spec import Positions, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.profiling.run import Outcome
+    from agent.profiling.run import RunResult
     from agent.profiling.sweep import Progress
     from agent.runtime.interrupts import Interruption
     from agent.workloads.errors import WorkloadError
@@ -105,14 +105,14 @@ def onnx(
 
     Example: inferometer profile onnx --model mobilenet.onnx --batch 1,8,32 --tariff tariff.toml
     """
-    from agent.workloads.given_inputs import parse_inputs
+    from agent.workloads.input_spec import parse_inputs
     from agent.workloads.spec import OnnxSpec, parse_shapes
 
-    check_place(model)
+    check_output_path(model)
     try:
         inputs = parse_inputs(given or [])
         for file in {each.file for each in inputs.values() if each.file}:
-            check_place(file)
+            check_output_path(file)
         spec = OnnxSpec(model.absolute(), parse_shapes(shape or []), seed, inputs)
         engine = _engine(run)
     except ValueError as error:
@@ -135,12 +135,12 @@ def _engine(run: RunOptions) -> EngineSpec:
 
 
 def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: RunOptions) -> None:
-    batches, effort, tariff, seed = options.batches(), options.effort(), options.prices(), options.seed()
+    batches, plan, tariff, seed = options.batches(), options.plan(), options.prices(), options.seed()
     limits = options.limits()
     config = configuration(context)
     from agent.cli.progress import progress
-    from agent.profiling.context import Job, Terms
-    from agent.profiling.run import RefusedError, run
+    from agent.profiling.context import ProfileRequest, RunPolicy
+    from agent.profiling.run import UnsupportedWorkloadError, run
     from agent.runtime import logs as log
     from agent.runtime.interrupts import Interruption
     from agent.workloads.errors import WorkloadError
@@ -149,17 +149,17 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
 
     log.configure("warning")
     interruption = Interruption()
-    job = Job(spec, engine, batches, effort, tariff, seed, limits)
+    request = ProfileRequest(spec, engine, batches, plan, tariff, seed, limits)
     try:
         check_memory(spec, engine, batches, limits)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
     try:
         with progress() as shown, interruption.caught():
-            terms = Terms(not options.no_store, options.require_energy, _consent(shown, force=options.force))
-            outcome = run(job, config, shown, interruption, terms)
+            policy = RunPolicy(not options.no_store, options.require_energy, _confirmation(shown, force=options.force))
+            outcome = run(request, config, shown, interruption, policy)
     except WorkloadError as error:
-        fail(_reason(error), ExitCode.USAGE if isinstance(error, RefusedError) else ExitCode.FAILURE)
+        fail(_reason(error), ExitCode.USAGE if isinstance(error, UnsupportedWorkloadError) else ExitCode.FAILURE)
     except StoreError as error:
         fail(str(error) if options.no_store else f"{error}; or profile without a database: --no-store")
     if outcome.document is not None:
@@ -167,7 +167,7 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     _end(outcome, interruption, needs_energy=options.require_energy)
 
 
-def _consent(shown: Progress, *, force: bool) -> Callable[[str], bool]:
+def _confirmation(shown: Progress, *, force: bool) -> Callable[[str], bool]:
     """Return how to decide whether to go on: with a warning under --force, else by asking."""
 
     def proceed(reason: str) -> bool:
@@ -182,43 +182,43 @@ def _reason(error: WorkloadError) -> str:
     return f"{error}. Remedy: {error.remedy}" if error.remedy else str(error)
 
 
-def _show(document: dict[str, Any], outcome: Outcome, asked: str | None, *, as_json: bool) -> None:
+def _show(document: dict[str, Any], outcome: RunResult, asked: str | None, *, as_json: bool) -> None:
     from agent.render.profile_text import show_profile
 
     if as_json:
-        answer(outcome.text)
+        print_out(outcome.text)
     else:
         show_profile(document)
-    if outcome.database is None or outcome.trouble:
+    if outcome.database is None or outcome.store_error:
         return
     command = "inferometer" if shutil.which("inferometer") else sys.argv[0]
     where = f" --database {shlex.quote(outcome.database)}" if asked else ""
-    say(f"\nStored in {outcome.database}; show it again with: {command}{where} profiles show {document['id']}")
+    print_err(f"\nStored in {outcome.database}; show it again with: {command}{where} profiles show {document['id']}")
 
 
-def _end(outcome: Outcome, interruption: Interruption, *, needs_energy: bool) -> None:
+def _end(outcome: RunResult, interruption: Interruption, *, needs_energy: bool) -> None:
     """Report how the run ended, and end the command with the exit code for it."""
     kept = "this profile has everything that was complete by then"
     if outcome.document is None:
         kept = "no repeat was complete by then, so there is no profile"
-    lost = f"the profile above is not stored: {outcome.trouble}; or use --no-store" if outcome.trouble else ""
+    lost = f"the profile above is not stored: {outcome.store_error}; or use --no-store" if outcome.store_error else ""
     if lost and (outcome.failure or outcome.interrupted):
-        say(f"warning: {lost}")
+        print_err(f"warning: {lost}")
     if outcome.failure:
         fail(f"{_reason(outcome.failure)}\n{kept}")
     if outcome.interrupted:
-        say(f"interrupted: the workload was stopped; {kept}")
+        print_err(f"interrupted: the workload was stopped; {kept}")
         raise typer.Exit(interruption.exit_code)
-    withheld = _withheld(outcome.document) if outcome.document else ""
-    if withheld and needs_energy:
-        fail(f"--require-energy: {withheld}")
-    if withheld:
-        say(f"warning: {withheld}")
+    points_without_energy = _points_without_energy(outcome.document) if outcome.document else ""
+    if points_without_energy and needs_energy:
+        fail(f"--require-energy: {points_without_energy}")
+    if points_without_energy:
+        print_err(f"warning: {points_without_energy}")
     if lost:
         fail(lost)
 
 
-def _withheld(document: dict[str, Any]) -> str:
+def _points_without_energy(document: dict[str, Any]) -> str:
     """Return which points have no energy, and why, in one line; empty if all have theirs."""
     without = [point for point in document["points"] if point["energy"] is None]
     if not without:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, SHARED, ExitCode, answer_json, configuration, fail, say, writing
+from agent.cli.options import JSON_HELP, SHARED, ExitCode, configuration, fail, print_err, print_json, writing
 from agent.cli.stores import opened
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def list_profiles(
         stored = [each for each in reader.profiles() if workload in {None, each.workload}] if reader else []
     found = [summary(document, profile.tag) for profile, document in _documents(stored[:limit])]
     if as_json:
-        answer_json({"profiles": found})
+        print_json({"profiles": found})
     elif not found:
-        say(f"no profiles in {_place(context)}; make one with `inferometer profile transformer`")
+        print_err(f"no profiles in {_database_path(context)}; make one with `inferometer profile transformer`")
     else:
         show(COLUMNS, map(cells, found))
 
@@ -74,7 +74,7 @@ def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = Fa
 
     document = _document(_find(context, profile_id))
     if as_json:
-        answer_json(document)
+        print_json(document)
     else:
         show_profile(document)
 
@@ -97,13 +97,13 @@ def export(
     profile = _find(context, profile_id)
     document = _document(profile)
     if output is None:
-        answer_json(document)
+        print_json(document)
         return
     with writing(output) as stream:
         stream.write(f"{json.dumps(document, indent=2, allow_nan=False)}\n".encode())
-    say(f"{profile.id} written to {output}")
+    print_err(f"{profile.id} written to {output}")
     if as_json:
-        answer_json({"id": profile.id, "file": str(output.absolute())})
+        print_json({"id": profile.id, "file": str(output.absolute())})
 
 
 @app.command(epilog=SHARED)
@@ -133,9 +133,9 @@ def tag(
     with _writer(context) as writer:
         writer.tag_profile(profile.id, name)
     if as_json:
-        answer_json({"id": profile.id, "tag": name})
+        print_json({"id": profile.id, "tag": name})
     else:
-        say(f"{profile.id} has the tag {name}" if name else f"{profile.id} has no tag")
+        print_err(f"{profile.id} has the tag {name}" if name else f"{profile.id} has no tag")
 
 
 @app.command(epilog=SHARED)
@@ -158,10 +158,10 @@ def delete(
     with _writer(context) as writer:
         deleted = [each for each in found if writer.delete_profile(each)]
     if as_json:
-        answer_json({"deleted": deleted})
+        print_json({"deleted": deleted})
     else:
         for each in deleted:
-            say(f"deleted {each}")
+            print_err(f"deleted {each}")
 
 
 def _documents(profiles: Iterable[Profile]) -> Iterator[tuple[Profile, dict[str, Any]]]:
@@ -172,7 +172,7 @@ def _documents(profiles: Iterable[Profile]) -> Iterator[tuple[Profile, dict[str,
         try:
             yield profile, parse(profile.document)
         except ProfileError as error:
-            say(f"warning: profile {profile.id} is left out: {error}")
+            print_err(f"warning: profile {profile.id} is left out: {error}")
 
 
 def _document(profile: Profile) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _find(context: typer.Context, profile_id: str) -> Profile:
         matches = tuple(profile for profile in profiles if profile_id in {profile.id, profile.tag})
         matches = matches or tuple(profile for profile in profiles if profile.id.startswith(profile_id))
     if not matches:
-        stored = f"no profile {profile_id!r} is stored in {_place(context)}"
+        stored = f"no profile {profile_id!r} is stored in {_database_path(context)}"
         fail(f"{stored}; `inferometer profiles list` names those that are")
     if len(matches) > 1:
         names = ", ".join(profile.id for profile in matches)
@@ -205,7 +205,7 @@ def _stored(context: typer.Context) -> tuple[Profile, ...]:
         return reader.profiles() if reader else ()
 
 
-def _place(context: typer.Context) -> str:
+def _database_path(context: typer.Context) -> str:
     from store.url import display, parse
 
     return display(parse(configuration(context).database))
@@ -214,15 +214,15 @@ def _place(context: typer.Context) -> str:
 @contextmanager
 def _reader(context: typer.Context) -> Iterator[Reader | None]:
     """Open the store to read; None where there is none yet."""
-    from agent.cli.stores import LeftOut
-    from agent.runtime.interrupts import unwinding
+    from agent.cli.stores import SkippedRows
+    from agent.runtime.interrupts import interruptible
     from store.database import open_database
     from store.errors import MissingDatabaseError, StoreError
     from store.reader import Reader
 
     config = configuration(context)
     try:
-        with unwinding():  # an upgrade removes its copy
+        with interruptible():  # an upgrade removes its copy
             engine = open_database(config.database, create=False)
     except MissingDatabaseError:
         yield None
@@ -230,7 +230,7 @@ def _reader(context: typer.Context) -> Iterator[Reader | None]:
     except StoreError as error:
         fail(str(error))
     try:
-        yield Reader(engine, LeftOut().report)
+        yield Reader(engine, SkippedRows().report)
     except StoreError as error:
         fail(str(error))
     finally:

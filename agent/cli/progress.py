@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from agent.profiling.sweep import Progress
 
 _REFRESHES_A_SECOND = 1  # drawing is work on the host that is being measured
-_SILENCE_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 10.0
 """Without a terminal a line is printed at least this often."""
-_GAP_SECONDS = 5.0
+_MIN_INTERVAL_SECONDS = 5.0
 _FREE_LINES = 100
-"""So many steps are printed as they come; after that one every `_GAP_SECONDS`."""
+"""So many steps are printed as they come; after that one every `_MIN_INTERVAL_SECONDS`."""
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -33,7 +33,7 @@ def progress() -> Iterator[Progress]:
     """Show the steps that are handed over while the block runs."""
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in {"dumb", ""}:
         lines = Lines(print_err)
-        with lines.at_work():
+        with lines.heartbeat():
             yield lines
         return
     from rich.console import Console
@@ -47,14 +47,14 @@ def progress() -> Iterator[Progress]:
         yield _Bar(bar, bar.add_task("starting", total=None, count="", left=""))
 
 
-class Pace:
+class RemainingTime:
     """How long the rest takes if it goes on as it went so far."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._start: tuple[float, int] | None = None
 
-    def left(self, done: int, total: int | None) -> str:
+    def remaining(self, done: int, total: int | None) -> str:
         """Return the time that is left in words, empty while nothing is known of it."""
         if total is None or done >= total:
             return ""
@@ -82,19 +82,19 @@ class Lines:
         self._write = write
         self._clock = clock
         self._began = self._last = clock()
-        self._pace = Pace(clock)
+        self._remaining_time = RemainingTime(clock)
         self._lock = Lock()
         self._now = ""
         self._printed = 0
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def heartbeat(self) -> Iterator[None]:
         """Print a line after every silence inside the block."""
         over = Event()
 
         def watch() -> None:
-            while not over.wait(_SILENCE_SECONDS):
-                self.break_silence()
+            while not over.wait(_HEARTBEAT_SECONDS):
+                self.print_heartbeat()
 
         thread = Thread(target=watch, name="progress", daemon=True)
         thread.start()
@@ -106,11 +106,11 @@ class Lines:
 
     def step(self, done: int, total: int | None, doing: str) -> None:
         """Print what is done now, if not too much was printed of late."""
-        parts = [doing if total is None else f"[{done}/{total}] {doing}", self._pace.left(done, total)]
+        parts = [doing if total is None else f"[{done}/{total}] {doing}", self._remaining_time.remaining(done, total)]
         with self._lock:
             self._now = ", ".join(filter(None, parts))
             self._printed += 1
-            if self._printed <= _FREE_LINES or done == total or self._clock() - self._last >= _GAP_SECONDS:
+            if self._printed <= _FREE_LINES or done == total or self._clock() - self._last >= _MIN_INTERVAL_SECONDS:
                 self._print(self._now)
 
     def note(self, text: str) -> None:
@@ -122,10 +122,10 @@ class Lines:
         """Return False: there is no terminal to ask on."""
         return False
 
-    def break_silence(self) -> None:
+    def print_heartbeat(self) -> None:
         """Print what is still being done, if nothing was printed for a while."""
         with self._lock:
-            if self._now and self._clock() - self._last >= _SILENCE_SECONDS / 2:
+            if self._now and self._clock() - self._last >= _HEARTBEAT_SECONDS / 2:
                 self._print(f"{self._now} (after {duration(self._clock() - self._began)})")
 
     def _print(self, text: str) -> None:
@@ -137,10 +137,10 @@ class _Bar:
     def __init__(self, bar: RichProgress, task: TaskID) -> None:
         self._bar = bar
         self._task = task
-        self._pace = Pace(time.monotonic)
+        self._remaining_time = RemainingTime(time.monotonic)
 
     def step(self, done: int, total: int | None, doing: str) -> None:
-        count, left = "" if total is None else f"{done}/{total}", self._pace.left(done, total)
+        count, left = "" if total is None else f"{done}/{total}", self._remaining_time.remaining(done, total)
         self._bar.update(
             self._task, completed=done, total=total, description=printable_line(doing), count=count, left=left
         )

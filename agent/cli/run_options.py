@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.cost.tariff import Tariff
-    from agent.profiling.plan import Effort
+    from agent.profiling.plan import MeasurementPlan
 
 _CUSTOM = "custom"
 _LONGEST_SECONDS = 86400.0
 _LONGEST_TIMEOUT_SECONDS = 7 * 86400.0
-_LEAST_MEMORY_BYTES, _MOST_MEMORY_BYTES = 1 << 20, 1 << 60
-_MOST_BATCH = 1 << 20
+_MIN_MEMORY_BYTES, _MAX_MEMORY_BYTES = 1 << 20, 1 << 60
+_MAX_BATCH = 1 << 20
 _BATCH = re.compile(r"[0-9]{1,7}")
-_LEAST_TOLERANCE = 0.0001
-_LEAST_BUDGET_SECONDS = 1.0
+_MIN_TOLERANCE = 0.0001
+_MIN_BUDGET_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +121,18 @@ class RunOptions:
         """Return the batch sizes, each once, in the order given; end the command where they are none."""
         parts = self.batch.split(",")
         sizes = [int(part) for part in parts if _BATCH.fullmatch(part.strip())]
-        if len(sizes) < len(parts) or not all(1 <= size <= _MOST_BATCH for size in sizes):
-            message = f"--batch {self.batch}: give whole numbers from 1 to {_MOST_BATCH}, such as 1,2,4,8"
+        if len(sizes) < len(parts) or not all(1 <= size <= _MAX_BATCH for size in sizes):
+            message = f"--batch {self.batch}: give whole numbers from 1 to {_MAX_BATCH}, such as 1,2,4,8"
             fail(message, ExitCode.USAGE)
         return tuple(dict.fromkeys(sizes))
 
-    def effort(self) -> Effort:
+    def plan(self) -> MeasurementPlan:
         """Return how thoroughly to measure; one of the three with another number in it is called custom."""
-        from agent.profiling.plan import EFFORTS
+        from agent.profiling.plan import PLANS
 
         if self.quick + self.standard + self.rigorous > 1:
             fail("give one of --quick, --standard and --rigorous", ExitCode.USAGE)
-        chosen = EFFORTS["rigorous" if self.rigorous else "standard" if self.standard else "quick"]
+        chosen = PLANS["rigorous" if self.rigorous else "standard" if self.standard else "quick"]
         given = {
             name: value
             for name in ("repeats", "window_seconds", "idle_seconds", "warmup_seconds")
@@ -144,14 +144,14 @@ class RunOptions:
         named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
         if self.budget is not None and self.tolerance is None:
             fail("--budget says how long to go on for --tolerance: give that too", ExitCode.USAGE)
-        tolerance = _parsed("--tolerance", self.tolerance, share_of, _LEAST_TOLERANCE, 1.0)
-        budget = _parsed("--budget", self.budget, seconds_of, _LEAST_BUDGET_SECONDS, _LONGEST_SECONDS)
+        tolerance = _parsed("--tolerance", self.tolerance, share_of, _MIN_TOLERANCE, 1.0)
+        budget = _parsed("--budget", self.budget, seconds_of, _MIN_BUDGET_SECONDS, _LONGEST_SECONDS)
         return replace(named, tolerance=tolerance, budget_seconds=budget)
 
     def limits(self) -> Limits:
         """Return the limits of the process that runs the model."""
         _check_finite("timeout", self.timeout)
-        limit = _parsed("--memory-limit", self.memory_limit, bytes_of, _LEAST_MEMORY_BYTES, _MOST_MEMORY_BYTES)
+        limit = _parsed("--memory-limit", self.memory_limit, bytes_of, _MIN_MEMORY_BYTES, _MAX_MEMORY_BYTES)
         return Limits(self.timeout, None if limit is None else int(limit))
 
     def seed(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from agent.cli.options import ExitCode, fail, option_value, say, writing
+from agent.cli.options import ExitCode, fail, option_value, print_err, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,29 +59,29 @@ def samples(
 
     Example: inferometer samples --since 2d --until 1d --channel 'GPU-*/power_watts' --format parquet -o gpus.parquet
     """
-    from agent.cli.stores import LeftOut, opened
+    from agent.cli.stores import SkippedRows, opened
     from agent.render.sample_rows import channels, fits
     from agent.render.sample_rows import samples as found
     from store.reader import Reader
 
     form = Format.JSON if as_json else form
-    start_ns, end_ns = _stretch(since, until)
+    start_ns, end_ns = _time_range(since, until)
     if form is Format.PARQUET:
         _check_parquet(output)
     with opened(context) as engine:
-        left_out = LeftOut()
-        reader = Reader(engine, left_out.report)
+        skipped_rows = SkippedRows()
+        reader = Reader(engine, skipped_rows.report)
         recordings = reader.recordings(start_ns, end_ns - 1)
         patterns = channel or []
         if patterns and recordings:
             known = channels(reader, recordings)
             if not any(fits(path, patterns) for path in known):
-                fail(_nothing_fits(patterns, known))
+                fail(_no_match_message(patterns, known))
         _write(found(reader, recordings, start_ns, end_ns, patterns), form, output)
-    left_out.end()
+    skipped_rows.end()
 
 
-def _stretch(since: str, until: str | None) -> tuple[int, int]:
+def _time_range(since: str, until: str | None) -> tuple[int, int]:
     from agent.render.quantities import moment_ns
 
     now_ns = time.time_ns()
@@ -103,31 +103,31 @@ def _check_parquet(output: Path | None) -> None:
         fail(f"Parquet needs the extra `parquet` ({error}): pip install 'inferometer[parquet]'")
 
 
-def _nothing_fits(patterns: list[str], known: tuple[str, ...]) -> str:
+def _no_match_message(patterns: list[str], known: tuple[str, ...]) -> str:
     shown = "\n  ".join(known[:_SHOWN])
     more = f"\n  and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     return f"no channel fits {' or '.join(patterns)}; in this time there are:\n  {shown}{more}"
 
 
 def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
-    from agent.render.samples import STREAMED, write_parquet
+    from agent.render.samples import TEXT_WRITERS, write_parquet
 
     if output is None:
-        count = STREAMED[form](rows, sys.stdout)
+        count = TEXT_WRITERS[form](rows, sys.stdout)
         sys.stdout.flush()
     else:
         with writing(output) as stream:
             count = write_parquet(rows, stream) if form is Format.PARQUET else _as_text(rows, form, stream)
-        say(f"{count} samples written to {output}")
+        print_err(f"{count} samples written to {output}")
     if not count:
-        say("no sample is stored of this time; `inferometer db status` says of which there are")
+        print_err("no sample is stored of this time; `inferometer db status` says of which there are")
 
 
 def _as_text(rows: Iterable[Sample], form: Format, stream: BinaryIO) -> int:
-    from agent.render.samples import STREAMED
+    from agent.render.samples import TEXT_WRITERS
 
     text = TextIOWrapper(stream, encoding="utf-8", newline="", write_through=False)
     try:
-        return STREAMED[form](rows, text)
+        return TEXT_WRITERS[form](rows, text)
     finally:
         text.detach()

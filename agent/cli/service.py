@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, answer, answer_json, fail, say
+from agent.cli.options import JSON_HELP, ExitCode, fail, print_err, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +43,7 @@ def install(
     if not root:
         _need_root("install")
     below, program = Path(root or "/"), environment.service_program()
-    if problems := (environment.faults(environment.needed_paths()) or environment.image_faults(below, program)):
+    if problems := (environment.problems(environment.needed_paths()) or environment.image_problems(below, program)):
         remedy = environment.remedy(service.files_folder().parent)
         reasons = "\n  ".join(problems)
         fail(
@@ -88,7 +88,7 @@ def uninstall(
         changes = service.remove_files(Path(root or "/"), purge=purge)
     except OSError as error:
         fail(f"{error}\nUninstall again when this is mended.")
-    failures += [service.forget()] if live else []
+    failures += [service.reload_units()] if live else []
     _report(changes, [failure for failure in failures if failure], as_json=as_json)
     raise typer.Exit(ExitCode.FAILURE if any(failures) else ExitCode.OK)
 
@@ -117,7 +117,7 @@ def status(
     health = None if root else service.ask_health(service.listen_address(Path("/", service.CONFIG)))
     state = service.service_state(Path(root or "/"), environment.service_program(), run=run, health=health)
     if as_json:
-        answer_json(dataclasses.asdict(state))
+        print_json(dataclasses.asdict(state))
     else:
         _show_state(state)
     raise typer.Exit(0 if state.running else ExitCode.NOT_RUNNING if state.installed else ExitCode.NOT_INSTALLED)
@@ -125,21 +125,21 @@ def status(
 
 def _show_state(state: ServiceState) -> None:
     for file in state.files:
-        answer(f"{file.presence:10}{file.path}")
-    answer(f"{'unit':10}{state.active or 'unknown'}, {state.enabled or 'unknown'}")
-    answer(f"{'health':10}{f'{state.health.url}: {state.health.answer}' if state.health else 'not asked'}")
+        print_out(f"{file.presence:10}{file.path}")
+    print_out(f"{'unit':10}{state.active or 'unknown'}, {state.enabled or 'unknown'}")
+    print_out(f"{'health':10}{f'{state.health.url}: {state.health.answer}' if state.health else 'not asked'}")
 
 
 def _report(changes: Iterable[Change], warnings: Iterable[str], *, as_json: bool) -> None:
     import dataclasses
 
     if as_json:
-        answer_json({"changes": [dataclasses.asdict(change) for change in changes], "warnings": list(warnings)})
+        print_json({"changes": [dataclasses.asdict(change) for change in changes], "warnings": list(warnings)})
         return
     for change in changes:
-        answer(f"{change.outcome:10}{change.path}")
+        print_out(f"{change.outcome:10}{change.path}")
     for sentence in warnings:
-        say(f"warning: {sentence}")
+        print_err(f"warning: {sentence}")
 
 
 def _need_root(command: str) -> None:

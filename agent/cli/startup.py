@@ -34,7 +34,7 @@ def daemon() -> None:
 
 def _begin() -> None:
     _open_streams()
-    interruption.take_signals()
+    interruption.install_signal_handlers()
 
 
 def _end(run: Callable[[], int | None]) -> NoReturn:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.cli.options import configuration, fail, say
+from agent.cli.options import configuration, fail, print_err
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +22,13 @@ _SHOWN = 10
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Engine]:
     """Yield the store that is configured; one that is missing, or that goes wrong meanwhile, ends the command."""
-    from agent.runtime.interrupts import unwinding
+    from agent.runtime.interrupts import interruptible
     from store.database import open_database
     from store.errors import StoreError
 
     database = configuration(context).database
     try:
-        with unwinding():  # an upgrade removes its copy
+        with interruptible():  # an upgrade removes its copy
             engine = open_database(database, create=False)
         try:
             yield engine
@@ -39,7 +39,7 @@ def opened(context: typer.Context) -> Iterator[Engine]:
 
 
 @dataclass(slots=True)
-class LeftOut:
+class SkippedRows:
     """The damaged rows that a command left out of its answer; `report` is for a Reader."""
 
     damaged: list[Damage] = field(default_factory=list)
@@ -48,7 +48,7 @@ class LeftOut:
         """Warn of one damaged row; of many, only of the first."""
         self.damaged.append(damage)
         if len(self.damaged) <= _SHOWN:
-            say(f"warning: {damage}; it is left out")
+            print_err(f"warning: {damage}; it is left out")
 
     def end(self) -> None:
         """End the command with a failure if anything was left out: the answer is incomplete."""

@@ -17,7 +17,7 @@ ClickException: type[Exception] = UsageError.__bases__[0]
 """The errors of the parser; newer versions of Typer hold a Click of their own, so nothing is imported from Click."""
 
 
-def explained(error: Any) -> str:
+def format_usage_error(error: Any) -> str:
     """Return what is wrong with a command line, and which help to read."""
     message = str(error.format_message()).rstrip(".")
     if type(error).__name__ == "NoArgsIsHelpError":

@@ -33,7 +33,7 @@ class Interval:
         """Return it multiplied by a factor that is not negative."""
         return Interval(self.mean * factor, _product(self.lower, factor), _product(self.upper, factor))
 
-    def by(self, other: Interval) -> Interval:
+    def multiplied_by(self, other: Interval) -> Interval:
         """Return the product with another interval, neither below 0, bounded by both at their worst together."""
         return Interval(
             self.mean * other.mean,

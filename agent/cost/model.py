@@ -129,13 +129,13 @@ class Missing:
     effect: str
 
 
-_NEEDED = (
+_REQUIRED = (
     Missing("price_per_kwh", "no energy part and no total"),
     Missing("capital", "no capital part and no total"),
     Missing("utilization", "no allocation basis: what idle time adds is unknown"),
     Missing("carbon_intensity_g_per_kwh", "no carbon"),
 )
-_LEFT_OUT = (
+_OPTIONAL = (
     Missing("maintenance_share", "the capital part holds no maintenance"),
     Missing("licences_per_year", "the capital part holds no licences"),
     Missing("facility_per_kw_month", "the capital part holds no facility"),
@@ -256,7 +256,7 @@ def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
         return point.joules
     if point.idle_watts is None:
         return None
-    return point.joules.plus(point.seconds.by(point.idle_watts).times((1 - utilization) / utilization))
+    return point.joules.plus(point.seconds.multiplied_by(point.idle_watts).times((1 - utilization) / utilization))
 
 
 def _no_total(tariff: Tariff, parts: Parts) -> str | None:
@@ -269,7 +269,7 @@ def _no_total(tariff: Tariff, parts: Parts) -> str | None:
 
 
 def _missing(tariff: Tariff, point: PointCost) -> tuple[Missing, ...]:
-    candidates = _NEEDED if tariff.capital is None else _NEEDED + _LEFT_OUT
+    candidates = _REQUIRED if tariff.capital is None else _REQUIRED + _OPTIONAL
     missing = [candidate for candidate in candidates if getattr(tariff, candidate.name) is None]
     if point.idle_watts is None and tariff.utilization is not None and tariff.utilization < 1:
         missing.append(_NO_IDLE)

@@ -43,7 +43,7 @@ class _Range:
     allowed: str
     low_excluded: bool = False
 
-    def holds(self, value: float) -> bool:
+    def contains(self, value: float) -> bool:
         return self.low <= value <= self.high and not (self.low_excluded and value == self.low)
 
 
@@ -138,7 +138,7 @@ class Tariff:
             "pue": pue,
             "utilization": utilization,
         }
-        return _set_over(self, {name: value for name, value in options.items() if value is not None})
+        return _override(self, {name: value for name, value in options.items() if value is not None})
 
 
 def read_tariff(values: Mapping[str, Any]) -> Tariff:
@@ -152,7 +152,7 @@ def read_tariff(values: Mapping[str, Any]) -> Tariff:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}, without sections"
             raise TariffError(f"unknown key {quoted(key)}: {hint}")
-    return _set_over(Tariff(), values)
+    return _override(Tariff(), values)
 
 
 def load_tariff(path: Path) -> Tariff:
@@ -163,7 +163,7 @@ def load_tariff(path: Path) -> Tariff:
         raise TariffError(f"{named(path)}: {error}") from error
 
 
-def _set_over(tariff: Tariff, values: Mapping[str, Any]) -> Tariff:
+def _override(tariff: Tariff, values: Mapping[str, Any]) -> Tariff:
     return replace(tariff, **values, given=tariff.given | values.keys())
 
 
@@ -172,7 +172,7 @@ def _check_number(name: str, value: object, allowed: _Range) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TariffError(f"{name} = {quoted(value)} is no number: it must be {allowed.allowed}")
-    if not allowed.holds(value):
+    if not allowed.contains(value):
         raise TariffError(f"{name} = {quoted(value)} is out of range: it must be {allowed.allowed}")
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from agent.config import ConfigError, Options, configured, override
+from agent.config import ConfigError, SharedOptions, override, resolve_config
 from agent.daemon import sd_notify as notify
 from agent.runtime import logs as log
 from agent.runtime.console import ExitCode, print_error
@@ -29,7 +29,7 @@ _FLAGS: Mapping[str, bool] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the service until a signal stops it; return the exit code."""
-    notify.extend(_IMPORT_SECONDS)
+    notify.extend_timeout(_IMPORT_SECONDS)
     parser = _Parser(
         prog="inferometerd",
         description="Sample the host's sensors, store them, and export them to Prometheus, until SIGTERM or Ctrl-C.",
@@ -67,7 +67,7 @@ def config_of(file: str | None, environment: Mapping[str, str]) -> Config:
         return environment.get(f"INFEROMETER_{name}") or None
 
     path = file or text("CONFIG")
-    options = Options(
+    options = SharedOptions(
         Path(path) if path else None,
         text("DATABASE"),
         text("PATH_SYSFS"),
@@ -77,7 +77,7 @@ def config_of(file: str | None, environment: Mapping[str, str]) -> Config:
         _number("INFEROMETER_CPU_BUDGET", text("CPU_BUDGET")),
         _flag("INFEROMETER_REALTIME", text("REALTIME")),
     )
-    return override(configured(options), listen=text("LISTEN"), log_level=text("LOG_LEVEL"))
+    return override(resolve_config(options), listen=text("LISTEN"), log_level=text("LOG_LEVEL"))
 
 
 def _flag(name: str, text: str | None) -> bool | None:

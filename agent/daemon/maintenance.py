@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from agent.config import Keeping
+from agent.config import RetentionConfig
 from agent.runtime.logs import get_logger
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _NICENESS: Final = 10
 _STOP_SECONDS: Final = 2.0
 _DAY_SECONDS: Final = 86_400.0
 
-logger = get_logger("upkeep")
+logger = get_logger("maintenance")
 
 
 def interval_seconds(layouts: Sequence[Layout], periods: Sequence[float]) -> float:
@@ -48,7 +48,7 @@ def interval_seconds(layouts: Sequence[Layout], periods: Sequence[float]) -> flo
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class MaintenanceResult:
     """The result of one upkeep: why it failed, the number of damaged rows that it left alone, and the first of them.
 
     `too_large` has the size of a store that is larger than it may be. Texts are empty if there is nothing to report.
@@ -60,29 +60,29 @@ class Result:
     too_large: str = ""
 
 
-class Upkeep:
+class Maintenance:
     """Starts an upkeep every `seconds`, the first after five minutes; says once what fails, and tries again."""
 
     def __init__(
         self,
         database: str,
-        keeping: Keeping,
+        retention_config: RetentionConfig,
         seconds: float,
         first_seconds: float = SHORTEST_SECONDS,
         prune_seconds: float = _PRUNE_SECONDS,
     ) -> None:
         self._database = database
-        self._keeping = keeping
+        self._retention = retention_config
         self._seconds = seconds
         self._first_seconds = first_seconds
         self._prune_seconds = prune_seconds
-        self._said = ""
+        self._last_reason = ""
         self._damaged = 0
         self._too_large = False
         self._starting = threading.Lock()
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self) -> None:
         """Start the thread that starts the processes."""
@@ -101,35 +101,35 @@ class Upkeep:
         wait = self._first_seconds
         while not self._stopping.wait(wait):
             prunes = time.monotonic() - pruned_at >= self._prune_seconds
-            if self._succeeds(prunes=prunes) and prunes:
+            if self._run_once(prunes=prunes) and prunes:
                 pruned_at = time.monotonic()
             wait = self._seconds
 
-    def _succeeds(self, *, prunes: bool) -> bool:
+    def _run_once(self, *, prunes: bool) -> bool:
         try:
-            result = self._do(prunes=prunes)
+            result = self._run_process(prunes=prunes)
         except Exception as error:  # noqa: BLE001  the edge of a thread: said below, and tried again
-            result = Result(failure=repr(error))
+            result = MaintenanceResult(failure=repr(error))
         if self._stopping.is_set():
             return False
-        if result.failure and result.failure != self._said:
-            logger.error("upkeep of the store failed, and is tried again", reason=result.failure)
-        elif self._said and not result.failure:
-            logger.info("upkeep of the store works again")
-        self._said = result.failure
-        self._tell_damage(result)
+        if result.failure and result.failure != self._last_reason:
+            logger.error("maintenance of the store failed, and is tried again", reason=result.failure)
+        elif self._last_reason and not result.failure:
+            logger.info("maintenance of the store works again")
+        self._last_reason = result.failure
+        self._log_damage(result)
         if prunes and not result.failure:
-            self._tell_size(result.too_large)
+            self._log_size(result.too_large)
         return not result.failure
 
-    def _tell_damage(self, result: Result) -> None:
+    def _log_damage(self, result: MaintenanceResult) -> None:
         """Log that damaged rows were left alone, once until their number changes."""
         if result.damaged and result.damaged != self._damaged:
             remedy = "inferometer db check --repair"
             logger.error("damaged rows are left out", rows=result.damaged, first=result.first_damage, remedy=remedy)
         self._damaged = result.damaged
 
-    def _tell_size(self, size: str) -> None:
+    def _log_size(self, size: str) -> None:
         """Say that nothing more may be removed from a store that is too large, and when it no longer is, each once."""
         if size and not self._too_large:
             logger.warning("the store stays larger than retention.raw_bytes", reason=size)
@@ -137,12 +137,12 @@ class Upkeep:
             logger.info("the store is no larger than retention.raw_bytes again")
         self._too_large = bool(size)
 
-    def _do(self, *, prunes: bool) -> Result:
+    def _run_process(self, *, prunes: bool) -> MaintenanceResult:
         """Run one upkeep in a process of its own."""
-        words = [str(limit) for limit in astuple(self._keeping)]
+        words = [str(limit) for limit in astuple(self._retention)]
         with self._starting:
             if self._stopping.is_set():
-                return Result()
+                return MaintenanceResult()
             # the database goes by the environment: its URL may hold a password, which everybody sees on a command line
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "agent.daemon.maintenance", *(words if prunes else ())],
@@ -156,24 +156,30 @@ class Upkeep:
         with self._starting:
             self._process = None
         if process.returncode:
-            return Result(failure=said.strip() or f"it ended with {process.returncode}")
+            return MaintenanceResult(failure=said.strip() or f"it ended with {process.returncode}")
         answers = [line for line in said.splitlines() if line.startswith("{")]  # others are warnings of the interpreter
-        return Result(**json.loads(answers[-1])) if answers else Result(failure=said.strip() or "it gave no answer")
+        return (
+            MaintenanceResult(**json.loads(answers[-1]))
+            if answers
+            else MaintenanceResult(failure=said.strip() or "it gave no answer")
+        )
 
 
-def retention_of(keeping: Keeping) -> Retention:
+def retention_of(retention_config: RetentionConfig) -> Retention:
     """Return what the configuration says in the store's terms, in which no limit is None."""
     from store.maintenance.retention import Retention  # noqa: PLC0415  slow to import, and not needed to start
 
     return Retention(
-        keeping.raw_days * _DAY_SECONDS or None, keeping.raw_bytes or None, keeping.rollup_days * _DAY_SECONDS or None
+        retention_config.raw_days * _DAY_SECONDS or None,
+        retention_config.raw_bytes or None,
+        retention_config.rollup_days * _DAY_SECONDS or None,
     )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do one upkeep of the store that the environment names; with `arguments`, a Keeping's numbers, prune it too.
+    """Compact the store that the environment names; with `arguments`, the numbers of a RetentionConfig, prune it too.
 
-    Prints the Result as JSON; returns the status to exit with.
+    Prints the MaintenanceResult as JSON; returns the status to exit with.
     """
     from store.database import open_database  # noqa: PLC0415  the daemon's process has no use for it
     from store.errors import StoreError  # noqa: PLC0415  same
@@ -184,33 +190,35 @@ def main(arguments: Sequence[str]) -> int:
     try:
         engine = open_database(os.environ["INFEROMETER_DATABASE"], create=False)
         with maintenance_lock(engine) as alone:
-            result = _kept_up(engine, arguments) if alone else Result()
+            result = _maintain(engine, arguments) if alone else MaintenanceResult()
     except StoreError as error:
-        result = Result(failure=str(error))
+        result = MaintenanceResult(failure=str(error))
     sys.stdout.write(f"\n{json.dumps(asdict(result))}\n")
     return 0
 
 
-def _kept_up(engine: Engine, arguments: Sequence[str]) -> Result:
+def _maintain(engine: Engine, arguments: Sequence[str]) -> MaintenanceResult:
     """Compact, then prune, whatever became of compacting."""
     from store.errors import StoreError  # noqa: PLC0415  same
     from store.maintenance.compaction import compact  # noqa: PLC0415  the daemon's process has no use for it
     from store.maintenance.retention import prune  # noqa: PLC0415  same
 
-    result = Result()
+    result = MaintenanceResult()
     try:
         damaged = compact(engine, time.time_ns() - _YOUNGEST_NS).damaged
-        result = Result(damaged=len(damaged), first_damage=str(damaged[0]) if damaged else "")
+        result = MaintenanceResult(damaged=len(damaged), first_damage=str(damaged[0]) if damaged else "")
     except StoreError as error:
-        result = Result(failure=str(error))
+        result = MaintenanceResult(failure=str(error))
     except Exception as error:  # noqa: BLE001  a damaged row may hold anything: it must not keep prune from running
-        result = Result(failure=f"compaction failed ({error!r}); find the damage with `inferometer db check`")
+        result = MaintenanceResult(
+            failure=f"compaction failed ({error!r}); find the damage with `inferometer db check`"
+        )
     if not arguments:
         return result
     raw_days, raw_bytes, rollup_days = arguments
     try:
         pruned = prune(
-            engine, retention_of(Keeping(float(raw_days), int(raw_bytes), float(rollup_days))), time.time_ns()
+            engine, retention_of(RetentionConfig(float(raw_days), int(raw_bytes), float(rollup_days))), time.time_ns()
         )
     except StoreError as error:
         return replace(result, failure=" ".join(filter(None, (result.failure, str(error)))))

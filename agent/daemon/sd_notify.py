@@ -62,13 +62,13 @@ def watchdog() -> bool:
     return notify("WATCHDOG=1")
 
 
-def extend(seconds: float) -> bool:
+def extend_timeout(seconds: float) -> bool:
     """Have systemd wait for the end of a start or a stop at least so much longer, whatever its timeouts say."""
     return notify(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}")
 
 
 @contextmanager
-def working(every_seconds: float = 5.0, longest_seconds: float = 600.0) -> Iterator[None]:
+def keep_alive(every_seconds: float = 5.0, longest_seconds: float = 600.0) -> Iterator[None]:
     """Say while the block runs that it does, so that neither a start timeout nor the watchdog ends it.
 
     After `longest_seconds` nothing is said any more: the block hangs, and a new start may help.

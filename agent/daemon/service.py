@@ -14,22 +14,29 @@ from agent.api.endpoint import Endpoint
 from agent.api.metrics import Exporter
 from agent.api.sockets import ListenError
 from agent.daemon import sd_notify as notify
-from agent.daemon.maintenance import Upkeep, interval_seconds
-from agent.daemon.supervision import Service, StoreFile, attend, clock_was_set, look_seconds, reloaded
-from agent.energy.read_rates import marked_aliased
+from agent.daemon.maintenance import Maintenance, interval_seconds
+from agent.daemon.supervision import (
+    StoreFile,
+    Supervisor,
+    check_interval_seconds,
+    clock_step_ns,
+    reload_config,
+    supervise,
+)
+from agent.energy.read_rates import mark_aliased
 from agent.host.inventory import describe_host
 from agent.runtime import logs as log
-from agent.runtime.clock import Timebase, Wakefulness
+from agent.runtime.clock import SuspendDetector, Timebase
 from agent.runtime.cpu_budget import CpuBudget
-from agent.runtime.realtime import uncollected
-from agent.runtime.signals import Signals
-from agent.sampling.accumulators import Totals
+from agent.runtime.realtime import gc_frozen
+from agent.runtime.signals import ServiceSignals
 from agent.sampling.calibration import calibrate
+from agent.sampling.counter_accumulator import CounterAccumulator
 from agent.sampling.host_total import HostTotal
 from agent.sampling.recorder import Recorder
 from agent.sampling.sampler import STOP_SECONDS, Sampler
-from agent.sampling.schedule import Paced
-from agent.sampling.store_state import StoreRetry, StoreTrouble
+from agent.sampling.schedule import ScheduledProbe
+from agent.sampling.store_state import StoreErrorLog, StoreRetry
 from probes.counter import shortest_wrap_seconds
 from probes.registry import discover
 from store.database import daemon_lock, open_database
@@ -44,7 +51,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from agent.config import Config
-    from agent.sampling.accumulators import Memory
+    from agent.sampling.counter_accumulator import UnstoredTotals
     from probes.model import Probe
     from store.damage import Damage
     from store.records import Tick
@@ -73,8 +80,8 @@ def run(read_config: Callable[[], Config]) -> None:
     the first time.
     """
     wanted, config = read_config(), None
-    memory: Memory = {}
-    signals = Signals()
+    memory: UnstoredTotals = {}
+    signals = ServiceSignals()
     retry = StoreRetry()
     lost = ""
     with signals.caught(), closing(Endpoint()) as endpoint:
@@ -82,7 +89,7 @@ def run(read_config: Callable[[], Config]) -> None:
             with ExitStack() as stack:
                 reload = config is not None
                 try:
-                    with notify.working():
+                    with notify.keep_alive():
                         service, config = _start(stack, wanted, config, memory, signals, endpoint)
                 except TransientStoreError as error:
                     wanted = await_store(signals, endpoint, retry, error, read_config, wanted)
@@ -97,7 +104,7 @@ def run(read_config: Callable[[], Config]) -> None:
                     notify.ready()
                 probes = len(service.sampler.states)
                 logger.info("started", database=service.database, listen=endpoint.address, probes=probes)
-                wanted = attend(signals, service, read_config, config)
+                wanted = supervise(signals, service, read_config, config)
             notify.watchdog()  # a stop may have waited for the store, and a start may wait for it too
             if (lost := service.lost()) and not signals.stopping:
                 logger.error(lost)
@@ -107,11 +114,16 @@ def run(read_config: Callable[[], Config]) -> None:
 
 
 def _start(
-    stack: ExitStack, wanted: Config, before: Config | None, memory: Memory, signals: Signals, endpoint: Endpoint
-) -> tuple[Service, Config]:
+    stack: ExitStack,
+    wanted: Config,
+    before: Config | None,
+    memory: UnstoredTotals,
+    signals: ServiceSignals,
+    endpoint: Endpoint,
+) -> tuple[Supervisor, Config]:
     """Start with the configuration `wanted`, or else with the one `before`; return what runs, and with which."""
     try:
-        return stack.enter_context(_started(wanted, memory, signals, endpoint, first=before is None)), wanted
+        return stack.enter_context(_running(wanted, memory, signals, endpoint, first=before is None)), wanted
     except _StoppedError:
         raise
     except Exception as error:
@@ -119,11 +131,11 @@ def _start(
             raise
         trace = None if isinstance(error, DaemonError | StoreError) else error
         logger.error("reload failed, going on as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
-        return stack.enter_context(_started(before, memory, signals, endpoint)), before
+        return stack.enter_context(_running(before, memory, signals, endpoint)), before
 
 
 def await_store(
-    signals: Signals,
+    signals: ServiceSignals,
     endpoint: Endpoint,
     retry: StoreRetry,
     error: Exception,
@@ -143,20 +155,20 @@ def await_store(
     endpoint.wait(str(error))
     notify.ready()
     notify.status(str(error))
-    interval = look_seconds()
+    interval = check_interval_seconds()
     while not signals.stopping and (left := until - time.monotonic()) > 0:
         if signals.reloading:
             signals.reloading = False
-            return reloaded(read_config) or wanted
+            return reload_config(read_config) or wanted
         notify.watchdog()
         signals.wait(min(left, interval))
     return wanted
 
 
 @contextmanager
-def _started(
-    config: Config, memory: Memory, signals: Signals, endpoint: Endpoint, *, first: bool = False
-) -> Iterator[Service]:
+def _running(
+    config: Config, memory: UnstoredTotals, signals: ServiceSignals, endpoint: Endpoint, *, first: bool = False
+) -> Iterator[Supervisor]:
     """Start everything in order, and stop everything in the opposite order.
 
     Raises TransientStoreError if the store may work later, _StoppedError once a stop is asked for, else DaemonError.
@@ -168,35 +180,35 @@ def _started(
         try:
             engine = open_database(config.database)
             stack.callback(engine.dispose)
-            file = _file_of(engine)
+            file = _store_file(engine)
             host = describe_host(config.roots)
             lock = stack.enter_context(daemon_lock(engine, host.id))
             endpoint.bind(config.listen)
             if first:
                 notify.ready()  # nothing that a person has to mend is in the way; finding the sensors may take long
-            probes = _found(config)
-            stack.callback(lambda: _close(probes, hanging, signals.left(_CLOSE_SECONDS)))
-            _go_on(signals)
+            probes = _discover(config)
+            stack.callback(lambda: _close_probes(probes, hanging, signals.remaining_seconds(_CLOSE_SECONDS)))
+            _raise_if_stopping(signals)
             writer = Writer(engine, lock.verify)
             periods = [period(probe, config) for probe in probes]
             calibration = calibrate(probes, config.cpu_budget)
-            _go_on(signals)
-            learnt = zip(probes, calibration.channels, periods, strict=True)
-            channels = [(probe.name, marked_aliased(known, seconds)) for probe, known, seconds in learnt]
+            _raise_if_stopping(signals)
+            calibrated = zip(probes, calibration.channels, periods, strict=True)
+            channels = [(probe.name, mark_aliased(known, seconds)) for probe, known, seconds in calibrated]
             layouts = writer.register(host, channels, "daemon", timebase.now_ns())
-            saved = Reader(engine, _report).totals(host.id)
-            totals = Totals(host, layouts, saved, memory, timebase)
+            saved = Reader(engine, _log_damage).totals(host.id)
+            totals = CounterAccumulator(host, layouts, saved, memory, timebase)
             host_total = HostTotal(host, layouts, periods, saved, memory, config.tariff)
-            paced = [Paced(*each) for each in zip(layouts, probes, periods, strict=True)]
-            trouble = StoreTrouble(signals.wake)
-            slept = Wakefulness(timebase, signals.wake).slept
+            scheduled = [ScheduledProbe(*each) for each in zip(layouts, probes, periods, strict=True)]
+            store_errors = StoreErrorLog(signals.wake)
+            suspended = SuspendDetector(timebase, signals.wake).suspended
             budget = CpuBudget(config.cpu_budget)
-            sampler = Sampler(paced, timebase, slept=slept, budget=budget, hanging=calibration.hanging)
+            sampler = Sampler(scheduled, timebase, suspended=suspended, budget=budget, hanging=calibration.hanging)
             recorder = Recorder(
                 sampler.take,
-                _keeping(totals, host_total, writer, timebase, trouble, signals.wake),
-                trouble.begins,
-                trouble.ends,
+                _tick_sink(totals, host_total, writer, timebase, store_errors, signals.wake),
+                store_errors.failed,
+                store_errors.recovered,
                 budget=budget,
             )
             exporter = Exporter(
@@ -207,50 +219,52 @@ def _started(
                 version("inferometer"),
                 totals,
                 lambda: host_total.reading,
-                lambda: trouble.state(lambda: sampler.waiting + recorder.waiting),
+                lambda: store_errors.state(lambda: sampler.waiting + recorder.waiting),
             )
-            upkeep = Upkeep(config.database, config.keeping, interval_seconds(layouts, periods))
+            maintenance = Maintenance(config.database, config.retention_config, interval_seconds(layouts, periods))
         except TransientStoreError:
             raise
         except (StoreError, ListenError) as error:
             raise DaemonError(str(error)) from error
-        stack.callback(upkeep.stop)
-        upkeep.start()
-        service = Service(sampler, recorder, timebase, trouble, exporter, display(engine.url), file, slept, lock=lock)
-        stack.callback(lambda: recorder.stop(signals.left(_RECORDER_SECONDS)))
+        stack.callback(maintenance.stop)
+        maintenance.start()
+        service = Supervisor(
+            sampler, recorder, timebase, store_errors, exporter, display(engine.url), file, suspended, lock=lock
+        )
+        stack.callback(lambda: recorder.stop(signals.remaining_seconds(_RECORDER_SECONDS)))
         stack.callback(lambda: service.await_stored(signals))
         recorder.start()
-        stack.enter_context(uncollected())
-        stack.callback(lambda: hanging.extend(sampler.stop(signals.left(STOP_SECONDS))))
-        sampler.start(recorder.beat)
+        stack.enter_context(gc_frozen())
+        stack.callback(lambda: hanging.extend(sampler.stop(signals.remaining_seconds(STOP_SECONDS))))
+        sampler.start(recorder.on_cycle)
         yield service
 
 
-def _file_of(engine: Engine) -> StoreFile | None:
+def _store_file(engine: Engine) -> StoreFile | None:
     """Return the file of the store, None if a server has it."""
     return StoreFile.at(Path(str(engine.url.database))) if engine.url.get_backend_name() == "sqlite" else None
 
 
-def _go_on(signals: Signals) -> None:
+def _raise_if_stopping(signals: ServiceSignals) -> None:
     """Raise _StoppedError if a stop was asked for: a stop must not wait until everything has started."""
     if signals.stopping:
         raise _StoppedError
 
 
-def _found(config: Config) -> tuple[Probe, ...]:
+def _discover(config: Config) -> tuple[Probe, ...]:
     """Look for what can be read here, and log it."""
     discovery = discover(config.roots, estimates=config.estimates)
     for probe in discovery.probes:
         seconds = period(probe, config)
         logger.info("probe found", probe=probe.name, channels=len(probe.channels), period_seconds=seconds)
     for problem in discovery.problems:
-        logger.warning(problem.label, sensor=problem.subject, reason=problem.reason, remedy=problem.remedy)
-    for absence in discovery.absences:
-        logger.debug("not here", family=absence.family, reason=absence.reason)
+        logger.warning(problem.label, sensor=problem.sensor, reason=problem.reason, remedy=problem.remedy)
+    for missing in discovery.missing_families:
+        logger.debug("not here", family=missing.family, reason=missing.reason)
     return discovery.probes
 
 
-def _report(damage: Damage) -> None:
+def _log_damage(damage: Damage) -> None:
     """Log a damaged row of the store, which is left out."""
     logger.error("damaged row left out", reason=str(damage), remedy="inferometer db check --repair")
 
@@ -265,26 +279,26 @@ def period(probe: Probe, config: Config) -> float:
     return min(max(config.period_of(probe.name), min(refreshes, default=0.0)), wraps / 2)
 
 
-def _keeping(
-    totals: Totals,
+def _tick_sink(
+    totals: CounterAccumulator,
     host_total: HostTotal,
     writer: Writer,
     timebase: Timebase,
-    trouble: StoreTrouble,
+    store_errors: StoreErrorLog,
     wake: Callable[[], None],
 ) -> Callable[[Sequence[Tick]], None]:
     """Return what takes the ticks of a second for the store; it looks whether the clock was set, too."""
 
     def keep(ticks: Sequence[Tick]) -> None:
-        if clock_was_set(timebase):
+        if clock_step_ns(timebase):
             wake()
-        host_total.keep(ticks, totals, writer.append)
-        trouble.committed(timebase.now_ns())
+        host_total.store_ticks(ticks, totals, writer.append)
+        store_errors.committed(timebase.now_ns())
 
     return keep
 
 
-def _close(probes: Sequence[Probe], hanging: Collection[Probe], within_seconds: float) -> None:
+def _close_probes(probes: Sequence[Probe], hanging: Collection[Probe], within_seconds: float) -> None:
     """Close the probes, but for those that hang; a driver in which one hangs may not let go of the others either."""
 
     def close() -> None:

@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from agent.api.metrics import Exporter
     from agent.config import Config
     from agent.runtime.clock import Timebase
-    from agent.runtime.signals import Signals
+    from agent.runtime.signals import ServiceSignals
     from agent.sampling.recorder import Recorder
     from agent.sampling.sampler import Sampler
-    from agent.sampling.store_state import StoreTrouble
+    from agent.sampling.store_state import StoreErrorLog
     from store.daemon_lock import DaemonLock
 
 _FIRST_READS_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _CLOCK_SET_NS = 500_000_000
-_LOOK_SECONDS = 10.0
+_CHECK_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 
 logger = log.get_logger("daemon")
 
 
-def clock_was_set(timebase: Timebase, now: Timebase | None = None) -> int:
+def clock_step_ns(timebase: Timebase, now: Timebase | None = None) -> int:
     """Return by how much the clock was set, or the host slept, since it was found, in nanoseconds; 0 if it was not.
 
     `now` is the clock found anew.
     """
-    if now is None and abs(timebase.roughly_behind_ns()) <= _CLOCK_SET_NS:
+    if now is None and abs(timebase.quick_wall_clock_offset_ns()) <= _CLOCK_SET_NS:
         return 0  # it is looked at once a second, and this is a tenth of the work
-    behind_ns = timebase.behind_ns() if now is None else now.offset_ns - timebase.offset_ns
-    return behind_ns if abs(behind_ns) > _CLOCK_SET_NS else 0
+    wall_clock_offset_ns = timebase.wall_clock_offset_ns() if now is None else now.offset_ns - timebase.offset_ns
+    return wall_clock_offset_ns if abs(wall_clock_offset_ns) > _CLOCK_SET_NS else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +66,26 @@ class StoreFile:
 
 
 @dataclass(slots=True)
-class Service:
+class Supervisor:
     """What runs between a start and a stop; `file` is the store's, where it is a file.
 
-    Once the host has `slept` nothing is read any more. `keeps_store` says that it ends for a start on the same store.
+    Once the host has `suspended` nothing is read any more. `restarts_on_same_store` says that it ends for a start on
+    the same store.
     """
 
     sampler: Sampler
     recorder: Recorder
     timebase: Timebase
-    trouble: StoreTrouble
+    store_errors: StoreErrorLog
     exporter: Exporter
     database: str = ""
     file: StoreFile | None = None
-    slept: Callable[[], bool] = lambda: False
+    suspended: Callable[[], bool] = lambda: False
     hanging: frozenset[str] = frozenset()
     lock: DaemonLock | None = None
-    keeps_store: bool = False
+    restarts_on_same_store: bool = False
 
-    def await_first_reads(self, signals: Signals) -> None:
+    def await_first_reads(self, signals: ServiceSignals) -> None:
         """Return when every probe has been read, or some hang, or a signal came."""
         deadline = time.monotonic() + _FIRST_READS_SECONDS
         while not signals.stopping and time.monotonic() < deadline:
@@ -92,7 +93,7 @@ class Service:
                 return
             signals.wait(_POLL_SECONDS)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Feed the watchdog, and say how it goes to systemd, and to the log when a probe hangs or goes on.
 
         The watchdog is fed unless every probe there is hangs, or ticks are no longer taken: a new start may help then.
@@ -113,23 +114,23 @@ class Service:
         states = self.sampler.states
         up = sum(state.up and state.tried and state.probe not in self.hanging for state in states)
         reads = sum(state.ticks + state.failed for state in states)
-        trouble = self.trouble.state(self.waiting).said()
-        return f"{up} of {len(states)} probes up, {reads} reads{'; ' if trouble else ''}{trouble}"
+        store_errors = self.store_errors.state(self.waiting).summary()
+        return f"{up} of {len(states)} probes up, {reads} reads{'; ' if store_errors else ''}{store_errors}"
 
     def waiting(self) -> int:
         """Return how many ticks are not stored yet."""
         return self.sampler.waiting + self.recorder.waiting
 
-    def await_stored(self, signals: Signals) -> None:
+    def await_stored(self, signals: ServiceSignals) -> None:
         """Return when every tick is stored, or cannot be; the next start stores none of them. A stop ends the wait."""
-        while self.keeps_store and not signals.stopping and self.recorder.alive and self.waiting():
-            if (self.trouble.said and not self.trouble.may_pass) or self.has_lost_its_store():
+        while self.restarts_on_same_store and not signals.stopping and self.recorder.alive and self.waiting():
+            if (self.store_errors.reason and not self.store_errors.is_transient) or self.has_lost_store():
                 return
             notify.watchdog()
-            self.recorder.hurry()
-            signals.wait(_RETRY_SECONDS if self.trouble.said else _POLL_SECONDS)
+            self.recorder.flush()
+            signals.wait(_RETRY_SECONDS if self.store_errors.reason else _POLL_SECONDS)
 
-    def has_lost_its_store(self) -> bool:
+    def has_lost_store(self) -> bool:
         """Return, and log, whether the ticks go into a file that is gone, or into a store that another daemon has."""
         if self.file and self.file.is_gone():
             logger.error("the database was deleted or replaced: it is opened anew", database=self.file.path)
@@ -139,22 +140,24 @@ class Service:
             return True
         return False
 
-    def must_start_anew(self) -> bool:
+    def needs_restart(self) -> bool:
         """Return, and log, whether the ticks no longer bear the right time."""
-        behind_ns = clock_was_set(self.timebase)
-        if not behind_ns and not self.slept():
+        wall_clock_offset_ns = clock_step_ns(self.timebase)
+        if not wall_clock_offset_ns and not self.suspended():
             return False
-        behind_ns = behind_ns or self.timebase.behind_ns()
-        logger.warning("the clock was set or the host slept: a new recording begins", seconds=round(behind_ns / 1e9, 3))
+        wall_clock_offset_ns = wall_clock_offset_ns or self.timebase.wall_clock_offset_ns()
+        logger.warning(
+            "the clock was set or the host slept: a new recording begins", seconds=round(wall_clock_offset_ns / 1e9, 3)
+        )
         return True
 
     def lost(self) -> str:
         """Say how many ticks a stop could not hand to the store any more, and why; nothing if there are none."""
         unsaved = self.waiting()
-        return f"{unsaved} ticks are lost: {self.trouble.said or 'the store did not answer'}" if unsaved else ""
+        return f"{unsaved} ticks are lost: {self.store_errors.reason or 'the store did not answer'}" if unsaved else ""
 
 
-def reloaded(read_config: Callable[[], Config]) -> Config | None:
+def reload_config(read_config: Callable[[], Config]) -> Config | None:
     """Read the configuration again; None, with the reason in the log, if it cannot be used."""
     notify.reloading()
     try:
@@ -165,37 +168,41 @@ def reloaded(read_config: Callable[[], Config]) -> Config | None:
         return None
 
 
-def attend(signals: Signals, service: Service, read_config: Callable[[], Config], config: Config) -> Config:
+def supervise(
+    signals: ServiceSignals, service: Supervisor, read_config: Callable[[], Config], config: Config
+) -> Config:
     """Look after the service until it is to end or to start anew; return the configuration to start with.
 
     A restart would lose the ticks that wait for the store. It is put off until the store takes them, unless the store
     never will: its file is gone, another daemon has it, or the new configuration names another one.
     """
-    interval = look_seconds()
-    wanted, anew, put_off = config, False, True
+    interval = check_interval_seconds()
+    wanted, restart_due, deferral_logged = config, False, True
     while not signals.stopping:
         if signals.reloading:
             signals.reloading = False
-            if read := reloaded(read_config):
-                wanted, anew, put_off = read, True, False
-        if service.has_lost_its_store() or wanted.database != config.database:
+            if read := reload_config(read_config):
+                wanted, restart_due, deferral_logged = read, True, False
+        if service.has_lost_store() or wanted.database != config.database:
             return wanted
-        if not anew and service.must_start_anew():
-            anew, put_off = True, False
-        if anew and not service.trouble.may_pass:
-            service.keeps_store = True
+        if not restart_due and service.needs_restart():
+            restart_due, deferral_logged = True, False
+        if restart_due and not service.store_errors.is_transient:
+            service.restarts_on_same_store = True
             return wanted
-        if not put_off:
-            put_off = True
-            logger.warning("the restart is put off until the store is written again", reason=service.trouble.said)
+        if not deferral_logged:
+            deferral_logged = True
+            logger.warning(
+                "the restart is put off until the store is written again", reason=service.store_errors.reason
+            )
             notify.ready()
-        service.look()
+        service.check()
         signals.wait(interval)
     notify.stopping()
     logger.info("stopping")
     return config
 
 
-def look_seconds() -> float:
+def check_interval_seconds() -> float:
     """Return how often to look after everything: as often as systemd's watchdog asks for, else every ten seconds."""
-    return min(notify.watchdog_interval_seconds() or _LOOK_SECONDS, _LOOK_SECONDS)
+    return min(notify.watchdog_interval_seconds() or _CHECK_SECONDS, _CHECK_SECONDS)

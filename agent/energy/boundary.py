@@ -14,34 +14,34 @@ from typing import TYPE_CHECKING
 from agent.energy.containment import (
     ACCELERATORS,
     BOARDS,
-    holders_among,
-    holds,
+    containers_among,
+    contains,
     is_module,
     is_of_processor,
     is_socket,
     key_of,
-    outermost,
+    root_channels,
 )
-from agent.energy.coverage import uncovered, unmeasured
-from agent.energy.duplicates import mirrors_among
-from probes.model import ENERGETIC, Channel, Kind, Source
+from agent.energy.coverage import devices_without_sensor, missing_sensors
+from agent.energy.duplicates import find_duplicates
+from probes.model import ENERGY_METRICS, Channel, Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from agent.energy.containment import Holders, Key
+    from agent.energy.containment import Containment, Key
     from store.records import Series
 
 # Domains of a board's meter of the whole node.
 _NODE = frozenset({"sys_total", "dc_input", "total", "node"})
 
 # From how long on, and how many samples, a sensor that never moved is taken to be dead.
-_TELLING_SECONDS = 1.0
-_TELLING_SAMPLES = 10
+_DEAD_SECONDS = 1.0
+_DEAD_SAMPLES = 10
 
 _COMPUTING = frozenset({Kind.CPU, *ACCELERATORS})
 _NOTHING = "the whole host: nothing here measures power"
-_SAID_BY = {"processors": frozenset({Kind.CPU}), "accelerators": ACCELERATORS, _NOTHING: _COMPUTING}
+_KINDS_NAMED_BY = {"processors": frozenset({Kind.CPU}), "accelerators": ACCELERATORS, _NOTHING: _COMPUTING}
 _REST = ("board, disks, network and fans", "power supply losses")
 
 
@@ -83,7 +83,7 @@ def best_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     """Return one channel for each (device, domain) that has energy or power, the best by `rank`."""
     best: dict[tuple[str, str], Channel] = {}
     for channel in channels:
-        if channel.metric in ENERGETIC:
+        if channel.metric in ENERGY_METRICS:
             key = (channel.device.id, channel.domain)
             if key not in best or rank(channel) < rank(best[key]):
                 best[key] = channel
@@ -100,16 +100,16 @@ def coverage(channels: Iterable[Channel], silent: Iterable[Channel] = ()) -> Cov
 
     `silent` are the channels whose sensors show nothing: they are not added, and what is missing with them is named.
     """
-    alive, silent = tuple(channels), tuple(silent)
-    best = best_channels(alive)
-    holders = holders_among((*best_channels((*silent, *alive)), *best))
-    roots = outermost(best, holders)
+    active, silent = tuple(channels), tuple(silent)
+    best = best_channels(active)
+    containers = containers_among((*best_channels((*silent, *active)), *best))
+    roots = root_channels(best, containers)
     whole = _wall(roots) or _supplies(roots) or _node(roots)
-    found = whole or _psys(best, roots, holders) or _parts(roots, holders)
-    words = uncovered(found.includes, alive, silent, holders, all_in=whole is not None)
+    found = whole or _psys(best, roots, containers) or _parts(roots, containers)
+    words = missing_sensors(found.includes, active, silent, containers, covers_host=whole is not None)
     if whole is None:
-        said = frozenset[Kind]().union(*(_SAID_BY.get(word, ()) for word in found.not_covered))
-        words += unmeasured(found.includes, (*alive, *silent), holders, _COMPUTING - said)
+        said = frozenset[Kind]().union(*(_KINDS_NAMED_BY.get(word, ()) for word in found.not_covered))
+        words += devices_without_sensor(found.includes, (*active, *silent), containers, _COMPUTING - said)
     return replace(found, not_covered=(*words, *found.not_covered))
 
 
@@ -117,7 +117,7 @@ def best_series(series: Iterable[Series]) -> tuple[Series, ...]:
     """Return one series for each (device, domain), the best by `rank` among those that hold samples, if any do."""
     best: dict[tuple[str, str], Series] = {}
     for each in series:
-        if each.channel.metric in ENERGETIC:
+        if each.channel.metric in ENERGY_METRICS:
             key = (each.channel.device.id, each.channel.domain)
             if key not in best or _series_rank(each) < _series_rank(best[key]):
                 best[key] = each
@@ -136,37 +136,39 @@ def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage
     that shows what another shows is the same once more. `devices` are further channels of the host, so that a device
     without any sensor of its energy is named too.
     """
-    found = tuple(each for each in series if each.channel.metric in ENERGETIC)
-    others = tuple(channel for channel in devices if channel.metric not in ENERGETIC)
-    silent = tuple(each.channel for each in found if _shows_nothing(each))
+    found = tuple(each for each in series if each.channel.metric in ENERGY_METRICS)
+    others = tuple(channel for channel in devices if channel.metric not in ENERGY_METRICS)
+    silent = tuple(each.channel for each in found if _is_dead(each))
     if len(silent) == len(found):
         return coverage((*silent, *others))
-    telling = [each for each in found if each.channel not in silent]
-    twins = mirrors_among(telling, holders_among(each.channel for each in found))
-    alive = [each.channel for each in telling if key_of(each.channel) not in twins]
-    channels = [_within(channel, twins) for channel in (*alive, *others)]
-    covered = coverage(channels, [_within(channel, twins) for channel in silent])
+    reporting = [each for each in found if each.channel not in silent]
+    duplicates = find_duplicates(reporting, containers_among(each.channel for each in found))
+    active = [each.channel for each in reporting if key_of(each.channel) not in duplicates]
+    channels = [_with_duplicate_containers(channel, duplicates) for channel in (*active, *others)]
+    covered = coverage(channels, [_with_duplicate_containers(channel, duplicates) for channel in silent])
     added = {key_of(channel) for channel in covered.includes}
-    words = [f"{name_of(mine)} (it shows what {name_of(its)} shows)" for mine, its in twins.items() if its in added]
+    words = [
+        f"{name_of(mine)} (it shows what {name_of(its)} shows)" for mine, its in duplicates.items() if its in added
+    ]
     return replace(covered, not_covered=(*words, *covered.not_covered))
 
 
-def _within(channel: Channel, twins: Mapping[Key, Key]) -> Channel:
+def _with_duplicate_containers(channel: Channel, duplicates: Mapping[Key, Key]) -> Channel:
     """Let what a mirror holds be held by what it mirrors."""
-    outer = tuple(twins[key] for key in channel.contained_in if key in twins)
+    outer = tuple(duplicates[key] for key in channel.contained_in if key in duplicates)
     return replace(channel, contained_in=(*channel.contained_in, *outer)) if outer else channel
 
 
-def _shows_nothing(series: Series) -> bool:
+def _is_dead(series: Series) -> bool:
     times, values = series.times_ns, series.values
     if not times:
         return True
-    telling_ns = max(_TELLING_SECONDS, _TELLING_SAMPLES * series.channel.refresh_seconds) * 1e9
+    dead_ns = max(_DEAD_SECONDS, _DEAD_SAMPLES * series.channel.refresh_seconds) * 1e9
     if series.channel.metric == "energy_joules":
         still = values[0] == values[-1]
     else:
-        still = not any(values) and not any(stretch.highest for stretch in series.stretches)
-    return still and len(times) >= _TELLING_SAMPLES and times[-1] - times[0] >= telling_ns
+        still = not any(values) and not any(stretch.highest for stretch in series.segments)
+    return still and len(times) >= _DEAD_SAMPLES and times[-1] - times[0] >= dead_ns
 
 
 def _wall(roots: Sequence[Channel]) -> Coverage | None:
@@ -195,7 +197,7 @@ def _node(roots: Sequence[Channel]) -> Coverage | None:
     return Coverage(Boundary.NODE, meters, ("power supply losses",)) if meters else None
 
 
-def _psys(best: Sequence[Channel], roots: Sequence[Channel], holders: Holders) -> Coverage | None:
+def _psys(best: Sequence[Channel], roots: Sequence[Channel], containers: Containment) -> Coverage | None:
     """Let psys stand for processors and memory, and for the rest of the board as far as that is wired to it.
 
     Whether it sees a card that has a sensor of its own cannot be known, so with one the parts are added instead and
@@ -204,18 +206,18 @@ def _psys(best: Sequence[Channel], roots: Sequence[Channel], holders: Holders) -
     meters = tuple(channel for channel in roots if channel.domain == "psys")
     if not meters:
         return None
-    parts = outermost([channel for channel in best if channel.domain != "psys"], holders)
+    parts = root_channels([channel for channel in best if channel.domain != "psys"], containers)
     cards = [channel for channel in parts if channel.device.kind in ACCELERATORS]
     if cards and any(channel.device.kind is Kind.CPU for channel in parts):
-        return _parts(parts, holders)
+        return _parts(parts, containers)
     unseen = tuple(f"{name_of(key_of(card))}, if it is not wired to psys" for card in cards if card in roots)
     return Coverage(Boundary.NODE, meters, (*unseen, "parts that are not wired to psys", "power supply losses"))
 
 
-def _parts(roots: Sequence[Channel], holders: Holders) -> Coverage:
+def _parts(roots: Sequence[Channel], containers: Containment) -> Coverage:
     """Add processors, memory and accelerators, leaving out what the meter of a module, a socket or rails holds."""
-    wholes = _wholes(roots, holders)
-    rest = [one for one in roots if one in wholes or not any(holds(whole, one, holders) for whole in wholes)]
+    wholes = _wholes(roots, containers)
+    rest = [one for one in roots if one in wholes or not any(contains(whole, one, containers) for whole in wholes)]
     rails = [channel for channel in rest if channel.device.kind in BOARDS and channel not in wholes]
     others = [channel for channel in rest if channel not in rails]
     module = any(is_module(whole) for whole in wholes)
@@ -224,16 +226,16 @@ def _parts(roots: Sequence[Channel], holders: Holders) -> Coverage:
         return _added(others, module=module)
     if others and not any(is_of_processor(rail) for rail in rails):
         return _added(others)
-    beside = [channel for channel in others if not any(holds(rail, channel, holders) for rail in rails)]
+    beside = [channel for channel in others if not any(contains(rail, channel, containers) for rail in rails)]
     return Coverage(Boundary.COMPONENTS, (*rails, *beside), ("what these rails do not feed", *_REST))
 
 
-def _wholes(roots: Sequence[Channel], holders: Holders) -> list[Channel]:
+def _wholes(roots: Sequence[Channel], containers: Containment) -> list[Channel]:
     """Return the meters of modules and sockets, of several of one module one, a board's before a GPU's report of it."""
     found: list[Channel] = []
     for channel in sorted(roots, key=lambda one: (one.device.kind not in BOARDS, key_of(one))):
         is_whole = is_module(channel) or is_socket(channel)
-        if is_whole and not any(holds(whole, channel, holders) for whole in found):
+        if is_whole and not any(contains(whole, channel, containers) for whole in found):
             found.append(channel)
     return found
 

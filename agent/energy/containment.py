@@ -1,7 +1,8 @@
 """Which sensor's energy is part of which other's, by what the channels say and by what no single probe can know; pure.
 
 A channel names what it is contained in; what that is contained in holds it too, whether or not its own sensor is
-there or works. The rules of `holds` are for the meters of modules, sockets and rails, which name their parts by kind.
+there or works. The rules of `contains` are for the meters of modules, sockets and rails, which name their parts by
+kind.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 """A device's id and a domain of it."""
-Holders = dict[Key, frozenset[Key]]
+Containment = dict[Key, frozenset[Key]]
 """Whatever holds each (device, domain), through any number of others."""
 
 ACCELERATORS = frozenset({Kind.GPU, Kind.NPU, Kind.FPGA, Kind.ACCELERATOR})
@@ -32,15 +33,15 @@ def key_of(channel: Channel) -> Key:
     return (channel.device.id, channel.domain)
 
 
-def holders_among(channels: Iterable[Channel]) -> Holders:
+def containers_among(channels: Iterable[Channel]) -> Containment:
     """Return for each (device, domain) all that its energy is a part of, through any number of steps."""
     direct: dict[Key, set[Key]] = {}
     for channel in channels:
         direct.setdefault(key_of(channel), set()).update(channel.contained_in)
-    return {key: _reached(key, direct) for key in direct}
+    return {key: _transitive_containers(key, direct) for key in direct}
 
 
-def _reached(start: Key, direct: Mapping[Key, set[Key]]) -> frozenset[Key]:
+def _transitive_containers(start: Key, direct: Mapping[Key, set[Key]]) -> frozenset[Key]:
     found: set[Key] = set()
     waiting = [start]
     for key in waiting:
@@ -50,30 +51,30 @@ def _reached(start: Key, direct: Mapping[Key, set[Key]]) -> frozenset[Key]:
     return frozenset(found - {start})
 
 
-def outermost(channels: Sequence[Channel], holders: Holders) -> tuple[Channel, ...]:
+def root_channels(channels: Sequence[Channel], containers: Containment) -> tuple[Channel, ...]:
     """Leave out what is contained in another of these channels."""
     present = {key_of(channel): channel for channel in channels}
 
-    def is_held(channel: Channel) -> bool:
-        outer = (present[key] for key in holders.get(key_of(channel), ()) if key in present)
-        return any(_is_real_holder(holder, channel) for holder in outer)
+    def is_contained(channel: Channel) -> bool:
+        outer = (present[key] for key in containers.get(key_of(channel), ()) if key in present)
+        return any(_can_contain(container, channel) for container in outer)
 
-    return tuple(channel for channel in channels if not is_held(channel))
+    return tuple(channel for channel in channels if not is_contained(channel))
 
 
-def holds(meter: Channel, channel: Channel, holders: Holders) -> bool:
+def contains(meter: Channel, channel: Channel, containers: Containment) -> bool:
     """Tell whether the energy of `channel` is in that of `meter`: because it says so, or by the meter's nature."""
-    if key_of(meter) in holders.get(key_of(channel), ()):
-        return _is_real_holder(meter, channel)
+    if key_of(meter) in containers.get(key_of(channel), ()):
+        return _can_contain(meter, channel)
     if is_module(meter):
-        return _module_holds(meter, channel)
+        return _module_contains(meter, channel)
     if is_socket(meter):
         return channel.device.kind is Kind.CPU or bool(
-            holders.get(key_of(channel), frozenset()) & {*meter.contained_in}
+            containers.get(key_of(channel), frozenset()) & {*meter.contained_in}
         )
     if meter.domain == "psys":
-        return _is_processors(channel, holders)
-    return meter.device.kind in BOARDS and _rail_holds(meter, channel)
+        return _is_processors(channel, containers)
+    return meter.device.kind in BOARDS and _rail_contains(meter, channel)
 
 
 def is_module(channel: Channel) -> bool:
@@ -93,18 +94,18 @@ def is_of_processor(meter: Channel) -> bool:
     return bool(_words(meter) & {"cpu", "soc"})
 
 
-def _is_processors(channel: Channel, holders: Holders) -> bool:
+def _is_processors(channel: Channel, containers: Containment) -> bool:
     """Tell whether this is a processor, its memory, or a part of it such as an NPU."""
-    own = {key_of(channel), *holders.get(key_of(channel), ())}
+    own = {key_of(channel), *containers.get(key_of(channel), ())}
     return channel.device.kind in {Kind.CPU, Kind.MEMORY} or any(device.startswith("package-") for device, _ in own)
 
 
-def _is_real_holder(holder: Channel, channel: Channel) -> bool:
+def _can_contain(container: Channel, channel: Channel) -> bool:
     """An estimate holds its processor's parts, but no accelerator: the model is of servers without one."""
-    return holder.source is Source.MEASURED or channel.device.kind not in ACCELERATORS
+    return container.source is Source.MEASURED or channel.device.kind not in ACCELERATORS
 
 
-def _module_holds(meter: Channel, channel: Channel) -> bool:
+def _module_contains(meter: Channel, channel: Channel) -> bool:
     """Tell whether a chip is on the module of this meter.
 
     A chip says which module it is on, or that it is on one. An estimated processor says nothing: it is on the module
@@ -127,7 +128,7 @@ def _modules_of(channel: Channel) -> set[Key]:
     return {key for key in channel.contained_in if key[1] == "module"}
 
 
-def _rail_holds(meter: Channel, channel: Channel) -> bool:
+def _rail_contains(meter: Channel, channel: Channel) -> bool:
     """A rail that names the processor feeds it, and one that names a GPU the one that is soldered to the board."""
     if channel.device.kind is Kind.CPU:
         return is_of_processor(meter)

@@ -24,13 +24,13 @@ from agent.energy.bounds import (
     ASSUMED_REFRESH_SECONDS,
     ASSUMED_RESOLUTION_JOULES,
     Energy,
-    Told,
+    WindowResult,
     ceiling_watts,
     slowest_refresh_seconds,
 )
 from agent.energy.refreshes import Refreshes
 from probes.model import Reason, Source
-from probes.plausible import most_watts
+from probes.plausibility import max_watts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 _MICRO = 1e6
 _CHANGES_BACK = 3
-_COARSE_ROOM = 2
+_COARSE_STEP_FACTOR = 2
 """A counter that mostly rises by a single step is granted so many times the longest it took for one."""
-_SEVERAL_STEPS = 1.5
+_MULTI_STEP_FACTOR = 1.5
 """A rise of so many resolutions or more is no single step."""
-_FOR_EVER_NS = 1 << 62
+_UNLIMITED_NS = 1 << 62
 _SILENT_REFRESHES = 10
 """A counter that is silent for so many refresh periods is a reason, if what was drawn meanwhile is not known."""
 _BREAKS = {
@@ -59,7 +59,7 @@ _CONTRADICTION = (
 )
 
 
-class _Near(NamedTuple):
+class _NearbyLimits(NamedTuple):
     """A counter near a window: its refresh period, how long it may show one value, and the ceiling in watts."""
 
     refresh_ns: int
@@ -82,13 +82,15 @@ class CounterEnergy:
         self._changes = array("q", [0, *changes])  # the first read of every value
         self._resolution = series.channel.resolution or _seen_resolution(values, changes)
         distances = [(b, times[b] - times[a - 1]) for a, b in pairwise(changes)]
-        step = _SEVERAL_STEPS * self._resolution
+        step = _MULTI_STEP_FACTOR * self._resolution
         self._distances = array("q", [distance for _, distance in distances])
-        stood = [(b, max(1, times[b - 1] - times[a])) for a, b in pairwise(changes)]  # a pause in reads adds nothing
-        self._single_steps = array("q", [time if values[i] - values[i - 1] < step else 0 for i, time in stood])
+        unchanged = [
+            (b, max(1, times[b - 1] - times[a])) for a, b in pairwise(changes)
+        ]  # a pause in reads adds nothing
+        self._single_steps = array("q", [time if values[i] - values[i - 1] < step else 0 for i, time in unchanged])
         self._refreshes = Refreshes(series, changes, self._resolution)
 
-    def between(self, start_ns: int, end_ns: int, first: int, last: int) -> Told:
+    def between(self, start_ns: int, end_ns: int, first: int, last: int) -> WindowResult:
         """Return the energy of a window that the samples bracket; the reads from `first` to `last` are around it.
 
         The peak is the highest mean power over a stretch of the window long enough to tell it to a tenth. The bound
@@ -96,22 +98,22 @@ class CounterEnergy:
         """
         seen = self._refreshes
         ceiling = ceiling_watts(self._series.channel, seen.steepest_watts(first, last))
-        near = _Near(*self._paces(first, last), ceiling)
+        near = _NearbyLimits(*self._refresh_limits(first, last), ceiling)
         start, end = (self._energy_at(at_ns, near) for at_ns in (start_ns, end_ns))
         seconds = (end_ns - start_ns) / 1e9
         lower, upper, contradictions = self._bound(start, end, seconds, ceiling)
         joules = min(max(lower, end.joules - start.joules), upper)
         peak = seen.peak_watts(start_ns - near.refresh_ns, end_ns + near.refresh_ns)
         upper += ceiling * _doubtful_seconds(self._series, start_ns, end_ns)
-        reasons = self._silences(((start_ns, start), (end_ns, end)), near) if joules else ()  # 0 speaks for itself
+        reasons = self._silent_edges(((start_ns, start), (end_ns, end)), near) if joules else ()  # 0 speaks for itself
         reasons = (*contradictions, *reasons)
-        lost_seconds, blind_seconds, reason = self._not_counted(start_ns, end_ns, near)
+        lost_seconds, blind_seconds, reason = self._uncounted(start_ns, end_ns, near)
         if not blind_seconds:
-            return Told(Energy(joules, lower, upper), peak, reasons)
+            return WindowResult(Energy(joules, lower, upper), peak, reasons)
         filled = joules / (seconds - lost_seconds) * lost_seconds if seconds > lost_seconds else 0.0
         reason = f"{reason}: {lost_seconds:.3g} s were not counted and are filled in with the mean power"
         upper = max(upper + ceiling * blind_seconds, joules + filled)
-        return Told(Energy(joules + filled, lower, upper), peak, (reason, *reasons))
+        return WindowResult(Energy(joules + filled, lower, upper), peak, (reason, *reasons))
 
     def _bound(
         self, start: Energy, end: Energy, seconds: float, ceiling: float
@@ -124,10 +126,10 @@ class CounterEnergy:
         upper = min(end.upper - start.lower, ceiling * seconds + self._resolution)
         if lower <= upper and start.lower <= start.upper and end.lower <= end.upper:
             return lower, upper, ()
-        plausible = max(ceiling, most_watts(self._series.channel)) * seconds + self._resolution
+        plausible = max(ceiling, max_watts(self._series.channel)) * seconds + self._resolution
         return 0.0, max(lower, plausible), (_CONTRADICTION,)
 
-    def _paces(self, first: int, last: int) -> tuple[int, int]:
+    def _refresh_limits(self, first: int, last: int) -> tuple[int, int]:
         """Return the refresh period and how long the counter may show one value, near a window, in nanoseconds.
 
         The refresh period is the stated one, else the longest time between changes seen, a second at least. A model
@@ -137,20 +139,20 @@ class CounterEnergy:
         since, until = bisect_right(self._changes, first), bisect_left(self._changes, last)
         near = slice(max(0, since - 1), max(0, until - 2))
         channel, steps = self._series.channel, self._single_steps[near]
-        coarse = _COARSE_ROOM * max(steps, default=0) if 2 * steps.count(0) < len(steps) else 0
+        coarse = _COARSE_STEP_FACTOR * max(steps, default=0) if 2 * steps.count(0) < len(steps) else 0
         if channel.source is Source.ESTIMATED:
-            coarse = _FOR_EVER_NS
+            coarse = _UNLIMITED_NS
         if channel.refresh_seconds:
             return round(slowest_refresh_seconds(channel) * 1e9), coarse
         return max(round(ASSUMED_REFRESH_SECONDS * 1e9), max(self._distances[near], default=0)), coarse
 
-    def _energy_at(self, at_ns: int, near: _Near) -> Energy:
+    def _energy_at(self, at_ns: int, near: _NearbyLimits) -> Energy:
         """Return what the counter would have shown at `at_ns` had it refreshed just then, with its bounds."""
-        lower, upper = self._least(at_ns, near), self._most(at_ns, near)
+        lower, upper = self._lower_bound(at_ns, near), self._upper_bound(at_ns, near)
         joules = self._refreshes.joules_at(at_ns, near.refresh_ns)
         return Energy(min(max(joules, lower), upper), lower, upper)
 
-    def _least(self, at_ns: int, near: _Near) -> float:
+    def _lower_bound(self, at_ns: int, near: _NearbyLimits) -> float:
         """Return the last value surely shown by then, or what the ceiling leaves of a later one."""
         ends, values = self._ends, self._values
         last = bisect_right(ends, at_ns) - 1
@@ -164,7 +166,7 @@ class CounterEnergy:
                 break
         return least
 
-    def _most(self, at_ns: int, near: _Near) -> float:
+    def _upper_bound(self, at_ns: int, near: _NearbyLimits) -> float:
         """Return the first value surely of a later refresh, or what the ceiling adds to an earlier one."""
         starts, values = self._starts, self._values
         first = bisect_left(starts, at_ns)
@@ -176,9 +178,9 @@ class CounterEnergy:
                 most = values[late]
             elif value + 1 < len(self._changes):
                 most = values[self._changes[value + 1]]
-        return min(most, self._most_since(min(first, len(starts) - 1), at_ns, near)) + self._resolution
+        return min(most, self._upper_bound_since(min(first, len(starts) - 1), at_ns, near)) + self._resolution
 
-    def _most_since(self, read: int, at_ns: int, near: _Near) -> float:
+    def _upper_bound_since(self, read: int, at_ns: int, near: _NearbyLimits) -> float:
         """Return what the counter can have reached since the refreshes that a read and the ones before it show."""
         starts, most = self._starts, math.inf
         newest = bisect_right(self._changes, read) - 1
@@ -195,30 +197,30 @@ class CounterEnergy:
         """Return the last read that shows a value, by the number of the value."""
         return (self._changes[value + 1] if value + 1 < len(self._changes) else len(self._values)) - 1
 
-    def _stood_ns(self, value: int) -> int:
+    def _unchanged_ns(self, value: int) -> int:
         return self._starts[self._last_read(value)] - self._ends[self._changes[value]]
 
-    def _is_silent(self, value: int, near: _Near) -> bool:
+    def _is_silent(self, value: int, near: _NearbyLimits) -> bool:
         """Tell whether the counter showed a value for longer than a working one does."""
-        return self._stood_ns(value) > max(near.refresh_ns, self._coarse_ns(value, near))
+        return self._unchanged_ns(value) > max(near.refresh_ns, self._coarse_ns(value, near))
 
-    def _coarse_ns(self, value: int, near: _Near) -> int:
+    def _coarse_ns(self, value: int, near: _NearbyLimits) -> int:
         """Return how long coarse steps explain a value: not at all if the counter then caught up by several steps.
 
         A model is no counter that freezes: it may well rise by several steps at once.
         """
-        if near.coarse_ns == _FOR_EVER_NS or value + 1 >= len(self._changes):
+        if near.coarse_ns == _UNLIMITED_NS or value + 1 >= len(self._changes):
             return near.coarse_ns
         rise = self._values[self._changes[value + 1]] - self._values[self._changes[value]]
-        return near.coarse_ns if rise < _SEVERAL_STEPS * self._resolution else 0
+        return near.coarse_ns if rise < _MULTI_STEP_FACTOR * self._resolution else 0
 
-    def _silences(self, edges: Iterable[tuple[int, Energy]], near: _Near) -> tuple[str, ...]:
+    def _silent_edges(self, edges: Iterable[tuple[int, Energy]], near: _NearbyLimits) -> tuple[str, ...]:
         """Name the edges at which the counter was silent, if what it did not show may be more than usual."""
         usual = 2 * (near.ceiling * near.refresh_ns / 1e9 + self._resolution)
         found: dict[int, str] = {}
         for (at_ns, energy), edge in zip(edges, ("start", "end"), strict=True):
             value = bisect_right(self._changes, bisect_left(self._starts, at_ns)) - 1
-            silent_ns = self._stood_ns(value)
+            silent_ns = self._unchanged_ns(value)
             if silent_ns <= max(_SILENT_REFRESHES * near.refresh_ns, self._coarse_ns(value, near)):
                 continue
             if energy.upper - energy.lower > usual:
@@ -226,7 +228,7 @@ class CounterEnergy:
                 found[value] = f"{seconds} {'about' if value in found else f'at the {edge} of'} the window"
         return tuple(f"{words}: the energy of that time is not known" for words in found.values())
 
-    def _not_counted(self, start_ns: int, end_ns: int, near: _Near) -> tuple[float, float, str]:
+    def _uncounted(self, start_ns: int, end_ns: int, near: _NearbyLimits) -> tuple[float, float, str]:
         """Return the seconds of the window that the counter did not count, as read and at most, and why.
 
         They reach from the last sign of counting before each break to the read that showed the break: the read before
@@ -234,19 +236,19 @@ class CounterEnergy:
         """
         lost = blind = 0
         why = ""
-        stretches: dict[int, tuple[int, Reason]] = {}  # by the read before: breaks with none between them are one
+        gaps: dict[int, tuple[int, Reason]] = {}  # by the read before: breaks with none between them are one
         for at_ns, reason in self._series.rejections:
             if reason in _BREAKS:
                 before = bisect_left(self._times, at_ns) - 1
-                stretches[self._last_sign_ns(before, near) if before >= 0 else start_ns] = (at_ns, reason)
-        for since, (at_ns, reason) in stretches.items():
+                gaps[self._last_change_ns(before, near) if before >= 0 else start_ns] = (at_ns, reason)
+        for since, (at_ns, reason) in gaps.items():
             lost += max(0, min(end_ns, at_ns) - max(start_ns, since))
             unseen = max(0, min(end_ns, at_ns) - max(start_ns, since - near.refresh_ns))
             blind += unseen
             why = why or (_BREAKS[reason] if unseen else "")
         return lost / 1e9, blind / 1e9, why
 
-    def _last_sign_ns(self, read: int, near: _Near) -> int:
+    def _last_change_ns(self, read: int, near: _NearbyLimits) -> int:
         """Return the time of a read, or of the first one that shows its value if the counter was silent since."""
         value = bisect_right(self._changes, read) - 1
         first = self._changes[value]
@@ -266,11 +268,11 @@ def _doubtful_seconds(series: Series, start_ns: int, end_ns: int) -> float:
     They reach from the read before to the one in which it had caught up, so that what it drew meanwhile hid the loss.
     """
     times, doubtful = series.times_ns, 0
-    stretches = set()
+    gaps = set()
     for at_ns, reason in series.rejections:
         if reason is Reason.BACKWARD:
             after = bisect_left(times, at_ns)
-            stretches.add((times[after - 1] if after else start_ns, times[after] if after < len(times) else end_ns))
-    for first, last in stretches:
+            gaps.add((times[after - 1] if after else start_ns, times[after] if after < len(times) else end_ns))
+    for first, last in gaps:
         doubtful += max(0, min(end_ns, last) - max(start_ns, first))
     return doubtful / 1e9

@@ -5,49 +5,61 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.energy.containment import holds, is_socket, key_of
-from probes.model import ENERGETIC, Channel, Kind, Source
+from agent.energy.containment import contains, is_socket, key_of
+from probes.model import ENERGY_METRICS, Channel, Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from agent.energy.containment import Holders
+    from agent.energy.containment import Containment
     from probes.model import Device
 
 
-def uncovered(
-    includes: Sequence[Channel], alive: Sequence[Channel], silent: Sequence[Channel], holders: Holders, *, all_in: bool
+def missing_sensors(
+    includes: Sequence[Channel],
+    active: Sequence[Channel],
+    silent: Sequence[Channel],
+    containers: Containment,
+    *,
+    covers_host: bool,
 ) -> tuple[str, ...]:
     """Name the silent sensors that are missing in a sum of `includes`.
 
-    `all_in` says that the sum is of all that is behind its meters: then only their like can be missing.
+    `covers_host` says that the sum is of all that is behind its meters: then only their like can be missing.
     """
-    lost = _lost(includes, alive, silent, holders, all_in=all_in)
+    lost = _missing_channels(includes, active, silent, containers, covers_host=covers_host)
     return tuple(f"{channel.device.id}/{channel.domain} (its sensor shows nothing)" for channel in lost)
 
 
-def unmeasured(
-    includes: Sequence[Channel], channels: Sequence[Channel], holders: Holders, kinds: Collection[Kind]
+def devices_without_sensor(
+    includes: Sequence[Channel], channels: Sequence[Channel], containers: Containment, kinds: Collection[Kind]
 ) -> tuple[str, ...]:
     """Name the devices of these kinds that have no sensor of their energy and are in none of `includes`."""
-    sensed = {channel.device.id for channel in channels if channel.metric in ENERGETIC}
+    sensed = {channel.device.id for channel in channels if channel.metric in ENERGY_METRICS}
     devices = {channel.device.id: channel.device for channel in channels if channel.device.kind in kinds}
     bare = (device for device in devices.values() if device.id not in sensed)
     return tuple(
-        f"{each.id} (nothing measures its power)" for each in bare if not _is_in(each, channels, includes, holders)
+        f"{each.id} (nothing measures its power)"
+        for each in bare
+        if not _is_covered(each, channels, includes, containers)
     )
 
 
-def _lost(
-    includes: Sequence[Channel], alive: Sequence[Channel], silent: Sequence[Channel], holders: Holders, *, all_in: bool
+def _missing_channels(
+    includes: Sequence[Channel],
+    active: Sequence[Channel],
+    silent: Sequence[Channel],
+    containers: Containment,
+    *,
+    covers_host: bool,
 ) -> Iterator[Channel]:
-    seen = {key_of(channel) for channel in alive if channel.metric in ENERGETIC}
-    dead = {key_of(channel): channel for channel in silent if channel.metric in ENERGETIC}
+    seen = {key_of(channel) for channel in active if channel.metric in ENERGY_METRICS}
+    dead = {key_of(channel): channel for channel in silent if channel.metric in ENERGY_METRICS}
     for key, channel in dead.items():
-        named = any(other[0] == key[0] and other in dead for other in holders.get(key, ()))
-        if key in seen or named or (all_in and not _is_like(channel, includes)):
+        named = any(other[0] == key[0] and other in dead for other in containers.get(key, ()))
+        if key in seen or named or (covers_host and not _is_like(channel, includes)):
             continue
-        if not any(holds(meter, channel, holders) for meter in includes):
+        if not any(contains(meter, channel, containers) for meter in includes):
             yield channel
 
 
@@ -58,7 +70,9 @@ def _is_like(channel: Channel, includes: Sequence[Channel]) -> bool:
     )
 
 
-def _is_in(device: Device, channels: Sequence[Channel], includes: Sequence[Channel], holders: Holders) -> bool:
+def _is_covered(
+    device: Device, channels: Sequence[Channel], includes: Sequence[Channel], containers: Containment
+) -> bool:
     """Return whether a device without a sensor of its own is in the sum.
 
     A processor is where a sensor has a name of its own for it, is of its dies, or of something around it. An
@@ -66,12 +80,14 @@ def _is_in(device: Device, channels: Sequence[Channel], includes: Sequence[Chann
     """
     if device.kind is not Kind.CPU:
         outer = tuple(key for channel in channels if channel.device.id == device.id for key in channel.contained_in)
-        return any(holds(one, Channel(device, "board", "power_watts", contained_in=outer), holders) for one in includes)
+        return any(
+            contains(one, Channel(device, "board", "power_watts", contained_in=outer), containers) for one in includes
+        )
     stand_in = replace(Channel(device, "package", "power_watts"), source=Source.ESTIMATED)
-    return any(_has(one, stand_in, holders) for one in includes)
+    return any(_covers_processor(one, stand_in, containers) for one in includes)
 
 
-def _has(one: Channel, processor: Channel, holders: Holders) -> bool:
+def _covers_processor(one: Channel, processor: Channel, containers: Containment) -> bool:
     if one.device.kind is Kind.CPU:
         return not one.device.id.startswith("package-") or one.device.id.startswith(f"{processor.device.id}-die-")
-    return is_socket(one) or holds(one, processor, holders)
+    return is_socket(one) or contains(one, processor, containers)

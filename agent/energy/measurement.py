@@ -10,8 +10,8 @@ from agent.energy.boundary import best_series, cover
 from agent.energy.bounds import Energy
 from agent.energy.provenance import provenance
 from agent.energy.read_rates import needed_seconds
-from agent.energy.window import NO_SAMPLE, WindowEnergy, compared, method_of, window_energy
-from probes.model import ENERGETIC
+from agent.energy.window import NO_SAMPLE, WindowEnergy, method_of, window_energy, with_gauge_comparison
+from probes.model import ENERGY_METRICS
 from store.records import Series
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def series_of(layouts: Iterable[Layout], ticks: Iterable[Tick]) -> tuple[Series,
         _series(channel, position, by_layout.get(layout.id, ()))
         for layout in layouts
         for position, channel in enumerate(layout.channels)
-        if channel.metric in ENERGETIC
+        if channel.metric in ENERGY_METRICS
     )
 
 
@@ -100,7 +100,7 @@ def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iter
     total = Energy(0.0, 0.0, 0.0) if counted else None
     for reading in readings:
         if reading.channel.key in counted and total is not None:
-            total = total.plus(reading.energy) if reading.energy and not stands_still(reading) else None
+            total = total.plus(reading.energy) if reading.energy and not is_stuck(reading) else None
     source = provenance(covered.includes) if counted else None
     return Measurement(start_ns, end_ns, total, source, covered, readings)
 
@@ -108,14 +108,14 @@ def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iter
 def _reading(best: Series, series: Iterable[Series], start_ns: int, end_ns: int) -> WindowEnergy:
     reading = window_energy(best, start_ns, end_ns)
     place = (best.channel.device.id, best.channel.domain)
-    twins = (each for each in series if (each.channel.device.id, each.channel.domain) == place)
-    twin = next((each for each in twins if method_of(each.channel) == "integrated"), None)
-    if reading.method != "counter" or twin is None:
+    gauges = (each for each in series if (each.channel.device.id, each.channel.domain) == place)
+    gauge = next((each for each in gauges if method_of(each.channel) == "integrated"), None)
+    if reading.method != "counter" or gauge is None:
         return reading
-    return compared(reading, window_energy(twin, start_ns, end_ns))
+    return with_gauge_comparison(reading, window_energy(gauge, start_ns, end_ns))
 
 
-ROOM = 1.5
+WINDOW_MARGIN_FACTOR = 1.5
 """By how much longer than its sensors need a window is made, for reads that come late."""
 
 
@@ -125,21 +125,21 @@ def longest_needed_seconds(channels: Iterable[Channel], tolerance: float) -> flo
     It is half as much again as they need when read in time. Sensors that no length helps are left out, and 0 is
     returned where there are no others.
     """
-    needed = (needed_seconds(channel, tolerance) for channel in channels if channel.metric in ENERGETIC)
-    return ROOM * max((seconds for seconds in needed if math.isfinite(seconds)), default=0.0)
+    needed = (needed_seconds(channel, tolerance) for channel in channels if channel.metric in ENERGY_METRICS)
+    return WINDOW_MARGIN_FACTOR * max((seconds for seconds in needed if math.isfinite(seconds)), default=0.0)
 
 
-def held_to(measured: Measurement, tolerance: float) -> Measurement:
+def enforce_tolerance(measured: Measurement, tolerance: float) -> Measurement:
     """Refuse every energy of which more than a share of `tolerance` is left open either way, with the reason.
 
     The total is judged by its own bound, so one small part may be refused where the total is not.
     """
-    readings = tuple(_held_reading(reading, measured.seconds, tolerance) for reading in measured.readings)
-    total = measured.total if measured.total and open_share(measured.total) <= tolerance else None
+    readings = tuple(_enforce_reading_tolerance(reading, measured.seconds, tolerance) for reading in measured.readings)
+    total = measured.total if measured.total and relative_half_width(measured.total) <= tolerance else None
     return replace(measured, readings=readings, total=total)
 
 
-def stands_still(reading: WindowEnergy) -> bool:
+def is_stuck(reading: WindowEnergy) -> bool:
     """Tell whether a counter showed no energy at all: what runs draws power, so it is dead, or too slow for the time.
 
     A gauge may well show 0 W, of a supply that stands by for instance.
@@ -147,15 +147,15 @@ def stands_still(reading: WindowEnergy) -> bool:
     return reading.method == "counter" and reading.energy is not None and not reading.energy.joules
 
 
-def open_share(energy: Energy) -> float:
+def relative_half_width(energy: Energy) -> float:
     """Return half the width of an energy's bound as a share of it; infinite for no energy."""
     return (energy.upper - energy.lower) / 2 / energy.joules if energy.joules else math.inf
 
 
-def _held_reading(reading: WindowEnergy, seconds: float, tolerance: float) -> WindowEnergy:
-    if reading.energy is None or open_share(reading.energy) <= tolerance:
+def _enforce_reading_tolerance(reading: WindowEnergy, seconds: float, tolerance: float) -> WindowEnergy:
+    if reading.energy is None or relative_half_width(reading.energy) <= tolerance:
         return reading
-    share = open_share(reading.energy)
+    share = relative_half_width(reading.energy)
     needed = max(needed_seconds(reading.channel, tolerance), seconds * share / tolerance)
     if math.isinf(share):
         why = "it stood still"

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.energy.bounds import Energy, Told, ceiling_watts
+from agent.energy.bounds import Energy, WindowResult, ceiling_watts
 from agent.energy.spans import least_joules, most_joules, spans_of
 from probes.model import Source
 
@@ -35,7 +35,7 @@ _FROZEN_STEPS = 1000
 """A gauge is frozen if it shows so many of its steps and does not change for so long and so many updates."""
 
 
-def integrate(series: Series, start_ns: int, end_ns: int) -> Told:
+def integrate(series: Series, start_ns: int, end_ns: int) -> WindowResult:
     """Return the energy of a window that the samples bracket; the peak is the highest reading."""
     times, powers, channel = series.times_ns, series.values, series.channel
     back_ns = round(channel.refresh_seconds / 2 * 1e9)
@@ -43,7 +43,7 @@ def integrate(series: Series, start_ns: int, end_ns: int) -> Told:
     joules = sum((p0 + p1) / 2 * (t1 - t0) / 1e9 for (t0, p0), (t1, p1) in pairwise(points))
     peak = max(powers[bisect_right(times, start_ns) - 1 : bisect_left(times, end_ns) + 1])
     if channel.source is Source.ESTIMATED:
-        return Told(_within(joules, *_between_readings(series, start_ns, end_ns)), peak)
+        return WindowResult(_within(joules, *_between_readings(series, start_ns, end_ns)), peak)
     ceiling, seconds = ceiling_watts(channel, max(powers)), (end_ns - start_ns) / 1e9
     resolution = _resolution(series)
     frozen = _frozen(series, resolution, start_ns, end_ns)
@@ -51,7 +51,7 @@ def integrate(series: Series, start_ns: int, end_ns: int) -> Told:
     lower, upper = least_joules(spans, seconds, ceiling), most_joules(spans, seconds, ceiling)
     if lower > upper:  # it does not average as it states: what it observes is not known
         lower, upper = 0.0, ceiling * seconds
-    return Told(_within(joules, lower, upper), peak, tuple(_words(series, read) for read in frozen[:1]))
+    return WindowResult(_within(joules, lower, upper), peak, tuple(_words(series, read) for read in frozen[:1]))
 
 
 def _within(joules: float, lower: float, upper: float) -> Energy:

@@ -13,28 +13,28 @@ from operator import truediv
 from typing import TYPE_CHECKING
 
 from agent.energy.bounds import ASSUMED_REFRESH_SECONDS, observes_in_part, slowest_refresh_seconds
-from probes.model import ENERGETIC, Source
+from probes.model import ENERGY_METRICS, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from probes.model import Channel
 
-LADDER_SECONDS = (0.0005, *(step * 10.0**power for power in range(-3, 3) for step in (1, 2, 5)))
+PERIOD_GRID_SECONDS = (0.0005, *(step * 10.0**power for power in range(-3, 3) for step in (1, 2, 5)))
 """Every period is one of these, so that reads of several probes fall together; the first is for edges alone."""
 FASTEST_SECONDS = 0.01
-USUAL_SECONDS = 0.1
+DEFAULT_PERIOD_SECONDS = 0.1
 SLOWEST_SECONDS = 1.0
-READS_A_REFRESH = 5
-SLOWEST_DENSE_SECONDS = 0.005
-DENSE_READS_A_REFRESH = 20
+READS_PER_REFRESH = 5
+SLOWEST_HIGH_RATE_SECONDS = 0.005
+HIGH_RATE_READS_PER_REFRESH = 20
 _NEARLY = 1 + 1e-9
 CPU_SECONDS = 0.001
 """A read that takes longer waits for its device: it is taken to need no more processor time than this."""
 TICK_SECONDS = 0.00003
 """The processor time that a tick takes beside its read."""
-LARGEST_SHARE = 0.02
-LARGEST_DENSE_SHARE = 0.25
+MAX_READ_SHARE = 0.02
+MAX_HIGH_RATE_SHARE = 0.25
 """What share of the time reading may take at most, and for the moment around an edge."""
 
 
@@ -56,26 +56,32 @@ def run_period_seconds(channels: Iterable[Channel]) -> float:
     """
     wanted, slow = SLOWEST_SECONDS, 0.0
     for channel in channels:
-        slow = max(slow, channel.read_seconds / LARGEST_SHARE)
-        if channel.metric in ENERGETIC and not channel.refresh_seconds:
-            wanted = min(wanted, USUAL_SECONDS)  # it may only have stood still while it was watched
+        slow = max(slow, channel.read_seconds / MAX_READ_SHARE)
+        if channel.metric in ENERGY_METRICS and not channel.refresh_seconds:
+            wanted = min(wanted, DEFAULT_PERIOD_SECONDS)  # it may only have stood still while it was watched
         if channel.metric == "energy_joules":
-            wanted = min(wanted, max(FASTEST_SECONDS, update_seconds(channel) / READS_A_REFRESH or USUAL_SECONDS))
+            wanted = min(
+                wanted, max(FASTEST_SECONDS, update_seconds(channel) / READS_PER_REFRESH or DEFAULT_PERIOD_SECONDS)
+            )
         elif channel.metric == "power_watts":
-            wanted = min(wanted, max(FASTEST_SECONDS, update_seconds(channel) / 2 or USUAL_SECONDS))
+            wanted = min(wanted, max(FASTEST_SECONDS, update_seconds(channel) / 2 or DEFAULT_PERIOD_SECONDS))
         elif channel.metric == "utilization_ratio":
-            wanted = min(wanted, USUAL_SECONDS)
-    return min(max(rung_below(wanted), rung_above(slow)), SLOWEST_SECONDS)
+            wanted = min(wanted, DEFAULT_PERIOD_SECONDS)
+    return min(max(period_at_most(wanted), period_at_least(slow)), SLOWEST_SECONDS)
 
 
-def rung_below(seconds: float) -> float:
+def period_at_most(seconds: float) -> float:
     """Return the longest period of the ladder that is no longer than so many seconds, or the shortest there is."""
-    return max((rung for rung in LADDER_SECONDS if rung <= seconds * _NEARLY), default=LADDER_SECONDS[0])
+    return max(
+        (period for period in PERIOD_GRID_SECONDS if period <= seconds * _NEARLY), default=PERIOD_GRID_SECONDS[0]
+    )
 
 
-def rung_above(seconds: float) -> float:
+def period_at_least(seconds: float) -> float:
     """Return the shortest period of the ladder that is no shorter than so many seconds, or the longest there is."""
-    return min((rung for rung in LADDER_SECONDS if rung * _NEARLY >= seconds), default=LADDER_SECONDS[-1])
+    return min(
+        (period for period in PERIOD_GRID_SECONDS if period * _NEARLY >= seconds), default=PERIOD_GRID_SECONDS[-1]
+    )
 
 
 def periods_within(probes: Sequence[Sequence[Channel]], cpu_budget: float) -> tuple[tuple[float, float], ...]:
@@ -97,11 +103,11 @@ def periods_within(probes: Sequence[Sequence[Channel]], cpu_budget: float) -> tu
         shortest = min(periods[number] for number in first)
         for number in first:
             if periods[number] == shortest:
-                periods[number] = rung_above(shortest * _NEARLY**2)
-    return tuple((base, dense_period_seconds(channels)) for base, channels in zip(periods, probes, strict=True))
+                periods[number] = period_at_least(shortest * _NEARLY**2)
+    return tuple((base, high_rate_period_seconds(channels)) for base, channels in zip(periods, probes, strict=True))
 
 
-def dense_period_seconds(channels: Iterable[Channel]) -> float:
+def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads around an edge of a window, in seconds; 0 where no counter wants it.
 
     A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms, with reading a quarter of the time at
@@ -109,10 +115,13 @@ def dense_period_seconds(channels: Iterable[Channel]) -> float:
     """
     wanted = [
         max(
-            rung_below(
-                min(update_seconds(channel) / DENSE_READS_A_REFRESH or SLOWEST_DENSE_SECONDS, SLOWEST_DENSE_SECONDS)
+            period_at_most(
+                min(
+                    update_seconds(channel) / HIGH_RATE_READS_PER_REFRESH or SLOWEST_HIGH_RATE_SECONDS,
+                    SLOWEST_HIGH_RATE_SECONDS,
+                )
             ),
-            rung_above(channel.read_seconds / LARGEST_DENSE_SHARE),
+            period_at_least(channel.read_seconds / MAX_HIGH_RATE_SHARE),
         )
         for channel in channels
         if channel.metric == "energy_joules"
@@ -133,7 +142,7 @@ def is_aliased(channel: Channel, period_seconds: float) -> bool:
     return bool(update) and period_seconds > update / 2
 
 
-def marked_aliased(channels: Iterable[Channel], period_seconds: float) -> tuple[Channel, ...]:
+def mark_aliased(channels: Iterable[Channel], period_seconds: float) -> tuple[Channel, ...]:
     """Return channels of a probe that is read once in so many seconds, those that are aliased then marked so."""
     return tuple(replace(channel, aliased=is_aliased(channel, period_seconds)) for channel in channels)
 
@@ -148,7 +157,7 @@ def needed_seconds(channel: Channel, tolerance: float) -> float:
     """
     left = tolerance - channel.uncertainty
     if left > 0 and channel.metric == "energy_joules":
-        return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + dense_period_seconds([channel])) / left
+        return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + high_rate_period_seconds([channel])) / left
     if left > 0 and channel.source is Source.ESTIMATED:
         return (update_seconds(channel) or ASSUMED_REFRESH_SECONDS) / left
     if observes_in_part(channel):
@@ -165,6 +174,6 @@ def trailing_seconds(channels: Iterable[Channel], period_seconds: float) -> floa
     refresh = (
         slowest_refresh_seconds(channel) or ASSUMED_REFRESH_SECONDS
         for channel in channels
-        if channel.metric in ENERGETIC
+        if channel.metric in ENERGY_METRICS
     )
     return max(refresh, default=0.0) + 2 * period_seconds + 0.02

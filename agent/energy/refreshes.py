@@ -8,14 +8,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.energy.bounds import slowest_refresh_seconds
-from probes.plausible import most_watts
+from probes.plausibility import max_watts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from store.records import Series
 
-_TELLING = 10
+_RESOLVABLE_RATIO = 10
 """A pair of refreshes gives the power between them to a tenth if time and rise are this many times their doubt."""
 
 
@@ -62,7 +62,7 @@ class Refreshes:
 
     def _find(self, series: Series, changes: Sequence[int]) -> None:
         times, values, channel = series.times_ns, series.values, series.channel
-        period, watts = slowest_refresh_seconds(channel) * 1e9, most_watts(channel)
+        period, watts = slowest_refresh_seconds(channel) * 1e9, max_watts(channel)
         slack = min(period, times[1] - times[0]) / 2
         self._add(times[0] - slack, values[0], slack, 0)
         for i in changes:
@@ -87,14 +87,14 @@ class Refreshes:
         """Pair each refresh with the first one after it that gives the power between them to a tenth."""
         first, last = 0, 1
         while last < len(self._times):
-            if self._gives_power(first, last, resolution):
+            if self._is_resolvable(first, last, resolution):
                 yield first, last
                 first += 1
                 last = max(last, first + 1)
             else:
                 last += 1
 
-    def _gives_power(self, first: int, second: int, resolution: float) -> bool:
+    def _is_resolvable(self, first: int, second: int, resolution: float) -> bool:
         doubt_ns = self._slacks[first] + self._slacks[second]
-        is_long = self._times[second] - self._times[first] >= _TELLING * doubt_ns
-        return is_long and self._joules[second] - self._joules[first] >= _TELLING * resolution
+        is_long = self._times[second] - self._times[first] >= _RESOLVABLE_RATIO * doubt_ns
+        return is_long and self._joules[second] - self._joules[first] >= _RESOLVABLE_RATIO * resolution

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.energy.bounds import ROOM_FOR_UNEVEN, averaging_seconds
+from agent.energy.bounds import REFRESH_JITTER_FACTOR, averaging_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,7 +69,7 @@ def _refreshes(series: Series, start_ns: int) -> Iterable[tuple[int, float, floa
 
 
 def _slowest_update_seconds(channel: Channel) -> float:
-    return ROOM_FOR_UNEVEN * channel.observed_refresh_seconds or channel.refresh_seconds
+    return REFRESH_JITTER_FACTOR * channel.observed_refresh_seconds or channel.refresh_seconds
 
 
 def most_joules(spans: Sequence[Span], seconds: float, ceiling: float) -> float:

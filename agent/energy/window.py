@@ -12,18 +12,18 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.energy.bounds import Energy, Told, joined, slowest_refresh_seconds
+from agent.energy.bounds import Energy, WindowResult, combine_results, slowest_refresh_seconds
 from agent.energy.counter import CounterEnergy
 from agent.energy.power import integrate
-from probes.model import ENERGETIC, METRICS, Form, Source
+from probes.model import ENERGY_METRICS, METRICS, MetricType, Source
 
 if TYPE_CHECKING:
     from probes.model import Channel
-    from store.records import Series, Stretch
+    from store.records import EnergySegment, Series
 
 NO_SAMPLE = ("no sample before the window's start", "no sample after the window's end")
 """Why a sensor has no energy if nothing better is known."""
-LARGEST_DISAGREEMENT = 0.05
+MAX_DISAGREEMENT = 0.05
 """The share by which counter and power gauge of one domain may differ before it is a reason to look."""
 _AROUND_NS = 5_000_000_000
 _AROUND_SAMPLES = 3
@@ -35,7 +35,7 @@ class WindowEnergy:
 
     `energy` is None where the samples do not reach both ends; `reasons` say why, or what makes the number doubtful.
     `method` is `counter`, `integrated` or `model`. Powers are in watts; the peak is a gauge's highest reading, or a
-    counter's highest mean over a stretch long enough to tell it, None if the window is too short for one.
+    counter's highest mean over a segment long enough to tell it, None if the window is too short for one.
     `largest_gap_seconds` is between samples in and around the window. `integrated` is what a power gauge of the same
     domain says where the energy is a counter's.
     """
@@ -85,34 +85,34 @@ class SeriesEnergy:
         if end_ns <= start_ns:
             raise ValueError(f"a window must end after it starts: {start_ns} to {end_ns}")
         channel = self.channel
-        if channel.metric not in ENERGETIC:
+        if channel.metric not in ENERGY_METRICS:
             raise ValueError(f"{channel.metric} measures no energy")
         inside = _samples(self.series, start_ns, end_ns)
         missing = _missing_ends(self.series, start_ns, end_ns)
         if missing:
             return WindowEnergy(channel, None, method_of(channel), None, None, inside, 0.0, missing)
-        told = self._told(start_ns, end_ns)
-        mean = told.energy.joules / ((end_ns - start_ns) / 1e9)
+        result = self._window_result(start_ns, end_ns)
+        mean = result.energy.joules / ((end_ns - start_ns) / 1e9)
         return WindowEnergy(
             channel,
-            told.energy.widened(channel.uncertainty),
+            result.energy.with_uncertainty(channel.uncertainty),
             method_of(channel),
             mean,
-            None if told.peak_watts is None else max(told.peak_watts, mean),
+            None if result.peak_watts is None else max(result.peak_watts, mean),
             inside,
             _largest_gap_seconds(self.series, start_ns, end_ns),
-            told.reasons,
+            result.reasons,
         )
 
-    def _told(self, start_ns: int, end_ns: int) -> Told:
-        if METRICS[self.channel.metric].form is Form.GAUGE:
+    def _window_result(self, start_ns: int, end_ns: int) -> WindowResult:
+        if METRICS[self.channel.metric].type is MetricType.GAUGE:
             parts = [self._integrated(*ends) for ends in _sampled(self.series, start_ns, end_ns)]
-            return joined([*parts, *map(_told_of, _dropped(self.series, start_ns, end_ns))])
+            return combine_results([*parts, *map(_segment_result, _dropped(self.series, start_ns, end_ns))])
         if self._counter is None:
             self._counter = CounterEnergy(self.series)
         return self._counter.between(start_ns, end_ns, *_around(self.series, start_ns, end_ns))
 
-    def _integrated(self, start_ns: int, end_ns: int) -> Told:
+    def _integrated(self, start_ns: int, end_ns: int) -> WindowResult:
         return integrate(_cut(self.series, *_around(self.series, start_ns, end_ns)), start_ns, end_ns)
 
 
@@ -121,20 +121,20 @@ def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
     return SeriesEnergy(series).between(start_ns, end_ns)
 
 
-def compared(counter: WindowEnergy, gauge: WindowEnergy) -> WindowEnergy:
+def with_gauge_comparison(counter: WindowEnergy, gauge: WindowEnergy) -> WindowEnergy:
     """Return what a counter says with what a power gauge of the same domain says of the same window beside it.
 
     Above 5 % the disagreement is a reason that says which of the two to believe, and why.
     """
     both = replace(counter, integrated=gauge.energy)
     share = both.disagreement
-    if share is None or abs(share) <= LARGEST_DISAGREEMENT:
+    if share is None or abs(share) <= MAX_DISAGREEMENT:
         return both
-    words = f"its power gauge says {share:+.1%}: believe the counter: {why_the_counter(gauge.channel)}"
+    words = f"its power gauge says {share:+.1%}: believe the counter: {preference_reason(gauge.channel)}"
     return replace(both, reasons=(*both.reasons, words))
 
 
-def why_the_counter(gauge: Channel) -> str:
+def preference_reason(gauge: Channel) -> str:
     """Say why a counter is believed rather than a power gauge of the same domain.
 
     That power of NVML on A100 and H100 averages over 25 of every 100 ms was measured by Yang, Adamek and Armour,
@@ -153,7 +153,7 @@ def method_of(channel: Channel) -> str:
     """Say how a channel comes to an energy: `counter`, `integrated` or `model`."""
     if channel.source is Source.ESTIMATED:
         return "model"
-    return "counter" if METRICS[channel.metric].form is Form.COUNTER else "integrated"
+    return "counter" if METRICS[channel.metric].type is MetricType.COUNTER else "integrated"
 
 
 def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]
         missing.append(NO_SAMPLE[0])
     if not times or times[-1] < end_ns:
         missing.append(NO_SAMPLE[1])
-    if any(each.start_ns < at_ns < each.end_ns for each in series.stretches for at_ns in (start_ns, end_ns)):
+    if any(each.start_ns < at_ns < each.end_ns for each in series.segments for at_ns in (start_ns, end_ns)):
         missing.append("no sample at an edge of the window: those far from the ends of a recording are summed up")
     refused = Counter(reason for _, reason in series.rejections)
     if missing and refused:
@@ -197,12 +197,12 @@ def _samples(series: Series, start_ns: int, end_ns: int) -> int:
     times, dropped = series.times_ns, _dropped(series, start_ns, end_ns)
     parts = _sampled(series, start_ns, end_ns)
     inside = sum(bisect_right(times, until_ns) - bisect_left(times, since_ns) for since_ns, until_ns in parts)
-    return inside + sum(stretch.samples for stretch in dropped)
+    return inside + sum(segment.samples for segment in dropped)
 
 
-def _dropped(series: Series, start_ns: int, end_ns: int) -> list[Stretch]:
+def _dropped(series: Series, start_ns: int, end_ns: int) -> list[EnergySegment]:
     """Return the stretches of a window that have no samples."""
-    return [each for each in series.stretches if start_ns <= each.start_ns and each.end_ns <= end_ns]
+    return [each for each in series.segments if start_ns <= each.start_ns and each.end_ns <= end_ns]
 
 
 def _sampled(series: Series, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
@@ -213,5 +213,5 @@ def _sampled(series: Series, start_ns: int, end_ns: int) -> list[tuple[int, int]
     return [(since_ns, until_ns) for since_ns, until_ns in parts if since_ns < until_ns]
 
 
-def _told_of(stretch: Stretch) -> Told:
-    return Told(Energy(stretch.joules, stretch.lower, stretch.upper), stretch.highest, stretch.reasons)
+def _segment_result(segment: EnergySegment) -> WindowResult:
+    return WindowResult(Energy(segment.joules, segment.lower, segment.upper), segment.highest, segment.reasons)

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.host.gpu_activity import Onlooker, gpu_loads
-from agent.host.records import Load
-from agent.runtime.cgroup import read_limits, stopped_seconds
+from agent.host.gpu_activity import GpuActivityMonitor, gpu_loads
+from agent.host.records import HostLoad
+from agent.runtime.cgroup import read_limits, throttled_seconds
 from probes.cpu.probe import TICK_SECONDS, Times, parse_times
 from probes.sysfs import read_int
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.host.gpu_activity import Watched
+    from agent.host.gpu_activity import GpuHandle
     from probes.model import Roots
-    from probes.nvml.library import Tenants
+    from probes.nvml.library import GpuProcesses
 
 _TIMES = slice(11, 15)
 """Of /proc/PID/stat behind the name: utime, stime, and both of the children that were waited for."""
@@ -35,7 +35,7 @@ _HOST_PIDS = "pid:[4026531836]"
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class ActivitySnapshot:
     """What one look found: processor times since boot, our own seconds of them, and the throttle events by file.
 
     `quota_stopped` is the time for which a CPU quota stopped this program so far, in seconds; None without a quota.
@@ -49,44 +49,46 @@ class Glance:
     throttles: Mapping[Path, int]
     unix_us: int = 0
     own: frozenset[int] | None = None
-    gpus: Mapping[str, Tenants | None] = field(default_factory=dict)
+    gpus: Mapping[str, GpuProcesses | None] = field(default_factory=dict)
     quota_stopped: float | None = None
 
 
-class Witness:
+class ActivityMonitor:
     """Takes the looks; the files that count throttle events are found once."""
 
-    def __init__(self, roots: Roots, gpus: Sequence[Watched] = (), pid: int | None = None) -> None:
+    def __init__(self, roots: Roots, gpus: Sequence[GpuHandle] = (), pid: int | None = None) -> None:
         self._procfs = Path(roots.procfs)
         self._pid = os.getpid() if pid is None else pid
-        self._onlooker = Onlooker(gpus)
+        self._gpu_monitor = GpuActivityMonitor(gpus)
         self._limits = read_limits(roots)
         # Without CONFIG_PROC_CHILDREN the workload would count among the others.
-        self._tells_children = Path(roots.procfs, f"{self._pid}/task/{self._pid}/children").exists()
+        self._can_list_children = Path(roots.procfs, f"{self._pid}/task/{self._pid}/children").exists()
         folders = Path(roots.sysfs, "devices/system/cpu").glob("cpu[0-9]*/thermal_throttle")
         self._throttles = tuple(
             path for folder in folders for path in sorted(folder.glob("*_throttle_count")) if read_int(path) is not None
         )
         # In a container a driver shows the host's numbers, or nobody outside: neither tells who the others are.
-        self._numbered_alike = _leads_to(Path(roots.procfs, f"{self._pid}/ns/pid")) == _HOST_PIDS
+        self._shares_pid_namespace = _link_target(Path(roots.procfs, f"{self._pid}/ns/pid")) == _HOST_PIDS
 
-    def look(self, since: Glance | None = None) -> Glance:
+    def snapshot(self, since: ActivitySnapshot | None = None) -> ActivitySnapshot:
         """Look now, at GPUs for the time since a glance if one is given; what cannot be read is not in the answer."""
         times: Mapping[int, Times] = {}
         with suppress(OSError, ValueError):
             times = parse_times((self._procfs / "stat").read_bytes())
         counts = ((path, read_int(path)) for path in self._throttles)
         events = {path: count for path, count in counts if count is not None}
-        stopped = stopped_seconds(self._limits)
+        stopped = throttled_seconds(self._limits)
         at_ns, unix_us = time.monotonic_ns(), time.time_ns() // 1000
         own = self._own()
         seconds = sum(_processor_seconds(self._procfs / str(pid)) for pid in own) if own else None
-        gpus = self._onlooker.look(since.unix_us) if since else {}
-        return Glance(at_ns, times, seconds, events, unix_us, own if self._numbered_alike else None, gpus, stopped)
+        gpus = self._gpu_monitor.snapshot(since.unix_us) if since else {}
+        return ActivitySnapshot(
+            at_ns, times, seconds, events, unix_us, own if self._shares_pid_namespace else None, gpus, stopped
+        )
 
     def _own(self) -> frozenset[int] | None:
         """Return this process and all below it; None if these are not to be seen."""
-        if not self._tells_children:
+        if not self._can_list_children:
             return None
         found, waiting = set[int](), [self._pid]
         while waiting:
@@ -96,7 +98,7 @@ class Witness:
         return frozenset(found)
 
 
-def load_between(before: Glance, after: Glance) -> Load | None:
+def cpu_usage_between(before: ActivitySnapshot, after: ActivitySnapshot) -> HostLoad | None:
     """Return who used the processors between two looks; None if they tell nothing, or the counters stood still."""
     worked = [(before.times[cpu], times) for cpu, times in after.times.items() if cpu in before.times]
     busy = sum(max(0, new.busy - old.busy) for old, new in worked) * TICK_SECONDS
@@ -108,7 +110,7 @@ def load_between(before: Glance, after: Glance) -> Load | None:
     ours = None if before.own is None or after.own is None else before.own | after.own
     events = [count - before.throttles[path] for path, count in after.throttles.items() if path in before.throttles]
     seconds = (after.at_ns - before.at_ns) / 1e9
-    return Load(
+    return HostLoad(
         seconds=seconds,
         processors=len(worked),
         own=own,
@@ -117,15 +119,15 @@ def load_between(before: Glance, after: Glance) -> Load | None:
         open_seconds=len(worked) * TICK_SECONDS,
         throttles=max(events, default=None),
         gpus=gpu_loads(after.gpus, ours, seconds),
-        quota_stopped=_grown(before.quota_stopped, after.quota_stopped),
+        quota_stopped=_increase(before.quota_stopped, after.quota_stopped),
     )
 
 
-def _grown(before: float | None, after: float | None) -> float | None:
+def _increase(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else max(0.0, after - before)
 
 
-def _leads_to(link: Path) -> str:
+def _link_target(link: Path) -> str:
     try:
         return str(link.readlink())
     except OSError:

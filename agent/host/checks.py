@@ -17,7 +17,7 @@ from agent.runtime.cgroup import read_limits
 from probes.cpu.probe import Utilization
 from probes.deadline import NoAnswerError, within
 from probes.errors import ReadError
-from probes.model import ENERGETIC, Kind, Source
+from probes.model import ENERGY_METRICS, Kind, Source
 from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 BUSY_SHARE = 0.1
 """Of the processors at work for others, above which they disturb a measurement."""
-_LOOK_SECONDS = 0.5
-_LONGEST_CHECK_SECONDS = 2.0
-_NEAR_CELSIUS = 5.0
-_ROOM_BYTES = 200e6
+_LOAD_SAMPLE_SECONDS = 0.5
+_CHECK_TIMEOUT_SECONDS = 2.0
+_THERMAL_MARGIN_CELSIUS = 5.0
+_REQUIRED_DISK_BYTES = 200e6
 """A long run keeps about 100 samples a second for each sensor of energy."""
 
 
 NOT_OBSERVED = Observation({})
-STILL_REMEDY = (
+STUCK_REMEDY = (
     "a virtual machine or a firmware setting may hold the counter; compare with `cat` of its file twice, update the "
     "firmware, or measure on the host"
 )
@@ -62,7 +62,7 @@ class Check:
     remedy: str = ""
 
 
-def look_around(
+def check_host(
     roots: Roots, found: Discovery, database: str, *, virtual: bool, observed: Observation = NOT_OBSERVED
 ) -> list[Check]:
     """Look at everything that disturbs a measurement; takes half a second. Nothing is changed."""
@@ -71,18 +71,18 @@ def look_around(
         virtual_machine(virtual=virtual),
         cpu_limit(read_limits(roots)),
         clock_governor(Path(roots.sysfs)),
-        _answered("temperature", lambda: heat(Path(roots.sysfs))),
-        other_work(roots),
-        disk_room(database),
+        _check_with_deadline("temperature", lambda: thermal(Path(roots.sysfs))),
+        cpu_load(roots),
+        disk_space(database),
     ]
 
 
-def _answered(name: str, check: Callable[[], Check]) -> Check:
+def _check_with_deadline(name: str, check: Callable[[], Check]) -> Check:
     """Return the result of a check that reads a driver's files, or a warning if they do not answer in time."""
     try:
-        return within(_LONGEST_CHECK_SECONDS, check, f"check-{name}")
+        return within(_CHECK_TIMEOUT_SECONDS, check, f"check-{name}")
     except NoAnswerError:
-        return Check(name, Verdict.WARN, f"unknown: no answer within {_LONGEST_CHECK_SECONDS:g} s", HANGING_REMEDY)
+        return Check(name, Verdict.WARN, f"unknown: no answer within {_CHECK_TIMEOUT_SECONDS:g} s", HANGING_REMEDY)
 
 
 def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> Check:
@@ -91,18 +91,18 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
         channel
         for probe in found.probes
         for channel in probe.channels
-        if channel.metric in ENERGETIC and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
+        if channel.metric in ENERGY_METRICS and channel.device.kind in {Kind.CPU, Kind.BOARD, Kind.PSU}
     ]
     name = "processor power"
     measuring = [channel for channel in channels if channel.source is Source.MEASURED]
-    measured = _names(channel for channel in measuring if not observed.stands_still(channel))
+    measured = _names(channel for channel in measuring if not observed.is_stuck(channel))
     if measured:
         return Check(name, Verdict.PASS, f"measured by {measured}")
     if measuring:
         still = f"{_names(measuring)}: no counter changed in {observed.seconds:g} s, so its energy cannot be measured"
-        return Check(name, Verdict.FAIL, still, STILL_REMEDY)
-    reason, remedy = _why_unmeasured(found)
-    if channels and any(observed.stands_still(each) for probe in found.probes for each in probe.channels):
+        return Check(name, Verdict.FAIL, still, STUCK_REMEDY)
+    reason, remedy = _unmeasured_reason(found)
+    if channels and any(observed.is_stuck(each) for probe in found.probes for each in probe.channels):
         still = "the estimate needs /proc/stat, whose counters stand still (gVisor and some sandboxes leave them at 0)"
         return Check(name, Verdict.FAIL, still, remedy)
     if channels:
@@ -111,35 +111,35 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
     return Check(name, Verdict.FAIL, f"neither measured nor estimated: {reason}", f"{remedy}; or allow --estimates")
 
 
-def _why_unmeasured(found: Discovery) -> tuple[str, str]:
+def _unmeasured_reason(found: Discovery) -> tuple[str, str]:
     """Return why no sensor measures the processors, and the remedy."""
     general = "run where the processor's sensors can be read: on the host itself, or as root"
-    for absence in found.absences:
-        if absence.family == "rapl":
-            return absence.reason, absence.remedy or general
+    for missing in found.missing_families:
+        if missing.family == "rapl":
+            return missing.reason, missing.remedy or general
     for problem in found.problems:
         if problem.is_unreadable:
-            return f"{problem.subject}: {problem.reason}", problem.remedy
+            return f"{problem.sensor}: {problem.reason}", problem.remedy
     return "no sensor covers them", general
 
 
-def standing_still(found: Discovery, observed: Observation) -> list[Check]:
+def stuck_counters(found: Discovery, observed: Observation) -> list[Check]:
     """Return a failed check for each energy counter, and one for /proc/stat, that did not change."""
-    channels = [channel for probe in found.probes for channel in probe.channels if observed.stands_still(channel)]
-    counters = [channel for channel in channels if channel.metric in ENERGETIC]
+    channels = [channel for probe in found.probes for channel in probe.channels if observed.is_stuck(channel)]
+    counters = [channel for channel in channels if channel.metric in ENERGY_METRICS]
     checks = [
         Check(
             f"sensor {channel.device.id}/{channel.domain}",
             Verdict.FAIL,
             f"its energy counter did not change in {observed.seconds:g} s: it measures nothing",
-            STILL_REMEDY,
+            STUCK_REMEDY,
         )
         for channel in counters
     ]
     if len(counters) < len(channels):
-        found_still = f"its counters stand still for {observed.seconds:g} s, so utilization is unknown"
+        stuck = f"its counters stand still for {observed.seconds:g} s, so utilization is unknown"
         remedy = "run outside of the sandbox (gVisor leaves /proc/stat at 0), or mount the host's with --path.procfs"
-        checks.append(Check("/proc/stat", Verdict.FAIL, found_still, remedy))
+        checks.append(Check("/proc/stat", Verdict.FAIL, stuck, remedy))
     return checks
 
 
@@ -192,17 +192,17 @@ def clock_governor(sysfs: Path) -> Check:
     return Check(name, Verdict.WARN, f"{', '.join(governors)}: the clocks follow the load", remedy)
 
 
-def heat(sysfs: Path) -> Check:
+def thermal(sysfs: Path) -> Check:
     """Tell whether a thermal zone is about to slow the processors down (Documentation/driver-api/thermal)."""
     zones = sorted((sysfs / "class/thermal").glob("thermal_zone*"))
     hottest = ""
     readable = 0
     for zone in zones:
-        now, limit = read_int(zone / "temp"), _slows_at(zone)
+        now, limit = read_int(zone / "temp"), _throttle_point(zone)
         if now is None or limit is None:
             continue
         readable += 1
-        if now >= limit - _NEAR_CELSIUS * 1000:
+        if now >= limit - _THERMAL_MARGIN_CELSIUS * 1000:
             kind = read_label(zone / "type") or zone.name
             hottest = f"{kind} is at {now / 1000:.0f} °C and is slowed down from {limit / 1000:.0f} °C"
     if hottest:
@@ -212,7 +212,7 @@ def heat(sysfs: Path) -> Check:
     return Check("temperature", Verdict.PASS, f"{readable} thermal zones, none near its limit")
 
 
-def _slows_at(zone: Path) -> int | None:
+def _throttle_point(zone: Path) -> int | None:
     """Return the lowest trip point at which a zone is slowed down or in danger, in thousandths of a degree Celsius."""
     points = [
         limit
@@ -223,7 +223,7 @@ def _slows_at(zone: Path) -> int | None:
     return min((limit for limit in points if limit > 0), default=None)
 
 
-def other_work(roots: Roots) -> Check:
+def cpu_load(roots: Roots) -> Check:
     """Tell how busy the processors are with the work of others, over half a second, and who is busiest."""
     name = "other load"
     try:
@@ -233,7 +233,7 @@ def other_work(roots: Roots) -> Check:
     try:
         utilization.advance()
         before = _processor_seconds(roots.procfs)
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_LOAD_SAMPLE_SECONDS)
         share = utilization.advance().host
         after = _processor_seconds(roots.procfs)
     except ReadError as error:
@@ -248,14 +248,14 @@ def other_work(roots: Roots) -> Check:
     if share <= BUSY_SHARE:
         return Check(name, Verdict.PASS, found)
     return Check(
-        name, Verdict.WARN, found + _busiest(before, after), "stop other work before a profile; `top` shows it"
+        name, Verdict.WARN, found + _busiest_process(before, after), "stop other work before a profile; `top` shows it"
     )
 
 
-def _busiest(before: dict[tuple[int, str], float], after: dict[tuple[int, str], float]) -> str:
+def _busiest_process(before: dict[tuple[int, str], float], after: dict[tuple[int, str], float]) -> str:
     worked = {process: seconds - before[process] for process, seconds in after.items() if process in before}
     busiest = max(worked, key=worked.__getitem__, default=None)
-    if busiest is None or worked[busiest] < BUSY_SHARE * _LOOK_SECONDS:
+    if busiest is None or worked[busiest] < BUSY_SHARE * _LOAD_SAMPLE_SECONDS:
         return ""
     return f", most of all process {busiest[0]} ({busiest[1]})"
 
@@ -276,7 +276,7 @@ def _processor_seconds(procfs: str) -> dict[tuple[int, str], float]:
     return seconds
 
 
-def disk_room(database: str) -> Check:
+def disk_space(database: str) -> Check:
     """Tell whether the samples of a long run have room where the store is; a store elsewhere is not asked."""
     name = "disk room"
     if "://" in database and not database.startswith("sqlite"):
@@ -285,6 +285,6 @@ def disk_room(database: str) -> Check:
     folder = next(parent for parent in path.parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:.1f} GB free at {folder}"
-    if free < _ROOM_BYTES:
+    if free < _REQUIRED_DISK_BYTES:
         return Check(name, Verdict.WARN, found, "free some, or choose another place with --database PATH")
     return Check(name, Verdict.PASS, found)

@@ -10,58 +10,60 @@ from agent.host.records import GpuLoad
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from probes.nvml.library import Tenants
+    from probes.nvml.library import GpuProcesses
 
-_LONGEST_ANSWER_SECONDS = 1.0
+_GPU_QUERY_TIMEOUT_SECONDS = 1.0
 _LONGEST_SAMPLING_SECONDS = 1.0
 """A driver samples who is busy every 1/6 to 1 s (NVML API Reference Guide: nvmlUtilization_t)."""
 
 
-class Watched(Protocol):
+class GpuHandle(Protocol):
     """A GPU whose driver can be asked; `gpu` is its id."""
 
     gpu: str
 
-    def tenants(self, since_us: int) -> Tenants:
+    def gpu_processes(self, since_us: int) -> GpuProcesses:
         """Return who has the GPU now, and who kept it busy since a moment in Unix microseconds."""
         ...
 
 
-class Onlooker:
+class GpuActivityMonitor:
     """Asks all GPUs in a thread of its own, which ends with the process if a driver never answers."""
 
-    def __init__(self, gpus: Sequence[Watched], within_seconds: float = _LONGEST_ANSWER_SECONDS) -> None:
+    def __init__(self, gpus: Sequence[GpuHandle], within_seconds: float = _GPU_QUERY_TIMEOUT_SECONDS) -> None:
         self._gpus = gpus
         self._within_seconds = within_seconds
         self._asking: threading.Thread | None = None
 
-    def look(self, since_us: int) -> Mapping[str, Tenants | None]:
+    def snapshot(self, since_us: int) -> Mapping[str, GpuProcesses | None]:
         """Return who used each GPU since a moment in Unix microseconds, None for each that did not answer in time.
 
         While a driver still hangs since another look, none is asked.
         """
-        answers: dict[str, Tenants | None] = dict.fromkeys(each.gpu for each in self._gpus)
+        answers: dict[str, GpuProcesses | None] = dict.fromkeys(each.gpu for each in self._gpus)
         if self._gpus and not (self._asking and self._asking.is_alive()):
             self._asking = threading.Thread(target=self._ask, args=(since_us, answers), name="gpus", daemon=True)
             self._asking.start()
             self._asking.join(self._within_seconds)
         return answers.copy()
 
-    def _ask(self, since_us: int, answers: dict[str, Tenants | None]) -> None:
+    def _ask(self, since_us: int, answers: dict[str, GpuProcesses | None]) -> None:
         for each in self._gpus:
-            answers[each.gpu] = each.tenants(since_us)
+            answers[each.gpu] = each.gpu_processes(since_us)
 
 
-def gpu_loads(told: Mapping[str, Tenants | None], ours: frozenset[int] | None, seconds: float) -> tuple[GpuLoad, ...]:
+def gpu_loads(
+    told: Mapping[str, GpuProcesses | None], ours: frozenset[int] | None, seconds: float
+) -> tuple[GpuLoad, ...]:
     """Part the processes that used each GPU for so many seconds into ours and others; nothing is known without ours."""
-    return tuple(_gpu_load(gpu, tenants, ours, seconds) for gpu, tenants in told.items())
+    return tuple(_gpu_load(gpu, gpu_processes, ours, seconds) for gpu, gpu_processes in told.items())
 
 
-def _gpu_load(gpu: str, tenants: Tenants | None, ours: frozenset[int] | None, seconds: float) -> GpuLoad:
-    if tenants is None or ours is None:
+def _gpu_load(gpu: str, gpu_processes: GpuProcesses | None, ours: frozenset[int] | None, seconds: float) -> GpuLoad:
+    if gpu_processes is None or ours is None:
         return GpuLoad(gpu, None, None, None)
-    programs = None if tenants.programs is None else len(tenants.programs - ours)
-    shares = tenants.shares
+    programs = None if gpu_processes.programs is None else len(gpu_processes.programs - ours)
+    shares = gpu_processes.shares
     if shares is None or (not shares and seconds < _LONGEST_SAMPLING_SECONDS):
         return GpuLoad(gpu, None, None, programs)
     own = sum(share for pid, share in shares.items() if pid in ours)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from agent.runtime.logs import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import ENERGETIC, Source
-from probes.watchers import read_all
+from probes.model import ENERGY_METRICS, Source
+from probes.polling import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,12 +43,12 @@ class Observation:
     seconds: float = LONGEST_SECONDS
     hanging: tuple[Channel, ...] = ()
 
-    def stands_still(self, channel: Channel) -> bool:
+    def is_stuck(self, channel: Channel) -> bool:
         """Return whether a channel that has to change did not."""
-        return must_change(channel) and self.changed.get(channel.key) is False
+        return is_expected_to_change(channel) and self.changed.get(channel.key) is False
 
 
-def must_change(channel: Channel) -> bool:
+def is_expected_to_change(channel: Channel) -> bool:
     """Return whether a working sensor of this kind changes within two seconds."""
     is_counter = channel.metric == "energy_joules" and channel.source is Source.MEASURED
     return is_counter or channel.method == TICKS
@@ -60,15 +60,15 @@ def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observ
     Probes that only read files share one thread. One that hangs delays no other; its channels are absent then.
     """
     ends = time.monotonic() + seconds
-    watches = [_Watch(probe, ends) for probe in probes]
-    hanging = read_all(watches, seconds + _SHORTEST_SECONDS)
+    observations = [_ProbeObservation(probe, ends) for probe in probes]
+    hanging = read_all(observations, seconds + _SHORTEST_SECONDS)
     changed: dict[Key, bool] = {}
-    for watch in watches:
+    for watch in observations:
         changed |= watch.result()
     return Observation(changed, seconds, tuple(channel for probe in hanging for channel in probe.channels))
 
 
-class _Watch:
+class _ProbeObservation:
     """One probe that is observed: read ever more seldom until its sensors have changed, once more at the end."""
 
     def __init__(self, probe: Probe, ends: float) -> None:
@@ -79,7 +79,9 @@ class _Watch:
         self._reads = 0
         self._seconds = _SHORTEST_SECONDS
         channels = probe.channels
-        self._awaited = {at for at, each in enumerate(channels) if must_change(each) or each.metric in ENERGETIC}
+        self._unchanged_channels = {
+            at for at, each in enumerate(channels) if is_expected_to_change(each) or each.metric in ENERGY_METRICS
+        }
         self.wanted = True
 
     def restart_time(self) -> None:
@@ -96,7 +98,7 @@ class _Watch:
             self._ends = 0.0
         self.probe.rejections.clear()
         left = self._ends - time.monotonic()
-        self.wanted = left > 0 and not self._awaited <= self._changed
+        self.wanted = left > 0 and not self._unchanged_channels <= self._changed
         seconds, self._seconds = self._seconds, min(2 * self._seconds, _LONGEST_SECONDS)
         return min(seconds, left)
 

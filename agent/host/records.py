@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from store.records import Series, Window
 
-CONDITIONS = frozenset(
+CONDITION_METRICS = frozenset(
     {
         "temperature_celsius",
         "frequency_hertz",
@@ -40,7 +40,7 @@ class GpuLoad:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class HostLoad:
     """Who used the processors around one window, in seconds of processor time over `seconds` of time.
 
     It is taken from just before the workload is told to run until it has answered, so it holds the window. `own` is
@@ -81,24 +81,24 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class RunEnvironment:
     """All that is known of a run beside its windows and its energy.
 
-    `series` are those of the metrics in `CONDITIONS`; `silent` are devices whose sensors of power gave nothing.
-    `effort` is the mode's name, `tolerance` the half-width asked for, as a share, None if none was.
+    `series` are those of the metrics in `CONDITION_METRICS`; `silent` are devices whose sensors of power gave nothing.
+    `mode` is the mode's name, `tolerance` the half-width asked for, as a share, None if none was.
     `faults` are the sensors that failed during the run, each as `device/domain: why`.
     """
 
-    loads: Mapping[WindowKey, Load] = field(default_factory=dict)
+    loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
     series: tuple[Series, ...] = ()
     start: Surroundings | None = None
     end: Surroundings | None = None
     silent: tuple[str, ...] = ()
-    effort: str = ""
+    mode: str = ""
     tolerance: float | None = None
     faults: tuple[str, ...] = ()
 
 
-def key_of(window: Window) -> WindowKey:
-    """Return what a window goes by in `Circumstances.loads`."""
+def window_key(window: Window) -> WindowKey:
+    """Return what a window goes by in `RunEnvironment.loads`."""
     return window.point, window.phase, window.repeat

@@ -21,7 +21,7 @@ _CHIPS = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal"})
 _ZONES = frozenset({"x86_pkg_temp", "cpu-thermal", "cpu_thermal"})
 
 
-def look_at_settings(roots: Roots) -> Surroundings:
+def read_host_settings(roots: Roots) -> Surroundings:
     """Read governors, clock limits, power limits and the processors' temperature; nothing is changed."""
     sysfs = Path(roots.sysfs)
     policies = sorted((sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq"))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Presence(StrEnum):
+class FileStatus(StrEnum):
     """How a file stands against the text it should have; masked is a link to /dev/null in its place."""
 
     CURRENT = "current"
@@ -23,7 +23,7 @@ class Presence(StrEnum):
     MISSING = "missing"
 
 
-class Outcome(StrEnum):
+class Action(StrEnum):
     """What was done with a file or a folder; a masked one stays masked."""
 
     WRITTEN = "written"
@@ -38,19 +38,19 @@ class Change:
     """One file or folder, and what was done with it."""
 
     path: str
-    outcome: Outcome
+    outcome: Action
 
 
-def presence(target: Path, text: str) -> Presence:
+def presence(target: Path, text: str) -> FileStatus:
     """Return how `target` stands against `text`; one that cannot be read is not as it was written, so changed."""
     if target.is_symlink() and str(target.readlink()) == os.devnull:
-        return Presence.MASKED
+        return FileStatus.MASKED
     if not target.exists():
-        return Presence.MISSING
+        return FileStatus.MISSING
     try:
-        return Presence.CURRENT if target.read_bytes() == text.encode() else Presence.CHANGED
+        return FileStatus.CURRENT if target.read_bytes() == text.encode() else FileStatus.CHANGED
     except OSError:
-        return Presence.CHANGED
+        return FileStatus.CHANGED
 
 
 def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
@@ -60,12 +60,12 @@ def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
     """
     target = root / place
     found = presence(target, text)
-    if found is Presence.CURRENT:
-        return Change(str(target), Outcome.UNCHANGED)
-    if found is Presence.MASKED:
-        return Change(str(target), Outcome.MASKED)
-    if found is Presence.CHANGED and keep:
-        return Change(str(target), Outcome.KEPT)
+    if found is FileStatus.CURRENT:
+        return Change(str(target), Action.UNCHANGED)
+    if found is FileStatus.MASKED:
+        return Change(str(target), Action.MASKED)
+    if found is FileStatus.CHANGED and keep:
+        return Change(str(target), Action.KEPT)
     if not target.resolve().is_relative_to(root.resolve()):
         raise PermissionError(f"{target} leads out of {root} through a link: nothing was written there")
     for folder in reversed([folder for folder in target.parents if not folder.exists()]):
@@ -73,7 +73,7 @@ def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
         folder.chmod(0o755)  # whatever the umask is
     with output(target, 0o644) as stream:
         stream.write(text.encode())
-    return Change(str(target), Outcome.WRITTEN)
+    return Change(str(target), Action.WRITTEN)
 
 
 def remove(target: Path) -> Change | None:
@@ -82,11 +82,11 @@ def remove(target: Path) -> Change | None:
     Of a folder that is a link only the link goes, not what it leads to.
     """
     if target.is_symlink() and str(target.readlink()) == os.devnull:
-        return Change(str(target), Outcome.MASKED)
+        return Change(str(target), Action.MASKED)
     if target.is_symlink() or target.is_file():
         target.unlink()
     elif target.is_dir():
         shutil.rmtree(target)
     else:
         return None
-    return Change(str(target), Outcome.REMOVED)
+    return Change(str(target), Action.REMOVED)

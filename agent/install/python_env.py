@@ -46,17 +46,17 @@ def needed_paths() -> tuple[Path, ...]:
     return program(), service_program(), Path(sys.executable), Path(sys.base_prefix), Path(__file__)
 
 
-def faults(paths: Iterable[Path], hidden: tuple[str, ...] = HIDDEN) -> tuple[str, ...]:
+def problems(paths: Iterable[Path], hidden: tuple[str, ...] = HIDDEN) -> tuple[str, ...]:
     """Return why the service could not run what lies at `paths`, a sentence each; empty if it can.
 
     Each path is judged as written and with its links followed, and so is every folder on the way to it.
     """
     places = dict.fromkeys(place for path in paths for place in (path.absolute(), path.resolve()))
-    found = (_hidden_fault(place, hidden) or _closed_fault(place) for place in places)
+    found = (_hidden_path_problem(place, hidden) or _permission_problem(place) for place in places)
     return tuple(dict.fromkeys(fault for fault in found if fault))
 
 
-def image_faults(root: Path, program: Path) -> tuple[str, ...]:
+def image_problems(root: Path, program: Path) -> tuple[str, ...]:
     """Return why a unit below `root` could not start `program`, a sentence each; none if `root` is this system."""
     if root == Path("/"):
         return ()
@@ -71,12 +71,12 @@ def image_faults(root: Path, program: Path) -> tuple[str, ...]:
     return ()
 
 
-def _hidden_fault(path: Path, hidden: tuple[str, ...]) -> str:
+def _hidden_path_problem(path: Path, hidden: tuple[str, ...]) -> str:
     folder = next((folder for folder in hidden if path.is_relative_to(folder)), "")
     return folder and f"{path} is below {folder}, which the unit hides from the service"
 
 
-def _closed_fault(path: Path) -> str:
+def _permission_problem(path: Path) -> str:
     for place in (*reversed(path.parents), path):
         try:
             mode = stat.S_IMODE(place.stat().st_mode)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent.config import LISTEN, ConfigError, load
-from agent.install.files import Change, Outcome, Presence, presence, remove, write
+from agent.install.files import Action, Change, FileStatus, presence, remove, write
 from agent.install.python_env import quoted
 from probes.cpu.library import SYSTEM_PATH
 
@@ -51,7 +51,7 @@ class FileState:
     """One file of the service, and how it stands."""
 
     path: str
-    presence: Presence
+    presence: FileStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def remove_files(root: Path, *, purge: bool) -> tuple[Change, ...]:
     places = [place for _, place in PLACES if place != CONFIG]
     changes = [remove(root / place) for place in (*places, _ENABLED_LINK)]
     folders = [root / place for place in _FOLDERS if purge or (root / place).exists()]
-    changes += [remove(folder) if purge else Change(str(folder), Outcome.KEPT) for folder in folders]
+    changes += [remove(folder) if purge else Change(str(folder), Action.KEPT) for folder in folders]
     return tuple(change for change in changes if change)
 
 
@@ -135,26 +135,26 @@ def activate(*, start: bool, run: Run = run_command) -> tuple[str, ...]:
     One that runs is started anew, so that what runs is what was installed. Returns what failed without standing in the
     way, which is udev's part. Raises ServiceError on any other failure.
     """
-    _must(run, "systemd-sysusers", "/etc/sysusers.d/inferometer.conf")
-    _must(run, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/inferometer.conf")
-    _must(run, "systemctl", "daemon-reload")
-    failure = _may(run, "udevadm", "control", "--reload") or _may(
+    _run_required(run, "systemd-sysusers", "/etc/sysusers.d/inferometer.conf")
+    _run_required(run, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/inferometer.conf")
+    _run_required(run, "systemctl", "daemon-reload")
+    failure = _run_optional(run, "udevadm", "control", "--reload") or _run_optional(
         run, "udevadm", "trigger", "--settle", "--subsystem-match=powercap", "--subsystem-match=hwmon"
     )
-    _must(run, "systemctl", "enable", UNIT)
+    _run_required(run, "systemctl", "enable", UNIT)
     if start:
-        _must(run, "systemctl", "restart", UNIT)
+        _run_required(run, "systemctl", "restart", UNIT)
     return (f"{failure}\nThe energy counters of the CPU may stay closed to the service.",) if failure else ()
 
 
 def deactivate(*, run: Run = run_command) -> str:
     """Stop and disable the service, before its files are removed; return what failed, empty if nothing did."""
-    return _may(run, "systemctl", "disable", "--now", UNIT)
+    return _run_optional(run, "systemctl", "disable", "--now", UNIT)
 
 
-def forget(*, run: Run = run_command) -> str:
+def reload_units(*, run: Run = run_command) -> str:
     """Have systemd forget the files that were removed; return what failed. udev notices by itself."""
-    return _may(run, "systemctl", "daemon-reload")
+    return _run_optional(run, "systemctl", "daemon-reload")
 
 
 def close_counters(sysfs: Path, group: str = GROUP) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ def close_counters(sysfs: Path, group: str = GROUP) -> tuple[str, ...]:
     return tuple(str(file) for file in opened)
 
 
-def _may(run: Run, *argv: str) -> str:
+def _run_optional(run: Run, *argv: str) -> str:
     """Run a command; return what to say of its failure, nothing if it went well."""
     done = run(argv)
     if done.returncode == 0:
@@ -182,8 +182,8 @@ def _may(run: Run, *argv: str) -> str:
     return f"`{' '.join(argv)}` failed with status {done.returncode}: {(done.stderr or done.stdout).strip()}"
 
 
-def _must(run: Run, *argv: str) -> None:
-    if failure := _may(run, *argv):
+def _run_required(run: Run, *argv: str) -> None:
+    if failure := _run_optional(run, *argv):
         raise ServiceError(failure)
 
 

@@ -7,134 +7,136 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from agent.host.records import CONDITIONS, Circumstances
+from agent.host.records import CONDITION_METRICS, RunEnvironment
 from agent.profiling.analysis.idle import derive_baselines, derive_drift
 from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.document.codec import coverage_facts, device_facts, host_facts
-from agent.profiling.points import derive_points
+from agent.profiling.points import analyze
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.run_facts import PlanFacts
 from agent.profiling.stopping import AROUND_NS
-from agent.workloads.given_inputs import synthetic_note
-from probes.model import ENERGETIC, Source
+from agent.workloads.input_spec import synthetic_note
+from probes.model import ENERGY_METRICS, Source
 from store.records import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.profiling.context import Job, Recorded, Scene
+    from agent.profiling.context import ProfileRequest, RunContext, RunRecord
     from agent.profiling.records import Point
     from probes.model import Channel
     from store.records import Series
 
 
-def asked_for(job: Job) -> dict[str, Any]:
+def requested_settings(request: ProfileRequest) -> dict[str, Any]:
     """Return the requested settings of workload, sweep and engine, as plain values."""
-    return {**_settings(job), "batches": ",".join(map(str, job.batches))}
+    return {**_settings(request), "batches": ",".join(map(str, request.batches))}
 
 
-def _settings(job: Job) -> dict[str, Any]:
+def _settings(request: ProfileRequest) -> dict[str, Any]:
     """Return the requested settings of workload and engine, as plain values."""
-    return {**job.spec.settings(), **asdict(job.engine)}
+    return {**request.spec.settings(), **asdict(request.engine)}
 
 
-def _plan(job: Job) -> PlanFacts:
-    effort = job.effort
+def _plan(request: ProfileRequest) -> PlanFacts:
+    plan = request.plan
     return PlanFacts(
-        mode=effort.name,
-        idle_seconds=effort.idle_seconds,
-        warmup_seconds=effort.warmup_seconds,
-        repeats=effort.repeats,
-        window_seconds=effort.window_seconds,
-        min_iterations=effort.iterations,
-        tolerance=effort.tolerance,
-        budget_seconds=effort.budget_seconds,
-        limiting_sensor=effort.limiting_sensor,
-        sweep={"batch": list(job.batches)},
-        order_seed=job.order_seed,
+        mode=plan.name,
+        idle_seconds=plan.idle_seconds,
+        warmup_seconds=plan.warmup_seconds,
+        repeats=plan.repeats,
+        window_seconds=plan.window_seconds,
+        min_iterations=plan.iterations,
+        tolerance=plan.tolerance,
+        budget_seconds=plan.budget_seconds,
+        limiting_sensor=plan.limiting_sensor,
+        sweep={"batch": list(request.batches)},
+        order_seed=request.order_seed,
     )
 
 
-def assemble(job: Job, scene: Scene, recorded: Recorded, found: tuple[Series, ...], created_ns: int) -> Document | None:
+def build_document(
+    request: ProfileRequest, context: RunContext, record: RunRecord, found: tuple[Series, ...], created_ns: int
+) -> Document | None:
     """Derive the profile from the samples `found`, dated as it is stored; None where no repeat was complete."""
-    ready, windows = recorded.ready, recorded.windows
+    ready, windows = record.ready, record.windows
     if ready is None or not any(window.point for window in windows):
         return None
-    energetic = (each for each in found if each.channel.metric in ENERGETIC)
-    sensors = Sensors.of(energetic, recorded.beat_seconds, scene.channels)
-    points = derive_points(windows, sensors, job.tariff, _circumstances(job, recorded, scene.channels, found))
+    energetic = (each for each in found if each.channel.metric in ENERGY_METRICS)
+    sensors = Sensors.of(energetic, record.sampling_period_seconds, context.channels)
+    points = analyze(windows, sensors, request.tariff, _run_environment(request, record, context.channels, found))
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
-        id=recorded.run.id,
+        id=record.run.id,
         created=datetime.fromtimestamp(created_ns // 10**9, UTC).isoformat(timespec="seconds"),
         inferometer_version=version("inferometer"),
-        status=recorded.run.status,
-        plan=_plan(job),
-        host=host_facts(scene.host),
+        status=record.run.status,
+        plan=_plan(request),
+        host=host_facts(context.host),
         engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads or None),
         workload=WorkloadFacts(
-            job.spec.workload,
-            _settings(job),
+            request.spec.workload,
+            _settings(request),
             ready.precision,
             ready.parameters,
             ready.model_bytes,
             ready.sha256,
             ready.inputs,
         ),
-        devices=device_facts(scene.channels, sensors.coverage),
+        devices=device_facts(context.channels, sensors.coverage),
         coverage=coverage_facts(sensors.coverage),
-        host_state=recorded.host_state,
-        sampler=recorded.sampler,
+        host_state=record.host_state,
+        sampler=record.sampler,
         baselines=derive_baselines(windows, sensors),
         idle_drift=derive_drift(windows, sensors),
-        points=tuple(sorted(points, key=lambda point: job.batches.index(int(point.parameters["batch"])))),
-        tariff=job.tariff,
-        notes=(*_notes(job, recorded, sensors, points), *scene.warnings),
+        points=tuple(sorted(points, key=lambda point: request.batches.index(int(point.parameters["batch"])))),
+        tariff=request.tariff,
+        notes=(*_notes(request, record, sensors, points), *context.warnings),
     )
 
 
-def samples(scene: Scene, recorded: Recorded) -> tuple[Series, ...]:
+def samples(context: RunContext, record: RunRecord) -> tuple[Series, ...]:
     """Return the samples of a run, none if it has no window. Raises StoreError."""
-    if not recorded.windows:
+    if not record.windows:
         return ()
-    start_ns = min(window.start_ns for window in recorded.windows) - AROUND_NS
-    end_ns = max(window.end_ns for window in recorded.windows) + AROUND_NS
-    return scene.series(start_ns, end_ns, ENERGETIC | CONDITIONS)
+    start_ns = min(window.start_ns for window in record.windows) - AROUND_NS
+    end_ns = max(window.end_ns for window in record.windows) + AROUND_NS
+    return context.series(start_ns, end_ns, ENERGY_METRICS | CONDITION_METRICS)
 
 
-def _circumstances(
-    job: Job, recorded: Recorded, channels: Iterable[Channel], found: tuple[Series, ...]
-) -> Circumstances:
-    measuring = {c.device.id for c in channels if c.metric in ENERGETIC and c.source is Source.MEASURED}
-    heard = {each.channel.device.id for each in found if each.channel.metric in ENERGETIC and each.times_ns}
-    return Circumstances(
-        loads=recorded.loads,
-        series=tuple(each for each in found if each.channel.metric in CONDITIONS),
-        start=recorded.host_state.before,
-        end=recorded.host_state.after,
-        silent=tuple(sorted(measuring - heard)),
-        effort=job.effort.name,
-        tolerance=job.effort.tolerance,
-        faults=recorded.sampler.faults if recorded.sampler else (),
+def _run_environment(
+    request: ProfileRequest, record: RunRecord, channels: Iterable[Channel], found: tuple[Series, ...]
+) -> RunEnvironment:
+    measuring = {c.device.id for c in channels if c.metric in ENERGY_METRICS and c.source is Source.MEASURED}
+    reporting = {each.channel.device.id for each in found if each.channel.metric in ENERGY_METRICS and each.times_ns}
+    return RunEnvironment(
+        loads=record.loads,
+        series=tuple(each for each in found if each.channel.metric in CONDITION_METRICS),
+        start=record.host_state.before,
+        end=record.host_state.after,
+        silent=tuple(sorted(measuring - reporting)),
+        mode=request.plan.name,
+        tolerance=request.plan.tolerance,
+        faults=record.sampler.faults if record.sampler else (),
     )
 
 
-def _notes(job: Job, recorded: Recorded, sensors: Sensors, points: Iterable[Point]) -> tuple[str, ...]:
+def _notes(request: ProfileRequest, record: RunRecord, sensors: Sensors, points: Iterable[Point]) -> tuple[str, ...]:
     notes = []
-    if recorded.run.status is RunStatus.INTERRUPTED:
+    if record.run.status is RunStatus.INTERRUPTED:
         notes.append("the run was interrupted: points and repeats that were not complete by then are missing")
-    if recorded.failure:
-        notes.append(f"the run failed, and points and repeats after that are missing: {recorded.failure.message}")
+    if record.failure:
+        notes.append(f"the run failed, and points and repeats after that are missing: {record.failure.message}")
     if not sensors.coverage.includes:
         notes.append("nothing on this host measures power, and no estimate was allowed: latency and throughput only")
-    if recorded.ready and (note := synthetic_note(recorded.ready.inputs)):
+    if record.ready and (note := synthetic_note(record.ready.inputs)):
         notes.append(note)
-    if job.effort.name == "quick":
+    if request.plan.name == "quick":
         notes.append("quick mode: short windows and few repeats, so the intervals are wide")
-    if job.effort.tolerance is not None:
+    if request.plan.tolerance is not None:
         notes.append(
-            _tolerance(job.effort.tolerance, [point.name for point in points if not point.convergence.converged])
+            _tolerance(request.plan.tolerance, [point.name for point in points if not point.convergence.converged])
         )
     return tuple(notes)
 

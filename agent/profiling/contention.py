@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from agent.profiling.analysis.background import other_cpu_seconds
 
 if TYPE_CHECKING:
-    from agent.host.records import Load
+    from agent.host.records import HostLoad
 
-HOPELESS_SHARE = 0.5
+UNFIT_CPU_SHARE = 0.5
 """From this share of the CPUs on, others at work make every latency one of the contention."""
 BUSY_REMEDY = "Stop them (`top` lists them), wait until they are done, or continue anyway with --force"
 
 
-def contention(load: Load | None) -> str:
+def contention(load: HostLoad | None) -> str:
     """Return why a host of this load is unfit for a profile, empty if it is fit or its load is unknown."""
     if load is None or not load.processors:
         return ""
     others = min(other_cpu_seconds(load) / load.seconds, load.processors)
     stolen = min(load.stolen / load.seconds, load.processors)
-    if max(others, stolen) < HOPELESS_SHARE * load.processors:
+    if max(others, stolen) < UNFIT_CPU_SHARE * load.processors:
         return ""
     who, cpus = ("other programs keep", others) if others >= stolen else ("other guests of the hypervisor keep", stolen)
     return (

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from agent.cost.tariff import Tariff
-    from agent.host.records import Load, WindowKey
-    from agent.profiling.plan import Effort
+    from agent.host.records import HostLoad, WindowKey
+    from agent.profiling.plan import MeasurementPlan
     from agent.profiling.run_facts import HostState
     from agent.runtime.clock import Timebase
     from agent.sampling.facts import SamplerFacts
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from store.records import Host, Layout, Run, Window
     from store.writer import Writer
 
-_STRETCH_NS = 60 * 10**9
+_READ_CHUNK_NS = 60 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ProfileRequest:
     """What is to be profiled, how thoroughly, in which order, and under which prices."""
 
     spec: Spec
     engine: EngineSpec
     batches: tuple[int, ...]
-    effort: Effort
+    plan: MeasurementPlan
     tariff: Tariff | None
     order_seed: int = 0
     limits: Limits = field(default_factory=Limits)
@@ -53,7 +53,7 @@ def _always(_reason: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RunPolicy:
     """The conditions of a run.
 
     `stored` False leaves nothing in a database, `needs_energy` refuses a host that cannot measure it, and `proceed` is
@@ -66,7 +66,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class RunContext:
     """Where a run takes place: the host, what it can be asked, what disturbs there, and where everything is kept."""
 
     host: Host
@@ -92,11 +92,11 @@ class Scene:
         """
         known = {channel.key: channel for channel in reversed(self.channels)}
         reader, whole = Reader(self.engine, _report), dict[int, Series]()
-        for since_ns in range(start_ns, end_ns + 1, _STRETCH_NS):
-            until_ns = min(since_ns + _STRETCH_NS - 1, end_ns)
+        for since_ns in range(start_ns, end_ns + 1, _READ_CHUNK_NS):
+            until_ns = min(since_ns + _READ_CHUNK_NS - 1, end_ns)
             for position, each in enumerate(reader.series(self.writer.recording, since_ns, until_ns, metrics)):
-                so_far = whole.get(position) or _empty(known[each.channel.key])
-                whole[position] = _continued(so_far, each)
+                collected = whole.get(position) or _empty(known[each.channel.key])
+                whole[position] = _continued(collected, each)
         return tuple(whole.values())
 
 
@@ -121,14 +121,14 @@ def _continued(series: Series, more: Series) -> Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RunRecord:
     """What is left of a run: its record as it ended, what the workload said of itself, and its whole windows."""
 
     run: Run
     ready: Ready | None
     windows: tuple[Window, ...]
-    beat_seconds: float
+    sampling_period_seconds: float
     host_state: HostState
     failure: WorkloadError | None = None
     sampler: SamplerFacts | None = None
-    loads: Mapping[WindowKey, Load] = field(default_factory=dict)
+    loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)

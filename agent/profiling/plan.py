@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.energy.boundary import best_channels, coverage
-from agent.energy.measurement import ROOM
+from agent.energy.measurement import WINDOW_MARGIN_FACTOR
 from agent.energy.read_rates import needed_seconds
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.5
 """Between what the host did before and an idle baseline."""
-IDLE_STRETCHES = 4
+IDLE_WINDOWS = 4
 STEADY_CHUNKS = 4
 """How many short measurements in a row have to show no trend before warming up ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class MeasurementPlan:
     """How much time a run takes for how narrow an interval.
 
     A repeat lasts `window_seconds` and `iterations` at least, both; warm-up ends when throughput is steady or after
@@ -43,38 +43,41 @@ class Effort:
     limiting_sensor: str | None = None
 
 
-EFFORTS = {
-    effort.name: effort
-    for effort in (
-        Effort("quick", 3.0, 2.0, 3, 1.5, 3),
-        Effort("standard", 15.0, 10.0, 5, 10.0, 10),
-        Effort("rigorous", 60.0, 30.0, 5, 60.0, 30),
+PLANS = {
+    plan.name: plan
+    for plan in (
+        MeasurementPlan("quick", 3.0, 2.0, 3, 1.5, 3),
+        MeasurementPlan("standard", 15.0, 10.0, 5, 10.0, 10),
+        MeasurementPlan("rigorous", 60.0, 30.0, 5, 60.0, 30),
     )
 }
 
 
-def chunk_seconds(effort: Effort) -> float:
+def chunk_seconds(plan: MeasurementPlan) -> float:
     """Return the length of one short measurement while warming up."""
-    return min(effort.warmup_seconds / STEADY_CHUNKS / 2, 1.0)
+    return min(plan.warmup_seconds / STEADY_CHUNKS / 2, 1.0)
 
 
-def planned_seconds(effort: Effort, windows: int) -> float:
+def planned_seconds(plan: MeasurementPlan, windows: int) -> float:
     """Return how long a run takes at least: `windows` is the number of points times that of their phases."""
-    warm_up = (STEADY_CHUNKS + effort.repeats - 1) * chunk_seconds(effort)
-    repeats = effort.repeats * effort.window_seconds
-    return IDLE_STRETCHES * (SETTLE_SECONDS + effort.idle_seconds) + windows * (warm_up + repeats)
+    warm_up = (STEADY_CHUNKS + plan.repeats - 1) * chunk_seconds(plan)
+    repeats = plan.repeats * plan.window_seconds
+    return IDLE_WINDOWS * (SETTLE_SECONDS + plan.idle_seconds) + windows * (warm_up + repeats)
 
 
-def long_enough(effort: Effort, channels: Iterable[Channel]) -> Effort:
-    """Return an effort whose windows are long enough for every sensor that will be counted, at the tolerance asked for.
+def lengthen_windows(plan: MeasurementPlan, channels: Iterable[Channel]) -> MeasurementPlan:
+    """Return an plan whose windows are long enough for every sensor that will be counted, at the tolerance asked for.
 
     Sensors that no length helps are left out: models, and gauges that miss most of the time.
     """
-    if effort.tolerance is None:
-        return effort
+    if plan.tolerance is None:
+        return plan
     counted = coverage(best_channels(channels)).includes
-    needed = [(ROOM * needed_seconds(each, effort.tolerance), f"{each.device.id}/{each.domain}") for each in counted]
+    needed = [
+        (WINDOW_MARGIN_FACTOR * needed_seconds(each, plan.tolerance), f"{each.device.id}/{each.domain}")
+        for each in counted
+    ]
     seconds, name = max((each for each in needed if math.isfinite(each[0])), default=(0.0, ""))
-    if seconds <= effort.window_seconds:
-        return effort
-    return replace(effort, window_seconds=seconds, limiting_sensor=name)
+    if seconds <= plan.window_seconds:
+        return plan
+    return replace(plan, window_seconds=seconds, limiting_sensor=name)

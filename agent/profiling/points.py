@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from agent.cost.interval import Interval
 from agent.cost.model import PointCost, price_point
-from agent.host.records import Circumstances
-from agent.profiling.analysis.background import attributed
+from agent.host.records import RunEnvironment
+from agent.profiling.analysis.background import attribute_background
 from agent.profiling.analysis.conditions import changed_settings, conditions
-from agent.profiling.analysis.cross_check import agreement
+from agent.profiling.analysis.cross_check import cross_check
 from agent.profiling.analysis.idle import IDLE_UNLOADED, derive_drift, idle_windows, loaded_watts
 from agent.profiling.analysis.metrics import (
     Repeat,
@@ -20,9 +20,9 @@ from agent.profiling.analysis.metrics import (
     joules_per_inference,
     point_energy,
     point_power,
-    readings,
     seconds_of,
     seconds_per_inference,
+    sensor_windows,
     tokens_per_inference,
 )
 from agent.profiling.analysis.precision import precision
@@ -30,7 +30,7 @@ from agent.profiling.analysis.stability import power_by_repeat, power_within
 from agent.profiling.analysis.statistics import summarize_latencies
 from agent.profiling.records import PhaseSpeed, Point
 from agent.profiling.validation.evidence import Evidence
-from agent.profiling.validation.measurement import judge, valid
+from agent.profiling.validation.measurement import valid, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,41 +38,41 @@ if TYPE_CHECKING:
     from agent.cost.model import Cost
     from agent.cost.tariff import Tariff
     from agent.energy.bounds import Energy
-    from agent.profiling.analysis.metrics import Reading
+    from agent.profiling.analysis.metrics import SensorWindows
     from agent.profiling.records import PointEnergy
     from agent.profiling.run_facts import IdleDrift, LatencySummary
     from store.records import Window
 
 PREFILL = "prefill"
-NOTHING_KNOWN = Circumstances()
+NOTHING_KNOWN = RunEnvironment()
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class _SharedInputs:
     """What all points of a run have in common; `idle` are its idle windows."""
 
     idle: tuple[Window, ...]
     sensors: Sensors
     drift: tuple[IdleDrift, ...]
-    circumstances: Circumstances
+    run_environment: RunEnvironment
     tariff: Tariff | None
 
 
-def derive_points(
-    windows: Sequence[Window], sensors: Sensors, tariff: Tariff | None, circumstances: Circumstances = NOTHING_KNOWN
+def analyze(
+    windows: Sequence[Window], sensors: Sensors, tariff: Tariff | None, run_environment: RunEnvironment = NOTHING_KNOWN
 ) -> tuple[Point, ...]:
     """Derive one point for every setting that has a complete repeat, in the order they were first run.
 
     Without a tariff there is energy and time, and no money.
     """
     idle = tuple(window for window in windows if not window.point)
-    scene = _Scene(idle, sensors, derive_drift(idle, sensors), circumstances, tariff)
+    shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, tariff)
     phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []
     for name in dict.fromkeys(window.point for window in windows if window.point):
         repeats = complete_repeats([window for window in windows if window.point == name], phases)
         if repeats:
-            points.append(_point(name, repeats, scene))
+            points.append(_point(name, repeats, shared))
     return tuple(points)
 
 
@@ -86,19 +86,19 @@ def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[
     return tuple(repeats)
 
 
-def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
-    sensors = scene.sensors
-    found = readings(repeats, sensors.series)
+def _point(name: str, repeats: tuple[Repeat, ...], shared: _SharedInputs) -> Point:
+    sensors = shared.sensors
+    found = sensor_windows(repeats, sensors.series)
     totals = joules_per_inference(repeats, sensors.total_of(found))
-    evidence = _evidence(repeats, scene, found, totals)
-    checks = judge(evidence)
+    evidence = _evidence(repeats, shared, found, totals)
+    checks = validate(evidence)
     speed = interval(evidence.rates)
     tokens_in, tokens_out = tokens_per_inference(repeats[0])
-    unloaded = idle_windows(scene.idle, IDLE_UNLOADED)
-    found = attributed(found, repeats, sensors.series, scene.circumstances.loads, unloaded)
+    unloaded = idle_windows(shared.idle, IDLE_UNLOADED)
+    found = attribute_background(found, repeats, sensors.series, shared.run_environment.loads, unloaded)
     counted = sensors.total_of(found)
     known = joules_per_inference(repeats, counted) if valid(checks) else None
-    others = _background_share(totals, known) if known and scene.circumstances.loads else None
+    others = _background_share(totals, known) if known and shared.run_environment.loads else None
     energy = point_energy(repeats, sensors, found, known, unloaded, others) if known else None
     windows = [window for repeat in repeats for window in repeat]
     steps = [step for window in windows for step in window.step_seconds]
@@ -120,7 +120,7 @@ def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
         phases=_phases(repeats),
         energy=energy,
         power=point_power(repeats, counted, known, sensors.source) if known else None,
-        cost=_cost(scene.tariff, energy, speed, loaded_watts(scene.idle, sensors), (tokens_in, tokens_out)),
+        cost=_cost(shared.tariff, energy, speed, loaded_watts(shared.idle, sensors), (tokens_in, tokens_out)),
         convergence=evidence.precision,
         sensor_agreement=evidence.agreement,
         conditions=evidence.conditions,
@@ -129,29 +129,29 @@ def _point(name: str, repeats: tuple[Repeat, ...], scene: _Scene) -> Point:
 
 
 def _evidence(
-    repeats: tuple[Repeat, ...], scene: _Scene, found: Sequence[Reading], totals: Sequence[Energy] | None
+    repeats: tuple[Repeat, ...], shared: _SharedInputs, found: Sequence[SensorWindows], totals: Sequence[Energy] | None
 ) -> Evidence:
-    sensors, known = scene.sensors, scene.circumstances
+    sensors, known = shared.sensors, shared.run_environment
     joules = tuple(energy.joules for energy in totals or ())
     rates = tuple(1 / seconds_per_inference(repeat) for repeat in repeats)
-    state = conditions(repeats, known, scene.idle)
+    state = conditions(repeats, known, shared.idle)
     return Evidence(
         windows=repeats,
         energies=tuple(w for reading in sensors.total_of(found) for own in reading.windows for w in own),
         devices_expected=len(sensors.coverage.includes),
-        beat_seconds=sensors.beat_seconds,
+        sampling_period_seconds=sensors.sampling_period_seconds,
         joules_per_inference=joules,
         rates=rates,
-        agreement=agreement(found, readings(repeats, sensors.twins)),
+        agreement=cross_check(found, sensor_windows(repeats, sensors.redundant_gauges)),
         precision=precision(joules, rates, known.tolerance),
         conditions=state,
         processors=max((load.processors for load in known.loads.values()), default=0),
-        idle_drift=scene.drift,
+        idle_drift=shared.drift,
         watts=power_by_repeat(repeats, totals),
-        shapes=power_within(repeats, sensors),
+        power_profiles=power_within(repeats, sensors),
         changed_settings=changed_settings(known, state.devices),
         silent_devices=known.silent,
-        effort=known.effort,
+        mode=known.mode,
         faults=known.faults,
     )
 

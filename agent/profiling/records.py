@@ -28,7 +28,7 @@ from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
     Summary,
 )
 from agent.sampling.facts import SamplerFacts  # noqa: TC001
-from agent.workloads.given_inputs import InputFacts  # noqa: TC001
+from agent.workloads.input_spec import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 

@@ -175,7 +175,7 @@ class Conditions:
     quota_stopped_share: float | None = None
 
 
-NOT_TOLD = Conditions(None, None, None, None, None, ())
+UNKNOWN_CONDITIONS = Conditions(None, None, None, None, None, ())
 """Nothing is known of the surroundings."""
 
 

@@ -27,60 +27,60 @@ class RunStore:
     """The writes of one run.
 
     Nothing of it is stored before `begin`, so that a model that cannot run leaves nothing. Ticks raise what the store
-    raises, for the recorder to try again; `trouble` is the first error of everything else.
+    raises, for the recorder to try again; `store_error` is the first error of everything else.
     """
 
     def __init__(self, writer: Writer) -> None:
-        self.trouble: StoreError | None = None
+        self.store_error: StoreError | None = None
         self._writer = writer
         self._lock = Lock()
-        self._held: list[Tick] | None = []
+        self._pending: list[Tick] | None = []
         self._windows = 0
 
     @property
     def begun(self) -> bool:
         """Whether the run is in the store."""
-        return self._held is None
+        return self._pending is None
 
     def append(self, ticks: Sequence[Tick]) -> None:
         """Store ticks, or hold them until the run begins; called by the recorder's thread."""
         with self._lock:
-            if self._held is None:
+            if self._pending is None:
                 self._writer.append(ticks)
             else:
-                self._held.extend(ticks)
+                self._pending.extend(ticks)
 
     def begin(self, run: Run, windows: Sequence[Window]) -> None:
         """Store the run with everything so far, and all that follows at once; further calls do nothing."""
         with self._lock:
-            held = self._held
-            if held is None:
+            pending = self._pending
+            if pending is None:
                 return
-            self._tried(lambda: self._writer.save_run(run))
+            self._attempt(lambda: self._writer.save_run(run))
             for window in windows[self._windows :]:
                 self._windows += 1
-                self._tried(partial(self._writer.save_window, window))
-            self._tried(lambda: self._writer.append(held))
-            self._held = None
+                self._attempt(partial(self._writer.save_window, window))
+            self._attempt(lambda: self._writer.append(pending))
+            self._pending = None
 
     def save_window(self, window: Window) -> None:
         """Store a window of a run that has begun; the others are given to `begin`."""
-        if self._held is None:
-            self._tried(lambda: self._writer.save_window(window))
+        if self._pending is None:
+            self._attempt(lambda: self._writer.save_window(window))
 
     def end(self, run: Run) -> None:
         """Store how the run ended."""
-        self._tried(lambda: self._writer.save_run(run))
+        self._attempt(lambda: self._writer.save_run(run))
 
     def save_profile(self, profile: Profile) -> None:
         """Store the profile."""
-        self._tried(lambda: self._writer.save_profile(profile))
+        self._attempt(lambda: self._writer.save_profile(profile))
 
     def note(self, error: StoreError) -> None:
         """Keep the first error."""
-        self.trouble = self.trouble or error
+        self.store_error = self.store_error or error
 
-    def _tried(self, write: Callable[[], None]) -> None:
+    def _attempt(self, write: Callable[[], None]) -> None:
         try:
             write()
         except StoreError as error:
@@ -88,7 +88,7 @@ class RunStore:
 
 
 @contextmanager
-def opened(url: str, *, stored: bool) -> Iterator[Engine]:
+def open_run_database(url: str, *, stored: bool) -> Iterator[Engine]:
     """Open the database of a run for the block: the one at `url`, or one that is gone afterwards if not `stored`.
 
     Raises StoreError if it cannot be used.
@@ -100,7 +100,7 @@ def opened(url: str, *, stored: bool) -> Iterator[Engine]:
         finally:
             engine.dispose()
         return
-    with _temporary_folder() as folder, opened(str(Path(folder, "run.db")), stored=True) as engine:
+    with _temporary_folder() as folder, open_run_database(str(Path(folder, "run.db")), stored=True) as engine:
         yield engine
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from agent.host.records import WindowKey, key_of
-from agent.profiling.analysis.metrics import Sensors, joules_per_inference, readings, seconds_per_inference
+from agent.host.records import WindowKey, window_key
+from agent.profiling.analysis.metrics import Sensors, joules_per_inference, seconds_per_inference, sensor_windows
 from agent.profiling.analysis.precision import half_width
 from agent.profiling.points import complete_repeats
-from probes.model import ENERGETIC
+from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _LONGEST_WAIT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 
 
-class SoFar:
+class StoppingRule:
     """Reads each repeat once.
 
     `read` returns the series of the metrics named between two moments, `wait` comes back when every sensor has shown
@@ -60,12 +60,12 @@ class SoFar:
 
     def _joules_of(self, repeat: Repeat, deadline: float) -> float | None:
         """Return the joules per inference of one repeat; None if there is no sensor, or samples that are missing."""
-        key = key_of(repeat[0])
+        key = window_key(repeat[0])
         while key not in self._joules:
             start_ns = min(window.start_ns for window in repeat) - AROUND_NS
             end_ns = max(window.end_ns for window in repeat) + AROUND_NS
-            sensors = Sensors.of(self._read(start_ns, end_ns, ENERGETIC), 0.0)
-            totals = joules_per_inference((repeat,), readings((repeat,), sensors.included))
+            sensors = Sensors.of(self._read(start_ns, end_ns, ENERGY_METRICS), 0.0)
+            totals = joules_per_inference((repeat,), sensor_windows((repeat,), sensors.included))
             if totals or not sensors.series or time.monotonic() > deadline:
                 self._joules[key] = totals[0].joules if totals else None
             else:

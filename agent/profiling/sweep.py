@@ -6,22 +6,22 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from agent.host.activity import load_between
-from agent.host.records import Load, WindowKey, key_of
+from agent.host.activity import cpu_usage_between
+from agent.host.records import HostLoad, WindowKey, window_key
 from agent.profiling.analysis.idle import AFTER, BEFORE, IDLE_LOADED, IDLE_UNLOADED
 from agent.profiling.analysis.statistics import trend
-from agent.profiling.plan import IDLE_STRETCHES, SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from agent.profiling.plan import IDLE_WINDOWS, SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
 from store.records import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from agent.host.activity import Glance
-    from agent.profiling.plan import Effort
+    from agent.host.activity import ActivitySnapshot
+    from agent.profiling.plan import MeasurementPlan
     from agent.runtime.clock import Timebase
     from agent.workloads.runner.protocol import Measured, Ready
 
-_OTHER_STEPS = IDLE_STRETCHES + 3
+_OTHER_STEPS = IDLE_WINDOWS + 3
 """Loading the model, trying it, and ending it."""
 _IDLE_AFTER = 2
 """How many of the idle stretches come after the sweep."""
@@ -61,7 +61,7 @@ class Progress(Protocol):
         ...
 
 
-class Judge(Protocol):
+class HalfWidthEstimator(Protocol):
     """Says how close the mean of every point is known."""
 
     def __call__(self, windows: Sequence[Window]) -> Mapping[str, float | None]:
@@ -69,48 +69,48 @@ class Judge(Protocol):
         ...
 
 
-class Session:
-    """One run: `windows` grows by one whenever a window is complete, and each is handed to `keep` at once.
+class Sweep:
+    """One run: `windows` grows by one whenever a window is complete, and each is handed to `save_window` at once.
 
     `phases` is how many the workload has. `approach` is called before an edge of a window, and may wait for the best
-    moment; `edge` is called at the edge, which is now or was just now. `look`
+    moment; `edge` is called at the edge, which is now or was just now. `snapshot`
     glances at processors and GPUs before each window, and after it, being given the glance from before; what it saw is
-    in `loads`. `judge` is asked only if the effort has a tolerance. `ready` is what the workload said of itself when
+    in `loads`. `estimator` is asked only if the plan has a tolerance. `ready` is what the workload said of itself when
     its model was loaded, None before.
     """
 
     def __init__(
         self,
         run_id: str,
-        effort: Effort,
+        plan: MeasurementPlan,
         timebase: Timebase,
-        keep: Callable[[Window], None],
+        save_window: Callable[[Window], None],
         progress: Progress,
         *,
         phases: int,
         seed: int,
         approach: Callable[[], object],
         edge: Callable[[], object],
-        look: Callable[[Glance | None], Glance],
-        judge: Judge,
-        tried: Callable[[], object],
+        snapshot: Callable[[ActivitySnapshot | None], ActivitySnapshot],
+        estimator: HalfWidthEstimator,
+        on_trial_complete: Callable[[], object],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.windows: list[Window] = []
-        self.loads: dict[WindowKey, Load] = {}
+        self.loads: dict[WindowKey, HostLoad] = {}
         self.ready: Ready | None = None
         self._run_id = run_id
-        self._effort = effort
+        self._plan = plan
         self._timebase = timebase
-        self._keep = keep
+        self._save_window = save_window
         self._progress = progress
         self._phases = phases
         self._order = random.Random(seed)  # noqa: S311  an order that can be repeated, no secret
         self._approach = approach
         self._edge = edge
-        self._look = look
-        self._judge = judge
-        self._tried = tried
+        self._snapshot = snapshot
+        self._estimator = estimator
+        self._on_trial_complete = on_trial_complete
         self._sleep = sleep
         self._began = time.monotonic()
         self._prepared: int | None = None
@@ -122,9 +122,9 @@ class Session:
         """Go through the whole run.
 
         `load` makes the workload load its model, and returns once it is loaded; `unload` ends it. Every batch size is
-        tried before the first window of a point, so that none fails after minutes; `tried` is called then.
+        tried before the first window of a point, so that none fails after minutes; `on_trial_complete` is called then.
         """
-        self._total = _OTHER_STEPS + len(batches) * self._phases * (1 + self._effort.repeats)
+        self._total = _OTHER_STEPS + len(batches) * self._phases * (1 + self._plan.repeats)
         self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
         self._step("loading the model")
         self.ready = load()
@@ -132,7 +132,7 @@ class Session:
         for batch in batches:
             workload.prepare(batch)
             self._prepared = batch
-        self._tried()
+        self._on_trial_complete()
         self._idle(IDLE_LOADED, BEFORE, "idle, with the model loaded")
         self._sweep(workload, self.ready, batches)
         self._idle(IDLE_LOADED, AFTER, "idle, with the model still loaded")
@@ -143,24 +143,24 @@ class Session:
 
     def _sweep(self, workload: Workload, ready: Ready, batches: Sequence[int]) -> None:
         """Repeat all points, each time in another order, so that a drift of the machine falls on none alone."""
-        open_batches, repeat, asked = list(batches), 0, self._effort.repeats
-        while open_batches:
+        remaining, repeat, asked = list(batches), 0, self._plan.repeats
+        while remaining:
             repeat += 1
             began = time.monotonic()
-            for batch in self._order.sample(open_batches, len(open_batches)):
-                self._visit(workload, ready, batch, repeat)
+            for batch in self._order.sample(remaining, len(remaining)):
+                self._measure_point(workload, ready, batch, repeat)
             if repeat >= asked:
-                open_batches = self._still_open(open_batches, time.monotonic() - began)
+                remaining = self._unconverged_batches(remaining, time.monotonic() - began)
 
-    def _still_open(self, batches: Sequence[int], block_seconds: float) -> list[int]:
+    def _unconverged_batches(self, batches: Sequence[int], block_seconds: float) -> list[int]:
         """Return the points whose interval is still too wide, none of them once there is no time for another repeat."""
-        tolerance, budget = self._effort.tolerance, self._effort.budget_seconds
+        tolerance, budget = self._plan.tolerance, self._plan.budget_seconds
         if tolerance is None:
             return []
-        ahead = block_seconds + _IDLE_AFTER * (SETTLE_SECONDS + self._effort.idle_seconds)
+        ahead = block_seconds + _IDLE_AFTER * (SETTLE_SECONDS + self._plan.idle_seconds)
         if budget is not None and time.monotonic() - self._began + ahead > budget:
             return []
-        known = self._judge(self.windows)
+        known = self._estimator(self.windows)
         shares = [(batch, known.get(_name(batch))) for batch in batches]
         still = [batch for batch, share in shares if share is None or share > tolerance]
         self._total += len(still) * self._phases
@@ -169,17 +169,17 @@ class Session:
     def _idle(self, phase: str, side: int, doing: str) -> None:
         self._step(doing)
         self._sleep(SETTLE_SECONDS)
-        before = self._look(None)
+        before = self._snapshot(None)
         self._approach()
         start_ns = self._timebase.now_ns()
         self._edge()
-        self._sleep(self._effort.idle_seconds)
+        self._sleep(self._plan.idle_seconds)
         self._approach()
         end_ns = self._timebase.now_ns()
         self._edge()
-        self._add(Window(self._run_id, "", phase, side, start_ns, end_ns), before, self._look(before))
+        self._add(Window(self._run_id, "", phase, side, start_ns, end_ns), before, self._snapshot(before))
 
-    def _visit(self, workload: Workload, ready: Ready, batch: int, repeat: int) -> None:
+    def _measure_point(self, workload: Workload, ready: Ready, batch: int, repeat: int) -> None:
         """Measure every phase of a point once; warm each up before, the first time until it is steady."""
         point = _name(batch)
         if batch != self._prepared:
@@ -189,22 +189,22 @@ class Session:
                 self._step(f"{point} {phase}: warming up")
                 self._warm_up(workload, phase)
         for phase in ready.phases:
-            self._step(f"{point} {phase}: repeat {repeat} of {max(repeat, self._effort.repeats)}")
+            self._step(f"{point} {phase}: repeat {repeat} of {max(repeat, self._plan.repeats)}")
             if repeat > 1 and batch != self._prepared:
-                workload.measure(phase, chunk_seconds(self._effort), 1)
-            before = self._look(None)
+                workload.measure(phase, chunk_seconds(self._plan), 1)
+            before = self._snapshot(None)
             self._approach()
-            measured = workload.measure(phase, self._effort.window_seconds, self._effort.iterations, self._edge)
-            after = self._look(before)
+            measured = workload.measure(phase, self._plan.window_seconds, self._plan.iterations, self._edge)
+            after = self._snapshot(before)
             self._add(self._window(point, repeat, measured), before, after)
         self._prepared = batch
 
     def _warm_up(self, workload: Workload, phase: str) -> None:
         """Run short chunks until the last of them show no trend, or the time allowed is over."""
-        end = time.monotonic() + self._effort.warmup_seconds
+        end = time.monotonic() + self._plan.warmup_seconds
         rates: list[float] = []
         while time.monotonic() < end:
-            measured = workload.measure(phase, chunk_seconds(self._effort), 1)
+            measured = workload.measure(phase, chunk_seconds(self._plan), 1)
             rates.append(measured.iterations / ((measured.end_ns - measured.start_ns) / 1e9))
             latest = rates[-STEADY_CHUNKS:]
             if len(latest) == STEADY_CHUNKS and trend(latest, _STEADY_WITHIN).steady:
@@ -226,11 +226,11 @@ class Session:
             measured.step_seconds,
         )
 
-    def _add(self, window: Window, before: Glance, after: Glance) -> None:
-        load = load_between(before, after)
+    def _add(self, window: Window, before: ActivitySnapshot, after: ActivitySnapshot) -> None:
+        load = cpu_usage_between(before, after)
         if load is not None:
-            self.loads[key_of(window)] = load
-        self._keep(window)
+            self.loads[window_key(window)] = load
+        self._save_window(window)
         self.windows.append(window)
 
     def _step(self, doing: str) -> None:

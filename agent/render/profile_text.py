@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.profiling.analysis.background import OTHERS_SHARE
+from agent.profiling.analysis.background import MAX_OTHER_SHARE
 from agent.render.tables import number, percent, show, spread
-from agent.runtime.console import print_out as answer
+from agent.runtime.console import print_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ def show_profile(document: _Json) -> None:
     _show_speed(document["points"])
     _show_energy(document["points"])
     _show_cost(document["points"])
-    _show_reasons(document)
+    _show_warnings(document)
 
 
 def _show_head(document: _Json) -> None:
@@ -42,7 +42,7 @@ def _show_head(document: _Json) -> None:
 
 def _line(label: str, text: str) -> None:
     if text:
-        answer(f"{label:<13}{text}")
+        print_out(f"{label:<13}{text}")
 
 
 def _plan(plan: _Json) -> str:
@@ -55,8 +55,8 @@ def _idle(baselines: Sequence[_Json]) -> Iterator[str]:
     for state, words in (("unloaded", "without the model"), ("loaded", "with the model loaded")):
         known = [each for each in baselines if each["state"] == state and each["watts"]]
         if known:
-            told = ", ".join(f"{_figure(each['watts'], 'W')} {each['when']} the run" for each in known)
-            yield f"{told}, {words}, {known[0]['watts']['source']}"
+            powers = ", ".join(f"{_figure(each['watts'], 'W')} {each['when']} the run" for each in known)
+            yield f"{powers}, {words}, {known[0]['watts']['source']}"
 
 
 def _other_load(states: Sequence[_Json], logical_cpus: int | None) -> str:
@@ -67,7 +67,7 @@ def _other_load(states: Sequence[_Json], logical_cpus: int | None) -> str:
     shares = dict[str, float]()
     for gpu in (gpu for state in states for gpu in state["gpus"]):
         shares[gpu["device"]] = max(shares.get(gpu["device"], 0.0), gpu["max_other_share"] or 0.0)
-    load += [f"{gpu} {percent(share)} busy" for gpu, share in shares.items() if share > OTHERS_SHARE]
+    load += [f"{gpu} {percent(share)} busy" for gpu, share in shares.items() if share > MAX_OTHER_SHARE]
     return f"{', '.join(load)} (worst window)" if load else ""
 
 
@@ -118,7 +118,7 @@ def _show_speed(points: Sequence[_Json]) -> None:
     tokens = any(point["output_tokens_per_inference"] for point in points)
     if tokens:
         columns += ["OUTPUT TOK/s>", "TTFT p50>", "p99>", "ITL p50>", "p99>"]
-    answer(
+    print_out(
         "\nSpeed (LATENCY is the mean of a request, p99 needs 299 of them; ± is the 95 % interval of the repeats' mean)"
     )
     show(columns, [_speed_row(point, whole=whole, tokens=tokens) for point in points])
@@ -142,13 +142,15 @@ def _percentiles(latencies: _Json | None) -> list[str]:
 
 def _show_energy(points: Sequence[_Json]) -> None:
     if not any(point["energy"] for point in points):
-        answer("\nEnergy: not available; the reasons are below")
+        print_out("\nEnergy: not available; the reasons are below")
         return
     columns = ["POINT", "POWER>", "J/INFERENCE>", "UNCERTAINTY>", "DYNAMIC>"]
     tokens = any(point["energy"] and point["energy"]["joules_per_output_token"] for point in points)
     if tokens:
         columns.append("J/OUTPUT TOKEN>")
-    answer("\nEnergy (idle included; DYNAMIC is above idle; ± is the repeats' 95 % interval plus the sensors' bounds)")
+    print_out(
+        "\nEnergy (idle included; DYNAMIC is above idle; ± is the repeats' 95 % interval plus the sensors' bounds)"
+    )
     show([*columns, "SOURCE"], [_energy_row(point, tokens=tokens) for point in points])
 
 
@@ -181,26 +183,26 @@ def _show_cost(points: Sequence[_Json]) -> None:
     if not priced:
         return
     cost = priced[0]["cost"]
-    answer(f"\nCost per million inferences, in {cost['currency'] or 'the unit of the prices given'}")
+    print_out(f"\nCost per million inferences, in {cost['currency'] or 'the unit of the prices given'}")
     columns = ["POINT", "BASIS", "UTILIZATION>", "ENERGY>", "CAPITAL>", "TOTAL>", "RANGE>"]
-    tokens = any(prices and prices["per_million_output_tokens"] for p in priced for prices in _both(p))
+    tokens = any(prices and prices["per_million_output_tokens"] for p in priced for prices in _prices_by_basis(p))
     if tokens:
         columns.append("PER M OUTPUT TOKENS>")
     rows = [
         _cost_row(point, basis, prices, tokens=tokens)
         for point in priced
-        for basis, prices in zip(_BASES, _both(point), strict=True)
+        for basis, prices in zip(_BASES, _prices_by_basis(point), strict=True)
         if prices
     ]
     show([*columns, "ENERGY IS"], rows)
     for missing in cost["missing"]:
-        answer(f"Not given: {missing['name']}: {missing['effect']}")
+        print_out(f"Not given: {missing['name']}: {missing['effect']}")
     for assumed in cost["assumed"]:
         source = "" if assumed["source"] == "assumed" else f" ({assumed['source']})"
-        answer(f"Assumed: {assumed['name']} = {assumed['value']:g}{source}")
+        print_out(f"Assumed: {assumed['name']} = {assumed['value']:g}{source}")
 
 
-def _both(point: _Json) -> list[_Json | None]:
+def _prices_by_basis(point: _Json) -> list[_Json | None]:
     return [point["cost"][basis] for basis in _BASES]
 
 
@@ -247,15 +249,15 @@ def _money_bounds(total: _Json | None) -> str:
     return f"{_money(total['lower'] or 0.0)} to {_money(total['upper'])}"
 
 
-def _show_reasons(document: _Json) -> None:
-    said = [*_doubts(document["points"]), *(f"Note: {note}" for note in document["notes"])]
+def _show_warnings(document: _Json) -> None:
+    said = [*_failed_checks(document["points"]), *(f"Note: {note}" for note in document["notes"])]
     if said:
-        answer("")
+        print_out("")
     for line in said:
-        answer(line)
+        print_out(line)
 
 
-def _doubts(points: Sequence[_Json]) -> Iterator[str]:
+def _failed_checks(points: Sequence[_Json]) -> Iterator[str]:
     """Yield every failed check once, those that withhold figures first, with its points and the message of one."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for point in points:

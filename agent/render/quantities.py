@@ -13,7 +13,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]?i?B|)")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SHOWN = 40
+_MAX_QUOTED_CHARS = 40
 _SECOND_NS = 1_000_000_000
 _LONGEST_SECONDS = 36_500 * _UNIT_SECONDS["d"]
 """A hundred years."""
@@ -76,7 +76,7 @@ def moment_ns(text: str, now_ns: int) -> int:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS]}..."
 
 
 def rfc3339(at_ns: int) -> str:

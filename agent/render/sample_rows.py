@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SHORTEST_NS = 60 * 10**9
 _LONGEST_NS = 24 * 3600 * 10**9
-_MOST_SAMPLES = 50_000
+_MAX_SAMPLES = 50_000
 """Samples that are had at once: with fewer the next stretch is twice as long, with more half as long."""
 _UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
 
@@ -62,11 +62,11 @@ def samples(
         return fits(path_of(channel), patterns)
 
     for recording in recordings:
-        for found in _stretches(reader, recording.id, start_ns, end_ns, where):
-            yield from merge(*(_of(series, recording.id) for series in found))  # in order of time, their first part
+        for found in _time_partitions(reader, recording.id, start_ns, end_ns, where):
+            yield from merge(*(_rows(series, recording.id) for series in found))  # in order of time, their first part
 
 
-def _stretches(
+def _time_partitions(
     reader: Reader, recording: int, start_ns: int, end_ns: int, where: Callable[[Channel], bool]
 ) -> Iterator[tuple[Series, ...]]:
     """Yield the series of one stretch after the other, which leave nothing out and share nothing."""
@@ -78,11 +78,11 @@ def _stretches(
         count = sum(len(series.times_ns) for series in found)
         if not count and not any(left.id == recording for left in reader.recordings(next_ns, end_ns)):
             return
-        length_ns = min(length_ns * 2, _LONGEST_NS) if count < _MOST_SAMPLES else max(length_ns // 2, _SHORTEST_NS)
+        length_ns = min(length_ns * 2, _LONGEST_NS) if count < _MAX_SAMPLES else max(length_ns // 2, _SHORTEST_NS)
         start_ns = next_ns
 
 
-def _of(series: Series, recording: int) -> Iterator[Sample]:
+def _rows(series: Series, recording: int) -> Iterator[Sample]:
     channel = series.channel
     named = (channel.device.id, channel.domain, channel.metric, channel.source.value)
     last_word = channel.metric.rpartition("_")[2]

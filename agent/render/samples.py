@@ -59,7 +59,7 @@ def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
     time = ("time", pa.timestamp("ns", "UTC"))
     schema = pa.schema([time, *((name, kinds.get(name, word)) for name in Sample._fields)])
     count, waiting = 0, iter(samples)
-    with parquet.ParquetWriter(_Counted(stream), schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(_CountingStream(stream), schema, compression="zstd") as writer:
         while rows := list(islice(waiting, _ROWS_AT_ONCE)):
             columns: Any = list(zip(*rows, strict=True))
             table = [pa.array(cells, field.type) for cells, field in zip([columns[0], *columns], schema, strict=True)]
@@ -68,7 +68,7 @@ def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
     return count
 
 
-class _Counted:
+class _CountingStream:
     """A stream that can say how far it is, as Parquet needs, which a pipe cannot."""
 
     closed = False
@@ -91,5 +91,5 @@ class _Counted:
         self.flush()
 
 
-STREAMED: Mapping[str, Callable[[Iterable[Sample], TextIO], int]] = {"csv": write_csv, "json": write_json}
+TEXT_WRITERS: Mapping[str, Callable[[Iterable[Sample], TextIO], int]] = {"csv": write_csv, "json": write_json}
 """The formats that can be written as text to anywhere."""

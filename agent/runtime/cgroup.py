@@ -59,13 +59,13 @@ def read_limits(roots: Roots) -> Limits:
     )
 
 
-def stopped_seconds(limits: Limits) -> float | None:
+def throttled_seconds(limits: Limits) -> float | None:
     """Return the time for which a quota stopped this process so far; of nested quotas the longest; None without any."""
-    known = [seconds for path in limits.stat_files if (seconds := parse_stopped(read_text(path) or "")) is not None]
+    known = [seconds for path in limits.stat_files if (seconds := parse_throttled(read_text(path) or "")) is not None]
     return max(known, default=None)
 
 
-def parse_stopped(stat: str) -> float | None:
+def parse_throttled(stat: str) -> float | None:
     """Return the throttled time in a text of cpu.stat, in seconds; None if it has none."""
     fields = dict(line.split(maxsplit=1) for line in stat.splitlines() if len(line.split()) == 2)  # noqa: PLR2004
     for name, units in (("throttled_usec", 1e6), ("throttled_time", 1e9)):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TRIES = 5
-_SLEPT_NS = 100_000_000
+_SUSPEND_NS = 100_000_000
 """A difference of the clocks that no reading of them makes."""
 
 
@@ -23,11 +23,11 @@ def boottime_ns() -> int:
 class Timebase:
     """Maps CLOCK_MONOTONIC to Unix time by the offset found once, so that a stepped wall clock moves no sample.
 
-    `asleep_ns` is how long the host had slept since its boot when the offset was found.
+    `suspended_ns` is how long the host had slept since its boot when the offset was found.
     """
 
     offset_ns: int
-    asleep_ns: int = 0
+    suspended_ns: int = 0
 
     @classmethod
     def now(
@@ -45,8 +45,8 @@ class Timebase:
             before, wall, boot, after = monotonic_ns(), wall_ns(), boot_ns(), monotonic_ns()
             middle = (before + after) // 2
             tries.append((after - before, wall - middle, boot - middle))
-        _, offset_ns, asleep_ns = min(tries)
-        return cls(offset_ns, asleep_ns)
+        _, offset_ns, suspended_ns = min(tries)
+        return cls(offset_ns, suspended_ns)
 
     def unix_ns(self, monotonic_ns: int) -> int:
         """Return the Unix time of a moment on CLOCK_MONOTONIC."""
@@ -54,13 +54,13 @@ class Timebase:
 
     def boot_ns(self, unix_ns: int) -> int:
         """Return the moment on CLOCK_BOOTTIME of a Unix time of this clock, of the same boot in every process."""
-        return unix_ns - self.offset_ns + self.asleep_ns
+        return unix_ns - self.offset_ns + self.suspended_ns
 
     def now_ns(self) -> int:
         """Return the Unix time of this moment."""
         return self.unix_ns(time.monotonic_ns())
 
-    def behind_ns(self) -> int:
+    def wall_clock_offset_ns(self) -> int:
         """Return how far the wall clock is ahead of this one, in nanoseconds; negative if it was set back.
 
         It gets ahead when it is set forward, and when the host sleeps, in which CLOCK_MONOTONIC stands still. A clock
@@ -68,37 +68,37 @@ class Timebase:
         """
         return self.now().offset_ns - self.offset_ns
 
-    def roughly_behind_ns(self) -> int:
-        """Return `behind_ns` from one look at the clocks: less by however long the thread had to wait in between."""
+    def quick_wall_clock_offset_ns(self) -> int:
+        """Return `wall_clock_offset_ns` from one reading of both clocks, minus the time that passed in between."""
         return time.time_ns() - time.monotonic_ns() - self.offset_ns
 
 
-class Wakefulness:
+class SuspendDetector:
     """Tells whether the host has slept since a recording began, which ends the recording.
 
     What is read after the sleep would be stamped with times of the sleep, and counters may have wrapped meanwhile more
-    often than a probe can tell. `woke` is told of it once; it is to have the host looked at anew.
+    often than a probe can tell. `on_resume` is told of it once; it is to have the host looked at anew.
     """
 
     def __init__(
         self,
         timebase: Timebase,
-        woke: Callable[[], None],
+        on_resume: Callable[[], None],
         boot_ns: Callable[[], int] = boottime_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._most_ns = timebase.asleep_ns + _SLEPT_NS
-        self._woke = woke
+        self._most_ns = timebase.suspended_ns + _SUSPEND_NS
+        self._on_resume = on_resume
         self._boot_ns = boot_ns
         self._monotonic_ns = monotonic_ns
-        self._slept = False
+        self._suspended = False
 
-    def slept(self) -> bool:
+    def suspended(self) -> bool:
         """Tell whether it has slept."""
         # in this order of the clocks no wait for a processor looks like a sleep
         if self._boot_ns() - self._monotonic_ns() <= self._most_ns:
             return False
-        if not self._slept:
-            self._slept = True
-            self._woke()
+        if not self._suspended:
+            self._suspended = True
+            self._on_resume()
         return True

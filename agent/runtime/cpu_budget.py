@@ -67,7 +67,7 @@ class CpuBudget:
             missing = (0 if high_rate else self._reserve_ns) - self._left_ns
             return max(0, round(missing / self.share))
 
-    def waited(self, start_ns: int, end_ns: int) -> None:
+    def record_wait(self, start_ns: int, end_ns: int) -> None:
         """Note that reads waited for the budget in a stretch of CLOCK_MONOTONIC."""
         with self._lock:
             last = self.spans[-1] if self.spans else None

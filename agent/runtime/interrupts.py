@@ -1,8 +1,8 @@
 """Takes the signals that ask a program to end, so that it keeps what is complete before it does.
 
-From the first line of a command on (`take_signals`) such a signal prints one line and ends the process at once: nothing
-has to be put in order, and an exception would become a traceback wherever Python cannot hand it on. Work that has to be
-put in order stands in a block: `unwinding`, `ending_signals` or `Interruption`.
+From the first line of a command on (`install_signal_handlers`) such a signal prints one line and ends the process at
+once: nothing has to be put in order, and an exception would become a traceback wherever Python cannot hand it on. Work
+that has to be put in order stands in a block: `interruptible`, `termination_signals` or `Interruption`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, what timeout(1) and systemd send, and a terminal that was closed."""
-_SIGNALLED = 128  # a shell's exit code is this plus the signal's number
+_SIGNAL_EXIT_OFFSET = 128  # a shell's exit code is this plus the signal's number
 
-_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "ended with its terminal"}
+_MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "ended with its terminal"}
 
 
 class _Process:
@@ -31,16 +31,16 @@ class _Process:
     number = 0
 
 
-def take_signals() -> None:
+def install_signal_handlers() -> None:
     """Answer every ending signal with one line and the exit code for it; those that are ignored already stay so."""
-    for number in ENDING:
+    for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
-    sys.unraisablehook = _hand_on
+            signal.signal(number, _terminate)
+    sys.unraisablehook = _redeliver
 
 
 @contextmanager
-def unwinding() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt inside the block when a signal comes, so that its `finally` clauses run."""
     _Process.blocks += 1
     try:
@@ -49,40 +49,40 @@ def unwinding() -> Iterator[None]:
         _Process.blocks -= 1
 
 
-def caught_signal() -> int:
-    """Return the signal that interrupted an `unwinding` block, 0 if none did."""
+def received_signal() -> int:
+    """Return the signal that interrupted an `interruptible` block, 0 if none did."""
     return _Process.number
 
 
-def last_line(number: int) -> str:
+def exit_message(number: int) -> str:
     """Return what a command says last when a signal ends it."""
-    return _WORDS.get(signal.Signals(number), "ended by a signal")
+    return _MESSAGES.get(signal.Signals(number), "ended by a signal")
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
+def _terminate(number: int, _frame: FrameType | None) -> None:
     if _Process.blocks:
         _Process.number = _Process.number or number
         raise KeyboardInterrupt
     with suppress(OSError):
-        os.write(2, f"{last_line(number)}\n".encode())
-    os._exit(_SIGNALLED + number)
+        os.write(2, f"{exit_message(number)}\n".encode())
+    os._exit(_SIGNAL_EXIT_OFFSET + number)
 
 
-def _hand_on(lost: sys.UnraisableHookArgs) -> None:
+def _redeliver(lost: sys.UnraisableHookArgs) -> None:
     """Deliver an interruption again that came where Python hands nothing on: in a finalizer or a callback."""
     if lost.exc_type is KeyboardInterrupt and _Process.number:
-        signal.signal(signal.SIGALRM, _end_again)
+        signal.signal(signal.SIGALRM, _terminate_again)
         signal.setitimer(signal.ITIMER_REAL, 0.01)
     else:
         sys.__unraisablehook__(lost)
 
 
-def _end_again(_number: int, frame: FrameType | None) -> None:
-    _end(_Process.number, frame)
+def _terminate_again(_number: int, frame: FrameType | None) -> None:
+    _terminate(_Process.number, frame)
 
 
 @contextmanager
-def ending_signals(take: Callable[[int], object]) -> Iterator[None]:
+def termination_signals(take: Callable[[int], object]) -> Iterator[None]:
     """Hand every signal that asks for the end to `take` inside the block, and leave the signals as they were found.
 
     One that is ignored already (nohup, a shell's background job) stays so. Only for the main thread.
@@ -91,7 +91,7 @@ def ending_signals(take: Callable[[int], object]) -> Iterator[None]:
     def taken(number: int, _frame: FrameType | None) -> None:
         take(number)
 
-    wanted = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    wanted = [number for number in TERMINATION_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, taken) for number in wanted}
     try:
         yield
@@ -114,12 +114,12 @@ class Interruption:
     @property
     def exit_code(self) -> int:
         """What a shell would say of a program that this signal ended: 130 for Ctrl-C; 0 if there was none."""
-        return self.number and _SIGNALLED + self.number
+        return self.number and _SIGNAL_EXIT_OFFSET + self.number
 
     @contextmanager
     def caught(self) -> Iterator[None]:
         """Take the signals inside the block."""
-        with ending_signals(self._take):
+        with termination_signals(self._take):
             yield
 
     @contextmanager

@@ -13,7 +13,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from agent.runtime.interrupts import unwinding
+from agent.runtime.interrupts import interruptible
 from agent.runtime.path_walk import Place, is_foreign, resolved
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
-_CANNOT_STAND_BESIDE = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_SIBLING_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Why there can be no file beside one that may itself be written."""
 
 
@@ -31,7 +31,7 @@ def output(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
     `mode` is that of a regular file, by default the one it has, or 0666 without the umask. Raises OSError.
     """
-    with unwinding(), resolved(path) as place:
+    with interruptible(), resolved(path) as place:
         if place.descriptor is not None:
             with os.fdopen(os.dup(place.descriptor), "wb") as stream:
                 yield stream
@@ -68,14 +68,14 @@ def _regular(place: Place, status: os.stat_result | None, mode: int | None) -> I
     try:
         fresh = os.open(part, _WRITE | os.O_CREAT | os.O_EXCL, first_mode, dir_fd=place.directory)
     except OSError as error:
-        if status is None or error.errno not in _CANNOT_STAND_BESIDE:
+        if status is None or error.errno not in _NO_SIBLING_ERRNOS:
             raise
         with _in_place(place) as stream:
             yield stream
         return
     try:
         with os.fdopen(fresh, "wb") as stream:
-            alike = _take_over(fresh, status, mode)
+            alike = _copy_ownership(fresh, status, mode)
             yield stream
             stream.flush()
             os.fsync(fresh)
@@ -89,7 +89,7 @@ def _regular(place: Place, status: os.stat_result | None, mode: int | None) -> I
             os.unlink(part, dir_fd=place.directory)
 
 
-def _take_over(fresh: int, status: os.stat_result | None, mode: int | None) -> bool:
+def _copy_ownership(fresh: int, status: os.stat_result | None, mode: int | None) -> bool:
     """Give a new file the mode and the owner of the one it replaces; return whether that could be done."""
     if status is not None and (status.st_uid, status.st_gid) != (os.fstat(fresh).st_uid, os.fstat(fresh).st_gid):
         try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MOST_LINKS = 40  # as many as the kernel follows
+_MAX_LINKS = 40  # as many as the kernel follows
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"(?:/dev|/proc/(?:self|thread-self|(?P<process>\d+)(?:/task/\d+)?))/fd/(?P<number>\d+)")
 _OPEN_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -107,7 +107,7 @@ class _Walk:
             if not stat.S_ISLNK(status.st_mode):
                 return None
             self._links += 1
-            if self._links > _MOST_LINKS:
+            if self._links > _MAX_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             if is_foreign(status, os.fstat(self.directory)):
                 owner = f"belongs to user {status.st_uid}, in a folder that everyone may write"

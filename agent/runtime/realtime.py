@@ -28,9 +28,9 @@ FAVORED_NICE = -10
 """The nice value of the thread that takes the ticks: it gets the processor early, and shares it like any other."""
 RTTIME_SECONDS = 0.2
 """So much processor time without a wait the kernel grants the real-time thread before it sends SIGXCPU."""
-UNCOLLECTED = 100_000
+GC_THRESHOLD = 100_000
 """After how many objects more than before the garbage collector is called; Python's own number is 700."""
-FEWEST_CPUS = 4
+MIN_CPUS = 4
 """With fewer, a thread that may not move would wait for others, or they for it, more often than it gains."""
 
 
@@ -50,8 +50,8 @@ class Realtime:
 
 NORMAL = Realtime("other", 0, None, "not asked for")
 TURNED_OFF = Realtime("other", 0, None, "turned off by the setting sampling.realtime")
-OVERRUN = f"real-time scheduling ended: {RTTIME_SECONDS:g} s of processor time without a wait"
-OVERRAN = Realtime("other", 0, None, OVERRUN)
+LIMIT_EXCEEDED_REASON = f"real-time scheduling ended: {RTTIME_SECONDS:g} s of processor time without a wait"
+LIMIT_EXCEEDED = Realtime("other", 0, None, LIMIT_EXCEEDED_REASON)
 
 
 def ordinary() -> Realtime:
@@ -60,14 +60,14 @@ def ordinary() -> Realtime:
 
 
 @dataclass(frozen=True, slots=True)
-class Inherited:
+class InheritedScheduling:
     """The processors and the nice value of a thread, which every thread that it starts inherits."""
 
     cpus: frozenset[int]
     nice: int
 
     @classmethod
-    def of_this_thread(cls) -> Inherited:
+    def of_this_thread(cls) -> InheritedScheduling:
         """Note those of the calling thread."""
         return cls(frozenset(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
@@ -93,7 +93,7 @@ class Kernel(Protocol):
     def sched_setaffinity(self, pid: int, mask: Iterable[int], /) -> None: ...  # noqa: D102  same
 
 
-def obtain(kernel: Kernel = os) -> Realtime:
+def acquire_realtime(kernel: Kernel = os) -> Realtime:
     """Give the calling thread, which reads sensors, what the host allows, and return what that is; never raises.
 
     No other thread or process is touched: what the thread starts is ordinary again (SCHED_RESET_ON_FORK), and what
@@ -106,7 +106,7 @@ def obtain(kernel: Kernel = os) -> Realtime:
     cpu = None
     try:
         allowed = kernel.sched_getaffinity(0)
-        if len(allowed) >= FEWEST_CPUS:
+        if len(allowed) >= MIN_CPUS:
             kernel.sched_setaffinity(0, {max(allowed)})
             cpu = max(allowed)
         else:
@@ -116,12 +116,12 @@ def obtain(kernel: Kernel = os) -> Realtime:
     return Realtime("other" if got else "fifo", 0 if got else PRIORITY, cpu, "; ".join(reasons))
 
 
-def turned_off() -> Realtime:
+def decline_realtime() -> Realtime:
     """Leave the calling thread as it is, as the user wants no real-time thread."""
     return TURNED_OFF
 
 
-def favored() -> None:
+def raise_priority() -> None:
     """Let the calling thread, which takes the ticks, be served before ordinary threads; it stays an ordinary one.
 
     While it works it holds the interpreter's lock, which the thread that reads waits for. A user who may not ask for
@@ -204,7 +204,7 @@ def _at_most(wanted: int, soft: int) -> int:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_frozen() -> Iterator[None]:
     """Keep the garbage collector from what is in memory already, which takes it 30 ms, and from what comes and goes.
 
     It is called by the number of objects that came and did not go again. A second of ticks at 1 kHz is some ten
@@ -212,7 +212,7 @@ def uncollected() -> Iterator[None]:
     """
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(UNCOLLECTED, *before[1:])
+    gc.set_threshold(GC_THRESHOLD, *before[1:])
     try:
         yield
     finally:
@@ -221,7 +221,7 @@ def uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def prompt() -> Iterator[None]:
+def low_latency() -> Iterator[None]:
     """Let a thread whose reads are due wait no longer than half a millisecond for another one of this process, not 5.
 
     Nor is it to wait for the garbage collector. The service, which reads once a second, does without.
@@ -229,7 +229,7 @@ def prompt() -> Iterator[None]:
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, SWITCH_SECONDS))
     try:
-        with uncollected():
+        with gc_frozen():
             yield
     finally:
         sys.setswitchinterval(before)

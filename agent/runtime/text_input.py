@@ -13,10 +13,10 @@ from agent.runtime.path_walk import resolved
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """No configuration or tariff is near this; a device such as /dev/zero never ends."""
 _LONGEST_NAME = 300
-_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class TextInputError(ValueError):
@@ -29,12 +29,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = _content(path)
     except OSError as error:
         raise TextInputError(f"it cannot be read ({error.strerror}). Check the path and its permissions") from error
-    if len(content) > MOST_BYTES:
-        raise TextInputError(f"it is larger than {MOST_BYTES >> 20} MiB. Name a TOML file")
+    if len(content) > MAX_BYTES:
+        raise TextInputError(f"it is larger than {MAX_BYTES >> 20} MiB. Name a TOML file")
     try:
-        return tomllib.loads(content.removeprefix(_MARK).decode())
+        return tomllib.loads(content.removeprefix(_BYTE_ORDER_MARK).decode())
     except UnicodeDecodeError as error:
-        line = content.removeprefix(_MARK).count(b"\n", 0, error.start) + 1
+        line = content.removeprefix(_BYTE_ORDER_MARK).count(b"\n", 0, error.start) + 1
         raise TextInputError(f"this is not TOML: line {line} is not UTF-8. Save the file as UTF-8") from error
     except RecursionError:
         raise TextInputError("this is not TOML that can be read: its values are nested too deep") from None
@@ -50,7 +50,7 @@ def _content(path: Path) -> bytes:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
             opened = os.open(place.name, flags, dir_fd=place.directory)
     with os.fdopen(opened, "rb") as stream:
-        return stream.read(MOST_BYTES + 1)
+        return stream.read(MAX_BYTES + 1)
 
 
 def quoted(value: object) -> str:

@@ -10,12 +10,12 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from agent.energy.read_rates import marked_aliased, periods_within, run_period_seconds, update_seconds
+from agent.energy.read_rates import mark_aliased, periods_within, run_period_seconds, update_seconds
 from agent.runtime.cpu_budget import CPU_BUDGET
 from agent.runtime.logs import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import ENERGETIC, CounterReader, Source
-from probes.watchers import LARGEST_SHARE, STUCK_SECONDS, read_all
+from probes.model import ENERGY_METRICS, CounterReader, Source
+from probes.polling import MAX_READ_SHARE, STUCK_SECONDS, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -26,10 +26,10 @@ CHANGES = 10
 """New values to wait for; the refresh period is the median of the times between them."""
 LONGEST_SECONDS = 1.2
 LONGEST_REFRESHES = 12
-LEAST_SECONDS = 0.25
+MIN_SECONDS = 0.25
 """A sensor that stands still is watched for so many of the refreshes it states, a quarter of a second at least, for it
 may be slower than it states, and 1.2 s at most."""
-_STEPS = 2.0
+_MIN_STEPS = 2.0
 """A change by fewer steps of a sensor's resolution tells of a little power, and nothing of its refresh."""
 READS_A_REFRESH = 10
 FASTEST_SECONDS = 0.0002
@@ -37,7 +37,7 @@ SLOWEST_SECONDS = 0.005
 
 UNCHANGED = "its energy counter did not change before the measurement: a counter that stands still measures nothing"
 
-log = get_logger("acquaintance")
+log = get_logger("calibration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,37 +60,41 @@ def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibr
     Probes that only read files share one thread. Nothing is learnt of a probe that fails or hangs, and of one without a
     sensor of energy nothing is asked. A gauge that is read too seldom within `cpu_budget` is marked as aliased.
     """
-    watches = [Watch(probe) for probe in probes if watched(probe.channels)]
-    hanging = read_all(watches, LONGEST_SECONDS + STUCK_SECONDS)
-    learnt = {watch.probe: watch.channels() for watch in watches if watch.probe not in hanging}
-    channels = [learnt.get(probe, probe.channels) for probe in probes]
+    calibrators = [ProbeCalibrator(probe) for probe in probes if measured_positions(probe.channels)]
+    hanging = read_all(calibrators, LONGEST_SECONDS + STUCK_SECONDS)
+    calibrated = {
+        calibrator.probe: calibrator.channels() for calibrator in calibrators if calibrator.probe not in hanging
+    }
+    channels = [calibrated.get(probe, probe.channels) for probe in probes]
     periods = periods_within(channels, cpu_budget)
-    marked = (marked_aliased(known, base) for known, (base, _) in zip(channels, periods, strict=True))
-    unchanged = (channel for watch in watches if watch.probe not in hanging for channel in watch.unchanged())
+    marked = (mark_aliased(known, base) for known, (base, _) in zip(channels, periods, strict=True))
+    unchanged = (
+        channel for calibrator in calibrators if calibrator.probe not in hanging for channel in calibrator.unchanged()
+    )
     return Calibration(tuple(marked), hanging, tuple(unchanged))
 
 
-def learn(
+def calibrate_probe(
     probe: Probe,
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[Channel, ...]:
     """Read one probe again and again until its sensors of energy have changed ten times, and return its channels."""
-    watch = Watch(probe, monotonic_ns)
-    while watch.wanted:
-        sleep(watch.read())
-    return watch.channels()
+    calibrator = ProbeCalibrator(probe, monotonic_ns)
+    while calibrator.wanted:
+        sleep(calibrator.read())
+    return calibrator.channels()
 
 
-class Watch:
+class ProbeCalibrator:
     """One probe that is calibrated: read again and again until its sensors of energy have changed ten times."""
 
     def __init__(self, probe: Probe, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self.probe = probe
         self._clock = monotonic_ns
-        positions = watched(probe.channels)
+        positions = measured_positions(probe.channels)
         self._changes: dict[int, list[int]] = {position: [] for position in positions}
-        self._rises: dict[int, list[float]] = {position: [] for position in positions}
+        self._steps: dict[int, list[float]] = {position: [] for position in positions}
         self._last: dict[int, float] = {}
         self._costs: list[int] = []
         self._counter_costs: list[int] = []
@@ -121,7 +125,7 @@ class Watch:
         except Exception as error:
             log.exception("probe fault", probe=self.probe.name, reason=repr(error))
         else:
-            return max(self._period, FASTEST_SECONDS, (after - before) / 1e9 / LARGEST_SHARE)
+            return max(self._period, FASTEST_SECONDS, (after - before) / 1e9 / MAX_READ_SHARE)
         self._failed = True
         return 0.0
 
@@ -138,7 +142,7 @@ class Watch:
             before_it = self._last.get(position, value)
             if before_it != value:
                 seen.append(after)
-                self._rises[position].append(abs(value - before_it))
+                self._steps[position].append(abs(value - before_it))
             self._last[position] = value
         return after
 
@@ -168,18 +172,18 @@ class Watch:
         channels = self.probe.channels
         coarse = {
             position
-            for position, seen in self._rises.items()
-            if seen and median(seen) < _STEPS * channels[position].resolution
+            for position, seen in self._steps.items()
+            if seen and median(seen) < _MIN_STEPS * channels[position].resolution
         }
-        return _with_learnt(channels, self._changes, coarse, self._costs, self._counter_costs or self._costs)
+        return _with_calibration(channels, self._changes, coarse, self._costs, self._counter_costs or self._costs)
 
 
-def watched(channels: Sequence[Channel]) -> tuple[int, ...]:
+def measured_positions(channels: Sequence[Channel]) -> tuple[int, ...]:
     """Return the positions of the channels that a sensor of energy or power gives."""
     return tuple(
         position
         for position, channel in enumerate(channels)
-        if channel.metric in ENERGETIC and channel.source is Source.MEASURED
+        if channel.metric in ENERGY_METRICS and channel.source is Source.MEASURED
     )
 
 
@@ -189,11 +193,11 @@ def _refresh(channel: Channel) -> float:
 
 def _longest_seconds(channels: Sequence[Channel]) -> float:
     """Return how long to watch at most: twelve of the longest refresh that is stated; all of the time if one is not."""
-    refreshes = [channels[position].refresh_seconds or LONGEST_SECONDS for position in watched(channels)]
-    return min(LONGEST_SECONDS, max(LEAST_SECONDS, LONGEST_REFRESHES * max(refreshes, default=0.0)))
+    refreshes = [channels[position].refresh_seconds or LONGEST_SECONDS for position in measured_positions(channels)]
+    return min(LONGEST_SECONDS, max(MIN_SECONDS, LONGEST_REFRESHES * max(refreshes, default=0.0)))
 
 
-def _with_learnt(
+def _with_calibration(
     channels: Sequence[Channel],
     changes: dict[int, list[int]],
     coarse: Container[int],
@@ -214,4 +218,4 @@ def _with_learnt(
                 observed_refresh_seconds=observed,
             )
         )
-    return marked_aliased(known, run_period_seconds(known))
+    return mark_aliased(known, run_period_seconds(known))

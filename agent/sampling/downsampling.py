@@ -6,9 +6,9 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from agent.energy.condensing import KEPT_NS, GaugeSamples
+from agent.energy.condensing import RAW_EDGE_NS, GaugeSamples
 from agent.energy.measurement import series_of
-from probes.model import ENERGETIC, METRICS, Form, Reason
+from probes.model import ENERGY_METRICS, METRICS, MetricType, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from store.records import Layout, Series, Tick
 
 SPARSE_NS = 1_000_000_000
-MOST_KEPT = 8192
-MOST_STUTTERING = 2 * MOST_KEPT
+MAX_TICKS = 8192
+MAX_BREAK_TICKS = 2 * MAX_TICKS
 """Steps back near each other become one if the ticks beside breaks are more than this."""
-_CUTS = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
+_DISCONTINUITIES = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
 _STEPS_BACK = frozenset({Reason.BACKWARD})
-_BREAKS = _CUTS | _STEPS_BACK
+_BREAKS = _DISCONTINUITIES | _STEPS_BACK
 _LEAST_MERGED_NS = 10_000_000
 
 
-class Thinned:
+class Downsampler:
     """The samples of energy and power of several layouts.
 
     In the middle of a long measurement one tick a second is enough of a counter, and fewer in a very long one, with
@@ -51,19 +51,19 @@ class Thinned:
 class _Layout:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._kept: list[Tick] = []
+        self._ticks: list[Tick] = []
         self._recent: deque[Tick] = deque()
         self._sparse_ns = SPARSE_NS
-        self._most_kept = MOST_KEPT
+        self._max_ticks = MAX_TICKS
         self._merged_ns = _LEAST_MERGED_NS
-        energetic = [(i, channel) for i, channel in enumerate(layout.channels) if channel.metric in ENERGETIC]
-        forms = {i: METRICS[channel.metric].form for i, channel in energetic}
-        self._counters = [i for i, _ in energetic if forms[i] is Form.COUNTER]
-        self._gauges = {i: GaugeSamples(channel) for i, channel in energetic if forms[i] is Form.GAUGE}
+        energetic = [(i, channel) for i, channel in enumerate(layout.channels) if channel.metric in ENERGY_METRICS]
+        forms = {i: METRICS[channel.metric].type for i, channel in energetic}
+        self._counters = [i for i, _ in energetic if forms[i] is MetricType.COUNTER]
+        self._gauges = {i: GaugeSamples(channel) for i, channel in energetic if forms[i] is MetricType.GAUGE}
 
     @property
     def series(self) -> tuple[Series, ...]:
-        counted = {each.channel.key: each for each in series_of([self._layout], [*self._kept, *self._recent])}
+        counted = {each.channel.key: each for each in series_of([self._layout], [*self._ticks, *self._recent])}
         gauged = {self._layout.channels[i].key: samples.series for i, samples in self._gauges.items()}
         return tuple((counted | gauged).values())
 
@@ -81,28 +81,32 @@ class _Layout:
 
     def _take_counters(self, tick: Tick) -> None:
         self._recent.append(tick)
-        while self._recent[0].end_ns < tick.end_ns - KEPT_NS:
+        while self._recent[0].end_ns < tick.end_ns - RAW_EDGE_NS:
             old = self._recent.popleft()
             if self._is_needed(old):
-                self._kept.append(old)
-        if len(self._kept) > self._most_kept:
+                self._ticks.append(old)
+        if len(self._ticks) > self._max_ticks:
             self._sparse_ns *= 2
-            self._kept = self._sparser(self._kept)
-            while len(self._kept) > MOST_STUTTERING and self._merged_ns < tick.end_ns - self._kept[0].end_ns:
+            self._ticks = self._decimated(self._ticks)
+            while len(self._ticks) > MAX_BREAK_TICKS and self._merged_ns < tick.end_ns - self._ticks[0].end_ns:
                 self._merged_ns *= 2
-                self._kept = self._merged(self._kept)
-            self._most_kept = max(MOST_KEPT, 2 * len(self._kept))
+                self._ticks = self._merged(self._ticks)
+            self._max_ticks = max(MAX_TICKS, 2 * len(self._ticks))
 
     def _is_needed(self, tick: Tick) -> bool:
-        if not self._kept or self._is_early(tick) or any(map(self._has_break, (tick, self._recent[0], self._kept[-1]))):
+        if (
+            not self._ticks
+            or self._is_early(tick)
+            or any(map(self._has_break, (tick, self._recent[0], self._ticks[-1])))
+        ):
             return True
         is_edge = self._is_refused(tick) != self._is_refused(self._recent[0])
-        return is_edge or tick.end_ns >= self._kept[-1].end_ns + self._sparse_ns
+        return is_edge or tick.end_ns >= self._ticks[-1].end_ns + self._sparse_ns
 
     def _is_early(self, tick: Tick) -> bool:
-        return tick.end_ns <= self._kept[0].end_ns + KEPT_NS
+        return tick.end_ns <= self._ticks[0].end_ns + RAW_EDGE_NS
 
-    def _sparser(self, kept: Sequence[Tick]) -> list[Tick]:
+    def _decimated(self, kept: Sequence[Tick]) -> list[Tick]:
         found = [kept[0]]
         for before, tick, after in zip(kept, kept[1:], [*kept[2:], kept[-1]], strict=False):
             is_apart = tick.end_ns >= found[-1].end_ns + self._sparse_ns
@@ -119,12 +123,12 @@ class _Layout:
         found: list[Tick] = []
         last = -1  # the step back to merge with
         for tick in kept:
-            if self._is_early(tick) or self._has_break(tick, _CUTS):
+            if self._is_early(tick) or self._has_break(tick, _DISCONTINUITIES):
                 last = -1
             elif self._has_break(tick, _STEPS_BACK):
                 if last >= 0 and tick.end_ns <= found[last].end_ns + self._merged_ns:
                     del found[last + 1 :]
-                    found[last] = _both(found[last], tick)
+                    found[last] = _merge_steps_back(found[last], tick)
                     continue
                 last = len(found)
             found.append(tick)
@@ -137,7 +141,7 @@ class _Layout:
         return any(each.channel in self._counters for each in tick.rejections)
 
 
-def _both(tick: Tick, later: Tick) -> Tick:
+def _merge_steps_back(tick: Tick, later: Tick) -> Tick:
     """Return a tick with the steps back of both, and no value of the channels that stepped back."""
     back = [each for each in later.rejections if each.reason in _STEPS_BACK]
     refused = {each.channel for each in back}

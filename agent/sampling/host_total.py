@@ -16,8 +16,8 @@ from agent.cost.model import capital_per_hour
 from agent.energy.boundary import best_series, cover
 from agent.energy.provenance import provenance
 from agent.runtime.logs import get_logger
-from agent.sampling.accumulators import key_of
-from probes.model import ENERGETIC, METRICS, Form, Source
+from agent.sampling.counter_accumulator import key_of
+from probes.model import ENERGY_METRICS, METRICS, MetricType, Source
 from store.records import Series, Total
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agent.cost.tariff import Tariff
     from agent.energy.boundary import Boundary, Coverage
-    from agent.sampling.accumulators import Memory, Totals
+    from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals
     from probes.model import Channel
     from store.records import Host, Layout, Tick
 
@@ -85,7 +85,7 @@ class _Counted:
 
     @property
     def is_counter(self) -> bool:
-        return METRICS[self.channel.metric].form is Form.COUNTER
+        return METRICS[self.channel.metric].type is MetricType.COUNTER
 
     def record(self, at_ns: int, value: float) -> None:
         """Keep a sample; a gauge adds the trapezoid since the one before, unless the gap is that of a stale reading."""
@@ -127,7 +127,7 @@ class HostTotal:
         layouts: Sequence[Layout],
         periods: Sequence[float],
         saved: Iterable[Total],
-        memory: Memory,
+        memory: UnstoredTotals,
         tariff: Tariff | None = None,
     ) -> None:
         self.reading: HostReading | None = None
@@ -140,7 +140,9 @@ class HostTotal:
         self._joules = {(total.domain, _source_of(total)): total.total for total in own if total.metric != _COST}
         self._cost = {total.domain: total.total for total in own if total.metric == _COST}
         self._channels = tuple(_counted(layouts, periods, before))
-        self._others = [channel for layout in layouts for channel in layout.channels if channel.metric not in ENERGETIC]
+        self._others = [
+            channel for layout in layouts for channel in layout.channels if channel.metric not in ENERGY_METRICS
+        ]
         self._by_layout: dict[int, list[_Counted]] = {}
         for each in self._channels:
             self._by_layout.setdefault(each.layout, []).append(each)
@@ -148,12 +150,15 @@ class HostTotal:
         self._first_choice_ns = round(min(FIRST_CHOICE_SAMPLES * max(1.0, slowest), FIRST_CHOICE_SECONDS) * 1e9)
         self._coverage: Coverage | None = None
         self._included: tuple[_Counted, ...] = ()
-        self._taken_ns: dict[int, int] = {}
+        self._latest_ns: dict[int, int] = {}
         self._chosen_ns = self._priced_ns = 0
         self._stored = True
 
-    def keep(
-        self, ticks: Sequence[Tick], totals: Totals, append: Callable[[Sequence[Tick], Sequence[Total]], None]
+    def store_ticks(
+        self,
+        ticks: Sequence[Tick],
+        totals: CounterAccumulator,
+        append: Callable[[Sequence[Tick], Sequence[Total]], None],
     ) -> None:
         """Add these ticks and hand them to `append` with every total; raises as it does, and may be repeated.
 
@@ -168,13 +173,13 @@ class HostTotal:
             append(ticks, [*counters, *own])
             self._stored, self.reading = True, reading
 
-        totals.keep(ticks, append_all)
+        totals.store_ticks(ticks, append_all)
 
-    def _take(self, ticks: Sequence[Tick], totals: Totals) -> tuple[HostReading | None, tuple[Total, ...]]:
+    def _take(self, ticks: Sequence[Tick], totals: CounterAccumulator) -> tuple[HostReading | None, tuple[Total, ...]]:
         """Add ticks that were not taken before; return what to publish and what to store."""
         for tick in ticks:
-            if tick.end_ns > self._taken_ns.get(tick.layout, 0):
-                self._taken_ns[tick.layout] = tick.end_ns
+            if tick.end_ns > self._latest_ns.get(tick.layout, 0):
+                self._latest_ns[tick.layout] = tick.end_ns
                 for each in self._by_layout.get(tick.layout, ()):
                     if not math.isnan(value := tick.values[each.position]):
                         each.record(tick.end_ns, value)
@@ -182,7 +187,7 @@ class HostTotal:
             if each.is_counter and each.latest is not None:
                 each.joules = totals.current(each.layout, each.position)
                 each.added = each.joules if each.added is None else each.added
-        now_ns = max(self._taken_ns.values(), default=0)
+        now_ns = max(self._latest_ns.values(), default=0)
         self._choose(now_ns)
         return self._add(now_ns)
 
@@ -268,13 +273,13 @@ def _source_of(total: Total) -> str:
     return total.probe.partition("/")[2]
 
 
-def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: Memory) -> Iterable[_Counted]:
+def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: UnstoredTotals) -> Iterable[_Counted]:
     """Yield each channel of energy or power once, the first probe's where several read the same."""
     seen: set[Key] = set()
     for layout, period in zip(layouts, periods, strict=True):
         stale_ns = round(max(STALE_PERIODS * period, STALE_SECONDS) * 1e9)
         for position, channel in enumerate(layout.channels):
-            if channel.metric in ENERGETIC and channel.key not in seen:
+            if channel.metric in ENERGY_METRICS and channel.key not in seen:
                 seen.add(channel.key)
                 saved = before.get((layout.probe, *channel.key))
                 yield _Counted(layout.id, position, channel, stale_ns, added=saved.total if saved else None)

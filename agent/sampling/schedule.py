@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.sampling.reader import Reader
+    from agent.sampling.probe_reader import ProbeReader
     from probes.model import Probe
     from store.records import Layout
 
@@ -18,32 +18,34 @@ SHARED_SECONDS = 0.0005
 """Probes without a high rate share the first thread with those that have one, if their reads take this long in all."""
 
 
-class Group:
+class ReaderGroup:
     """Readers with the same base period and the same period at the high rate.
 
     The n-th read is due at start + n periods, and has the time until the next: reads that take longer, or a host that
     is too busy, cost reads, which are counted, and no drift. The high rate begins with a read at once.
     """
 
-    __slots__ = ("base_ns", "due_ns", "high_ns", "period_ns", "readers", "throttled", "whole_due_ns")
+    __slots__ = ("base_ns", "due_ns", "full_read_due_ns", "high_ns", "period_ns", "readers", "throttled")
 
-    def __init__(self, readers: Iterable[Reader], periods_ns: tuple[int, int], due_ns: int = 0) -> None:
+    def __init__(self, readers: Iterable[ProbeReader], periods_ns: tuple[int, int], due_ns: int = 0) -> None:
         self.readers = tuple(readers)
         self.base_ns, self.high_ns = periods_ns
         self.period_ns = self.base_ns
         self.due_ns = due_ns
         self.throttled = False
-        self.whole_due_ns = 0
+        self.full_read_due_ns = 0
 
     @property
     def at_high_rate(self) -> bool:
         """Whether it is read more often than at its base rate."""
         return self.period_ns < self.base_ns
 
-    def without(self, reader: Reader) -> Group:
+    def without(self, reader: ProbeReader) -> ReaderGroup:
         """Return the group of the other readers, due when this one is."""
-        left = Group((each for each in self.readers if each is not reader), (self.base_ns, self.high_ns), self.due_ns)
-        left.period_ns, left.throttled, left.whole_due_ns = self.period_ns, self.throttled, self.whole_due_ns
+        left = ReaderGroup(
+            (each for each in self.readers if each is not reader), (self.base_ns, self.high_ns), self.due_ns
+        )
+        left.period_ns, left.throttled, left.full_read_due_ns = self.period_ns, self.throttled, self.full_read_due_ns
         return left
 
     def is_due(self, now_ns: int, *, high_rate: bool) -> bool:
@@ -60,9 +62,9 @@ class Group:
 
     def wants_counters_only(self, now_ns: int) -> bool:
         """Return whether energy counters are enough for this read: at the high rate, between reads at the base rate."""
-        if self.at_high_rate and now_ns < self.whole_due_ns:
+        if self.at_high_rate and now_ns < self.full_read_due_ns:
             return True
-        self.whole_due_ns = now_ns + self.base_ns
+        self.full_read_due_ns = now_ns + self.base_ns
         return False
 
     def _count(self, now_ns: int) -> int:
@@ -76,20 +78,22 @@ class Group:
         return passed
 
 
-def grouped(readers: Iterable[Reader], due_ns: int = 0) -> tuple[Group, ...]:
+def group_by_period(readers: Iterable[ProbeReader], due_ns: int = 0) -> tuple[ReaderGroup, ...]:
     """Return the readers by their periods."""
-    by_periods: dict[tuple[int, int], list[Reader]] = {}
+    by_periods: dict[tuple[int, int], list[ProbeReader]] = {}
     for reader in readers:
         by_periods.setdefault(reader.periods_ns, []).append(reader)
-    return tuple(Group(some, periods_ns, due_ns) for periods_ns, some in by_periods.items())
+    return tuple(ReaderGroup(some, periods_ns, due_ns) for periods_ns, some in by_periods.items())
 
 
-def divided(readers: Sequence[Reader], probes: Iterable[Paced]) -> tuple[list[Reader], list[Reader]]:
+def split_by_speed(
+    readers: Sequence[ProbeReader], probes: Iterable[ScheduledProbe]
+) -> tuple[list[ProbeReader], list[ProbeReader]]:
     """Return what the first thread of files reads, and what the second does.
 
     A probe with a high rate is in the first unless it is slow, and all the others are if their reads take little time.
     """
-    cost = {paced.probe: paced.read_seconds for paced in probes}
+    cost = {scheduled.probe: scheduled.read_seconds for scheduled in probes}
     quick = [reader for reader in readers if cost[reader.probe] < SLOW_SECONDS]
     edges = [reader for reader in quick if reader.periods_ns[1] < reader.periods_ns[0]]
     rest = [reader for reader in quick if reader not in edges]
@@ -102,7 +106,7 @@ _ASSUMED_READ_SECONDS = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
-class Paced:
+class ScheduledProbe:
     """A probe, its base period, and its period at the high rate, in seconds.
 
     The high rate is for the edges of a window. 0 means that the probe has none: it keeps to its base rate.

@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.energy.read_rates import periods_within, trailing_seconds, update_seconds
-from agent.runtime.clock import Wakefulness
+from agent.runtime.clock import SuspendDetector
 from agent.runtime.cpu_budget import CPU_BUDGET, CpuBudget
-from agent.runtime.realtime import REALTIME_LIMIT, favored, prompt
+from agent.runtime.realtime import REALTIME_LIMIT, low_latency, raise_priority
 from agent.sampling.facts import SamplerFacts, ThrottledPeriod
 from agent.sampling.recorder import Recorder
 from agent.sampling.sampler import Sampler
-from agent.sampling.schedule import Paced
-from probes.model import ENERGETIC
+from agent.sampling.schedule import ScheduledProbe
+from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from agent.runtime.clock import Timebase
     from agent.runtime.realtime import Realtime
-    from agent.sampling.reader import BeatState
+    from agent.sampling.probe_reader import ProbeHealth
     from probes.model import Probe
     from store.records import Layout, Tick
 
@@ -50,7 +50,7 @@ class SamplingSettings:
 
 
 class Recording:
-    """A sampler at work; `beat_seconds` is the slowest beat of a probe that measures energy or power."""
+    """A sampler at work; `sampling_period_seconds` is the slowest beat of a probe that measures energy or power."""
 
     def __init__(self, sampler: Sampler, recorder: Recorder, timebase: Timebase) -> None:
         self.timebase = timebase
@@ -60,10 +60,10 @@ class Recording:
         self._measuring = [
             (state, layout.channels)
             for layout, state in zip(sampler.layouts, self._states, strict=True)
-            if any(channel.metric in ENERGETIC for channel in layout.channels)
+            if any(channel.metric in ENERGY_METRICS for channel in layout.channels)
         ]
         self._slowest = _slowest_counter(zip(self._states, sampler.layouts, strict=True))
-        self.beat_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
+        self.sampling_period_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
 
     @property
     def realtime(self) -> Realtime:
@@ -103,8 +103,8 @@ class Recording:
                     found.setdefault((channel.device.id, channel.domain), reason)
         return found
 
-    def approach(self) -> None:
-        """Read at the high rate until the next `edge`, and return just after the slowest counter was refreshed.
+    def await_counter_refresh(self) -> None:
+        """Read at the high rate until the next `mark_edge`, and return just after the slowest counter was refreshed.
 
         An edge right after a refresh leaves little open. A counter that is refreshed within some milliseconds is not
         waited for, nor is one that shows nothing new in one and a half refreshes or 0.15 s.
@@ -123,7 +123,7 @@ class Recording:
                 before = latest.values[position] if math.isnan(before) else before
             time.sleep(_POLL_SECONDS)
 
-    def edge(self) -> None:
+    def mark_edge(self) -> None:
         """Read at the high rate from now until every sensor has been refreshed: an edge of a window is now."""
         seconds = max(
             (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
@@ -136,7 +136,7 @@ class Recording:
         One that fails, is lost or hangs is not waited for, or not for long.
         """
         _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self._states))
-        self.edge()
+        self.mark_edge()
         self._wait_for_refreshes()
 
     def wait_for_last_ticks(self) -> None:
@@ -158,7 +158,7 @@ class Recording:
         )
 
 
-def _slowest_counter(probes: Iterable[tuple[BeatState, Layout]]) -> tuple[BeatState, int, float] | None:
+def _slowest_counter(probes: Iterable[tuple[ProbeHealth, Layout]]) -> tuple[ProbeHealth, int, float] | None:
     """Return the counter of energy that is refreshed most slowly: its probe, its position and its refresh in seconds.
 
     None if every counter is refreshed within some milliseconds, or none says how often.
@@ -181,7 +181,7 @@ def _wait(ready: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     """Let the recording go on without samples: whoever measures will miss them."""
 
 
@@ -203,19 +203,22 @@ def recording(
     errors: list[Exception] = []
     settings = settings or SamplingSettings()
     periods = periods_within([layout.channels for layout in layouts], settings.cpu_budget)
-    paced = [
-        Paced(layout, probe, base, high) for layout, probe, (base, high) in zip(layouts, probes, periods, strict=True)
+    scheduled = [
+        ScheduledProbe(layout, probe, base, high)
+        for layout, probe, (base, high) in zip(layouts, probes, periods, strict=True)
     ]
-    budget, slept = CpuBudget(settings.cpu_budget), Wakefulness(timebase, _nothing).slept
-    sampler = Sampler(paced, timebase, realtime=settings.realtime, slept=slept, budget=budget, hanging=settings.hanging)
-    enter = favored if settings.realtime else _nothing
+    budget, suspended = CpuBudget(settings.cpu_budget), SuspendDetector(timebase, _do_nothing).suspended
+    sampler = Sampler(
+        scheduled, timebase, realtime=settings.realtime, suspended=suspended, budget=budget, hanging=settings.hanging
+    )
+    enter = raise_priority if settings.realtime else _do_nothing
     recorder = Recorder(sampler.take, take, on_error=errors.append, enter=enter, budget=budget)
-    at_work = Recording(sampler, recorder, timebase)
-    with prompt(), REALTIME_LIMIT.bounding(sampler.demote):
+    active_recording = Recording(sampler, recorder, timebase)
+    with low_latency(), REALTIME_LIMIT.bounding(sampler.demote):
         recorder.start()
-        sampler.start(recorder.beat)
+        sampler.start(recorder.on_cycle)
         try:
-            yield at_work
+            yield active_recording
         finally:
             sampler.stop()
             recorder.stop()

@@ -21,39 +21,39 @@ class StoreState:
     `last_commit_ns` is Unix time, None before the first commit of this process.
     """
 
-    trouble: str
+    reason: str
     last_commit_ns: int | None
     waiting: int
 
     @property
     def up(self) -> bool:
         """Whether the last attempt to write succeeded."""
-        return not self.trouble
+        return not self.reason
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """Return what to tell of a store in trouble, empty if it is up."""
-        return f"{self.waiting} ticks wait for the store: {self.trouble}" if self.trouble else ""
+        return f"{self.waiting} ticks wait for the store: {self.reason}" if self.reason else ""
 
 
-class StoreTrouble:
+class StoreErrorLog:
     """Takes what writing to the store comes to; logs a failure once, again if its reason changes, and its end."""
 
     def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
-        self.said = ""
-        self.may_pass = False
+        self.reason = ""
+        self.is_transient = False
         self._wake = wake
         self.last_commit_ns: int | None = None
 
-    def begins(self, error: Exception) -> None:
-        """Take an error of the store's; it `may_pass` unless these ticks or this daemon can never be stored again."""
-        self.may_pass = isinstance(error, StoreError) and not isinstance(error, UnstorableError | StoreInUseError)
-        if str(error) != self.said:
-            self.said = str(error)
-            logger.error("samples wait: the store cannot be written", reason=self.said)
+    def failed(self, error: Exception) -> None:
+        """Record an error of the store; it `is_transient` unless these ticks or this daemon can never be stored."""
+        self.is_transient = isinstance(error, StoreError) and not isinstance(error, UnstorableError | StoreInUseError)
+        if str(error) != self.reason:
+            self.reason = str(error)
+            logger.error("samples wait: the store cannot be written", reason=self.reason)
 
-    def ends(self) -> None:
+    def recovered(self) -> None:
         """Take that the store is written again, and call `wake`: a restart may have been put off until now."""
-        self.said, self.may_pass = "", False
+        self.reason, self.is_transient = "", False
         logger.info("the store is written again")
         self._wake()
 
@@ -63,7 +63,7 @@ class StoreTrouble:
 
     def state(self, waiting: Callable[[], int]) -> StoreState:
         """Return the record of now; `waiting` counts the ticks that are not stored yet."""
-        return StoreState(self.said, self.last_commit_ns, waiting())
+        return StoreState(self.reason, self.last_commit_ns, waiting())
 
 
 class StoreRetry:
@@ -72,12 +72,12 @@ class StoreRetry:
     def __init__(self, longest_seconds: float = 60.0) -> None:
         self._longest_seconds = longest_seconds
         self._attempts = 0
-        self._said = ""
+        self._last_reason = ""
 
     def after(self, error: Exception) -> float:
         """Log a failure unless it is the same as before; return the seconds until the next attempt."""
-        if str(error) != self._said:
-            self._said = str(error)
-            logger.error("the store cannot be used yet: it is tried again", reason=self._said)
+        if str(error) != self._last_reason:
+            self._last_reason = str(error)
+            logger.error("the store cannot be used yet: it is tried again", reason=self._last_reason)
         self._attempts += 1
         return min(2.0 ** (self._attempts - 1), self._longest_seconds)

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 from agent.runtime.cpu_budget import UNLIMITED, CpuBudget
 from agent.runtime.realtime import NORMAL, ordinary
-from agent.sampling.schedule import grouped
+from agent.sampling.schedule import group_by_period
 from probes.errors import ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from agent.runtime.realtime import Realtime
-    from agent.sampling.reader import Reader
-    from agent.sampling.schedule import Group
-    from probes.model import HungFile, Probe
+    from agent.sampling.probe_reader import ProbeReader
+    from agent.sampling.schedule import ReaderGroup
+    from probes.model import IsolatedFile, Probe
 
 LATE_NS = 1_000_000
 STUCK_NS = 1_000_000_000
 """A read that lasts longer than this and a period holds up the other probes of its thread, and is isolated."""
 QUICK_READS = 10
 """After so many quick reads in a row an isolated probe or file is read with the others again."""
-_PROVE_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 _SHORT_SECONDS = 0.005
 
 
@@ -32,7 +32,7 @@ def ignore(_ended_ns: int) -> None:
     """Do nothing at the end of a cycle."""
 
 
-class Alarm:
+class Wakeup:
     """Lets one thread wait, and another end its wait early; waits of up to 5 ms are not worth ending."""
 
     __slots__ = ("_lock",)
@@ -42,13 +42,13 @@ class Alarm:
         self._lock.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Return after so long, or soon after a `ring`."""
+        """Return after so long, or soon after a `set`."""
         if seconds > _SHORT_SECONDS:
             self._lock.acquire(timeout=seconds)
         else:
             time.sleep(max(0.0, seconds))  # a tenth cheaper, which tells at a thousand cycles a second
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """End the wait that is on, or the next one."""
         try:
             self._lock.release()
@@ -60,51 +60,51 @@ class SamplingThread:
     """One thread, and the groups of readers that it reads.
 
     `lock` is held by whoever changes `groups`, of this thread or another. `enter` is called in the thread first and
-    returns how it is scheduled. Once the host has `slept`, nothing is read any more, and every read is a failure.
-    `after` gets the moment, on CLOCK_MONOTONIC, at which the reads of a cycle have ended. `slow` gets a reader that is
-    too slow for the others, `quick` gets this thread when the reader or the file isolated in it is quick again.
+    returns how it is scheduled. Once the host has `suspended`, nothing is read any more, and every read is a failure.
+    `on_cycle` gets the moment, on CLOCK_MONOTONIC, at which the reads of a cycle have ended. `slow` gets a reader that
+    is too slow for the others, `quick` gets this thread when the reader or the file isolated in it is quick again.
     """
 
     def __init__(
         self,
         name: str,
-        readers: Iterable[Reader],
+        readers: Iterable[ProbeReader],
         *,
         budget: CpuBudget | None = None,
         enter: Callable[[], Realtime] = ordinary,
-        slept: Callable[[], bool] = lambda: False,
-        after: Callable[[int], object] = ignore,
-        slow: Callable[[Reader], object] | None = None,
+        suspended: Callable[[], bool] = lambda: False,
+        on_cycle: Callable[[int], object] = ignore,
+        slow: Callable[[ProbeReader], object] | None = None,
         quick: Callable[[SamplingThread], object] = lambda _: None,
         lock: threading.Lock | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
-        alarm: Alarm | None = None,
+        wakeup: Wakeup | None = None,
     ) -> None:
         self.name = name
-        self.groups: tuple[Group, ...] = ()
+        self.groups: tuple[ReaderGroup, ...] = ()
         self.realtime = NORMAL
         self.isolated = False
         self.ended = False
-        self.hung_file: HungFile | None = None
-        self._reader: Reader | None = None
+        self.isolated_file: IsolatedFile | None = None
+        self._reader: ProbeReader | None = None
         self._last = False
         self.began_ns = 0
         self.high_rate_until_ns = 0
-        self.after = after
+        self.on_cycle = on_cycle
         self.enter = enter
         self._budget = budget or CpuBudget(UNLIMITED)
-        self._slept = slept
+        self._suspended = suspended
         self._slow = slow
         self._quick = quick
         self._lock = lock or threading.Lock()
         self._clock = clock
-        self._alarm = alarm or Alarm()
+        self._wakeup = wakeup or Wakeup()
         self._stopping = False
         self._thread = threading.Thread(target=self.run, name=f"sampling-{name}", daemon=True)
-        self.groups = grouped(readers, clock())
+        self.groups = group_by_period(readers, clock())
 
     @property
-    def readers(self) -> tuple[Reader, ...]:
+    def readers(self) -> tuple[ProbeReader, ...]:
         """Everything that this thread reads."""
         return tuple(reader for group in self.groups for reader in group.readers)
 
@@ -122,12 +122,12 @@ class SamplingThread:
         """Begin in a thread of its own."""
         self._thread.start()
 
-    def add(self, reader: Reader) -> None:
+    def add(self, reader: ProbeReader) -> None:
         """Read this one too; the caller holds the lock."""
-        self.groups = (*self.groups, *grouped((reader,), self._clock()))
-        self._alarm.ring()
+        self.groups = (*self.groups, *group_by_period((reader,), self._clock()))
+        self._wakeup.set()
 
-    def remove(self, reader: Reader) -> None:
+    def remove(self, reader: ProbeReader) -> None:
         """Read this one no more; the caller holds the lock."""
         left = (group.without(reader) if reader in group.readers else group for group in self.groups)
         self.groups = tuple(group for group in left if group.readers)
@@ -135,14 +135,14 @@ class SamplingThread:
     def high_rate_until(self, monotonic_ns: int) -> None:
         """Read at the high rate from now until a moment on CLOCK_MONOTONIC; a later call counts."""
         self.high_rate_until_ns = monotonic_ns
-        self._alarm.ring()
+        self._wakeup.set()
 
-    def isolate(self, reader: Reader, file: HungFile | None, *, last: bool) -> None:
+    def isolate(self, reader: ProbeReader, file: IsolatedFile | None, *, last: bool) -> None:
         """Be left to a probe that hangs, or to one file of it; the caller holds the lock. The `last` read is under way.
 
         A thread that is left to a file proves it once its read has ended, and gives it back when it is quick.
         """
-        self.isolated, self._reader, self.hung_file = True, reader, file
+        self.isolated, self._reader, self.isolated_file = True, reader, file
         if file or last:
             self.groups = ()
         self._last = last
@@ -150,12 +150,12 @@ class SamplingThread:
     @property
     def hung_probe(self) -> Probe | None:
         """The probe whose read may still be under way here, though it is no reader of this thread; None if none is."""
-        return self._reader.probe if self._reader and (self.hung_file or self._last) else None
+        return self._reader.probe if self._reader and (self.isolated_file or self._last) else None
 
-    def give_back(self, add: Callable[[Reader], object]) -> None:
+    def rejoin(self, add: Callable[[ProbeReader], object]) -> None:
         """Give back what was isolated, and end; `add` takes a whole probe."""
-        if self._reader and self.hung_file:
-            self._reader.restore_file(self.hung_file)
+        if self._reader and self.isolated_file:
+            self._reader.restore_file(self.isolated_file)
         elif self._reader:
             self.groups = ()
             add(self._reader)
@@ -163,15 +163,15 @@ class SamplingThread:
     def ask_to_stop(self) -> None:
         """Make no further read."""
         self._stopping = True
-        self._alarm.ring()
+        self._wakeup.set()
 
-    def join(self, seconds: float) -> tuple[Reader, ...]:
+    def join(self, seconds: float) -> tuple[ProbeReader, ...]:
         """Wait so long for the thread to end; return the readers whose probe hangs then."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
         return tuple(reader for reader in self.readers if self.alive and reader.state.reading_since_ns)
 
-    def stuck_reader(self, now_ns: int) -> Reader | None:
+    def stuck_reader(self, now_ns: int) -> ProbeReader | None:
         """Return the reader whose read holds up the others at `now_ns` on CLOCK_MONOTONIC, None if none does."""
         for group in self.groups:
             for reader in group.readers:
@@ -187,13 +187,13 @@ class SamplingThread:
         self.began_ns = self._clock()
         for group in self.groups:
             group.due_ns = self.began_ns
-        while not self._ends():
+        while not self._is_over():
             if self._cycle():
                 meter.charge()
-        if self.hung_file and not self._last:
-            self._prove(self.hung_file)
+        if self.isolated_file and not self._last:
+            self._retry_file(self.isolated_file)
 
-    def _ends(self) -> bool:
+    def _is_over(self) -> bool:
         """Return whether it is over; once it is, nothing can be added."""
         if self.groups and not self._stopping:
             return False
@@ -207,7 +207,7 @@ class SamplingThread:
         high_rate = now_ns < self.high_rate_until_ns
         due = [group for group in groups if group.is_due(now_ns, high_rate=high_rate)]
         if not due:
-            self._alarm.wait((min(group.due_ns for group in groups) - now_ns) / 1e9)
+            self._wakeup.wait((min(group.due_ns for group in groups) - now_ns) / 1e9)
             return False
         pauses_ns = [self._budget.pause_ns(high_rate=group.at_high_rate) for group in due]
         allowed = [group for group, pause_ns in zip(due, pauses_ns, strict=True) if not pause_ns]
@@ -220,30 +220,30 @@ class SamplingThread:
             if not self._read(groups, group, late_from_ns):
                 return True
             group.throttled = False
-        self.after(self._clock())
+        self.on_cycle(self._clock())
         return True
 
-    def _pause(self, due: Sequence[Group], pause_ns: int, now_ns: int) -> None:
+    def _pause(self, due: Sequence[ReaderGroup], pause_ns: int, now_ns: int) -> None:
         """Wait until the budget allows a read of what is due, or until a group that may be read is due."""
         others = (group.due_ns - now_ns for group in self.groups if group.at_high_rate and group not in due)
         for group in due:
             group.throttled = True
-        self._alarm.wait(min(pause_ns, *others, pause_ns) / 1e9)
-        self._budget.waited(now_ns, self._clock())
+        self._wakeup.wait(min(pause_ns, *others, pause_ns) / 1e9)
+        self._budget.record_wait(now_ns, self._clock())
 
-    def _read(self, groups: tuple[Group, ...], group: Group, late_from_ns: int) -> bool:
+    def _read(self, groups: tuple[ReaderGroup, ...], group: ReaderGroup, late_from_ns: int) -> bool:
         """Read every probe of a group that is not lost; return whether the groups are still the same."""
         lost, counters_only = False, group.wants_counters_only(self._clock())
         for reader in group.readers:
             if reader.state.lost:
                 lost = True
                 continue
-            if self._slept():
+            if self._suspended():
                 reader.refuse(ReadError("the host slept; a new recording begins"))
             else:
                 reader.read(late_from_ns, counters_only=counters_only)
             if self._stopping or self.groups is not groups:
-                return self._changed()
+                return self._await_regroup()
         if lost:
             with self._lock:
                 for reader in group.readers:
@@ -252,12 +252,12 @@ class SamplingThread:
         self._sort_by_speed(group)
         return self.groups is groups
 
-    def _changed(self) -> bool:
+    def _await_regroup(self) -> bool:
         """Wait until whoever changes the groups is done."""
         with self._lock:
             return False
 
-    def _sort_by_speed(self, group: Group) -> None:
+    def _sort_by_speed(self, group: ReaderGroup) -> None:
         """Hand over a probe that was slow several times in a row, or quick again if it is isolated."""
         if self.isolated:
             if all(reader.quick_reads >= QUICK_READS for reader in group.readers):
@@ -267,11 +267,11 @@ class SamplingThread:
                 if reader.is_slow:
                     self._slow(reader)
 
-    def _prove(self, file: HungFile) -> None:
+    def _retry_file(self, file: IsolatedFile) -> None:
         """Read a file that hung, alone, until it is quick again."""
         quick = 0
         while quick < QUICK_READS and not self._stopping:
             quick = quick + 1 if file.answers() else 0
-            self._alarm.wait(_PROVE_SECONDS)
+            self._wakeup.wait(_RETRY_SECONDS)
         if not self._stopping:
             self._quick(self)

@@ -144,13 +144,13 @@ CAUSES = (
 )
 
 
-def named_cause(error: Exception) -> Cause | None:
+def match_cause(error: Exception) -> Cause | None:
     """Return the known cause of what the engine or Python raised, None if there is none."""
     text = _text(error)
     return next((cause for cause in CAUSES if cause.pattern.search(text)), None)
 
 
-def worded(error: Exception, cause: Cause | None, integers: Sequence[str]) -> tuple[str, str]:
+def format_failure(error: Exception, cause: Cause | None, integers: Sequence[str]) -> tuple[str, str]:
     """Return the message and the remedy for a failure; without a cause the engine's own words and no remedy."""
     words = clean(str(error))
     if cause is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, cast, get_args, get_origin, get_type_hints
 
-_LONGEST_SHOWN = 80
+_MAX_SHOWN_CHARACTERS = 80
 
 
 def to_json(record: object) -> str:
@@ -19,7 +19,7 @@ def to_json(record: object) -> str:
 
     A class with a `TAG` (key, name) carries it, so that a reader can tell it from its siblings.
     """
-    return json.dumps(_plain(record), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(_to_plain(record), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def from_json(text: str | bytes, *kinds: type) -> Any:
@@ -39,14 +39,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
     if is_dataclass(value):
-        plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        plain = {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
         return {**plain, **_tag(type(value))}
     if isinstance(value, tuple):
-        return [_plain(element) for element in value]
+        return [_to_plain(element) for element in value]
     if isinstance(value, Mapping):
-        return {str(key): _plain(element) for key, element in value.items()}
+        return {str(key): _to_plain(element) for key, element in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -56,39 +56,39 @@ def _tag(kind: type) -> dict[str, str]:
 
 
 @lru_cache
-def _forms(kind: type) -> dict[str, Any]:
+def _field_types(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _record(kinds: tuple[Any, ...], value: object, where: str) -> object:
     if not isinstance(value, dict):
-        raise ValueError(f"{where or 'the line'} is {_shown(value)}, not an object")  # noqa: TRY004 - all misfits alike
+        raise ValueError(f"{where or 'the line'} is {_abbreviated(value)}, not an object")  # noqa: TRY004 - all misfits alike
     kind = next((kind for kind in kinds if _tag(kind).items() <= value.items()), None)
     if kind is None:
         names = ", ".join(f"{key} {name}" for kind in kinds for key, name in _tag(kind).items())
-        raise ValueError(f"{where or 'the line'} {_shown(value)} is none of: {names}")
+        raise ValueError(f"{where or 'the line'} {_abbreviated(value)} is none of: {names}")
     found = {key: element for key, element in value.items() if key not in _tag(kind)}
-    forms = _forms(kind)
-    if odd := sorted(forms.keys() ^ found.keys()):
-        raise ValueError(f"{where or 'the line'}: {', '.join(odd)} missing or unknown in {kind.__name__}")
-    return kind(**{name: _value(form, found[name], name) for name, form in forms.items()})
+    field_types = _field_types(kind)
+    if unknown_fields := sorted(field_types.keys() ^ found.keys()):
+        raise ValueError(f"{where or 'the line'}: {', '.join(unknown_fields)} missing or unknown in {kind.__name__}")
+    return kind(**{name: _value(field_type, found[name], name) for name, field_type in field_types.items()})
 
 
-def _value(form: Any, value: object, where: str) -> object:
-    if form is float and type(value) in (int, float) and math.isfinite(cast("float", value)):
+def _value(field_type: Any, value: object, where: str) -> object:
+    if field_type is float and type(value) in (int, float) and math.isfinite(cast("float", value)):
         return float(cast("float", value))
-    if form in (int, str, bool) and type(value) is form:
+    if field_type in (int, str, bool) and type(value) is field_type:
         return value
-    if form is Path and isinstance(value, str):
+    if field_type is Path and isinstance(value, str):
         return Path(value)
-    if is_dataclass(form):
-        return _record((form,), value, where)
-    return _composed(form, value, where)
+    if is_dataclass(field_type):
+        return _record((field_type,), value, where)
+    return _decode_composite(field_type, value, where)
 
 
-def _composed(form: Any, value: object, where: str) -> object:
-    origin, parts = get_origin(form), get_args(form)
+def _decode_composite(field_type: Any, value: object, where: str) -> object:
+    origin, parts = get_origin(field_type), get_args(field_type)
     if origin is Literal and value in parts:
         return value
     if origin in (Union, UnionType):
@@ -100,9 +100,9 @@ def _composed(form: Any, value: object, where: str) -> object:
         return tuple(_value(parts[0], element, where) for element in value)
     if origin is Mapping and isinstance(value, dict):
         return {key: _value(parts[1], element, f"{where} {key}") for key, element in value.items()}
-    raise ValueError(f"{where} is {_shown(value)}, not {getattr(form, '__name__', form)}")
+    raise ValueError(f"{where} is {_abbreviated(value)}, not {getattr(field_type, '__name__', field_type)}")
 
 
-def _shown(value: object) -> str:
+def _abbreviated(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}..."

@@ -78,7 +78,7 @@ def check_memory(spec: Spec, engine: EngineSpec, batches: Sequence[int], limits:
     if not isinstance(spec, TransformerSpec):
         return
     for batch in batches:
-        needed = spec.least_bytes(batch, on_host=engine.provider != "cuda")
+        needed = spec.minimum_bytes(batch, on_host=engine.provider != "cuda")
         subject = f"a transformer of {spec.parameters():.3g} parameters at a batch of {batch}"
         remedy = "choose fewer --layers, a smaller --width, --vocabulary, --prompt-tokens or --batch"
         require_memory(needed, subject, remedy, limits)

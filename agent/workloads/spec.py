@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from agent.runtime.console import printable_line
 from agent.workloads.codec import from_json, to_json
-from agent.workloads.given_inputs import GivenInput  # noqa: TC001 - same
+from agent.workloads.input_spec import InputSpec  # noqa: TC001 - same
 
 Positions = Literal["rope", "learned"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -21,13 +21,13 @@ _MOST_DIGITS = 19  # more do not fit into 64 bits
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
-def _at_least(least: int, **options: float) -> None:
+def _minimum(least: int, **options: float) -> None:
     for name, value in options.items():
         if not value >= least:
             raise ValueError(f"{_option(name)} is {value}: give a number of at least {least}")
 
 
-def _at_most(most: int, **options: int) -> None:
+def _maximum(most: int, **options: int) -> None:
     for name, value in options.items():
         if value > most:
             raise ValueError(f"{_option(name)} is {value}: give a number up to {most}")
@@ -51,7 +51,7 @@ class EngineSpec:
 
     def __post_init__(self) -> None:
         _one_of("provider", self.provider, get_args(Provider))
-        _at_least(0, threads=self.threads)
+        _minimum(0, threads=self.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ class TransformerSpec:
     TAG: ClassVar[tuple[str, str]] = ("workload", workload)
 
     def __post_init__(self) -> None:
-        _at_least(1, layers=self.layers, width=self.width, heads=self.heads)
-        _at_least(1, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
-        _at_least(2, vocabulary=self.vocabulary)
-        _at_least(0, seed=self.seed)
-        _at_most(_LARGEST, layers=self.layers, width=self.width, heads=self.heads, vocabulary=self.vocabulary)
-        _at_most(_LARGEST, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
+        _minimum(1, layers=self.layers, width=self.width, heads=self.heads)
+        _minimum(1, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
+        _minimum(2, vocabulary=self.vocabulary)
+        _minimum(0, seed=self.seed)
+        _maximum(_LARGEST, layers=self.layers, width=self.width, heads=self.heads, vocabulary=self.vocabulary)
+        _maximum(_LARGEST, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
         _one_of("positions", self.positions, get_args(Positions))
         _one_of("precision", self.precision, get_args(Precision))
         step = self.heads * (2 if self.positions == "rope" else 1)
@@ -131,7 +131,7 @@ class TransformerSpec:
         columns = self.layers * (5 * self.width + 2 * self.mlp_width) + self.vocabulary
         return self._matrices() + 4 * (self._vectors() + columns)
 
-    def least_bytes(self, batch: int, *, on_host: bool) -> int:
+    def minimum_bytes(self, batch: int, *, on_host: bool) -> int:
         """Return the host memory that a batch takes at least: the weights, and if it runs on the host what it computes.
 
         That is the cache, the attention scores of one layer, the logits and the rotations.
@@ -175,7 +175,7 @@ class OnnxSpec:
     model: Path
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
     seed: int = 0
-    inputs: Mapping[str, GivenInput] = field(default_factory=dict, hash=False)
+    inputs: Mapping[str, InputSpec] = field(default_factory=dict, hash=False)
 
     workload: ClassVar[str] = "onnx"
     TAG: ClassVar[tuple[str, str]] = ("workload", workload)
@@ -183,7 +183,7 @@ class OnnxSpec:
     def __post_init__(self) -> None:
         if not self.model.name:
             raise ValueError(f"the model is {str(self.model)!r}: give the path of an .onnx file")
-        _at_least(0, seed=self.seed)
+        _minimum(0, seed=self.seed)
         for name, shape in self.shapes.items():
             if not name or not shape or min(shape) < 0:
                 raise ValueError(_shape_refusal(f"{name}={'x'.join(map(str, shape))}"))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from probes.cpu.model import parse_cpuinfo
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.model import Channel, Device, Found, Kind, Reason, Rejection, Roots
+from probes.model import Channel, Device, DiscoveryResult, Kind, Reason, Rejection, Roots
 from probes.sysfs import ValueFile, read_int, read_text
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class CpuProbe:
         self._clocks.close()
 
 
-def discover(roots: Roots) -> Found:
+def discover(roots: Roots) -> DiscoveryResult:
     """Find the processors of the host; raises ProbeUnavailableError if /proc/stat cannot be read."""
     try:
         utilization = Utilization(roots)
@@ -285,7 +285,7 @@ def discover(roots: Roots) -> Found:
             clock = Channel(device, "package", "frequency_hertz", method=clocks.method, resolution=1000.0)
             channels.append((clock, package.number))
         channels.append((Channel(device, "package", "cores", method="topology", resolution=1.0), package.number))
-    return Found((CpuProbe(utilization, clocks, channels),))
+    return DiscoveryResult((CpuProbe(utilization, clocks, channels),))
 
 
 def _utilization_of(device: Device, domain: str) -> Channel:

@@ -15,7 +15,7 @@ from probes.cpu.model import CpuModel, parse_cpuinfo
 from probes.cpu.probe import TICK_SECONDS, Package, Utilization
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.estimate.table import SOURCE, SOURCE_DATE, WattsRow, row_of
-from probes.model import Channel, Device, Found, Kind, Rejection, Roots, Source
+from probes.model import Channel, Device, DiscoveryResult, Kind, Rejection, Roots, Source
 from probes.sysfs import read_text
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class EstimateProbe:
         self._utilization.close()
 
 
-def discover(roots: Roots) -> Found:
+def discover(roots: Roots) -> DiscoveryResult:
     """Set up the model for this host's packages; raises ProbeUnavailableError if /proc/stat cannot be read."""
     try:
         utilization = Utilization(roots)
@@ -115,7 +115,7 @@ def discover(roots: Roots) -> Found:
     cpu = parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "")
     model = Model(row_of(cpu.microarchitecture), cpu.virtual)
     channels = [describe(package, cpu, model) for package in utilization.packages]
-    return Found((EstimateProbe(model, utilization, channels),))
+    return DiscoveryResult((EstimateProbe(model, utilization, channels),))
 
 
 def describe(package: Package, cpu: CpuModel, model: Model) -> Channel:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.hwmon import chips as rules
-from probes.model import ENERGETIC, Channel, Device, Kind
-from probes.plausible import PLAUSIBLE_TIMES_LIMIT, highest_limit_watts
+from probes.model import ENERGY_METRICS, Channel, Device, Kind
+from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, highest_limit_watts
 from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Chip:
         return path if path and path.is_file() else None
 
     @property
-    def sleeps(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether the device sleeps now, so that reading its sensors or limits would wake it."""
         path = self.runtime_status
         return path is not None and read_text(path) == "suspended"
@@ -81,7 +81,7 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class SensorDraft:
     """A channel whose files are not open yet: one, or a voltage's and a current's; their product / `divisor` is SI."""
 
     channel: Channel
@@ -110,36 +110,38 @@ def find_chips(sysfs: Path) -> list[Chip]:
     return found
 
 
-def without_twins(found: Iterable[Chip]) -> list[Chip]:
+def without_duplicates(found: Iterable[Chip]) -> list[Chip]:
     """Leave out the management function of an Alveo card whose user function, with the same sensors, is there too."""
     listed = list(found)
     users = {chip.id[:-2] for chip in listed if chip.name.endswith("_user")}
     return [chip for chip in listed if not (chip.name.endswith("_mgmt") and chip.id[:-2] in users)]
 
 
-def describe(sysfs: Path, members: Sequence[Chip]) -> list[Draft]:
+def describe(sysfs: Path, members: Sequence[Chip]) -> list[SensorDraft]:
     """Return the channels of one bus device's chips, counters first; [] if none measures power or energy."""
     ordered = sorted(members, key=lambda chip: (chip.name, chip.number))
     device = _device(ordered)
-    drafts: list[Draft] = []
+    drafts: list[SensorDraft] = []
     for position, chip in enumerate(ordered):
-        drafts += _Survey(chip, device, _sockets(sysfs, chip, position)).drafts()
-    if not any(draft.channel.metric in ENERGETIC for draft in drafts):
+        drafts += _ChipReader(chip, device, _sockets(sysfs, chip, position)).drafts()
+    if not any(draft.channel.metric in ENERGY_METRICS for draft in drafts):
         return []
     drafts.sort(key=lambda draft: _ORDER.index(draft.channel.metric))
     return _contained(ordered[0].name, _distinct(drafts))
 
 
-class _Survey:
+class _ChipReader:
     """Writes the drafts of one chip."""
 
     def __init__(self, chip: Chip, device: Device, sockets: Sequence[int]) -> None:
         self._chip = chip
         self._device = device
         self._sockets = sockets
-        self._awake = not chip.sleeps  # else limits and intervals, which a driver may ask of the device, stay unknown
+        self._awake = (
+            not chip.is_suspended
+        )  # else limits and intervals, which a driver may ask of the device, stay unknown
 
-    def drafts(self) -> Iterator[Draft]:
+    def drafts(self) -> Iterator[SensorDraft]:
         for number in self._chip.indices("energy"):
             stem = f"energy{number}"
             if not rules.is_ignored(self._chip.name, self._label(stem)):
@@ -149,7 +151,7 @@ class _Survey:
             if self._is_si(f"temp{number}"):
                 yield self._single(f"temp{number}", "input", "temperature_celsius", "instant")
 
-    def _powers(self) -> Iterator[Draft]:
+    def _powers(self) -> Iterator[SensorDraft]:
         for stem in (f"power{number}" for number in self._chip.indices("power")):
             battery = self._chip.number_in(f"{stem}_is_battery") == 1
             if self._is_si(stem) and not battery and not rules.is_ignored(self._chip.name, self._label(stem)):
@@ -168,7 +170,7 @@ class _Survey:
             return f"{stem}_average" in files
         return f"{stem}_average_interval" in files or rules.averages_briefly(self._chip.name)
 
-    def _products(self) -> Iterator[Draft]:
+    def _products(self) -> Iterator[SensorDraft]:
         voltages = {number: self._label(f"in{number}") for number in self._chip.indices("in")}
         currents = {number: self._label(f"curr{number}") for number in self._chip.indices("curr")}
         for pair in rules.pairs(self._chip.name, voltages, currents):
@@ -177,23 +179,23 @@ class _Survey:
             stems = (f"in{pair.voltage}", f"curr{pair.current}")
             channel = self._channel(pair.label, f"power{pair.current}", "power_watts")
             paths = tuple(self._chip.files[f"{stem}_input"] for stem in stems)
-            yield Draft(replace(channel, method="volts*amperes"), paths, 1e6)
+            yield SensorDraft(replace(channel, method="volts*amperes"), paths, 1e6)
 
-    def _single(self, stem: str, form: str, metric: str, method: str) -> Draft:
+    def _single(self, stem: str, form: str, metric: str, method: str) -> SensorDraft:
         channel = replace(self._channel(self._label(stem), stem, metric), method=method)
         path = self._chip.files[f"{stem}_{form}"]
         exponent = self._chip.number_in(f"{stem}_unitm")
         if exponent is not None:  # XRT's `max` is the most seen so far, no limit
-            return Draft(replace(channel, resolution=10.0**exponent), (path,), 10.0**-exponent)
+            return SensorDraft(replace(channel, resolution=10.0**exponent), (path,), 10.0**-exponent)
         if metric == "power_watts" and self._awake:
             interval_ms = (form == "average" and self._chip.number_in(f"{stem}_average_interval")) or 0
             refresh = interval_ms / 1e3 or channel.refresh_seconds
-            channel = replace(channel, limit=self._limit_watts(stem), refresh_seconds=refresh)
-        return Draft(channel, (path,), 1e3 if metric == "temperature_celsius" else 1e6)
+            channel = replace(channel, max_plausible=self._limit_watts(stem), refresh_seconds=refresh)
+        return SensorDraft(channel, (path,), 1e3 if metric == "temperature_celsius" else 1e6)
 
     def _channel(self, label: str, fallback: str, metric: str) -> Channel:
         refresh = ((self._chip.number_in("update_interval") or 0) if self._awake else 0) / 1e3
-        if metric not in ENERGETIC:
+        if metric not in ENERGY_METRICS:
             domain = rules.plain_domain(self._chip.name, label, "temperature")
             return Channel(self._device, domain, metric, refresh_seconds=refresh)
         pci_device = read_int(self._chip.pci / "device") if self._chip.pci else None
@@ -205,7 +207,7 @@ class _Survey:
 
     def _limit_watts(self, stem: str) -> float:
         known = (self._chip.number_in(f"{stem}_{name}") for name in _LIMITS)
-        return PLAUSIBLE_TIMES_LIMIT * highest_limit_watts(known, 1_000_000, self._device.kind)
+        return PLAUSIBLE_LIMIT_FACTOR * highest_limit_watts(known, 1_000_000, self._device.kind)
 
     def _label(self, stem: str) -> str:
         return self._chip.text(f"{stem}_label") or self._chip.text(f"{stem}_oem_info")
@@ -285,9 +287,9 @@ def _package_of(sysfs: Path, cpu: int) -> int | None:
     return read_int(sysfs / f"devices/system/cpu/cpu{cpu}/topology/physical_package_id")
 
 
-def _distinct(drafts: Iterable[Draft]) -> list[Draft]:
+def _distinct(drafts: Iterable[SensorDraft]) -> list[SensorDraft]:
     """Number the domains of sensors that nothing else tells apart."""
-    named: dict[tuple[str, str, str, str], Draft] = {}
+    named: dict[tuple[str, str, str, str], SensorDraft] = {}
     for draft in drafts:
         channel, copy = draft.channel, 1
         while channel.key in named:
@@ -297,13 +299,13 @@ def _distinct(drafts: Iterable[Draft]) -> list[Draft]:
     return list(named.values())
 
 
-def _contained(chip: str, drafts: Sequence[Draft]) -> list[Draft]:
+def _contained(chip: str, drafts: Sequence[SensorDraft]) -> list[SensorDraft]:
     """Add which domains of the same device a sensor's energy is part of."""
-    energetic = [draft.channel for draft in drafts if draft.channel.metric in ENERGETIC]
+    energetic = [draft.channel for draft in drafts if draft.channel.metric in ENERGY_METRICS]
     nested = []
     for draft in drafts:
         device, outer = draft.channel.device, draft.channel.contained_in
-        if draft.channel.metric in ENERGETIC:
+        if draft.channel.metric in ENERGY_METRICS:
             present = {channel.domain for channel in energetic if channel.device == device}
             within = rules.outer_domains(chip, draft.channel.domain, present)
             outer = (*((device.id, domain) for domain in within), *outer)

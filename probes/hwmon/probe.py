@@ -17,18 +17,18 @@ from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.deadline import NoAnswerError, within
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.hwmon.discovery import Chip, Draft, describe, find_chips, without_twins
-from probes.model import ENERGETIC, Channel, Found, Problem, Reason, Rejection, Roots
-from probes.plausible import BLANKS, checked, most_watts, range_of
+from probes.hwmon.discovery import Chip, SensorDraft, describe, find_chips, without_duplicates
+from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Problem, Reason, Rejection, Roots
+from probes.plausibility import BLANKS, check_gauge, max_watts, range_of
 from probes.remedies import cause_of, is_denied, remedy_for
-from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, no_answer, number_of, opened
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, errno_of, is_device_removed, no_answer, open_value_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from probes.sysfs import OneHungFile
+    from probes.sysfs import IsolatedValueFile
 
-_PASSING = frozenset(
+_TRANSIENT_ERRNOS = frozenset(
     {errno.EAGAIN, errno.ENODATA, errno.EIO, errno.ENXIO, errno.EBUSY, errno.ETIMEDOUT, errno.EINTR, errno.EPROTO}
 )
 """What a working sensor may answer once at discovery: no value yet, or its bus was busy."""
@@ -54,7 +54,7 @@ class Sensor:
         """
         if self.channel.metric != "energy_joules":
             return None
-        return Counter(0, most_watts(self.channel) * self.divisor, self.channel.refresh_seconds)
+        return Counter(0, max_watts(self.channel) * self.divisor, self.channel.refresh_seconds)
 
 
 class HwmonProbe:
@@ -88,20 +88,20 @@ class HwmonProbe:
 
         Raises DeviceLostError once every file says that its device is gone.
         """
-        if self._status.sleeps():
+        if self._status.is_suspended():
             return [math.nan] * len(self.channels)
         raws, errors = self._files.read()
         if errors:
-            if len(errors) == len(raws) and all(map(is_gone, errors.values())):
+            if len(errors) == len(raws) and all(map(is_device_removed, errors.values())):
                 raise DeviceLostError(f"{self.name}: the device was removed")
             self.rejections += [Rejection(at, Reason.READ_ERROR) for at in errors if at < self._counters]
         joules = self._bank.advance(raws[: self._counters], at_ns, self.rejections)
         return joules + self._gauges.values(raws[self._counters :], self.rejections)
 
-    def isolate(self) -> OneHungFile | None:
+    def isolate(self) -> IsolatedValueFile | None:
         """Leave out the file in which `read` hangs, and return it; None if no file is being read."""
         position = self._files.isolate()
-        return None if position is None else self._files.hung_file(position, (self._feeds[position],))
+        return None if position is None else self._files.isolated_file(position, (self._feeds[position],))
 
     def close(self) -> None:
         """Close every file; safe to call twice."""
@@ -131,9 +131,9 @@ class Gauges:
             values = list(map(truediv, raws, self._divisors))
             if all(map(le, values, self._highest)) and all(map(ge, values, self._lowest)):
                 return values
-        return [self._judged(gauge, raws, rejections) for gauge in range(len(self._divisors))]
+        return [self._validated(gauge, raws, rejections) for gauge in range(len(self._divisors))]
 
-    def _judged(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
+    def _validated(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
         """Return one value, or NaN after noting why there is none; the product of two files takes this way always."""
         factors = [raws[at] for at in self._factors[gauge]]
         known = [raw for raw in factors if raw is not None]
@@ -142,21 +142,21 @@ class Gauges:
         elif not BLANKS.isdisjoint(known):
             found = Reason.SENTINEL
         else:
-            found = checked(self._channels[gauge], math.prod(known) / self._divisors[gauge])
+            found = check_gauge(self._channels[gauge], math.prod(known) / self._divisors[gauge])
         if isinstance(found, Reason):
             rejections.append(Rejection(self._first + gauge, found))
             return math.nan
         return found
 
 
-def discover(roots: Roots) -> Found:
+def discover(roots: Roots) -> DiscoveryResult:
     """Find the chips below `roots.sysfs`/class/hwmon that measure power or energy, and prove each file with one read.
 
     A sleeping device is taken at its files' word, unread. Raises ProbeUnavailableError if no chip has such a file.
     """
     sysfs = Path(roots.sysfs)
     devices: dict[str, list[Chip]] = defaultdict(list)
-    for chip in without_twins(find_chips(sysfs)):
+    for chip in without_duplicates(find_chips(sysfs)):
         devices[chip.id].append(chip)
     drafts, problems = _described(sysfs, devices)
     if not problems and not any(drafts.values()):
@@ -165,19 +165,21 @@ def discover(roots: Roots) -> Found:
     probes = []
     for name in sorted(drafts):
         chip = devices[name][0]
-        sensors, failed = _open(drafts[name], prove=not chip.sleeps)
+        sensors, failed = _open(drafts[name], prove=not chip.is_suspended)
         problems += failed
-        if any(sensor.channel.metric in ENERGETIC for sensor in sensors):
+        if any(sensor.channel.metric in ENERGY_METRICS for sensor in sensors):
             probes.append(HwmonProbe(f"hwmon/{name}", sensors, chip.runtime_status))
             continue
         for file in (file for sensor in sensors for file in sensor.files):
             file.close()
-    return Found(tuple(probes), tuple(problems))
+    return DiscoveryResult(tuple(probes), tuple(problems))
 
 
-def _described(sysfs: Path, devices: Mapping[str, Sequence[Chip]]) -> tuple[dict[str, list[Draft]], list[Problem]]:
+def _described(
+    sysfs: Path, devices: Mapping[str, Sequence[Chip]]
+) -> tuple[dict[str, list[SensorDraft]], list[Problem]]:
     """Return the drafts of each device, and a problem for each whose labels, limits and intervals cannot be read."""
-    drafts: dict[str, list[Draft]] = {}
+    drafts: dict[str, list[SensorDraft]] = {}
     problems = []
     for name, members in devices.items():
         try:
@@ -188,7 +190,7 @@ def _described(sysfs: Path, devices: Mapping[str, Sequence[Chip]]) -> tuple[dict
     return drafts, problems
 
 
-def _open(drafts: Sequence[Draft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
+def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
     """Open the drafts' files and read each once if `prove`; return the sensors that work and what the others lack.
 
     A device of which several files do not answer hangs as a whole: its further files are left alone.
@@ -205,14 +207,14 @@ def _open(drafts: Sequence[Draft], *, prove: bool) -> tuple[list[Sensor], list[P
             break
         try:
             for path in draft.paths:
-                files.append(opened(path, _prove if prove else _take_at_its_word))
+                files.append(open_value_file(path, _prove if prove else _skip_read))
         except (OSError, ReadError) as error:
             for file in files:
                 file.close()
-            hung += isinstance(error, ReadError) and number_of(error) == errno.ETIMEDOUT
+            hung += isinstance(error, ReadError) and errno_of(error) == errno.ETIMEDOUT
             if is_denied(error):
                 denied.append(path)
-            elif draft.channel.metric in ENERGETIC:  # a temperature its driver does not support is no loss
+            elif draft.channel.metric in ENERGY_METRICS:  # a temperature its driver does not support is no loss
                 problems.append(Problem(str(path), cause_of(error, path), remedy_for(error)))
             continue
         working.append(Sensor(draft.channel, tuple(files), draft.divisor))
@@ -224,11 +226,11 @@ def _prove(file: ValueFile) -> None:
     try:
         file.read()
     except ReadError as error:
-        if number_of(error) not in _PASSING:
+        if errno_of(error) not in _TRANSIENT_ERRNOS:
             raise
 
 
-def _take_at_its_word(_: ValueFile) -> None:
+def _skip_read(_: ValueFile) -> None:
     """Read nothing: the device sleeps."""
 
 

@@ -20,12 +20,12 @@ LIBRARY = "libnvidia-ml.so.1"
 _SUCCESS, _NO_PERMISSION, _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND = 0, 4, 9, 12
 _FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 13, 18
 # The binding raises "success" where the driver had nothing to write; drivers say "not found" of the same.
-_NOTHING = frozenset({_SUCCESS, 6})
+_NO_DATA_CODES = frozenset({_SUCCESS, 6})
 _MOST_PERCENT = 100
-_LOST = frozenset({15, 28})
+_LOST_CODES = frozenset({15, 28})
 # Invalid argument (a field older drivers do not know), not supported, no permission, no such function, structure
 # version unknown, deprecated: the driver will answer no differently later.
-_ABSENT = frozenset({2, 3, _NO_PERMISSION, _FUNCTION_NOT_FOUND, 25, 26})
+_ABSENT_CODES = frozenset({2, 3, _NO_PERMISSION, _FUNCTION_NOT_FOUND, 25, 26})
 _VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 _OTHER_LIBRARY = f"give the path of the driver's own library, whose soname is {LIBRARY}"
 _REMEDIES = {
@@ -45,12 +45,12 @@ class ForbiddenError(AbsentError):
     """The driver refuses this user."""
 
 
-class NothingFoundError(ReadError):
+class NoDataError(ReadError):
     """The driver understood, and had nothing to tell of the time that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tenants:
+class GpuProcesses:
     """Who used a GPU, by process number as the driver sees it: None where it does not tell.
 
     `programs` have it open for computing now; `shares` are the shares of some time in which each kept it busy, of
@@ -198,7 +198,7 @@ class Gpu:
         """
         try:
             samples = _ask(self._nvml, "nvmlDeviceGetProcessUtilization", self._handle, since_us)
-        except NothingFoundError:
+        except NoDataError:
             return {}
         found = {int(each.pid): int(each.smUtil) for each in samples}
         if any(percent > _MOST_PERCENT for percent in found.values()):
@@ -255,10 +255,10 @@ def _field_value(nvml: Any, answer: Any) -> int:
 
 def _translated(asked: str, error: Any) -> ReadError | DeviceLostError:
     reason = f"{asked}: {error}"
-    if error.value in _LOST:
+    if error.value in _LOST_CODES:
         return DeviceLostError(reason)
-    if error.value in _NOTHING:
-        return NothingFoundError(reason)
+    if error.value in _NO_DATA_CODES:
+        return NoDataError(reason)
     if error.value == _NO_PERMISSION:
         return ForbiddenError(reason)
-    return AbsentError(reason) if error.value in _ABSENT else ReadError(reason)
+    return AbsentError(reason) if error.value in _ABSENT_CODES else ReadError(reason)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.model import ENERGETIC, Channel, Device, Found, Kind, Problem, Reason, Rejection, Roots
-from probes.nvml.library import AbsentError, ForbiddenError, Gpu, Session, Tenants, open_session
-from probes.nvml.sensors import SCOPE_MODULE, Question, Seen, find_questions, power_fields
+from probes.model import ENERGY_METRICS, Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
+from probes.nvml.library import AbsentError, ForbiddenError, Gpu, GpuProcesses, Session, open_session
+from probes.nvml.sensors import SCOPE_MODULE, GpuInfo, SensorQuery, find_queries, power_fields
 from probes.sysfs import RuntimeStatus, read_int, read_text
 
 if TYPE_CHECKING:
@@ -33,18 +33,18 @@ class NvmlProbe:
     files_only = False
 
     def __init__(
-        self, session: Session, one: Seen, questions: tuple[Question, ...], runtime_status: Path | None
+        self, session: Session, one: GpuInfo, queries: tuple[SensorQuery, ...], runtime_status: Path | None
     ) -> None:
         self.gpu = one.device.id
         self.name = _name(one)
-        self.channels = tuple(sensor.channel for question in questions for sensor in question.sensors)
+        self.channels = tuple(sensor.channel for query in queries for sensor in query.sensors)
         self.rejections: list[Rejection] = []
-        self._questions = questions
+        self._queries = queries
         self._counters = tuple(
-            question for question in questions if any(sensor.counter is not None for sensor in question.sensors)
+            query for query in queries if any(sensor.counter is not None for sensor in query.sensors)
         )
         self._session = session
-        self._asked = one.gpu
+        self._gpu = one.gpu
         self._status = RuntimeStatus(runtime_status)
 
     def read(self, at_ns: int) -> list[float]:
@@ -52,24 +52,24 @@ class NvmlProbe:
 
         A GPU that the kernel has put to sleep is left asleep: asking it would wake it, so every value is NaN.
         """
-        return self._read(self._questions, at_ns)
+        return self._read(self._queries, at_ns)
 
     def read_counters(self, at_ns: int) -> list[float]:
         """Return the energy, NaN for everything else: one call to the driver instead of about ten."""
         return self._read(self._counters, at_ns)
 
-    def _read(self, asked: Collection[Question], at_ns: int) -> list[float]:
-        """Ask some of the questions; the channels of the others are NaN."""
-        if self._status.sleeps():
+    def _read(self, asked: Collection[SensorQuery], at_ns: int) -> list[float]:
+        """Ask some of the queries; the channels of the others are NaN."""
+        if self._status.is_suspended():
             return [math.nan] * len(self.channels)
         values: list[float] = []
         answered = failures = 0
-        for question in self._questions:
-            if question not in asked:
-                values += [math.nan] * len(question.sensors)
+        for query in self._queries:
+            if query not in asked:
+                values += [math.nan] * len(query.sensors)
                 continue
-            answered += len(question.sensors)
-            for sensor, raw in zip(question.sensors, question.answers(), strict=True):
+            answered += len(query.sensors)
+            for sensor, raw in zip(query.sensors, query.answers(), strict=True):
                 value = sensor.value(raw, at_ns)
                 if isinstance(value, Reason):
                     self.rejections.append(Rejection(len(values), value))
@@ -80,19 +80,19 @@ class NvmlProbe:
             raise ReadError(f"{self.name}: the driver answered none of {failures} sensors")
         return values
 
-    def tenants(self, since_us: int) -> Tenants:
+    def gpu_processes(self, since_us: int) -> GpuProcesses:
         """Return who has the GPU now, and who kept it busy since a moment in Unix microseconds.
 
         A GPU that sleeps is not asked, as it would wake. May be called from another thread than `read`.
         """
-        if self._status.sleeps():
-            return Tenants(None, None)
+        if self._status.is_suspended():
+            return GpuProcesses(None, None)
         programs, shares = None, None
         with suppress(ReadError, DeviceLostError):
-            programs = self._asked.programs()
+            programs = self._gpu.programs()
         with suppress(ReadError, DeviceLostError):
-            shares = self._asked.busy_shares(since_us)
-        return Tenants(programs, shares)
+            shares = self._gpu.busy_shares(since_us)
+        return GpuProcesses(programs, shares)
 
     def close(self) -> None:
         """Close this probe's session; the driver lets go of the GPUs when the last probe's is closed."""
@@ -100,21 +100,21 @@ class NvmlProbe:
         self._status.close()
 
 
-def discover(roots: Roots) -> Found:
+def discover(roots: Roots) -> DiscoveryResult:
     """Find the GPUs that the driver at `roots.nvml_library` numbers, and prove each with one read."""
     session = open_session(roots.nvml_library)
     problems: list[Problem] = []
     try:
-        seen = _look_at_all(session, problems)
-        holders = _module_holders(seen)
-        found = (_proven(session, one, holders.get(one.device.id, ""), roots, problems) for one in seen)
+        seen = _identify_gpus(session, problems)
+        holders = _module_publishers(seen)
+        found = (_probe_of(session, one, holders.get(one.device.id, ""), roots, problems) for one in seen)
         probes = tuple(probe for probe in found if probe)
     finally:
         session.close()
-    return Found(probes, tuple(problems))
+    return DiscoveryResult(probes, tuple(problems))
 
 
-def _look_at_all(session: Session, problems: list[Problem]) -> list[Seen]:
+def _identify_gpus(session: Session, problems: list[Problem]) -> list[GpuInfo]:
     try:
         count = session.gpu_count()
     except (ReadError, DeviceLostError) as error:
@@ -127,13 +127,13 @@ def _look_at_all(session: Session, problems: list[Problem]) -> list[Seen]:
     seen = []
     for index in range(count):
         try:
-            seen.append(look_at(session.gpu(index), driver))
+            seen.append(identify_gpu(session.gpu(index), driver))
         except (ReadError, DeviceLostError) as error:
             problems.append(_problem(f"NVIDIA GPU number {index}", error))
     return _with_own_ids(seen, problems)
 
 
-def _with_own_ids(seen: list[Seen], problems: list[Problem]) -> list[Seen]:
+def _with_own_ids(seen: list[GpuInfo], problems: list[Problem]) -> list[GpuInfo]:
     """Add the bus address to each UUID that several GPUs share, or that is all zeros, as of virtual functions."""
     times = Counter(one.device.id for one in seen)
     found = []
@@ -152,7 +152,7 @@ def _with_own_ids(seen: list[Seen], problems: list[Problem]) -> list[Seen]:
     return found
 
 
-def look_at(gpu: Gpu, driver: str) -> Seen:
+def identify_gpu(gpu: Gpu, driver: str) -> GpuInfo:
     """Find out who a GPU is. Raises ReadError if it does not tell its UUID."""
     uuid = gpu.text("nvmlDeviceGetUUID")
     if not uuid:
@@ -171,10 +171,10 @@ def look_at(gpu: Gpu, driver: str) -> Seen:
     )
     known = tuple((name, value) for name, value in attributes if value)
     device = Device(uuid, Kind.GPU, gpu.text("nvmlDeviceGetName"), known)
-    return Seen(gpu, device, place, bool(mig), serial or uuid, power_fields(gpu, SCOPE_MODULE))
+    return GpuInfo(gpu, device, place, bool(mig), serial or uuid, power_fields(gpu, SCOPE_MODULE))
 
 
-def _module_holders(seen: Sequence[Seen]) -> dict[str, str]:
+def _module_publishers(seen: Sequence[GpuInfo]) -> dict[str, str]:
     """Map each GPU that reports module power to the first such GPU of its board, which alone publishes it.
 
     Every GPU of a board reports the power of the whole board (both GPUs and the processor beside them).
@@ -183,7 +183,7 @@ def _module_holders(seen: Sequence[Seen]) -> dict[str, str]:
     return {one.device.id: first.setdefault(one.board, one.device.id) for one in seen if one.module}
 
 
-def _module_of(one: Seen, holder: str, roots: Roots) -> tuple[tuple[str, str], ...]:
+def _module_of(one: GpuInfo, holder: str, roots: Roots) -> tuple[tuple[str, str], ...]:
     """Return the module that a GPU shares with a processor as the (device, domain) of its meter, () for a card.
 
     It has the number of the processor's socket; where that is not known, the GPU says that it is on some module,
@@ -200,14 +200,14 @@ def _module_of(one: Seen, holder: str, roots: Roots) -> tuple[tuple[str, str], .
     return () if holder else (("module", "module"),)
 
 
-def _proven(session: Session, one: Seen, holder: str, roots: Roots, problems: list[Problem]) -> NvmlProbe | None:
+def _probe_of(session: Session, one: GpuInfo, holder: str, roots: Roots, problems: list[Problem]) -> NvmlProbe | None:
     module = _module_of(one, holder, roots)
     stand_in = Channel(one.device, "board", "utilization_ratio", contained_in=module)
     try:
-        questions = find_questions(one, holder, module)
-        if not questions:
+        queries = find_queries(one, holder, module)
+        if not queries:
             raise _refusal(one.gpu)
-        probe = NvmlProbe(session.another(), one, questions, _runtime_status(one, roots))
+        probe = NvmlProbe(session.another(), one, queries, _runtime_status(one, roots))
     except (ReadError, DeviceLostError) as error:
         problems.append(_problem(_name(one), error, stand_in))
         return None
@@ -218,8 +218,8 @@ def _proven(session: Session, one: Seen, holder: str, roots: Roots, problems: li
         problems.append(_problem(probe.name, error, stand_in))
         return None
     probe.rejections.clear()
-    if not any(channel.metric in ENERGETIC for channel in probe.channels):
-        problems.append(_powerless(probe.name, one, stand_in))
+    if not any(channel.metric in ENERGY_METRICS for channel in probe.channels):
+        problems.append(_no_power_problem(probe.name, one, stand_in))
     return probe
 
 
@@ -232,17 +232,17 @@ def _refusal(gpu: Gpu) -> ReadError | DeviceLostError:
     return AbsentError("none of its sensors can be read")
 
 
-def _powerless(name: str, one: Seen, stand_in: Channel) -> Problem:
+def _no_power_problem(name: str, one: GpuInfo, stand_in: Channel) -> Problem:
     """Return the problem of a GPU whose driver shows some sensors, and neither power nor energy."""
     error = _refusal(one.gpu)
     return replace(_problem(name, error, stand_in), is_unreadable=not isinstance(error, AbsentError))
 
 
-def _name(one: Seen) -> str:
+def _name(one: GpuInfo) -> str:
     return f"nvml/{one.device.id}"
 
 
-def _runtime_status(one: Seen, roots: Roots) -> Path | None:
+def _runtime_status(one: GpuInfo, roots: Roots) -> Path | None:
     """Return the file in which the kernel says whether the GPU sleeps, None if there is none."""
     if one.place is None:
         return None
@@ -250,7 +250,7 @@ def _runtime_status(one: Seen, roots: Roots) -> Path | None:
     return path if path.exists() else None
 
 
-def _problem(subject: str, error: ReadError | DeviceLostError, device: Channel | None = None) -> Problem:
+def _problem(sensor: str, error: ReadError | DeviceLostError, device: Channel | None = None) -> Problem:
     if isinstance(error, DeviceLostError):
         remedy = "look for Xid errors in the kernel log (dmesg | grep -i xid); reset the GPU or reboot"
     elif isinstance(error, ForbiddenError):
@@ -261,4 +261,4 @@ def _problem(subject: str, error: ReadError | DeviceLostError, device: Channel |
         )
     else:
         remedy = "see what nvidia-smi says of this GPU, and the kernel log"
-    return Problem(subject, str(error), remedy, device=device)
+    return Problem(sensor, str(error), remedy, device=device)

@@ -13,7 +13,7 @@ from probes.counter import Counter
 from probes.errors import ReadError
 from probes.model import Channel, Kind, Reason
 from probes.nvml.library import AbsentError
-from probes.plausible import BLANKS, PLAUSIBLE_TIMES_LIMIT, checked, highest_limit_watts, most_watts
+from probes.plausibility import BLANKS, PLAUSIBLE_LIMIT_FACTOR, check_gauge, highest_limit_watts, max_watts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,20 +37,20 @@ _DIE, _SM_CLOCK, _MEMORY_CLOCK = 0, 1, 2
 _AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
 _GA100, _GH100 = range(0x2080, 0x2100), range(0x2300, 0x2380)
 """PCI device numbers of the chips GA100 (A100, A30 and their kin) and GH100 (H100, H200, GH200 and theirs)."""
-PART_OF_THE_TIME = "average of 25 in 100 ms"
+PARTIAL_INSTANT = "average of 25 in 100 ms"
 """The method of what these two chips call the power of the moment: they observe a quarter of the time.
 
 Source: "Part-time Power Measurements: nvidia-smi's Lack of Attention", arXiv:2312.02741, which compared over 70 GPUs
 with an external meter. Whether their average over a second is made of the same quarter is not known, so it counts as
 made of no more than that. The energy counter is to be preferred.
 """
-PART_OF_THE_SECOND = "average of 250 in 1000 ms"
+PARTIAL_AVERAGE = "average of 250 in 1000 ms"
 """The method of their average over a second."""
-_IN_PART: Mapping[str, str] = {"instant": PART_OF_THE_TIME, "average": PART_OF_THE_SECOND}
+_PARTIAL_METHODS: Mapping[str, str] = {"instant": PARTIAL_INSTANT, "average": PARTIAL_AVERAGE}
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class GpuInfo:
     """A GPU that told who it is.
 
     `place` is None if it does not say. `board` is shared by the GPUs of one board. `module` are the fields that give
@@ -80,11 +80,11 @@ class Sensor:
             return Reason.READ_ERROR
         if self.counter is not None:
             return self.counter.advance(raw, at_ns) or self.counter.total / self.over
-        return Reason.SENTINEL if raw in BLANKS else checked(self.channel, raw * self.times / self.over)
+        return Reason.SENTINEL if raw in BLANKS else check_gauge(self.channel, raw * self.times / self.over)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SensorQuery:
     """One call to the driver: `ask` returns one integer per sensor, in order; None where a part of it failed."""
 
     sensors: tuple[Sensor, ...]
@@ -116,7 +116,7 @@ def _ignores_scope(gpu: Gpu, number: int, scope: int) -> bool:
     return False
 
 
-def find_questions(one: Seen, holder: str, module: tuple[Key, ...] = ()) -> tuple[Question, ...]:
+def find_queries(one: GpuInfo, holder: str, module: tuple[Key, ...] = ()) -> tuple[SensorQuery, ...]:
     """Return what can be asked of a GPU, energy first.
 
     `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is
@@ -124,11 +124,11 @@ def find_questions(one: Seen, holder: str, module: tuple[Key, ...] = ()) -> tupl
     """
     gpu, device = one.gpu, one.device
     within = (*(((holder, "module"),) if holder else ()), *module)
-    most = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu)
+    most = PLAUSIBLE_LIMIT_FACTOR * _highest_limit_watts(gpu)
     found = [*_energy(one, within, most), *_power(one, holder, within, most), *_utilization(one)]
     if _exists(gpu.memory_bytes):
         sensors = tuple(Sensor(Channel(device, "memory", f"memory_{which}_bytes")) for which in ("used", "total"))
-        found.append(Question(sensors, gpu.memory_bytes))
+        found.append(SensorQuery(sensors, gpu.memory_bytes))
     for domain, clock in (("sm", _SM_CLOCK), ("memory", _MEMORY_CLOCK)):
         channel = Channel(device, domain, "frequency_hertz", resolution=1e6)
         found += _first_of(Sensor(channel, times=1_000_000), partial(gpu.number, "nvmlDeviceGetClockInfo", clock))
@@ -158,11 +158,11 @@ def _exists(ask: Callable[[], object]) -> bool:
     return True
 
 
-def _first_of(sensor: Sensor, *asks: Callable[[], int]) -> list[Question]:
+def _first_of(sensor: Sensor, *asks: Callable[[], int]) -> list[SensorQuery]:
     """Return the question that asks the first way there is, none if there is none."""
     for ask in asks:
         if _exists(ask):
-            return [Question((sensor,), _alone(ask))]
+            return [SensorQuery((sensor,), _alone(ask))]
     return []
 
 
@@ -188,7 +188,7 @@ def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
     return 0.0
 
 
-def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
+def _energy(one: GpuInfo, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
     channel = Channel(
         one.device,
         "board",
@@ -197,14 +197,14 @@ def _energy(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
         refresh_seconds=REFRESH_SECONDS,
         resolution=0.001,
         contained_in=within,
-        limit=most,
+        max_plausible=most,
     )
     ask = partial(one.gpu.number, "nvmlDeviceGetTotalEnergyConsumption")
-    counter = Counter(0, most_watts(channel) * 1000, REFRESH_SECONDS)
+    counter = Counter(0, max_watts(channel) * 1000, REFRESH_SECONDS)
     return _first_of(Sensor(channel, over=1000, counter=counter), ask)
 
 
-def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list[Question]:
+def _power(one: GpuInfo, holder: str, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
     """Return how to ask for every power a GPU reports, in one call where the driver has fields for it.
 
     The average and the memory's power are parts of the board's, and the memory's of the average, so that nobody adds
@@ -222,26 +222,26 @@ def _power(one: Seen, holder: str, within: tuple[Key, ...], most: float) -> list
     for number in power_fields(gpu, SCOPE_GPU):
         domain, contained_in = ("board-average", part_of_board) if wanted else ("board", within)
         want(domain, number, SCOPE_GPU, contained_in, most)
-    questions = [] if wanted else _plain_power(one, within, most)
+    queries = [] if wanted else _plain_power(one, within, most)
     has_average = any(sensor.channel.domain == "board-average" for sensor in sensors)
     averaged = ((device.id, "board-average"),) if has_average else ()
     for number in power_fields(gpu, SCOPE_MEMORY)[:1]:
         want("memory", number, SCOPE_MEMORY, (*averaged, *part_of_board), most)
     if holder == device.id:
-        limit = PLAUSIBLE_TIMES_LIMIT * _highest_limit_watts(gpu, SCOPE_MODULE)
+        limit = PLAUSIBLE_LIMIT_FACTOR * _highest_limit_watts(gpu, SCOPE_MODULE)
         want("module", one.module[0], SCOPE_MODULE, within[1:], limit)
     if wanted:
-        questions.append(Question(tuple(sensors), partial(gpu.fields, tuple(wanted))))
-    return questions
+        queries.append(SensorQuery(tuple(sensors), partial(gpu.fields, tuple(wanted))))
+    return queries
 
 
-def _plain_power(one: Seen, within: tuple[Key, ...], most: float) -> list[Question]:
+def _plain_power(one: GpuInfo, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
     """Return how to ask a driver without power fields, which tells the power of the moment or an average by chip."""
     sensor = _power_sensor(one, "board", _plain_method(one), within, most)
     return _first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
 
 
-def _plain_method(one: Seen) -> str:
+def _plain_method(one: GpuInfo) -> str:
     """Say what nvmlDeviceGetPowerUsage means: the last second's average on Ampere and later, but not on GA100."""
     try:
         architecture = one.gpu.number("nvmlDeviceGetArchitecture")
@@ -252,27 +252,27 @@ def _plain_method(one: Seen) -> str:
     return "instant" if architecture < _AMPERE or _is_of(one, _GA100) else "average"
 
 
-def _is_of(one: Seen, *chips: range) -> bool:
+def _is_of(one: GpuInfo, *chips: range) -> bool:
     return one.place is not None and any(one.place.model in chip for chip in chips)
 
 
-def _power_sensor(one: Seen, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
+def _power_sensor(one: GpuInfo, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
     aliased = domain.startswith("board") and _is_of(one, _GA100, _GH100)
     channel = Channel(
         one.device,
         domain,
         "power_watts",
-        method=_IN_PART.get(method, method) if aliased else method,
+        method=_PARTIAL_METHODS.get(method, method) if aliased else method,
         aliased=aliased,
         refresh_seconds=AVERAGING_SECONDS if method == "average" else REFRESH_SECONDS,
         resolution=0.001,
         contained_in=within,
-        limit=limit,
+        max_plausible=limit,
     )
     return Sensor(channel, over=1000)
 
 
-def _utilization(one: Seen) -> list[Question]:
+def _utilization(one: GpuInfo) -> list[SensorQuery]:
     """Return how to ask for utilization, which a GPU split into instances has not."""
     if one.mig:
         return []

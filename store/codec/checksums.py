@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 NAME = "checksum"
 _INTEGER, _DOUBLE = struct.Struct("<q"), struct.Struct("<d")
 _NULL = b"\xff"
-_READ_OFTEN = frozenset({"devices", "channels"})
+_CACHED_TABLES = frozenset({"devices", "channels"})
 
 
 @cache
-def covered(table: Table) -> tuple[Column[Any], ...]:
+def checksummed_columns(table: Table) -> tuple[Column[Any], ...]:
     """Return the columns that a table's checksum covers, by name: all but itself and a number that the database gives.
 
     A damaged number of that kind breaks an index or a reference, which SQLite's own checks find.
@@ -36,12 +36,14 @@ def _name(column: Column[Any]) -> str:
 
 def checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
     """Return the checksum of a row, given as its values by column name."""
-    return crc32(b"".join([_part(_stored(column, row[column.name])) for column in covered(table)]))
+    return crc32(b"".join([_part(_stored(column, row[column.name])) for column in checksummed_columns(table)]))
 
 
-def fits(table: Table, row: Mapping[str, Any] | RowMapping) -> bool:
+def types_match(table: Table, row: Mapping[str, Any] | RowMapping) -> bool:
     """Return whether every value of a row is of its column's type; SQLite keeps a value of any type."""
-    return all(row[each.name] is None or type(row[each.name]) is each.type.python_type for each in covered(table))
+    return all(
+        row[each.name] is None or type(row[each.name]) is each.type.python_type for each in checksummed_columns(table)
+    )
 
 
 def stored_checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
@@ -50,11 +52,11 @@ def stored_checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
     Those of devices and channels are remembered: they are read again with every stretch of samples.
     """
     values = tuple(row.values())
-    return _remembered(table, values) if table.name in _READ_OFTEN else _of_values(table, values)
+    return _cached_checksum(table, values) if table.name in _CACHED_TABLES else _of_values(table, values)
 
 
 @lru_cache(4096)
-def _remembered(table: Table, values: tuple[Any, ...]) -> int:
+def _cached_checksum(table: Table, values: tuple[Any, ...]) -> int:
     return _of_values(table, values)
 
 
@@ -65,21 +67,21 @@ def _of_values(table: Table, values: tuple[Any, ...]) -> int:
 @cache
 def _places(table: Table) -> tuple[int, ...]:
     names = [column.name for column in table.c]
-    return tuple(names.index(column.name) for column in covered(table))
+    return tuple(names.index(column.name) for column in checksummed_columns(table))
 
 
-def sealed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with its checksum."""
     return {**row, NAME: checksum(table, row)}
 
 
-class Sealer:
+class ChecksumAppender:
     """Appends checksums to rows given as tuples, all of one table and in one order of columns."""
 
     __slots__ = ("_order",)
 
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
-        self._order = [(columns.index(each.name), each) for each in covered(table)]
+        self._order = [(columns.index(each.name), each) for each in checksummed_columns(table)]
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """Return the rows, each with its checksum behind."""
@@ -115,7 +117,7 @@ def _tick(count: int) -> struct.Struct:
 
 
 def packed_tick(layout: int, start_ns: int, end_ns: int, values: Sequence[float]) -> tuple[int, int, int, bytes, int]:
-    """Return the row of a tick with its checksum: that of `Sealer`, in a fifth of the time."""
+    """Return the row of a tick with its checksum: that of `ChecksumAppender`, in a fifth of the time."""
     count = len(values)
     whole = _tick(count).pack(end_ns, layout, 8 * count, *values, start_ns)
     return layout, start_ns, end_ns, whole[24:-8], crc32(whole)

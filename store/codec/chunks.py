@@ -53,12 +53,12 @@ def width(packed: bytes) -> int:
 
 def starts(packed: bytes, ticks: int) -> Integers:
     """Return the moments before the reads of a chunk of so many ticks, in nanoseconds of Unix time."""
-    return _moments(packed, _STARTS, ticks)
+    return _time_column(packed, _STARTS, ticks)
 
 
-def took(packed: bytes, ticks: int) -> Integers:
+def read_durations(packed: bytes, ticks: int) -> Integers:
     """Return how many nanoseconds each read took."""
-    return _moments(packed, _TOOK, ticks)
+    return _time_column(packed, _TOOK, ticks)
 
 
 def values(packed: bytes, ticks: int, position: int, start: int = 0, stop: int | None = None) -> list[float]:
@@ -66,7 +66,7 @@ def values(packed: bytes, ticks: int, position: int, start: int = 0, stop: int |
     return columns.unpack(_column(packed, _FIRST + position), ticks, start, stop)
 
 
-def _moments(packed: bytes, place: int, ticks: int) -> Integers:
+def _time_column(packed: bytes, place: int, ticks: int) -> Integers:
     return Integers(Cursor(_column(packed, place)), ticks)
 
 

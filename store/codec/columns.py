@@ -51,7 +51,7 @@ def unpack(packed: bytes, count: int, start: int = 0, stop: int | None = None) -
         return [math.nan] * (stop - start)
     if kind < _GAPS:
         return _values(kind, cursor, count, start, stop)
-    given = cursor.squeezed()
+    given = cursor.compressed_bytes()
     before = sum(given[:start])
     wanted = given[start:stop]
     present = iter(_values(kind - _GAPS, cursor, sum(given), before, before + sum(wanted)))
@@ -59,7 +59,7 @@ def unpack(packed: bytes, count: int, start: int = 0, stop: int | None = None) -
 
 
 def _with_gaps(values: Sequence[float], packed: bytes) -> bytes:
-    given = integers.squeeze(bytes(not math.isnan(value) for value in values))
+    given = integers.compress_bytes(bytes(not math.isnan(value) for value in values))
     return bytes((packed[0] + _GAPS,)) + given + packed[1:]
 
 

@@ -45,8 +45,8 @@ class Cursor:
         self.at += length
         return self.packed[self.at - length : self.at]
 
-    def squeezed(self) -> bytes:
-        """Take bytes that `squeeze` packed."""
+    def compressed_bytes(self) -> bytes:
+        """Take bytes that `compress_bytes` packed."""
         sized = self.number()
         return self.take(sized) if sized >= 0 else zlib.decompress(self.take(-sized), -_WINDOW_BITS)
 
@@ -57,7 +57,7 @@ def number(value: int) -> bytes:
     return bytes((length,)) + value.to_bytes(length, "little", signed=True)
 
 
-def squeeze(plain: bytes) -> bytes:
+def compress_bytes(plain: bytes) -> bytes:
     """Pack bytes deflated, or plain where that is shorter; a negative length says that they are deflated.
 
     Readings are noise over a few values, or stand still: a code for each byte fits the one, runs the other, and the
@@ -174,7 +174,7 @@ def _planes(steps: list[int], order: int) -> bytes:
         return b""
     width = (span.bit_length() + 7) // 8
     words = struct.pack(f"<{len(residues)}Q", *[residue - base for residue in residues])
-    planes = [squeeze(words[place::8]) for place in range(width)]
+    planes = [compress_bytes(words[place::8]) for place in range(width)]
     return b"".join((bytes((order,)), *map(number, (*seeds, base)), bytes((width,)), *planes))
 
 
@@ -183,9 +183,9 @@ def _words(cursor: Cursor, count: int) -> Sequence[int]:
     if width == 0:
         return bytes(count)
     if width == 1:
-        return cursor.squeezed()
+        return cursor.compressed_bytes()
     size, letter = next(each for each in _SIZES if each[0] >= width)
     planes = bytearray(size * count)
     for place in range(width):
-        planes[place::size] = cursor.squeezed()
+        planes[place::size] = cursor.compressed_bytes()
     return struct.unpack(f"<{count}{letter}", planes)

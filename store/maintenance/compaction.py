@@ -14,17 +14,17 @@ from sqlalchemy import and_, delete, or_, select, update
 
 from store import schema, sqlite
 from store.codec import chunks
-from store.codec.checksums import NAME, Sealer
-from store.damage import Inspection, wrong_length
-from store.engines import reading, writing
-from store.error_messages import explained
+from store.codec.checksums import NAME, ChecksumAppender
+from store.damage import RowVerifier, wrong_length
+from store.engines import snapshot_engine, write_engine
+from store.error_messages import translate_errors
 from store.layouts import channel_ids
-from store.maintenance.old_rows import seal_old_rows
-from store.maintenance.quarantine import move
-from store.maintenance.rollup import Moments, Subject, owned, roll_up, together
+from store.maintenance.checksum_backfill import backfill_checksums
+from store.maintenance.quarantine import move_row
+from store.maintenance.rollup import RollupKey, SampleTimes, canonical_channels, merge_rollups, roll_up
 from store.records import ROLLUP_COLUMNS, Rollup
-from store.rows import as_stored, delete_ids, insert_all, unpack
-from store.series_query import STRETCH_NS
+from store.rows import delete_ids, insert_all, stored_row, unpack
+from store.series_query import PARTITION_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,13 +34,16 @@ if TYPE_CHECKING:
     from store.damage import Damage, Report
     from store.maintenance.rollup import Sample
 
-_MOST_VALUES, _MOST_TICKS = 1 << 16, 1 << 12
+_MAX_VALUES, _MAX_TICKS = 1 << 16, 1 << 12
 """So much is packed at once: it bounds the memory, the length of a transaction, and what one question unpacks."""
 _SEAM = struct.Struct("<qd")
 _CHUNK_COLUMNS = ("layout_id", "start_ns", "end_ns", "ticks", "samples", "packed")
 _values = attrgetter(*ROLLUP_COLUMNS)
 _ticks, _layouts, _rollups = schema.ticks, schema.layouts, schema.rollups
-_seal_chunks, _seal_rollups = Sealer(schema.chunks, _CHUNK_COLUMNS), Sealer(schema.rollups, ROLLUP_COLUMNS)
+_append_chunk_checksums, _append_rollup_checksums = (
+    ChecksumAppender(schema.chunks, _CHUNK_COLUMNS),
+    ChecksumAppender(schema.rollups, ROLLUP_COLUMNS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +69,13 @@ class _Layout:
     """
 
     row: RowMapping
-    channels: tuple[Subject, ...]
+    channels: tuple[RollupKey, ...]
     owned: Sequence[bool]
     seam: tuple[Sample | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _TickBatch:
     """Ticks that make one chunk: their ids in the table, moments, and the values of each channel."""
 
     ids: Sequence[int]
@@ -89,10 +92,10 @@ def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lamb
     (`Event.wait` with a time does both). A damaged row or layout is left alone and does not stop the rest. Raises
     StoreError.
     """
-    limit_ns = until_ns - until_ns % STRETCH_NS
+    limit_ns = until_ns - until_ns % PARTITION_NS
     done = Compaction()
     damaged: list[Damage] = []
-    with explained(engine):
+    with translate_errors(engine):
         for number in _layouts_with_ticks(engine, limit_ns):
             for packed in _chunks_of(engine, number, limit_ns, damaged.append):
                 done = Compaction(
@@ -103,7 +106,7 @@ def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lamb
                 )
                 if pause():
                     return replace(done, complete=False, damaged=tuple(damaged))
-        complete = seal_old_rows(engine, pause)
+        complete = backfill_checksums(engine, pause)
         if engine.dialect.name == "sqlite" and sqlite.log_bytes(engine) > sqlite.LOG_BYTES:
             sqlite.truncate_log(engine)
     return replace(done, complete=complete, damaged=tuple(damaged))
@@ -113,19 +116,19 @@ def _chunks_of(engine: Engine, number: int, limit_ns: int, report: Report) -> It
     """Make the chunks of a layout one by one, from its oldest tick on."""
     place = (-(1 << 63), 0)
     while True:
-        with reading(engine).connect() as connection:
-            inspection = Inspection(connection, report)
-            layout = _layout(connection, number, inspection)
+        with snapshot_engine(engine).connect() as connection:
+            verifier = RowVerifier(connection, report)
+            layout = _layout(connection, number, verifier)
             if layout is None:
                 return
             rows = _next_rows(connection, layout, limit_ns, place)
-            piece = _piece(rows, layout, inspection)
+            batch = _tick_batch(rows, layout, verifier)
         if not rows:
             return
         place = (rows[-1].start_ns, rows[-1].id)
-        if piece is None:
+        if batch is None:
             continue
-        packed = _compact_one(engine, layout, piece, report)
+        packed = _compact_one(engine, layout, batch, report)
         if packed is None:  # another process makes this chunk at the same moment
             return
         yield packed
@@ -137,21 +140,21 @@ def _layouts_with_ticks(engine: Engine, limit_ns: int) -> Sequence[int]:
         return connection.execute(select(_layouts.c.id).where(some).order_by(_layouts.c.id)).scalars().all()
 
 
-def _compact_one(engine: Engine, layout: _Layout, piece: _Piece, report: Report) -> Compaction | None:
+def _compact_one(engine: Engine, layout: _Layout, batch: _TickBatch, report: Report) -> Compaction | None:
     """Make one chunk; None, and nothing changed, if a tick of it is gone."""
-    packed = chunks.pack(piece.starts, piece.ends, piece.columns)
-    samples = sum(len(column) - sum(map(math.isnan, column)) for column in piece.columns)
-    rollups, seam = _sum_up(layout, piece)
-    with writing(engine).begin() as connection:
-        if delete_ids(connection, _ticks, piece.ids) != len(piece.ids):
+    packed = chunks.pack(batch.starts, batch.ends, batch.columns)
+    samples = sum(len(column) - sum(map(math.isnan, column)) for column in batch.columns)
+    rollups, seam = _aggregate(layout, batch)
+    with write_engine(engine).begin() as connection:
+        if delete_ids(connection, _ticks, batch.ids) != len(batch.ids):
             connection.rollback()
             return None
-        row = (layout.row["id"], piece.starts[0], piece.starts[-1], len(piece.ids), samples, packed)
-        insert_all(connection, schema.chunks, (*_CHUNK_COLUMNS, NAME), _seal_chunks([row]))
+        row = (layout.row["id"], batch.starts[0], batch.starts[-1], len(batch.ids), samples, packed)
+        insert_all(connection, schema.chunks, (*_CHUNK_COLUMNS, NAME), _append_chunk_checksums([row]))
         _add_rollups(connection, layout, rollups, report)
-        changed = as_stored(_layouts, {**layout.row, "seam": seam})
+        changed = stored_row(_layouts, {**layout.row, "seam": seam})
         connection.execute(update(_layouts).where(_layouts.c.id == layout.row["id"]).values(**changed))
-    return Compaction(1, len(piece.ids), samples, len(packed))
+    return Compaction(1, len(batch.ids), samples, len(packed))
 
 
 def _next_rows(connection: Connection, layout: _Layout, limit_ns: int, place: tuple[int, int]) -> Sequence[Row[Any]]:
@@ -163,31 +166,31 @@ def _next_rows(connection: Connection, layout: _Layout, limit_ns: int, place: tu
         .where(_ticks.c.layout_id == layout.row["id"], behind, _ticks.c.start_ns.between(start_ns, limit_ns - 1))
         .order_by(_ticks.c.start_ns, _ticks.c.id)
     )
-    most = max(1, min(_MOST_TICKS, _MOST_VALUES // max(1, len(layout.channels))))
+    most = max(1, min(_MAX_TICKS, _MAX_VALUES // max(1, len(layout.channels))))
     found = connection.execute(wanted.limit(most)).all()
     if not found:
         return ()
-    stretch = found[0].start_ns // STRETCH_NS
-    return found[: bisect_right(found, stretch, key=lambda row: row.start_ns // STRETCH_NS)]
+    stretch = found[0].start_ns // PARTITION_NS
+    return found[: bisect_right(found, stretch, key=lambda row: row.start_ns // PARTITION_NS)]
 
 
-def _piece(rows: Sequence[Row[Any]], layout: _Layout, inspection: Inspection) -> _Piece | None:
-    """Return the sound ones of some ticks as a piece, None if there are none."""
+def _tick_batch(rows: Sequence[Row[Any]], layout: _Layout, verifier: RowVerifier) -> _TickBatch | None:
+    """Return the sound ones of some ticks as a batch, None if there are none."""
     length = 8 * len(layout.channels)
     sound = []
     for row in rows:
         tick = (row.id, row.start_ns, row.end_ns, row.readings, row.checksum)
-        cause = inspection.tick_fault(layout.row["id"], tick)
+        cause = verifier.tick_damage_cause(layout.row["id"], tick)
         if not cause and len(row.readings) != length:
             cause = wrong_length(row.readings, length)
         if cause:
-            inspection.found(_ticks, (row.id,), cause)
+            verifier.report_damage(_ticks, (row.id,), cause)
         else:
             sound.append(row)
     if not sound:
         return None
     values = unpack(b"".join(row.readings for row in sound))
-    return _Piece(
+    return _TickBatch(
         [row.id for row in sound],
         [row.start_ns for row in sound],
         [row.end_ns for row in sound],
@@ -195,27 +198,27 @@ def _piece(rows: Sequence[Row[Any]], layout: _Layout, inspection: Inspection) ->
     )
 
 
-def _layout(connection: Connection, number: int, inspection: Inspection) -> _Layout | None:
+def _layout(connection: Connection, number: int, verifier: RowVerifier) -> _Layout | None:
     """Return a layout; None if it, or what it refers to, is damaged, which is reported."""
     row = connection.execute(select(_layouts).where(_layouts.c.id == number)).mappings().one()
-    ids = channel_ids(row, inspection)
+    ids = channel_ids(row, verifier)
     if ids is None:
         return None
     table = schema.channels
     metrics = connection.execute(select(table).where(table.c.id.in_(ids))).mappings()
-    named = {each["id"]: each["metric"] for each in metrics if inspection.sound(table, each)}
+    named = {each["id"]: each["metric"] for each in metrics if verifier.is_intact(table, each)}
     if not named.keys() >= set(ids):
-        inspection.found(_layouts, (number,), "some of its channels are damaged or gone")
+        verifier.report_damage(_layouts, (number,), "some of its channels are damaged or gone")
         return None
-    subjects = tuple(Subject(channel, row["recording_id"], named[channel]) for channel in ids)
-    return _Layout(row, subjects, _owned(connection, row), _seam(row["seam"], len(ids)))
+    subjects = tuple(RollupKey(channel, row["recording_id"], named[channel]) for channel in ids)
+    return _Layout(row, subjects, _canonical_channels(connection, row), _seam(row["seam"], len(ids)))
 
 
-def _owned(connection: Connection, row: RowMapping) -> Sequence[bool]:
+def _canonical_channels(connection: Connection, row: RowMapping) -> Sequence[bool]:
     before = (_layouts.c.recording_id == row["recording_id"]) & (_layouts.c.id <= row["id"])
     found = connection.execute(select(_layouts).where(before).order_by(_layouts.c.id)).mappings().all()
-    unreported = Inspection(connection, lambda _: None)  # whoever compacts that layout reports it
-    return owned(channel_ids(each, unreported) or [] for each in found)[-1]
+    unreported = RowVerifier(connection, lambda _: None)  # whoever compacts that layout reports it
+    return canonical_channels(channel_ids(each, unreported) or [] for each in found)[-1]
 
 
 def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
@@ -224,12 +227,12 @@ def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
     return tuple(None if math.isnan(value) else (at, value) for at, value in _SEAM.iter_unpack(kept))
 
 
-def _sum_up(layout: _Layout, piece: _Piece) -> tuple[list[Rollup], bytes]:
+def _aggregate(layout: _Layout, batch: _TickBatch) -> tuple[list[Rollup], bytes]:
     """Return the roll-ups of ticks, and the seam behind them."""
-    moments = Moments.of([(start + end) // 2 for start, end in zip(piece.starts, piece.ends, strict=True)])
+    moments = SampleTimes.of([(start + end) // 2 for start, end in zip(batch.starts, batch.ends, strict=True)])
     rollups: list[Rollup] = []
     seam = []
-    for subject, own, values, before in zip(layout.channels, layout.owned, piece.columns, layout.seam, strict=True):
+    for subject, own, values, before in zip(layout.channels, layout.owned, batch.columns, layout.seam, strict=True):
         found, last = roll_up(subject, moments, values, before) if own else ([], None)
         rollups += found
         seam.append(_SEAM.pack(*(last or (0, math.nan))))
@@ -247,16 +250,16 @@ def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Roll
     minutes = [rollup.minute for rollup in rollups]
     shared = (columns.recording_id == layout.row["recording_id"]) & columns.minute.between(min(minutes), max(minutes))
     shared &= columns.channel_id.in_({rollup.channel_id for rollup in rollups})
-    inspection = Inspection(connection, report)
+    verifier = RowVerifier(connection, report)
     known = {}
     for row in connection.execute(select(_rollups).where(shared)).mappings().all():
-        if inspection.sound(_rollups, row):
+        if verifier.is_intact(_rollups, row):
             known[row["minute"], row["channel_id"]] = Rollup(*(row[each] for each in ROLLUP_COLUMNS))
         else:
-            move(connection, _rollups, row, inspection.fault(_rollups, row), time.time_ns())
+            move_row(connection, _rollups, row, verifier.fault(_rollups, row), time.time_ns())
     connection.execute(delete(_rollups).where(shared))
     for rollup in rollups:
         key = (rollup.minute, rollup.channel_id)
-        known[key] = together(known[key], rollup) if key in known else rollup
-    rows = _seal_rollups(_values(known[key]) for key in sorted(known))
+        known[key] = merge_rollups(known[key], rollup) if key in known else rollup
+    rows = _append_rollup_checksums(_values(known[key]) for key in sorted(known))
     insert_all(connection, _rollups, (*ROLLUP_COLUMNS, NAME), rows)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from store import schema, sqlite
-from store.engines import reading
-from store.error_messages import explained
-from store.maintenance.retention import SPARED_NS, Pruned, needed
+from store.engines import snapshot_engine
+from store.error_messages import translate_errors
+from store.maintenance.retention import MIN_AGE_NS, PruneResult, belongs_to_run
 from store.maintenance.rollup import MINUTE_NS
 
 if TYPE_CHECKING:
@@ -24,44 +24,47 @@ _ROLLUP_BYTES = 50
 """What a roll-up takes, which is all numbers."""
 
 
-def foresee(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
+def estimate_prune(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
     """Return what `prune` would remove: rows by age exactly, by size about.
 
     `freed_bytes` is about what samples and roll-ups among them take, `recordings` is not foretold. Raises StoreError.
     """
     on_file = engine.dialect.name == "sqlite"
     size = sqlite.size(engine) if on_file else None
-    with explained(engine), reading(engine).connect() as connection:
+    with translate_errors(engine), snapshot_engine(engine).connect() as connection:
         oldest_ns = 0 if retention.seconds is None else now_ns - round(retention.seconds * 1e9)
         chunks, chunk_bytes = _old(connection, _chunks, "packed", oldest_ns)
         ticks, tick_bytes = _old(connection, _ticks, "readings", oldest_ns)
         rejections = connection.execute(
-            select(func.count()).select_from(_of_nobody(schema.rejections, "at_ns", "at_ns", oldest_ns).subquery())
+            select(func.count()).select_from(_orphaned_rows(schema.rejections, "at_ns", "at_ns", oldest_ns).subquery())
         ).scalar_one()
         rollups = _old_rollups(connection, retention, now_ns)
         freed = chunk_bytes + tick_bytes + rollups * _ROLLUP_BYTES
         if retention.bytes is not None and on_file:
-            excess, spared_ns = sqlite.used(engine) - retention.bytes, now_ns - SPARED_NS  # the log is cut first
-            more = _until(connection, _chunks, "packed", (oldest_ns, spared_ns), excess - freed)
+            excess, newest_prunable_ns = (
+                sqlite.used_bytes(engine) - retention.bytes,
+                now_ns - MIN_AGE_NS,
+            )  # the log is cut first
+            more = _until(connection, _chunks, "packed", (oldest_ns, newest_prunable_ns), excess - freed)
             chunks, freed = chunks + more[0], freed + more[1]
-            more = _until(connection, _ticks, "readings", (oldest_ns, spared_ns), excess - freed)
+            more = _until(connection, _ticks, "readings", (oldest_ns, newest_prunable_ns), excess - freed)
             ticks, freed = ticks + more[0], freed + more[1]
-            old = _rollups_before(connection, spared_ns // MINUTE_NS) - rollups
+            old = _rollups_before(connection, newest_prunable_ns // MINUTE_NS) - rollups
             more_rollups = max(0, min(old, -(-(excess - freed) // _ROLLUP_BYTES)))
             rollups, freed = rollups + more_rollups, freed + more_rollups * _ROLLUP_BYTES
-    too_large = retention.bytes is not None and on_file and sqlite.used(engine) - freed > retention.bytes
-    return Pruned(ticks, chunks, rejections, rollups, freed_bytes=freed, size_bytes=size, too_large=too_large)
+    too_large = retention.bytes is not None and on_file and sqlite.used_bytes(engine) - freed > retention.bytes
+    return PruneResult(ticks, chunks, rejections, rollups, freed_bytes=freed, size_bytes=size, too_large=too_large)
 
 
-def _of_nobody(table: Table, start: str, end: str, before_ns: int) -> Select[tuple[int]]:
+def _orphaned_rows(table: Table, start: str, end: str, before_ns: int) -> Select[tuple[int]]:
     """Return the rows that are older and that no run needs."""
     joined = select(table.c.id).join(_layouts, _layouts.c.id == table.c.layout_id)
-    return joined.where(~needed(table.c[start], table.c[end]), table.c[end] < before_ns)
+    return joined.where(~belongs_to_run(table.c[start], table.c[end]), table.c[end] < before_ns)
 
 
 def _old(connection: Connection, table: Table, blob: str, before_ns: int) -> tuple[int, int]:
     size = func.coalesce(func.sum(func.length(table.c[blob]) + _ROW_BYTES), 0)
-    wanted = table.c.id.in_(_of_nobody(table, "start_ns", "end_ns", before_ns))
+    wanted = table.c.id.in_(_orphaned_rows(table, "start_ns", "end_ns", before_ns))
     count, total = connection.execute(select(func.count(), size).where(wanted)).one()
     return count, int(total)
 
@@ -74,7 +77,7 @@ def _until(
     rows = select(func.length(table.c[blob])).join(_layouts, _layouts.c.id == table.c.layout_id)
     since_ns, before_ns = between_ns
     rows = rows.where(table.c.end_ns >= since_ns, table.c.end_ns < before_ns).order_by(table.c.end_ns)
-    rows = rows.where(~needed(table.c.start_ns, table.c.end_ns))
+    rows = rows.where(~belongs_to_run(table.c.start_ns, table.c.end_ns))
     if most_bytes > 0:
         for length in connection.execute(rows).scalars():
             count, freed = count + 1, freed + length + _ROW_BYTES

@@ -12,11 +12,11 @@ from sqlalchemy import func, select, tuple_
 
 from store import schema
 from store.codec import chunks
-from store.damage import Damage, Inspection
-from store.engines import reading
-from store.error_messages import explained
+from store.damage import Damage, RowVerifier
+from store.engines import snapshot_engine
+from store.error_messages import translate_errors
 from store.errors import StoreError
-from store.maintenance.rollup import MINUTE_NS, owned
+from store.maintenance.rollup import MINUTE_NS, canonical_channels
 from store.scan import channels_of, damaged_rows
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def problems(engine: Engine) -> Iterator[str | Damage]:
     are still examined. Raises StoreError if nothing can be read.
     """
     parts: dict[str, Callable[[Engine], Iterator[str | Damage]]] = {
-        "The file": _of_file,
-        "The view": _of_view,
+        "The file": _check_file,
+        "The view": _check_view,
         "The rows": damaged_rows,
-        "The chunks": _of_layouts,
+        "The chunks": _check_layouts,
     }
     for name, examine in parts.items():
         try:
-            with explained(engine):
+            with translate_errors(engine):
                 yield from examine(engine)
         except StoreError as error:
             if error.__cause__ is None:
@@ -59,7 +59,7 @@ def problems(engine: Engine) -> Iterator[str | Damage]:
             yield f"{name} cannot be examined to the end ({error})"
 
 
-def _of_file(engine: Engine) -> Iterator[str]:
+def _check_file(engine: Engine) -> Iterator[str]:
     if engine.dialect.name != "sqlite":
         return
     with engine.connect() as connection:
@@ -70,7 +70,7 @@ def _of_file(engine: Engine) -> Iterator[str]:
         yield f"Row {row} of {table} belongs to a row of {parent} that is not there"
 
 
-def _of_view(engine: Engine) -> Iterator[str]:
+def _check_view(engine: Engine) -> Iterator[str]:
     if engine.dialect.name != "sqlite":
         return
     with engine.connect() as connection:
@@ -79,19 +79,19 @@ def _of_view(engine: Engine) -> Iterator[str]:
         yield "The view rollups_named is not the one of this version"
 
 
-def _of_layouts(engine: Engine) -> Iterator[str | Damage]:
+def _check_layouts(engine: Engine) -> Iterator[str | Damage]:
     for layout, recording, channels, own in _layouts_of(engine):
         tally: _Tally = Counter()
         place = (-(1 << 63), 0)
         while True:
             found: list[str | Damage] = []
-            with reading(engine).connect() as connection:
+            with snapshot_engine(engine).connect() as connection:
                 row = _next_chunk(connection, layout, place)
                 if row is None:
-                    found += _of_rollups(connection, recording, tally)
+                    found += _check_rollups(connection, recording, tally)
                 else:
-                    found += _of_rollups(connection, recording, _taken(tally, row["start_ns"] // MINUTE_NS))
-                    found += _faults(connection, row, (channels, own), tally)
+                    found += _check_rollups(connection, recording, _pop_before(tally, row["start_ns"] // MINUTE_NS))
+                    found += _chunk_problems(connection, row, (channels, own), tally)
             yield from found
             if row is None or (row["start_ns"], row["id"]) <= place:
                 break
@@ -109,7 +109,9 @@ def _layouts_of(engine: Engine) -> Iterator[tuple[int, int, list[int] | None, li
         found = [(row["recording_id"], row["id"], channels_of(connection, row)) for row in rows]
     for recording, group in groupby(found, itemgetter(0)):
         layouts = list(group)
-        for (_, layout, channels), own in zip(layouts, owned(each[2] or [] for each in layouts), strict=True):
+        for (_, layout, channels), own in zip(
+            layouts, canonical_channels(each[2] or [] for each in layouts), strict=True
+        ):
             yield layout, recording, channels, own
 
 
@@ -119,7 +121,7 @@ def _next_chunk(connection: Connection, layout: int, place: tuple[int, int]) -> 
     return connection.execute(mine.order_by(*_ORDER).limit(1)).mappings().first()
 
 
-def _faults(
+def _chunk_problems(
     connection: Connection, row: RowMapping, layout: tuple[list[int] | None, list[bool]], tally: _Tally
 ) -> list[str | Damage]:
     """Return what is wrong with a chunk, and count the samples of a sound one in `tally`.
@@ -127,24 +129,24 @@ def _faults(
     Of a chunk whose layout is damaged, only the checksum is examined.
     """
     channels, own = layout
-    cause = Inspection(connection, None).fault(schema.chunks, row)
+    cause = RowVerifier(connection, None).fault(schema.chunks, row)
     if cause:
         return [Damage("chunks", (row["id"],), cause)]
     if channels is None:
         return []
     try:
-        wrong = list(_of_chunk(row, channels, own, tally))
+        wrong = list(_check_chunk(row, channels, own, tally))
         if not wrong:
-            return list(_twice(connection, row))
+            return list(_duplicate_ticks(connection, row))
     except chunks.UNREADABLE as error:
         wrong = [f"it cannot be unpacked ({error})"]
     return [Damage("chunks", (row["id"],), each) for each in wrong]
 
 
-def _of_chunk(row: RowMapping, channels: list[int], own: list[bool], tally: _Tally) -> Iterator[str]:
+def _check_chunk(row: RowMapping, channels: list[int], own: list[bool], tally: _Tally) -> Iterator[str]:
     """Say what of a chunk is not as its row says, and count the samples of its `own` channels in `tally`."""
     starts = chunks.starts(row["packed"], row["ticks"]).part(0, row["ticks"])
-    took = chunks.took(row["packed"], row["ticks"]).part(0, row["ticks"])
+    took = chunks.read_durations(row["packed"], row["ticks"]).part(0, row["ticks"])
     if (starts[0], starts[-1]) != (row["start_ns"], row["end_ns"]) or starts != sorted(starts):
         yield f"it holds {starts[0]} to {starts[-1]}, its row says {row['start_ns']} to {row['end_ns']}"
     if chunks.width(row["packed"]) != len(channels):
@@ -162,20 +164,20 @@ def _of_chunk(row: RowMapping, channels: list[int], own: list[bool], tally: _Tal
         yield f"it holds {samples} samples, its row says {row['samples']}"
 
 
-def _twice(connection: Connection, row: RowMapping) -> Iterator[str]:
+def _duplicate_ticks(connection: Connection, row: RowMapping) -> Iterator[str]:
     """Say which of a chunk's ticks are there as rows as well."""
     hot = select(_ticks.start_ns, _ticks.end_ns).where(
         _ticks.layout_id == row["layout_id"], _ticks.start_ns.between(row["start_ns"], row["end_ns"])
     )
     starts = chunks.starts(row["packed"], row["ticks"]).part(0, row["ticks"])
-    took = chunks.took(row["packed"], row["ticks"]).part(0, row["ticks"])
+    took = chunks.read_durations(row["packed"], row["ticks"]).part(0, row["ticks"])
     packed = {(start, start + each) for start, each in zip(starts, took, strict=True)}
     both = packed & {tuple(tick) for tick in connection.execute(hot)}
     if both:
         yield f"Chunk {row['id']}: {len(both)} of its ticks are kept as rows as well"
 
 
-def _taken(tally: _Tally, before: int) -> _Tally:
+def _pop_before(tally: _Tally, before: int) -> _Tally:
     """Take what belongs to the minutes before one out of a tally."""
     taken = Counter({key: count for key, count in tally.items() if key[0] < before})
     for key in taken:
@@ -183,7 +185,7 @@ def _taken(tally: _Tally, before: int) -> _Tally:
     return taken
 
 
-def _of_rollups(connection: Connection, recording: int, tally: _Tally) -> Iterator[str]:
+def _check_rollups(connection: Connection, recording: int, tally: _Tally) -> Iterator[str]:
     """Say which roll-ups are missing or of too few samples; they may be of more than are left."""
     if not tally:
         return
@@ -191,8 +193,8 @@ def _of_rollups(connection: Connection, recording: int, tally: _Tally) -> Iterat
     first = connection.execute(select(func.min(_rollups.minute)).where(mine)).scalar()
     minutes = [minute for minute, _ in tally]
     kept = select(schema.rollups).where(mine, _rollups.minute.between(min(minutes), max(minutes)))
-    inspection = Inspection(connection, None)
-    rows = [row for row in connection.execute(kept).mappings() if not inspection.fault(schema.rollups, row)]
+    verifier = RowVerifier(connection, None)
+    rows = [row for row in connection.execute(kept).mappings() if not verifier.fault(schema.rollups, row)]
     summed = {(row["minute"], row["channel_id"]): row["samples"] for row in rows}
     for key, samples in sorted(tally.items()):
         if first is not None and key[0] >= first and summed.get(key, 0) < samples:

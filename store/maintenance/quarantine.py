@@ -9,9 +9,9 @@ from sqlalchemy import LargeBinary, and_, cast, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from store import schema
-from store.damage import NO_CHECKSUM, WRONG_CHECKSUM, Inspection
-from store.engines import writing
-from store.error_messages import explained
+from store.damage import NO_CHECKSUM, WRONG_CHECKSUM, RowVerifier
+from store.engines import write_engine
+from store.error_messages import translate_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Connection, Engine, RowMapping, Table
@@ -25,13 +25,13 @@ def quarantine(engine: Engine, damage: Damage, now_ns: int) -> bool:
     Raises StoreError.
     """
     table = schema.metadata.tables[damage.table]
-    with explained(engine):
+    with translate_errors(engine):
         try:
-            with writing(engine).begin() as connection:
+            with write_engine(engine).begin() as connection:
                 row = connection.execute(select(table).where(_key_is(table, damage.key))).mappings().first()
                 if row is None or not _still_damaged(connection, table, row, damage):
                     return False
-                move(connection, table, row, damage.cause, now_ns)
+                move_row(connection, table, row, damage.cause, now_ns)
         except IntegrityError:
             return False
     return True
@@ -41,10 +41,10 @@ def _still_damaged(connection: Connection, table: Table, row: RowMapping, damage
     """Return False if a row with a wrong or no checksum was replaced by a sound one since it was found."""
     if damage.cause not in {WRONG_CHECKSUM, NO_CHECKSUM}:
         return True
-    return bool(Inspection(connection, None).fault(table, row))
+    return bool(RowVerifier(connection, None).fault(table, row))
 
 
-def move(connection: Connection, table: Table, row: RowMapping, cause: str, now_ns: int) -> None:
+def move_row(connection: Connection, table: Table, row: RowMapping, cause: str, now_ns: int) -> None:
     """Move one row inside the caller's transaction. Raises IntegrityError if other rows refer to it."""
     kept = {"table_name": table.name, "found_ns": now_ns, "cause": cause, "content": _content(row)}
     connection.execute(insert(schema.quarantine).values(**kept))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, exists, or_, select
 
 from store import schema, sqlite
-from store.engines import writing
-from store.error_messages import explained
+from store.engines import write_engine
+from store.error_messages import translate_errors
 from store.errors import StoreError
 from store.maintenance.rollup import MINUTE_NS
 from store.url import display
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _recordings, _layouts, _runs = schema.recordings, schema.layouts, schema.runs
 
-MARGIN_NS = 60 * 10**9
+RUN_MARGIN_NS = 60 * 10**9
 """So much is kept before and after a run as well."""
-SPARED_NS = 2 * 3600 * 10**9
+MIN_AGE_NS = 2 * 3600 * 10**9
 """Nothing that is younger is removed for its size: were it profiles that fill a file, no sample would stay."""
-_AT_ONCE = 500
+_BATCH_ROWS = 500
 """Rows that are removed in one transaction."""
 _GRACE_NS = 3600 * 10**9
 """A recording that is younger is not removed, though it has no samples yet."""
@@ -36,7 +36,7 @@ _GRACE_NS = 3600 * 10**9
 class Retention:
     """How long samples are kept, how large a SQLite file may grow, how long roll-ups are kept; None: no limit.
 
-    What is younger than `SPARED_NS` stays however large the file is.
+    What is younger than `MIN_AGE_NS` stays however large the file is.
     """
 
     seconds: float | None = None
@@ -45,7 +45,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneResult:
     """How many rows were removed of each kind, the bytes given back to the disk, and the size that is left.
 
     `too_large` says that the size is above the limit though all is removed that may be, `needs_vacuum` that the file is
@@ -63,49 +63,49 @@ class Pruned:
     needs_vacuum: bool = False
 
 
-def prune(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
+def prune(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
     """Remove what `retention` does not keep. Raises StoreError, also for a limit in bytes where a server keeps them."""
     on_file = engine.dialect.name == "sqlite"
     if retention.bytes is not None and not on_file:
         remedy = "Limit the samples by age, and the server's disk by the server's means"
         raise StoreError(display(engine.url), "only a SQLite file can be kept below a size", remedy)
-    with explained(engine):
+    with translate_errors(engine):
         before = sqlite.size(engine) if on_file else 0
         if on_file:
             sqlite.truncate_log(engine)
         pruned = _by_age(engine, retention, now_ns)
         if retention.bytes is not None:
-            pruned = _by_size(engine, pruned, retention.bytes, now_ns - SPARED_NS)
-        pruned = replace(pruned, recordings=_until_none(partial(_empty_recordings, engine, now_ns)))
+            pruned = _by_size(engine, pruned, retention.bytes, now_ns - MIN_AGE_NS)
+        pruned = replace(pruned, recordings=_repeat_until_empty(partial(_empty_recordings, engine, now_ns)))
         if not on_file:
             return pruned
-        shrunk = sqlite.give_back(engine)
+        shrunk = sqlite.reclaim(engine)
         sqlite.truncate_log(engine)
         size = sqlite.size(engine)
-        left = sqlite.used(engine) + sqlite.log_bytes(engine)
+        left = sqlite.used_bytes(engine) + sqlite.log_bytes(engine)
         too_large = retention.bytes is not None and left > retention.bytes
         return replace(
             pruned, freed_bytes=max(0, before - size), size_bytes=size, too_large=too_large, needs_vacuum=not shrunk
         )
 
 
-def _by_age(engine: Engine, retention: Retention, now_ns: int) -> Pruned:
-    pruned = Pruned()
+def _by_age(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
+    pruned = PruneResult()
     if retention.rollup_seconds is not None:
         oldest = (now_ns - round(retention.rollup_seconds * 1e9)) // MINUTE_NS
-        pruned = replace(pruned, rollups=_until_none(partial(_oldest_rollups, engine, oldest)))
+        pruned = replace(pruned, rollups=_repeat_until_empty(partial(_oldest_rollups, engine, oldest)))
     if retention.seconds is None:
         return pruned
     oldest_ns = now_ns - round(retention.seconds * 1e9)
     return replace(
         pruned,
-        chunks=_until_none(partial(_some, engine, schema.chunks, "start_ns", "end_ns", oldest_ns)),
-        ticks=_until_none(partial(_some, engine, schema.ticks, "start_ns", "end_ns", oldest_ns)),
-        rejections=_until_none(partial(_some, engine, schema.rejections, "at_ns", "at_ns", oldest_ns)),
+        chunks=_repeat_until_empty(partial(_delete_oldest, engine, schema.chunks, "start_ns", "end_ns", oldest_ns)),
+        ticks=_repeat_until_empty(partial(_delete_oldest, engine, schema.ticks, "start_ns", "end_ns", oldest_ns)),
+        rejections=_repeat_until_empty(partial(_delete_oldest, engine, schema.rejections, "at_ns", "at_ns", oldest_ns)),
     )
 
 
-def _until_none(remove: Callable[[], int]) -> int:
+def _repeat_until_empty(remove: Callable[[], int]) -> int:
     """Call what removes rows, one transaction each, until it removes none; return the number of all."""
     removed = 0
     while gone := remove():
@@ -113,44 +113,46 @@ def _until_none(remove: Callable[[], int]) -> int:
     return removed
 
 
-def _some(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> int:
+def _delete_oldest(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> int:
     """Remove the oldest rows that no run needs, a transaction's worth of them; return how many there were."""
     wanted = select(table.c.id).join(_layouts, _layouts.c.id == table.c.layout_id)
-    wanted = wanted.where(~needed(table.c[start], table.c[end]), table.c[end] < before_ns)
-    with writing(engine).begin() as connection:
-        ids = connection.execute(wanted.order_by(table.c[end]).limit(_AT_ONCE)).scalars().all()
+    wanted = wanted.where(~belongs_to_run(table.c[start], table.c[end]), table.c[end] < before_ns)
+    with write_engine(engine).begin() as connection:
+        ids = connection.execute(wanted.order_by(table.c[end]).limit(_BATCH_ROWS)).scalars().all()
         connection.execute(delete(table).where(table.c.id.in_(ids)))
     return len(ids)
 
 
-def needed(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[bool]:
+def belongs_to_run(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[bool]:
     """Say whether a stretch of the layout's recording belongs to a run, one that is not over included."""
     unended = _runs.c.ended_ns == 0
     return exists().where(
         _runs.c.recording_id == _layouts.c.recording_id,
-        _runs.c.started_ns - MARGIN_NS <= end,
-        or_(unended, _runs.c.ended_ns + MARGIN_NS >= start),
+        _runs.c.started_ns - RUN_MARGIN_NS <= end,
+        or_(unended, _runs.c.ended_ns + RUN_MARGIN_NS >= start),
     )
 
 
-def _by_size(engine: Engine, pruned: Pruned, most_bytes: int, before_ns: int) -> Pruned:
+def _by_size(engine: Engine, pruned: PruneResult, most_bytes: int, before_ns: int) -> PruneResult:
     """Remove the oldest chunks, then ticks, then roll-ups of before a moment, until the rest is no larger.
 
     The write-ahead log counts as it is in ordinary use; what a long reader adds to it goes by itself.
     """
     log_bytes = min(sqlite.log_bytes(engine), sqlite.LOG_BYTES)
-    until_it_fits = partial(_while_larger, engine, most_bytes - log_bytes)
+    until_it_fits = partial(_repeat_while_larger, engine, most_bytes - log_bytes)
     return replace(
         pruned,
-        chunks=pruned.chunks + until_it_fits(partial(_some, engine, schema.chunks, "start_ns", "end_ns", before_ns)),
-        ticks=pruned.ticks + until_it_fits(partial(_some, engine, schema.ticks, "start_ns", "end_ns", before_ns)),
+        chunks=pruned.chunks
+        + until_it_fits(partial(_delete_oldest, engine, schema.chunks, "start_ns", "end_ns", before_ns)),
+        ticks=pruned.ticks
+        + until_it_fits(partial(_delete_oldest, engine, schema.ticks, "start_ns", "end_ns", before_ns)),
         rollups=pruned.rollups + until_it_fits(partial(_oldest_rollups, engine, before_ns // MINUTE_NS)),
     )
 
 
-def _while_larger(engine: Engine, most_bytes: int, remove: Callable[[], int]) -> int:
+def _repeat_while_larger(engine: Engine, most_bytes: int, remove: Callable[[], int]) -> int:
     removed = 0
-    while sqlite.used(engine) > most_bytes and (gone := remove()):
+    while sqlite.used_bytes(engine) > most_bytes and (gone := remove()):
         removed += gone
     return removed
 
@@ -159,8 +161,8 @@ def _oldest_rollups(engine: Engine, before: int) -> int:
     """Remove the roll-ups of the oldest minutes before one, a transaction's worth; return how many there were."""
     minute = schema.rollups.c.minute
     old = select(minute).where(minute < before).order_by(minute)
-    with writing(engine).begin() as connection:
-        last = connection.execute(old.limit(1).offset(_AT_ONCE - 1)).scalar()
+    with write_engine(engine).begin() as connection:
+        last = connection.execute(old.limit(1).offset(_BATCH_ROWS - 1)).scalar()
         oldest = minute < before if last is None else minute <= last
         return connection.execute(delete(schema.rollups).where(oldest)).rowcount
 
@@ -181,8 +183,8 @@ def _empty_recordings(engine: Engine, now_ns: int) -> int:
         newer.c.started_ns > _recordings.c.started_ns,
     )
     empty = select(_recordings.c.id).where(~or_(*left), follower, _recordings.c.started_ns < now_ns - _GRACE_NS)
-    with writing(engine).begin() as connection:
-        ids = connection.execute(empty.limit(_AT_ONCE)).scalars().all()
+    with write_engine(engine).begin() as connection:
+        ids = connection.execute(empty.limit(_BATCH_ROWS)).scalars().all()
         connection.execute(delete(_layouts).where(_layouts.c.recording_id.in_(ids)))
         connection.execute(delete(_recordings).where(_recordings.c.id.in_(ids)))
     return len(ids)

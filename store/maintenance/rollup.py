@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MINUTE_NS = 60 * 10**9
-LONGEST_GAP_NS = MINUTE_NS
+MAX_GAP_NS = MINUTE_NS
 """Power is not integrated over a longer time without a sample; a counter has counted all the same."""
 
 Sample = tuple[int, float]
@@ -22,7 +22,7 @@ Sample = tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class RollupKey:
     """Whose samples are summed up: ids of the store, and the metric."""
 
     channel_id: int
@@ -31,7 +31,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class SampleTimes:
     """When samples were read, in time order: (minute, first place, place behind the last), and seconds between two.
 
     The seconds are 0 where the gap is too long to say what power was drawn, and where time went back.
@@ -42,7 +42,7 @@ class Moments:
     seconds: Sequence[float]
 
     @classmethod
-    def of(cls, times_ns: Sequence[int]) -> Moments:
+    def of(cls, times_ns: Sequence[int]) -> SampleTimes:
         """Return the moments of middles of reads, in nanoseconds of Unix time."""
         minutes, start = [], 0
         for minute, group in groupby(times_ns, MINUTE_NS.__rfloordiv__):
@@ -50,10 +50,10 @@ class Moments:
             minutes.append((minute, start, stop))
             start = stop
         steps = map(sub, times_ns[1:], times_ns)
-        return cls(times_ns, tuple(minutes), [step / 1e9 if 0 < step <= LONGEST_GAP_NS else 0.0 for step in steps])
+        return cls(times_ns, tuple(minutes), [step / 1e9 if 0 < step <= MAX_GAP_NS else 0.0 for step in steps])
 
 
-def owned(layouts: Iterable[Sequence[int]]) -> list[list[bool]]:
+def canonical_channels(layouts: Iterable[Sequence[int]]) -> list[list[bool]]:
     """Return which channels, named by their ids, each layout of a recording sums up: those that none before it has.
 
     Two probes may tell the same of the same device. Each counts all of it: minutes of both would be twice the energy.
@@ -70,7 +70,7 @@ def owned(layouts: Iterable[Sequence[int]]) -> list[list[bool]]:
 
 
 def roll_up(
-    subject: Subject, moments: Moments, values: Sequence[float], before: Sample | None
+    subject: RollupKey, moments: SampleTimes, values: Sequence[float], before: Sample | None
 ) -> tuple[list[Rollup], Sample | None]:
     """Return a roll-up for each minute with finite samples, and the last of them; `before` is the one before the first.
 
@@ -80,7 +80,7 @@ def roll_up(
     """
     if not all(map(math.isfinite, values)):
         finite = [math.isfinite(value) for value in values]
-        moments, values = Moments.of(list(compress(moments.times_ns, finite))), list(compress(values, finite))
+        moments, values = SampleTimes.of(list(compress(moments.times_ns, finite))), list(compress(values, finite))
     found = []
     for minute, start, stop in moments.minutes:
         part = values[start:stop]
@@ -92,7 +92,7 @@ def roll_up(
     return found, before
 
 
-def together(one: Rollup, other: Rollup) -> Rollup:
+def merge_rollups(one: Rollup, other: Rollup) -> Rollup:
     """Return the roll-up of a minute of which two parts were summed up apart."""
     samples = one.samples + other.samples
     low, high = min(one.lowest, other.lowest), max(one.highest, other.highest)
@@ -115,12 +115,12 @@ def _joules(
     first_ns, seconds = times
     if before is not None:
         elapsed_ns = first_ns - before[0]
-        seconds = [elapsed_ns / 1e9 if 0 < elapsed_ns <= LONGEST_GAP_NS else 0.0, *seconds]
+        seconds = [elapsed_ns / 1e9 if 0 < elapsed_ns <= MAX_GAP_NS else 0.0, *seconds]
         values = [before[1], *values]
     if len(values) == 1:
         return None
     if metric == "energy_joules":
-        joules = _risen(values)
+        joules = _counter_increase(values)
     elif metric == "power_watts":
         joules = sum(map(mul, map(add, values, values[1:]), seconds)) / 2
     else:
@@ -128,7 +128,7 @@ def _joules(
     return joules if math.isfinite(joules) else None
 
 
-def _risen(values: Sequence[float]) -> float:
+def _counter_increase(values: Sequence[float]) -> float:
     if all(map(le, values, values[1:])):
         return values[-1] - values[0]
     return sum(max(0.0, after - value) for value, after in pairwise(values))

@@ -9,11 +9,11 @@ from sqlalchemy import column, func, select, table
 from sqlalchemy.exc import InvalidRequestError
 
 from store import schema, sqlite
-from store.engines import reading
-from store.error_messages import explained
+from store.engines import snapshot_engine
+from store.error_messages import translate_errors
 from store.errors import StoreError
 from store.schema import VERSION_TABLE
-from store.series_query import STRETCH_NS
+from store.series_query import PARTITION_NS
 from store.url import display
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def status(engine: Engine) -> StoreStatus:
 
 
 def _status(engine: Engine) -> StoreStatus:
-    with explained(engine), reading(engine).connect() as connection:
+    with translate_errors(engine), snapshot_engine(engine).connect() as connection:
         counted = {name: _count(connection, name) for name in ("recordings", "chunks", "rollups", "runs", "profiles")}
         quarantined, unchecked = _count(connection, "quarantine"), bool(_count(connection, "unchecked"))
         hot, samples, oldest, newest = _hot(connection)
@@ -71,7 +71,7 @@ def _status(engine: Engine) -> StoreStatus:
         samples += packed[0]
         oldest_ns = min(filter(None, (oldest, packed[1])), default=None)
         newest_ns = max(filter(None, (newest, packed[2])), default=None)
-        over = (newest_ns or 0) // STRETCH_NS * STRETCH_NS
+        over = (newest_ns or 0) // PARTITION_NS * PARTITION_NS
         waiting = connection.execute(select(func.count()).where(_ticks.start_ns < over)).scalar_one()
         revision = str(connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar_one())
     size = _size(engine)
@@ -108,5 +108,5 @@ def _size(engine: Engine) -> int | None:
         return sqlite.size(engine)
     if engine.dialect.name != "postgresql":
         return None
-    with explained(engine), engine.connect() as connection:
+    with translate_errors(engine), engine.connect() as connection:
         return int(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.config import Config
-from agent.doctor import check_up, database, exporter, inference_engine, worst
+from agent.doctor import database, exporter, inference_engine, run_checks, worst_verdict
 from agent.host.checks import Check, Verdict
 from command import as_nobody, call, run
-from moving_counters import moving, working
+from moving_counters import advancing_counters, busy_processors
 from probes.model import Roots
 from store.database import open_database
 from trees import FIXTURES, copy_tree, powercap_zone
@@ -42,7 +42,7 @@ def server(tmp_path: Path) -> Iterator[Roots]:
     folder = tmp_path.with_name(f"{tmp_path.name}-server")
     sysfs = copy_tree("intel_server_2s", folder)
     zones = ("intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1", "intel-rapl:1:0", "intel-rapl:2")
-    with moving(sysfs, dict.fromkeys(zones, 60.0)), working(folder / "proc", 0.05):
+    with advancing_counters(sysfs, dict.fromkeys(zones, 60.0)), busy_processors(folder / "proc", 0.05):
         (folder / "proc/cpuinfo").write_bytes((BARE_METAL / "cpuinfo").read_bytes())
         yield Roots(str(sysfs), str(folder / "proc"))
 
@@ -114,8 +114,8 @@ def test_a_counter_that_only_root_may_read_fails_with_the_rule_that_opens_it(
 
 def test_the_worst_verdict_is_the_last_of_their_order() -> None:
     checks = [Check("a", verdict, "") for verdict in (Verdict.WARN, Verdict.FAIL, Verdict.PASS)]
-    assert worst(checks) is Verdict.FAIL
-    assert worst(checks[2:]) is Verdict.PASS
+    assert worst_verdict(checks) is Verdict.FAIL
+    assert worst_verdict(checks[2:]) is Verdict.PASS
 
 
 def test_every_probe_is_closed_after_the_checks(tmp_path: Path, server: Roots) -> None:
@@ -123,7 +123,7 @@ def test_every_probe_is_closed_after_the_checks(tmp_path: Path, server: Roots) -
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
     before = opened()
-    checks = check_up(Config(database=str(tmp_path / "new.db"), roots=server))
+    checks = run_checks(Config(database=str(tmp_path / "new.db"), roots=server))
     assert checks[0].found.startswith("measured by package-0/dram")
     assert opened() <= before
 
@@ -135,12 +135,12 @@ def test_counters_that_stand_still_fail_and_so_do_those_of_the_kernel(tmp_path: 
     procfs.mkdir()
     (procfs / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
     roots = Roots(str(tmp_path / "sys"), str(procfs), "/nowhere/libnvidia-ml.so.1")
-    checks = {each.name: each for each in check_up(Config(database=str(tmp_path / "new.db"), roots=roots))}
+    checks = {each.name: each for each in run_checks(Config(database=str(tmp_path / "new.db"), roots=roots))}
     for name in ("processor power", "sensor package-0/package", "/proc/stat"):
         assert checks[name].verdict is Verdict.FAIL
         assert checks[name].remedy
     guest = Roots(str(tmp_path), str(procfs), "/nowhere/libnvidia-ml.so.1")
-    power = check_up(Config(database=str(tmp_path / "new.db"), roots=guest))[0]
+    power = run_checks(Config(database=str(tmp_path / "new.db"), roots=guest))[0]
     assert (power.verdict, "stand still" in power.found) == (Verdict.FAIL, True)
 
 

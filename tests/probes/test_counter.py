@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counter_truth import LIMIT, MODULUS, Truth
+from counter_simulator import LIMIT, MODULUS, CounterSimulator
 from probes.counter import Counter, shortest_wrap_seconds
 from probes.model import Channel, Device, Kind, Reason
-from probes.plausible import SENTINELS
+from probes.plausibility import SENTINELS
 
 SECOND = 1_000_000_000
 
@@ -222,7 +222,7 @@ def test_time_that_goes_back_makes_no_energy_out_of_a_jump():
     ],
 )
 def test_the_shortest_wrap_goes_by_the_limit_or_else_by_the_kind_of_device(kind, limit, wraps_at, seconds):
-    channel = Channel(Device("x", kind), "package", "energy_joules", limit=limit, wraps_at=wraps_at)
+    channel = Channel(Device("x", kind), "package", "energy_joules", max_plausible=limit, wraps_at=wraps_at)
     assert shortest_wrap_seconds(channel) == pytest.approx(seconds)
 
 
@@ -237,21 +237,21 @@ def test_no_unit_is_lost_over_any_number_of_wraps(start, steps):
     assert counter.total == start + sum(steps)
 
 
-@given(st.randoms(use_true_random=False), st.lists(st.sampled_from(Truth.EVENTS), max_size=60))
+@given(st.randoms(use_true_random=False), st.lists(st.sampled_from(CounterSimulator.EVENTS), max_size=60))
 @settings(max_examples=200)
 def test_no_unit_is_lost_or_made_up_whatever_happens(chance, events):
-    truth = Truth(Counter(MODULUS, LIMIT, Truth.REFRESH_SECONDS), chance)
+    simulator = CounterSimulator(Counter(MODULUS, LIMIT, CounterSimulator.REFRESH_SECONDS), chance)
     for event in events:
-        truth.happen(event)
-        assert truth.counter.total == truth.counted
+        simulator.apply_event(event)
+        assert simulator.counter.total == simulator.counted
 
 
 def test_a_million_readings_of_wraps_resets_faults_and_pauses_lose_no_unit():
     chance = random.Random(20_261_125)
-    truth = Truth(Counter(MODULUS, LIMIT, Truth.REFRESH_SECONDS), chance)
-    for event in chance.choices(Truth.EVENTS, k=970_000):
-        truth.happen(event)
-    assert truth.counter.total == truth.counted
-    assert truth.answers.total() > 1_000_000
-    assert truth.wraps > 100_000
-    assert set(truth.answers) == {None, *Reason} - {Reason.READ_ERROR, Reason.DEVICE_LOST}
+    simulator = CounterSimulator(Counter(MODULUS, LIMIT, CounterSimulator.REFRESH_SECONDS), chance)
+    for event in chance.choices(CounterSimulator.EVENTS, k=970_000):
+        simulator.apply_event(event)
+    assert simulator.counter.total == simulator.counted
+    assert simulator.answers.total() > 1_000_000
+    assert simulator.wraps > 100_000
+    assert set(simulator.answers) == {None, *Reason} - {Reason.READ_ERROR, Reason.DEVICE_LOST}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counter_truth import LIMIT, MODULUS, SECOND
+from counter_simulator import LIMIT, MODULUS, SECOND
 from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.model import Reason, Rejection

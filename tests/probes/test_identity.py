@@ -186,6 +186,6 @@ def test_the_gpu_of_a_jetson_is_in_a_rail_or_missing(
         powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)
     found = registry.discover(Roots(str(sysfs), str(tmp_path), str(library)), estimates=False)
     assert any("GPU-orin" in words for words in coverage(found.channels).not_covered) is missing
-    (problem,) = (each for each in found.problems if "GPU-orin" in each.subject)
+    (problem,) = (each for each in found.problems if "GPU-orin" in each.sensor)
     assert "/dev/nvidia" not in problem.remedy
     found.close()

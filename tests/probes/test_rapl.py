@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from answers import FAILED, GONE, Answers
+from fake_files import FAILED, GONE, FakeFiles
 from nobody import nobody
 from probes import rapl
 from probes.counter import Counter
@@ -155,7 +155,7 @@ def zones_of(answers, *names):
 
 
 def test_a_package_that_is_taken_out_costs_its_own_channel_only(tmp_path):
-    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    answers = FakeFiles(tmp_path, 1_000_000, 2_000_000)
     probe = zones_of(answers, "package-0", "package-1")
     assert probe.read(0) == [1.0, 2.0]
     answers.now = [GONE, 3_000_000]
@@ -166,7 +166,7 @@ def test_a_package_that_is_taken_out_costs_its_own_channel_only(tmp_path):
 
 
 def test_when_every_package_is_gone_the_probe_is_lost(tmp_path):
-    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    answers = FakeFiles(tmp_path, 1_000_000, 2_000_000)
     probe = zones_of(answers, "package-0", "package-1")
     answers.now = [GONE, GONE]
     with pytest.raises(DeviceLostError, match="removed"):
@@ -175,7 +175,7 @@ def test_when_every_package_is_gone_the_probe_is_lost(tmp_path):
 
 
 def test_a_missed_read_loses_no_energy(tmp_path):
-    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    answers = FakeFiles(tmp_path, 1_000_000, 2_000_000)
     probe = zones_of(answers, "package-0", "package-1")
     probe.read(0)
     answers.now = [FAILED, 2_500_000]
@@ -270,7 +270,7 @@ def test_a_zone_that_is_switched_on_or_says_nothing_of_it_is_held_to_its_limit(t
     zones = [powercap_zone(sysfs, f"intel-rapl:{i}", f"package-{i}", 1, limit_uw=200_000_000) for i in (0, 1)]
     (zones[1] / "enabled").unlink()
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
-    assert [channel.limit for channel in probe.channels] == [800.0, 800.0]
+    assert [channel.max_plausible for channel in probe.channels] == [800.0, 800.0]
 
 
 def test_the_twin_serves_where_the_zone_itself_does_not(tmp_path):
@@ -313,7 +313,7 @@ def test_a_zone_only_root_may_read_is_named_with_its_remedy_and_the_others_go_on
         "import json,sys; from probes import rapl; from probes.model import Roots;"
         "f = rapl.discover(Roots(sysfs=sys.argv[1], procfs='/nowhere'));"
         "print(json.dumps([[c.device.id for p in f.probes for c in p.channels],"
-        " [[p.subject, p.reason, p.remedy] for p in f.problems]]))"
+        " [[p.sensor, p.reason, p.remedy] for p in f.problems]]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(sysfs)], check=True, capture_output=True, text=True, **user

@@ -5,7 +5,7 @@ import pytest
 
 import fake_nvml
 from probes import registry
-from probes.model import ENERGETIC, Found, Roots, Source
+from probes.model import ENERGY_METRICS, DiscoveryResult, Roots, Source
 from trees import copy_tree, hwmon_chip, powercap_zone, write
 
 STAT = Path(__file__).parent.parent / "fixtures/proc/xeon_guest"
@@ -22,14 +22,14 @@ def families(found):
 
 
 def sources(found):
-    return {channel.source for probe in found.probes for channel in probe.channels if channel.metric in ENERGETIC}
+    return {channel.source for probe in found.probes for channel in probe.channels if channel.metric in ENERGY_METRICS}
 
 
 def test_a_host_without_sensors_is_estimated_and_says_what_is_not_here(tmp_path):
     found = discover(tmp_path)
     assert families(found) == {"cpu", "memory", "estimate"}
     assert sources(found) == {Source.ESTIMATED}
-    assert {absence.family for absence in found.absences} == {"rapl", "hwmon", "nvml"}
+    assert {missing.family for missing in found.missing_families} == {"rapl", "hwmon", "nvml"}
 
 
 def test_without_estimates_there_is_no_power_at_all(tmp_path):
@@ -90,7 +90,7 @@ def test_a_zone_that_covers_a_part_of_the_processor_only_does_not(tmp_path):
     powercap_zone(tmp_path, "intel-rapl:0:0", "dram", 5_000_000)
     found = discover(tmp_path)
     assert {"rapl", "estimate"} <= families(found)
-    assert [problem.subject.split()[0] for problem in found.problems] == ["package-0"]
+    assert [problem.sensor.split()[0] for problem in found.problems] == ["package-0"]
 
 
 def test_a_fault_in_one_family_costs_the_others_nothing(tmp_path, monkeypatch):
@@ -101,7 +101,7 @@ def test_a_fault_in_one_family_costs_the_others_nothing(tmp_path, monkeypatch):
     found = discover(tmp_path)
     assert families(found) == {"cpu", "estimate"}
     (problem,) = found.problems
-    assert "memory" in problem.subject
+    assert "memory" in problem.sensor
     assert "no such thing" in problem.reason
 
 
@@ -117,13 +117,13 @@ def test_a_driver_that_hangs_costs_only_its_own_family(tmp_path, monkeypatch):
 
     def hanging(_roots):
         assert released.wait(60)
-        return Found((Late(),))
+        return DiscoveryResult((Late(),))
 
     monkeypatch.setattr("probes.nvml.probe.discover", hanging)
     found = registry.discover(Roots(str(tmp_path), str(STAT), ""), deadline_seconds=0.5)
     assert families(found) == {"cpu", "memory", "estimate"}
     (problem,) = found.problems
-    assert problem.subject == "everything of nvml"
+    assert problem.sensor == "everything of nvml"
     assert "within 0.5 s" in problem.reason
     released.set()
     assert closed.wait(60)  # a probe that comes too late is not left open
@@ -133,7 +133,7 @@ def test_a_driver_library_that_hangs_does_not_hang_the_command(tmp_path):
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, [fake_nvml.Gpu("GPU-slow", delay_seconds=0.3)])
     found = discover(tmp_path, nvml_library=str(library), deadline_seconds=0.05)
-    assert [problem.subject for problem in found.problems] == ["everything of nvml"]
+    assert [problem.sensor for problem in found.problems] == ["everything of nvml"]
     found.close()
     for thread in threading.enumerate():  # the next test has another state of the same library
         if thread.name == "discover-nvml":

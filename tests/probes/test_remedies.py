@@ -82,7 +82,7 @@ def test_text_in_a_number_file_is_quoted_and_its_path_named_once(tmp_path: Path,
         (problem,) = family.discover(Roots(sysfs=str(tmp_path), procfs=str(tmp_path))).problems
         assert problem.reason == f"{shown} is not a number"
         assert "invalid literal" not in problem.remedy
-        assert f"{problem.subject} {problem.reason} {problem.remedy}".count(str(tmp_path)) == 1
+        assert f"{problem.sensor} {problem.reason} {problem.remedy}".count(str(tmp_path)) == 1
 
 
 def test_six_zones_that_only_root_may_read_are_one_problem_with_one_remedy(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_six_zones_that_only_root_may_read_are_one_problem_with_one_remedy(tmp_p
         found = rapl.discover(Roots(sysfs=str(tmp_path), procfs=str(tmp_path)))
     (problem,) = found.problems
     assert found.probes == ()
-    assert all(name in problem.subject for name in ("package-0", "package-1", "core", "dram"))
+    assert all(name in problem.sensor for name in ("package-0", "package-1", "core", "dram"))
     assert "only root" in problem.reason
     assert problem.remedy.count("chmod 440") == 1
     assert "intel-rapl*:*/energy_uj" in problem.remedy
@@ -112,7 +112,7 @@ def test_zones_that_a_container_engine_hides_are_named_with_the_option_that_show
     for zone in ("intel-rapl:0", "intel-rapl:1"):
         (powercap / zone).symlink_to(f"../../devices/virtual/powercap/intel-rapl/{zone}")
     (problem,) = rapl.discover(Roots(sysfs=str(tmp_path), procfs=str(tmp_path))).problems
-    assert problem.subject.startswith("2 RAPL zones")
+    assert problem.sensor.startswith("2 RAPL zones")
     assert "systempaths=unconfined" in problem.remedy
 
 

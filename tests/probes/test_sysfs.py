@@ -6,30 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from answers import FAILED, GONE, Answers
+from fake_files import FAILED, GONE, FakeFiles
 from probes.errors import ReadError
-from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, is_gone, number_of, opened
+from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, errno_of, is_device_removed, open_value_file
 from trees import write
 from waiting import await_true
 
 
 def test_files_that_all_answer_are_their_values_in_order(tmp_path):
-    answers = Answers(tmp_path, 7, 0, 18_446_744_073_709_551_615, -3)
+    answers = FakeFiles(tmp_path, 7, 0, 18_446_744_073_709_551_615, -3)
     assert ValueFiles(answers.files, answers.pread).read() == ([7, 0, 18_446_744_073_709_551_615, -3], {})
 
 
 def test_a_file_that_gives_no_number_is_none_and_says_why_and_the_others_are_read(tmp_path):
-    answers = Answers(tmp_path, 7, FAILED, "N/A", "", 8)
+    answers = FakeFiles(tmp_path, 7, FAILED, "N/A", "", 8)
     values, errors = ValueFiles(answers.files, answers.pread).read()
     assert values == [7, None, None, None, 8]
-    assert [number_of(errors[position]) for position in (1, 2, 3)] == [FAILED.errno, 0, 0]
+    assert [errno_of(errors[position]) for position in (1, 2, 3)] == [FAILED.errno, 0, 0]
     assert "file1" in str(errors[1])
 
 
 def test_only_a_removed_device_is_gone(tmp_path):
-    answers = Answers(tmp_path, GONE, FAILED, "")
+    answers = FakeFiles(tmp_path, GONE, FAILED, "")
     _, errors = ValueFiles(answers.files, answers.pread).read()
-    assert [is_gone(errors[position]) for position in range(3)] == [True, False, False]
+    assert [is_device_removed(errors[position]) for position in range(3)] == [True, False, False]
 
 
 def test_closed_files_give_nothing_and_may_be_closed_again(tmp_path):
@@ -46,15 +46,15 @@ def test_closed_files_give_nothing_and_may_be_closed_again(tmp_path):
 @pytest.mark.parametrize(("text", "sleeps"), [("suspended", True), ("active", False), ("suspending", False)])
 def test_a_device_sleeps_when_the_kernel_has_suspended_it(tmp_path, text, sleeps):
     status = RuntimeStatus(write(tmp_path / "runtime_status", text))
-    assert status.sleeps() is sleeps
+    assert status.is_suspended() is sleeps
     status.close()
     status.close()
-    assert not status.sleeps()
+    assert not status.is_suspended()
 
 
 def test_a_device_of_which_nobody_says_whether_it_sleeps_counts_as_awake(tmp_path):
-    assert not RuntimeStatus(None).sleeps()
-    assert not RuntimeStatus(tmp_path / "missing").sleeps()
+    assert not RuntimeStatus(None).is_suspended()
+    assert not RuntimeStatus(tmp_path / "missing").is_suspended()
 
 
 def open_files():
@@ -76,7 +76,7 @@ def answer(path, text=b"7\n"):
 
 
 def test_a_file_that_answers_is_opened_and_proved(tmp_path):
-    file = opened(write(tmp_path / "file", 7))
+    file = open_value_file(write(tmp_path / "file", 7))
     assert file.read() == 7
     file.close()
 
@@ -84,24 +84,24 @@ def test_a_file_that_answers_is_opened_and_proved(tmp_path):
 def test_a_file_that_fails_its_proof_is_closed_and_says_why(tmp_path):
     before = open_files()
     with pytest.raises(ReadError):
-        opened(write(tmp_path / "file", "no number"))
+        open_value_file(write(tmp_path / "file", "no number"))
     with pytest.raises(FileNotFoundError):
-        opened(tmp_path / "none")
+        open_value_file(tmp_path / "none")
     assert open_files() == before
 
 
 def test_a_file_that_hangs_is_given_up_and_closed_once_it_answers(tmp_path):
     path, before = hanging_file(tmp_path / "file"), open_files()
     with pytest.raises(ReadError, match=r"file: no answer within 0\.05 s") as failure:
-        opened(path, seconds=0.05)
-    assert number_of(failure.value) == errno.ETIMEDOUT
+        open_value_file(path, seconds=0.05)
+    assert errno_of(failure.value) == errno.ETIMEDOUT
     answer(path)
     await_true(lambda: not any(thread.name == f"open-{path}" for thread in threading.enumerate()))
     assert open_files() == before
 
 
 def test_the_file_that_hangs_is_left_out_and_the_read_that_hangs_in_it_leaves_no_trace(tmp_path):
-    answers, gate, entered = Answers(tmp_path, 1, 2, 3), threading.Event(), threading.Event()
+    answers, gate, entered = FakeFiles(tmp_path, 1, 2, 3), threading.Event(), threading.Event()
     hanging = answers.files[1].fileno()
     ended = []
 
@@ -130,7 +130,7 @@ def test_the_file_that_hangs_is_left_out_and_the_read_that_hangs_in_it_leaves_no
     gate.set()
     thread.join(20)
     assert isinstance(ended[0], ReadError)
-    hung = files.hung_file(1, (4,))
+    hung = files.isolated_file(1, (4,))
     assert (hung.path, hung.channels) == (str(answers.files[1].path), (4,))
     hung.restore()
     assert files.read() == ([1, 2, 3], {})
@@ -138,7 +138,7 @@ def test_the_file_that_hangs_is_left_out_and_the_read_that_hangs_in_it_leaves_no
 
 
 def test_a_second_file_that_hangs_beside_a_first_is_left_out_too(tmp_path):
-    answers, gate = Answers(tmp_path, 1, 2, 3), threading.Event()
+    answers, gate = FakeFiles(tmp_path, 1, 2, 3), threading.Event()
     waiting = []
 
     def pread(fd, size, offset):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import fake_nvml
 from agent.host.inventory import operating_system
-from agent.host.settings import look_at_settings
+from agent.host.settings import read_host_settings
 from command import call
 from probes import rapl
 from probes.cpu.model import parse_cpuinfo
@@ -25,13 +25,13 @@ from trees import hwmon_chip, powercap_zone, write
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from probes.model import Channel, Found
+    from probes.model import Channel, DiscoveryResult
 
 EVIL = "A\x1b[2J\x1b]0;title\x07\x00\x9b31m\u202eB\r\nC"
 NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
 
 
-def texts(found: Found) -> list[str]:
+def texts(found: DiscoveryResult) -> list[str]:
     """Return every text of what was found that a person or a database can meet."""
 
     def of(channel: Channel) -> list[str]:
@@ -40,7 +40,7 @@ def texts(found: Found) -> list[str]:
         return [device.id, device.name, channel.domain, *pairs, *(text for key in channel.contained_in for text in key)]
 
     channels = [channel for probe in found.probes for channel in probe.channels]
-    words = [text for problem in found.problems for text in (problem.subject, problem.reason, problem.remedy)]
+    words = [text for problem in found.problems for text in (problem.sensor, problem.reason, problem.remedy)]
     return [*(text for channel in channels for text in of(channel)), *(probe.name for probe in found.probes), *words]
 
 
@@ -102,7 +102,7 @@ def test_processor_operating_system_and_governor_are_printable(tmp_path: Path) -
     assert parse_cpuinfo(f"vendor_id\t: GenuineIntel\nmodel name\t: {line}\n").brand.isprintable()
     assert operating_system(f'PRETTY_NAME="{line}"').isprintable()
     write(tmp_path / "devices/system/cpu/cpu0/cpufreq/scaling_governor", EVIL)
-    assert all(map(str.isprintable, look_at_settings(Roots(sysfs=str(tmp_path))).cpu_governors))
+    assert all(map(str.isprintable, read_host_settings(Roots(sysfs=str(tmp_path))).cpu_governors))
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

@@ -13,7 +13,7 @@ from probes.model import Channel, Device, Kind, Source
 from store.database import open_database
 from store.records import Host
 
-CHILD = Path(__file__).with_name("child.py")
+CHILD = Path(__file__).with_name("store_process.py")
 CPU = Device("package-0", Kind.CPU, "", (("cores", "8"),))
 GPU = Device("GPU-1234", Kind.GPU, "Accelerator 9000", (("driver", "570.1"), ("pci_address", "0000:01:00.0")))
 
@@ -69,7 +69,7 @@ def probes():
 
 @pytest.fixture
 def run_child():
-    """Runs one command of child.py to its end and returns what it said; as nobody, where a test asks for that."""
+    """Runs one command of store_process.py to its end, as nobody if a test asks for that, and returns its output."""
 
     def run(*words, nobody=False):
         command = [sys.executable, str(CHILD), *map(str, words)]
@@ -98,7 +98,7 @@ def opened_by_nobody():
 
 @pytest.fixture
 def start_child():
-    """Starts commands of child.py, and kills what is left of them when the test is over."""
+    """Starts commands of store_process.py, and kills what is left of them when the test is over."""
     running = []
 
     def start(*words):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from store.database import open_database
-from store.fast_writer import Direct
+from store.fast_writer import SQLiteConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def numbers(engine: Engine) -> list[int]:
 
 
 def test_what_a_transaction_wrote_is_there_for_every_other_connection(engine: Engine) -> None:
-    direct = Direct(engine)
+    direct = SQLiteConnection(engine)
     with direct.transaction() as connection:
         connection.executemany("INSERT INTO notes VALUES (?)", [(1,), (2,)])
         assert numbers(engine) == []
@@ -40,7 +40,7 @@ def test_what_a_transaction_wrote_is_there_for_every_other_connection(engine: En
 
 
 def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(engine: Engine) -> None:
-    direct = Direct(engine)
+    direct = SQLiteConnection(engine)
     with pytest.raises(sqlite3.IntegrityError), direct.transaction() as connection:
         connection.executemany("INSERT INTO notes VALUES (?)", [(1,), (2,), (1,)])
     with direct.transaction() as connection:
@@ -49,7 +49,7 @@ def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(engine: 
 
 
 def test_a_transaction_that_is_broken_off_leaves_nothing(engine: Engine) -> None:
-    direct = Direct(engine)
+    direct = SQLiteConnection(engine)
     transaction = direct.transaction()
     transaction.__enter__().execute("INSERT INTO notes VALUES (1)")
     assert not transaction.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
@@ -57,7 +57,7 @@ def test_a_transaction_that_is_broken_off_leaves_nothing(engine: Engine) -> None
 
 
 def test_while_another_writes_it_waits_its_time_and_says_so(engine: Engine, tmp_path: Path) -> None:
-    direct = Direct(engine)
+    direct = SQLiteConnection(engine)
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"), direct.transaction():
@@ -70,13 +70,13 @@ def test_while_another_writes_it_waits_its_time_and_says_so(engine: Engine, tmp_
 
 
 def test_its_connection_is_set_up_like_every_other_and_loses_a_second_to_a_power_cut_at_most(engine: Engine) -> None:
-    with Direct(engine).transaction() as connection:
+    with SQLiteConnection(engine).transaction() as connection:
         pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "foreign_keys")}
     assert pragmas == {"synchronous": 1, "foreign_keys": 1}
 
 
 def test_with_the_engine_its_connection_is_gone_and_so_is_the_write_ahead_log(engine: Engine, tmp_path: Path) -> None:
-    direct = Direct(engine)
+    direct = SQLiteConnection(engine)
     with direct.transaction() as connection:
         connection.execute("INSERT INTO notes VALUES (1)")
     assert (tmp_path / "store.db-wal").exists()

@@ -10,8 +10,8 @@ import pytest
 from probes.model import Channel, Device, Kind
 from store import schema, sqlite
 from store.backup import backup
-from store.codec.checksums import Sealer
-from store.engines import writing
+from store.codec.checksums import ChecksumAppender
+from store.engines import write_engine
 from store.maintenance.compaction import compact
 from store.maintenance.retention import Retention, prune
 from store.maintenance.status import status
@@ -73,12 +73,12 @@ def test_the_log_is_short_after_a_prune_and_a_compaction_however_much_they_chang
     engine = opened(path)
     recorder(engine)(1300)
     rows = [(minute, 1, 1, 60, 0.5, 1.5, 1.0, 60.0) for minute in range(60_000)]
-    with writing(engine).begin() as connection:
+    with write_engine(engine).begin() as connection:
         insert_all(
             connection,
             schema.rollups,
             (*ROLLUP_COLUMNS, "checksum"),
-            Sealer(schema.rollups, ROLLUP_COLUMNS)(rows),
+            ChecksumAppender(schema.rollups, ROLLUP_COLUMNS)(rows),
         )
     compact(engine, 2**62)
     assert log() <= SMALL
@@ -97,7 +97,7 @@ def test_a_prune_beside_a_long_reader_ends_and_removes_no_samples_for_the_log(op
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM ticks").fetchone()
         record(2500)
-        limit = sqlite.used(engine) + SMALL
+        limit = sqlite.used_bytes(engine) + SMALL
         pruned = prune(engine, Retention(bytes=limit), START + 10**6 * SECOND)
         assert (pruned.ticks, pruned.too_large) == (0, True)
         assert log() > SMALL
@@ -125,7 +125,7 @@ def test_a_prune_cuts_a_log_that_no_reader_needs_before_it_removes_samples_for_i
     engine = opened(path)
     recorder(engine)(1300)
     assert log() > 2_000_000
-    pruned = prune(engine, Retention(bytes=sqlite.used(engine) + 1_000_000), START + 10**6 * SECOND)
+    pruned = prune(engine, Retention(bytes=sqlite.used_bytes(engine) + 1_000_000), START + 10**6 * SECOND)
     assert (pruned.ticks, pruned.too_large) == (0, False)
 
 
@@ -139,14 +139,14 @@ def test_free_room_is_given_back_only_as_long_as_the_log_can_be_cut(opened, path
         reader.execute("SELECT count(*) FROM ticks").fetchone()
         change(engine, "DROP TABLE large")
         assert log() > 10_000
-        assert sqlite.give_back(engine)
+        assert sqlite.reclaim(engine)
         assert free_pages(engine) > 1000
-    assert sqlite.give_back(engine)
+    assert sqlite.reclaim(engine)
     assert free_pages(engine) == 0
 
 
 def change(engine, statement):
-    with writing(engine).begin() as connection:
+    with write_engine(engine).begin() as connection:
         connection.exec_driver_sql(statement)
 
 

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 
 import store
 from probes.model import Reason
-from store.database import daemon_lock, upgrade_database, writing
+from store.database import daemon_lock, upgrade_database, write_engine
 from store.errors import MissingDatabaseError, StoreError, StoreInUseError, TransientStoreError
 from store.maintenance.compaction import compact
 from store.maintenance.integrity import check
@@ -300,7 +300,7 @@ def test_a_store_can_be_written_while_a_second_program_opens_it(opened, path):
     first = opened(path)
     writer = Writer(first)
     [layout] = writer.register(Host("h", "n"), [("none", ())], "test", 1)
-    with writing(first).begin() as connection:
+    with write_engine(first).begin() as connection:
         connection.exec_driver_sql("UPDATE hosts SET name = 'held'")
         second = opened(path)
         assert len(Reader(second).layouts(writer.recording)) == 1

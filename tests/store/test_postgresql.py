@@ -18,11 +18,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from daemons import furnish, launched
+from daemons import create_host, launched
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store import schema
 from store.backup import backup
-from store.database import connected, daemon_lock
+from store.database import create_store_engine, daemon_lock
 from store.errors import MissingDatabaseError, StoreError, StoreInUseError
 from store.locks import maintenance_lock
 from store.maintenance.compaction import compact
@@ -158,7 +158,7 @@ def test_samples_totals_and_checks_work_as_in_a_file(engine, host):
 
 
 def make_tables_of(revision, url):
-    engine = connected(parse(url), 1.0)
+    engine = create_store_engine(parse(url), 1.0)
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     with engine.begin() as connection:
@@ -170,7 +170,7 @@ def make_tables_of(revision, url):
 @pytest.mark.parametrize("key", [0x1FE20E7E2, 0x1FE20E7 << 32 | 0xFFFFFFFF], ids=["old", "new"])
 def test_a_store_that_a_daemon_writes_to_is_not_upgraded(opened, url, key):
     make_tables_of("0002", url)
-    daemon = connected(parse(url), 1.0)
+    daemon = create_store_engine(parse(url), 1.0)
     with daemon.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         with pytest.raises(
@@ -189,7 +189,7 @@ def test_a_program_of_the_second_version_that_is_still_open_cannot_write_rows_wi
     opened, url, statement
 ):
     make_tables_of("0002", url)
-    old = connected(parse(url), 1.0)
+    old = create_store_engine(parse(url), 1.0)
     with old.begin() as connection:
         connection.execute(text("INSERT INTO hosts VALUES ('h', 'h', '', '', '', '', '', 1, 1, false)"))
     engine = opened(url)
@@ -338,7 +338,7 @@ def test_a_daemon_whose_lock_another_took_after_a_restart_writes_no_more(engine,
 
 
 def test_after_a_restart_of_the_server_one_of_two_daemons_goes_on_and_the_other_ends(engine, server, url, tmp_path):
-    homes = [furnish(tmp_path / name) for name in ("first", "second")]
+    homes = [create_host(tmp_path / name) for name in ("first", "second")]
 
     def rows():
         with engine.connect() as connection:

@@ -14,7 +14,7 @@ from store.records import Profile, Run, RunStatus, Tick
 from store.writer import Writer
 
 WATTS = frozenset({"power_watts"})
-PER_APPEND, A_SECOND = 20, 100  # as in child.py
+PER_APPEND, A_SECOND = 20, 100  # as in store_process.py
 
 
 def stored_values(engine, recording):

@@ -12,7 +12,7 @@ from sqlalchemy import event, select
 
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store import schema
-from store.database import durable, open_database, writing
+from store.database import durable, open_database, write_engine
 from store.errors import StoreError
 from store.maintenance.compaction import compact
 from store.reader import Reader
@@ -203,7 +203,9 @@ def test_a_device_that_gains_a_name_keeps_its_id_and_its_channels(engine, host, 
 def test_what_is_newly_known_of_a_channel_replaces_what_was(engine, host, probes):
     Writer(engine).register(host, probes, "test", 1)
     facts = {"wraps_at": 262143.3, "observed_refresh_seconds": 0.02, "read_seconds": 1e-5, "aliased": True}
-    learned = replace(probes[1][1][0], refresh_seconds=0.1, limit=700.0, contained_in=(("host", "wall"),), **facts)
+    learned = replace(
+        probes[1][1][0], refresh_seconds=0.1, max_plausible=700.0, contained_in=(("host", "wall"),), **facts
+    )
     writer = Writer(engine)
     writer.register(host, [("nvml/GPU-1234", (learned,))], "test", 2)
     assert Reader(engine).layouts(writer.recording)[0].channels == (learned,)
@@ -271,7 +273,7 @@ def test_only_a_profile_waits_for_the_disk(engine, host):
 def test_a_transaction_that_is_asked_to_last_is_one_that_writes(engine):
     with durable(engine).begin() as connection:
         assert connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    with writing(engine).begin() as connection:
+    with write_engine(engine).begin() as connection:
         assert connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone() == (1,)
 
 

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 
 from agent.energy.bounds import Energy
 from agent.energy.containment import ACCELERATORS
-from agent.host.records import key_of
-from agent.profiling.analysis.metrics import Reading, idle_watts, seconds_of
+from agent.host.records import window_key
+from agent.profiling.analysis.metrics import SensorWindows, idle_watts, seconds_of
 from probes.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.energy.window import SeriesEnergy, WindowEnergy
-    from agent.host.records import GpuLoad, Load, WindowKey
+    from agent.host.records import GpuLoad, HostLoad, WindowKey
     from agent.profiling.analysis.metrics import Repeat
     from probes.model import Channel
     from store.records import Window
 
-OTHERS_PROCESSORS = 0.1
-OTHERS_SHARE = 0.01
+MAX_OTHER_CPUS = 0.1
+MAX_OTHER_SHARE = 0.01
 """The limits of other load: a tenth of a CPU, or a hundredth of all CPUs if that is more; a hundredth of a GPU's time.
 
 A tenth of a CPU is a few tenths of a percent of a host's power between idle and full load, well below the limit of the
@@ -35,13 +35,13 @@ spread. A hundredth is the resolution of the GPU's driver.
 _CPU_ONLY = frozenset({Kind.CPU, Kind.MEMORY})
 
 
-def attributed(
-    found: Sequence[Reading],
+def attribute_background(
+    found: Sequence[SensorWindows],
     repeats: Sequence[Repeat],
     series: Sequence[SeriesEnergy],
-    loads: Mapping[WindowKey, Load],
+    loads: Mapping[WindowKey, HostLoad],
     unloaded: Sequence[Window],
-) -> tuple[Reading, ...]:
+) -> tuple[SensorWindows, ...]:
     """Return the readings of `series` with lower bounds that leave out the energy of other programs.
 
     Their share applies to the dynamic energy, above the unloaded baselines, if these were free of other load; else to
@@ -49,28 +49,28 @@ def attributed(
     """
     if not loads:
         return tuple(found)
-    baseline = [loads.get(key_of(window)) for window in unloaded]
+    baseline = [loads.get(window_key(window)) for window in unloaded]
     return tuple(
-        _attributed(reading, each, repeats, loads, unloaded, baseline)
+        _attribute_reading(reading, each, repeats, loads, unloaded, baseline)
         for reading, each in zip(found, series, strict=True)
     )
 
 
-def _attributed(
-    reading: Reading,
+def _attribute_reading(
+    reading: SensorWindows,
     series: SeriesEnergy,
     repeats: Sequence[Repeat],
-    loads: Mapping[WindowKey, Load],
+    loads: Mapping[WindowKey, HostLoad],
     unloaded: Sequence[Window],
-    baseline: Sequence[Load | None],
-) -> Reading:
+    baseline: Sequence[HostLoad | None],
+) -> SensorWindows:
     channel = reading.channel
-    quiet = bool(baseline) and all(load is not None and _is_quiet(load, channel) for load in baseline)
+    quiet = bool(baseline) and all(load is not None and _is_unloaded(load, channel) for load in baseline)
     watts = idle_watts(unloaded, (series,)) if quiet else None
     idle = max(0.0, watts.lower) if watts else 0.0
     windows = tuple(
         tuple(
-            _widened(energy, _share(loads.get(key_of(window)), channel), idle * seconds_of(window))
+            _with_background_share(energy, _share(loads.get(window_key(window)), channel), idle * seconds_of(window))
             for energy, window in zip(energies, repeat, strict=True)
         )
         for energies, repeat in zip(reading.windows, repeats, strict=True)
@@ -78,7 +78,7 @@ def _attributed(
     return replace(reading, windows=windows)
 
 
-def _widened(window: WindowEnergy, share: float, idle_joules: float) -> WindowEnergy:
+def _with_background_share(window: WindowEnergy, share: float, idle_joules: float) -> WindowEnergy:
     energy = window.energy
     if energy is None or not share:
         return window
@@ -86,12 +86,12 @@ def _widened(window: WindowEnergy, share: float, idle_joules: float) -> WindowEn
     return replace(window, energy=Energy(energy.joules, max(0.0, energy.lower - theirs), energy.upper))
 
 
-def other_cpu_seconds(load: Load) -> float:
+def other_cpu_seconds(load: HostLoad) -> float:
     """Return the CPU time of other programs that is certain, given the resolution of the clock tick."""
     return max(0.0, load.others - load.open_seconds)
 
 
-def _share(load: Load | None, channel: Channel) -> float:
+def _share(load: HostLoad | None, channel: Channel) -> float:
     """Return the share of other programs in the busy time of the devices that a channel covers."""
     if load is None:
         return 0.0
@@ -113,14 +113,14 @@ def _gpu_share(gpu: GpuLoad) -> float:
 
 def cpu_limit(processors: int) -> float:
     """Return the number of CPUs that other programs may keep busy without a warning."""
-    return max(OTHERS_PROCESSORS, OTHERS_SHARE * processors)
+    return max(MAX_OTHER_CPUS, MAX_OTHER_SHARE * processors)
 
 
-def _is_quiet(load: Load, channel: Channel) -> bool:
+def _is_unloaded(load: HostLoad, channel: Channel) -> bool:
     """Return whether an idle baseline of a channel was free of other load, and known to be."""
     cpus = other_cpu_seconds(load) / load.seconds <= cpu_limit(load.processors)
     if channel.device.kind in _CPU_ONLY and channel.domain != "psys":
         return cpus
     gpus = [gpu for gpu in load.gpus if channel.device.kind not in ACCELERATORS or gpu.device == channel.device.id]
-    free = all(gpu.others is not None and gpu.others <= OTHERS_SHARE for gpu in gpus)
+    free = all(gpu.others is not None and gpu.others <= MAX_OTHER_SHARE for gpu in gpus)
     return free and (cpus or channel.device.kind in ACCELERATORS)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.energy.containment import ACCELERATORS
-from agent.host.records import Circumstances, key_of
+from agent.host.records import RunEnvironment, window_key
 from agent.profiling.run_facts import Conditions, DeviceConditions, GpuSharing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from agent.host.records import GpuLoad, Load
+    from agent.host.records import GpuLoad, HostLoad
     from store.records import Series, Window
 
 POWER_CAP = "power_cap"
@@ -29,15 +29,15 @@ _REASONS = {
 The others say that a GPU is idle (0x1), that its clocks were set by the user (0x2, 0x100), or that it keeps step with
 another (0x10).
 """
-_OLDEST_NS = 5_000_000_000
+_MAX_AGE_NS = 5_000_000_000
 
 
 def conditions(
-    repeats: Sequence[Sequence[Window]], circumstances: Circumstances, idle: Sequence[Window] = ()
+    repeats: Sequence[Sequence[Window]], run_environment: RunEnvironment, idle: Sequence[Window] = ()
 ) -> Conditions:
     """Describe what surrounded the windows of a point, by repeat; `idle` are the run's idle windows."""
     windows = [window for repeat in repeats for window in repeat]
-    loads = _known(windows, circumstances)
+    loads = _known_loads(windows, run_environment)
     events = [load.throttles for load in loads if load.throttles is not None]
     seconds = sum(load.seconds for load in loads)
     stopped = [load.quota_stopped / load.seconds for load in loads if load.quota_stopped is not None]
@@ -46,41 +46,41 @@ def conditions(
         other_cpus=sum(min(load.others, load.processors * load.seconds) for load in loads) / seconds
         if seconds
         else None,
-        max_other_cpus=max(map(_others, loads), default=None),
+        max_other_cpus=max(map(_other_cpus, loads), default=None),
         steal_share=max((load.stolen / (load.seconds * load.processors) for load in loads), default=None),
         thermal_throttle_events=sum(events) if events else None,
-        devices=tuple(_devices(repeats, idle, circumstances.series)),
-        gpus=tuple(_shared(loads)),
-        baseline_other_cpus=max(map(_others, _known(idle, circumstances)), default=None),
+        devices=tuple(_devices(repeats, idle, run_environment.series)),
+        gpus=tuple(_gpu_sharing(loads)),
+        baseline_other_cpus=max(map(_other_cpus, _known_loads(idle, run_environment)), default=None),
         quota_stopped_share=max(stopped, default=None),
     )
 
 
-def _known(windows: Iterable[Window], circumstances: Circumstances) -> list[Load]:
+def _known_loads(windows: Iterable[Window], run_environment: RunEnvironment) -> list[HostLoad]:
     """Return the loads of those windows whose load is known."""
-    return [load for window in windows if (load := circumstances.loads.get(key_of(window)))]
+    return [load for window in windows if (load := run_environment.loads.get(window_key(window)))]
 
 
-def _others(load: Load) -> float:
+def _other_cpus(load: HostLoad) -> float:
     """Return how many processors others kept busy at least, and no more than there are, however late the looks were."""
     return min(max(0.0, load.others - load.open_seconds) / load.seconds, load.processors)
 
 
-def _shared(loads: Iterable[Load]) -> Iterable[GpuSharing]:
+def _gpu_sharing(loads: Iterable[HostLoad]) -> Iterable[GpuSharing]:
     """Yield with whom each GPU was shared, means by the length of the windows that tell."""
     found: dict[str, list[tuple[float, GpuLoad]]] = {}
     for load in loads:
         for gpu in load.gpus:
             found.setdefault(gpu.device, []).append((load.seconds, gpu))
-    for device, told in found.items():
-        own = [(seconds, gpu.own) for seconds, gpu in told if gpu.own is not None]
-        others = [(seconds, gpu.others) for seconds, gpu in told if gpu.others is not None]
+    for device, gpu_loads in found.items():
+        own = [(seconds, gpu.own) for seconds, gpu in gpu_loads if gpu.own is not None]
+        others = [(seconds, gpu.others) for seconds, gpu in gpu_loads if gpu.others is not None]
         yield GpuSharing(
             device=device,
             self_share=_weighted(own),
             other_share=_weighted(others),
             max_other_share=max((share for _, share in others), default=None),
-            other_processes=max((gpu.programs for _, gpu in told if gpu.programs is not None), default=None),
+            other_processes=max((gpu.programs for _, gpu in gpu_loads if gpu.programs is not None), default=None),
         )
 
 
@@ -93,37 +93,37 @@ def _weighted(shares: Sequence[tuple[float, float]]) -> float | None:
 def _devices(
     repeats: Sequence[Sequence[Window]], idle: Sequence[Window], series: Iterable[Series]
 ) -> Iterable[DeviceConditions]:
-    """Yield one entry for each part of a device that tells anything; of processors, who used them is in `Load`."""
+    """Yield one entry for each part of a device that tells anything; of processors, who used them is in `HostLoad`."""
     windows = [window for repeat in repeats for window in repeat]
     parts: dict[tuple[str, str], dict[str, Series]] = {}
     for each in series:
         channel = each.channel
         if each.times_ns and (channel.metric != "utilization_ratio" or channel.device.kind in ACCELERATORS):
             parts.setdefault((channel.device.id, channel.domain), {})[channel.metric] = each
-    for (device, domain), told in parts.items():
-        celsius, watts = told.get("temperature_celsius"), told.get("power_limit_watts")
+    for (device, domain), by_metric in parts.items():
+        celsius, watts = by_metric.get("temperature_celsius"), by_metric.get("power_limit_watts")
         first, last = windows[0].start_ns, windows[-1].end_ns
-        bits = _during(told.get("throttle_reasons"), windows)
+        bits = _during(by_metric.get("throttle_reasons"), windows)
         yield DeviceConditions(
             device=device,
             domain=domain,
             start_celsius=_at(celsius, first),
             end_celsius=_at(celsius, last),
-            start_frequency_hertz=_mean(_during(told.get("frequency_hertz"), repeats[0])),
-            end_frequency_hertz=_mean(_during(told.get("frequency_hertz"), repeats[-1])),
+            start_frequency_hertz=_mean(_during(by_metric.get("frequency_hertz"), repeats[0])),
+            end_frequency_hertz=_mean(_during(by_metric.get("frequency_hertz"), repeats[-1])),
             start_power_limit_watts=_at(watts, first),
             end_power_limit_watts=_at(watts, last),
             throttle_reasons=tuple(name for bit, name in _REASONS.items() if any(int(value) & bit for value in bits)),
             throttled_share=_mean([float(any(int(value) & bit for bit in _REASONS)) for value in bits]),
-            throttled_seconds=_grown(told.get("throttled_seconds"), windows),
-            baseline_utilization=_mean(_while_idle(told.get("utilization_ratio"), idle)),
+            throttled_seconds=_counter_increase(by_metric.get("throttled_seconds"), windows),
+            baseline_utilization=_mean(_while_idle(by_metric.get("utilization_ratio"), idle)),
         )
 
 
 def _at(series: Series | None, moment_ns: int) -> float | None:
     """Return the value read last before a moment, None if that is too long ago."""
     position = bisect_right(series.times_ns, moment_ns) - 1 if series else -1
-    if series is None or position < 0 or moment_ns - series.times_ns[position] > _OLDEST_NS:
+    if series is None or position < 0 or moment_ns - series.times_ns[position] > _MAX_AGE_NS:
         return None
     return series.values[position]
 
@@ -147,7 +147,7 @@ def _while_idle(series: Series | None, idle: Iterable[Window]) -> list[float]:
     return _during(series, begun)
 
 
-def _grown(series: Series | None, windows: Iterable[Window]) -> float | None:
+def _counter_increase(series: Series | None, windows: Iterable[Window]) -> float | None:
     """Return by how much a counter grew over all windows; None if it was not read around one of them."""
     grown = 0.0
     for window in windows:
@@ -162,7 +162,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def changed_settings(circumstances: Circumstances, devices: Iterable[DeviceConditions]) -> tuple[str, ...]:
+def changed_settings(run_environment: RunEnvironment, devices: Iterable[DeviceConditions]) -> tuple[str, ...]:
     """Return the settings that changed from the start to the end: governors, frequency limits and power limits."""
     changed = [
         f"power limit {each.device}/{each.domain} from {first:g} to {last:g} W"
@@ -171,7 +171,7 @@ def changed_settings(circumstances: Circumstances, devices: Iterable[DeviceCondi
         and (last := each.end_power_limit_watts) is not None
         and first != last
     ]
-    start, end = circumstances.start, circumstances.end
+    start, end = run_environment.start, run_environment.end
     if start is None or end is None:
         return tuple(changed)
     if start.cpu_governors != end.cpu_governors:

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.energy.window import why_the_counter
+from agent.energy.window import preference_reason
 from agent.profiling.run_facts import SensorAgreement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.profiling.analysis.metrics import Reading
+    from agent.profiling.analysis.metrics import SensorWindows
     from probes.model import Channel
 
 
-def agreement(found: Iterable[Reading], twins: Iterable[Reading]) -> tuple[SensorAgreement, ...]:
-    """Compare the gauges in `twins` with the counters in `found`, over all windows that both measured."""
+def cross_check(
+    found: Iterable[SensorWindows], redundant_gauges: Iterable[SensorWindows]
+) -> tuple[SensorAgreement, ...]:
+    """Compare the gauges in `redundant_gauges` with the counters in `found`, over all windows that both measured."""
     counters = {_place(each.channel): _joules(each) for each in found}
-    told = []
-    for twin in twins:
-        counted, integrated = counters.get(_place(twin.channel)), _joules(twin)
+    agreements = []
+    for gauge in redundant_gauges:
+        counted, integrated = counters.get(_place(gauge.channel)), _joules(gauge)
         if counted and integrated is not None:
-            device, domain = _place(twin.channel)
-            reason = why_the_counter(twin.channel)
-            told.append(SensorAgreement(device, domain, integrated / counted - 1, "counter", reason))
-    return tuple(told)
+            device, domain = _place(gauge.channel)
+            reason = preference_reason(gauge.channel)
+            agreements.append(SensorAgreement(device, domain, integrated / counted - 1, "counter", reason))
+    return tuple(agreements)
 
 
 def _place(channel: Channel) -> tuple[str, str]:
     return channel.device.id, channel.domain
 
 
-def _joules(reading: Reading) -> float | None:
+def _joules(reading: SensorWindows) -> float | None:
     energies = [window.energy for own in reading.windows for window in own]
     return sum(energy.joules for energy in energies if energy) if all(energies) else None

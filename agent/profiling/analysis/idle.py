@@ -21,7 +21,7 @@ IDLE_UNLOADED = "idle_unloaded"
 IDLE_LOADED = "idle_loaded"
 BEFORE, AFTER = 0, 1
 """An idle window's `repeat`: which side of the sweep it is on."""
-LARGEST_DRIFT = 0.1
+MAX_IDLE_DRIFT = 0.1
 """What idle power may move by over a run, as a share, before what is above it is in doubt."""
 _SIDES = (BEFORE, AFTER)
 
@@ -60,13 +60,13 @@ def derive_drift(windows: Sequence[Window], sensors: Sensors) -> tuple[IdleDrift
         mean = sum(each.joules for each in known) / len(_SIDES)
         if len(known) == len(_SIDES) and mean:
             before, after = known
-            allowed = LARGEST_DRIFT + _left_open(known, sensors) / mean
+            allowed = MAX_IDLE_DRIFT + _uncertainty_watts(known, sensors) / mean
             moved = after.joules - before.joules
             found.append(IdleDrift(state, moved, moved / mean, allowed))
     return tuple(found)
 
 
-def _left_open(watts: Sequence[Energy], sensors: Sensors) -> float:
+def _uncertainty_watts(watts: Sequence[Energy], sensors: Sensors) -> float:
     """Return what sensors leave open of a difference, in watts; what a model is off by is the same on both sides."""
     if sensors.source is not Provenance.MEASURED:
         return 0.0

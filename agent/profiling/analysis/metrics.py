@@ -35,7 +35,7 @@ Repeat = tuple["Window", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SensorWindows:
     """What one sensor says of the windows of a point, by repeat and phase."""
 
     channel: Channel
@@ -46,24 +46,26 @@ class Reading:
 class Sensors:
     """The energies to derive from: one series a (device, domain), and which of them make up the total.
 
-    `beat_seconds` is the longest time between two reads that was asked for. `twins` are the power gauges of domains
-    that have a counter as well, to compare the two.
+    `sampling_period_seconds` is the longest time between two reads that was asked for. `redundant_gauges` are the power
+    gauges of domains that have a counter as well, to compare the two.
     """
 
     series: tuple[SeriesEnergy, ...]
     coverage: Coverage
-    beat_seconds: float
-    twins: tuple[SeriesEnergy, ...] = ()
+    sampling_period_seconds: float
+    redundant_gauges: tuple[SeriesEnergy, ...] = ()
 
     @classmethod
-    def of(cls, series: Iterable[Series], beat_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
+    def of(cls, series: Iterable[Series], sampling_period_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
         """Choose from all series of a host, whose `channels` tell which devices nothing measures."""
         found = tuple(series)
         best = best_series(found)
         counted = {_place(each.channel) for each in best if method_of(each.channel) == "counter"}
         gauges = (each for each in found if method_of(each.channel) == "integrated")
-        twins = (SeriesEnergy(each) for each in gauges if _place(each.channel) in counted)
-        return cls(tuple(map(SeriesEnergy, best)), cover(best, channels), beat_seconds, tuple(twins))
+        redundant_gauges = (SeriesEnergy(each) for each in gauges if _place(each.channel) in counted)
+        return cls(
+            tuple(map(SeriesEnergy, best)), cover(best, channels), sampling_period_seconds, tuple(redundant_gauges)
+        )
 
     @property
     def source(self) -> Provenance:
@@ -79,16 +81,16 @@ class Sensors:
         """Tell whether a channel is part of the total."""
         return channel.key in {included.key for included in self.coverage.includes}
 
-    def total_of(self, found: Iterable[Reading]) -> tuple[Reading, ...]:
+    def total_of(self, found: Iterable[SensorWindows]) -> tuple[SensorWindows, ...]:
         """Return the readings that make up the total, each channel once."""
         return tuple({each.channel.key: each for each in found if self.counted(each.channel)}.values())
 
 
-def readings(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple[Reading, ...]:
+def sensor_windows(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple[SensorWindows, ...]:
     """Return what each sensor says of every window."""
     repeats = tuple(repeats)
     return tuple(
-        Reading(
+        SensorWindows(
             each.channel,
             tuple(tuple(each.between(window.start_ns, window.end_ns) for window in own) for own in repeats),
         )
@@ -129,7 +131,7 @@ def quantity(energies: Sequence[Energy], source: Provenance) -> Quantity:
 
 
 def joules_per_inference(
-    repeats: Sequence[Repeat], found: Sequence[Reading], phase: int | None = None
+    repeats: Sequence[Repeat], found: Sequence[SensorWindows], phase: int | None = None
 ) -> list[Energy] | None:
     """Return the sensors' summed energy per inference of each repeat, of one phase or of all.
 
@@ -173,7 +175,7 @@ def _watts(window: Window, series: Sequence[SeriesEnergy]) -> Energy | None:
 def point_energy(
     repeats: Sequence[Repeat],
     sensors: Sensors,
-    found: Sequence[Reading],
+    found: Sequence[SensorWindows],
     totals: Sequence[Energy],
     unloaded: Sequence[Window],
     background_share: float | None = None,
@@ -206,7 +208,7 @@ def point_energy(
 
 
 def point_power(
-    repeats: Sequence[Repeat], counted: Sequence[Reading], totals: Sequence[Energy], source: Provenance
+    repeats: Sequence[Repeat], counted: Sequence[SensorWindows], totals: Sequence[Energy], source: Provenance
 ) -> PointPower:
     """Return the power while inferences follow one another: their energy over their time.
 
@@ -222,12 +224,12 @@ def _place(channel: Channel) -> tuple[str, str]:
     return channel.device.id, channel.domain
 
 
-def _peak_watts(reading: Reading) -> float | None:
+def _peak_watts(reading: SensorWindows) -> float | None:
     peaks = [window.peak_watts for own in reading.windows for window in own if window.peak_watts is not None]
     return max(peaks, default=None)
 
 
-def _estimated_share(repeats: Sequence[Repeat], counted: Sequence[Reading], totals: Sequence[Energy]) -> float:
+def _estimated_share(repeats: Sequence[Repeat], counted: Sequence[SensorWindows], totals: Sequence[Energy]) -> float:
     estimated = [reading for reading in counted if reading.channel.source is Source.ESTIMATED]
     modelled = joules_per_inference(repeats, estimated) or []
     whole = sum(total.joules for total in totals)
@@ -246,7 +248,7 @@ def _times(figure: Quantity, factor: float) -> Quantity:
 
 
 def _phase_energies(
-    repeats: Sequence[Repeat], counted: Sequence[Reading], source: Provenance
+    repeats: Sequence[Repeat], counted: Sequence[SensorWindows], source: Provenance
 ) -> tuple[PhaseEnergy, ...]:
     found = []
     for number, window in enumerate(repeats[0]):

@@ -8,7 +8,7 @@ from collections.abc import Sequence  # noqa: TC003  the schema is made from the
 from agent.profiling.analysis.statistics import summarize, t_quantile
 from agent.profiling.run_facts import Convergence
 
-MOST_REPEATS = 100_000
+MAX_REPEATS = 100_000
 """Beyond this many nobody waits for the answer."""
 
 
@@ -29,12 +29,12 @@ def repeats_needed(values: Sequence[float], tolerance: float) -> int | None:
     """Return the fewest repeats whose half-width is within `tolerance` if they spread as `values` do.
 
     It solves t(0.975, n - 1) * CV / sqrt(n) <= tolerance, whose left side falls with n. None where the spread is not
-    known, or more than `MOST_REPEATS` would be needed.
+    known, or more than `MAX_REPEATS` would be needed.
     """
     cv = summarize(values).cv if values else None
     if cv is None:
         return None
-    low, high = 1, MOST_REPEATS
+    low, high = 1, MAX_REPEATS
     if t_quantile(high - 1) * cv / math.sqrt(high) > tolerance:
         return None
     while high - low > 1:

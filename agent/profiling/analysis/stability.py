@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from agent.profiling.analysis.metrics import Repeat, Sensors
     from store.records import Window
 
-MOST_STRETCHES = 6
-FEWEST_STRETCHES = 3
+MAX_PARTS = 6
+MIN_PARTS = 3
 """The fewest values that show a trend."""
-REFRESHES_A_STRETCH = 10
+REFRESHES_PER_PART = 10
 """How many refreshes of the slowest sensor make what its last one leaves open small against a stretch's energy."""
 
 
@@ -38,24 +38,24 @@ def power_within(repeats: Sequence[Repeat], sensors: Sensors) -> tuple[tuple[flo
     """
     found = []
     for windows in zip(*repeats, strict=True):
-        count = _stretches(windows, sensors)
-        shapes = [_shape(window, sensors.included, count) for window in windows] if count else []
-        known = [shape for shape in shapes if shape]
-        if known and len(known) == len(shapes):
+        count = _part_count(windows, sensors)
+        power_profiles = [_power_profile(window, sensors.included, count) for window in windows] if count else []
+        known = [power_profile for power_profile in power_profiles if power_profile]
+        if known and len(known) == len(power_profiles):
             found.append(tuple(sum(values) / len(known) for values in zip(*known, strict=True)))
     return tuple(found)
 
 
-def _stretches(windows: Sequence[Window], sensors: Sensors) -> int:
+def _part_count(windows: Sequence[Window], sensors: Sensors) -> int:
     refreshes = [each.channel.refresh_seconds or ASSUMED_REFRESH_SECONDS for each in sensors.included]
     if not refreshes:
         return 0
-    shortest = REFRESHES_A_STRETCH * max(*refreshes, sensors.beat_seconds)
-    count = min(MOST_STRETCHES, int(min(map(seconds_of, windows)) / shortest))
-    return count if count >= FEWEST_STRETCHES else 0
+    shortest = REFRESHES_PER_PART * max(*refreshes, sensors.sampling_period_seconds)
+    count = min(MAX_PARTS, int(min(map(seconds_of, windows)) / shortest))
+    return count if count >= MIN_PARTS else 0
 
 
-def _shape(window: Window, series: Sequence[SeriesEnergy], count: int) -> tuple[float, ...]:
+def _power_profile(window: Window, series: Sequence[SeriesEnergy], count: int) -> tuple[float, ...]:
     """Return the energy of each stretch as a multiple of the mean stretch; nothing where it is not known."""
     length = window.end_ns - window.start_ns
     edges = [window.start_ns + length * number // count for number in range(count + 1)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent.energy.provenance import provenance
 from agent.profiling.records import CoverageFacts, DeviceFacts, Document, Included, Sensor
 from agent.profiling.run_facts import HostFacts
-from probes.model import ENERGETIC
+from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[Devic
     found = []
     for own in by_device.values():
         device = max((channel.device for channel in own), key=lambda device: (bool(device.name), device.attributes))
-        first = {channel.key: channel for channel in reversed(own) if channel.metric in ENERGETIC}
+        first = {channel.key: channel for channel in reversed(own) if channel.metric in ENERGY_METRICS}
         sensors = tuple(_sensor(channel, in_total=channel.key in counted) for channel in reversed(first.values()))
         found.append(DeviceFacts(device.id, device.kind, device.name or None, dict(device.attributes), sensors))
     return tuple(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.profiling.analysis.background import OTHERS_SHARE, cpu_limit
+from agent.profiling.analysis.background import MAX_OTHER_SHARE, cpu_limit
 from agent.profiling.analysis.conditions import POWER_CAP
 from agent.profiling.analysis.statistics import trend
 from agent.profiling.run_facts import checked
@@ -18,58 +18,62 @@ if TYPE_CHECKING:
     from agent.profiling.run_facts import CheckResult, DeviceConditions, GpuSharing
     from agent.profiling.validation.evidence import Evidence
 
-STEADY_WITHIN = 0.05
+STEADY_TOLERANCE = 0.05
 """The relative drift of throughput or power above which a point has not settled."""
-MOST_OTHERS_SHARE = 0.25
+DOMINANT_OTHER_SHARE = 0.25
 """From this share of the CPUs or of a GPU on, others that do more than the run itself dominate the energy."""
-LARGEST_IDLE_UTILIZATION = 0.05
-LARGEST_STOLEN_SHARE = 0.01
-LARGEST_STOPPED_SHARE = 0.01
-LARGEST_CLOCK_CHANGE = 0.05
+MAX_IDLE_UTILIZATION = 0.05
+MAX_STEAL_SHARE = 0.01
+MAX_QUOTA_STOPPED_SHARE = 0.01
+MAX_CLOCK_CHANGE = 0.05
 RIGOROUS = "rigorous"
 RIGOROUS_SECONDS = 60.0
 
 
-def judge_surroundings(evidence: Evidence) -> tuple[CheckResult, ...]:
+def check_environment(evidence: Evidence) -> tuple[CheckResult, ...]:
     """Return the result of every check of a point's environment."""
     return (
         _steady("steady", "throughput", evidence.rates),
         _steady("steady_power", "power", evidence.watts),
-        _settled(evidence),
+        _steady_within_windows(evidence),
         _idle(evidence),
-        _cool(evidence),
-        _uncapped(evidence),
-        _processors_cool(evidence),
-        _alone(evidence),
-        _mostly_own(evidence),
-        _quiet(evidence),
-        _free(evidence),
-        _kept(evidence),
+        _not_throttled(evidence),
+        _below_power_limit(evidence),
+        _cpu_not_throttled(evidence),
+        _background_load(evidence),
+        _workload_dominates(evidence),
+        _cpus_idle_at_baseline(evidence),
+        _accelerators_idle_at_baseline(evidence),
+        _steal_time(evidence),
         _within_quota(evidence),
         _settings(evidence),
         _clocks(evidence),
         _devices(evidence),
         _length(evidence),
-        _close_enough(evidence),
+        _tolerance_met(evidence),
     )
 
 
 def _steady(name: str, what: str, values: Sequence[float]) -> CheckResult:
-    steady = trend(values, STEADY_WITHIN).steady if values else None
+    steady = trend(values, STEADY_TOLERANCE).steady if values else None
     if steady is None:
         return checked(name, None, f"too few repeats to detect a trend of the {what}", "warning")
     message = f"{what} has no trend over the repeats" if steady else f"{what} still changes over the repeats"
     return checked(name, steady, message, "warning")
 
 
-def _settled(evidence: Evidence) -> CheckResult:
+def _steady_within_windows(evidence: Evidence) -> CheckResult:
     name = "steady_within_windows"
-    if not evidence.shapes:
+    if not evidence.power_profiles:
         return checked(name, None, "the windows are too short for their sensors to show a trend", "warning")
-    moving = [shape for shape in evidence.shapes if trend(shape, STEADY_WITHIN).steady is False]
+    moving = [
+        power_profile
+        for power_profile in evidence.power_profiles
+        if trend(power_profile, STEADY_TOLERANCE).steady is False
+    ]
     if not moving:
         return checked(name, True, "power has no trend within the windows", "warning")
-    rise = max((shape[-1] - shape[0] for shape in moving), key=abs)
+    rise = max((power_profile[-1] - power_profile[0] for power_profile in moving), key=abs)
     message = f"power changes by {rise:+.1%} from the first to the last part of the windows; warm up longer"
     return checked(name, False, message, "warning")
 
@@ -94,19 +98,19 @@ def _throttled(devices: Sequence[DeviceConditions], *, by_power: bool) -> list[s
     return found
 
 
-def _cool(evidence: Evidence) -> CheckResult:
+def _not_throttled(evidence: Evidence) -> CheckResult:
     held = _throttled(evidence.conditions.devices, by_power=False)
     message = f"throttled to protect the hardware: {'; '.join(held)}; improve its cooling" if held else "none throttled"
     return checked("not_throttled", not held, message, "invalid")
 
 
-def _uncapped(evidence: Evidence) -> CheckResult:
+def _below_power_limit(evidence: Evidence) -> CheckResult:
     held = _throttled(evidence.conditions.devices, by_power=True)
     message = f"ran at its power limit: {'; '.join(held)}" if held else "no device ran at its power limit"
     return checked("below_power_limit", not held, message, "warning")
 
 
-def _processors_cool(evidence: Evidence) -> CheckResult:
+def _cpu_not_throttled(evidence: Evidence) -> CheckResult:
     events = evidence.conditions.thermal_throttle_events
     if events is None:
         return checked("cpu_not_throttled", None, "the kernel does not count thermal throttling", "warning")
@@ -114,40 +118,40 @@ def _processors_cool(evidence: Evidence) -> CheckResult:
     return checked("cpu_not_throttled", not events, message, "warning")
 
 
-def _alone(evidence: Evidence) -> CheckResult:
+def _background_load(evidence: Evidence) -> CheckResult:
     busy = evidence.conditions.max_other_cpus
     allowed = cpu_limit(evidence.processors)
     message = "the load of other programs is unknown"
     if busy is not None:
         message = f"other programs kept {busy:.2f} CPUs busy in the worst window (limit {allowed:.2f})"
-    shared = [words for gpu in evidence.conditions.gpus if (words := _shared(gpu))]
+    shared = [words for gpu in evidence.conditions.gpus if (words := _gpu_background_load(gpu))]
     passed = False if shared else None if busy is None else busy <= allowed
     return checked("background_load", passed, "; ".join((message, *shared)), "warning")
 
 
-def _shared(gpu: GpuSharing) -> str:
+def _gpu_background_load(gpu: GpuSharing) -> str:
     """Return the load of others on a GPU as text, empty if there is none or it is unknown."""
     busy, programs = gpu.max_other_share, gpu.other_processes
     if busy is None:
         return f"{programs} other processes have {gpu.device} open; their load is unknown" if programs else ""
-    if busy <= OTHERS_SHARE:
+    if busy <= MAX_OTHER_SHARE:
         return ""
-    return f"other programs kept {gpu.device} busy for {busy:.0%} of the worst window (limit {OTHERS_SHARE:.0%})"
+    return f"other programs kept {gpu.device} busy for {busy:.0%} of the worst window (limit {MAX_OTHER_SHARE:.0%})"
 
 
-def _mostly_own(evidence: Evidence) -> CheckResult:
+def _workload_dominates(evidence: Evidence) -> CheckResult:
     others, own = evidence.conditions.other_cpus, evidence.conditions.self_cpus
     passed, message = None, "the load of other programs is unknown"
     if others is not None and own is not None:
-        passed = others <= max(own, MOST_OTHERS_SHARE * evidence.processors)
+        passed = others <= max(own, DOMINANT_OTHER_SHARE * evidence.processors)
         message = f"the run kept {own:.2f} CPUs busy, other programs {others:.2f}"
         if not passed and evidence.joules_per_inference:
             message += "; the energy is known only between the run's own share and everything"
-    lost = [words for gpu in evidence.conditions.gpus if (words := _lost(gpu))]
+    lost = [words for gpu in evidence.conditions.gpus if (words := _gpu_dominated_by_others(gpu))]
     return checked("workload_dominates", False if lost else passed, "; ".join((message, *lost)), "warning")
 
 
-def _quiet(evidence: Evidence) -> CheckResult:
+def _cpus_idle_at_baseline(evidence: Evidence) -> CheckResult:
     busy, allowed = evidence.conditions.baseline_other_cpus, cpu_limit(evidence.processors)
     if busy is None:
         return checked("cpus_idle_at_baseline", None, "the load during the idle baselines is unknown", "warning")
@@ -157,20 +161,20 @@ def _quiet(evidence: Evidence) -> CheckResult:
     return checked("cpus_idle_at_baseline", busy <= allowed, message, "warning")
 
 
-def _lost(gpu: GpuSharing) -> str:
+def _gpu_dominated_by_others(gpu: GpuSharing) -> str:
     """Return that a GPU worked more for others than for the run as text, empty if it did not or it is unknown."""
     others, own = gpu.other_share, gpu.self_share
-    if others is None or own is None or others <= max(own, MOST_OTHERS_SHARE):
+    if others is None or own is None or others <= max(own, DOMINANT_OTHER_SHARE):
         return ""
     return f"the run kept {gpu.device} busy for {own:.0%} of the time, other programs for {others:.0%}"
 
 
-def _free(evidence: Evidence) -> CheckResult:
+def _accelerators_idle_at_baseline(evidence: Evidence) -> CheckResult:
     known = [each for each in evidence.conditions.devices if each.baseline_utilization is not None]
     used = [
         f"{each.device} {each.baseline_utilization:.0%}"
         for each in known
-        if (each.baseline_utilization or 0.0) > LARGEST_IDLE_UTILIZATION
+        if (each.baseline_utilization or 0.0) > MAX_IDLE_UTILIZATION
     ]
     message = "no accelerator was busy during the idle baselines" if known else "no accelerator reports its utilization"
     if used:
@@ -178,20 +182,20 @@ def _free(evidence: Evidence) -> CheckResult:
     return checked("accelerators_idle_at_baseline", not used if known else None, message, "warning")
 
 
-def _kept(evidence: Evidence) -> CheckResult:
+def _steal_time(evidence: Evidence) -> CheckResult:
     share = evidence.conditions.steal_share
     if share is None:
         return checked("steal_time", None, "the steal time of the hypervisor is unknown", "warning")
-    message = f"the hypervisor gave {share:.1%} of the CPU time to other guests (limit {LARGEST_STOLEN_SHARE:.0%})"
-    return checked("steal_time", share <= LARGEST_STOLEN_SHARE, message, "warning")
+    message = f"the hypervisor gave {share:.1%} of the CPU time to other guests (limit {MAX_STEAL_SHARE:.0%})"
+    return checked("steal_time", share <= MAX_STEAL_SHARE, message, "warning")
 
 
 def _within_quota(evidence: Evidence) -> CheckResult:
     share = evidence.conditions.quota_stopped_share
     if share is None:
         return checked("cpu_quota_not_reached", passed=True, message="no CPU quota", severity="warning")
-    message = f"a CPU quota stopped the run for {share:.1%} of the worst window (limit {LARGEST_STOPPED_SHARE:.0%})"
-    return checked("cpu_quota_not_reached", share <= LARGEST_STOPPED_SHARE, message, "warning")
+    message = f"a CPU quota stopped the run for {share:.1%} of the worst window (limit {MAX_QUOTA_STOPPED_SHARE:.0%})"
+    return checked("cpu_quota_not_reached", share <= MAX_QUOTA_STOPPED_SHARE, message, "warning")
 
 
 def _settings(evidence: Evidence) -> CheckResult:
@@ -209,8 +213,8 @@ def _clocks(evidence: Evidence) -> CheckResult:
                 worst, name = change, f"{each.device}/{each.domain}"
     if not name:
         return checked("clocks_steady", None, "no clock frequency was read", "warning")
-    message = f"{name} ran at {worst:+.1%} in the last repeat against the first (limit {LARGEST_CLOCK_CHANGE:.0%})"
-    return checked("clocks_steady", abs(worst) <= LARGEST_CLOCK_CHANGE, message, "warning")
+    message = f"{name} ran at {worst:+.1%} in the last repeat against the first (limit {MAX_CLOCK_CHANGE:.0%})"
+    return checked("clocks_steady", abs(worst) <= MAX_CLOCK_CHANGE, message, "warning")
 
 
 def _devices(evidence: Evidence) -> CheckResult:
@@ -221,14 +225,14 @@ def _devices(evidence: Evidence) -> CheckResult:
 
 def _length(evidence: Evidence) -> CheckResult:
     shortest = min((w.end_ns - w.start_ns) / 1e9 for repeat in evidence.windows for w in repeat)
-    if evidence.effort != RIGOROUS:
-        message = f"windows of {shortest:.3g} s in {evidence.effort or 'an unnamed'} mode; not a rigorous result"
+    if evidence.mode != RIGOROUS:
+        message = f"windows of {shortest:.3g} s in {evidence.mode or 'an unnamed'} mode; not a rigorous result"
         return checked("rigorous_windows", True, message, "invalid")
     message = f"the shortest window lasted {shortest:.3g} s (at least {RIGOROUS_SECONDS:g} s in rigorous mode)"
     return checked("rigorous_windows", shortest >= RIGOROUS_SECONDS, message, "invalid")
 
 
-def _close_enough(evidence: Evidence) -> CheckResult:
+def _tolerance_met(evidence: Evidence) -> CheckResult:
     known = evidence.precision
     if known.tolerance is None:
         return checked("tolerance_met", None, "no tolerance was requested", "warning")

@@ -10,10 +10,10 @@ import math
 from typing import TYPE_CHECKING
 
 from agent.energy.read_rates import needed_seconds, run_period_seconds
-from agent.energy.window import LARGEST_DISAGREEMENT
+from agent.energy.window import MAX_DISAGREEMENT
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.run_facts import checked
-from agent.profiling.validation.environment import judge_surroundings
+from agent.profiling.validation.environment import check_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,43 +24,43 @@ if TYPE_CHECKING:
     from probes.model import Channel
     from store.records import Window
 
-FEWEST_REPEATS = 3
+MIN_REPEATS = 3
 PREFERRED_REPEATS = 5
-LARGEST_GAP_SECONDS = 3.0
-LARGEST_GAP_BEATS = 3
-LARGEST_GAP_SHARE = 0.01
-FEWEST_SAMPLES = 2
-LARGEST_OFF_SECONDS = 0.5
-LARGEST_OFF_SHARE = 0.01
-LARGEST_CV = 0.03
-LARGEST_BOUND = 0.1
+MAX_GAP_SECONDS = 3.0
+MAX_GAP_PERIODS = 3
+MAX_GAP_SHARE = 0.01
+MIN_SAMPLES = 2
+MAX_DURATION_ERROR_SECONDS = 0.5
+MAX_DURATION_ERROR_SHARE = 0.01
+MAX_CV = 0.03
+MAX_RELATIVE_BOUND = 0.1
 
 
-def judge(evidence: Evidence) -> tuple[CheckResult, ...]:
+def validate(evidence: Evidence) -> tuple[CheckResult, ...]:
     """Return the result of every check of a point."""
     return (
         _repeats(evidence),
-        _bracketed(evidence),
+        _samples_bracket_window(evidence),
         _gaps(evidence),
         _samples(evidence),
         _devices(evidence),
         _uninterrupted(evidence),
         _duration(evidence),
         _spread(evidence),
-        _moved(evidence),
+        _not_stuck(evidence),
         _long_enough(evidence),
-        _agreed(evidence),
-        *judge_surroundings(evidence),
+        _sensors_agree(evidence),
+        *check_environment(evidence),
     )
 
 
 def _repeats(evidence: Evidence) -> CheckResult:
     found = len(evidence.windows)
-    message = f"{found} complete repeats; at least {FEWEST_REPEATS} needed, {PREFERRED_REPEATS} better"
-    return checked("repeats", found >= FEWEST_REPEATS, message, "invalid")
+    message = f"{found} complete repeats; at least {MIN_REPEATS} needed, {PREFERRED_REPEATS} better"
+    return checked("repeats", found >= MIN_REPEATS, message, "invalid")
 
 
-def _bracketed(evidence: Evidence) -> CheckResult:
+def _samples_bracket_window(evidence: Evidence) -> CheckResult:
     missing = [energy for energy in evidence.energies if energy.energy is None]
     message = "every sensor was read before and after every window"
     if missing:
@@ -78,12 +78,12 @@ def _gaps(evidence: Evidence) -> CheckResult:
     does not read: its limit is three of its periods, or a hundredth of the window if the periods are short.
     """
     shortest = min(_seconds(window) for repeat in evidence.windows for window in repeat)
-    gap, allowed = 0.0, LARGEST_GAP_SECONDS
+    gap, allowed = 0.0, MAX_GAP_SECONDS
     for each in evidence.energies:
-        limit = LARGEST_GAP_SECONDS
+        limit = MAX_GAP_SECONDS
         if each.method == "integrated":
-            beat = min(evidence.beat_seconds, run_period_seconds([each.channel]))
-            limit = min(limit, max(LARGEST_GAP_BEATS * beat, LARGEST_GAP_SHARE * shortest))
+            period = min(evidence.sampling_period_seconds, run_period_seconds([each.channel]))
+            limit = min(limit, max(MAX_GAP_PERIODS * period, MAX_GAP_SHARE * shortest))
         if each.largest_gap_seconds / limit > gap / allowed:
             gap, allowed = each.largest_gap_seconds, limit
     message = f"largest gap between samples {gap:.3g} s (limit {allowed:.3g} s)"
@@ -94,8 +94,8 @@ def _samples(evidence: Evidence) -> CheckResult:
     if not evidence.energies:
         return checked("samples_in_window", None, "no sensor measures power", "invalid")
     fewest = min(energy.samples for energy in evidence.energies)
-    message = f"{fewest} samples in the window with the fewest (at least {FEWEST_SAMPLES} needed)"
-    return checked("samples_in_window", fewest >= FEWEST_SAMPLES, message, "invalid")
+    message = f"{fewest} samples in the window with the fewest (at least {MIN_SAMPLES} needed)"
+    return checked("samples_in_window", fewest >= MIN_SAMPLES, message, "invalid")
 
 
 def _devices(evidence: Evidence) -> CheckResult:
@@ -115,10 +115,10 @@ def _uninterrupted(evidence: Evidence) -> CheckResult:
 
 
 def _duration(evidence: Evidence) -> CheckResult:
-    worst, allowed = 0.0, LARGEST_OFF_SECONDS
+    worst, allowed = 0.0, MAX_DURATION_ERROR_SECONDS
     for window in (window for repeat in evidence.windows for window in repeat):
         off = abs(sum(window.latencies_seconds) - _seconds(window))
-        limit = max(LARGEST_OFF_SECONDS, LARGEST_OFF_SHARE * _seconds(window))
+        limit = max(MAX_DURATION_ERROR_SECONDS, MAX_DURATION_ERROR_SHARE * _seconds(window))
         if off / limit > worst / allowed:
             worst, allowed = off, limit
     message = f"iterations and window differ by up to {worst:.3g} s (limit {allowed:.3g} s)"
@@ -129,11 +129,11 @@ def _spread(evidence: Evidence) -> CheckResult:
     cv = summarize(evidence.joules_per_inference).cv if evidence.joules_per_inference else None
     if cv is None:
         return checked("energy_spread", None, "fewer than two repeats with an energy", "warning")
-    message = f"the energy varies by {cv:.1%} between repeats (standard deviation; limit {LARGEST_CV:.0%})"
-    return checked("energy_spread", cv <= LARGEST_CV, message, "warning")
+    message = f"the energy varies by {cv:.1%} between repeats (standard deviation; limit {MAX_CV:.0%})"
+    return checked("energy_spread", cv <= MAX_CV, message, "warning")
 
 
-def _moved(evidence: Evidence) -> CheckResult:
+def _not_stuck(evidence: Evidence) -> CheckResult:
     measured = (each for each in evidence.energies if each.method != "model")
     still = sorted({_name(each) for each in measured if each.energy and not each.energy.joules})
     message = f"no energy in at least one window: {', '.join(still)}" if still else "every sensor showed energy"
@@ -150,27 +150,27 @@ def _long_enough(evidence: Evidence) -> CheckResult:
     if not shares:
         return checked("windows_long_enough", None, "no measured energy", "warning")
     share, name, words = max(shares)
-    message = f"{name} leaves ±{share:.1%} of a window's energy open (limit ±{LARGEST_BOUND:.0%}); {words}"
-    if share <= LARGEST_BOUND:
+    message = f"{name} leaves ±{share:.1%} of a window's energy open (limit ±{MAX_RELATIVE_BOUND:.0%}); {words}"
+    if share <= MAX_RELATIVE_BOUND:
         message = f"the sensors' bounds are within ±{share:.1%} of every window's energy"
-    return checked("windows_long_enough", share <= LARGEST_BOUND, message, "warning")
+    return checked("windows_long_enough", share <= MAX_RELATIVE_BOUND, message, "warning")
 
 
 def _remedy(channel: Channel) -> str:
     """Say what makes the bound of a sensor narrower."""
-    if math.isinf(needed_seconds(channel, LARGEST_BOUND)):
+    if math.isinf(needed_seconds(channel, MAX_RELATIVE_BOUND)):
         return "no length of window helps: this gauge does not observe all of the time"
     return "use longer windows"
 
 
-def _agreed(evidence: Evidence) -> CheckResult:
+def _sensors_agree(evidence: Evidence) -> CheckResult:
     if not evidence.agreement:
         return checked("sensors_agree", None, "no domain has both a counter and a power gauge", "warning")
     worst = max(evidence.agreement, key=lambda each: abs(each.relative_difference))
     share = abs(worst.relative_difference)
     message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share:.1%} (limit "
-    message += f"{LARGEST_DISAGREEMENT:.0%}); the {worst.preferred} is preferred: {worst.reason}"
-    return checked("sensors_agree", share <= LARGEST_DISAGREEMENT, message, "warning")
+    message += f"{MAX_DISAGREEMENT:.0%}); the {worst.preferred} is preferred: {worst.reason}"
+    return checked("sensors_agree", share <= MAX_DISAGREEMENT, message, "warning")
 
 
 def _name(energy: WindowEnergy) -> str:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.workloads.errors import CANNOT_LOAD, WorkloadError, explained
+from agent.workloads.errors import CANNOT_LOAD, WorkloadError, as_workload_error
 
 # Official Linux builds report to their maker from the moment of import on, before anything can be called to stop it;
 # this variable is what keeps the reporter from being made (Privacy.md in the package). Nothing leaves this host.
@@ -37,12 +37,12 @@ onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A loaded model. `held` are the weights the engine reads in place: they must live as long as the session."""
+    """A loaded model; `external_weights` are read in place by the engine and must outlive the session."""
 
     handle: Any
     provider: Literal["cpu", "cuda"]
     load_seconds: float
-    held: tuple[Any, ...] = ()
+    external_weights: tuple[Any, ...] = ()
 
     def tensor(self, values: NDArray[Any], onnx_type: int | None = None) -> Any:
         """Return the values as a tensor of the engine, in the memory of the device that computes.
@@ -109,15 +109,15 @@ def _opened(model: bytes | Path, providers: list[str], threads: int, weights: Ma
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
-    held = tuple(onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in weights.values())
-    if held:
-        options.add_external_initializers(list(weights), list(held))
+    external_weights = tuple(onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in weights.values())
+    if external_weights:
+        options.add_external_initializers(list(weights), list(external_weights))
     source = model if isinstance(model, bytes) else str(model)
     started = time.perf_counter()
     try:
         handle = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except Exception as error:
         doing = f"loading {'the model' if isinstance(model, bytes) else model}"
-        raise explained(error, doing, CANNOT_LOAD) from error
+        raise as_workload_error(error, doing, CANNOT_LOAD) from error
     provider: Literal["cpu", "cuda"] = "cuda" if handle.get_providers()[0] == _CUDA else "cpu"
-    return Session(handle, provider, time.perf_counter() - started, held)
+    return Session(handle, provider, time.perf_counter() - started, external_weights)

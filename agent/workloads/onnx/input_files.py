@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from agent.workloads.given_inputs import GivenInput
+    from agent.workloads.input_spec import InputSpec
     from agent.workloads.onnx.input_values import Element
 
 MOST_BYTES = 1 << 31
@@ -29,7 +29,7 @@ MOST_BYTES = 1 << 31
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_input(name: str, path: Path, given: GivenInput, element: Element) -> tuple[NDArray[Any], str]:
+def read_input(name: str, path: Path, given: InputSpec, element: Element) -> tuple[NDArray[Any], str]:
     """Return the array for an input and the SHA-256 of its file. Raises WorkloadError that names input and file."""
     try:
         with path.open("rb") as file:

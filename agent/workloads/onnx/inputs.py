@@ -38,7 +38,7 @@ class ModelInput:
         return bool(self.sizes) and isinstance((self.sizes or ("",))[0], str)
 
     @property
-    def open_sizes(self) -> int:
+    def dynamic_size_count(self) -> int:
         """How many sizes the model leaves open."""
         return sum(isinstance(size, str) for size in self.sizes or ())
 
@@ -60,7 +60,7 @@ class ModelInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Array:
+class InputArray:
     """The values that the user gives to an input. Values of the command line are broadcast, those of a file are not."""
 
     values: NDArray[Any]
@@ -68,7 +68,7 @@ class Array:
     from_file: bool
 
 
-def declared_inputs(entries: Sequence[Any], shapeless: AbstractSet[str]) -> tuple[ModelInput, ...]:
+def parse_declared_inputs(entries: Sequence[Any], without_shape: AbstractSet[str]) -> tuple[ModelInput, ...]:
     """Return the inputs that a session lists (`get_inputs`); the engine reports a missing shape as a scalar.
 
     Raises WorkloadError for an input of a type that can be neither made up nor given.
@@ -78,7 +78,7 @@ def declared_inputs(entries: Sequence[Any], shapeless: AbstractSet[str]) -> tupl
             entry.name,
             element_of(entry.name, entry.type),
             None
-            if entry.name in shapeless
+            if entry.name in without_shape
             else tuple(size if isinstance(size, int) and size >= 0 else str(size or "") for size in entry.shape),
         )
         for entry in entries
@@ -95,8 +95,8 @@ def check_names(inputs: Sequence[ModelInput], option: str, names: Sequence[str])
             )
 
 
-def takes_batches(
-    inputs: Sequence[ModelInput], shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Array]
+def supports_batches(
+    inputs: Sequence[ModelInput], shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, InputArray]
 ) -> bool:
     """Return whether the first dimension of every input is the batch.
 
@@ -106,29 +106,30 @@ def takes_batches(
         not shapes
         and bool(inputs)
         and all(
-            declared.batched and (declared.open_sizes == 1 or _has_all_sizes(declared, arrays.get(declared.name)))
+            declared.batched
+            and (declared.dynamic_size_count == 1 or _has_all_sizes(declared, arrays.get(declared.name)))
             for declared in inputs
         )
     )
 
 
-def _has_all_sizes(declared: ModelInput, array: Array | None) -> bool:
+def _has_all_sizes(declared: ModelInput, array: InputArray | None) -> bool:
     return array is not None and declared.sizes is not None and array.values.ndim == len(declared.sizes)
 
 
-def settled_shapes(
-    inputs: Sequence[ModelInput], shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Array], batch: int
+def resolved_shapes(
+    inputs: Sequence[ModelInput], shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, InputArray], batch: int
 ) -> tuple[tuple[int, ...], ...]:
     """Return the shape of every input for a batch. Raises WorkloadError that names the input and the option."""
-    batched = takes_batches(inputs, shapes, arrays)
+    batched = supports_batches(inputs, shapes, arrays)
     return tuple(
-        _settled(declared, shapes.get(declared.name), arrays.get(declared.name), batch if batched else None)
+        _resolved_shape(declared, shapes.get(declared.name), arrays.get(declared.name), batch if batched else None)
         for declared in inputs
     )
 
 
-def _settled(
-    declared: ModelInput, asked: tuple[int, ...] | None, array: Array | None, batch: int | None
+def _resolved_shape(
+    declared: ModelInput, asked: tuple[int, ...] | None, array: InputArray | None, batch: int | None
 ) -> tuple[int, ...]:
     if asked is not None:
         _check_fit(declared, asked, f"--shape {declared.name}={'x'.join(map(str, asked))}")
@@ -145,7 +146,7 @@ def _settled(
         shape = _shape_of_array(declared, array)
         return shape if batch is None else (batch, *shape[1:])
     first = 1 if batch is None else batch
-    if declared.open_sizes > (1 if declared.batched else 0):
+    if declared.dynamic_size_count > (1 if declared.batched else 0):
         raise WorkloadError(
             f"the input {declared.name!r} has the shape {declared.shown}, which leaves sizes open",
             f"give it with --shape {declared.example}, a number in place of each <word>",
@@ -153,11 +154,11 @@ def _settled(
     return tuple(size if isinstance(size, int) else first for size in declared.sizes)
 
 
-def _shape_of_array(declared: ModelInput, array: Array) -> tuple[int, ...]:
+def _shape_of_array(declared: ModelInput, array: InputArray) -> tuple[int, ...]:
     found = tuple(array.values.shape)
     sizes = declared.sizes or ()
     if array.from_file:
-        _check_fit(declared, found, f"--input {declared.name}: its array is {_shown(found)}")
+        _check_fit(declared, found, f"--input {declared.name}: its array is {_format_shape(found)}")
         return found
     return tuple(size if isinstance(size, int) else own for size, own in zip(sizes, found, strict=True))
 
@@ -177,7 +178,7 @@ def _check_fit(declared: ModelInput, shape: tuple[int, ...], subject: str) -> No
         )
 
 
-def feed(declared: ModelInput, shape: tuple[int, ...], array: Array, *, batched: bool) -> NDArray[Any]:
+def feed(declared: ModelInput, shape: tuple[int, ...], array: InputArray, *, batched: bool) -> NDArray[Any]:
     """Return given values in the shape of an input; the first dimension of a batched one gives the rows of the batch.
 
     Raises WorkloadError for too few rows, and for values that do not fit the shape.
@@ -192,19 +193,19 @@ def feed(declared: ModelInput, shape: tuple[int, ...], array: Array, *, batched:
             )
         values = values[: shape[0]]
     if array.from_file and values.shape != shape and not (batched and values.shape[1:] == shape[1:]):
-        raise _misfit(declared, values.shape, shape)
+        raise _shape_error(declared, values.shape, shape)
     try:
         return np.array(np.broadcast_to(values, shape), order="C")
     except ValueError as error:
-        raise _misfit(declared, values.shape, shape) from error
+        raise _shape_error(declared, values.shape, shape) from error
 
 
-def _misfit(declared: ModelInput, found: tuple[int, ...], shape: tuple[int, ...]) -> WorkloadError:
+def _shape_error(declared: ModelInput, found: tuple[int, ...], shape: tuple[int, ...]) -> WorkloadError:
     return WorkloadError(
-        f"--input {declared.name}: values of the shape {_shown(found)} do not fit {_shown(shape)}",
+        f"--input {declared.name}: values of the shape {_format_shape(found)} do not fit {_format_shape(shape)}",
         "give one number for all elements, or values of that shape",
     )
 
 
-def _shown(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "a scalar"

@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from agent.workloads.onnx.external_files import ExternalFiles
-from agent.workloads.onnx.model_path import not_a_model, open_model
+from agent.workloads.onnx.model_path import open_model, unsupported_format_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class ModelFile:
     """`model_bytes` counts the file and the external files it names; `sha256` is that of the file alone.
 
     `precision` is the type that holds most bytes of the parameters, None if there are none. `external_bytes` are the
-    weights that the engine reads from other files. `shapeless` are the inputs without a declared shape.
+    weights that the engine reads from other files. `without_shape` are the inputs without a declared shape.
     """
 
     parameters: int
@@ -51,7 +51,7 @@ class ModelFile:
     external_bytes: int
     precision: str | None
     sha256: str
-    shapeless: frozenset[str]
+    without_shape: frozenset[str]
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -65,10 +65,10 @@ def read_model_file(path: Path) -> ModelFile:
         try:
             model = onnx.load_model(file, format="protobuf", load_external_data=False)
         except (DecodeError, ValueError) as error:
-            raise not_a_model(path) from error
+            raise unsupported_format_error(path) from error
         size = file.tell()
     if not model.HasField("graph"):
-        raise not_a_model(path)
+        raise unsupported_format_error(path)
     externals = ExternalFiles(path)
     parameters, bits = 0, Counter[str]()
     for tensor in _tensors(model):
@@ -79,8 +79,8 @@ def read_model_file(path: Path) -> ModelFile:
             parameters += count
             bits[known[0]] += count * known[1]
     precision = bits.most_common(1)[0][0] if parameters else None
-    shapeless = frozenset(value.name for value in model.graph.input if not value.type.tensor_type.HasField("shape"))
-    return ModelFile(parameters, size + externals.file_bytes, externals.used_bytes, precision, digest, shapeless)
+    without_shape = frozenset(value.name for value in model.graph.input if not value.type.tensor_type.HasField("shape"))
+    return ModelFile(parameters, size + externals.file_bytes, externals.used_bytes, precision, digest, without_shape)
 
 
 def _elements(tensor: Any, bits: int, external_bytes: int | None) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_BYTES = (1 << 31) - 1
 """The largest protobuf there can be."""
 
-_SNIFFED_BYTES = 64
+_MAGIC_BYTES = 64
 
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -75,10 +75,10 @@ def _check_file(path: Path, found: os.stat_result) -> None:
         )
 
 
-def not_a_model(path: Path) -> WorkloadError:
+def unsupported_format_error(path: Path) -> WorkloadError:
     """Return the error for a file that does not parse, naming what it is if its first bytes show that."""
     with path.open("rb") as file:
-        start = file.read(_SNIFFED_BYTES).lower()
+        start = file.read(_MAGIC_BYTES).lower()
     found = next(((what, remedy) for magic, what, remedy in _OTHER_FORMATS if start.startswith(magic)), None)
     if start[_SAFETENSORS_AT] == b'{"':
         found = "a safetensors file", "export the model as ONNX"

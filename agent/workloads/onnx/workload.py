@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
-from agent.workloads.errors import CANNOT_RUN, WorkloadError, explained
-from agent.workloads.given_inputs import InputFacts
+from agent.workloads.errors import CANNOT_RUN, WorkloadError, as_workload_error
+from agent.workloads.input_spec import InputFacts
 from agent.workloads.limits import require_memory
 from agent.workloads.onnx.input_files import read_input
 from agent.workloads.onnx.input_values import from_text, synthetic
-from agent.workloads.onnx.inputs import Array, check_names, declared_inputs, feed, settled_shapes, takes_batches
+from agent.workloads.onnx.inputs import (
+    InputArray,
+    check_names,
+    feed,
+    parse_declared_inputs,
+    resolved_shapes,
+    supports_batches,
+)
 from agent.workloads.onnx.model_file import read_model_file
 from agent.workloads.runner.protocol import Ready
-from agent.workloads.runner.timing import Work
+from agent.workloads.runner.timing import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,12 +52,12 @@ class OnnxWorkload:
     def __init__(self, spec: OnnxSpec, engine: EngineSpec, model: ModelFile, session: Session) -> None:
         self.spec = spec
         self.session = session
-        self.inputs = declared_inputs(session.handle.get_inputs(), model.shapeless)
+        self.inputs = parse_declared_inputs(session.handle.get_inputs(), model.without_shape)
         self.outputs = [entry.name for entry in session.handle.get_outputs()]
         check_names(self.inputs, "--shape", list(spec.shapes))
         check_names(self.inputs, "--input", list(spec.inputs))
         self.arrays = {each.name: self._given(each) for each in self.inputs if each.name in spec.inputs}
-        shapes = settled_shapes(self.inputs, spec.shapes, self.arrays, 1)
+        shapes = resolved_shapes(self.inputs, spec.shapes, self.arrays, 1)
         self.ready = Ready(
             engine=ENGINE,
             version=VERSION,
@@ -65,9 +72,9 @@ class OnnxWorkload:
             inputs=tuple(self._facts(each, shape) for each, shape in zip(self.inputs, shapes, strict=True)),
         )
 
-    def prepare(self, batch: int) -> Mapping[str, Work]:
+    def prepare(self, batch: int) -> Mapping[str, Phase]:
         """Make the inputs of a batch and run them once. Raises WorkloadError if the model takes no batches."""
-        batched = takes_batches(self.inputs, self.spec.shapes, self.arrays)
+        batched = supports_batches(self.inputs, self.spec.shapes, self.arrays)
         if batch != 1 and not batched:
             shapes = ", ".join(f"{declared.name} {declared.shown}" for declared in self.inputs) or "no inputs"
             raise WorkloadError(
@@ -75,15 +82,15 @@ class OnnxWorkload:
                 "choose --batch 1, and put the batch into --shape if the model takes one",
             )
         random = np.random.default_rng([self.spec.seed, batch])
-        shapes_settled = settled_shapes(self.inputs, self.spec.shapes, self.arrays, batch)
+        shapes_resolved = resolved_shapes(self.inputs, self.spec.shapes, self.arrays, batch)
         elements = sum(
             prod(shape) * declared.element.dtype.itemsize
-            for declared, shape in zip(self.inputs, shapes_settled, strict=True)
+            for declared, shape in zip(self.inputs, shapes_resolved, strict=True)
         )
         require_memory(elements, f"the input of a batch of {batch}", "choose a smaller --batch or --shape")
         feeds: dict[str, Any] = {}
         shared = []  # arrays whose memory the tensors use
-        for declared, shape in zip(self.inputs, shapes_settled, strict=True):
+        for declared, shape in zip(self.inputs, shapes_resolved, strict=True):
             values = self._values(declared, shape, random, batched=batched)
             feeds[declared.name] = self.session.tensor(values, declared.element.onnx_type)
             if declared.element.onnx_type is not None:
@@ -96,16 +103,16 @@ class OnnxWorkload:
             infer([])
         except Exception as error:
             integers = [each.name for each in self.inputs if each.element.kind == "integer"]
-            raise explained(error, f"running a batch of {batch}", CANNOT_RUN, integers) from error
-        return {"inference": Work(infer, inferences=batch)}
+            raise as_workload_error(error, f"running a batch of {batch}", CANNOT_RUN, integers) from error
+        return {"inference": Phase(infer, inferences=batch)}
 
-    def _given(self, declared: ModelInput) -> Array:
+    def _given(self, declared: ModelInput) -> InputArray:
         given = self.spec.inputs[declared.name]
         if given.file is not None:
             values, digest = read_input(declared.name, given.file, given, declared.element)
-            return Array(values, digest, from_file=True)
+            return InputArray(values, digest, from_file=True)
         values = from_text(declared.name, given.text or "", declared.element)
-        return Array(values, hashlib.sha256(values.tobytes()).hexdigest(), from_file=False)
+        return InputArray(values, hashlib.sha256(values.tobytes()).hexdigest(), from_file=False)
 
     def _values(
         self, declared: ModelInput, shape: tuple[int, ...], random: np.random.Generator, *, batched: bool

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
 from agent.runtime.realtime import REALTIME_LIMIT
 from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits, resident_bytes, size
-from agent.workloads.runner.pipes import Listener
+from agent.workloads.runner.pipes import PipeReader
 from agent.workloads.runner.protocol import (
     Command,
     Ended,
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
 ReplyT = TypeVar("ReplyT", Ready, Prepared, Measured)
 
 # -P: the module must come from where this one came, not from whatever stands in the current directory.
-CHILD = (sys.executable, "-P", "-m", "agent.workloads.runner.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "agent.workloads.runner.worker")
 
-_POLITE_SECONDS = 5.0
-_FIRM_SECONDS = 2.0
+_STOP_TIMEOUT_SECONDS = 5.0
+_TERMINATE_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(slots=True)
-class _Child:
+class _WorkerProcess:
     process: subprocess.Popen[bytes]
     commands: IO[bytes]
-    listener: Listener
-    unanswered: bool = False
+    pipe_reader: PipeReader
+    awaiting_reply: bool = False
 
 
 class WorkloadProcess:
@@ -67,7 +67,7 @@ class WorkloadProcess:
 
     def __init__(
         self,
-        command: Sequence[str] = CHILD,
+        command: Sequence[str] = WORKER_COMMAND,
         environment: Mapping[str, str] | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class WorkloadProcess:
         self._environment = os.environ if environment is None else environment
         self._limits = limits or Limits()
         self._model = "the model"
-        self._child: _Child | None = None
+        self._child: _WorkerProcess | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ class WorkloadProcess:
                 start_new_session=True,
             )
         pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
-        self._child = _Child(process, pipes[0], Listener(pipes[1], pipes[2]))
+        self._child = _WorkerProcess(process, pipes[0], PipeReader(pipes[1], pipes[2]))
         return self._ask(Load(spec, engine), Ready, "being loaded")
 
     def prepare(self, batch: int) -> None:
@@ -131,17 +131,17 @@ class WorkloadProcess:
         if child is None:
             return
         try:
-            if not child.unanswered:
+            if not child.awaiting_reply:
                 _send(child, Stop())
-                _await_end(child.process, _POLITE_SECONDS)
+                _await_end(child.process, _STOP_TIMEOUT_SECONDS)
             if child.process.poll() is None:
                 os.killpg(child.process.pid, signal.SIGTERM)
-                _await_end(child.process, _FIRM_SECONDS)
+                _await_end(child.process, _TERMINATE_TIMEOUT_SECONDS)
         finally:
             self._child = None
-            _bury(child)
+            _reap(child)
 
-    def _running(self) -> _Child:
+    def _running(self) -> _WorkerProcess:
         if self._child is None:
             raise WorkloadError("the workload process is not running", "start it first")
         return self._child
@@ -155,24 +155,24 @@ class WorkloadProcess:
         edge: Callable[[], object] = lambda: None,
     ) -> ReplyT:
         child = self._running()
-        child.unanswered = True
+        child.awaiting_reply = True
         _send(child, command)
         deadline = time.monotonic() + self._limits.timeout_seconds + seconds
         while True:
             line = self._line(child, deadline, doing, seconds)
             if line is None:
-                raise self._dead(child, type(command).__name__.lower())
+                raise self._exit_error(child, type(command).__name__.lower())
             reply = self._decoded(line)
             if not isinstance(reply, Started | Ended) or kind is not Measured:
                 break
             edge()
-        child.unanswered = False
+        child.awaiting_reply = False
         return self._accepted(reply, kind)
 
-    def _line(self, child: _Child, deadline: float, doing: str, seconds: float) -> bytes | None:
+    def _line(self, child: _WorkerProcess, deadline: float, doing: str, seconds: float) -> bytes | None:
         """Return the next reply of the child, None if it closed its output. Raises WorkloadError, the child ended."""
         try:
-            return child.listener.line(deadline - time.monotonic(), self._watch(child.process.pid, doing))
+            return child.pipe_reader.line(deadline - time.monotonic(), self._watch(child.process.pid, doing))
         except TimeoutError:
             self.stop()
             beyond = f" beyond the {seconds:g} s of the window" if seconds else ""
@@ -216,19 +216,19 @@ class WorkloadProcess:
             raise WorkloadError(reply.message, reply.remedy)
         raise WorkloadError(f"the workload process replied {type(reply).__name__}, not {kind.__name__}")
 
-    def _dead(self, child: _Child, doing: str) -> WorkloadError:
-        words = child.listener.last_words(_FIRM_SECONDS)
-        _await_end(child.process, _FIRM_SECONDS)
+    def _exit_error(self, child: _WorkerProcess, doing: str) -> WorkloadError:
+        words = child.pipe_reader.stderr_tail(_TERMINATE_TIMEOUT_SECONDS)
+        _await_end(child.process, _TERMINATE_TIMEOUT_SECONDS)
         code = child.process.poll()
         self.stop()
-        message = f"the workload process ended during {doing!r} ({_fate(code)})"
+        message = f"the workload process ended during {doing!r} ({_exit_reason(code)})"
         remedy = "see its last words above" if words else ""
         if code == -signal.SIGKILL:
             remedy = "if the kernel log (dmesg) says out of memory, choose a smaller batch or model"
         return WorkloadError(message, remedy, words)
 
 
-def _send(child: _Child, command: Command) -> None:
+def _send(child: _WorkerProcess, command: Command) -> None:
     # A child that is gone cannot take the line; what it said last is read by whoever waits for the answer.
     with contextlib.suppress(BrokenPipeError):
         child.commands.write(encode(command))
@@ -239,15 +239,15 @@ def _await_end(process: subprocess.Popen[bytes], seconds: float) -> None:
         process.wait(seconds)
 
 
-def _bury(child: _Child) -> None:
+def _reap(child: _WorkerProcess) -> None:
     if child.process.poll() is None:
         os.killpg(child.process.pid, signal.SIGKILL)
     child.process.wait()
     child.commands.close()
-    child.listener.close()
+    child.pipe_reader.close()
 
 
-def _fate(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     if code is None:
         return "it closed its output but did not end"
     if code < 0:

@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 16
 _WATCH_SECONDS = 0.1
 
 
-class Listener:
+class PipeReader:
     """Reads a child's two pipes as they fill, so that the child never blocks on either.
 
     Waiting is one `select`: it costs nothing while nothing comes, and a signal ends it at once.
@@ -48,7 +48,7 @@ class Listener:
         self._received = rest
         return bytes(line)
 
-    def last_words(self, timeout_seconds: float) -> str:
+    def stderr_tail(self, timeout_seconds: float) -> str:
         """Return the end of the error output, waiting so long for it to close."""
         deadline = time.monotonic() + timeout_seconds
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.workloads.codec import from_json, to_json
-from agent.workloads.given_inputs import InputFacts  # noqa: TC001  the codec resolves the annotations
+from agent.workloads.input_spec import InputFacts  # noqa: TC001  the codec resolves the annotations
 from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - the reader of JSON resolves the annotations
 
 

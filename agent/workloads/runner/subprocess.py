@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.runtime.interrupts import Interruption, ending_signals
+from agent.runtime.interrupts import Interruption, termination_signals
 from agent.runtime.realtime import REALTIME_LIMIT
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _SLICE_SECONDS = 0.2
 _OUTPUT, _ERRORS = 1, 2
 _NONE = 0
 _MANY_SIGNALS = 4096
-_AS_PYTHON_FOUND_THEM = (signal.SIGPIPE, signal.SIGXFSZ)
+_RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and that a command expects not to be ignored."""
 
 
@@ -36,12 +36,12 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of CLOCK_MONOTONIC in nanoseconds, and the exit code it ended with; `cut_short` if by a signal."""
+    """A stretch of CLOCK_MONOTONIC in nanoseconds, and the exit code it ended with; `interrupted` if by a signal."""
 
     start_ns: int
     end_ns: int
     code: int
-    cut_short: bool = False
+    interrupted: bool = False
 
 
 def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors: bool) -> Span:
@@ -51,33 +51,33 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
     this process to end is passed on. Raises CommandError if it cannot be run.
     """
     child = _NONE
-    early: list[int] = []
+    pending_signals: list[int] = []
 
     def pass_on(number: int) -> None:
         if child == _NONE:
-            early.append(number)
+            pending_signals.append(number)
         elif number != signal.SIGINT:
             os.kill(child, number)
 
     path = _path(command)
     # Not by subprocess: its work before and after the command would be measured as well, some milliseconds of it.
     actions = [(os.POSIX_SPAWN_DUP2, _ERRORS, _OUTPUT)] if output_to_errors else []
-    with ending_signals(pass_on):
+    with termination_signals(pass_on):
         try:
             with REALTIME_LIMIT.lifted():
                 start_ns = time.monotonic_ns()
                 child = os.posix_spawn(
-                    path, list(command), os.environ, file_actions=actions, setsigdef=_AS_PYTHON_FOUND_THEM
+                    path, list(command), os.environ, file_actions=actions, setsigdef=_RESTORED_SIGNALS
                 )
         except (OSError, ValueError) as error:
-            raise _explained(command[0], error) from error
-        for number in early:
+            raise _command_error(command[0], error) from error
+        for number in pending_signals:
             os.kill(child, number)
         _await_end(child)
         end_ns = time.monotonic_ns()
         ended()
-        gone, child = child, _NONE
-        _, status = os.waitpid(gone, 0)
+        ended_child, child = child, _NONE
+        _, status = os.waitpid(ended_child, 0)
     code = os.waitstatus_to_exitcode(status)
     return Span(start_ns, end_ns, code if code >= 0 else SIGNALLED - code)
 
@@ -134,7 +134,7 @@ def sleep(
             pass
         end_ns = time.monotonic_ns()
         ended()
-    return Span(start_ns, end_ns, interruption.exit_code, cut_short=bool(interruption.number))
+    return Span(start_ns, end_ns, interruption.exit_code, interrupted=bool(interruption.number))
 
 
 def _path(command: Sequence[str]) -> str:
@@ -147,7 +147,7 @@ def _path(command: Sequence[str]) -> str:
     return found
 
 
-def _explained(name: str, error: OSError | ValueError) -> CommandError:
+def _command_error(name: str, error: OSError | ValueError) -> CommandError:
     if isinstance(error, FileNotFoundError):
         if shutil.which(name):  # it is there, and what its first line names is not
             return CommandError(f"{name}: the interpreter that its first line names is not there", CANNOT_EXECUTE)

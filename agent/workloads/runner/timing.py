@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One iteration of a phase: `iterate` runs it and appends the nanoseconds of each token step to the list.
+class Phase:
+    """One iteration of a phase: `run_once` runs it and appends the nanoseconds of each token step to the list.
 
     The counts are those of one iteration.
     """
 
-    iterate: Callable[[list[int]], object]
+    run_once: Callable[[list[int]], object]
     inferences: int
     input_tokens: int = 0
     output_tokens: int = 0
@@ -37,7 +37,7 @@ class Workload(Protocol):
         """What was loaded, by whom, and which phases it has."""
         ...
 
-    def prepare(self, batch: int) -> Mapping[str, Work]:
+    def prepare(self, batch: int) -> Mapping[str, Phase]:
         """Make the inputs of a batch and run them once, so that nothing is done for the first time when measured.
 
         Returns what one iteration of each phase is.
@@ -51,7 +51,7 @@ LEAD_NS = 500_000
 
 def measure(
     phase: str,
-    work: Work,
+    work: Phase,
     seconds: float,
     iterations: int,
     started: Callable[[int], object] = lambda _start_ns: None,
@@ -65,7 +65,7 @@ def measure(
     Each latency runs from the end of the iteration before to its own end, so that together they are the window.
     """
     clock = time.monotonic_ns
-    iterate, steps = work.iterate, list[int]()
+    run_once, steps = work.run_once, list[int]()
     ends, done, shortest_ns = list[int](), 0, int(seconds * 1e9)
     with _no_garbage_collection():
         start = end = clock() + LEAD_NS
@@ -73,7 +73,7 @@ def measure(
         while clock() < start:
             pass
         while done < max(iterations, 1) or end - start < shortest_ns:
-            iterate(steps)
+            run_once(steps)
             end = clock()
             ends.append(end)
             done += 1

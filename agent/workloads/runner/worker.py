@@ -13,7 +13,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
-from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, WorkloadError, explained
+from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, WorkloadError, as_workload_error
 from agent.workloads.runner.protocol import (
     Ended,
     Failed,
@@ -28,7 +28,7 @@ from agent.workloads.runner.protocol import (
     decode_command,
     encode,
 )
-from agent.workloads.runner.timing import Work, measure
+from agent.workloads.runner.timing import Phase, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,30 +40,30 @@ if TYPE_CHECKING:
 _MODULES = {"transformer": "agent.workloads.transformer.workload", "onnx": "agent.workloads.onnx.workload"}
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # prctl(2)
-_KILLED_FIRST = 1000  # oom_score_adj, proc(5)
+_OOM_SCORE = 1000  # oom_score_adj, proc(5)
 
 
 def main() -> int:
     """Serve the commands on standard input until it closes; 1 after a failure, which was then the last reply."""
-    _confine()
+    _harden_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    replies = _private_output()
+    replies = _reserve_stdout()
     try:
         serve(sys.stdin.buffer, replies)
     except BrokenPipeError:
         return 1
     except WorkloadError as error:
-        return _fail(replies, error)
+        return _reply_failure(replies, error)
     except Exception as error:  # noqa: BLE001 - the edge of the process: whatever went wrong becomes its last reply
         traceback.print_exc()
-        return _fail(replies, explained(error, "running the workload", CANNOT_RUN))
+        return _reply_failure(replies, as_workload_error(error, "running the workload", CANNOT_RUN))
     return 0
 
 
 def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
     """Answer each command of an iterable of lines, the first of which must be `Load`."""
     workload: Workload | None = None
-    works: Mapping[str, Work] = {}
+    phases: Mapping[str, Phase] = {}
     for line in lines:
         command = _command(line)
         if isinstance(command, Stop):
@@ -74,11 +74,11 @@ def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
         elif workload is None:
             raise WorkloadError("the workload process was not told what to load", "send the spec first")
         elif isinstance(command, Prepare):
-            works = {}  # lets go of the batch before, so that two need not fit into memory
-            works = _prepare(workload, command)
+            phases = {}  # lets go of the batch before, so that two need not fit into memory
+            phases = _prepare(workload, command)
             _reply(replies, Prepared(command.batch))
         else:
-            _reply(replies, _measure(works, command, replies))
+            _reply(replies, _measure(phases, command, replies))
             gc.collect()  # not after the next command: the window is to begin soon after it
 
 
@@ -95,34 +95,34 @@ def _load(command: Load) -> Workload:
     try:
         workload: Workload = import_module(_MODULES[command.spec.workload]).load(command.spec, command.engine)
     except (ImportError, MemoryError) as error:
-        raise explained(error, "loading the model", CANNOT_LOAD) from error
+        raise as_workload_error(error, "loading the model", CANNOT_LOAD) from error
     return workload
 
 
-def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Work]:
+def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Phase]:
     if command.batch < 1:
         raise WorkloadError(f"--batch is {command.batch}", "give a whole number of at least 1")
     try:
         return workload.prepare(command.batch)
     except Exception as error:
-        raise explained(error, f"running a batch of {command.batch}", CANNOT_RUN) from error
+        raise as_workload_error(error, f"running a batch of {command.batch}", CANNOT_RUN) from error
 
 
-def _measure(works: Mapping[str, Work], command: Measure, replies: BinaryIO) -> Measured:
-    if command.phase not in works:
-        known = ", ".join(works) or "none before a batch is prepared"
+def _measure(phases: Mapping[str, Phase], command: Measure, replies: BinaryIO) -> Measured:
+    if command.phase not in phases:
+        known = ", ".join(phases) or "none before a batch is prepared"
         raise WorkloadError(f"there is no phase {command.phase!r}", f"the phases are: {known}")
     try:
         return measure(
             command.phase,
-            works[command.phase],
+            phases[command.phase],
             command.seconds,
             command.iterations,
             started=lambda start_ns: _reply(replies, Started(start_ns)),
             ended=lambda end_ns: _reply(replies, Ended(end_ns)),
         )
     except Exception as error:
-        raise explained(error, f"measuring {command.phase}", CANNOT_RUN) from error
+        raise as_workload_error(error, f"measuring {command.phase}", CANNOT_RUN) from error
 
 
 def _reply(replies: BinaryIO, reply: Reply) -> None:
@@ -130,20 +130,20 @@ def _reply(replies: BinaryIO, reply: Reply) -> None:
     replies.flush()
 
 
-def _fail(replies: BinaryIO, error: WorkloadError) -> int:
+def _reply_failure(replies: BinaryIO, error: WorkloadError) -> int:
     with suppress(BrokenPipeError):
         _reply(replies, Failed(error.message, error.remedy))
     return 1
 
 
-def _private_output() -> BinaryIO:
+def _reserve_stdout() -> BinaryIO:
     """Keep the output for replies alone: whatever else is printed in this process goes to its error output."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return replies
 
 
-def _confine() -> None:
+def _harden_process() -> None:
     """Have the kernel end this process with its parent or before anything else, and give it no new rights or core file.
 
     The process ends when the thread that started it does, even in the middle of an iteration. If the host runs out of
@@ -155,7 +155,7 @@ def _confine() -> None:
             raise OSError(ctypes.get_errno(), f"prctl({option}) was refused")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - no path
-        file.write(str(_KILLED_FIRST))
+        file.write(str(_OOM_SCORE))
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
 
 # How far apart the slowest and the fastest rotation are in RoFormer (Su et al. 2021, section 3.2.2).
-_ROTATION_SPAN = 10_000.0
+_ROTARY_BASE = 10_000.0
 
 # Added to the score of a token that may not be seen; fits float16, and exp of it is 0 beside any real score.
-_UNSEEN = -30_000.0
+_MASKED = -30_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Shared:
+class _LayerInputs:
     """What every layer uses: the mask [new, all], the rotations [new, head width / 2], shapes and constants."""
 
     mask: str
@@ -60,16 +60,18 @@ class _Decoder:
         graph.input("input_ids", _INT64, ["batch", "new"])
         for name in cache_names(spec, "past"):
             graph.input(name, graph.element, ["batch", spec.heads, "past", spec.head_width])
-        stream, shared = self._embedded()
+        stream, layer_inputs = self._embed_tokens()
         for layer in range(spec.layers):
-            stream = graph.op("Add", stream, self._attention(layer, self._normed(stream, f"norm_a_{layer}"), shared))
+            stream = graph.op(
+                "Add", stream, self._attention(layer, self._normed(stream, f"norm_a_{layer}"), layer_inputs)
+            )
             stream = graph.op("Add", stream, self._feed_forward(layer, self._normed(stream, f"norm_f_{layer}")))
         self._head(stream)
         for name in cache_names(spec, "present"):
             graph.output(name, graph.element, ["batch", spec.heads, "all", spec.head_width])
         return graph
 
-    def _embedded(self) -> tuple[str, _Shared]:
+    def _embed_tokens(self) -> tuple[str, _LayerInputs]:
         spec, graph = self.spec, self.graph
         past = graph.op("Shape", "past_key_0", start=2, end=3)
         total = graph.op("Add", past, graph.op("Shape", "input_ids", start=1, end=2))
@@ -82,7 +84,7 @@ class _Decoder:
             angles = rotation_angles(spec.context_tokens, spec.head_width)
             cosines = self._rows(graph.constant(np.cos(angles)), past, total)
             sines = self._rows(graph.constant(np.sin(angles)), past, total)
-        return stream, _Shared(
+        return stream, _LayerInputs(
             mask=_causal_mask(graph, past, total),
             cosines=cosines,
             sines=sines,
@@ -94,23 +96,23 @@ class _Decoder:
     def _rows(self, table: str, start: str, end: str) -> str:
         return self.graph.op("Slice", table, start, end, self.graph.integers(0))
 
-    def _attention(self, layer: int, normed: str, shared: _Shared) -> str:
+    def _attention(self, layer: int, normed: str, layer_inputs: _LayerInputs) -> str:
         spec, graph = self.spec, self.graph
         both = graph.linear(normed, f"qkv_{layer}", self._matrix(spec.width, 3 * spec.width))
-        query, key, value = (self._headed(part, shared) for part in graph.split(both, 3))
+        query, key, value = (self._split_into_heads(part, layer_inputs) for part in graph.split(both, 3))
         if spec.positions == "rope":
-            query, key = _rotated(graph, query, shared), _rotated(graph, key, shared)
+            query, key = _apply_rotation(graph, query, layer_inputs), _apply_rotation(graph, key, layer_inputs)
         key = graph.op("Concat", f"past_key_{layer}", key, axis=2, called=f"present_key_{layer}")
         value = graph.op("Concat", f"past_value_{layer}", value, axis=2, called=f"present_value_{layer}")
-        scaled = graph.op("Mul", query, shared.score_scale)
+        scaled = graph.op("Mul", query, layer_inputs.score_scale)
         scores = graph.op("MatMul", scaled, graph.op("Transpose", key, perm=[0, 1, 3, 2]))
-        shares = graph.op("Softmax", graph.op("Add", scores, shared.mask), axis=-1)
-        seen = graph.op("Transpose", graph.op("MatMul", shares, value), perm=[0, 2, 1, 3])
-        joined = graph.op("Reshape", seen, shared.join_heads)
+        shares = graph.op("Softmax", graph.op("Add", scores, layer_inputs.mask), axis=-1)
+        attended = graph.op("Transpose", graph.op("MatMul", shares, value), perm=[0, 2, 1, 3])
+        joined = graph.op("Reshape", attended, layer_inputs.join_heads)
         return graph.linear(joined, f"attention_out_{layer}", self._matrix(spec.width, spec.width, self.damping))
 
-    def _headed(self, value: str, shared: _Shared) -> str:
-        return self.graph.op("Transpose", self.graph.op("Reshape", value, shared.split_heads), perm=[0, 2, 1, 3])
+    def _split_into_heads(self, value: str, layer_inputs: _LayerInputs) -> str:
+        return self.graph.op("Transpose", self.graph.op("Reshape", value, layer_inputs.split_heads), perm=[0, 2, 1, 3])
 
     def _feed_forward(self, layer: int, normed: str) -> str:
         """Gated with SiLU (Shazeer 2020, "GLU Variants Improve Transformer")."""
@@ -145,19 +147,23 @@ class _Decoder:
 
 
 def _causal_mask(graph: Graph, past: str, total: str) -> str:
-    """Position i of the new tokens sees the past and the new ones up to itself: 0 there, `_UNSEEN` elsewhere."""
+    """Position i of the new tokens sees the past and the new ones up to itself: 0 there, `_MASKED` elsewhere."""
     first, last = graph.op("Squeeze", past), graph.op("Squeeze", total)
     zero, one = (graph.op("Squeeze", graph.integers(number)) for number in (0, 1))
     new = graph.op("Unsqueeze", graph.op("Range", first, last, one), graph.integers(1))
-    seen = graph.op("LessOrEqual", graph.op("Range", zero, last, one), new)
-    return graph.op("Where", seen, graph.constant(0.0), graph.constant(_UNSEEN))
+    attended = graph.op("LessOrEqual", graph.op("Range", zero, last, one), new)
+    return graph.op("Where", attended, graph.constant(0.0), graph.constant(_MASKED))
 
 
-def _rotated(graph: Graph, value: str, shared: _Shared) -> str:
+def _apply_rotation(graph: Graph, value: str, layer_inputs: _LayerInputs) -> str:
     """Turn each pair (i, i + half) of a head by its position's angle."""
     left, right = graph.split(value, 2)
-    turned_left = graph.op("Sub", graph.op("Mul", left, shared.cosines), graph.op("Mul", right, shared.sines))
-    turned_right = graph.op("Add", graph.op("Mul", right, shared.cosines), graph.op("Mul", left, shared.sines))
+    turned_left = graph.op(
+        "Sub", graph.op("Mul", left, layer_inputs.cosines), graph.op("Mul", right, layer_inputs.sines)
+    )
+    turned_right = graph.op(
+        "Add", graph.op("Mul", right, layer_inputs.cosines), graph.op("Mul", left, layer_inputs.sines)
+    )
     return graph.op("Concat", turned_left, turned_right, axis=-1)
 
 
@@ -169,4 +175,4 @@ def cache_names(spec: TransformerSpec, when: str) -> list[str]:
 def rotation_angles(positions: int, head_width: int) -> NDArray[np.float64]:
     """Return the angle by which each position turns each pair: [positions, head_width / 2], in radians."""
     pairs = np.arange(head_width // 2) * 2 / head_width
-    return np.outer(np.arange(positions), _ROTATION_SPAN**-pairs)
+    return np.outer(np.arange(positions), _ROTARY_BASE**-pairs)

@@ -11,7 +11,7 @@ import numpy as np
 from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
 from agent.workloads.errors import WorkloadError
 from agent.workloads.runner.protocol import Ready
-from agent.workloads.runner.timing import Work
+from agent.workloads.runner.timing import Phase
 from agent.workloads.transformer.decoder import build_decoder, cache_names
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TransformerWorkload:
         self._inputs = ["input_ids", *cache_names(spec, "past")]
         self._outputs = ["next_ids", *cache_names(spec, "present")]
 
-    def prepare(self, batch: int) -> Mapping[str, Work]:
+    def prepare(self, batch: int) -> Mapping[str, Phase]:
         """Make the prompts of a batch, read them, and write one token after the first."""
         spec, element = self.spec, np.float16 if self.spec.precision == "fp16" else np.float32
         empty = self.session.tensor(np.zeros((batch, spec.heads, 0, spec.head_width), element))
@@ -72,19 +72,19 @@ class TransformerWorkload:
 
         # Reading a prompt also gives its first output token; decode gives the rest.
         read = batch * spec.prompt_tokens
-        works = {"prefill": Work(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
+        phases = {"prefill": Phase(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
         if spec.output_tokens > 1:
             self._decode(prefilled, 1, [])
-            works["decode"] = self._decoding(prefilled, batch)
-        return works
+            phases["decode"] = self._decoding(prefilled, batch)
+        return phases
 
-    def _decoding(self, prefilled: list[Any], batch: int) -> Work:
+    def _decoding(self, prefilled: list[Any], batch: int) -> Phase:
         count = self.spec.output_tokens - 1
 
         def decode(steps: list[int]) -> None:
             self._decode(prefilled, count, steps)
 
-        return Work(decode, inferences=batch, output_tokens=batch * count)
+        return Phase(decode, inferences=batch, output_tokens=batch * count)
 
     def _decode(self, state: list[Any], count: int, steps: list[int]) -> None:
         before = time.monotonic_ns()

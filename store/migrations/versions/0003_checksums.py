@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.codec.checksums import checksum, fits
+from store.codec.checksums import checksum, types_match
 
 revision = "0003"
 down_revision = "0002"
@@ -54,7 +54,7 @@ def seal(connection: sa.Connection, table: sa.Table) -> None:
     for key in connection.execute(sa.select(*table.primary_key)).all():
         mine = sa.and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
         row = connection.execute(sa.select(table).where(mine)).mappings().first()
-        if row is not None and fits(table, row):
+        if row is not None and types_match(table, row):
             connection.execute(sa.update(table).where(mine).values(checksum=checksum(table, row)))
 
 

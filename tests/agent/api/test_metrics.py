@@ -18,7 +18,7 @@ from prometheus_client.registry import REGISTRY
 from agent.api.metrics import ATTRIBUTES, CounterTotals, Exporter, known_devices
 from agent.energy.boundary import Boundary
 from agent.sampling.host_total import HostReading
-from agent.sampling.reader import BeatState
+from agent.sampling.probe_reader import ProbeHealth
 from agent.sampling.store_state import StoreState
 from probes import rapl
 from probes.model import METRICS, Channel, Device, Kind, Roots, Source
@@ -41,8 +41,8 @@ LAYOUT = Layout(1, "gpu", (POWER, ENERGY))
 HOST = HostReading(Boundary.ACCELERATOR, "measured", (ENERGY,), ("memory",), 5.0, 2.5, 0.01, "EUR", NOW, 10 * SECOND)
 
 
-def state(probe: str = "gpu", period_seconds: float = 1.0) -> BeatState:
-    return BeatState(probe, period_seconds, read_seconds=0.002, last_success_ns=NOW, ticks=1)
+def state(probe: str = "gpu", period_seconds: float = 1.0) -> ProbeHealth:
+    return ProbeHealth(probe, period_seconds, read_seconds=0.002, last_success_ns=NOW, ticks=1)
 
 
 def tick(*values: float, layout: int = 1, at_ns: int = NOW) -> Tick:
@@ -51,7 +51,7 @@ def tick(*values: float, layout: int = 1, at_ns: int = NOW) -> Tick:
 
 def export(
     layouts: Sequence[Layout] = (LAYOUT,),
-    states: Sequence[BeatState] | None = None,
+    states: Sequence[ProbeHealth] | None = None,
     ticks: Iterable[Tick] = (),
     now_ns: int = NOW,
     *,
@@ -138,7 +138,7 @@ def test_a_probe_whose_last_read_failed_is_down_while_its_fresh_values_are_still
 
 
 def test_a_probe_that_has_not_read_yet_is_down_and_has_no_read_time_or_last_success():
-    exporter = export(states=[BeatState("gpu", 1.0)])
+    exporter = export(states=[ProbeHealth("gpu", 1.0)])
     assert values(exporter, "inferometer_probe_up") == [0.0]
     assert values(exporter, "inferometer_probe_read_seconds") == []
     assert values(exporter, "inferometer_probe_last_success_timestamp_seconds") == []
@@ -263,10 +263,10 @@ def test_a_store_that_cannot_be_written_shows_in_ready_and_in_the_metrics():
 class Losing:
     """Totals a second old, with a pause of ten seconds whose energy is not known."""
 
-    def shown(self, tick: Tick, position: int) -> float:
+    def exported_value(self, tick: Tick, position: int) -> float:
         return tick.values[position] / 2
 
-    def shown_at_ns(self, tick: Tick) -> int:
+    def exported_at_ns(self, tick: Tick) -> int:
         return tick.end_ns - SECOND
 
     def lost_seconds(self) -> dict[tuple[str, ...], float]:

@@ -12,7 +12,7 @@ import pytest
 
 from agent.api.endpoint import serve
 from agent.api.metrics import Exporter
-from agent.sampling.reader import BeatState
+from agent.sampling.probe_reader import ProbeHealth
 from probes.model import METRICS, Channel, Device, Kind
 from prometheus_server import needs_prometheus, needs_promtool, prometheus, query
 from store.records import Layout, Tick
@@ -27,7 +27,7 @@ class Host:
     """An exporter of one GPU with every metric, and the state of its probe."""
 
     exporter: Exporter
-    state: BeatState
+    state: ProbeHealth
     started_ns: int
 
     def beat(self) -> None:
@@ -43,7 +43,7 @@ class Host:
 @pytest.fixture
 def host() -> Host:
     gpu = Device("GPU-1", Kind.GPU, "Accelerator", (("serial", "42"),))
-    state = BeatState("nvml/GPU-1", 1.0, rejected={(0, "reset"): 1})
+    state = ProbeHealth("nvml/GPU-1", 1.0, rejected={(0, "reset"): 1})
     layout = Layout(1, state.probe, tuple(Channel(gpu, "board", metric) for metric in METRICS))
     host = Host(Exporter([layout], [state], lambda: 0, time.time_ns, "1.2.3"), state, time.time_ns())
     host.beat()

@@ -24,7 +24,7 @@ from agent.api.endpoint import Endpoint, serve
 from agent.api.metrics import Exporter
 from agent.api.server import DEFAULTS, Limits
 from agent.api.sockets import ListenError, resolve
-from agent.sampling.reader import BeatState
+from agent.sampling.probe_reader import ProbeHealth
 from probes.model import Channel, Device, Kind
 from store.records import Layout, Tick
 from waiting import await_true
@@ -38,7 +38,7 @@ TICK = Tick(1, NOW, NOW, (250.0,))
 
 
 def export(dropped: Callable[[], int] = lambda: 0) -> Exporter:
-    state = BeatState("gpu", 1.0, latest=TICK)
+    state = ProbeHealth("gpu", 1.0, latest=TICK)
     return Exporter([Layout(1, "gpu", (POWER,))], [state], dropped, lambda: NOW, "1.2.3<")
 
 
@@ -166,7 +166,7 @@ def test_the_service_is_healthy_while_it_answers():
 
 
 def test_the_service_is_ready_from_the_first_tick_on():
-    state = BeatState("gpu", 1.0)
+    state = ProbeHealth("gpu", 1.0)
     exporter = Exporter([Layout(1, "gpu", (POWER,))], [state], lambda: 0, lambda: NOW, "1.2.3")
     with serving(exporter) as server:
         answer, body = ask(server.address, "/-/ready")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import ROOT, call, run
-from daemons import furnish, running
+from daemons import create_host, running
 from store.schema import REVISION
-from store.series_query import STRETCH_NS
+from store.series_query import PARTITION_NS
 from stored import SECOND_NS, record, store_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def answer(home: Path, *words: object) -> dict[str, object]:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A store with a thousand reads of two probes from ten days ago, and ten from now, of one stretch of chunks."""
-    within_ns = (time.time_ns() + 5 * SECOND_NS) % STRETCH_NS
+    within_ns = (time.time_ns() + 5 * SECOND_NS) % PARTITION_NS
     if within_ns < 6 * SECOND_NS:  # the stretch is about to end, or has just begun
         time.sleep((6 * SECOND_NS - within_ns) / SECOND_NS)
     began_ns = time.time_ns() // DAY_NS * DAY_NS
@@ -258,7 +258,7 @@ def test_upgrade_ends_with_1_if_the_store_is_of_a_newer_version(home: Path) -> N
 
 
 def test_each_works_while_the_daemon_runs(tmp_path: Path) -> None:
-    with running(furnish(tmp_path)) as daemon:
+    with running(create_host(tmp_path)) as daemon:
         for words in (["status"], ["compact"], ["prune", "--yes"], ["check"], ["backup", tmp_path / "copy.db"]):
             answer(tmp_path, *words)
         stored = daemon.ticks()

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from agent.cli.main import command_line
-from agent.cli.options import hoisted
+from agent.cli.options import move_globals_first
 from command import INFEROMETER, call, environment, run, started
 from store.database import open_database
 from trees import FIXTURES, copy_tree, hwmon_chip
@@ -125,7 +125,7 @@ def test_the_shell_completes_commands_options_and_values(tmp_path: Path, typed: 
     ],
 )
 def test_shared_options_move_to_the_front_and_others_stay_where_they_are(given: str, ordered: str) -> None:
-    assert hoisted(given.split()) == ordered.split()
+    assert move_globals_first(given.split()) == ordered.split()
 
 
 @pytest.mark.parametrize(

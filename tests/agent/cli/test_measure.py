@@ -18,7 +18,7 @@ import pytest
 import fake_nvml
 from agent.runtime.realtime import TURNED_OFF
 from command import call, finish, read_until, run, started
-from moving_counters import moving
+from moving_counters import advancing_counters
 from trees import copy_tree, powercap_zone, write
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     package = sysfs / "class/powercap/intel-rapl:1"
     write(package / "max_energy_range_uj", round(WATTS["intel-rapl:1"] * 1.1e6))
     write(package / "energy_uj", 1_000_000)
-    with moving(sysfs, WATTS):
+    with advancing_counters(sysfs, WATTS):
         yield sysfs
 
 
@@ -202,13 +202,13 @@ def test_a_duration_that_is_cut_short_keeps_what_was_measured(
 
 def test_a_counter_that_freezes_before_the_end_is_a_reason_and_opens_the_total(tmp_path: Path) -> None:
     sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
-    with ExitStack() as working:
-        working.enter_context(moving(sysfs, WATTS))
+    with ExitStack() as busy_processors:
+        busy_processors.enter_context(advancing_counters(sysfs, WATTS))
         command = ("sh", "-c", "echo ready; sleep 4")
         with started(tmp_path, "--path.sysfs", sysfs, "measure", "--json", "--", *command) as process:
             read_until(process.stderr, "ready")
             time.sleep(1)
-            working.close()
+            busy_processors.close()
             result = finish(process)
     document = json.loads(result.stdout)
     packages = [device for device in document["devices"] if device["domain"] == "package"]

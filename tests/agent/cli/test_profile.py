@@ -13,7 +13,7 @@ import pytest
 
 import fake_nvml
 from command import call, run
-from moving_counters import moving, working
+from moving_counters import advancing_counters, busy_processors
 from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, invalid, save_model, stored
 from trees import copy_tree
 
@@ -62,7 +62,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
         ),
         "onnx": ("profile", "onnx", "--model", model, "--batch", "1,2", *SHORT, "--path.sysfs", *served, "--json"),
     }
-    with moving(server, WATTS), working(home / "proc", 0.5), ThreadPoolExecutor(len(lines)) as pool:
+    with advancing_counters(server, WATTS), busy_processors(home / "proc", 0.5), ThreadPoolExecutor(len(lines)) as pool:
         waiting = {name: pool.submit(run, home, *line) for name, line in lines.items()}
         yield {name: future.result() for name, future in waiting.items()}
 

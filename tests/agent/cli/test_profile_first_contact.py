@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import ROOT, call, environment, finish, read_until, run, started
-from moving_counters import moving
+from moving_counters import advancing_counters
 from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document
 from trees import FIXTURES, copy_tree
 
@@ -44,7 +44,7 @@ def hogs() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     tree = copy_tree("intel_server_2s", tmp_path_factory.mktemp("server") / "tree")
-    with moving(tree, WATTS):
+    with advancing_counters(tree, WATTS):
         yield tree
 
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from command import call, finish, read_until, started
-from moving_counters import moving
+from moving_counters import advancing_counters
 from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, invalid, stored
 from store.database import open_database
 from store.records import RunStatus
@@ -65,7 +65,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stop
         "terminated": ("prefill: warming up", (signal.SIGTERM, 0), slow),
     }
     homes = tmp_path_factory.mktemp("homes")
-    with moving(server, WATTS), ThreadPoolExecutor(len(cases)) as pool:
+    with advancing_counters(server, WATTS), ThreadPoolExecutor(len(cases)) as pool:
         waiting = {name: pool.submit(stop, homes / name.replace(" ", "-"), *given) for name, given in cases.items()}
         yield {name: future.result() for name, future in waiting.items()}
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from agent.cli.progress import Lines, Pace, duration, progress
+from agent.cli.progress import Lines, RemainingTime, duration, progress
 
 
 class Clock:
@@ -35,15 +35,15 @@ def test_a_length_of_time_is_said_in_words(seconds: float, words: str) -> None:
 
 
 def test_the_time_left_is_that_of_the_steps_so_far(clock: Clock) -> None:
-    pace = Pace(clock)
-    assert pace.left(0, None) == ""
+    pace = RemainingTime(clock)
+    assert pace.remaining(0, None) == ""
     clock.now += 500  # looking at the host and the model is no step of the run
-    assert pace.left(2, 10) == ""
+    assert pace.remaining(2, 10) == ""
     clock.now += 20
-    assert pace.left(4, 10) == "about 1 min left"
+    assert pace.remaining(4, 10) == "about 1 min left"
     clock.now += 10
-    assert pace.left(8, 10) == "about 10 s left"
-    assert pace.left(10, 10) == ""
+    assert pace.remaining(8, 10) == "about 10 s left"
+    assert pace.remaining(10, 10) == ""
 
 
 def test_a_line_a_step_has_the_count_and_the_time_left(clock: Clock) -> None:
@@ -67,12 +67,12 @@ def test_a_line_a_step_has_the_count_and_the_time_left(clock: Clock) -> None:
 def test_a_silence_is_broken_with_what_is_still_done(clock: Clock) -> None:
     said: list[str] = []
     lines = Lines(said.append, clock)
-    lines.break_silence()
+    lines.print_heartbeat()
     lines.step(0, None, "trying the model")
     clock.now += 2
-    lines.break_silence()
+    lines.print_heartbeat()
     clock.now += 10
-    lines.break_silence()
+    lines.print_heartbeat()
     assert said == ["trying the model", "trying the model (after 12 s)"]
 
 
@@ -88,7 +88,7 @@ def test_a_run_of_thousands_of_steps_prints_one_every_few_seconds(clock: Clock) 
 
 
 def test_a_long_step_without_a_terminal_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.cli.progress._SILENCE_SECONDS", 0.02)
+    monkeypatch.setattr("agent.cli.progress._HEARTBEAT_SECONDS", 0.02)
     errors = io.StringIO()
     monkeypatch.setattr(sys, "stderr", errors)
     with progress() as shown:

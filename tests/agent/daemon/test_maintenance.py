@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.config import Keeping
-from agent.daemon.maintenance import Result, Upkeep, interval_seconds, main, retention_of
+from agent.config import RetentionConfig
+from agent.daemon.maintenance import Maintenance, MaintenanceResult, interval_seconds, main, retention_of
 from command import ROOT
 from probes.model import Channel, Device, Kind
 from store.database import open_database
@@ -53,8 +53,8 @@ def test_the_less_is_sampled_the_seldomer_it_is_done(
 
 
 def test_no_limit_in_the_configuration_is_none_in_the_store() -> None:
-    assert retention_of(Keeping(0, 0, 0)) == Retention(None, None, None)
-    assert retention_of(Keeping(1, 2, 0.5)) == Retention(86400, 2, 43200)
+    assert retention_of(RetentionConfig(0, 0, 0)) == Retention(None, None, None)
+    assert retention_of(RetentionConfig(1, 2, 0.5)) == Retention(86400, 2, 43200)
 
 
 @pytest.fixture
@@ -80,18 +80,18 @@ def stands(database: Path) -> StoreStatus:
 
 
 def test_it_compacts_what_is_old_and_leaves_what_is_young(database: Path) -> None:
-    upkeep = Upkeep(str(database), Keeping(), 3600, first_seconds=0)
-    upkeep.start()
+    maintenance = Maintenance(str(database), RetentionConfig(), 3600, first_seconds=0)
+    maintenance.start()
     await_true(lambda: stands(database).hot_ticks == 10)
-    upkeep.stop()
+    maintenance.stop()
     assert stands(database).samples == 20
 
 
 def test_it_prunes_by_the_configuration(database: Path, caplog: pytest.LogCaptureFixture) -> None:
-    upkeep = Upkeep(str(database), Keeping(raw_days=1 / 24), 3600, first_seconds=0, prune_seconds=0)
-    upkeep.start()
+    maintenance = Maintenance(str(database), RetentionConfig(raw_days=1 / 24), 3600, first_seconds=0, prune_seconds=0)
+    maintenance.start()
     await_true(lambda: stands(database).samples == 10)
-    upkeep.stop()
+    maintenance.stop()
     assert caplog.records == []
 
 
@@ -113,17 +113,23 @@ def test_a_store_that_stays_too_large_is_said_once_and_that_it_no_longer_is(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="inferometer")
-    upkeep = Upkeep(str(database), Keeping(raw_bytes=2_000_000), 3600)
+    maintenance = Maintenance(str(database), RetentionConfig(raw_bytes=2_000_000), 3600)
     with closing(sqlite3.connect(database)) as other:
         other.execute("CREATE TABLE large AS SELECT zeroblob(3000000)")
         other.commit()
-        assert all([upkeep._succeeds(prunes=True), upkeep._succeeds(prunes=True), upkeep._succeeds(prunes=False)])
+        assert all(
+            [
+                maintenance._run_once(prunes=True),
+                maintenance._run_once(prunes=True),
+                maintenance._run_once(prunes=False),
+            ]
+        )
         (record,) = caplog.records
         assert record.getMessage() == "the store stays larger than retention.raw_bytes"
         assert record.pairs["reason"].endswith("younger than two hours, belongs to stored runs, or is no samples")
         other.execute("DROP TABLE large")
         other.commit()
-    assert upkeep._succeeds(prunes=True)
+    assert maintenance._run_once(prunes=True)
     assert [record.getMessage() for record in caplog.records[1:]] == [
         "the store is no larger than retention.raw_bytes again"
     ]
@@ -134,16 +140,16 @@ def test_what_fails_is_said_once_and_tried_again(database: Path, caplog: pytest.
     caplog.set_level("INFO", logger="inferometer")
     away = database.with_name("away.db")
     database.rename(away)
-    upkeep = Upkeep(str(database), Keeping(), 0.01, first_seconds=0)
-    upkeep.start()
+    maintenance = Maintenance(str(database), RetentionConfig(), 0.01, first_seconds=0)
+    maintenance.start()
     await_true(lambda: caplog.records)
     away.rename(database)
     await_true(lambda: len(caplog.records) > 1)
-    upkeep.stop()
+    maintenance.stop()
     failed, mended = caplog.records[:2]
-    assert failed.getMessage() == "upkeep of the store failed, and is tried again"
+    assert failed.getMessage() == "maintenance of the store failed, and is tried again"
     assert "there is no database here yet" in failed.pairs["reason"]
-    assert mended.getMessage() == "upkeep of the store works again"
+    assert mended.getMessage() == "maintenance of the store works again"
 
 
 def damage(database: Path) -> None:
@@ -156,25 +162,25 @@ def test_a_damaged_row_stops_neither_compacting_nor_pruning_and_is_logged_once(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(database)
-    upkeep = Upkeep(str(database), Keeping(), 3600)
-    assert upkeep._succeeds(prunes=False)
-    assert upkeep._succeeds(prunes=False)
+    maintenance = Maintenance(str(database), RetentionConfig(), 3600)
+    assert maintenance._run_once(prunes=False)
+    assert maintenance._run_once(prunes=False)
     found = stands(database)
     assert (found.chunks, found.hot_ticks) == (1, 11)
     (record,) = caplog.records
     assert record.getMessage() == "damaged rows are left out"
     assert record.pairs["rows"] == 1
     assert record.pairs["first"] == "Row 1: its checksum is wrong"
-    assert Upkeep(str(database), Keeping(raw_days=1 / 24), 3600)._succeeds(prunes=True)
+    assert Maintenance(str(database), RetentionConfig(raw_days=1 / 24), 3600)._run_once(prunes=True)
     assert stands(database).samples == 10
 
 
 def test_pruning_follows_even_if_compacting_fails(database: Path) -> None:
     with closing(sqlite3.connect(database)) as other, other:
         other.execute("CREATE TRIGGER broken BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'no chunks'); END")
-    upkeep = Upkeep(str(database), Keeping(raw_days=1 / 24), 3600)
-    assert not upkeep._succeeds(prunes=True)
-    assert "no chunks" in upkeep._said
+    maintenance = Maintenance(str(database), RetentionConfig(raw_days=1 / 24), 3600)
+    assert not maintenance._run_once(prunes=True)
+    assert "no chunks" in maintenance._last_reason
     assert stands(database).samples == 10
 
 
@@ -191,30 +197,30 @@ def test_a_stop_while_the_process_is_being_started_leaves_no_process_behind(
 
     popen = subprocess.Popen
     monkeypatch.setattr("agent.daemon.maintenance.subprocess.Popen", slow)
-    upkeep = Upkeep(str(database), Keeping(), 3600, first_seconds=0)
-    upkeep.start()
+    maintenance = Maintenance(str(database), RetentionConfig(), 3600, first_seconds=0)
+    maintenance.start()
     assert started.wait(60)
-    upkeep.stop()
+    maintenance.stop()
     stopped.set()
     assert processes[0].wait(60) == -signal.SIGTERM
-    upkeep._thread.join(60)
-    assert not upkeep._thread.is_alive()
+    maintenance._thread.join(60)
+    assert not maintenance._thread.is_alive()
 
 
 def test_after_a_stop_no_process_is_started(database: Path) -> None:
-    upkeep = Upkeep(str(database), Keeping(), 3600)
-    upkeep.start()
-    upkeep.stop()
-    assert upkeep._do(prunes=False) == Result()
+    maintenance = Maintenance(str(database), RetentionConfig(), 3600)
+    maintenance.start()
+    maintenance.stop()
+    assert maintenance._run_process(prunes=False) == MaintenanceResult()
     assert stands(database).chunks == 0
 
 
 def test_a_stop_ends_an_upkeep_that_is_under_way_without_a_word(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upkeep = Upkeep(str(database), Keeping(), 3600, first_seconds=0)
-    upkeep.start()
-    await_true(lambda: upkeep._process is not None)
-    upkeep.stop()
-    assert not upkeep._thread.is_alive()
+    maintenance = Maintenance(str(database), RetentionConfig(), 3600, first_seconds=0)
+    maintenance.start()
+    await_true(lambda: maintenance._process is not None)
+    maintenance.stop()
+    assert not maintenance._thread.is_alive()
     assert caplog.records == []

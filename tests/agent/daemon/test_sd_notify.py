@@ -90,13 +90,13 @@ def test_the_watchdog_is_fed_at_twice_the_pace_asked_of_this_process(
 
 
 def test_work_is_reported_until_it_ends_and_no_longer_than_it_may_take(receiver: socket.socket) -> None:
-    with notify.working(every_seconds=0.01):
+    with notify.keep_alive(every_seconds=0.01):
         for _ in range(3):
             assert receiver.recv(4096).decode() == "EXTEND_TIMEOUT_USEC=120000\nWATCHDOG=1"
-    with notify.working(every_seconds=0.01, longest_seconds=0.0):
+    with notify.keep_alive(every_seconds=0.01, longest_seconds=0.0):
         await_true(lambda: not [thread for thread in threading.enumerate() if thread.name == "notify"])
 
 
 def test_an_extension_names_microseconds(receiver: socket.socket) -> None:
-    assert notify.extend(1.5)
+    assert notify.extend_timeout(1.5)
     assert receiver.recv(4096).decode() == "EXTEND_TIMEOUT_USEC=1500000"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import environment
-from daemons import RANGE_UJ, configure, count_joules, free_port, furnish, launched, notify_socket, running
+from daemons import RANGE_UJ, configure, count_joules, create_host, free_port, launched, notify_socket, running
 from trees import powercap_zone
 from waiting import await_true
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return furnish(tmp_path)
+    return create_host(tmp_path)
 
 
 @pytest.fixture

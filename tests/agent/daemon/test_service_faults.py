@@ -20,9 +20,9 @@ from daemons import (
     configure,
     count_joules,
     counter,
+    create_host,
     empty_store,
     free_port,
-    furnish,
     launched,
     notify_socket,
     query,
@@ -43,13 +43,13 @@ GPUS = (fake_nvml.H100, fake_nvml.A100)
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return furnish(tmp_path)
+    return create_host(tmp_path)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def stale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose one sensor goes away when the first test begins; the last test sees what became of it."""
-    home = furnish(tmp_path_factory.mktemp("stale"))
+    home = create_host(tmp_path_factory.mktemp("stale"))
     configure(home, procfs=home / "no proc")
     with running(home) as daemon:
         assert daemon.ask("/-/ready") == (200, "ready\n")
@@ -60,7 +60,7 @@ def stale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One daemon for tests that leave it as they found it."""
-    with running(furnish(tmp_path_factory.mktemp("shared"))) as daemon:
+    with running(create_host(tmp_path_factory.mktemp("shared"))) as daemon:
         yield daemon
 
 

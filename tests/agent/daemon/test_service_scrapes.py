@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import fake_clock
-from daemons import configure, furnish, launched, notify_socket, running
+from daemons import configure, create_host, launched, notify_socket, running
 from waiting import await_true
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ENERGY = b'inferometer_energy_joules_total{device="package-0"'
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return furnish(tmp_path)
+    return create_host(tmp_path)
 
 
 def scrape(address: str) -> str:

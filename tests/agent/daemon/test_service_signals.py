@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agent.install import systemd as service
-from agent.runtime.signals import LAST_SECONDS, LEAST_SECONDS, STOP_SECONDS, Signals
+from agent.runtime.signals import HARD_STOP_SECONDS, MIN_STEP_SECONDS, STOP_SECONDS, ServiceSignals
 from waiting import await_true
 
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -22,7 +22,7 @@ TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def test_a_signal_ends_the_wait_and_says_what_it_asked_for(
     number: signal.Signals, stopping: bool, reloading: bool
 ) -> None:
-    signals = Signals()
+    signals = ServiceSignals()
     with signals.caught():
         threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
         before = time.monotonic()
@@ -32,7 +32,7 @@ def test_a_signal_ends_the_wait_and_says_what_it_asked_for(
 
 
 def test_a_signal_that_came_before_the_wait_ends_it_at_once() -> None:
-    signals = Signals()
+    signals = ServiceSignals()
     with signals.caught():
         os.kill(os.getpid(), signal.SIGHUP)
         before = time.monotonic()
@@ -41,7 +41,7 @@ def test_a_signal_that_came_before_the_wait_ends_it_at_once() -> None:
 
 
 def test_without_a_signal_the_wait_is_over_in_time() -> None:
-    signals = Signals()
+    signals = ServiceSignals()
     with signals.caught():
         signals.wait(0.01)
     assert not signals.stopping
@@ -49,13 +49,13 @@ def test_without_a_signal_the_wait_is_over_in_time() -> None:
 
 def test_signals_are_given_back_as_they_were() -> None:
     before = [signal.getsignal(number) for number in TAKEN]
-    with Signals().caught():
+    with ServiceSignals().caught():
         assert [signal.getsignal(number) for number in TAKEN] != before
     assert [signal.getsignal(number) for number in TAKEN] == before
 
 
 def test_a_burst_of_signals_hangs_nothing() -> None:
-    signals = Signals()
+    signals = ServiceSignals()
     sent = threading.Thread(target=lambda: [os.kill(os.getpid(), signal.SIGHUP) for _ in range(2000)])
     with signals.caught():
         sent.start()
@@ -67,33 +67,33 @@ def test_a_burst_of_signals_hangs_nothing() -> None:
 
 
 def test_the_steps_of_a_stop_share_one_deadline_and_the_kernel_has_the_last() -> None:
-    signals = Signals()
-    assert signals.left(12.0) == 12.0
+    signals = ServiceSignals()
+    assert signals.remaining_seconds(12.0) == 12.0
     with signals.caught():
         os.kill(os.getpid(), signal.SIGTERM)
         signals.wait(60)
-        assert signals.left(2.0) == 2.0
-        assert signals.left(60.0) <= STOP_SECONDS
+        assert signals.remaining_seconds(2.0) == 2.0
+        assert signals.remaining_seconds(60.0) <= STOP_SECONDS
         time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)  # one more moves no deadline
-        assert signals.left(60.0) <= STOP_SECONDS - 0.01
+        assert signals.remaining_seconds(60.0) <= STOP_SECONDS - 0.01
         signals._stop_by = time.monotonic() - 5
-        assert signals.left(60.0) == LEAST_SECONDS
-        assert 0 < signal.alarm(0) <= LAST_SECONDS
-        signal.alarm(LAST_SECONDS)
+        assert signals.remaining_seconds(60.0) == MIN_STEP_SECONDS
+        assert 0 < signal.alarm(0) <= HARD_STOP_SECONDS
+        signal.alarm(HARD_STOP_SECONDS)
     assert signal.alarm(0) == 0
 
 
 def test_a_reload_sets_no_deadline() -> None:
-    signals = Signals()
+    signals = ServiceSignals()
     with signals.caught():
         os.kill(os.getpid(), signal.SIGHUP)
         signals.wait(60)
         assert signal.alarm(0) == 0
-        assert signals.left(12.0) == 12.0
+        assert signals.remaining_seconds(12.0) == 12.0
 
 
 def test_the_unit_waits_longer_for_a_stop_than_a_stop_may_take() -> None:
     unit = (service.files_folder() / service.UNIT).read_text(encoding="utf-8")
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
-    assert STOP_SECONDS < LAST_SECONDS < int(seconds)
+    assert STOP_SECONDS < HARD_STOP_SECONDS < int(seconds)

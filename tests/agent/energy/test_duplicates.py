@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.energy.boundary import cover
-from agent.energy.containment import holders_among
-from agent.energy.duplicates import is_mirror, mirrors_among
+from agent.energy.containment import containers_among
+from agent.energy.duplicates import find_duplicates, is_duplicate
 from probes.model import Channel, Device, Kind, Source
 from simulated import SECOND
 from store.records import Series
@@ -69,14 +69,14 @@ def test_one_meter_through_two_drivers_is_counted_once_whenever_they_are_read(of
     truth = latched(5, update_ns)
     one, other = polled(XGENE, truth), polled(ALTRA, truth, offset_ns + 1)
     if offset_ns < update_ns / 2:
-        assert is_mirror(one, other)
+        assert is_duplicate(one, other)
         assert [channel.device.id for channel in cover([one, other]).includes] == ["APMC0D29:00"]
 
 
 @given(st.integers(0, 10_000), st.sampled_from((0.001, 0.01, 1.0, 5.0)), st.sampled_from((30_000_000, 370_000_000)))
 def test_two_meters_are_two_whatever_their_step(seed, step, update_ns):
     one = polled(XGENE, latched(seed, update_ns, step))
-    assert not is_mirror(one, polled(ALTRA, latched(seed + 20_000, update_ns, step), 1_000))
+    assert not is_duplicate(one, polled(ALTRA, latched(seed + 20_000, update_ns, step), 1_000))
 
 
 @given(st.integers(0, 10_000), st.sampled_from((0.001, 1.0)))
@@ -86,14 +86,14 @@ def test_two_sockets_under_one_load_are_two(seed, step):
     def socket(at):
         return round((load(at) + noise.gauss(0, 0.3)) / step) * step
 
-    assert not is_mirror(polled(XGENE, socket), polled(ALTRA, socket, 1_000))
+    assert not is_duplicate(polled(XGENE, socket), polled(ALTRA, socket, 1_000))
 
 
 def test_meters_that_are_equal_at_any_time_prove_nothing():
     fine, coarse = latched(3, 10**12, 0.001), latched(3, 50_000_000, 4.0)
     one = polled(XGENE, lambda at: fine(at) + at // SECOND % 2 * 0.001)  # one of two values, whenever it is read
-    assert not is_mirror(one, polled(ALTRA, lambda at: fine(at) + (at // SECOND + 1) % 2 * 0.001, 100_000))
-    assert not is_mirror(polled(XGENE, coarse), polled(ALTRA, coarse, 60_000_000))
+    assert not is_duplicate(one, polled(ALTRA, lambda at: fine(at) + (at // SECOND + 1) % 2 * 0.001, 100_000))
+    assert not is_duplicate(polled(XGENE, coarse), polled(ALTRA, coarse, 60_000_000))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_meters_that_are_equal_at_any_time_prove_nothing():
 )
 def test_two_drivers_that_show_one_fine_value_read_one_meter(watts, other, channel, same):
     one, its = polled(XGENE, lambda _: watts), polled(channel, lambda _: other, 1_000)
-    assert is_mirror(one, its) is same
+    assert is_duplicate(one, its) is same
 
 
 def test_the_two_drivers_of_an_ampere_server_count_the_processor_once():
@@ -126,65 +126,65 @@ def test_the_two_drivers_of_an_ampere_server_count_the_processor_once():
 
 @pytest.mark.parametrize("start", [0.0, 4242.123456])
 def test_two_counters_that_take_the_same_uneven_steps_are_one(start):
-    assert is_mirror(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN, start))
+    assert is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN, start))
 
 
 def test_a_counter_that_moves_between_the_reads_of_its_two_names_is_one_all_the_same():
     late = list(UNEVEN)
     for at in (10, 50, 90):  # this read of the twin saw a step that the zone's missed
         late[at], late[at + 1] = late[at] + 0.01, late[at + 1] - 0.01
-    assert is_mirror(counted(ZONE, UNEVEN), counted(TWIN, late))
+    assert is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, late))
 
 
 def test_equal_even_steps_prove_nothing():
-    assert not is_mirror(counted(ZONE, STEADY), counted(TWIN, STEADY))
+    assert not is_duplicate(counted(ZONE, STEADY), counted(TWIN, STEADY))
     few = UNEVEN[:8] + STEADY
-    assert not is_mirror(counted(ZONE, few), counted(TWIN, few))
+    assert not is_duplicate(counted(ZONE, few), counted(TWIN, few))
 
 
 def test_counters_that_part_ways_are_two():
-    assert not is_mirror(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN[:50] + OTHER[50:]))
-    assert not is_mirror(counted(ZONE, UNEVEN), counted(TWIN, STEADY))
+    assert not is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN[:50] + OTHER[50:]))
+    assert not is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, STEADY))
 
 
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)), min_size=12, max_size=60))
 def test_counters_of_which_one_step_in_five_differs_are_two(steps):
     mine = [a / 1e6 for a, _ in steps]
     its = [(a if number % 5 else a + b) / 1e6 for number, (a, b) in enumerate(steps)]
-    assert not is_mirror(counted(ZONE, mine), counted(TWIN, its))
+    assert not is_duplicate(counted(ZONE, mine), counted(TWIN, its))
 
 
 def test_a_model_is_nobody_s_mirror_and_neither_is_another_metric():
     modelled = replace(TWIN, source=Source.ESTIMATED)
     watts = replace(TWIN, metric="power_watts")
     for other in (modelled, watts):
-        assert not is_mirror(counted(ZONE, UNEVEN), counted(other, UNEVEN))
+        assert not is_duplicate(counted(ZONE, UNEVEN), counted(other, UNEVEN))
 
 
 def test_supplies_that_share_a_load_show_the_same_and_are_two():
     supplies = [shown(meter(name, Kind.PSU), UNEVEN) for name in ("7-0058", "7-0059")]
-    assert not is_mirror(*supplies)
+    assert not is_duplicate(*supplies)
 
 
 @pytest.mark.parametrize("late_ns", [0, 3_000_000])
 def test_one_meter_under_two_names_is_one_though_its_values_are_read_at_other_moments(late_ns):
     first = shown(meter("ACPI000D:00"), UNEVEN, each=5)
     second = shown(meter("ACPI000D:01"), UNEVEN[1:], late_ns=late_ns, each=5)
-    assert is_mirror(first, second)
+    assert is_duplicate(first, second)
     for values in (OTHER, UNEVEN[::-1]):
-        assert not is_mirror(first, shown(meter("ACPI000D:01"), values, late_ns=late_ns, each=5))
+        assert not is_duplicate(first, shown(meter("ACPI000D:01"), values, late_ns=late_ns, each=5))
 
 
 def test_a_part_that_makes_up_all_of_its_whole_is_no_mirror_of_it():
     core = counter(domain="core", within=(("package-0", "package"),))
     both = [counted(ZONE, UNEVEN), counted(core, UNEVEN)]
-    holders = holders_among(each.channel for each in both)
-    assert mirrors_among(both, holders) == mirrors_among(both[::-1], holders) == {}
+    containers = containers_among(each.channel for each in both)
+    assert find_duplicates(both, containers) == find_duplicates(both[::-1], containers) == {}
 
 
 def test_of_three_names_of_one_counter_the_first_counts():
     names = [counter(name) for name in ("a", "b", "c")]
-    found = mirrors_among([counted(name, UNEVEN) for name in names], {})
+    found = find_duplicates([counted(name, UNEVEN) for name in names], {})
     assert found == {("b", "package"): ("a", "package"), ("c", "package"): ("a", "package")}
 
 

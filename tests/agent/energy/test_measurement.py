@@ -9,19 +9,19 @@ import pytest
 
 from agent.energy.boundary import Boundary
 from agent.energy.measurement import (
-    held_to,
+    enforce_tolerance,
+    is_stuck,
     longest_needed_seconds,
     measure,
     series_of,
-    stands_still,
     with_causes,
 )
 from agent.energy.provenance import Provenance
 from agent.energy.read_rates import needed_seconds
-from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from simulated import SECOND, constant
 from store.records import Layout, Series, Tick
+from synthetic_run import CORE, DRAM, GPU, MODEL, PACKAGE, read
 
 WATTS = replace(PACKAGE, metric="power_watts")
 HEAT = Channel(PACKAGE.device, "package", "temperature_celsius")
@@ -94,8 +94,8 @@ def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs(
     found = measure(
         [read(GPU, constant(100.0), 6)], 2 * SECOND, round(2.4 * SECOND)
     )  # read every 10 ms: 2.5 % are open
-    assert held_to(found, 0.03) == found
-    strict = held_to(found, 0.01)
+    assert enforce_tolerance(found, 0.03) == found
+    strict = enforce_tolerance(found, 0.01)
     (refused,) = strict.readings
     assert (strict.total, refused.energy, refused.mean_watts) == (None, None, None)
     assert refused.reasons == ("±2.5 % of it left open, ±1 % asked for: it needs 1 s or more",)
@@ -104,7 +104,7 @@ def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs(
 def test_a_sensor_of_the_total_that_stood_still_leaves_no_total():
     still = replace(read(PACKAGE, constant(0.0), 6), times_ns=(2 * SECOND - 1, 3 * SECOND), values=(7.0, 7.0))
     found = measure([still], 2 * SECOND, round(2.5 * SECOND))
-    assert stands_still(found.readings[0])
+    assert is_stuck(found.readings[0])
     assert (found.total, found.readings[0].energy.joules) == (None, 0)
 
 
@@ -112,20 +112,20 @@ def test_a_gauge_that_shows_no_power_is_no_dead_sensor():
     supply = Channel(Device("psu-1", Kind.PSU), "wall", "power_watts", method="instant", refresh_seconds=0.1)
     standby = replace(read(PACKAGE, constant(0.0), 6), channel=supply, values=(0.0,) * 1201)
     found = measure([standby], 2 * SECOND, round(2.5 * SECOND))
-    assert not stands_still(found.readings[0])
+    assert not is_stuck(found.readings[0])
     assert found.total.joules == 0
 
 
 def test_a_small_part_too_open_for_the_tolerance_leaves_the_total():
     still = read(DRAM, constant(0.0), 6)
-    found = held_to(measure([read(PACKAGE, constant(100.0), 6), still], 2 * SECOND, 4 * SECOND), 0.05)
+    found = enforce_tolerance(measure([read(PACKAGE, constant(100.0), 6), still], 2 * SECOND, 4 * SECOND), 0.05)
     assert found.total.joules == pytest.approx(200)
 
 
 def test_no_length_of_time_helps_a_model_or_a_sensor_that_stands_still():
-    (modelled,) = held_to(measure([read(MODEL, constant(50.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
+    (modelled,) = enforce_tolerance(measure([read(MODEL, constant(50.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
     assert "no length of time is enough" in modelled.reasons[0]
-    (still,) = held_to(measure([read(PACKAGE, constant(0.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
+    (still,) = enforce_tolerance(measure([read(PACKAGE, constant(0.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
     assert still.reasons == ("it stood still",)
 
 

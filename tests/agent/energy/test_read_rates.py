@@ -7,7 +7,7 @@ import math
 import pytest
 
 from agent.energy.read_rates import (
-    dense_period_seconds,
+    high_rate_period_seconds,
     is_aliased,
     needed_seconds,
     periods_within,
@@ -78,7 +78,7 @@ def test_reading_goes_on_until_every_sensor_of_energy_has_shown_the_end(channels
     ],
 )
 def test_around_an_edge_a_counter_is_read_twenty_times_a_refresh(channels, seconds):
-    assert dense_period_seconds(channels) == pytest.approx(seconds)
+    assert high_rate_period_seconds(channels) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from agent.energy.bounds import Energy
 from agent.energy.window import method_of, window_energy
 from probes.model import Channel, Device, Kind, Reason, Source
-from simulated import SECOND, Power, beats, constant, counter, joules_channel, refreshes, watts_channel
+from simulated import SECOND, Power, constant, counter, joules_channel, read_times, refreshes, watts_channel
 from store.records import Series
 
 
@@ -33,7 +33,7 @@ def energy(series, start, end):
 
 
 def test_constant_power_is_found_to_the_joule_between_refreshes():
-    series = counter(constant(100.0), refreshes(0.001, 6), beats(0.01, 6), 0.0, joules_channel(0.001, 2.0**-14))
+    series = counter(constant(100.0), refreshes(0.001, 6), read_times(0.01, 6), 0.0, joules_channel(0.001, 2.0**-14))
     found = window_energy(series, *at(2, 4))
     assert found.energy.joules == pytest.approx(200, abs=0.05)
     assert found.mean_watts == pytest.approx(100, abs=0.03)
@@ -64,27 +64,27 @@ def test_a_change_between_two_reads_after_the_edge_bounds_it_from_above():
 
 def test_samples_that_end_within_a_refresh_of_the_end_leave_the_rest_to_the_limit():
     samples = {0: 0, 1: 10, 2: 20, 3: 30}
-    channel = joules_channel(refresh=0.5, resolution=0.001, limit=3.2 * 200.0)
+    channel = joules_channel(refresh=0.5, resolution=0.001, max_plausible=3.2 * 200.0)
     assert energy(counted(samples, channel), 1, 3).upper == pytest.approx(30 - 10 + 200 * 0.5 + 0.001)
-    unlimited = energy(counted(samples, replace(channel, limit=0.0)), 1, 3)
+    unlimited = energy(counted(samples, replace(channel, max_plausible=0.0)), 1, 3)
     assert unlimited.upper == pytest.approx(30 - 10 + 2000 * 0.5 + 0.001)  # the ceiling of a processor
     assert unlimited.joules == pytest.approx(20)
 
 
 def test_a_device_that_goes_beyond_its_power_limit_is_bounded_by_four_times_that():
-    samples = counted({0: 0, 10: 100, 20: 200, 30: 300}, joules_channel(10.0, 0.001, limit=4 * 8.0))
+    samples = counted({0: 0, 10: 100, 20: 200, 30: 300}, joules_channel(10.0, 0.001, max_plausible=4 * 8.0))
     assert energy(samples, 1, 30).upper == pytest.approx(300 + 32 * 10 + 0.001)
-    tame = replace(samples, channel=joules_channel(10.0, 0.001, limit=4 * 10.0))
+    tame = replace(samples, channel=joules_channel(10.0, 0.001, max_plausible=4 * 10.0))
     assert energy(tame, 1, 30).upper == pytest.approx(12.5 * 29 + 0.001)
 
 
 def test_the_power_limit_tells_more_of_an_edge_than_the_reads_around_it():
-    channel = joules_channel(refresh=1.0, resolution=0.001, limit=4 * 100.0)
+    channel = joules_channel(refresh=1.0, resolution=0.001, max_plausible=4 * 100.0)
     samples = {0: 0, 1: 80, 2: 160, 3: 240, 4: 320, 5: 400, 6: 480}
     found = energy(counted(samples, channel), 1.9, 4.1)
     # What the read at 2 shows less what can be drawn in 0.1 s; what the read at 5 shows, if of 4, and 0.1 s more.
     assert found.upper == pytest.approx(400 + 125 * 0.1 - (160 - 125 * 0.1) + 0.001)
-    unlimited = energy(counted(samples, replace(channel, limit=0.0)), 1.9, 4.1)
+    unlimited = energy(counted(samples, replace(channel, max_plausible=0.0)), 1.9, 4.1)
     assert unlimited.upper == pytest.approx(480 - 80 + 0.001)
 
 
@@ -97,7 +97,7 @@ def test_a_read_that_took_long_may_be_of_any_moment_in_it():
 
 
 def test_a_window_that_ends_within_the_last_read_is_bounded_by_the_ceiling_from_the_refresh_before():
-    channel = joules_channel(0.1, 0.001, limit=3.2 * 200.0)
+    channel = joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0)
     series = replace(counted({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500}, channel), halves_ns=(SECOND // 4,) * 6)
     # The read about 5 began at 4.75 and shows a refresh at 4.65 or later; the one about 1 ended at 1.25.
     upper = 500 + 200 * (4.9 - 4.65) - (100 - 200 * 0.25) + 0.001
@@ -113,14 +113,16 @@ def test_breaks_without_a_read_between_them_are_one():
 
 
 def test_a_window_that_begins_within_the_first_read_may_begin_before_what_it_shows():
-    series = counted({0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500}, joules_channel(0.1, 0.001, limit=3.2 * 200.0))
+    series = counted(
+        {0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500}, joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0)
+    )
     slow = replace(series, halves_ns=(SECOND // 4,) * 6)
     # The first read may be as late as 0.25 s, and what it shows less by what the limit allows since 0.1 s.
     assert energy(slow, 0.1, 3.5).upper == pytest.approx(400 - (0 - 200 * 0.15) + 0.001)
 
 
 def test_a_counter_that_stepped_back_may_have_lost_what_was_drawn_until_it_caught_up():
-    channel = joules_channel(0.1, 0.001, limit=3.2 * 200.0)
+    channel = joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0)
     samples = {0: 0, 1: 100, 2: 200, 4: 400, 5: 500, 6: 600, 7: 700}
     smooth = counted(samples, channel)
     back = replace(smooth, rejections=tuple((round(at * SECOND), Reason.BACKWARD) for at in (2.4, 3.0)))
@@ -151,7 +153,7 @@ def test_a_window_at_the_first_sample_of_a_slow_beat_is_not_off_by_half_a_refres
 
 
 def test_a_counter_that_never_moves_may_hide_what_the_device_can_draw():
-    series = counted(dict.fromkeys(range(8), 7.0), joules_channel(0.1, 0.001, limit=3.2 * 200.0))
+    series = counted(dict.fromkeys(range(8), 7.0), joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0))
     found = window_energy(series, *at(2, 4))
     assert found.energy == Energy(0.0, 0.0, pytest.approx(2 * 200 + 0.001))
     assert found.peak_watts is None
@@ -161,11 +163,11 @@ def frozen(since, until, **known):
     """A counter of 100 ms that does not refresh between two moments, read every 20 ms for 12 s."""
     shown = tuple(moment for moment in refreshes(0.1, 12) if not since <= moment < until)
     channel = joules_channel(0.1, 0.001, **known)
-    return counter(constant(200.0), shown, beats(0.02, 12), 0.001, channel)
+    return counter(constant(200.0), shown, read_times(0.02, 12), 0.001, channel)
 
 
 def test_a_counter_that_freezes_before_the_end_opens_the_bound_to_the_ceiling_for_that_time():
-    found = window_energy(frozen(5, 99, limit=4 * 250.0), *at(2, 9))
+    found = window_energy(frozen(5, 99, max_plausible=4 * 250.0), *at(2, 9))
     assert found.energy.joules == pytest.approx(3 * 200, abs=40)  # what it showed, no more
     assert found.energy.lower == pytest.approx(3 * 200, abs=40)
     assert found.energy.upper == pytest.approx(3 * 200 + 4 * 1.25 * 250, abs=60)
@@ -175,7 +177,7 @@ def test_a_counter_that_freezes_before_the_end_opens_the_bound_to_the_ceiling_fo
 
 
 def test_a_counter_that_is_frozen_at_the_start_may_have_counted_before_the_window_what_it_shows_in_it():
-    found = window_energy(frozen(1, 5, limit=4 * 250.0), *at(3, 9))
+    found = window_energy(frozen(1, 5, max_plausible=4 * 250.0), *at(3, 9))
     # 8 s were counted in all. Before the window at most 2 s at the ceiling were; at least nothing was.
     assert found.energy.lower == pytest.approx(8 * 200 - 2 * 1.25 * 250, abs=40)
     assert found.energy.upper == pytest.approx(8 * 200, abs=40)
@@ -183,14 +185,14 @@ def test_a_counter_that_is_frozen_at_the_start_may_have_counted_before_the_windo
 
 
 def test_a_counter_that_is_frozen_within_a_window_and_then_catches_up_knows_the_energy():
-    found = window_energy(frozen(4, 7, limit=4 * 250.0), *at(2, 9))
+    found = window_energy(frozen(4, 7, max_plausible=4 * 250.0), *at(2, 9))
     assert found.energy.joules == pytest.approx(7 * 200, rel=0.01)
     assert found.energy.upper - found.energy.lower < 2 * 250 * 0.1 * 1.25 + 1
     assert found.reasons == ()
 
 
 def test_a_window_within_the_time_a_counter_was_frozen_says_so():
-    found = window_energy(frozen(2, 9, limit=4 * 250.0), *at(4, 6))
+    found = window_energy(frozen(2, 9, max_plausible=4 * 250.0), *at(4, 6))
     (reason,) = found.reasons
     assert "did not move" in reason
     assert "about the window" in reason
@@ -198,18 +200,20 @@ def test_a_window_within_the_time_a_counter_was_frozen_says_so():
 
 
 def test_what_a_frozen_counter_catches_up_with_is_spread_over_the_time_it_was_frozen():
-    series = frozen(4, 7, limit=4 * 250.0)
+    series = frozen(4, 7, max_plausible=4 * 250.0)
     assert energy(series, 2, 5.5).joules == pytest.approx(3.5 * 200, rel=0.02)
 
 
 def test_the_peak_of_a_counter_that_catches_up_is_no_power_that_the_device_cannot_draw():
-    assert window_energy(frozen(4, 7, limit=4 * 250.0), *at(2, 9)).peak_watts == pytest.approx(200, rel=0.1)
+    assert window_energy(frozen(4, 7, max_plausible=4 * 250.0), *at(2, 9)).peak_watts == pytest.approx(200, rel=0.1)
 
 
 def test_a_device_that_rests_between_two_small_steps_is_no_silent_counter():
     # 100 W, nothing from 3 s to 9 s, 100 W again: the step at 9 s shows that nothing was drawn.
     rests = Power(((3.0, 100.0), (6.0, 0.0), (9.0, 100.0)))
-    series = counter(rests, refreshes(0.1, 12), beats(0.02, 12), 0.001, joules_channel(0.1, 0.001, limit=4 * 250.0))
+    series = counter(
+        rests, refreshes(0.1, 12), read_times(0.02, 12), 0.001, joules_channel(0.1, 0.001, max_plausible=4 * 250.0)
+    )
     found = window_energy(series, *at(1, 6))
     assert found.reasons == ()
     assert found.energy.joules == pytest.approx(200, abs=5)
@@ -218,18 +222,22 @@ def test_a_device_that_rests_between_two_small_steps_is_no_silent_counter():
 
 def test_a_coarse_counter_of_little_power_is_not_silent():
     series = counter(
-        constant(2.0), refreshes(0.001, 12), beats(0.01, 12), 1.0, joules_channel(0.001, 1.0, limit=4 * 250.0)
+        constant(2.0),
+        refreshes(0.001, 12),
+        read_times(0.01, 12),
+        1.0,
+        joules_channel(0.001, 1.0, max_plausible=4 * 250.0),
     )
     found = window_energy(series, *at(2, 9))
     assert found.reasons == ()
     assert found.energy.upper - found.energy.lower <= 4
 
 
-def joule_counter(power, frozen=(0.0, 0.0), paused=(0.0, 0.0), limit=4 * 160.0):
+def joule_counter(power, frozen=(0.0, 0.0), paused=(0.0, 0.0), max_plausible=4 * 160.0):
     """A counter in steps of a joule that is frozen between two moments, and is not read between two others."""
     shown = tuple(moment for moment in refreshes(0.001, 9) if not frozen[0] <= moment < frozen[1])
-    read = [moment for moment in beats(0.01, 9) if not paused[0] < moment < paused[1]]
-    return counter(power, shown, read, 1.0, joules_channel(0.001, 1.0, limit=limit))
+    read = [moment for moment in read_times(0.01, 9) if not paused[0] < moment < paused[1]]
+    return counter(power, shown, read, 1.0, joules_channel(0.001, 1.0, max_plausible=max_plausible))
 
 
 @pytest.mark.parametrize("paused", [(0.0, 0.0), (1.0, 3.0)])
@@ -260,8 +268,8 @@ def test_a_slow_step_at_idle_does_not_excuse_a_counter_that_then_catches_up_by_s
 def test_a_rise_beyond_the_ceiling_opens_the_bound_to_all_that_is_plausible_with_a_reason():
     # 400 W for 20 ms from a device of 100 W: too short for a peak that the counter shows, so the ceiling is 125 W.
     burst = Power(((4.0, 5.0), (0.02, 400.0), (1.0, 5.0)))
-    channel = joules_channel(0.001, 1.0, limit=4 * 100.0)
-    series = counter(burst, refreshes(0.001, 9), beats(0.001, 9), 1.0, channel)
+    channel = joules_channel(0.001, 1.0, max_plausible=4 * 100.0)
+    series = counter(burst, refreshes(0.001, 9), read_times(0.001, 9), 1.0, channel)
     found = window_energy(series, *at(3.999, 4.021))
     assert (found.energy.lower, found.energy.upper) == (0, pytest.approx(400 * 0.022 + 1))
     assert found.energy.joules == pytest.approx(8, abs=1)
@@ -273,7 +281,7 @@ def test_a_rise_beyond_the_ceiling_opens_the_bound_to_all_that_is_plausible_with
 def test_a_model_that_rises_by_several_steps_after_a_rest_is_not_silent():
     rests = Power(((2.0, 100.0), (5.0, 0.0), (1.0, 100.0)))
     channel = joules_channel(0.1, 1.0, source=Source.ESTIMATED, uncertainty=0.3)
-    found = window_energy(counter(rests, refreshes(0.1, 12), beats(0.02, 12), 1.0, channel), *at(1, 6))
+    found = window_energy(counter(rests, refreshes(0.1, 12), read_times(0.02, 12), 1.0, channel), *at(1, 6))
     assert found.reasons == ()
     assert found.energy.joules == pytest.approx(100, abs=5)
 
@@ -282,7 +290,7 @@ def test_a_coarse_counter_that_was_frozen_before_a_reset_and_then_catches_up_did
     # Steps of 10 J: one takes 2 s at first, from then on one each 0.1 s. Frozen from 3 s on, reset at 6 s.
     early = {0.1 * n: 10.0 * (n >= 5) + 10.0 * min(max(n - 24, 0), 6) for n in range(60)}
     late = {6 + 0.1 * n: 130 + 10.0 * n for n in range(1, 40)}
-    channel = joules_channel(0.1, 10.0, limit=3.2 * 200.0)
+    channel = joules_channel(0.1, 10.0, max_plausible=3.2 * 200.0)
     found = window_energy(counted(early | late, channel, ((round(6 * SECOND), Reason.RESET),)), *at(1, 9))
     assert found.reasons[0] == "the counter was reset: 3 s were not counted and are filled in with the mean power"
 
@@ -290,7 +298,7 @@ def test_a_coarse_counter_that_was_frozen_before_a_reset_and_then_catches_up_did
 def test_a_counter_that_was_frozen_before_a_reset_did_not_count_from_its_last_change_on():
     # Frozen from 2 s on, reset at 6 s: the read then is refused.
     samples = {0.1 * n: 10.0 * min(n, 20) for n in range(60)} | {6 + 0.1 * n: 200 + 10.0 * n for n in range(1, 40)}
-    channel = joules_channel(0.1, 0.001, limit=3.2 * 200.0)
+    channel = joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0)
     found = window_energy(counted(samples, channel, ((round(6 * SECOND), Reason.RESET),)), *at(1, 9))
     assert found.reasons[0] == "the counter was reset: 4 s were not counted and are filled in with the mean power"
     assert found.energy.upper >= found.energy.lower + 200 * 4
@@ -299,33 +307,35 @@ def test_a_counter_that_was_frozen_before_a_reset_did_not_count_from_its_last_ch
 def test_what_was_drawn_after_a_pause_is_not_spread_over_the_pause():
     # Nothing for two seconds, then 100 W: read every 20 ms, refreshed every 100 ms.
     power = Power(((2.0, 0.0), (1.0, 100.0)))
-    series = counter(power, refreshes(0.1, 5), beats(0.02, 5), 0.0, joules_channel(0.1, 0.001))
+    series = counter(power, refreshes(0.1, 5), read_times(0.02, 5), 0.0, joules_channel(0.1, 0.001))
     assert energy(series, 1.0, 1.9).joules == pytest.approx(0, abs=0.01)
     assert energy(series, 1.9, 2.5).joules == pytest.approx(50, abs=5.1)
 
 
 def test_a_coarse_counter_at_low_power_goes_on_evenly_between_its_steps():
     # 1 W in steps of a joule: a step a second, which is no burst after a pause.
-    series = counter(constant(1.0), refreshes(0.01, 9), beats(0.1, 9), 1.0, joules_channel(0.01, 1.0))
+    series = counter(constant(1.0), refreshes(0.01, 9), read_times(0.1, 9), 1.0, joules_channel(0.01, 1.0))
     found = window_energy(series, *at(2.5, 4.5))
     assert found.energy.joules == pytest.approx(2, abs=0.15)
     assert found.peak_watts is None
 
 
 def test_the_peak_of_constant_power_is_that_power_however_beat_and_refresh_meet():
-    series = counter(constant(100.0), refreshes(0.1, 14), beats(0.1, 14, (0.3, -0.3, 0.1)), 0.0, joules_channel(0.1))
+    series = counter(
+        constant(100.0), refreshes(0.1, 14), read_times(0.1, 14, (0.3, -0.3, 0.1)), 0.0, joules_channel(0.1)
+    )
     assert window_energy(series, *at(2, 12)).peak_watts == pytest.approx(100, rel=0.1)
 
 
 def test_the_peak_is_that_of_the_window_and_no_less_than_the_mean():
     power = Power(((2.0, 500.0), (4.0, 100.0), (1.0, 500.0)))
-    series = counter(power, refreshes(0.001, 9), beats(0.01, 9), 0.0, joules_channel(0.001))
+    series = counter(power, refreshes(0.001, 9), read_times(0.01, 9), 0.0, joules_channel(0.001))
     found = window_energy(series, *at(2.5, 5.5))
     assert found.mean_watts <= found.peak_watts < 120
 
 
 def test_a_window_too_short_to_tell_a_peak_has_none():
-    series = counter(constant(100.0), refreshes(0.1, 5), beats(0.1, 5), 0.0, joules_channel(0.1))
+    series = counter(constant(100.0), refreshes(0.1, 5), read_times(0.1, 5), 0.0, joules_channel(0.1))
     found = window_energy(series, *at(2, 2.2))
     assert found.peak_watts is None
     assert found.mean_watts is not None
@@ -338,7 +348,7 @@ def test_a_coarse_step_is_learnt_from_the_rises_where_none_is_stated():
 
 def test_a_reset_is_filled_with_the_mean_power_and_bounded_by_the_limit():
     samples = {0: 0, 1: 100, 2: 200, 4: 200, 5: 300, 6: 400}  # reset between 2 and 3: the read at 3 was refused
-    channel = joules_channel(refresh=0.1, resolution=0.001, limit=3.2 * 1000.0)
+    channel = joules_channel(refresh=0.1, resolution=0.001, max_plausible=3.2 * 1000.0)
     reset = (round(3 * SECOND), Reason.RESET)
     found = window_energy(counted(samples, channel, (reset,)), *at(1, 5))
     assert found.energy.joules == pytest.approx(200 + 200 / 3)
@@ -354,7 +364,7 @@ def test_a_reset_before_all_samples_or_outside_the_window_takes_nothing_from_it(
 
 
 def test_a_window_that_a_reset_swallows_has_only_a_bound():
-    channel = joules_channel(refresh=0.1, resolution=0.001, limit=3.2 * 1000.0)
+    channel = joules_channel(refresh=0.1, resolution=0.001, max_plausible=3.2 * 1000.0)
     series = counted({0: 0, 1: 100, 9: 100, 10: 200}, channel, ((round(8 * SECOND), Reason.RESET),))
     found = window_energy(series, *at(2, 7))
     assert found.energy.lower == 0
@@ -381,7 +391,7 @@ def test_a_reading_is_dated_back_by_half_a_refresh():
 def test_a_gauge_of_moments_observes_no_time_and_is_bounded_by_the_ceiling():
     samples = {0: 100, 1: 100, 2: 300, 3: 300, 4: 300}
     for method in ("instant", "volts*amperes", "", "average"):  # the last over an unknown time
-        channel = watts_channel(0.0 if method == "average" else 0.5, method, limit=4 * 400.0)
+        channel = watts_channel(0.0 if method == "average" else 0.5, method, max_plausible=4 * 400.0)
         found = energy(gauged(samples, channel), 0.5, 2.5)
         assert (found.lower, found.upper) == (0, pytest.approx(500 * 2))
         assert 100 * 2 < found.joules < 300 * 2
@@ -395,7 +405,7 @@ def ramp(channel):
 
 
 def test_an_average_is_bounded_by_the_spans_that_lie_in_the_window_and_those_that_cover_it():
-    channel = watts_channel(1.0, "average", limit=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
+    channel = watts_channel(1.0, "average", max_plausible=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
     found = energy(ramp(channel), 3, 7)
     # A span of 1 s is known to a read. Three lie in the window, and a part of a fourth; five cover it and more.
     assert 290 < found.lower < 400 < found.upper < 502
@@ -403,7 +413,7 @@ def test_an_average_is_bounded_by_the_spans_that_lie_in_the_window_and_those_tha
 
 
 def test_a_gap_in_the_reads_of_an_average_is_bounded_by_the_ceiling():
-    channel = watts_channel(0.5, "average", limit=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
+    channel = watts_channel(0.5, "average", max_plausible=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
     whole = ramp(channel)
     kept = [n for n, at_ns in enumerate(whole.times_ns) if not 4 * SECOND < at_ns < 6 * SECOND]
     gapped = replace(
@@ -416,7 +426,9 @@ def test_a_gap_in_the_reads_of_an_average_is_bounded_by_the_ceiling():
 
 def test_the_resolution_of_an_average_is_added_also_where_all_readings_are_equal():
     def width(resolution):
-        channel = watts_channel(0.1, "average", observed_refresh_seconds=0.01, limit=4 * 400.0, resolution=resolution)
+        channel = watts_channel(
+            0.1, "average", observed_refresh_seconds=0.01, max_plausible=4 * 400.0, resolution=resolution
+        )
         found = energy(gauged({0.01 * n: 100.0 for n in range(500)}, channel), 2, 4)
         return found.upper - found.lower
 
@@ -425,14 +437,16 @@ def test_the_resolution_of_an_average_is_added_also_where_all_readings_are_equal
 
 
 def test_the_step_of_an_average_is_learnt_from_its_changes():
-    channel = watts_channel(0.1, "average", observed_refresh_seconds=0.1, limit=4 * 400.0)
+    channel = watts_channel(0.1, "average", observed_refresh_seconds=0.1, max_plausible=4 * 400.0)
     coarse = energy(gauged({0.1 * n: 100.0 + 3 * (n % 3) for n in range(50)}, channel), 2, 4)
     known = replace(channel, resolution=3.0)
     assert coarse == energy(gauged({0.1 * n: 100.0 + 3 * (n % 3) for n in range(50)}, known), 2, 4)
 
 
 def test_a_gauge_that_observes_a_part_of_the_time_is_bounded_by_the_ceiling_for_the_rest():
-    channel = watts_channel(0.1, "average of 25 in 100 ms", limit=4 * 200.0, observed_refresh_seconds=0.1, aliased=True)
+    channel = watts_channel(
+        0.1, "average of 25 in 100 ms", max_plausible=4 * 200.0, observed_refresh_seconds=0.1, aliased=True
+    )
     series = gauged({0.1 * n: 100 + 0.01 * (n % 7) for n in range(100)}, channel)
     found = energy(replace(series, halves_ns=(0,) * 100), 2, 4)
     assert found.lower < 2 * 0.25 * 100
@@ -440,8 +454,8 @@ def test_a_gauge_that_observes_a_part_of_the_time_is_bounded_by_the_ceiling_for_
 
 
 def test_an_average_that_is_made_of_parts_of_the_time_is_bounded_as_such():
-    channel = watts_channel(1.0, "average of 250 in 1000 ms", limit=4 * 400.0, observed_refresh_seconds=0.1)
-    whole = watts_channel(1.0, "average", limit=4 * 400.0, observed_refresh_seconds=0.1)
+    channel = watts_channel(1.0, "average of 250 in 1000 ms", max_plausible=4 * 400.0, observed_refresh_seconds=0.1)
+    whole = watts_channel(1.0, "average", max_plausible=4 * 400.0, observed_refresh_seconds=0.1)
     parts, full = energy(ramp(channel), 3, 7), energy(ramp(whole), 3, 7)
     assert parts.lower < full.lower / 3
     assert parts.upper > full.upper + 4 * 0.5 * 400
@@ -449,7 +463,7 @@ def test_an_average_that_is_made_of_parts_of_the_time_is_bounded_as_such():
 
 @pytest.mark.parametrize("method", ["instant", "average"])
 def test_a_gauge_that_shows_one_fine_value_for_long_may_be_frozen(method):
-    channel = watts_channel(0.1, method, limit=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
+    channel = watts_channel(0.1, method, max_plausible=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
     samples = {0.1 * n: 100.123 + 0.01 * min(n, 40) for n in range(200)}  # frozen from 4 s on
     found = window_energy(gauged(samples, channel), *at(2, 14))
     assert found.reasons == ("the gauge showed 100.523 W for 15 s without a change: it may be frozen",)
@@ -460,7 +474,7 @@ def test_a_gauge_that_shows_one_fine_value_for_long_may_be_frozen(method):
 
 
 def test_a_gauge_whose_readings_no_average_can_have_is_bounded_by_the_ceiling():
-    channel = watts_channel(1.0, "average", limit=4 * 400.0, observed_refresh_seconds=0.1)
+    channel = watts_channel(1.0, "average", max_plausible=4 * 400.0, observed_refresh_seconds=0.1)
     leaps = gauged({0.01 * n: 50.0 if n % 20 < 10 else 350.0 + n % 2 for n in range(1000)}, channel)
     found = energy(leaps, 2, 7)
     assert (found.lower, found.upper) == (0, pytest.approx(5 * 500))
@@ -468,7 +482,7 @@ def test_a_gauge_whose_readings_no_average_can_have_is_bounded_by_the_ceiling():
 
 
 def test_a_supply_on_standby_is_no_frozen_gauge():
-    channel = watts_channel(0.1, "instant", limit=4 * 400.0, resolution=0.001)
+    channel = watts_channel(0.1, "instant", max_plausible=4 * 400.0, resolution=0.001)
     assert window_energy(gauged({0.1 * n: 0.0 for n in range(200)}, channel), *at(2, 14)).reasons == ()
 
 
@@ -533,7 +547,7 @@ def test_an_estimate_is_as_wide_as_its_model_says_and_never_below_0():
 
 
 def test_a_window_of_a_long_run_gives_what_it_gives_alone():
-    series = counter(constant(70.0), refreshes(0.01, 60), beats(0.05, 60), 0.0, joules_channel(0.01, 0.001))
+    series = counter(constant(70.0), refreshes(0.01, 60), read_times(0.05, 60), 0.0, joules_channel(0.01, 0.001))
     short = slice(300, 800)
     alone = replace(series, times_ns=series.times_ns[short], values=series.values[short])
     assert energy(series, 24, 31) == energy(alone, 24, 31)

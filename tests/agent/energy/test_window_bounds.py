@@ -16,11 +16,11 @@ from agent.energy.window import SeriesEnergy, window_energy
 from simulated import (
     SECOND,
     Power,
-    beats,
     counter,
     hardware_counter,
     joules_channel,
     partial_gauge,
+    read_times,
     refreshes,
     two_reads,
     watts_channel,
@@ -54,7 +54,7 @@ def windows(draw, first, last):
 
 @st.composite
 def read_moments(draw, slowest=1.0):
-    read = beats(draw(periods.filter(lambda period: period <= slowest)), UNTIL, draw(jitters))
+    read = read_times(draw(periods.filter(lambda period: period <= slowest)), UNTIL, draw(jitters))
     dropped = draw(st.sets(st.integers(2, len(read) - 2), max_size=5))
     return tuple(at for number, at in enumerate(read) if number not in dropped)
 
@@ -83,7 +83,7 @@ def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, ref
 def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
     power, refresh, irregular, read, step, room, data
 ):
-    channel = joules_channel(refresh, step, limit=min(2000.0, 4 * room * max(power.highest, 1.0)))
+    channel = joules_channel(refresh, step, max_plausible=min(2000.0, 4 * room * max(power.highest, 1.0)))
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
     window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
     found, _ = held(series, power, window)
@@ -114,7 +114,7 @@ def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh
 def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     power, refresh, irregular, read, step, data
 ):
-    channel = joules_channel(refresh, step, limit=4 * max(power.highest, 1.0))
+    channel = joules_channel(refresh, step, max_plausible=4 * max(power.highest, 1.0))
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
     held(series, power, data.draw(windows(read[0], read[-1])))
 
@@ -128,7 +128,7 @@ def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
     st.data(),
 )
 def test_the_bound_holds_over_a_reset(power, refresh, read, reset, data):
-    channel = joules_channel(refresh, 1e-6, limit=4 * max(power.highest, 1.0))
+    channel = joules_channel(refresh, 1e-6, max_plausible=4 * max(power.highest, 1.0))
     series = hardware_counter(power, refreshes(refresh, UNTIL), read, (reset,), channel)
     assume(series.times_ns[-1] >= read[-1] * SECOND - 1)
     held(series, power, data.draw(windows(read[0], read[-1] - refresh - 1e-6)))
@@ -138,7 +138,7 @@ def test_the_bound_holds_over_a_reset(power, refresh, read, reset, data):
 @given(powers(watts=st.floats(1, 600)), st.sampled_from((0.005, 0.02)), read_moments(slowest=0.1), st.data())
 def test_wraps_leave_no_trace(power, refresh, read, data):
     shown = refreshes(refresh, UNTIL)
-    channel = joules_channel(refresh, 1e-6, limit=4 * 600.0)
+    channel = joules_channel(refresh, 1e-6, max_plausible=4 * 600.0)
     wrapping = hardware_counter(power, shown, read, (), channel, wraps_at_joules=WRAP_JOULES, since=WRAP_JOULES - 0.1)
     plain = hardware_counter(power, shown, read, (), channel, since=WRAP_JOULES - 0.1)
     assert not wrapping.rejections
@@ -162,7 +162,7 @@ def test_the_bound_holds_for_a_counter_that_is_frozen_for_a_while_or_for_good(
 ):
     shown = tuple(moment for moment in refreshes(refresh, UNTIL) if not since <= moment < since + lasts)
     assume(shown and shown[0] <= read[0])
-    channel = joules_channel(refresh, step, limit=4 * 600.0)
+    channel = joules_channel(refresh, step, max_plausible=4 * 600.0)
     series = counter(power, shown, read, step, channel)
     held(series, power, data.draw(windows(read[0], read[-1])))
 
@@ -170,8 +170,8 @@ def test_the_bound_holds_for_a_counter_that_is_frozen_for_a_while_or_for_good(
 @given(st.floats(1, 600), st.sampled_from((0.005, 0.03, 0.1)), st.floats(1.0, 2.5), st.floats(0.6, 2.0))
 def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, since, later):
     shown = tuple(moment for moment in refreshes(refresh, UNTIL) if moment < since)
-    channel = joules_channel(refresh, 0.001, limit=4 * 600.0)
-    series = counter(Power(((1.0, watts),)), shown, beats(0.01, UNTIL), 0.001, channel)
+    channel = joules_channel(refresh, 0.001, max_plausible=4 * 600.0)
+    series = counter(Power(((1.0, watts),)), shown, read_times(0.01, UNTIL), 0.001, channel)
     found = window_energy(series, *(round(at * SECOND) for at in (0.5, since + 10 * refresh + later - 0.5)))
     assert "the energy of that time is not known" in found.reasons[0]
 
@@ -193,9 +193,9 @@ def test_the_bound_of_a_coarse_counter_holds_over_pauses_in_reads_and_a_freeze_t
 ):
     since, until = froze[0], sum(froze)
     shown = tuple(moment for moment in refreshes(refresh, 9) if not since <= moment < until)
-    read = tuple(moment for moment in beats(beat, 9, late) if not paused[0] < moment < sum(paused))
+    read = tuple(moment for moment in read_times(beat, 9, late) if not paused[0] < moment < sum(paused))
     assume(power.joules(until, since) >= 3 * step)  # less may pass for a slow step
-    channel = joules_channel(refresh, step if is_stated else 0.0, limit=4 * 600.0)
+    channel = joules_channel(refresh, step if is_stated else 0.0, max_plausible=4 * 600.0)
     series = counter(power, shown, read, step, channel)
     assume(is_stated or len(set(series.values)) > 3)
     held(series, power, data.draw(windows(read[0], 8.5)))
@@ -233,7 +233,7 @@ def test_the_bound_of_every_gauge_holds_whatever_the_power_the_gaps_and_the_refr
     power, gauge, update, irregular, read, gap, step, data
 ):
     method, stated, parts = gauge
-    channel = watts_channel(stated, method, limit=4 * 500.0, observed_refresh_seconds=update, resolution=step)
+    channel = watts_channel(stated, method, max_plausible=4 * 500.0, observed_refresh_seconds=update, resolution=step)
     kept = [at for at in read if gap is None or not gap[0] < at < gap[0] + gap[1]]
     assume(len(kept) > 1)
     series = partial_gauge(power, refreshes(update, UNTIL, irregular), kept, parts, channel, step)
@@ -243,9 +243,9 @@ def test_the_bound_of_every_gauge_holds_whatever_the_power_the_gaps_and_the_refr
 @pytest.mark.parametrize("seconds", [1.0, 0.3])
 def test_an_average_read_in_time_is_known_much_better_than_by_the_ceiling(seconds):
     bursts = Power(tuple((0.11 + 0.01 * (n % 7), 40.0 + 13 * (n * n % 19)) for n in range(400)))
-    channel = watts_channel(seconds, "average", limit=4 * 350.0, observed_refresh_seconds=0.1, resolution=0.001)
+    channel = watts_channel(seconds, "average", max_plausible=4 * 350.0, observed_refresh_seconds=0.1, resolution=0.001)
     series = partial_gauge(
-        bursts, refreshes(0.1, 40, (1.0, 0.95, 0.9)), beats(0.01, 40), ((seconds, seconds),), channel, 0.001
+        bursts, refreshes(0.1, 40, (1.0, 0.95, 0.9)), read_times(0.01, 40), ((seconds, seconds),), channel, 0.001
     )
     found, true = held(series, bursts, (round(5.1 * SECOND), round(30.2 * SECOND)))
     assert found.energy.upper - found.energy.lower < 0.25 * true
@@ -257,8 +257,8 @@ def test_an_average_read_in_time_is_known_much_better_than_by_the_ceiling(second
 def test_windows_of_one_series_have_the_energies_that_each_has_of_its_own_samples(
     power, refresh, irregular, limit, data
 ):
-    read = beats(0.05, 40.0, data.draw(jitters))
-    channel = joules_channel(refresh, 0.001, limit=4 * limit)
+    read = read_times(0.05, 40.0, data.draw(jitters))
+    channel = joules_channel(refresh, 0.001, max_plausible=4 * limit)
     series = counter(power, refreshes(refresh, 40.0, irregular), read, 0.001, channel)
     shared = SeriesEnergy(series)
     for start, end in data.draw(st.lists(windows(16.0, 24.0), min_size=1, max_size=4)):
@@ -284,7 +284,7 @@ SCENES = [
 def test_the_estimate_is_at_least_twice_as_near_the_truth_as_two_plain_reads(refresh, beat, length):
     bursts = Power(((0.31, 40.0), (0.17, 300.0)) * 40)
     shifts = (0.0, 0.23, -0.31, 0.11, -0.07)
-    read = beats(beat, length + 4, shifts)
+    read = read_times(beat, length + 4, shifts)
     series = counter(bursts, refreshes(refresh, length + 4), read, 2.0**-14, joules_channel(refresh, 2.0**-14))
     errors, plain = [], []
     for number in range(60):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.host.activity import Glance, Witness, load_between
+from agent.host.activity import ActivityMonitor, ActivitySnapshot, cpu_usage_between
 from probes.cpu.probe import TICK_SECONDS, Times
 from probes.model import Roots
 from proc_tree import write_process, write_stat
@@ -30,12 +30,12 @@ def roots(tmp_path: Path) -> Roots:
 
 
 def test_own_time_is_that_of_the_process_and_all_below_it_and_the_rest_is_others(roots: Roots, tmp_path: Path) -> None:
-    witness = Witness(roots, pid=10)
-    before = witness.look()
+    activity_monitor = ActivityMonitor(roots, pid=10)
+    before = activity_monitor.snapshot()
     write_stat(tmp_path / "proc", busy=104, idle=105, stolen=1)
     write_process(tmp_path / "proc", 10, 6, "11 ")
     write_process(tmp_path / "proc", 12, 7)
-    load = load_between(before, witness.look())
+    load = cpu_usage_between(before, activity_monitor.snapshot())
     assert load is not None
     assert (load.processors, load.own, load.others, load.stolen) == (2, pytest.approx(3), pytest.approx(5), 2)
     assert load.throttles is None
@@ -44,41 +44,41 @@ def test_own_time_is_that_of_the_process_and_all_below_it_and_the_rest_is_others
 
 
 def test_more_own_time_than_the_host_counted_leaves_nothing_for_others(roots: Roots, tmp_path: Path) -> None:
-    witness = Witness(roots, pid=10)
-    before = witness.look()
+    activity_monitor = ActivityMonitor(roots, pid=10)
+    before = activity_monitor.snapshot()
     write_stat(tmp_path / "proc", busy=101, idle=100)
     write_process(tmp_path / "proc", 12, 50)
-    load = load_between(before, witness.look())
+    load = cpu_usage_between(before, activity_monitor.snapshot())
     assert load is not None
     assert load.others == 0
 
 
 def test_counters_that_stand_still_and_a_process_that_is_not_to_be_seen_tell_nothing(roots: Roots) -> None:
-    still, absent = Witness(roots, pid=10), Witness(roots, pid=99)
-    assert load_between(still.look(), still.look()) is None
-    before = Glance(0, {0: Times(0, 0, 0, 0)}, None, {})
-    assert load_between(before, Glance(1, {0: Times(9, 9, 0, 0)}, None, {})) is None
-    assert absent.look().own_seconds is None
+    still, absent = ActivityMonitor(roots, pid=10), ActivityMonitor(roots, pid=99)
+    assert cpu_usage_between(still.snapshot(), still.snapshot()) is None
+    before = ActivitySnapshot(0, {0: Times(0, 0, 0, 0)}, None, {})
+    assert cpu_usage_between(before, ActivitySnapshot(1, {0: Times(9, 9, 0, 0)}, None, {})) is None
+    assert absent.snapshot().own_seconds is None
 
 
 def test_where_the_kernel_does_not_list_children_the_workload_is_not_taken_for_a_stranger(
     roots: Roots, tmp_path: Path
 ) -> None:
     (tmp_path / "proc/10/task/10/children").unlink()
-    assert Witness(roots, pid=10).look().own_seconds is None
+    assert ActivityMonitor(roots, pid=10).snapshot().own_seconds is None
 
 
 def test_a_child_that_has_ended_leaves_its_time_to_its_parent(roots: Roots, tmp_path: Path) -> None:
-    witness = Witness(roots, pid=10)
-    before = witness.look()
+    activity_monitor = ActivityMonitor(roots, pid=10)
+    before = activity_monitor.snapshot()
     (tmp_path / "proc/12/stat").unlink()
     write_process(tmp_path / "proc", 11, 10, "12 ")
-    assert witness.look().own_seconds == before.own_seconds == 15
+    assert activity_monitor.snapshot().own_seconds == before.own_seconds == 15
 
 
 def test_a_proc_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
-    witness = Witness(Roots(str(tmp_path), str(tmp_path)))
-    assert load_between(witness.look(), witness.look()) is None
+    activity_monitor = ActivityMonitor(Roots(str(tmp_path), str(tmp_path)))
+    assert cpu_usage_between(activity_monitor.snapshot(), activity_monitor.snapshot()) is None
 
 
 def test_heat_is_counted_by_the_processor_that_had_most_of_it(roots: Roots, tmp_path: Path) -> None:
@@ -89,24 +89,24 @@ def test_heat_is_counted_by_the_processor_that_had_most_of_it(roots: Roots, tmp_
         (folder / "package_throttle_count").write_text("nonsense")
         counts.append(folder / "core_throttle_count")
         counts[-1].write_text("7\n")
-    witness = Witness(roots, pid=10)
-    before = witness.look()
+    activity_monitor = ActivityMonitor(roots, pid=10)
+    before = activity_monitor.snapshot()
     counts[0].write_text("9\n")
     counts[1].write_text("12\n")
     write_stat(tmp_path / "proc", busy=101, idle=100)
-    load = load_between(before, witness.look())
+    load = cpu_usage_between(before, activity_monitor.snapshot())
     assert load is not None
     assert load.throttles == 5
 
 
 def test_the_time_of_a_real_child_is_our_own() -> None:
     work = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nsys.stdin.read()"
-    witness = Witness(Roots())
-    before = witness.look()
+    activity_monitor = ActivityMonitor(Roots())
+    before = activity_monitor.snapshot()
     with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        load = load_between(before, witness.look())
+        load = cpu_usage_between(before, activity_monitor.snapshot())
         child.communicate()
     assert load is not None
     assert load.own >= 0.25

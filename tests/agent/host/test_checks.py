@@ -13,12 +13,12 @@ from agent.host import checks as preflight
 from agent.host.checks import (
     Check,
     Verdict,
+    check_host,
     clock_governor,
-    disk_room,
-    heat,
-    look_around,
-    other_work,
+    cpu_load,
+    disk_space,
     processor_power,
+    thermal,
     virtual_machine,
 )
 from probes.model import Roots
@@ -91,12 +91,12 @@ def zone(sysfs: Path, number: int, kind: str, now: int, **trips: int) -> None:
 def test_a_thermal_zone_that_hangs_is_a_warning_and_ends_no_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "_LONGEST_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(preflight, "_CHECK_TIMEOUT_SECONDS", 0.2)
     zone(tmp_path, 0, "x86_pkg_temp", 60_000)
     hanging = tmp_path / "class/thermal/thermal_zone0/temp"
     hanging.unlink()
     os.mkfifo(hanging)
-    checks = look_around(Roots(str(tmp_path)), Discovery((), (), ()), ":memory:", virtual=False)
+    checks = check_host(Roots(str(tmp_path)), Discovery((), (), ()), ":memory:", virtual=False)
     (check,) = (each for each in checks if each.name == "temperature")
     assert (check.verdict, check.found) == (Verdict.WARN, "unknown: no answer within 0.2 s")
     assert "dmesg" in check.remedy
@@ -104,13 +104,13 @@ def test_a_thermal_zone_that_hangs_is_a_warning_and_ends_no_check(
 
 
 def test_a_processor_near_the_point_where_it_is_slowed_down_is_named(tmp_path: Path) -> None:
-    assert heat(tmp_path).found.startswith("no thermal zone is readable")
+    assert thermal(tmp_path).found.startswith("no thermal zone is readable")
     zone(tmp_path, 0, "acpitz", 27_800, critical=105_000, active=20_000)
     zone(tmp_path, 1, "x86_pkg_temp", 60_000, passive=0, hot=-274_000)
-    cool = heat(tmp_path)
+    cool = thermal(tmp_path)
     assert (cool.verdict, cool.found) == (Verdict.PASS, "1 thermal zones, none near its limit")
     zone(tmp_path, 2, "x86_pkg_temp", 96_000, critical=110_000, passive=100_000)
-    hot = heat(tmp_path)
+    hot = thermal(tmp_path)
     assert (hot.verdict, hot.found) == (Verdict.WARN, "x86_pkg_temp is at 96 °C and is slowed down from 100 °C")
     assert hot.remedy
 
@@ -123,7 +123,7 @@ def test_whoever_keeps_the_processors_busy_is_named() -> None:
     try:
         for process in busy:
             assert process.stdout.readline() == b"spins\n"
-        check = other_work(Roots())
+        check = cpu_load(Roots())
     finally:
         for process in busy:
             process.kill()
@@ -135,8 +135,8 @@ def test_whoever_keeps_the_processors_busy_is_named() -> None:
 
 
 def test_unknown_load_is_called_unknown(tmp_path: Path) -> None:
-    assert other_work(roots(tmp_path)).found == "unknown: the counters of /proc/stat stand still"
-    nowhere = other_work(roots(tmp_path, tmp_path / "no-proc"))
+    assert cpu_load(roots(tmp_path)).found == "unknown: the counters of /proc/stat stand still"
+    nowhere = cpu_load(roots(tmp_path, tmp_path / "no-proc"))
     assert nowhere.verdict is Verdict.WARN
     assert "--path.procfs" in nowhere.remedy
 
@@ -144,15 +144,15 @@ def test_unknown_load_is_called_unknown(tmp_path: Path) -> None:
 def test_room_is_looked_for_where_the_database_is_or_will_be(tmp_path: Path) -> None:
     for database in (tmp_path / "new/folder/store.db", f"sqlite:///{tmp_path}/store.db", tmp_path / "file/under/it"):
         write(tmp_path / "file", 1)
-        check = disk_room(str(database))
+        check = disk_space(str(database))
         assert f"GB free at {tmp_path}" in check.found
-    assert disk_room("postgresql://user@host/database").verdict is Verdict.PASS
+    assert disk_space("postgresql://user@host/database").verdict is Verdict.PASS
     assert not (tmp_path / "new").exists()
 
 
 def test_looking_around_tells_of_everything_that_disturbs(tmp_path: Path) -> None:
     found = discover(roots(tmp_path))
-    checks = look_around(roots(tmp_path), found, str(tmp_path / "store.db"), virtual=True)
+    checks = check_host(roots(tmp_path), found, str(tmp_path / "store.db"), virtual=True)
     found.close()
     names = [check.name for check in checks]
     quiet = ["clock governor", "temperature", "other load", "disk room"]

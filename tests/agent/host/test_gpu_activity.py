@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import fake_nvml
-from agent.host.activity import Witness, load_between
-from agent.host.gpu_activity import Onlooker, gpu_loads
+from agent.host.activity import ActivityMonitor, cpu_usage_between
+from agent.host.gpu_activity import GpuActivityMonitor, gpu_loads
 from agent.host.records import GpuLoad
-from nvml_reading import Look, only
+from nvml_reading import GpuDiscovery, only
 from probes.model import Roots
-from probes.nvml.library import Tenants
+from probes.nvml.library import GpuProcesses
 from probes.nvml.probe import NvmlProbe
 from proc_tree import write_process, write_stat
 
@@ -26,32 +26,32 @@ OURS = frozenset({10, 11})
 HOST, CONTAINER = "pid:[4026531836]", "pid:[4026532801]"
 
 
-def load(tenants: Tenants | None, ours: frozenset[int] | None = OURS, seconds: float = 10.0) -> GpuLoad:
-    (found,) = gpu_loads({"GPU-a": tenants}, ours, seconds)
+def load(gpu_processes: GpuProcesses | None, ours: frozenset[int] | None = OURS, seconds: float = 10.0) -> GpuLoad:
+    (found,) = gpu_loads({"GPU-a": gpu_processes}, ours, seconds)
     return found
 
 
 def test_shares_are_added_up_for_us_and_for_others_and_others_are_counted() -> None:
-    told = Tenants(frozenset({10, 11, 20, 30}), {10: 0.5, 11: 0.25, 20: 0.125, 40: 0.0625})
+    told = GpuProcesses(frozenset({10, 11, 20, 30}), {10: 0.5, 11: 0.25, 20: 0.125, 40: 0.0625})
     assert load(told) == GpuLoad("GPU-a", 0.75, 0.1875, 2)
 
 
 def test_a_gpu_that_the_run_does_not_use_is_wholly_that_of_others() -> None:
-    assert load(Tenants(frozenset({20}), {20: 0.9})) == GpuLoad("GPU-a", 0.0, 0.9, 1)
+    assert load(GpuProcesses(frozenset({20}), {20: 0.9})) == GpuLoad("GPU-a", 0.0, 0.9, 1)
 
 
 def test_no_sample_is_idleness_only_where_the_driver_had_the_time_to_take_one() -> None:
-    idle = Tenants(frozenset(), {})
+    idle = GpuProcesses(frozenset(), {})
     assert load(idle, seconds=1.0) == GpuLoad("GPU-a", 0.0, 0.0, 0)
     assert load(idle, seconds=0.9) == GpuLoad("GPU-a", None, None, 0)
 
 
 def test_what_is_not_told_is_not_known() -> None:
-    assert load(Tenants(frozenset({10, 20}), None)) == GpuLoad("GPU-a", None, None, 1)
-    assert load(Tenants(None, {20: 0.5})) == GpuLoad("GPU-a", 0.0, 0.5, None)
+    assert load(GpuProcesses(frozenset({10, 20}), None)) == GpuLoad("GPU-a", None, None, 1)
+    assert load(GpuProcesses(None, {20: 0.5})) == GpuLoad("GPU-a", 0.0, 0.5, None)
     nothing = GpuLoad("GPU-a", None, None, None)
     assert load(None) == nothing
-    assert load(Tenants(frozenset({20}), {20: 0.5}), ours=None) == nothing
+    assert load(GpuProcesses(frozenset({20}), {20: 0.5}), ours=None) == nothing
     assert gpu_loads({}, OURS, 1.0) == ()
 
 
@@ -63,10 +63,10 @@ class Hanging:
     go: threading.Event = field(default_factory=threading.Event)
     asked: int = 0
 
-    def tenants(self, since_us: int) -> Tenants:
+    def gpu_processes(self, since_us: int) -> GpuProcesses:
         self.asked += 1
         self.go.wait(60)
-        return Tenants(frozenset(), {since_us: 0.5})
+        return GpuProcesses(frozenset(), {since_us: 0.5})
 
 
 @dataclass
@@ -75,26 +75,26 @@ class Prompt:
 
     gpu: str = "GPU-a"
 
-    def tenants(self, since_us: int) -> Tenants:
-        return Tenants(frozenset(), {since_us: 1.0})
+    def gpu_processes(self, since_us: int) -> GpuProcesses:
+        return GpuProcesses(frozenset(), {since_us: 1.0})
 
 
 def test_a_driver_that_hangs_is_not_waited_for_and_not_asked_again_before_it_answers() -> None:
-    hanging, told = Hanging(), Tenants(frozenset(), {7: 1.0})
-    onlooker = Onlooker([Prompt(), hanging], within_seconds=0.05)
-    assert onlooker.look(7) == {"GPU-a": told, "GPU-b": None}
-    assert onlooker.look(7) == {"GPU-a": None, "GPU-b": None}
+    hanging, told = Hanging(), GpuProcesses(frozenset(), {7: 1.0})
+    gpu_monitor = GpuActivityMonitor([Prompt(), hanging], within_seconds=0.05)
+    assert gpu_monitor.snapshot(7) == {"GPU-a": told, "GPU-b": None}
+    assert gpu_monitor.snapshot(7) == {"GPU-a": None, "GPU-b": None}
     assert hanging.asked == 1
     hanging.go.set()
     deadline = time.monotonic() + 10
-    while onlooker.look(7)["GPU-b"] is None and time.monotonic() < deadline:
+    while gpu_monitor.snapshot(7)["GPU-b"] is None and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert onlooker.look(7) == {"GPU-a": told, "GPU-b": Tenants(frozenset(), {7: 0.5})}
+    assert gpu_monitor.snapshot(7) == {"GPU-a": told, "GPU-b": GpuProcesses(frozenset(), {7: 0.5})}
 
 
 def test_without_a_gpu_nobody_is_asked() -> None:
     before = threading.active_count()
-    assert Onlooker([]).look(0) == {}
+    assert GpuActivityMonitor([]).snapshot(0) == {}
     assert threading.active_count() == before
 
 
@@ -116,13 +116,13 @@ def test_a_window_s_load_says_who_used_the_gpu_unless_the_driver_has_other_numbe
     (procfs / "10/ns").mkdir()
     (procfs / "10/ns/pid").symlink_to(numbers)
     shared = replace(fake_nvml.H100, programs=(11, 20), busy_ratios={11: 0.75, 20: 0.2})
-    with Look(fake_nvml.build(tmp_path), tmp_path) as look:
-        probe = only(look(shared))
+    with GpuDiscovery(fake_nvml.build(tmp_path), tmp_path) as discover_gpus:
+        probe = only(discover_gpus(shared))
         assert isinstance(probe, NvmlProbe)
-        witness = Witness(Roots(str(tmp_path / "sys"), str(procfs)), [probe], pid=10)
-        before = witness.look()
+        activity_monitor = ActivityMonitor(Roots(str(tmp_path / "sys"), str(procfs)), [probe], pid=10)
+        before = activity_monitor.snapshot()
         assert before.gpus == {}
         write_stat(procfs, busy=104, idle=105)
-        load = load_between(before, witness.look(before))
+        load = cpu_usage_between(before, activity_monitor.snapshot(before))
     assert load is not None
     assert load.gpus == loads

@@ -13,7 +13,7 @@ from agent.host.checks import Verdict
 from agent.host.checks import hanging as hanging_sensors
 from agent.host.observation import Observation, observe
 from command import call
-from moving_counters import moving, working
+from moving_counters import advancing_counters, busy_processors
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Source
 from trees import hwmon_chip, powercap_zone
@@ -79,7 +79,7 @@ def test_only_counters_and_ticks_that_were_read_and_did_not_change_stand_still(
 ) -> None:
     observed = observe([Scripted(channel, value)], 0.2)
     assert observed.changed.get(channel.key) is changed
-    assert observed.stands_still(channel) is is_still
+    assert observed.is_stuck(channel) is is_still
 
 
 def test_a_sensor_that_changes_ends_the_observation_and_one_that_hangs_does_not_prolong_it() -> None:
@@ -97,7 +97,7 @@ def test_a_sensor_that_changes_ends_the_observation_and_one_that_hangs_does_not_
 
 
 def test_nothing_observed_stands_still() -> None:
-    assert not Observation({}).stands_still(ENERGY)
+    assert not Observation({}).is_stuck(ENERGY)
 
 
 def test_devices_lists_what_did_not_change_and_its_json_says_so_of_every_channel(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_devices_lists_what_did_not_change_and_its_json_says_so_of_every_channel
     powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
     powercap_zone(sysfs, "intel-rapl:1", "package-1", 5_000_000)
     hwmon_chip(sysfs, 0, "platform/meter", {"name": "power_meter", "power1_average": 5_000_000})
-    with moving(sysfs, {"intel-rapl:1": 60.0}), working(tmp_path / "proc", 0.5):
+    with advancing_counters(sysfs, {"intel-rapl:1": 60.0}), busy_processors(tmp_path / "proc", 0.5):
         line = ("devices", "--path.sysfs", sysfs, "--path.procfs", tmp_path / "proc", *NO_NVIDIA)
         text, document = (call(tmp_path, *line, *more).stdout for more in ((), ("--json",)))
     assert "unchanged for 2 s: package-0/package energy_joules\n  why:" in text
@@ -125,7 +125,7 @@ def test_measure_reports_a_counter_that_stands_still_before_it_runs(tmp_path: Pa
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
     powercap_zone(sysfs, "intel-rapl:1", "package-1", 5_000_000)
-    with moving(sysfs, {"intel-rapl:1": 60.0}):
+    with advancing_counters(sysfs, {"intel-rapl:1": 60.0}):
         result = call(tmp_path, "measure", "--path.sysfs", sysfs, *NO_NVIDIA, "--", "sh", "-c", "echo runs >&2")
     warned = "warning: package-0/package: its energy counter did not change before the measurement"
     assert warned in result.stderr

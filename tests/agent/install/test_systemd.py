@@ -39,7 +39,7 @@ def invoke(*args: str) -> Any:
 def _workable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the service be installed from the environment of the tests, which it could not run from."""
     monkeypatch.setattr(environment, "needed_paths", tuple)
-    monkeypatch.setattr(environment, "image_faults", lambda _root, _program: ())
+    monkeypatch.setattr(environment, "image_problems", lambda _root, _program: ())
 
 
 def files(root: Path) -> set[str]:
@@ -89,7 +89,7 @@ def test_what_is_written_can_be_read_by_everyone_whatever_the_umask(tmp_path: Pa
 
 def test_installing_again_changes_nothing(tmp_path: Path) -> None:
     service.write_files(tmp_path, PROGRAM)
-    assert {change.outcome for change in service.write_files(tmp_path, PROGRAM)} == {placement.Outcome.UNCHANGED}
+    assert {change.outcome for change in service.write_files(tmp_path, PROGRAM)} == {placement.Action.UNCHANGED}
 
 
 def test_installing_again_mends_the_unit_and_keeps_the_configuration(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_installing_again_mends_the_unit_and_keeps_the_configuration(tmp_path: P
     unit.write_text("[Service]\n")
     config.write_text("log_level = 'debug'\n")
     outcomes = {change.path: change.outcome for change in service.write_files(tmp_path, PROGRAM)}
-    assert outcomes[str(unit)] is placement.Outcome.WRITTEN
-    assert outcomes[str(config)] is placement.Outcome.KEPT
+    assert outcomes[str(unit)] is placement.Action.WRITTEN
+    assert outcomes[str(config)] is placement.Action.KEPT
     assert unit.read_text() == service.unit_text(PROGRAM)
     assert config.read_text() == "log_level = 'debug'\n"
 
@@ -200,13 +200,13 @@ def test_an_image_that_the_unit_could_not_start_the_program_in_is_refused(
         (tmp_path / "image", PROGRAM, "opt/inferometer/bin/inferometerd is missing"),
         (tmp_path / "image", inside, "run /venv/bin/inferometer inside the image"),
     ):
-        (fault,) = environment.image_faults(root, program)
+        (fault,) = environment.image_problems(root, program)
         assert words in fault
-    assert environment.image_faults(Path("/"), PROGRAM) == ()
+    assert environment.image_problems(Path("/"), PROGRAM) == ()
     same = tmp_path / "image" / PROGRAM.relative_to("/")
     same.parent.mkdir(parents=True)
     same.touch()
-    assert environment.image_faults(tmp_path / "image", PROGRAM) == ()
+    assert environment.image_problems(tmp_path / "image", PROGRAM) == ()
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]])
@@ -233,14 +233,14 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.parametrize("folder", ["/home", "/root", "/run/user", "/tmp", "/var/tmp"])
 def test_an_environment_that_the_unit_hides_is_refused(folder: str) -> None:
-    (fault,) = environment.faults([Path(folder, "venv/bin/inferometer")])
+    (fault,) = environment.problems([Path(folder, "venv/bin/inferometer")])
     assert fault == f"{folder}/venv/bin/inferometer is below {folder}, which the unit hides from the service"
 
 
 def test_a_link_into_a_hidden_folder_is_seen_through(open_folder: Path) -> None:
     link = open_folder / "python3"
     link.symlink_to("/root/.pyenv/bin/python3")
-    assert any("is below /root" in fault for fault in environment.faults([link], hidden=("/root",)))
+    assert any("is below /root" in fault for fault in environment.problems([link], hidden=("/root",)))
 
 
 def test_a_folder_on_the_way_that_is_closed_to_others_is_named(open_folder: Path) -> None:
@@ -248,9 +248,9 @@ def test_a_folder_on_the_way_that_is_closed_to_others_is_named(open_folder: Path
     program.parent.mkdir(parents=True)
     program.touch(0o755)
     program.chmod(0o755)
-    assert environment.faults([program], hidden=()) == ()
+    assert environment.problems([program], hidden=()) == ()
     (open_folder / "venv").chmod(0o750)
-    (fault,) = environment.faults([program], hidden=())
+    (fault,) = environment.problems([program], hidden=())
     assert fault == f"{open_folder}/venv is closed to other users (mode 0750), and so to the service's own"
 
 
@@ -259,11 +259,13 @@ def test_a_program_has_to_be_readable_and_executable_by_others(open_folder: Path
     program = open_folder / "inferometer"
     program.touch()
     program.chmod(mode)
-    assert bool(environment.faults([program], hidden=())) is faulty
+    assert bool(environment.problems([program], hidden=())) is faulty
 
 
 def test_a_program_that_is_missing_is_named(open_folder: Path) -> None:
-    assert environment.faults([open_folder / "none"], hidden=()) == (f"{open_folder}/none: No such file or directory",)
+    assert environment.problems([open_folder / "none"], hidden=()) == (
+        f"{open_folder}/none: No such file or directory",
+    )
 
 
 def test_the_remedy_installs_from_the_checkout_where_there_is_one(tmp_path: Path) -> None:
@@ -351,7 +353,7 @@ def test_status_tells_files_apart(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_counts_as_changed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert placement.presence(tmp_path / "folder", "") is placement.Presence.CHANGED
+    assert placement.presence(tmp_path / "folder", "") is placement.FileStatus.CHANGED
 
 
 def test_install_and_uninstall_report_as_one_json_document(tmp_path: Path) -> None:

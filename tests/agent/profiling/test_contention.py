@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from agent.host.records import Load
+from agent.host.records import HostLoad
 from agent.profiling.contention import contention
 
 
-def load(others: float = 0.0, stolen: float = 0.0, processors: int = 4) -> Load:
+def load(others: float = 0.0, stolen: float = 0.0, processors: int = 4) -> HostLoad:
     """The load of two seconds."""
-    return Load(2.0, processors, own=1.0, others=others, stolen=stolen, open_seconds=0.08, throttles=None)
+    return HostLoad(2.0, processors, own=1.0, others=others, stolen=stolen, open_seconds=0.08, throttles=None)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,6 @@ def load(others: float = 0.0, stolen: float = 0.0, processors: int = 4) -> Load:
         (load(stolen=4.0), "other guests of the hypervisor keep 2.0 of 4 CPUs busy"),
     ],
 )
-def test_half_of_the_cpus_busy_with_other_work_is_too_much(found: Load | None, words: str) -> None:
+def test_half_of_the_cpus_busy_with_other_work_is_too_much(found: HostLoad | None, words: str) -> None:
     assert contention(found).startswith(words)
     assert bool(contention(found)) is bool(words)

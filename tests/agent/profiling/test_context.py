@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.profiling.context import Scene
+from agent.profiling.context import RunContext
 from agent.runtime.clock import Timebase
 from agent.sampling.session import SamplingSettings
 from probes.model import Channel, Device, Kind, Reason, Rejection, Roots
@@ -26,25 +26,25 @@ METRICS = frozenset({"energy_joules", "power_watts"})
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def context(tmp_path: Path) -> RunContext:
     engine = open_database(str(prepared(tmp_path / "store.db")))
     writer = Writer(engine)
     layouts = writer.register(Host("h", "bench"), [("rapl", (PACKAGE, WATTS))], "test", 1)
     host = Host("h", "bench")
-    return Scene(
+    return RunContext(
         host, Roots(), Discovery((), (), ()), tuple(layouts), (), Timebase.now(), engine, writer, SamplingSettings()
     )
 
 
 @pytest.mark.parametrize("ends", [(0, 300), (17, 59), (60, 119), (59, 60)])
-def test_samples_over_several_stretches_are_one_series(scene: Scene, ends: tuple[int, int]) -> None:
+def test_samples_over_several_stretches_are_one_series(context: RunContext, ends: tuple[int, int]) -> None:
     refused = (Rejection(0, Reason.RESET),)
     ticks = [
-        Tick(scene.layouts[0].id, at * SECOND_NS, at * SECOND_NS + 4, (float(at), 5.0), refused if at == 60 else ())
+        Tick(context.layouts[0].id, at * SECOND_NS, at * SECOND_NS + 4, (float(at), 5.0), refused if at == 60 else ())
         for at in range(200)
     ]
-    scene.writer.append(ticks)
-    counted, gauged = scene.series(ends[0] * SECOND_NS, ends[1] * SECOND_NS, METRICS)
+    context.writer.append(ticks)
+    counted, gauged = context.series(ends[0] * SECOND_NS, ends[1] * SECOND_NS, METRICS)
     within = range(ends[0], min(ends[1] + 1, 200))
     assert list(counted.values) == [float(at) for at in within]
     assert list(counted.times_ns) == [at * SECOND_NS + 2 for at in within]

@@ -58,12 +58,12 @@ def test_the_reads_at_both_edges_of_a_window_are_at_the_high_rate_beside_a_child
     with WorkloadProcess([sys.executable, "-P", "-c", SLOW_GC]) as process:
         process.start(TINY, EngineSpec(provider="cpu", threads=1))
         process.prepare(1)
-        with recording(layouts, [probe], timebase, ticks.extend) as at_work:
-            at_work.wait_for_first_ticks()
+        with recording(layouts, [probe], timebase, ticks.extend) as active_recording:
+            active_recording.wait_for_first_ticks()
             time.sleep(1.5)  # the high rate of the start is over
-            at_work.approach()
-            measured = process.measure("prefill", 3.0, 1, at_work.edge)
-            at_work.wait_for_last_ticks()
+            active_recording.await_counter_refresh()
+            measured = process.measure("prefill", 3.0, 1, active_recording.mark_edge)
+            active_recording.wait_for_last_ticks()
     start_ns, end_ns = timebase.unix_ns(measured.start_ns), timebase.unix_ns(measured.end_ns)
     assert reads_around(ticks, start_ns, 0.1) >= 10
     assert reads_around(ticks, end_ns + 150_000_000, 0.1) >= 10
@@ -76,12 +76,12 @@ def test_an_edge_of_our_own_comes_right_after_a_refresh_of_a_slow_counter(
 ) -> None:
     probe, timebase, ticks = CounterProbe(refresh_seconds), Timebase.now(), list[Tick]()
     refresh_ns, since = round(refresh_seconds * 1e9), list[float]()
-    with recording([Layout(1, probe.name, probe.channels)], [probe], timebase, ticks.extend) as at_work:
-        at_work.wait_for_first_ticks()
+    with recording([Layout(1, probe.name, probe.channels)], [probe], timebase, ticks.extend) as active_recording:
+        active_recording.wait_for_first_ticks()
         for _ in range(10):
-            at_work.approach()
+            active_recording.await_counter_refresh()
             since.append(time.monotonic_ns() % refresh_ns / refresh_ns)
-            at_work.edge()
+            active_recording.mark_edge()
             time.sleep(pause_seconds)
     assert sorted(since)[len(since) // 2] < 0.3  # a moment at random would be half a refresh after one
 
@@ -89,7 +89,9 @@ def test_an_edge_of_our_own_comes_right_after_a_refresh_of_a_slow_counter(
 @pytest.mark.parametrize("refresh_seconds", [1e6, 0.001])
 def test_a_counter_that_stands_still_or_is_fast_delays_no_edge(refresh_seconds: float) -> None:
     probe, done = CounterProbe(refresh_seconds), threading.Event()
-    with recording([Layout(1, probe.name, probe.channels)], [probe], Timebase.now(), lambda _: None) as at_work:
-        at_work.wait_for_first_ticks()
-        threading.Thread(target=lambda: (at_work.approach(), done.set())).start()
+    with recording(
+        [Layout(1, probe.name, probe.channels)], [probe], Timebase.now(), lambda _: None
+    ) as active_recording:
+        active_recording.wait_for_first_ticks()
+        threading.Thread(target=lambda: (active_recording.await_counter_refresh(), done.set())).start()
         assert done.wait(10)

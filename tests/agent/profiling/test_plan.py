@@ -6,49 +6,49 @@ from dataclasses import replace
 
 import pytest
 
-from agent.energy.measurement import ROOM
+from agent.energy.measurement import WINDOW_MARGIN_FACTOR
 from agent.energy.read_rates import needed_seconds
 from agent.profiling.plan import (
-    EFFORTS,
-    IDLE_STRETCHES,
+    IDLE_WINDOWS,
+    PLANS,
     SETTLE_SECONDS,
-    Effort,
-    long_enough,
+    MeasurementPlan,
+    lengthen_windows,
     planned_seconds,
 )
-from made_up_run import CORE, GPU, MODEL, PACKAGE
+from synthetic_run import CORE, GPU, MODEL, PACKAGE
 
-QUICK = EFFORTS["quick"]
+QUICK = PLANS["quick"]
 SLOW = replace(GPU, refresh_seconds=0.1)
 
 
-@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
-def test_the_planned_time_holds_idle_warm_up_and_repeats(effort: Effort) -> None:
-    one, eight = planned_seconds(effort, 1), planned_seconds(effort, 8)
-    idle = IDLE_STRETCHES * (effort.idle_seconds + SETTLE_SECONDS)
-    assert one > idle + effort.repeats * effort.window_seconds
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_the_planned_time_holds_idle_warm_up_and_repeats(plan: MeasurementPlan) -> None:
+    one, eight = planned_seconds(plan, 1), planned_seconds(plan, 8)
+    idle = IDLE_WINDOWS * (plan.idle_seconds + SETTLE_SECONDS)
+    assert one > idle + plan.repeats * plan.window_seconds
     assert eight - one == pytest.approx(7 * (one - idle))
 
 
 def test_more_effort_takes_longer_and_never_fewer_repeats_than_a_valid_point_needs() -> None:
-    quick, standard, rigorous = EFFORTS.values()
+    quick, standard, rigorous = PLANS.values()
     assert planned_seconds(quick, 8) < planned_seconds(standard, 8) < planned_seconds(rigorous, 8)
-    assert min(effort.repeats for effort in EFFORTS.values()) >= 3
+    assert min(plan.repeats for plan in PLANS.values()) >= 3
     assert rigorous.window_seconds >= 60
 
 
 def test_windows_are_made_long_enough_for_the_slowest_counted_sensor() -> None:
     close = replace(QUICK, tolerance=0.05)
-    assert long_enough(QUICK, [SLOW]) is QUICK
-    assert long_enough(close, []) is close
-    assert long_enough(close, [PACKAGE]) is close
-    longer = long_enough(close, [PACKAGE, SLOW])
-    assert longer.window_seconds == ROOM * needed_seconds(SLOW, 0.05) > 0.1 / 0.05
+    assert lengthen_windows(QUICK, [SLOW]) is QUICK
+    assert lengthen_windows(close, []) is close
+    assert lengthen_windows(close, [PACKAGE]) is close
+    longer = lengthen_windows(close, [PACKAGE, SLOW])
+    assert longer.window_seconds == WINDOW_MARGIN_FACTOR * needed_seconds(SLOW, 0.05) > 0.1 / 0.05
     assert longer.limiting_sensor == "GPU-a/board"
     assert longer.name == "quick"
 
 
 def test_neither_a_model_nor_a_part_of_what_is_counted_makes_windows_longer() -> None:
     close = replace(QUICK, tolerance=0.05)
-    assert long_enough(close, [replace(MODEL, refresh_seconds=1.0)]) is close
-    assert long_enough(close, [PACKAGE, replace(CORE, refresh_seconds=1.0)]) is close
+    assert lengthen_windows(close, [replace(MODEL, refresh_seconds=1.0)]) is close
+    assert lengthen_windows(close, [PACKAGE, replace(CORE, refresh_seconds=1.0)]) is close

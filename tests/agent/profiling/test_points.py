@@ -9,12 +9,15 @@ from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.cost.tariff import Tariff
 from agent.energy.provenance import Provenance
-from agent.host.records import Circumstances, Load, Surroundings, key_of
-from agent.profiling.analysis.cross_check import agreement
+from agent.host.records import HostLoad, RunEnvironment, Surroundings, window_key
+from agent.profiling.analysis.cross_check import cross_check
 from agent.profiling.analysis.idle import derive_baselines
-from agent.profiling.analysis.metrics import Reading, readings
-from agent.profiling.points import derive_points
-from made_up_run import (
+from agent.profiling.analysis.metrics import SensorWindows, sensor_windows
+from agent.profiling.points import analyze
+from probes.model import Reason
+from simulated import SECOND, constant
+from store.records import Series
+from synthetic_run import (
     CORE,
     DRAM,
     GPU,
@@ -22,24 +25,21 @@ from made_up_run import (
     PACKAGE,
     energies,
     idle,
+    power_steps,
     read,
     repeats,
     sensors,
-    stretches,
     window,
 )
-from probes.model import Reason
-from simulated import SECOND, constant
-from store.records import Series
 
 IDLE = idle("idle_unloaded", 0.5, 2.5)
 LOADED = idle("idle_loaded", 3, 5)
-POWER = stretches((40, 3), (50, 2), (100, 60))  # W and s: unloaded, loaded, busy
+POWER = power_steps((40, 3), (50, 2), (100, 60))  # W and s: unloaded, loaded, busy
 STATIC = read(PACKAGE, POWER, 14)
 
 
 def only_point(windows, *series, tariff=None):
-    (point,) = derive_points(windows, sensors(*series), tariff)
+    (point,) = analyze(windows, sensors(*series), tariff)
     return point
 
 
@@ -61,7 +61,7 @@ def test_a_hundred_watts_for_two_seconds_make_twenty_joules_for_each_of_ten_infe
 
 
 def test_the_interval_is_that_of_the_repeats_widened_by_the_sensor_s_bound():
-    power = stretches((90, 8), (100, 2), (110, 30))
+    power = power_steps((90, 8), (100, 2), (110, 30))
     total = only_point(repeats((6, 8, 10, 12)), read(PACKAGE, power, 14)).energy.joules_per_inference.total
     half = 4.302652729749 * 2 / 3**0.5  # Student's t of two degrees; 18, 20 and 22 J deviate by 2 J
     assert total.mean == approx(20)
@@ -94,7 +94,7 @@ def phased(batch=1):
         windows.append(
             window(repeat, start + 1, start + 3, "decode", 5, tokens=(0, 19), steps=[0.02] * 95, batch=batch)
         )
-    return windows, read(PACKAGE, stretches((40, 6), *((100, 1), (50, 2)) * 4), 16)
+    return windows, read(PACKAGE, power_steps((40, 6), *((100, 1), (50, 2)) * 4), 16)
 
 
 def test_phases_add_up_to_a_request_and_tokens_have_their_share():
@@ -246,7 +246,7 @@ def test_without_a_loaded_baseline_there_is_no_allocated_energy():
 
 def test_points_come_in_the_order_they_were_run():
     first, second = repeats((6, 7, 8, 9), point="batch=8"), repeats((9, 10, 11, 12), point="batch=1")
-    assert [point.name for point in derive_points([*first, *second], sensors(STATIC), None)] == ["batch=8", "batch=1"]
+    assert [point.name for point in analyze([*first, *second], sensors(STATIC), None)] == ["batch=8", "batch=1"]
 
 
 def test_a_repeat_that_was_cut_short_does_not_count():
@@ -259,7 +259,7 @@ def test_a_repeat_that_was_cut_short_does_not_count():
 def test_a_point_cut_short_before_its_second_phase_is_no_point():
     windows, series = phased()
     prefill = window(1, 15, 16, "prefill", 10, point="batch=8", tokens=(100, 1))
-    assert [point.name for point in derive_points([*windows, prefill], sensors(series), None)] == ["batch=1"]
+    assert [point.name for point in analyze([*windows, prefill], sensors(series), None)] == ["batch=1"]
 
 
 def test_a_window_in_which_nothing_was_inferred_is_no_repeat():
@@ -307,32 +307,32 @@ def test_a_power_gauge_beside_a_counter_is_held_against_it(watts, passed):
 
 def test_only_what_both_measured_can_disagree():
     windows = [(each,) for each in repeats((6, 8, 10, 12))]
-    counted, short, other = readings(windows, energies(STATIC, gauge(150, 7), gauge(150, channel=GPU)))
-    (full,) = readings(windows, energies(gauge(150)))
-    (told,) = agreement([counted], [full])
+    counted, short, other = sensor_windows(windows, energies(STATIC, gauge(150, 7), gauge(150, channel=GPU)))
+    (full,) = sensor_windows(windows, energies(gauge(150)))
+    (told,) = cross_check([counted], [full])
     assert (told.device, told.domain, told.preferred) == ("package-0", "package", "counter")
     assert told.relative_difference == approx(0.5)
-    assert agreement([counted], [full, short, other]) == (told,)
-    assert agreement([counted], [short]) == ()
-    assert agreement([counted], []) == ()
-    still = Reading(PACKAGE, readings(windows, energies(read(PACKAGE, constant(0.0), 14)))[0].windows)
-    assert agreement([still], [full]) == ()
+    assert cross_check([counted], [full, short, other]) == (told,)
+    assert cross_check([counted], [short]) == ()
+    assert cross_check([counted], []) == ()
+    still = SensorWindows(PACKAGE, sensor_windows(windows, energies(read(PACKAGE, constant(0.0), 14)))[0].windows)
+    assert cross_check([still], [full]) == ()
 
 
 def test_what_surrounded_a_point_is_in_it_and_is_judged():
     windows = repeats((6, 8, 10, 12))
-    busy = Load(seconds=2.0, processors=4, own=1.0, others=5.0, stolen=0.0, open_seconds=0.04, throttles=None)
+    busy = HostLoad(seconds=2.0, processors=4, own=1.0, others=5.0, stolen=0.0, open_seconds=0.04, throttles=None)
     hot = Series(replace(GPU, metric="throttle_reasons"), (7 * SECOND,), (float(0x40),))
-    known = Circumstances(
-        loads={key_of(window): busy for window in windows},
+    known = RunEnvironment(
+        loads={window_key(window): busy for window in windows},
         series=(hot,),
         start=Surroundings(("performance",), (), {}, None),
         end=Surroundings(("powersave",), (), {}, None),
         silent=("GPU-b",),
-        effort="rigorous",
+        mode="rigorous",
         tolerance=0.01,
     )
-    (point,) = derive_points(windows, sensors(STATIC), None, known)
+    (point,) = analyze(windows, sensors(STATIC), None, known)
     failed = {each.name for each in point.checks if each.failed}
     assert failed == {
         "not_throttled",
@@ -370,15 +370,15 @@ def test_a_request_of_one_phase_has_its_percentiles():
 
 def loaded(others, *windows, idle_others=0.0):
     """The load of 4 CPUs around windows of 2 s: the workload's 4 s of CPU time and that of others."""
-    load = Load(seconds=2.0, processors=4, own=4.0, others=others, stolen=0.0, open_seconds=0.0, throttles=None)
+    load = HostLoad(seconds=2.0, processors=4, own=4.0, others=others, stolen=0.0, open_seconds=0.0, throttles=None)
     calm = replace(load, own=0.0, others=idle_others)
-    return Circumstances(loads={key_of(each): load if each.point else calm for each in windows})
+    return RunEnvironment(loads={window_key(each): load if each.point else calm for each in windows})
 
 
 def test_other_load_lowers_the_lower_bound_by_its_share_of_the_dynamic_energy_and_withholds_nothing():
     windows = [IDLE, *repeats((6, 8, 10, 12))]
-    (alone,) = derive_points(windows, sensors(STATIC), None, loaded(0.0, *windows))
-    (shared,) = derive_points(windows, sensors(STATIC), None, loaded(4.0, *windows))
+    (alone,) = analyze(windows, sensors(STATIC), None, loaded(0.0, *windows))
+    (shared,) = analyze(windows, sensors(STATIC), None, loaded(4.0, *windows))
     assert (alone.energy.background_share, shared.valid) == (0, True)
     before, after = alone.energy.joules_per_inference, shared.energy.joules_per_inference
     assert (after.total.mean, after.total.upper) == (before.total.mean, before.total.upper)
@@ -393,7 +393,7 @@ def test_other_load_lowers_the_lower_bound_by_its_share_of_the_dynamic_energy_an
 @pytest.mark.parametrize("idle_others", [0.3, 8.0])
 def test_other_load_during_the_baseline_leaves_the_idle_power_unknown(idle_others):
     windows = [IDLE, *repeats((6, 8, 10, 12))]
-    (point,) = derive_points(windows, sensors(STATIC), None, loaded(4.0, *windows, idle_others=idle_others))
+    (point,) = analyze(windows, sensors(STATIC), None, loaded(4.0, *windows, idle_others=idle_others))
     assert point.energy.background_share == approx(0.5)
     assert point.energy.joules_per_inference.total.lower == approx(10 - 0.1)
 

@@ -11,10 +11,10 @@ import pytest
 
 from agent.config import Config
 from agent.cost.tariff import Tariff
-from agent.profiling.context import Job
-from agent.profiling.plan import EFFORTS, Effort
-from agent.profiling.run import RefusedError, _set_up, run
-from agent.profiling.run_store import opened
+from agent.profiling.context import ProfileRequest
+from agent.profiling.plan import PLANS, MeasurementPlan
+from agent.profiling.run import UnsupportedWorkloadError, _set_up, run
+from agent.profiling.run_store import open_run_database
 from agent.runtime.interrupts import Interruption
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
 from probes.model import Roots
@@ -26,7 +26,7 @@ from trees import FIXTURES
 if TYPE_CHECKING:
     from pathlib import Path
 
-SWIFT = Effort("custom", 0.2, 0.1, 3, 0.1, 3)
+SWIFT = MeasurementPlan("custom", 0.2, 0.1, 3, 0.1, 3)
 TINY = TransformerSpec(1, 32, 2, 64, 3.5, 4, 3)
 
 
@@ -58,9 +58,9 @@ def config(tmp_path: Path) -> Config:
 
 def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_path: Path) -> None:
     spec = OnnxSpec(tmp_path / "nowhere.onnx")
-    job, heard = Job(spec, EngineSpec(), (1,), SWIFT, Tariff()), Silent()
-    with pytest.raises(RefusedError, match=r"nowhere\.onnx does not exist") as refused:
-        run(job, config(tmp_path), heard, Interruption())
+    request, heard = ProfileRequest(spec, EngineSpec(), (1,), SWIFT, Tariff()), Silent()
+    with pytest.raises(UnsupportedWorkloadError, match=r"nowhere\.onnx does not exist") as refused:
+        run(request, config(tmp_path), heard, Interruption())
     assert refused.value.remedy
     assert heard.steps == ["checking this host", "idle, before the model is loaded", "loading the model"]
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
@@ -68,10 +68,10 @@ def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_pat
 
 def test_a_batch_that_cannot_run_is_found_before_the_first_window_and_leaves_no_run(tmp_path: Path) -> None:
     save_model(tmp_path / "model.onnx", [1, 3])
-    job = Job(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), (1, 2), SWIFT, None)
+    request = ProfileRequest(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), (1, 2), SWIFT, None)
     heard = Silent()
-    with pytest.raises(RefusedError, match="--batch 2"):
-        run(job, config(tmp_path), heard, Interruption())
+    with pytest.raises(UnsupportedWorkloadError, match="--batch 2"):
+        run(request, config(tmp_path), heard, Interruption())
     assert heard.steps[-1] == "trying every batch size"
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
 
@@ -80,8 +80,8 @@ def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp
     interruption = Interruption()
     interruption.number = 2
     heard = Silent()
-    job = Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None)
-    outcome = run(job, config(tmp_path), heard, interruption)
+    request = ProfileRequest(TINY, EngineSpec(), (1,), PLANS["quick"], None)
+    outcome = run(request, config(tmp_path), heard, interruption)
     assert (outcome.document, outcome.interrupted, outcome.failure) == (None, True, None)
     assert heard.steps == ["checking this host"]
 
@@ -90,7 +90,7 @@ def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> 
     (tmp_path / "store.db").mkdir()
     heard = Silent()
     with pytest.raises(StoreError, match=r"store\.db"):
-        run(Job(TINY, EngineSpec(), (1,), EFFORTS["quick"], None), config(tmp_path), heard, Interruption())
+        run(ProfileRequest(TINY, EngineSpec(), (1,), PLANS["quick"], None), config(tmp_path), heard, Interruption())
     assert heard.steps == ["checking this host"]
 
 
@@ -98,7 +98,7 @@ def test_the_settings_of_sampling_reach_the_recording(tmp_path: Path) -> None:
     settings = replace(config(tmp_path), cpu_budget=0.03, realtime=False)
     discovery = discover(settings.roots)
     try:
-        with opened(settings.database, stored=True) as engine:
+        with open_run_database(settings.database, stored=True) as engine:
             sampling = _set_up(settings, engine, discovery).sampling
     finally:
         discovery.close()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.profiling.run_store import RunStore, opened
-from made_up_run import PACKAGE, idle, window
+from agent.profiling.run_store import RunStore, open_run_database
 from store.database import open_database
 from store.errors import StoreError
 from store.records import Host, Profile, Run, RunStatus, Tick
 from store.writer import Writer
+from synthetic_run import PACKAGE, idle, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_nothing_of_a_run_is_stored_before_it_begins_and_all_of_it_then(stored: 
     stored.store.save_window(window(1, 3, 4))
     stored.store.begin(stored.run, [baseline()])
     assert stored.rows() == (1, 2, 2)
-    assert stored.store.trouble is None
+    assert stored.store.store_error is None
 
 
 def test_a_store_that_fails_is_kept_as_the_first_error_and_raises_none(stored: Stored) -> None:
@@ -77,11 +77,11 @@ def test_a_store_that_fails_is_kept_as_the_first_error_and_raises_none(stored: S
         connection.execute("DROP TABLE windows")
         connection.execute("DROP TABLE profiles")
     stored.store.save_window(baseline())
-    first = stored.store.trouble
+    first = stored.store.store_error
     assert isinstance(first, StoreError)
     stored.store.save_profile(Profile("run", "run", 1, "onnx", "{}"))
     stored.store.end(stored.run)
-    assert stored.store.trouble is first
+    assert stored.store.store_error is first
 
 
 def test_ticks_that_cannot_be_stored_are_the_recorder_s_to_try_again(stored: Stored) -> None:
@@ -93,7 +93,7 @@ def test_ticks_that_cannot_be_stored_are_the_recorder_s_to_try_again(stored: Sto
 
 
 def test_a_run_that_is_not_stored_has_a_database_that_is_gone_afterwards() -> None:
-    with opened("/proc/nowhere/store.db", stored=False) as engine:
+    with open_run_database("/proc/nowhere/store.db", stored=False) as engine:
         place = Path(str(engine.url.database))
         assert place.is_file()
         assert place.parent.stat().st_mode & 0o077 == 0  # nobody else may read it
@@ -107,6 +107,6 @@ def test_without_any_writable_place_the_error_names_the_remedy(monkeypatch: pyte
     monkeypatch.setattr(tempfile, "TemporaryDirectory", refused)
     with (
         pytest.raises(StoreError, match=r"Read-only file system.*mount a tmpfs on /tmp, or set TMPDIR"),
-        opened("x", stored=False),
+        open_run_database("x", stored=False),
     ):
         pass

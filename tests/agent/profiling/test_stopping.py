@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.profiling.analysis.precision import half_width
-from agent.profiling.stopping import AROUND_NS, SoFar
-from made_up_run import PACKAGE, idle, read, repeats, stretches
+from agent.profiling.stopping import AROUND_NS, StoppingRule
 from simulated import constant
+from synthetic_run import PACKAGE, idle, power_steps, read, repeats
 
 if TYPE_CHECKING:
     from store.records import Series
 
-POWER = stretches((90, 8), (100, 2), (110, 30))
+POWER = power_steps((90, 8), (100, 2), (110, 30))
 WINDOWS = [idle("idle_unloaded", 1, 3), *repeats((6, 8, 10, 12))]
 
 
@@ -39,7 +39,7 @@ class Store:
 
 def test_the_half_width_is_that_of_the_energy_of_the_repeats() -> None:
     store = Store()
-    found = SoFar(store.read, store.wait, ["inference"])(WINDOWS)
+    found = StoppingRule(store.read, store.wait, ["inference"])(WINDOWS)
     assert found == {"batch=1": pytest.approx(half_width([18, 20, 22]))}
     assert store.waited == 1
     assert store.asked[0] == (WINDOWS[1].start_ns - AROUND_NS, WINDOWS[1].end_ns + AROUND_NS)
@@ -47,33 +47,33 @@ def test_the_half_width_is_that_of_the_energy_of_the_repeats() -> None:
 
 def test_each_repeat_is_read_once_however_often_one_asks() -> None:
     store = Store()
-    judge = SoFar(store.read, store.wait, ["inference"])
-    assert judge(WINDOWS[:3]) == {"batch=1": pytest.approx(half_width([18, 20]))}
-    assert judge(WINDOWS) == {"batch=1": pytest.approx(half_width([18, 20, 22]))}
+    rule = StoppingRule(store.read, store.wait, ["inference"])
+    assert rule(WINDOWS[:3]) == {"batch=1": pytest.approx(half_width([18, 20]))}
+    assert rule(WINDOWS) == {"batch=1": pytest.approx(half_width([18, 20, 22]))}
     assert len(store.asked) == 3
 
 
 def test_samples_that_are_not_stored_yet_are_waited_for() -> None:
     store = Store(late=2)
-    found = SoFar(store.read, store.wait, ["inference"])(WINDOWS[:3])
+    found = StoppingRule(store.read, store.wait, ["inference"])(WINDOWS[:3])
     assert found == {"batch=1": pytest.approx(half_width([18, 20]))}
     assert len(store.asked) == 4
 
 
 def test_a_repeat_whose_samples_never_come_is_left_out() -> None:
     store = Store(late=1)
-    found = SoFar(store.read, store.wait, ["inference"], longest_wait_seconds=0.0)(WINDOWS)
+    found = StoppingRule(store.read, store.wait, ["inference"], longest_wait_seconds=0.0)(WINDOWS)
     assert found == {"batch=1": pytest.approx(half_width([20, 22]))}
 
 
 def test_where_nothing_measures_it_is_that_of_the_rate() -> None:
-    judge = SoFar(lambda _start, _end, _metrics: (), lambda: None, ["inference"])
+    rule = StoppingRule(lambda _start, _end, _metrics: (), lambda: None, ["inference"])
     uneven = repeats((6, 8, 10, 13))
-    assert judge(uneven) == {"batch=1": pytest.approx(half_width([5, 5, 10 / 3]))}
+    assert rule(uneven) == {"batch=1": pytest.approx(half_width([5, 5, 10 / 3]))}
 
 
 def test_a_point_of_one_repeat_and_one_that_is_not_complete_are_not_known() -> None:
     store = Store(constant(100.0))
-    judge = SoFar(store.read, store.wait, ["inference", "other"])
-    assert judge(WINDOWS) == {"batch=1": None}
-    assert SoFar(store.read, store.wait, ["inference"])(WINDOWS[:2]) == {"batch=1": None}
+    rule = StoppingRule(store.read, store.wait, ["inference", "other"])
+    assert rule(WINDOWS) == {"batch=1": None}
+    assert StoppingRule(store.read, store.wait, ["inference"])(WINDOWS[:2]) == {"batch=1": None}

@@ -1,4 +1,4 @@
-"""A session goes through idle, warm-up and repeats in order, and hands over each window as it is complete."""
+"""A sweep goes through idle, warm-up and repeats in order, and hands over each window as it is complete."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.host.activity import Glance
-from agent.host.records import key_of
-from agent.profiling.plan import SETTLE_SECONDS, Effort
-from agent.profiling.sweep import Session
+from agent.host.activity import ActivitySnapshot
+from agent.host.records import window_key
+from agent.profiling.plan import SETTLE_SECONDS, MeasurementPlan
+from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
 from agent.workloads.errors import WorkloadError
 from agent.workloads.runner.protocol import Measured, Ready
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
-SWIFT = Effort("custom", 0.01, 0.0, 3, 0.01, 2)
+SWIFT = MeasurementPlan("custom", 0.01, 0.0, 3, 0.01, 2)
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Heard:
 
 
 @dataclass
-class Judge:
+class HalfWidthEstimator:
     """Says how close the means are, from one answer a repeat; the last for ever."""
 
     answers: list[dict[str, float | None]] = field(default_factory=list)
@@ -77,43 +77,43 @@ class Judge:
         return self.answers[min(self.asked, len(self.answers)) - 1]
 
 
-def looks() -> Iterator[Glance]:
+def looks() -> Iterator[ActivitySnapshot]:
     """Yield what a host shows of which 2 of 4 processors are busy for 1 s from look to look, 1.5 s of it ours."""
     for number in count():
         busy = Times(busy=number * 100, idle=0, iowait=0, stolen=0)
         idle = Times(busy=0, idle=number * 100, iowait=0, stolen=0)
-        yield Glance(number * 10**9, {0: busy, 1: busy, 2: idle, 3: idle}, number * 1.5, {})
+        yield ActivitySnapshot(number * 10**9, {0: busy, 1: busy, 2: idle, 3: idle}, number * 1.5, {})
 
 
 @dataclass
 class Went:
-    """A session that came to its end, what it left, and the second of the glance that each look was given."""
+    """A sweep that came to its end, what it left, and the second of the glance that each look was given."""
 
-    session: Session
+    sweep: Sweep
     windows: list[Window]
     heard: Heard
-    judge: Judge
+    estimator: HalfWidthEstimator
     looked: list[int | None]
 
 
 def go(
     workload: FakeWorkload,
-    effort: Effort = SWIFT,
+    plan: MeasurementPlan = SWIFT,
     batches: tuple[int, ...] = (1,),
     seed: int = 0,
-    judge: Judge | None = None,
+    estimator: HalfWidthEstimator | None = None,
 ) -> Went:
-    kept, heard, slept, told = list[Window](), Heard(), list[float](), judge or Judge()
+    kept, heard, suspended, told = list[Window](), Heard(), list[float](), estimator or HalfWidthEstimator()
     ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
     tries = list[list[int]]()
 
-    def look(since: Glance | None) -> Glance:
+    def snapshot(since: ActivitySnapshot | None) -> ActivitySnapshot:
         looked.append(since.at_ns // 10**9 if since else None)
         return next(seen)
 
-    session = Session(
+    sweep = Sweep(
         "run",
-        effort,
+        plan,
         Timebase(1000),
         kept.append,
         heard,
@@ -121,20 +121,20 @@ def go(
         seed=seed,
         approach=lambda: edges.append("approach"),
         edge=lambda: edges.append("edge"),
-        look=look,
-        judge=told,
-        tried=lambda: tries.append(list(workload.prepared)),
-        sleep=slept.append,
+        snapshot=snapshot,
+        estimator=told,
+        on_trial_complete=lambda: tries.append(list(workload.prepared)),
+        sleep=suspended.append,
     )
-    session.run(workload, lambda: READY, lambda: ends.append(len(kept)), batches)
-    assert session.windows == kept
-    assert session.ready == READY
+    sweep.run(workload, lambda: READY, lambda: ends.append(len(kept)), batches)
+    assert sweep.windows == kept
+    assert sweep.ready == READY
     assert tries == [list(batches)]  # every batch size, before any window of a point
-    assert slept == [SETTLE_SECONDS, effort.idle_seconds] * 4
+    assert suspended == [SETTLE_SECONDS, plan.idle_seconds] * 4
     assert ends == [len(kept) - 1]
     idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
     assert edges == [each for window in kept for each in (of_a_point if window.point else idle)]
-    return Went(session, kept, heard, told, looked)
+    return Went(sweep, kept, heard, told, looked)
 
 
 def visits(windows: list[Window]) -> list[tuple[int, str]]:
@@ -166,7 +166,7 @@ def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again(
         "ending the workload",
         "done",
     ]
-    assert went.judge.asked == 0
+    assert went.estimator.asked == 0
 
 
 def test_the_order_of_the_points_is_another_in_each_repeat_and_the_same_for_the_same_seed() -> None:
@@ -194,41 +194,41 @@ def test_a_batch_is_made_ready_once_while_it_stays_the_same_and_warmed_up_when_i
 def test_the_load_around_every_window_is_kept_with_it() -> None:
     went = go(FakeWorkload())
     assert went.looked == [seen for number in range(10) for seen in (None, 2 * number)]
-    assert went.session.loads.keys() == {key_of(window) for window in went.windows}
-    assert len(went.session.loads) == 4 + 6  # the idle baselines as well
-    (load,) = set(went.session.loads.values())
+    assert went.sweep.loads.keys() == {window_key(window) for window in went.windows}
+    assert len(went.sweep.loads) == 4 + 6  # the idle baselines as well
+    (load,) = set(went.sweep.loads.values())
     assert (load.seconds, load.processors, load.own, load.others) == (1.0, 4, 1.5, 0.5)
 
 
 def test_without_a_tolerance_nobody_is_asked_how_close_the_means_are() -> None:
-    judge = Judge([{}])
-    assert len(visits(go(FakeWorkload(), judge=judge).windows)) == 3
-    assert judge.asked == 0
+    estimator = HalfWidthEstimator([{}])
+    assert len(visits(go(FakeWorkload(), estimator=estimator).windows)) == 3
+    assert estimator.asked == 0
 
 
 def test_repeats_go_on_for_the_points_that_are_not_close_enough_yet() -> None:
     close = replace(SWIFT, tolerance=0.05)
-    judge = Judge([{"batch=1": 0.04, "batch=8": 0.2}, {"batch=8": 0.06}, {"batch=8": 0.05}])
-    went = go(FakeWorkload(), close, (1, 8), judge=judge)
+    estimator = HalfWidthEstimator([{"batch=1": 0.04, "batch=8": 0.2}, {"batch=8": 0.06}, {"batch=8": 0.05}])
+    went = go(FakeWorkload(), close, (1, 8), estimator=estimator)
     points = [point for _, point in visits(went.windows)]
     assert (points.count("batch=1"), points.count("batch=8")) == (3, 5)
-    assert judge.asked == 3
+    assert estimator.asked == 3
     done, total, last = went.heard.steps[-1]
     assert (done, last) == (total, "done")
     assert went.heard.steps[-2][0] == done - 1
 
 
 def test_a_mean_that_is_not_known_is_not_close_enough() -> None:
-    judge = Judge([{"batch=1": None}, {}, {"batch=1": 0.0}])
-    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05), judge=judge)
+    estimator = HalfWidthEstimator([{"batch=1": None}, {}, {"batch=1": 0.0}])
+    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05), estimator=estimator)
     assert len(visits(went.windows)) == 5
 
 
 def test_no_repeat_is_begun_that_would_end_after_the_budget_but_those_of_the_mode_are_made() -> None:
-    judge = Judge([{"batch=1": 1.0}])
-    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05, budget_seconds=1e-9), judge=judge)
+    estimator = HalfWidthEstimator([{"batch=1": 1.0}])
+    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05, budget_seconds=1e-9), estimator=estimator)
     assert len(visits(went.windows)) == 3
-    assert judge.asked == 0
+    assert estimator.asked == 0
 
 
 def test_windows_bear_unix_times_and_all_that_was_counted() -> None:
@@ -259,7 +259,7 @@ def test_warming_up_ends_when_its_time_is_over_even_if_the_rate_still_climbs() -
 def test_what_was_complete_before_a_failure_is_kept() -> None:
     kept, workload = list[Window](), FakeWorkload(fails_at=4)
     seen = looks()
-    session = Session(
+    sweep = Sweep(
         "run",
         SWIFT,
         Timebase(0),
@@ -269,12 +269,12 @@ def test_what_was_complete_before_a_failure_is_kept() -> None:
         seed=0,
         approach=lambda: None,
         edge=lambda: None,
-        look=lambda _: next(seen),
-        judge=Judge(),
-        tried=lambda: None,
+        snapshot=lambda _: next(seen),
+        estimator=HalfWidthEstimator(),
+        on_trial_complete=lambda: None,
         sleep=lambda _: None,
     )
     with pytest.raises(WorkloadError, match="it broke"):
-        session.run(workload, lambda: READY, lambda: None, (1,))
+        sweep.run(workload, lambda: READY, lambda: None, (1,))
     assert [(window.phase, window.repeat) for window in kept[2:]] == [("prefill", 1), ("decode", 1), ("prefill", 2)]
-    assert session.windows == kept
+    assert sweep.windows == kept

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.host.activity import Witness, load_between
+from agent.host.activity import ActivityMonitor, cpu_usage_between
 from agent.host.checks import Verdict, cpu_limit
-from agent.host.settings import look_at_settings
-from agent.runtime.cgroup import Limits, parse_stopped, read_limits, stopped_seconds
+from agent.host.settings import read_host_settings
+from agent.runtime.cgroup import Limits, parse_throttled, read_limits, throttled_seconds
 from probes.model import Roots
 from trees import write
 
@@ -105,7 +105,7 @@ def test_what_sets_no_limit_or_cannot_be_read_is_none(
     limits = read_limits(host(tmp_path, mounts, groups, files))
     assert (limits.quota_cpus, limits.memory_bytes, limits.stat_files) == (None, None, ())
     assert limits.usable_cpus == len(os.sched_getaffinity(0))
-    assert stopped_seconds(limits) is None
+    assert throttled_seconds(limits) is None
 
 
 def test_a_mount_point_with_a_blank_is_unescaped(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_mount_point_with_a_blank_is_unescaped(tmp_path: Path) -> None:
 def test_the_stopped_time_is_in_microseconds_in_version_2_and_in_nanoseconds_in_version_1(
     text: str, seconds: float | None
 ) -> None:
-    assert parse_stopped(text) == seconds
+    assert parse_throttled(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_doctor_warns_of_a_quota_and_names_a_memory_limit() -> None:
 
 
 def test_the_settings_of_a_run_hold_its_limits(tmp_path: Path) -> None:
-    settings = look_at_settings(host(tmp_path, V2, "0::/", {"cpu.max": "50000 100000", "memory.max": 7_000_000}))
+    settings = read_host_settings(host(tmp_path, V2, "0::/", {"cpu.max": "50000 100000", "memory.max": 7_000_000}))
     assert (settings.cpu_quota_cpus, settings.memory_limit_bytes) == (0.5, 7_000_000)
     assert settings.usable_cpus == len(os.sched_getaffinity(0))
 
@@ -158,11 +158,11 @@ def test_the_time_for_which_a_quota_stopped_a_window_is_part_of_its_load(tmp_pat
     write(tmp_path / f"proc/{pid}/task/{pid}/children", "")
     stat = "cpu0 {0} 0 0 {0} 0 0 0 0 0 0"
     write(tmp_path / "proc/stat", stat.format(100))
-    witness = Witness(roots)
-    before = witness.look()
+    activity_monitor = ActivityMonitor(roots)
+    before = activity_monitor.snapshot()
     write(tmp_path / "proc/stat", stat.format(200))
     write(tmp_path / "sys/fs/cgroup/a/cpu.stat", "throttled_usec 1750000")
-    load = load_between(before, witness.look(before))
+    load = cpu_usage_between(before, activity_monitor.snapshot(before))
     assert load is not None
     assert load.quota_stopped == pytest.approx(0.75)
 
@@ -192,15 +192,15 @@ def quota(share: float) -> Iterator[Path]:
 
 _INSIDE = """
 import json, sys, time
-from agent.runtime.cgroup import read_limits, stopped_seconds
+from agent.runtime.cgroup import read_limits, throttled_seconds
 from probes.model import Roots
 sys.stdin.readline()
 limits = read_limits(Roots())
-before = stopped_seconds(limits)
+before = throttled_seconds(limits)
 ends = time.monotonic() + 60
-while stopped_seconds(limits) - before < 0.1 and time.monotonic() < ends:
+while throttled_seconds(limits) - before < 0.1 and time.monotonic() < ends:
     sum(range(10000))
-print(json.dumps([limits.quota_cpus, stopped_seconds(limits) - before]))
+print(json.dumps([limits.quota_cpus, throttled_seconds(limits) - before]))
 """
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.daemon.supervision import clock_was_set
-from agent.runtime.clock import Timebase, Wakefulness
+from agent.daemon.supervision import clock_step_ns
+from agent.runtime.clock import SuspendDetector, Timebase
 
 SECOND_NS = 1_000_000_000
 
@@ -37,7 +37,7 @@ def test_the_offset_is_of_the_try_in_which_both_clocks_were_read_together() -> N
     clocks = Clocks(SECOND_NS, SECOND_NS, 20, SECOND_NS, SECOND_NS)
     found = Timebase.now(clocks.wall_ns, clocks.monotonic_ns, clocks.boot_ns)
     assert abs(found.offset_ns - 1000 * SECOND_NS) <= 20
-    assert abs(found.asleep_ns - 60 * SECOND_NS) <= 20
+    assert abs(found.suspended_ns - 60 * SECOND_NS) <= 20
 
 
 def test_now_is_the_wall_clock_s_now() -> None:
@@ -48,11 +48,11 @@ def test_now_is_the_wall_clock_s_now() -> None:
 
 def test_a_wall_clock_that_is_set_moves_no_moment_and_is_noticed() -> None:
     now = Timebase.now()
-    assert abs(now.behind_ns()) < SECOND_NS / 10
+    assert abs(now.wall_clock_offset_ns()) < SECOND_NS / 10
     before_it_was_set = Timebase(now.offset_ns - 3600 * SECOND_NS)
     assert before_it_was_set.unix_ns(5) == before_it_was_set.offset_ns + 5
-    assert abs(before_it_was_set.behind_ns() - 3600 * SECOND_NS) < SECOND_NS
-    assert Timebase(now.offset_ns + 3600 * SECOND_NS).behind_ns() < 0
+    assert abs(before_it_was_set.wall_clock_offset_ns() - 3600 * SECOND_NS) < SECOND_NS
+    assert Timebase(now.offset_ns + 3600 * SECOND_NS).wall_clock_offset_ns() < 0
 
 
 def test_a_moment_is_the_same_on_the_clock_of_the_boot_whatever_the_wall_clock_says() -> None:
@@ -62,17 +62,17 @@ def test_a_moment_is_the_same_on_the_clock_of_the_boot_whatever_the_wall_clock_s
 
 def test_a_sleep_is_noticed_and_told_once() -> None:
     woken, slept_ns = [], [3 * SECOND_NS]
-    awake = Wakefulness(Timebase(0, 3 * SECOND_NS), lambda: woken.append(1), lambda: slept_ns[0], lambda: 0)
-    assert not awake.slept()
+    awake = SuspendDetector(Timebase(0, 3 * SECOND_NS), lambda: woken.append(1), lambda: slept_ns[0], lambda: 0)
+    assert not awake.suspended()
     slept_ns[0] += SECOND_NS
-    assert awake.slept()
-    assert awake.slept()
+    assert awake.suspended()
+    assert awake.suspended()
     assert woken == [1]
 
 
 def test_a_wait_for_a_processor_between_two_clocks_is_no_sleep() -> None:
     moments = iter((0, 60 * SECOND_NS))  # a minute passed between the looks at one clock and at the other
-    assert not Wakefulness(Timebase(0), pytest.fail, lambda: next(moments), lambda: next(moments)).slept()
+    assert not SuspendDetector(Timebase(0), pytest.fail, lambda: next(moments), lambda: next(moments)).suspended()
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Host:
 
     def begin(self) -> None:
         self.base = self.timebase()
-        self.awake = Wakefulness(
+        self.awake = SuspendDetector(
             self.base, self.begin, lambda: self.monotonic_ns + self.slept_ns, lambda: self.monotonic_ns
         )
         self.read_at.append([])
@@ -109,11 +109,11 @@ class Host:
     def second(self, reads: int) -> None:
         for _ in range(reads):
             self.monotonic_ns += SECOND_NS // reads
-            if self.awake.slept():  # the next is read in a new recording
+            if self.awake.suspended():  # the next is read in a new recording
                 continue
             self.read_at[-1].append(self.monotonic_ns)
             self.stamped[-1].append(self.base.unix_ns(self.monotonic_ns))
-        if clock_was_set(self.base, self.timebase()):
+        if clock_step_ns(self.base, self.timebase()):
             self.begin()
 
 
@@ -131,10 +131,10 @@ def test_however_the_clock_is_set_every_read_keeps_its_distance_and_has_one_stam
         if change == "sleep":
             host.slept_ns += abs(by_ns) + SECOND_NS
         host.second(reads)
-    slept = sum(change == "sleep" for change, _, _ in history)
-    assert sum(map(len, host.stamped)) == sum(reads for _, _, reads in history) - slept
+    suspended = sum(change == "sleep" for change, _, _ in history)
+    assert sum(map(len, host.stamped)) == sum(reads for _, _, reads in history) - suspended
     for read_at, stamped in zip(host.read_at, host.stamped, strict=True):
         distances = [after - before for before, after in pairwise(read_at)]
         assert [after - before for before, after in pairwise(stamped)] == distances
-    if not clock_was_set(host.base, host.timebase()):
+    if not clock_step_ns(host.base, host.timebase()):
         assert abs(host.base.unix_ns(0) - host.timebase().unix_ns(0)) <= SECOND_NS // 2

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from agent.runtime.interrupts import Interruption, ending_signals
+from agent.runtime.interrupts import Interruption, termination_signals
 
 
 def send(number: int) -> None:
@@ -48,7 +48,7 @@ def test_signals_are_given_back_as_they_were_and_ignored_ones_stay_ignored() -> 
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     taken: list[int] = []
     try:
-        with ending_signals(taken.append):
+        with termination_signals(taken.append):
             send(signal.SIGHUP)
             send(signal.SIGTERM)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

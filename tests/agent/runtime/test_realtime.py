@@ -18,11 +18,11 @@ from agent.runtime.realtime import (
     SWITCH_SECONDS,
     Realtime,
     RealtimeLimit,
+    acquire_realtime,
     demote,
-    favored,
-    obtain,
+    low_latency,
     ordinary,
-    prompt,
+    raise_priority,
 )
 
 if TYPE_CHECKING:
@@ -60,18 +60,18 @@ class Kernel:
 
 def test_a_host_that_allows_it_gives_the_lowest_real_time_priority_and_a_processor() -> None:
     kernel = Kernel()
-    assert obtain(kernel) == Realtime("fifo", 2, 7, "")
+    assert acquire_realtime(kernel) == Realtime("fifo", 2, 7, "")
     assert kernel.asked == [(0, 1 | 0x40000000, 2), (0, {7})]
 
 
 def test_a_host_of_few_processors_leaves_the_thread_free_to_move() -> None:
     kernel = Kernel(cpus=3)
-    assert obtain(kernel) == Realtime("fifo", 2, None, "no processor of its own: of 3, none can be spared")
+    assert acquire_realtime(kernel) == Realtime("fifo", 2, None, "no processor of its own: of 3, none can be spared")
     assert len(kernel.asked) == 1
 
 
 def test_what_is_not_allowed_is_said_and_is_no_error() -> None:
-    got = obtain(Kernel(allows=False, pins=False))
+    got = acquire_realtime(Kernel(allows=False, pins=False))
     assert (got.policy, got.priority, got.cpu) == ("other", 0, None)
     assert got.reason == (
         "no real-time scheduling: Operation not permitted (root, CAP_SYS_NICE or LimitRTPRIO= allow it); "
@@ -87,7 +87,7 @@ def test_only_the_thread_that_asks_is_changed_and_nothing_it_starts() -> None:
     seen: dict[str, object] = {}
 
     def ask() -> None:
-        seen["got"] = obtain()
+        seen["got"] = acquire_realtime()
         seen["policy"] = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
         line = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
         seen["child"] = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
@@ -108,7 +108,7 @@ def test_the_thread_that_takes_the_ticks_is_served_early_and_stays_an_ordinary_o
     seen: dict[str, int] = {}
 
     def take() -> None:
-        favored()
+        raise_priority()
         seen["nice"] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         seen["policy"] = os.sched_getscheduler(0)
 
@@ -175,7 +175,7 @@ def test_a_real_time_thread_that_never_waits_is_demoted_by_the_kernels_limit() -
     limit, over, seen = RealtimeLimit(), threading.Event(), list[int]()
 
     def spin() -> None:
-        if obtain().policy != "fifo":
+        if acquire_realtime().policy != "fifo":
             over.set()
             seen.append(os.SCHED_OTHER)
             return
@@ -198,11 +198,11 @@ def test_a_real_time_thread_that_never_waits_is_demoted_by_the_kernels_limit() -
 
 def test_threads_wait_less_for_one_another_inside_the_block_and_as_before_after_it() -> None:
     before, threshold = sys.getswitchinterval(), gc.get_threshold()
-    with prompt():
+    with low_latency():
         assert gc.get_freeze_count() > 1000
         assert gc.get_threshold()[0] > 50_000
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.3)
-        with prompt():
+        with low_latency():
             pass
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.3)
     assert sys.getswitchinterval() == pytest.approx(before, rel=0.05)

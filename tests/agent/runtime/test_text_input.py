@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.config import _KEYS, ConfigError, check_links, load, override
 from agent.cost.tariff import Tariff, TariffError, load_tariff
 from agent.runtime.console import printable_line
-from agent.runtime.text_input import MOST_BYTES, TextInputError, quoted, read_toml
+from agent.runtime.text_input import MAX_BYTES, TextInputError, quoted, read_toml
 from command import call
 from nobody import NOBODY
 
@@ -112,7 +112,7 @@ def test_a_byte_order_mark_is_taken_in_both_files(folder: Path) -> None:
         (b"a = 1\nb = '\xa3'", "line 2 is not UTF-8"),
         (b"a = '\x00'", "invalid character"),
         (b"a = 1\na = 2", "this is not TOML: Cannot overwrite a value"),
-        (b"#" * (MOST_BYTES + 1), "it is larger than 1 MiB"),
+        (b"#" * (MAX_BYTES + 1), "it is larger than 1 MiB"),
     ],
 )
 def test_what_is_no_text_of_toml_is_named_with_its_cause(folder: Path, content: bytes, words: str) -> None:

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from agent.runtime.clock import Timebase
-from agent.sampling.calibration import LONGEST_SECONDS, calibrate, learn
+from agent.sampling.calibration import LONGEST_SECONDS, calibrate, calibrate_probe
 from agent.sampling.sampler import Sampler
-from agent.sampling.schedule import Paced
+from agent.sampling.schedule import ScheduledProbe
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Layout
@@ -59,71 +59,71 @@ class Watched:
         return [float(at_ns // round(period * SECOND)) if period else 7.0 for period in self._periods]
 
 
-def learnt(periods, **more):
+def calibrated(periods, **more):
     clock = Clock()
     probe = Watched(clock, periods, **more)
-    channels = learn(probe, clock.monotonic_ns, clock.sleep)
+    channels = calibrate_probe(probe, clock.monotonic_ns, clock.sleep)
     return probe, channels, (clock.now - 5 * SECOND) / SECOND
 
 
 @pytest.mark.parametrize("refresh", [0.001, 0.005, 0.02, 0.1])
 def test_the_refresh_period_is_the_median_of_the_changes_seen(refresh):
-    _, (channel,), seconds = learnt({replace(ENERGY, refresh_seconds=refresh): refresh})
+    _, (channel,), seconds = calibrated({replace(ENERGY, refresh_seconds=refresh): refresh})
     assert channel.observed_refresh_seconds == pytest.approx(refresh, rel=0.3 if refresh < 0.005 else 0.15)
     assert seconds < 12 * refresh + 0.01
 
 
 def test_a_sensor_that_is_faster_than_it_says_is_found_out():
-    _, (channel,), _ = learnt({ENERGY: 0.02})
+    _, (channel,), _ = calibrated({ENERGY: 0.02})
     assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
     assert channel.refresh_seconds == 0.1  # what it may take at most is still what is stated
 
 
 def test_a_sensor_that_is_slower_than_it_says_is_found_out_too():
-    _, (channel,), _ = learnt({replace(ENERGY, refresh_seconds=0.001, resolution=0.001): 0.02})
+    _, (channel,), _ = calibrated({replace(ENERGY, refresh_seconds=0.001, resolution=0.001): 0.02})
     assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
 
 
 def test_seldom_changes_by_single_steps_say_nothing_of_the_refresh():
     coarse = replace(ENERGY, refresh_seconds=0.001, resolution=1.0)  # the made-up probe counts in ones
-    _, (channel,), _ = learnt({coarse: 0.02})
+    _, (channel,), _ = calibrated({coarse: 0.02})
     assert channel.observed_refresh_seconds == 0
-    _, (channel,), _ = learnt({replace(coarse, refresh_seconds=0.1): 0.02})
+    _, (channel,), _ = calibrated({replace(coarse, refresh_seconds=0.1): 0.02})
     assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
 
 
 def test_every_channel_keeps_what_a_read_of_its_probe_costs():
-    _, channels, _ = learnt({ENERGY: 0.1, POWER: 0.1, HEAT: 0}, read_seconds=0.003)
+    _, channels, _ = calibrated({ENERGY: 0.1, POWER: 0.1, HEAT: 0}, read_seconds=0.003)
     assert [channel.read_seconds for channel in channels] == pytest.approx([0.003] * 3)
     assert channels[1].observed_refresh_seconds == pytest.approx(0.1, rel=0.1)
     assert channels[2].observed_refresh_seconds == 0
 
 
 def test_reading_takes_a_quarter_of_the_time_at_most():
-    probe, _, seconds = learnt({ENERGY: 0.1}, read_seconds=0.03)
+    probe, _, seconds = calibrated({ENERGY: 0.1}, read_seconds=0.03)
     assert probe.reads * 0.03 < seconds / 3.9
 
 
 def test_a_sensor_that_stands_still_is_not_watched_for_long_and_tells_nothing():
-    _, (channel,), seconds = learnt({ENERGY: 0})
+    _, (channel,), seconds = calibrated({ENERGY: 0})
     assert channel.observed_refresh_seconds == 0
     assert channel.read_seconds == pytest.approx(0.0001)
     assert seconds == pytest.approx(LONGEST_SECONDS, abs=0.05)
-    _, _, seconds = learnt({replace(ENERGY, refresh_seconds=0.001): 0})
+    _, _, seconds = calibrated({replace(ENERGY, refresh_seconds=0.001): 0})
     assert seconds == pytest.approx(0.25, abs=0.005)
 
 
 def test_one_that_fails_keeps_its_channels_as_they_were():
-    probe, channels, _ = learnt({ENERGY: 0.1}, failing_from=1)
+    probe, channels, _ = calibrated({ENERGY: 0.1}, failing_from=1)
     assert channels == (ENERGY,)
     assert probe.rejections == []
 
 
 def test_a_gauge_too_fast_to_be_read_twice_an_update_is_said_to_be_aliased():
     fast = Channel(GPU, "board", "power_watts", method="instant", refresh_seconds=0.001)
-    _, (channel,), _ = learnt({fast: 0.001})
+    _, (channel,), _ = calibrated({fast: 0.001})
     assert channel.aliased
-    _, (channel,), _ = learnt({replace(fast, refresh_seconds=0.1): 0.1})
+    _, (channel,), _ = calibrated({replace(fast, refresh_seconds=0.1): 0.1})
     assert not channel.aliased
 
 
@@ -205,7 +205,7 @@ def test_a_probe_that_hangs_at_start_holds_up_no_other_and_is_not_read_until_its
     assert list(calibration.hanging) == [hanging]
     assert not calibration.hanging[hanging]()
     probes = [hanging, *others]
-    paced = [Paced(Layout(n, probe.name, probe.channels), probe, 0.01) for n, probe in enumerate(probes)]
+    paced = [ScheduledProbe(Layout(n, probe.name, probe.channels), probe, 0.01) for n, probe in enumerate(probes)]
     sampler = Sampler(paced, Timebase.now(), hanging=calibration.hanging)
     sampler.start()
     try:
@@ -249,7 +249,7 @@ def test_a_fault_in_one_probe_leaves_the_other_files_learnt_and_is_logged(caplog
 def test_values_that_are_not_one_float_a_channel_end_the_calibration_of_their_probe_alone(values):
     probe = Counting(0)
     probe.read = lambda _at_ns: values
-    (channel,) = learn(probe)
+    (channel,) = calibrate_probe(probe)
     assert not channel.observed_refresh_seconds
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.energy.condensing import KEPT_NS
+from agent.energy.condensing import RAW_EDGE_NS
 from agent.energy.measurement import Measurement, measure, series_of
 from agent.energy.window import window_energy
-from agent.sampling.downsampling import MOST_KEPT, MOST_STUTTERING, Thinned
+from agent.sampling.downsampling import MAX_BREAK_TICKS, MAX_TICKS, Downsampler
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store.records import Layout, Series, Tick
 
@@ -19,7 +19,7 @@ BEAT_NS = 10_000_000
 SECOND = 1_000_000_000
 CARD = Device("card", Kind.GPU)
 ENERGY = Layout(1, "rapl", (Channel(Device("package-0", Kind.CPU), "package", "energy_joules", refresh_seconds=0.001),))
-MOMENTS = Channel(CARD, "board", "power_watts", method="instant", refresh_seconds=0.1, limit=4 * 400.0)
+MOMENTS = Channel(CARD, "board", "power_watts", method="instant", refresh_seconds=0.1, max_plausible=4 * 400.0)
 AVERAGES = Channel(
     CARD,
     "board",
@@ -28,7 +28,7 @@ AVERAGES = Channel(
     refresh_seconds=0.1,
     observed_refresh_seconds=0.01,
     resolution=0.001,
-    limit=4 * 400.0,
+    max_plausible=4 * 400.0,
 )
 
 
@@ -52,28 +52,28 @@ def gauged(seconds: float, period_ns: int = BEAT_NS) -> list[Tick]:
     return [Tick(2, at_ns, at_ns + 1000, (watts,)) for at_ns, watts in zip(moments, means, strict=True)]
 
 
-def thinned_of(layouts: list[Layout], ticks: list[Tick]) -> Thinned:
-    thinned = Thinned(layouts)
+def downsampled(layouts: list[Layout], ticks: list[Tick]) -> Downsampler:
+    downsampler = Downsampler(layouts)
     for start in range(0, len(ticks), 97):
-        thinned.take(ticks[start : start + 97])
-    return thinned
+        downsampler.take(ticks[start : start + 97])
+    return downsampler
 
 
-def samples(thinned: Thinned) -> int:
-    return sum(len(series.times_ns) for series in thinned.series)
+def samples(downsampler: Downsampler) -> int:
+    return sum(len(series.times_ns) for series in downsampler.series)
 
 
 def both(layouts: list[Layout], ticks: list[Tick], *ends: int) -> tuple[Measurement, Measurement]:
     """Return what was measured by thinned ticks and by all of them."""
-    return measure(thinned_of(layouts, ticks).series, *ends), measure(series_of(layouts, ticks), *ends)
+    return measure(downsampled(layouts, ticks).series, *ends), measure(series_of(layouts, ticks), *ends)
 
 
 @pytest.mark.parametrize("rejected", [{}, {9000: Reason.RESET, 12_345: Reason.READ_ERROR, 12_346: Reason.READ_ERROR}])
 def test_a_thinned_counter_gives_the_energy_of_all_its_ticks(rejected: dict[int, Reason]) -> None:
     ticks = counted(200, rejected)
-    thinned = thinned_of([ENERGY], ticks)
-    assert samples(thinned) < len(ticks) / 2
-    (series,) = thinned.series
+    downsampler = downsampled([ENERGY], ticks)
+    assert samples(downsampler) < len(ticks) / 2
+    (series,) = downsampler.series
     assert list(series.times_ns) == sorted(series.times_ns)
     kept, whole = both([ENERGY], ticks, 1_234_567_890, 198_765_432_100)
     assert kept.total is not None
@@ -108,16 +108,16 @@ def test_memory_does_not_grow_with_the_length_of_a_measurement() -> None:
         (power, lambda length: gauged(length * 900, 50_000_000)),
         (ENERGY, lambda length: counted(length * 300)),
     ):
-        kept = [samples(thinned_of([layout], ticks(length))) for length in lengths]
+        kept = [samples(downsampled([layout], ticks(length))) for length in lengths]
         assert kept[1] < 1.2 * kept[0] + 700
     joules = 0.0
-    thinned = Thinned([both_ways])
+    downsampler = Downsampler([both_ways])
     for second in range(100_000):
         joules += 100
-        thinned.take([Tick(3, second * SECOND, second * SECOND, (joules, 100.0))])
-    energy, watts = thinned.series
-    assert len(energy.times_ns) <= MOST_KEPT
-    assert len(watts.times_ns) + len(watts.stretches) < 700
+        downsampler.take([Tick(3, second * SECOND, second * SECOND, (joules, 100.0))])
+    energy, watts = downsampler.series
+    assert len(energy.times_ns) <= MAX_TICKS
+    assert len(watts.times_ns) + len(watts.segments) < 700
     for series in (energy, watts):
         found = window_energy(series, 10 * SECOND, 99_990 * SECOND).energy
         assert found is not None
@@ -127,17 +127,17 @@ def test_memory_does_not_grow_with_the_length_of_a_measurement() -> None:
 def test_readings_that_are_refused_for_ever_do_not_fill_the_memory() -> None:
     layout = Layout(3, "nvml", (ENERGY.channels[0], MOMENTS))
     refused = (Rejection(0, Reason.SENTINEL), Rejection(1, Reason.IMPOSSIBLE))
-    thinned = Thinned([layout])
+    downsampler = Downsampler([layout])
     for beat in range(50_000):
-        thinned.take([Tick(3, beat * BEAT_NS, beat * BEAT_NS, (math.nan, math.nan), refused)])
-    assert sum(len(series.rejections) for series in thinned.series) < 10_000
-    assert [window_energy(series, SECOND, 2 * SECOND).energy for series in thinned.series] == [None, None]
+        downsampler.take([Tick(3, beat * BEAT_NS, beat * BEAT_NS, (math.nan, math.nan), refused)])
+    assert sum(len(series.rejections) for series in downsampler.series) < 10_000
+    assert [window_energy(series, SECOND, 2 * SECOND).energy for series in downsampler.series] == [None, None]
 
 
 @pytest.mark.parametrize("counters", [1, 2])
 def test_a_counter_that_steps_back_for_ever_does_not_fill_the_memory(counters: int) -> None:
     """Every second read steps back, of two counters in turn: all of the time is doubtful, thinned or not."""
-    channels = tuple(replace(ENERGY.channels[0], domain=f"part {n}", limit=4 * 100.0) for n in range(counters))
+    channels = tuple(replace(ENERGY.channels[0], domain=f"part {n}", max_plausible=4 * 100.0) for n in range(counters))
     layout, ticks = Layout(1, "rapl", channels), []
     for beat in range(60_000):
         back = beat // 2 % counters if beat % 2 and beat != 30_001 else -1
@@ -145,10 +145,10 @@ def test_a_counter_that_steps_back_for_ever_does_not_fill_the_memory(counters: i
         values = tuple(math.nan if n == back or (cut and not n) else 0.5 * beat for n in range(counters))
         refused = (Rejection(back, Reason.BACKWARD),) if back >= 0 else cut
         ticks.append(Tick(1, beat * BEAT_NS, beat * BEAT_NS + 1000, values, refused))
-    thinned = thinned_of([layout], ticks)
-    recent = 3 * KEPT_NS // BEAT_NS
-    for series, whole in zip(thinned.series, series_of([layout], ticks), strict=True):
-        assert len(series.times_ns) + len(series.rejections) < 2 * MOST_STUTTERING + recent < len(ticks)
+    downsampler = downsampled([layout], ticks)
+    recent = 3 * RAW_EDGE_NS // BEAT_NS
+    for series, whole in zip(downsampler.series, series_of([layout], ticks), strict=True):
+        assert len(series.times_ns) + len(series.rejections) < 2 * MAX_BREAK_TICKS + recent < len(ticks)
         assert (series.times_ns[0], series.times_ns[-1]) == (whole.times_ns[0], whole.times_ns[-1])
         assert sum(reason is Reason.RESET for _, reason in series.rejections) == (series.channel == channels[0])
         found, exact = (window_energy(each, 10 * SECOND, 590 * SECOND).energy for each in (series, whole))
@@ -174,7 +174,7 @@ def test_a_gauge_beside_a_counter_keeps_its_energy() -> None:
         watts = chance.choice((50.0, 300.0))
         joules += watts * BEAT_NS / 1e9
         ticks.append(Tick(3, beat * BEAT_NS, beat * BEAT_NS, (joules, watts)))
-    (reading,) = measure(thinned_of([layout], ticks).series, SECOND, 199 * SECOND).readings
+    (reading,) = measure(downsampled([layout], ticks).series, SECOND, 199 * SECOND).readings
     assert reading.disagreement == pytest.approx(0, abs=0.005)
 
 
@@ -184,7 +184,7 @@ def test_a_gauge_that_was_silent_for_long_is_bounded_by_the_ceiling_meanwhile() 
         tick._replace(values=(math.nan,)) if 100 * SECOND < tick.start_ns < 300 * SECOND else tick
         for tick in gauged(500, 50_000_000)
     ]
-    (reading,) = measure(thinned_of([layout], ticks).series, 10 * SECOND, 490 * SECOND).readings
+    (reading,) = measure(downsampled([layout], ticks).series, 10 * SECOND, 490 * SECOND).readings
     assert reading.energy is not None
     assert (reading.energy.lower, reading.energy.upper) == (0, pytest.approx(480 * 500, rel=0.001))
     assert reading.largest_gap_seconds >= 60
@@ -192,7 +192,7 @@ def test_a_gauge_that_was_silent_for_long_is_bounded_by_the_ceiling_meanwhile() 
 
 
 def test_a_window_that_starts_where_samples_are_summed_up_has_no_energy() -> None:
-    (series,) = thinned_of([Layout(2, "hwmon", (MOMENTS,))], gauged(300, 50_000_000)).series
+    (series,) = downsampled([Layout(2, "hwmon", (MOMENTS,))], gauged(300, 50_000_000)).series
     found = window_energy(series, 100 * SECOND, 290 * SECOND)
     assert found.energy is None
     assert "summed up" in found.reasons[0]
@@ -204,10 +204,10 @@ def test_a_gauge_that_worked_in_the_middle_only_is_no_dead_sensor() -> None:
         tick if 60 * SECOND < tick.start_ns < 200 * SECOND else tick._replace(values=(0.0,))
         for tick in gauged(400, 50_000_000)
     ]
-    measured = measure(thinned_of([Layout(2, "hwmon", (MOMENTS,))], ticks).series, 10 * SECOND, 390 * SECOND)
+    measured = measure(downsampled([Layout(2, "hwmon", (MOMENTS,))], ticks).series, 10 * SECOND, 390 * SECOND)
     assert measured.coverage.includes == (MOMENTS,)
 
 
 def test_a_gauge_without_samples_is_an_empty_series() -> None:
-    assert Thinned([Layout(2, "hwmon", (MOMENTS,))]).series == (Series(MOMENTS, (), (), halves_ns=()),)
-    assert KEPT_NS == 30 * SECOND
+    assert Downsampler([Layout(2, "hwmon", (MOMENTS,))]).series == (Series(MOMENTS, (), (), halves_ns=()),)
+    assert RAW_EDGE_NS == 30 * SECOND

@@ -10,7 +10,7 @@ import pytest
 from agent.cost.tariff import Tariff
 from agent.energy.boundary import Boundary
 from agent.runtime.clock import Timebase
-from agent.sampling.accumulators import Memory, Totals, key_of
+from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals, key_of
 from agent.sampling.host_total import FIRST_CHOICE_SAMPLES, HostTotal
 from probes.model import Channel, Device, Kind, Source
 from store.records import Host, Layout, Tick, Total
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000_000
 CPU, GPU = Device("package-0", Kind.CPU), Device("GPU-1", Kind.GPU)
-PACKAGE = Channel(CPU, "package", "energy_joules", refresh_seconds=0.001, limit=500.0)
+PACKAGE = Channel(CPU, "package", "energy_joules", refresh_seconds=0.001, max_plausible=500.0)
 CORE = replace(PACKAGE, domain="core", contained_in=(("package-0", "package"),))
-DRAM = Channel(CPU, "dram", "energy_joules", refresh_seconds=0.001, limit=500.0)
+DRAM = Channel(CPU, "dram", "energy_joules", refresh_seconds=0.001, max_plausible=500.0)
 BOARD = Channel(GPU, "board", "power_watts", refresh_seconds=0.1)
 MODEL = Channel(CPU, "package", "power_watts", Source.ESTIMATED, method="model", uncertainty=0.6)
 HOST = Host("host-id", "name", boot_id="boot")
@@ -35,14 +35,14 @@ class Service:
         self.layout = Layout(1, "probe", channels)
         self.tariff = tariff
         self.store: dict[tuple[str, ...], Total] = {}
-        self.memory: Memory = {}
+        self.memory: UnstoredTotals = {}
         self.fails = False
         self.now = 0
         self.restart()
 
     def restart(self) -> None:
         saved = tuple(self.store.values())
-        self.totals = Totals(HOST, [self.layout], saved, self.memory, Timebase(0, 0))
+        self.totals = CounterAccumulator(HOST, [self.layout], saved, self.memory, Timebase(0, 0))
         self.host = HostTotal(HOST, [self.layout], [1.0], saved, self.memory, self.tariff)
 
     def run(self, seconds: int, values: Callable[[int], Sequence[float]]) -> None:
@@ -50,7 +50,7 @@ class Service:
             self.now += 1
             tick = Tick(1, self.now * SECOND, self.now * SECOND, tuple(values(self.now)))
             try:
-                self.host.keep([tick], self.totals, self._append)
+                self.host.store_ticks([tick], self.totals, self._append)
             except OSError:
                 assert self.fails
 
@@ -228,11 +228,11 @@ def test_no_cost_is_shown_without_a_price_of_energy() -> None:
 
 def test_two_probes_of_one_channel_count_once() -> None:
     layouts = [Layout(1, "rapl", (PACKAGE,)), Layout(2, "other", (PACKAGE,))]
-    totals = Totals(HOST, layouts, (), {}, Timebase(0, 0))
+    totals = CounterAccumulator(HOST, layouts, (), {}, Timebase(0, 0))
     host = HostTotal(HOST, layouts, [1.0, 1.0], (), {})
     for now in range(1, 31):
         ticks = [Tick(layout, now * SECOND, now * SECOND, (100.0 * now,)) for layout in (1, 2)]
-        host.keep(ticks, totals, lambda _ticks, _totals: None)
+        host.store_ticks(ticks, totals, lambda _ticks, _totals: None)
     assert host.reading is not None
     assert host.reading.watts == pytest.approx(100)
     assert host.reading.joules == pytest.approx(100 * 29)

@@ -59,12 +59,12 @@ def recording(
     store: Store,
     on_error: Callable[[Exception], None] | None = None,
     on_recovery: Callable[[], None] | None = None,
-    keep_bytes: int = 1 << 20,
+    retry_bytes: int = 1 << 20,
     batch_seconds: float = 0.05,
     longest_seconds: float = 0.05,
 ) -> Iterator[tuple[Recorder, Source]]:
     source = Source()
-    recorder = Recorder(source.take, store.append, on_error, on_recovery, keep_bytes, batch_seconds, longest_seconds)
+    recorder = Recorder(source.take, store.append, on_error, on_recovery, retry_bytes, batch_seconds, longest_seconds)
     recorder.start()
     try:
         yield recorder, source
@@ -78,7 +78,7 @@ def test_ticks_are_stored_once_in_a_batchs_time() -> None:
     with recording(store, batch_seconds=1.0, longest_seconds=60.0) as (recorder, source):
         for number in range(40):  # beats of 50 ms: with the first it begins, and with the twentieth a second has passed
             source.put(number)
-            recorder.beat(number * 50_000_000)
+            recorder.on_cycle(number * 50_000_000)
             if number in {0, 19}:
                 await_true(lambda number=number: len(store.kept) == number + 1)
     assert store.batches == [[0], list(range(1, 20)), list(range(20, 40))]
@@ -89,7 +89,7 @@ def test_beats_of_a_second_are_handed_over_one_by_one_though_they_are_not_exact(
     with recording(store, batch_seconds=1.0, longest_seconds=60.0) as (recorder, source):
         for number, now_ns in enumerate((0, 990_000_000, 2_010_000_000, 2_980_000_000)):
             source.put(number)
-            recorder.beat(now_ns)
+            recorder.on_cycle(now_ns)
             await_true(lambda number=number: len(store.batches) > number)
     assert store.batches == [[0], [1], [2], [3]]
 
@@ -169,7 +169,7 @@ def test_what_waits_is_bounded_and_the_oldest_ticks_are_let_go_and_counted() -> 
     store = Store()
     store.error = OSError("disk full")
     ten_ticks = 10 * (250 + 32)
-    with recording(store, keep_bytes=ten_ticks) as (recorder, source):
+    with recording(store, retry_bytes=ten_ticks) as (recorder, source):
         source.put(*range(25))
         await_true(lambda: store.tries >= 2 and recorder.taken == 25)
         await_true(lambda: recorder.waiting == 10)
@@ -182,7 +182,7 @@ def test_what_waits_is_bounded_and_the_oldest_ticks_are_let_go_and_counted() -> 
 def test_wide_ticks_count_for_more_in_the_bound() -> None:
     store = Store()
     store.error = OSError("disk full")
-    with recording(store, keep_bytes=100_000) as (recorder, source):
+    with recording(store, retry_bytes=100_000) as (recorder, source):
         source.put(*range(10), values=1000)
         await_true(lambda: recorder.taken == 10)
         await_true(lambda: recorder.waiting == 3)
@@ -192,7 +192,7 @@ def test_wide_ticks_count_for_more_in_the_bound() -> None:
 def test_a_long_outage_is_caught_up_with_in_pieces() -> None:
     store = Store()
     store.error = OSError("disk full")
-    with recording(store, keep_bytes=1 << 30) as (recorder, source):
+    with recording(store, retry_bytes=1 << 30) as (recorder, source):
         source.put(*range(25_000))
         await_true(lambda: store.tries and recorder.taken == 25_000)
         store.error = None

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.runtime.clock import Timebase
-from agent.runtime.realtime import OVERRUN, Realtime
-from agent.sampling.reader import BeatState
-from agent.sampling.sampler import Sampler, weight
-from agent.sampling.schedule import Paced
-from answers import Answers
+from agent.runtime.realtime import LIMIT_EXCEEDED_REASON, Realtime
+from agent.sampling.probe_reader import ProbeHealth
+from agent.sampling.sampler import Sampler, tick_bytes
+from agent.sampling.schedule import ScheduledProbe
+from fake_files import FakeFiles
 from probes.counter import Counter
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Reason, Rejection
@@ -77,7 +77,8 @@ def raising(*errors: BaseException | None) -> Callable[[int], Sequence[float]]:
 @contextmanager
 def sampling(*probes: FakeProbe, period: float = 0.005, high: float = 0.0, queue_limit: int = 0) -> Iterator[Sampler]:
     paced = [
-        Paced(Layout(number, probe.name, probe.channels), probe, period, high) for number, probe in enumerate(probes, 1)
+        ScheduledProbe(Layout(number, probe.name, probe.channels), probe, period, high)
+        for number, probe in enumerate(probes, 1)
     ]
     sampler = Sampler(paced, Timebase.now(), queue_limit)
     sampler.start()
@@ -144,7 +145,7 @@ def test_a_stop_leaves_no_probe_behind_that_answers() -> None:
 def test_a_read_hangs_after_three_periods_and_ten_seconds(began_seconds_ago, period: float, hangs: bool) -> None:
     now_ns = 1_000_000_000_000
     since_ns = now_ns - round(began_seconds_ago * 1e9) if began_seconds_ago else 0
-    assert BeatState("fake", period, reading_since_ns=since_ns).hangs(now_ns) is hangs
+    assert ProbeHealth("fake", period, reading_since_ns=since_ns).hangs(now_ns) is hangs
 
 
 def test_the_state_tells_that_a_read_is_under_way() -> None:
@@ -170,7 +171,7 @@ def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
 
 def test_as_many_ticks_wait_as_64_mib_hold() -> None:
     with sampling(FakeProbe()) as sampler:
-        assert sampler._threads[0].readers[0]._limit == 64 * 1024 * 1024 // weight(len(CHANNELS))
+        assert sampler._threads[0].readers[0]._limit == 64 * 1024 * 1024 // tick_bytes(len(CHANNELS))
 
 
 def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -291,13 +292,13 @@ def test_probes_that_only_read_files_share_a_thread_and_others_have_their_own() 
     assert {tick.layout for tick in sampler.take()} == set(range(1, 8))
 
 
-def paced_by(*settings: tuple[str, float, float, float]) -> list[Paced]:
+def paced_by(*settings: tuple[str, float, float, float]) -> list[ScheduledProbe]:
     """Return probes of files by (name, period, period at the high rate, time that a read takes), in seconds."""
     paced = []
     for number, (name, period, high, takes) in enumerate(settings):
         channel = replace(CHANNELS[0], read_seconds=takes)
         probe = FakeProbe(name=name, files_only=True)
-        paced.append(Paced(Layout(number, name, (channel, CHANNELS[1])), probe, period, high))
+        paced.append(ScheduledProbe(Layout(number, name, (channel, CHANNELS[1])), probe, period, high))
     return paced
 
 
@@ -448,7 +449,7 @@ class Zones:
     """A RAPL probe of files, some of which may hang."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        self.answers = Answers(folder, *[1_000_000] * count)
+        self.answers = FakeFiles(folder, *[1_000_000] * count)
         self.release = [threading.Event() for _ in range(count)]
         self.hung: set[int] = set()
         channels = [Channel(Device(f"package-{n}", Kind.CPU), "package", "energy_joules") for n in range(count)]
@@ -464,7 +465,7 @@ class Zones:
 
 @contextmanager
 def zones_sampled(zones: Zones) -> Iterator[Sampler]:
-    sampler = Sampler([Paced(Layout(1, "rapl", zones.probe.channels), zones.probe, 0.002)], Timebase.now())
+    sampler = Sampler([ScheduledProbe(Layout(1, "rapl", zones.probe.channels), zones.probe, 0.002)], Timebase.now())
     sampler.start()
     try:
         yield sampler
@@ -558,7 +559,9 @@ def test_without_being_asked_to_no_thread_is_made_real_time() -> None:
 
 def test_the_end_of_every_beat_is_told() -> None:
     probes = [FakeProbe(name=name, files_only=True) for name in ("rapl", "memory")]
-    sampler = Sampler([Paced(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate(probes)], Timebase(0))
+    sampler = Sampler(
+        [ScheduledProbe(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate(probes)], Timebase(0)
+    )
     ended: list[int] = []
     sampler.start(ended.append)
     await_true(lambda: len(ended) > 3)
@@ -574,11 +577,11 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grant real-time scheduling to whatever asks for it, without asking the kernel; return the threads that asked."""
     asked: list[int] = []
 
-    def obtain() -> Realtime:
+    def acquire_realtime() -> Realtime:
         asked.append(threading.get_native_id())
         return Realtime("fifo", 2, None, "")
 
-    monkeypatch.setattr("agent.sampling.sampler.obtain", obtain)
+    monkeypatch.setattr("agent.sampling.sampler.acquire_realtime", acquire_realtime)
     monkeypatch.setattr("agent.sampling.sampler.demote", lambda _thread_id: True)
     return asked
 
@@ -586,7 +589,9 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_no_thread_becomes_real_time_after_an_overrun_and_the_record_keeps_it(as_root: list[int]) -> None:
     release = threading.Event()
     stuck = hanging_probe(release, "hwmon/stuck", hangs_from=3)
-    paced = [Paced(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate((FakeProbe(files_only=True), stuck))]
+    paced = [
+        ScheduledProbe(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate((FakeProbe(files_only=True), stuck))
+    ]
     sampler = Sampler(paced, Timebase.now(), realtime=True)
     sampler.start()
     try:
@@ -597,8 +602,8 @@ def test_no_thread_becomes_real_time_after_an_overrun_and_the_record_keeps_it(as
         sampler.take()
         ticks = sampler.states[0].ticks
         await_true(lambda: sampler.states[0].ticks > ticks + 3)
-        assert sampler.realtime == Realtime("other", 0, None, OVERRUN)
-        assert sampler.files[0].realtime == Realtime("other", 0, None, OVERRUN)
+        assert sampler.realtime == Realtime("other", 0, None, LIMIT_EXCEEDED_REASON)
+        assert sampler.files[0].realtime == Realtime("other", 0, None, LIMIT_EXCEEDED_REASON)
         assert len(as_root) == 1
     finally:
         release.set()
@@ -609,7 +614,9 @@ def test_the_successor_of_a_hung_real_time_thread_is_a_real_time_thread(as_root:
     release = threading.Event()
     probes = FakeProbe(files_only=True), hanging_probe(release, "hwmon/stuck")
     sampler = Sampler(
-        [Paced(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate(probes)], Timebase.now(), realtime=True
+        [ScheduledProbe(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate(probes)],
+        Timebase.now(),
+        realtime=True,
     )
     sampler.start()
     try:
@@ -629,7 +636,9 @@ def test_a_thread_has_the_processors_and_the_nice_value_of_the_process_whatever_
         seen.append((os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
         return GOOD
 
-    sampler = Sampler([Paced(Layout(1, "rapl", CHANNELS), FakeProbe(look, files_only=True), 0.005)], Timebase.now())
+    sampler = Sampler(
+        [ScheduledProbe(Layout(1, "rapl", CHANNELS), FakeProbe(look, files_only=True), 0.005)], Timebase.now()
+    )
 
     def start_from_another() -> None:
         os.sched_setaffinity(0, {min(cpus)})
@@ -647,7 +656,7 @@ def test_a_thread_has_the_processors_and_the_nice_value_of_the_process_whatever_
 def test_a_driver_that_hung_in_its_calibration_gets_a_thread_of_its_own_once_it_answers() -> None:
     driver, slow = FakeProbe(name="nvml/0"), paced_by(("hwmon/0", 0.005, 0.0, 0.02))
     ended = threading.Event()
-    paced = [*slow, Paced(Layout(1, driver.name, CHANNELS), driver, 0.005)]
+    paced = [*slow, ScheduledProbe(Layout(1, driver.name, CHANNELS), driver, 0.005)]
     sampler = Sampler(paced, Timebase.now(), hanging={driver: ended.is_set})
     sampler.start()
     ended.set()

@@ -68,11 +68,11 @@ def raising(error: Exception) -> Callable[[], float]:
 
 def test_samples_reach_a_refresh_and_a_beat_past_both_ends_of_a_window() -> None:
     probe, timebase, ticks = FakeProbe(refresh_seconds=0.1), Timebase.now(), list[Tick]()
-    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as at_work:
-        at_work.wait_for_first_ticks()
+    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as active_recording:
+        active_recording.wait_for_first_ticks()
         at_ns = timebase.now_ns()
-        at_work.wait_for_last_ticks()
-    past_ns = (0.1 + at_work.beat_seconds) * 1e9
+        active_recording.wait_for_last_ticks()
+    past_ns = (0.1 + active_recording.sampling_period_seconds) * 1e9
     assert ticks[0].end_ns <= at_ns - past_ns
     assert ticks[-1].start_ns >= at_ns + past_ns
 
@@ -82,9 +82,9 @@ def test_a_sensor_that_is_lost_or_fails_is_not_waited_for(error: Exception) -> N
     sound, broken = FakeProbe(), FakeProbe(raising(error), name="broken")
     ticks = list[Tick]()
     began = time.monotonic()
-    with recording(layouts_of(sound, broken), [sound, broken], Timebase.now(), ticks.extend) as at_work:
-        at_work.wait_for_first_ticks()
-        at_work.wait_for_last_ticks()
+    with recording(layouts_of(sound, broken), [sound, broken], Timebase.now(), ticks.extend) as active_recording:
+        active_recording.wait_for_first_ticks()
+        active_recording.wait_for_last_ticks()
     assert time.monotonic() - began < 4
     assert any(tick.layout == 0 for tick in ticks)
 
@@ -99,23 +99,23 @@ def test_a_few_failed_reads_do_not_cut_the_wait_for_the_last_ticks_short() -> No
         return 1.0
 
     probe, timebase, ticks = FakeProbe(answer, refresh_seconds=0.1), Timebase.now(), list[Tick]()
-    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as at_work:
-        at_work.wait_for_first_ticks()
+    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as active_recording:
+        active_recording.wait_for_first_ticks()
         failing.clear()
         at_ns = timebase.now_ns()
-        at_work.wait_for_last_ticks()
+        active_recording.wait_for_last_ticks()
     assert ticks[-1].start_ns >= at_ns + 0.1e9
 
 
 def test_what_measures_no_power_is_read_once_before_the_start_and_not_waited_for_at_the_end() -> None:
     probe, ticks = FakeProbe(metric="temperature_celsius", refresh_seconds=60), list[Tick]()
     began = time.monotonic()
-    with recording(layouts_of(probe), [probe], Timebase.now(), ticks.extend) as at_work:
-        at_work.wait_for_first_ticks()
-        at_work.wait_for_last_ticks()
+    with recording(layouts_of(probe), [probe], Timebase.now(), ticks.extend) as active_recording:
+        active_recording.wait_for_first_ticks()
+        active_recording.wait_for_last_ticks()
     assert time.monotonic() - began < 4
     assert len(ticks) >= 1
-    assert at_work.beat_seconds == 0
+    assert active_recording.sampling_period_seconds == 0
 
 
 def test_ticks_that_cannot_be_kept_in_the_end_are_an_error() -> None:
@@ -140,10 +140,12 @@ def test_closing_does_not_wait_for_a_driver_that_hangs() -> None:
 
 def test_once_the_host_has_slept_nothing_is_read_any_more() -> None:
     probe, before = FakeProbe(), Timebase.now()
-    slept = replace(before, asleep_ns=before.asleep_ns - 10_000_000_000)  # ten seconds less than the host has by now
+    suspended = replace(
+        before, suspended_ns=before.suspended_ns - 10_000_000_000
+    )  # ten seconds less than the host has by now
     ticks: list[Tick] = []
-    with recording(layouts_of(probe), [probe], slept, ticks.extend) as at_work:
-        at_work.wait_for_first_ticks()
+    with recording(layouts_of(probe), [probe], suspended, ticks.extend) as active_recording:
+        active_recording.wait_for_first_ticks()
     assert ticks == []
 
 
@@ -157,8 +159,10 @@ def test_the_recorder_is_favored_only_with_real_time_scheduling(*, realtime: boo
         nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     probe = FakeProbe()
-    with recording(layouts_of(probe), [probe], Timebase.now(), take, SamplingSettings(0.0, realtime)) as at_work:
-        at_work.wait_for_first_ticks()
+    with recording(
+        layouts_of(probe), [probe], Timebase.now(), take, SamplingSettings(0.0, realtime)
+    ) as active_recording:
+        active_recording.wait_for_first_ticks()
     assert set(nice) == {FAVORED_NICE if realtime else usual}
 
 
@@ -192,11 +196,11 @@ def test_the_thread_that_takes_the_ticks_is_charged_to_the_budget() -> None:
             pass
 
     probe = FakeProbe(refresh_seconds=1.0)
-    with recording(layouts_of(probe), [probe], Timebase.now(), take) as at_work:
-        at_work.sampler.budget.used_ns = 0
-        await_true(lambda: probe_was_read(at_work))
-    assert at_work.sampler.budget.used_ns >= 100_000_000
+    with recording(layouts_of(probe), [probe], Timebase.now(), take) as active_recording:
+        active_recording.sampler.budget.used_ns = 0
+        await_true(lambda: probe_was_read(active_recording))
+    assert active_recording.sampler.budget.used_ns >= 100_000_000
 
 
-def probe_was_read(at_work: Recording) -> bool:
-    return all(state.ticks for state in at_work.sampler.states)
+def probe_was_read(active_recording: Recording) -> bool:
+    return all(state.ticks for state in active_recording.sampler.states)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from agent.runtime.clock import Timebase
 from agent.runtime.cpu_budget import BURST_SECONDS, CpuBudget
 from agent.runtime.realtime import Realtime
-from agent.sampling.reader import SLOW_READS, BeatState, Reader
-from agent.sampling.thread import LATE_NS, Alarm, SamplingThread
+from agent.sampling.probe_reader import SLOW_READS, ProbeHealth, ProbeReader
+from agent.sampling.thread import LATE_NS, SamplingThread, Wakeup
 from probes.errors import DeviceLostError
 from probes.model import Channel, Device, Kind, Rejection
 from store.records import Layout
@@ -44,7 +44,7 @@ class Host:
         return self.now_ns
 
     def wait(self, seconds: float) -> None:
-        """Be the alarm: let the time pass, and what is to happen during this wait, half-way through it."""
+        """Be the wakeup: let the time pass, and what is to happen during this wait, half-way through it."""
         happening = self.during.pop(self.waits, None)
         late_ns = self.overslept[self.waits] if self.waits < len(self.overslept) else 0
         self.waits += 1
@@ -54,7 +54,7 @@ class Host:
         else:
             self.now_ns += round(seconds * 1e9) + late_ns
 
-    def ring(self) -> None:
+    def set(self) -> None:
         pass
 
 
@@ -82,16 +82,18 @@ class Probe:
 
 def beats(
     host: Host, *probes: Probe, period_ns: int = MS, high_ns: int | None = None, stop_after: int = 10, **more
-) -> tuple[SamplingThread, list[BeatState], deque[Tick]]:
+) -> tuple[SamplingThread, list[ProbeHealth], deque[Tick]]:
     """Beats that end when the first probe has been read so often."""
     queue: deque[Tick] = deque()
     periods_ns = (period_ns, high_ns or period_ns)
-    states = [BeatState(probe.name, period_ns / 1e9) for probe in probes]
+    states = [ProbeHealth(probe.name, period_ns / 1e9) for probe in probes]
     readers = [
-        Reader(Layout(n, probe.name, probe.channels), probe, state, Timebase(0), queue, 10_000, periods_ns, host.clock)
+        ProbeReader(
+            Layout(n, probe.name, probe.channels), probe, state, Timebase(0), queue, 10_000, periods_ns, host.clock
+        )
         for n, (probe, state) in enumerate(zip(probes, states, strict=True))
     ]
-    made = SamplingThread("test", readers, clock=host.clock, alarm=host, **more)
+    made = SamplingThread("test", readers, clock=host.clock, wakeup=host, **more)
     read, first = probes[0].read, probes[0]
 
     def counted(at_ns: int) -> Sequence[float]:
@@ -202,10 +204,10 @@ def test_a_stamp_of_whole_microseconds_stays_as_it_is() -> None:
 
 
 def test_a_probe_that_is_slow_again_and_again_is_handed_over_and_the_others_keep_their_beat() -> None:
-    host, apart = Host(), list[Reader]()
+    host, apart = Host(), list[ProbeReader]()
     quick, slow = Probe(host), Probe(host, lambda _: 60 * MS, name="hwmon/slow")
 
-    def hand_over(reader: Reader) -> None:
+    def hand_over(reader: ProbeReader) -> None:
         apart.append(reader)
         made.remove(reader)
 
@@ -217,7 +219,7 @@ def test_a_probe_that_is_slow_again_and_again_is_handed_over_and_the_others_keep
 
 
 def test_slow_reads_are_counted_for_each_probe_and_not_for_their_thread() -> None:
-    host, apart = Host(), list[Reader]()
+    host, apart = Host(), list[ProbeReader]()
     often = Probe(host, lambda number: 60 * MS if number < SLOW_READS - 1 else 0, name="hwmon/often")
     once = Probe(host, lambda number: 60 * MS if number == SLOW_READS - 1 else 0, name="hwmon/once")
     made, _, _ = beats(host, Probe(host), often, once, period_ns=500 * MS, stop_after=20, slow=apart.append)
@@ -226,7 +228,7 @@ def test_slow_reads_are_counted_for_each_probe_and_not_for_their_thread() -> Non
 
 
 def test_a_probe_that_is_slow_now_and_then_stays_where_it_is() -> None:
-    host, apart = Host(), list[Reader]()
+    host, apart = Host(), list[ProbeReader]()
     slow = Probe(host, lambda number: 0 if number % SLOW_READS == 0 else 60 * MS, name="hwmon/slow")
     made, _, _ = beats(host, Probe(host), slow, period_ns=200 * MS, stop_after=20, slow=apart.append)
     made.run()
@@ -235,7 +237,7 @@ def test_a_probe_that_is_slow_now_and_then_stays_where_it_is() -> None:
 
 
 def test_many_probes_that_are_slow_only_together_stay_together() -> None:
-    host, apart = Host(), list[Reader]()
+    host, apart = Host(), list[ProbeReader]()
     probes = [Probe(host, lambda _: 3 * MS, name=f"hwmon/{number}") for number in range(9)]
     made, _, _ = beats(host, *probes, period_ns=20 * MS, stop_after=20, slow=apart.append)
     made.run()
@@ -243,7 +245,7 @@ def test_many_probes_that_are_slow_only_together_stay_together() -> None:
 
 
 def test_a_probe_alone_may_be_as_slow_as_it_is() -> None:
-    host, apart = Host(), list[Reader]()
+    host, apart = Host(), list[ProbeReader]()
     slow = Probe(host, lambda _: 900 * MS)
     made, (state,), _ = beats(host, slow, period_ns=200 * MS, stop_after=10, slow=apart.append)
     made.run()
@@ -268,9 +270,9 @@ def test_a_lost_device_is_read_no_more_and_the_others_are() -> None:
 def test_after_a_sleep_nothing_is_read_not_even_in_the_same_beat_and_every_beat_is_a_failure_of_all() -> None:
     host, told = Host(), []
     first, second = Probe(host), Probe(host, name="memory")
-    made, states, queue = beats(host, first, second, slept=lambda: len(first.starts) == 3)
+    made, states, queue = beats(host, first, second, suspended=lambda: len(first.starts) == 3)
     host.during = {9: made.ask_to_stop}
-    made.after = told.append
+    made.on_cycle = told.append
     made.run()
     assert (len(first.starts), len(second.starts), len(queue)) == (3, 2, 5)
     assert states[1].failed == states[0].failed + 1 > 3
@@ -382,24 +384,24 @@ def test_how_the_thread_is_scheduled_is_found_out_in_the_thread() -> None:
 
 
 def test_a_ring_ends_a_wait_and_one_that_came_before_ends_the_next() -> None:
-    alarm = Alarm()
-    waiting = threading.Thread(target=alarm.wait, args=(60.0,))
+    wakeup = Wakeup()
+    waiting = threading.Thread(target=wakeup.wait, args=(60.0,))
     waiting.start()
-    alarm.ring()
+    wakeup.set()
     waiting.join(10)
     assert not waiting.is_alive()
-    alarm.ring()
-    alarm.ring()
+    wakeup.set()
+    wakeup.set()
     before = time.monotonic()
-    alarm.wait(60.0)
+    wakeup.wait(60.0)
     assert time.monotonic() - before < 10
 
 
 def test_a_wait_without_a_ring_lasts_as_long_as_asked() -> None:
-    alarm = Alarm()
+    wakeup = Wakeup()
     for seconds in (0.002, 0.02):
         before = time.monotonic()
-        alarm.wait(seconds)
+        wakeup.wait(seconds)
         assert time.monotonic() - before >= seconds
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.workloads.causes import CAUSES, clean, named_cause
-from agent.workloads.errors import WorkloadError, explained
-from agent.workloads.given_inputs import parse_inputs
+from agent.workloads.causes import CAUSES, clean, match_cause
+from agent.workloads.errors import WorkloadError, as_workload_error
+from agent.workloads.input_spec import parse_inputs
 from agent.workloads.spec import EngineSpec, OnnxSpec
 from nobody import NOBODY
 
@@ -154,7 +154,7 @@ def test_a_model_that_cannot_run_is_refused_by_its_cause_with_a_remedy_that_fits
     assert message in found.message
     assert remedy in found.remedy
     assert "onnxruntime_src" not in found.message
-    assert named_cause(found.__cause__).name == cause
+    assert match_cause(found.__cause__).name == cause
 
 
 def test_every_cause_in_the_table_has_a_test():
@@ -164,8 +164,8 @@ def test_every_cause_in_the_table_has_a_test():
 @pytest.mark.parametrize("cause", sorted(RAISED))
 def test_a_failure_beside_the_model_is_told_apart_too(cause):
     error, message, remedy = RAISED[cause]
-    assert named_cause(error).name == cause
-    found = explained(error, "loading", "unknown")
+    assert match_cause(error).name == cause
+    found = as_workload_error(error, "loading", "unknown")
     assert message in found.message
     assert remedy in found.remedy
 
@@ -188,7 +188,7 @@ def test_a_suggested_version_works(tmp_path, cause):
 def test_an_unknown_cause_keeps_the_engines_words_without_its_source():
     words = "/onnxruntime_src/a/b.cc:12 void f(const std::vector<int>&, g(int)) const the reason (here)"
     assert clean(f"[ONNXRuntimeError] : 1 : FAIL : {words}") == "the reason (here)"
-    found = explained(RuntimeError(f"x {'(' * 5000}"), "running", "try that")
+    found = as_workload_error(RuntimeError(f"x {'(' * 5000}"), "running", "try that")
     assert found.message.startswith("running: RuntimeError: x ((")
     assert len(found.message) < 500
     assert found.remedy == "try that"
@@ -235,8 +235,8 @@ def test_a_path_that_is_no_regular_file_is_refused_at_once_and_by_name(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     (tmp_path / "loop").symlink_to("loop")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
+    with socket.socket(socket.AF_UNIX) as pipe_reader:
+        pipe_reader.bind(str(tmp_path / "socket"))
         for name, words in {
             "pipe": "is a pipe",
             "link": "is a pipe",

@@ -67,5 +67,5 @@ def test_a_transformer_is_held_against_memory_at_its_largest_batch_and_an_onnx_f
 def test_the_least_memory_of_a_small_transformer_is_that_counted_by_hand():
     spec = TransformerSpec(layers=2, width=8, heads=2, vocabulary=10, mlp_ratio=2, prompt_tokens=3, output_tokens=4)
     cache, scores, rotations, logits = 2 * 2 * 5 * 6 * 8, 5 * 2 * 3 * 3, 7 * 4, 5 * 10
-    assert spec.least_bytes(5, on_host=True) == spec.model_bytes() + 4 * (cache + scores + rotations + logits)
-    assert spec.least_bytes(5, on_host=False) == spec.model_bytes()
+    assert spec.minimum_bytes(5, on_host=True) == spec.model_bytes() + 4 * (cache + scores + rotations + logits)
+    assert spec.minimum_bytes(5, on_host=False) == spec.model_bytes()

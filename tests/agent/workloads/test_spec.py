@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.workloads.given_inputs import GivenInput
+from agent.workloads.input_spec import InputSpec
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec, parse_shape, parse_shapes, spec_from_json
 
 sizes = st.integers(1, 4096)
@@ -25,16 +25,16 @@ transformer_specs = st.builds(
     seed=st.integers(0, 2**63),
 )
 shapes = st.dictionaries(st.text(min_size=1), st.lists(shape_sizes, min_size=1, max_size=5).map(tuple), max_size=3)
-given_inputs = st.one_of(
-    st.builds(GivenInput, text=st.text()),
-    st.builds(GivenInput, file=st.sampled_from([Path("x.npy"), Path("/a b/ü.npz")]), array=st.none() | st.text()),
+input_spec = st.one_of(
+    st.builds(InputSpec, text=st.text()),
+    st.builds(InputSpec, file=st.sampled_from([Path("x.npy"), Path("/a b/ü.npz")]), array=st.none() | st.text()),
 )
 onnx_specs = st.builds(
     OnnxSpec,
     model=st.sampled_from([Path("m.onnx"), Path("/a b/ü.onnx")]),
     shapes=shapes,
     seed=st.integers(0, 9),
-    inputs=st.dictionaries(st.text(), given_inputs, max_size=2),
+    inputs=st.dictionaries(st.text(), input_spec, max_size=2),
 )
 
 

@@ -67,7 +67,7 @@ def test_an_hsmp_socket_is_the_package_its_acpi_uid_names(tmp_path):
         ("package-1", "package", "power_watts"): 101.0,
     }
     assert {c.device.kind for probe in probes for c in probe.channels} == {Kind.CPU}
-    assert {c.limit for probe in probes for c in probe.channels} == {1600.0}
+    assert {c.max_plausible for probe in probes for c in probe.channels} == {1600.0}
 
 
 def hsmp(socket_watts):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from answers import ASLEEP, FAILED, GONE, NOTHING_YET, Answers
+from fake_files import ASLEEP, FAILED, GONE, NOTHING_YET, FakeFiles
 from hwmon_readings import GPU, channel, discover, only
 from probes.errors import DeviceLostError
 from probes.hwmon import probe as hwmon
@@ -85,7 +85,7 @@ def probe_of(answers, *metrics):
 
 
 def test_a_device_whose_every_file_is_gone_is_lost_and_leaves_no_other_reason(tmp_path):
-    answers = Answers(tmp_path, 1_000_000, 2_000_000)
+    answers = FakeFiles(tmp_path, 1_000_000, 2_000_000)
     probe = probe_of(answers, "energy_joules", "power_watts")
     assert probe.read(0) == [1.0, 2.0]
     answers.now = [GONE, GONE]
@@ -95,7 +95,7 @@ def test_a_device_whose_every_file_is_gone_is_lost_and_leaves_no_other_reason(tm
 
 
 def test_a_device_of_which_one_file_is_gone_is_still_there(tmp_path):
-    probe = probe_of(Answers(tmp_path, 1_000_000, GONE), "power_watts", "power_watts")
+    probe = probe_of(FakeFiles(tmp_path, 1_000_000, GONE), "power_watts", "power_watts")
     values = probe.read(0)
     assert values[0] == 1.0
     assert math.isnan(values[1])
@@ -104,7 +104,7 @@ def test_a_device_of_which_one_file_is_gone_is_still_there(tmp_path):
 
 @pytest.mark.parametrize("error", [NOTHING_YET, ASLEEP, FAILED])
 def test_a_device_that_only_has_nothing_to_say_is_not_lost_and_its_counter_goes_on(tmp_path, error):
-    answers = Answers(tmp_path, 3_000_000, 3_000_000)
+    answers = FakeFiles(tmp_path, 3_000_000, 3_000_000)
     probe = probe_of(answers, "energy_joules", "power_watts")
     probe.read(0)
     answers.now = [error, error]
@@ -115,7 +115,7 @@ def test_a_device_that_only_has_nothing_to_say_is_not_lost_and_its_counter_goes_
 
 
 def test_a_counter_that_jumps_by_more_than_any_device_draws_makes_no_energy(tmp_path):
-    answers = Answers(tmp_path, 3_000_000)
+    answers = FakeFiles(tmp_path, 3_000_000)
     probe = probe_of(answers, "energy_joules")
     assert probe.read(0) == [3.0]
     answers.now = [500_000_000_000]
@@ -197,10 +197,10 @@ def test_a_file_that_may_not_be_opened_is_a_problem_with_a_remedy_and_the_others
     (probe,) = found.probes
     assert [c.metric for c in probe.channels] == ["power_watts", "temperature_celsius"]
     (problem,) = found.problems
-    assert problem.subject.endswith("hwmon0/energy1_input")
+    assert problem.sensor.endswith("hwmon0/energy1_input")
     assert "permission denied" in problem.reason
     assert "udev" in problem.remedy
-    assert problem.subject in problem.remedy
+    assert problem.sensor in problem.remedy
 
 
 def hang(path):
@@ -223,7 +223,7 @@ def test_a_file_that_hangs_at_discovery_is_a_problem_and_the_others_of_its_chip_
     (probe,) = found.probes
     assert [c.metric for c in probe.channels] == ["power_watts", "temperature_celsius"]
     (problem,) = found.problems
-    assert Path(problem.subject).samefile(hanging)
+    assert Path(problem.sensor).samefile(hanging)
     assert "no answer within 0.5 s" in problem.reason
     assert "dmesg" in problem.remedy
     release(hanging)
@@ -272,7 +272,7 @@ def test_an_attribute_that_does_not_work_at_all_is_a_problem_and_no_channel(tmp_
     found = discover(tmp_path)
     assert [c.metric for c in found.probes[0].channels] == ["energy_joules", "temperature_celsius"]
     (problem,) = found.problems
-    assert problem.subject.endswith("power1_input")
+    assert problem.sensor.endswith("power1_input")
 
 
 def test_a_temperature_that_does_not_work_is_no_problem(tmp_path):

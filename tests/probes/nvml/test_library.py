@@ -11,7 +11,7 @@ import pytest
 
 import fake_nvml
 from fake_nvml import A100, H100
-from nvml_reading import Look, values
+from nvml_reading import GpuDiscovery, values
 from probes.errors import ProbeUnavailableError
 from probes.model import Roots
 from probes.nvml import probe as nvml
@@ -23,27 +23,27 @@ PROBES = Path(nvml.__file__).parent
 
 
 @pytest.fixture
-def look(tmp_path: Path) -> Iterator[Look]:
-    with Look(fake_nvml.build(tmp_path), tmp_path) as look:
-        yield look
+def discover_gpus(tmp_path: Path) -> Iterator[GpuDiscovery]:
+    with GpuDiscovery(fake_nvml.build(tmp_path), tmp_path) as discover_gpus:
+        yield discover_gpus
 
 
-def test_the_driver_is_let_go_when_the_last_probe_is_closed(look: Look) -> None:
-    first, second = look(H100, A100).probes
-    assert fake_nvml.open_sessions(look.library) == 2
+def test_the_driver_is_let_go_when_the_last_probe_is_closed(discover_gpus: GpuDiscovery) -> None:
+    first, second = discover_gpus(H100, A100).probes
+    assert fake_nvml.open_sessions(discover_gpus.library) == 2
     first.close()
     first.close()
-    assert fake_nvml.open_sessions(look.library) == 1
+    assert fake_nvml.open_sessions(discover_gpus.library) == 1
     assert values(second)["board", "power_watts"] == 49.68
     second.close()
-    assert fake_nvml.open_sessions(look.library) == 0
+    assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
-def test_a_driver_without_a_gpu_is_nothing_to_remedy(look: Look) -> None:
+def test_a_driver_without_a_gpu_is_nothing_to_remedy(discover_gpus: GpuDiscovery) -> None:
     with pytest.raises(ProbeUnavailableError, match="shows no GPU") as unavailable:
-        look()
+        discover_gpus()
     assert unavailable.value.remedy == ""
-    assert fake_nvml.open_sessions(look.library) == 0
+    assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
 @pytest.mark.parametrize(
@@ -55,19 +55,19 @@ def test_a_driver_without_a_gpu_is_nothing_to_remedy(look: Look) -> None:
         (fake_nvml.UNKNOWN, "nvidia-smi"),
     ],
 )
-def test_a_driver_that_does_not_start_says_what_to_do(look: Look, code: int, remedy: str) -> None:
-    fake_nvml.write_state(look.library, [H100], errors={"nvmlInitWithFlags": code})
+def test_a_driver_that_does_not_start_says_what_to_do(discover_gpus: GpuDiscovery, code: int, remedy: str) -> None:
+    fake_nvml.write_state(discover_gpus.library, [H100], errors={"nvmlInitWithFlags": code})
     with pytest.raises(ProbeUnavailableError) as unavailable:
-        nvml.discover(Roots(nvml_library=str(look.library)))
+        nvml.discover(Roots(nvml_library=str(discover_gpus.library)))
     assert remedy in unavailable.value.remedy
-    assert fake_nvml.open_sessions(look.library) == 0
+    assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
-def test_a_driver_that_cannot_count_its_gpus_is_unavailable(look: Look) -> None:
-    fake_nvml.write_state(look.library, [H100], errors={"nvmlDeviceGetCount_v2": fake_nvml.UNKNOWN})
+def test_a_driver_that_cannot_count_its_gpus_is_unavailable(discover_gpus: GpuDiscovery) -> None:
+    fake_nvml.write_state(discover_gpus.library, [H100], errors={"nvmlDeviceGetCount_v2": fake_nvml.UNKNOWN})
     with pytest.raises(ProbeUnavailableError, match="numbers no GPUs"):
-        nvml.discover(Roots(nvml_library=str(look.library)))
-    assert fake_nvml.open_sessions(look.library) == 0
+        nvml.discover(Roots(nvml_library=str(discover_gpus.library)))
+    assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
 def test_a_given_library_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -76,14 +76,14 @@ def test_a_given_library_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "path" in unavailable.value.remedy
 
 
-def test_a_given_library_that_is_no_driver_is_refused(look: Look) -> None:
+def test_a_given_library_that_is_no_driver_is_refused(discover_gpus: GpuDiscovery) -> None:
     mathematics = ctypes.util.find_library("m")
-    look.change(H100)
-    nvml.open_session(str(look.library)).close()
+    discover_gpus.change(H100)
+    nvml.open_session(str(discover_gpus.library)).close()
     with pytest.raises(ProbeUnavailableError, match=re.escape(str(mathematics))) as unavailable:
         nvml.discover(Roots(nvml_library=str(mathematics)))
     assert "soname" in unavailable.value.remedy
-    assert fake_nvml.open_sessions(look.library) == 0
+    assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
 def test_where_no_driver_is_installed_nothing_is_to_do_and_the_binding_is_not_even_imported() -> None:
@@ -106,8 +106,8 @@ except ProbeUnavailableError as error:
     assert completed.stdout == "['', False]\n"
 
 
-def test_another_process_reads_the_fake_at_its_path(look: Look) -> None:
-    look(H100)
+def test_another_process_reads_the_fake_at_its_path(discover_gpus: GpuDiscovery) -> None:
+    discover_gpus(H100)
     script = """
 import sys
 from probes import nvml
@@ -116,7 +116,11 @@ from probes.model import Roots
 print(probe.name, probe.read(1)[1])
 """
     completed = subprocess.run(
-        [sys.executable, "-c", script, str(look.library)], cwd=PROBES.parent, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, str(discover_gpus.library)],
+        cwd=PROBES.parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert completed.stdout == f"nvml/{H100.uuid} 68.92\n"
 

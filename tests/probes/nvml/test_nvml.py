@@ -10,7 +10,7 @@ import pytest
 
 import fake_nvml
 from fake_nvml import A100, ENERGY, FIELDS, GB200, H100, T4, Gpu
-from nvml_reading import Look, only, refused, values
+from nvml_reading import GpuDiscovery, only, refused, values
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Kind, Reason, Rejection
 from trees import write
@@ -23,13 +23,13 @@ TEMPERATURE = "nvmlDeviceGetTemperature"
 
 
 @pytest.fixture
-def look(tmp_path: Path) -> Iterator[Look]:
-    with Look(fake_nvml.build(tmp_path), tmp_path) as look:
-        yield look
+def discover_gpus(tmp_path: Path) -> Iterator[GpuDiscovery]:
+    with GpuDiscovery(fake_nvml.build(tmp_path), tmp_path) as discover_gpus:
+        yield discover_gpus
 
 
-def test_a_gpu_is_known_by_its_uuid_and_has_the_address_that_sysfs_gives_it(look: Look) -> None:
-    probe = only(look(replace(H100, bus_id="00000008:AF:00.0")))
+def test_a_gpu_is_known_by_its_uuid_and_has_the_address_that_sysfs_gives_it(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(replace(H100, bus_id="00000008:AF:00.0")))
     assert probe.name == f"nvml/{H100.uuid}"
     (device,) = {channel.device for channel in probe.channels}
     assert (device.id, device.kind, device.name) == (H100.uuid, Kind.GPU, "NVIDIA H100 80GB HBM3")
@@ -43,14 +43,14 @@ def test_a_gpu_is_known_by_its_uuid_and_has_the_address_that_sysfs_gives_it(look
     )
 
 
-def test_what_a_gpu_does_not_say_of_itself_is_left_out(look: Look) -> None:
-    probe = only(look(replace(T4, serial=None, board_id=None, module_id=None)))
+def test_what_a_gpu_does_not_say_of_itself_is_left_out(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(replace(T4, serial=None, board_id=None, module_id=None)))
     assert dict(probe.channels[0].device.attributes).keys() == {"pci_address", "driver_version"}
 
 
-def test_energy_is_what_the_power_was_times_the_time(look: Look) -> None:
+def test_energy_is_what_the_power_was_times_the_time(discover_gpus: GpuDiscovery) -> None:
     watts, refresh = 350.0, 0.005
-    probe = only(look(replace(H100, watts=watts, refresh_ms=refresh * 1000)))
+    probe = only(discover_gpus(replace(H100, watts=watts, refresh_ms=refresh * 1000)))
     stamps = [time.monotonic()]
     before = values(probe)["board", "energy_joules"]
     stamps += [time.monotonic(), time.sleep(0.1) or time.monotonic()]
@@ -60,11 +60,11 @@ def test_energy_is_what_the_power_was_times_the_time(look: Look) -> None:
     assert watts * (stamps[2] - stamps[1]) - slack < after - before < watts * (stamps[3] - stamps[0]) + slack
 
 
-def test_a_counter_that_starts_again_is_a_reset_and_goes_on(look: Look) -> None:
-    probe = only(look(replace(H100, raw={ENERGY: 1_000_000})))
+def test_a_counter_that_starts_again_is_a_reset_and_goes_on(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(replace(H100, raw={ENERGY: 1_000_000})))
     energy = []
     for millijoules in (1_004_000, 50_000, 53_000):
-        look.change(replace(H100, raw={ENERGY: millijoules}))
+        discover_gpus.change(replace(H100, raw={ENERGY: millijoules}))
         energy.append(values(probe)["board", "energy_joules"])
     assert energy[0] == 1004.0
     assert math.isnan(energy[1])
@@ -72,11 +72,11 @@ def test_a_counter_that_starts_again_is_a_reset_and_goes_on(look: Look) -> None:
     assert probe.rejections == [Rejection(0, Reason.RESET)]
 
 
-def test_a_counter_that_jumps_by_more_than_the_gpu_can_draw_makes_no_energy(look: Look) -> None:
-    probe = only(look(replace(H100, raw={ENERGY: 1_000_000})))
+def test_a_counter_that_jumps_by_more_than_the_gpu_can_draw_makes_no_energy(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(replace(H100, raw={ENERGY: 1_000_000})))
     energy = []
     for second, millijoules in enumerate((1_001_000, 900_000_000, 900_050_000, 900_100_000), 1):
-        look.change(replace(H100, raw={ENERGY: millijoules}))
+        discover_gpus.change(replace(H100, raw={ENERGY: millijoules}))
         energy.append(probe.read(second * 10**9)[0])
     assert (energy[0], energy[3]) == (1001.0, 1051.0)
     assert all(map(math.isnan, energy[1:3]))
@@ -91,62 +91,66 @@ def test_a_counter_that_jumps_by_more_than_the_gpu_can_draw_makes_no_energy(look
         ("nvmlDeviceGetClockInfo:1", 0xFFFFFFFF, ("sm", "frequency_hertz")),
     ],
 )
-def test_a_sentinel_is_no_value(look: Look, function: str, sentinel: int, channel: tuple[str, str]) -> None:
-    probe = only(look(H100))
-    look.change(replace(H100, raw={function: sentinel}))
+def test_a_sentinel_is_no_value(
+    discover_gpus: GpuDiscovery, function: str, sentinel: int, channel: tuple[str, str]
+) -> None:
+    probe = only(discover_gpus(H100))
+    discover_gpus.change(replace(H100, raw={function: sentinel}))
     read = values(probe)
     assert [key for key, value in read.items() if math.isnan(value)] == [channel]
     assert refused(probe) == {channel: Reason.SENTINEL}
-    look.change(H100)
+    discover_gpus.change(H100)
     assert not any(map(math.isnan, values(probe).values()))
 
 
-def test_a_power_above_four_times_the_limit_is_impossible(look: Look) -> None:
-    probe = only(look(H100))
-    look.change(replace(H100, instant_watts=2800.0, average_watts=2800.001))
+def test_a_power_above_four_times_the_limit_is_impossible(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(H100))
+    discover_gpus.change(replace(H100, instant_watts=2800.0, average_watts=2800.001))
     read = values(probe)
     assert read["board", "power_watts"] == 2800.0
     assert math.isnan(read["board-average", "power_watts"])
     assert refused(probe) == {("board-average", "power_watts"): Reason.IMPOSSIBLE}
 
 
-def test_a_field_that_fails_alone_costs_its_own_channel_only(look: Look) -> None:
-    probe = only(look(H100))
-    look.change(replace(H100, errors={f"{FIELDS}:185:2": fake_nvml.UNKNOWN}))
+def test_a_field_that_fails_alone_costs_its_own_channel_only(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(H100))
+    discover_gpus.change(replace(H100, errors={f"{FIELDS}:185:2": fake_nvml.UNKNOWN}))
     read = values(probe)
     assert [key for key, value in read.items() if math.isnan(value)] == [("memory", "power_watts")]
     assert refused(probe) == {("memory", "power_watts"): Reason.READ_ERROR}
 
 
-def test_a_call_that_fails_costs_its_own_channels_only(look: Look) -> None:
-    probe = only(look(H100))
-    look.change(replace(H100, errors={"nvmlDeviceGetMemoryInfo_v2": fake_nvml.TIMEOUT}))
+def test_a_call_that_fails_costs_its_own_channels_only(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(H100))
+    discover_gpus.change(replace(H100, errors={"nvmlDeviceGetMemoryInfo_v2": fake_nvml.TIMEOUT}))
     lost = {("memory", "memory_used_bytes"), ("memory", "memory_total_bytes")}
     assert {key for key, value in values(probe).items() if math.isnan(value)} == lost
     assert refused(probe) == dict.fromkeys(lost, Reason.READ_ERROR)
 
 
-def test_a_gpu_that_answers_nothing_is_a_failed_read_and_may_come_back(look: Look) -> None:
-    probe = only(look(H100))
-    look.change(replace(H100, error=fake_nvml.UNKNOWN))
+def test_a_gpu_that_answers_nothing_is_a_failed_read_and_may_come_back(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(H100))
+    discover_gpus.change(replace(H100, error=fake_nvml.UNKNOWN))
     with pytest.raises(ReadError, match=H100.uuid):
         probe.read(1)
-    look.change(H100)
+    discover_gpus.change(H100)
     assert values(probe)["board", "power_watts"] == 68.92
 
 
 @pytest.mark.parametrize("errors", [{ENERGY: 15}, {TEMPERATURE: 15}, {f"{FIELDS}:186:0": 15}])
-def test_a_gpu_that_falls_off_the_bus_stops_only_its_own_probe(look: Look, errors: Mapping[str, int]) -> None:
-    first, second = look(H100, A100).probes
-    look.change(replace(H100, errors=errors), A100)
+def test_a_gpu_that_falls_off_the_bus_stops_only_its_own_probe(
+    discover_gpus: GpuDiscovery, errors: Mapping[str, int]
+) -> None:
+    first, second = discover_gpus(H100, A100).probes
+    discover_gpus.change(replace(H100, errors=errors), A100)
     with pytest.raises(DeviceLostError, match="GPU is lost"):
         first.read(1)
     assert values(second)["board", "power_watts"] == 49.68
 
 
-def test_a_wedged_gpu_does_not_hold_up_another(look: Look) -> None:
-    wedged, well = look(H100, A100).probes
-    look.change(replace(H100, delay_seconds=0.05), A100)
+def test_a_wedged_gpu_does_not_hold_up_another(discover_gpus: GpuDiscovery) -> None:
+    wedged, well = discover_gpus(H100, A100).probes
+    discover_gpus.change(replace(H100, delay_seconds=0.05), A100)
     stuck = threading.Thread(target=wedged.read, args=(1,))
     stuck.start()
     assert values(well)["board", "power_watts"] == 49.68
@@ -159,26 +163,26 @@ def test_a_wedged_gpu_does_not_hold_up_another(look: Look) -> None:
     [(fake_nvml.GPU_IS_LOST, "xid"), (fake_nvml.NO_PERMISSION, "/dev/nvidia"), (fake_nvml.UNKNOWN, "nvidia-smi")],
 )
 def test_a_gpu_that_fails_alone_at_discovery_is_a_problem_and_the_rest_go_on(
-    look: Look, code: int, remedy: str
+    discover_gpus: GpuDiscovery, code: int, remedy: str
 ) -> None:
-    found = look(H100, replace(T4, error=code), A100)
+    found = discover_gpus(H100, replace(T4, error=code), A100)
     assert [probe.name for probe in found.probes] == [f"nvml/{H100.uuid}", f"nvml/{A100.uuid}"]
     (problem,) = found.problems
-    assert problem.subject == "NVIDIA GPU number 1"
+    assert problem.sensor == "NVIDIA GPU number 1"
     assert remedy in problem.remedy
-    assert fake_nvml.open_sessions(look.library) == 2
+    assert fake_nvml.open_sessions(discover_gpus.library) == 2
 
 
 @pytest.mark.parametrize(
     "errors", [{ENERGY: fake_nvml.GPU_IS_LOST}, {f"{FIELDS}:185:1": fake_nvml.GPU_IS_LOST}], ids=["later", "early"]
 )
-def test_a_gpu_lost_during_discovery_is_a_problem(look: Look, errors: Mapping[str, int]) -> None:
-    found = look(replace(H100, errors=errors), A100)
+def test_a_gpu_lost_during_discovery_is_a_problem(discover_gpus: GpuDiscovery, errors: Mapping[str, int]) -> None:
+    found = discover_gpus(replace(H100, errors=errors), A100)
     assert [probe.name for probe in found.probes] == [f"nvml/{A100.uuid}"]
     assert "GPU is lost" in found.problems[0].reason
 
 
-def test_a_gpu_of_which_nothing_can_be_read_is_a_problem(look: Look) -> None:
+def test_a_gpu_of_which_nothing_can_be_read_is_a_problem(discover_gpus: GpuDiscovery) -> None:
     names = ("Architecture", "CurrentClocksEventReasons", "CurrentClocksThrottleReasons", "Temperature", "TemperatureV")
     errors = {f"nvmlDeviceGet{name}": fake_nvml.NO_PERMISSION for name in names}
     blank = Gpu(
@@ -190,44 +194,46 @@ def test_a_gpu_of_which_nothing_can_be_read_is_a_problem(look: Look) -> None:
         memory_hertz=None,
         errors=errors,
     )
-    found = look(blank)
+    found = discover_gpus(blank)
     assert found.probes == ()
-    assert found.problems[0].subject == "nvml/GPU-1"
-    found = look(replace(blank, errors=dict.fromkeys(errors, fake_nvml.UNKNOWN)))
+    assert found.problems[0].sensor == "nvml/GPU-1"
+    found = discover_gpus(replace(blank, errors=dict.fromkeys(errors, fake_nvml.UNKNOWN)))
     assert found.probes == ()
     assert "answered none" in found.problems[0].reason
-    assert fake_nvml.open_sessions(look.library) == 0
+    assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
-def test_a_gpu_without_a_uuid_is_a_problem(look: Look) -> None:
-    found = look(replace(H100, errors={"nvmlDeviceGetUUID": fake_nvml.UNKNOWN}))
+def test_a_gpu_without_a_uuid_is_a_problem(discover_gpus: GpuDiscovery) -> None:
+    found = discover_gpus(replace(H100, errors={"nvmlDeviceGetUUID": fake_nvml.UNKNOWN}))
     assert found.probes == ()
     assert "UUID" in found.problems[0].reason
 
 
-def test_a_read_asks_for_energy_first_and_for_all_power_in_one_call(look: Look) -> None:
-    probe = only(look(GB200[0]))
-    fake_nvml.take_calls(look.library)
+def test_a_read_asks_for_energy_first_and_for_all_power_in_one_call(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(GB200[0]))
+    fake_nvml.take_calls(discover_gpus.library)
     probe.read(1)
-    calls = fake_nvml.take_calls(look.library)
+    calls = fake_nvml.take_calls(discover_gpus.library)
     assert calls[:2] == [ENERGY, FIELDS]
     assert calls.count(FIELDS) == 1
     assert len(calls) == 9
 
 
-def test_a_gpu_that_the_kernel_put_to_sleep_is_left_asleep(look: Look, tmp_path: Path) -> None:
+def test_a_gpu_that_the_kernel_put_to_sleep_is_left_asleep(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
     status = write(tmp_path / "bus/pci/devices/0000:53:00.0/power/runtime_status", "active")
-    probe = only(look(H100))
+    probe = only(discover_gpus(H100))
     assert values(probe)["board", "power_watts"] == 68.92
     write(status, "suspended")
-    fake_nvml.take_calls(look.library)
+    fake_nvml.take_calls(discover_gpus.library)
     assert all(map(math.isnan, values(probe).values()))
-    assert fake_nvml.take_calls(look.library) == []
+    assert fake_nvml.take_calls(discover_gpus.library) == []
     assert not probe.rejections
 
 
-def test_the_energy_alone_is_one_call_to_the_driver_and_continues_the_same_counter(look: Look, tmp_path: Path) -> None:
-    probe, library = only(look(H100)), tmp_path / "libnvidia-ml.so.1"
+def test_the_energy_alone_is_one_call_to_the_driver_and_continues_the_same_counter(
+    discover_gpus: GpuDiscovery, tmp_path: Path
+) -> None:
+    probe, library = only(discover_gpus(H100)), tmp_path / "libnvidia-ml.so.1"
     position = [channel.metric for channel in probe.channels].index("energy_joules")
     whole = probe.read(1_000_000_000)
     fake_nvml.take_calls(library)
@@ -245,15 +251,15 @@ def test_the_energy_alone_is_one_call_to_the_driver_and_continues_the_same_count
 class Asleep:
     """The status of a GPU that the kernel has put to sleep."""
 
-    def sleeps(self) -> bool:
+    def is_suspended(self) -> bool:
         return True
 
     def close(self) -> None:
         pass
 
 
-def test_the_counters_alone_of_a_sleeping_gpu_are_not_asked_for(look: Look, tmp_path: Path) -> None:
-    probe = only(look(H100))
+def test_the_counters_alone_of_a_sleeping_gpu_are_not_asked_for(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
+    probe = only(discover_gpus(H100))
     probe._status = Asleep()  # type: ignore[assignment]
     fake_nvml.take_calls(tmp_path / "libnvidia-ml.so.1")
     assert all(map(math.isnan, probe.read_counters(1_000_000_000)))

@@ -8,8 +8,8 @@ import pytest
 
 import fake_nvml
 from fake_nvml import A100, A100_MIG, ENERGY, FIELDS, GB200, H100, T4, Gpu
-from nvml_reading import Look, methods, only, values
-from probes.nvml.sensors import PART_OF_THE_SECOND, PART_OF_THE_TIME
+from nvml_reading import GpuDiscovery, methods, only, values
+from probes.nvml.sensors import PARTIAL_AVERAGE, PARTIAL_INSTANT
 from trees import write
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ TEMPERATURE = "nvmlDeviceGetTemperature"
 
 
 @pytest.fixture
-def look(tmp_path: Path) -> Iterator[Look]:
-    with Look(fake_nvml.build(tmp_path), tmp_path) as look:
-        yield look
+def discover_gpus(tmp_path: Path) -> Iterator[GpuDiscovery]:
+    with GpuDiscovery(fake_nvml.build(tmp_path), tmp_path) as discover_gpus:
+        yield discover_gpus
 
 
-def test_an_h100_gives_energy_power_by_scope_and_its_state(look: Look) -> None:
-    probe = only(look(replace(H100, energy_joules=3805.25, watts=0, utilization_ratio=0.37, memory_bytes=(5, 9))))
+def test_an_h100_gives_energy_power_by_scope_and_its_state(discover_gpus: GpuDiscovery) -> None:
+    probe = only(
+        discover_gpus(replace(H100, energy_joules=3805.25, watts=0, utilization_ratio=0.37, memory_bytes=(5, 9)))
+    )
     assert values(probe) == {
         ("board", "energy_joules"): 3805.25,
         ("board", "power_watts"): 68.92,
@@ -41,29 +43,33 @@ def test_an_h100_gives_energy_power_by_scope_and_its_state(look: Look) -> None:
         ("board", "throttle_reasons"): 1.0,
         ("board", "power_limit_watts"): 700.0,
     }
-    assert methods(probe) == {"board": PART_OF_THE_TIME, "board-average": PART_OF_THE_SECOND, "memory": "average"}
+    assert methods(probe) == {"board": PARTIAL_INSTANT, "board-average": PARTIAL_AVERAGE, "memory": "average"}
     assert methods(probe, "energy_joules") == {"board": "counter"}
     assert not probe.rejections
 
 
-@pytest.mark.parametrize(("gpu", "method"), [(A100, PART_OF_THE_TIME), (T4, "instant")], ids=["A100", "T4"])
-def test_where_the_driver_has_no_average_there_is_one_board_power(look: Look, gpu: Gpu, method: str) -> None:
-    probe = only(look(gpu))
+@pytest.mark.parametrize(("gpu", "method"), [(A100, PARTIAL_INSTANT), (T4, "instant")], ids=["A100", "T4"])
+def test_where_the_driver_has_no_average_there_is_one_board_power(
+    discover_gpus: GpuDiscovery, gpu: Gpu, method: str
+) -> None:
+    probe = only(discover_gpus(gpu))
     assert methods(probe) == {"board": method}
     assert values(probe)["board", "power_watts"] == gpu.instant_watts
 
 
 @pytest.mark.parametrize(("gpu", "aliased"), [(H100, True), (A100, True), (T4, False), (GB200[0], False)])
-def test_the_power_of_a_chip_that_looks_a_quarter_of_the_time_says_so(look: Look, gpu: Gpu, *, aliased: bool) -> None:
-    aliases = {channel.key[1:3]: channel.aliased for channel in only(look(gpu)).channels}
+def test_the_power_of_a_chip_that_looks_a_quarter_of_the_time_says_so(
+    discover_gpus: GpuDiscovery, gpu: Gpu, *, aliased: bool
+) -> None:
+    aliases = {channel.key[1:3]: channel.aliased for channel in only(discover_gpus(gpu)).channels}
     assert aliases["board", "power_watts"] is aliased
     assert aliases.get(("board-average", "power_watts"), aliased) is aliased
     assert not aliases["board", "energy_joules"]
 
 
-def test_where_the_driver_has_only_the_average_it_is_the_board_power(look: Look) -> None:
-    probe = only(look(replace(H100, instant_watts=None)))
-    assert methods(probe) == {"board": PART_OF_THE_SECOND, "memory": "average"}
+def test_where_the_driver_has_only_the_average_it_is_the_board_power(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(replace(H100, instant_watts=None)))
+    assert methods(probe) == {"board": PARTIAL_AVERAGE, "memory": "average"}
     assert values(probe)["board", "power_watts"] == 68.57
 
 
@@ -71,25 +77,25 @@ def test_where_the_driver_has_only_the_average_it_is_the_board_power(look: Look)
     ("architecture", "pci_model", "method"),
     [
         pytest.param(6, 0x1EB8, "instant", id="turing"),
-        pytest.param(7, 0x20B0, PART_OF_THE_TIME, id="ampere-ga100"),
+        pytest.param(7, 0x20B0, PARTIAL_INSTANT, id="ampere-ga100"),
         pytest.param(7, 0x2236, "average", id="ampere-ga102"),
         pytest.param(8, 0x26B9, "average", id="ada"),
         pytest.param(0xFFFFFFFF, 0x2236, "", id="unknown"),
     ],
 )
 def test_without_power_fields_the_chip_says_what_the_power_is(
-    look: Look, architecture: int, pci_model: int, method: str
+    discover_gpus: GpuDiscovery, architecture: int, pci_model: int, method: str
 ) -> None:
     gpu = Gpu("GPU-1", architecture=architecture, pci_model=pci_model, power_watts=51.5)
     for errors in ({}, {FIELDS: fake_nvml.FUNCTION_NOT_FOUND}):
-        probe = only(look(replace(gpu, errors=errors)))
+        probe = only(discover_gpus(replace(gpu, errors=errors)))
         assert methods(probe) == {"board": method}
         assert values(probe)["board", "power_watts"] == 51.5
 
 
-def test_a_gpu_split_by_mig_has_one_energy_and_no_utilization(look: Look) -> None:
+def test_a_gpu_split_by_mig_has_one_energy_and_no_utilization(discover_gpus: GpuDiscovery) -> None:
     # Told so even where the driver would answer.
-    probe = only(look(replace(A100_MIG, utilization_ratio=1.0)))
+    probe = only(discover_gpus(replace(A100_MIG, utilization_ratio=1.0)))
     metrics = [channel.metric for channel in probe.channels]
     assert metrics.count("energy_joules") == 1
     assert "utilization_ratio" not in metrics
@@ -97,13 +103,13 @@ def test_a_gpu_split_by_mig_has_one_energy_and_no_utilization(look: Look) -> Non
     assert values(probe)["board", "power_watts"] == 67.03
 
 
-def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(look: Look) -> None:
-    found = look(*GB200)
+def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(discover_gpus: GpuDiscovery) -> None:
+    found = discover_gpus(*GB200)
     first, second = found.probes
     module = {channel.domain: channel for channel in first.channels if channel.metric == "power_watts"}["module"]
     assert values(first)["module", "power_watts"] == 467.68
     assert module.contained_in == ()
-    assert module.limit == 4 * 2500.0
+    assert module.max_plausible == 4 * 2500.0
     assert ("module", "power_watts") not in values(second)
     for probe in found.probes:
         within = {
@@ -119,9 +125,11 @@ def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(lo
         }
 
 
-def test_a_gpu_that_is_soldered_beside_a_processor_says_on_which_module(look: Look, tmp_path: Path) -> None:
+def test_a_gpu_that_is_soldered_beside_a_processor_says_on_which_module(
+    discover_gpus: GpuDiscovery, tmp_path: Path
+) -> None:
     def modules(gpu: Gpu) -> set[tuple[str, str]]:
-        probe = only(look(gpu))
+        probe = only(discover_gpus(gpu))
         energetic = (channel for channel in probe.channels if channel.metric in {"energy_joules", "power_watts"})
         return {key for channel in energetic for key in channel.contained_in if key[1] == "module"}
 
@@ -137,24 +145,26 @@ def test_a_gpu_that_is_soldered_beside_a_processor_says_on_which_module(look: Lo
 
 
 @pytest.mark.parametrize("serials", [("1", "2"), (None, None), ("0", "0")], ids=["two", "none", "unwritten"])
-def test_each_board_publishes_its_own_power(look: Look, serials: tuple[str | None, str | None]) -> None:
-    found = look(*(replace(gpu, serial=serial) for gpu, serial in zip(GB200, serials, strict=True)))
+def test_each_board_publishes_its_own_power(
+    discover_gpus: GpuDiscovery, serials: tuple[str | None, str | None]
+) -> None:
+    found = discover_gpus(*(replace(gpu, serial=serial) for gpu, serial in zip(GB200, serials, strict=True)))
     assert [values(probe)["module", "power_watts"] for probe in found.probes] == [467.68, 461.20]
 
 
-def test_a_board_does_not_go_by_the_limit_of_one_gpu(look: Look) -> None:
-    probe = only(look(replace(GB200[0], module_limit_watts=None)))
-    limits = {channel.domain: channel.limit for channel in probe.channels if channel.metric == "power_watts"}
+def test_a_board_does_not_go_by_the_limit_of_one_gpu(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(replace(GB200[0], module_limit_watts=None)))
+    limits = {channel.domain: channel.max_plausible for channel in probe.channels if channel.metric == "power_watts"}
     assert (limits["board"], limits["module"]) == (4800.0, 0.0)
 
 
-def test_a_gpu_beside_a_board_is_not_contained_in_it(look: Look) -> None:
-    _, beside = look(GB200[0], replace(H100, serial=GB200[0].serial)).probes
+def test_a_gpu_beside_a_board_is_not_contained_in_it(discover_gpus: GpuDiscovery) -> None:
+    _, beside = discover_gpus(GB200[0], replace(H100, serial=GB200[0].serial)).probes
     assert all(uuid == H100.uuid for channel in beside.channels for uuid, _ in channel.contained_in)
 
 
-def test_no_two_channels_of_a_host_have_one_key(look: Look) -> None:
-    found = look(H100, A100, A100_MIG, T4, *GB200)
+def test_no_two_channels_of_a_host_have_one_key(discover_gpus: GpuDiscovery) -> None:
+    found = discover_gpus(H100, A100, A100_MIG, T4, *GB200)
     keys = [channel.key for probe in found.probes for channel in probe.channels]
     assert len(found.probes) == 6
     assert len(set(keys)) == len(keys)
@@ -166,27 +176,27 @@ def test_no_two_channels_of_a_host_have_one_key(look: Look) -> None:
     ids=["by the highest that can be set", "by the one in force", "no limit known"],
 )
 def test_what_is_plausible_goes_by_the_power_limit(
-    look: Look, highest: float | None, in_force: float | None, limit: float
+    discover_gpus: GpuDiscovery, highest: float | None, in_force: float | None, limit: float
 ) -> None:
-    probe = only(look(replace(H100, highest_limit_watts=highest, limit_watts=in_force)))
-    assert {channel.limit for channel in probe.channels if channel.metric == "power_watts"} == {limit}
+    probe = only(discover_gpus(replace(H100, highest_limit_watts=highest, limit_watts=in_force)))
+    assert {channel.max_plausible for channel in probe.channels if channel.metric == "power_watts"} == {limit}
     assert values(probe)["board", "power_watts"] == 68.92
 
 
 @pytest.mark.parametrize("code", [fake_nvml.NOT_SUPPORTED, fake_nvml.FUNCTION_NOT_FOUND, fake_nvml.NO_PERMISSION])
-def test_what_a_gpu_has_not_is_no_channel_and_never_asked_again(look: Look, code: int) -> None:
-    probe = only(look(replace(H100, errors={ENERGY: code, f"{FIELDS}:185:0": code})))
+def test_what_a_gpu_has_not_is_no_channel_and_never_asked_again(discover_gpus: GpuDiscovery, code: int) -> None:
+    probe = only(discover_gpus(replace(H100, errors={ENERGY: code, f"{FIELDS}:185:0": code})))
     assert ("board", "energy_joules") not in values(probe)
     assert ("board-average", "power_watts") not in values(probe)
-    fake_nvml.take_calls(look.library)
+    fake_nvml.take_calls(discover_gpus.library)
     probe.read(1)
-    assert ENERGY not in fake_nvml.take_calls(look.library)
+    assert ENERGY not in fake_nvml.take_calls(discover_gpus.library)
 
 
-def test_a_sensor_that_only_fails_this_once_at_discovery_is_kept(look: Look) -> None:
-    probe = only(look(replace(H100, errors={ENERGY: fake_nvml.TIMEOUT})))
+def test_a_sensor_that_only_fails_this_once_at_discovery_is_kept(discover_gpus: GpuDiscovery) -> None:
+    probe = only(discover_gpus(replace(H100, errors={ENERGY: fake_nvml.TIMEOUT})))
     assert not probe.rejections
-    look.change(replace(H100, energy_joules=777.0, watts=0))
+    discover_gpus.change(replace(H100, energy_joules=777.0, watts=0))
     assert values(probe)["board", "energy_joules"] == 777.0
 
 
@@ -197,8 +207,10 @@ def test_a_sensor_that_only_fails_this_once_at_discovery_is_kept(look: Look) -> 
         ("nvmlDeviceGetCurrentClocksEventReasons", ("board", "throttle_reasons")),
     ],
 )
-def test_a_function_under_its_other_name_serves_as_well(look: Look, gone: str, channel: tuple[str, str]) -> None:
+def test_a_function_under_its_other_name_serves_as_well(
+    discover_gpus: GpuDiscovery, gone: str, channel: tuple[str, str]
+) -> None:
     if gone == TEMPERATURE and not hasattr(pynvml, f"{TEMPERATURE}V"):
         pytest.skip("this release of the binding knows one name only")
     gpu = replace(H100, throttle_reasons=29, errors={gone: fake_nvml.FUNCTION_NOT_FOUND})
-    assert values(only(look(gpu)))[channel] == 29.0
+    assert values(only(discover_gpus(gpu)))[channel] == 29.0

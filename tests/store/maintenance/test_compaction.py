@@ -12,7 +12,7 @@ from sqlalchemy import select
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store import schema
 from store.codec import chunks
-from store.database import open_database, writing
+from store.database import open_database, write_engine
 from store.maintenance.compaction import compact
 from store.maintenance.integrity import check
 from store.reader import Reader
@@ -249,7 +249,7 @@ def test_a_reader_sees_every_sample_once_while_they_are_packed(engine, opened, p
 def test_a_chunk_whose_rows_cannot_be_removed_is_not_kept(engine):
     writer, layout = registered(engine)
     writer.append([second(layout, 0, 1.0, 1.0, 1.0)])
-    with writing(engine).begin() as connection:
+    with write_engine(engine).begin() as connection:
         connection.exec_driver_sql(
             "CREATE TRIGGER stay BEFORE UPDATE ON layouts BEGIN SELECT RAISE(ABORT, 'no seam today'); END"
         )

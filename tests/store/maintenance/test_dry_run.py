@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from probes.model import Channel, Device, Kind
 from store.database import open_database
 from store.maintenance.compaction import compact
-from store.maintenance.dry_run import foresee
+from store.maintenance.dry_run import estimate_prune
 from store.maintenance.retention import Retention, prune
 from store.records import Host, Run, RunStatus, Tick
 from store.writer import Writer
@@ -51,7 +51,7 @@ def test_what_is_foreseen_is_what_is_removed(
             writer.save_run(Run("run", "host", writer.recording, "x", "{}", RunStatus.COMPLETE, start_ns, end_ns))
         retention = Retention(seconds, None, rollup_seconds)
         now_ns = moments[-1]
-        would = foresee(engine, retention, now_ns)
+        would = estimate_prune(engine, retention, now_ns)
         did = prune(engine, retention, now_ns)
         assert (would.ticks, would.chunks, would.rollups) == (did.ticks, did.chunks, did.rollups)
         assert bool(would.freed_bytes) == bool(did.ticks or did.chunks or did.rollups)

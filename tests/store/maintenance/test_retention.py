@@ -10,11 +10,11 @@ from sqlalchemy import insert, select
 
 from probes.model import Channel, Device, Kind, Reason, Rejection
 from store import schema, sqlite
-from store.codec.checksums import sealed
+from store.codec.checksums import with_checksum
 from store.maintenance.compaction import compact
-from store.maintenance.dry_run import foresee
+from store.maintenance.dry_run import estimate_prune
 from store.maintenance.integrity import check
-from store.maintenance.retention import Pruned, Retention, prune
+from store.maintenance.retention import PruneResult, Retention, prune
 from store.reader import Reader
 from store.records import Host, Rollup, Run, RunStatus, Tick
 from store.writer import Writer
@@ -51,7 +51,7 @@ def test_nothing_is_removed_without_a_limit(engine):
     fill(writer, layout, range(0, 1000, 10))
     compact(engine, now(600))
     pruned = prune(engine, Retention(), now(10**9))
-    assert pruned == Pruned(size_bytes=pruned.size_bytes, freed_bytes=pruned.freed_bytes)
+    assert pruned == PruneResult(size_bytes=pruned.size_bytes, freed_bytes=pruned.freed_bytes)
     assert left(engine, writer.recording) == list(range(0, 1000, 10))
 
 
@@ -129,7 +129,7 @@ def fill_with_rollups(engine, layout, minutes, channels=40):
     with engine.begin() as connection:
         of_it = connection.execute(select(schema.channels).where(schema.channels.c.id == number)).one()._asdict()
         names = [{**of_it, "id": number + each, "domain": f"domain {each}"} for each in range(1, channels)]
-        connection.execute(insert(schema.channels), [sealed(schema.channels, name) for name in names])
+        connection.execute(insert(schema.channels), [with_checksum(schema.channels, name) for name in names])
         rollups = [
             Rollup(
                 START // MINUTE + minute, number + each, row_of(engine, layout).recording_id, 60, 0.51, 1.53, 1.02, 61.2
@@ -137,7 +137,9 @@ def fill_with_rollups(engine, layout, minutes, channels=40):
             for minute in minutes
             for each in range(channels)
         ]
-        connection.execute(insert(schema.rollups), [sealed(schema.rollups, asdict(rollup)) for rollup in rollups])
+        connection.execute(
+            insert(schema.rollups), [with_checksum(schema.rollups, asdict(rollup)) for rollup in rollups]
+        )
 
 
 def row_of(engine, layout):
@@ -152,10 +154,10 @@ def minutes_left(engine, recording):
 def test_where_roll_ups_fill_a_file_the_youngest_samples_stay_and_the_oldest_roll_ups_go(engine):
     writer, layout = registered(engine)
     fill(writer, layout, range(0, 20_000, 10))
-    samples = sqlite.used(engine)
+    samples = sqlite.used_bytes(engine)
     fill_with_rollups(engine, layout, range(333))
-    limit = samples + (sqlite.used(engine) - samples) // 2
-    would = foresee(engine, Retention(bytes=limit), now(20_000))
+    limit = samples + (sqlite.used_bytes(engine) - samples) // 2
+    would = estimate_prune(engine, Retention(bytes=limit), now(20_000))
     pruned = prune(engine, Retention(bytes=limit), now(20_000))
     assert left(engine, writer.recording) == list(range(12_800, 20_000, 10))
     minutes = minutes_left(engine, writer.recording)
@@ -171,7 +173,7 @@ def test_nothing_younger_than_two_hours_goes_however_large_the_file_is(engine):
     fill(writer, layout, range(0, 9000, 10))
     compact(engine, now(1200))
     fill_with_rollups(engine, layout, range(20, 150))
-    would = foresee(engine, Retention(bytes=1), now(9000))
+    would = estimate_prune(engine, Retention(bytes=1), now(9000))
     for _ in range(2):
         pruned = prune(engine, Retention(bytes=1), now(9000))
         assert pruned.too_large

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.maintenance.rollup import Moments, Subject, owned, roll_up, together
+from store.maintenance.rollup import RollupKey, SampleTimes, canonical_channels, merge_rollups, roll_up
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -14,12 +14,12 @@ STEPS = st.lists(st.tuples(st.integers(1, 90 * SECOND), st.integers(0, 10**6), s
 
 
 def subject(metric):
-    return Subject(3, 8, metric)
+    return RollupKey(3, 8, metric)
 
 
 def summed(metric, samples, before=None):
     times, values = zip(*samples, strict=True)
-    return roll_up(subject(metric), Moments.of(times), values, before)
+    return roll_up(subject(metric), SampleTimes.of(times), values, before)
 
 
 def rising(steps):
@@ -39,7 +39,7 @@ def test_the_minutes_of_a_counter_add_up_to_all_it_counted_wherever_it_is_cut(st
     for part in parts:
         found, before = summed("energy_joules", part, before)
         for one in found:
-            minutes[one.minute] = together(minutes[one.minute], one) if one.minute in minutes else one
+            minutes[one.minute] = merge_rollups(minutes[one.minute], one) if one.minute in minutes else one
     given_ones = [value for _, value in samples if not math.isnan(value)]
     joules = sum(one.energy_joules or 0.0 for one in minutes.values())
     assert joules == (given_ones[-1] - given_ones[0] if given_ones else 0.0)
@@ -53,7 +53,7 @@ def test_parts_of_a_minute_together_are_the_minute(steps, cut):
     whole, _ = summed("power_watts", samples)
     one, before = summed("power_watts", samples[:cut]) if samples[:cut] else ([], None)
     other, _ = summed("power_watts", samples[cut:], before) if samples[cut:] else ([], None)
-    both = [together(*one, *other)] if one and other else [*one, *other]
+    both = [merge_rollups(*one, *other)] if one and other else [*one, *other]
     for mine, theirs in zip(both, whole, strict=True):
         assert (mine.minute, mine.samples, mine.lowest, mine.highest) == (0, *theirs_of(theirs))
         assert mine.mean == pytest.approx(theirs.mean)
@@ -97,4 +97,9 @@ def test_a_mean_lies_between_lowest_and_highest():
 
 
 def test_a_channel_belongs_to_the_first_layout_and_place_that_has_it():
-    assert owned([[1, 2], [3, 1, 3], [], [2, 4]]) == [[True, True], [True, False, False], [], [False, True]]
+    assert canonical_channels([[1, 2], [3, 1, 3], [], [2, 4]]) == [
+        [True, True],
+        [True, False, False],
+        [],
+        [False, True],
+    ]

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from probes.model import Channel, Device, Kind
 from store import schema
-from store.codec.checksums import sealed
-from store.engines import writing
+from store.codec.checksums import with_checksum
+from store.engines import write_engine
 from store.maintenance.compaction import compact
 from store.maintenance.integrity import check, problems
 from store.maintenance.quarantine import quarantine
@@ -163,7 +163,9 @@ def reseal(engine, table, changed):
     """Change every row of a table, and give each the checksum of what it then holds."""
     with engine.begin() as connection:
         for row in connection.execute(select(table)).mappings().all():
-            connection.execute(update(table).where(table.c.id == row["id"]).values(**sealed(table, {**row, **changed})))
+            connection.execute(
+                update(table).where(table.c.id == row["id"]).values(**with_checksum(table, {**row, **changed}))
+            )
 
 
 def test_a_damaged_file_is_found(opened, engine, filled, path):
@@ -186,10 +188,10 @@ def test_roll_ups_of_samples_that_are_gone_are_no_fault(engine, filled):
 
 @pytest.mark.usefixtures("filled")
 def test_a_row_that_a_sound_one_replaced_since_it_was_found_is_not_moved_to_quarantine(engine):
-    with writing(engine).begin() as connection:
+    with write_engine(engine).begin() as connection:
         connection.exec_driver_sql("UPDATE profiles SET document = '{ }'")
     [damage] = problems(engine)
-    with writing(engine).begin() as connection:
+    with write_engine(engine).begin() as connection:
         connection.exec_driver_sql("UPDATE profiles SET document = '{}'")
     assert not quarantine(engine, damage, 1)
     assert check(engine) == ()

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 from pytest import approx  # noqa: PT013  stands in almost every line
 
-from agent.host.records import GpuLoad, Load, key_of
-from agent.profiling.analysis.background import attributed
-from agent.profiling.analysis.metrics import readings
-from made_up_run import DRAM, GPU, PACKAGE, energies, idle, read, window
+from agent.host.records import GpuLoad, HostLoad, window_key
+from agent.profiling.analysis.background import attribute_background
+from agent.profiling.analysis.metrics import sensor_windows
 from probes.model import Channel, Device, Kind
 from simulated import constant
+from synthetic_run import DRAM, GPU, PACKAGE, energies, idle, read, window
 
 WINDOW, IDLE = window(1, 6, 8), idle("idle_unloaded", 1, 3)
-BUSY = Load(seconds=2.0, processors=4, own=3.0, others=1.0, stolen=0.0, open_seconds=0.0, throttles=None)
+BUSY = HostLoad(seconds=2.0, processors=4, own=3.0, others=1.0, stolen=0.0, open_seconds=0.0, throttles=None)
 CALM = replace(BUSY, own=0.0, others=0.0)
 WALL = Channel(Device("psu", Kind.PSU), "wall", "energy_joules", refresh_seconds=1e-9, resolution=1e-9)
 PSYS = replace(PACKAGE, device=Device("psys", Kind.CPU), domain="psys")
@@ -24,9 +24,9 @@ PSYS = replace(PACKAGE, device=Device("psys", Kind.CPU), domain="psys")
 def lowered(channel, load, calm=CALM, unloaded=(IDLE,)):
     """Return by how many of the 200 J of a window at 100 W a bound is lower; idle power is 100 W as well."""
     series = energies(read(channel, constant(100.0), 10))
-    found = readings([(WINDOW,)], series)
-    loads = {key_of(WINDOW): load} | ({key_of(IDLE): calm} if calm else {})
-    (reading,) = attributed(found, [(WINDOW,)], series, loads, unloaded)
+    found = sensor_windows([(WINDOW,)], series)
+    loads = {window_key(WINDOW): load} | ({window_key(IDLE): calm} if calm else {})
+    (reading,) = attribute_background(found, [(WINDOW,)], series, loads, unloaded)
     before, after = found[0].windows[0][0].energy, reading.windows[0][0].energy
     assert (after.joules, after.upper) == (before.joules, before.upper)
     return before.lower - after.lower
@@ -98,9 +98,9 @@ def test_without_a_baseline_the_whole_energy_is_shared():
 
 def test_a_window_without_energy_or_of_unknown_load_stays_as_it_is():
     series = energies(read(PACKAGE, constant(100.0), 7))
-    found = readings([(WINDOW,)], series)
-    assert attributed(found, [(WINDOW,)], series, {key_of(WINDOW): BUSY}, (IDLE,)) == found
+    found = sensor_windows([(WINDOW,)], series)
+    assert attribute_background(found, [(WINDOW,)], series, {window_key(WINDOW): BUSY}, (IDLE,)) == found
     whole = energies(read(PACKAGE, constant(100.0), 10))
-    found = readings([(WINDOW,)], whole)
-    assert attributed(found, [(WINDOW,)], whole, {key_of(IDLE): CALM}, (IDLE,)) == found
-    assert attributed(found, [(WINDOW,)], whole, {}, (IDLE,)) == found
+    found = sensor_windows([(WINDOW,)], whole)
+    assert attribute_background(found, [(WINDOW,)], whole, {window_key(IDLE): CALM}, (IDLE,)) == found
+    assert attribute_background(found, [(WINDOW,)], whole, {}, (IDLE,)) == found

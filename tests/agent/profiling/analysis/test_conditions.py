@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 from pytest import approx  # noqa: PT013  stands in almost every line
 
-from agent.host.records import Circumstances, GpuLoad, Load, Surroundings, key_of
+from agent.host.records import GpuLoad, HostLoad, RunEnvironment, Surroundings, window_key
 from agent.profiling.analysis.conditions import changed_settings, conditions
 from agent.profiling.run_facts import GpuSharing
-from made_up_run import GPU, PACKAGE, idle, repeats
 from simulated import SECOND
 from store.records import Series
+from synthetic_run import GPU, PACKAGE, idle, repeats
 
 POINT = tuple((each,) for each in repeats((10, 20, 30, 40)))
-LOAD = Load(seconds=10.0, processors=4, own=15.0, others=2.0, stolen=0.4, open_seconds=0.04, throttles=0)
+LOAD = HostLoad(seconds=10.0, processors=4, own=15.0, others=2.0, stolen=0.4, open_seconds=0.04, throttles=0)
 
 
 def series(metric, *samples, domain="board"):
@@ -25,7 +25,7 @@ def series(metric, *samples, domain="board"):
 
 
 def told(*found):
-    return conditions(POINT, Circumstances(series=found))
+    return conditions(POINT, RunEnvironment(series=found))
 
 
 def only_device(*found):
@@ -35,8 +35,8 @@ def only_device(*found):
 
 def test_load_is_the_mean_over_the_windows_and_the_worst_of_them():
     worst = replace(LOAD, others=8.04, stolen=4.0, throttles=3)
-    loads = {key_of(POINT[0][0]): LOAD, key_of(POINT[1][0]): LOAD, key_of(POINT[2][0]): worst}
-    found = conditions(POINT, Circumstances(loads=loads))
+    loads = {window_key(POINT[0][0]): LOAD, window_key(POINT[1][0]): LOAD, window_key(POINT[2][0]): worst}
+    found = conditions(POINT, RunEnvironment(loads=loads))
     assert found.self_cpus == approx(1.5)
     assert found.other_cpus == approx(12.04 / 30)
     assert found.max_other_cpus == approx(0.8)  # without the tick that may not be theirs
@@ -46,31 +46,31 @@ def test_load_is_the_mean_over_the_windows_and_the_worst_of_them():
 
 def test_the_load_of_the_idle_baselines_is_that_of_the_worst_of_them():
     around = (idle("idle_unloaded", 1, 4), idle("idle_unloaded", 50, 54, side=1))
-    loads = {key_of(around[0]): LOAD, key_of(around[1]): replace(LOAD, others=8.04)}
-    assert conditions(POINT, Circumstances(loads=loads), around).baseline_other_cpus == approx(0.8)
-    assert conditions(POINT, Circumstances(), around).baseline_other_cpus is None
+    loads = {window_key(around[0]): LOAD, window_key(around[1]): replace(LOAD, others=8.04)}
+    assert conditions(POINT, RunEnvironment(loads=loads), around).baseline_other_cpus == approx(0.8)
+    assert conditions(POINT, RunEnvironment(), around).baseline_other_cpus is None
 
 
 def test_what_the_clock_tick_leaves_open_is_nobody_s_load():
-    loads = {key_of(POINT[0][0]): replace(LOAD, others=0.03, throttles=None)}
-    found = conditions(POINT, Circumstances(loads=loads))
+    loads = {window_key(POINT[0][0]): replace(LOAD, others=0.03, throttles=None)}
+    found = conditions(POINT, RunEnvironment(loads=loads))
     assert (found.max_other_cpus, found.thermal_throttle_events) == (0, None)
 
 
 def test_a_gpu_is_shared_by_the_mean_of_the_windows_that_tell_and_by_the_worst_of_them():
     told = (GpuLoad("GPU-a", 0.6, 0.0, 0), GpuLoad("GPU-a", 0.3, 0.3, 2), GpuLoad("GPU-a", None, None, None))
     loads = {
-        key_of(window): replace(LOAD, seconds=seconds, gpus=(gpu, GpuLoad("GPU-b", None, None, None)))
+        window_key(window): replace(LOAD, seconds=seconds, gpus=(gpu, GpuLoad("GPU-b", None, None, None)))
         for (window,), seconds, gpu in zip(POINT, (10.0, 20.0, 40.0), told, strict=True)
     }
-    first, other = conditions(POINT, Circumstances(loads=loads)).gpus
+    first, other = conditions(POINT, RunEnvironment(loads=loads)).gpus
     assert first == GpuSharing("GPU-a", approx(0.4), approx(0.2), 0.3, 2)
     assert other == GpuSharing("GPU-b", None, None, None, None)
 
 
 def test_without_looks_and_samples_nothing_is_known():
     found = told(series("temperature_celsius"))
-    assert found == conditions(POINT, Circumstances())
+    assert found == conditions(POINT, RunEnvironment())
     assert (found.self_cpus, found.other_cpus, found.steal_share, found.devices) == (None, None, None, ())
 
 
@@ -114,7 +114,7 @@ def test_only_the_bits_that_hold_clocks_down_are_throttling(bits, names):
 def test_a_counter_of_throttled_time_counts_within_windows_alone():
     apart = tuple((each,) for each in (POINT[0][0], POINT[2][0]))
     counter = series("throttled_seconds", (9, 1), (19, 1.5), (29, 7), (39, 7.25), (50, 9))
-    (device,) = conditions(apart, Circumstances(series=(counter,))).devices
+    (device,) = conditions(apart, RunEnvironment(series=(counter,))).devices
     assert device.throttled_seconds == approx(0.75)
     assert only_device(series("throttled_seconds", (9, 1), (39, 2))).throttled_seconds is None
     assert device.throttled_share is None
@@ -124,7 +124,7 @@ def test_an_accelerator_that_is_busy_in_the_idle_baselines_is_so_for_others():
     around = (idle("idle_unloaded", 1, 4), idle("idle_unloaded", 50, 54, side=1))
     board = series("utilization_ratio", (2, 0.5), (15, 1), (51, 0.1))
     host = replace(board, channel=replace(board.channel, device=PACKAGE.device))
-    (device,) = conditions(POINT, Circumstances(series=(board, host)), around).devices
+    (device,) = conditions(POINT, RunEnvironment(series=(board, host)), around).devices
     assert (device.device, device.baseline_utilization) == ("GPU-a", approx(0.3))
     assert only_device(board).baseline_utilization is None
 
@@ -147,19 +147,19 @@ START = Surroundings(("performance",), (3e9,), {"package-0 long_term": 100.0, "g
     ],
 )
 def test_settings_that_changed_are_named(change, words):
-    assert changed_settings(Circumstances(start=START, end=replace(START, **change)), ()) == words
+    assert changed_settings(RunEnvironment(start=START, end=replace(START, **change)), ()) == words
 
 
 def test_a_device_s_limit_that_changed_is_named_and_an_unknown_one_is_not():
     moved = only_device(series("power_limit_watts", (9, 300), (39, 250)))
     known = only_device(series("power_limit_watts", (9, 300), (39, 300)))
     open_end = only_device(series("power_limit_watts", (9, 300)))
-    nothing = Circumstances(start=START)
+    nothing = RunEnvironment(start=START)
     assert changed_settings(nothing, (known, moved, open_end)) == ("power limit GPU-a/board from 300 to 250 W",)
 
 
 def test_the_worst_share_for_which_a_quota_stopped_a_window_is_told():
-    loads = {key_of(POINT[0][0]): replace(LOAD, quota_stopped=0.5), key_of(POINT[1][0]): LOAD}
-    loads[key_of(POINT[2][0])] = replace(LOAD, quota_stopped=2.0)
-    assert conditions(POINT, Circumstances(loads=loads)).quota_stopped_share == approx(0.2)
-    assert conditions(POINT, Circumstances()).quota_stopped_share is None
+    loads = {window_key(POINT[0][0]): replace(LOAD, quota_stopped=0.5), window_key(POINT[1][0]): LOAD}
+    loads[window_key(POINT[2][0])] = replace(LOAD, quota_stopped=2.0)
+    assert conditions(POINT, RunEnvironment(loads=loads)).quota_stopped_share == approx(0.2)
+    assert conditions(POINT, RunEnvironment()).quota_stopped_share is None

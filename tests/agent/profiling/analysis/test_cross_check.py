@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.profiling.analysis.cross_check import agreement
-from agent.profiling.analysis.metrics import readings
-from made_up_run import PACKAGE, energies, read, repeats
+from agent.profiling.analysis.cross_check import cross_check
+from agent.profiling.analysis.metrics import sensor_windows
 from simulated import constant
 from store.records import Series
+from synthetic_run import PACKAGE, energies, read, repeats
 
 POINT = [(each,) for each in repeats((2, 4, 6, 8))]
 GAUGE = replace(PACKAGE, metric="power_watts", refresh_seconds=0.05)
@@ -27,8 +27,8 @@ GAUGE = replace(PACKAGE, metric="power_watts", refresh_seconds=0.05)
 def test_the_counter_is_believed_and_the_reason_is_what_the_gauge_cannot_see(known, words):
     times = tuple(number * 50_000_000 for number in range(200))
     gauge = Series(replace(GAUGE, **known), times, (50.0,) * len(times))
-    counted = readings(POINT, energies(read(PACKAGE, constant(100.0), 10)))
-    (told,) = agreement(counted, readings(POINT, energies(gauge)))
+    counted = sensor_windows(POINT, energies(read(PACKAGE, constant(100.0), 10)))
+    (told,) = cross_check(counted, sensor_windows(POINT, energies(gauge)))
     assert told.relative_difference == pytest.approx(-0.5)
     assert told.preferred == "counter"
     assert told.reason.startswith("a counter misses nothing")

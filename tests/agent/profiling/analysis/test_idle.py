@@ -8,11 +8,11 @@ import pytest
 from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.profiling.analysis.idle import IDLE_LOADED, IDLE_UNLOADED, derive_baselines, derive_drift, loaded_watts
-from agent.profiling.points import derive_points
-from made_up_run import MODEL, PACKAGE, idle, read, repeats, sensors, stretches
+from agent.profiling.points import analyze
 from simulated import constant
+from synthetic_run import MODEL, PACKAGE, idle, power_steps, read, repeats, sensors
 
-POWER = stretches((40, 3), (50, 3), (100, 6), (56, 3), (42, 60))  # W and s: unloaded, loaded, busy and back again
+POWER = power_steps((40, 3), (50, 3), (100, 6), (56, 3), (42, 60))  # W and s: unloaded, loaded, busy and back again
 WINDOWS = [
     idle(IDLE_UNLOADED, 0.5, 2.5),
     idle(IDLE_LOADED, 3.5, 5.5),
@@ -35,7 +35,7 @@ def test_every_baseline_says_its_state_and_on_which_side_of_the_sweep_it_was():
 
 
 def test_what_is_above_idle_is_above_the_mean_of_both_sides_and_its_bounds_span_both():
-    (point,) = derive_points(WINDOWS, SENSORS, None)
+    (point,) = analyze(WINDOWS, SENSORS, None)
     split = point.energy.joules_per_inference
     assert split.total.mean == approx(20)
     assert split.idle.mean == approx(41 * 0.2)
@@ -54,7 +54,7 @@ def test_drift_is_the_change_over_the_run_as_a_share_of_the_mean():
 
 
 def test_a_drift_above_its_limit_is_a_warning():
-    (point,) = derive_points(WINDOWS, SENSORS, None)
+    (point,) = analyze(WINDOWS, SENSORS, None)
     (check,) = [each for each in point.checks if each.name == "idle_drift"]
     assert (check.failed, check.severity) == (True, "warning")
     assert "loaded idle power changed by +11.3%" in check.message

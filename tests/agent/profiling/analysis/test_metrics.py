@@ -17,12 +17,12 @@ from agent.profiling.analysis.metrics import (
     joules_per_inference,
     point_power,
     quantity,
-    readings,
     seconds_per_inference,
+    sensor_windows,
     tokens_per_inference,
 )
-from made_up_run import DRAM, MODEL, PACKAGE, bare, energies, idle, read, repeats, stretches, window
 from simulated import constant
+from synthetic_run import DRAM, MODEL, PACKAGE, bare, energies, idle, power_steps, read, repeats, window
 
 POINT = tuple((each,) for each in repeats((6, 8, 10, 12)))
 STEADY = read(PACKAGE, constant(100.0), 14)
@@ -72,7 +72,7 @@ def test_an_inference_takes_the_time_of_all_its_phases():
 
 def test_a_channel_that_two_probes_read_counts_once():
     doubled = bare(STEADY, read(PACKAGE, constant(100.0), 14))
-    found = readings(POINT, doubled.series)
+    found = sensor_windows(POINT, doubled.series)
     assert len(doubled.included) == 1
     (total,) = {round(each.joules, 6) for each in joules_per_inference(POINT, doubled.total_of(found))}
     assert total == pytest.approx(20)
@@ -83,7 +83,7 @@ def test_sensors_choose_the_best_series_and_keep_its_gauge_beside():
     other = replace(STEADY, channel=replace(DRAM, metric="power_watts"))
     chosen = Sensors.of([gauge, STEADY, other], 0.1)
     assert [each.series for each in chosen.series] == [STEADY, other]
-    assert [each.series for each in chosen.twins] == [gauge]
+    assert [each.series for each in chosen.redundant_gauges] == [gauge]
     assert chosen.source is Provenance.MEASURED
     assert chosen.counted(PACKAGE)
     assert not chosen.counted(MODEL)
@@ -91,14 +91,14 @@ def test_sensors_choose_the_best_series_and_keep_its_gauge_beside():
 
 def test_an_estimate_has_no_twin():
     modelled = replace(STEADY, channel=replace(MODEL, metric="power_watts"))
-    assert Sensors.of([read(MODEL, constant(5.0), 14), modelled], 0.1).twins == ()
+    assert Sensors.of([read(MODEL, constant(5.0), 14), modelled], 0.1).redundant_gauges == ()
 
 
 def test_energy_is_not_known_without_sensors_or_with_a_silent_one():
     silent = replace(STEADY, channel=DRAM, times_ns=(), values=())
     assert joules_per_inference(POINT, ()) is None
-    assert joules_per_inference(POINT, readings(POINT, energies(STEADY, silent))) is None
-    assert joules_per_inference(POINT, readings(POINT, energies(STEADY)))[0].joules == pytest.approx(20)
+    assert joules_per_inference(POINT, sensor_windows(POINT, energies(STEADY, silent))) is None
+    assert joules_per_inference(POINT, sensor_windows(POINT, energies(STEADY)))[0].joules == pytest.approx(20)
 
 
 def test_idle_power_is_not_known_without_a_window_sensors_or_samples():
@@ -111,7 +111,7 @@ def test_idle_power_is_not_known_without_a_window_sensors_or_samples():
 
 
 def test_idle_power_is_the_mean_before_and_after_and_its_bounds_span_both():
-    series = read(PACKAGE, stretches((40, 4), (100, 6), (60, 10)), 14)
+    series = read(PACKAGE, power_steps((40, 4), (100, 6), (60, 10)), 14)
     before, after = idle("idle_unloaded", 1, 3), idle("idle_unloaded", 11, 13, side=1)
     found = idle_watts([before, after], energies(series))
     assert found.joules == pytest.approx(50)
@@ -122,7 +122,7 @@ def test_idle_power_is_the_mean_before_and_after_and_its_bounds_span_both():
 def test_a_peak_is_not_known_where_one_sensor_has_none():
     still = read(DRAM, constant(0.0), 14)
     totals = [Energy(20, 20, 20)] * 3
-    known = point_power(POINT, readings(POINT, energies(STEADY)), totals, Provenance.MEASURED)
+    known = point_power(POINT, sensor_windows(POINT, energies(STEADY)), totals, Provenance.MEASURED)
     assert known.peak_watts == pytest.approx(100)
-    refused = point_power(POINT, readings(POINT, energies(STEADY, still)), totals, Provenance.MEASURED)
+    refused = point_power(POINT, sensor_windows(POINT, energies(STEADY, still)), totals, Provenance.MEASURED)
     assert refused.peak_watts is None

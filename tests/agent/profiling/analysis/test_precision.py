@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.profiling.analysis.precision import MOST_REPEATS, half_width, precision, repeats_needed
+from agent.profiling.analysis.precision import MAX_REPEATS, half_width, precision, repeats_needed
 from agent.profiling.analysis.statistics import summarize, t_quantile
 
 SPREAD = (98.0, 100.0, 102.0)
@@ -32,7 +32,7 @@ def test_the_repeats_needed_are_the_fewest_that_would_do(values, tolerance):
     cv = summarize(values).cv
     needed = repeats_needed(values, tolerance)
     if needed is None:
-        assert t_quantile(MOST_REPEATS - 1) * cv / math.sqrt(MOST_REPEATS) > tolerance
+        assert t_quantile(MAX_REPEATS - 1) * cv / math.sqrt(MAX_REPEATS) > tolerance
         return
     assert t_quantile(needed - 1) * cv / math.sqrt(needed) <= tolerance
     assume(needed > 2)

@@ -19,21 +19,21 @@ from agent.host.records import Surroundings
 from agent.profiling.analysis.idle import derive_baselines, derive_drift
 from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.document.codec import check, coverage_facts, device_facts, host_facts, schema, to_json
-from agent.profiling.points import NOTHING_KNOWN, derive_points
+from agent.profiling.points import NOTHING_KNOWN, analyze
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.run_facts import HostState, PlanFacts
 from agent.sampling.facts import SamplerFacts
-from made_up_run import CORE, DRAM, GPU, MODEL, PACKAGE, idle, read, repeats, sensors, stretches, window
 from probes.model import Channel, Device, Kind, Reason
 from simulated import SECOND
 from store.records import Host, RunStatus, Series
+from synthetic_run import CORE, DRAM, GPU, MODEL, PACKAGE, idle, power_steps, read, repeats, sensors, window
 
 TARIFF = Tariff(price_per_kwh=0.25, currency="EUR", capital=900.0, utilization=0.3, carbon_intensity_g_per_kwh=300.0)
 WINDOWS = [idle("idle_unloaded", 1, 3), idle("idle_loaded", 3, 5), *repeats((6, 8, 10, 12), tokens=(100, 20))]
-POWER = stretches((40, 3), (50, 2), (100, 60))
+POWER = power_steps((40, 3), (50, 2), (100, 60))
 
 
-def document(found, windows=WINDOWS, tariff=TARIFF, circumstances=NOTHING_KNOWN):
+def document(found, windows=WINDOWS, tariff=TARIFF, run_environment=NOTHING_KNOWN):
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
@@ -51,7 +51,7 @@ def document(found, windows=WINDOWS, tariff=TARIFF, circumstances=NOTHING_KNOWN)
         sampler=SamplerFacts("fifo", 1, 3, None, 0, 3),
         baselines=derive_baselines(windows, found),
         idle_drift=derive_drift(windows, found),
-        points=derive_points(windows, found, tariff, circumstances),
+        points=analyze(windows, found, tariff, run_environment),
         tariff=tariff,
         notes=(),
     )

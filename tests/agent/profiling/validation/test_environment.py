@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from agent.profiling.run_facts import Conditions, Convergence, DeviceConditions, GpuSharing, IdleDrift
-from agent.profiling.validation.environment import judge_surroundings
+from agent.profiling.validation.environment import check_environment
 from agent.profiling.validation.evidence import Evidence
 from agent.profiling.validation.measurement import valid
-from made_up_run import repeats
+from synthetic_run import repeats
 
 BOARD = DeviceConditions("GPU-a", "board", 40.0, 60.0, 1e9, 1.01e9, 300.0, 300.0, (), 0.0, None, 0.04)
 SHARED = GpuSharing("GPU-a", 0.7, 0.005, 0.01, 3)
@@ -28,7 +28,7 @@ GOOD = Evidence(
     windows=tuple((each,) for each in repeats((0, 61, 122, 183))),
     energies=(),
     devices_expected=0,
-    beat_seconds=0.01,
+    sampling_period_seconds=0.01,
     joules_per_inference=(),
     rates=(5.0, 5.01, 4.99),
     precision=Convergence("joules_per_inference", 0.01, 0.02, converged=True, repeats_needed=3),
@@ -36,8 +36,8 @@ GOOD = Evidence(
     processors=4,
     idle_drift=(IdleDrift("unloaded", 1.0, 0.02, 0.1), IdleDrift("loaded", -1.0, -0.02, 0.1)),
     watts=(100.0, 101.0, 99.0),
-    shapes=((1.0, 1.01, 0.99),),
-    effort="rigorous",
+    power_profiles=((1.0, 1.01, 0.99),),
+    mode="rigorous",
 )
 
 
@@ -54,11 +54,11 @@ def gpu(**change):
 
 
 def failed(evidence):
-    return {each.name: each.severity for each in judge_surroundings(evidence) if each.failed}
+    return {each.name: each.severity for each in check_environment(evidence) if each.failed}
 
 
 def message(evidence, name):
-    return next(each.message for each in judge_surroundings(evidence) if each.name == name)
+    return next(each.message for each in check_environment(evidence) if each.name == name)
 
 
 def test_a_calm_point_meets_every_expectation():
@@ -74,7 +74,7 @@ def test_nothing_known_is_nothing_against_a_point():
     [
         ("steady", "warning", {"rates": (5.0, 5.3, 5.6, 5.9)}),
         ("steady_power", "warning", {"watts": (100.0, 106.0, 112.0, 118.0)}),
-        ("steady_within_windows", "warning", {"shapes": ((1.0, 1.0, 1.0), (0.9, 0.95, 1.0, 1.05, 1.1))}),
+        ("steady_within_windows", "warning", {"power_profiles": ((1.0, 1.0, 1.0), (0.9, 0.95, 1.0, 1.05, 1.1))}),
         ("idle_drift", "warning", {"idle_drift": (GOOD.idle_drift[0], IdleDrift("loaded", -9.0, -0.11, 0.1))}),
         ("not_throttled", "invalid", board(throttle_reasons=("hardware_thermal",), throttled_share=0.2)),
         ("below_power_limit", "warning", board(throttled_seconds=0.3)),
@@ -104,7 +104,7 @@ def test_nothing_known_is_nothing_against_a_point():
 def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, severity, change):
     changed = replace(GOOD, **change)
     assert failed(changed) == {name: severity}
-    assert valid(judge_surroundings(changed)) is (severity == "warning")
+    assert valid(check_environment(changed)) is (severity == "warning")
 
 
 def test_others_may_use_a_hundredth_of_a_large_host_and_a_quarter_before_they_own_the_joules():
@@ -153,10 +153,10 @@ def test_others_on_a_gpu_are_judged_where_the_load_of_the_processors_is_not_know
 
 
 def test_a_shorter_mode_is_labelled_and_not_held_to_the_length_of_a_rigorous_one():
-    quick = replace(GOOD, windows=tuple((each,) for each in repeats((0, 2, 4, 6))), effort="quick")
+    quick = replace(GOOD, windows=tuple((each,) for each in repeats((0, 2, 4, 6))), mode="quick")
     assert failed(quick) == {}
     assert "in quick mode" in message(quick, "rigorous_windows")
-    assert "in an unnamed mode" in message(replace(quick, effort=""), "rigorous_windows")
+    assert "in an unnamed mode" in message(replace(quick, mode=""), "rigorous_windows")
 
 
 def test_messages_say_which_device_by_how_much_and_what_it_takes():
@@ -166,7 +166,7 @@ def test_messages_say_which_device_by_how_much_and_what_it_takes():
     assert "GPU-a/board ran at -6.0%" in message(replace(GOOD, **board(end_frequency_hertz=0.94e9)), "clocks_steady")
     slow_first = calm(devices=(replace(BOARD, end_frequency_hertz=0.94e9), BOARD))
     assert "ran at -6.0%" in message(replace(GOOD, **slow_first), "clocks_steady")
-    moving = replace(GOOD, shapes=((1.1, 1.05, 1.0, 0.95, 0.9),))
+    moving = replace(GOOD, power_profiles=((1.1, 1.05, 1.0, 0.95, 0.9),))
     assert "power changes by -20.0%" in message(moving, "steady_within_windows")
     wide = replace(GOOD.precision, relative_half_width=0.03, converged=False, repeats_needed=7)
     assert message(replace(GOOD, precision=wide), "tolerance_met").endswith(

@@ -10,8 +10,8 @@ from agent.energy.bounds import Energy
 from agent.energy.window import WindowEnergy
 from agent.profiling.run_facts import SensorAgreement
 from agent.profiling.validation.evidence import Evidence
-from agent.profiling.validation.measurement import judge, valid
-from made_up_run import DRAM, GPU, MODEL, PACKAGE, repeats
+from agent.profiling.validation.measurement import valid, validate
+from synthetic_run import DRAM, GPU, MODEL, PACKAGE, repeats
 
 GAUGE = replace(GPU, metric="power_watts", refresh_seconds=0.0)
 READING = WindowEnergy(PACKAGE, Energy(200, 199, 201), "counter", 100.0, 100.0, 200, 0.01)
@@ -21,7 +21,7 @@ GOOD = Evidence(
     windows=tuple((each,) for each in repeats((0, 10, 20, 30))),
     energies=(READING,) * 3,
     devices_expected=1,
-    beat_seconds=0.01,
+    sampling_period_seconds=0.01,
     joules_per_inference=(20.0, 20.1, 19.9),
     rates=(5.0, 5.01, 4.99),
     agreement=(ALIKE,),
@@ -29,20 +29,22 @@ GOOD = Evidence(
 
 
 def result(evidence, name):
-    return next(each for each in judge(evidence) if each.name == name)
+    return next(each for each in validate(evidence) if each.name == name)
 
 
 def failed(evidence):
-    return {each.name: each.severity for each in judge(evidence) if each.failed}
+    return {each.name: each.severity for each in validate(evidence) if each.failed}
 
 
 def test_a_good_point_meets_every_expectation():
     assert failed(GOOD) == {}
-    assert valid(judge(GOOD))
+    assert valid(validate(GOOD))
 
 
 def test_nothing_to_judge_is_nothing_against_a_point():
-    bare = replace(GOOD, energies=(), devices_expected=0, beat_seconds=0.0, joules_per_inference=(), agreement=())
+    bare = replace(
+        GOOD, energies=(), devices_expected=0, sampling_period_seconds=0.0, joules_per_inference=(), agreement=()
+    )
     assert failed(bare) == {}
 
 
@@ -68,7 +70,7 @@ def test_nothing_to_judge_is_nothing_against_a_point():
 def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, severity, change):
     changed = replace(GOOD, **change)
     assert failed(changed) == {name: severity}
-    assert valid(judge(changed)) is (severity == "warning")
+    assert valid(validate(changed)) is (severity == "warning")
 
 
 def test_a_message_says_which_sensor_and_why():
@@ -108,7 +110,7 @@ def test_a_message_says_which_sensor_and_why():
     ],
 )
 def test_a_gauge_may_miss_three_beats_and_a_counter_three_seconds(energy, beat, gap, passed):
-    evidence = replace(GOOD, beat_seconds=beat, energies=(READING, replace(energy, largest_gap_seconds=gap)))
+    evidence = replace(GOOD, sampling_period_seconds=beat, energies=(READING, replace(energy, largest_gap_seconds=gap)))
     found = result(evidence, "gap_between_samples")
     assert (found.status == "passed") is passed
     assert f"{gap:.3g} s" in found.message

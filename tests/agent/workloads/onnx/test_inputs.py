@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.workloads.errors import WorkloadError
-from agent.workloads.given_inputs import GivenInput, InputFacts, parse_inputs, synthetic_note
+from agent.workloads.input_spec import InputFacts, InputSpec, parse_inputs, synthetic_note
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 input_files = pytest.importorskip("agent.workloads.onnx.input_files", reason="the onnx extra is not installed")
@@ -25,7 +25,7 @@ MARK = "/tmp/inferometer-must-not-exist"
 
 
 def read(path, element=INT64, array=None):
-    return input_files.read_input("x", path, GivenInput(file=path, array=array), element)
+    return input_files.read_input("x", path, InputSpec(file=path, array=array), element)
 
 
 def refused(path, words, **options):
@@ -49,7 +49,7 @@ def refused(path, words, **options):
     ],
 )
 def test_a_value_is_a_number_a_boolean_or_a_list(option, name, text):
-    assert parse_inputs([option]) == {name: GivenInput(text=text)}
+    assert parse_inputs([option]) == {name: InputSpec(text=text)}
 
 
 @pytest.mark.parametrize(
@@ -89,18 +89,16 @@ def test_a_note_on_many_synthetic_inputs_stays_short_and_harmless():
 
 def test_a_given_input_has_a_value_or_a_file():
     with pytest.raises(ValueError, match="either a value or a file"):
-        GivenInput()
+        InputSpec()
 
 
 def test_files_are_found_by_their_suffix_and_must_be_regular(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("a.npy", np.arange(3))
     np.savez("b.npz", ids=np.arange(3), mask=np.ones(3))
-    assert parse_inputs(["x=a.npy"]) == {"x": GivenInput(file=tmp_path / "a.npy")}
-    assert parse_inputs(["ids=b.npz"]) == {"ids": GivenInput(file=tmp_path / "b.npz", array="ids")}
-    assert parse_inputs(["b.npz"]) == {
-        name: GivenInput(file=tmp_path / "b.npz", array=name) for name in ("ids", "mask")
-    }
+    assert parse_inputs(["x=a.npy"]) == {"x": InputSpec(file=tmp_path / "a.npy")}
+    assert parse_inputs(["ids=b.npz"]) == {"ids": InputSpec(file=tmp_path / "b.npz", array="ids")}
+    assert parse_inputs(["b.npz"]) == {name: InputSpec(file=tmp_path / "b.npz", array=name) for name in ("ids", "mask")}
     os.mkfifo("pipe.npy")
     (tmp_path / "bad.npz").write_bytes(b"no archive")
     zipfile.ZipFile("empty.npz", "w").close()

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from agent.workloads.errors import WorkloadError
-from agent.workloads.given_inputs import parse_inputs, synthetic_note
+from agent.workloads.input_spec import parse_inputs, synthetic_note
 from agent.workloads.spec import EngineSpec, OnnxSpec
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
@@ -44,13 +44,13 @@ def load(path, *given, **shapes):
 
 def fed(workload, batch):
     """Return the shapes the model is fed for a batch."""
-    return onnx_inputs.settled_shapes(workload.inputs, workload.spec.shapes, workload.arrays, batch)
+    return onnx_inputs.resolved_shapes(workload.inputs, workload.spec.shapes, workload.arrays, batch)
 
 
 def test_a_model_of_fixed_shape_runs_one_inference_a_run(tmp_path):
     workload = load(relu(tmp_path / "m.onnx", [2, 3]))
     work = workload.prepare(1)["inference"]
-    work.iterate([])
+    work.run_once([])
     assert (work.inferences, work.input_tokens, work.output_tokens) == (1, 0, 0)
     assert workload.ready.phases == ("inference",)
 
@@ -160,7 +160,7 @@ def test_a_model_may_have_no_inputs_an_output_of_changing_size_or_a_sequence(tmp
     outputs = [value("y", None, INT64), onnx.helper.make_tensor_sequence_value_info("s", FLOAT, None)]
     work = load(save(tmp_path / "m.onnx", [random, positive, where, listed], [], outputs)).prepare(1)["inference"]
     for _ in range(5):
-        work.iterate([])
+        work.run_once([])
 
 
 def test_the_facts_of_a_model_count_weights_and_not_the_integers_that_shape_tensors(tmp_path):
@@ -233,7 +233,7 @@ def test_a_model_and_inputs_that_cannot_fit_into_memory_are_refused_with_the_fig
 
 def fed_values(workload, batch):
     """Return what the one input of a workload is fed for a batch, as the engine echoes it."""
-    batched = onnx_inputs.takes_batches(workload.inputs, workload.spec.shapes, workload.arrays)
+    batched = onnx_inputs.supports_batches(workload.inputs, workload.spec.shapes, workload.arrays)
     array = workload.arrays["x"]
     return onnx_inputs.feed(workload.inputs[0], fed(workload, batch)[0], array, batched=batched)
 

@@ -78,8 +78,8 @@ def test_a_child_that_dies_is_reported_with_its_fate_and_its_last_words():
     start(process)
     with pytest.raises(WorkloadError, match="ended during 'prepare' \\(exit status 3\\)") as failure:
         process.prepare(1)
-    assert failure.value.last_words.endswith("the last word")
-    assert str(failure.value) == f"{failure.value.message}: {failure.value.last_words}"
+    assert failure.value.stderr_tail.endswith("the last word")
+    assert str(failure.value) == f"{failure.value.message}: {failure.value.stderr_tail}"
     assert len(str(failure.value)) < 5000
     assert "last word" not in failure.value.message
 
@@ -166,7 +166,7 @@ def test_a_child_deaf_to_stop_and_to_sigterm_is_killed_with_everything_it_starte
     process = playing(program)
     start(process)
     inner, outer = int(note.read_text()), process.pid
-    process._child.unanswered = True
+    process._child.awaiting_reply = True
     process.stop()
     assert gone(outer)
     for _ in range(100):

@@ -26,7 +26,7 @@ def test_the_span_holds_the_command_and_its_end_is_told_at_once(tmp_path: Path) 
     before = time.monotonic_ns()
     span = run(["python3", "-c", script, str(stamps)], lambda: told.append(time.monotonic_ns()), output_to_errors=False)
     assert before <= span.start_ns < int(stamps.read_text()) < span.end_ns <= told[0]
-    assert (span.code, span.cut_short) == (0, False)
+    assert (span.code, span.interrupted) == (0, False)
 
 
 @pytest.mark.parametrize(("line", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -9 $$", 137)])
@@ -68,7 +68,7 @@ def test_what_cannot_be_run_says_why(tmp_path: Path, name: str, code: int, words
 def test_a_time_passes_to_its_end_or_to_a_signal() -> None:
     span = sleep(0.05, nothing)
     assert span.end_ns - span.start_ns >= 50_000_000
-    assert (span.code, span.cut_short) == (0, False)
+    assert (span.code, span.interrupted) == (0, False)
     told: list[bool] = []
     previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     signal.setitimer(signal.ITIMER_REAL, 0.05)
@@ -76,7 +76,7 @@ def test_a_time_passes_to_its_end_or_to_a_signal() -> None:
         cut = sleep(30, lambda: told.append(True))
     finally:
         signal.signal(signal.SIGALRM, previous)
-    assert (cut.code, cut.cut_short, told) == (143, True, [True])
+    assert (cut.code, cut.interrupted, told) == (143, True, [True])
     assert cut.end_ns - cut.start_ns < 10_000_000_000
 
 

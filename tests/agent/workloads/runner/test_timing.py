@@ -3,11 +3,11 @@ import time
 
 import pytest
 
-from agent.workloads.runner.timing import Work, measure
+from agent.workloads.runner.timing import Phase, measure
 
 
 def sleeping(milliseconds, **counts):
-    return Work(lambda _steps: time.sleep(milliseconds / 1000), **counts)
+    return Phase(lambda _steps: time.sleep(milliseconds / 1000), **counts)
 
 
 def test_a_window_lasts_as_long_as_asked_even_when_the_iterations_are_done():
@@ -43,23 +43,23 @@ def test_the_latencies_are_one_an_iteration_and_add_up_to_the_window():
 def test_the_window_is_stamped_on_the_monotonic_clock_around_the_iterations_alone():
     seen = []
     before = time.monotonic_ns()
-    measured = measure("inference", Work(lambda _: seen.append(time.monotonic_ns()), 1), seconds=0.0, iterations=3)
+    measured = measure("inference", Phase(lambda _: seen.append(time.monotonic_ns()), 1), seconds=0.0, iterations=3)
     after = time.monotonic_ns()
     assert before <= measured.start_ns <= seen[0]
     assert seen[-1] <= measured.end_ns <= after
 
 
 def test_the_steps_of_all_iterations_are_kept_in_seconds():
-    measured = measure("decode", Work(lambda steps: steps.extend([1_000, 2_000_000]), 1), seconds=0.0, iterations=2)
+    measured = measure("decode", Phase(lambda steps: steps.extend([1_000, 2_000_000]), 1), seconds=0.0, iterations=2)
     assert measured.step_seconds == (1e-6, 2e-3, 1e-6, 2e-3)
 
 
 def test_no_garbage_is_collected_inside_a_window_and_again_after_it_even_if_it_fails():
     enabled = []
-    measure("inference", Work(lambda _: enabled.append(gc.isenabled()), 1), seconds=0.0, iterations=2)
+    measure("inference", Phase(lambda _: enabled.append(gc.isenabled()), 1), seconds=0.0, iterations=2)
     assert enabled == [False, False]
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError):
-        measure("inference", Work(lambda _: 1 // 0, 1), seconds=0.0, iterations=2)
+        measure("inference", Phase(lambda _: 1 // 0, 1), seconds=0.0, iterations=2)
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0

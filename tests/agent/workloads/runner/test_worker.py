@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.workloads.errors import CANNOT_RUN, WorkloadError, explained
+from agent.workloads.errors import CANNOT_RUN, WorkloadError, as_workload_error
 from agent.workloads.limits import Limits
 from agent.workloads.runner import worker as child
-from agent.workloads.runner.client import CHILD, WorkloadProcess
+from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
 from agent.workloads.runner.protocol import Failed, Load, Measure, Prepare, Stop, decode_reply, encode
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
 
@@ -130,7 +130,7 @@ def test_a_batch_too_large_for_memory_is_said_with_what_to_do():
 
 
 def test_a_corrupt_first_line_is_one_failed_reply_without_a_traceback_on_the_output():
-    result = subprocess.run(CHILD, input=b"{nonsense\n", capture_output=True, check=False, timeout=20)
+    result = subprocess.run(WORKER_COMMAND, input=b"{nonsense\n", capture_output=True, check=False, timeout=20)
     assert result.returncode == 1
     reply = decode_reply(result.stdout)
     assert isinstance(reply, Failed)
@@ -138,7 +138,7 @@ def test_a_corrupt_first_line_is_one_failed_reply_without_a_traceback_on_the_out
 
 
 def test_a_child_whose_input_closes_ends_in_silence():
-    result = subprocess.run(CHILD, input=b"", capture_output=True, check=False, timeout=20)
+    result = subprocess.run(WORKER_COMMAND, input=b"", capture_output=True, check=False, timeout=20)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
@@ -147,7 +147,7 @@ def test_what_an_engine_prints_does_not_reach_the_replies(tmp_path):
         "import os\nprint('{\"reply\":', flush=True)\nos.write(1, b'noise')\nraise ImportError('after all')"
     )
     result = subprocess.run(
-        CHILD,
+        WORKER_COMMAND,
         input=encode(Load(TINY, ENGINE)),
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
@@ -288,6 +288,6 @@ def test_a_batch_below_one_is_refused():
     ],
 )
 def test_whatever_was_raised_is_said_on_one_line_with_a_remedy(error, message, remedy):
-    said = explained(error, "running", CANNOT_RUN)
+    said = as_workload_error(error, "running", CANNOT_RUN)
     assert said.message == message
     assert remedy in said.remedy

@@ -154,9 +154,9 @@ def test_a_request_is_one_prefill_and_one_decode_iteration():
     assert (works["prefill"].inferences, works["prefill"].input_tokens, works["prefill"].output_tokens) == (3, 21, 3)
     assert (works["decode"].inferences, works["decode"].input_tokens, works["decode"].output_tokens) == (3, 0, 12)
     steps = []
-    works["prefill"].iterate(steps)
+    works["prefill"].run_once(steps)
     assert steps == []
-    works["decode"].iterate(steps)
+    works["decode"].run_once(steps)
     assert len(steps) == 4
     assert min(steps) > 0
 
@@ -179,9 +179,9 @@ def test_every_decode_iteration_starts_from_the_same_cache_and_feeds_back_the_li
     session = WatchedSession(decoder.session)
     works, fed = transformer.TransformerWorkload(TINY, ONE_THREAD, session).prepare(2), session.fed
     (prompt, _), fed[:] = fed[0], []
-    works["decode"].iterate([])
+    works["decode"].run_once([])
     first, fed[:] = list(fed), []
-    works["decode"].iterate([])
+    works["decode"].run_once([])
     assert first == fed
     assert [past for _, past in first] == [7, 8, 9, 10]
 

@@ -11,13 +11,23 @@ from probes.model import Channel, Device, Kind, Source
 from simulated import SECOND, Power
 from store.records import Series, Window
 
-BEAT = 0.01
+READ_PERIOD = 0.01
 NO_CEILING = 1e15  # watts: the reads around an edge bound it, no power does
 PACKAGE = Channel(
-    Device("package-0", Kind.CPU), "package", "energy_joules", refresh_seconds=1e-9, resolution=1e-9, limit=NO_CEILING
+    Device("package-0", Kind.CPU),
+    "package",
+    "energy_joules",
+    refresh_seconds=1e-9,
+    resolution=1e-9,
+    max_plausible=NO_CEILING,
 )
 DRAM = Channel(
-    Device("package-0", Kind.CPU), "dram", "energy_joules", refresh_seconds=1e-9, resolution=1e-9, limit=NO_CEILING
+    Device("package-0", Kind.CPU),
+    "dram",
+    "energy_joules",
+    refresh_seconds=1e-9,
+    resolution=1e-9,
+    max_plausible=NO_CEILING,
 )
 CORE = Channel(
     Device("package-0", Kind.CPU),
@@ -25,11 +35,11 @@ CORE = Channel(
     "energy_joules",
     refresh_seconds=1e-9,
     resolution=1e-9,
-    limit=NO_CEILING,
+    max_plausible=NO_CEILING,
     contained_in=(("package-0", "package"),),
 )
 GPU = Channel(
-    Device("GPU-a", Kind.GPU), "board", "energy_joules", refresh_seconds=1e-9, resolution=1e-9, limit=NO_CEILING
+    Device("GPU-a", Kind.GPU), "board", "energy_joules", refresh_seconds=1e-9, resolution=1e-9, max_plausible=NO_CEILING
 )
 MODEL = Channel(
     Device("package-0", Kind.CPU),
@@ -38,33 +48,33 @@ MODEL = Channel(
     Source.ESTIMATED,
     refresh_seconds=1e-9,
     resolution=1e-9,
-    limit=NO_CEILING,
+    max_plausible=NO_CEILING,
     uncertainty=0.5,
 )
 
 
 def read(channel, power, until):
     """A counter read every 10 ms that shows the moment it is read."""
-    moments = range(round(until / BEAT) + 1)
+    moments = range(round(until / READ_PERIOD) + 1)
     return Series(
         channel,
-        tuple(round(number * BEAT * SECOND) for number in moments),
-        tuple(power.joules(number * BEAT) for number in moments),
+        tuple(round(number * READ_PERIOD * SECOND) for number in moments),
+        tuple(power.joules(number * READ_PERIOD) for number in moments),
     )
 
 
-def stretches(*watts_and_seconds):
-    """Power by stretches of (watts, seconds)."""
+def power_steps(*watts_and_seconds):
+    """Power by power_steps of (watts, seconds)."""
     return Power(tuple((seconds, watts) for watts, seconds in watts_and_seconds))
 
 
-def sensors(*series, beat=BEAT):
-    return Sensors.of(series, beat)
+def sensors(*series, read_period=READ_PERIOD):
+    return Sensors.of(series, read_period)
 
 
 def bare(*series):
     """Sensors as they are given, all of them counted."""
-    return Sensors(energies(*series), Coverage("package", tuple(each.channel for each in series), ()), BEAT)
+    return Sensors(energies(*series), Coverage("package", tuple(each.channel for each in series), ()), READ_PERIOD)
 
 
 def energies(*series):

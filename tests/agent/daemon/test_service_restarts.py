@@ -15,7 +15,7 @@ import pytest
 
 import fake_clock
 from command import call
-from daemons import PROC, configure, count_joules, furnish, query, running
+from daemons import PROC, configure, count_joules, create_host, query, running
 from waiting import await_true
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ ANEW = "the clock was set or the host slept"
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A host whose boot has an id."""
-    furnish(tmp_path)
+    create_host(tmp_path)
     shutil.copytree(PROC, tmp_path / "proc")
     boot(tmp_path, "first")
     configure(tmp_path, procfs=tmp_path / "proc")

@@ -11,7 +11,7 @@ GONE, NOTHING_YET = OSError(errno.ENODEV, "No such device"), OSError(errno.EAGAI
 ASLEEP, FAILED = OSError(errno.ENXIO, "No such device or address"), OSError(errno.EIO, "Input/output error")
 
 
-class Answers:
+class FakeFiles:
     """`files` to give to a probe, `pread` to read them with, and `now`: what each of them answers."""
 
     def __init__(self, folder, *first):

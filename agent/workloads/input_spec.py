@@ -20,7 +20,7 @@ _SUFFIXES = (".npy", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
-class GivenInput:
+class InputSpec:
     """The value of one input: JSON `text`, or a `file`; exactly one of them is set.
 
     `array` is the name of the array in an .npz file, None for a .npy file.
@@ -35,9 +35,9 @@ class GivenInput:
             raise ValueError(f"an input needs either a value or a file: {_EXAMPLE}")
 
 
-def parse_inputs(options: Sequence[str]) -> dict[str, GivenInput]:
+def parse_inputs(options: Sequence[str]) -> dict[str, InputSpec]:
     """Return the given inputs by name. Raises ValueError that names the option."""
-    inputs: dict[str, GivenInput] = {}
+    inputs: dict[str, InputSpec] = {}
     for option in options:
         for name, given in _parsed(option):
             if name in inputs:
@@ -46,20 +46,20 @@ def parse_inputs(options: Sequence[str]) -> dict[str, GivenInput]:
     return inputs
 
 
-def _parsed(option: str) -> Iterator[tuple[str, GivenInput]]:
+def _parsed(option: str) -> Iterator[tuple[str, InputSpec]]:
     name, equals, value = option.partition("=")
     name, value = name.strip(), value.strip()
     if not equals and option.lower().endswith(".npz"):
         path = _file(option, option)
         for array in _array_names(option, path):
-            yield array, GivenInput(file=path, array=array)
+            yield array, InputSpec(file=path, array=array)
     elif not name or not value:
         raise ValueError(f"--input {option}: {_EXAMPLE}")
     elif value.lower().endswith(_SUFFIXES):
         path = _file(option, value)
-        yield name, GivenInput(file=path, array=name if value.lower().endswith(".npz") else None)
+        yield name, InputSpec(file=path, array=name if value.lower().endswith(".npz") else None)
     else:
-        yield name, GivenInput(text=_literal(option, value))
+        yield name, InputSpec(text=_literal(option, value))
 
 
 def _file(option: str, name: str) -> Path:

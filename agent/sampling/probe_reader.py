@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.runtime.logs import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import CounterReader, FilewiseProbe
+from probes.model import CounterReader, IsolatableProbe
 from store.records import Tick
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.runtime.clock import Timebase
-    from probes.model import HungFile, Probe, Rejection
+    from probes.model import IsolatedFile, Probe, Rejection
     from store.records import Layout
 
 HANGING_PERIODS = 3
@@ -32,7 +32,7 @@ log = get_logger("sampler")
 
 
 @dataclass(slots=True)
-class BeatState:
+class ProbeHealth:
     """How one probe's beat fares; the thread that reads keeps it up to date.
 
     `period_seconds` is its usual one. `last_success_ns` is Unix time, 0 before the first, and `latest` the tick of it
@@ -74,7 +74,7 @@ class BeatState:
         return bool(since_ns) and now_ns - since_ns > longest * 1e9
 
 
-class Reader:
+class ProbeReader:
     """Reads one probe into `queue`, which holds `limit` ticks at most: further ones are dropped and counted.
 
     A tick's stamps are Unix times in whole microseconds, the start rounded down and the end up, so that the read lies
@@ -106,7 +106,7 @@ class Reader:
         self,
         layout: Layout,
         probe: Probe,
-        state: BeatState,
+        state: ProbeHealth,
         timebase: Timebase,
         queue: deque[Tick],
         limit: int,
@@ -156,16 +156,16 @@ class Reader:
         values = found if isinstance(found, BaseException) else self._floats(found)
         self._finish(start_ns, end_ns, values)
 
-    def isolate_file(self) -> HungFile | None:
+    def isolate_file(self) -> IsolatedFile | None:
         """Leave out the file in which the read hangs from now on; None if the probe cannot tell which one it is."""
-        hung = self.probe.isolate() if isinstance(self.probe, FilewiseProbe) else None
+        hung = self.probe.isolate() if isinstance(self.probe, IsolatableProbe) else None
         if hung:
             self._isolations += 1
             self.state.reading_since_ns = 0
             self.state.faults.update(dict.fromkeys(hung.channels, f"{hung.path} does not answer"))
         return hung
 
-    def restore_file(self, hung: HungFile) -> None:
+    def restore_file(self, hung: IsolatedFile) -> None:
         """Read a file that hung with the others again."""
         for channel in hung.channels:
             self.state.faults.pop(channel, None)

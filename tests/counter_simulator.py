@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 
 from probes.model import Reason
-from probes.plausible import SENTINELS
+from probes.plausibility import SENTINELS
 
 MODULUS = 262_143_328_911
 LIMIT = 4e9
@@ -13,7 +13,7 @@ LIMIT = 4e9
 SECOND = 1_000_000_000
 
 
-class Truth:
+class CounterSimulator:
     """Moves the hardware, reads it through `counter`, and keeps in `counted` what must be counted: every unit, except
     between two readings that a reset, a jump or an unknown number of wraps lies between, which the answers name.
     """
@@ -31,7 +31,7 @@ class Truth:
         self._raw = self._uncounted = chance.randrange(2**32 - 1)
         self._read(self._raw)
 
-    def happen(self, event):
+    def apply_event(self, event):
         getattr(self, f"_{event}")()
 
     def _most(self):
@@ -94,7 +94,7 @@ class Truth:
     def _glitch(self):
         """One reading is of another counter, so far ahead that no power explains it."""
         self._grow(1)
-        raw = self._elsewhere()
+        raw = self._implausible_reading()
         if raw > self.counter.raw:
             assert self._read(raw) is Reason.IMPOSSIBLE
             self._beat()
@@ -114,13 +114,13 @@ class Truth:
     def _jump(self):
         """The counter goes on from another level, which the second reading there confirms."""
         self._grow(1)
-        raw = self._elsewhere()
+        raw = self._implausible_reading()
         if raw >= 0:
             self._raw = raw
             if self._read(raw) in {Reason.IMPOSSIBLE, Reason.BACKWARD}:
                 self._beat()
 
-    def _elsewhere(self):
+    def _implausible_reading(self):
         """Return a reading that no growth from the last accepted one to the next beat explains, -1 if there is none.
 
         One that it explains looks as if it were made late. Nor is it so little lower that the counter catches up by

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiled import HERE, compiled
-from steps import Steps
+from c_programs import HERE, compile_program
+from power_steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,13 +54,13 @@ class Host:
 
 
 @contextmanager
-def moving(zones: Sequence[Zone], watts: float, period_us: int = 1000) -> Iterator[Host]:
+def simulated_powercap(zones: Sequence[Zone], watts: float, period_us: int = 1000) -> Iterator[Host]:
     """Make a host with these zones, draw so much power, and let its counters move inside the block, once a period."""
     with tempfile.TemporaryDirectory(prefix="inferometer-bench-", dir=TMPFS) as folder:
         sysfs, page = Path(folder) / "sys", Path(folder) / "steps"
         counted = [argument for zone in zones for argument in _made(sysfs, zone)]
         steps = Steps.create(page, watts)
-        mover = subprocess.Popen([compiled("counters"), str(period_us), page, *counted], stdout=subprocess.PIPE)
+        mover = subprocess.Popen([compile_program("counters"), str(period_us), page, *counted], stdout=subprocess.PIPE)
         try:
             if mover.stdout is None or mover.stdout.readline() != b"moving\n":
                 raise RuntimeError(f"counters.c does not move: it ended with {mover.wait()}")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.runtime.clock import Timebase
-from agent.sampling.accumulators import Memory, Totals, bridge, key_of
+from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals, gap_energy, key_of
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Host, Layout, Tick, Total
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 CPU = Device("package-0", Kind.CPU)
 SECOND = 1_000_000_000
 WRAPS_AT = 1000.0
-RAPL = Channel(CPU, "package", "energy_joules", refresh_seconds=0.001, limit=100.0, wraps_at=WRAPS_AT)
-PLAIN = Channel(CPU, "package", "energy_joules", limit=100.0)
+RAPL = Channel(CPU, "package", "energy_joules", refresh_seconds=0.001, max_plausible=100.0, wraps_at=WRAPS_AT)
+PLAIN = Channel(CPU, "package", "energy_joules", max_plausible=100.0)
 GAUGE = Channel(CPU, "package", "power_watts")
 ESTIMATE = Channel(CPU, "package", "energy_joules", Source.ESTIMATED)
 HOST = Host("host", "name", boot_id="boot")
@@ -52,38 +52,38 @@ def started(
     store: Store,
     *channels: Channel,
     boot_id: str = "boot",
-    memory: Memory | None = None,
+    memory: UnstoredTotals | None = None,
     asleep_seconds: float = 0.0,
     probe: str = "rapl",
-) -> Totals:
+) -> CounterAccumulator:
     layout = Layout(1, probe, channels or (RAPL,))
     timebase = Timebase(0, round(asleep_seconds * SECOND))
     memory = {} if memory is None else memory
-    return Totals(replace(HOST, boot_id=boot_id), [layout], store.kept.values(), memory, timebase)
+    return CounterAccumulator(replace(HOST, boot_id=boot_id), [layout], store.kept.values(), memory, timebase)
 
 
 def after(store: Store, pause_seconds: float, value: float, channel: Channel = RAPL, **how: object) -> float:
     """Return the total after a new start whose first value comes so long after the last kept one."""
     last = max((total.at_ns for total in store.kept.values()), default=0) / SECOND
     one, now = started(store, channel, **how), tick(last + pause_seconds, value)
-    one.keep([now], store.append)
-    return one.shown(now, 0)
+    one.store_ticks([now], store.append)
+    return one.exported_value(now, 0)
 
 
 def kept(value: float, channel: Channel = RAPL, at_seconds: float = 10.0) -> Store:
     """Return a store in which a counter was kept once, after its first start."""
     store = Store()
-    started(store, channel).keep([tick(at_seconds, value)], store.append)
+    started(store, channel).store_ticks([tick(at_seconds, value)], store.append)
     return store
 
 
 def test_the_first_time_a_counter_shows_its_own_value() -> None:
     one = started(store := Store(), RAPL, GAUGE)
-    assert one.shown(tick(1, 100.1, 50.0), 0) == 100.1
-    one.keep([tick(1, 100.1, 50.0)], store.append)
-    assert one.shown(tick(2, 107.3, 50.0), 0) == 100.1  # what is not kept yet is not shown yet
-    one.keep([tick(2, 107.3, 50.0)], store.append)
-    assert one.shown(tick(2, 107.3, 50.0), 0) == 107.3
+    assert one.exported_value(tick(1, 100.1, 50.0), 0) == 100.1
+    one.store_ticks([tick(1, 100.1, 50.0)], store.append)
+    assert one.exported_value(tick(2, 107.3, 50.0), 0) == 100.1  # what is not kept yet is not shown yet
+    one.store_ticks([tick(2, 107.3, 50.0)], store.append)
+    assert one.exported_value(tick(2, 107.3, 50.0), 0) == 107.3
     assert list(store.kept.values()) == [
         Total(
             "host", "rapl", "package-0", "package", "energy_joules", Source.MEASURED, "boot", 107.3, 107.3, 2 * SECOND
@@ -96,7 +96,7 @@ def test_a_new_start_adds_what_was_counted_meanwhile() -> None:
 
 
 def test_until_the_first_is_kept_a_new_start_shows_what_was_kept() -> None:
-    assert started(kept(100.0)).shown(tick(13, 130.0), 0) == 100.0
+    assert started(kept(100.0)).exported_value(tick(13, 130.0), 0) == 100.0
 
 
 def test_one_wrap_is_undone_where_the_pause_was_surely_too_short_for_two() -> None:
@@ -116,16 +116,16 @@ def test_one_wrap_is_undone_where_the_pause_was_surely_too_short_for_two() -> No
         (500.0, 400.0, 5, PLAIN, (0.0, Reason.RESET)),
         (500.0, 600.0, 3600, PLAIN, (100.0, None)),
         (500.0, 1e9, 3600, PLAIN, (0.0, Reason.IMPOSSIBLE)),
-        (500.0, 1e9, 3600, replace(PLAIN, limit=0.0), (0.0, Reason.IMPOSSIBLE)),
-        (500.0, 1e9, 3600, replace(PLAIN, device=Device("m", Kind.PSU), limit=0.0), (0.0, Reason.IMPOSSIBLE)),
-        (500.0, 600.0, 0.09, replace(RAPL, limit=0.0), (100.0, None)),
-        (500.0, 600.0, 0.5, replace(RAPL, limit=0.0), (0.0, Reason.WRAP_UNKNOWN)),
+        (500.0, 1e9, 3600, replace(PLAIN, max_plausible=0.0), (0.0, Reason.IMPOSSIBLE)),
+        (500.0, 1e9, 3600, replace(PLAIN, device=Device("m", Kind.PSU), max_plausible=0.0), (0.0, Reason.IMPOSSIBLE)),
+        (500.0, 600.0, 0.09, replace(RAPL, max_plausible=0.0), (100.0, None)),
+        (500.0, 600.0, 0.5, replace(RAPL, max_plausible=0.0), (0.0, Reason.WRAP_UNKNOWN)),
     ],
 )
 def test_what_is_not_sure_is_not_added_and_has_its_reason(
     raw: float, first: float, seconds: float, channel: Channel, answer: tuple[float, Reason | None]
 ) -> None:
-    assert bridge(raw, first, seconds, channel) == answer
+    assert gap_energy(raw, first, seconds, channel) == answer
 
 
 def test_a_pause_that_is_not_known_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -148,20 +148,20 @@ def test_a_sleep_counts_as_part_of_the_pause() -> None:
 def test_after_a_reboot_the_total_goes_on_without_what_was_counted_before_the_first_read(boot_id: str) -> None:
     store = kept(700.0)
     one = started(store, boot_id=boot_id)
-    one.keep([tick(1, 40.0), tick(2, 45.0)], store.append)
-    assert one.shown(tick(2, 45.0), 0) == 705.0
+    one.store_ticks([tick(1, 40.0), tick(2, 45.0)], store.append)
+    assert one.exported_value(tick(2, 45.0), 0) == 705.0
 
 
 def test_a_boot_that_is_not_known_is_never_the_same() -> None:
     store = Store()
-    started(store, boot_id="").keep([tick(1, 40.0)], store.append)
+    started(store, boot_id="").store_ticks([tick(1, 40.0)], store.append)
     assert after(store, 1, 45.0, boot_id="") == 40.0
 
 
 def test_after_a_reset_the_hardware_s_value_is_unknown_until_the_next_start() -> None:
     store = Store()
     one = started(store)
-    one.keep(
+    one.store_ticks(
         [tick(1, 500.0), tick(2, math.nan, rejections=(Rejection(0, Reason.RESET),)), tick(3, 510.0)], store.append
     )
     assert store.kept[KEY].raw is None
@@ -177,58 +177,58 @@ def test_an_estimate_counts_from_0_in_every_process_and_its_total_goes_on() -> N
 
 
 def test_where_the_store_takes_nothing_the_total_is_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.sampling.accumulators._SHOWN_UNKEPT_SECONDS", 0.0)
+    monkeypatch.setattr("agent.sampling.counter_accumulator._UNSTORED_EXPORT_SECONDS", 0.0)
     store = kept(100.0)
     store.fails = True
     one = started(store, memory=(memory := {}))
     for _ in range(2):  # as the recorder tries again
         with pytest.raises(OSError, match="disk is full"):
-            one.keep([tick(12, 110.0)], store.append)
-    assert one.shown(tick(13, 120.0), 0) == 120.0
+            one.store_ticks([tick(12, 110.0)], store.append)
+    assert one.exported_value(tick(13, 120.0), 0) == 120.0
     assert memory[KEY].total == 110.0
-    assert started(store, memory=memory).shown(tick(14, 125.0), 0) == 110.0
+    assert started(store, memory=memory).exported_value(tick(14, 125.0), 0) == 110.0
 
 
 def test_a_tick_that_comes_twice_or_gives_nothing_changes_nothing() -> None:
     one = started(store := Store())
-    one.keep([tick(1, 10.0), tick(2, 12.0)], store.append)
-    one.keep([tick(1, 10.0)], store.append)
-    one.keep([tick(3, math.nan)], store.append)
-    assert one.shown(tick(3, 12.0), 0) == 12.0
+    one.store_ticks([tick(1, 10.0), tick(2, 12.0)], store.append)
+    one.store_ticks([tick(1, 10.0)], store.append)
+    one.store_ticks([tick(3, math.nan)], store.append)
+    assert one.exported_value(tick(3, 12.0), 0) == 12.0
     assert store.kept[KEY].at_ns == 2 * SECOND
 
 
 def test_a_counter_that_gives_nothing_at_first_goes_on_when_it_does() -> None:
     store = kept(100.0)
     one = started(store)
-    one.keep([tick(11, math.nan)], store.append)
-    assert one.shown(tick(11, math.nan), 0) == 100.0
-    one.keep([tick(12, 105.0)], store.append)
-    assert one.shown(tick(12, 105.0), 0) == 105.0
+    one.store_ticks([tick(11, math.nan)], store.append)
+    assert one.exported_value(tick(11, math.nan), 0) == 100.0
+    one.store_ticks([tick(12, 105.0)], store.append)
+    assert one.exported_value(tick(12, 105.0), 0) == 105.0
 
 
 def test_a_total_goes_on_where_another_probe_supplies_it_and_no_counter_is_bridged_to_another() -> None:
     store = kept(1000.0, PLAIN)
     other = started(store, PLAIN, probe="zenergy")
-    assert other.shown(tick(11, 5.0), 0) == 1000.0
-    other.keep([tick(11, 5.0), tick(12, 35.0)], store.append)
-    assert other.shown(tick(12, 35.0), 0) == 1030.0
+    assert other.exported_value(tick(11, 5.0), 0) == 1000.0
+    other.store_ticks([tick(11, 5.0), tick(12, 35.0)], store.append)
+    assert other.exported_value(tick(12, 35.0), 0) == 1030.0
 
 
 @pytest.mark.parametrize(("value", "total"), [(1040.0, 1040.0), (1010.0, 1030.0), (4.0, 1030.0)])
 def test_when_the_first_probe_is_back_nothing_is_counted_twice_and_nothing_falls(value: float, total: float) -> None:
     store = kept(1000.0, PLAIN)
-    started(store, PLAIN, probe="zenergy").keep([tick(11, 5.0), tick(12, 35.0)], store.append)
+    started(store, PLAIN, probe="zenergy").store_ticks([tick(11, 5.0), tick(12, 35.0)], store.append)
     back = started(store, PLAIN)
-    back.keep([tick(13, value), tick(14, value + 2.0)], store.append)
-    assert back.shown(tick(14, value + 2.0), 0) == total + 2.0
+    back.store_ticks([tick(13, value), tick(14, value + 2.0)], store.append)
+    assert back.exported_value(tick(14, value + 2.0), 0) == total + 2.0
 
 
 def test_of_two_probes_that_tell_the_same_the_first_alone_has_a_total() -> None:
     store = Store()
     layouts = [Layout(1, "rapl", (PLAIN,)), Layout(2, "zenergy", (GAUGE, PLAIN))]
-    both = Totals(HOST, layouts, (), {}, Timebase(0))
-    both.keep([tick(1, 100.0), tick(1, 50.0, 7000.0)._replace(layout=2)], store.append)
+    both = CounterAccumulator(HOST, layouts, (), {}, Timebase(0))
+    both.store_ticks([tick(1, 100.0), tick(1, 50.0, 7000.0)._replace(layout=2)], store.append)
     assert [(total.probe, total.total) for total in store.kept.values()] == [("rapl", 100.0)]
     assert after(store, 1, 105.0, PLAIN) == 105.0
 
@@ -307,14 +307,14 @@ class Machine:
         if self.saved is None:
             return self.raw
         due, boot, moment, raw = self.saved
-        longest = WRAPS_AT / self.channel.limit - self.channel.refresh_seconds if self.wraps else math.inf
+        longest = WRAPS_AT / self.channel.max_plausible - self.channel.refresh_seconds if self.wraps else math.inf
         if boot != self.boot or raw < 0 or self.moment - moment >= longest - 1e-9:
             return due
         return due + ((self.raw - raw) % RANGE_UJ if self.wraps else max(0, self.raw - raw))
 
-    def keep(self) -> None:
+    def store_ticks(self) -> None:
         if self.waiting:
-            self.totals.keep(self.waiting, self.store.append)
+            self.totals.store_ticks(self.waiting, self.store.append)
             self.saved = (self.due, self.boot, self.moment, self.raw if self.known else -1)
             self.scrape()
             self.waiting = []
@@ -322,7 +322,7 @@ class Machine:
 
     def scrape(self) -> None:
         if self.saved:  # a kill within the first second of all may take back what was shown
-            self.scraped.append(self.totals.shown(self.waiting[-1], 0))
+            self.scraped.append(self.totals.exported_value(self.waiting[-1], 0))
 
     def happen(self, event: str, seconds: float, watts: float) -> None:
         if event in {"read", "keep"}:
@@ -331,7 +331,7 @@ class Machine:
         if event in {"keep", "restart", "reboot"} and self.waiting:
             self.draw(0.001, watts)
             self.read()
-            self.keep()
+            self.store_ticks()
         if event == "reset" and not self.wraps:  # a reset of one that wraps may look like a wrap, to anyone
             self.hardware, self.fell = 0, True
         if event == "reboot":
@@ -353,7 +353,7 @@ def test_whatever_happens_a_total_never_falls_and_is_what_was_seen_or_is_sure(
     machine = Machine(wraps)
     for event in history:
         machine.happen(*event)
-    machine.keep()
+    machine.store_ticks()
     assert all(before <= now for before, now in pairwise(machine.scraped))
     assert machine.due <= machine.consumed
 
@@ -368,8 +368,8 @@ def test_no_rounding_makes_a_total_fall(increments: list[float], total: float) -
     one = started(store)
     for number, increment in enumerate(increments):
         value += increment
-        one.keep([tick(number + 1, value)], store.append)
-        shown.append(one.shown(tick(number + 1, value), 0))
+        one.store_ticks([tick(number + 1, value)], store.append)
+        shown.append(one.exported_value(tick(number + 1, value), 0))
     assert all(before <= now for before, now in pairwise(shown))
 
 
@@ -380,17 +380,17 @@ def reset_store(channel: Channel = RAPL) -> Store:
     """Return a store whose counter was reset at 11 s and counted 3 J since; it was kept at 12 s."""
     store = Store()
     one = started(store, channel)
-    one.keep([tick(10, 500.0)], store.append)
-    one.keep([tick(11, math.nan, rejections=(Rejection(0, Reason.RESET),))], store.append)
-    one.keep([tick(12, 503.0)], store.append)
+    one.store_ticks([tick(10, 500.0)], store.append)
+    one.store_ticks([tick(11, math.nan, rejections=(Rejection(0, Reason.RESET),))], store.append)
+    one.store_ticks([tick(12, 503.0)], store.append)
     return store
 
 
 def test_the_pause_after_a_reset_is_logged_and_counted_as_lost(caplog: pytest.LogCaptureFixture) -> None:
     store = reset_store()
     one = started(store)
-    one.keep([tick(72, 490.0)], store.append)
-    assert one.shown(tick(72, 490.0), 0) == 503.0
+    one.store_ticks([tick(72, 490.0)], store.append)
+    assert one.exported_value(tick(72, 490.0), 0) == 503.0
     assert one.lost_seconds() == {RAPL.key: 60.0}
     (record,) = caplog.records
     assert record.getMessage() == "what was counted in a pause is not known"
@@ -399,18 +399,18 @@ def test_the_pause_after_a_reset_is_logged_and_counted_as_lost(caplog: pytest.Lo
 
 def test_a_pause_of_a_second_start_after_a_reset_is_known_again() -> None:
     store = reset_store()
-    started(store).keep([tick(72, 490.0)], store.append)
+    started(store).store_ticks([tick(72, 490.0)], store.append)
     again = started(store)
-    again.keep([tick(80, 495.0)], store.append)
+    again.store_ticks([tick(80, 495.0)], store.append)
     assert again.lost_seconds() == {}
-    assert again.shown(tick(80, 495.0), 0) == 508.0
+    assert again.exported_value(tick(80, 495.0), 0) == 508.0
 
 
 @pytest.mark.parametrize(("pause", "value"), [(60.0, 1.0), (100.0, 20.0)], ids=["fell", "may have wrapped twice"])
 def test_every_pause_that_is_not_known_is_counted_as_lost(pause: float, value: float) -> None:
     store = kept(500.0)
     one = started(store, PLAIN if pause == 60.0 else RAPL)
-    one.keep([tick(10 + pause, value)], store.append)
+    one.store_ticks([tick(10 + pause, value)], store.append)
     assert sum(one.lost_seconds().values()) == pytest.approx(pause)
 
 
@@ -419,9 +419,9 @@ def test_a_reboot_and_an_estimate_lose_nothing_that_could_have_been_counted() ->
     assert started_with(kept(5.0, ESTIMATE), ESTIMATE).lost_seconds() == {}
 
 
-def started_with(store: Store, *channels: Channel, **how: str) -> Totals:
+def started_with(store: Store, *channels: Channel, **how: str) -> CounterAccumulator:
     one = started(store, *channels, **how)
-    one.keep([tick(72, 490.0)], store.append)
+    one.store_ticks([tick(72, 490.0)], store.append)
     return one
 
 
@@ -429,16 +429,16 @@ def test_the_time_of_what_is_shown_is_that_of_the_sample_that_was_kept(monkeypat
     store = Store()
     one = started(store)
     first, second = tick(10, 100.0), tick(11, 150.0)
-    assert one.shown_at_ns(first) == first.end_ns
-    one.keep([first], store.append)
-    assert (one.shown(second, 0), one.shown_at_ns(second)) == (100.0, first.end_ns)
+    assert one.exported_at_ns(first) == first.end_ns
+    one.store_ticks([first], store.append)
+    assert (one.exported_value(second, 0), one.exported_at_ns(second)) == (100.0, first.end_ns)
     store.fails = True
     with pytest.raises(OSError, match="full"):
-        one.keep([second], store.append)
-    assert (one.shown(second, 0), one.shown_at_ns(second)) == (100.0, first.end_ns)
-    monkeypatch.setattr("agent.sampling.accumulators._SHOWN_UNKEPT_SECONDS", 0.0)
-    assert (one.shown(second, 0), one.shown_at_ns(second)) == (150.0, second.end_ns)
+        one.store_ticks([second], store.append)
+    assert (one.exported_value(second, 0), one.exported_at_ns(second)) == (100.0, first.end_ns)
+    monkeypatch.setattr("agent.sampling.counter_accumulator._UNSTORED_EXPORT_SECONDS", 0.0)
+    assert (one.exported_value(second, 0), one.exported_at_ns(second)) == (150.0, second.end_ns)
 
 
 def test_a_layout_without_counters_shows_its_latest_sample() -> None:
-    assert started(Store(), GAUGE).shown_at_ns(tick(10, 5.0)) == 10 * SECOND
+    assert started(Store(), GAUGE).exported_at_ns(tick(10, 5.0)) == 10 * SECOND

@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 BUILT = HERE / ".compiled"
 
 
-def compiled(name: str, *, static: bool = True) -> Path:
+def compile_program(name: str, *, static: bool = True) -> Path:
     """Return the program built from `name`.c; raises SystemExit with the remedy where it cannot be built.
 
     Static ones start as fast as they can, others may load libraries.

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from probes.model import Probe
 
-LARGEST_SHARE = 0.25
+MAX_READ_SHARE = 0.25
 """The share of the time that reads may take, those of all files together and those of each driver."""
 STUCK_SECONDS = 0.3
 """A read that lasts longer than this holds up the other files: they go on in another thread."""
-MOST_STUCK = 4
+MAX_STUCK_THREADS = 4
 """With more threads of files stuck no further one is started: the probes that are left are not read."""
 _POLL_SECONDS = 0.01
 _END_SECONDS = 0.2
@@ -24,7 +24,7 @@ _LONGEST_SLEEP_SECONDS = 0.005
 _LARGEST_DEBT_NS = 1_000_000
 
 
-class Watched(Protocol):
+class PollTarget(Protocol):
     """One probe that is read as long as another read is wanted."""
 
     @property
@@ -40,31 +40,34 @@ class Watched(Protocol):
         """Grant all of the time anew: it passed while another probe was read."""
 
 
-def read_all(watches: Sequence[Watched], seconds: float) -> dict[Probe, Callable[[], bool]]:
+def read_all(targets: Sequence[PollTarget], seconds: float) -> dict[Probe, Callable[[], bool]]:
     """Read every probe until no further read is wanted, and for so many seconds at most.
 
     Returns the probes whose read has not ended, each with a function that returns whether it has.
     """
-    of_files = [Watcher([watch for watch in watches if watch.probe.files_only])]
-    of_drivers = [Watcher([watch]) for watch in watches if not watch.probe.files_only]
+    of_files = [PollThread([watch for watch in targets if watch.probe.files_only])]
+    of_drivers = [PollThread([watch]) for watch in targets if not watch.probe.files_only]
     deadline = time.monotonic() + seconds
-    while any(watcher.alive for watcher in (*of_files, *of_drivers)) and time.monotonic() < deadline:
+    while any(poll_thread.alive for poll_thread in (*of_files, *of_drivers)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        stuck = [watcher for watcher in of_files if watcher.is_stuck]
-        behind = [watcher for watcher in stuck if watcher.waiting]
-        of_files += [Watcher(watcher.take_waiting()) for watcher in behind[: max(0, MOST_STUCK + 1 - len(stuck))]]
-    return {probe: ended for watcher in (*of_files, *of_drivers) for probe, ended in watcher.end()}
+        stuck = [poll_thread for poll_thread in of_files if poll_thread.is_stuck]
+        behind = [poll_thread for poll_thread in stuck if poll_thread.waiting]
+        of_files += [
+            PollThread(poll_thread.hand_over_waiting())
+            for poll_thread in behind[: max(0, MAX_STUCK_THREADS + 1 - len(stuck))]
+        ]
+    return {probe: ended for poll_thread in (*of_files, *of_drivers) for probe, ended in poll_thread.end()}
 
 
-class Watcher:
-    """A thread that reads the probes of several watches, each when it is due."""
+class PollThread:
+    """A thread that reads the probes of several targets, each when it is due."""
 
-    def __init__(self, watches: Iterable[Watched]) -> None:
-        self._due = [(0, number, watch) for number, watch in enumerate(watches)]
-        self._reading: Watched | None = None
+    def __init__(self, targets: Iterable[PollTarget]) -> None:
+        self._due = [(0, number, watch) for number, watch in enumerate(targets)]
+        self._reading: PollTarget | None = None
         self._since_ns = 0
         self._over = False
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="poll_thread", daemon=True)
         self._thread.start()
 
     @property
@@ -83,8 +86,8 @@ class Watcher:
         """Whether others wait to be read."""
         return bool(self._due)
 
-    def take_waiting(self) -> list[Watched]:
-        """Return the watches that wait; this thread ends after its read."""
+    def hand_over_waiting(self) -> list[PollTarget]:
+        """Return the targets that wait; this thread ends after its read."""
         self._over = True
         taken, self._due = self._due, []
         for _, _, watch in taken:
@@ -103,7 +106,7 @@ class Watcher:
         while self._due and not self._over:
             due_ns, number, watch = self._due[0]
             now_ns = time.monotonic_ns()
-            owed_ns = round(busy_ns / LARGEST_SHARE) - (now_ns - began_ns)
+            owed_ns = round(busy_ns / MAX_READ_SHARE) - (now_ns - began_ns)
             if owed_ns > _LARGEST_DEBT_NS or now_ns < due_ns:
                 time.sleep(min(max(owed_ns, due_ns - now_ns) / 1e9, _LONGEST_SLEEP_SECONDS))
                 continue

@@ -28,7 +28,7 @@ BLANKS = frozenset(
 ACPI's power meter answers all ones in milliwatts, which the kernel shows as 4294967295000 microwatts. A counter may
 pass through most of these, so it refuses `SENTINELS` only.
 """
-PLAUSIBLE_TIMES_LIMIT = 4
+PLAUSIBLE_LIMIT_FACTOR = 4
 """A device may draw more than its power limit for a moment; four times as much is no power but a fault."""
 CEILING_WATTS = {
     Kind.CPU: 2_000.0,
@@ -56,21 +56,21 @@ _RANGES = {
 }
 
 
-def most_watts(channel: Channel) -> float:
+def max_watts(channel: Channel) -> float:
     """Return the highest power of a channel's sensor that is accepted, in watts."""
-    return channel.limit or CEILING_WATTS[channel.device.kind]
+    return channel.max_plausible or CEILING_WATTS[channel.device.kind]
 
 
 def range_of(channel: Channel) -> tuple[float, float]:
     """Return the lowest and the highest value of a gauge that is accepted, in its unit."""
     if channel.metric == "power_watts":
-        return 0.0, most_watts(channel)
+        return 0.0, max_watts(channel)
     if channel.metric == "power_limit_watts":
         return 0.0, CEILING_WATTS[channel.device.kind]
     return _RANGES.get(channel.metric, (0.0, math.inf))
 
 
-def checked(channel: Channel, value: float) -> float | Reason:
+def check_gauge(channel: Channel, value: float) -> float | Reason:
     """Return the value of a gauge, 0 for the noise around it, or IMPOSSIBLE.
 
     A power below that is of a current the other way: a sensor wired in reverse, or a battery that is charged. It is no

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from probes.hwmon.probe import discover
 from probes.model import METRICS, Channel, Device, Kind, Reason, Roots
 from probes.nvml.sensors import Sensor
-from probes.plausible import BLANKS, CEILING_WATTS, NOISE_WATTS, checked, highest_limit_watts, most_watts, range_of
+from probes.plausibility import (
+    BLANKS,
+    CEILING_WATTS,
+    NOISE_WATTS,
+    check_gauge,
+    highest_limit_watts,
+    max_watts,
+    range_of,
+)
 from trees import write
 
 if TYPE_CHECKING:
@@ -28,8 +36,8 @@ def test_every_kind_has_a_ceiling() -> None:
 
 
 def test_a_stated_limit_is_the_ceiling_of_its_sensor_and_else_that_of_the_kind() -> None:
-    assert most_watts(WATTS) == 20_000
-    assert most_watts(Channel(BOARD, "wall", "power_watts", limit=1200.0)) == 1200
+    assert max_watts(WATTS) == 20_000
+    assert max_watts(Channel(BOARD, "wall", "power_watts", max_plausible=1200.0)) == 1200
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -38,7 +46,7 @@ def test_no_value_outside_the_range_of_its_metric_is_accepted(kind: Kind, value:
     for metric in METRICS:
         channel = Channel(Device("d", kind), "x", metric)
         lowest, highest = range_of(channel)
-        found = checked(channel, value)
+        found = check_gauge(channel, value)
         assert found == Reason.IMPOSSIBLE or lowest <= found <= highest
         assert (found == value) is (lowest <= value <= highest) or found == 0
 
@@ -64,7 +72,7 @@ def test_no_value_outside_the_range_of_its_metric_is_accepted(kind: Kind, value:
     ],
 )
 def test_the_range_of_each_metric(metric: str, value: float, answer: float | Reason) -> None:
-    assert checked(Channel(BOARD, "x", metric), value) == answer
+    assert check_gauge(Channel(BOARD, "x", metric), value) == answer
 
 
 @pytest.mark.parametrize("blank", sorted(BLANKS))
@@ -116,7 +124,7 @@ def test_a_meter_that_says_it_does_not_know_gives_no_value(
 def test_a_limit_of_all_ones_leaves_the_ceiling_of_the_kind(tmp_path: Path, limit: int) -> None:
     roots = meter(tmp_path, power1_input=150_000_000, power1_max=limit, power1_cap=limit)
     [probe] = discover(roots).probes
-    assert [channel.limit for channel in probe.channels] == [0]
+    assert [channel.max_plausible for channel in probe.channels] == [0]
     probe.close()
 
 

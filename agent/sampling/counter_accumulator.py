@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from agent.runtime.logs import get_logger
 from probes.counter import shortest_wrap_seconds
-from probes.model import METRICS, Channel, Form, Reason, Source
-from probes.plausible import most_watts
+from probes.model import METRICS, Channel, MetricType, Reason, Source
+from probes.plausibility import max_watts
 from store.records import Total
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 _ROUNDING = 1e-3
 """By how much a raw value worked out from a total may lie above the hardware's: a double of 10^12 is no finer."""
-_SHOWN_UNKEPT_SECONDS = 2.0
+_UNSTORED_EXPORT_SECONDS = 2.0
 _UNKNOWN_REFRESH_SECONDS = 1.0
 _UNKNOWN_AFTER = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
 """Refusals after which a probe's total no longer tells what its hardware's counter shows."""
 
-logger = get_logger("totals")
+logger = get_logger("accumulators")
 
 Key = tuple[str, ...]
 """A probe's name and its channel's key."""
-Memory = dict[Key, Total]
+UnstoredTotals = dict[Key, Total]
 """The totals of this process, newer than the stored ones where the store could not be written."""
 
 
@@ -43,7 +43,7 @@ def key_of(total: Total) -> Key:
     return (total.probe, total.device, total.domain, total.metric, total.source)
 
 
-def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[float, Reason | None]:
+def gap_energy(raw: float, first: float, seconds: float, channel: Channel) -> tuple[float, Reason | None]:
     """Return what a hardware counter counted in a pause of `seconds`, and why that is not known.
 
     `raw` is its value before the pause, `first` the one after it, of the same boot and in the channel's unit. What is
@@ -53,7 +53,7 @@ def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[
     seconds += channel.refresh_seconds or _UNKNOWN_REFRESH_SECONDS
     if seconds >= shortest_wrap_seconds(channel):
         return 0.0, Reason.WRAP_UNKNOWN
-    most = most_watts(channel) * seconds
+    most = max_watts(channel) * seconds
     step = first - raw
     if step < -_ROUNDING:
         step += channel.wraps_at
@@ -62,7 +62,7 @@ def bridge(raw: float, first: float, seconds: float, channel: Channel) -> tuple[
 
 
 @dataclass(slots=True)
-class _Ongoing:
+class _Accumulator:
     """One counter: its place, its own total before (`saved`), and its total now, `base` and what came after `first`.
 
     `shown` is the total that is kept, at first the largest of any probe's that told the same: None where there is none
@@ -73,16 +73,16 @@ class _Ongoing:
     channel: Channel
     key: Key
     saved: Total | None
-    shown: float | None
+    exported: float | None
     base: float = 0.0
     first: float = 0.0
     value: float = math.nan
     at_ns: int = 0
-    kept_at_ns: int = 0
+    stored_at_ns: int = 0
     raw_known: bool = True
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         return not math.isnan(self.value)
 
     def total(self, value: float) -> float:
@@ -96,7 +96,7 @@ class _Ongoing:
         return math.fmod(self.value, self.channel.wraps_at) if self.channel.wraps_at else self.value
 
 
-class Totals:
+class CounterAccumulator:
     """The counters of one recording, which go on from `saved`; of two that tell the same the first alone counts.
 
     `keep` takes ticks in the recorder's thread; `shown` may be asked by any. A total is shown once it is kept, so that
@@ -104,7 +104,7 @@ class Totals:
     """
 
     def __init__(
-        self, host: Host, layouts: Sequence[Layout], saved: Iterable[Total], memory: Memory, timebase: Timebase
+        self, host: Host, layouts: Sequence[Layout], saved: Iterable[Total], memory: UnstoredTotals, timebase: Timebase
     ) -> None:
         self._host = host
         self._timebase = timebase
@@ -112,55 +112,55 @@ class Totals:
         before = {key_of(total): total for total in saved} | memory
         taken: set[Key] = set()
         self._counters = {layout.id: _counters(layout, before, taken) for layout in layouts}
-        self._unbegun = {number for number, counters in self._counters.items() if counters}
+        self._not_started = {number for number, counters in self._counters.items() if counters}
         self._waiting_since: float | None = None
         self._lost_seconds: dict[tuple[str, ...], float] = {}
 
-    def shown(self, tick: Tick, position: int) -> float:
+    def exported_value(self, tick: Tick, position: int) -> float:
         """Return the total to show for a counter of a tick."""
         counter = next(c for c in self._counters[tick.layout] if c.position == position)
-        if counter.shown is None:
+        if counter.exported is None:
             return tick.values[position]
-        if not counter.begun or not self._shows_unkept():
-            return counter.shown
-        return max(counter.shown, counter.total(tick.values[position]))
+        if not counter.started or not self._exports_unstored():
+            return counter.exported
+        return max(counter.exported, counter.total(tick.values[position]))
 
-    def shown_at_ns(self, tick: Tick) -> int:
+    def exported_at_ns(self, tick: Tick) -> int:
         """Return the Unix time of the sample whose totals are shown for a tick; the tick's own without counters."""
-        kept = [counter.kept_at_ns for counter in self._counters[tick.layout] if counter.kept_at_ns]
-        return tick.end_ns if self._shows_unkept() or not kept else min(max(kept), tick.end_ns)
+        kept = [counter.stored_at_ns for counter in self._counters[tick.layout] if counter.stored_at_ns]
+        return tick.end_ns if self._exports_unstored() or not kept else min(max(kept), tick.end_ns)
 
     def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
         """Return how long the pauses were, by channel key, whose energy is in no total because it is not known."""
         return self._lost_seconds.copy()
 
-    def _shows_unkept(self) -> bool:
+    def _exports_unstored(self) -> bool:
         since = self._waiting_since
-        return since is not None and time.monotonic() - since >= _SHOWN_UNKEPT_SECONDS
+        return since is not None and time.monotonic() - since >= _UNSTORED_EXPORT_SECONDS
 
     def current(self, layout: int, position: int) -> float | None:
         """Return a counter's total at its latest value, stored or not; None before the first."""
         counter = next((c for c in self._counters[layout] if c.position == position), None)
-        return counter.total(counter.value) if counter and counter.begun else None
+        return counter.total(counter.value) if counter and counter.started else None
 
-    def keep(self, ticks: Sequence[Tick], append: Callable[[Sequence[Tick], Sequence[Total]], None]) -> None:
+    def store_ticks(self, ticks: Sequence[Tick], append: Callable[[Sequence[Tick], Sequence[Total]], None]) -> None:
         """Go on with these ticks and hand them to `append` with the totals; raises as it does, and may be repeated."""
         self._waiting_since = self._waiting_since or time.monotonic()
         self.take(ticks)
-        counters = [c for own in self._counters.values() for c in own if c.begun and c.at_ns > c.kept_at_ns]
+        counters = [c for own in self._counters.values() for c in own if c.started and c.at_ns > c.stored_at_ns]
         totals = [self._total(counter) for counter in counters]
         self._memory.update(zip((counter.key for counter in counters), totals, strict=True))
         append(ticks, totals)
         for counter, total in zip(counters, totals, strict=True):
-            counter.shown, counter.kept_at_ns = total.total, counter.at_ns
+            counter.exported, counter.stored_at_ns = total.total, counter.at_ns
         self._waiting_since = None
 
     def take(self, ticks: Sequence[Tick]) -> None:
         """Go on with these ticks, which are in order within a layout; what was taken before changes nothing."""
         latest = {}
         for tick in ticks:
-            if tick.rejections or tick.layout in self._unbegun:
-                self._look_at(tick)
+            if tick.rejections or tick.layout in self._not_started:
+                self._process(tick)
             latest[tick.layout] = tick
         for tick in latest.values():
             counters = self._counters[tick.layout]
@@ -170,45 +170,45 @@ class Totals:
                     if earlier.layout == tick.layout:
                         _advance(absent, earlier)
 
-    def _look_at(self, tick: Tick) -> None:
+    def _process(self, tick: Tick) -> None:
         counters = self._counters[tick.layout]
         for counter in counters:
-            if not counter.begun and not math.isnan(tick.values[counter.position]):
+            if not counter.started and not math.isnan(tick.values[counter.position]):
                 self._begin(counter, tick)
         lost = {rejection.channel for rejection in tick.rejections if rejection.reason in _UNKNOWN_AFTER}
         for counter in counters:
-            if counter.position in lost and counter.begun:
+            if counter.position in lost and counter.started:
                 counter.raw_known = False
-        if all(counter.begun for counter in counters):
-            self._unbegun.discard(tick.layout)
+        if all(counter.started for counter in counters):
+            self._not_started.discard(tick.layout)
 
-    def _begin(self, counter: _Ongoing, tick: Tick) -> None:
+    def _begin(self, counter: _Accumulator, tick: Tick) -> None:
         """Begin with a counter's first value; without a total before, the counter's own value is the total.
 
         Where another probe went on with its total meanwhile, the larger of both is right: either has a part of what
         was counted since, and their sum would have some of it twice.
         """
         first = tick.values[counter.position]
-        if counter.shown is not None:
-            bridged = self._bridged(counter.saved, counter, tick) if counter.saved else 0.0
-            counter.first, counter.base = first, max(counter.shown, bridged)
+        if counter.exported is not None:
+            bridged = self._total_with_gap(counter.saved, counter, tick) if counter.saved else 0.0
+            counter.first, counter.base = first, max(counter.exported, bridged)
         counter.value, counter.at_ns = first, tick.end_ns
 
-    def _bridged(self, saved: Total, counter: _Ongoing, tick: Tick) -> float:
+    def _total_with_gap(self, saved: Total, counter: _Accumulator, tick: Tick) -> float:
         """Return a counter's own total before, and with it what is sure to have been counted since."""
         seconds = (self._timebase.boot_ns(tick.end_ns) - saved.at_ns) / 1e9
         if not saved.boot_id or saved.boot_id != self._host.boot_id or seconds < 0:
             return saved.total
         if saved.raw is None:
             if counter.channel.source is Source.MEASURED:
-                self._lose(counter, "reset before the pause", seconds)
+                self._record_gap(counter, "reset before the pause", seconds)
             return saved.total
-        added, reason = bridge(saved.raw, tick.values[counter.position], seconds, counter.channel)
+        added, reason = gap_energy(saved.raw, tick.values[counter.position], seconds, counter.channel)
         if reason:
-            self._lose(counter, reason.value, seconds)
+            self._record_gap(counter, reason.value, seconds)
         return saved.total + added
 
-    def _lose(self, counter: _Ongoing, reason: str, seconds: float) -> None:
+    def _record_gap(self, counter: _Accumulator, reason: str, seconds: float) -> None:
         """Log and count a pause in which it is not known what a counter counted."""
         channel, pause = "/".join(counter.key), round(seconds, 3)
         logger.warning("what was counted in a pause is not known", channel=channel, reason=reason, pause_seconds=pause)
@@ -216,26 +216,26 @@ class Totals:
             lost = self._lost_seconds
             lost[counter.channel.key] = lost.get(counter.channel.key, 0.0) + seconds
 
-    def _total(self, counter: _Ongoing) -> Total:
+    def _total(self, counter: _Accumulator) -> Total:
         probe, device, domain, metric, _ = counter.key
         total, at_ns = counter.total(counter.value), self._timebase.boot_ns(counter.at_ns)
         source, host = counter.channel.source, self._host
         return Total(host.id, probe, device, domain, metric, source, host.boot_id, counter.raw(), total, at_ns)
 
 
-def _counters(layout: Layout, before: Memory, taken: set[Key]) -> tuple[_Ongoing, ...]:
+def _counters(layout: Layout, before: UnstoredTotals, taken: set[Key]) -> tuple[_Accumulator, ...]:
     """Return the counters of a layout but for those that are `taken`, as the exporter shows them, and take them."""
     found = []
     for position, channel in enumerate(layout.channels):
-        if METRICS[channel.metric].form is Form.COUNTER and channel.key not in taken:
+        if METRICS[channel.metric].type is MetricType.COUNTER and channel.key not in taken:
             taken.add(channel.key)
             key = (layout.probe, *channel.key)
             largest = max((total.total for of, total in before.items() if of[1:] == channel.key), default=None)
-            found.append(_Ongoing(position, channel, key, before.get(key), largest))
+            found.append(_Accumulator(position, channel, key, before.get(key), largest))
     return tuple(found)
 
 
-def _advance(counters: Iterable[_Ongoing], tick: Tick) -> None:
+def _advance(counters: Iterable[_Accumulator], tick: Tick) -> None:
     for counter in counters:
         value = tick.values[counter.position]
         if not math.isnan(value) and tick.end_ns > counter.at_ns:

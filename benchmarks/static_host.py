@@ -23,7 +23,7 @@ _START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Still:
+class StaticHost:
     """A host of so many channels: its folder, its /sys, and the files that show the channels' values."""
 
     folder: Path
@@ -32,7 +32,7 @@ class Still:
 
 
 @contextmanager
-def still(channels: int) -> Iterator[Still]:
+def static_host(channels: int) -> Iterator[StaticHost]:
     """Make a host of powercap zones, four at most, and of hwmon chips with twelve power sensors for the rest."""
     with tempfile.TemporaryDirectory(prefix="inferometer-bench-", dir=TMPFS) as name:
         folder = Path(name)
@@ -42,7 +42,7 @@ def still(channels: int) -> Iterator[Still]:
         sensors = list(range(channels - len(zones)))
         chips = [sensors[at : at + _CHIP_CHANNELS] for at in range(0, len(sensors), _CHIP_CHANNELS)]
         powers = [file for number, chip in enumerate(chips) for file in _chip(sysfs, number, len(chip))]
-        yield Still(folder, sysfs, (*zones, *powers))
+        yield StaticHost(folder, sysfs, (*zones, *powers))
 
 
 def _zone(sysfs: Path, name: str, package: int, part: int | None) -> Path:
@@ -76,7 +76,7 @@ def _link(link: Path, to: Path) -> None:
 
 
 @contextmanager
-def daemon(host: Still, period_seconds: float, before: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(host: StaticHost, period_seconds: float, before: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """Run the service on a host, with a store on its folder, from when it says that it has started.
 
     `before` is put before its command line, `taskset` say.

@@ -13,13 +13,13 @@ import pytest
 from agent.api.metrics import Exporter
 from agent.config import Config
 from agent.daemon.service import period
-from agent.daemon.supervision import Service, attend
+from agent.daemon.supervision import Supervisor, supervise
 from agent.runtime.clock import Timebase
-from agent.runtime.signals import Signals
+from agent.runtime.signals import ServiceSignals
 from agent.sampling.recorder import Recorder
 from agent.sampling.sampler import Sampler
-from agent.sampling.schedule import Paced
-from agent.sampling.store_state import StoreTrouble
+from agent.sampling.schedule import ScheduledProbe
+from agent.sampling.store_state import StoreErrorLog
 from daemons import notify_socket
 from probes.model import Channel, Device, Kind, Rejection
 from store.errors import StoreError, StoreInUseError, TransientStoreError, UnstorableError
@@ -60,30 +60,32 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listene
 
 
 @contextmanager
-def service(*names: str, timebase: Timebase | None = None) -> Iterator[Service]:
+def service(*names: str, timebase: Timebase | None = None) -> Iterator[Supervisor]:
     """A service whose probes are never read, but as its states are made to say."""
     timebase = timebase or Timebase.now()
     probes = [FakeProbe(name, 0.0) for name in names]
     layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
-    sampler = Sampler([Paced(layout, probe, 1.0) for layout, probe in zip(layouts, probes, strict=True)], timebase)
+    sampler = Sampler(
+        [ScheduledProbe(layout, probe, 1.0) for layout, probe in zip(layouts, probes, strict=True)], timebase
+    )
     for state in sampler.states:
         state.ticks = 5
     recorder = Recorder(sampler.take, lambda _: None)
     recorder.start()
     try:
-        yield Service(sampler, recorder, timebase, StoreTrouble(), EXPORTER)
+        yield Supervisor(sampler, recorder, timebase, StoreErrorLog(), EXPORTER)
     finally:
         recorder.stop()
 
 
-def hang(one: Service, name: str) -> None:
+def hang(one: Supervisor, name: str) -> None:
     (state,) = [state for state in one.sampler.states if state.probe == name]
     state.reading_since_ns = time.monotonic_ns() - round(11e9)
 
 
 def test_the_watchdog_is_fed_and_the_status_told(systemd: Listener) -> None:
     with service("a", "b") as one:
-        one.look()
+        one.check()
         systemd.await_message("STATUS=2 of 2 probes up, 10 reads")
     assert systemd.messages[0] == "WATCHDOG=1"
 
@@ -92,12 +94,12 @@ def test_a_probe_that_hangs_is_said_once_and_so_is_its_end(systemd: Listener, ca
     caplog.set_level("INFO", logger="inferometer")
     with service("a", "b") as one:
         hang(one, "b")
-        one.look()
-        one.look()
+        one.check()
+        one.check()
         systemd.await_message("STATUS=1 of 2 probes up", times=2)
         assert systemd.count("WATCHDOG=1") == 2
         one.sampler.states[1].reading_since_ns = 0
-        one.look()
+        one.check()
         systemd.await_message("STATUS=2 of 2 probes up")
     assert [record.getMessage() for record in caplog.records] == [
         "probe hangs: its driver does not answer",
@@ -110,7 +112,7 @@ def test_the_watchdog_starves_where_every_probe_that_is_left_hangs(systemd: List
         one.sampler.states[2].lost = True
         hang(one, "a")
         hang(one, "b")
-        one.look()
+        one.check()
         systemd.await_message("STATUS=")
     assert systemd.count("WATCHDOG=1") == 0
 
@@ -118,7 +120,7 @@ def test_the_watchdog_starves_where_every_probe_that_is_left_hangs(systemd: List
 def test_the_watchdog_starves_where_ticks_are_no_longer_taken(systemd: Listener) -> None:
     with service("a") as one:
         one.recorder.stop()
-        one.look()
+        one.check()
         systemd.await_message("STATUS=")
     assert systemd.count("WATCHDOG=1") == 0
 
@@ -126,8 +128,8 @@ def test_the_watchdog_starves_where_ticks_are_no_longer_taken(systemd: Listener)
 def test_what_the_store_says_is_told_in_the_status(systemd: Listener) -> None:
     with service("a") as one:
         one.recorder.failed = True
-        one.trouble.begins(OSError("the disk is full"))
-        one.look()
+        one.store_errors.failed(OSError("the disk is full"))
+        one.check()
         systemd.await_message("STATUS=1 of 1 probes up, 5 reads; 0 ticks wait for the store: the disk is full")
 
 
@@ -135,11 +137,11 @@ def test_store_trouble_is_logged_once_for_each_reason_and_again_after_it_was_ove
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", logger="inferometer")
-    trouble = StoreTrouble()
+    store_errors = StoreErrorLog()
     for reason in ("full", "full", "locked"):
-        trouble.begins(OSError(reason))
-    trouble.ends()
-    trouble.begins(OSError("locked"))
+        store_errors.failed(OSError(reason))
+    store_errors.recovered()
+    store_errors.failed(OSError("locked"))
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO", "ERROR"]
 
 
@@ -154,7 +156,7 @@ def test_a_clock_that_was_set_begins_a_new_recording_with_the_same_configuration
 
     config = Config(database="x.db")
     with service("a", timebase=before_it_was_set) as one:
-        assert attend(Signals(), one, read_config, config) is config
+        assert supervise(ServiceSignals(), one, read_config, config) is config
     (record,) = caplog.records
     assert round(record.pairs["seconds"]) == seconds
 
@@ -163,9 +165,9 @@ def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with service("a") as one:
-        assert not one.must_start_anew()
-        one.slept = lambda: True
-        assert one.must_start_anew()
+        assert not one.needs_restart()
+        one.suspended = lambda: True
+        assert one.needs_restart()
     assert "the clock was set or the host slept" in caplog.text
 
 
@@ -175,9 +177,9 @@ def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
 def test_a_restart_does_not_wait_for_a_store_that_never_takes_these_ticks(error: Exception) -> None:
     config = Config(database="x.db")
     with service("a") as one:
-        one.slept = lambda: True
-        one.trouble.begins(error)
-        assert attend(Signals(), one, lambda: config, config) is config
+        one.suspended = lambda: True
+        one.store_errors.failed(error)
+        assert supervise(ServiceSignals(), one, lambda: config, config) is config
 
 
 @pytest.mark.parametrize("error", [StoreError("x.db", "", ""), TransientStoreError("x.db", "full", "")])
@@ -185,13 +187,13 @@ def test_a_restart_that_is_put_off_comes_once_the_store_is_written_again(
     caplog: pytest.LogCaptureFixture, systemd: Listener, error: Exception
 ) -> None:
     before, wanted = Config(database="x.db"), Config(database="x.db", listen="127.0.0.1:1")
-    signals = Signals()
+    signals = ServiceSignals()
     with service("a") as one, ThreadPoolExecutor(1) as beside:
-        one.trouble = StoreTrouble(signals.wake)
-        one.trouble.begins(error)
-        one.slept = lambda: True
+        one.store_errors = StoreErrorLog(signals.wake)
+        one.store_errors.failed(error)
+        one.suspended = lambda: True
         signals.reloading = True
-        attended = beside.submit(attend, signals, one, lambda: wanted, before)
+        attended = beside.submit(supervise, signals, one, lambda: wanted, before)
         try:
             systemd.await_message("READY=1")
             for _ in range(3):
@@ -199,7 +201,7 @@ def test_a_restart_that_is_put_off_comes_once_the_store_is_written_again(
             systemd.await_message("STATUS=", times=3)
             assert not attended.done()
         finally:
-            one.trouble.ends()
+            one.store_errors.recovered()
         assert attended.result(60) is wanted
     assert [record.getMessage() for record in caplog.records].count(PUT_OFF) == 1
 
@@ -207,16 +209,16 @@ def test_a_restart_that_is_put_off_comes_once_the_store_is_written_again(
 def test_a_configuration_with_another_database_is_not_put_off() -> None:
     wanted = Config(database="y.db")
     with service("a") as one:
-        one.trouble.begins(TransientStoreError("x.db", "the disk is full", ""))
-        signals = Signals()
+        one.store_errors.failed(TransientStoreError("x.db", "the disk is full", ""))
+        signals = ServiceSignals()
         signals.reloading = True
-        assert attend(signals, one, lambda: wanted, Config(database="x.db")) is wanted
-        assert not one.keeps_store
+        assert supervise(signals, one, lambda: wanted, Config(database="x.db")) is wanted
+        assert not one.restarts_on_same_store
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_restart_stores_first_what_the_recorder_could_not_and_a_stop_ends_that_wait(stopped: bool) -> None:
-    ticks, signals, refusals = deque([Tick(0, 1, 2, (1.0,))]), Signals(), 0
+    ticks, signals, refusals = deque([Tick(0, 1, 2, (1.0,))]), ServiceSignals(), 0
 
     def batch(_: Sequence[Tick]) -> None:
         nonlocal refusals
@@ -226,12 +228,14 @@ def test_a_restart_stores_first_what_the_recorder_could_not_and_a_stop_ends_that
             raise TransientStoreError("x.db", "the disk is full", "")
 
     with service("a") as one:
-        trouble = one.trouble
-        one.recorder = Recorder(lambda: [ticks.popleft()] if ticks else [], batch, trouble.begins, trouble.ends)
+        store_errors = one.store_errors
+        one.recorder = Recorder(
+            lambda: [ticks.popleft()] if ticks else [], batch, store_errors.failed, store_errors.recovered
+        )
         one.recorder.start()
-        one.recorder.hurry()
+        one.recorder.flush()
         await_true(lambda: refusals)
-        one.keeps_store = True
+        one.restarts_on_same_store = True
         one.await_stored(signals)
         assert (one.recorder.waiting, refusals) == (stopped, 3)
         one.recorder.stop()
@@ -239,11 +243,11 @@ def test_a_restart_stores_first_what_the_recorder_could_not_and_a_stop_ends_that
 
 def test_the_service_is_ready_when_every_probe_was_read_though_nobody_takes_what_was_read() -> None:
     timebase, probe = Timebase.now(), FakeProbe("a", 0.0)
-    sampler = Sampler([Paced(Layout(1, "a", probe.channels), probe, 60.0)], timebase)
-    one = Service(sampler, Recorder(sampler.take, lambda _: None), timebase, StoreTrouble(), EXPORTER)
+    sampler = Sampler([ScheduledProbe(Layout(1, "a", probe.channels), probe, 60.0)], timebase)
+    one = Supervisor(sampler, Recorder(sampler.take, lambda _: None), timebase, StoreErrorLog(), EXPORTER)
     sampler.start()
     before = time.monotonic()
-    one.await_first_reads(Signals())
+    one.await_first_reads(ServiceSignals())
     assert time.monotonic() - before < 3
     assert sampler.stop() == ()
 
@@ -269,5 +273,5 @@ def test_no_probe_is_read_faster_than_its_quickest_sensor_refreshes(
 def test_a_counter_is_read_so_often_that_it_cannot_wrap_twice_unseen(limit: float, taken: float) -> None:
     probe = FakeProbe("rapl", 0.001)
     device = Device("package-0", Kind.CPU)
-    probe.channels = (Channel(device, "package", "energy_joules", limit=limit, wraps_at=65_532.0),)
+    probe.channels = (Channel(device, "package", "energy_joules", max_plausible=limit, wraps_at=65_532.0),)
     assert period(probe, Config(period_seconds=60.0)) == pytest.approx(taken)
