@@ -94,7 +94,7 @@ def test_its_commands_work_without_the_checkout(installed: Run, tmp_path: Path) 
 
 
 def test_its_unit_starts_its_own_service(installed: Run) -> None:
-    code = "from agent import environment, service; print(service.unit_text(environment.service_program()))"
+    code = "from agent.install import python_env, systemd; print(systemd.unit_text(python_env.service_program()))"
     python = Path(installed("--version").args[0]).with_name("python")
     unit = installed("-c", code, command=python).stdout
     assert "/installed" in unit

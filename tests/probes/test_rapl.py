@@ -251,7 +251,7 @@ def test_a_limit_of_all_bits_set_is_no_limit(tmp_path):
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", 1, limit_uw=4_095_875_000)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
-    assert probe.channels[0].limit == 0.0
+    assert probe.channels[0].max_plausible == 0.0
 
 
 @pytest.mark.parametrize(("max_power", "limit"), [(None, 0.0), (120_000_000, 4 * 120.0)])
@@ -262,7 +262,7 @@ def test_what_a_zone_that_is_switched_off_is_set_to_is_no_limit(tmp_path, max_po
     if max_power:
         write(zone / "constraint_0_max_power_uw", max_power)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
-    assert probe.channels[0].limit == limit
+    assert probe.channels[0].max_plausible == limit
 
 
 def test_a_zone_that_is_switched_on_or_says_nothing_of_it_is_held_to_its_limit(tmp_path):

@@ -119,7 +119,7 @@ def test_a_driver_that_hangs_costs_only_its_own_family(tmp_path, monkeypatch):
         assert released.wait(60)
         return DiscoveryResult((Late(),))
 
-    monkeypatch.setattr("probes.nvml.probe.discover", hanging)
+    monkeypatch.setattr("probes.nvml.discover", hanging)
     found = registry.discover(Roots(str(tmp_path), str(STAT), ""), deadline_seconds=0.5)
     assert families(found) == {"cpu", "memory", "estimate"}
     (problem,) = found.problems

@@ -275,7 +275,7 @@ def test_an_upgrade_that_a_signal_ends_removes_its_copy(tmp_path: Path, words: t
     program = """
 import os, signal, store.upgrade
 store.upgrade._migrate = lambda _: os.kill(os.getpid(), signal.SIGTERM)
-from agent import entry
+from agent.cli import entry
 entry.main()
 """
     done = subprocess.run(

@@ -226,7 +226,7 @@ def test_two_supplies_behind_one_pci_controller_are_two_wall_inputs(tmp_path):
     assert watts(first) == {"wall": 500.0, "pout1": 460.0}
     assert outer(first, "pout1") == (("0-0058", "wall"),)
     assert channel(second, "wall").device.kind is Kind.PSU
-    assert channel(second, "wall").limit == 4400.0
+    assert channel(second, "wall").max_plausible == 4400.0
 
 
 def test_the_input_of_a_regulator_is_no_wall_plug(tmp_path):

@@ -44,7 +44,7 @@ def test_the_sdm_table_of_a_newer_alveo_card_is_in_its_own_units(tmp_path):
     vck5000, _ = discover(tree("alveo", tmp_path)).probes
     assert watts(vck5000) == {"card": 31.0}
     assert channel(vck5000, "card").resolution == 1.0
-    assert channel(vck5000, "card").limit == 0.0, "its max is the most seen so far"
+    assert channel(vck5000, "card").max_plausible == 0.0, "its max is the most seen so far"
 
 
 def test_an_sdm_value_scales_by_its_exponent_and_an_unknown_unit_is_not_guessed(tmp_path):
@@ -115,7 +115,7 @@ def test_a_power_cap_is_a_limit_and_four_times_it_is_impossible(tmp_path):
     sysfs = tree("amd_radeon", tmp_path)
     probe = only(sysfs)
     assert watts(probe) == {"package": 44.0}
-    assert channel(probe, "package").limit == 4 * 303.0
+    assert channel(probe, "package").max_plausible == 4 * 303.0
     assert channel(probe, "package").method == "average"
     write(next(sysfs.glob("devices/*/*/hwmon/hwmon0")) / "power1_average", 1_300_000_000)
     assert math.isnan(watts(probe)["package"])
@@ -183,7 +183,7 @@ def test_tenstorrent_chips_are_accelerators_and_not_volts_times_amperes(tmp_path
     blackhole, wormhole = discover(tree("tenstorrent", tmp_path)).probes
     assert watts(blackhole) == {"package": 34.0}
     assert watts(wormhole) == {"package": 12.0}
-    assert channel(wormhole, "package").limit == 4 * 85.0
+    assert channel(wormhole, "package").max_plausible == 4 * 85.0
     assert {c.device.kind for c in (*blackhole.channels, *wormhole.channels)} == {Kind.ACCELERATOR}
 
 

@@ -148,7 +148,7 @@ def test_a_device_asleep_at_discovery_is_not_woken_to_prove_its_sensors_or_to_as
     found = discover(tmp_path)
     assert found.problems == ()
     (probe,) = found.probes
-    assert channel(probe, "card").limit == 0.0
+    assert channel(probe, "card").max_plausible == 0.0
     write(status, "active")
     write(chip / "energy1_input", 8_000_000)
     assert probe.read(0)[0] == 8.0

@@ -19,7 +19,7 @@ from probes.nvml import probe as nvml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROBES = Path(nvml.__file__).parent
+PROBES = Path(nvml.__file__).parents[1]
 
 
 @pytest.fixture
@@ -126,6 +126,6 @@ print(probe.name, probe.read(1)[1])
 
 
 def test_nothing_is_ever_set() -> None:
-    sources = [path.read_text() for path in PROBES.glob("nvml*.py")]
+    sources = [path.read_text() for path in (PROBES / "nvml").glob("*.py")]
     assert len(sources) >= 2
     assert not [name for source in sources for name in re.findall(r"nvml\w*(?:Set|Reset|Clear)\w*", source)]

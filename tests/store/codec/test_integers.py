@@ -35,7 +35,7 @@ def test_single_numbers_of_any_size_follow_one_another(values):
 
 @given(plain=st.one_of(st.binary(max_size=600), st.lists(st.sampled_from((0, 1, 7)), max_size=600).map(bytes)))
 def test_bytes_are_never_much_longer_than_they_were(plain):
-    packed = integers.squeeze(plain)
+    packed = integers.compress_bytes(plain)
     assert Cursor(packed).compressed_bytes() == plain
     assert len(packed) <= len(plain) + 3
 
