@@ -40,10 +40,28 @@ README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 EXAMPLE = ROOT / "docs/profile.example.json"
 DECISIONS = ROOT / "docs/decisions"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "requirements/README.md"])
+COMMANDS = ROOT / "docs/commands.md"
+STARTED = ROOT / "docs/getting-started.md"
+METRICS_PAGE = ROOT / "docs/metrics.md"
+CONFIGURATION = ROOT / "docs/configuration.md"
+PAGES = sorted(
+    page
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "requirements/README.md")
+    if "_build" not in page.parts
+)
 OUTPUT = re.compile(r"(?<=<!-- output -->\n```\n).*?(?=```\n<!-- end of output -->)", re.DOTALL)
+EXCERPT = re.compile(r"(?<=<!-- excerpt -->\n```\n).*?(?=```\n<!-- end of excerpt -->)", re.DOTALL)
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
+OTHER_NAMES = {
+    "profile.md": {"inferometer_version"},
+    "CHANGELOG.md": {
+        "inferometer_probe_late_beats_total",
+        "inferometer_probe_missed_beats_total",
+        "inferometer_probe_failed_reads_total",
+        "inferometer_ticks_dropped_total",
+    },
+}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -81,7 +99,7 @@ def shown_command_lines(page: Path) -> Iterator[str]:
 
     A span that is a command's name alone stands for the command, and may lack what the command needs.
     """
-    text = OUTPUT.sub("", text_of(page))
+    text = EXCERPT.sub("", OUTPUT.sub("", text_of(page)))
     blocks = "\n".join(FENCE.findall(text)).replace("\\\n", " ").splitlines()
     names = commands().keys() | groups()
     spans = [span for span in SPAN.findall(FENCE.sub("", text)) if span not in names]
@@ -127,15 +145,15 @@ def test_a_command_line_that_cannot_be_typed_is_found() -> None:
 
 
 @pytest.mark.parametrize("words", sorted(commands()))
-def test_every_command_is_in_the_readme_and_says_what_it_does(words: str) -> None:
-    assert f"| `{words}` |" in text_of(README)
+def test_every_command_is_in_the_table_of_commands_and_has_a_help_text(words: str) -> None:
+    assert f"| `{words}` |" in text_of(COMMANDS)
     assert commands()[words].help
 
 
-def test_every_option_shared_by_all_commands_is_in_the_readme_with_its_variable() -> None:
+def test_the_page_of_commands_lists_every_shared_option_with_its_variable() -> None:
     shared = typer.main.get_command(command_line())
     daemon = commands()["inferometer daemon"]
-    rows = [line for line in text_of(README).splitlines() if line.startswith("| `--")]
+    rows = [line for line in text_of(COMMANDS).splitlines() if line.startswith("| `--")]
     for option in (option for option in (*shared.params, *daemon.params) if option.envvar):
         row = next((row for row in rows if f"`{option.opts[0]}`" in row), "")
         assert f"`{option.envvar}`" in row, option.opts
@@ -187,10 +205,22 @@ def families() -> list[Family]:
     return list(exporter.registry.collect())
 
 
-def test_the_readme_has_every_metric_and_no_other(families: list[Family]) -> None:
-    exported = {sample.name for family in families for sample in family.samples}
+def test_the_page_of_metrics_lists_every_metric_with_its_type_and_labels_and_no_other(families: list[Family]) -> None:
+    exported = {
+        sample.name: (family.type.replace("info", "gauge"), frozenset(sample.labels))
+        for family in families
+        for sample in family.samples
+    }
     assert len(exported) > len(METRICS)
-    assert set(re.findall(r"\b(?:inferometer|process)_[a-z_]+\b", text_of(README))) == exported
+    rows = re.findall(r"^\| `(\w+)` \| (counter|gauge) \| (.*?) \|", text_of(METRICS_PAGE), re.MULTILINE)
+    assert {name: (kind, frozenset(SPAN.findall(labels))) for name, kind, labels in rows} == exported
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_metric_named_exists(page: Path, families: list[Family]) -> None:
+    exported = {sample.name for family in families for sample in family.samples}
+    named = set(re.findall(r"\b(?:inferometer|process)_[a-z_]+[a-z]\b", text_of(page)))
+    assert named - exported - OTHER_NAMES.get(page.name, set()) == set()
 
 
 # --- configuration --------------------------------------------------------------------------------------------------
@@ -211,9 +241,9 @@ def config_keys() -> set[str]:
     return keys
 
 
-def test_every_key_of_the_configuration_is_in_the_readme() -> None:
+def test_the_page_of_the_configuration_lists_every_key() -> None:
     keys = {re.sub(r"^sampling\.periods\.\w+$", "sampling.periods.<family>", key) for key in config_keys()}
-    named = set(SPAN.findall(text_of(README).partition("## Configuration")[2].partition("\n## ")[0]))
+    named = set(SPAN.findall(text_of(CONFIGURATION)))
     assert "sampling.periods.<family>" in keys
     assert keys - named == set()
     assert {*FAMILIES, ESTIMATE} - named == set()
@@ -237,8 +267,8 @@ def test_every_check_is_explained_and_no_other() -> None:
     assert severities == {check.name: check.severity for check in checks}
 
 
-def test_the_modes_of_the_readme_are_those_there_are() -> None:
-    rows = re.findall(r"^\| `--(\w+)`.*?\| 4 x (\S+) s \| (\d+) \| (\S+) s \|", text_of(README), re.MULTILINE)
+def test_the_table_of_modes_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| `--(\w+)`.*?\| 4 x (\S+) s \| (\d+) \| (\S+) s \|", text_of(STARTED), re.MULTILINE)
     shown = {name: (float(idle), int(repeats), float(window)) for name, idle, repeats, window in rows}
     assert shown == {e.name: (e.idle_seconds, e.repeats, e.window_seconds) for e in PLANS.values()}
 
@@ -247,13 +277,50 @@ def test_the_example_is_a_profile() -> None:
     check(json.loads(text_of(EXAMPLE)))
 
 
-def test_the_output_in_the_readme_is_how_the_example_is_shown_now(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_on_the_page_is_that_of_the_example(capsys: pytest.CaptureFixture[str]) -> None:
     """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest tests/test_docs.py, then read the difference."""
     show_profile(json.loads(text_of(EXAMPLE)))
     shown = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
     if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
-        README.write_text(OUTPUT.sub(lambda _: shown, text_of(README)), encoding="utf-8")
-    assert OUTPUT.findall(text_of(README)) == [shown]
+        STARTED.write_text(OUTPUT.sub(lambda _: shown, text_of(STARTED)), encoding="utf-8")
+    assert OUTPUT.findall(text_of(STARTED)) == [shown]
+
+
+def test_the_readme_shows_an_excerpt_of_the_output_in_its_order() -> None:
+    [output], [excerpt] = OUTPUT.findall(text_of(STARTED)), EXCERPT.findall(text_of(README))
+    lines = iter(output.splitlines())
+    assert [line for line in excerpt.splitlines() if line != "..." and line not in lines] == []
+
+
+def test_the_first_60_lines_of_the_readme_answer_the_questions_of_a_newcomer() -> None:
+    start = "\n".join(text_of(README).splitlines()[:60])
+    for answer in (
+        "make profile",
+        "make test",
+        "<!-- end of excerpt -->",
+        "profile onnx",
+        "measure --",
+        "million",
+        "## Continue",
+    ):
+        assert answer in start
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), re.findall(r"^\| [^|]* \| `(\S+\.py)` \| `(\w+)` \|$", text_of(CONTRIBUTING), re.MULTILINE)
+)
+def test_each_change_starts_at_a_file_that_defines_the_name(path: str, name: str) -> None:
+    assert re.search(rf"^(def |class |){name}\b", text_of(ROOT / path), re.MULTILINE)
+
+
+def test_the_table_of_changes_has_its_eight_rows() -> None:
+    table = text_of(CONTRIBUTING).partition("## To change X, start at Y")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^\| .* \| `\S+\.py` \| `\w+` \|$", table, re.MULTILINE)) >= 8
+
+
+def test_every_folder_of_the_program_is_explained() -> None:
+    folders = {f"{path.parent.relative_to(ROOT)}/" for path in ROOT.glob("agent/*/__init__.py")}
+    assert {folder for folder in folders if f"| `{folder}` |" not in text_of(CONTRIBUTING)} == set()
 
 
 # --- everything else that can go stale ------------------------------------------------------------------------------
