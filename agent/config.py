@@ -17,6 +17,7 @@ from agent.runtime.path_walk import ForeignLinkError, resolved
 from agent.runtime.text_input import TextInputError, quoted, read_toml
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
+from probes.settings import SensorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +88,11 @@ class Config:
     listen: str = LISTEN
     hosts: tuple[str, ...] = ()
     retention_config: RetentionConfig = field(default_factory=RetentionConfig)
+
+    @property
+    def sensors(self) -> SensorSettings:
+        """The settings of sensor discovery."""
+        return SensorSettings(self.estimates)
 
     def tables(self) -> dict[str, Any]:
         """Return the keys and tables of a file that sets all of this."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def run_checks(config: Config) -> list[Check]:
     """Run every check. Sensors are looked at as a profile would, nothing is changed."""
     cpuinfo = read_text(Path(config.roots.procfs) / "cpuinfo") or ""
-    found = discover(config.roots, estimates=config.estimates)
+    found = discover(config.roots, config.sensors)
     try:
         observed = observe(found.probes)
         virtual = parse_cpuinfo(cpuinfo).virtual

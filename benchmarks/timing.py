@@ -29,6 +29,7 @@ from agent.sampling.sampler import Sampler
 from agent.sampling.schedule import ScheduledProbe
 from probes.model import Roots
 from probes.registry import discover
+from probes.settings import SensorSettings
 from store.database import open_database
 from store.writer import Writer
 
@@ -97,7 +98,9 @@ def hogs(count: int) -> Iterator[None]:
 
 def kept(host: StaticHost, seconds: float, *, realtime: bool) -> Timing:
     """Sample so long, and return how the beats of the first probe were kept, which all others share."""
-    found = discover(Roots(str(host.sysfs), str(host.folder / "proc"), str(host.folder / "none")), estimates=False)
+    found = discover(
+        Roots(str(host.sysfs), str(host.folder / "proc"), str(host.folder / "none")), SensorSettings(estimates=False)
+    )
     engine, timebase = open_database(str(host.folder / "timing.db")), Timebase.now()
     writer = Writer(engine)
     channels = [(probe.name, probe.channels) for probe in found.probes]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Kind, Rejection, Roots
+from probes.settings import ALL_SENSORS, SensorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _MEMINFO_BYTES = 256  # MemTotal and MemAvailable are in the first three lines
 _RESOLUTION_BYTES = 1024.0
 _DEVICE = Device("memory", Kind.MEMORY)
+_DOMAIN = "memory"
 
 
 def parse_meminfo(meminfo: str) -> dict[str, int]:
@@ -41,8 +43,8 @@ class MemoryProbe:
     name = "memory"
     files_only = True
     channels: tuple[Channel, ...] = (
-        Channel(_DEVICE, "memory", "memory_used_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),
-        Channel(_DEVICE, "memory", "memory_total_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),
+        Channel(_DEVICE, _DOMAIN, "memory_used_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),
+        Channel(_DEVICE, _DOMAIN, "memory_total_bytes", method="meminfo", resolution=_RESOLUTION_BYTES),
     )
 
     def __init__(self, path: Path) -> None:
@@ -67,8 +69,10 @@ class MemoryProbe:
             self._fd = -1
 
 
-def discover(roots: Roots) -> DiscoveryResult:
-    """Find the host's memory and prove it with one read; raises ProbeUnavailableError if it cannot be read."""
+def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
+    """Find the host's memory and test it with one read. Raises ProbeUnavailableError if it cannot be read."""
+    if entries := settings.exclusions(MemoryProbe.name, _DEVICE.id, _DOMAIN):
+        return DiscoveryResult(excluded=entries)
     remedy = "mount proc, or set where it is mounted"
     try:
         probe = MemoryProbe(Path(roots.procfs) / "meminfo")

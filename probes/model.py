@@ -228,10 +228,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryResult:
-    """What one family's discovery found: probes that proved themselves with one read, and what cannot be read."""
+    """The result of one family's discovery: probes that passed one read, sensors that failed, exclusions in effect."""
 
     probes: tuple[Probe, ...] = ()
     problems: tuple[Problem, ...] = ()
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, highest_limit_watts, max_watts
 from probes.remedies import cause_of, is_denied, remedy_for
+from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import ValueFile, ValueFiles, is_device_removed, open_value_file, read_int, read_label, read_text
 
 if TYPE_CHECKING:
@@ -104,8 +106,8 @@ class RaplProbe:
             raise errors[0]
 
 
-def discover(roots: Roots) -> DiscoveryResult:
-    """Find the zones below `roots.sysfs`/class/powercap and prove each with one read."""
+def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
+    """Find the zones below `roots.sysfs`/class/powercap and test each with one read."""
     zones = find_zones(Path(roots.sysfs) / "class/powercap")
     if not zones:
         if hidden := _hidden(Path(roots.sysfs) / "class/powercap"):
@@ -117,13 +119,14 @@ def discover(roots: Roots) -> DiscoveryResult:
     if is_amd(read_text(Path(roots.procfs) / "cpuinfo") or ""):
         zones = [zone for zone in zones if zone.name != "core"]
     psys = min((zone.name for zone in zones if _PSYS.fullmatch(zone.name)), default="")
+    described = [(zone, describe(zone, psys)) for zone in zones]
+    kept, excluded = settings.select(RaplProbe.name, described, itemgetter(1))
     opened: list[tuple[Channel, ValueFile, Counter]] = []
     read: set[str] = set()
     failed: dict[Zone, Exception] = {}
-    for zone in zones:
+    for zone, channel in kept:
         if zone.is_mmio_duplicate and zone.path_of_names in read:
             continue  # the memory-mapped twin shows the same counter once more
-        channel = describe(zone, psys)
         try:
             opened.append((channel, *_open(zone, channel)))
             read.add(zone.path_of_names)
@@ -131,7 +134,7 @@ def discover(roots: Roots) -> DiscoveryResult:
             failed[zone] = error
     probes = (RaplProbe(opened),) if opened else ()
     lost = {zone: error for zone, error in failed.items() if zone.path_of_names not in read}
-    return DiscoveryResult(probes, tuple(_problems(lost)))
+    return DiscoveryResult(probes, tuple(_problems(lost)), excluded)
 
 
 def find_zones(powercap: Path) -> list[Zone]:

@@ -11,14 +11,15 @@ from probes.errors import ProbeUnavailableError
 from probes.identity import make_unique
 from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Kind, Probe, Problem, Roots, Source
 from probes.search import DEADLINE_SECONDS, close_all, search
+from probes.settings import ALL_SENSORS, SensorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FAMILIES = ("cpu", "memory", "rapl", "hwmon", "nvml")
-"""Each is a module of this package with `discover(roots) -> DiscoveryResult`."""
+"""Each is a module of this package with `discover(roots, settings) -> DiscoveryResult`."""
 ESTIMATE = "estimate"
-"""The family that is asked only where no sensor measures the processors."""
+"""The family that is searched only if no sensor measures the processors."""
 _CONTAINER_KINDS = frozenset({Kind.BOARD, Kind.HOST})
 _CPU_CONTAINER_DOMAINS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total", "input", "node"})
 """Words of a domain that speak of the processors or of something around them."""
@@ -36,11 +37,12 @@ class MissingFamily:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What the host can be asked: probes that work, sensors that exist but cannot be read, families not here."""
+    """The sensors of the host: working probes, sensors that cannot be read, absent families, exclusions in effect."""
 
     probes: tuple[Probe, ...]
     problems: tuple[Problem, ...]
     missing_families: tuple[MissingFamily, ...]
+    excluded: tuple[str, ...] = ()
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -53,28 +55,38 @@ class Discovery:
         close_all(self.probes)
 
 
-def discover(roots: Roots, *, estimates: bool = True, deadline_seconds: float = DEADLINE_SECONDS) -> Discovery:
-    """Search every family once, all at the same time.
+def discover(
+    roots: Roots, settings: SensorSettings = ALL_SENSORS, *, deadline_seconds: float = DEADLINE_SECONDS
+) -> Discovery:
+    """Search every family that is not excluded once, all in parallel.
 
-    `estimates` allows modelled power where no sensor measures the processors. A family that does not answer within
-    `deadline_seconds` is a problem, and the others are returned without it.
+    A family that does not answer within `deadline_seconds` becomes a problem; the other families are unaffected.
     """
-    results = dict(search(FAMILIES, roots, deadline_seconds))
+    results = dict(search(FAMILIES, roots, settings, deadline_seconds))
     probes = [probe for result in results.values() if isinstance(result, DiscoveryResult) for probe in result.probes]
-    if estimates and not measures_cpu_power(probes):
-        results |= search((ESTIMATE,), roots, deadline_seconds)
+    if settings.estimates and not measures_cpu_power(probes):
+        results |= search((ESTIMATE,), roots, settings, deadline_seconds)
     probes = []
     problems: list[Problem] = []
     missing_families: list[MissingFamily] = []
+    in_effect = {*FAMILIES, ESTIMATE}
     for family, result in results.items():
         if isinstance(result, DiscoveryResult):
             probes += result.probes
             problems += result.problems
+            in_effect |= result.excluded
         elif isinstance(result, ProbeUnavailableError):
             missing_families.append(MissingFamily(family, result.reason, result.remedy))
         else:
             problems.append(_failed(family, result, deadline_seconds))
-    return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families))
+    problems += [_unmatched(entry) for entry in settings.exclude if entry not in in_effect]
+    excluded = tuple(entry for entry in settings.exclude if entry in in_effect)
+    return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families), excluded)
+
+
+def _unmatched(entry: str) -> Problem:
+    reason = "this exclusion matches no family, device or domain of this host, so it has no effect"
+    return Problem(entry, reason, "take a name from the output of `inferometer devices`", is_unreadable=False)
 
 
 def _failed(family: str, error: Exception, deadline_seconds: float) -> Problem:

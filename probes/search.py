@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from probes.model import DiscoveryResult, Probe, Roots
+    from probes.settings import SensorSettings
 
 DEADLINE_SECONDS = 30.0
 """A driver without persistence mode may initialize several GPUs for ten seconds and more."""
@@ -26,12 +27,18 @@ def close_all(probes: Sequence[Probe]) -> None:
             stack.callback(probe.close)
 
 
-def search(families: Iterable[str], roots: Roots, deadline_seconds: float) -> Mapping[str, DiscoveryResult | Exception]:
-    """Discover all families at once, and return by family the result or the error, in order.
+def search(
+    families: Iterable[str], roots: Roots, settings: SensorSettings, deadline_seconds: float
+) -> Mapping[str, DiscoveryResult | Exception]:
+    """Discover all families in parallel; return the result or the error of each, in order.
 
-    The error is a NoAnswerError for a family that does not answer within `deadline_seconds`.
+    A family that does not answer within `deadline_seconds` has a NoAnswerError. An excluded family is left out.
     """
-    calls = {family: Call(partial(_discover, family, roots), f"discover-{family}", _close) for family in families}
+    calls = {
+        family: Call(partial(_discover, family, roots, settings), f"discover-{family}", _close)
+        for family in families
+        if family not in settings.exclude
+    }
     ends = time.monotonic() + deadline_seconds
     results: dict[str, DiscoveryResult | Exception] = {}
     for family, call in calls.items():
@@ -42,8 +49,8 @@ def search(families: Iterable[str], roots: Roots, deadline_seconds: float) -> Ma
     return results
 
 
-def _discover(family: str, roots: Roots) -> DiscoveryResult:
-    found: DiscoveryResult = import_module(f"probes.{family}").discover(roots)
+def _discover(family: str, roots: Roots, settings: SensorSettings) -> DiscoveryResult:
+    found: DiscoveryResult = import_module(f"probes.{family}").discover(roots, settings)
     return found
 
 

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Self
 
 import fake_nvml
+from probes import nvml
 from probes.model import DiscoveryResult, Probe, Reason, Roots
-from probes.nvml import probe as nvml
+from probes.settings import SensorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +25,10 @@ class GpuDiscovery:
         self._sysfs = sysfs
         self._probes: list[Probe] = []
 
-    def __call__(self, *gpus: Gpu) -> DiscoveryResult:
+    def __call__(self, *gpus: Gpu, exclude: tuple[str, ...] = ()) -> DiscoveryResult:
         fake_nvml.write_state(self.library, gpus)
-        found = nvml.discover(Roots(sysfs=str(self._sysfs), nvml_library=str(self.library)))
+        roots = Roots(sysfs=str(self._sysfs), nvml_library=str(self.library))
+        found = nvml.discover(roots, SensorSettings(exclude=exclude))
         self._probes.extend(found.probes)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from probes.cpu.probe import TICK_SECONDS
+from probes.cpu.utilization import TICK_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

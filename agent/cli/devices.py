@@ -70,6 +70,7 @@ def document(found: Discovery, observed: Observation) -> dict[str, Any]:
         },
         "unreadable": [_problem(each) for each in found.problems if each.is_unreadable],
         "notes": [_problem(each) for each in found.problems if not each.is_unreadable],
+        "excluded": list(found.excluded),
         "absent": [{"family": a.family, "reason": a.reason, "remedy": a.remedy} for a in found.missing_families],
     }
 
@@ -117,6 +118,8 @@ def _show(found: Discovery, observed: Observation) -> None:
         print_out(f"\nno answer for {observed.seconds:g} s: {names}\n  {_HANGING}")
     for problem in found.problems:
         print_out(f"\n{problem.label}: {problem.sensor}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
+    if found.excluded:
+        print_out(f"\nexcluded: {', '.join(found.excluded)}")
     if found.missing_families:
         print_out("")
     for missing in found.missing_families:

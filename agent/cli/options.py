@@ -98,7 +98,7 @@ def discovered(config: Config) -> Iterator[Discovery]:
     from probes.registry import discover
 
     configure("warning")
-    found = discover(config.roots, estimates=config.estimates)
+    found = discover(config.roots, config.sensors)
     try:
         yield found
     finally:

@@ -253,7 +253,7 @@ def _raise_if_stopping(signals: ServiceSignals) -> None:
 
 def _discover(config: Config) -> tuple[Probe, ...]:
     """Look for what can be read here, and log it."""
-    discovery = discover(config.roots, estimates=config.estimates)
+    discovery = discover(config.roots, config.sensors)
     for probe in discovery.probes:
         seconds = period(probe, config)
         logger.info("probe found", probe=probe.name, channels=len(probe.channels), period_seconds=seconds)

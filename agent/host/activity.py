@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from agent.host.gpu_activity import GpuActivityMonitor, gpu_loads
 from agent.host.records import HostLoad
 from agent.runtime.cgroup import read_limits, throttled_seconds
-from probes.cpu.probe import TICK_SECONDS, Times, parse_times
+from probes.cpu.utilization import TICK_SECONDS, Times, parse_times
 from probes.sysfs import read_int
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent.host.observation import Observation
 from agent.runtime.cgroup import read_limits
-from probes.cpu.probe import Utilization
+from probes.cpu.utilization import Utilization
 from probes.deadline import NoAnswerError, within
 from probes.errors import ReadError
 from probes.model import ENERGY_METRICS, Kind, Source
@@ -120,6 +120,8 @@ def _unmeasured_reason(found: Discovery) -> tuple[str, str]:
     for problem in found.problems:
         if problem.is_unreadable:
             return f"{problem.sensor}: {problem.reason}", problem.remedy
+    if found.excluded:
+        return f"no sensor covers them (excluded: {', '.join(found.excluded)})", "exclude no sensor that covers them"
     return "no sensor covers them", general
 
 

@@ -98,7 +98,7 @@ def run(
         progress.step(0, None, "checking this host")
         engine = stack.enter_context(open_run_database(config.database, stored=policy.stored))
         config = config if policy.stored else replace(config, database=str(engine.url.database))
-        discovery = discover(config.roots, estimates=config.estimates)
+        discovery = discover(config.roots, config.sensors)
         stack.callback(close_probes, discovery)
         activity_monitor = ActivityMonitor(config.roots)
         before = activity_monitor.snapshot()

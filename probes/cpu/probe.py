@@ -1,8 +1,7 @@
-"""Reads how busy the processors are, how fast their clocks run and how many cores are online.
+"""Reads the utilization, the clock frequency and the number of online cores of the processors.
 
-Busy time comes from /proc/stat (kernel: Documentation/filesystems/proc.rst), parsed here because the file stays open
-and the roots are the caller's. Clocks come from cpufreq's `scaling_cur_freq`, else from /proc/cpuinfo. Asking a running
-core for its clock can interrupt it, so at most four cores of a package are asked, spread over the package.
+Clocks come from cpufreq's `scaling_cur_freq`, else from /proc/cpuinfo. Reading the clock of a running core can
+interrupt it, so at most four cores of a package are read, spread over the package.
 """
 
 from __future__ import annotations
@@ -10,149 +9,24 @@ from __future__ import annotations
 import math
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from probes.cpu.model import parse_cpuinfo
+from probes.cpu.utilization import TICK_SECONDS, Package, Utilization, cpu_folder
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Kind, Reason, Rejection, Roots
-from probes.sysfs import ValueFile, read_int, read_text
+from probes.settings import ALL_SENSORS, SensorSettings
+from probes.sysfs import ValueFile, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
-"""The step in which /proc/stat counts."""
 MOST_CLOCKS = 4
-"""How many cores of a package are asked for their clock."""
-_STAT_BYTES = 1 << 16
-_CPUINFO_BYTES = 1 << 13  # the first cores are enough; the kernel writes the text of no more than are asked for
-
-
-class Times(NamedTuple):
-    """What one processor did since boot, in clock ticks; guest time is within busy time, as the kernel counts it.
-
-    Time stolen by a hypervisor is kept apart: it passed, but this processor did nothing in it.
-    """
-
-    busy: int
-    idle: int
-    iowait: int
-    stolen: int
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """One socket: its number, its online logical processors and the first of each of its online cores."""
-
-    number: int
-    cpus: tuple[int, ...]
-    cores: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Busy shares 0 to 1 since the previous read, of the host and by package number; NaN where no time passed."""
-
-    host: float
-    packages: Mapping[int, float]
-
-
-def parse_times(stat: bytes) -> dict[int, Times]:
-    """Return the times of every logical processor /proc/stat names. Raises ValueError if a line has no times."""
-    times = {}
-    for line in stat.splitlines():
-        if not line.startswith(b"cpu"):
-            break
-        name, *fields = line.split()
-        if name == b"cpu":
-            continue  # the sum of all: the kernel keeps in it what offline processors did
-        user, nice, system, idle, *more = map(int, fields[:8])
-        iowait, irq, softirq, stolen, *_ = (*more, 0, 0, 0, 0)
-        times[int(name[3:])] = Times(user + nice + system + irq + softirq, idle, iowait, stolen)
-    return times
-
-
-def busy_share(before: Mapping[int, Times], after: Mapping[int, Times], cpus: Iterable[int]) -> float:
-    """Return the busy share of the processors `cpus` between two readings, 0 to 1; NaN if no time passed.
-
-    Idle and iowait may go backwards by a little; a step back counts as none. A processor that is in only one of the
-    readings came or went in between and is left out.
-    """
-    busy = total = 0
-    for cpu in cpus:
-        old, new = before.get(cpu), after.get(cpu)
-        if old is None or new is None:
-            continue
-        worked = max(new.busy - old.busy, 0)
-        rested = max(new.idle - old.idle, 0) + max(new.iowait - old.iowait, 0) + max(new.stolen - old.stolen, 0)
-        busy, total = busy + worked, total + worked + rested
-    return busy / total if total else math.nan
-
-
-def packages_of(sysfs: Path, cpus: Iterable[int]) -> tuple[Package, ...]:
-    """Group logical processors by socket; without topology files all are package 0, each its own core."""
-    sockets: dict[int, dict[str, list[int]]] = {}
-    for cpu in sorted(cpus):
-        topology = _folder(sysfs, cpu) / "topology"
-        number = max(read_int(topology / "physical_package_id") or 0, 0)  # -1: the firmware does not say
-        core = read_text(topology / "core_cpus_list") or read_text(topology / "thread_siblings_list") or str(cpu)
-        sockets.setdefault(number, {}).setdefault(core, []).append(cpu)
-    return tuple(
-        Package(number, tuple(sorted(chain(*cores.values()))), tuple(threads[0] for threads in cores.values()))
-        for number, cores in sorted(sockets.items())
-    )
-
-
-class Utilization:
-    """Busy shares between one read of /proc/stat and the next; `packages` follows processors that come and go.
-
-    Raises OSError or ReadError on construction if the file cannot be read.
-    """
-
-    def __init__(self, roots: Roots) -> None:
-        self._sysfs = Path(roots.sysfs)
-        self._path = Path(roots.procfs) / "stat"
-        self._size = _STAT_BYTES
-        self._before: dict[int, Times] = {}
-        self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._online = self._read().keys()
-        except ReadError:
-            self.close()
-            raise
-        self.packages = packages_of(self._sysfs, self._online)
-
-    def advance(self) -> Shares:
-        """Return the shares since the previous call, NaN at the first. Raises ReadError."""
-        before, after = self._before, self._read()
-        self._before = after
-        if after.keys() != self._online:
-            self._online = after.keys()
-            self.packages = packages_of(self._sysfs, self._online)
-        return Shares(
-            busy_share(before, after, after),
-            {package.number: busy_share(before, after, package.cpus) for package in self.packages},
-        )
-
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def _read(self) -> dict[int, Times]:
-        try:
-            while len(text := os.pread(self._fd, self._size, 0)) == self._size:
-                self._size *= 2  # a full buffer may have cut the text short
-            times = parse_times(text)
-        except (OSError, ValueError) as error:
-            raise ReadError(f"{self._path}: {error}") from error
-        if not times:
-            raise ReadError(f"{self._path}: names no processor")
-        return times
+"""The number of cores of a package whose clock is read."""
+_CPUINFO_BYTES = 1 << 13  # the first cores suffice, and the kernel formats no more than the bytes read
 
 
 def parse_clocks(cpuinfo: str) -> dict[int, float]:
@@ -187,7 +61,7 @@ class Clocks:
         self._asked = {package.number: _spread(package.cores) for package in packages}
         for cpu in chain(*self._asked.values()):
             with suppress(OSError):
-                self._files[cpu] = ValueFile(_folder(self._sysfs, cpu) / "cpufreq/scaling_cur_freq")
+                self._files[cpu] = ValueFile(cpu_folder(self._sysfs, cpu) / "cpufreq/scaling_cur_freq")
 
     def hertz(self) -> dict[int, float]:
         """Return the mean clock by package number, in hertz, of the packages that gave one."""
@@ -266,34 +140,40 @@ class CpuProbe:
         self._clocks.close()
 
 
-def discover(roots: Roots) -> DiscoveryResult:
-    """Find the processors of the host; raises ProbeUnavailableError if /proc/stat cannot be read."""
+def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
+    """Find the processors of the host. Raises ProbeUnavailableError if /proc/stat cannot be read."""
     try:
         utilization = Utilization(roots)
     except (OSError, ReadError) as error:
         reason = f"cannot read how busy the processors are: {error}"
         raise ProbeUnavailableError(reason, "mount proc, or set where it is mounted") from error
     clocks = Clocks(roots, utilization.packages)
-    clocked = clocks.hertz()
     cpu = parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "")
-    channels: list[tuple[Channel, int | None]] = [(_utilization_of(Device("host", Kind.HOST), "host"), None)]
-    for package in utilization.packages:
+    channels = _channels(utilization.packages, clocks, cpu.brand or cpu.microarchitecture)
+    kept, excluded = settings.select(CpuProbe.name, channels, itemgetter(0))
+    probe = CpuProbe(utilization, clocks, kept)
+    if kept:
+        return DiscoveryResult((probe,), excluded=excluded)
+    probe.close()
+    return DiscoveryResult(excluded=excluded)
+
+
+def _channels(packages: Sequence[Package], clocks: Clocks, name: str) -> Iterator[tuple[Channel, int | None]]:
+    """Yield the channels of the host (package None) and of each package, with the number of the package."""
+    clocked = clocks.hertz()
+    yield _utilization_of(Device("host", Kind.HOST), "host"), None
+    for package in packages:
         attributes = (("cores", str(len(package.cores))), ("threads", str(len(package.cpus))))
-        device = Device(f"package-{package.number}", Kind.CPU, cpu.brand or cpu.microarchitecture, attributes)
-        channels.append((_utilization_of(device, "package"), package.number))
+        device = Device(f"package-{package.number}", Kind.CPU, name, attributes)
+        yield _utilization_of(device, "package"), package.number
         if package.number in clocked:
-            clock = Channel(device, "package", "frequency_hertz", method=clocks.method, resolution=1000.0)
-            channels.append((clock, package.number))
-        channels.append((Channel(device, "package", "cores", method="topology", resolution=1.0), package.number))
-    return DiscoveryResult((CpuProbe(utilization, clocks, channels),))
+            method = clocks.method
+            yield Channel(device, "package", "frequency_hertz", method=method, resolution=1000.0), package.number
+        yield Channel(device, "package", "cores", method="topology", resolution=1.0), package.number
 
 
 def _utilization_of(device: Device, domain: str) -> Channel:
     return Channel(device, domain, "utilization_ratio", method="ticks", refresh_seconds=TICK_SECONDS)
-
-
-def _folder(sysfs: Path, cpu: int) -> Path:
-    return sysfs / f"devices/system/cpu/cpu{cpu}"
 
 
 def _spread(cores: Sequence[int]) -> tuple[int, ...]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.cpu.model import CpuModel, parse_cpuinfo
-from probes.cpu.probe import TICK_SECONDS, Package, Utilization
+from probes.cpu.utilization import TICK_SECONDS, Package, Utilization
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.estimate.table import SOURCE, SOURCE_DATE, WattsRow, row_of
 from probes.model import Channel, Device, DiscoveryResult, Kind, Rejection, Roots, Source
+from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 MODEL_HALF_WIDTH = 0.4
 """What the source cannot know: it measures whole servers at the wall, under one Java workload.
@@ -60,21 +62,22 @@ class Model:
 
 
 class EstimateProbe:
-    """Modelled joules and watts of every package; follows processors that come and go.
+    """Modelled joules and watts of packages; follows processors that come and go.
 
+    `watts` are the power channels by the number of their package.
     The watts of a read are the mean since the read before, so the joules are their exact sum over time.
     """
 
     name = "estimate"
     files_only = True
 
-    def __init__(self, model: Model, utilization: Utilization, watts: Sequence[Channel]) -> None:
-        joules = (replace(channel, metric="energy_joules") for channel in watts)
-        self.channels = (*joules, *watts)
+    def __init__(self, model: Model, utilization: Utilization, watts: Mapping[int, Channel]) -> None:
+        joules = (replace(channel, metric="energy_joules") for channel in watts.values())
+        self.channels = (*joules, *watts.values())
         self.rejections: list[Rejection] = []
         self._model = model
         self._utilization = utilization
-        self._numbers = tuple(package.number for package in utilization.packages)
+        self._numbers = tuple(watts)
         self._joules = [0.0] * len(self._numbers)
         self._last_ns = -1
 
@@ -105,8 +108,8 @@ class EstimateProbe:
         self._utilization.close()
 
 
-def discover(roots: Roots) -> DiscoveryResult:
-    """Set up the model for this host's packages; raises ProbeUnavailableError if /proc/stat cannot be read."""
+def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
+    """Set up the model of this host's packages. Raises ProbeUnavailableError if /proc/stat cannot be read."""
     try:
         utilization = Utilization(roots)
     except (OSError, ReadError) as error:
@@ -114,8 +117,12 @@ def discover(roots: Roots) -> DiscoveryResult:
         raise ProbeUnavailableError(reason, "mount proc, or set where it is mounted") from error
     cpu = parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "")
     model = Model(row_of(cpu.microarchitecture), cpu.virtual)
-    channels = [describe(package, cpu, model) for package in utilization.packages]
-    return DiscoveryResult((EstimateProbe(model, utilization, channels),))
+    channels = [(package.number, describe(package, cpu, model)) for package in utilization.packages]
+    watts, excluded = settings.select(EstimateProbe.name, channels, itemgetter(1))
+    if watts:
+        return DiscoveryResult((EstimateProbe(model, utilization, dict(watts)),), excluded=excluded)
+    utilization.close()
+    return DiscoveryResult(excluded=excluded)
 
 
 def describe(package: Package, cpu: CpuModel, model: Model) -> Channel:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from operator import ge, le, truediv
+from operator import attrgetter, ge, le, truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from probes.hwmon.discovery import Chip, SensorDraft, describe, find_chips, with
 from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Problem, Reason, Rejection, Roots
 from probes.plausibility import BLANKS, check_gauge, max_watts, range_of
 from probes.remedies import cause_of, is_denied, remedy_for
+from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import RuntimeStatus, ValueFile, ValueFiles, errno_of, is_device_removed, no_answer, open_value_file
 
 if TYPE_CHECKING:
@@ -149,17 +150,24 @@ class Gauges:
         return found
 
 
-def discover(roots: Roots) -> DiscoveryResult:
-    """Find the chips below `roots.sysfs`/class/hwmon that measure power or energy, and prove each file with one read.
+def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
+    """Find the chips below `roots.sysfs`/class/hwmon that measure power or energy, and test each file with one read.
 
-    A sleeping device is taken at its files' word, unread. Raises ProbeUnavailableError if no chip has such a file.
+    The files of a sleeping or excluded device are not read. Raises ProbeUnavailableError if no chip has such a file.
     """
     sysfs = Path(roots.sysfs)
     devices: dict[str, list[Chip]] = defaultdict(list)
+    excluded: frozenset[str] = frozenset()
     for chip in without_duplicates(find_chips(sysfs)):
-        devices[chip.id].append(chip)
+        entries = settings.exclusions(f"hwmon/{chip.id}", chip.id)
+        excluded |= entries
+        if not entries:
+            devices[chip.id].append(chip)
     drafts, problems = _described(sysfs, devices)
-    if not problems and not any(drafts.values()):
+    for name in drafts:
+        drafts[name], entries = settings.select(f"hwmon/{name}", drafts[name], attrgetter("channel"))
+        excluded |= entries
+    if not problems and not excluded and not any(drafts.values()):
         looked = f"{len(devices)} devices with hwmon chips looked at"
         raise ProbeUnavailableError(f"nothing below {sysfs}/class/hwmon measures power or energy ({looked})")
     probes = []
@@ -172,7 +180,7 @@ def discover(roots: Roots) -> DiscoveryResult:
             continue
         for file in (file for sensor in sensors for file in sensor.files):
             file.close()
-    return DiscoveryResult(tuple(probes), tuple(problems))
+    return DiscoveryResult(tuple(probes), tuple(problems), excluded)
 
 
 def _described(

@@ -1,5 +1,5 @@
 """NVIDIA GPUs."""
 
-from probes.nvml.probe import discover
+from probes.nvml.discovery import discover
 
 __all__ = ["discover"]

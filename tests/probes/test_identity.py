@@ -8,10 +8,10 @@ import pytest
 
 import fake_nvml
 from agent.energy.boundary import coverage
-from probes import rapl, registry
+from probes import nvml, rapl, registry
 from probes.identity import make_unique
 from probes.model import Channel, Device, Kind, Roots
-from probes.nvml import probe as nvml
+from probes.settings import SensorSettings
 from trees import copy_tree, hwmon_chip, powercap_zone
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def test_the_gpu_of_a_jetson_is_in_a_rail_or_missing(
     sysfs = copy_tree(tree, tmp_path / "tree") if tree else tmp_path
     if not tree:
         powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)
-    found = registry.discover(Roots(str(sysfs), str(tmp_path), str(library)), estimates=False)
+    found = registry.discover(Roots(str(sysfs), str(tmp_path), str(library)), SensorSettings(estimates=False))
     assert any("GPU-orin" in words for words in coverage(found.channels).not_covered) is missing
     (problem,) = (each for each in found.problems if "GPU-orin" in each.sensor)
     assert "/dev/nvidia" not in problem.remedy

@@ -6,13 +6,15 @@ import pytest
 import fake_nvml
 from probes import registry
 from probes.model import ENERGY_METRICS, DiscoveryResult, Roots, Source
+from probes.settings import SensorSettings
 from trees import copy_tree, hwmon_chip, powercap_zone, write
 
 STAT = Path(__file__).parent.parent / "fixtures/proc/xeon_guest"
 
 
-def discover(sysfs, *, estimates=True, nvml_library="/nowhere/libnvidia-ml.so.1", **more):
-    found = registry.discover(Roots(str(sysfs), str(STAT), nvml_library), estimates=estimates, **more)
+def discover(sysfs, *, estimates=True, exclude=(), nvml_library="/nowhere/libnvidia-ml.so.1", **more):
+    settings = SensorSettings(estimates, exclude)
+    found = registry.discover(Roots(str(sysfs), str(STAT), nvml_library), settings, **more)
     found.close()
     return found
 
@@ -94,7 +96,7 @@ def test_a_zone_that_covers_a_part_of_the_processor_only_does_not(tmp_path):
 
 
 def test_a_fault_in_one_family_costs_the_others_nothing(tmp_path, monkeypatch):
-    def broken(_roots):
+    def broken(*_):
         raise RuntimeError("no such thing")
 
     monkeypatch.setattr("probes.memory.discover", broken)
@@ -115,7 +117,7 @@ def test_a_driver_that_hangs_costs_only_its_own_family(tmp_path, monkeypatch):
         def close(self):
             closed.set()
 
-    def hanging(_roots):
+    def hanging(*_):
         assert released.wait(60)
         return DiscoveryResult((Late(),))
 
@@ -157,3 +159,83 @@ def test_a_probe_that_fails_to_close_leaves_no_other_one_open():
     with pytest.raises((OSError, RuntimeError)):
         registry.Discovery(probes, (), ()).close()
     assert closed == ["a", "b", "c"]
+
+
+def names(found):
+    return {f"{channel.device.id}/{channel.domain}" for probe in found.probes for channel in probe.channels}
+
+
+def test_excluded_family_is_not_searched(tmp_path, monkeypatch):
+    searched = []
+
+    def search(*_):
+        searched.append("hwmon")
+        return DiscoveryResult()
+
+    monkeypatch.setattr("probes.hwmon.discover", search)
+    found = discover(copy_tree("intel_server_2s", tmp_path / "tree"), exclude=("hwmon", "nvml"))
+    assert searched == []
+    assert found.missing_families == ()
+    assert found.problems == ()
+    assert found.excluded == ("hwmon", "nvml")
+
+
+def test_excluding_every_measured_processor_leads_to_an_estimate(tmp_path):
+    tree = copy_tree("intel_server_2s", tmp_path / "tree")
+    assert sources(discover(tree, exclude=("rapl",))) == {Source.ESTIMATED}
+    assert sources(discover(tree, exclude=("rapl", "estimate"))) == set()
+
+
+def test_excluded_device_is_dropped_from_every_family(tmp_path):
+    found = discover(copy_tree("intel_server_2s", tmp_path / "tree"), exclude=("package-0",))
+    assert not any(name.startswith("package-0/") for name in names(found))
+    assert {"package-1/package", "package-1/dram"} <= names(found)
+    assert found.excluded == ("package-0",)
+
+
+def test_excluded_part_of_a_device_is_dropped_from_one_family_only(tmp_path):
+    found = discover(copy_tree("intel_server_2s", tmp_path / "tree"), exclude=("rapl/package-0",))
+    probes = {probe.name: {channel.device.id for channel in probe.channels} for probe in found.probes}
+    assert probes["rapl"] == {"package-1", "psys"}
+    assert probes["cpu"] == {"host", "package-0"}
+
+
+def test_excluded_domain_is_dropped_alone(tmp_path):
+    tree = copy_tree("intel_server_2s", tmp_path / "tree")
+    everything = names(discover(tree))
+    found = discover(tree, exclude=("package-0/dram",))
+    assert everything - names(found) == {"package-0/dram"}
+
+
+def test_excluded_estimate_of_a_package_is_dropped(tmp_path):
+    found = discover(tmp_path, exclude=("estimate/package-0",))
+    assert families(found) == {"cpu", "memory"}
+    assert found.excluded == ("estimate/package-0",)
+
+
+@pytest.mark.parametrize("exclude", ["memory", "memory/memory"])
+def test_memory_can_be_excluded(tmp_path, exclude):
+    assert families(discover(tmp_path, exclude=(exclude,))) == {"cpu", "estimate"}
+
+
+def test_processor_probe_without_any_channel_is_closed(tmp_path):
+    found = discover(tmp_path, exclude=("package-0", "host"))
+    assert families(found) == {"memory"}
+    assert found.excluded == ("package-0", "host")
+
+
+def test_excluded_sensor_that_cannot_be_read_is_no_problem(tmp_path):
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", "N/A")
+    powercap_zone(tmp_path, "intel-rapl:0:0", "dram", 5_000_000)
+    found = discover(tmp_path, exclude=("package-0/package",))
+    assert found.problems == ()
+    assert names(found) == {"host/host", "memory/memory", "package-0/dram"}
+
+
+def test_exclusion_without_a_match_is_noted(tmp_path):
+    found = discover(tmp_path, exclude=("package-7", "rapl"))
+    (problem,) = found.problems
+    assert problem.sensor == "package-7"
+    assert not problem.is_unreadable
+    assert "matches no" in problem.reason
+    assert found.excluded == ("rapl",)

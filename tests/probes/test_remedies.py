@@ -11,11 +11,10 @@ import pytest
 
 import fake_nvml
 from command import call
-from probes import rapl
+from probes import nvml, rapl
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.hwmon import probe as hwmon
 from probes.model import Roots
-from probes.nvml import probe as nvml
 from probes.remedies import cause_of, is_denied, remedy_for
 from trees import hwmon_chip, powercap_zone
 

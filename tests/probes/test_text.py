@@ -13,11 +13,10 @@ import fake_nvml
 from agent.host.inventory import operating_system
 from agent.host.settings import read_host_settings
 from command import call
-from probes import rapl
+from probes import nvml, rapl
 from probes.cpu.model import parse_cpuinfo
 from probes.hwmon import probe as hwmon
 from probes.model import Roots
-from probes.nvml import probe as nvml
 from probes.sysfs import read_label, read_text
 from probes.text import decoded, one_line, printable
 from trees import hwmon_chip, powercap_zone, write

@@ -10,6 +10,7 @@ import fake_nvml
 from agent.energy.boundary import Boundary, best_channels, best_series, cover, coverage
 from probes.model import Channel, Device, Kind, Roots, Source
 from probes.registry import discover
+from probes.settings import SensorSettings
 from simulated import SECOND
 from store.records import Series
 from trees import copy_tree, hwmon_chip
@@ -388,7 +389,7 @@ def total(sysfs, tmp_path, gpus=(), *, estimates=True):
     if gpus:
         library = fake_nvml.build(tmp_path)
         fake_nvml.write_state(library, list(gpus))
-    found = discover(Roots(str(sysfs), str(tmp_path / "proc"), str(library)), estimates=estimates)
+    found = discover(Roots(str(sysfs), str(tmp_path / "proc"), str(library)), SensorSettings(estimates))
     try:
         covered = coverage(channel for probe in found.probes for channel in probe.channels)
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.host.activity import ActivityMonitor, ActivitySnapshot, cpu_usage_between
-from probes.cpu.probe import TICK_SECONDS, Times
+from probes.cpu.utilization import TICK_SECONDS, Times
 from probes.model import Roots
 from proc_tree import write_process, write_stat
 

@@ -23,6 +23,7 @@ from agent.host.checks import (
 )
 from probes.model import Roots
 from probes.registry import Discovery, discover
+from probes.settings import SensorSettings
 from trees import FIXTURES, powercap_zone, write
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def roots(sysfs: Path, procfs: str | Path = BARE_METAL) -> Roots:
 
 
 def power(sysfs: Path, *, estimates: bool = True) -> Check:
-    found = discover(roots(sysfs), estimates=estimates)
+    found = discover(roots(sysfs), SensorSettings(estimates))
     try:
         return processor_power(found)
     finally:
@@ -54,6 +55,16 @@ def test_processor_power_is_measured_estimated_or_missing(tmp_path: Path) -> Non
     missing = power(tmp_path / "without", estimates=False)
     assert missing.verdict is Verdict.FAIL
     assert "--estimates" in missing.remedy
+
+
+def test_excluded_sensors_are_named_where_nothing_covers_the_processors(tmp_path: Path) -> None:
+    powercap_zone(tmp_path, "intel-rapl:0", "package-0", 5)
+    found = discover(roots(tmp_path), SensorSettings(estimates=False, exclude=("rapl",)))
+    check = processor_power(found)
+    found.close()
+    assert check.verdict is Verdict.FAIL
+    assert "(excluded: rapl)" in check.found
+    assert "exclude no sensor" in check.remedy
 
 
 def test_a_guest_shares_its_hardware() -> None:

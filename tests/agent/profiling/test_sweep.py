@@ -16,7 +16,7 @@ from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
 from agent.workloads.errors import WorkloadError
 from agent.workloads.runner.protocol import Measured, Ready
-from probes.cpu.probe import Times
+from probes.cpu.utilization import Times
 from store.records import Window
 
 if TYPE_CHECKING:

@@ -5,17 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.cpu.probe import (
-    MOST_CLOCKS,
-    Package,
-    Times,
-    Utilization,
-    busy_share,
-    discover,
-    packages_of,
-    parse_clocks,
-    parse_times,
-)
+from probes.cpu.probe import MOST_CLOCKS, discover, parse_clocks
+from probes.cpu.utilization import Package, Times, Utilization, busy_share, packages_of, parse_times
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Kind, Reason, Rejection, Roots
 from trees import FIXTURES, write

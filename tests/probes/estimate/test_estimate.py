@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.cpu import model as cpu_model
-from probes.cpu.probe import Package
+from probes.cpu.utilization import Package
 from probes.errors import ProbeUnavailableError
 from probes.estimate.probe import GUEST_HALF_WIDTH, MODEL_HALF_WIDTH, Model, discover
 from probes.estimate.table import GENERIC, ROWS, SOURCE, SOURCE_DATE, WattsRow, row_of

@@ -10,7 +10,8 @@ from fake_files import ASLEEP, FAILED, GONE, NOTHING_YET, FakeFiles
 from hwmon_readings import GPU, channel, discover, only
 from probes.errors import DeviceLostError
 from probes.hwmon import probe as hwmon
-from probes.model import Channel, Device, Kind, Reason, Rejection
+from probes.model import Channel, Device, DiscoveryResult, Kind, Reason, Rejection, Roots
+from probes.settings import SensorSettings
 from trees import hwmon_chip, write
 
 BROKEN = Path("/proc/self/mem")  # reading its first bytes answers EIO
@@ -290,3 +291,25 @@ def test_a_closed_probe_holds_no_file_and_may_be_closed_again(tmp_path):
     probe.close()
     probe.close()
     assert open_files() == before
+
+
+def test_excluded_device_is_not_opened(tmp_path):
+    hanging = hang(write(card(tmp_path) / "power1_cap", 1))
+    address = GPU.split("/")[-1]
+    found = hwmon.discover(Roots(str(tmp_path)), SensorSettings(exclude=(f"hwmon/{address}",)))
+    assert found == DiscoveryResult(excluded=frozenset({f"hwmon/{address}"}))
+    release(hanging)
+
+
+def test_excluded_domain_is_not_opened(tmp_path):
+    chip = card(tmp_path)
+    hang(chip / "energy1_input")
+    hang(chip / "power1_input")
+    hwmon_chip(tmp_path, 1, GPU, {"name": "xe_tile", "energy1_input": 1, "energy1_label": "tile"})
+    entry = f"{GPU.split('/')[-1]}/card"
+    found = hwmon.discover(Roots(str(tmp_path)), SensorSettings(exclude=(entry,)))
+    assert found.problems == ()
+    (probe,) = found.probes
+    assert {each.domain for each in probe.channels if each.metric == "energy_joules"} == {"tile"}
+    assert found.excluded == {entry}
+    probe.close()

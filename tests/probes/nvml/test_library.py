@@ -12,9 +12,10 @@ import pytest
 import fake_nvml
 from fake_nvml import A100, H100
 from nvml_reading import GpuDiscovery, values
+from probes import nvml
 from probes.errors import ProbeUnavailableError
 from probes.model import Roots
-from probes.nvml import probe as nvml
+from probes.nvml.library import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,7 @@ def test_a_given_library_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_given_library_that_is_no_driver_is_refused(discover_gpus: GpuDiscovery) -> None:
     mathematics = ctypes.util.find_library("m")
     discover_gpus.change(H100)
-    nvml.open_session(str(discover_gpus.library)).close()
+    open_session(str(discover_gpus.library)).close()
     with pytest.raises(ProbeUnavailableError, match=re.escape(str(mathematics))) as unavailable:
         nvml.discover(Roots(nvml_library=str(mathematics)))
     assert "soname" in unavailable.value.remedy
@@ -93,6 +94,7 @@ import sys
 from probes import nvml
 from probes.errors import ProbeUnavailableError
 from probes.model import Roots
+from probes.nvml.library import open_session
 try:
     nvml.discover(Roots())
 except ProbeUnavailableError as error:
@@ -112,6 +114,7 @@ def test_another_process_reads_the_fake_at_its_path(discover_gpus: GpuDiscovery)
 import sys
 from probes import nvml
 from probes.model import Roots
+from probes.nvml.library import open_session
 (probe,) = nvml.discover(Roots(nvml_library=sys.argv[1])).probes
 print(probe.name, probe.read(1)[1])
 """

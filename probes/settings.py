@@ -1,0 +1,50 @@
+"""The settings of sensor discovery, which every family receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from probes.model import Channel
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SensorSettings:
+    """Which sensors discovery sets up.
+
+    `estimates` allows modelled power on a host without a sensor of its processors. An entry of `exclude` names a family
+    (`hwmon`), a device (`package-0`), the part of a device that one family reads (`hwmon/0000:03:00.0`) or one domain
+    of a device (`package-0/dram`).
+    """
+
+    estimates: bool = True
+    exclude: tuple[str, ...] = ()
+
+    def exclusions(self, probe: str, device: str, domain: str = "") -> frozenset[str]:
+        """Return the entries of `exclude` that name this device or domain of a probe."""
+        family = probe.partition("/")[0]
+        names = {probe, device, f"{family}/{device}", f"{device}/{domain}"}
+        return frozenset(self.exclude) & names
+
+    def select(
+        self, probe: str, sensors: Iterable[T], channel_of: Callable[[T], Channel]
+    ) -> tuple[list[T], frozenset[str]]:
+        """Return the sensors of a probe that no entry of `exclude` names, and the entries that name the others."""
+        kept: list[T] = []
+        in_effect: set[str] = set()
+        for sensor in sensors:
+            channel = channel_of(sensor)
+            entries = self.exclusions(probe, channel.device.id, channel.domain)
+            in_effect |= entries
+            if not entries:
+                kept.append(sensor)
+        return kept, frozenset(in_effect)
+
+
+ALL_SENSORS = SensorSettings()
+"""The default: estimates where nothing is measured, and no exclusion."""
