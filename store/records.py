@@ -167,9 +167,10 @@ class Run:
 class Window:
     """A stretch of a run, end excluded: one repeat of one phase of one point, or an idle baseline.
 
-    `point` names the setting (`batch=8`), `phase` what ran (`prefill`, `decode`, `inference`, `idle_unloaded`,
-    `idle_loaded`). An idle baseline's `repeat` is 0 before the sweep, 1 after it. Counts are of the whole window.
-    `latencies_seconds` has one entry per iteration, `step_seconds` one per token step where the phase has steps.
+    `point` is the JSON object of its parameters (`{"batch":8}`), empty for an idle baseline. `phase` is what ran:
+    `prefill`, `decode`, `inference`, `idle_unloaded` or `idle_loaded`. An idle baseline's `repeat` is 0 before the
+    sweep, 1 after it. Counts are of the whole window. `latencies_seconds` has one entry per iteration, `step_seconds`
+    one per token step where the phase has steps.
     """
 
     run_id: str

@@ -63,7 +63,7 @@ def transformer(
 
     try:
         spec = TransformerSpec(
-            layers, width, heads, vocabulary, mlp_ratio, prompt_tokens, output_tokens, positions, precision, seed
+            1, layers, width, heads, vocabulary, mlp_ratio, prompt_tokens, output_tokens, positions, precision, seed
         )
         engine = _engine(run)
     except ValueError as error:
@@ -135,7 +135,7 @@ def _engine(run: RunOptions) -> EngineSpec:
 
 
 def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: RunOptions) -> None:
-    batches, plan, tariff, seed = options.batches(), options.plan(), options.prices(), options.seed()
+    axes, plan, tariff, seed = {"batch": options.batches()}, options.plan(), options.prices(), options.seed()
     limits = options.limits()
     config = configuration(context)
     from agent.cli.progress import progress
@@ -149,9 +149,9 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
 
     log.configure("warning")
     interruption = Interruption()
-    request = ProfileRequest(spec, engine, batches, plan, tariff, seed, limits)
+    request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits)
     try:
-        check_memory(spec, engine, batches, limits)
+        check_memory(spec, engine, request.points, limits)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
     try:

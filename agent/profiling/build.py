@@ -24,18 +24,24 @@ if TYPE_CHECKING:
 
     from agent.profiling.context import ProfileRequest, RunContext, RunRecord
     from agent.profiling.records import Point
+    from agent.workloads.point import Value
     from probes.model import Channel
     from store.records import Series
 
 
 def requested_settings(request: ProfileRequest) -> dict[str, Any]:
     """Return the requested settings of workload, sweep and engine, as plain values."""
-    return {**_settings(request), "batches": ",".join(map(str, request.batches))}
+    return {**_settings(request), "sweep": _sweep(request)}
 
 
 def _settings(request: ProfileRequest) -> dict[str, Any]:
-    """Return the requested settings of workload and engine, as plain values."""
-    return {**request.spec.settings(), **asdict(request.engine)}
+    """Return the requested settings of workload and engine, as plain values, without the swept parameters."""
+    fixed = {name: value for name, value in request.spec.settings().items() if name not in request.axes}
+    return {**fixed, **asdict(request.engine)}
+
+
+def _sweep(request: ProfileRequest) -> dict[str, list[Value]]:
+    return {name: list(values) for name, values in request.axes.items()}
 
 
 def _plan(request: ProfileRequest) -> PlanFacts:
@@ -50,7 +56,7 @@ def _plan(request: ProfileRequest) -> PlanFacts:
         tolerance=plan.tolerance,
         budget_seconds=plan.budget_seconds,
         limiting_sensor=plan.limiting_sensor,
-        sweep={"batch": list(request.batches)},
+        sweep=_sweep(request),
         order_seed=request.order_seed,
     )
 
@@ -90,7 +96,7 @@ def build_document(
         sampler=record.sampler,
         baselines=derive_baselines(windows, sensors),
         idle_drift=derive_drift(windows, sensors),
-        points=tuple(sorted(points, key=lambda point: request.batches.index(int(point.parameters["batch"])))),
+        points=tuple(sorted(points, key=lambda point: request.points.index(point.parameters))),
         tariff=request.tariff,
         notes=(*_notes(request, record, sensors, points), *context.warnings),
     )

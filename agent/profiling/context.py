@@ -1,4 +1,4 @@
-"""What a run is of, where it takes place and what is left of it, as frozen records."""
+"""The records of a run: the request, the host it takes place on, and its results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent.runtime.logs import get_logger
 from agent.workloads.limits import Limits
+from agent.workloads.point import points_of
 from store.reader import Reader
 from store.records import Series
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agent.sampling.facts import SamplerFacts
     from agent.sampling.session import SamplingSettings
     from agent.workloads.errors import WorkloadError
+    from agent.workloads.point import Axes, Point
     from agent.workloads.runner.protocol import Ready
     from agent.workloads.spec import EngineSpec, Spec
     from probes.model import Channel, Roots
@@ -37,15 +39,23 @@ _READ_CHUNK_NS = 60 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class ProfileRequest:
-    """What is to be profiled, how thoroughly, in which order, and under which prices."""
+    """A requested profile: the workload, the values of each swept parameter, the plan and the prices.
+
+    `order_seed` is the seed of the order in which the points are measured.
+    """
 
     spec: Spec
     engine: EngineSpec
-    batches: tuple[int, ...]
+    axes: Axes
     plan: MeasurementPlan
     tariff: Tariff | None
     order_seed: int = 0
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The points of the sweep, in the order of the document."""
+        return points_of(self.axes)
 
 
 def _always(_reason: str) -> bool:

@@ -31,6 +31,7 @@ from agent.profiling.analysis.statistics import summarize_latencies
 from agent.profiling.records import PhaseSpeed, Point
 from agent.profiling.validation.evidence import Evidence
 from agent.profiling.validation.measurement import valid, validate
+from agent.workloads.point import decode_point, point_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from agent.profiling.analysis.metrics import SensorWindows
     from agent.profiling.records import PointEnergy
     from agent.profiling.run_facts import IdleDrift, LatencySummary
+    from agent.workloads.point import Value
     from store.records import Window
 
 PREFILL = "prefill"
@@ -69,10 +71,10 @@ def analyze(
     shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, tariff)
     phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []
-    for name in dict.fromkeys(window.point for window in windows if window.point):
-        repeats = complete_repeats([window for window in windows if window.point == name], phases)
+    for point in dict.fromkeys(window.point for window in windows if window.point):
+        repeats = complete_repeats([window for window in windows if window.point == point], phases)
         if repeats:
-            points.append(_point(name, repeats, shared))
+            points.append(_point(decode_point(point), repeats, shared))
     return tuple(points)
 
 
@@ -86,7 +88,7 @@ def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[
     return tuple(repeats)
 
 
-def _point(name: str, repeats: tuple[Repeat, ...], shared: _SharedInputs) -> Point:
+def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _SharedInputs) -> Point:
     sensors = shared.sensors
     found = sensor_windows(repeats, sensors.series)
     totals = joules_per_inference(repeats, sensors.total_of(found))
@@ -104,8 +106,8 @@ def _point(name: str, repeats: tuple[Repeat, ...], shared: _SharedInputs) -> Poi
     steps = [step for window in windows for step in window.step_seconds]
     first = [latency for window in windows if window.phase == PREFILL for latency in window.latencies_seconds]
     return Point(
-        name=name,
-        parameters={"batch": _batch(repeats[0])},
+        name=point_name(parameters),
+        parameters=parameters,
         valid=valid(checks),
         repeats=len(repeats),
         input_tokens_per_inference=tokens_in,
@@ -168,11 +170,6 @@ def _cost(
     total = energy.joules_per_inference.total
     joules = Interval(total.mean, total.lower, total.upper)
     return price_point(tariff, PointCost(joules, speed, idle_watts, *tokens))
-
-
-def _batch(repeat: Repeat) -> int:
-    window = repeat[0]
-    return window.inferences // window.iterations if window.iterations else 0
 
 
 def _background_share(totals: Sequence[Energy] | None, known: Sequence[Energy]) -> float:

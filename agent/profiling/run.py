@@ -172,7 +172,7 @@ def _plan_run(request: ProfileRequest, context: RunContext, progress: Progress) 
     plan = lengthen_windows(request.plan, context.channels)
     if plan.limiting_sensor:
         progress.note(f"windows last {plan.window_seconds:.3g} s: {plan.limiting_sensor} needs them that long")
-    seconds = planned_seconds(plan, len(request.batches) * len(request.spec.phases))
+    seconds = planned_seconds(plan, len(request.points) * len(request.spec.phases))
     if plan.tolerance is not None and plan.budget_seconds is None:
         plan = replace(plan, budget_seconds=_BUDGET_OF_PLANNED * seconds)
     budget = plan.budget_seconds or 0.0
@@ -188,7 +188,7 @@ def _record(
 ) -> RunRecord:
     """Run the workload while sampling, until it finishes, fails or is interrupted.
 
-    Raises UnsupportedWorkloadError, with nothing stored, if the workload fails before every batch size was tried.
+    Raises UnsupportedWorkloadError, with nothing stored, if the workload fails before every point was tried.
     """
     ongoing = _new_run(request, context)
     status, failure, end = RunStatus.FAILED, None, None
@@ -200,7 +200,7 @@ def _record(
             try:
                 with interruption.stoppable(), WorkloadProcess(limits=request.limits) as process:
                     active_recording.wait_for_first_ticks()
-                    sweep.run(process, lambda: _loaded(process, request, progress), process.stop, request.batches)
+                    sweep.run(process, lambda: _loaded(process, request, progress), process.stop, request.points)
                 status, end = RunStatus.COMPLETE, read_host_settings(context.roots)
             except KeyboardInterrupt:
                 status = RunStatus.INTERRUPTED

@@ -11,6 +11,7 @@ from agent.host.records import HostLoad, WindowKey, window_key
 from agent.profiling.analysis.idle import AFTER, BEFORE, IDLE_LOADED, IDLE_UNLOADED
 from agent.profiling.analysis.statistics import trend
 from agent.profiling.plan import IDLE_WINDOWS, SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from agent.workloads.point import encode_point, point_name
 from store.records import Window
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from agent.host.activity import ActivitySnapshot
     from agent.profiling.plan import MeasurementPlan
     from agent.runtime.clock import Timebase
+    from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Measured, Ready
 
 _OTHER_STEPS = IDLE_WINDOWS + 3
@@ -29,16 +31,16 @@ _STEADY_WITHIN = 0.03
 
 
 class Workload(Protocol):
-    """What a session asks of the process that runs the model."""
+    """The process that runs the model, as the sweep uses it."""
 
-    def prepare(self, batch: int) -> object:
-        """Get ready for batches of this size."""
+    def prepare(self, parameters: Point) -> object:
+        """Make the inputs of a point and run it once."""
         ...
 
     def measure(
         self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
     ) -> Measured:
-        """Run one phase for at least so long and so often, and say when and how fast.
+        """Run one phase for at least `seconds` and `iterations`, and return the window.
 
         `edge` is called when the window begins and when it has ended.
         """
@@ -113,47 +115,47 @@ class Sweep:
         self._on_trial_complete = on_trial_complete
         self._sleep = sleep
         self._began = time.monotonic()
-        self._prepared: int | None = None
+        self._prepared: Point | None = None
         self._done = self._total = 0
 
     def run(
-        self, workload: Workload, load: Callable[[], Ready], unload: Callable[[], object], batches: Sequence[int]
+        self, workload: Workload, load: Callable[[], Ready], unload: Callable[[], object], points: Sequence[Point]
     ) -> None:
-        """Go through the whole run.
+        """Measure the baselines and every point.
 
-        `load` makes the workload load its model, and returns once it is loaded; `unload` ends it. Every batch size is
-        tried before the first window of a point, so that none fails after minutes; `on_trial_complete` is called then.
+        `load` returns once the workload has loaded its model; `unload` ends the workload. Every point is tried before
+        the first window of any, so that none fails after minutes; `on_trial_complete` is called then.
         """
-        self._total = _OTHER_STEPS + len(batches) * self._phases * (1 + self._plan.repeats)
+        self._total = _OTHER_STEPS + len(points) * self._phases * (1 + self._plan.repeats)
         self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
         self._step("loading the model")
         self.ready = load()
-        self._step("trying every batch size")
-        for batch in batches:
-            workload.prepare(batch)
-            self._prepared = batch
+        self._step("trying every point")
+        for point in points:
+            workload.prepare(point)
+            self._prepared = point
         self._on_trial_complete()
         self._idle(IDLE_LOADED, BEFORE, "idle, with the model loaded")
-        self._sweep(workload, self.ready, batches)
+        self._sweep(workload, self.ready, points)
         self._idle(IDLE_LOADED, AFTER, "idle, with the model still loaded")
         self._step("ending the workload")
         unload()
         self._idle(IDLE_UNLOADED, AFTER, "idle, after the workload")
         self._progress.step(self._total, self._total, "done")
 
-    def _sweep(self, workload: Workload, ready: Ready, batches: Sequence[int]) -> None:
-        """Repeat all points, each time in another order, so that a drift of the machine falls on none alone."""
-        remaining, repeat, asked = list(batches), 0, self._plan.repeats
+    def _sweep(self, workload: Workload, ready: Ready, points: Sequence[Point]) -> None:
+        """Repeat all points, each time in another random order: drift of the host then affects all of them alike."""
+        remaining, repeat, asked = list(points), 0, self._plan.repeats
         while remaining:
             repeat += 1
             began = time.monotonic()
-            for batch in self._order.sample(remaining, len(remaining)):
-                self._measure_point(workload, ready, batch, repeat)
+            for point in self._order.sample(remaining, len(remaining)):
+                self._measure_point(workload, ready, point, repeat)
             if repeat >= asked:
-                remaining = self._unconverged_batches(remaining, time.monotonic() - began)
+                remaining = self._unconverged_points(remaining, time.monotonic() - began)
 
-    def _unconverged_batches(self, batches: Sequence[int], block_seconds: float) -> list[int]:
-        """Return the points whose interval is still too wide, none of them once there is no time for another repeat."""
+    def _unconverged_points(self, points: Sequence[Point], block_seconds: float) -> list[Point]:
+        """Return the points whose interval is still too wide; none if the budget allows no further repeat."""
         tolerance, budget = self._plan.tolerance, self._plan.budget_seconds
         if tolerance is None:
             return []
@@ -161,8 +163,8 @@ class Sweep:
         if budget is not None and time.monotonic() - self._began + ahead > budget:
             return []
         known = self._estimator(self.windows)
-        shares = [(batch, known.get(_name(batch))) for batch in batches]
-        still = [batch for batch, share in shares if share is None or share > tolerance]
+        shares = [(point, known.get(encode_point(point))) for point in points]
+        still = [point for point, share in shares if share is None or share > tolerance]
         self._total += len(still) * self._phases
         return still
 
@@ -179,25 +181,25 @@ class Sweep:
         self._edge()
         self._add(Window(self._run_id, "", phase, side, start_ns, end_ns), before, self._snapshot(before))
 
-    def _measure_point(self, workload: Workload, ready: Ready, batch: int, repeat: int) -> None:
-        """Measure every phase of a point once; warm each up before, the first time until it is steady."""
-        point = _name(batch)
-        if batch != self._prepared:
-            workload.prepare(batch)
+    def _measure_point(self, workload: Workload, ready: Ready, point: Point, repeat: int) -> None:
+        """Measure every phase of a point once, after a warm-up; the first warm-up lasts until throughput is steady."""
+        name = point_name(point)
+        if point != self._prepared:
+            workload.prepare(point)
         if repeat == 1:
             for phase in ready.phases:
-                self._step(f"{point} {phase}: warming up")
+                self._step(f"{name} {phase}: warming up")
                 self._warm_up(workload, phase)
         for phase in ready.phases:
-            self._step(f"{point} {phase}: repeat {repeat} of {max(repeat, self._plan.repeats)}")
-            if repeat > 1 and batch != self._prepared:
+            self._step(f"{name} {phase}: repeat {repeat} of {max(repeat, self._plan.repeats)}")
+            if repeat > 1 and point != self._prepared:
                 workload.measure(phase, chunk_seconds(self._plan), 1)
             before = self._snapshot(None)
             self._approach()
             measured = workload.measure(phase, self._plan.window_seconds, self._plan.iterations, self._edge)
             after = self._snapshot(before)
             self._add(self._window(point, repeat, measured), before, after)
-        self._prepared = batch
+        self._prepared = point
 
     def _warm_up(self, workload: Workload, phase: str) -> None:
         """Run short chunks until the last of them show no trend, or the time allowed is over."""
@@ -210,10 +212,10 @@ class Sweep:
             if len(latest) == STEADY_CHUNKS and trend(latest, _STEADY_WITHIN).steady:
                 return
 
-    def _window(self, point: str, repeat: int, measured: Measured) -> Window:
+    def _window(self, point: Point, repeat: int, measured: Measured) -> Window:
         return Window(
             self._run_id,
-            point,
+            encode_point(point),
             measured.phase,
             repeat,
             self._timebase.unix_ns(measured.start_ns),
@@ -236,7 +238,3 @@ class Sweep:
     def _step(self, doing: str) -> None:
         self._progress.step(self._done, self._total, doing)
         self._done += 1
-
-
-def _name(batch: int) -> str:
-    return f"batch={batch}"

@@ -95,6 +95,10 @@ def _decode_composite(field_type: Any, value: object, where: str) -> object:
         kinds = tuple(part for part in parts if part is not NoneType)
         if value is None and NoneType in parts:
             return None
+        if type(value) in kinds:
+            return value
+        if len(kinds) > 1 and kinds[0] is str:
+            raise ValueError(f"{where} is {_abbreviated(value)}, not {' or '.join(kind.__name__ for kind in kinds)}")
         return _record(kinds, value, where) if is_dataclass(kinds[0]) else _value(kinds[0], value, where)
     if origin is tuple and isinstance(value, list):
         return tuple(_value(parts[0], element, where) for element in value)

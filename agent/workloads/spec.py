@@ -62,6 +62,7 @@ class TransformerSpec:
     `mlp_ratio` times as wide as the model. int8 keeps the matrices in 8 bits and everything else in fp32.
     """
 
+    batch: int = 1
     layers: int = 4
     width: int = 256
     heads: int = 4
@@ -77,7 +78,7 @@ class TransformerSpec:
     TAG: ClassVar[tuple[str, str]] = ("workload", workload)
 
     def __post_init__(self) -> None:
-        _minimum(1, layers=self.layers, width=self.width, heads=self.heads)
+        _minimum(1, batch=self.batch, layers=self.layers, width=self.width, heads=self.heads)
         _minimum(1, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
         _minimum(2, vocabulary=self.vocabulary)
         _minimum(0, seed=self.seed)
@@ -131,14 +132,14 @@ class TransformerSpec:
         columns = self.layers * (5 * self.width + 2 * self.mlp_width) + self.vocabulary
         return self._matrices() + 4 * (self._vectors() + columns)
 
-    def minimum_bytes(self, batch: int, *, on_host: bool) -> int:
-        """Return the host memory that a batch takes at least: the weights, and if it runs on the host what it computes.
+    def minimum_bytes(self, *, on_host: bool) -> int:
+        """Return the least host memory of a batch: the weights, and the activations if the batch runs on the host.
 
-        That is the cache, the attention scores of one layer, the logits and the rotations.
+        The activations are the cache, the attention scores of one layer, the logits and the rotations.
         """
         if not on_host:
             return self.model_bytes()
-        element = _BYTES["fp16" if self.precision == "fp16" else "fp32"]
+        batch, element = self.batch, _BYTES["fp16" if self.precision == "fp16" else "fp32"]
         cache = 2 * self.layers * batch * (self.context_tokens - 1) * self.width
         scores = batch * self.heads * self.prompt_tokens * self.prompt_tokens
         rotations = self.context_tokens * self.head_width if self.positions == "rope" else 0
@@ -176,6 +177,7 @@ class OnnxSpec:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
     seed: int = 0
     inputs: Mapping[str, InputSpec] = field(default_factory=dict, hash=False)
+    batch: int = 1
 
     workload: ClassVar[str] = "onnx"
     TAG: ClassVar[tuple[str, str]] = ("workload", workload)
@@ -184,6 +186,7 @@ class OnnxSpec:
         if not self.model.name:
             raise ValueError(f"the model is {str(self.model)!r}: give the path of an .onnx file")
         _minimum(0, seed=self.seed)
+        _minimum(1, batch=self.batch)
         for name, shape in self.shapes.items():
             if not name or not shape or min(shape) < 0:
                 raise ValueError(_shape_refusal(f"{name}={'x'.join(map(str, shape))}"))

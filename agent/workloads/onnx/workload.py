@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from agent.workloads.onnx.inputs import (
     supports_batches,
 )
 from agent.workloads.onnx.model_file import read_model_file
+from agent.workloads.point import point_name
 from agent.workloads.runner.protocol import Ready
 from agent.workloads.runner.timing import Phase
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from agent.workloads.onnx.inputs import ModelInput
     from agent.workloads.onnx.model_file import ModelFile
+    from agent.workloads.point import Point
     from agent.workloads.spec import EngineSpec, OnnxSpec
 
 
@@ -72,8 +75,9 @@ class OnnxWorkload:
             inputs=tuple(self._facts(each, shape) for each, shape in zip(self.inputs, shapes, strict=True)),
         )
 
-    def prepare(self, batch: int) -> Mapping[str, Phase]:
+    def prepare(self, parameters: Point) -> Mapping[str, Phase]:
         """Make the inputs of a batch and run them once. Raises WorkloadError if the model takes no batches."""
+        batch = replace(self.spec, **parameters).batch  # type: ignore[arg-type]
         batched = supports_batches(self.inputs, self.spec.shapes, self.arrays)
         if batch != 1 and not batched:
             shapes = ", ".join(f"{declared.name} {declared.shown}" for declared in self.inputs) or "no inputs"
@@ -103,7 +107,7 @@ class OnnxWorkload:
             infer([])
         except Exception as error:
             integers = [each.name for each in self.inputs if each.element.kind == "integer"]
-            raise as_workload_error(error, f"running a batch of {batch}", CANNOT_RUN, integers) from error
+            raise as_workload_error(error, f"running {point_name(parameters)}", CANNOT_RUN, integers) from error
         return {"inference": Phase(infer, inferences=batch)}
 
     def _given(self, declared: ModelInput) -> InputArray:

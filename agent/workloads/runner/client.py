@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
 from agent.runtime.realtime import REALTIME_LIMIT
 from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits, resident_bytes, size
+from agent.workloads.point import point_name
 from agent.workloads.runner.pipes import PipeReader
 from agent.workloads.runner.protocol import (
     Command,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from agent.workloads.point import Point
     from agent.workloads.spec import EngineSpec, Spec
 
 ReplyT = TypeVar("ReplyT", Ready, Prepared, Measured)
@@ -111,9 +113,9 @@ class WorkloadProcess:
         self._child = _WorkerProcess(process, pipes[0], PipeReader(pipes[1], pipes[2]))
         return self._ask(Load(spec, engine), Ready, "being loaded")
 
-    def prepare(self, batch: int) -> None:
-        """Have the child make everything a batch needs and run it once."""
-        self._ask(Prepare(batch), Prepared, f"running a batch of {batch} once")
+    def prepare(self, parameters: Point) -> None:
+        """Have the child make the inputs of a point and run it once."""
+        self._ask(Prepare(parameters), Prepared, f"running {point_name(parameters)} once")
 
     def measure(
         self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None

@@ -1,4 +1,4 @@
-"""What the profiling process and the workload process say to one another, one line of JSON a message."""
+"""The messages between the profiling process and the workload process: one line of JSON each."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from agent.workloads.codec import from_json, to_json
 from agent.workloads.input_spec import InputFacts  # noqa: TC001  the codec resolves the annotations
-from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - the reader of JSON resolves the annotations
+from agent.workloads.point import Point  # noqa: TC001 - same
+from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - same
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """First of all: load this model. Answered by `Ready`."""
+    """Load this model; the first command. The reply is `Ready`."""
 
     spec: Spec
     engine: EngineSpec
@@ -22,18 +23,18 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Make everything a batch of this size needs, and run it once. Answered by `Prepared`."""
+    """Make the inputs of a point and run it once. The reply is `Prepared`."""
 
-    batch: int
+    parameters: Point
 
     TAG: ClassVar[tuple[str, str]] = ("do", "prepare")
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Iterate over the phase for at least so many seconds and so many iterations.
+    """Iterate over the phase for at least `seconds` and at least `iterations`.
 
-    Answered by `Started` when the window begins, by `Ended` when it ends, and then by `Measured`.
+    The replies are `Started` when the window begins, `Ended` when it ends, and then `Measured`.
     """
 
     phase: str
@@ -45,7 +46,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the process. Not answered."""
+    """End the process. There is no reply."""
 
     TAG: ClassVar[tuple[str, str]] = ("do", "stop")
 
@@ -54,10 +55,10 @@ class Stop:
 class Ready:
     """The model is loaded.
 
-    `threads` is what was asked for (0: the engine's own choice). `precision` is the type most of the weights are kept
-    in, `sha256` that of the model file; both None where there is none. `model_bytes` are the weights of a built model,
-    or the model file with the external files it names. `load_seconds` is what the engine took to load it. `inputs` are
-    those of an ONNX model; the transformer makes its own.
+    `threads` is the requested number (0: the engine's own choice). `precision` is the type of most weights, `sha256`
+    the hash of the model file; both None if there is none. `model_bytes` is the size of the weights of a built model,
+    or of the model file with the external files it names. `load_seconds` is the time the engine took to load it.
+    `inputs` are the inputs of an ONNX model; the transformer makes its own.
     """
 
     engine: str
@@ -77,9 +78,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The batch is in place."""
-
-    batch: int
+    """The point has run once."""
 
     TAG: ClassVar[tuple[str, str]] = ("reply", "prepared")
 
@@ -106,8 +105,8 @@ class Ended:
 class Measured:
     """One measured window: `start_ns` to `end_ns` on CLOCK_MONOTONIC, one clock for the whole host.
 
-    Counts are of the whole window. `latencies_seconds` has one entry per iteration and adds up to the window,
-    `step_seconds` one per token step where the phase has steps.
+    Counts are totals of the window. `latencies_seconds` has one entry per iteration, and their sum is the length of the
+    window. `step_seconds` has one entry per token step, none if the phase has no steps.
     """
 
     phase: str
@@ -125,7 +124,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last word of a process that cannot go on."""
+    """The last reply of a process that cannot continue."""
 
     message: str
     remedy: str
@@ -143,12 +142,12 @@ def encode(message: Command | Reply) -> bytes:
 
 
 def decode_command(line: bytes) -> Command:
-    """Return the command in a line. Raises ValueError naming what does not fit."""
+    """Return the command in a line. Raises ValueError that names the misfit."""
     command: Command = from_json(line, Load, Prepare, Measure, Stop)
     return command
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Return the reply in a line. Raises ValueError naming what does not fit."""
+    """Return the reply in a line. Raises ValueError that names the misfit."""
     reply: Reply = from_json(line, Ready, Prepared, Started, Ended, Measured, Failed)
     return reply

@@ -1,4 +1,4 @@
-"""Runs one phase again and again until it was long enough and often enough, and stamps the window."""
+"""Repeats one phase for a minimum time and a minimum number of iterations, and stamps the window."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from agent.workloads.runner.protocol import Measured
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Ready
 
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Phase:
     """One iteration of a phase: `run_once` runs it and appends the nanoseconds of each token step to the list.
 
-    The counts are those of one iteration.
+    The counts are per iteration.
     """
 
     run_once: Callable[[list[int]], object]
@@ -30,23 +31,23 @@ class Phase:
 
 
 class Workload(Protocol):
-    """A loaded model; every method raises WorkloadError, or whatever the engine raises."""
+    """A loaded model. Every method raises WorkloadError, or the engine's own exception."""
 
     @property
     def ready(self) -> Ready:
-        """What was loaded, by whom, and which phases it has."""
+        """The facts of the model, the engine and the phases."""
         ...
 
-    def prepare(self, batch: int) -> Mapping[str, Phase]:
-        """Make the inputs of a batch and run them once, so that nothing is done for the first time when measured.
+    def prepare(self, parameters: Point) -> Mapping[str, Phase]:
+        """Make the inputs of a point, run it once, and return one iteration of each of its phases.
 
-        Returns what one iteration of each phase is.
+        The first run of an input shape is slow in many engines, so it must not be part of a window.
         """
         ...
 
 
 LEAD_NS = 500_000
-"""The window begins so long after `started` was called, so that no part of it goes into the message."""
+"""The time from the call of `started` to the begin of the window, so that writing the message is no part of it."""
 
 
 def measure(
@@ -57,12 +58,11 @@ def measure(
     started: Callable[[int], object] = lambda _start_ns: None,
     ended: Callable[[int], object] = lambda _end_ns: None,
 ) -> Measured:
-    """Iterate until both `seconds` have passed and `iterations` were run, at least once.
+    """Iterate for at least `seconds` and at least `iterations`, and at least once.
 
-    Garbage is collected before. `started` gets the start of the window just before it, `ended` the end just after it,
-    on CLOCK_MONOTONIC.
-
-    Each latency runs from the end of the iteration before to its own end, so that together they are the window.
+    Garbage is collected before the window. `started` gets the start of the window just before it, `ended` its end just
+    after it, both on CLOCK_MONOTONIC in nanoseconds. A latency is the time from the end of the previous iteration to
+    the end of its own, so the latencies add up to the window.
     """
     clock = time.monotonic_ns
     run_once, steps = work.run_once, list[int]()
@@ -93,7 +93,7 @@ def measure(
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Collect now, then not again until the window is over."""
+    """Collect garbage now, then not before the end of the window."""
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
 from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, WorkloadError, as_workload_error
+from agent.workloads.point import point_name
 from agent.workloads.runner.protocol import (
     Ended,
     Failed,
@@ -72,11 +73,11 @@ def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
             workload = _load(command)
             _reply(replies, workload.ready)
         elif workload is None:
-            raise WorkloadError("the workload process was not told what to load", "send the spec first")
+            raise WorkloadError("the workload process got a command before its model", "send Load first")
         elif isinstance(command, Prepare):
-            phases = {}  # lets go of the batch before, so that two need not fit into memory
+            phases = {}  # drops the previous point: the inputs of two need not fit into memory
             phases = _prepare(workload, command)
-            _reply(replies, Prepared(command.batch))
+            _reply(replies, Prepared())
         else:
             _reply(replies, _measure(phases, command, replies))
             gc.collect()  # not after the next command: the window is to begin soon after it
@@ -100,17 +101,15 @@ def _load(command: Load) -> Workload:
 
 
 def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Phase]:
-    if command.batch < 1:
-        raise WorkloadError(f"--batch is {command.batch}", "give a whole number of at least 1")
     try:
-        return workload.prepare(command.batch)
+        return workload.prepare(command.parameters)
     except Exception as error:
-        raise as_workload_error(error, f"running a batch of {command.batch}", CANNOT_RUN) from error
+        raise as_workload_error(error, f"running {point_name(command.parameters)}", CANNOT_RUN) from error
 
 
 def _measure(phases: Mapping[str, Phase], command: Measure, replies: BinaryIO) -> Measured:
     if command.phase not in phases:
-        known = ", ".join(phases) or "none before a batch is prepared"
+        known = ", ".join(phases) or "none before a point is prepared"
         raise WorkloadError(f"there is no phase {command.phase!r}", f"the phases are: {known}")
     try:
         return measure(

@@ -17,6 +17,7 @@ from agent.workloads.transformer.decoder import build_decoder, cache_names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.workloads.point import Point
     from agent.workloads.spec import EngineSpec, TransformerSpec
 
 
@@ -59,9 +60,10 @@ class TransformerWorkload:
         self._inputs = ["input_ids", *cache_names(spec, "past")]
         self._outputs = ["next_ids", *cache_names(spec, "present")]
 
-    def prepare(self, batch: int) -> Mapping[str, Phase]:
+    def prepare(self, parameters: Point) -> Mapping[str, Phase]:
         """Make the prompts of a batch, read them, and write one token after the first."""
-        spec, element = self.spec, np.float16 if self.spec.precision == "fp16" else np.float32
+        spec = replace(self.spec, **parameters)  # type: ignore[arg-type]
+        batch, element = spec.batch, np.float16 if spec.precision == "fp16" else np.float32
         empty = self.session.tensor(np.zeros((batch, spec.heads, 0, spec.head_width), element))
         ids = np.random.default_rng([spec.seed, batch]).integers(0, spec.vocabulary, (batch, spec.prompt_tokens))
         prompts = dict.fromkeys(self._inputs, empty) | {"input_ids": self.session.tensor(ids)}
@@ -75,16 +77,16 @@ class TransformerWorkload:
         phases = {"prefill": Phase(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
         if spec.output_tokens > 1:
             self._decode(prefilled, 1, [])
-            phases["decode"] = self._decoding(prefilled, batch)
+            phases["decode"] = self._decoding(prefilled, spec)
         return phases
 
-    def _decoding(self, prefilled: list[Any], batch: int) -> Phase:
-        count = self.spec.output_tokens - 1
+    def _decoding(self, prefilled: list[Any], spec: TransformerSpec) -> Phase:
+        count = spec.output_tokens - 1
 
         def decode(steps: list[int]) -> None:
             self._decode(prefilled, count, steps)
 
-        return Phase(decode, inferences=batch, output_tokens=batch * count)
+        return Phase(decode, inferences=spec.batch, output_tokens=spec.batch * count)
 
     def _decode(self, state: list[Any], count: int, steps: list[int]) -> None:
         before = time.monotonic_ns()

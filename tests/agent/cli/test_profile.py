@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import fake_nvml
+from agent.workloads.point import encode_point
 from command import call, run
 from moving_counters import advancing_counters, busy_processors
 from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, invalid, save_model, stored
@@ -74,7 +75,7 @@ def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_b
     _, windows = stored(home, found["id"])
     assert [point["name"] for point in found["points"]] == ["batch=1", "batch=2"]
     for point in found["points"]:
-        own = [window for window in windows if window.point == point["name"]]
+        own = [window for window in windows if window.point == encode_point(point["parameters"])]
         seconds = mean(
             sum((w.end_ns - w.start_ns) / 1e9 / w.inferences for w in own if w.repeat == repeat)
             for repeat in {window.repeat for window in own}

@@ -57,7 +57,7 @@ def test_the_reads_at_both_edges_of_a_window_are_at_the_high_rate_beside_a_child
     layouts = [Layout(1, probe.name, probe.channels)]
     with WorkloadProcess([sys.executable, "-P", "-c", SLOW_GC]) as process:
         process.start(TINY, EngineSpec(provider="cpu", threads=1))
-        process.prepare(1)
+        process.prepare({"batch": 1})
         with recording(layouts, [probe], timebase, ticks.extend) as active_recording:
             active_recording.wait_for_first_ticks()
             time.sleep(1.5)  # the high rate of the start is over

@@ -139,7 +139,7 @@ def test_phases_may_be_run_in_any_order():
 
 
 def test_a_batch_is_shared_by_its_inferences():
-    point = only_point(repeats((6, 8, 10, 12), inferences=20, batch=4), STATIC)
+    point = only_point(repeats((6, 8, 10, 12), inferences=20, point='{"batch":4}', batch=4), STATIC)
     assert point.parameters == {"batch": 4}
     assert point.energy.joules_per_inference.total.mean == approx(10)
     assert point.latency_seconds.p50 == approx(0.4)

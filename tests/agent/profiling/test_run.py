@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SWIFT = MeasurementPlan("custom", 0.2, 0.1, 3, 0.1, 3)
-TINY = TransformerSpec(1, 32, 2, 64, 3.5, 4, 3)
+TINY = TransformerSpec(1, 1, 32, 2, 64, 3.5, 4, 3)
 
 
 class Silent:
@@ -58,7 +58,7 @@ def config(tmp_path: Path) -> Config:
 
 def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_path: Path) -> None:
     spec = OnnxSpec(tmp_path / "nowhere.onnx")
-    request, heard = ProfileRequest(spec, EngineSpec(), (1,), SWIFT, Tariff()), Silent()
+    request, heard = ProfileRequest(spec, EngineSpec(), {"batch": (1,)}, SWIFT, Tariff()), Silent()
     with pytest.raises(UnsupportedWorkloadError, match=r"nowhere\.onnx does not exist") as refused:
         run(request, config(tmp_path), heard, Interruption())
     assert refused.value.remedy
@@ -66,13 +66,13 @@ def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_pat
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
 
 
-def test_a_batch_that_cannot_run_is_found_before_the_first_window_and_leaves_no_run(tmp_path: Path) -> None:
+def test_a_point_that_cannot_run_is_found_before_the_first_window_and_leaves_no_run(tmp_path: Path) -> None:
     save_model(tmp_path / "model.onnx", [1, 3])
-    request = ProfileRequest(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), (1, 2), SWIFT, None)
+    request = ProfileRequest(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), {"batch": (1, 2)}, SWIFT, None)
     heard = Silent()
     with pytest.raises(UnsupportedWorkloadError, match="--batch 2"):
         run(request, config(tmp_path), heard, Interruption())
-    assert heard.steps[-1] == "trying every batch size"
+    assert heard.steps[-1] == "trying every point"
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
 
 
@@ -80,7 +80,7 @@ def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp
     interruption = Interruption()
     interruption.number = 2
     heard = Silent()
-    request = ProfileRequest(TINY, EngineSpec(), (1,), PLANS["quick"], None)
+    request = ProfileRequest(TINY, EngineSpec(), {"batch": (1,)}, PLANS["quick"], None)
     outcome = run(request, config(tmp_path), heard, interruption)
     assert (outcome.document, outcome.interrupted, outcome.failure) == (None, True, None)
     assert heard.steps == ["checking this host"]
@@ -90,7 +90,12 @@ def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> 
     (tmp_path / "store.db").mkdir()
     heard = Silent()
     with pytest.raises(StoreError, match=r"store\.db"):
-        run(ProfileRequest(TINY, EngineSpec(), (1,), PLANS["quick"], None), config(tmp_path), heard, Interruption())
+        run(
+            ProfileRequest(TINY, EngineSpec(), {"batch": (1,)}, PLANS["quick"], None),
+            config(tmp_path),
+            heard,
+            Interruption(),
+        )
     assert heard.steps == ["checking this host"]
 
 

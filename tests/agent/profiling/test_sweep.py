@@ -15,6 +15,7 @@ from agent.profiling.plan import SETTLE_SECONDS, MeasurementPlan
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
 from agent.workloads.errors import WorkloadError
+from agent.workloads.point import decode_point, encode_point, point_name, points_of
 from agent.workloads.runner.protocol import Measured, Ready
 from probes.cpu.utilization import Times
 from store.records import Window
@@ -22,8 +23,12 @@ from store.records import Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from agent.workloads.point import Point
+
 READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
 SWIFT = MeasurementPlan("custom", 0.01, 0.0, 3, 0.01, 2)
+ONE, EIGHT = points_of({"batch": (1, 8)})
+KEY_1, KEY_8 = encode_point(ONE), encode_point(EIGHT)
 
 
 @dataclass
@@ -33,10 +38,10 @@ class FakeWorkload:
     rates: list[float] = field(default_factory=lambda: [100.0])
     fails_at: int = 0
     asked: list[tuple[str, float, int]] = field(default_factory=list)
-    prepared: list[int] = field(default_factory=list)
+    prepared: list[Point] = field(default_factory=list)
 
-    def prepare(self, batch: int) -> None:
-        self.prepared.append(batch)
+    def prepare(self, parameters: Point) -> None:
+        self.prepared.append(parameters)
 
     def measure(
         self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
@@ -99,7 +104,7 @@ class Went:
 def go(
     workload: FakeWorkload,
     plan: MeasurementPlan = SWIFT,
-    batches: tuple[int, ...] = (1,),
+    points: tuple[Point, ...] = (ONE,),
     seed: int = 0,
     estimator: HalfWidthEstimator | None = None,
 ) -> Went:
@@ -126,10 +131,10 @@ def go(
         on_trial_complete=lambda: tries.append(list(workload.prepared)),
         sleep=suspended.append,
     )
-    sweep.run(workload, lambda: READY, lambda: ends.append(len(kept)), batches)
+    sweep.run(workload, lambda: READY, lambda: ends.append(len(kept)), points)
     assert sweep.windows == kept
     assert sweep.ready == READY
-    assert tries == [list(batches)]  # every batch size, before any window of a point
+    assert tries == [list(points)]  # every point, before any window of a point
     assert suspended == [SETTLE_SECONDS, plan.idle_seconds] * 4
     assert ends == [len(kept) - 1]
     idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
@@ -139,12 +144,14 @@ def go(
 
 def visits(windows: list[Window]) -> list[tuple[int, str]]:
     """Return repeat and point in the order in which they were measured."""
-    return list(dict.fromkeys((window.repeat, window.point) for window in windows if window.point))
+    return list(
+        dict.fromkeys((window.repeat, point_name(decode_point(window.point))) for window in windows if window.point)
+    )
 
 
 def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again() -> None:
     workload = FakeWorkload()
-    went = go(workload, batches=(1, 8))
+    went = go(workload, points=(ONE, EIGHT))
     windows = went.windows
     assert [(w.phase, w.repeat) for w in windows if not w.point] == [
         ("idle_unloaded", 0),
@@ -162,7 +169,7 @@ def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again(
     assert {total for _, total, _ in steps} == {23}
     assert [steps[number][2] for number in (1, 2, -3, -1)] == [
         "loading the model",
-        "trying every batch size",
+        "trying every point",
         "ending the workload",
         "done",
     ]
@@ -170,23 +177,23 @@ def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again(
 
 
 def test_the_order_of_the_points_is_another_in_each_repeat_and_the_same_for_the_same_seed() -> None:
-    batches, long = (1, 2, 4, 8, 16), replace(SWIFT, repeats=6)
-    first, again, other = (visits(go(FakeWorkload(), long, batches, seed).windows) for seed in (7, 7, 8))
+    points, long = points_of({"batch": (1, 2, 4, 8, 16)}), replace(SWIFT, repeats=6)
+    first, again, other = (visits(go(FakeWorkload(), long, points, seed).windows) for seed in (7, 7, 8))
     assert first == again
     assert first != other
     orders = {tuple(point for number, point in first if number == repeat) for repeat in range(1, 7)}
     assert len(orders) > 1
 
 
-def test_a_batch_is_made_ready_once_while_it_stays_the_same_and_warmed_up_when_it_comes_back() -> None:
+def test_a_point_is_prepared_once_in_a_row_and_warmed_up_when_it_returns() -> None:
     alone, swept = FakeWorkload(), FakeWorkload()
     go(alone)
-    assert alone.prepared == [1]
+    assert alone.prepared == [ONE]
     assert len(alone.asked) == 6
-    seen = visits(go(swept, batches=(1, 8)).windows)
+    seen = visits(go(swept, points=(ONE, EIGHT)).windows)
     before = [(0, "batch=8"), *seen]  # the last one that was tried
     changes = [visit for last, visit in zip(before, seen, strict=False) if visit[1] != last[1]]
-    assert [f"batch={batch}" for batch in swept.prepared] == ["batch=1", "batch=8", *(point for _, point in changes)]
+    assert [point_name(point) for point in swept.prepared] == ["batch=1", "batch=8", *(point for _, point in changes)]
     short = [asked for asked in swept.asked if asked[2] == 1]
     assert len(short) == 2 * sum(repeat > 1 for repeat, _ in changes)
 
@@ -208,8 +215,8 @@ def test_without_a_tolerance_nobody_is_asked_how_close_the_means_are() -> None:
 
 def test_repeats_go_on_for_the_points_that_are_not_close_enough_yet() -> None:
     close = replace(SWIFT, tolerance=0.05)
-    estimator = HalfWidthEstimator([{"batch=1": 0.04, "batch=8": 0.2}, {"batch=8": 0.06}, {"batch=8": 0.05}])
-    went = go(FakeWorkload(), close, (1, 8), estimator=estimator)
+    estimator = HalfWidthEstimator([{KEY_1: 0.04, KEY_8: 0.2}, {KEY_8: 0.06}, {KEY_8: 0.05}])
+    went = go(FakeWorkload(), close, (ONE, EIGHT), estimator=estimator)
     points = [point for _, point in visits(went.windows)]
     assert (points.count("batch=1"), points.count("batch=8")) == (3, 5)
     assert estimator.asked == 3
@@ -219,13 +226,13 @@ def test_repeats_go_on_for_the_points_that_are_not_close_enough_yet() -> None:
 
 
 def test_a_mean_that_is_not_known_is_not_close_enough() -> None:
-    estimator = HalfWidthEstimator([{"batch=1": None}, {}, {"batch=1": 0.0}])
+    estimator = HalfWidthEstimator([{KEY_1: None}, {}, {KEY_1: 0.0}])
     went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05), estimator=estimator)
     assert len(visits(went.windows)) == 5
 
 
 def test_no_repeat_is_begun_that_would_end_after_the_budget_but_those_of_the_mode_are_made() -> None:
-    estimator = HalfWidthEstimator([{"batch=1": 1.0}])
+    estimator = HalfWidthEstimator([{KEY_1: 1.0}])
     went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05, budget_seconds=1e-9), estimator=estimator)
     assert len(visits(went.windows)) == 3
     assert estimator.asked == 0
@@ -275,6 +282,6 @@ def test_what_was_complete_before_a_failure_is_kept() -> None:
         sleep=lambda _: None,
     )
     with pytest.raises(WorkloadError, match="it broke"):
-        sweep.run(workload, lambda: READY, lambda: None, (1,))
+        sweep.run(workload, lambda: READY, lambda: None, (ONE,))
     assert [(window.phase, window.repeat) for window in kept[2:]] == [("prefill", 1), ("decode", 1), ("prefill", 2)]
     assert sweep.windows == kept

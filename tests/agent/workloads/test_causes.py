@@ -141,7 +141,7 @@ RAISED = {
 
 def failure(path, *given):
     with pytest.raises(WorkloadError) as raised:
-        onnx_model.load(OnnxSpec(path, inputs=parse_inputs(given)), ENGINE).prepare(1)
+        onnx_model.load(OnnxSpec(path, inputs=parse_inputs(given)), ENGINE).prepare({"batch": 1})
     return raised.value
 
 
@@ -173,7 +173,7 @@ def test_a_failure_beside_the_model_is_told_apart_too(cause):
 def test_a_value_suggested_for_an_input_out_of_range_works(tmp_path):
     (tmp_path / "m.onnx").write_bytes(MODELS["value_out_of_range"][0])
     option = re.search(r"--input (\S+=\d+)", failure(tmp_path / "m.onnx").remedy)[1]
-    onnx_model.load(OnnxSpec(tmp_path / "m.onnx", inputs=parse_inputs([option])), ENGINE).prepare(1)
+    onnx_model.load(OnnxSpec(tmp_path / "m.onnx", inputs=parse_inputs([option])), ENGINE).prepare({"batch": 1})
 
 
 @pytest.mark.parametrize("cause", ["newer_opset", "newer_ir_version"])
@@ -182,7 +182,7 @@ def test_a_suggested_version_works(tmp_path, cause):
     path.write_bytes(MODELS[cause][0])
     version = int(re.search(r"(?:opset |ir_version=)(\d+)", failure(path).remedy)[1])
     path.write_bytes(model(RELU, **{"opset" if cause == "newer_opset" else "ir_version": version}))
-    onnx_model.load(OnnxSpec(path), ENGINE).prepare(1)
+    onnx_model.load(OnnxSpec(path), ENGINE).prepare({"batch": 1})
 
 
 def test_an_unknown_cause_keeps_the_engines_words_without_its_source():
@@ -228,7 +228,7 @@ def test_a_file_that_is_no_model_is_named_for_what_it_is(tmp_path, content, word
 def test_a_protobuf_is_a_model_whatever_its_name_ends_in(tmp_path):
     for name in ("m.json", "m.textproto", "m.txt", "model"):
         (tmp_path / name).write_bytes(model(RELU))
-        assert onnx_model.load(OnnxSpec(tmp_path / name), ENGINE).prepare(1)
+        assert onnx_model.load(OnnxSpec(tmp_path / name), ENGINE).prepare({"batch": 1})
 
 
 def test_a_path_that_is_no_regular_file_is_refused_at_once_and_by_name(tmp_path):
@@ -253,7 +253,7 @@ def test_a_path_that_is_no_regular_file_is_refused_at_once_and_by_name(tmp_path)
 def test_a_link_to_a_model_is_followed(tmp_path):
     (tmp_path / "m.onnx").write_bytes(model(RELU))
     (tmp_path / "link.onnx").symlink_to("m.onnx")
-    assert onnx_model.load(OnnxSpec(tmp_path / "link.onnx"), ENGINE).prepare(1)
+    assert onnx_model.load(OnnxSpec(tmp_path / "link.onnx"), ENGINE).prepare({"batch": 1})
 
 
 def test_a_model_of_more_than_a_protobuf_holds_is_refused_by_its_size(tmp_path):

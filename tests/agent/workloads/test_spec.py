@@ -48,7 +48,10 @@ def test_the_json_of_a_spec_names_its_workload_and_does_not_depend_on_the_order_
     one = OnnxSpec(Path("m.onnx"), {"b": (2,), "a": (1, 3)})
     other = OnnxSpec(Path("m.onnx"), {"a": (1, 3), "b": (2,)})
     assert one.to_json() == other.to_json()
-    assert one.to_json() == '{"inputs":{},"model":"m.onnx","seed":0,"shapes":{"a":[1,3],"b":[2]},"workload":"onnx"}'
+    assert (
+        one.to_json()
+        == '{"batch":1,"inputs":{},"model":"m.onnx","seed":0,"shapes":{"a":[1,3],"b":[2]},"workload":"onnx"}'
+    )
 
 
 def test_specs_are_hashable_so_that_they_can_be_keys():

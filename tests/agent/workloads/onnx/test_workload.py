@@ -49,7 +49,7 @@ def fed(workload, batch):
 
 def test_a_model_of_fixed_shape_runs_one_inference_a_run(tmp_path):
     workload = load(relu(tmp_path / "m.onnx", [2, 3]))
-    work = workload.prepare(1)["inference"]
+    work = workload.prepare({"batch": 1})["inference"]
     work.run_once([])
     assert (work.inferences, work.input_tokens, work.output_tokens) == (1, 0, 0)
     assert workload.ready.phases == ("inference",)
@@ -57,25 +57,25 @@ def test_a_model_of_fixed_shape_runs_one_inference_a_run(tmp_path):
 
 def test_a_model_whose_inputs_leave_only_the_batch_open_is_swept_over_it(tmp_path):
     workload = load(relu(tmp_path / "m.onnx", ["n", 3], [None, 4, 5]))
-    assert workload.prepare(6)["inference"].inferences == 6
+    assert workload.prepare({"batch": 6})["inference"].inferences == 6
     assert fed(workload, 6) == ((6, 3), (6, 4, 5))
 
 
 @pytest.mark.parametrize("shapes", [[[2, 3]], [["n", 3], [4]], [[]]])
 def test_a_model_that_leaves_no_batch_open_runs_at_batch_1_alone(tmp_path, shapes):
     workload = load(relu(tmp_path / "m.onnx", *shapes))
-    workload.prepare(1)
+    workload.prepare({"batch": 1})
     with pytest.raises(WorkloadError, match="--batch 4") as failure:
-        workload.prepare(4)
+        workload.prepare({"batch": 4})
     assert "choose --batch 1" in failure.value.remedy
 
 
 def test_a_given_shape_settles_the_batch(tmp_path):
     workload = load(relu(tmp_path / "m.onnx", ["n", 3]), x0=(8, 3))
-    assert workload.prepare(1)["inference"].inferences == 1
+    assert workload.prepare({"batch": 1})["inference"].inferences == 1
     assert fed(workload, 1) == ((8, 3),)
     with pytest.raises(WorkloadError, match="--batch 2"):
-        workload.prepare(2)
+        workload.prepare({"batch": 2})
 
 
 def test_an_open_size_without_a_shape_is_an_error_that_names_the_input_its_shape_and_the_option(tmp_path):
@@ -84,7 +84,7 @@ def test_an_open_size_without_a_shape_is_an_error_that_names_the_input_its_shape
         load(path)
     assert failure.value.message == "the input 'x0' has the shape [n, 3, height, ?], which leaves sizes open"
     assert "--shape x0=1x3x<height>x<size>" in failure.value.remedy
-    load(path, x0=(1, 3, 5, 7)).prepare(1)
+    load(path, x0=(1, 3, 5, 7)).prepare({"batch": 1})
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 4, 5), (1, 3, 5, 7)])
@@ -114,7 +114,7 @@ def cast(path, element, shape):
 @pytest.mark.parametrize("element", NATIVE + BITS)
 def test_synthetic_inputs_of_every_type_are_finite_varied_and_accepted(tmp_path, element):
     workload = load(cast(tmp_path / "m.onnx", element, ["n", 40]))
-    workload.prepare(2)
+    workload.prepare({"batch": 2})
     declared = workload.inputs[0]
     values = input_values.synthetic(declared.element, (2, 40), np.random.default_rng(0))
     tensor = workload.session.tensor(values, declared.element.onnx_type)
@@ -158,7 +158,9 @@ def test_a_model_may_have_no_inputs_an_output_of_changing_size_or_a_sequence(tmp
     where = onnx.helper.make_node("NonZero", ["p"], ["y"])
     listed = onnx.helper.make_node("SequenceConstruct", ["r", "p"], ["s"])
     outputs = [value("y", None, INT64), onnx.helper.make_tensor_sequence_value_info("s", FLOAT, None)]
-    work = load(save(tmp_path / "m.onnx", [random, positive, where, listed], [], outputs)).prepare(1)["inference"]
+    work = load(save(tmp_path / "m.onnx", [random, positive, where, listed], [], outputs)).prepare({"batch": 1})[
+        "inference"
+    ]
     for _ in range(5):
         work.run_once([])
 
@@ -217,7 +219,7 @@ def test_parameters_of_every_way_to_store_them_are_counted(tmp_path):
 
 def test_a_model_and_inputs_that_cannot_fit_into_memory_are_refused_with_the_figures(tmp_path):
     with pytest.raises(WorkloadError, match=r"the input of a batch of 1 needs at least 4096 GiB of memory") as failure:
-        load(relu(tmp_path / "m.onnx", [1 << 20, 1 << 20])).prepare(1)
+        load(relu(tmp_path / "m.onnx", [1 << 20, 1 << 20])).prepare({"batch": 1})
     assert failure.value.remedy == "choose a smaller --batch or --shape"
     tensor = onnx.TensorProto(name="w", data_type=FLOAT, dims=[1 << 40], data_location=onnx.TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value="w.bin")
@@ -256,7 +258,7 @@ def npy(path, values):
 )
 def test_a_value_is_broadcast_to_the_shape_of_its_input(tmp_path, shape, text, expected):
     workload = load(cast(tmp_path / "m.onnx", "int64", shape), text)
-    workload.prepare(1)
+    workload.prepare({"batch": 1})
     assert fed_values(workload, 1).tolist() == np.asarray(expected).tolist()
 
 
@@ -279,14 +281,14 @@ def test_a_value_is_broadcast_to_the_shape_of_its_input(tmp_path, shape, text, e
 )
 def test_a_value_that_does_not_fit_is_refused_with_a_remedy(tmp_path, element, text, words):
     with pytest.raises(WorkloadError) as failure:
-        load(cast(tmp_path / "m.onnx", element, [1, 2]), text).prepare(1)
+        load(cast(tmp_path / "m.onnx", element, [1, 2]), text).prepare({"batch": 1})
     assert words in failure.value.message
     assert failure.value.remedy
 
 
 @pytest.mark.parametrize("value", ["true", "1", "0", "[true, false]"])
 def test_a_boolean_is_true_or_false_or_one_or_zero(tmp_path, value):
-    load(cast(tmp_path / "m.onnx", "bool", [2]), f"x={value}").prepare(1)
+    load(cast(tmp_path / "m.onnx", "bool", [2]), f"x={value}").prepare({"batch": 1})
 
 
 def test_an_array_gives_the_open_sizes_and_its_first_dimension_is_the_batch(tmp_path):
@@ -295,9 +297,9 @@ def test_an_array_gives_the_open_sizes_and_its_first_dimension_is_the_batch(tmp_
     workload = load(path, npy(tmp_path / "x.npy", rows))
     assert fed_values(workload, 1).tolist() == rows[:1].tolist()
     assert fed_values(workload, 3).tolist() == rows[:3].tolist()
-    assert workload.prepare(4)["inference"].inferences == 4
+    assert workload.prepare({"batch": 4})["inference"].inferences == 4
     with pytest.raises(WorkloadError, match="--batch 5: --input x has 4 rows, and its first dimension is the batch"):
-        workload.prepare(5)
+        workload.prepare({"batch": 5})
     single = load(path, npy(tmp_path / "one.npy", rows[:1]))
     assert fed_values(single, 8).tolist() == rows[:1].tolist() * 8
 
@@ -306,7 +308,7 @@ def test_a_list_of_lengths_has_one_row_for_each_element_of_the_batch(tmp_path):
     workload = load(cast(tmp_path / "m.onnx", "int64", ["batch"]), "x=[200, 150, 100]")
     assert fed_values(workload, 2).tolist() == [200, 150]
     with pytest.raises(WorkloadError, match="--input x has 3 rows") as failure:
-        workload.prepare(4)
+        workload.prepare({"batch": 4})
     assert failure.value.remedy == "give one row, or at least 4; or choose batches up to 3"
 
 
@@ -318,7 +320,7 @@ def test_an_array_of_the_wrong_shape_or_type_is_refused_by_name(tmp_path):
         load(path, npy(tmp_path / "x.npy", np.zeros((2, 3), np.int64)))
     assert failure.value.remedy == "save array.astype('int32')"
     with pytest.raises(WorkloadError, match="values of the shape 2x3 do not fit 4x3"):
-        load(path, npy(tmp_path / "x.npy", np.zeros((2, 3), np.int32)), x=(4, 3)).prepare(1)
+        load(path, npy(tmp_path / "x.npy", np.zeros((2, 3), np.int32)), x=(4, 3)).prepare({"batch": 1})
 
 
 def test_an_input_without_a_declared_shape_is_never_taken_for_a_scalar(tmp_path):
@@ -333,8 +335,8 @@ def test_an_input_without_a_declared_shape_is_never_taken_for_a_scalar(tmp_path)
 
 
 def test_a_size_of_zero_is_taken_where_it_is_open_or_declared(tmp_path):
-    load(cast(tmp_path / "m.onnx", "float", ["n", 2, "past"]), x=(1, 2, 0)).prepare(1)
-    load(cast(tmp_path / "m.onnx", "float", [0, 4])).prepare(1)
+    load(cast(tmp_path / "m.onnx", "float", ["n", 2, "past"]), x=(1, 2, 0)).prepare({"batch": 1})
+    load(cast(tmp_path / "m.onnx", "float", [0, 4])).prepare({"batch": 1})
 
 
 def counting_loop(path):
@@ -381,7 +383,7 @@ def test_the_facts_of_given_inputs_hold_their_digest_and_never_their_values_or_p
         digest,
     )
     settings = OnnxSpec(tmp_path / "m.onnx", inputs=parse_inputs([text])).settings()
-    assert settings == {"model": "m.onnx", "seed": 0, "shapes": {}, "workload": "onnx"}
+    assert settings == {"batch": 1, "model": "m.onnx", "seed": 0, "shapes": {}, "workload": "onnx"}
     assert str(tmp_path) not in json.dumps(settings)
     one, other = (load(counting_loop(tmp_path / "l.onnx"), f"n={count}").ready.inputs[0] for count in (1, 200))
     assert one.sha256 != other.sha256

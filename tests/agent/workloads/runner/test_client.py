@@ -23,7 +23,7 @@ def playing(program):
     """Give a process whose child is a program; `take()` waits for a command, `say(name)` writes a reply."""
     replies = {
         "ready": encode(READY),
-        "prepared": encode(Prepared(2)),
+        "prepared": encode(Prepared()),
         "measured": encode(MEASURED),
         "failed": encode(Failed("it broke", "mend it")),
     }
@@ -47,7 +47,7 @@ def gone(pid):
 def test_a_child_is_led_through_its_calls_and_ends_when_asked():
     with playing("take(); say('ready'); take(); say('prepared'); take(); say('measured'); take()") as process:
         assert start(process) == READY
-        process.prepare(2)
+        process.prepare({"batch": 2})
         assert process.measure("inference", 0.1, 1) == MEASURED
         pid = process.pid
         began = time.monotonic()
@@ -77,7 +77,7 @@ def test_a_child_that_dies_is_reported_with_its_fate_and_its_last_words():
     process = playing("take(); say('ready'); take(); os.write(2, b'first\\n' * 9000 + b'the last word'); sys.exit(3)")
     start(process)
     with pytest.raises(WorkloadError, match="ended during 'prepare' \\(exit status 3\\)") as failure:
-        process.prepare(1)
+        process.prepare({"batch": 1})
     assert failure.value.stderr_tail.endswith("the last word")
     assert str(failure.value) == f"{failure.value.message}: {failure.value.stderr_tail}"
     assert len(str(failure.value)) < 5000
@@ -115,8 +115,8 @@ def test_a_child_that_takes_more_memory_than_its_limit_is_ended():
     process = playing("take(); say('ready'); take(); held = b'x' * (300 << 20); time.sleep(60)")
     start(process)
     pid, process._limits = process.pid, Limits(20.0, 100 << 20)
-    with pytest.raises(WorkloadError, match=r"the transformer took .* MiB of memory while running a batch of 2 once"):
-        process.prepare(2)
+    with pytest.raises(WorkloadError, match=r"the transformer took .* MiB of memory while running batch=2 once"):
+        process.prepare({"batch": 2})
     assert gone(pid)
 
 
@@ -125,7 +125,7 @@ def test_a_child_below_its_memory_limit_answers():
     process._limits = Limits(20.0, 1 << 40)
     with process:
         start(process)
-        process.prepare(2)
+        process.prepare({"batch": 2})
 
 
 def test_a_child_inherits_no_descriptor_but_its_pipes_and_no_setting_of_this_program(monkeypatch):
@@ -197,7 +197,7 @@ def test_a_stopped_process_can_be_started_again():
 
 def test_a_call_before_the_start_is_an_error():
     with pytest.raises(WorkloadError, match="not running"):
-        playing("").prepare(1)
+        playing("").prepare({"batch": 1})
 
 
 def test_an_interrupt_ends_the_wait_and_the_child_at_once():

@@ -32,7 +32,7 @@ specs = st.builds(TransformerSpec, layers=st.integers(1, 99)) | st.builds(
 engines = st.builds(EngineSpec, provider=st.sampled_from(["auto", "cpu", "cuda"]), threads=st.integers(0, 512))
 commands = st.one_of(
     st.builds(Load, spec=specs, engine=engines),
-    st.builds(Prepare, batch=counts),
+    st.builds(Prepare, parameters=st.dictionaries(st.text(), counts | st.text() | seconds | st.booleans())),
     st.builds(Measure, phase=st.text(), seconds=seconds, iterations=counts),
     st.just(Stop()),
 )
@@ -50,7 +50,7 @@ replies = st.one_of(
         phases=st.lists(st.text(), max_size=3).map(tuple),
         load_seconds=seconds,
     ),
-    st.builds(Prepared, batch=counts),
+    st.just(Prepared()),
     st.builds(
         Measured,
         phase=st.text(),
@@ -84,7 +84,7 @@ def test_a_reply_is_one_line_and_comes_back_from_it(reply):
 
 
 def test_the_lines_read_as_they_are_documented():
-    assert json.loads(encode(Prepare(4))) == {"do": "prepare", "batch": 4}
+    assert json.loads(encode(Prepare({"batch": 4}))) == {"do": "prepare", "parameters": {"batch": 4}}
     assert json.loads(encode(Measure("prefill", 2.0, 10))) == {
         "do": "measure",
         "phase": "prefill",
@@ -92,7 +92,7 @@ def test_the_lines_read_as_they_are_documented():
         "iterations": 10,
     }
     assert json.loads(encode(Stop())) == {"do": "stop"}
-    assert json.loads(encode(Prepared(4))) == {"reply": "prepared", "batch": 4}
+    assert json.loads(encode(Prepared())) == {"reply": "prepared"}
 
 
 def test_a_whole_number_of_seconds_may_come_without_a_point():
@@ -108,22 +108,25 @@ def test_a_whole_number_of_seconds_may_come_without_a_point():
         (b"[]", "the line is [], not an object"),
         (b"{}", "is none of: do load, do prepare, do measure, do stop"),
         (b'{"do":"run"}', "is none of"),
-        (b'{"do":"prepare"}', "batch missing or unknown in Prepare"),
+        (b'{"do":"prepare"}', "parameters missing or unknown in Prepare"),
         (b'{"do":"prepare","batch":1,"size":2}', "size missing or unknown in Prepare"),
-        (b'{"do":"prepare","batch":"1"}', "batch is '1', not int"),
-        (b'{"do":"prepare","batch":1.0}', "batch is 1.0, not int"),
-        (b'{"do":"prepare","batch":true}', "batch is True, not int"),
+        (b'{"do":"prepare","parameters":1}', "parameters is 1, not Mapping"),
+        (b'{"do":"prepare","parameters":{"batch":[1]}}', "parameters batch is [1], not str or int or float or bool"),
+        (b'{"do":"prepare","parameters":{"batch":null}}', "parameters batch is None, not str or int or float or bool"),
+        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":"1"}', "iterations is '1', not int"),
+        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":1.0}', "iterations is 1.0, not int"),
+        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":true}', "iterations is True, not int"),
         (b'{"do":"measure","phase":"x","seconds":NaN,"iterations":1}', "NaN is no number"),
         (b'{"do":"measure","phase":"x","seconds":1e999,"iterations":1}', "seconds is inf, not float"),
         (b'{"do":"load","spec":{"workload":"cnn"},"engine":{}}', "workload transformer, workload onnx"),
         (b'{"do":"load","spec":7,"engine":{}}', "spec is 7, not an object"),
         (
-            b'{"do":"load","spec":{"workload":"onnx","model":"m","seed":0,"shapes":{"x":[1,"a"]},"inputs":{}},"engine":{}}',
+            b'{"do":"load","spec":{"workload":"onnx","model":"m","seed":0,"shapes":{"x":[1,"a"]},"inputs":{},"batch":1},"engine":{}}',
             "shapes x is 'a', not int",
         ),
         (
             b'{"do":"load","spec":{"workload":"onnx"},"engine":{}}',
-            "inputs, model, seed, shapes missing or unknown in OnnxSpec",
+            "batch, inputs, model, seed, shapes missing or unknown in OnnxSpec",
         ),
         (
             encode(Load(TransformerSpec(), EngineSpec())).replace(b'"provider":"auto"', b'"provider":"tpu"'),

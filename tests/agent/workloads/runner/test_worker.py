@@ -54,7 +54,7 @@ def test_a_transformer_is_loaded_prepared_and_measured_in_a_process_of_its_own(t
         assert ready.sha256 is None
         assert ready.load_seconds > 0
         for batch in (1, 3):
-            process.prepare(batch)
+            process.prepare({"batch": batch})
             before = time.monotonic_ns()
             prefill = process.measure("prefill", 0.1, 5)
             assert prefill.end_ns - prefill.start_ns >= 100_000_000
@@ -83,11 +83,11 @@ def test_an_onnx_file_is_loaded_and_its_facts_are_reported(tmp_path):
         ready = process.start(OnnxSpec(path), ENGINE)
         assert ready.phases == ("inference",)
         assert len(ready.sha256) == 64
-        process.prepare(1)
+        process.prepare({"batch": 1})
         measured = process.measure("inference", 0.0, 10)
         assert (measured.inferences, measured.input_tokens, measured.output_tokens) == (10, 0, 0)
         with pytest.raises(WorkloadError, match="--batch 2"):
-            process.prepare(2)
+            process.prepare({"batch": 2})
 
 
 def test_a_missing_model_is_named_with_what_to_do(tmp_path):
@@ -125,7 +125,7 @@ def test_a_batch_too_large_for_memory_is_said_with_what_to_do():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
         with pytest.raises(WorkloadError, match="out of memory") as failure:
-            process.prepare(10**14)
+            process.prepare({"batch": 10**14})
     assert failure.value.remedy == "choose a smaller batch or a smaller model"
 
 
@@ -161,7 +161,7 @@ def test_what_an_engine_prints_does_not_reach_the_replies(tmp_path):
 def test_a_child_killed_while_it_measures_is_an_error():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
-        process.prepare(1)
+        process.prepare({"batch": 1})
         killer = f"import os, time; time.sleep(0.4); os.kill({process.pid}, 9)"
         with (
             subprocess.Popen([sys.executable, "-c", killer]),
@@ -177,7 +177,7 @@ from agent.workloads.spec import EngineSpec, TransformerSpec
 spec = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
 with WorkloadProcess() as process:
     process.start(spec, EngineSpec(provider="cpu", threads=1))
-    process.prepare(1)
+    process.prepare({"batch": 1})
     print(process.pid, flush=True)
     process.measure("prefill", 60, 1)
 """
@@ -230,9 +230,9 @@ def test_a_model_that_never_ends_is_ended_by_the_timeout_which_is_named(tmp_path
         process.start(OnnxSpec(endless(tmp_path / "m.onnx")), ENGINE)
         pid, process._limits = process.pid, Limits(1.0)
         with pytest.raises(WorkloadError) as failure:
-            process.prepare(1)
+            process.prepare({"batch": 1})
     assert failure.value.message == (
-        "the model m.onnx did not finish running a batch of 1 once within 1 s, the limit of --timeout"
+        "the model m.onnx did not finish running batch=1 once within 1 s, the limit of --timeout"
     )
     assert gone(pid)
 
@@ -241,7 +241,7 @@ def test_a_child_does_not_heed_an_interrupt_meant_for_its_parent():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
         os.kill(process.pid, signal.SIGINT)
-        process.prepare(1)
+        process.prepare({"batch": 1})
         assert process.measure("prefill", 0.0, 2).iterations == 2
 
 
@@ -252,24 +252,24 @@ def served(*commands):
 
 
 def test_nothing_is_done_before_the_spec_or_after_the_stop():
-    assert served(Stop(), Prepare(1)) == b""
-    with pytest.raises(WorkloadError, match="was not told what to load"):
-        served(Prepare(1))
+    assert served(Stop(), Prepare({"batch": 1})) == b""
+    with pytest.raises(WorkloadError, match="got a command before its model"):
+        served(Prepare({"batch": 1}))
 
 
 def test_a_phase_that_is_not_there_is_named_with_those_that_are():
     load = Load(TINY, ENGINE)
     with pytest.raises(WorkloadError, match="no phase 'inference'") as failure:
-        served(load, Prepare(1), Measure("inference", 0.0, 1))
+        served(load, Prepare({"batch": 1}), Measure("inference", 0.0, 1))
     assert failure.value.remedy == "the phases are: prefill, decode"
     with pytest.raises(WorkloadError) as failure:
         served(load, Measure("prefill", 0.0, 1))
-    assert "none before a batch is prepared" in failure.value.remedy
+    assert "none before a point is prepared" in failure.value.remedy
 
 
 def test_a_batch_below_one_is_refused():
     with pytest.raises(WorkloadError, match="--batch is 0"):
-        served(Load(TINY, ENGINE), Prepare(0))
+        served(Load(TINY, ENGINE), Prepare({"batch": 0}))
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_the_weights_follow_from_the_seed():
 
 def test_a_request_is_one_prefill_and_one_decode_iteration():
     workload = transformer.load(TINY, ONE_THREAD)
-    works = workload.prepare(3)
+    works = workload.prepare({"batch": 3})
     assert workload.ready.phases == tuple(works) == ("prefill", "decode")
     assert (works["prefill"].inferences, works["prefill"].input_tokens, works["prefill"].output_tokens) == (3, 21, 3)
     assert (works["decode"].inferences, works["decode"].input_tokens, works["decode"].output_tokens) == (3, 0, 12)
@@ -177,7 +177,7 @@ class WatchedSession:
 def test_every_decode_iteration_starts_from_the_same_cache_and_feeds_back_the_likeliest_token():
     decoder = Decoder(TINY)
     session = WatchedSession(decoder.session)
-    works, fed = transformer.TransformerWorkload(TINY, ONE_THREAD, session).prepare(2), session.fed
+    works, fed = transformer.TransformerWorkload(TINY, ONE_THREAD, session).prepare({"batch": 2}), session.fed
     (prompt, _), fed[:] = fed[0], []
     works["decode"].run_once([])
     first, fed[:] = list(fed), []
@@ -195,7 +195,7 @@ def test_every_decode_iteration_starts_from_the_same_cache_and_feeds_back_the_li
 
 def test_a_single_output_token_leaves_nothing_to_decode():
     workload = transformer.load(dataclasses.replace(TINY, output_tokens=1), ONE_THREAD)
-    assert workload.ready.phases == tuple(workload.prepare(1)) == ("prefill",)
+    assert workload.ready.phases == tuple(workload.prepare({"batch": 1})) == ("prefill",)
 
 
 def test_int8_on_cuda_is_refused_with_what_to_choose():
