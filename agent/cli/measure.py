@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -270,9 +269,8 @@ def _missing_total_reason(measured: Measurement) -> str:
 
 def _show(measured: Measurement, *, to_stderr: bool) -> None:
     from agent.energy.provenance import Provenance
-    from agent.render.tables import number, percent, show, spread
+    from agent.render.tables import number, percent, spread, table
 
-    stream = sys.stderr if to_stderr else sys.stdout
     counted = {channel.key for channel in measured.coverage.includes}
     rows = []
     for reading in measured.readings:
@@ -297,10 +295,10 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
         rows.append(
             ("total", measured.coverage.boundary.value, number(total.joules, "J", 4), bounds, watts, source, "")
         )
-    show(("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows, stream)
+    write = print_err if to_stderr else print_out
+    write(table(("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows))
     missing = "; ".join(measured.coverage.not_covered)
     boundary = measured.coverage.boundary.value
-    write = print_err if to_stderr else print_out
     write(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}")
     for reading in measured.readings:
         for reason in (*reading.reasons, *_stuck_reasons(reading)) if reading.energy else ():

@@ -13,6 +13,7 @@ import typer
 
 from agent.cli.options import SHARED, ExitCode, check_output_path, configuration, fail, print_err, print_out
 from agent.cli.run_options import RunOptions, with_run_options
+from agent.runtime.console import terminal_width
 from agent.workloads.spec import Positions, Precision
 
 if TYPE_CHECKING:
@@ -183,12 +184,12 @@ def _reason(error: WorkloadError) -> str:
 
 
 def _show(document: dict[str, Any], outcome: RunResult, asked: str | None, *, as_json: bool) -> None:
-    from agent.render.profile_text import show_profile
+    from agent.render.profile_text import profile_text
 
     if as_json:
         print_out(outcome.text)
     else:
-        show_profile(document)
+        print_out(profile_text(document, terminal_width()))
     if outcome.database is None or outcome.store_error:
         return
     command = "inferometer" if shutil.which("inferometer") else sys.argv[0]

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, SHARED, ExitCode, configuration, fail, print_err, print_json, writing
+from agent.cli.options import (
+    JSON_HELP,
+    SHARED,
+    ExitCode,
+    configuration,
+    fail,
+    print_err,
+    print_json,
+    print_out,
+    writing,
+)
 from agent.cli.stores import opened
+from agent.runtime.console import terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +62,7 @@ def list_profiles(
     Example: inferometer profiles list --limit 5 --json
     """
     from agent.render.profile_summary import COLUMNS, cells, summary
-    from agent.render.tables import show
+    from agent.render.tables import table
 
     with _reader(context) as reader:
         stored = [each for each in reader.profiles() if workload in {None, each.workload}] if reader else []
@@ -61,7 +72,7 @@ def list_profiles(
     elif not found:
         print_err(f"no profiles in {_database_path(context)}; make one with `inferometer profile transformer`")
     else:
-        show(COLUMNS, map(cells, found))
+        print_out(table(COLUMNS, map(cells, found)))
 
 
 @app.command(epilog=SHARED)
@@ -70,13 +81,13 @@ def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = Fa
 
     Example: inferometer profiles show latest
     """
-    from agent.render.profile_text import show_profile
+    from agent.render.profile_text import profile_text
 
     document = _document(_find(context, profile_id))
     if as_json:
         print_json(document)
     else:
-        show_profile(document)
+        print_out(profile_text(document, terminal_width()))
 
 
 @app.command(epilog=SHARED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from agent.render.figures import best_point, joules_per_inference, preferred_cost, total_cost
 from agent.render.tables import number
 
 _Json = dict[str, Any]
@@ -16,9 +17,9 @@ _MILLION = 1e6
 
 
 def summary(document: _Json, tag: str | None = None) -> dict[str, Any]:
-    """Return what a profile says in short; the best point is that of the least energy, else of the highest rate."""
-    point = _best(document["points"])
-    energies = [_joules(each) for each in document["points"] if each["energy"]]
+    """Return the summary of a profile; the best point is that of the least energy, else of the highest rate."""
+    point = best_point(document["points"])
+    energies = [joules_per_inference(each) for each in document["points"] if each["energy"]]
     return {
         "id": document["id"],
         "tag": tag,
@@ -55,17 +56,6 @@ def cells(found: _Json) -> tuple[str, ...]:
     )
 
 
-def _best(points: list[Any]) -> Any:
-    priced = [point for point in points if point["energy"]]
-    if priced:
-        return min(priced, key=_joules)
-    return max(points, key=lambda point: point["inferences_per_second"]["mean"], default=None)
-
-
-def _joules(point: _Json) -> float:
-    return float(point["energy"]["joules_per_inference"]["total"]["mean"])
-
-
 def _model(workload: _Json) -> str:
     settings = workload["settings"]
     if "model" in settings:
@@ -74,15 +64,19 @@ def _model(workload: _Json) -> str:
 
 
 def _cost(cost: _Json) -> dict[str, Any] | None:
-    """Return the cost of a million tokens where there are any, else of a million inferences, at the expected use."""
-    basis = "allocation" if cost["allocation"] else "usage"
-    prices = cost[basis]
-    if not prices:
+    """Return the cost of a million output tokens, or of a million inferences if there are no tokens."""
+    preferred = preferred_cost(cost)
+    if preferred is None:
         return None
+    basis, prices = preferred
     tokens = prices["per_million_output_tokens"]
-    parts = [part["mean"] for part in (tokens or prices["per_inference"]).values() if part]
-    if not parts:
+    total = total_cost(tokens or prices["per_inference"])
+    if total is None:
         return None
-    amount = sum(parts) if tokens else sum(parts) * _MILLION
-    per = "M output tokens" if tokens else "M inferences"
-    return {"amount": amount, "currency": cost["currency"], "per": per, "basis": basis}
+    amount = total["mean"] if tokens else total["mean"] * _MILLION
+    return {
+        "amount": amount,
+        "currency": cost["currency"],
+        "per": "M output tokens" if tokens else "M inferences",
+        "basis": basis,
+    }

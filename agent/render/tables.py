@@ -1,39 +1,76 @@
-"""Tables for people: plain columns, whole words, and numbers with three or four significant digits."""
+"""Aligned tables and numbers of three significant digits, as text."""
 
 from __future__ import annotations
 
 import math
-import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from agent.runtime.console import printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import TextIO
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _PREFIXES = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
 _PLAIN = _PREFIXES.index("")
 _GAP = "  "
 _ASYMMETRIC = 0.25
 """The share by which the sides of an interval may differ before both of its ends are shown."""
+_MIN_PLAIN = 1e-5
+"""Below this value `plain` uses the scientific notation."""
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[str]], stream: TextIO | None = None) -> None:
-    """Print rows under their headings; a heading that ends in `>` is right-aligned."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> str:
+    """Return rows under their headings; a heading that ends in `>` is right-aligned.
+
+    A table wider than `width` characters continues below itself, with its first column repeated.
+    """
     headings = [column.removesuffix(">") for column in columns]
     lines = [headings, *([printable_line(cell) for cell in row] for row in rows)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (
-            cell.rjust(width) if column.endswith(">") else cell.ljust(width)
-            for cell, column, width in zip(line, columns, widths, strict=True)
-        )
-        print(_GAP.join(cells).rstrip(), file=stream or sys.stdout)
+    padded = [
+        [
+            cell.rjust(size) if column.endswith(">") else cell.ljust(size)
+            for cell, column, size in zip(line, columns, widths, strict=True)
+        ]
+        for line in lines
+    ]
+    return "\n\n".join(
+        "\n".join(_GAP.join(line[index] for index in block).rstrip() for line in padded)
+        for block in _blocks(widths, width)
+    )
+
+
+def _blocks(widths: Sequence[int], width: int | None) -> Iterator[list[int]]:
+    """Yield the columns of each part of a table, by their positions; the first column is in every part."""
+    block, used = [0], widths[0]
+    for index, size in enumerate(widths[1:], 1):
+        if width is not None and len(block) > 1 and used + len(_GAP) + size > width:
+            yield block
+            block, used = [0], widths[0]
+        block.append(index)
+        used += len(_GAP) + size
+    yield block
+
+
+def wrapped(text: str, width: int, indent: int, label: str = "") -> str:
+    """Return a paragraph that begins with `label`, in lines of `width` characters, all but the first indented.
+
+    A line does not begin with `%`.
+    """
+    whole = textwrap.fill(
+        printable_line(text).replace(" %", "\xa0%"),
+        width,
+        initial_indent=label.ljust(indent) if label else "",
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return whole.replace("\xa0", " ")
 
 
 def number(value: float | None, unit: str = "", digits: int = 3) -> str:
-    """Return a number with an SI prefix, `-` where there is none: 0.00123 J is `1.23 mJ`."""
+    """Return a number with an SI prefix, `-` if there is none: 0.00123 J is `1.23 mJ`."""
     if value is None or math.isnan(value):
         return "-"
     if not value:
@@ -47,20 +84,43 @@ def number(value: float | None, unit: str = "", digits: int = 3) -> str:
     return f"{rounded / 1000.0**step:.{digits}g} {_PREFIXES[step + _PLAIN]}{unit}".strip()
 
 
+def plain(value: float | None) -> str:
+    """Return a number of three significant digits without a prefix, `-` if there is none: `0.627`, `1,550`."""
+    if value is None or math.isnan(value):
+        return "-"
+    if not value:
+        return "0"
+    if math.isinf(value) or abs(value) < _MIN_PLAIN:
+        return f"{value:.2e}"
+    rounded = float(f"{value:.2e}")
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded)) + 1e-9))
+    return f"{rounded:,.{decimals}f}"
+
+
 def spread(mean: float, lower: float | None, upper: float | None, unit: str = "") -> str:
-    """Return the bounds of a mean as people read them: `±12 %`, or both ends where the sides differ: `0 to 7.4 mJ`."""
-    if lower is None or upper is None:
-        known = number(lower if upper is None else upper, unit)
-        return "" if lower is upper else f"{known} or more" if upper is None else f"up to {known}"
+    """Return the bounds of a mean: `±12 %`, or both ends if the sides differ: `0 J to 7.4 mJ`."""
+    return _spread(mean, lower, upper, lambda value: number(value, unit))
+
+
+def plain_spread(mean: float, lower: float | None, upper: float | None) -> str:
+    """Return the bounds of a mean as `spread` does, in numbers without units: `±12 %`, `0 to 0.0074`."""
+    return _spread(mean, lower, upper, plain)
+
+
+def _spread(mean: float, lower: float | None, upper: float | None, shown: Callable[[float], str]) -> str:
+    if upper is None:
+        return "" if lower is None else f"{shown(lower)} or more"
+    if lower is None:
+        return f"up to {shown(upper)}"
     below, above = mean - lower, upper - mean
     wider = max(below, above)
     if mean and min(below, above) >= 0 and wider < abs(mean) and abs(below - above) <= _ASYMMETRIC * wider:
         return f"±{percent(wider / abs(mean))}"
-    return f"{number(lower, unit)} to {number(upper, unit)}"
+    return f"{shown(lower)} to {shown(upper)}"
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage of two digits, never 0 for what is not: `12 %`, `1.2 %`, `0.1 %`."""
+    """Return a share as a percentage of two digits, `0 %` only for 0: `12 %`, `1.2 %`, `0.1 %`."""
     shown = share * 100
     if shown >= 9.95 or not shown:  # noqa: PLR2004  two digits are enough
         return f"{shown:.0f} %"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from enum import IntEnum
 from typing import Any
@@ -27,6 +28,7 @@ class ExitCode(IntEnum):
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that steer a terminal instead of being shown on it: controls, marks of direction, lone surrogates."""
+_SIZE_WITHOUT_TERMINAL = (80, 24)
 _as_json = False
 
 
@@ -78,3 +80,8 @@ def print_out(text: str) -> None:
 def print_json(document: Any) -> None:
     """Write the answer as one JSON document."""
     print_out(json.dumps(document, indent=2, allow_nan=False))
+
+
+def terminal_width() -> int:
+    """Return the characters in a line of the terminal, 80 without one; COLUMNS in the environment overrides it."""
+    return shutil.get_terminal_size(_SIZE_WITHOUT_TERMINAL).columns

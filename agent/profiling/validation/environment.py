@@ -74,7 +74,7 @@ def _steady_within_windows(evidence: Evidence) -> CheckResult:
     if not moving:
         return checked(name, True, "power has no trend within the windows", "warning")
     rise = max((power_profile[-1] - power_profile[0] for power_profile in moving), key=abs)
-    message = f"power changes by {rise:+.1%} from the first to the last part of the windows; warm up longer"
+    message = f"power changes by {rise:+.1%} from the first to the last part of the windows"
     return checked(name, False, message, "warning")
 
 
@@ -100,7 +100,7 @@ def _throttled(devices: Sequence[DeviceConditions], *, by_power: bool) -> list[s
 
 def _not_throttled(evidence: Evidence) -> CheckResult:
     held = _throttled(evidence.conditions.devices, by_power=False)
-    message = f"throttled to protect the hardware: {'; '.join(held)}; improve its cooling" if held else "none throttled"
+    message = f"throttled to protect the hardware: {'; '.join(held)}" if held else "none throttled"
     return checked("not_throttled", not held, message, "invalid")
 
 
@@ -156,8 +156,6 @@ def _cpus_idle_at_baseline(evidence: Evidence) -> CheckResult:
     if busy is None:
         return checked("cpus_idle_at_baseline", None, "the load during the idle baselines is unknown", "warning")
     message = f"other programs kept {busy:.2f} CPUs busy in the worst idle baseline (limit {allowed:.2f})"
-    if busy > allowed:
-        message += "; the idle power contains them"
     return checked("cpus_idle_at_baseline", busy <= allowed, message, "warning")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from io import StringIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.render.tables import number, percent, show, spread
+from agent.render.tables import number, percent, plain, plain_spread, spread, table, wrapped
 
 
 @pytest.mark.parametrize(
@@ -79,13 +78,63 @@ def test_a_share_that_is_not_nothing_is_not_shown_as_nothing(share: float, shown
     assert percent(share) == shown
 
 
-def test_columns_are_as_wide_as_their_widest_cell_and_lines_end_where_they_end() -> None:
-    stream = StringIO()
-    show(("NAME", "JOULES>", "WHY"), [("a", "1", "because"), ("longer", "12345678", "")], stream)
-    assert stream.getvalue() == "NAME      JOULES  WHY\na              1  because\nlonger  12345678\n"
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        (math.nan, "-"),
+        (math.inf, "inf"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (0.6271, "0.627"),
+        (0.9996, "1.00"),
+        (-4.0, "-4.00"),
+        (1000.0, "1,000"),
+        (1546.0, "1,550"),
+        (123_456.0, "123,000"),
+        (0.0000123, "0.0000123"),
+        (0.0000012, "1.20e-06"),
+    ],
+)
+def test_a_plain_number_has_three_digits_and_no_prefix(value: float | None, shown: str) -> None:
+    assert plain(value) == shown
+
+
+@given(st.floats(min_value=1e-9, max_value=1e12))
+def test_a_plain_number_is_the_value_to_three_digits(value: float) -> None:
+    assert float(plain(value).replace(",", "")) == pytest.approx(value, rel=0.0051)
+
+
+def test_plain_bounds_have_no_unit() -> None:
+    assert plain_spread(2.0, 0.0, 4.0) == "0 to 4.00"
+    assert plain_spread(2.0, 1.0, 3.0) == "±50 %"
+    assert plain_spread(2.0, None, 2500.0) == "up to 2,500"
+
+
+def test_columns_are_as_wide_as_their_widest_cell_and_lines_have_no_trailing_space() -> None:
+    shown = table(("NAME", "JOULES>", "WHY"), [("a", "1", "because"), ("longer", "12345678", "")])
+    assert shown == "NAME      JOULES  WHY\na              1  because\nlonger  12345678"
 
 
 def test_a_table_without_rows_is_its_headings() -> None:
-    stream = StringIO()
-    show(("NAME", "JOULES>"), [], stream)
-    assert stream.getvalue() == "NAME  JOULES\n"
+    assert table(("NAME", "JOULES>"), []) == "NAME  JOULES"
+
+
+def test_a_table_wider_than_the_terminal_continues_below_with_its_first_column() -> None:
+    columns, row = ("POINT", "FIRST>", "SECOND>", "THIRD"), ("a", "1", "22", "333")
+    parts = ["POINT  FIRST  SECOND\na          1      22", "POINT  THIRD\na      333"]
+    assert table(columns, [row], 20) == "\n\n".join(parts)
+    assert table(columns, [row], 27) == "POINT  FIRST  SECOND  THIRD\na          1      22  333"
+
+
+def test_a_column_that_is_wider_than_the_terminal_is_shown_whole() -> None:
+    assert table(("A", "B"), [("1", "x" * 9)], 4) == "A  B\n1  xxxxxxxxx"
+
+
+def test_a_cell_cannot_break_its_row() -> None:
+    assert table(("A",), [("one\ntwo",)]) == "A\none\\ntwo"
+
+
+def test_a_paragraph_is_indented_after_its_first_line_and_keeps_a_percentage_whole() -> None:
+    assert wrapped("one two of 30 % only", 14, 4, "La") == "La  one two of\n    30 % only"
+    assert wrapped("one two", 5, 2) == "one\n  two"

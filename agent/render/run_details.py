@@ -1,0 +1,93 @@
+"""The run behind a printed profile: plan, host, model, engine, sensors, idle power, other load, temperatures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent.profiling.analysis.background import MAX_OTHER_SHARE
+from agent.render.figures import figure
+from agent.render.tables import number, percent, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_Json = dict[str, Any]
+_INDENT = 13
+
+
+def run_details(document: Mapping[str, Any], width: int) -> str:
+    """Return a labelled line for each fact that is known."""
+    return "\n".join(wrapped(text, width, _INDENT, label) for label, text in _details(document) if text)
+
+
+def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    host, engine, workload = document["host"], document["engine"], document["workload"]
+    virtual = ", virtual machine" if host["virtual"] else ""
+    cpus = f", {host['logical_cpus']} logical CPUs" if host["logical_cpus"] else ""
+    yield "Profile", f"{document['id']} ({document['status']}, {_plan(document['plan'])})"
+    yield "Host", f"{host['name']}: {host['cpu_model'] or 'unknown CPU'}{cpus}{virtual}"
+    yield "Model", f"{workload['name']}: {number(workload['parameter_count'])} parameters, {_shape(workload)}"
+    yield "Engine", f"{engine['name']} {engine['version']} on {engine['provider']}"
+    yield "Energy", _coverage(document["coverage"])
+    for text in _idle(document["baselines"]):
+        yield "Idle", text
+    states = [point["conditions"] for point in document["points"]]
+    yield "Other load", _other_load(states, host["logical_cpus"])
+    yield "Temperature", _temperature(states, document["host_state"])
+
+
+def _plan(plan: _Json) -> str:
+    length = f"{plan['mode']}: {plan['repeats']} repeats of {plan['window_seconds']:.3g} s"
+    return f"{length}, more until ±{percent(plan['tolerance'])}" if plan["tolerance"] else length
+
+
+def _idle(baselines: Sequence[_Json]) -> Iterator[str]:
+    """Yield one text for each state: its power before the run and after it."""
+    for state, words in (("unloaded", "without the model"), ("loaded", "with the model loaded")):
+        known = [each for each in baselines if each["state"] == state and each["watts"]]
+        if known:
+            powers = ", ".join(f"{figure(each['watts'], 'W')} {each['when']} the run" for each in known)
+            yield f"{powers}, {words}, {known[0]['watts']['source']}"
+
+
+def _other_load(states: Sequence[_Json], logical_cpus: int | None) -> str:
+    """Return the load of other programs in the worst window, empty if it is unknown."""
+    others = [state["max_other_cpus"] for state in states if state["max_other_cpus"] is not None]
+    of = f" of {logical_cpus}" if logical_cpus else ""
+    load = [f"{max(others):.2f}{of} CPUs"] if others else []
+    shares = dict[str, float]()
+    for gpu in (gpu for state in states for gpu in state["gpus"]):
+        shares[gpu["device"]] = max(shares.get(gpu["device"], 0.0), gpu["max_other_share"] or 0.0)
+    load += [f"{gpu} {percent(share)} busy" for gpu, share in shares.items() if share > MAX_OTHER_SHARE]
+    return f"{', '.join(load)} (worst window)" if load else ""
+
+
+def _temperature(states: Sequence[_Json], host_state: _Json) -> str:
+    found = dict[str, list[float]]()
+    for each in (device for state in states for device in state["devices"]):
+        known = [celsius for celsius in (each["start_celsius"], each["end_celsius"]) if celsius is not None]
+        found.setdefault(each["device"], []).extend(known)
+    ends = (host_state["before"], host_state["after"])
+    found["CPU"] = [end["cpu_celsius"] for end in ends if end and end["cpu_celsius"] is not None]
+    return ", ".join(f"{name} {min(each):.0f} to {max(each):.0f} °C" for name, each in found.items() if each)
+
+
+def _shape(workload: _Json) -> str:
+    settings = workload["settings"]
+    if "layers" not in settings:
+        return str(settings.get("model", ""))
+    layers = f"{settings['layers']} layer{'s' if settings['layers'] > 1 else ''}"
+    return (
+        f"{layers} {settings['width']} wide, {workload['precision']}, "
+        f"{settings['prompt_tokens']} tokens in, {settings['output_tokens']} out"
+    )
+
+
+def _coverage(coverage: _Json) -> str:
+    if not coverage["includes"]:
+        return "not available: nothing on this host measures power"
+    parts = ", ".join(f"{each['device']}/{each['domain']}" for each in coverage["includes"])
+    part = " its estimated part" if coverage["source"] == "mixed" else ""
+    half = f",{part} ±{percent(coverage['relative_uncertainty'])}" if coverage["relative_uncertainty"] else ""
+    missing = f"; not covered: {', '.join(coverage['not_covered'])}" if coverage["not_covered"] else ""
+    return f"{coverage['source']}{half}, boundary {coverage['boundary']}: {parts}{missing}"
