@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, configuration, discovered, fail, print_err, print_json, print_out
+from agent.cli.options import JSON_HELP, ExitCode, configuration, fail, print_err, print_json, print_out
 from agent.runtime.console import print_error
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agent.sampling.facts import SamplerFacts
     from agent.sampling.session import Recording
     from agent.workloads.runner.subprocess import Span
-    from probes.model import Channel
+    from probes.model import Channel, Probe
     from probes.registry import Discovery
 
 SETTINGS = {"allow_interspersed_args": False}
@@ -68,10 +68,7 @@ def measure(
         fail(f"--duration {duration:g}: give a number of seconds, a year at most", ExitCode.USAGE)
     relative_half_width = _share(tolerance)
     config = configuration(context)
-    with discovered(config) as found:
-        code, measured, sampler = _run_measurement(
-            config, found, command, duration or 0.0, relative_half_width, as_json=as_json
-        )
+    code, measured, sampler = _run_measurement(config, command, duration or 0.0, relative_half_width, as_json=as_json)
     if as_json:
         print_json(document(measured, code if command else None, sampler))
     else:
@@ -95,22 +92,47 @@ def _share(tolerance: str | None) -> float | None:
 
 
 def _run_measurement(
-    config: Config,
-    found: Discovery,
-    command: Sequence[str] | None,
-    duration: float,
-    tolerance: float | None,
-    *,
-    as_json: bool,
+    config: Config, command: Sequence[str] | None, duration: float, tolerance: float | None, *, as_json: bool
 ) -> tuple[int, Measurement, SamplerFacts]:
-    from agent.energy.boundary import best_channels
     from agent.energy.measurement import enforce_tolerance, with_causes
     from agent.energy.measurement import measure as measured_between
     from agent.runtime.clock import Timebase
-    from agent.sampling.calibration import UNCHANGED, calibrate
+    from agent.runtime.logs import configure
+    from agent.sampling.calibration import UNCHANGED
     from agent.sampling.downsampling import Downsampler
-    from agent.sampling.session import SamplingSettings, recording
+    from agent.sampling.pipeline import assembled
+    from agent.sampling.session import recording
     from store.records import Layout
+
+    configure("warning")
+    timebase = Timebase.now()
+    with assembled(
+        config,
+        timebase,
+        lambda named: [Layout(number, name, channels) for number, (name, channels) in enumerate(named)],
+        lambda probes: Downsampler(probe.layout for probe in probes),
+        select=lambda discovery: _power_probes(discovery, config),
+        realtime=config.realtime,
+    ) as pipeline:
+        for channel in pipeline.unchanged:
+            print_err(f"warning: {channel.device.id}/{channel.domain}: {UNCHANGED}")
+        if tolerance and not command:
+            channels = [channel for layout in pipeline.layouts for channel in layout.channels]
+            duration = _extended_duration(duration, channels, tolerance)
+        with recording(pipeline) as active_recording:
+            active_recording.wait_for_first_ticks()
+            span = _run_or_sleep(command, duration, active_recording, as_json=as_json)
+            active_recording.wait_for_last_ticks()
+            sampler, faults = active_recording.facts(), active_recording.faults()
+    start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
+    measured = measured_between(pipeline.sink.series, start_ns, end_ns, list(pipeline.discovery.channels))
+    measured = with_causes(measured, faults)
+    return span.code, enforce_tolerance(measured, tolerance) if tolerance else measured, sampler
+
+
+def _power_probes(found: Discovery, config: Config) -> list[Probe]:
+    """Print the problems of the discovery, and return the probes that measure power; end the command without any."""
+    from agent.energy.boundary import best_channels
 
     for problem in found.problems:
         print_err(f"{problem.label}: {problem.sensor}: {problem.reason}")
@@ -122,29 +144,7 @@ def _run_measurement(
             f"cannot read {'; '.join(unreadable)}" if unreadable else f"no sensor was found below {config.roots.sysfs}"
         )
         fail(f"nothing here measures power: {cause}; {remedy}")
-    calibration = calibrate(probes, config.cpu_budget)
-    for channel in calibration.unchanged:
-        print_err(f"warning: {channel.device.id}/{channel.domain}: {UNCHANGED}")
-    calibrated = calibration.channels
-    layouts = [
-        Layout(number, probe.name, channels)
-        for number, (probe, channels) in enumerate(zip(probes, calibrated, strict=True))
-    ]
-    if tolerance and not command:
-        duration = _extended_duration(duration, [channel for channels in calibrated for channel in channels], tolerance)
-    timebase = Timebase.now()
-    downsampled = Downsampler(layouts)
-    settings = SamplingSettings(config.cpu_budget, config.realtime, calibration.hanging)
-    with recording(layouts, probes, timebase, downsampled.take, settings) as active_recording:
-        active_recording.wait_for_first_ticks()
-        span = _run_or_sleep(command, duration, active_recording, as_json=as_json)
-        active_recording.wait_for_last_ticks()
-        sampler, faults = active_recording.facts(), active_recording.faults()
-    start_ns, end_ns = timebase.unix_ns(span.start_ns), timebase.unix_ns(span.end_ns)
-    channels = list(found.channels)
-    measured = measured_between(downsampled.series, start_ns, end_ns, channels)
-    measured = with_causes(measured, faults)
-    return span.code, enforce_tolerance(measured, tolerance) if tolerance else measured, sampler
+    return probes
 
 
 def _run_or_sleep(

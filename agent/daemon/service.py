@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
@@ -19,26 +18,20 @@ from agent.daemon.supervision import (
     StoreFile,
     Supervisor,
     check_interval_seconds,
-    clock_step_ns,
     reload_config,
     supervise,
 )
-from agent.energy.read_rates import mark_aliased
+from agent.daemon.tick_store import TickStore
 from agent.host.inventory import describe_host
 from agent.runtime import logs as log
-from agent.runtime.clock import SuspendDetector, Timebase
-from agent.runtime.cpu_budget import CpuBudget
+from agent.runtime.clock import Timebase
+from agent.runtime.closing import CLOSE_SECONDS
 from agent.runtime.realtime import gc_frozen
 from agent.runtime.signals import ServiceSignals
-from agent.sampling.calibration import calibrate
-from agent.sampling.counter_accumulator import CounterAccumulator
-from agent.sampling.host_total import HostTotal
-from agent.sampling.recorder import Recorder
-from agent.sampling.sampler import STOP_SECONDS, Sampler
-from agent.sampling.schedule import ScheduledProbe
+from agent.sampling.pipeline import assembled
+from agent.sampling.sampler import STOP_SECONDS
 from agent.sampling.store_state import StoreErrorLog, StoreRetry
 from probes.counter import shortest_wrap_seconds
-from probes.registry import discover
 from store.database import daemon_lock, open_database
 from store.errors import StoreError, TransientStoreError
 from store.reader import Reader
@@ -46,17 +39,19 @@ from store.url import display
 from store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Engine
 
     from agent.config import Config
     from agent.sampling.counter_accumulator import UnstoredTotals
+    from agent.sampling.pipeline import NamedChannels, Pipeline
+    from agent.sampling.schedule import ScheduledProbe
     from probes.model import Probe
+    from probes.registry import Discovery
     from store.damage import Damage
-    from store.records import Tick
+    from store.records import Layout
 
-_CLOSE_SECONDS = 2.0
 _RECORDER_SECONDS = 12.0
 """Longer than the store waits for a lock."""
 
@@ -174,7 +169,6 @@ def _running(
     Raises TransientStoreError if the store may work later, _StoppedError once a stop is asked for, else DaemonError.
     """
     log.configure(config.log_level)
-    hanging: list[Probe] = []
     timebase = Timebase.now()
     with ExitStack() as stack:
         try:
@@ -185,43 +179,36 @@ def _running(
             lock = stack.enter_context(daemon_lock(engine, host.id))
             endpoint.bind(config.listen)
             if first:
-                notify.ready()  # nothing that a person has to mend is in the way; finding the sensors may take long
-            probes = _discover(config)
-            stack.callback(lambda: _close_probes(probes, hanging, signals.remaining_seconds(_CLOSE_SECONDS)))
-            _raise_if_stopping(signals)
-            writer = Writer(engine, lock.verify)
-            periods = [period(probe, config) for probe in probes]
-            calibration = calibrate(probes, config.cpu_budget)
-            _raise_if_stopping(signals)
-            calibrated = zip(probes, calibration.channels, periods, strict=True)
-            channels = [(probe.name, mark_aliased(known, seconds)) for probe, known, seconds in calibrated]
-            layouts = writer.register(host, channels, "daemon", timebase.now_ns())
-            saved = Reader(engine, _log_damage).totals(host.id)
-            totals = CounterAccumulator(host, layouts, saved, memory, timebase)
-            host_total = HostTotal(host, layouts, periods, saved, memory, config.tariff)
-            scheduled = [ScheduledProbe(*each) for each in zip(layouts, probes, periods, strict=True)]
-            store_errors = StoreErrorLog(signals.wake)
-            suspended = SuspendDetector(timebase, signals.wake).suspended
-            budget = CpuBudget(config.cpu_budget)
-            sampler = Sampler(scheduled, timebase, suspended=suspended, budget=budget, hanging=calibration.hanging)
-            recorder = Recorder(
-                sampler.take,
-                _tick_sink(totals, host_total, writer, timebase, store_errors, signals.wake),
-                store_errors.failed,
-                store_errors.recovered,
-                budget=budget,
+                notify.ready()  # nothing is wrong that a person must fix; the discovery of the sensors may take long
+            writer, store_errors = Writer(engine, lock.verify), StoreErrorLog(signals.wake)
+
+            def register(channels: Sequence[NamedChannels]) -> tuple[Layout, ...]:
+                _raise_if_stopping(signals)
+                return writer.register(host, channels, "daemon", timebase.now_ns())
+
+            def open_sink(probes: Sequence[ScheduledProbe]) -> TickStore:
+                saved = Reader(engine, _log_damage).totals(host.id)
+                return TickStore(
+                    host, probes, saved, memory, config.tariff, timebase, writer, store_errors, signals.wake
+                )
+
+            pipeline = stack.enter_context(
+                assembled(
+                    config,
+                    timebase,
+                    register,
+                    open_sink,
+                    select=lambda discovery: _probes_of(discovery, config, signals),
+                    period_of=lambda probe: period(probe, config),
+                    on_resume=signals.wake,
+                    store_errors=store_errors,
+                    close_seconds=lambda: signals.remaining_seconds(CLOSE_SECONDS),
+                )
             )
-            exporter = Exporter(
-                layouts,
-                sampler.states,
-                lambda: sampler.dropped + recorder.dropped,
-                timebase.now_ns,
-                version("inferometer"),
-                totals,
-                lambda: host_total.reading,
-                lambda: store_errors.state(lambda: sampler.waiting + recorder.waiting),
-            )
-            maintenance = Maintenance(config.database, config.retention_config, interval_seconds(layouts, periods))
+            exporter = _exporter(pipeline, store_errors)
+            periods = [probe.period_seconds for probe in pipeline.probes]
+            interval = interval_seconds(pipeline.layouts, periods)
+            maintenance = Maintenance(config.database, config.retention_config, interval)
         except TransientStoreError:
             raise
         except (StoreError, ListenError) as error:
@@ -229,15 +216,42 @@ def _running(
         stack.callback(maintenance.stop)
         maintenance.start()
         service = Supervisor(
-            sampler, recorder, timebase, store_errors, exporter, display(engine.url), file, suspended, lock=lock
+            pipeline.sampler,
+            pipeline.recorder,
+            timebase,
+            store_errors,
+            exporter,
+            display(engine.url),
+            file,
+            pipeline.suspended,
+            lock=lock,
         )
-        stack.callback(lambda: recorder.stop(signals.remaining_seconds(_RECORDER_SECONDS)))
+        stack.callback(lambda: pipeline.recorder.stop(signals.remaining_seconds(_RECORDER_SECONDS)))
         stack.callback(lambda: service.await_stored(signals))
-        recorder.start()
         stack.enter_context(gc_frozen())
-        stack.callback(lambda: hanging.extend(sampler.stop(signals.remaining_seconds(STOP_SECONDS))))
-        sampler.start(recorder.on_cycle)
+        stack.callback(lambda: _stop_reads(pipeline, signals))
+        pipeline.start()
         yield service
+
+
+def _exporter(pipeline: Pipeline[TickStore], store_errors: StoreErrorLog) -> Exporter:
+    sampler, recorder, sink = pipeline.sampler, pipeline.recorder, pipeline.sink
+    return Exporter(
+        pipeline.layouts,
+        sampler.states,
+        lambda: sampler.dropped + recorder.dropped,
+        pipeline.timebase.now_ns,
+        version("inferometer"),
+        sink.totals,
+        lambda: sink.host_total.reading,
+        lambda: store_errors.state(lambda: sampler.waiting + recorder.waiting),
+    )
+
+
+def _stop_reads(pipeline: Pipeline[TickStore], signals: ServiceSignals) -> None:
+    pipeline.stop_reads(signals.remaining_seconds(STOP_SECONDS))
+    for probe in pipeline.hanging:
+        logger.warning("probe left behind in its driver", probe=probe.name)
 
 
 def _store_file(engine: Engine) -> StoreFile | None:
@@ -251,9 +265,8 @@ def _raise_if_stopping(signals: ServiceSignals) -> None:
         raise _StoppedError
 
 
-def _discover(config: Config) -> tuple[Probe, ...]:
-    """Look for what can be read here, and log it."""
-    discovery = discover(config.roots, config.sensors)
+def _probes_of(discovery: Discovery, config: Config, signals: ServiceSignals) -> tuple[Probe, ...]:
+    """Log the result of the discovery, and return the probes to sample."""
     for probe in discovery.probes:
         seconds = period(probe, config)
         logger.info("probe found", probe=probe.name, channels=len(probe.channels), period_seconds=seconds)
@@ -261,6 +274,7 @@ def _discover(config: Config) -> tuple[Probe, ...]:
         logger.warning(problem.label, sensor=problem.sensor, reason=problem.reason, remedy=problem.remedy)
     for missing in discovery.missing_families:
         logger.debug("not here", family=missing.family, reason=missing.reason)
+    _raise_if_stopping(signals)
     return discovery.probes
 
 
@@ -277,40 +291,3 @@ def period(probe: Probe, config: Config) -> float:
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
     wraps = min(map(shortest_wrap_seconds, probe.channels), default=math.inf)
     return min(max(config.period_of(probe.name), min(refreshes, default=0.0)), wraps / 2)
-
-
-def _tick_sink(
-    totals: CounterAccumulator,
-    host_total: HostTotal,
-    writer: Writer,
-    timebase: Timebase,
-    store_errors: StoreErrorLog,
-    wake: Callable[[], None],
-) -> Callable[[Sequence[Tick]], None]:
-    """Return what takes the ticks of a second for the store; it looks whether the clock was set, too."""
-
-    def keep(ticks: Sequence[Tick]) -> None:
-        if clock_step_ns(timebase):
-            wake()
-        host_total.store_ticks(ticks, totals, writer.append)
-        store_errors.committed(timebase.now_ns())
-
-    return keep
-
-
-def _close_probes(probes: Sequence[Probe], hanging: Collection[Probe], within_seconds: float) -> None:
-    """Close the probes, but for those that hang; a driver in which one hangs may not let go of the others either."""
-
-    def close() -> None:
-        for probe in probes:
-            if probe not in hanging:
-                try:
-                    probe.close()
-                except Exception:  # the edge of a thread: the others are still to be closed
-                    logger.exception("probe not closed", probe=probe.name)
-
-    for probe in hanging:
-        logger.warning("left behind in its driver", probe=probe.name)
-    thread = threading.Thread(target=close, name="close", daemon=True)
-    thread.start()
-    thread.join(within_seconds)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from agent.profiling.run_facts import HostState
     from agent.runtime.clock import Timebase
     from agent.sampling.facts import SamplerFacts
-    from agent.sampling.session import SamplingSettings
     from agent.workloads.errors import WorkloadError
     from agent.workloads.point import Axes, Point
     from agent.workloads.runner.protocol import Ready
@@ -87,7 +86,6 @@ class RunContext:
     timebase: Timebase
     engine: Engine
     writer: Writer
-    sampling: SamplingSettings
 
     @property
     def channels(self) -> list[Channel]:

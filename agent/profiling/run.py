@@ -24,14 +24,13 @@ from agent.profiling.run_store import RunStore, open_run_database
 from agent.profiling.stopping import StoppingRule
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
-from agent.runtime.closing import close_probes
-from agent.sampling.calibration import UNCHANGED, calibrate
-from agent.sampling.session import SamplingSettings, recording
+from agent.sampling.calibration import UNCHANGED
+from agent.sampling.pipeline import assembled
+from agent.sampling.session import recording
 from agent.workloads.errors import WorkloadError
 from agent.workloads.input_spec import synthetic_note
 from agent.workloads.runner.client import WorkloadProcess
 from probes.nvml.probe import NvmlProbe
-from probes.registry import discover
 from store.errors import StoreError
 from store.records import Profile, Run, RunStatus, Series
 from store.url import display
@@ -47,10 +46,11 @@ if TYPE_CHECKING:
     from agent.profiling.context import ProfileRequest
     from agent.profiling.sweep import Progress
     from agent.runtime.interrupts import Interruption
+    from agent.sampling.pipeline import Pipeline
     from agent.sampling.session import Recording
     from agent.workloads.runner.protocol import Ready
     from probes.registry import Discovery
-    from store.records import Window
+    from store.records import Host, Window
 
 DEFAULT_POLICY = RunPolicy()
 _BUDGET_OF_PLANNED = 2.0
@@ -98,11 +98,19 @@ def run(
         progress.step(0, None, "checking this host")
         engine = stack.enter_context(open_run_database(config.database, stored=policy.stored))
         config = config if policy.stored else replace(config, database=str(engine.url.database))
-        discovery = discover(config.roots, config.sensors)
-        stack.callback(close_probes, discovery)
-        activity_monitor = ActivityMonitor(config.roots)
+        host, writer, timebase = describe_host(config.roots), Writer(engine), Timebase.now()
+        run_store, activity_monitor = RunStore(writer), ActivityMonitor(config.roots)
         before = activity_monitor.snapshot()
-        context, stored_in = _set_up(config, engine, discovery), display(engine.url) if policy.stored else None
+        pipeline = stack.enter_context(
+            assembled(
+                config,
+                timebase,
+                lambda channels: writer.register(host, channels, "profile", timebase.now_ns()),
+                lambda _: run_store,
+                realtime=config.realtime,
+            )
+        )
+        context, stored_in = _context(config, host, pipeline, engine), display(engine.url) if policy.stored else None
         for warning in context.warnings:
             progress.note(f"warning: {warning}")
         if context.warnings:
@@ -113,8 +121,7 @@ def run(
         except KeyboardInterrupt:
             return RunResult("", None, stored_in, interrupted=True)
         request = _plan_run(request, context, progress)
-        run_store = RunStore(context.writer)
-        record = _record(request, context, run_store, progress, interruption)
+        record = _record(request, context, pipeline, progress, interruption)
         return _result(request, context, record, run_store, stored_in)
 
 
@@ -149,17 +156,14 @@ def _check_policy(context: RunContext, busy: str, policy: RunPolicy) -> None:
         raise UnfitHostError(busy, BUSY_REMEDY)
 
 
-def _set_up(config: Config, engine: Engine, discovery: Discovery) -> RunContext:
-    """Describe the host and open a recording; a database that cannot be written is found out here."""
-    host, writer, timebase = describe_host(config.roots), Writer(engine), Timebase.now()
-    calibration = calibrate(discovery.probes, config.cpu_budget)
-    sampling = SamplingSettings(config.cpu_budget, config.realtime, calibration.hanging)
-    probes = [(probe.name, channels) for probe, channels in zip(discovery.probes, calibration.channels, strict=True)]
-    layouts = writer.register(host, probes, "profile", timebase.now_ns())
+def _context(config: Config, host: Host, pipeline: Pipeline[RunStore], engine: Engine) -> RunContext:
+    """Check the host, and describe the conditions of a run on it."""
+    discovery = pipeline.discovery
     checks = check_host(config.roots, discovery, config.database, virtual=host.virtual)
-    still = tuple(f"{each.device.id}/{each.domain}: {UNCHANGED}" for each in calibration.unchanged)
+    still = tuple(f"{each.device.id}/{each.domain}: {UNCHANGED}" for each in pipeline.unchanged)
     warnings = (*still, *_warnings(checks, discovery))
-    return RunContext(host, config.roots, discovery, layouts, warnings, timebase, engine, writer, sampling)
+    writer = pipeline.sink.writer
+    return RunContext(host, config.roots, discovery, pipeline.layouts, warnings, pipeline.timebase, engine, writer)
 
 
 def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
@@ -184,18 +188,21 @@ def _plan_run(request: ProfileRequest, context: RunContext, progress: Progress) 
 
 
 def _record(
-    request: ProfileRequest, context: RunContext, run_store: RunStore, progress: Progress, interruption: Interruption
+    request: ProfileRequest,
+    context: RunContext,
+    pipeline: Pipeline[RunStore],
+    progress: Progress,
+    interruption: Interruption,
 ) -> RunRecord:
     """Run the workload while sampling, until it finishes, fails or is interrupted.
 
     Raises UnsupportedWorkloadError, with nothing stored, if the workload fails before every point was tried.
     """
-    ongoing = _new_run(request, context)
+    ongoing, run_store = _new_run(request, context), pipeline.sink
     status, failure, end = RunStatus.FAILED, None, None
     start = read_host_settings(context.roots)
-    layouts, probes = context.layouts, context.discovery.probes
     try:
-        with recording(layouts, probes, context.timebase, run_store.append, context.sampling) as active_recording:
+        with recording(pipeline) as active_recording:
             sweep = _new_sweep(ongoing, request, context, run_store, progress, active_recording)
             try:
                 with interruption.stoppable(), WorkloadProcess(limits=request.limits) as process:

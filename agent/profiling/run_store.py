@@ -32,7 +32,7 @@ class RunStore:
 
     def __init__(self, writer: Writer) -> None:
         self.store_error: StoreError | None = None
-        self._writer = writer
+        self.writer = writer
         self._lock = Lock()
         self._pending: list[Tick] | None = []
         self._windows = 0
@@ -42,11 +42,11 @@ class RunStore:
         """Whether the run is in the store."""
         return self._pending is None
 
-    def append(self, ticks: Sequence[Tick]) -> None:
+    def take(self, ticks: Sequence[Tick]) -> None:
         """Store ticks, or hold them until the run begins; called by the recorder's thread."""
         with self._lock:
             if self._pending is None:
-                self._writer.append(ticks)
+                self.writer.append(ticks)
             else:
                 self._pending.extend(ticks)
 
@@ -56,25 +56,25 @@ class RunStore:
             pending = self._pending
             if pending is None:
                 return
-            self._attempt(lambda: self._writer.save_run(run))
+            self._attempt(lambda: self.writer.save_run(run))
             for window in windows[self._windows :]:
                 self._windows += 1
-                self._attempt(partial(self._writer.save_window, window))
-            self._attempt(lambda: self._writer.append(pending))
+                self._attempt(partial(self.writer.save_window, window))
+            self._attempt(lambda: self.writer.append(pending))
             self._pending = None
 
     def save_window(self, window: Window) -> None:
         """Store a window of a run that has begun; the others are given to `begin`."""
         if self._pending is None:
-            self._attempt(lambda: self._writer.save_window(window))
+            self._attempt(lambda: self.writer.save_window(window))
 
     def end(self, run: Run) -> None:
         """Store how the run ended."""
-        self._attempt(lambda: self._writer.save_run(run))
+        self._attempt(lambda: self.writer.save_run(run))
 
     def save_profile(self, profile: Profile) -> None:
         """Store the profile."""
-        self._attempt(lambda: self._writer.save_profile(profile))
+        self._attempt(lambda: self.writer.save_profile(profile))
 
     def note(self, error: StoreError) -> None:
         """Keep the first error."""

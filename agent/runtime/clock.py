@@ -83,7 +83,7 @@ class SuspendDetector:
     def __init__(
         self,
         timebase: Timebase,
-        on_resume: Callable[[], None],
+        on_resume: Callable[[], object],
         boot_ns: Callable[[], int] = boottime_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:

@@ -48,6 +48,10 @@ class CpuBudget:
         self._began_ns = self._at_ns = clock()
         self._lock = threading.Lock()
 
+    def begin(self) -> None:
+        """Measure `used_share` from now on."""
+        self.used_ns, self._began_ns = 0, self._clock()
+
     def charge(self, cpu_ns: int) -> None:
         """Take the processor time that a thread used."""
         with self._lock:

@@ -71,7 +71,7 @@ class Recorder:
         self._ended = False
         self.taken = 0
         self.dropped = 0
-        self.failed = False
+        self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -128,12 +128,12 @@ class Recorder:
         ticks = self._take()
         self._waiting.extend(ticks)
         self.taken += len(ticks)
-        if self.failed:
+        if self.error:
             self._waiting_bytes += _bytes(ticks)
             self._drop_oldest()
 
     def _hand_over(self) -> bool:
-        waiting, most = self._waiting, _RETRY_TICKS if self.failed else _MOST_TICKS
+        waiting, most = self._waiting, _RETRY_TICKS if self.error else _MOST_TICKS
         self._in_flight = min(most, len(waiting))
         batch = [waiting.popleft() for _ in range(self._in_flight)]
         try:
@@ -143,14 +143,14 @@ class Recorder:
             self._in_flight = 0
             self._waiting_bytes = _bytes(waiting)
             self._drop_oldest()
-            self.failed = True
+            self.error = error
             if self._on_error:
                 self._on_error(error)
             return False
         self._in_flight = 0
-        if self.failed and self._on_recovery:
+        if self.error and self._on_recovery:
             self._on_recovery()
-        self.failed = False
+        self.error = None
         return True
 
     def _drop_oldest(self) -> None:

@@ -122,6 +122,7 @@ class Sampler:
     def start(self, on_cycle: Callable[[int], object] | None = None) -> None:
         """Start every thread; `on_cycle` gets the moment, in the thread that reads, at which a cycle has ended."""
         self._on_cycle = on_cycle or self._on_cycle
+        self.budget.begin()
         for thread in self._threads:
             thread.on_cycle = self._on_cycle
             thread.start()

@@ -5,27 +5,20 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.energy.read_rates import periods_within, trailing_seconds, update_seconds
-from agent.runtime.clock import SuspendDetector
-from agent.runtime.cpu_budget import CPU_BUDGET, CpuBudget
-from agent.runtime.realtime import REALTIME_LIMIT, low_latency, raise_priority
+from agent.energy.read_rates import trailing_seconds, update_seconds
+from agent.runtime.realtime import REALTIME_LIMIT, low_latency
 from agent.sampling.facts import SamplerFacts, ThrottledPeriod
-from agent.sampling.recorder import Recorder
-from agent.sampling.sampler import Sampler
-from agent.sampling.schedule import ScheduledProbe
 from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from agent.runtime.clock import Timebase
     from agent.runtime.realtime import Realtime
+    from agent.sampling.pipeline import Pipeline, SinkT
     from agent.sampling.probe_reader import ProbeHealth
-    from probes.model import Probe
-    from store.records import Layout, Tick
+    from store.records import Layout
 
 _LONGEST_WAIT_SECONDS = 5.0
 _TRIES = 3
@@ -36,26 +29,13 @@ _SLOW_REFRESH_SECONDS = 0.01
 _POLL_SECONDS = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingSettings:
-    """How a recording may use the host.
-
-    `cpu_budget` is the share of one processor that sampling may use, 0 for no limit. With `realtime` one thread asks
-    the kernel to be in time. `hanging` are the probes that their calibration still reads.
-    """
-
-    cpu_budget: float = CPU_BUDGET
-    realtime: bool = True
-    hanging: Mapping[Probe, Callable[[], bool]] = field(default_factory=dict)
-
-
 class Recording:
     """A sampler at work; `sampling_period_seconds` is the slowest beat of a probe that measures energy or power."""
 
-    def __init__(self, sampler: Sampler, recorder: Recorder, timebase: Timebase) -> None:
-        self.timebase = timebase
-        self.sampler = sampler
-        self.recorder = recorder
+    def __init__(self, pipeline: Pipeline[SinkT]) -> None:
+        self.timebase = pipeline.timebase
+        self.sampler = sampler = pipeline.sampler
+        self.recorder = pipeline.recorder
         self._states = sampler.states
         self._measuring = [
             (state, layout.channels)
@@ -181,46 +161,20 @@ def _wait(ready: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def _do_nothing() -> None:
-    """Let the recording go on without samples: whoever measures will miss them."""
-
-
 @contextmanager
-def recording(
-    layouts: Sequence[Layout],
-    probes: Sequence[Probe],
-    timebase: Timebase,
-    take: Callable[[Sequence[Tick]], None],
-    settings: SamplingSettings | None = None,
-) -> Iterator[Recording]:
-    """Sample the probes inside the block; `take` has every tick when the block is left.
+def recording(pipeline: Pipeline[SinkT]) -> Iterator[Recording]:
+    """Sample inside the block; the sink has every tick when the block is left.
 
-    The layouts' channels and the processor budget set the periods. Once the host has slept nothing is read any more: no
-    window that holds a sleep, or comes after it, has an energy.
+    Once the host was suspended nothing is read any more: no window that includes or follows a suspension has an energy.
 
-    Raises what `take` raised last, if its ticks could not be handed over in the end.
+    Raises the last error of the sink, if it did not take the ticks in the end.
     """
-    errors: list[Exception] = []
-    settings = settings or SamplingSettings()
-    periods = periods_within([layout.channels for layout in layouts], settings.cpu_budget)
-    scheduled = [
-        ScheduledProbe(layout, probe, base, high)
-        for layout, probe, (base, high) in zip(layouts, probes, periods, strict=True)
-    ]
-    budget, suspended = CpuBudget(settings.cpu_budget), SuspendDetector(timebase, _do_nothing).suspended
-    sampler = Sampler(
-        scheduled, timebase, realtime=settings.realtime, suspended=suspended, budget=budget, hanging=settings.hanging
-    )
-    enter = raise_priority if settings.realtime else _do_nothing
-    recorder = Recorder(sampler.take, take, on_error=errors.append, enter=enter, budget=budget)
-    active_recording = Recording(sampler, recorder, timebase)
-    with low_latency(), REALTIME_LIMIT.bounding(sampler.demote):
-        recorder.start()
-        sampler.start(recorder.on_cycle)
+    with low_latency(), REALTIME_LIMIT.bounding(pipeline.sampler.demote):
+        pipeline.start()
         try:
-            yield active_recording
+            yield Recording(pipeline)
         finally:
-            sampler.stop()
-            recorder.stop()
-    if recorder.failed and errors:
-        raise errors[-1]
+            pipeline.stop_reads()
+            pipeline.recorder.stop()
+    if pipeline.recorder.error:
+        raise pipeline.recorder.error

@@ -252,7 +252,7 @@ def test_a_driver_that_hangs_holds_up_neither_other_probes_nor_the_stop(home: Pa
         asked = daemon.send(signal.SIGTERM)
         assert daemon.process.wait(20) == 0
     assert time.time() - asked < 8
-    assert len(daemon.logged("left behind in its driver")) == 1
+    assert len(daemon.logged("probe left behind in its driver")) == 1
     assert daemon.last_tick() > asked - 0.5
 
 

@@ -127,7 +127,7 @@ def test_the_watchdog_starves_where_ticks_are_no_longer_taken(systemd: Listener)
 
 def test_what_the_store_says_is_told_in_the_status(systemd: Listener) -> None:
     with service("a") as one:
-        one.recorder.failed = True
+        one.recorder.error = OSError("the disk is full")
         one.store_errors.failed(OSError("the disk is full"))
         one.check()
         systemd.await_message("STATUS=1 of 1 probes up, 5 reads; 0 ticks wait for the store: the disk is full")

@@ -8,7 +8,6 @@ import pytest
 
 from agent.profiling.context import RunContext
 from agent.runtime.clock import Timebase
-from agent.sampling.session import SamplingSettings
 from probes.model import Channel, Device, Kind, Reason, Rejection, Roots
 from probes.registry import Discovery
 from store.database import open_database
@@ -31,9 +30,7 @@ def context(tmp_path: Path) -> RunContext:
     writer = Writer(engine)
     layouts = writer.register(Host("h", "bench"), [("rapl", (PACKAGE, WATTS))], "test", 1)
     host = Host("h", "bench")
-    return RunContext(
-        host, Roots(), Discovery((), (), ()), tuple(layouts), (), Timebase.now(), engine, writer, SamplingSettings()
-    )
+    return RunContext(host, Roots(), Discovery((), (), ()), tuple(layouts), (), Timebase.now(), engine, writer)
 
 
 @pytest.mark.parametrize("ends", [(0, 300), (17, 59), (60, 119), (59, 60)])

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.runtime.clock import Timebase
-from agent.sampling.session import recording
 from agent.workloads.runner.client import WorkloadProcess
 from agent.workloads.spec import EngineSpec, TransformerSpec
 from probes.model import Channel, Device, Kind, Rejection
-from store.records import Layout, Tick
+from recordings import recorded
+from store.records import Tick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +54,10 @@ def reads_around(ticks: Sequence[Tick], at_ns: int, seconds: float) -> int:
 def test_the_reads_at_both_edges_of_a_window_are_at_the_high_rate_beside_a_child_that_is_slow_to_begin() -> None:
     pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
     probe, timebase, ticks = CounterProbe(0.0), Timebase.now(), list[Tick]()  # read every 0.1 s, and every 5 ms
-    layouts = [Layout(1, probe.name, probe.channels)]
     with WorkloadProcess([sys.executable, "-P", "-c", SLOW_GC]) as process:
         process.start(TINY, EngineSpec(provider="cpu", threads=1))
         process.prepare({"batch": 1})
-        with recording(layouts, [probe], timebase, ticks.extend) as active_recording:
+        with recorded([probe], ticks.extend, timebase) as active_recording:
             active_recording.wait_for_first_ticks()
             time.sleep(1.5)  # the high rate of the start is over
             active_recording.await_counter_refresh()
@@ -76,7 +75,7 @@ def test_an_edge_of_our_own_comes_right_after_a_refresh_of_a_slow_counter(
 ) -> None:
     probe, timebase, ticks = CounterProbe(refresh_seconds), Timebase.now(), list[Tick]()
     refresh_ns, since = round(refresh_seconds * 1e9), list[float]()
-    with recording([Layout(1, probe.name, probe.channels)], [probe], timebase, ticks.extend) as active_recording:
+    with recorded([probe], ticks.extend, timebase) as active_recording:
         active_recording.wait_for_first_ticks()
         for _ in range(10):
             active_recording.await_counter_refresh()
@@ -89,9 +88,7 @@ def test_an_edge_of_our_own_comes_right_after_a_refresh_of_a_slow_counter(
 @pytest.mark.parametrize("refresh_seconds", [1e6, 0.001])
 def test_a_counter_that_stands_still_or_is_fast_delays_no_edge(refresh_seconds: float) -> None:
     probe, done = CounterProbe(refresh_seconds), threading.Event()
-    with recording(
-        [Layout(1, probe.name, probe.channels)], [probe], Timebase.now(), lambda _: None
-    ) as active_recording:
+    with recorded([probe], lambda _: None) as active_recording:
         active_recording.wait_for_first_ticks()
         threading.Thread(target=lambda: (active_recording.await_counter_refresh(), done.set())).start()
         assert done.wait(10)

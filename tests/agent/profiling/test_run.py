@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +12,10 @@ from agent.config import Config
 from agent.cost.tariff import Tariff
 from agent.profiling.context import ProfileRequest
 from agent.profiling.plan import PLANS, MeasurementPlan
-from agent.profiling.run import UnsupportedWorkloadError, _set_up, run
-from agent.profiling.run_store import open_run_database
+from agent.profiling.run import UnsupportedWorkloadError, run
 from agent.runtime.interrupts import Interruption
 from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
 from probes.model import Roots
-from probes.registry import discover
 from profile_runs import save_model
 from store.errors import StoreError
 from trees import FIXTURES
@@ -97,14 +94,3 @@ def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> 
             Interruption(),
         )
     assert heard.steps == ["checking this host"]
-
-
-def test_the_settings_of_sampling_reach_the_recording(tmp_path: Path) -> None:
-    settings = replace(config(tmp_path), cpu_budget=0.03, realtime=False)
-    discovery = discover(settings.roots)
-    try:
-        with open_run_database(settings.database, stored=True) as engine:
-            sampling = _set_up(settings, engine, discovery).sampling
-    finally:
-        discovery.close()
-    assert (sampling.cpu_budget, sampling.realtime) == (0.03, False)

@@ -59,12 +59,12 @@ def baseline() -> Window:
 
 
 def test_nothing_of_a_run_is_stored_before_it_begins_and_all_of_it_then(stored: Stored) -> None:
-    stored.store.append(stored.tick(1))
+    stored.store.take(stored.tick(1))
     stored.store.save_window(baseline())
     assert (stored.store.begun, stored.rows()) == (False, (0, 0, 0))
     stored.store.begin(stored.run, [baseline()])
     assert (stored.store.begun, stored.rows()) == (True, (1, 1, 1))
-    stored.store.append(stored.tick(2))
+    stored.store.take(stored.tick(2))
     stored.store.save_window(window(1, 3, 4))
     stored.store.begin(stored.run, [baseline()])
     assert stored.rows() == (1, 2, 2)
@@ -89,7 +89,7 @@ def test_ticks_that_cannot_be_stored_are_the_recorder_s_to_try_again(stored: Sto
     with closing(sqlite3.connect(stored.path)) as connection:
         connection.execute("DROP TABLE ticks")
     with pytest.raises(StoreError):
-        stored.store.append(stored.tick(1))
+        stored.store.take(stored.tick(1))
 
 
 def test_a_run_that_is_not_stored_has_a_database_that_is_gone_afterwards() -> None:

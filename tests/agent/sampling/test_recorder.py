@@ -141,12 +141,12 @@ def test_a_store_that_fails_gets_every_tick_once_in_order_when_it_recovers() -> 
     ):
         source.put(1, 2)
         await_true(lambda: len(errors) >= 2)
-        assert recorder.failed
+        assert recorder.error
         source.put(3)
         await_true(lambda: recorder.taken == 3 and recorder.waiting == 3)
         store.error = None
         await_true(lambda: recoveries)
-        assert not recorder.failed
+        assert not recorder.error
         source.put(4)
     assert store.kept == [1, 2, 3, 4]
     assert set(errors) == {errors[0]}
@@ -209,4 +209,4 @@ def test_a_stop_while_the_store_fails_tells_how_many_ticks_are_left() -> None:
         before = time.monotonic()
         recorder.stop()
         assert time.monotonic() - before < 5
-        assert (recorder.waiting, recorder.failed) == (3, True)
+        assert (recorder.waiting, bool(recorder.error)) == (3, True)

@@ -15,19 +15,21 @@ import pytest
 from agent.runtime.clock import Timebase
 from agent.runtime.closing import close_probes
 from agent.runtime.realtime import FAVORED_NICE, RTTIME_SECONDS
-from agent.sampling.session import Recording, SamplingSettings, recording
 from agent.workloads.runner.client import WorkloadProcess
 from agent.workloads.runner.subprocess import run
 from agent.workloads.spec import EngineSpec, OnnxSpec
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Rejection
 from probes.registry import Discovery
-from store.records import Layout, Tick
+from recordings import recorded
+from store.records import Tick
 from waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from agent.sampling.session import Recording
 
 CHIP = Device("chip", Kind.ACCELERATOR)
 
@@ -55,10 +57,6 @@ class FakeProbe:
         self.on_close()
 
 
-def layouts_of(*probes: FakeProbe) -> list[Layout]:
-    return [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
-
-
 def raising(error: Exception) -> Callable[[], float]:
     def answer() -> float:
         raise error
@@ -68,7 +66,7 @@ def raising(error: Exception) -> Callable[[], float]:
 
 def test_samples_reach_a_refresh_and_a_beat_past_both_ends_of_a_window() -> None:
     probe, timebase, ticks = FakeProbe(refresh_seconds=0.1), Timebase.now(), list[Tick]()
-    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as active_recording:
+    with recorded([probe], ticks.extend, timebase) as active_recording:
         active_recording.wait_for_first_ticks()
         at_ns = timebase.now_ns()
         active_recording.wait_for_last_ticks()
@@ -82,7 +80,7 @@ def test_a_sensor_that_is_lost_or_fails_is_not_waited_for(error: Exception) -> N
     sound, broken = FakeProbe(), FakeProbe(raising(error), name="broken")
     ticks = list[Tick]()
     began = time.monotonic()
-    with recording(layouts_of(sound, broken), [sound, broken], Timebase.now(), ticks.extend) as active_recording:
+    with recorded([sound, broken], ticks.extend) as active_recording:
         active_recording.wait_for_first_ticks()
         active_recording.wait_for_last_ticks()
     assert time.monotonic() - began < 4
@@ -99,7 +97,7 @@ def test_a_few_failed_reads_do_not_cut_the_wait_for_the_last_ticks_short() -> No
         return 1.0
 
     probe, timebase, ticks = FakeProbe(answer, refresh_seconds=0.1), Timebase.now(), list[Tick]()
-    with recording(layouts_of(probe), [probe], timebase, ticks.extend) as active_recording:
+    with recorded([probe], ticks.extend, timebase) as active_recording:
         active_recording.wait_for_first_ticks()
         failing.clear()
         at_ns = timebase.now_ns()
@@ -110,7 +108,7 @@ def test_a_few_failed_reads_do_not_cut_the_wait_for_the_last_ticks_short() -> No
 def test_what_measures_no_power_is_read_once_before_the_start_and_not_waited_for_at_the_end() -> None:
     probe, ticks = FakeProbe(metric="temperature_celsius", refresh_seconds=60), list[Tick]()
     began = time.monotonic()
-    with recording(layouts_of(probe), [probe], Timebase.now(), ticks.extend) as active_recording:
+    with recorded([probe], ticks.extend) as active_recording:
         active_recording.wait_for_first_ticks()
         active_recording.wait_for_last_ticks()
     assert time.monotonic() - began < 4
@@ -123,7 +121,7 @@ def test_ticks_that_cannot_be_kept_in_the_end_are_an_error() -> None:
         raise OSError("disk full")
 
     probe = FakeProbe()
-    with pytest.raises(OSError, match="disk full"), recording(layouts_of(probe), [probe], Timebase.now(), refuse) as it:
+    with pytest.raises(OSError, match="disk full"), recorded([probe], refuse) as it:
         it.wait_for_first_ticks()
 
 
@@ -144,7 +142,7 @@ def test_once_the_host_has_slept_nothing_is_read_any_more() -> None:
         before, suspended_ns=before.suspended_ns - 10_000_000_000
     )  # ten seconds less than the host has by now
     ticks: list[Tick] = []
-    with recording(layouts_of(probe), [probe], suspended, ticks.extend) as active_recording:
+    with recorded([probe], ticks.extend, suspended) as active_recording:
         active_recording.wait_for_first_ticks()
     assert ticks == []
 
@@ -159,9 +157,7 @@ def test_the_recorder_is_favored_only_with_real_time_scheduling(*, realtime: boo
         nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     probe = FakeProbe()
-    with recording(
-        layouts_of(probe), [probe], Timebase.now(), take, SamplingSettings(0.0, realtime)
-    ) as active_recording:
+    with recorded([probe], take, cpu_budget=0.0, realtime=realtime) as active_recording:
         active_recording.wait_for_first_ticks()
     assert set(nice) == {FAVORED_NICE if realtime else usual}
 
@@ -179,7 +175,7 @@ def test_the_limit_of_real_time_holds_in_a_recording_and_not_for_what_it_starts(
     script = "import pathlib, resource, sys; pathlib.Path(sys.argv[1]).write_text(str(resource.getrlimit(15)))"
     assert resource.RLIMIT_RTTIME == 15
     probe = FakeProbe()
-    with recording(layouts_of(probe), [probe], Timebase.now(), lambda _: None):
+    with recorded([probe], lambda _: None):
         within = resource.getrlimit(resource.RLIMIT_RTTIME)
         run([sys.executable, "-c", script, str(tmp_path / "limit")], lambda: None, output_to_errors=True)
         with pytest.raises(OSError, match="no process"):
@@ -196,7 +192,7 @@ def test_the_thread_that_takes_the_ticks_is_charged_to_the_budget() -> None:
             pass
 
     probe = FakeProbe(refresh_seconds=1.0)
-    with recording(layouts_of(probe), [probe], Timebase.now(), take) as active_recording:
+    with recorded([probe], take) as active_recording:
         active_recording.sampler.budget.used_ns = 0
         await_true(lambda: probe_was_read(active_recording))
     assert active_recording.sampler.budget.used_ns >= 100_000_000

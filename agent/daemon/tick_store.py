@@ -1,0 +1,55 @@
+"""Stores the ticks of the service, adds them up, and notices a clock that was set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.daemon.supervision import clock_step_ns
+from agent.sampling.counter_accumulator import CounterAccumulator
+from agent.sampling.host_total import HostTotal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.cost.tariff import Tariff
+    from agent.runtime.clock import Timebase
+    from agent.sampling.counter_accumulator import UnstoredTotals
+    from agent.sampling.schedule import ScheduledProbe
+    from agent.sampling.store_state import StoreErrorLog
+    from store.records import Host, Tick, Total
+    from store.writer import Writer
+
+
+class TickStore:
+    """Adds up the counters of `probes` and stores every tick with `writer`.
+
+    The totals go on from those in the database (`saved`) and from those that no store has (`memory`). `wake` is called
+    when the wall clock was set: the ticks no longer bear the right time then.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        probes: Sequence[ScheduledProbe],
+        saved: Sequence[Total],
+        memory: UnstoredTotals,
+        tariff: Tariff | None,
+        timebase: Timebase,
+        writer: Writer,
+        store_errors: StoreErrorLog,
+        wake: Callable[[], object],
+    ) -> None:
+        layouts = [probe.layout for probe in probes]
+        self.totals = CounterAccumulator(host, layouts, saved, memory, timebase)
+        self.host_total = HostTotal(host, layouts, [probe.period_seconds for probe in probes], saved, memory, tariff)
+        self._timebase = timebase
+        self._writer = writer
+        self._store_errors = store_errors
+        self._wake = wake
+
+    def take(self, ticks: Sequence[Tick]) -> None:
+        """Store the ticks of about a second. Raises StoreError."""
+        if clock_step_ns(self._timebase):
+            self._wake()
+        self.host_total.store_ticks(ticks, self.totals, self._writer.append)
+        self._store_errors.committed(self._timebase.now_ns())
