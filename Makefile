@@ -20,7 +20,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test check format bench schema lock clean
+.PHONY: help profile test check format bench docs schema lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -48,6 +48,12 @@ bench: $(VENV)/.test  ## run the benchmarks, each of which prints a table and wr
 	  $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || failed="$$failed $$name"; done; \
 	[ -z "$$failed" ] || { echo "benchmarks that did not run to their end:$$failed" >&2; exit 1; }
 
+docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and check every link within them
+	@cd $(ROOT)/docs && rm -rf _build && $(BIN)/python make_site.py _build/source && \
+	for builder in html man; do \
+	  $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder $$builder _build/source _build/$$builder || exit 1; \
+	done; echo "The site: docs/_build/html/index.html. The man pages: man docs/_build/man/inferometer.1" >&2
+
 schema: $(VENV)/.test  ## write docs/profile.schema.json anew from the records it describes
 	@cd $(ROOT) && $(BIN)/python docs/make_schema.py
 
@@ -56,10 +62,12 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	  --no-annotate --extra onnx ../pyproject.toml build.in -o profile.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx --extra parquet --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
+	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
+	  --no-annotate --extra docs -c test.txt ../pyproject.toml -o docs.txt --upgrade
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache $(ROOT)/.pytest_cache $(ROOT)/.hypothesis $(ROOT)/.coverage* \
-	  $(ROOT)/benchmarks/.venvs $(ROOT)/benchmarks/.compiled
+	  $(ROOT)/benchmarks/.venvs $(ROOT)/benchmarks/.compiled $(ROOT)/docs/_build
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -74,4 +82,8 @@ $(VENV)/.profile: $(BIN)/python $(ROOT)/pyproject.toml $(ROOT)/requirements/prof
 
 $(VENV)/.test: $(VENV)/.profile $(ROOT)/requirements/test.txt
 	$(call step,Installing the test tools,$(PIP) install --require-hashes -r $(ROOT)/requirements/test.txt)
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.profile $(ROOT)/requirements/docs.txt
+	$(call step,Installing Sphinx,$(PIP) install --require-hashes -r $(ROOT)/requirements/docs.txt)
 	@touch $@

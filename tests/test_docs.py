@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from prometheus_client import Metric as Family  # noqa: TC002  a fixture's annotation
+from make_reference import METRICS_PAGE, families, with_metrics
+from make_reference import commands as reference
+from make_site import write as write_site
 
-from agent.api.metrics import Exporter
 from agent.cli.main import command_line
 from agent.cli.options import move_globals_first
-from agent.energy.boundary import Boundary
 from agent.profiling.document.codec import check
 from agent.profiling.plan import PLANS
 from agent.profiling.validation.evidence import Evidence
 from agent.profiling.validation.measurement import validate
 from agent.render.profile_text import profile_text
-from agent.sampling.host_total import HostReading
-from agent.sampling.probe_reader import ProbeHealth
-from agent.sampling.store_state import StoreState
-from probes.model import METRICS, Channel, Device, Kind, Source
+from probes.model import METRICS
 from probes.registry import ESTIMATE, FAMILIES
-from store.records import Layout, Tick, Window
+from store.records import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +39,6 @@ EXAMPLE = ROOT / "docs/profile.example.json"
 DECISIONS = ROOT / "docs/decisions"
 COMMANDS = ROOT / "docs/commands.md"
 STARTED = ROOT / "docs/getting-started.md"
-METRICS_PAGE = ROOT / "docs/metrics.md"
 CONFIGURATION = ROOT / "docs/configuration.md"
 PAGES = sorted(
     page
@@ -173,52 +169,41 @@ def test_every_option_and_variable_named_exists(page: Path) -> None:
     assert set(re.findall(r"INFEROMETER_\w+", text_of(page))) - known == set()
 
 
+def test_the_reference_has_every_command_with_its_options_and_examples() -> None:
+    sections = dict(re.findall(r"^### ([^\n]+)\n(.*?)(?=^### |\Z)", reference(), re.MULTILINE | re.DOTALL))
+    for words, command in commands().items():
+        examples = re.findall(r"^Example: (.+)$", command.help or "", re.MULTILINE)
+        assert [each for each in examples if f"\n{each}\n" not in sections[words]] == []
+        for option in (name for parameter in command.params for name in parameter.opts if name.startswith("-")):
+            assert re.search(rf"^- `.*{re.escape(option)}\b", sections[words], re.MULTILINE), (words, option)
+
+
+def test_every_link_of_the_site_leads_to_a_file_of_the_site(tmp_path: Path) -> None:
+    write_site(tmp_path)
+    pages = list(tmp_path.rglob("*.md"))
+    assert len(pages) > len(PAGES)
+    links = [(page, link) for page in pages for link in LINK.findall(FENCE.sub("", text_of(page)))]
+    local = [(page, link.partition("#")[0]) for page, link in links if not re.match(r"\w+:|#", link)]
+    assert [(page.name, link) for page, link in local if not (page.parent / link).is_file()] == []
+
+
 # --- metrics --------------------------------------------------------------------------------------------------------
 
 
-class FakeAccumulators:
-    """Totals as the probe has them, with a pause of one second."""
-
-    def exported_value(self, tick: Tick, position: int) -> float:
-        return tick.values[position]
-
-    def exported_at_ns(self, tick: Tick) -> int:
-        return tick.end_ns
-
-    def lost_seconds(self) -> dict[tuple[str, ...], float]:
-        return {("GPU-1", "board", "energy_joules", "measured"): 1.0}
-
-
-@pytest.fixture
-def families() -> list[Family]:
-    """Every family that the exporter can show, from a device that gives every metric."""
-    device = Device("GPU-1", Kind.GPU, "Accelerator")
-    model = Channel(device, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
-    layout = Layout(1, "nvml", (*(Channel(device, "board", metric) for metric in METRICS), model))
-    latest = Tick(1, 1, 1, tuple(1.0 for _ in layout.channels))
-    state = ProbeHealth("nvml", 1.0, last_success_ns=1, ticks=1, rejected={(0, "reset"): 1}, latest=latest)
-    host = HostReading(Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9)
-    store, lost = StoreState("", 1, 0), FakeAccumulators()
-    exporter = Exporter(
-        [layout], [state], lambda: 0, lambda: 2, "1.2.3", host=lambda: host, store=lambda: store, totals=lost
-    )
-    return list(exporter.registry.collect())
-
-
-def test_the_page_of_metrics_lists_every_metric_with_its_type_and_labels_and_no_other(families: list[Family]) -> None:
-    exported = {
-        sample.name: (family.type.replace("info", "gauge"), frozenset(sample.labels))
-        for family in families
-        for sample in family.samples
-    }
-    assert len(exported) > len(METRICS)
-    rows = re.findall(r"^\| `(\w+)` \| (counter|gauge) \| (.*?) \|", text_of(METRICS_PAGE), re.MULTILINE)
-    assert {name: (kind, frozenset(SPAN.findall(labels))) for name, kind, labels in rows} == exported
+def test_the_tables_of_metrics_are_those_of_the_exporter() -> None:
+    """After an intended change: INFEROMETER_WRITE_GOLDEN=1 pytest tests/test_docs.py, then read the difference."""
+    text = text_of(METRICS_PAGE)
+    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
+        METRICS_PAGE.write_text(with_metrics(text), encoding="utf-8")
+    assert with_metrics(text) == text_of(METRICS_PAGE)
+    names = {sample.name for family in families() for sample in family.samples}
+    assert len(names) > len(METRICS)
+    assert {name for name in names if text.count(f"\n| `{name}` |") != 1} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_metric_named_exists(page: Path, families: list[Family]) -> None:
-    exported = {sample.name for family in families for sample in family.samples}
+def test_every_metric_named_exists(page: Path) -> None:
+    exported = {sample.name for family in families() for sample in family.samples}
     named = set(re.findall(r"\b(?:inferometer|process)_[a-z_]+[a-z]\b", text_of(page)))
     assert named - exported - OTHER_NAMES.get(page.name, set()) == set()
 
@@ -289,6 +274,7 @@ def test_the_readme_shows_an_excerpt_of_the_output_in_its_order() -> None:
     [output], [excerpt] = OUTPUT.findall(text_of(STARTED)), EXCERPT.findall(text_of(README))
     lines = iter(output.splitlines())
     assert [line for line in excerpt.splitlines() if line != "..." and line not in lines] == []
+    assert excerpt.splitlines()[:3] == output.splitlines()[:3]
 
 
 def test_the_first_60_lines_of_the_readme_answer_the_questions_of_a_newcomer() -> None:
