@@ -20,7 +20,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test check format bench docs schema lock clean
+.PHONY: help profile test check format bench docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -56,6 +56,9 @@ docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and che
 
 schema: $(VENV)/.test  ## write docs/profile.schema.json anew from the records it describes
 	@cd $(ROOT) && $(BIN)/python docs/make_schema.py
+
+settings: $(VENV)/.test  ## write docs/settings.md and systemd/config.toml from the table of settings
+	@cd $(ROOT) && $(BIN)/python docs/make_settings.py
 
 lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \

@@ -18,15 +18,14 @@ from make_reference import METRICS_PAGE, families, with_metrics
 from make_reference import commands as reference
 from make_site import write as write_site
 
+from agent.cli.arguments import move_globals_first
 from agent.cli.main import command_line
-from agent.cli.options import move_globals_first
 from agent.profiling.document.codec import check
 from agent.profiling.plan import PLANS
 from agent.profiling.validation.evidence import Evidence
 from agent.profiling.validation.measurement import validate
 from agent.render.profile_text import profile_text
 from probes.model import METRICS
-from probes.registry import ESTIMATE, FAMILIES
 from store.records import Window
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ DECISIONS = ROOT / "docs/decisions"
 COMMANDS = ROOT / "docs/commands.md"
 STARTED = ROOT / "docs/getting-started.md"
 CONFIGURATION = ROOT / "docs/configuration.md"
+SETTINGS_PAGE = ROOT / "docs/settings.md"
 PAGES = sorted(
     page
     for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "requirements/README.md")
@@ -146,13 +146,12 @@ def test_every_command_is_in_the_table_of_commands_and_has_a_help_text(words: st
     assert commands()[words].help
 
 
-def test_the_page_of_commands_lists_every_shared_option_with_its_variable() -> None:
+def test_the_pages_of_settings_list_every_shared_option_with_its_variable() -> None:
     shared = typer.main.get_command(command_line())
     daemon = commands()["inferometer daemon"]
-    rows = [line for line in text_of(COMMANDS).splitlines() if line.startswith("| `--")]
+    lines = [*text_of(SETTINGS_PAGE).splitlines(), *text_of(CONFIGURATION).splitlines()]
     for option in (option for option in (*shared.params, *daemon.params) if option.envvar):
-        row = next((row for row in rows if f"`{option.opts[0]}`" in row), "")
-        assert f"`{option.envvar}`" in row, option.opts
+        assert any(f"`{option.opts[0]}`" in line and f"`{option.envvar}`" in line for line in lines), option.opts
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -206,32 +205,6 @@ def test_every_metric_named_exists(page: Path) -> None:
     exported = {sample.name for family in families() for sample in family.samples}
     named = set(re.findall(r"\b(?:inferometer|process)_[a-z_]+[a-z]\b", text_of(page)))
     assert named - exported - OTHER_NAMES.get(page.name, set()) == set()
-
-
-# --- configuration --------------------------------------------------------------------------------------------------
-
-
-def config_keys() -> set[str]:
-    """Return the keys of the sample configuration, dotted; those shown in a comment too."""
-    text = text_of(ROOT / "systemd/config.toml")
-    found = tomllib.loads(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
-    keys: set[str] = set()
-    waiting = [("", found)]
-    for prefix, table in waiting:
-        for key, value in table.items():
-            if isinstance(value, dict):
-                waiting.append((f"{prefix}{key}.", value))
-            else:
-                keys.add(f"{prefix}{key}")
-    return keys
-
-
-def test_the_page_of_the_configuration_lists_every_key() -> None:
-    keys = {re.sub(r"^sampling\.periods\.\w+$", "sampling.periods.<family>", key) for key in config_keys()}
-    named = set(SPAN.findall(text_of(CONFIGURATION)))
-    assert "sampling.periods.<family>" in keys
-    assert keys - named == set()
-    assert {*FAMILIES, ESTIMATE} - named == set()
 
 
 # --- the profile ----------------------------------------------------------------------------------------------------

@@ -1,39 +1,65 @@
-"""`inferometer config`: check a configuration file before a service reads it."""
+"""`inferometer config`: write a configuration file, and check it before the service reads it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, fail, print_json, print_out
+from agent.cli.options import JSON_HELP, fail, writing
+from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-app = typer.Typer(no_args_is_help=True, help="Check the configuration file.")
+app = typer.Typer(no_args_is_help=True, help="Write or check a configuration file.")
 
 
 @app.callback()
 def group() -> None:
-    """Check the configuration file."""
+    """Write or check a configuration file."""
+
+
+@app.command()
+def init(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="File to write. [default: standard output]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a configuration file with every setting, its explanation and its default.
+
+    Example: inferometer config init
+
+    Example: inferometer config init -o ~/.config/inferometer/config.toml
+    """
+    from agent.config.sample import sample_file
+
+    text = sample_file()
+    if output is None:
+        print_out(text.rstrip("\n"))
+        return
+    if not force and (output.is_symlink() or output.exists()):
+        fail(f"{output}: it exists and was not changed; --force replaces it", ExitCode.USAGE)
+    with writing(output) as stream:
+        stream.write(text.encode())
+    print_err(f"wrote {output}")
 
 
 @app.command()
 def check(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="The file. [default: what --config or the user's own says]")
+        Path | None, typer.Argument(help="The file. [default: the one of --config, else the user's own]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
-    """Read a configuration file, name its first error or show what it sets.
+    """Read a configuration file and print its settings, or its first error.
+
+    Example: inferometer config check
 
     Example: inferometer config check /etc/inferometer/config.toml
     """
     from agent.config import ConfigError, default_file, load
+    from agent.config.sample import lines_of, to_tables
     from store.errors import StoreError
     from store.url import display, parse
 
@@ -45,19 +71,12 @@ def check(
         fail(str(error), ExitCode.USAGE)
     except StoreError as error:
         fail(f"{path}: database: {error}", ExitCode.USAGE)
-    found = {**loaded.tables(), "database": database}
+    for warning in loaded.warnings:
+        print_err(f"warning: {warning}")
+    tables = {**to_tables(loaded), "database": database}
     if as_json:
-        print_json({"file": str(path) if path else None, "config": found})
+        print_json({"file": str(path) if path else None, "config": tables})
         return
-    print_out(f"{path}: fine" if path else "no configuration file; these are the defaults")
-    for line in _lines(found):
+    print_out(f"{path}: valid" if path else "no configuration file; these are the defaults")
+    for line in lines_of(tables):
         print_out(f"  {line}")
-
-
-def _lines(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Return a table's keys with their values as a file has them, and each table in it with its whole name."""
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _lines(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key} = {json.dumps(value, ensure_ascii=False)}"

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from agent.cli.arguments import with_settings
+from agent.config.table import SETTINGS
 
-def daemon(
-    context: typer.Context,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            envvar="INFEROMETER_LISTEN", metavar="HOST:PORT", help="Where to export. [default: 127.0.0.1:19795]"
-        ),
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(envvar="INFEROMETER_LOG_LEVEL", help="debug, info, warning or error. [default: info]")
-    ] = None,
-) -> None:
+
+@with_settings([setting for setting in SETTINGS if setting.command == "daemon"])
+def daemon(context: typer.Context, **given: str | bool | None) -> None:
     """Sample the host's sensors, store them, and export them to Prometheus, until SIGTERM or Ctrl-C.
 
     SIGHUP reads the configuration file again. Under systemd it says when it is ready and feeds the watchdog. Log
@@ -29,5 +20,5 @@ def daemon(
     from agent.config import override, resolve_config
     from agent.daemon.entry import serve
 
-    code = serve(lambda: override(resolve_config(context.obj), listen=listen, log_level=log_level))
+    code = serve(lambda: override(resolve_config(context.obj), **given))
     raise typer.Exit(code)

@@ -9,19 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import (
-    JSON_HELP,
-    SHARED,
-    ExitCode,
-    check_output_path,
-    configuration,
-    fail,
-    option_value,
-    print_err,
-    print_json,
-    print_out,
-)
+from agent.cli.arguments import SHARED
+from agent.cli.options import JSON_HELP, check_output_path, configuration, fail, option_value
 from agent.cli.stores import opened
+from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable

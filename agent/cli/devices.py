@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, configuration, discovered, print_json, print_out
+from agent.cli.options import JSON_HELP, configuration, discovered
 from agent.render.tables import percent
+from agent.runtime.console import print_json, print_out
 from probes.model import Source
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, print_json, print_out
+from agent.cli.options import JSON_HELP
+from agent.runtime.console import print_json, print_out
 
 if TYPE_CHECKING:
     from agent.host.checks import Check

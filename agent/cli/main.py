@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import SHARED, asks_for_json, command_of, move_globals_first
+from agent.cli.arguments import (
+    SHARED,
+    SHARED_SETTINGS,
+    asks_for_json,
+    command_of,
+    move_globals_first,
+    with_settings,
+)
 from agent.cli.usage import ClickException, format_usage_error, restore_help
 from agent.runtime.console import ExitCode, print_err, print_error, report_errors_as_json
 from agent.runtime.interrupts import exit_message, received_signal
@@ -28,7 +35,7 @@ COMMANDS = {
     "daemon": "Sample, store and export until told to stop.",
     "samples": "Write the stored samples as CSV, JSON or Parquet.",
     "db": "Look after the store: how it stands, what it keeps, copies of it.",
-    "config": "Check the configuration file.",
+    "config": "Write or check a configuration file.",
     "service": "Run Inferometer as a systemd service.",
 }
 """The short help of each command; its module of this package has the function of that name, or `app`, a group."""
@@ -53,7 +60,7 @@ def command_line(name: str | None = None) -> typer.Typer:
         if group := getattr(module, "app", None):
             app.add_typer(group, name=command, short_help=short_help)
         else:
-            settings = getattr(module, "SETTINGS", None)
+            settings = getattr(module, "CONTEXT_SETTINGS", None)
             app.command(command, context_settings=settings, epilog=SHARED, short_help=short_help)(
                 getattr(module, command)
             )
@@ -68,6 +75,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+@with_settings(SHARED_SETTINGS)
 def root(
     context: typer.Context,
     config_file: Annotated[
@@ -78,64 +86,15 @@ def root(
             help="Configuration file (TOML). [default: $XDG_CONFIG_HOME/inferometer/config.toml if it exists]",
         ),
     ] = None,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            envvar="INFEROMETER_DATABASE",
-            help="Path or SQLAlchemy URL of the store. [default: $XDG_STATE_HOME/inferometer/inferometer.db]",
-        ),
-    ] = None,
-    sysfs: Annotated[
-        str | None,
-        typer.Option("--path.sysfs", envvar="INFEROMETER_PATH_SYSFS", help="Where sysfs is. [default: /sys]"),
-    ] = None,
-    procfs: Annotated[
-        str | None,
-        typer.Option("--path.procfs", envvar="INFEROMETER_PATH_PROCFS", help="Where procfs is. [default: /proc]"),
-    ] = None,
-    nvml_library: Annotated[
-        str | None,
-        typer.Option(
-            "--path.nvml-library",
-            envvar="INFEROMETER_PATH_NVML_LIBRARY",
-            help="Path of libnvidia-ml.so.1. [default: the linker's own search]",
-        ),
-    ] = None,
-    estimates: Annotated[
-        bool | None,
-        typer.Option(
-            "--estimates/--no-estimates",
-            envvar="INFEROMETER_ESTIMATES",
-            help="Model the processors' power where no sensor measures it, always marked as estimated. [default: yes]",
-            show_default=False,
-        ),
-    ] = None,
-    cpu_budget: Annotated[
-        float | None,
-        typer.Option(
-            "--cpu-budget",
-            envvar="INFEROMETER_CPU_BUDGET",
-            metavar="SHARE",
-            help="Share of one processor that sampling may use; 0 sets no limit. [default: 0.05]",
-        ),
-    ] = None,
-    realtime: Annotated[
-        bool | None,
-        typer.Option(
-            "--realtime/--no-realtime",
-            envvar="INFEROMETER_REALTIME",
-            help="Let one thread of measure and profile ask for real-time scheduling. [default: yes]",
-            show_default=False,
-        ),
-    ] = None,
     _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    **given: str | bool | None,
 ) -> None:
     """Take the options that every command shares."""
     from agent.config import SharedOptions
 
-    context.obj = SharedOptions(config_file, database, sysfs, procfs, nvml_library, estimates, cpu_budget, realtime)
+    context.obj = SharedOptions(config_file, given)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, configuration, fail, print_err, print_json, print_out
-from agent.runtime.console import print_error
+from agent.cli.options import JSON_HELP, configuration, fail
+from agent.runtime.console import ExitCode, print_err, print_error, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from probes.model import Channel, Probe
     from probes.registry import Discovery
 
-SETTINGS = {"allow_interspersed_args": False}
+CONTEXT_SETTINGS = {"allow_interspersed_args": False}
 _LONG_SECONDS = 5.0
 """From so long on it is reported that the measurement goes on."""
 _LONGEST_SECONDS = 366 * 86400.0

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import SHARED, ExitCode, check_output_path, configuration, fail, print_err, print_out
+from agent.cli.arguments import SHARED
+from agent.cli.options import check_output_path, configuration, fail
 from agent.cli.run_options import RunOptions, with_run_options
-from agent.runtime.console import terminal_width
+from agent.runtime.console import ExitCode, print_err, print_out, terminal_width
 from agent.workloads.spec import Positions, Precision
 
 if TYPE_CHECKING:

@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import (
-    JSON_HELP,
-    SHARED,
-    ExitCode,
-    configuration,
-    fail,
-    print_err,
-    print_json,
-    print_out,
-    writing,
-)
+from agent.cli.arguments import SHARED
+from agent.cli.options import JSON_HELP, configuration, fail, writing
 from agent.cli.stores import opened
-from agent.runtime.console import terminal_width
+from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, fail
+from agent.cli.options import JSON_HELP, fail
 from agent.render.quantities import bytes_of, seconds_of, share_of
+from agent.runtime.console import ExitCode
 from agent.workloads.limits import DEFAULT_TIMEOUT_SECONDS, Limits
 from agent.workloads.spec import Provider
 

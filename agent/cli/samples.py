@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from agent.cli.options import ExitCode, fail, option_value, print_err, writing
+from agent.cli.options import fail, option_value, writing
+from agent.runtime.console import ExitCode, print_err
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

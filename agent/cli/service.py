@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, ExitCode, fail, print_err, print_json, print_out
+from agent.cli.options import JSON_HELP, fail
+from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

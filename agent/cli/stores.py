@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.cli.options import configuration, fail, print_err
+from agent.cli.options import configuration, fail
+from agent.runtime.console import print_err
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

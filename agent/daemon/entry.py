@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from agent.config import ConfigError, SharedOptions, override, resolve_config
+from agent.config import ConfigError, SharedOptions, resolve_config
+from agent.config.table import SETTINGS
 from agent.daemon import sd_notify as notify
 from agent.runtime import logs as log
 from agent.runtime.console import ExitCode, print_error
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 _IMPORT_SECONDS = 120.0
 """On a host under load it may take so long until everything is imported."""
-_FLAGS: Mapping[str, bool] = {
-    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
-    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
-}
-"""The words that the command line accepts for a flag in the environment."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,37 +58,9 @@ def serve(read_config: Callable[[], Config]) -> int:
 
 def config_of(file: str | None, environment: Mapping[str, str]) -> Config:
     """Read the configuration file and override it by the environment. Raises ConfigError."""
-
-    def text(name: str) -> str | None:
-        return environment.get(f"INFEROMETER_{name}") or None
-
-    path = file or text("CONFIG")
-    options = SharedOptions(
-        Path(path) if path else None,
-        text("DATABASE"),
-        text("PATH_SYSFS"),
-        text("PATH_PROCFS"),
-        text("PATH_NVML_LIBRARY"),
-        _flag("INFEROMETER_ESTIMATES", text("ESTIMATES")),
-        _number("INFEROMETER_CPU_BUDGET", text("CPU_BUDGET")),
-        _flag("INFEROMETER_REALTIME", text("REALTIME")),
-    )
-    return override(resolve_config(options), listen=text("LISTEN"), log_level=text("LOG_LEVEL"))
-
-
-def _flag(name: str, text: str | None) -> bool | None:
-    if text is None:
-        return None
-    if (flag := _FLAGS.get(text.lower())) is None:
-        raise ConfigError(f"{name} = {text!r} is neither true nor false; write it as 1 or 0")
-    return flag
-
-
-def _number(name: str, text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise ConfigError(f"{name} = {text!r} is not a number") from None
+    path = file or environment.get("INFEROMETER_CONFIG")
+    given = {setting.name: environment.get(setting.variable) or None for setting in SETTINGS if setting.variable}
+    return resolve_config(SharedOptions(Path(path) if path else None, given))
 
 
 def _ended(message: str, code: ExitCode) -> ExitCode:

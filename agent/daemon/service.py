@@ -98,6 +98,8 @@ def run(read_config: Callable[[], Config]) -> None:
                 if reload:
                     notify.ready()
                 probes = len(service.sampler.states)
+                for warning in config.warnings:
+                    logger.warning(warning)
                 logger.info("started", database=service.database, listen=endpoint.address, probes=probes)
                 wanted = supervise(signals, service, read_config, config)
             notify.watchdog()  # a stop may have waited for the store, and a start may wait for it too

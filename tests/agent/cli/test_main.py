@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
+from agent.cli.arguments import move_globals_first
 from agent.cli.main import command_line
-from agent.cli.options import move_globals_first
 from command import INFEROMETER, call, environment, run, started
 from store.database import open_database
 from trees import FIXTURES, copy_tree, hwmon_chip

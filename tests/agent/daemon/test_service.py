@@ -159,8 +159,8 @@ def test_a_port_that_is_taken_is_told_with_its_remedy_and_leaves_nothing_locked(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--log-level", "loud"], "--log-level (INFEROMETER_LOG_LEVEL) = 'loud' is none of debug"),
-        (["--listen", "here"], "--listen (INFEROMETER_LISTEN) = 'here' is no host:port"),
+        (["--log-level", "loud"], "--log-level (INFEROMETER_LOG_LEVEL) = 'loud' is not one of debug"),
+        (["--listen", "here"], "--listen (INFEROMETER_LISTEN) = 'here' is not host:port"),
         (["--config", "/nowhere.toml"], "/nowhere.toml: it cannot be read"),
     ],
 )

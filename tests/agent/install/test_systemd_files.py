@@ -144,6 +144,7 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
         "log_level": "info",
         "tariff": "",
         "path": {"sysfs": "/sys", "procfs": "/proc", "nvml_library": ""},
+        "sensors": {"exclude": []},
         "sampling": {
             "period_seconds": 1.0,
             "estimates": True,
@@ -164,5 +165,5 @@ def test_the_daemon_takes_the_sample_configuration() -> None:
 
 def test_the_commented_example_of_a_period_is_taken_as_well(tmp_path: Path) -> None:
     sample = tmp_path / "config.toml"
-    sample.write_text((FOLDER / "config.toml").read_text().replace("# nvml = 0.5", "nvml = 0.5"))
+    sample.write_text((FOLDER / "config.toml").read_text().replace("# nvml = 1.0", "nvml = 0.5"))
     assert load(sample).period_of("nvml/GPU-1") == 0.5

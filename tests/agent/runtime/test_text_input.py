@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.config import _KEYS, ConfigError, check_links, load, override
+from agent.config import ConfigError, check_links, load, override
+from agent.config.table import TABLES
 from agent.cost.tariff import Tariff, TariffError, load_tariff
 from agent.runtime.console import printable_line
 from agent.runtime.text_input import MAX_BYTES, TextInputError, quoted, read_toml
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes others' files and device nodes")
 DIGITS = 10**400
-CONFIG_KEYS = (*(prefix + key for prefix, keys in _KEYS.items() for key in keys), "unknown", "retention.unknown")
+CONFIG_KEYS = (*(table.path(setting) for table in TABLES for setting in table.settings), "unknown", "retention.unknown")
 TARIFF_KEYS = ("price_per_kwh", "currency", "pue", "capital", "life_years", "residual_share", "utilization", "unknown")
 VALUES = st.one_of(
     st.integers(-(10**30), 10**30).map(str),

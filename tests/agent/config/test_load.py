@@ -19,6 +19,8 @@ from agent.config import (
     load,
     override,
 )
+from agent.config.sample import to_tables
+from agent.config.value_types import SENSOR_NAMES
 from agent.install.systemd import files_folder
 from command import call, environment, run
 from probes.model import Roots
@@ -34,6 +36,8 @@ log_level = "debug"
 sysfs = "/host/sys"
 procfs = "/host/proc"
 nvml_library = "/opt/libnvidia-ml.so.1"
+[sensors]
+exclude = ["memory", "package-0/dram"]
 [sampling]
 period_seconds = 2
 estimates = false
@@ -66,38 +70,39 @@ def refusal(path: Path) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-def test_every_key_is_taken(written) -> None:
+def test_every_key_sets_its_field(written) -> None:
     config = load(written(EVERYTHING))
     assert config == Config(
         database="/srv/inferometer.db",
         log_level="debug",
         roots=Roots("/host/sys", "/host/proc", "/opt/libnvidia-ml.so.1"),
+        exclude=("memory", "package-0/dram"),
         period_seconds=2.0,
-        periods=(("nvml", 0.5), ("hwmon", 5.0)),
+        periods=(("hwmon", 5.0), ("nvml", 0.5)),
         estimates=False,
         listen="[::1]:1234",
     )
     assert [config.period_of(probe) for probe in ("nvml/GPU-1", "hwmon/0000:03:00.0", "rapl")] == [0.5, 5.0, 2.0]
 
 
-def test_an_empty_file_and_no_file_are_the_defaults(written) -> None:
+def test_an_empty_file_and_no_file_give_the_defaults(written) -> None:
     assert load(written("")) == load(None) == Config(database=default_database())
     assert load(None).listen == LISTEN
 
 
-def test_empty_texts_are_the_defaults(written) -> None:
+def test_an_empty_text_gives_the_default(written) -> None:
     text = 'database = ""\n[path]\nsysfs = ""\nprocfs = ""\nnvml_library = ""\n'
     assert load(written(text)) == load(None)
 
 
-def test_the_sample_file_sets_nothing_but_the_service_s_database() -> None:
+def test_the_sample_file_changes_only_the_database() -> None:
     config = load(files_folder() / "config.toml")
     assert override(config, database=default_database()) == load(None)
     assert config.database == "sqlite:////var/lib/inferometer/inferometer.db"
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, ESTIMATE])
-def test_every_family_may_have_a_period_of_its_own(written, family: str) -> None:
+def test_every_family_can_have_its_own_period(written, family: str) -> None:
     assert load(written(f"[sampling.periods]\n{family} = 0.25\n")).period_of(f"{family}/x") == 0.25
 
 
@@ -122,11 +127,11 @@ def test_every_level_can_be_set(written, level: str) -> None:
         ("[sampling]\nhwmon = 1", "sampling.hwmon", "sampling.periods.hwmon"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_that_is_known(written, text: str, unknown: str, meant: str) -> None:
+def test_an_unknown_key_is_refused_with_the_most_similar_key(written, text: str, unknown: str, meant: str) -> None:
     assert refusal(written(text)) == f"unknown key {unknown!r}; did you mean {meant!r}?"
 
 
-def test_a_key_that_is_near_to_none_is_refused_with_those_that_are_known(written) -> None:
+def test_a_key_without_a_similar_one_is_refused_with_the_keys_of_its_table(written) -> None:
     assert refusal(written("[exporter]\nq = 1")) == "unknown key 'exporter.q'; known here: listen, hosts"
 
 
@@ -134,59 +139,66 @@ def test_a_key_that_is_near_to_none_is_refused_with_those_that_are_known(written
     ("text", "message"),
     [
         ("database = 1", "database = 1 is not a text in quotes"),
-        ("log_level = true", "log_level = True is not a text in quotes"),
-        ("log_level = 'loud'", "log_level = 'loud' is none of debug, info, warning, error"),
+        ("log_level = true", "log_level = True is not one of debug, info, warning, error"),
+        ("log_level = 'loud'", "log_level = 'loud' is not one of debug, info, warning, error"),
         ("path = '/sys'", "path = '/sys' is not a table"),
         ("[[exporter]]\nlisten = 'x'", "exporter = [{'listen': 'x'}] is not a table"),
-        ("[path]\nsysfs = ['/sys']", "path.sysfs = ['/sys'] is not a text in quotes"),
+        (
+            "[sensors]\nexclude = 'nvml'",
+            f"sensors.exclude = 'nvml' is not {SENSOR_NAMES.wanted}",
+        ),
+        ("[path]\nsysfs = ['/sys']", "path.sysfs = ['/sys'] is not a path in quotes"),
         ("[sampling]\nestimates = 1", "sampling.estimates = 1 is not true or false"),
         ("[sampling]\nestimates = 'no'", "sampling.estimates = 'no' is not true or false"),
         ("[sampling]\nperiods = 1", "sampling.periods = 1 is not a table"),
-        ("[exporter]\nlisten = 19795", "exporter.listen = 19795 is not a text in quotes"),
+        (
+            "[exporter]\nlisten = 19795",
+            "exporter.listen = 19795 is not host:port, such as 127.0.0.1:19795 or [::1]:19795",
+        ),
     ],
 )
-def test_a_value_of_the_wrong_type_is_refused_with_what_it_must_be(written, text: str, message: str) -> None:
+def test_a_value_of_the_wrong_type_is_refused_with_the_right_type(written, text: str, message: str) -> None:
     assert refusal(written(text)) == message
 
 
 @pytest.mark.parametrize("value", ["true", "'1'", "0", "-1", "0.0009", "60.1", "nan", "inf", "-inf", "1" + 400 * "0"])
 @pytest.mark.parametrize("key", ["[sampling]\nperiod_seconds", "[sampling.periods]\nrapl"])
-def test_a_period_is_a_number_of_seconds_within_reason(written, key: str, value: str) -> None:
+def test_a_period_is_a_number_of_seconds_in_a_range(written, key: str, value: str) -> None:
     assert refusal(written(f"{key} = {value}")).endswith("is not a number of seconds from 0.001 to 60")
 
 
 @pytest.mark.parametrize(
     "listen", ["", "9795", "localhost", ":1234", "127.0.0.1:", "a:b", "::1:1234", "h:123456", "h :1"]
 )
-def test_what_is_no_address_to_listen_on_is_refused(written, listen: str) -> None:
+def test_a_listen_address_without_host_or_port_is_refused(written, listen: str) -> None:
     message = refusal(written(f'[exporter]\nlisten = "{listen}"'))
-    assert message == f"exporter.listen = {listen!r} is no host:port; write it as {LISTEN} or [::1]:19795"
+    assert message == f"exporter.listen = {listen!r} is not host:port, such as {LISTEN} or [::1]:19795"
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:9795", "localhost:1", "[::]:9795", "[fe80::1%eth0]:9795"])
-def test_addresses_names_and_ipv6_may_be_listened_on(written, listen: str) -> None:
+def test_a_listen_address_is_an_address_or_a_name_with_a_port(written, listen: str) -> None:
     assert load(written(f'[exporter]\nlisten = "{listen}"')).listen == listen
 
 
-def test_a_byte_order_mark_is_no_fault(written) -> None:
+def test_a_byte_order_mark_is_ignored(written) -> None:
     assert load(written("log_level = 'debug'".encode("utf-8-sig"))).log_level == "debug"
 
 
-def test_another_encoding_is_refused_with_the_line_it_shows_in(written) -> None:
+def test_another_encoding_is_refused_with_its_first_line(written) -> None:
     path = written("log_level = 'info'\ndatabase = '/srv/größe.db'\n".encode("latin-1"))
     assert refusal(path) == "this is not TOML: line 2 is not UTF-8. Save the file as UTF-8"
 
 
-def test_a_file_that_is_no_toml_is_refused_with_the_place(written) -> None:
+def test_a_syntax_error_is_refused_with_its_place(written) -> None:
     assert refusal(written("log_level =\n")).startswith("this is not TOML: Invalid value (at line 1, column 12)")
 
 
-def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "absent.toml")
     assert "Is a directory" in refusal(tmp_path)
 
 
-def test_what_is_given_counts_and_what_is_not_given_stays(written) -> None:
+def test_a_given_value_overrides_the_file_and_none_changes_nothing(written) -> None:
     config = load(written(EVERYTHING))
     assert override(config) == config
     assert override(config, sysfs=None, listen=None, estimates=None) == config
@@ -200,10 +212,16 @@ def test_what_is_given_counts_and_what_is_not_given_stays(written) -> None:
     )
 
 
-def test_a_level_or_address_given_beside_the_file_is_checked_as_well() -> None:
-    with pytest.raises(ConfigError, match=r"--log-level .*'loud' is none of"):
+def test_a_list_in_an_option_is_separated_by_commas() -> None:
+    assert override(Config(), exclude="nvml, package-0/dram").exclude == ("nvml", "package-0/dram")
+    with pytest.raises(ConfigError, match=r"--exclude \(INFEROMETER_EXCLUDE\) = 'nvml,' is not a list of families"):
+        override(Config(), exclude="nvml,")
+
+
+def test_a_level_and_an_address_of_an_option_are_checked() -> None:
+    with pytest.raises(ConfigError, match=r"--log-level .*'loud' is not one of"):
         override(Config(), log_level="loud")
-    with pytest.raises(ConfigError, match=r"--listen .*'here' is no host:port"):
+    with pytest.raises(ConfigError, match=r"--listen .*'here' is not host:port"):
         override(Config(), listen="here")
 
 
@@ -218,11 +236,11 @@ def test_a_level_or_address_given_beside_the_file_is_checked_as_well() -> None:
         ({}, f"{OWN_HOME}/.local/state/inferometer/inferometer.db"),
     ],
 )
-def test_the_user_s_own_database_is_where_xdg_says(variables: dict[str, str], database: str) -> None:
+def test_the_user_s_database_has_the_path_of_the_xdg_specification(variables: dict[str, str], database: str) -> None:
     assert default_database(variables) == database
 
 
-def test_the_user_s_own_file_is_taken_where_there_is_one(tmp_path: Path) -> None:
+def test_the_user_s_file_is_read_if_it_exists(tmp_path: Path) -> None:
     variables = {"XDG_CONFIG_HOME": str(tmp_path)}
     assert default_file(variables) is None
     path = tmp_path / "inferometer/config.toml"
@@ -232,7 +250,7 @@ def test_the_user_s_own_file_is_taken_where_there_is_one(tmp_path: Path) -> None
     assert default_file({"HOME": str(tmp_path / "nobody")}) is None
 
 
-def test_config_check_shows_what_a_file_sets_and_no_password(tmp_path: Path, written) -> None:
+def test_config_check_prints_the_settings_without_a_password(tmp_path: Path, written) -> None:
     path = written('database = "postgresql://me:secret@host/energy"\n[sampling.periods]\nnvml = 0.5\n')
     done = call(tmp_path, "config", "check", path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -240,29 +258,29 @@ def test_config_check_shows_what_a_file_sets_and_no_password(tmp_path: Path, wri
     assert shown["file"] == str(path)
     assert shown["config"]["database"] == "postgresql+psycopg://me:***@host/energy"
     assert shown["config"]["sampling"]["periods"] == {"nvml": 0.5}
-    said = call(tmp_path, "config", "check", path).stdout
-    assert "secret" not in said
-    assert tomllib.loads(said.partition("\n")[2]) == shown["config"]
+    text = call(tmp_path, "config", "check", path).stdout
+    assert "secret" not in text
+    assert tomllib.loads(text.partition("\n")[2]) == shown["config"]
 
 
-def test_everything_that_is_set_is_shown_as_a_file_has_it(written) -> None:
-    sample = Path(__file__).parents[2] / "systemd/config.toml"
+def test_a_configuration_is_shown_as_the_file_has_it(written) -> None:
+    sample = Path(__file__).parents[3] / "systemd/config.toml"
     everything = tomllib.loads(sample.read_text(encoding="utf-8"))
-    assert load(sample).tables() == everything
+    assert to_tables(load(sample)) == everything
     path = written('[retention]\nraw_days = 7\n[exporter]\nlisten = "[::1]:1"\n')
-    shown = load(path).tables()
+    shown = to_tables(load(path))
     assert (shown["retention"]["raw_days"], shown["exporter"]["listen"]) == (7, "[::1]:1")
 
 
 @pytest.mark.parametrize("text", ["databse = 'x'", "database = 'postgresql://host:port/x'", "[exporter]\nlisten = 'x'"])
-def test_config_check_refuses_with_2_what_the_daemon_cannot_use(tmp_path: Path, written, text: str) -> None:
+def test_config_check_ends_with_2_if_the_daemon_cannot_use_the_file(tmp_path: Path, written, text: str) -> None:
     path = written(text)
     done = call(tmp_path, "config", "check", path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {path}: ")
 
 
-def test_the_command_line_counts_before_the_environment_and_that_before_the_file(tmp_path: Path, written) -> None:
+def test_an_option_overrides_a_variable_and_a_variable_overrides_the_file(tmp_path: Path, written) -> None:
     path = written(f'[path]\nsysfs = "{tmp_path}/file"\nprocfs = "{tmp_path}/file"\nnvml_library = "{tmp_path}/file"\n')
     for place in ("file", "variable", "option"):
         (tmp_path / place).mkdir()
@@ -275,30 +293,30 @@ def test_the_command_line_counts_before_the_environment_and_that_before_the_file
     done = run(
         tmp_path, "devices", "--json", "--path.sysfs", f"{tmp_path}/option", env=environment(tmp_path, **variables)
     )
-    told = done.stdout + done.stderr
-    assert all(f"{tmp_path}/{place}" in told for place in ("file", "variable", "option")), told
+    output = done.stdout + done.stderr
+    assert all(f"{tmp_path}/{place}" in output for place in ("file", "variable", "option")), output
 
 
 @pytest.mark.parametrize("option", ["--path.sysfs", "--path.procfs"])
-def test_a_root_that_is_not_there_is_an_error_and_not_a_host_without_sensors(tmp_path: Path, option: str) -> None:
+def test_a_missing_root_is_an_error_and_not_a_host_without_sensors(tmp_path: Path, option: str) -> None:
     done = run(tmp_path, "devices", option, tmp_path / "nowhere")
     assert done.returncode == 2
     assert f"{tmp_path}/nowhere" in done.stderr
     assert "there is no such folder" in done.stderr
 
 
-def test_a_folder_above_the_root_that_is_meant_is_told_apart(tmp_path: Path) -> None:
+def test_the_folder_above_the_right_root_is_refused_with_the_right_one(tmp_path: Path) -> None:
     (tmp_path / "tree/sys/class").mkdir(parents=True)
     done = run(tmp_path, "measure", "--duration", "0.1", "--path.sysfs", tmp_path / "tree")
     assert done.returncode == 2
     assert f"did you mean {tmp_path}/tree/sys?" in done.stderr
 
 
-def test_names_of_the_exporter_are_read_in_lower_case_and_a_wrong_one_is_refused(written) -> None:
+def test_host_names_become_lower_case_and_a_wrong_one_is_refused(written) -> None:
     assert load(written('[exporter]\nhosts = ["Monitor.Example.org.", "scraper"]')).hosts == (
         "monitor.example.org",
         "scraper",
     )
     for wrong in ('"a name"', '"http://x"', "1", '""'):
-        assert "is no name of a host" in refusal(written(f"[exporter]\nhosts = [{wrong}]"))
-    assert "is not a list of names" in refusal(written('[exporter]\nhosts = "monitor"'))
+        assert "is not a list of host names" in refusal(written(f"[exporter]\nhosts = [{wrong}]"))
+    assert "is not a list of host names" in refusal(written('[exporter]\nhosts = "monitor"'))

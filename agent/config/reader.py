@@ -1,0 +1,106 @@
+"""Reads the values of settings from the tables of a TOML file."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from agent.config.errors import ConfigError
+from agent.config.old_keys import move_old_keys
+from agent.runtime.text_input import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.config.setting import Setting, Table
+
+
+def known_keys(tables: Sequence[Table]) -> dict[str, tuple[str, ...]]:
+    """Return the keys that each table may hold, tables inside it included, by its name with a dot behind it."""
+    keys: dict[str, tuple[str, ...]] = {"": ()}
+    for table in tables:
+        prefix = f"{table.name}." if table.name else ""
+        keys[prefix] = (*(setting.file_key for setting in table.settings), *keys.get(prefix, ()))
+        if table.name:
+            outer, _, last = table.name.rpartition(".")
+            outer = f"{outer}." if outer else ""
+            keys[outer] = (*keys[outer], last)
+    return keys
+
+
+def convert(setting: Setting, value: object, label: str, *, parse: bool = False) -> Any:
+    """Return a value as the configuration stores it, after parsing it if it is a text of an option or a variable.
+
+    Raises ConfigError, which calls the setting `label`.
+    """
+    try:
+        return setting.type.convert(setting.type.parse(value) if parse and isinstance(value, str) else value)
+    except ValueError:
+        raise ConfigError(f"{label} = {quoted(value)} is not {setting.type.wanted}") from None
+
+
+class Reader:
+    """Reads files that may hold `tables`; `where` names the file in errors."""
+
+    def __init__(self, tables: Sequence[Table], where: str) -> None:
+        self._tables, self._where = tables, where
+        self._keys = known_keys(tables)
+
+    def read(self, found: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the values by the names of their settings, and warnings. Raises ConfigError.
+
+        A repeated table is a tuple of such values under the table's name. Old keys are moved within `found`.
+        """
+        warnings = move_old_keys(found, self._tables, self._where)
+        self._check_keys(found, "")
+        values: dict[str, Any] = {}
+        for table in self._tables:
+            if table.repeated:
+                values[table.name] = tuple(self._values(each, table) for each in self._records(found, table))
+            else:
+                values |= self._values(self._table(found, table.name), table)
+        return values, warnings
+
+    def _values(self, found: Mapping[str, Any], table: Table) -> dict[str, Any]:
+        self._check_keys(found, f"{table.name}." if table.name else "")
+        return {setting.name: self._value(found, table, setting) for setting in table.settings}
+
+    def _value(self, found: Mapping[str, Any], table: Table, setting: Setting) -> Any:
+        if setting.file_key not in found:
+            return setting.default
+        value = convert(setting, found[setting.file_key], f"{self._where}: {table.path(setting)}")
+        return setting.default if value == "" else value
+
+    def _table(self, found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        """Return a table by its name, an empty one if the file has none."""
+        section: Mapping[str, Any] = found
+        for part in name.split(".") if name else ():
+            inner = section.get(part, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{self._where}: {name} = {quoted(inner)} is not a table")
+            section = inner
+        return section
+
+    def _records(self, found: Mapping[str, Any], table: Table) -> list[dict[str, Any]]:
+        outer, _, last = table.name.rpartition(".")
+        records = self._table(found, outer).get(last, [])
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise ConfigError(
+                f"{self._where}: {table.name} = {quoted(records)} is not a list of tables, [[{table.name}]]"
+            )
+        return records
+
+    def _check_keys(self, found: Mapping[str, Any], prefix: str) -> None:
+        for key in found:
+            if key not in self._keys[prefix]:
+                raise ConfigError(f"{self._where}: unknown key {quoted(prefix + key)}; {self._hint(prefix, key)}")
+
+    def _hint(self, prefix: str, key: str) -> str:
+        """Name the most similar key of this table, else of any other table."""
+        known = self._keys[prefix]
+        if near := difflib.get_close_matches(key, known, 1):
+            return f"did you mean {prefix + near[0]!r}?"
+        everywhere = {name: prefix + name for prefix, names in self._keys.items() for name in names}
+        if near := difflib.get_close_matches(key, everywhere, 1):
+            return f"did you mean {everywhere[near[0]]!r}?"
+        return f"known here: {', '.join(known)}"

@@ -1,0 +1,129 @@
+"""The types of settings: each checks a value of a file, and parses the text of an option or a variable."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_FASTEST_SECONDS, _SLOWEST_SECONDS = 0.001, 60.0
+_MIN_SHARE = 0.001
+_MAX_AMOUNT = 1e15
+"""A petabyte, or more days than the age of the universe: larger numbers are typing errors, and some would overflow."""
+_LAST_PORT = 65535
+_HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
+_HOST_NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
+_SENSOR_NAME = re.compile(r"[^\s,]+")
+_FLAGS: Mapping[str, bool] = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
+"""The words that the command line accepts for a flag in the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """The type of a setting.
+
+    `wanted` completes the sentence "x is not ...". `convert` returns the value as the configuration stores it, and
+    `parse` a file's value from a text; both raise ValueError. `metavar` stands for the value in help texts; a type
+    without one is a flag.
+    """
+
+    wanted: str
+    convert: Callable[[object], Any]
+    parse: Callable[[str], object] = str
+    metavar: str = "TEXT"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004  the caller writes the message, from `wanted`
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: object) -> str:
+    text = _text(value)
+    if not pattern.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _log_level(value: object) -> str:
+    if value not in LOG_LEVELS:
+        raise ValueError
+    return str(value)
+
+
+def _address(value: object) -> str:
+    text = _matching(_HOST_PORT, value)
+    if int(text.rpartition(":")[2]) > _LAST_PORT:
+        raise ValueError
+    return text
+
+
+def _list(value: object, pattern: re.Pattern[str]) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError  # noqa: TRY004
+    return tuple(_matching(pattern, each) for each in value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError  # noqa: TRY004
+    return value
+
+
+def _between(value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise ValueError
+    return float(value)
+
+
+def _share(value: object) -> float:
+    return 0.0 if value == 0 and value is not False else _between(value, _MIN_SHARE, 1)
+
+
+def _whole(value: object) -> int:
+    _between(value, 0, _MAX_AMOUNT)
+    if not isinstance(value, int):
+        raise ValueError  # noqa: TRY004
+    return value
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+TEXT = ValueType("a text in quotes", _text)
+PATH = ValueType("a path in quotes", _text, metavar="PATH")
+LEVEL = ValueType(f"one of {', '.join(LOG_LEVELS)}", _log_level, metavar="LEVEL")
+ADDRESS = ValueType("host:port, such as 127.0.0.1:19795 or [::1]:19795", _address, metavar="HOST:PORT")
+HOST_NAMES = ValueType(
+    'a list of host names in quotes, such as ["monitor.example.org"]',
+    lambda value: tuple(name.lower().rstrip(".") for name in _list(value, _HOST_NAME)),
+    _split,
+    "NAME,...",
+)
+SENSOR_NAMES = ValueType(
+    'a list of families, devices and domains in quotes, such as ["nvml", "package-0/dram"]',
+    lambda value: _list(value, _SENSOR_NAME),
+    _split,
+    "NAME,...",
+)
+FLAG = ValueType("true or false", _flag, lambda text: _FLAGS.get(text.lower()), "")
+SECONDS = ValueType(
+    f"a number of seconds from {_FASTEST_SECONDS:g} to {_SLOWEST_SECONDS:g}",
+    lambda value: _between(value, _FASTEST_SECONDS, _SLOWEST_SECONDS),
+    float,
+    "SECONDS",
+)
+SHARE = ValueType(f"a share of one processor from {_MIN_SHARE:g} to 1, or 0 for no limit", _share, float, "SHARE")
+DAYS = ValueType(
+    f"a number from 0 to {_MAX_AMOUNT:g}; 0 sets no limit", lambda value: _between(value, 0, _MAX_AMOUNT), float, "DAYS"
+)
+BYTES = ValueType(f"a whole number from 0 to {_MAX_AMOUNT:g}; 0 sets no limit", _whole, int, "BYTES")

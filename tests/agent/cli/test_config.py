@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path  # noqa: TC003  a fixture's annotation
+
+import pytest
+
+from agent.config.sample import sample_file
+from agent.config.setting import Setting, Table
+from agent.config.value_types import SECONDS
+from command import call
+
+
+def test_config_init_prints_a_file_that_config_check_accepts(tmp_path: Path) -> None:
+    done = call(tmp_path, "config", "init")
+    assert (done.returncode, done.stdout, done.stderr) == (0, sample_file(), "")
+    (tmp_path / "printed.toml").write_text(done.stdout, encoding="utf-8")
+    checked = call(tmp_path, "config", "check", "printed.toml")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.partition("\n")[2] == call(tmp_path, "config", "check").stdout.partition("\n")[2]
+
+
+def test_config_init_writes_a_file(tmp_path: Path) -> None:
+    done = call(tmp_path, "config", "init", "-o", "config.toml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote config.toml\n")
+    path = tmp_path / "config.toml"
+    assert path.read_text(encoding="utf-8") == sample_file()
+    assert stat.S_ISREG(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_config_init_replaces_a_file_only_with_force(tmp_path: Path, dangling: bool) -> None:
+    path = tmp_path / "config.toml"
+    if dangling:
+        path.symlink_to(tmp_path / "elsewhere.toml")
+    else:
+        path.write_text("mine", encoding="utf-8")
+    done = call(tmp_path, "config", "init", "-o", "config.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: config.toml: it exists and was not changed; --force replaces it\n"
+    assert dangling != path.exists()
+    assert call(tmp_path, "config", "init", "--force", "-o", "config.toml").returncode == 0
+    assert path.read_text(encoding="utf-8") == sample_file()
+
+
+def test_config_init_reports_a_folder_that_is_missing(tmp_path: Path) -> None:
+    done = call(tmp_path, "config", "init", "-o", "missing/config.toml")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: missing/config.toml: it cannot be written (No such file")
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("devices",)])
+def test_a_command_warns_of_an_old_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    setting = Setting("period_seconds", SECONDS, 1.0, "", old_keys=("speed",))
+    monkeypatch.setattr("agent.config.resolve.TABLES", (Table("sampling", (setting,)),))
+    (tmp_path / "config.toml").write_text("speed = 2\n")
+    (tmp_path / "sys").mkdir()
+    done = call(tmp_path, *command, "--config", "config.toml", "--path.sysfs", "sys")
+    assert "warning: config.toml: speed is now called sampling.period_seconds" in done.stderr
+
+
+def test_an_option_or_the_file_excludes_a_family(tmp_path: Path) -> None:
+    def families(*words: str) -> set[str]:
+        document = json.loads(call(tmp_path, "devices", "--json", *words).stdout)
+        return {channel["probe"] for device in document["devices"] for channel in device["channels"]}
+
+    (tmp_path / "config.toml").write_text('[sensors]\nexclude = ["memory"]\n')
+    assert "memory" in families()
+    assert "memory" not in families("--exclude", "memory,rapl")
+    assert "memory" not in families("--config", "config.toml")
