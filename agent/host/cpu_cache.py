@@ -6,6 +6,7 @@ file costs a second of CPU time and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from agent.config import default_database
 from probes.cpu.library import as_document, library_version, parse_answer, query_library
-from probes.cpu.model import completed, fingerprint, parse_cpuinfo
+from probes.cpu.model import completed, parse_cpuinfo
 from probes.sysfs import read_text
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ FILE_NAME = "cpu.json"
 _REAL_PROCFS = Path("/proc")
 _LARGEST_BYTES = 1 << 16
 _FOLDER_MODE = 0o700
+_MOVING_FIELDS = ("cpu mhz", "bogomips")
 
 
 def identify(procfs: str, folder: Path | None) -> CpuModel:
@@ -45,6 +47,12 @@ def identify(procfs: str, folder: Path | None) -> CpuModel:
     if folder and answer and not stored:
         store_answer(folder, key, answer)
     return completed(known, answer) if answer else known
+
+
+def fingerprint(cpuinfo: str) -> str:
+    """Return a hash of /proc/cpuinfo's text that changes with the processor, not with its clock."""
+    steady = (line for line in cpuinfo.splitlines() if not line.lower().startswith(_MOVING_FIELDS))
+    return hashlib.sha256("\n".join(steady).encode()).hexdigest()
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -7,7 +7,6 @@ guides for the EPYC generations; for Arm the kernel's arch/arm64/include/asm/cpu
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -120,7 +119,6 @@ _ARM = {
 }
 """(implementer, part) of the main identification register."""
 _IMPLEMENTERS = {0x41: "Arm", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x6D: "Microsoft", 0xC0: "Ampere"}
-_MOVING_FIELDS = ("cpu mhz", "bogomips")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +149,6 @@ def completed(known: CpuModel, answer: LibraryAnswer) -> CpuModel:
         architecture=known.architecture or answer.architecture,
         flags=known.flags + tuple(flag for flag in answer.flags if flag not in known.flags),
     )
-
-
-def fingerprint(cpuinfo: str) -> str:
-    """Return a hash of /proc/cpuinfo's text that changes with the processor, not with its clock."""
-    steady = (line for line in cpuinfo.splitlines() if not line.lower().startswith(_MOVING_FIELDS))
-    return hashlib.sha256("\n".join(steady).encode()).hexdigest()
 
 
 def parse_cpuinfo(cpuinfo: str) -> CpuModel:

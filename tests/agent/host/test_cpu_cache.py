@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.host import cpu_cache
-from agent.host.cpu_cache import FILE_NAME, identify, load_answer, state_folder, store_answer
+from agent.host.cpu_cache import FILE_NAME, fingerprint, identify, load_answer, state_folder, store_answer
 from probes.cpu.library import LibraryAnswer
 from probes.cpu.model import CpuModel, parse_cpuinfo
 from trees import FIXTURES, write
@@ -163,3 +163,11 @@ def test_the_service_uses_the_folder_that_systemd_made(tmp_path: Path) -> None:
     home = {"XDG_STATE_HOME": str(tmp_path)}
     assert str(state_folder({"STATE_DIRECTORY": "/var/lib/inferometer:/var/lib/other"})) == "/var/lib/inferometer"
     assert state_folder(home) == tmp_path / "inferometer"
+
+
+def test_fingerprint_changes_with_the_processor_and_not_with_its_clock() -> None:
+    text = "processor\t: 0\nmodel name\t: One\ncpu MHz\t\t: 800.0\nbogomips\t: 1600.0\n"
+    other_clock = text.replace("800.0", "3600.1").replace("bogomips\t: 1600.0", "BogoMIPS\t: 50.00")
+    assert fingerprint(text) == fingerprint(other_clock)
+    assert fingerprint(text) != fingerprint(text.replace("One", "Two"))
+    assert fingerprint(text) != fingerprint(text + "\nprocessor\t: 1\n")

@@ -1,7 +1,7 @@
 import pytest
 
 from probes.cpu.library import LibraryAnswer
-from probes.cpu.model import CpuModel, completed, fingerprint, microarchitecture, parse_cpuinfo
+from probes.cpu.model import CpuModel, completed, microarchitecture, parse_cpuinfo
 from trees import FIXTURES
 
 PROC = FIXTURES / "proc"
@@ -143,11 +143,3 @@ def test_what_the_text_says_is_kept_before_what_the_library_says():
 def test_a_library_that_answers_nothing_changes_nothing():
     known = parse_cpuinfo(text_of("altra"))
     assert completed(known, LibraryAnswer()) == known
-
-
-def test_the_fingerprint_ignores_the_clock_and_changes_with_the_processor():
-    text = "processor\t: 0\nmodel name\t: One\ncpu MHz\t\t: 800.0\nbogomips\t: 1600.0\n"
-    other_clock = text.replace("800.0", "3600.1").replace("bogomips\t: 1600.0", "BogoMIPS\t: 50.00")
-    assert fingerprint(text) == fingerprint(other_clock)
-    assert fingerprint(text) != fingerprint(text.replace("One", "Two"))
-    assert fingerprint(text) != fingerprint(text + "\nprocessor\t: 1\n")
