@@ -53,7 +53,7 @@ def _unique(channel: Channel, probe: str, owners: dict[Key, str]) -> Channel:
     unique = replace(channel, domain=_numbered(channel.domain, domains))
     if _family(probe) == _family(owners[channel.key]):
         return unique
-    return replace(unique, contained_in=((channel.device.id, channel.domain), *channel.contained_in))
+    return replace(unique, contained_in=(channel.place, *channel.contained_in))
 
 
 def _family(probe: str) -> str:
@@ -61,7 +61,7 @@ def _family(probe: str) -> str:
 
 
 def _note(channel: Channel, unique: Channel, probe: str, owner: str) -> Problem:
-    own = f"{channel.device.id}/{channel.domain}"
+    own = channel.path
     again = "two sensors have the same name" if probe == owner else f"{owner} reads it too"
     added = "counted as a part of it" if len(unique.contained_in) > len(channel.contained_in) else "counted apart"
     reason = f"{probe} reads {channel.metric} of {own}, and {again}; this one is listed as {unique.domain}, {added}"

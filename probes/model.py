@@ -38,6 +38,9 @@ class MetricType(StrEnum):
     GAUGE = "gauge"
 
 
+_UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One measured quantity in base units; `name` is also the Prometheus name without prefix and `_total`."""
@@ -45,6 +48,12 @@ class Metric:
     name: str
     type: MetricType
     help: str
+
+
+def unit_of(metric: str) -> str:
+    """Return the base unit at the end of a metric's name (`joules`), empty for a plain number."""
+    last_word = metric.rpartition("_")[2]
+    return last_word if last_word in _UNITS else ""
 
 
 def _table(*metrics: Metric) -> Mapping[str, Metric]:
@@ -116,8 +125,18 @@ class Channel:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What tells this channel from every other of the host: (device id, domain, metric, source)."""
+        """The identity of this channel on its host: (device id, domain, metric, source)."""
         return (self.device.id, self.domain, self.metric, self.source.value)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The part of the hardware that the channel measures: (device id, domain)."""
+        return (self.device.id, self.domain)
+
+    @property
+    def path(self) -> str:
+        """The place as users read and write it: `device/domain`."""
+        return "/".join(self.place)
 
 
 class Reason(StrEnum):

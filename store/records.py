@@ -116,6 +116,11 @@ class Total(NamedTuple):
     total: float
     at_ns: int
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The probe's name and the channel's key."""
+        return (self.probe, self.device, self.domain, self.metric, self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
@@ -185,6 +190,11 @@ class Window:
     output_tokens: int = 0
     latencies_seconds: tuple[float, ...] = ()
     step_seconds: tuple[float, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """The length of the window."""
+        return (self.end_ns - self.start_ns) / 1e9
 
 
 @dataclass(frozen=True, slots=True)

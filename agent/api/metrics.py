@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from agent.api.host_metrics import host_families, uncertainty_family
 from agent.api.store_metrics import store_families
-from probes.model import METRICS, Device, Metric, MetricType
+from probes.model import METRICS, Device, Metric, MetricType, unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,6 @@ SERIES_LABELS = ("device", "kind", "domain", "source")
 REJECTED_LABELS = ("probe", "device", "domain", "metric", "reason")
 ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
 """The attributes of a device that become labels of its info; the same for every device, empty where unknown."""
-_UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
 
 UP = Metric("probe_up", MetricType.GAUGE, "1 if the probe's last read returned values that are still fresh, else 0.")
 READ_SECONDS = Metric("probe_read_seconds", MetricType.GAUGE, "Time the probe's last read took, in seconds.")
@@ -285,6 +284,5 @@ def _stale_ns(period_seconds: float) -> int:
 
 
 def _family(metric: Metric, labels: Sequence[str]) -> CounterMetricFamily | GaugeMetricFamily:
-    last_word = metric.name.rpartition("_")[2]
     family = CounterMetricFamily if metric.type is MetricType.COUNTER else GaugeMetricFamily
-    return family(PREFIX + metric.name, metric.help, labels=labels, unit=last_word if last_word in _UNITS else "")
+    return family(PREFIX + metric.name, metric.help, labels=labels, unit=unit_of(metric.name))

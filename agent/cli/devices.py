@@ -115,7 +115,7 @@ def _show(found: Discovery, observed: Observation) -> None:
     for words in _stuck_lines(found, observed):
         print_out(words)
     if observed.hanging:
-        names = ", ".join(f"{each.device.id}/{each.domain} {each.metric}" for each in observed.hanging)
+        names = ", ".join(f"{each.path} {each.metric}" for each in observed.hanging)
         print_out(f"\nno answer for {observed.seconds:g} s: {names}\n  {_HANGING}")
     for problem in found.problems:
         print_out(f"\n{problem.label}: {problem.sensor}\n  why:    {problem.reason}\n  remedy: {problem.remedy}")
@@ -126,7 +126,7 @@ def _show(found: Discovery, observed: Observation) -> None:
     for missing in found.missing_families:
         remedy = f"; {missing.remedy}" if missing.remedy else ""
         print_out(f"not available: {missing.family}: {missing.reason}{remedy}")
-    added = ", ".join(f"{channel.device.id}/{channel.domain}" for channel in covered.includes) or "nothing"
+    added = ", ".join(channel.path for channel in covered.includes) or "nothing"
     print_out(f"\ntotal: boundary {covered.boundary}: {added}")
     print_out(f"not covered: {'; '.join(covered.not_covered) or 'nothing'}")
 
@@ -138,7 +138,7 @@ def _stuck_lines(found: Discovery, observed: Observation) -> Iterator[str]:
     dead = [channel for channel in constant if observed.is_stuck(channel)]
     rest = [channel for channel in constant if channel.metric == "power_watts"]
     for words, listed in ((_DEAD, dead), (_CONSTANT, rest)):
-        names = ", ".join(f"{each.device.id}/{each.domain} {each.metric}" for each in listed)
+        names = ", ".join(f"{each.path} {each.metric}" for each in listed)
         if names:
             yield f"\nunchanged for {observed.seconds:g} s: {names}\n  {words}"
 

@@ -115,7 +115,7 @@ def _run_measurement(
         realtime=config.realtime,
     ) as pipeline:
         for channel in pipeline.unchanged:
-            print_err(f"warning: {channel.device.id}/{channel.domain}: {UNCHANGED}")
+            print_err(f"warning: {channel.path}: {UNCHANGED}")
         if tolerance and not command:
             channels = [channel for layout in pipeline.layouts for channel in layout.channels]
             duration = _extended_duration(duration, channels, tolerance)
@@ -258,7 +258,7 @@ def _show_throttling(sampler: SamplerFacts) -> None:
 def _missing_total_reason(measured: Measurement) -> str:
     counted = {channel.key for channel in measured.coverage.includes}
     missing = [
-        (f"{reading.channel.device.id}/{reading.channel.domain}", (*reading.reasons, *_stuck_reasons(reading)))
+        (reading.channel.path, (*reading.reasons, *_stuck_reasons(reading)))
         for reading in measured.readings
         if reading.channel.key in counted and (reading.energy is None or _stuck_reasons(reading))
     ]
@@ -302,4 +302,4 @@ def _show(measured: Measurement, *, to_stderr: bool) -> None:
     write(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}")
     for reading in measured.readings:
         for reason in (*reading.reasons, *_stuck_reasons(reading)) if reading.energy else ():
-            print_err(f"{reading.channel.device.id}/{reading.channel.domain}: {reason}")
+            print_err(f"{reading.channel.path}: {reason}")

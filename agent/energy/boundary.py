@@ -19,7 +19,6 @@ from agent.energy.containment import (
     is_module,
     is_of_processor,
     is_socket,
-    key_of,
     root_channels,
 )
 from agent.energy.coverage import devices_without_sensor, missing_sensors
@@ -84,7 +83,7 @@ def best_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     best: dict[tuple[str, str], Channel] = {}
     for channel in channels:
         if channel.metric in ENERGY_METRICS:
-            key = (channel.device.id, channel.domain)
+            key = channel.place
             if key not in best or rank(channel) < rank(best[key]):
                 best[key] = channel
     return tuple(best.values())
@@ -118,7 +117,7 @@ def best_series(series: Iterable[Series]) -> tuple[Series, ...]:
     best: dict[tuple[str, str], Series] = {}
     for each in series:
         if each.channel.metric in ENERGY_METRICS:
-            key = (each.channel.device.id, each.channel.domain)
+            key = each.channel.place
             if key not in best or _series_rank(each) < _series_rank(best[key]):
                 best[key] = each
     return tuple(best.values())
@@ -143,10 +142,10 @@ def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage
         return coverage((*silent, *others))
     reporting = [each for each in found if each.channel not in silent]
     duplicates = find_duplicates(reporting, containers_among(each.channel for each in found))
-    active = [each.channel for each in reporting if key_of(each.channel) not in duplicates]
+    active = [each.channel for each in reporting if each.channel.place not in duplicates]
     channels = [_with_duplicate_containers(channel, duplicates) for channel in (*active, *others)]
     covered = coverage(channels, [_with_duplicate_containers(channel, duplicates) for channel in silent])
-    added = {key_of(channel) for channel in covered.includes}
+    added = {channel.place for channel in covered.includes}
     words = [
         f"{name_of(mine)} (it shows what {name_of(its)} shows)" for mine, its in duplicates.items() if its in added
     ]
@@ -210,7 +209,7 @@ def _psys(best: Sequence[Channel], roots: Sequence[Channel], containers: Contain
     cards = [channel for channel in parts if channel.device.kind in ACCELERATORS]
     if cards and any(channel.device.kind is Kind.CPU for channel in parts):
         return _parts(parts, containers)
-    unseen = tuple(f"{name_of(key_of(card))}, if it is not wired to psys" for card in cards if card in roots)
+    unseen = tuple(f"{card.path}, if it is not wired to psys" for card in cards if card in roots)
     return Coverage(Boundary.NODE, meters, (*unseen, "parts that are not wired to psys", "power supply losses"))
 
 
@@ -233,7 +232,7 @@ def _parts(roots: Sequence[Channel], containers: Containment) -> Coverage:
 def _wholes(roots: Sequence[Channel], containers: Containment) -> list[Channel]:
     """Return the meters of modules and sockets, of several of one module one, a board's before a GPU's report of it."""
     found: list[Channel] = []
-    for channel in sorted(roots, key=lambda one: (one.device.kind not in BOARDS, key_of(one))):
+    for channel in sorted(roots, key=lambda one: (one.device.kind not in BOARDS, one.place)):
         is_whole = is_module(channel) or is_socket(channel)
         if is_whole and not any(contains(whole, channel, containers) for whole in found):
             found.append(channel)

@@ -28,16 +28,11 @@ _MODULE = frozenset({"module", "package"})
 _NUMBERED = re.compile(r"(?:module|package)-(\d+)(?:-die-\d+)?")
 
 
-def key_of(channel: Channel) -> Key:
-    """Return what a channel is a sensor of."""
-    return (channel.device.id, channel.domain)
-
-
 def containers_among(channels: Iterable[Channel]) -> Containment:
     """Return for each (device, domain) all that its energy is a part of, through any number of steps."""
     direct: dict[Key, set[Key]] = {}
     for channel in channels:
-        direct.setdefault(key_of(channel), set()).update(channel.contained_in)
+        direct.setdefault(channel.place, set()).update(channel.contained_in)
     return {key: _transitive_containers(key, direct) for key in direct}
 
 
@@ -53,10 +48,10 @@ def _transitive_containers(start: Key, direct: Mapping[Key, set[Key]]) -> frozen
 
 def root_channels(channels: Sequence[Channel], containers: Containment) -> tuple[Channel, ...]:
     """Leave out what is contained in another of these channels."""
-    present = {key_of(channel): channel for channel in channels}
+    present = {channel.place: channel for channel in channels}
 
     def is_contained(channel: Channel) -> bool:
-        outer = (present[key] for key in containers.get(key_of(channel), ()) if key in present)
+        outer = (present[key] for key in containers.get(channel.place, ()) if key in present)
         return any(_can_contain(container, channel) for container in outer)
 
     return tuple(channel for channel in channels if not is_contained(channel))
@@ -64,13 +59,13 @@ def root_channels(channels: Sequence[Channel], containers: Containment) -> tuple
 
 def contains(meter: Channel, channel: Channel, containers: Containment) -> bool:
     """Tell whether the energy of `channel` is in that of `meter`: because it says so, or by the meter's nature."""
-    if key_of(meter) in containers.get(key_of(channel), ()):
+    if meter.place in containers.get(channel.place, ()):
         return _can_contain(meter, channel)
     if is_module(meter):
         return _module_contains(meter, channel)
     if is_socket(meter):
         return channel.device.kind is Kind.CPU or bool(
-            containers.get(key_of(channel), frozenset()) & {*meter.contained_in}
+            containers.get(channel.place, frozenset()) & {*meter.contained_in}
         )
     if meter.domain == "psys":
         return _is_processors(channel, containers)
@@ -96,7 +91,7 @@ def is_of_processor(meter: Channel) -> bool:
 
 def _is_processors(channel: Channel, containers: Containment) -> bool:
     """Tell whether this is a processor, its memory, or a part of it such as an NPU."""
-    own = {key_of(channel), *containers.get(key_of(channel), ())}
+    own = {channel.place, *containers.get(channel.place, ())}
     return channel.device.kind in {Kind.CPU, Kind.MEMORY} or any(device.startswith("package-") for device, _ in own)
 
 
@@ -113,7 +108,7 @@ def _module_contains(meter: Channel, channel: Channel) -> bool:
     power that does not say which module it is may be that of any board's meter of one.
     """
     said = _modules_of(channel)
-    own = _modules_of(meter) | {key_of(meter)}
+    own = _modules_of(meter) | {meter.place}
     numbers = {match[1] for device, _ in own if (match := _NUMBERED.fullmatch(device))}
     if channel.device.kind is Kind.CPU and channel.source is Source.ESTIMATED:
         match = _NUMBERED.fullmatch(channel.device.id)

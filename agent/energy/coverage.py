@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.energy.containment import contains, is_socket, key_of
+from agent.energy.containment import contains, is_socket
 from probes.model import ENERGY_METRICS, Channel, Kind, Source
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def missing_sensors(
     `covers_host` says that the sum is of all that is behind its meters: then only their like can be missing.
     """
     lost = _missing_channels(includes, active, silent, containers, covers_host=covers_host)
-    return tuple(f"{channel.device.id}/{channel.domain} (its sensor shows nothing)" for channel in lost)
+    return tuple(f"{channel.path} (its sensor shows nothing)" for channel in lost)
 
 
 def devices_without_sensor(
@@ -53,8 +53,8 @@ def _missing_channels(
     *,
     covers_host: bool,
 ) -> Iterator[Channel]:
-    seen = {key_of(channel) for channel in active if channel.metric in ENERGY_METRICS}
-    dead = {key_of(channel): channel for channel in silent if channel.metric in ENERGY_METRICS}
+    seen = {channel.place for channel in active if channel.metric in ENERGY_METRICS}
+    dead = {channel.place: channel for channel in silent if channel.metric in ENERGY_METRICS}
     for key, channel in dead.items():
         named = any(other[0] == key[0] and other in dead for other in containers.get(key, ()))
         if key in seen or named or (covers_host and not _is_like(channel, includes)):

@@ -12,7 +12,6 @@ from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from agent.energy.containment import key_of
 from probes.model import Kind, Source
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def find_duplicates(series: Sequence[Series], containers: Containment) -> Mappin
     found: dict[Key, Key] = {}
     for position, one in enumerate(series):
         for other in series[:position]:
-            mine, its = key_of(one.channel), key_of(other.channel)
+            mine, its = one.channel.place, other.channel.place
             nested = mine in containers.get(its, ()) or its in containers.get(mine, ())
             if mine != its and not nested and its not in found and is_duplicate(one, other):
                 found[mine] = its

@@ -48,7 +48,7 @@ def with_causes(measured: Measurement, faults: Mapping[tuple[str, str], str]) ->
     """Return a measurement in which a sensor without energy names its fault first, by (device id, domain)."""
     readings = tuple(
         replace(reading, reasons=(fault, *(reason for reason in reading.reasons if reason not in NO_SAMPLE)))
-        if reading.energy is None and (fault := faults.get((reading.channel.device.id, reading.channel.domain), ""))
+        if reading.energy is None and (fault := faults.get(reading.channel.place, ""))
         else reading
         for reading in measured.readings
     )
@@ -107,8 +107,8 @@ def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iter
 
 def _reading(best: Series, series: Iterable[Series], start_ns: int, end_ns: int) -> WindowEnergy:
     reading = window_energy(best, start_ns, end_ns)
-    place = (best.channel.device.id, best.channel.domain)
-    gauges = (each for each in series if (each.channel.device.id, each.channel.domain) == place)
+    place = best.channel.place
+    gauges = (each for each in series if each.channel.place == place)
     gauge = next((each for each in gauges if method_of(each.channel) == "integrated"), None)
     if reading.method != "counter" or gauge is None:
         return reading

@@ -131,7 +131,7 @@ def stuck_counters(found: Discovery, observed: Observation) -> list[Check]:
     counters = [channel for channel in channels if channel.metric in ENERGY_METRICS]
     checks = [
         Check(
-            f"sensor {channel.device.id}/{channel.domain}",
+            f"sensor {channel.path}",
             Verdict.FAIL,
             f"its energy counter did not change in {observed.seconds:g} s: it measures nothing",
             STUCK_REMEDY,
@@ -154,7 +154,7 @@ def hanging(observed: Observation) -> list[Check]:
 
 
 def _names(channels: Iterable[Channel]) -> str:
-    return ", ".join(sorted({f"{channel.device.id}/{channel.domain}" for channel in channels}))
+    return ", ".join(sorted({channel.path for channel in channels}))
 
 
 def virtual_machine(*, virtual: bool) -> Check:

@@ -73,10 +73,7 @@ def lengthen_windows(plan: MeasurementPlan, channels: Iterable[Channel]) -> Meas
     if plan.tolerance is None:
         return plan
     counted = coverage(best_channels(channels)).includes
-    needed = [
-        (WINDOW_MARGIN_FACTOR * needed_seconds(each, plan.tolerance), f"{each.device.id}/{each.domain}")
-        for each in counted
-    ]
+    needed = [(WINDOW_MARGIN_FACTOR * needed_seconds(each, plan.tolerance), each.path) for each in counted]
     seconds, name = max((each for each in needed if math.isfinite(each[0])), default=(0.0, ""))
     if seconds <= plan.window_seconds:
         return plan

@@ -20,7 +20,6 @@ from agent.profiling.analysis.metrics import (
     joules_per_inference,
     point_energy,
     point_power,
-    seconds_of,
     seconds_per_inference,
     sensor_windows,
     tokens_per_inference,
@@ -203,7 +202,7 @@ def _phases(repeats: Sequence[Repeat]) -> tuple[PhaseSpeed, ...]:
                 inferences=sum(window.inferences for window in windows),
                 input_tokens=sum(window.input_tokens for window in windows),
                 output_tokens=sum(window.output_tokens for window in windows),
-                duration_seconds=sum(map(seconds_of, windows)),
+                duration_seconds=sum(window.seconds for window in windows),
                 latency_seconds=summarize_latencies(latencies),
             )
         )

@@ -160,7 +160,7 @@ def _context(config: Config, host: Host, pipeline: Pipeline[RunStore], engine: E
     """Check the host, and describe the conditions of a run on it."""
     discovery = pipeline.discovery
     checks = check_host(config.roots, discovery, config.database, virtual=host.virtual)
-    still = tuple(f"{each.device.id}/{each.domain}: {UNCHANGED}" for each in pipeline.unchanged)
+    still = tuple(f"{each.path}: {UNCHANGED}" for each in pipeline.unchanged)
     warnings = (*still, *_warnings(checks, discovery))
     writer = pipeline.sink.writer
     return RunContext(host, config.roots, discovery, pipeline.layouts, warnings, pipeline.timebase, engine, writer)

@@ -7,6 +7,8 @@ from heapq import merge
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
+from probes.model import unit_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -18,7 +20,6 @@ _SHORTEST_NS = 60 * 10**9
 _LONGEST_NS = 24 * 3600 * 10**9
 _MAX_SAMPLES = 50_000
 """Samples that are had at once: with fewer the next stretch is twice as long, with more half as long."""
-_UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "seconds"})
 
 
 class Sample(NamedTuple):
@@ -36,7 +37,7 @@ class Sample(NamedTuple):
 
 def path_of(channel: Channel) -> str:
     """Return what patterns are held against: device/domain/metric."""
-    return f"{channel.device.id}/{channel.domain}/{channel.metric}"
+    return f"{channel.path}/{channel.metric}"
 
 
 def fits(path: str, patterns: Sequence[str]) -> bool:
@@ -84,8 +85,5 @@ def _time_partitions(
 
 def _rows(series: Series, recording: int) -> Iterator[Sample]:
     channel = series.channel
-    named = (channel.device.id, channel.domain, channel.metric, channel.source.value)
-    last_word = channel.metric.rpartition("_")[2]
-    unit = last_word if last_word in _UNITS else ""
-    first, last = map(repeat, named), map(repeat, (unit, recording))
+    first, last = map(repeat, channel.key), map(repeat, (unit_of(channel.metric), recording))
     return map(Sample._make, zip(series.times_ns, *first, series.values, *last, strict=False))

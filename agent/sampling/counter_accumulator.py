@@ -38,11 +38,6 @@ UnstoredTotals = dict[Key, Total]
 """The totals of this process, newer than the stored ones where the store could not be written."""
 
 
-def key_of(total: Total) -> Key:
-    """Return whose total this is."""
-    return (total.probe, total.device, total.domain, total.metric, total.source)
-
-
 def gap_energy(raw: float, first: float, seconds: float, channel: Channel) -> tuple[float, Reason | None]:
     """Return what a hardware counter counted in a pause of `seconds`, and why that is not known.
 
@@ -109,7 +104,7 @@ class CounterAccumulator:
         self._host = host
         self._timebase = timebase
         self._memory = memory
-        before = {key_of(total): total for total in saved} | memory
+        before = {total.key: total for total in saved} | memory
         taken: set[Key] = set()
         self._counters = {layout.id: _counters(layout, before, taken) for layout in layouts}
         self._not_started = {number for number, counters in self._counters.items() if counters}

@@ -16,7 +16,6 @@ from agent.cost.model import capital_per_hour
 from agent.energy.boundary import best_series, cover
 from agent.energy.provenance import provenance
 from agent.runtime.logs import get_logger
-from agent.sampling.counter_accumulator import key_of
 from probes.model import ENERGY_METRICS, METRICS, MetricType, Source
 from store.records import Series, Total
 
@@ -135,7 +134,7 @@ class HostTotal:
         self._tariff = tariff
         self._capital = (capital_per_hour(tariff) or 0.0) / _SECONDS_PER_HOUR if tariff else 0.0
         self._memory = memory
-        before = {key_of(total): total for total in saved} | memory
+        before = {total.key: total for total in saved} | memory
         own = [total for total in before.values() if total.device == host.id]
         self._joules = {(total.domain, _source_of(total)): total.total for total in own if total.metric != _COST}
         self._cost = {total.domain: total.total for total in own if total.metric == _COST}
@@ -206,7 +205,7 @@ class HostTotal:
             if each not in self._included:
                 each.added = each.joules  # the joules from before belong to the total that was there before
         self._coverage, self._included = covered, included
-        names = [f"{each.channel.device.id}/{each.channel.domain}" for each in included]
+        names = [each.channel.path for each in included]
         logger.info("host total", boundary=covered.boundary.value, counted=names)
 
     def _add(self, now_ns: int) -> tuple[HostReading | None, tuple[Total, ...]]:
@@ -225,7 +224,7 @@ class HostTotal:
         totals = [self._total(f"{_PROBE}/{source.value}", key[0], "energy_joules", joules, now_ns)]
         if cost is not None:
             totals.append(self._total(_PROBE, self._currency, _COST, cost, now_ns))
-        self._memory.update((key_of(total), total) for total in totals)
+        self._memory.update((total.key, total) for total in totals)
         return self._read(covered, source.value, joules, cost, now_ns), tuple(totals)
 
     def _read(

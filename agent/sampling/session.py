@@ -80,7 +80,7 @@ class Recording:
                 whole = f"{state.probe} does not answer"
             for position, channel in enumerate(layout.channels):
                 if reason := state.faults.get(position, whole):
-                    found.setdefault((channel.device.id, channel.domain), reason)
+                    found.setdefault(channel.place, reason)
         return found
 
     def await_counter_refresh(self) -> None:

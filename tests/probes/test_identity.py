@@ -47,7 +47,7 @@ def energy(domain: str = "package") -> Channel:
 
 
 def keys(probes: Sequence[Still]) -> list[tuple[str, str]]:
-    return [(channel.device.id, channel.domain) for probe in probes for channel in probe.channels]
+    return [channel.place for probe in probes for channel in probe.channels]
 
 
 def gpus(tmp_path: Path, *answers: fake_nvml.Gpu) -> Iterator[tuple[list[Channel], tuple[Problem, ...]]]:

@@ -26,7 +26,7 @@ def roots(sysfs, tmp_path, cpuinfo="vendor_id\t: GenuineIntel\n"):
 
 def keys(found):
     (probe,) = found.probes
-    return {(channel.device.id, channel.domain) for channel in probe.channels}
+    return {channel.place for channel in probe.channels}
 
 
 def test_a_two_socket_server_has_each_counter_once_and_the_mapped_twin_is_dropped(tmp_path):
@@ -43,7 +43,7 @@ def test_a_two_socket_server_has_each_counter_once_and_the_mapped_twin_is_droppe
 
 def test_values_are_joules_of_the_zone_by_name(tmp_path):
     (probe,) = rapl.discover(roots(copy_tree("intel_server_2s", tmp_path / "tree"), tmp_path)).probes
-    values = dict(zip([(c.device.id, c.domain) for c in probe.channels], probe.read(0), strict=True))
+    values = dict(zip([c.place for c in probe.channels], probe.read(0), strict=True))
     assert values["package-0", "package"] == pytest.approx(240422.366267)
     assert values["package-1", "dram"] == pytest.approx(53190.236373)
     assert values["psys", "psys"] == pytest.approx(118821.284256)
@@ -63,7 +63,7 @@ def test_containment_says_what_must_not_be_added(tmp_path):
     powercap_zone(sysfs, "intel-rapl:0:2", "dram", 1)
     powercap_zone(sysfs, "intel-rapl:1", "psys", 1)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
-    within = {(c.device.id, c.domain): c.contained_in for c in probe.channels}
+    within = {c.place: c.contained_in for c in probe.channels}
     assert within["package-0", "core"] == (("package-0", "package"), ("psys", "psys"))
     assert within["package-0", "uncore"] == (("package-0", "package"), ("psys", "psys"))
     assert within["package-0", "dram"] == (("psys", "psys"),)

@@ -162,7 +162,7 @@ def test_a_probe_that_fails_to_close_leaves_no_other_one_open():
 
 
 def names(found):
-    return {f"{channel.device.id}/{channel.domain}" for probe in found.probes for channel in probe.channels}
+    return {channel.path for probe in found.probes for channel in probe.channels}
 
 
 def test_excluded_family_is_not_searched(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agent.energy.bounds import Energy
 from agent.energy.containment import ACCELERATORS
 from agent.host.records import window_key
-from agent.profiling.analysis.metrics import SensorWindows, idle_watts, seconds_of
+from agent.profiling.analysis.metrics import SensorWindows, idle_watts
 from probes.model import Kind
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _attribute_reading(
     idle = max(0.0, watts.lower) if watts else 0.0
     windows = tuple(
         tuple(
-            _with_background_share(energy, _share(loads.get(window_key(window)), channel), idle * seconds_of(window))
+            _with_background_share(energy, _share(loads.get(window_key(window)), channel), idle * window.seconds)
             for energy, window in zip(energies, repeat, strict=True)
         )
         for energies, repeat in zip(reading.windows, repeats, strict=True)

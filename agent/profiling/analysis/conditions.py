@@ -99,7 +99,7 @@ def _devices(
     for each in series:
         channel = each.channel
         if each.times_ns and (channel.metric != "utilization_ratio" or channel.device.kind in ACCELERATORS):
-            parts.setdefault((channel.device.id, channel.domain), {})[channel.metric] = each
+            parts.setdefault(channel.place, {})[channel.metric] = each
     for (device, domain), by_metric in parts.items():
         celsius, watts = by_metric.get("temperature_celsius"), by_metric.get("power_limit_watts")
         first, last = windows[0].start_ns, windows[-1].end_ns

@@ -11,26 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.profiling.analysis.metrics import SensorWindows
-    from probes.model import Channel
 
 
 def cross_check(
     found: Iterable[SensorWindows], redundant_gauges: Iterable[SensorWindows]
 ) -> tuple[SensorAgreement, ...]:
     """Compare the gauges in `redundant_gauges` with the counters in `found`, over all windows that both measured."""
-    counters = {_place(each.channel): _joules(each) for each in found}
+    counters = {each.channel.place: _joules(each) for each in found}
     agreements = []
     for gauge in redundant_gauges:
-        counted, integrated = counters.get(_place(gauge.channel)), _joules(gauge)
+        counted, integrated = counters.get(gauge.channel.place), _joules(gauge)
         if counted and integrated is not None:
-            device, domain = _place(gauge.channel)
+            device, domain = gauge.channel.place
             reason = preference_reason(gauge.channel)
             agreements.append(SensorAgreement(device, domain, integrated / counted - 1, "counter", reason))
     return tuple(agreements)
-
-
-def _place(channel: Channel) -> tuple[str, str]:
-    return channel.device.id, channel.domain
 
 
 def _joules(reading: SensorWindows) -> float | None:

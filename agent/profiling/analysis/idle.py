@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.cost.interval import Interval
 from agent.energy.provenance import Provenance, provenance
-from agent.profiling.analysis.metrics import idle_watts, quantity, seconds_of
+from agent.profiling.analysis.metrics import idle_watts, quantity
 from agent.profiling.records import Baseline, IdlePower
 from agent.profiling.run_facts import IdleDrift
 
@@ -48,7 +48,7 @@ def _baseline(window: Window, sensors: Sensors) -> Baseline:
     total = idle_watts((window,), sensors.included)
     mean = None if total is None else quantity([total], sensors.source)
     when: Literal["before", "after"] = "before" if window.repeat == BEFORE else "after"
-    return Baseline(_STATES[window.phase], when, seconds_of(window), mean, tuple(power))
+    return Baseline(_STATES[window.phase], when, window.seconds, mean, tuple(power))
 
 
 def derive_drift(windows: Sequence[Window], sensors: Sensors) -> tuple[IdleDrift, ...]:

@@ -60,9 +60,9 @@ class Sensors:
         """Choose from all series of a host, whose `channels` tell which devices nothing measures."""
         found = tuple(series)
         best = best_series(found)
-        counted = {_place(each.channel) for each in best if method_of(each.channel) == "counter"}
+        counted = {each.channel.place for each in best if method_of(each.channel) == "counter"}
         gauges = (each for each in found if method_of(each.channel) == "integrated")
-        redundant_gauges = (SeriesEnergy(each) for each in gauges if _place(each.channel) in counted)
+        redundant_gauges = (SeriesEnergy(each) for each in gauges if each.channel.place in counted)
         return cls(
             tuple(map(SeriesEnergy, best)), cover(best, channels), sampling_period_seconds, tuple(redundant_gauges)
         )
@@ -98,14 +98,9 @@ def sensor_windows(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) ->
     )
 
 
-def seconds_of(window: Window) -> float:
-    """Return the length of a window in seconds."""
-    return (window.end_ns - window.start_ns) / 1e9
-
-
 def seconds_per_inference(repeat: Repeat) -> float:
     """Return the time of one inference: over all phases, window time over inferences."""
-    return sum(seconds_of(window) / window.inferences for window in repeat)
+    return sum(window.seconds / window.inferences for window in repeat)
 
 
 def tokens_per_inference(repeat: Repeat) -> tuple[float | None, float | None]:
@@ -169,7 +164,7 @@ def _watts(window: Window, series: Sequence[SeriesEnergy]) -> Energy | None:
         if energy is None:
             return None
         total = total.plus(energy)
-    return total.times(1 / seconds_of(window)) if series else None
+    return total.times(1 / window.seconds) if series else None
 
 
 def point_energy(
@@ -218,10 +213,6 @@ def point_power(
     peaks = [_peak_watts(reading) for reading in counted]
     known = [peak for peak in peaks if peak is not None]
     return PointPower(quantity(watts, source), sum(known) if len(known) == len(peaks) else None, source)
-
-
-def _place(channel: Channel) -> tuple[str, str]:
-    return channel.device.id, channel.domain
 
 
 def _peak_watts(reading: SensorWindows) -> float | None:

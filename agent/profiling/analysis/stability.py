@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.energy.bounds import ASSUMED_REFRESH_SECONDS
-from agent.profiling.analysis.metrics import seconds_of, seconds_per_inference
+from agent.profiling.analysis.metrics import seconds_per_inference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def _part_count(windows: Sequence[Window], sensors: Sensors) -> int:
     if not refreshes:
         return 0
     shortest = REFRESHES_PER_PART * max(*refreshes, sensors.sampling_period_seconds)
-    count = min(MAX_PARTS, int(min(map(seconds_of, windows)) / shortest))
+    count = min(MAX_PARTS, int(min(window.seconds for window in windows) / shortest))
     return count if count >= MIN_PARTS else 0
 
 

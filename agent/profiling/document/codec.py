@@ -68,7 +68,7 @@ def coverage_facts(coverage: Coverage) -> CoverageFacts:
     """Return the coverage of the total as the document has it."""
     return CoverageFacts(
         coverage.boundary,
-        tuple(Included(channel.device.id, channel.domain) for channel in coverage.includes),
+        tuple(Included(*channel.place) for channel in coverage.includes),
         coverage.not_covered,
         provenance(coverage.includes) if coverage.includes else None,
         max((channel.uncertainty for channel in coverage.includes), default=0.0) or None,

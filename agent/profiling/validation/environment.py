@@ -222,7 +222,7 @@ def _devices(evidence: Evidence) -> CheckResult:
 
 
 def _length(evidence: Evidence) -> CheckResult:
-    shortest = min((w.end_ns - w.start_ns) / 1e9 for repeat in evidence.windows for w in repeat)
+    shortest = min(window.seconds for repeat in evidence.windows for window in repeat)
     if evidence.mode != RIGOROUS:
         message = f"windows of {shortest:.3g} s in {evidence.mode or 'an unnamed'} mode; not a rigorous result"
         return checked("rigorous_windows", True, message, "invalid")

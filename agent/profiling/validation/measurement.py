@@ -18,11 +18,9 @@ from agent.profiling.validation.environment import check_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.energy.window import WindowEnergy
     from agent.profiling.run_facts import CheckResult
     from agent.profiling.validation.evidence import Evidence
     from probes.model import Channel
-    from store.records import Window
 
 MIN_REPEATS = 3
 PREFERRED_REPEATS = 5
@@ -64,7 +62,7 @@ def _samples_bracket_window(evidence: Evidence) -> CheckResult:
     missing = [energy for energy in evidence.energies if energy.energy is None]
     message = "every sensor was read before and after every window"
     if missing:
-        start = f"{_name(missing[0])}: "
+        start = f"{missing[0].channel.path}: "
         reasons = "; ".join(missing[0].reasons)
         cause = next((fault for fault in evidence.faults if fault.startswith(start)), start + reasons)
         message = f"in {len(missing)} windows, {cause}"
@@ -77,7 +75,7 @@ def _gaps(evidence: Evidence) -> CheckResult:
     A counter loses nothing in a gap, and its bound covers a gap at an edge: its limit is 3 s. A gauge loses what it
     does not read: its limit is three of its periods, or a hundredth of the window if the periods are short.
     """
-    shortest = min(_seconds(window) for repeat in evidence.windows for window in repeat)
+    shortest = min(window.seconds for repeat in evidence.windows for window in repeat)
     gap, allowed = 0.0, MAX_GAP_SECONDS
     for each in evidence.energies:
         limit = MAX_GAP_SECONDS
@@ -117,8 +115,8 @@ def _uninterrupted(evidence: Evidence) -> CheckResult:
 def _duration(evidence: Evidence) -> CheckResult:
     worst, allowed = 0.0, MAX_DURATION_ERROR_SECONDS
     for window in (window for repeat in evidence.windows for window in repeat):
-        off = abs(sum(window.latencies_seconds) - _seconds(window))
-        limit = max(MAX_DURATION_ERROR_SECONDS, MAX_DURATION_ERROR_SHARE * _seconds(window))
+        off = abs(sum(window.latencies_seconds) - window.seconds)
+        limit = max(MAX_DURATION_ERROR_SECONDS, MAX_DURATION_ERROR_SHARE * window.seconds)
         if off / limit > worst / allowed:
             worst, allowed = off, limit
     message = f"iterations and window differ by up to {worst:.3g} s (limit {allowed:.3g} s)"
@@ -135,7 +133,7 @@ def _spread(evidence: Evidence) -> CheckResult:
 
 def _not_stuck(evidence: Evidence) -> CheckResult:
     measured = (each for each in evidence.energies if each.method != "model")
-    still = sorted({_name(each) for each in measured if each.energy and not each.energy.joules})
+    still = sorted({each.channel.path for each in measured if each.energy and not each.energy.joules})
     message = f"no energy in at least one window: {', '.join(still)}" if still else "every sensor showed energy"
     return checked("sensors_not_stuck", not still, message, "invalid")
 
@@ -143,7 +141,7 @@ def _not_stuck(evidence: Evidence) -> CheckResult:
 def _long_enough(evidence: Evidence) -> CheckResult:
     """Compare the sensors' relative bounds with the differences between settings; models state their own."""
     shares = [
-        ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, _name(each), _remedy(each.channel))
+        ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, each.channel.path, _remedy(each.channel))
         for each in evidence.energies
         if each.method != "model" and each.energy and each.energy.joules
     ]
@@ -171,14 +169,6 @@ def _sensors_agree(evidence: Evidence) -> CheckResult:
     message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share:.1%} (limit "
     message += f"{MAX_DISAGREEMENT:.0%}); the {worst.preferred} is preferred: {worst.reason}"
     return checked("sensors_agree", share <= MAX_DISAGREEMENT, message, "warning")
-
-
-def _name(energy: WindowEnergy) -> str:
-    return f"{energy.channel.device.id}/{energy.channel.domain}"
-
-
-def _seconds(window: Window) -> float:
-    return (window.end_ns - window.start_ns) / 1e9
 
 
 def valid(checks: Sequence[CheckResult]) -> bool:

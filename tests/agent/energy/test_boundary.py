@@ -370,7 +370,7 @@ MACHINES = {
 def test_each_joule_is_counted_once_and_what_is_missing_is_named(channels, added, boundary, missing):
     for order in (channels, channels[::-1]):
         found = coverage(order)
-        pairs = [(each.device.id, each.domain) for each in found.includes]
+        pairs = [each.place for each in found.includes]
         assert set(pairs) == added
         assert len(pairs) == len(added)
         assert found.boundary is boundary
@@ -394,7 +394,7 @@ def total(sysfs, tmp_path, gpus=(), *, estimates=True):
         covered = coverage(channel for probe in found.probes for channel in probe.channels)
     finally:
         found.close()
-    return covered.boundary, {(each.device.id, each.domain) for each in covered.includes}
+    return covered.boundary, {each.place for each in covered.includes}
 
 
 def test_a_server_s_psys_stands_for_its_zones_until_there_is_a_gpu(tmp_path):
@@ -468,7 +468,7 @@ def test_of_two_sensors_of_one_domain_one_is_taken():
 
 
 def keys(covered):
-    return {(each.device.id, each.domain) for each in covered.includes}
+    return {each.place for each in covered.includes}
 
 
 def test_a_zone_that_never_moved_holds_nothing_and_is_named():

@@ -117,7 +117,7 @@ def test_the_two_drivers_of_an_ampere_server_count_the_processor_once():
     io = driven("apm_xgene", "APMC0D29:00", "io")
     series = [polled(XGENE, lambda _: 16.28), polled(io, lambda _: 31.9), polled(ALTRA, lambda _: 16.28, 1_000)]
     covered = cover(series)
-    assert sorted((channel.device.id, channel.domain) for channel in covered.includes) == [
+    assert sorted(channel.place for channel in covered.includes) == [
         ("APMC0D29:00", "cpu"),
         ("APMC0D29:00", "io"),
     ]

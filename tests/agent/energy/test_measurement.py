@@ -185,7 +185,7 @@ def test_a_sensor_without_energy_names_its_fault_in_the_place_of_the_sample_that
     layouts = [Layout(1, "rapl", (PACKAGE, DRAM))]
     ticks = [tick(1, at, at * 10.0, math.nan) for at in range(1, 9)]
     measured = measure(series_of(layouts, ticks), 3000, 5000)
-    faults = {(channel.device.id, channel.domain): "it hangs" for channel in (PACKAGE, DRAM)}
+    faults = {channel.place: "it hangs" for channel in (PACKAGE, DRAM)}
     told = {reading.channel.domain: reading for reading in with_causes(measured, faults).readings}
     assert told["package"].energy
     assert "it hangs" not in told["package"].reasons

@@ -23,7 +23,7 @@ TABLE = re.compile(r"(?<=<!-- topologies -->\n).*?(?=<!-- end of topologies -->)
 
 
 def name_of(channel):
-    return f"{channel.device.id}/{channel.domain}"
+    return channel.path
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def is_computing(device):
 
 def reaches(channels):
     """Return every pair of (device, domain)s of which the first holds the second, over any number of steps."""
-    pairs = {(outer, (c.device.id, c.domain)) for c in channels for outer in c.contained_in}
+    pairs = {(outer, c.place) for c in channels for outer in c.contained_in}
     while more := {(a, d) for a, b in pairs for c, d in pairs if b == c} - pairs:
         pairs |= more
     return pairs
@@ -118,9 +118,9 @@ def test_whatever_goes_dead_nothing_is_counted_twice_and_nothing_is_missed_in_si
 
 
 def check_that_nothing_counts_twice(topology, channels, found):
-    added = [(channel.device.id, channel.domain) for channel in found.includes]
+    added = [channel.place for channel in found.includes]
     assert len(set(added)) == len(added)
-    estimates = {(c.device.id, c.domain) for c in channels if c.source is Source.ESTIMATED}
+    estimates = {c.place for c in channels if c.source is Source.ESTIMATED}
     nested = {(outer, inner) for outer, inner in reaches(channels) if outer not in estimates}
     assert not [(outer, inner) for outer in added for inner in added if (outer, inner) in nested]
     places = [(place, channel) for channel in found.includes for place in seen(topology, channel)]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.runtime.clock import Timebase
-from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals, gap_energy, key_of
+from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals, gap_energy
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Host, Layout, Tick, Total
 
@@ -40,7 +40,7 @@ class Store:
     def append(self, _ticks: Sequence[Tick], totals: Sequence[Total]) -> None:
         if self.fails:
             raise OSError("the disk is full")
-        self.kept.update((key_of(total), total) for total in totals)
+        self.kept.update((total.key, total) for total in totals)
 
 
 def tick(at_seconds: float, *values: float, rejections: tuple[Rejection, ...] = ()) -> Tick:

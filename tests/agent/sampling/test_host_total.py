@@ -10,7 +10,7 @@ import pytest
 from agent.cost.tariff import Tariff
 from agent.energy.boundary import Boundary
 from agent.runtime.clock import Timebase
-from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals, key_of
+from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals
 from agent.sampling.host_total import FIRST_CHOICE_SAMPLES, HostTotal
 from probes.model import Channel, Device, Kind, Source
 from store.records import Host, Layout, Tick, Total
@@ -57,7 +57,7 @@ class Service:
     def _append(self, _ticks: Sequence[Tick], totals: Sequence[Total]) -> None:
         if self.fails:
             raise OSError("the disk is full")
-        self.store.update((key_of(total), total) for total in totals)
+        self.store.update((total.key, total) for total in totals)
 
 
 def constant(*watts: float, gauges: Sequence[int] = ()) -> Callable[[int], Sequence[float]]:
