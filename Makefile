@@ -12,6 +12,9 @@ BENCH_ARGS ?=
 # The modules that make numbers.
 NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py
 
+# The paths whose words are checked.
+WORDS := README.md CONTRIBUTING.md
+
 # Runs a step that takes long: $(1) names it, $(2) does it; every ten seconds a line says that it goes on.
 define step
 @began=$$(date +%s); echo "$(1) ..." >&2; \
@@ -37,8 +40,9 @@ test: $(VENV)/.test  ## run the tests, with branch coverage (TEST_ARGS="...")
 	$(BIN)/coverage report --include='$(NUMBERS)' --fail-under=100 >/dev/null || \
 	  { echo "the modules that make numbers must be covered wholly: $(NUMBERS)" >&2; status=1; }; exit $$status
 
-check: $(VENV)/.test  ## lint, format, types and the import contract
-	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+check: $(VENV)/.test  ## lint, format, types, the import contract and the words
+	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \
+	  $(BIN)/python docs/check_words.py $(WORDS)
 
 format: $(VENV)/.test  ## apply the formatter and the lint fixes that are safe
 	@cd $(ROOT) && $(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .

@@ -2,7 +2,7 @@
 
     python docs/check_words.py [PATH ...]
 
-Prints each finding with the standard term, and exits with 1 if there is one.
+Prints each finding with the standard term, and ends with 1 if there is one. Without a PATH it checks every file.
 """
 
 from __future__ import annotations
@@ -12,67 +12,71 @@ import re
 import subprocess
 import sys
 import tokenize
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "docs/words.md"
-NOT_OURS = ("tests/fixtures/", "docs/words.md", "LICENSE", "requirements/")
+EXCLUDED = ("tests/fixtures/", "tests/test_words.py", "docs/words.md")
 _ROW = re.compile(r"\| `(?P<pattern>.+?)` \| (?P<use>.+?) \|")
 _CODE = re.compile(r"```.*?```|`[^`]*`|<[^>]*>|https?://\S+", re.DOTALL)
 _TEST = re.compile(r"\s*(?:async )?def (test_\w+)")
 
 
-def rules() -> list[tuple[re.Pattern[str], str]]:
-    """Return each pattern of the list and what to write instead."""
+@cache
+def rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return each pattern of the list and its replacement."""
     rows = _ROW.finditer(LIST.read_text(encoding="utf-8"))
-    return [(re.compile(row["pattern"].replace(r"\|", "|")), row["use"]) for row in rows]
+    return tuple((re.compile(row["pattern"].replace(r"\|", "|")), row["use"]) for row in rows)
 
 
-def prose(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the prose of a file, with the number of the line on which each piece begins."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".py":
-        yield from _of_python(text)
-        return
-    blank = _CODE.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), text)
-    yield from enumerate(blank.splitlines(), 1)
+def prose(text: str, suffix: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of prose in a file's text, each with its number; code is blank."""
+    if suffix == ".py":
+        yield from _python_prose(text)
+    else:
+        yield from enumerate(_without_code(text).splitlines(), 1)
 
 
-def _of_python(text: str) -> Iterator[tuple[int, str]]:
-    wanted = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}
+def _python_prose(text: str) -> Iterator[tuple[int, str]]:
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type in wanted and " " in token.string:
-            blank = _CODE.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), token.string)
-            for offset, line in enumerate(blank.splitlines()):
-                yield token.start[0] + offset, line
+        if token.type in kinds and " " in token.string:
+            yield from enumerate(_without_code(token.string).splitlines(), token.start[0])
     for number, line in enumerate(text.splitlines(), 1):
         if test := _TEST.match(line):
             yield number, test[1].replace("_", " ")
 
 
-def findings(path: Path) -> Iterator[str]:
-    """Yield a line for each word or phrase of the list in a file."""
-    for number, line in prose(path):
+def _without_code(text: str) -> str:
+    return _CODE.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), text)
+
+
+def findings(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, str]]:
+    """Yield the line number, the words and the replacement of each finding."""
+    for number, line in lines:
         for pattern, use in rules():
-            for found in pattern.finditer(line):
-                yield f"{path.relative_to(ROOT)}:{number}: {found[0].strip()!r}: write {use}"
+            yield from ((number, found[0].strip(), use) for found in pattern.finditer(line))
 
 
-def files() -> list[Path]:
-    """Return the files whose prose is ours."""
+def files(paths: Sequence[Path]) -> list[Path]:
+    """Return the project's own Python files and pages below the paths, all of them if there are none."""
     listed = subprocess.run(["git", "ls-files", "*.py", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
-    return [ROOT / name for name in listed.stdout.splitlines() if not name.startswith(NOT_OURS)]
+    own = [ROOT / name for name in listed.stdout.splitlines() if not name.startswith(EXCLUDED)]
+    return [file for file in own if file.exists() and (not paths or any(file.is_relative_to(path) for path in paths))]
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Print every finding; return 1 if there is one."""
-    paths = [Path(each).resolve() for each in arguments]
-    chosen = [path for path in files() if not paths or any(path.is_relative_to(each) for each in paths)]
-    found = [line for path in chosen for line in findings(path)]
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {words!r}: write {use}"
+        for file in files([Path(each).resolve() for each in arguments])
+        for number, words, use in findings(prose(file.read_text(encoding="utf-8"), file.suffix))
+    ]
     print("\n".join(found)) if found else None  # noqa: T201
     return int(bool(found))
 
