@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py
 
 # The paths whose words are checked.
-WORDS := README.md CONTRIBUTING.md
+WORDS := README.md CONTRIBUTING.md docs/decisions
 
 # Runs a step that takes long: $(1) names it, $(2) does it; every ten seconds a line says that it goes on.
 define step
