@@ -30,7 +30,7 @@ MOVED = {
 CONTENTS = {
     "Use": "getting-started commands sensors cost configuration service metrics security exit-codes",
     "Numbers": "methodology profile estimates topologies sensor-faults benchmarks glossary",
-    "Reference": "settings man-inferometer man-inferometerd",
+    "Reference": "settings store man-inferometer man-inferometerd",
     "Development": "contributing words decisions/README changelog requirements",
 }
 _LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")

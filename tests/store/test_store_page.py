@@ -1,0 +1,116 @@
+"""Runs the decoder of docs/store.md on a real store."""
+
+from __future__ import annotations
+
+import csv
+import math
+import random
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from probes.model import Channel, Device, Kind
+from store import schema
+from store.maintenance.compaction import compact
+from store.reader import Reader
+from store.records import Host, Tick
+from store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Engine
+
+PAGE = Path(__file__).parents[2] / "docs/store.md"
+MOST_LINES = 60
+SECOND = 10**9
+START = 1_700_000_400 * SECOND
+"""A multiple of 600 s, the time that one chunk covers."""
+TICKS = 700
+DICE = random.Random(9)
+
+
+def rapl_joules(count: int, unit: int) -> float:
+    """Return the joules that the kernel shows after so many counts of `unit` thousandths of a microjoule, unwrapped."""
+    return (count // 2**32 * ((2**32 - 1) * unit // 1000) + count % 2**32 * unit // 1000) / 1e6
+
+
+COLUMNS: dict[str, Sequence[float]] = {
+    "constant": [85_899_345_920.0] * TICKS,
+    "whole numbers": [45.0 + n // 50 for n in range(TICKS)],
+    "steady growth": [1000.0 + 3 * n for n in range(TICKS)],
+    "growing growth": [float(n * n) for n in range(TICKS)],
+    "noise": [DICE.randrange(-(10**6), 10**6) / 1000 for _ in range(TICKS)],
+    "wide noise": [DICE.randrange(0, 2**50) / 10 for _ in range(TICKS)],
+    "negative": [-(n % 7) / 100 for n in range(TICKS)],
+    "binary": [n / 2**20 + 1 for n in range(TICKS)],
+    "package counter": [rapl_joules(2**32 - 10**7 + 819_200 * n, 61035) for n in range(TICKS)],
+    "fine counter": [rapl_joules(10**9 + 81_919 * n, 15258) for n in range(TICKS)],
+    "memory counter": [rapl_joules(10**9 + 7919 * n * n, 15300) for n in range(TICKS)],
+    "ratio": [(n * 7 % 100) / (100 + n % 2) for n in range(TICKS)],
+    "no pattern": [math.sin(n) * 10.0 ** (n % 200) for n in range(TICKS)],
+    "infinities": [math.inf if n % 2 else -0.0 for n in range(TICKS)],
+    "gaps": [math.nan if n % 3 == 0 else n / 10 for n in range(TICKS)],
+    "no value": [math.nan] * TICKS,
+}
+CHANNELS = tuple(Channel(Device("package-0", Kind.CPU), domain, "power_watts") for domain in COLUMNS)
+
+
+def decoder() -> str:
+    _, _, code = PAGE.read_text().partition("```python\n")
+    return code.partition("```")[0]
+
+
+@pytest.fixture
+def stored(engine: Engine) -> Engine:
+    """A store whose first 600 ticks are a chunk, and whose others are rows."""
+    writer = Writer(engine)
+    [layout] = writer.register(Host("h", "n"), [("rapl", CHANNELS)], "test", START)
+    starts = [START + n * SECOND + DICE.randrange(10**6) for n in range(TICKS)]
+    writer.append(
+        [
+            Tick(layout.id, start, start + 1000 * (n % 5), [values[n] for values in COLUMNS.values()])
+            for n, start in enumerate(starts)
+        ]
+    )
+    assert compact(engine, START + 600 * SECOND).ticks == 600
+    return engine
+
+
+def test_decoder_is_short() -> None:
+    assert sum(1 for line in decoder().splitlines() if line.strip()) <= MOST_LINES
+
+
+def test_decoder_prints_every_sample_of_chunks_and_rows(stored: Engine, path: Path) -> None:
+    command = [sys.executable, "-I", "-c", decoder(), str(path)]
+    output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    header, *rows = csv.reader(output.splitlines())
+    assert header == ["recording", "start_ns", "end_ns", "device", "domain", "metric", "source", "value"]
+    found: dict[str, list[tuple[int, bytes]]] = {}
+    for recording, start, end, device, domain, metric, source, value in rows:
+        assert (recording, device, metric, source) == ("1", "package-0", "power_watts", "measured")
+        middle = (int(start) + int(end)) // 2
+        found.setdefault(domain, []).append((middle, struct.pack("<d", float(value))))
+    expected = {
+        series.channel.domain: list(
+            zip(series.times_ns, (struct.pack("<d", value) for value in series.values), strict=True)
+        )
+        for series in Reader(stored).series(1, 0, 2**62)
+    }
+    assert found == {domain: samples for domain, samples in expected.items() if samples}
+    assert set(expected) - set(found) == {"no value"}
+
+
+def test_store_of_the_test_has_every_kind_of_column(stored: Engine) -> None:
+    with stored.connect() as connection:
+        packed = connection.execute(schema.chunks.select()).one().packed
+    ends = struct.unpack_from(f"<{2 + len(COLUMNS)}I", packed, 4)
+    kinds = {packed[end] for end in ends[1:-1]}
+    assert {96, 97, 98, 104, 105, 106} <= kinds
+    assert any(kind < 32 for kind in kinds)
+    assert any(32 <= kind < 96 for kind in kinds)
+    assert any(kind >= 128 for kind in kinds)
