@@ -205,6 +205,7 @@ def configure(
     procfs: Path = PROC,
     library: Path | str = "",
     listen: str = "127.0.0.1:0",
+    exporter: str = "",
 ) -> None:
     """Write the configuration file of `home`; its own port, a beat of 50 ms and no estimates, unless told otherwise."""
     for root in (home / sysfs, procfs):  # an empty root is a host without sensors, a missing one a mistake
@@ -219,6 +220,7 @@ procfs = "{procfs}"
 nvml_library = "{library or home / "no library"}"
 [exporter]
 listen = "{listen}"
+{exporter}
 """
     )
 

@@ -1,17 +1,12 @@
-"""The WSGI application of the service: metrics, health and a landing page; checks who asks before it answers."""
+"""The WSGI application: refuses requests under a foreign name, and routes the others to a view by their path."""
 
 from __future__ import annotations
 
-import gzip
-import html
 import ipaddress
-import math
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from prometheus_client.exposition import choose_encoder
 
 from agent.api import wsgi
 
@@ -19,10 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from agent.api.metrics import Exporter
+    View = Callable[[WSGIEnvironment], "Response"]
 
 _OTHER_METHODS = wsgi.failure(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
-_RETRY = ("Retry-After", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +30,14 @@ class Response:
 
 
 class Application:
-    """Routes a GET or HEAD to one of `pages` by its path.
+    """Answers a GET or HEAD with the view that `routes` has for its path.
 
     With `hosts`, which may be empty, a request must name this host: by an address, a name without a dot, or one of
     `hosts`. That refuses DNS rebinding, by which a web page makes a browser on this host ask under a name of its own.
     """
 
-    def __init__(
-        self, pages: Mapping[str, Callable[[WSGIEnvironment], Response]], hosts: Collection[str] | None = None
-    ) -> None:
-        self._pages = pages
+    def __init__(self, routes: Mapping[str, View], hosts: Collection[str] | None = None) -> None:
+        self._routes = routes
         self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -57,24 +49,8 @@ class Application:
             return wsgi.failure(HTTPStatus.FORBIDDEN, reason=reason)
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _OTHER_METHODS
-        page = self._pages.get(environ["PATH_INFO"])
-        return wsgi.failure(HTTPStatus.NOT_FOUND) if page is None else _wsgi_response(page(environ))
-
-
-def service_pages(exporter: Exporter) -> Mapping[str, Callable[[WSGIEnvironment], Response]]:
-    """Return the pages of a service that runs, by path."""
-    return {
-        "/": lambda _: _index(exporter.version),
-        "/metrics": lambda environ: _metrics(exporter, environ),
-        "/-/healthy": _healthy,
-        "/-/ready": lambda _: _ready(*exporter.ready()),
-    }
-
-
-def starting_pages(reason: str = "starting") -> Mapping[str, Callable[[WSGIEnvironment], Response]]:
-    """Return the pages of a service that has nothing to export yet: healthy, not ready for `reason`, no metrics."""
-    starting = Response(f"{reason}\n".encode(), status=HTTPStatus.SERVICE_UNAVAILABLE, headers=(_RETRY,))
-    return {"/metrics": lambda _: starting, "/-/healthy": _healthy, "/-/ready": lambda _: starting}
+        view = self._routes.get(environ["PATH_INFO"])
+        return wsgi.failure(HTTPStatus.NOT_FOUND) if view is None else _wsgi_response(view(environ))
 
 
 def refusal_reason(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
@@ -89,26 +65,6 @@ def refusal_reason(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
     if origin is not None and (not host or _host_and_port(origin) != host.lower()):
         return f"pages of {origin!r} may not read this host"
     return ""
-
-
-def parse_accept(header: str) -> dict[str, float]:
-    """Return the weight of each element of an Accept or Accept-Encoding header (RFC 9110, 12.4.2), 1 unless given."""
-    weights = {}
-    for element in header.split(","):
-        name, *parameters = (part.strip() for part in element.split(";"))
-        pairs = [(key.strip(), value.strip()) for key, _, value in (each.partition("=") for each in parameters)]
-        given = next((value for key, value in pairs if key.lower() == "q"), "1")
-        others = [f"{key}={value}" for key, value in pairs if key.lower() != "q"]
-        weights[";".join((name, *others))] = _weight(given)
-    return weights
-
-
-def _weight(given: str) -> float:
-    try:
-        weight = float(given)
-    except ValueError:
-        return 1.0
-    return 0.0 if math.isnan(weight) else weight
 
 
 def _host_name(host: str) -> str:
@@ -142,45 +98,3 @@ def _wsgi_response(response: Response) -> WSGIApplication:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     return application
-
-
-def _metrics(exporter: Exporter, environ: WSGIEnvironment) -> Response:
-    """Answer a scrape, as text or OpenMetrics and compressed or not, as the client accepts."""
-    formats = parse_accept(environ.get("HTTP_ACCEPT", ""))
-    wanted = ",".join(name for name, weight in formats.items() if weight > 0)
-    try:
-        encode, content_type = choose_encoder(wanted if wanted.isascii() and wanted.isprintable() else "")
-    except TypeError:  # a version that is no number
-        encode, content_type = choose_encoder("")
-    body = encode(exporter.registry)
-    headers: tuple[tuple[str, str], ...] = (("Vary", "Accept, Accept-Encoding"),)
-    encodings = {name.lower(): weight for name, weight in parse_accept(environ.get("HTTP_ACCEPT_ENCODING", "")).items()}
-    if encodings.get("gzip", encodings.get("*", 0.0)) > 0:
-        body, headers = gzip.compress(body, compresslevel=4, mtime=0), (*headers, ("Content-Encoding", "gzip"))
-    return Response(body, content_type, headers=headers)
-
-
-def _healthy(_: WSGIEnvironment) -> Response:
-    return Response(b"healthy\n")
-
-
-def _ready(is_ready: bool, reason: str) -> Response:
-    status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return Response(f"{reason}\n".encode(), status=status)
-
-
-def _index(version: str) -> Response:
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Inferometer</title></head>
-<body>
-<h1>Inferometer {html.escape(version)}</h1>
-<p>Measures what an inference costs on this host.</p>
-<ul>
-<li><a href="/metrics">/metrics</a>: the latest reading of every sensor, for Prometheus</li>
-<li><a href="/-/healthy">/-/healthy</a>: whether the service is alive</li>
-<li><a href="/-/ready">/-/ready</a>: whether its probes give values and its store takes them</li>
-</ul>
-</body></html>
-"""
-    return Response(page.encode(), "text/html; charset=utf-8")

@@ -1,13 +1,15 @@
-"""The service's HTTP address: one server for the life of the process, whatever is behind it at the moment."""
+"""The HTTP endpoint of the service: one server for the life of the process, on TCP and on a unix socket."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.api import sockets as listening
-from agent.api.application import Application, service_pages, starting_pages
+from agent.api import sockets
+from agent.api.application import Application
+from agent.api.routes import service_routes, starting_routes
 from agent.api.server import DEFAULTS, Limits, Server
+from agent.api.unix_socket import SocketFile, UnixAddress, bind_unix
 
 if TYPE_CHECKING:
     import socket
@@ -18,11 +20,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """A listening socket, the setting it was bound for, and its address with the port."""
+    """A listening socket, the setting that it was bound for, its address as in a URL, and the file of a unix socket."""
 
-    listen: str
+    setting: str | UnixAddress
     listener: socket.socket
     address: str
+    file: SocketFile | None = None
+
+
+class _Slot:
+    """The socket that is in use, and the one that replaces it once the new configuration has started."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.now: _Bound | None = None
+        self.next: _Bound | None = None
+
+    @property
+    def newest(self) -> _Bound | None:
+        return self.next or self.now
+
+    def propose(self, bound: _Bound) -> None:
+        """Listen on a socket beside the one in use."""
+        self.next = bound
+        self._server.listen(bound.listener)
+
+    def withdraw(self) -> None:
+        """Close the proposed socket."""
+        self._close(self.next)
+        self.next = None
+
+    def commit(self) -> None:
+        """Use the proposed socket, if there is one, and close the one before."""
+        if self.next:
+            self._close(self.now)
+            self.now, self.next = self.next, None
+
+    def clear(self) -> None:
+        """Close both."""
+        self.withdraw()
+        self._close(self.now)
+        self.now = None
+
+    def _close(self, bound: _Bound | None) -> None:
+        if bound:
+            if bound.file:
+                bound.file.remove()
+            self._server.unlisten(bound.listener)
 
 
 class Endpoint:
@@ -32,59 +76,83 @@ class Endpoint:
     """
 
     def __init__(self, limits: Limits = DEFAULTS) -> None:
-        self._server = Server(Application(starting_pages(), ()), limits)
-        self._now: _Bound | None = None
-        self._next: _Bound | None = None
+        self._server = Server(Application(starting_routes(), ()), limits)
+        self._tcp = _Slot(self._server)
+        self._unix = _Slot(self._server)
+        self._wants_unix = False
 
     @property
     def address(self) -> str:
-        """Return the newest host:port that is bound, as in a URL."""
-        newest = self._next or self._now
+        """The newest host:port that is bound, as in a URL."""
+        newest = self._tcp.newest
         return newest.address if newest else ""
 
-    def bind(self, listen: str) -> None:
-        """Listen on `listen` as well, unless that is what is listened on. Raises ListenError."""
-        if self._next and self._next.listen == listen:
+    def bind(self, listen: str, unix: UnixAddress | None = None) -> None:
+        """Listen on `listen`, and on `unix` if it is given, unless they are bound already. Raises ListenError."""
+        self._bind_tcp(listen)
+        self._bind_unix(unix)
+
+    def _bind_tcp(self, listen: str) -> None:
+        slot = self._tcp
+        if slot.next and slot.next.setting == listen:
             return
-        self.unbind()
-        now = self._now
-        if now and (listen == now.listen or listening.listens_on(now.listener, listen)):
+        slot.withdraw()
+        now = slot.now
+        if now and (listen == now.setting or sockets.listens_on(now.listener, listen)):
             return
-        listener = listening.bind(listen, beside=now.listener if now else None)
-        self._next = _Bound(listen, listener, listening.display(listener))
-        self._server.listen(listener)
+        listener = sockets.bind(listen, beside=now.listener if now else None)
+        slot.propose(_Bound(listen, listener, sockets.display(listener)))
+
+    def _bind_unix(self, unix: UnixAddress | None) -> None:
+        slot, self._wants_unix = self._unix, unix is not None
+        if unix is None or (slot.next and slot.next.setting == unix):
+            return
+        slot.withdraw()
+        if slot.now and slot.now.file and slot.now.file.is_at(unix.path):
+            slot.now.file.restrict(unix)
+            slot.now = replace(slot.now, setting=unix)
+            return
+        listener, file = bind_unix(unix)
+        slot.propose(_Bound(unix, listener, unix.path, file))
 
     def unbind(self) -> None:
-        """Close an address that was bound but never shown anything on."""
-        if self._next:
-            self._server.unlisten(self._next.listener)
-            self._next = None
+        """Close the addresses that were bound but never shown anything on."""
+        self._tcp.withdraw()
+        self._unix.withdraw()
 
     def show(self, exporter: Exporter, hosts: Collection[str] = ()) -> None:
-        """Answer with `exporter` from now on, on the newest address alone; `hosts` are names that requests may use."""
-        newest = self._next or self._now
-        checked = hosts or (newest and listening.is_loopback(newest.listener))
-        own = newest.listen.rpartition(":")[0] if newest else ""  # a name with which the address was given
-        self._server.application = Application(service_pages(exporter), {*hosts, own} if checked else None)
-        before, self._now, self._next = self._now, newest, None
-        if before and before is not newest:
-            self._server.unlisten(before.listener)
+        """Answer with `exporter` from now on, on the newest addresses only; `hosts` are names that requests may use."""
+        newest = self._tcp.newest
+        checked = hosts or (newest and sockets.is_loopback(newest.listener))
+        own = str(newest.setting).rpartition(":")[0] if newest else ""  # a name with which the address was given
+        self._server.application = Application(service_routes(exporter), {*hosts, own} if checked else None)
+        self._tcp.commit()
+        self._unix.commit()
+        if not self._wants_unix:
+            self._unix.clear()
 
     def wait(self, reason: str) -> None:
         """Answer that the service is not ready, and why, until `show`."""
-        self._server.application = Application(starting_pages(reason), ())
+        self._server.application = Application(starting_routes(reason), ())
 
     def close(self) -> None:
-        """Close every address and connection."""
+        """Close every address and connection, and delete the file of the unix socket."""
+        self._unix.clear()
         self._server.stop()
 
 
-def serve(exporter: Exporter, listen: str, limits: Limits = DEFAULTS, hosts: Collection[str] = ()) -> Endpoint:
-    """Return an endpoint that shows `exporter` on `listen`. Raises ListenError."""
+def serve(
+    exporter: Exporter,
+    listen: str,
+    limits: Limits = DEFAULTS,
+    hosts: Collection[str] = (),
+    unix: UnixAddress | None = None,
+) -> Endpoint:
+    """Return an endpoint that shows `exporter` on `listen` and on a unix socket if one is given. Raises ListenError."""
     endpoint = Endpoint(limits)
     try:
-        endpoint.bind(listen)
-    except listening.ListenError:
+        endpoint.bind(listen, unix)
+    except sockets.ListenError:
         endpoint.close()
         raise
     endpoint.show(exporter, hosts)

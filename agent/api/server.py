@@ -30,6 +30,8 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _CHUNK_BYTES = 65_536
 _DRAIN_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
+_HTTP_PORT = 80
+"""The port that a URL without one means; a unix socket has none."""
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 log = get_logger("http")
@@ -187,8 +189,8 @@ class Server:
             client.close()
             return True
         now = time.monotonic()
-        host, port = listener.getsockname()[:2]
-        connection = _Connection(client, address[0], (host, port), now, now + self._limits.request_seconds)
+        peer, server = _names(listener, address)
+        connection = _Connection(client, peer, server, now, now + self._limits.request_seconds)
         self._connections[connection] = None
         self._selector.register(client, EVENT_READ, partial(self._guard, self._receive, connection))
         return True
@@ -269,3 +271,10 @@ class Server:
             self._selector.unregister(connection.client)
         connection.client.close()
         connection.unsent.release()
+
+
+def _names(listener: socket.socket, address: Any) -> tuple[str, tuple[str, int]]:
+    """Return the name of a client, and the host and port that it connected to."""
+    if listener.family == socket.AF_UNIX:
+        return "unix", ("localhost", _HTTP_PORT)
+    return address[0], listener.getsockname()[:2]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HIGHEST_PORT = 0xFFFF
-_BACKLOG = 128
+BACKLOG = 128
 _REMEDIES: Mapping[int, str] = {
     errno.EADDRINUSE: "another process listens there (`ss -ltnp` shows which): stop it, or choose another port",
     errno.EADDRNOTAVAIL: "no network interface of this host has this address: choose one that `ip address` shows",
@@ -44,7 +44,7 @@ def bind(listen: str, beside: socket.socket | None = None) -> socket.socket:
         for each in shared:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         remedy = _REMEDIES.get(error.errno or 0, "choose another address")

@@ -75,6 +75,8 @@ def check_links(config: Config) -> None:
     """Raise ConfigError if a path contains a link that another user may have planted."""
     roots = config.roots
     paths = {"path.sysfs": roots.sysfs, "path.procfs": roots.procfs, "path.nvml_library": roots.nvml_library}
+    if config.socket:
+        paths["exporter.socket"] = config.socket
     if database := _file_of(config.database):
         paths["database"] = database
     for key, path in paths.items():

@@ -37,7 +37,8 @@ class Config:
     probe family that differs from `period_seconds`. `cpu_budget` is the share of one processor that sampling may use, 0
     for no limit. `realtime` allows real-time scheduling for one thread of a measurement or a profile. `tariff` is the
     content of `tariff_file`, None without one. `hosts` are DNS names by which requests may address the exporter.
-    `warnings` are sentences about the file, for the user.
+    `socket` is the path of a unix socket on which it listens too, empty for none, and `socket_group` the group that may
+    connect to it. `warnings` are sentences about the file, for the user.
     """
 
     database: str = ""
@@ -53,6 +54,8 @@ class Config:
     realtime: bool = True
     listen: str = LISTEN
     hosts: tuple[str, ...] = ()
+    socket: str = ""
+    socket_group: str = ""
     retention_config: RetentionConfig = field(default_factory=RetentionConfig)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 

@@ -172,6 +172,22 @@ TABLES = (
                 "On loopback every other name is refused, so that a web page cannot read the metrics through a "
                 "browser on this host. On other addresses names are checked only if this list is not empty.",
             ),
+            Setting(
+                "socket",
+                types.SOCKET_PATH,
+                _CONFIG.socket,
+                "Path of a unix socket that serves the same pages, such as /run/inferometer/http.sock.",
+                "Its mode is 0660. A socket file on which no process listens is replaced; any other file is an error.",
+                default_text="no unix socket",
+            ),
+            Setting(
+                "socket_group",
+                types.TEXT,
+                _CONFIG.socket_group,
+                "Group that may connect to the unix socket, by name or number.",
+                "The service must be a member of it.",
+                default_text="the group of the service",
+            ),
         ),
     ),
     Table(

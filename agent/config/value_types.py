@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ _MIN_SHARE = 0.001
 _MAX_AMOUNT = 1e15
 """A petabyte, or more days than the age of the universe: larger numbers are typing errors, and some would overflow."""
 _LAST_PORT = 65535
+_LONGEST_SOCKET_PATH = 107
+"""unix(7): sun_path has 108 bytes, the last of them NUL."""
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 _HOST_NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
 _SENSOR_NAME = re.compile(r"[^\s,]+")
@@ -66,6 +69,13 @@ def _address(value: object) -> str:
     return text
 
 
+def _socket_path(value: object) -> str:
+    path = _text(value)
+    if path and not (path.startswith("/") and len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH):
+        raise ValueError
+    return path
+
+
 def _list(value: object, pattern: re.Pattern[str]) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError  # noqa: TRY004
@@ -101,6 +111,9 @@ def _split(text: str) -> list[str]:
 
 TEXT = ValueType("a text in quotes", _text)
 PATH = ValueType("a path in quotes", _text, metavar="PATH")
+SOCKET_PATH = ValueType(
+    f"an absolute path in quotes of at most {_LONGEST_SOCKET_PATH} bytes", _socket_path, metavar="PATH"
+)
 LEVEL = ValueType(f"one of {', '.join(LOG_LEVELS)}", _log_level, metavar="LEVEL")
 ADDRESS = ValueType("host:port, such as 127.0.0.1:19795 or [::1]:19795", _address, metavar="HOST:PORT")
 HOST_NAMES = ValueType(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agent.api.endpoint import Endpoint
 from agent.api.metrics import Exporter
 from agent.api.sockets import ListenError
+from agent.api.unix_socket import UnixAddress
 from agent.daemon import sd_notify as notify
 from agent.daemon.maintenance import Maintenance, interval_seconds
 from agent.daemon.supervision import (
@@ -146,7 +147,7 @@ def await_store(
     """
     until = time.monotonic() + retry.after(error)
     try:
-        endpoint.bind(wanted.listen)
+        endpoint.bind(wanted.listen, _unix_address(wanted))
     except ListenError as refused:
         raise DaemonError(str(refused)) from refused
     endpoint.wait(str(error))
@@ -179,7 +180,7 @@ def _running(
             file = _store_file(engine)
             host = describe_host(config.roots)
             lock = stack.enter_context(daemon_lock(engine, host.id))
-            endpoint.bind(config.listen)
+            endpoint.bind(config.listen, _unix_address(config))
             if first:
                 notify.ready()  # nothing is wrong that a person must fix; the discovery of the sensors may take long
             writer, store_errors = Writer(engine, lock.verify), StoreErrorLog(signals.wake)
@@ -254,6 +255,10 @@ def _stop_reads(pipeline: Pipeline[TickStore], signals: ServiceSignals) -> None:
     pipeline.stop_reads(signals.remaining_seconds(STOP_SECONDS))
     for probe in pipeline.hanging:
         logger.warning("probe left behind in its driver", probe=probe.name)
+
+
+def _unix_address(config: Config) -> UnixAddress | None:
+    return UnixAddress(config.socket, config.socket_group) if config.socket else None
 
 
 def _store_file(engine: Engine) -> StoreFile | None:

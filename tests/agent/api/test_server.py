@@ -19,9 +19,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from agent.api import wsgi
-from agent.api.application import Application, service_pages
+from agent.api.application import Application
 from agent.api.endpoint import Endpoint, serve
 from agent.api.metrics import Exporter
+from agent.api.routes import service_routes
 from agent.api.server import DEFAULTS, Limits
 from agent.api.sockets import ListenError, resolve
 from agent.sampling.probe_reader import ProbeHealth
@@ -179,7 +180,7 @@ def test_the_service_is_ready_from_the_first_tick_on():
 def test_the_landing_page_links_to_every_other_and_escapes_the_version(address: str):
     answer, body = ask(address, "/")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert all(f'href="{path}"'.encode() in body for path in service_pages(export()) if path != "/")
+    assert all(f'href="{path}"'.encode() in body for path in service_routes(export()) if path != "/")
     assert b"1.2.3&lt;" in body
     assert b"http" not in body
 
@@ -362,7 +363,7 @@ def test_a_fault_of_the_server_s_own_is_logged_and_the_next_client_is_served(
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/nothing", "/caf%C3%A9?q=1"])
 def test_the_application_and_the_server_keep_to_pep_3333(exporter: Exporter, method: str, path: str):
     request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\n\r\n".encode()
-    application = validator(Application(service_pages(exporter), ()))
+    application = validator(Application(service_routes(exporter), ()))
     received = wsgi.respond(request, "127.0.0.1", ("127.0.0.1", 80), application)
     status = int(received.split()[1])
     assert status == (405 if method == "POST" else 404 if path.startswith(("/nothing", "/caf")) else 200)

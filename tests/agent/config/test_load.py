@@ -132,7 +132,8 @@ def test_an_unknown_key_is_refused_with_the_most_similar_key(written, text: str,
 
 
 def test_a_key_without_a_similar_one_is_refused_with_the_keys_of_its_table(written) -> None:
-    assert refusal(written("[exporter]\nq = 1")) == "unknown key 'exporter.q'; known here: listen, hosts"
+    known = "listen, hosts, socket, socket_group"
+    assert refusal(written("[exporter]\nq = 1")) == f"unknown key 'exporter.q'; known here: {known}"
 
 
 @pytest.mark.parametrize(
@@ -320,3 +321,13 @@ def test_host_names_become_lower_case_and_a_wrong_one_is_refused(written) -> Non
     for wrong in ('"a name"', '"http://x"', "1", '""'):
         assert "is not a list of host names" in refusal(written(f"[exporter]\nhosts = [{wrong}]"))
     assert "is not a list of host names" in refusal(written('[exporter]\nhosts = "monitor"'))
+
+
+def test_a_unix_socket_has_an_absolute_path_that_fits_into_its_address(written) -> None:
+    config = load(written('[exporter]\nsocket = "/run/inferometer/http.sock"\nsocket_group = "monitoring"'))
+    assert (config.socket, config.socket_group) == ("/run/inferometer/http.sock", "monitoring")
+    assert (Config().socket, Config().socket_group) == ("", "")
+    for path in ("http.sock", "./http.sock", "/" + "x" * 107):
+        message = refusal(written(f'[exporter]\nsocket = "{path}"'))
+        assert message.startswith("exporter.socket = ")
+        assert message.endswith("is not an absolute path in quotes of at most 107 bytes")

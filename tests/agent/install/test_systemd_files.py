@@ -152,7 +152,7 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
             "realtime": True,
             "periods": {},
         },
-        "exporter": {"listen": "127.0.0.1:19795", "hosts": []},
+        "exporter": {"listen": "127.0.0.1:19795", "hosts": [], "socket": "", "socket_group": ""},
         "retention": {"raw_days": 30, "rollup_days": 365, "raw_bytes": 0},
     }
 
