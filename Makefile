@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py
 
 # The paths whose words are checked.
-WORDS := README.md CONTRIBUTING.md docs/decisions
+WORDS := README.md CONTRIBUTING.md docs/decisions docs/methodology.md docs/cost.md docs/estimates.md docs/profile.md docs/exit-codes.md docs/metrics.md docs/settings.md docs/store.md
 
 # Runs a step that takes long: $(1) names it, $(2) does it; every ten seconds a line says that it goes on.
 define step
