@@ -21,7 +21,7 @@ GLOBAL_OPTIONS: Mapping[str, bool] = {
 }
 """The name of each option that every command takes, and whether a value follows it."""
 _WITH_VALUE: Mapping[str, bool] = {**GLOBAL_OPTIONS, "--duration": True, "--tolerance": True}
-SHARED = "The options of `inferometer --help` (--database, --path.sysfs, ...) may be given here too."
+SHARED = "The options of `inferometer --help` (--database, --exclude, ...) are valid here too."
 """The last line of every command's help."""
 
 
@@ -63,27 +63,27 @@ def default_text(setting: Setting) -> str:
 
 
 def move_globals_first(arguments: Sequence[str]) -> list[str]:
-    """Move shared options to the front, so that they may follow the command's name too.
+    """Move shared options to the front, so that they may also follow the command's name.
 
-    What stands after `--`, or is the command line that `measure` is to run, belongs to someone else and stays. A shared
-    option whose value is missing is returned alone: anything beside it would be taken for the value.
+    Words after `--`, and the command that `measure` runs, stay in place. A shared option without its value is returned
+    alone, since the parser would use any following word as the value.
     """
     front, rest, others = _split_arguments(arguments)
     return others if others and others[0] in GLOBAL_OPTIONS else [*front, *rest, *others]
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON; one that `measure` is to run may ask for its own."""
+    """Return whether --json is among the words of this program; the command that `measure` runs does not count."""
     return "--json" in _split_arguments(arguments)[1]
 
 
 def command_of(arguments: Sequence[str]) -> str | None:
-    """Return the first word that is no shared option, which is a command's name if the command line is in order."""
+    """Return the first word that is not a shared option: the name of the command, if the command line is correct."""
     return next(iter(_split_arguments(arguments)[1]), None)
 
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Return the shared options, the other words of this program, and what belongs to someone else."""
+    """Return the shared options, the other words of this program, and the words of another program."""
     front: list[str] = []
     rest: list[str] = []
     waiting = list(arguments)

@@ -1,4 +1,4 @@
-"""`inferometer daemon`: sample, store and export until a signal stops it; systemd runs `inferometerd` instead."""
+"""`inferometer daemon`: samples, stores and exports until a signal stops it; systemd runs `inferometerd` instead."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from agent.config.table import SETTINGS
 
 @with_settings([setting for setting in SETTINGS if setting.command == "daemon"])
 def daemon(context: typer.Context, **given: str | bool | None) -> None:
-    """Sample the host's sensors, store them, and export them to Prometheus, until SIGTERM or Ctrl-C.
+    """Sample the host's sensors, store the samples and export them to Prometheus, until SIGTERM or Ctrl-C.
 
-    SIGHUP reads the configuration file again. Under systemd it says when it is ready and feeds the watchdog. Log
-    lines go to standard error.
+    SIGHUP reads the configuration file again. Under systemd the daemon reports that it is ready and feeds the watchdog.
+    Log lines go to standard error.
 
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """

@@ -1,4 +1,4 @@
-"""`inferometer db`: how the store stands, what it keeps, whether it is sound, and copies of it."""
+"""`inferometer db`: status, compaction, pruning, checks, upgrade and copies of the store."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look after the store: how it stands, what it keeps, whether it is sound, and copies of it.\n\n"
-    "Samples are kept as rows at first. Compacting makes chunks of them, a tenth of the size, and one-minute roll-ups; "
-    "pruning removes what is too old or too much. The daemon does both by itself. Every command here may be used while "
-    "the daemon runs, and none touches runs and profiles.",
+    help="Maintain the store: status, compaction, pruning, checks, upgrade and copies.\n\n"
+    "Samples are first stored as rows. Compaction turns rows into chunks of a tenth of the size, and makes "
+    "one-minute roll-ups. "
+    "Pruning removes samples by age or size. The daemon does both automatically. These commands work while the daemon "
+    "runs, and change no runs or profiles.",
     rich_markup_mode=None,
 )
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
@@ -33,41 +34,41 @@ _PROGRESS_INTERVAL_SECONDS = 2.0
 
 @app.command(epilog=SHARED)
 def status(context: typer.Context, as_json: _Json = False) -> None:
-    """Say how large the store is, what it holds, and what could be compacted.
+    """Show size and contents of the store, and the rows that can be compacted.
 
     Example: inferometer db status
     """
     from agent.render.tables import number
-    from store.maintenance.status import status as stands
+    from store.maintenance.status import status as status_of
 
     with opened(context) as engine:
-        found = stands(engine)
+        found = status_of(engine)
     times = {"oldest": _time(found.oldest_ns), "newest": _time(found.newest_ns)}
     if as_json:
         print_json({**asdict(found), **times})
         return
     print_out(f"{found.path}, schema {found.schema_revision}")
-    per_sample = f", {found.bytes_per_sample:.3g} bytes a sample" if found.bytes_per_sample else ""
-    log = f", {number(found.log_bytes, 'B')} of it the write-ahead log" if found.log_bytes else ""
+    per_sample = f", {found.bytes_per_sample:.3g} bytes per sample" if found.bytes_per_sample else ""
+    log = f", including {number(found.log_bytes, 'B')} of write-ahead log" if found.log_bytes else ""
     print_out(f"  size       {number(found.bytes, 'B')}{log}{per_sample}")
     print_out(f"  samples    {found.samples} in {found.recordings} recordings, {times['oldest']} to {times['newest']}")
-    print_out(f"  kept as    {found.hot_ticks} rows, {found.chunks} chunks, {found.rollups} one-minute roll-ups")
-    print_out(f"  waiting    {found.waiting_ticks} rows could be compacted (inferometer db compact)")
+    print_out(f"  stored as  {found.hot_ticks} rows, {found.chunks} chunks, {found.rollups} one-minute roll-ups")
+    print_out(f"  waiting    {found.waiting_ticks} rows can be compacted (inferometer db compact)")
     print_out(f"  runs       {found.runs} with {found.profiles} profiles")
     if found.unchecked:
-        print_out("  checksums  rows of an older version get theirs with `inferometer db compact`")
+        print_out("  checksums  rows of an older version have none; `inferometer db compact` adds them")
     if found.quarantined:
         print_out(f"  damaged    {found.quarantined} rows are in the table quarantine")
 
 
 @app.command(epilog=SHARED)
 def upgrade(context: typer.Context, as_json: _Json = False) -> None:
-    """Bring the tables of an older version up to date, after copying a SQLite file beside itself.
+    """Upgrade the tables of an older version, after copying a SQLite file to the same folder.
 
     Every command and the daemon do this when they open an older store. The service runs this command before the
-    daemon, which then needs less memory. A store that is missing or up to date is left alone, and the exit code is 0.
-    The exit code is 1 if the upgrade failed: the store is then as it was before. Remove the copy when the new version
-    works. Copy a PostgreSQL database with pg_dump first.
+    daemon, which then needs less memory. A missing or current store is not changed, and the exit code is 0. If the
+    upgrade fails, the store is unchanged and the exit code is 1. Remove the copy once the new version works. Copy a
+    PostgreSQL database with pg_dump first.
 
     Example: inferometer db upgrade
     """
@@ -80,7 +81,7 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
         with interruptible():
             done = upgrade_database(database, print_err)
     except MissingDatabaseError as error:
-        print_err(f"{error.database}: there is no database, so there is nothing to upgrade")
+        print_err(f"{error.database}: there is no database to upgrade")
         done = None
     except StoreError as error:
         fail(str(error))
@@ -97,30 +98,32 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
 def compact(
     context: typer.Context,
     vacuum: Annotated[
-        bool, typer.Option("--vacuum", help="Write a SQLite file anew as well: no other program can write meanwhile.")
+        bool, typer.Option("--vacuum", help="Also rewrite the SQLite file, which blocks the writes of other programs.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Make chunks and one-minute roll-ups of all samples older than ten minutes or so.
+    """Compress all samples older than about ten minutes into chunks, and make one-minute roll-ups.
 
-    No sample is lost or changed. It may be interrupted; what is done stays done. The daemon does this by itself;
-    profiles made without one leave rows that this makes small.
+    No sample is lost or changed. After an interruption the finished chunks remain. The daemon compacts automatically;
+    run this if profiles were made without a daemon.
 
     Example: inferometer db compact
+
+    Example: inferometer db compact --vacuum
     """
     from store.maintenance.compaction import compact as compacted
 
     with opened(context) as engine:
         if vacuum and engine.dialect.name != "sqlite":
-            fail("--vacuum is for a SQLite file; a server has its own VACUUM", ExitCode.USAGE)
+            fail("--vacuum works on a SQLite file only; a server has its own VACUUM", ExitCode.USAGE)
         done = compacted(engine, time.time_ns(), pause=_chunk_progress())
         if vacuum:
-            from store.sqlite import vacuum as write_anew
+            from store.sqlite import vacuum as rewrite
 
-            print_err("writing the file anew")
-            write_anew(engine)
+            print_err("rewriting the file")
+            rewrite(engine)
     for damage in done.damaged:
-        print_err(f"warning: {damage}; it is left as it is")
+        print_err(f"warning: {damage}; it is not changed")
     if as_json:
         print_json({**asdict(done), "damaged": [str(damage) for damage in done.damaged]})
     elif done.chunks:
@@ -136,24 +139,24 @@ def prune(
         str | None, typer.Option(metavar="AGE", help="Remove samples older than this: 12h, 30d, 4w.")
     ] = None,
     larger_than: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Remove the oldest samples until the store is this small: 2GiB.")
+        str | None, typer.Option(metavar="SIZE", help="Remove the oldest samples until the store has this size: 2GiB.")
     ] = None,
     rollups_older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="Remove one-minute roll-ups older than this.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and remove nothing.")] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove what [retention] does not keep, if no other option says what.")
+        bool, typer.Option("--yes", help="Without other options, remove the samples beyond the limits of [retention].")
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Remove what is too old or too much: by the options given, or by [retention] of the configuration if none is.
+    """Remove samples by age or size: by the options, or by [retention] of the configuration if there are none.
 
-    Samples of a stored run stay as long as the run does, and what is younger than two hours however large the store is:
-    the oldest roll-ups go instead. What is removed is gone: look with --dry-run first, and copy the store with
+    Samples of a stored run stay as long as the run. Samples younger than two hours always stay; if the store is still
+    too large, the oldest roll-ups are removed. Removal cannot be undone: use --dry-run first, and copy the store with
     `inferometer db backup`.
 
-    Without any option the plan is printed, nothing is removed, and the exit code is 2; --yes carries it out.
+    Without options the plan of [retention] is printed, nothing is removed, and the exit code is 2; --yes removes.
 
     Example: inferometer db prune --older-than 30d --dry-run
 
@@ -167,14 +170,14 @@ def prune(
     with opened(context) as engine:
         plans = dry_run or asks
         if not plans:
-            print_err("removing what is too old or too much")
+            print_err("removing samples")
         done = (estimate_prune if plans else pruned)(engine, retention, time.time_ns())
     if as_json:
         print_json({"dry_run": plans, **asdict(done)})
     else:
         _show_pruned(done, dry_run=plans)
     if asks:
-        fail("nothing was removed: this is the plan of [retention]; carry it out with --yes", ExitCode.USAGE)
+        fail("nothing was removed: this is the plan of [retention]; --yes carries it out", ExitCode.USAGE)
 
 
 @app.command(epilog=SHARED)
@@ -186,15 +189,17 @@ def check(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Read everything and say what is wrong; the exit code is 1 if anything is, else 0.
+    """Read the whole store and report every damage. The exit code is 0 if there is none, else 1.
 
-    Looks at the file itself, at the checksum of every row, whether every chunk can be read and is what its row says,
-    whether the roll-ups agree with it, and that no sample is there twice.
+    The check covers the file itself, the checksum of every row, the content of every chunk against its row and its
+    roll-ups, and duplicate samples.
 
-    With --repair, damaged rows go to the table `quarantine`, each is printed, and the exit code is 0 if nothing else is
-    wrong. A row that others refer to stays where it is, and so does whatever is wrong with the file itself.
+    --repair moves damaged rows to the table `quarantine` and prints each. The exit code is then 0 if nothing else is
+    damaged. It repairs neither the file itself nor a row that other rows refer to.
 
-    Example: inferometer db check && echo sound
+    Example: inferometer db check
+
+    Example: inferometer db check --repair
     """
     from store.damage import Damage
     from store.maintenance.integrity import problems
@@ -213,7 +218,7 @@ def check(
     if as_json:
         print_json({"sound": not left, "problems": found})
     elif left:
-        print_out(f"{left} problems; move damaged rows away with --repair, or restore a copy")
+        print_out(f"{left} problems; move damaged rows to quarantine with --repair, or restore a copy")
     else:
         print_out(f"sound, with {len(found)} rows moved to quarantine" if found else "sound")
     if left:
@@ -225,18 +230,20 @@ def backup(
     context: typer.Context,
     to: Annotated[
         Path,
-        typer.Argument(metavar="PATH", help="The copy to make, or the folder for it; nothing is ever replaced."),
+        typer.Argument(metavar="PATH", help="Path of the copy, or its folder; no file is replaced."),
     ],
-    force: Annotated[bool, typer.Option("--force", help="Copy a damaged store, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Copy the store even if it is damaged.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Copy a SQLite store as it is at this moment, also while the daemon writes to it.
+    """Copy a SQLite store, also while the daemon writes to it.
 
-    Checks first that the copy can be written and fits the disk, and that the store is sound, as `inferometer db check`
-    does; else nothing is copied and the exit code is 1. In a folder, the copy is named after the store and the time. To
-    use the copy, stop the service and put it in the place of the database, or name it with --database.
+    The command first checks that the copy can be written and fits on the disk, and that the store is sound, like
+    `inferometer db check`. If not, nothing is copied and the exit code is 1. A copy in a folder is named after the
+    store and the time. To use a copy, stop the service and replace the database by it, or name it with --database.
 
     Example: inferometer db backup /var/backups
+
+    Example: inferometer db backup before-upgrade.db --force
     """
     from agent.runtime.interrupts import interruptible
     from store.backup import backup as copied
@@ -251,7 +258,7 @@ def backup(
         if not force:
             print_err("reading every row")
             if problems := problems_of(engine):
-                remedy = "see `inferometer db check`, or copy it as it is with --force"
+                remedy = "see `inferometer db check`, or copy it with --force"
                 fail(f"{display(engine.url)}: it is damaged, nothing was copied ({problems[0]}); {remedy}")
         print_err(f"copying to {to}")
         size = copied(engine, to)
@@ -269,7 +276,7 @@ def _retention(context: typer.Context, older: str | None, larger: str | None, ro
     if older is larger is rollups is None:
         configured = retention_of(configuration(context).retention_config)
         if configured == Retention():
-            fail("nothing says what to remove: give --older-than or --larger-than, or set [retention]", ExitCode.USAGE)
+            fail("there is no limit: give --older-than or --larger-than, or set [retention]", ExitCode.USAGE)
         return configured
     return Retention(
         None if older is None else option_value("--older-than", older, seconds_of),
@@ -287,10 +294,11 @@ def _show_pruned(done: PruneResult, *, dry_run: bool) -> None:
     print_out(f"{would}: {rows}; {about}{number(done.freed_bytes, 'B')} of disk")
     if done.too_large:
         print_err(
-            "it stays larger than asked: the rest is younger than two hours, belongs to stored runs, or is no samples"
+            "the store is still larger than the limit: the remaining data is newer than 2 h, part of a stored run, or "
+            "not sample data"
         )
     if done.needs_vacuum:
-        print_err("the file cannot give the room back yet; once: inferometer db compact --vacuum")
+        print_err("the file cannot shrink yet; run once: inferometer db compact --vacuum")
 
 
 def _time(at_ns: int | None) -> str | None:
@@ -300,14 +308,14 @@ def _time(at_ns: int | None) -> str | None:
 
 
 def _chunk_progress() -> Callable[[], None]:
-    """Return what is called after every chunk, and says now and then how many there were."""
-    chunks, said = 0, time.monotonic()
+    """Return a function to call after every chunk, which prints their number from time to time."""
+    chunks, printed = 0, time.monotonic()
 
-    def tell() -> None:
-        nonlocal chunks, said
+    def count() -> None:
+        nonlocal chunks, printed
         chunks += 1
-        if time.monotonic() - said > _PROGRESS_INTERVAL_SECONDS:
-            said = time.monotonic()
+        if time.monotonic() - printed > _PROGRESS_INTERVAL_SECONDS:
+            printed = time.monotonic()
             print_err(f"{chunks} chunks made")
 
-    return tell
+    return count

@@ -1,4 +1,4 @@
-"""`inferometer devices`: what can be read on this host, what cannot, and why."""
+"""`inferometer devices`: the readable sensors of this host, and the others with the reason."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 _COLUMNS = 100
 _MIN_COLUMN_WIDTH = 30
-_DEAD = "why:    a counter that stands still measures nothing; `inferometer doctor` has the remedy"
+_DEAD = "why:    the counter is frozen, so it measures nothing; `inferometer doctor` has the remedy"
 _HANGING = "why:    the driver or the device hangs; `inferometer doctor` has the remedy"
 _CONSTANT = "note:   a steady load or a device at rest may have a constant power"
 
 
 def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
-    """List the sensors that can be read here, those that cannot, and why, and which of them make up the host's total.
+    """List the readable sensors of this host, the unreadable ones with the reason, and the sensors of the total.
 
-    A device has domains, each covered by a sensor: `measured` by hardware or `estimated` by a model. Sensors nest, so
-    only the outermost are added, those with a `+`; the last lines name the boundary of the sum and what is not in it.
-    A sensor that turns out to show nothing is left out when something is measured.
+    A device has domains, each covered by a sensor: `measured` by hardware or `estimated` by a model. A sensor can cover
+    the domains of others, so only the outermost ones are added; they have a `+`. The last lines name the boundary of
+    the total and the parts that it does not cover. A measurement ignores a sensor that never changes.
 
     Example: inferometer devices
 
@@ -49,7 +49,7 @@ def devices(context: typer.Context, as_json: Annotated[bool, typer.Option("--jso
 
 
 def document(found: Discovery, observed: Observation) -> dict[str, Any]:
-    """Return what was found as a JSON document."""
+    """Return devices, channels and problems as a JSON document."""
     covered = _coverage(found)
     devices: dict[str, dict[str, Any]] = {}
     for probe in found.probes:
@@ -87,7 +87,7 @@ def _coverage(found: Discovery) -> Coverage:
 
 
 def _is_added(channel: Channel, covered: Coverage) -> bool:
-    """Tell whether this very channel is added: two probes may read the same domain, and one of them counts."""
+    """Return whether this channel object is in the total: two probes may read one domain, and only one is added."""
     return any(channel is added for added in covered.includes)
 
 
@@ -132,7 +132,7 @@ def _show(found: Discovery, observed: Observation) -> None:
 
 
 def _stuck_lines(found: Discovery, observed: Observation) -> Iterator[str]:
-    """Yield a line for the sensors that have to change and did not, and one for the others that did not change."""
+    """Yield a line for the frozen sensors, and one for the power sensors that may be constant."""
     channels = [channel for probe in found.probes for channel in probe.channels if channel.source is Source.MEASURED]
     constant = [channel for channel in channels if observed.changed.get(channel.key) is False]
     dead = [channel for channel in constant if observed.is_stuck(channel)]
@@ -144,7 +144,7 @@ def _stuck_lines(found: Discovery, observed: Observation) -> Iterator[str]:
 
 
 def _device_lines(found: Discovery, covered: Coverage) -> Iterator[list[str]]:
-    """Yield the lines of each device: who it is, then what each probe reads of its domains, `+` for what is added."""
+    """Yield the lines of each device: its id, kind and name, then its domains by probe, with `+` for the total."""
     rows: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     heads: dict[str, tuple[str, str]] = {}
     added: set[tuple[str, tuple[str, str, str]]] = set()

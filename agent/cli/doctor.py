@@ -1,4 +1,4 @@
-"""`inferometer doctor`: what stands in the way of good numbers, each with its remedy."""
+"""`inferometer doctor`: checks of the host and the installation, each with a remedy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> None:
-    """Check this host and this installation; each check is PASS, WARN or FAIL with what to do.
+    """Check the host and the installation. Each check is PASS, WARN or FAIL, with a remedy.
 
-    Exit code 0: all pass; 1: there are warnings; 2: something failed. Nothing is changed.
+    The exit code is 0 if all checks pass, 1 if there are warnings and 2 if a check fails. Nothing is changed.
 
     Example: inferometer doctor
 
@@ -46,7 +46,7 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
 
 def _checks(context: typer.Context) -> list[Check]:
-    """Run the checks; with a configuration that cannot be used, under the defaults."""
+    """Run the checks, with the default configuration if the configured one is not valid."""
     from agent.config import ConfigError, default_file, resolve_config
     from agent.doctor import run_checks
     from agent.host.checks import Check, Verdict
@@ -55,10 +55,13 @@ def _checks(context: typer.Context) -> list[Check]:
     try:
         config = resolve_config(context.obj)
     except ConfigError as error:
-        remedy = "mend it, and see with `inferometer config check`; the checks below are of the defaults"
+        remedy = "correct it, then run `inferometer config check`; the checks below use the defaults"
         return [
             Check(name, Verdict.FAIL, str(error), remedy),
             *run_checks(resolve_config(context.obj, with_file=False)),
         ]
     path = context.obj.config_file or default_file()
-    return [Check(name, Verdict.PASS, f"{path} is in order" if path else "no file; the defaults"), *run_checks(config)]
+    return [
+        Check(name, Verdict.PASS, f"{path} is valid" if path else "no file; the defaults are used"),
+        *run_checks(config),
+    ]

@@ -1,8 +1,8 @@
-"""The first lines of every command: a signal prints one line from here on, however long the imports take."""
+"""The entry points: from the first line on a signal prints one line, however long the imports take."""
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # what `signal` is made of; that imports enum first
+import _signal  # type: ignore[import-not-found]  # the core of `signal`, which would import enum first
 import os
 
 

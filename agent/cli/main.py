@@ -1,4 +1,4 @@
-"""The command `inferometer`: options that every command shares, and the commands themselves."""
+"""The command `inferometer`: its shared options and its commands."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
-    "measure": "Measure the energy of a command or a time.",
-    "profile": "Measure what an inference costs on this host.",
+    "measure": "Measure the energy of a command or of a period.",
+    "profile": "Measure latency, energy and cost of an inference.",
     "profiles": "List, show, export, tag and delete stored profiles.",
     "devices": "List the sensors of this host.",
-    "doctor": "Say what is in the way of good numbers, and what to do.",
-    "daemon": "Sample, store and export until told to stop.",
-    "samples": "Write the stored samples as CSV, JSON or Parquet.",
-    "db": "Look after the store: how it stands, what it keeps, copies of it.",
+    "doctor": "Check the host and the installation.",
+    "daemon": "Sample, store and export until stopped.",
+    "samples": "Export stored samples as CSV, JSON or Parquet.",
+    "db": "Maintain the store: status, compaction, pruning, checks and copies.",
     "config": "Write or check a configuration file.",
     "service": "Run Inferometer as a systemd service.",
 }
-"""The short help of each command; its module of this package has the function of that name, or `app`, a group."""
+"""The short help of each command. Its module defines a function of that name, or `app` for a group."""
 
 
 def command_line(name: str | None = None) -> typer.Typer:
-    """Return the command line: with one command, whose import alone takes time then, or with all by default."""
+    """Return the command line with one command, so that only its module is imported, or with all commands."""
     app = typer.Typer(
         name="inferometer",
-        help="Measure what an inference costs on this host: joules, seconds and money, each with its error bar.\n\n"
-        "Start with `inferometer doctor` to see what can be measured here, then `inferometer profile transformer`. "
+        help="Measure the cost of an inference on this host: joules, seconds and money, each with its uncertainty.\n\n"
+        "Start with `inferometer doctor`, which reports what this host can measure, then run `inferometer profile "
+        "transformer`. "
         "The options below may stand before or after the command.\n\n"
-        "Exit codes: 0 done, 1 failed, 2 wrong use of options or files, 130 interrupted; all in docs/exit-codes.md.",
+        "Exit codes: 0 success, 1 failure, 2 wrong options or files, 130 interrupted; docs/exit-codes.md lists all.",
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
@@ -71,7 +72,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"inferometer {version('inferometer')}")  # noqa: T201  the answer itself
+        print(f"inferometer {version('inferometer')}")  # noqa: T201  the output of --version
         raise typer.Exit
 
 
@@ -91,7 +92,7 @@ def root(
     ] = False,
     **given: str | bool | None,
 ) -> None:
-    """Take the options that every command shares."""
+    """Store the options that all commands share."""
     from agent.config import SharedOptions
 
     context.obj = SharedOptions(config_file, given)
@@ -99,7 +100,7 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and raise SystemExit; shared options may stand anywhere before a `--`."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show ± or µ shows a ? for it
+    for stream in (sys.stdout, sys.stderr):  # a terminal without ± or µ shows ? instead
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     words = move_globals_first(list(sys.argv[1:] if arguments is None else arguments))
@@ -111,19 +112,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(app: typer.Typer, words: list[str]) -> int:
-    """Run the command and return its exit code; every error that is not the command's own is reported here."""
+    """Run the command and return its exit code; report the errors that the command does not report."""
     try:
         code = app(words, prog_name="inferometer", standalone_mode=False) or ExitCode.OK
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has enough, as `head` does
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         return _closed_pipe()
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # Typer ends the process itself then
+        if isinstance(ended.__context__, BrokenPipeError):  # Typer ended the process itself
             return _closed_pipe()
         raise
-    except OSError as error:  # the answer could not be written, to a full disk say: the commands explain all else
+    except OSError as error:  # the output cannot be written, for example to a full disk
         print_error(f"{error.filename or 'standard output'}: it cannot be written ({error.strerror or error})")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer cannot be written either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer cannot be written either
         return ExitCode.FAILURE
     except ClickException as error:
         print_error(format_usage_error(error), ExitCode.USAGE)
@@ -140,5 +141,5 @@ def _interrupted() -> int:
 
 
 def _closed_pipe() -> int:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discards the rest of the buffer
     return ExitCode.CLOSED_PIPE

@@ -1,4 +1,4 @@
-"""`inferometer measure`: the energy of a command or of a stretch of time."""
+"""`inferometer measure`: the energy of a command or of a period."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
 
 CONTEXT_SETTINGS = {"allow_interspersed_args": False}
 _LONG_SECONDS = 5.0
-"""From so long on it is reported that the measurement goes on."""
+"""A measurement of at least this duration prints a line at its start."""
 _LONGEST_SECONDS = 366 * 86400.0
 
 
 def measure(
     context: typer.Context,
     command: Annotated[
-        list[str] | None, typer.Argument(help="The command to measure, with its own options; best after --.")
+        list[str] | None, typer.Argument(help="The command to measure with its own options, preferably after --.")
     ] = None,
     duration: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Measure so many seconds instead of a command.")
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Measure for this time instead of a command.")
     ] = None,
     tolerance: Annotated[
         str | None,
         typer.Option(
             metavar="SHARE",
-            help="Give no energy of which more than this is left open either way, such as 5%. A --duration that is too "
-            "short for the sensors is lengthened.",
+            help="Withhold an energy whose uncertainty is larger, such as 5%. A --duration that is too short for the "
+            "sensors is extended.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
-    """Measure joules, mean power and time per device over a command or a time, with their bounds.
+    """Measure energy and mean power of each device over a command or a period, with their bounds.
 
-    The command's own exit code is passed on: 126 if it cannot be executed, 127 if there is none, 128 plus the signal's
-    number if one ended it. Its output stays where it goes, but with --json its standard output goes to standard error;
-    the report of a command goes to standard error too, as `perf stat` has it.
+    The exit code is that of the command: 126 if it cannot be executed, 127 if it is not found, 128 plus the number of
+    the signal that ended it. The report of a command goes to standard error, like that of `perf stat`. With --json the
+    report goes to standard output, and the command's standard output to standard error.
 
-    With --tolerance an energy that a sensor cannot tell so well in the time there was is refused, with the time it
-    needs; without a total the command ends with 1, if nothing else went wrong.
+    With --tolerance, an energy that is not accurate enough is withheld, with the time that its sensor needs. Without a
+    total the exit code is 1, unless the command itself failed.
 
     Example: inferometer measure -- python serve_once.py
 
@@ -63,9 +63,9 @@ def measure(
     Example: inferometer measure --tolerance 1% -- ./one_request.sh
     """
     if bool(command) == (duration is not None):
-        fail("give either a command after -- or --duration SECONDS, one of the two", ExitCode.USAGE)
+        fail("give either a command after -- or --duration SECONDS", ExitCode.USAGE)
     if duration is not None and not duration <= _LONGEST_SECONDS:
-        fail(f"--duration {duration:g}: give a number of seconds, a year at most", ExitCode.USAGE)
+        fail(f"--duration {duration:g}: give a number of seconds, at most a year", ExitCode.USAGE)
     relative_half_width = _share(tolerance)
     config = configuration(context)
     code, measured, sampler = _run_measurement(config, command, duration or 0.0, relative_half_width, as_json=as_json)
@@ -150,12 +150,12 @@ def _power_probes(found: Discovery, config: Config) -> list[Probe]:
 def _run_or_sleep(
     command: Sequence[str] | None, duration: float, active_recording: Recording, *, as_json: bool
 ) -> Span:
-    """Run the command, or let the time pass; end this command where that one cannot be run."""
+    """Run the command or wait; end this program if the command cannot be run."""
     from agent.workloads.runner.subprocess import CommandError, run, sleep
 
     def begin() -> None:
         if duration >= _LONG_SECONDS:
-            print_err(f"measuring {duration:g} s; Ctrl-C ends it early and shows what was measured until then")
+            print_err(f"measuring for {duration:g} s; Ctrl-C ends the measurement early and prints the result so far")
 
     def approach() -> None:
         active_recording.await_counter_refresh()
@@ -170,12 +170,12 @@ def _run_or_sleep(
         print_error(f"{error}; nothing was measured", error.code)
         raise typer.Exit(error.code) from None
     if span.interrupted:
-        print_err("interrupted: this is what was measured until then")
+        print_err("interrupted: this is the result until then")
     return span
 
 
 def _extended_duration(duration: float, channels: Sequence[Channel], tolerance: float) -> float:
-    """Return the time to measure: no less than what the sensors need for the tolerance."""
+    """Return the duration, extended to the time that the sensors need for the tolerance."""
     from agent.energy.boundary import best_channels
     from agent.energy.measurement import longest_needed_seconds
 
@@ -183,20 +183,22 @@ def _extended_duration(duration: float, channels: Sequence[Channel], tolerance: 
     if needed <= duration:
         return duration
     longer = math.ceil(10 * needed) / 10
-    print_err(f"measuring {longer:g} s instead of {duration:g} s: a sensor needs so long for ±{100 * tolerance:.2g} %")
+    print_err(
+        f"measuring for {longer:g} s instead of {duration:g} s: a sensor needs this time for ±{100 * tolerance:.2g} %"
+    )
     return longer
 
 
 def _stuck_reasons(reading: WindowEnergy) -> tuple[str, ...]:
-    """Say so where a sensor showed no energy at all."""
+    """Return a reason if the sensor did not change at all."""
     from agent.energy.measurement import is_stuck
 
-    words = "it did not move in all this time: a sensor that stands still measures nothing"
+    words = "it did not change in this time: a frozen sensor measures nothing"
     return (words,) if is_stuck(reading) else ()
 
 
 def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts) -> dict[str, Any]:
-    """Return a measurement as a JSON document; energies in joules, powers in watts, None where nothing is known."""
+    """Return a measurement as a JSON document: energies in joules, powers in watts, None if unknown."""
     total = measured.total
     covered = measured.coverage
     counted = {channel.key for channel in covered.includes}
@@ -239,7 +241,7 @@ def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts
 
 
 def estimated_share(measured: Measurement) -> float | None:
-    """Return how much of the total a model made up, 0 to 1; None where there is no total or it is 0."""
+    """Return the share of the total that a model estimated, 0 to 1; None without a total or if it is 0."""
     from probes.model import Source
 
     counted = {channel.key for channel in measured.coverage.includes if channel.source is Source.ESTIMATED}
@@ -248,10 +250,10 @@ def estimated_share(measured: Measurement) -> float | None:
 
 
 def _show_throttling(sampler: SamplerFacts) -> None:
-    """Say how many reads the processor budget cost, if it cost any."""
+    """Print the number of reads that the CPU budget dropped, if it dropped any."""
     if sampler.reads_throttled:
         print_err(
-            f"the CPU budget of {sampler.cpu_budget:g} cost {sampler.reads_throttled} reads; --cpu-budget raises it"
+            f"the CPU budget of {sampler.cpu_budget:g} dropped {sampler.reads_throttled} reads; --cpu-budget raises it"
         )
 
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from probes.registry import Discovery
 
 _Value = TypeVar("_Value")
-JSON_HELP = "Print one JSON document on standard output; everything else goes to standard error."
+JSON_HELP = "Print one JSON document on standard output; messages go to standard error."
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Not the user's choice of path is wrong then, but the disk."""
+"""The errors of a disk, which another path on it does not avoid."""
 
 
 def configuration(context: typer.Context) -> Config:
-    """Return the configuration of this call: command line and environment over the file over the defaults."""
+    """Return the configuration of options, environment and file; an error in it ends the command."""
     from agent.config import ConfigError, resolve_config
 
     try:
@@ -39,7 +39,7 @@ def configuration(context: typer.Context) -> Config:
 
 @contextmanager
 def discovered(config: Config) -> Iterator[Discovery]:
-    """Find the host's probes, and close them when the block is left; what goes wrong with one is said meanwhile."""
+    """Find the host's probes and close them after the block; their faults are logged."""
     from agent.runtime.closing import close_probes
     from agent.runtime.logs import configure
     from probes.registry import discover
@@ -53,7 +53,7 @@ def discovered(config: Config) -> Iterator[Discovery]:
 
 
 def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
-    """End the command with an error: what, why, what to do."""
+    """End the command with an error, which names the object, the cause and the remedy."""
     from typer import Exit
 
     print_error(message, code)
@@ -61,7 +61,7 @@ def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
 
 
 def option_value(option: str, text: str, parse: Callable[[str], _Value]) -> _Value:
-    """Return what the text of an option says, and end the command with an error that names it if it says nothing."""
+    """Parse the text of an option; end the command with an error that names the option if it is not valid."""
     try:
         return parse(text)
     except ValueError as error:
@@ -70,7 +70,7 @@ def option_value(option: str, text: str, parse: Callable[[str], _Value]) -> _Val
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open the file that a command writes, and end the command with an error that names it if it cannot be written."""
+    """Open the file that a command writes; if it cannot be written, end the command with an error that names it."""
     from agent.runtime.output import output
 
     try:
@@ -81,18 +81,18 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         cause = f"{path}: it cannot be written ({error.strerror or error})"
         if error.errno in _DISK_ERRORS:
-            fail(f"{cause}; make room, or choose another place with --output")
-        fail(f"{cause}; choose another place with --output", ExitCode.USAGE)
+            fail(f"{cause}; free some space, or choose another path with --output")
+        fail(f"{cause}; choose another path with --output", ExitCode.USAGE)
 
 
 def check_output_path(path: Path) -> None:
-    """End the command if a link that another user may have planted leads to `path`, which others open by its name."""
+    """End the command if `path` contains a link that another user may have planted; the caller opens it by name."""
     from agent.runtime.path_walk import ForeignLinkError, resolved
 
     try:
         with resolved(path):
             pass
     except ForeignLinkError as error:
-        fail(f"{path}: it is not used ({error.strerror}); choose another place", ExitCode.USAGE)
+        fail(f"{path}: this path is refused ({error.strerror}); choose another one", ExitCode.USAGE)
     except OSError:
-        return  # whoever opens the path reports why it cannot
+        return  # the code that opens the path reports the cause

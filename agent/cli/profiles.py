@@ -1,4 +1,4 @@
-"""`inferometer profiles`: what was profiled here before."""
+"""`inferometer profiles`: lists, shows, exports, tags and deletes stored profiles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ app = typer.Typer(
 _NEWEST = "latest"
 _TAG = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _Id = Annotated[
-    str, typer.Argument(metavar="ID", help="The profile: its id, how that begins, its tag, or `latest`, the newest.")
+    str,
+    typer.Argument(
+        metavar="ID", help="The profile: its id, the beginning of its id, its tag, or `latest` for the newest."
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
@@ -37,16 +40,16 @@ _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 @app.command("list", epilog=SHARED)
 def list_profiles(
     context: typer.Context,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the newest N.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="List only the newest N profiles.")] = None,
     workload: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those of a workload: transformer or onnx.")
+        str | None, typer.Option(metavar="NAME", help="List only the profiles of one workload: transformer or onnx.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """List the stored profiles, newest first, each with its best point: the one of the least energy per inference.
+    """List the stored profiles, newest first, each with its best point: the lowest energy per inference.
 
-    Without energy figures the best point is that of the highest rate. The cost is that of a million output tokens, or
-    of a million inferences where there are no tokens, at the utilization given, else at full use.
+    Without energy figures the best point has the highest rate. The cost is for a million output tokens, or for a
+    million inferences if the model has no tokens, at the utilization given, else at full use.
 
     Example: inferometer profiles list
 
@@ -70,7 +73,9 @@ def list_profiles(
 def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = False) -> None:
     """Show one profile.
 
-    Example: inferometer profiles show latest
+    Example: inferometer profiles show
+
+    Example: inferometer profiles show baseline --json
     """
     from agent.render.profile_text import profile_text
 
@@ -86,13 +91,13 @@ def export(
     context: typer.Context,
     profile_id: _Id = "latest",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; standard output if none.")
+        Path | None, typer.Option("--output", "-o", help="File to write. [default: standard output]")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Say as JSON which file was written; a profile is JSON already.")
+        bool, typer.Option("--json", help="Print id and file of the profile as JSON. A profile is always JSON.")
     ] = False,
 ) -> None:
-    """Write one profile as a JSON document of the published schema; an older profile is upgraded to it.
+    """Write one profile as a JSON document of the published schema. A profile of an older schema is upgraded.
 
     Example: inferometer profiles export latest -o profile.json
     """
@@ -113,25 +118,25 @@ def tag(
     context: typer.Context,
     profile_id: _Id,
     name: Annotated[
-        str | None, typer.Argument(metavar="TAG", help="Letters, digits, and . _ - between them; 64 at most.")
+        str | None, typer.Argument(metavar="TAG", help="At most 64 letters and digits, with . _ - between them.")
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag from the profile.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tag of the profile.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Give a profile a name that stands for its id from then on; a profile has one tag, and a tag one profile.
+    """Give a profile a tag, which can be used in place of its id. A profile has one tag, and a tag has one profile.
 
     Example: inferometer profiles tag latest baseline
 
     Example: inferometer profiles tag baseline --remove
     """
     if (name is None) != remove:
-        fail("give either a TAG or --remove, one of the two", ExitCode.USAGE)
+        fail("give either a TAG or --remove", ExitCode.USAGE)
     if name is not None and (name == _NEWEST or not _TAG.fullmatch(name)):
-        allowed = "use letters, digits, and . _ - between them, 64 at most, and not the word latest"
-        fail(f"{name!r} is no tag: {allowed}", ExitCode.USAGE)
+        allowed = "use at most 64 letters and digits, with . _ - between them, and not the word latest"
+        fail(f"{name!r} is not a tag: {allowed}", ExitCode.USAGE)
     profile = _find(context, profile_id)
     if name and any(each.id.startswith(name) for each in _stored(context)):
-        fail(f"{name!r} is how the id of a profile begins; choose another tag", ExitCode.USAGE)
+        fail(f"the id of a profile begins with {name!r}; choose another tag", ExitCode.USAGE)
     with _writer(context) as writer:
         writer.tag_profile(profile.id, name)
     if as_json:
@@ -143,20 +148,20 @@ def tag(
 @app.command(epilog=SHARED)
 def delete(
     context: typer.Context,
-    profile_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The profiles, each by id or tag.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it they are only named.")] = False,
+    profile_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The profiles, by id or tag.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete the profiles; without it they are only listed.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete profiles with their runs; the samples of a run are pruned like all others from then on.
+    """Delete profiles with their runs. The samples of these runs are then pruned like all other samples.
 
-    What is deleted is gone: export the profile first, or copy the store with `inferometer db backup`.
+    Deletion cannot be undone: export the profile first, or copy the store with `inferometer db backup`.
 
     Example: inferometer profiles delete 20260131-083000-01a0 --yes
     """
     found = {profile.id: profile for profile in (_find(context, each) for each in profile_ids)}
     if not yes:
         named = ", ".join(found)
-        fail(f"nothing was deleted; this deletes {named}: repeat it with --yes", ExitCode.USAGE)
+        fail(f"nothing was deleted; --yes deletes {named}", ExitCode.USAGE)
     with _writer(context) as writer:
         deleted = [each for each in found if writer.delete_profile(each)]
     if as_json:
@@ -195,10 +200,10 @@ def _find(context: typer.Context, profile_id: str) -> Profile:
         matches = matches or tuple(profile for profile in profiles if profile.id.startswith(profile_id))
     if not matches:
         stored = f"no profile {profile_id!r} is stored in {_database_path(context)}"
-        fail(f"{stored}; `inferometer profiles list` names those that are")
+        fail(f"{stored}; `inferometer profiles list` lists the stored ones")
     if len(matches) > 1:
         names = ", ".join(profile.id for profile in matches)
-        fail(f"{profile_id!r} is the beginning of several profiles: {names}; give more of it", ExitCode.USAGE)
+        fail(f"{profile_id!r} is the beginning of several ids: {names}; give more characters", ExitCode.USAGE)
     return matches[0]
 
 
@@ -215,7 +220,7 @@ def _database_path(context: typer.Context) -> str:
 
 @contextmanager
 def _reader(context: typer.Context) -> Iterator[Reader | None]:
-    """Open the store to read; None where there is none yet."""
+    """Open the store for reading; None if it does not exist yet."""
     from agent.cli.stores import SkippedRows
     from agent.runtime.interrupts import interruptible
     from store.database import open_database
@@ -224,7 +229,7 @@ def _reader(context: typer.Context) -> Iterator[Reader | None]:
 
     config = configuration(context)
     try:
-        with interruptible():  # an upgrade removes its copy
+        with interruptible():  # an interrupted upgrade removes its copy
             engine = open_database(config.database, create=False)
     except MissingDatabaseError:
         yield None
@@ -241,7 +246,7 @@ def _reader(context: typer.Context) -> Iterator[Reader | None]:
 
 @contextmanager
 def _writer(context: typer.Context) -> Iterator[Writer]:
-    """Open the store to change profiles in it; a store that refuses ends the command."""
+    """Open the store for changes of profiles; an error of the store ends the command."""
     from store.writer import Writer
 
     with opened(context) as engine:

@@ -1,4 +1,4 @@
-"""Progress of long work on standard error, with the time that is left: a bar on a terminal, lines elsewhere."""
+"""Progress of long work on standard error, with the remaining time: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from agent.profiling.sweep import Progress
 
-_REFRESHES_A_SECOND = 1  # drawing is work on the host that is being measured
+_REFRESHES_A_SECOND = 1  # drawing loads the host under measurement
 _HEARTBEAT_SECONDS = 10.0
-"""Without a terminal a line is printed at least this often."""
+"""The longest time without a line if there is no terminal."""
 _MIN_INTERVAL_SECONDS = 5.0
 _FREE_LINES = 100
-"""So many steps are printed as they come; after that one every `_MIN_INTERVAL_SECONDS`."""
+"""The number of steps that are printed at once; later ones are printed every `_MIN_INTERVAL_SECONDS`."""
 _MINUTE, _HOUR = 60, 3600
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Show the steps that are handed over while the block runs."""
+    """Show the reported steps while the block runs."""
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in {"dumb", ""}:
         lines = Lines(print_err)
         with lines.heartbeat():
@@ -48,14 +48,14 @@ def progress() -> Iterator[Progress]:
 
 
 class RemainingTime:
-    """How long the rest takes if it goes on as it went so far."""
+    """Extrapolates the remaining time from the mean time of the steps."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._start: tuple[float, int] | None = None
 
     def remaining(self, done: int, total: int | None) -> str:
-        """Return the time that is left in words, empty while nothing is known of it."""
+        """Return the remaining time in words, empty until the first step is done."""
         if total is None or done >= total:
             return ""
         if self._start is None:
@@ -67,7 +67,7 @@ class RemainingTime:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as people say it: `40 s`, `12 min`, `1 h 5 min`."""
+    """Return a duration in words: `40 s`, `12 min`, `1 h 5 min`."""
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
     if seconds < _HOUR:
@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
 
 
 class Lines:
-    """Progress as lines: one a step, and one when there was none for a while, each with the time that is left."""
+    """Progress as lines: one for each step, and one after a silence, each with the remaining time."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
@@ -89,7 +89,7 @@ class Lines:
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
-        """Print a line after every silence inside the block."""
+        """Print a line after every silence within the block."""
         over = Event()
 
         def watch() -> None:
@@ -105,7 +105,7 @@ class Lines:
             thread.join()
 
     def step(self, done: int, total: int | None, doing: str) -> None:
-        """Print what is done now, if not too much was printed of late."""
+        """Print the current step, unless too many lines were printed recently."""
         parts = [doing if total is None else f"[{done}/{total}] {doing}", self._remaining_time.remaining(done, total)]
         with self._lock:
             self._now = ", ".join(filter(None, parts))
@@ -114,16 +114,16 @@ class Lines:
                 self._print(self._now)
 
     def note(self, text: str) -> None:
-        """Print something the user should know now."""
+        """Print a message to the user at once."""
         with self._lock:
             self._print(text)
 
     def confirm(self, _question: str) -> bool:
-        """Return False: there is no terminal to ask on."""
+        """Return False: without a terminal nobody can answer."""
         return False
 
     def print_heartbeat(self) -> None:
-        """Print what is still being done, if nothing was printed for a while."""
+        """Print the current step again if nothing was printed for a while."""
         with self._lock:
             if self._now and self._clock() - self._last >= _HEARTBEAT_SECONDS / 2:
                 self._print(f"{self._now} (after {duration(self._clock() - self._began)})")
@@ -149,7 +149,7 @@ class _Bar:
         self._bar.console.print(printable_line(text))
 
     def confirm(self, question: str) -> bool:
-        """Ask on the terminal whether to go on, the bar out of the way; no is the default."""
+        """Ask on the terminal whether to continue, with the bar hidden; the default is no."""
         if not sys.stdin.isatty():
             return False
         self._bar.stop()

@@ -1,4 +1,4 @@
-"""`inferometer samples`: what was sampled, as rows for other programs."""
+"""`inferometer samples`: exports stored samples as rows for other programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 40
 
 
 class Format(StrEnum):
-    """How samples are written."""
+    """The formats of exported samples."""
 
     CSV = "csv"
     JSON = "json"
@@ -33,28 +33,28 @@ class Format(StrEnum):
 def samples(
     context: typer.Context,
     since: Annotated[
-        str, typer.Option(metavar="WHEN", help="From when: so long ago (90s, 15m, 1h, 2d) or 2026-01-31T08:30:00Z.")
+        str, typer.Option(metavar="WHEN", help="Start: an age (90s, 15m, 1h, 2d) or a time (2026-01-31T08:30:00Z).")
     ] = "1h",
     until: Annotated[
         str | None,
-        typer.Option(metavar="WHEN", help="Until when, written the same way, itself excluded. [default: now]"),
+        typer.Option(metavar="WHEN", help="End, written like the start; it is excluded. [default: now]"),
     ] = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Only channels whose device/domain/metric fits; may be repeated."),
+        typer.Option(metavar="PATTERN", help="Only channels whose device/domain/metric matches; can be repeated."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How they are written.")] = Format.CSV,
+    form: Annotated[Format, typer.Option("--format", help="Format of the rows.")] = Format.CSV,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; standard output if none.")
+        Path | None, typer.Option("--output", "-o", help="File to write. [default: standard output]")
     ] = None,
 ) -> None:
-    """Write the stored samples as rows: time, device, domain, metric, source, value, unit and recording.
+    """Export stored samples as rows: time, device, domain, metric, source, value, unit and recording.
 
-    `time` is UTC after RFC 3339, `time_ns` the same as nanoseconds of Unix time. A recording is what one process
-    sampled; one comes after the other, each in order of time. A pattern may hold * and ?, which stand for a slash too.
-    JSON is one document with a line a sample, so that it can be read line by line as well. Parquet needs the extra
-    `parquet` and a file (-o). A damaged row is left out with a warning, and the exit code is then 1.
+    `time` is UTC in RFC 3339, `time_ns` is the same as nanoseconds of Unix time. A recording holds the samples of one
+    process. Rows are ordered by recording, then by time. In a pattern, * and ? also match a slash. JSON is one document
+    with one sample a line, so that it can be read line by line. Parquet needs the extra `parquet` and a file (-o). A
+    damaged row is left out with a warning, and the exit code is then 1.
 
     Example: inferometer samples --since 10m --channel '*/energy_joules'
 
@@ -91,15 +91,15 @@ def _time_range(since: str, until: str | None) -> tuple[int, int]:
     if start_ns >= now_ns:
         fail(f"--since {since} is in the future; give a time before now", ExitCode.USAGE)
     if start_ns >= end_ns:
-        fail(f"--since {since} is not before --until {until or 'now'}; exchange them", ExitCode.USAGE)
+        fail(f"--since {since} is not before --until {until or 'now'}; swap them", ExitCode.USAGE)
     return start_ns, end_ns
 
 
 def _check_parquet(output: Path | None) -> None:
     if output is None:
-        fail("Parquet is no text: name a file with -o", ExitCode.USAGE)
+        fail("Parquet is a binary format: name a file with -o", ExitCode.USAGE)
     try:
-        import pyarrow.parquet  # noqa: F401  asked before any sample is read
+        import pyarrow.parquet  # noqa: F401  checked before any sample is read
     except ImportError as error:
         fail(f"Parquet needs the extra `parquet` ({error}): pip install 'inferometer[parquet]'")
 
@@ -107,7 +107,7 @@ def _check_parquet(output: Path | None) -> None:
 def _no_match_message(patterns: list[str], known: tuple[str, ...]) -> str:
     shown = "\n  ".join(known[:_SHOWN])
     more = f"\n  and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    return f"no channel fits {' or '.join(patterns)}; in this time there are:\n  {shown}{more}"
+    return f"no channel matches {' or '.join(patterns)}; the channels of this time are:\n  {shown}{more}"
 
 
 def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
@@ -121,7 +121,7 @@ def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
             count = write_parquet(rows, stream) if form is Format.PARQUET else _as_text(rows, form, stream)
         print_err(f"{count} samples written to {output}")
     if not count:
-        print_err("no sample is stored of this time; `inferometer db status` says of which there are")
+        print_err("no sample of this time is stored; `inferometer db status` reports the oldest and the newest")
 
 
 def _as_text(rows: Iterable[Sample], form: Format, stream: BinaryIO) -> int:

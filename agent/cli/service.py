@@ -1,4 +1,4 @@
-"""The `inferometer service` commands: install the systemd service, see how it stands, take it away."""
+"""`inferometer service`: installs the systemd service, shows its state and removes it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run Inferometer as a systemd service.")
 
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
-_Root = Annotated[str, typer.Option("--root", metavar="DIR", help="Only touch files below DIR, as for an image.")]
+_Root = Annotated[
+    str, typer.Option("--root", metavar="DIR", help="Change only files below DIR, for example of an image.")
+]
 
 
 @app.command()
 def install(
     root: _Root = "",
-    no_start: Annotated[bool, typer.Option("--no-start", help="Enable the service, but do not start it now.")] = False,
+    no_start: Annotated[bool, typer.Option("--no-start", help="Enable the service without starting it.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Write the unit, its companions and a first configuration, then enable and start the service.
+    """Write the unit, its files and a first configuration, then enable and start the service.
 
-    A configuration that exists is never overwritten. Install again after an upgrade: the service is started anew.
-    Nothing is written if the service could not run from this environment: below --root neither.
+    An existing configuration is not overwritten. After an upgrade of Inferometer, install again: the service restarts.
+    Nothing is written if the service cannot run from this Python environment, with or without --root.
 
     Example: sudo /opt/inferometer/bin/inferometer service install
 
@@ -48,28 +50,28 @@ def install(
         remedy = environment.remedy(service.files_folder().parent)
         reasons = "\n  ".join(problems)
         fail(
-            f"the service could not run from this environment:\n  {reasons}\n"
-            f"This makes an environment that it can run from{', in the image' if root else ''}:\n  {remedy}"
+            f"the service cannot run from this environment:\n  {reasons}\n"
+            f"These commands make a suitable environment{', in the image' if root else ''}:\n  {remedy}"
         )
     if not root and not service.systemd_runs():
-        fail("systemd does not run this machine; `inferometer service install --root /` only writes the files")
+        fail("systemd does not run on this machine; `inferometer service install --root /` only writes the files")
     try:
         changes = service.write_files(below, program)
         warnings = [] if root else service.activate(start=not no_start)
     except (service.ServiceError, OSError, ValueError) as error:
-        fail(f"{error}\nWhat was written stays; install again when this is mended.")
+        fail(f"{error}\nThe files already written remain. Correct this, then install again.")
     _report(changes, warnings, as_json=as_json)
 
 
 @app.command()
 def uninstall(
     root: _Root = "",
-    purge: Annotated[bool, typer.Option("--purge", help="Remove the configuration and the database as well.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also remove the configuration and the database.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Stop and disable the service and remove what install wrote; safe to repeat.
+    """Stop and disable the service and remove its files. Repeating it is safe.
 
-    The configuration and the database stay unless --purge is given. The user inferometer stays in any case.
+    The configuration and the database stay unless --purge is given. The user inferometer always stays.
 
     Example: sudo /opt/inferometer/bin/inferometer service uninstall
 
@@ -88,7 +90,7 @@ def uninstall(
             service.close_counters(Path("/sys"))
         changes = service.remove_files(Path(root or "/"), purge=purge)
     except OSError as error:
-        fail(f"{error}\nUninstall again when this is mended.")
+        fail(f"{error}\nCorrect this, then uninstall again.")
     failures += [service.reload_units()] if live else []
     _report(changes, [failure for failure in failures if failure], as_json=as_json)
     raise typer.Exit(ExitCode.FAILURE if any(failures) else ExitCode.OK)
@@ -99,10 +101,10 @@ def status(
     root: _Root = "",
     as_json: _Json = False,
 ) -> None:
-    """Show which files are in place, whether the unit runs, and what the daemon answers.
+    """Show the state of the service's files, of the unit and of the daemon.
 
-    The exit code is that of LSB and systemctl: 0 if the service runs, 3 if it does not, 4 if it is not installed.
-    Below --root nothing runs.
+    The exit code is that of LSB and systemctl: 0 if the service runs, 3 if it does not, 4 if it is not installed. With
+    --root only the files are checked.
 
     Example: inferometer service status
 

@@ -1,4 +1,4 @@
-"""Puts streams and signals in order before a command is imported, and ends the process with its exit code."""
+"""Prepares streams and signals before a command is imported, and ends the process with the exit code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _begin() -> None:
 
 
 def _end(run: Callable[[], int | None]) -> NoReturn:
-    """Run a command and end the process at once: Python's own ending may print in a signal, or wait for a thread."""
+    """Run a command and end the process at once: Python's shutdown may print during a signal, or wait for a thread."""
     try:
         code = run() or 0
     except SystemExit as ended:
@@ -47,19 +47,19 @@ def _end(run: Callable[[], int | None]) -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Open /dev/null in place of standard streams that were closed: a file opened later must not become one of them."""
+    """Replace closed standard streams by /dev/null, so that no file opened later becomes one of them."""
     for number, name in enumerate(_STANDARD):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, so this one
+            os.open(os.devnull, os.O_RDWR)  # uses the lowest free number, which is this one
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False, encoding="utf-8"))  # noqa: SIM115
 
 
 def _flushed(code: int) -> int:
-    """Write what is buffered; return the exit code, that of a failure if it cannot be written."""
+    """Flush the streams; return the exit code, or that of a failure if they cannot be written."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

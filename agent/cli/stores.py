@@ -1,4 +1,4 @@
-"""Opens the store for a command that is about what it holds, and ends the command where that cannot be done."""
+"""Opens the store for a command, and ends the command if the store cannot be used."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SHOWN = 10
 
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Engine]:
-    """Yield the store that is configured; one that is missing, or that goes wrong meanwhile, ends the command."""
+    """Yield the configured store; a missing store, or an error of the store within the block, ends the command."""
     from agent.runtime.interrupts import interruptible
     from store.database import open_database
     from store.errors import StoreError
 
     database = configuration(context).database
     try:
-        with interruptible():  # an upgrade removes its copy
+        with interruptible():  # an interrupted upgrade removes its copy
             engine = open_database(database, create=False)
         try:
             yield engine
@@ -41,17 +41,17 @@ def opened(context: typer.Context) -> Iterator[Engine]:
 
 @dataclass(slots=True)
 class SkippedRows:
-    """The damaged rows that a command left out of its answer; `report` is for a Reader."""
+    """The damaged rows that a command omitted from its output; a Reader calls `report`."""
 
     damaged: list[Damage] = field(default_factory=list)
 
     def report(self, damage: Damage) -> None:
-        """Warn of one damaged row; of many, only of the first."""
+        """Warn of a damaged row, up to the first ten."""
         self.damaged.append(damage)
         if len(self.damaged) <= _SHOWN:
             print_err(f"warning: {damage}; it is left out")
 
     def end(self) -> None:
-        """End the command with a failure if anything was left out: the answer is incomplete."""
+        """End the command with a failure if a row was omitted."""
         if self.damaged:
             fail(f"{len(self.damaged)} damaged rows were left out; see `inferometer db check --repair`")

@@ -1,4 +1,4 @@
-"""The command line's own errors, and help texts that do not depend on how Python was started."""
+"""Usage errors of the command line, and help texts that work under `python -OO`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 UsageError = typer.BadParameter.__bases__[0]
 ClickException: type[Exception] = UsageError.__bases__[0]
-"""The errors of the parser; newer versions of Typer hold a Click of their own, so nothing is imported from Click."""
+"""The errors of the parser. Newer versions of Typer contain their own Click, so nothing is imported from Click."""
 
 
 def format_usage_error(error: Any) -> str:
-    """Return what is wrong with a command line, and which help to read."""
+    """Return the error of a command line as a sentence, with the help to read."""
     message = str(error.format_message()).rstrip(".")
     if type(error).__name__ == "NoArgsIsHelpError":
         return "no command is given:\n\n" + message
@@ -29,8 +29,8 @@ def format_usage_error(error: Any) -> str:
 
 
 def restore_help(app: typer.Typer) -> None:
-    """Give every command its help where Python drops docstrings (`-OO`): the source has it."""
-    if sys.flags.optimize < 2:  # noqa: PLR2004  the level at which docstrings go
+    """Read the help of every command from its source if Python drops docstrings (`-OO`)."""
+    if sys.flags.optimize < 2:  # noqa: PLR2004  the level that drops docstrings
         return
     for command in app.registered_commands:
         if command.callback and not command.help:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE = (ROOT / "docs/exit-codes.md").read_text(encoding="utf-8")
-WITHOUT_JSON = {"daemon", "service install", "service uninstall"}
-"""Commands that report nothing: they act until they are stopped, or print each file as it is written."""
+WITHOUT_JSON = {"config init", "daemon", "service install", "service uninstall"}
+"""Commands without a report: they write a file, run until they are stopped, or print each file they write."""
 ABSURD = ("0", "-1", "nan", "inf", "-inf", "1e308", "1e400", "9" * 400, "9" * 5000, "", "x", "\x1b[31m", "½", "0x10")
 NEEDED = {
     "profile onnx": ("--model", "model.onnx"),

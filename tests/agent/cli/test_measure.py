@@ -190,7 +190,7 @@ def test_a_duration_that_is_cut_short_keeps_what_was_measured(
     tmp_path: Path, server: Path, number: int, code: int
 ) -> None:
     with started(tmp_path, "--path.sysfs", server, "measure", "--duration", 60, "--json") as process:
-        read_until(process.stderr, "measuring 60 s; Ctrl-C ends it early")
+        read_until(process.stderr, "measuring for 60 s; Ctrl-C ends the measurement early")
         os.killpg(process.pid, number)
         result = finish(process)
     assert result.returncode == code
@@ -278,7 +278,7 @@ def test_a_time_too_short_for_the_tolerance_is_lengthened(tmp_path: Path, server
     ended = run(tmp_path, *line)
     found = json.loads(ended.stdout)
     assert 0.2 <= found["duration_seconds"] < 1
-    assert "instead of 0.1 s: a sensor needs so long for ±1 %" in ended.stderr
+    assert "instead of 0.1 s: a sensor needs this time for ±1 %" in ended.stderr
 
 
 def test_a_command_too_short_for_the_tolerance_gives_no_energy_but_the_time_it_needs(

@@ -86,7 +86,7 @@ def test_profiles_are_deleted_with_their_runs(home: Path) -> None:
 def test_without_yes_nothing_is_deleted_and_the_profiles_are_named(home: Path) -> None:
     refused = call(home, "profiles", "delete", "p0", "p1")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "nothing was deleted; this deletes p0, p1: repeat it with --yes" in refused.stderr
+    assert "nothing was deleted; --yes deletes p0, p1" in refused.stderr
     assert list(listed(home)) == ["p0", "p1", "p2"]
 
 

@@ -80,7 +80,7 @@ def test_a_pattern_that_fits_nothing_is_told_what_there_is(home: Path) -> None:
     done = call(home, "samples", *BETWEEN, "--channel", "GPU-*")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
-        "error: no channel fits GPU-*; in this time there are:",
+        "error: no channel matches GPU-*; the channels of this time are:",
         "  package-0/package/cores",
         "  package-0/package/energy_joules",
         "  package-0/package/power_watts",
@@ -115,7 +115,7 @@ def test_json_is_one_document_with_a_line_a_sample(home: Path, how: tuple[str, .
 def test_where_nothing_is_stored_the_answer_is_empty_and_that_is_said(home: Path) -> None:
     done = call(home, "samples", "--since", "1h", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"samples": []})
-    assert "no sample is stored of this time" in done.stderr
+    assert "no sample of this time is stored" in done.stderr
 
 
 def test_the_default_is_the_last_hour_until_now(tmp_path: Path) -> None:
