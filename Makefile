@@ -5,40 +5,52 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
-# Half of the tests' time is waiting for processes. Those of one file are run one after the other.
-TEST_JOBS ?= 2
+# The tests mostly wait for processes, so three run per CPU; those of one file run one after the other.
+TEST_JOBS ?= $(shell echo $$(( 3 * $$(nproc) )))
+# COVERAGE=1 measures branch coverage as well, and fails unless the modules that make numbers are covered wholly.
+COVERAGE ?=
+# Seconds between two signs of life of a long step.
+TICK_SECONDS ?= 10
 BENCH ?= accuracy deriving live overhead timing storage interference startup gpu_counter harmless
 BENCH_ARGS ?=
 # The modules that make numbers.
 NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py
 
+PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
+
 # The paths whose words are checked.
 WORDS := README.md CONTRIBUTING.md docs/decisions docs/methodology.md docs/cost.md docs/estimates.md docs/profile.md docs/exit-codes.md docs/metrics.md docs/settings.md docs/store.md
 
-# Runs a step that takes long: $(1) names it, $(2) does it; every ten seconds a line says that it goes on.
+# Runs a step that takes long: $(1) names it, $(2) does it; a line every TICK_SECONDS shows that it is running.
 define step
 @began=$$(date +%s); echo "$(1) ..." >&2; \
-( while sleep 10 >/dev/null 2>&1; do echo "  $(1): $$(( $$(date +%s) - began )) s so far" >&2; done ) & ticking=$$!; \
+( while sleep $(TICK_SECONDS) >/dev/null 2>&1; do echo "  $(1): $$(( $$(date +%s) - began )) s so far" >&2; done ) & ticking=$$!; \
 trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test check format bench docs schema settings lock clean
+.PHONY: help profile test test-unit check format bench docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(realpath $(lastword $(MAKEFILE_LIST)))
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(realpath $(lastword $(MAKEFILE_LIST)))
 
 profile: $(VENV)/.profile  ## profile a transformer on this host and print what an inference costs (PROFILE_ARGS="...")
 	@cd $(ROOT) && $(BIN)/inferometer profile transformer $(PROFILE_ARGS)
 
-test: $(VENV)/.test  ## run the tests, with branch coverage (TEST_ARGS="...")
+test: $(VENV)/.test  ## run the tests (TEST_ARGS="...", COVERAGE=1)
+ifeq ($(COVERAGE),)
+	@cd $(ROOT) && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest $(PYTEST_ARGS) $(TEST_ARGS)
+else
 	@cd $(ROOT) && $(BIN)/coverage erase; \
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder \
-	  --cov --cov-report= $(TEST_ARGS); status=$$?; \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest $(PYTEST_ARGS) --cov --cov-report= $(TEST_ARGS); status=$$?; \
 	$(BIN)/coverage report --skip-covered || status=1; \
 	$(BIN)/coverage report --include='$(NUMBERS)' --fail-under=100 >/dev/null || \
 	  { echo "the modules that make numbers must be covered wholly: $(NUMBERS)" >&2; status=1; }; exit $$status
+endif
+
+test-unit: $(VENV)/.test  ## run the tests that start no process and take no seconds
+	@cd $(ROOT) && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal -m 'not system' $(TEST_ARGS)
 
 check: $(VENV)/.test  ## lint, format, types, the import contract and the words
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \

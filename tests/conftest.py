@@ -2,7 +2,9 @@
 
 import os
 import signal
+from functools import cache
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +25,28 @@ _skipped: list[str] = []
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+_STARTERS = {"subprocess", "command", "daemons", "profile_runs", "prometheus_server", "nobody"}
+"""Modules with which a test starts processes."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "system: starts processes, or takes seconds; every test of a module that starts processes has it"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and _starts_processes(item.module):
+            item.add_marker("system")
+
+
+@cache
+def _starts_processes(module: ModuleType) -> bool:
+    found = vars(module).values()
+    return any(getattr(each, "__module__", getattr(each, "__name__", "")) in _STARTERS for each in found)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -58,13 +58,22 @@ def test_each_step_of_an_installation_says_when_it_begins_and_how_long_it_took(c
     assert (checkout / ".venv/.profile").exists()
 
 
-def test_a_long_step_is_heard_of_meanwhile(checkout: Path) -> None:
-    write_python(checkout, "sleep 12")
-    with make(checkout) as process:
+def test_a_long_step_reports_that_it_is_running(checkout: Path) -> None:
+    write_python(checkout, "sleep 2.5")
+    with make(checkout, "TICK_SECONDS=1") as process:
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert f"  Installing libraries into {checkout}/.venv: 1" in errors
-    assert " s so far\n" in errors
+    assert f"  Installing libraries into {checkout}/.venv: 1 s so far\n" in errors
+
+
+def test_a_long_step_reports_every_ten_seconds_by_default(checkout: Path) -> None:
+    recipe = subprocess.run(
+        ["make", "-n", "-C", str(checkout), str(checkout / ".venv/.profile")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "while sleep 10 " in recipe.stdout
 
 
 def test_a_step_that_fails_ends_the_installation(checkout: Path) -> None:

@@ -246,6 +246,7 @@ def test_no_unit_is_lost_or_made_up_whatever_happens(chance, events):
         assert simulator.counter.total == simulator.counted
 
 
+@pytest.mark.system
 def test_a_million_readings_of_wraps_resets_faults_and_pauses_lose_no_unit():
     chance = random.Random(20_261_125)
     simulator = CounterSimulator(Counter(MODULUS, LIMIT, CounterSimulator.REFRESH_SECONDS), chance)

@@ -19,6 +19,8 @@ from store.reader import Reader
 from store.records import Host, Profile, Run, RunStatus, Tick, Total, Window
 from store.writer import Writer
 
+pytestmark = pytest.mark.system
+
 SECOND = 10**9
 START = 1_700_000_400 * SECOND
 CPU = Device("package-0", Kind.CPU, "A CPU", (("cores", "8"),))

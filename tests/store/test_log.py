@@ -19,6 +19,8 @@ from store.records import ROLLUP_COLUMNS, Host, Tick
 from store.rows import insert_all
 from store.writer import Writer
 
+pytestmark = pytest.mark.system
+
 SECOND = 10**9
 START = 1_700_000_400 * SECOND
 SMALL = 4_500_000

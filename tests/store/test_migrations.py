@@ -27,6 +27,8 @@ from store.schema import REVISION, VERSION_TABLE, metadata
 from store.upgrade import Upgrade
 from store.writer import Writer
 
+pytestmark = pytest.mark.system
+
 SECOND_VERSION = Path(__file__).parents[1] / "fixtures/store/0002.sql"
 FIRST_VERSION = Path(__file__).parents[1] / "fixtures/store/0001.sql"
 

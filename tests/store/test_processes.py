@@ -6,12 +6,16 @@ import threading
 import time
 from contextlib import closing
 
+import pytest
+
 from store.errors import StoreError
 from store.maintenance.integrity import check
 from store.maintenance.status import status
 from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick
 from store.writer import Writer
+
+pytestmark = pytest.mark.system
 
 WATTS = frozenset({"power_watts"})
 PER_APPEND, A_SECOND = 20, 100  # as in store_process.py

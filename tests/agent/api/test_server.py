@@ -275,7 +275,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(exporter: Exporter):
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
-    with serving(exporter, Limits(connection_seconds=0.5)) as server:
+    with serving(exporter, Limits(connection_seconds=2.0)) as server:
         server._server.application = large
         with connect(server.address) as slow:
             slow.sendall(b"GET / HTTP/1.1\r\n\r\n")

@@ -83,6 +83,7 @@ def test_a_thinned_counter_gives_the_energy_of_all_its_ticks(rejected: dict[int,
     assert kept.readings[0].reasons == whole.readings[0].reasons
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("channel", [MOMENTS, AVERAGES], ids=["moments", "averages"])
 @pytest.mark.parametrize("seconds", [20, 59, 61, 150, 151, 400.5])
 def test_a_thinned_gauge_gives_the_energy_of_all_its_ticks_and_a_bound_that_is_no_narrower(
@@ -101,6 +102,7 @@ def test_a_thinned_gauge_gives_the_energy_of_all_its_ticks_and_a_bound_that_is_n
     assert abs(mine.samples - its.samples) <= seconds / 60 + 2
 
 
+@pytest.mark.system
 def test_memory_does_not_grow_with_the_length_of_a_measurement() -> None:
     power, both_ways = Layout(2, "hwmon", (AVERAGES,)), Layout(3, "nvml", (ENERGY.channels[0], MOMENTS))
     lengths = [1, 2]
@@ -134,6 +136,7 @@ def test_readings_that_are_refused_for_ever_do_not_fill_the_memory() -> None:
     assert [window_energy(series, SECOND, 2 * SECOND).energy for series in downsampler.series] == [None, None]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("counters", [1, 2])
 def test_a_counter_that_steps_back_for_ever_does_not_fill_the_memory(counters: int) -> None:
     """Every second read steps back, of two counters in turn: all of the time is doubtful, thinned or not."""

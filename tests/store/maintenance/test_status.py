@@ -18,6 +18,8 @@ from store.records import Host, Profile, Run, RunStatus, Tick
 from store.schema import REVISION
 from store.writer import Writer
 
+pytestmark = pytest.mark.system
+
 SECOND = 10**9
 START = 1_700_000_400 * SECOND
 CHANNELS = tuple(Channel(Device(f"gpu-{n}", Kind.GPU), "board", "power_watts") for n in range(2))
