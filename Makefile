@@ -19,7 +19,7 @@ NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 # The paths whose words are checked.
-WORDS := README.md CONTRIBUTING.md docs/decisions docs/methodology.md docs/cost.md docs/estimates.md docs/profile.md docs/exit-codes.md docs/metrics.md docs/settings.md docs/store.md
+WORDS := README.md CONTRIBUTING.md CHANGELOG.md docs/decisions $(filter-out docs/sensor-faults.md docs/topologies.md,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/docs/*.md))) docs/check_words.py docs/make_reference.py docs/make_site.py
 
 # Runs a step that takes long: $(1) names it, $(2) does it; a line every TICK_SECONDS shows that it is running.
 define step

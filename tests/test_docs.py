@@ -21,6 +21,7 @@ from make_site import write as write_site
 from agent.cli.arguments import move_globals_first
 from agent.cli.main import command_line
 from agent.profiling.document.codec import check
+from agent.profiling.document.versions import _CHECKS, _CONDITIONS, _DEVICE, _GPU, _HOST_STATE, _PER
 from agent.profiling.plan import PLANS
 from agent.profiling.validation.evidence import Evidence
 from agent.profiling.validation.measurement import validate
@@ -327,6 +328,12 @@ def test_every_file_named_is_there(page: Path) -> None:
 def test_the_changelog_names_the_version() -> None:
     version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
     assert re.search(rf"^## {re.escape(version)}(?= - )", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
+
+
+def test_the_changelog_names_every_renamed_field_of_the_profile() -> None:
+    named = {word for span in SPAN.findall(text_of(ROOT / "CHANGELOG.md")) for word in span.split(".")}
+    for renamed in (_CHECKS, _CONDITIONS, _DEVICE, _GPU, _HOST_STATE, _PER):
+        assert {*renamed, *renamed.values()} - named == set()
 
 
 def test_every_decision_is_in_the_index_under_its_own_title() -> None:
