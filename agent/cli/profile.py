@@ -165,7 +165,7 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     except StoreError as error:
         fail(str(error) if options.no_store else f"{error}; or profile without a database: --no-store")
     if outcome.document is not None:
-        _show(outcome.document, outcome, context.obj.database, as_json=options.as_json)
+        _show(outcome.document, outcome, context.obj.given.get("database"), as_json=options.as_json)
     _end(outcome, interruption, needs_energy=options.require_energy)
 
 
@@ -184,7 +184,7 @@ def _reason(error: WorkloadError) -> str:
     return f"{error}. Remedy: {error.remedy}" if error.remedy else str(error)
 
 
-def _show(document: dict[str, Any], outcome: RunResult, asked: str | None, *, as_json: bool) -> None:
+def _show(document: dict[str, Any], outcome: RunResult, asked: object, *, as_json: bool) -> None:
     from agent.render.profile_text import profile_text
 
     if as_json:
