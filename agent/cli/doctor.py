@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP
-from agent.runtime.console import print_json, print_out
+from agent.cli.options import JSON_HELP, fail
+from agent.runtime.console import ExitCode, print_json, print_out
 
 if TYPE_CHECKING:
     from agent.host.checks import Check
@@ -46,7 +46,7 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
 
 def _checks(context: typer.Context) -> list[Check]:
-    """Run the checks, with the default configuration if the configured one is not valid."""
+    """Run the checks, without the file if it is not valid; end the command if an option is not valid."""
     from agent.config import ConfigError, default_file, resolve_config
     from agent.doctor import run_checks
     from agent.host.checks import Check, Verdict
@@ -56,10 +56,11 @@ def _checks(context: typer.Context) -> list[Check]:
         config = resolve_config(context.obj)
     except ConfigError as error:
         remedy = "correct it, then run `inferometer config check`; the checks below use the defaults"
-        return [
-            Check(name, Verdict.FAIL, str(error), remedy),
-            *run_checks(resolve_config(context.obj, with_file=False)),
-        ]
+        try:
+            fallback = resolve_config(context.obj, with_file=False)
+        except ConfigError as wrong_option:
+            fail(str(wrong_option), ExitCode.USAGE)
+        return [Check(name, Verdict.FAIL, str(error), remedy), *run_checks(fallback)]
     path = context.obj.config_file or default_file()
     return [
         Check(name, Verdict.PASS, f"{path} is valid" if path else "no file; the defaults are used"),

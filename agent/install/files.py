@@ -1,4 +1,4 @@
-"""Writes text files below a root and removes them again, leaving alone what an administrator decided otherwise."""
+"""Writes text files below a root and removes them, except those that an administrator masked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FileStatus(StrEnum):
-    """How a file stands against the text it should have; masked is a link to /dev/null in its place."""
+    """The state of a file against its expected text; a masked file is a link to /dev/null."""
 
     CURRENT = "current"
     CHANGED = "changed"
@@ -24,7 +24,7 @@ class FileStatus(StrEnum):
 
 
 class Action(StrEnum):
-    """What was done with a file or a folder; a masked one stays masked."""
+    """The action on a file or a folder; a masked file stays masked."""
 
     WRITTEN = "written"
     UNCHANGED = "unchanged"
@@ -35,14 +35,14 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One file or folder, and what was done with it."""
+    """One file or folder, and the action on it."""
 
     path: str
     outcome: Action
 
 
 def presence(target: Path, text: str) -> FileStatus:
-    """Return how `target` stands against `text`; one that cannot be read is not as it was written, so changed."""
+    """Return the state of `target` against `text`; an unreadable file counts as changed."""
     if target.is_symlink() and str(target.readlink()) == os.devnull:
         return FileStatus.MASKED
     if not target.exists():
@@ -54,9 +54,9 @@ def presence(target: Path, text: str) -> FileStatus:
 
 
 def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
-    """Write `text` to `place` below `root` for everyone to read, at once or not at all; if `keep`, only if it is new.
+    """Write `text` to `place` below `root` atomically, readable for everyone; with `keep` only if the file is missing.
 
-    Raises OSError as the disk does, and PermissionError where a link leads out of `root`.
+    Raises OSError if the disk does, and PermissionError if a link leads out of `root`.
     """
     target = root / place
     found = presence(target, text)
@@ -67,7 +67,7 @@ def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
     if found is FileStatus.CHANGED and keep:
         return Change(str(target), Action.KEPT)
     if not target.resolve().is_relative_to(root.resolve()):
-        raise PermissionError(f"{target} leads out of {root} through a link: nothing was written there")
+        raise PermissionError(f"{target} leads out of {root} through a link: nothing was written")
     for folder in reversed([folder for folder in target.parents if not folder.exists()]):
         folder.mkdir()
         folder.chmod(0o755)  # whatever the umask is
@@ -77,9 +77,9 @@ def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
 
 
 def remove(target: Path) -> Change | None:
-    """Remove a file, a link or a whole folder; None if nothing is there.
+    """Remove a file, a link or a whole folder; return None if it does not exist.
 
-    Of a folder that is a link only the link goes, not what it leads to.
+    Only the link is removed if a folder is a link.
     """
     if target.is_symlink() and str(target.readlink()) == os.devnull:
         return Change(str(target), Action.MASKED)

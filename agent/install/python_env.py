@@ -1,4 +1,4 @@
-"""Says whether the hardened service can run from the Python environment this is, and how its unit names the program."""
+"""Checks whether the hardened service can run from this Python environment, and quotes its program for the unit."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What the unit's ProtectHome= and PrivateTmp= put out of the service's sight.
 HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 -- only refused
+"""The folders that ProtectHome= and PrivateTmp= of the unit hide from the service."""
 
 _VENV: Final = "/opt/inferometer"
 
 
 def program() -> Path:
-    """Return the `inferometer` of the environment this runs in."""
+    """Return the path of `inferometer` in the current environment."""
     return Path(sys.prefix).absolute() / "bin" / "inferometer"
 
 
 def service_program() -> Path:
-    """Return the `inferometerd` of the same environment, which the unit starts."""
+    """Return the path of `inferometerd` in the current environment, which the unit starts."""
     return program().with_name("inferometerd")
 
 
 def quoted(path: Path) -> str:
-    """Return `path` as it stands first in ExecStart=, by the rules of systemd.service(5) and systemd.unit(5).
+    """Return `path` quoted for ExecStart=, by the rules of systemd.service(5) and systemd.unit(5).
 
-    Raises ValueError if it is relative or holds what systemd refuses in a program's name: quotes, backslashes and
-    control characters; and `$`, which it takes for a variable.
+    Raises ValueError if it is relative or contains characters that systemd refuses in the name of a program: quotes,
+    backslashes, control characters, and `$`, which begins a variable.
     """
     if not path.is_absolute() or re.search(r"[\x00-\x1f\x7f\"'\\$]", str(path)):
-        raise ValueError(f"systemd cannot start {str(path)!r}: the path has to be absolute, without quotes, \\ and $")
+        raise ValueError(f"systemd cannot start {str(path)!r}: the path must be absolute, without quotes, \\ and $")
     text = str(path).replace("%", "%%")
     return text if re.fullmatch(r"[\w%+,./:@~-]+", text) else f'"{text}"'
 
 
 def needed_paths() -> tuple[Path, ...]:
-    """Return what the service has to reach to run from here: both programs, interpreter, library, package."""
+    """Return the paths that the service needs: both programs, interpreter, library, package."""
     return program(), service_program(), Path(sys.executable), Path(sys.base_prefix), Path(__file__)
 
 
 def problems(paths: Iterable[Path], hidden: tuple[str, ...] = HIDDEN) -> tuple[str, ...]:
-    """Return why the service could not run what lies at `paths`, a sentence each; empty if it can.
+    """Return one sentence for each reason why the service cannot use `paths`; empty if it can.
 
-    Each path is judged as written and with its links followed, and so is every folder on the way to it.
+    Each path is checked as written and with its links resolved, with every folder above it.
     """
     places = dict.fromkeys(place for path in paths for place in (path.absolute(), path.resolve()))
     found = (_hidden_path_problem(place, hidden) or _permission_problem(place) for place in places)
@@ -57,7 +57,7 @@ def problems(paths: Iterable[Path], hidden: tuple[str, ...] = HIDDEN) -> tuple[s
 
 
 def image_problems(root: Path, program: Path) -> tuple[str, ...]:
-    """Return why a unit below `root` could not start `program`, a sentence each; none if `root` is this system."""
+    """Return a sentence for each reason why a unit below `root` cannot start `program`; none for this system."""
     if root == Path("/"):
         return ()
     if not root.is_dir():
@@ -65,9 +65,9 @@ def image_problems(root: Path, program: Path) -> tuple[str, ...]:
     if program.is_relative_to(root.absolute()):
         inside = Path("/") / program.relative_to(root.absolute())
         command = inside.with_name("inferometer")
-        return (f"{program} is {inside} once the image runs: run {command} inside the image (chroot)",)
+        return (f"{program} is {inside} in the running image: run {command} inside the image (chroot)",)
     if not (root / program.relative_to("/")).exists():
-        return (f"{root / program.relative_to('/')} is missing: the image needs Inferometer at the same path as here",)
+        return (f"{root / program.relative_to('/')} is missing: the image needs Inferometer at the same path",)
     return ()
 
 
@@ -84,14 +84,14 @@ def _permission_problem(path: Path) -> str:
             return f"{place}: {error.strerror}"
         needed = stat.S_IXOTH if place != path else stat.S_IROTH | (mode & stat.S_IXUSR and stat.S_IXOTH)
         if mode & needed != needed:
-            return f"{place} is closed to other users (mode {mode:04o}), and so to the service's own"
+            return f"{place} is closed to other users (mode {mode:04o}), and so to the user of the service"
     return ""
 
 
 def remedy(checkout: Path) -> str:
-    """Return the command line that makes an environment the service can run from, and installs it from there.
+    """Return the commands that make an environment for the service and install it from there.
 
-    `checkout` is where Inferometer's sources may lie; where they do not, the released version is named.
+    They install the sources in `checkout` if there are any, else the released version.
     """
     source = str(checkout) if (checkout / "pyproject.toml").is_file() else f"inferometer=={version('inferometer')}"
     steps = (

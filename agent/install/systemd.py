@@ -1,4 +1,4 @@
-"""Installs the systemd service, takes it away again, and says how it stands."""
+"""Installs and removes the systemd service, and reports its state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ UNIT: Final = "inferometer.service"
 GROUP: Final = "inferometer"
 CONFIG: Final = "etc/inferometer/config.toml"
 
-# What install writes: the file of files_folder(), and its place below the root.
 PLACES: Final = (
     (UNIT, "etc/systemd/system/inferometer.service"),
     ("inferometer.sysusers.conf", "etc/sysusers.d/inferometer.conf"),
@@ -34,21 +33,22 @@ PLACES: Final = (
     ("60-inferometer.rules", "etc/udev/rules.d/60-inferometer.rules"),
     ("config.toml", CONFIG),
 )
-_FOLDERS: Final = ("etc/inferometer", "var/lib/inferometer")  # what only a purge removes
+"""The files that install writes: the name in files_folder(), and the path below the root."""
+_FOLDERS: Final = ("etc/inferometer", "var/lib/inferometer")  # removed by a purge only
 _ENABLED_LINK: Final = "etc/systemd/system/multi-user.target.wants/inferometer.service"
 _STORED_PROGRAM: Final = "/usr/local/bin/inferometerd"
 _STORED_COMMAND: Final = "/usr/local/bin/inferometer "
-_NOT_FOUND: Final = 127  # the status a shell gives for a command it cannot find
+_NOT_FOUND: Final = 127  # the exit code of a shell for an unknown command
 _HEALTH_TIMEOUT_SECONDS: Final = 2.0
 
 
 class ServiceError(Exception):
-    """A command that the service cannot do without failed; the message names it and what it said."""
+    """A command that the installation needs failed; the message has the command and its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """One file of the service, and how it stands."""
+    """The state of one file of the service."""
 
     path: str
     presence: FileStatus
@@ -56,7 +56,7 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the daemon answered at `url`; `ok` where that was a status of 200."""
+    """The response of the daemon at `url`; `ok` means status 200."""
 
     url: str
     ok: bool
@@ -65,9 +65,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """How the service stands; `active` and `enabled` are systemctl's words, None where systemd gave none.
+    """The state of the service; `active` and `enabled` are the words of systemctl, None without systemd.
 
-    `health` is None where the daemon was not asked. A service that systemd does not keep runs if it answers.
+    `health` is None if the daemon was not asked. Without systemd, `running` means that the daemon responds.
     """
 
     installed: bool
@@ -79,7 +79,7 @@ class ServiceState:
 
 
 def files_folder() -> Path:
-    """Return the folder of the unit and its companions: inside the installed package, or that of a checkout."""
+    """Return the folder of the service's files: within the installed package, or in the checkout."""
     here = Path(__file__).parent.parent
     packaged = here / "systemd"
     return packaged if packaged.is_dir() else here.parent / "systemd"
@@ -97,12 +97,12 @@ def _texts(program: Path) -> Iterator[tuple[str, str]]:
 
 
 def write_files(root: Path, program: Path) -> tuple[Change, ...]:
-    """Write the service's files below `root`; a configuration that is there stays as it is."""
+    """Write the service's files below `root`; an existing configuration is not changed."""
     return tuple(write(root, place, text, keep=place == CONFIG) for place, text in _texts(program))
 
 
 def remove_files(root: Path, *, purge: bool) -> tuple[Change, ...]:
-    """Remove what `write_files` wrote below `root`; the configuration and the database only if `purge`."""
+    """Remove the service's files below `root`, with configuration and database only if `purge`."""
     places = [place for _, place in PLACES if place != CONFIG]
     changes = [remove(root / place) for place in (*places, _ENABLED_LINK)]
     folders = [root / place for place in _FOLDERS if purge or (root / place).exists()]
@@ -111,17 +111,17 @@ def remove_files(root: Path, *, purge: bool) -> tuple[Change, ...]:
 
 
 def is_installed(root: Path) -> bool:
-    """Whether the unit is in place below `root`."""
+    """Return whether the unit file exists below `root`."""
     return (root / PLACES[0][1]).exists()
 
 
 def systemd_runs() -> bool:
-    """Whether systemd is this machine's init, found out as sd_booted(3) does."""
+    """Return whether systemd is the init process of this machine, like sd_booted(3)."""
     return Path("/run/systemd/system").is_dir()
 
 
 def run_command(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    """Run a system command to its end and return its output; root must not run a program of another user's PATH."""
+    """Run a system command and return its output; a fixed PATH keeps root from running another user's program."""
     environment = {**os.environ, "PATH": SYSTEM_PATH}
     try:
         return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
@@ -130,10 +130,9 @@ def run_command(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
 
 
 def activate(*, start: bool, run: Run = run_command) -> tuple[str, ...]:
-    """Make the user and the folders, load the unit and the rule, enable the service, and start it if `start`.
+    """Create user and folders, load the unit and the udev rule, enable the service, and (re)start it if `start`.
 
-    One that runs is started anew, so that what runs is what was installed. Returns what failed without standing in the
-    way, which is udev's part. Raises ServiceError on any other failure.
+    Returns the failures of udev, which do not prevent the installation. Raises ServiceError on any other failure.
     """
     _run_required(run, "systemd-sysusers", "/etc/sysusers.d/inferometer.conf")
     _run_required(run, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/inferometer.conf")
@@ -144,23 +143,23 @@ def activate(*, start: bool, run: Run = run_command) -> tuple[str, ...]:
     _run_required(run, "systemctl", "enable", UNIT)
     if start:
         _run_required(run, "systemctl", "restart", UNIT)
-    return (f"{failure}\nThe energy counters of the CPU may stay closed to the service.",) if failure else ()
+    return (f"{failure}\nThe service may not be able to read the energy counters of the CPU.",) if failure else ()
 
 
 def deactivate(*, run: Run = run_command) -> str:
-    """Stop and disable the service, before its files are removed; return what failed, empty if nothing did."""
+    """Stop and disable the service before its files are removed; return the failure, empty if there is none."""
     return _run_optional(run, "systemctl", "disable", "--now", UNIT)
 
 
 def reload_units(*, run: Run = run_command) -> str:
-    """Have systemd forget the files that were removed; return what failed. udev notices by itself."""
+    """Reload systemd after the removal of the files; return the failure. udev reloads automatically."""
     return _run_optional(run, "systemctl", "daemon-reload")
 
 
 def close_counters(sysfs: Path, group: str = GROUP) -> tuple[str, ...]:
-    """Take from `group` the right to read energy counters that the udev rule gave it; return the files closed.
+    """Revoke the read permission of `group` on energy counters, which the udev rule granted; return the files.
 
-    Each file goes back to the group of its folder.
+    Each file gets the group of its folder again.
     """
     try:
         number = grp.getgrnam(group).gr_gid
@@ -175,7 +174,7 @@ def close_counters(sysfs: Path, group: str = GROUP) -> tuple[str, ...]:
 
 
 def _run_optional(run: Run, *argv: str) -> str:
-    """Run a command; return what to say of its failure, nothing if it went well."""
+    """Run a command; return a sentence about its failure, empty if it succeeded."""
     done = run(argv)
     if done.returncode == 0:
         return ""
@@ -188,7 +187,7 @@ def _run_required(run: Run, *argv: str) -> None:
 
 
 def service_state(root: Path, program: Path, *, run: Run | None, health: Health | None) -> ServiceState:
-    """Return how the service stands whose files are below `root`; systemd is asked through `run`, if there is one."""
+    """Return the state of the service below `root`; `run` runs systemctl, None without systemd."""
     files = tuple(FileState(str(root / place), presence(root / place, text)) for place, text in _texts(program))
     active = run(("systemctl", "is-active", UNIT)).stdout.strip() or None if run else None
     enabled = run(("systemctl", "is-enabled", UNIT)).stdout.strip() or None if run else None
@@ -197,7 +196,7 @@ def service_state(root: Path, program: Path, *, run: Run | None, health: Health 
 
 
 def listen_address(config: Path) -> str:
-    """Return where the exporter listens by the configuration at `config`, the default if that cannot be read."""
+    """Return the exporter's address in the configuration file, the default if the file cannot be read."""
     try:
         return load(config).listen
     except ConfigError:
@@ -205,7 +204,7 @@ def listen_address(config: Path) -> str:
 
 
 def ask_health(listen: str) -> Health:
-    """Ask the daemon that listens on `listen` (host:port; one that listens everywhere is asked over loopback)."""
+    """Query the daemon at `listen` (host:port), over loopback if it listens on every address."""
     host, _, port = listen.rpartition(":")
     address = f"{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 -- not bound
     url = f"http://{address}/-/healthy"

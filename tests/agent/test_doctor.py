@@ -94,6 +94,12 @@ def test_a_configuration_that_cannot_be_used_fails_and_the_rest_is_still_checked
     assert str(tmp_path / "state") in result.stdout  # the default database
 
 
+def test_a_wrong_option_ends_doctor_with_2(tmp_path: Path) -> None:
+    result = call(tmp_path, "doctor", "--path.sysfs", tmp_path / "missing")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: path.sysfs = '{tmp_path}/missing': there is no such folder")
+
+
 def test_a_counter_that_only_root_may_read_fails_with_the_rule_that_opens_it(
     tmp_path: Path, line: tuple[object, ...]
 ) -> None:

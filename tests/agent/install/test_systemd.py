@@ -251,7 +251,7 @@ def test_a_folder_on_the_way_that_is_closed_to_others_is_named(open_folder: Path
     assert environment.problems([program], hidden=()) == ()
     (open_folder / "venv").chmod(0o750)
     (fault,) = environment.problems([program], hidden=())
-    assert fault == f"{open_folder}/venv is closed to other users (mode 0750), and so to the service's own"
+    assert fault == f"{open_folder}/venv is closed to other users (mode 0750), and so to the user of the service"
 
 
 @pytest.mark.parametrize(("mode", "faulty"), [(0o755, False), (0o644, False), (0o750, True), (0o754, True)])
