@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-
-from command import ROOT
+from published_schema import validate
 from store.database import open_database
 from store.reader import Reader
 from trees import FIXTURES
@@ -31,7 +29,6 @@ WATTS = {
     "intel-rapl:1:0": 5.0,
     "intel-rapl:2": 180.0,
 }
-SCHEMA = json.loads((ROOT / "docs/profile.schema.json").read_text(encoding="utf-8"))
 
 
 def save_model(path: Path, shape: list[int | str]) -> None:
@@ -53,7 +50,7 @@ def invalid(point: dict[str, Any]) -> list[str]:
 def document(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the document on standard output, held against the published schema."""
     found: dict[str, Any] = json.loads(result.stdout)
-    jsonschema.validate(found, SCHEMA, jsonschema.Draft202012Validator)
+    validate(found)
     return found
 
 

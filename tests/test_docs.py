@@ -27,6 +27,7 @@ from agent.profiling.validation.evidence import Evidence
 from agent.profiling.validation.measurement import validate
 from agent.render.profile_text import profile_text
 from probes.model import METRICS
+from published_schema import validate as validate_with_schema
 from store.records import Window
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ def test_the_table_of_modes_is_that_of_the_code() -> None:
 
 def test_the_example_is_a_profile() -> None:
     check(json.loads(text_of(EXAMPLE)))
+    validate_with_schema(json.loads(text_of(EXAMPLE)))
 
 
 def test_the_output_on_the_page_is_the_rendered_example() -> None:

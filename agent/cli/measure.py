@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from agent.cli.options import JSON_HELP, configuration, fail
@@ -206,7 +206,7 @@ def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts
         "start_ns": measured.start_ns,
         "duration_seconds": measured.seconds,
         "exit_code": exit_code,
-        "sampler": asdict(sampler),
+        "sampler": msgspec.to_builtins(sampler),
         "total": {
             "joules": total.joules if total else None,
             "lower": total.lower if total else None,

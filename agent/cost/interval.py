@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mean and what bounds it; a bound is None where nothing is known to bound that side.
 
     Raises ValueError if a number is not finite or the three are not in order.

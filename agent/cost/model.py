@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from agent.cost.interval import Interval
 from agent.cost.tariff import Default  # noqa: TC001  the profile's schema is made from the annotations
 
@@ -73,8 +75,7 @@ class PointCost:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Hourly:
+class Hourly(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an hour of the machine costs; a part that cannot be computed is None, and with it the total."""
 
     energy: float | None
@@ -86,8 +87,7 @@ class Hourly:
         return None if self.energy is None or self.capital is None else self.energy + self.capital
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Money for one amount of work; a part that cannot be computed is None, and with it the total.
 
     `capital` holds acquisition, maintenance, licences and facility.
@@ -109,8 +109,7 @@ class Parts:
         return Parts(self.energy and self.energy.times(factor), self.capital and self.capital.times(factor))
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The money of one basis; `no_total_reason` names what is missing for a total, None if nothing is."""
 
     utilization: float
@@ -121,8 +120,7 @@ class Prices:
     no_total_reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tariff field without a value, and its effect on the figures."""
 
     name: str
@@ -143,8 +141,7 @@ _OPTIONAL = (
 _NO_IDLE = Missing("idle_watts", "no energy part and no total on the allocation basis")
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a point costs under a tariff, in `currency` (None: the unit of the prices given).
 
     `usage` prices the machine as if it were always asked for all it can do, `allocation` at the tariff's utilization,

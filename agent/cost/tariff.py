@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from agent.runtime.text_input import TextInputError, named, quoted, read_toml
 
@@ -20,8 +22,7 @@ class TariffError(ValueError):
     """A tariff cannot be taken: the message names the file, the field, its value and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Default:
+class Default(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value taken where the user gives none, and where it comes from."""
 
     name: str
@@ -69,8 +70,7 @@ _RANGES: Mapping[str, _Range] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the user pays, in `currency` (None: the unit of the prices given), and how long and how much it is used.
 
     `price_per_kwh` a kilowatt-hour; `pue` facility energy over machine energy; `carbon_intensity_g_per_kwh` grams of
@@ -96,7 +96,7 @@ class Tariff:
     facility_per_kw_month: float | None = None
     provisioned_watts: float | None = None
     utilization: float | None = None
-    given: frozenset[str] = frozenset()
+    given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
@@ -146,7 +146,7 @@ def read_tariff(values: Mapping[str, Any]) -> Tariff:
 
     Raises TariffError for an unknown key, naming the nearest known one, and as the constructor does.
     """
-    known = [field.name for field in fields(Tariff) if field.name != "given"]
+    known = [name for name in Tariff.__struct_fields__ if name != "given"]
     for key in values:
         if key not in known:
             near = get_close_matches(key, known, n=1)
@@ -164,7 +164,8 @@ def load_tariff(path: Path) -> Tariff:
 
 
 def _override(tariff: Tariff, values: Mapping[str, Any]) -> Tariff:
-    return replace(tariff, **values, given=tariff.given | values.keys())
+    given = tuple(sorted({*tariff.given, *values}))
+    return msgspec.structs.replace(tariff, **values, given=given)
 
 
 def _check_number(name: str, value: object, allowed: _Range) -> None:

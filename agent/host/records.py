@@ -6,6 +6,8 @@ from collections.abc import Mapping  # noqa: TC003  the schema is made from thes
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from store.records import Series, Window
 
@@ -62,8 +64,7 @@ class HostLoad:
     quota_stopped: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings and temperature of the host at one moment, as far as the kernel reports them.
 
     `cpu_frequency_limits_hertz` are the highest frequencies the governors may choose, `power_limits_watts` the limits

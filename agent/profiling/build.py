@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.host.records import CONDITION_METRICS, RunEnvironment
 from agent.profiling.analysis.idle import derive_baselines, derive_drift
@@ -37,7 +38,7 @@ def requested_settings(request: ProfileRequest) -> dict[str, Any]:
 def _settings(request: ProfileRequest) -> dict[str, Any]:
     """Return the requested settings of workload and engine, as plain values, without the swept parameters."""
     fixed = {name: value for name, value in request.spec.settings().items() if name not in request.axes}
-    return {**fixed, **asdict(request.engine)}
+    return {**fixed, **msgspec.structs.asdict(request.engine)}
 
 
 def _sweep(request: ProfileRequest) -> dict[str, list[Value]]:

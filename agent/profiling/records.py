@@ -6,8 +6,9 @@ means "not known". A `relative_` field is a share of the figure it belongs to: 0
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 # The schema is made from these annotations, so they are imported for real.
 from agent.cost.interval import Interval  # noqa: TC001
@@ -35,8 +36,7 @@ from store.records import RunStatus  # noqa: TC001
 SCHEMA_VERSION = "2.0"
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mean with the interval it lies in and its source.
 
     The interval is the 95 % interval of the repeats' mean (Student's t), widened by the sensors' own bounds.
@@ -48,8 +48,7 @@ class Quantity:
     source: Provenance
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Energy in total, the idle part of it (unloaded idle power times the time taken) and what is above it.
 
     Idle and dynamic are None where no idle baseline was measured.
@@ -60,8 +59,7 @@ class Split:
     dynamic: Quantity | None
 
 
-@dataclass(frozen=True, slots=True)
-class SensorEnergy:
+class SensorEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One sensor's energy per inference; `in_total` says whether the total contains it."""
 
     device: str
@@ -72,8 +70,7 @@ class SensorEnergy:
     joules_per_inference: Split
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseEnergy:
+class PhaseEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole boundary's energy of one phase, by the windows in which only that phase ran."""
 
     phase: str
@@ -82,8 +79,7 @@ class PhaseEnergy:
     joules_per_output_token: Quantity | None
 
 
-@dataclass(frozen=True, slots=True)
-class PointEnergy:
+class PointEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The energy of a point. Joules per token are the whole boundary's energy over the number of those tokens.
 
     `repeats` summarizes the total over the repeats, without the sensors' bounds. `estimated_share` is the part of the
@@ -102,8 +98,7 @@ class PointEnergy:
     phases: tuple[PhaseEnergy, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PointPower:
+class PointPower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Power while inferences follow one another: their energy over their time.
 
     `peak_watts` is the sum of the sensors' own peaks, which need not coincide: a gauge's highest reading, a counter's
@@ -115,8 +110,7 @@ class PointPower:
     source: Provenance
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseSpeed:
+class PhaseSpeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How fast one phase went; a latency is one iteration's: a batch through the phase."""
 
     phase: str
@@ -129,8 +123,7 @@ class PhaseSpeed:
     latency_seconds: LatencySummary
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One setting of the sweep. `energy`, `power` and `cost` are None if `valid` is False or nothing measures power.
 
     `parameters` identify the point, `name` is for display. `mean_latency_seconds` is the latency of a whole request:
@@ -161,8 +154,7 @@ class Point:
     checks: tuple[CheckResult, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IdlePower:
+class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The mean power of one sensor while nothing ran."""
 
     device: str
@@ -170,8 +162,7 @@ class IdlePower:
     watts: Quantity
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One idle window, `when` before or after the sweep: `unloaded` is without a workload, `loaded` with the model.
 
     `watts` is the mean power of the whole boundary, None if a sensor of the total gave none.
@@ -184,8 +175,7 @@ class Baseline:
     sensors: tuple[IdlePower, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sensor:
+class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One channel that measures energy or power. `relative_uncertainty` is the stated half-width of an estimate."""
 
     domain: str
@@ -197,8 +187,7 @@ class Sensor:
     in_total: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
+class DeviceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One device of the host with its sensors of energy and power."""
 
     id: str
@@ -208,16 +197,14 @@ class DeviceFacts:
     sensors: tuple[Sensor, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Included:
+class Included(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One (device, domain) that is part of the total."""
 
     device: str
     domain: str
 
 
-@dataclass(frozen=True, slots=True)
-class CoverageFacts:
+class CoverageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The sensors that the total adds, each once, and the parts of the host that no sensor covers.
 
     `relative_uncertainty` is the largest stated half-width of an estimated part, None if all of it is measured.
@@ -230,8 +217,7 @@ class CoverageFacts:
     relative_uncertainty: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class EngineFacts:
+class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The engine that ran the model; `threads` None is the engine's own choice."""
 
     name: str
@@ -240,8 +226,7 @@ class EngineFacts:
     threads: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadFacts:
+class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The workload: its settings as requested, the facts of the model, and the origin of its inputs."""
 
     name: str
@@ -253,8 +238,7 @@ class WorkloadFacts:
     inputs: tuple[InputFacts, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A profile. `status` is how the run ended; `notes` are sentences to read before any number."""
 
     schema: Literal["inferometer.profile"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 # The schema is made from these annotations, so they are imported for real.
 from agent.host.records import Surroundings  # noqa: TC001
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The result of one check of a point.
 
     A failed check of severity `invalid` withholds the point's energy and cost figures, one of severity `warning` is a
@@ -33,8 +33,7 @@ def checked(name: str, passed: bool | None, message: str, severity: Literal["war
     return CheckResult(name, "unknown" if passed is None else "passed" if passed else "failed", severity, message)
 
 
-@dataclass(frozen=True, slots=True)
-class SensorAgreement:
+class SensorAgreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A power gauge, integrated over time, against the energy counter of the same domain, over a point's windows.
 
     `relative_difference` is the gauge's energy over the counter's, minus 1. `preferred` is the sensor that the figures
@@ -48,8 +47,7 @@ class SensorAgreement:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class IdleDrift:
+class IdleDrift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The change of the whole boundary's idle power from before the sweep to after it.
 
     `relative_change` is the change over the mean of both. `limit` is its largest acceptable value: a tenth, plus the
@@ -62,8 +60,7 @@ class IdleDrift:
     limit: float
 
 
-@dataclass(frozen=True, slots=True)
-class PlanFacts:
+class PlanFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The measurement plan: length and number of the windows of every point, and the order of the points.
 
     A window lasts `window_seconds` and `min_iterations` at least, both. `tolerance` is the requested relative
@@ -84,8 +81,7 @@ class PlanFacts:
     order_seed: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The measured machine; `id` survives reboots, `boot_id` does not."""
 
     id: str
@@ -101,8 +97,7 @@ class HostFacts:
     virtual: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HostState:
+class HostState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings and temperature of the host before the first baseline and after the last one.
 
     `after` is None if the run ended early.
@@ -112,8 +107,7 @@ class HostState:
     after: Surroundings | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceConditions:
+class DeviceConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The state of one part of a device, at the start of the first window and at the end of the last.
 
     Frequencies are means over the first repeat and over the last one. `throttle_reasons` are the causes that held the
@@ -136,8 +130,7 @@ class DeviceConditions:
     baseline_utilization: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class GpuSharing:
+class GpuSharing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The sharing of a GPU: the shares of the time in which processes kept it busy, summed over the processes.
 
     `self_share` is the share of this program and the workload, `other_share` that of all others, both means over the
@@ -152,8 +145,7 @@ class GpuSharing:
     other_processes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The load of the CPUs and the state of the devices while a point was measured.
 
     `self_cpus` is the number of CPUs that this program and the workload kept busy, `other_cpus` the number that all
@@ -179,8 +171,7 @@ UNKNOWN_CONDITIONS = Conditions(None, None, None, None, None, ())
 """Nothing is known of the surroundings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Convergence:
+class Convergence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The statistical convergence of a point: of its energy per inference, or of its rate if nothing measures power.
 
     `relative_half_width` is the half-width of the repeats' 95 % interval over their mean, None for one repeat or a mean
@@ -199,8 +190,7 @@ UNKNOWN_CONVERGENCE = Convergence("inferences_per_second", None, None, None, Non
 """No repeat is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Repeats of one quantity, in the unit of the values.
 
     `standard_deviation` is the sample's (n - 1), `cv` its share of the absolute mean. `lower` and `upper` bound the
@@ -215,8 +205,7 @@ class Summary:
     upper: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class LatencySummary:
+class LatencySummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The latencies of some iterations, all in the unit of the values.
 
     A percentile of the tail is None below the count at which the slowest value exceeds it with 95 % confidence: 29 for

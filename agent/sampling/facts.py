@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class ThrottledPeriod:
+class ThrottledPeriod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stretch of time in which the CPU budget delayed reads, in Unix nanoseconds, and the sum of the delays."""
 
     start_ns: int
@@ -14,8 +13,7 @@ class ThrottledPeriod:
     delayed_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class SamplerFacts:
+class SamplerFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The scheduling of the thread that reads the sensors, the CPU reserved for it, and the reads it lost.
 
     `limitation` is the reason for anything it was not granted, None if it has all it requested. `cpu_budget` is the

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from agent.runtime.console import printable_line
 
@@ -19,8 +20,7 @@ _MOST_NOTED = 12
 _SUFFIXES = (".npy", ".npz")
 
 
-@dataclass(frozen=True, slots=True)
-class InputSpec:
+class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The value of one input: JSON `text`, or a `file`; exactly one of them is set.
 
     `array` is the name of the array in an .npz file, None for a .npy file.
@@ -129,8 +129,7 @@ def synthetic_note(inputs: Sequence[InputFacts]) -> str | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class InputFacts:
+class InputFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input of the model and where its values come from; the values themselves are never part of it.
 
     `shape` is that of a batch of 1, or that of the given array. `sha256` is that of the file, or of the bytes of a

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent.runtime.cgroup import read_limits
 from agent.workloads.errors import WorkloadError
@@ -80,7 +82,7 @@ def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits
     if not isinstance(spec, TransformerSpec):
         return
     for point in points:
-        needed = replace(spec, **point).minimum_bytes(on_host=engine.provider != "cuda")  # type: ignore[arg-type]
+        needed = msgspec.structs.replace(spec, **point).minimum_bytes(on_host=engine.provider != "cuda")
         subject = f"a transformer of {spec.parameters():.3g} parameters at {point_name(point)}"
         remedy = "choose fewer --layers, a smaller --width, --vocabulary, --prompt-tokens or --batch"
         require_memory(needed, subject, remedy, limits)

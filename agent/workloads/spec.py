@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping  # noqa: TC003 - the reader of JSON resolves the annotations
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annotations
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, get_args
+
+import msgspec
 
 from agent.runtime.console import printable_line
-from agent.workloads.codec import from_json, to_json
+from agent.runtime.typed_json import from_json, to_json
 from agent.workloads.input_spec import InputSpec  # noqa: TC001 - same
 
 Positions = Literal["rope", "learned"]
@@ -42,8 +43,7 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
+class EngineSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the engine runs the model: on which provider, with how many threads (0: the engine's own choice)."""
 
     provider: Provider = "auto"
@@ -54,8 +54,7 @@ class EngineSpec:
         _minimum(0, threads=self.threads)
 
 
-@dataclass(frozen=True, slots=True)
-class TransformerSpec:
+class TransformerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="workload", tag="transformer"):
     """A decoder-only transformer with made-up weights: pre-norm, attention with a cache, a gated feed-forward.
 
     One request is `prompt_tokens` read at once, then `output_tokens` written one by one. The feed-forward is
@@ -75,7 +74,6 @@ class TransformerSpec:
     seed: int = 0
 
     workload: ClassVar[str] = "transformer"
-    TAG: ClassVar[tuple[str, str]] = ("workload", workload)
 
     def __post_init__(self) -> None:
         _minimum(1, batch=self.batch, layers=self.layers, width=self.width, heads=self.heads)
@@ -155,32 +153,24 @@ class TransformerSpec:
 
     def to_json(self) -> str:
         """Return the spec as canonical JSON: equal specs give equal text."""
-        return to_json(self)
+        return to_json(self, sort_keys=True, separators=(",", ":"))
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that a profile shows."""
         shown: dict[str, Any] = json.loads(to_json(self))
         return shown
 
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote. Raises ValueError."""
-        spec: Self = from_json(text, cls)
-        return spec
 
-
-@dataclass(frozen=True, slots=True)
-class OnnxSpec:
+class OnnxSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="workload", tag="onnx"):
     """Any ONNX model: the path of its file, the shapes of inputs that the model leaves open, and values of inputs."""
 
     model: Path
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    shapes: Mapping[str, tuple[int, ...]] = {}
     seed: int = 0
-    inputs: Mapping[str, InputSpec] = field(default_factory=dict, hash=False)
+    inputs: Mapping[str, InputSpec] = {}
     batch: int = 1
 
     workload: ClassVar[str] = "onnx"
-    TAG: ClassVar[tuple[str, str]] = ("workload", workload)
 
     def __post_init__(self) -> None:
         if not self.model.name:
@@ -190,6 +180,9 @@ class OnnxSpec:
         for name, shape in self.shapes.items():
             if not name or not shape or min(shape) < 0:
                 raise ValueError(_shape_refusal(f"{name}={'x'.join(map(str, shape))}"))
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.seed, self.batch))
 
     @property
     def label(self) -> str:
@@ -203,21 +196,15 @@ class OnnxSpec:
 
     def to_json(self) -> str:
         """Return the spec as canonical JSON: equal specs give equal text."""
-        return to_json(self)
+        return to_json(self, sort_keys=True, separators=(",", ":"))
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that a profile may show: no values of inputs, and no path but the file's name."""
         shown: dict[str, Any] = json.loads(
-            to_json(replace(self, model=Path(printable_line(self.model.name)), inputs={}))
+            to_json(msgspec.structs.replace(self, model=Path(printable_line(self.model.name)), inputs={}))
         )
         shown.pop("inputs")
         return shown
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote. Raises ValueError."""
-        spec: Self = from_json(text, cls)
-        return spec
 
 
 Spec = TransformerSpec | OnnxSpec
@@ -225,7 +212,7 @@ Spec = TransformerSpec | OnnxSpec
 
 def spec_from_json(text: str | bytes) -> Spec:
     """Return the spec of whichever workload the text names. Raises ValueError."""
-    spec: Spec = from_json(text, TransformerSpec, OnnxSpec)
+    spec: Spec = from_json(text, Spec)
     return spec
 
 

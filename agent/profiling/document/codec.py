@@ -1,15 +1,15 @@
-"""The profile as a JSON document; every document is checked against its schema before it is stored."""
+"""The profile as a JSON document; every document is decoded again before it is stored."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.energy.provenance import provenance
 from agent.profiling.records import CoverageFacts, DeviceFacts, Document, Included, Sensor
 from agent.profiling.run_facts import HostFacts
+from agent.runtime import typed_json
 from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
@@ -76,35 +76,15 @@ def coverage_facts(coverage: Coverage) -> CoverageFacts:
 
 
 def to_json(document: Document) -> str:
-    """Return the document as JSON text, keys in the records' order. Raises ValueError if the schema does not hold."""
-    text = json.dumps(asdict(document), default=_plain, allow_nan=False, indent=2)
-    check(json.loads(text))
+    """Return the document as JSON text, keys in the records' order. Raises ValueError if a value has another type."""
+    text = typed_json.to_json(document, indent=2)
+    typed_json.from_json(text, Document)
     return text
 
 
 def check(document: dict[str, Any]) -> None:
-    """Raise ValueError, naming the place, if a document does not fit the published schema."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  slow to import, needed only where a profile is written
-
-    errors = sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda error: list(error.absolute_path))
-    if errors:
-        where = "/".join(map(str, errors[0].absolute_path)) or "the document"
-        raise ValueError(f"not a profile: {where}: {errors[0].message}")
-
-
-def schema(package: Path = Path(__file__).parent.parent.parent) -> dict[str, Any]:
-    """Return the published schema: beside the package in the wheel, in docs/ of a checkout.
-
-    Raises FileNotFoundError if it is in neither.
-    """
-    for path in (package / "profile.schema.json", package.parent / "docs/profile.schema.json"):
-        if path.is_file():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return found
-    raise FileNotFoundError("profile.schema.json: the installation is incomplete, install inferometer again")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    raise TypeError(f"{type(value).__name__} has no place in a profile")
+    """Raise ValueError, naming the place, if a document does not fit the records of this schema version."""
+    try:
+        msgspec.convert(document, Document)
+    except ValueError as error:
+        raise ValueError(f"not a profile: {error}") from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
@@ -77,7 +77,7 @@ class OnnxWorkload:
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:
         """Make the inputs of a batch and run them once. Raises WorkloadError if the model takes no batches."""
-        batch = replace(self.spec, **parameters).batch  # type: ignore[arg-type]
+        batch = msgspec.structs.replace(self.spec, **parameters).batch
         batched = supports_batches(self.inputs, self.spec.shapes, self.arrays)
         if batch != 1 and not batched:
             shapes = ", ".join(f"{declared.name} {declared.shown}" for declared in self.inputs) or "no inputs"

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import msgspec
 
-from agent.workloads.codec import from_json, to_json
-from agent.workloads.input_spec import InputFacts  # noqa: TC001  the codec resolves the annotations
+from agent.runtime.typed_json import from_json, to_json
+from agent.workloads.input_spec import InputFacts  # noqa: TC001  msgspec resolves the annotations
 from agent.workloads.point import Point  # noqa: TC001 - same
 from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - same
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="load"):
     """Load this model; the first command. The reply is `Ready`."""
 
     spec: Spec
     engine: EngineSpec
 
-    TAG: ClassVar[tuple[str, str]] = ("do", "load")
 
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="prepare"):
     """Make the inputs of a point and run it once. The reply is `Prepared`."""
 
     parameters: Point
 
-    TAG: ClassVar[tuple[str, str]] = ("do", "prepare")
 
-
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="measure"):
     """Iterate over the phase for at least `seconds` and at least `iterations`.
 
     The replies are `Started` when the window begins, `Ended` when it ends, and then `Measured`.
@@ -41,18 +33,12 @@ class Measure:
     seconds: float
     iterations: int
 
-    TAG: ClassVar[tuple[str, str]] = ("do", "measure")
 
-
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="stop"):
     """End the process. There is no reply."""
 
-    TAG: ClassVar[tuple[str, str]] = ("do", "stop")
 
-
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="ready"):
     """The model is loaded.
 
     `threads` is the requested number (0: the engine's own choice). `precision` is the type of most weights, `sha256`
@@ -73,36 +59,24 @@ class Ready:
     load_seconds: float
     inputs: tuple[InputFacts, ...] = ()
 
-    TAG: ClassVar[tuple[str, str]] = ("reply", "ready")
 
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="prepared"):
     """The point has run once."""
 
-    TAG: ClassVar[tuple[str, str]] = ("reply", "prepared")
 
-
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="started"):
     """The window begins at `start_ns` on CLOCK_MONOTONIC, which is now or within a millisecond."""
 
     start_ns: int
 
-    TAG: ClassVar[tuple[str, str]] = ("reply", "started")
 
-
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="ended"):
     """The window ended at `end_ns` on CLOCK_MONOTONIC."""
 
     end_ns: int
 
-    TAG: ClassVar[tuple[str, str]] = ("reply", "ended")
 
-
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="measured"):
     """One measured window: `start_ns` to `end_ns` on CLOCK_MONOTONIC, one clock for the whole host.
 
     Counts are totals of the window. `latencies_seconds` has one entry per iteration, and their sum is the length of the
@@ -119,17 +93,12 @@ class Measured:
     latencies_seconds: tuple[float, ...]
     step_seconds: tuple[float, ...]
 
-    TAG: ClassVar[tuple[str, str]] = ("reply", "measured")
 
-
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="failed"):
     """The last reply of a process that cannot continue."""
 
     message: str
     remedy: str
-
-    TAG: ClassVar[tuple[str, str]] = ("reply", "failed")
 
 
 Command = Load | Prepare | Measure | Stop
@@ -138,16 +107,16 @@ Reply = Ready | Prepared | Started | Ended | Measured | Failed
 
 def encode(message: Command | Reply) -> bytes:
     """Return the message as one line, its newline included."""
-    return to_json(message).encode() + b"\n"
+    return to_json(message, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def decode_command(line: bytes) -> Command:
     """Return the command in a line. Raises ValueError that names the misfit."""
-    command: Command = from_json(line, Load, Prepare, Measure, Stop)
+    command: Command = from_json(line, Command)
     return command
 
 
 def decode_reply(line: bytes) -> Reply:
     """Return the reply in a line. Raises ValueError that names the misfit."""
-    reply: Reply = from_json(line, Ready, Prepared, Started, Ended, Measured, Failed)
+    reply: Reply = from_json(line, Reply)
     return reply

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
@@ -29,7 +29,7 @@ def load(spec: TransformerSpec, engine: EngineSpec) -> TransformerWorkload:
                 "--precision int8 with --provider cuda: the engine quantizes activations on the CPU only",
                 "choose --precision fp16, or --provider cpu",
             )
-        engine = replace(engine, provider="cpu")
+        engine = msgspec.structs.replace(engine, provider="cpu")
     graph = build_decoder(spec)
     return TransformerWorkload(spec, engine, open_session(graph.serialized(), engine, graph.weights))
 
@@ -62,7 +62,7 @@ class TransformerWorkload:
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:
         """Make the prompts of a batch, read them, and write one token after the first."""
-        spec = replace(self.spec, **parameters)  # type: ignore[arg-type]
+        spec = msgspec.structs.replace(self.spec, **parameters)
         batch, element = spec.batch, np.float16 if spec.precision == "fp16" else np.float32
         empty = self.session.tensor(np.zeros((batch, spec.heads, 0, spec.head_width), element))
         ids = np.random.default_rng([spec.seed, batch]).integers(0, spec.vocabulary, (batch, spec.prompt_tokens))

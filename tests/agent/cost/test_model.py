@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from agent.cost.interval import Interval
 from agent.cost.model import Hourly, Parts, PointCost, Prices, price_point
@@ -157,7 +158,7 @@ def test_without_idle_power_the_allocation_has_only_its_capital_part() -> None:
 
 
 def test_at_full_utilization_idle_power_is_not_missed() -> None:
-    cost = price_point(replace(TARIFF, utilization=1), replace(POINT, idle_watts=None))
+    cost = price_point(structs.replace(TARIFF, utilization=1), replace(POINT, idle_watts=None))
     assert cost.allocation == cost.usage
     assert "idle_watts" not in [missing.name for missing in cost.missing]
 

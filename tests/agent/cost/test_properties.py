@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agent.cost.interval import Interval
 from agent.cost.model import PointCost, Prices, capital_recovery_factor, price_point
@@ -96,7 +97,7 @@ def test_allocation_never_costs_less_than_utilization_of_all(tariff: Tariff, poi
 
 @given(tariffs, points)
 def test_at_full_utilization_both_bases_are_the_same(tariff: Tariff, point: PointCost) -> None:
-    cost = price_point(replace(tariff, utilization=1.0), point)
+    cost = price_point(structs.replace(tariff, utilization=1.0), point)
     assert cost.allocation == cost.usage
 
 
@@ -106,7 +107,7 @@ def test_the_energy_part_grows_with_the_price_and_nothing_else_does(
 ) -> None:
     assert tariff.price_per_kwh is not None
     before = allocated(tariff, point).per_inference
-    after = allocated(replace(tariff, price_per_kwh=tariff.price_per_kwh * factor), point).per_inference
+    after = allocated(structs.replace(tariff, price_per_kwh=tariff.price_per_kwh * factor), point).per_inference
     assert mean(after.energy) == pytest.approx(mean(before.energy) * factor)
     assert after.capital == before.capital
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.host.records import GpuLoad, HostLoad, RunEnvironment, Surroundings, window_key
@@ -147,7 +148,7 @@ START = Surroundings(("performance",), (3e9,), {"package-0 long_term": 100.0, "g
     ],
 )
 def test_settings_that_changed_are_named(change, words):
-    assert changed_settings(RunEnvironment(start=START, end=replace(START, **change)), ()) == words
+    assert changed_settings(RunEnvironment(start=START, end=structs.replace(START, **change)), ()) == words
 
 
 def test_a_device_s_limit_that_changed_is_named_and_an_unknown_one_is_not():

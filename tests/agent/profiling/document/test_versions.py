@@ -11,6 +11,7 @@ import pytest
 from agent.profiling.document.codec import check
 from agent.profiling.document.versions import ProfileError, parse
 from agent.profiling.records import SCHEMA_VERSION
+from published_schema import validate
 from trees import FIXTURES
 
 OLD = {version: (FIXTURES / f"profiles/{version}.json").read_text(encoding="utf-8") for version in ("1.0", "1.1")}
@@ -42,6 +43,7 @@ def test_an_old_document_is_upgraded_to_the_present_schema(version: str) -> None
     document = parse(OLD[version])
     assert document["schema_version"] == SCHEMA_VERSION
     check(document)
+    validate(document)
 
 
 @pytest.mark.parametrize("version", OLD)
@@ -107,6 +109,7 @@ def test_a_point_without_energy_and_a_run_without_sweep_are_upgraded() -> None:
     old["sampler"] = old["surroundings"]["end"] = None
     new = parse(json.dumps(old))
     check(new)
+    validate(new)
     assert new["points"][0]["energy"] is None
     assert new["plan"]["sweep"] == {"batch": [1, 2, 4, 8]}
     assert new["host_state"]["after"] is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from agent.profiling.run_facts import Conditions, Convergence, DeviceConditions, GpuSharing, IdleDrift
 from agent.profiling.validation.environment import check_environment
@@ -42,15 +43,15 @@ GOOD = Evidence(
 
 
 def calm(**change):
-    return {"conditions": replace(CALM, **change)}
+    return {"conditions": structs.replace(CALM, **change)}
 
 
 def board(**change):
-    return calm(devices=(BOARD, replace(BOARD, **change)))
+    return calm(devices=(BOARD, structs.replace(BOARD, **change)))
 
 
 def gpu(**change):
-    return calm(gpus=(SHARED, replace(SHARED, device="GPU-b", **change)))
+    return calm(gpus=(SHARED, structs.replace(SHARED, device="GPU-b", **change)))
 
 
 def failed(evidence):
@@ -98,7 +99,11 @@ def test_nothing_known_is_nothing_against_a_point():
         ("clocks_steady", "warning", board(end_frequency_hertz=0.94e9)),
         ("devices_present", "warning", {"silent_devices": ("GPU-b",)}),
         ("rigorous_windows", "invalid", {"windows": tuple((each,) for each in repeats((0, 61, 120.9, 183)))}),
-        ("tolerance_met", "warning", {"precision": replace(GOOD.precision, relative_half_width=0.03, converged=False)}),
+        (
+            "tolerance_met",
+            "warning",
+            {"precision": structs.replace(GOOD.precision, relative_half_width=0.03, converged=False)},
+        ),
     ],
 )
 def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, severity, change):
@@ -140,7 +145,7 @@ def test_others_on_a_gpu_are_judged_where_the_load_of_the_processors_is_not_know
         self_cpus=None,
         other_cpus=None,
         max_other_cpus=None,
-        gpus=(replace(SHARED, other_share=0.8, max_other_share=0.9),),
+        gpus=(structs.replace(SHARED, other_share=0.8, max_other_share=0.9),),
     )
     judged = replace(GOOD, **unknown)
     assert failed(judged) == {"background_load": "warning", "workload_dominates": "warning"}
@@ -164,15 +169,15 @@ def test_messages_say_which_device_by_how_much_and_what_it_takes():
     assert "GPU-a: hardware_thermal in 25% of the samples" in message(hot, "not_throttled")
     assert "GPU-a: for 0.3 s" in message(replace(GOOD, **board(throttled_seconds=0.3)), "below_power_limit")
     assert "GPU-a/board ran at -6.0%" in message(replace(GOOD, **board(end_frequency_hertz=0.94e9)), "clocks_steady")
-    slow_first = calm(devices=(replace(BOARD, end_frequency_hertz=0.94e9), BOARD))
+    slow_first = calm(devices=(structs.replace(BOARD, end_frequency_hertz=0.94e9), BOARD))
     assert "ran at -6.0%" in message(replace(GOOD, **slow_first), "clocks_steady")
     moving = replace(GOOD, power_profiles=((1.1, 1.05, 1.0, 0.95, 0.9),))
     assert "power changes by -20.0%" in message(moving, "steady_within_windows")
-    wide = replace(GOOD.precision, relative_half_width=0.03, converged=False, repeats_needed=7)
+    wide = structs.replace(GOOD.precision, relative_half_width=0.03, converged=False, repeats_needed=7)
     assert message(replace(GOOD, precision=wide), "tolerance_met").endswith(
         "±3.0%, ±2% was requested; that takes about 7 repeats"
     )
-    unknown = replace(wide, relative_half_width=None, repeats_needed=None)
+    unknown = structs.replace(wide, relative_half_width=None, repeats_needed=None)
     assert "is unknown" in message(replace(GOOD, precision=unknown), "tolerance_met")
     assert "an unknown number of repeats" in message(replace(GOOD, precision=unknown), "tolerance_met")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from agent.energy.bounds import Energy
 from agent.energy.window import WindowEnergy
@@ -64,7 +65,7 @@ def test_nothing_to_judge_is_nothing_against_a_point():
         ("energy_spread", "warning", {"joules_per_inference": (20.0, 22.0, 18.0)}),
         ("sensors_not_stuck", "invalid", {"energies": (READING, replace(READING, energy=Energy(0, 0, 1)))}),
         ("windows_long_enough", "warning", {"energies": (replace(READING, energy=Energy(200, 170, 240)),)}),
-        ("sensors_agree", "warning", {"agreement": (ALIKE, replace(ALIKE, relative_difference=-0.051))}),
+        ("sensors_agree", "warning", {"agreement": (ALIKE, structs.replace(ALIKE, relative_difference=-0.051))}),
     ],
 )
 def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, severity, change):
@@ -132,7 +133,8 @@ def test_iterations_have_to_fill_their_own_window():
 
 def test_sensors_that_disagree_are_named_with_the_preferred_one_and_the_reason():
     apart = replace(
-        GOOD, agreement=(replace(ALIKE, relative_difference=0.02), replace(ALIKE, relative_difference=-0.3))
+        GOOD,
+        agreement=(structs.replace(ALIKE, relative_difference=0.02), structs.replace(ALIKE, relative_difference=-0.3)),
     )
     message = result(apart, "sensors_agree").message
     assert message.startswith("GPU-a/board: power gauge and counter differ by 30.0%")

@@ -146,7 +146,7 @@ def test_a_child_inherits_no_descriptor_but_its_pipes_and_no_setting_of_this_pro
 
 def test_what_is_no_reply_or_the_wrong_one_is_an_error():
     process = playing("take(); os.write(1, b'hello\\n'); take()")
-    with pytest.raises(WorkloadError, match="wrote what is no reply: no JSON object"):
+    with pytest.raises(WorkloadError, match="wrote what is no reply: JSON is malformed"):
         start(process)
     process = playing("take(); say('prepared'); take()")
     with pytest.raises(WorkloadError, match="replied Prepared, not Ready"):

@@ -102,39 +102,54 @@ def test_a_whole_number_of_seconds_may_come_without_a_point():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (b"", "no JSON object"),
-        (b"\xff\xfe", "no JSON object"),
-        (b"[" * 100_000, "no JSON object"),
-        (b"[]", "the line is [], not an object"),
-        (b"{}", "is none of: do load, do prepare, do measure, do stop"),
-        (b'{"do":"run"}', "is none of"),
-        (b'{"do":"prepare"}', "parameters missing or unknown in Prepare"),
-        (b'{"do":"prepare","batch":1,"size":2}', "size missing or unknown in Prepare"),
-        (b'{"do":"prepare","parameters":1}', "parameters is 1, not Mapping"),
-        (b'{"do":"prepare","parameters":{"batch":[1]}}', "parameters batch is [1], not str or int or float or bool"),
-        (b'{"do":"prepare","parameters":{"batch":null}}', "parameters batch is None, not str or int or float or bool"),
-        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":"1"}', "iterations is '1', not int"),
-        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":1.0}', "iterations is 1.0, not int"),
-        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":true}', "iterations is True, not int"),
-        (b'{"do":"measure","phase":"x","seconds":NaN,"iterations":1}', "NaN is no number"),
-        (b'{"do":"measure","phase":"x","seconds":1e999,"iterations":1}', "seconds is inf, not float"),
-        (b'{"do":"load","spec":{"workload":"cnn"},"engine":{}}', "workload transformer, workload onnx"),
-        (b'{"do":"load","spec":7,"engine":{}}', "spec is 7, not an object"),
+        (b"", "truncated"),
+        (b"\xff\xfe", "JSON is malformed"),
+        (b'{"x":' + b"[" * 100_000, "JSON is malformed: maximum recursion depth exceeded"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b"{}", "missing required field `do`"),
+        (b'{"do":"run"}', "Invalid value 'run' - at `$.do`"),
+        (b'{"do":"prepare"}', "missing required field `parameters`"),
+        (b'{"do":"prepare","batch":1,"size":2}', "unknown field `batch`"),
+        (b'{"do":"prepare","parameters":1}', "Expected `object`, got `int` - at `$.parameters`"),
+        (
+            b'{"do":"prepare","parameters":{"batch":[1]}}',
+            "Expected `bool | int | float | str`, got `array` - at `$.parameters[...]`",
+        ),
+        (
+            b'{"do":"prepare","parameters":{"batch":null}}',
+            "Expected `bool | int | float | str`, got `null` - at `$.parameters[...]`",
+        ),
+        (
+            b'{"do":"measure","phase":"decode","seconds":1,"iterations":"1"}',
+            "Expected `int`, got `str` - at `$.iterations`",
+        ),
+        (
+            b'{"do":"measure","phase":"decode","seconds":1,"iterations":1.0}',
+            "Expected `int`, got `float` - at `$.iterations`",
+        ),
+        (
+            b'{"do":"measure","phase":"decode","seconds":1,"iterations":true}',
+            "Expected `int`, got `bool` - at `$.iterations`",
+        ),
+        (b'{"do":"measure","phase":"x","seconds":NaN,"iterations":1}', "JSON is malformed"),
+        (b'{"do":"measure","phase":"x","seconds":1e999,"iterations":1}', "Number out of range - at `$.seconds`"),
+        (b'{"do":"load","spec":{"workload":"cnn"},"engine":{}}', "Invalid value 'cnn' - at `$.spec.workload`"),
+        (b'{"do":"load","spec":7,"engine":{}}', "Expected `object`, got `int` - at `$.spec`"),
         (
             b'{"do":"load","spec":{"workload":"onnx","model":"m","seed":0,"shapes":{"x":[1,"a"]},"inputs":{},"batch":1},"engine":{}}',
-            "shapes x is 'a', not int",
+            "Expected `int`, got `str` - at `$.spec.shapes[...][1]`",
         ),
         (
             b'{"do":"load","spec":{"workload":"onnx"},"engine":{}}',
-            "batch, inputs, model, seed, shapes missing or unknown in OnnxSpec",
+            "missing required field `model` - at `$.spec`",
         ),
         (
             encode(Load(TransformerSpec(), EngineSpec())).replace(b'"provider":"auto"', b'"provider":"tpu"'),
-            "provider is 'tpu', not",
+            "Invalid enum value 'tpu' - at `$.engine.provider`",
         ),
     ],
 )
-def test_a_line_that_is_no_command_is_refused_with_what_does_not_fit(line, words):
+def test_a_line_that_is_no_command_is_refused_with_the_place_of_the_misfit(line, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         decode_command(line)
 

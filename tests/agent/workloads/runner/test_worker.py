@@ -134,7 +134,7 @@ def test_a_corrupt_first_line_is_one_failed_reply_without_a_traceback_on_the_out
     assert result.returncode == 1
     reply = decode_reply(result.stdout)
     assert isinstance(reply, Failed)
-    assert reply.message.startswith("the workload process cannot read its command: no JSON object")
+    assert reply.message.startswith("the workload process cannot read its command: JSON is malformed")
 
 
 def test_a_child_whose_input_closes_ends_in_silence():
