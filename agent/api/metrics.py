@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from agent.api.host_metrics import host_families, uncertainty_family
 from agent.api.store_metrics import store_families
+from agent.sampling.probe_reader import overdue_ns
 from probes.model import METRICS, Device, Metric, MetricType, unit_of
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from store.records import Layout, Tick
 
 PREFIX = "inferometer_"
-STALE_PERIODS = 3
-STALE_SECONDS = 10.0
-"""A tick is shown for three periods of its probe, and for ten seconds at least."""
 SERIES_LABELS = ("device", "kind", "domain", "source")
 REJECTED_LABELS = ("probe", "device", "domain", "metric", "reason")
 ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
@@ -123,7 +121,7 @@ class Exporter(Collector):
         self._store = store
         self._uncertainties = uncertainty_family(layouts)
         self._exported = tuple(
-            ExportedProbe(layout, state, lines, _stale_ns(state.period_seconds))
+            ExportedProbe(layout, state, lines, overdue_ns(state.period_seconds))
             for layout, state, lines in zip(layouts, states, exported_series(layouts), strict=True)
         )
         self._devices = tuple(known_devices(layouts))
@@ -277,10 +275,6 @@ def known_devices(layouts: Sequence[Layout]) -> Iterable[Device]:
         attributes = {**dict(later.attributes), **{name: value for name, value in first.attributes if value}}
         devices[later.id] = Device(first.id, first.kind, first.name or later.name, tuple(attributes.items()))
     return devices.values()
-
-
-def _stale_ns(period_seconds: float) -> int:
-    return round(max(STALE_PERIODS * period_seconds, STALE_SECONDS) * 1e9)
 
 
 def _family(metric: Metric, labels: Sequence[str]) -> CounterMetricFamily | GaugeMetricFamily:

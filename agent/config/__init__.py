@@ -4,7 +4,7 @@ from agent.config.errors import ConfigError
 from agent.config.paths import check_links, check_roots, default_database, default_file
 from agent.config.record import LISTEN, Config, RetentionConfig
 from agent.config.resolve import SharedOptions, load, override, resolve_config
-from agent.config.value_types import LOG_LEVELS
+from agent.runtime.console import LOG_LEVELS
 
 __all__ = [
     "LISTEN",

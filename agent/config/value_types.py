@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.runtime.console import LOG_LEVELS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 _FASTEST_SECONDS, _SLOWEST_SECONDS = 0.001, 60.0
 _MIN_SHARE = 0.001
 _MAX_AMOUNT = 1e15

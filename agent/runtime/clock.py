@@ -1,4 +1,4 @@
-"""One clock for the whole agent: monotonic inside, Unix time for people."""
+"""The clock of all samples: monotonic inside, Unix time outside."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 _TRIES = 5
 _SUSPEND_NS = 100_000_000
-"""A difference of the clocks that no reading of them makes."""
+"""A difference between the clocks that is larger than any error of reading them."""
 
 
 def boottime_ns() -> int:
-    """Return CLOCK_BOOTTIME: CLOCK_MONOTONIC and the time the host slept, from the same start."""
+    """Return CLOCK_BOOTTIME: CLOCK_MONOTONIC plus the time for which the host was suspended."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Timebase:
-    """Maps CLOCK_MONOTONIC to Unix time by the offset found once, so that a stepped wall clock moves no sample.
+    """Maps CLOCK_MONOTONIC to Unix time by a constant offset, so that a step of the wall clock moves no sample.
 
-    `suspended_ns` is how long the host had slept since its boot when the offset was found.
+    `suspended_ns` is the time for which the host had been suspended since its boot when the offset was measured.
     """
 
     offset_ns: int
@@ -36,9 +36,9 @@ class Timebase:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         boot_ns: Callable[[], int] = boottime_ns,
     ) -> Timebase:
-        """Find the offsets of this moment, from the one of a few tries in which the clocks were read closest together.
+        """Measure the offsets now, several times; the try with the shortest time between the clocks counts.
 
-        A try during which this thread had to wait for a processor would be wrong by up to that wait.
+        If this thread waits for a CPU during a try, that try is wrong by up to the wait.
         """
         tries = []
         for _ in range(_TRIES):
@@ -61,23 +61,23 @@ class Timebase:
         return self.unix_ns(time.monotonic_ns())
 
     def wall_clock_offset_ns(self) -> int:
-        """Return how far the wall clock is ahead of this one, in nanoseconds; negative if it was set back.
+        """Return the lead of the wall clock over this one, in nanoseconds; negative if it was set back.
 
-        It gets ahead when it is set forward, and when the host sleeps, in which CLOCK_MONOTONIC stands still. A clock
-        that is slewed, as NTP does it, takes CLOCK_MONOTONIC with it.
+        The wall clock gains when it is set forward and while the host is suspended, as CLOCK_MONOTONIC stops then. NTP
+        slews CLOCK_MONOTONIC as well.
         """
         return self.now().offset_ns - self.offset_ns
 
     def quick_wall_clock_offset_ns(self) -> int:
-        """Return `wall_clock_offset_ns` from one reading of both clocks, minus the time that passed in between."""
+        """Return `wall_clock_offset_ns` from one reading of both clocks, less the time between the readings."""
         return time.time_ns() - time.monotonic_ns() - self.offset_ns
 
 
 class SuspendDetector:
-    """Tells whether the host has slept since a recording began, which ends the recording.
+    """Detects that the host was suspended since the recording began, which ends the recording.
 
-    What is read after the sleep would be stamped with times of the sleep, and counters may have wrapped meanwhile more
-    often than a probe can tell. `on_resume` is told of it once; it is to have the host looked at anew.
+    Later samples would have times within the suspension, and counters may have wrapped more often than a probe can
+    detect. `on_resume` is called once, to start a new recording.
     """
 
     def __init__(
@@ -94,8 +94,9 @@ class SuspendDetector:
         self._suspended = False
 
     def suspended(self) -> bool:
-        """Tell whether it has slept."""
-        # in this order of the clocks no wait for a processor looks like a sleep
+        """Return whether the host was suspended."""
+        # in this order of the clocks, a wait for a CPU cannot look like a suspension
+
         if self._boot_ns() - self._monotonic_ns() <= self._most_ns:
             return False
         if not self._suspended:

@@ -1,4 +1,4 @@
-"""How every command speaks: answers on standard output, all else on standard error, and one code for each ending."""
+"""The output of every command: results on standard output, all else on standard error, and the exit codes."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that steer a terminal instead of being shown on it: controls, marks of direction, lone surrogates."""
+"""Characters that control a terminal: control characters, direction marks, lone surrogates."""
 _SIZE_WITHOUT_TERMINAL = (80, 24)
 _as_json = False
 
 
 def report_errors_as_json(wanted: bool) -> None:
-    """Make `print_error` write JSON objects, as `--json` asks for, or text."""
+    """Make `print_error` write JSON objects, as with `--json`, or text."""
     global _as_json  # noqa: PLW0603  one process, one standard error
     _as_json = wanted
 
 
 def printable(text: str) -> str:
-    """Return a text without anything that steers a terminal; line ends and tabs stay."""
+    """Return a text with its terminal control characters escaped, except line ends and tabs."""
     return _UNPRINTABLE.sub(_escaped, text)
 
 
 def printable_line(text: str) -> str:
-    """Return a text as part of one line: line ends and tabs are escaped as well."""
+    """Return a text with its line ends and tabs escaped as well."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
@@ -56,7 +57,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def print_error(message: str, code: int = ExitCode.FAILURE) -> None:
-    """Write an error: object, cause and fix in words, or one JSON object on one line where `--json` was given."""
+    """Write an error with its object, cause and fix: as text, or with `--json` as a JSON object on one line."""
     if _as_json:
         kind = "usage" if code == ExitCode.USAGE else "failure"
         print_err(json.dumps({"error": {"kind": kind, "exit_code": int(code), "message": message}}))
@@ -65,7 +66,7 @@ def print_error(message: str, code: int = ExitCode.FAILURE) -> None:
 
 
 def print_err(message: str) -> None:
-    """Write something that is not the answer itself; a standard error that is gone stops nothing."""
+    """Write a message to standard error; a closed standard error is ignored."""
     try:
         print(printable(message), file=sys.stderr, flush=True)  # noqa: T201  this is how the command line speaks
     except OSError:
@@ -73,12 +74,12 @@ def print_err(message: str) -> None:
 
 
 def print_out(text: str) -> None:
-    """Write the answer of a command, or a part of it."""
+    """Write the result of a command, or a part of it."""
     print(printable(text), flush=True)  # noqa: T201  this is how the command line speaks
 
 
 def print_json(document: Any) -> None:
-    """Write the answer as one JSON document."""
+    """Write the result as one JSON document."""
     print_out(json.dumps(document, indent=2, allow_nan=False))
 
 

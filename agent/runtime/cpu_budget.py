@@ -1,4 +1,4 @@
-"""One budget of processor time for everything that samples: a bucket that fills with time and that reading empties."""
+"""The CPU budget of all sampling threads: a token bucket that time fills and reads empty."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CPU_BUDGET = 0.05
-"""The default share of one processor."""
+"""The default share of one CPU."""
 UNLIMITED = 0.0
 BURST_SECONDS = 0.1
-"""Processor time that the edges of a window may take at once; it is saved up before."""
+"""The capacity of the bucket: CPU time that the reads at an edge of a window may use at once."""
 BASE_BURST_SECONDS = 0.03
-"""The part of it that reads at the base rate may take; the rest is for edges alone."""
+"""The part of it that reads at the base rate may use; the rest is reserved for edges."""
 _SPAN_GAP_NS = 1_000_000_000
 _MOST_SPANS = 100
 
 
 @dataclass(slots=True)
 class ThrottledSpan:
-    """A stretch of CLOCK_MONOTONIC in which reads waited for the budget, and how long they waited in all."""
+    """A period on CLOCK_MONOTONIC in which reads waited for the budget, and the sum of the waits."""
 
     start_ns: int
     end_ns: int
@@ -31,10 +31,10 @@ class ThrottledSpan:
 
 
 class CpuBudget:
-    """Lets reads go on only as long as processor time is left; a `share` of 0 sets no limit.
+    """Delays reads while the CPU time of sampling exceeds `share` of one CPU; a share of 0 sets no limit.
 
-    Every thread that samples charges what its processor clock says it used. Between charges the bucket fills at the
-    rate of `share`, up to the burst. An empty bucket is never more than one burst in debt, so a pause is bounded.
+    Each sampling thread charges the CPU time that it used. Between charges the bucket fills at the rate of `share`, up
+    to the burst. Its debt is at most one burst, so every pause is bounded.
     """
 
     def __init__(self, share: float = CPU_BUDGET, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -53,16 +53,16 @@ class CpuBudget:
         self.used_ns, self._began_ns = 0, self._clock()
 
     def charge(self, cpu_ns: int) -> None:
-        """Take the processor time that a thread used."""
+        """Subtract the CPU time that a thread used."""
         with self._lock:
             self.used_ns += cpu_ns
             self._fill()
             self._left_ns = max(self._left_ns - cpu_ns, -float(self._burst_ns))
 
     def pause_ns(self, *, high_rate: bool) -> int:
-        """Return how long the next read has to wait, in nanoseconds; 0 if it may begin.
+        """Return the time until the next read may begin, in nanoseconds.
 
-        A read at the high rate may use up the burst, one at the base rate leaves the part that edges need.
+        Reads at the high rate may use the whole burst; reads at the base rate leave the part reserved for edges.
         """
         if not self.share:
             return 0
@@ -72,7 +72,7 @@ class CpuBudget:
             return max(0, round(missing / self.share))
 
     def record_wait(self, start_ns: int, end_ns: int) -> None:
-        """Note that reads waited for the budget in a stretch of CLOCK_MONOTONIC."""
+        """Record that reads waited for the budget in a period on CLOCK_MONOTONIC."""
         with self._lock:
             last = self.spans[-1] if self.spans else None
             if last and (start_ns - last.end_ns < _SPAN_GAP_NS or len(self.spans) == _MOST_SPANS):
@@ -83,11 +83,11 @@ class CpuBudget:
 
     @property
     def used_share(self) -> float:
-        """The share of one processor that sampling used since the budget began."""
+        """The share of one CPU that sampling used since `begin`."""
         return self.used_ns / max(1, self._clock() - self._began_ns)
 
     def meter(self) -> CpuMeter:
-        """Return what charges the processor time of the calling thread to this budget."""
+        """Return a meter that charges the CPU time of the calling thread to this budget."""
         return CpuMeter(self)
 
     def _fill(self) -> None:
@@ -97,7 +97,7 @@ class CpuBudget:
 
 
 class CpuMeter:
-    """Charges a budget with the processor time of one thread, the one that made it."""
+    """Charges a budget with the CPU time of the thread that created the meter."""
 
     __slots__ = ("_budget", "_clock", "_last_ns")
 

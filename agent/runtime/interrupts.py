@@ -1,8 +1,8 @@
-"""Takes the signals that ask a program to end, so that it keeps what is complete before it does.
+"""Handles the signals that end a program, so that it can clean up and store complete results first.
 
-From the first line of a command on (`install_signal_handlers`) such a signal prints one line and ends the process at
-once: nothing has to be put in order, and an exception would become a traceback wherever Python cannot hand it on. Work
-that has to be put in order stands in a block: `interruptible`, `termination_signals` or `Interruption`.
+`install_signal_handlers` runs first in every command: such a signal then prints one line and ends the process at once.
+There is nothing to clean up yet, and an exception would become a traceback if Python cannot propagate it. Work that
+needs a cleanup runs in a block: `interruptible`, `termination_signals` or `Interruption`.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
 TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, what timeout(1) and systemd send, and a terminal that was closed."""
+"""Ctrl-C, the signal of timeout(1) and systemd, and the closing of the terminal."""
 _SIGNAL_EXIT_OFFSET = 128  # a shell's exit code is this plus the signal's number
 
 _MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "ended with its terminal"}
 
 
 class _Process:
-    """The state of the signals of this process: how many blocks must be left in order, and which signal came first."""
+    """The signals of this process: the number of `interruptible` blocks it is in, and the first signal received."""
 
     blocks = 0
     number = 0
 
 
 def install_signal_handlers() -> None:
-    """Answer every ending signal with one line and the exit code for it; those that are ignored already stay so."""
+    """Make each termination signal print one line and exit with its code; signals that are ignored stay ignored."""
     for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _terminate)
@@ -55,7 +55,7 @@ def received_signal() -> int:
 
 
 def exit_message(number: int) -> str:
-    """Return what a command says last when a signal ends it."""
+    """Return the last message of a command that a signal ends."""
     return _MESSAGES.get(signal.Signals(number), "ended by a signal")
 
 
@@ -69,7 +69,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 def _redeliver(lost: sys.UnraisableHookArgs) -> None:
-    """Deliver an interruption again that came where Python hands nothing on: in a finalizer or a callback."""
+    """Raise an interruption again that Python could not propagate: it came in a finalizer or a callback."""
     if lost.exc_type is KeyboardInterrupt and _Process.number:
         signal.signal(signal.SIGALRM, _terminate_again)
         signal.setitimer(signal.ITIMER_REAL, 0.01)
@@ -82,17 +82,13 @@ def _terminate_again(_number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def termination_signals(take: Callable[[int], object]) -> Iterator[None]:
-    """Hand every signal that asks for the end to `take` inside the block, and leave the signals as they were found.
+def handled(actions: Mapping[signal.Signals, Callable[[int], object]]) -> Iterator[None]:
+    """Call the action of each signal inside the block, and restore the handlers at its end; main thread only."""
 
-    One that is ignored already (nohup, a shell's background job) stays so. Only for the main thread.
-    """
+    def act(number: int, _frame: FrameType | None) -> None:
+        actions[signal.Signals(number)](number)
 
-    def taken(number: int, _frame: FrameType | None) -> None:
-        take(number)
-
-    wanted = [number for number in TERMINATION_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, taken) for number in wanted}
+    before = {number: signal.signal(number, act) for number in actions}
     try:
         yield
     finally:
@@ -100,11 +96,22 @@ def termination_signals(take: Callable[[int], object]) -> Iterator[None]:
             signal.signal(number, action)
 
 
-class Interruption:
-    """The first signal that asked for the end, whenever it came; `number` is 0 while none has.
+@contextmanager
+def termination_signals(take: Callable[[int], object]) -> Iterator[None]:
+    """Pass every termination signal to `take` inside the block; main thread only.
 
-    It interrupts only what stands in a `stoppable` block; what must not be torn apart stands outside of one. Any
-    further signal changes nothing, as the end is on its way.
+    A signal that is ignored already (nohup, a shell's background job) stays ignored.
+    """
+    wanted = [number for number in TERMINATION_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    with handled(dict.fromkeys(wanted, take)):
+        yield
+
+
+class Interruption:
+    """The first termination signal; `number` is 0 before it.
+
+    It interrupts `stoppable` blocks only; work that must be completed runs outside of them. Further signals have no
+    effect.
     """
 
     def __init__(self) -> None:
@@ -113,18 +120,18 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """What a shell would say of a program that this signal ended: 130 for Ctrl-C; 0 if there was none."""
+        """The exit code that a shell reports for a program ended by this signal: 130 for Ctrl-C; 0 without one."""
         return self.number and _SIGNAL_EXIT_OFFSET + self.number
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Take the signals inside the block."""
+        """Handle the signals inside the block."""
         with termination_signals(self._take):
             yield
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """Raise KeyboardInterrupt inside the block when a signal comes, or at its start if one came before."""
+        """Raise KeyboardInterrupt inside the block when a signal arrives, or at its start if one came before."""
         self._stops = True
         try:
             if self.number:

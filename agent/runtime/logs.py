@@ -1,4 +1,4 @@
-"""Log lines as key=value pairs: with a time on a terminal, with a priority where the journal reads them.
+"""Log lines as key=value pairs: with a time on a terminal, with a priority in the journal.
 
 `log = get_logger("sampler")`, then `log.info("probe lost", probe="nvml/GPU-1", reason="...")` writes
 `ts=2025-01-31T12:00:00.000Z level=info logger=sampler msg="probe lost" probe=nvml/GPU-1 reason="..."`.
@@ -13,11 +13,12 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from agent.runtime.console import LOG_LEVELS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
 
 ROOT: Final = "inferometer"
-LEVELS: Final = ("debug", "info", "warning", "error")
 
 _LOGGING_KEYWORDS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 _PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\xa0\u2028\u2029]+")
@@ -26,31 +27,30 @@ _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t
 
 
 class Logger(logging.LoggerAdapter[logging.Logger]):
-    """A standard logger whose calls take the pairs of the line as keywords; a pair that is None is left out.
+    """A standard logger that takes the pairs of a line as keywords; a pair that is None is omitted.
 
-    A pair cannot be called `msg`, `level`, `exc_info`, `stack_info`, `stacklevel` or `extra`: those are logging's own.
+    The names `msg`, `level`, `exc_info`, `stack_info`, `stacklevel` and `extra` belong to `logging`.
     """
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Move every keyword that is not logging's own into the record's `pairs`."""
+        """Move every keyword that `logging` does not define into the record's `pairs`."""
         own = {key: kwargs[key] for key in kwargs.keys() & _LOGGING_KEYWORDS}
         pairs = {key: value for key, value in kwargs.items() if key not in _LOGGING_KEYWORDS}
         return msg, {**own, "extra": {**(own.get("extra") or {}), "pairs": pairs}}
 
 
 def get_logger(name: str) -> Logger:
-    """Return the logger of one part of the service; its lines bear `name`."""
+    """Return the logger of one part of the service; its lines have `logger=name`."""
     return Logger(logging.getLogger(f"{ROOT}.{name}"))
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Write the lines of `level` (one of LEVELS) and above to `stream`, standard error unless given.
+    """Write the lines of `level` (one of LOG_LEVELS) and above to `stream`, by default standard error.
 
-    Other libraries are heard from `warning` on. A second call replaces what the first set up. Raises ValueError on a
-    level that is none of LEVELS.
+    Other libraries log from `warning` up. A second call replaces the first. Raises ValueError for an unknown level.
     """
-    if level not in LEVELS:
-        raise ValueError(f"log level {level!r}: use one of {', '.join(LEVELS)}")
+    if level not in LOG_LEVELS:
+        raise ValueError(f"log level {level!r}: use one of {', '.join(LOG_LEVELS)}")
     stream = stream or sys.stderr
     output = logging.StreamHandler(stream)
     output.setFormatter(LineFormatter(journal=_is_journal(stream)))
@@ -63,10 +63,10 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line; a traceback is the pair `exception`, its line ends escaped.
+    """One record, one line; a traceback is the pair `exception`, with its line ends escaped.
 
-    For the journal the line starts with the syslog priority (`<3>`, see sd-daemon(3)) in place of the time, which the
-    journal keeps itself.
+    In the journal a line starts with the syslog priority (`<3>`, see sd-daemon(3)) in place of the time, which the
+    journal stores itself.
     """
 
     def __init__(self, *, journal: bool) -> None:
@@ -112,7 +112,7 @@ def _priority(level: int) -> int:
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Whether `stream` is the very file that $JOURNAL_STREAM (device:inode) says the journal reads."""
+    """Return whether `stream` is the file that $JOURNAL_STREAM names (device:inode)."""
     try:
         opened = os.fstat(stream.fileno())
     except (OSError, ValueError):  # a stream in memory, or a closed one

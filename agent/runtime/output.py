@@ -1,7 +1,7 @@
-"""Opens the file that a command writes: a regular file appears whole or not at all, anything else is written as it is.
+"""Opens a file that a command writes: a regular file appears complete or not at all.
 
-A regular file or a missing path is written beside its place and renamed, with the mode and the owner it had. Devices,
-pipes and open descriptors (`/dev/stdout`, `/dev/fd/3`) are written directly. Links are followed as `path_walk` allows.
+A regular file is written beside its path and renamed, and retains its mode and owner. Devices, pipes and open
+descriptors (`/dev/stdout`, `/dev/fd/3`) are written directly. Links are followed as `path_walk` allows.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _NO_SIBLING_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""Why there can be no file beside one that may itself be written."""
+"""Errors of a folder in which no file can be created beside one that is writable."""
 
 
 @contextmanager
 def output(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Open `path` for writing; at the end of the block everything is on the disk, and after a failure nothing changed.
+    """Open `path` for writing; its content is on the disk after the block, and unchanged after a failure.
 
-    `mode` is that of a regular file, by default the one it has, or 0666 without the umask. Raises OSError.
+    `mode` applies to a regular file; the default is its present mode, or 0666 minus the umask. Raises OSError.
     """
     with interruptible(), resolved(path) as place:
         if place.descriptor is not None:
@@ -47,7 +47,7 @@ def output(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 
 def _check(place: Place, status: os.stat_result | None) -> None:
-    """Raise OSError where writing would surprise: a folder, a closed file, or a stranger's file in a shared folder."""
+    """Raise OSError for a folder, a file without write permission, or another user's file in a shared folder."""
     if status is None:
         return
     if stat.S_ISDIR(status.st_mode):
@@ -64,7 +64,7 @@ def _check(place: Place, status: os.stat_result | None) -> None:
 @contextmanager
 def _regular(place: Place, status: os.stat_result | None, mode: int | None) -> Iterator[BinaryIO]:
     part = f".inferometer-{secrets.token_hex(8)}.part"
-    first_mode = 0o666 if status is None and mode is None else 0o600  # nobody opens it before it has its own
+    first_mode = 0o666 if status is None and mode is None else 0o600  # private until it has its final mode
     try:
         fresh = os.open(part, _WRITE | os.O_CREAT | os.O_EXCL, first_mode, dir_fd=place.directory)
     except OSError as error:
@@ -90,7 +90,7 @@ def _regular(place: Place, status: os.stat_result | None, mode: int | None) -> I
 
 
 def _copy_ownership(fresh: int, status: os.stat_result | None, mode: int | None) -> bool:
-    """Give a new file the mode and the owner of the one it replaces; return whether that could be done."""
+    """Give a new file the mode and the owner of the one it replaces; return whether that was allowed."""
     if status is not None and (status.st_uid, status.st_gid) != (os.fstat(fresh).st_uid, os.fstat(fresh).st_gid):
         try:
             os.fchown(fresh, status.st_uid, status.st_gid)
@@ -104,7 +104,7 @@ def _copy_ownership(fresh: int, status: os.stat_result | None, mode: int | None)
 
 
 def _renamed(part: str, place: Place) -> bool:
-    """Put the finished file in its place; return False where that is a mount point of its own, as in containers."""
+    """Rename the finished file to its path; return False if the path is a mount point, as in containers."""
     try:
         os.rename(part, place.name, src_dir_fd=place.directory, dst_dir_fd=place.directory)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Resolves a path step by step, and refuses the links that another user may have planted on the way.
+"""Resolves a path step by step, and refuses links that another user may have planted.
 
 The rule is that of fs.protected_symlinks in the kernel's documentation of /proc/sys/fs: in a sticky, world-writable
 directory such as /tmp a symbolic link is followed only if its owner is the caller or the owner of the directory. Every
-step opens the next name below a directory that is already open, so nothing can be exchanged between check and use.
+step opens the next name below an open directory, so nothing can be replaced between check and use.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ForeignLinkError(PermissionError):
 
 @contextmanager
 def resolved(path: Path) -> Iterator[Place]:
-    """Yield the place that `path` leads to, with all links followed; its last name may be missing.
+    """Yield the place of `path` with all links followed; its last name may be missing.
 
     Raises OSError as the kernel does, and ForeignLinkError.
     """
@@ -62,7 +62,7 @@ def resolved(path: Path) -> Iterator[Place]:
 
 
 def is_shared(directory: os.stat_result) -> bool:
-    """Return whether everyone may make files in a directory, and remove only their own: /tmp."""
+    """Return whether every user may create files in a directory and remove only their own, as in /tmp."""
     return bool(directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH)
 
 
@@ -97,7 +97,7 @@ class _Walk:
         return Place(self.directory, ".")
 
     def _link_at(self, name: str) -> str | None:
-        """Return the text of the link of this name, None if it is no link or is missing."""
+        """Return the target of the link of this name, None if it is not a link or is missing."""
         try:
             entry = os.open(name, _OPEN_PLACE, dir_fd=self.directory)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Asks the kernel for what keeps a sampling thread in time: real-time scheduling and a processor to stay on."""
+"""Requests punctual scheduling for a sampling thread: a real-time priority and a CPU of its own."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from types import FrameType
 
 PRIORITY = 2
-"""The lowest of SCHED_FIFO but one: before every ordinary thread, behind whatever else on the host is real-time."""
+"""The second lowest priority of SCHED_FIFO: above ordinary threads, below other real-time threads."""
 SWITCH_SECONDS = 5e-4
-"""How long a thread waits before it asks another one for the interpreter, instead of Python's own 5 ms.
+"""The switch interval of the interpreter, 5 ms by default.
 
-Each request costs both threads a switch, so threads that work at the same time must not ask often: with 30 us two of
-them did little else. A thread that reads files gives the interpreter away with every file, so reads hardly need it.
+A request for the interpreter costs both threads a switch: at 30 us, two busy threads did little else. A thread that
+reads files releases the interpreter with every file, so its reads rarely depend on this.
 """
 FAVORED_NICE = -10
-"""The nice value of the thread that takes the ticks: it gets the processor early, and shares it like any other."""
+"""The nice value of the recorder's thread: it is scheduled early, and shares the CPU like any other."""
 RTTIME_SECONDS = 0.2
-"""So much processor time without a wait the kernel grants the real-time thread before it sends SIGXCPU."""
+"""The CPU time without a wait after which the kernel sends SIGXCPU to the real-time thread."""
 GC_THRESHOLD = 100_000
-"""After how many objects more than before the garbage collector is called; Python's own number is 700."""
+"""The number of new objects that starts a garbage collection; Python's default is 700."""
 MIN_CPUS = 4
-"""With fewer, a thread that may not move would wait for others, or they for it, more often than it gains."""
+"""On fewer CPUs, a pinned thread would delay others, or be delayed, more than pinning gains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Realtime:
-    """How the sampling thread is scheduled: `cpu` is the one it stays on, None where it moves as all do.
+    """The scheduling of the sampling thread: `cpu` is the one it is pinned to, None if it is not pinned.
 
-    `policy` is `fifo` or `other`, the kernel's ordinary one, which has no priority (0). `reason` says why something was
-    not obtained, and is empty where nothing is missing.
+    `policy` is `fifo` or `other` (the default policy, with priority 0). `reason` names what was refused and why; empty
+    if everything was granted.
     """
 
     policy: Literal["fifo", "other"]
@@ -68,11 +68,11 @@ class InheritedScheduling:
 
     @classmethod
     def of_this_thread(cls) -> InheritedScheduling:
-        """Note those of the calling thread."""
+        """Return those of the calling thread."""
         return cls(frozenset(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     def restore(self, thread_id: int) -> None:
-        """Give them to a thread, which another one may have started; a refusal leaves it as it is."""
+        """Apply them to a thread that another thread may have started; a refusal has no effect."""
         with suppress(OSError):
             if os.sched_getaffinity(thread_id) != self.cpus:
                 os.sched_setaffinity(thread_id, self.cpus)
@@ -81,7 +81,7 @@ class InheritedScheduling:
 
 
 class Kernel(Protocol):
-    """The part of the module `os` that is needed here; 0 stands for the calling thread."""
+    """The functions of the module `os` that are used here; 0 is the calling thread."""
 
     SCHED_FIFO: int
     SCHED_OTHER: int
@@ -94,10 +94,11 @@ class Kernel(Protocol):
 
 
 def acquire_realtime(kernel: Kernel = os) -> Realtime:
-    """Give the calling thread, which reads sensors, what the host allows, and return what that is; never raises.
+    """Request real-time scheduling and a CPU for the calling thread; return what was granted. Never raises.
 
-    No other thread or process is touched: what the thread starts is ordinary again (SCHED_RESET_ON_FORK), and what
-    other threads start keeps all processors. The last one allowed is taken, as the first serve most interrupts.
+    Other threads and processes are unaffected: children of the thread are scheduled normally (SCHED_RESET_ON_FORK),
+    and threads that others start may use all CPUs. It takes the last allowed CPU, as the first ones serve most
+    interrupts.
     """
     reasons = []
     got = _scheduled(kernel, PRIORITY)
@@ -110,29 +111,28 @@ def acquire_realtime(kernel: Kernel = os) -> Realtime:
             kernel.sched_setaffinity(0, {max(allowed)})
             cpu = max(allowed)
         else:
-            reasons.append(f"no processor of its own: of {len(allowed)}, none can be spared")
+            reasons.append(f"no CPU of its own: the process may use only {len(allowed)}")
     except OSError as error:
-        reasons.append(f"no processor of its own: {error.strerror}")
+        reasons.append(f"no CPU of its own: {error.strerror}")
     return Realtime("other" if got else "fifo", 0 if got else PRIORITY, cpu, "; ".join(reasons))
 
 
 def decline_realtime() -> Realtime:
-    """Leave the calling thread as it is, as the user wants no real-time thread."""
+    """Leave the calling thread as it is: the user turned real-time scheduling off."""
     return TURNED_OFF
 
 
 def raise_priority() -> None:
-    """Let the calling thread, which takes the ticks, be served before ordinary threads; it stays an ordinary one.
+    """Lower the nice value of the calling thread, the recorder's, if the user may do that.
 
-    While it works it holds the interpreter's lock, which the thread that reads waits for. A user who may not ask for
-    that goes without.
+    It holds the interpreter's lock while it works, and the sampling threads wait for that lock.
     """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), FAVORED_NICE)
 
 
 def demote(thread_id: int, kernel: Kernel = os) -> bool:
-    """Make a thread of this process an ordinary one again; return whether it is."""
+    """Return a thread of this process to the default policy; return False if it has ended."""
     try:
         kernel.sched_setscheduler(thread_id, kernel.SCHED_OTHER | kernel.SCHED_RESET_ON_FORK, kernel.sched_param(0))
     except OSError:  # it has ended
@@ -141,10 +141,10 @@ def demote(thread_id: int, kernel: Kernel = os) -> bool:
 
 
 class RealtimeLimit:
-    """Bounds the processor time that a real-time thread may use without a wait (RLIMIT_RTTIME).
+    """Limits the CPU time that a real-time thread may use without a wait (RLIMIT_RTTIME).
 
-    The loop's own budget comes first; this is for a loop that no longer obeys it. Only for the main thread. The limit
-    is one of the whole process and would be inherited, so a child is started inside `lifted`.
+    It protects the host from a loop that ignores its CPU budget. Used by the main thread only. Children inherit the
+    limit of the process, so start them inside `lifted`.
     """
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class RealtimeLimit:
 
     @contextmanager
     def bounding(self, exceeded: Callable[[], object]) -> Iterator[None]:
-        """Set the limit inside the block, and call `exceeded` when it is reached."""
+        """Set the limit inside the block; reaching it calls `exceeded`."""
         if threading.current_thread() is not threading.main_thread() or self._before:
             yield
             return
@@ -161,7 +161,7 @@ class RealtimeLimit:
         cpu_limit = resource.getrlimit(resource.RLIMIT_CPU)
 
         def reached(number: int, _frame: FrameType | None) -> None:
-            if resource.getrlimit(resource.RLIMIT_CPU) != cpu_limit:  # the kernel raises it when it sends the signal
+            if resource.getrlimit(resource.RLIMIT_CPU) != cpu_limit:  # the kernel raises it as it sends the signal
                 signal.signal(number, default)
                 os.kill(os.getpid(), number)
             else:
@@ -178,7 +178,7 @@ class RealtimeLimit:
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
-        """Set the limit inside the block to what it was before `bounding`: for the start of a child."""
+        """Restore the limit of before `bounding` inside the block, to start a child."""
         if self._before is None:
             yield
             return
@@ -205,10 +205,10 @@ def _at_most(wanted: int, soft: int) -> int:
 
 @contextmanager
 def gc_frozen() -> Iterator[None]:
-    """Keep the garbage collector from what is in memory already, which takes it 30 ms, and from what comes and goes.
+    """Exclude all existing objects from garbage collection inside the block, and collect less often.
 
-    It is called by the number of objects that came and did not go again. A second of ticks at 1 kHz is some ten
-    thousand, which all go by themselves, and to look at them each time costs beats.
+    A collection of all objects takes 30 ms. The number of objects that were allocated and not freed triggers it: a
+    second of ticks at 1 kHz is some ten thousand objects, which need no collection, and each one would delay reads.
     """
     before = gc.get_threshold()
     gc.freeze()
@@ -222,9 +222,9 @@ def gc_frozen() -> Iterator[None]:
 
 @contextmanager
 def low_latency() -> Iterator[None]:
-    """Let a thread whose reads are due wait no longer than half a millisecond for another one of this process, not 5.
+    """Shorten the wait of a sampling thread for other threads of this process from 5 ms to 0.5 ms inside the block.
 
-    Nor is it to wait for the garbage collector. The service, which reads once a second, does without.
+    Garbage collection is reduced as well. The service reads once a second and does not need this.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, SWITCH_SECONDS))
@@ -236,7 +236,7 @@ def low_latency() -> Iterator[None]:
 
 
 def _scheduled(kernel: Kernel, priority: int) -> str:
-    """Ask for SCHED_FIFO; return why it was refused, or nothing."""
+    """Request SCHED_FIFO; return the reason of a refusal, empty if it was granted."""
     try:
         kernel.sched_setscheduler(0, kernel.SCHED_FIFO | kernel.SCHED_RESET_ON_FORK, kernel.sched_param(priority))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Takes the signals that stop and reload the service, and gives them back as they were."""
+"""The signals of the service: stop, reload, and the time that a stop may take."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from agent.runtime.interrupts import handled
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
-
 
 STOP_SECONDS = 18.0
 """The steps of a stop share this time; systemd's TimeoutStopSec= is longer."""
 MIN_STEP_SECONDS = 0.5
 HARD_STOP_SECONDS = 27
-"""A stop that takes longer than this hangs; below TimeoutStopSec=, so that the service ends before systemd kills it."""
+"""A stop that takes longer hangs; shorter than TimeoutStopSec=, so that the service ends before systemd kills it."""
 
 
 class ServiceSignals:
-    """What the signals asked for: SIGTERM and SIGINT to stop, SIGHUP to reload.
+    """The requests that signals made: SIGTERM and SIGINT to stop, SIGHUP to reload.
 
-    One more of the same changes nothing: a stop ends by itself, and `timeout` and others send theirs twice.
+    A repeated signal has no effect: a stop ends by itself, and programs such as timeout(1) send theirs twice.
     """
 
     def __init__(self) -> None:
-        self._wakeups: SimpleQueue[int] = SimpleQueue()  # its put may interrupt its get; an Event would wait for itself
+        self._wakeups: SimpleQueue[int] = SimpleQueue()  # put() may interrupt get() in one thread; an Event deadlocks
         self.stopping = False
         self.reloading = False
         self._stop_by: float | None = None
 
     def wait(self, seconds: float) -> None:
-        """Return when a signal came, `wake` was called or the time is over."""
+        """Return after `seconds`, or as soon as a signal arrives or `wake` is called."""
         with suppress(Empty):
             self._wakeups.get(timeout=seconds)
 
@@ -44,29 +44,26 @@ class ServiceSignals:
         return min(most_seconds, max(MIN_STEP_SECONDS, self._stop_by - time.monotonic()))
 
     def wake(self) -> None:
-        """Let a wait return now; any thread may call it."""
+        """End a wait now; any thread may call this."""
         self._wakeups.put(0)
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Take the signals inside the block and give them back as they were."""
+        """Handle the signals inside the block, and restore their handlers at its end."""
 
-        def stop(number: int, _frame: FrameType | None) -> None:
+        def stop(number: int) -> None:
             if not self.stopping:
                 self._stop_by = time.monotonic() + STOP_SECONDS
                 signal.alarm(HARD_STOP_SECONDS)  # the kernel ends a stop that hangs, in a driver or on a disk
             self.stopping = True
             self._wakeups.put(number)
 
-        def reload(number: int, _frame: FrameType | None) -> None:
+        def reload(number: int) -> None:
             self.reloading = True
             self._wakeups.put(number)
 
-        wanted = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
-        before = {number: signal.signal(number, action) for number, action in wanted.items()}
-        try:
-            yield
-        finally:
-            signal.alarm(0)
-            for number, action in before.items():
-                signal.signal(number, action)
+        with handled({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}):
+            try:
+                yield
+            finally:
+                signal.alarm(0)

@@ -1,4 +1,4 @@
-"""Reads the small text files that a user names (configuration, tariff): bounded, UTF-8, no links of strangers."""
+"""Reads the small text files that a user names (configuration, tariff): bounded, UTF-8, no links of other users."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 1 << 20
-"""No configuration or tariff is near this; a device such as /dev/zero never ends."""
+"""Far more than any configuration or tariff has; a device such as /dev/zero never ends."""
 _LONGEST_NAME = 300
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class TextInputError(ValueError):
-    """A file that cannot be read as TOML: the message says why and what to do, without the file's name."""
+    """A file that cannot be read as TOML: the message has the cause and the remedy, but not the file's name."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _content(path: Path) -> bytes:
 
 
 def quoted(value: object) -> str:
-    """Return a value of such a file as an error shows it: short, whatever its size, and on one line."""
+    """Return a value of such a file for an error message: shortened, on one line."""
     try:
         text = _SHORT.repr(value)
     except ValueError:  # an integer of more digits than Python converts
@@ -63,7 +63,7 @@ def quoted(value: object) -> str:
 
 
 def named(path: Path) -> str:
-    """Return a path as an error shows it: on one line, and not longer than a path can be read."""
+    """Return a path for an error message: shortened, on one line."""
     text = printable_line(str(path))
     return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
 

@@ -107,13 +107,14 @@ class CounterAccumulator:
         before = {total.key: total for total in saved} | memory
         taken: set[Key] = set()
         self._counters = {layout.id: _counters(layout, before, taken) for layout in layouts}
+        self._by_place = {(number, each.position): each for number, own in self._counters.items() for each in own}
         self._not_started = {number for number, counters in self._counters.items() if counters}
         self._waiting_since: float | None = None
         self._lost_seconds: dict[tuple[str, ...], float] = {}
 
     def exported_value(self, tick: Tick, position: int) -> float:
         """Return the total to show for a counter of a tick."""
-        counter = next(c for c in self._counters[tick.layout] if c.position == position)
+        counter = self._by_place[tick.layout, position]
         if counter.exported is None:
             return tick.values[position]
         if not counter.started or not self._exports_unstored():
@@ -135,7 +136,7 @@ class CounterAccumulator:
 
     def current(self, layout: int, position: int) -> float | None:
         """Return a counter's total at its latest value, stored or not; None before the first."""
-        counter = next((c for c in self._counters[layout] if c.position == position), None)
+        counter = self._by_place.get((layout, position))
         return counter.total(counter.value) if counter and counter.started else None
 
     def store_ticks(self, ticks: Sequence[Tick], append: Callable[[Sequence[Tick], Sequence[Total]], None]) -> None:

@@ -16,6 +16,7 @@ from agent.cost.model import capital_per_hour
 from agent.energy.boundary import best_series, cover
 from agent.energy.provenance import provenance
 from agent.runtime.logs import get_logger
+from agent.sampling.probe_reader import overdue_ns
 from probes.model import ENERGY_METRICS, METRICS, MetricType, Source
 from store.records import Series, Total
 
@@ -35,8 +36,6 @@ FIRST_CHOICE_SECONDS = 180.0
 CHOICE_SECONDS = 60.0
 HISTORY_SECONDS = 0.9
 HISTORY_SAMPLES = 30
-STALE_PERIODS = 3
-STALE_SECONDS = 10.0
 _JOULES_PER_KWH = 3.6e6
 _SECONDS_PER_HOUR = 3600
 _PROBE, _COST = "host", "cost"
@@ -276,7 +275,7 @@ def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: Unstor
     """Yield each channel of energy or power once, the first probe's where several read the same."""
     seen: set[Key] = set()
     for layout, period in zip(layouts, periods, strict=True):
-        stale_ns = round(max(STALE_PERIODS * period, STALE_SECONDS) * 1e9)
+        stale_ns = overdue_ns(period)
         for position, channel in enumerate(layout.channels):
             if channel.metric in ENERGY_METRICS and channel.key not in seen:
                 seen.add(channel.key)

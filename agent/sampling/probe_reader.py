@@ -1,4 +1,4 @@
-"""Reads one probe: makes a tick of each read, and counts what went wrong."""
+"""Reads one probe: makes a tick of each read, and counts errors."""
 
 from __future__ import annotations
 
@@ -20,28 +20,32 @@ if TYPE_CHECKING:
     from probes.model import IsolatedFile, Probe, Rejection
     from store.records import Layout
 
-HANGING_PERIODS = 3
-HANGING_SECONDS = 10.0
-"""A read that lasts longer than three periods and ten seconds hangs."""
+OVERDUE_PERIODS = 3
+OVERDUE_SECONDS = 10.0
+"""A read that lasts longer than three periods and ten seconds hangs, and a tick that is older is not exported."""
 
 SLOW_NS = 50_000_000
 SLOW_READS = 5
-"""A probe whose read takes so long, or half a period, so often in a row, is slow."""
+"""A probe is slow if this many reads in a row take longer than this, or longer than half a period."""
 
 log = get_logger("sampler")
 
 
+def overdue_ns(period_seconds: float) -> int:
+    """Return the age from which a read hangs and a tick is stale, in nanoseconds."""
+    return round(max(OVERDUE_PERIODS * period_seconds, OVERDUE_SECONDS) * 1e9)
+
+
 @dataclass(slots=True)
 class ProbeHealth:
-    """How one probe's beat fares; the thread that reads keeps it up to date.
+    """The state and the counts of one probe's reads; the thread that reads it updates them.
 
-    `period_seconds` is its usual one. `last_success_ns` is Unix time, 0 before the first, and `latest` the tick of it
-    that is to be shown; `reading_since_ns` is when the read that is under way began, on CLOCK_MONOTONIC, 0 between
-    reads. Every beat has the time until the next one is due. `missed` counts those in which no read began, `late`
-    those in which it began, but half a period or a millisecond after it was due, whichever is less. `throttled` counts
-    those that the processor budget did not allow. `failed` counts reads that gave nothing at all, `dropped` reads that
-    nobody took in time. `reason` is why the last read failed, empty if it did not; `faults` are the reasons of channels
-    that are not read, by position.
+    `period_seconds` is the base period. `last_success_ns` is Unix time, 0 before the first success, and `latest` is the
+    tick to export. `reading_since_ns` is the start of the read in progress on CLOCK_MONOTONIC, 0 between reads. Of the
+    scheduled reads, `missed` did not begin before the next one was due, `late` began half a period or 1 ms late
+    (whichever is less), and `throttled` exceeded the CPU budget. `failed` counts reads without any value, `dropped`
+    ticks that were not taken in time. `reason` is the error of the last read, empty if it succeeded; `faults` has the
+    reason for each channel that is not read, by position.
     """
 
     probe: str
@@ -64,25 +68,24 @@ class ProbeHealth:
 
     @property
     def tried(self) -> bool:
-        """Whether a first read has ended, one way or another."""
+        """Whether a first read has succeeded or failed."""
         return bool(self.ticks or self.failed)
 
     def hangs(self, now_ns: int) -> bool:
-        """Tell whether at `now_ns`, on CLOCK_MONOTONIC, its read has lasted too long to be only slow."""
+        """Return whether the read in progress hangs at `now_ns` on CLOCK_MONOTONIC."""
         since_ns = self.reading_since_ns
-        longest = max(HANGING_PERIODS * self.period_seconds, HANGING_SECONDS)
-        return bool(since_ns) and now_ns - since_ns > longest * 1e9
+        return bool(since_ns) and now_ns - since_ns > overdue_ns(self.period_seconds)
 
 
 class ProbeReader:
-    """Reads one probe into `queue`, which holds `limit` ticks at most: further ones are dropped and counted.
+    """Reads one probe into `queue`, which holds at most `limit` ticks; further ones are dropped and counted.
 
-    A tick's stamps are Unix times in whole microseconds, the start rounded down and the end up, so that the read lies
-    between them and the store keeps them as they are. A read that gave nothing but reasons is a tick as well: all NaN,
-    with its rejections. A failure is logged once, until the next read that works.
+    The times of a tick are Unix times in whole microseconds, as the store has them: the start is rounded down and the
+    end up, so that the read lies between them. A failed read with rejections is a tick too, all NaN. A failure is
+    logged once, until a read succeeds.
 
-    `periods_ns` are the base period and the one at the high rate. Once a file that hangs is isolated, the read that
-    hangs in it leaves no trace here when it ends: another thread reads the probe by then.
+    `periods_ns` are the base period and the period at the high rate. A read that hangs in an isolated file is ignored
+    when it ends, as another thread reads the probe by then.
     """
 
     __slots__ = (
@@ -128,7 +131,7 @@ class ProbeReader:
 
     @property
     def is_slow(self) -> bool:
-        """Whether its reads took too long several times in a row."""
+        """Whether several reads in a row took too long."""
         return self.slow_reads >= SLOW_READS
 
     def read(self, late_from_ns: int, *, counters_only: bool = False) -> None:
@@ -146,7 +149,7 @@ class ProbeReader:
                 found = self._counter_reader.read_counters(start_ns)
             else:
                 found = self.probe.read(start_ns)
-        except BaseException as error:  # noqa: BLE001  the edge of a thread, where even SystemExit would end it silently
+        except BaseException as error:  # noqa: BLE001  the top of a thread, which even SystemExit would end silently
             found = error
         end_ns = self._clock()
         if isolations != self._isolations:
@@ -157,7 +160,7 @@ class ProbeReader:
         self._finish(start_ns, end_ns, values)
 
     def isolate_file(self) -> IsolatedFile | None:
-        """Leave out the file in which the read hangs from now on; None if the probe cannot tell which one it is."""
+        """Exclude the file in which the read hangs, and return it; None if the probe cannot identify it."""
         hung = self.probe.isolate() if isinstance(self.probe, IsolatableProbe) else None
         if hung:
             self._isolations += 1
@@ -166,18 +169,18 @@ class ProbeReader:
         return hung
 
     def restore_file(self, hung: IsolatedFile) -> None:
-        """Read a file that hung with the others again."""
+        """Read a file that hung together with the others again."""
         for channel in hung.channels:
             self.state.faults.pop(channel, None)
         hung.restore()
 
     def drop(self, reason: str) -> None:
-        """Read the probe no more."""
+        """Stop reading the probe, permanently."""
         self.state.lost, self.state.up, self.state.reason = True, False, reason
         log.error("sensor dropped", probe=self.state.probe, reason=reason)
 
     def refuse(self, failure: ReadError) -> None:
-        """Count a read that was not made as a failed one, for this reason."""
+        """Count a read that was not made as failed, with this error."""
         now_ns = self._clock()
         self._finish(now_ns, now_ns, failure)
 
@@ -190,17 +193,17 @@ class ProbeReader:
             self.slow_reads, self.quick_reads = 0, self.quick_reads + 1
 
     def _floats(self, values: Sequence[float]) -> tuple[float, ...] | Exception:
-        """Return one float a channel, or the fault of a probe that gave anything else."""
+        """Return one float per channel, or the error of a probe that returned anything else."""
         try:
             floats = tuple(map(float, values))
-        except Exception as error:  # noqa: BLE001  the edge of a probe: its fault costs no other probe anything
+        except Exception as error:  # noqa: BLE001  the boundary of a probe: its fault must not affect other probes
             return error
-        if len(floats) != self._channels:  # it would spoil the store and every scrape
+        if len(floats) != self._channels:  # it would break the store and every scrape
             return ValueError(f"{len(floats)} values for {self._channels} channels")
         return floats
 
     def _finish(self, start_ns: int, end_ns: int, values: tuple[float, ...] | BaseException) -> None:
-        """Make a tick of a read that ended, queue it, and bring the state up to date."""
+        """Make a tick of a completed read, queue it, and update the state."""
         state = self.state
         rejections = self._take_rejections() if self.probe.rejections else ()
         unix_start_ns, unix_end_ns = start_ns + self._offset_ns, end_ns + self._offset_ns
@@ -210,7 +213,7 @@ class ProbeReader:
             if rejections:
                 self._put(Tick(self._layout, *stamps, (math.nan,) * self._channels, rejections))
             return
-        if state.lost:  # it was dropped while it was read
+        if state.lost:  # the probe was dropped during the read
             return
         tick = Tick(self._layout, *stamps, values, rejections)
         if not state.up:
@@ -230,7 +233,7 @@ class ProbeReader:
             self.state.dropped += 1
 
     def _take_rejections(self) -> tuple[Rejection, ...]:
-        """Take the rejections of a read out of the probe, and count them."""
+        """Remove the rejections of a read from the probe, and count them."""
         rejections = tuple(self.probe.rejections)
         self.probe.rejections.clear()
         counts = self.state.rejected
@@ -240,7 +243,7 @@ class ProbeReader:
         return rejections
 
     def _count_failure(self, failure: BaseException) -> None:
-        """Count a read that failed; log it once, with a trace if the fault is ours."""
+        """Count a failed read; log it once, with a traceback if it is a fault in this program."""
         state = self.state
         state.failed += 1
         state.reason = str(failure) or repr(failure)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent.energy.read_rates import trailing_seconds, update_seconds
 from agent.runtime.realtime import REALTIME_LIMIT, low_latency
 from agent.sampling.facts import SamplerFacts, ThrottledPeriod
+from agent.sampling.thread import STUCK_NS
 from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT_SECONDS = 5.0
 _TRIES = 3
-_HANGING_NS = 1_000_000_000
 _LONGEST_APPROACH_NS = 60_000_000_000
 _LONGEST_REFRESH_SECONDS = 0.15
 _SLOW_REFRESH_SECONDS = 0.01
@@ -76,7 +76,7 @@ class Recording:
         found: dict[tuple[str, str], str] = {}
         for state, layout in zip(self._states, self.sampler.layouts, strict=True):
             whole = state.reason
-            if state.reading_since_ns and now_ns - state.reading_since_ns > _HANGING_NS:
+            if state.reading_since_ns and now_ns - state.reading_since_ns > STUCK_NS:
                 whole = f"{state.probe} does not answer"
             for position, channel in enumerate(layout.channels):
                 if reason := state.faults.get(position, whole):

@@ -1,4 +1,4 @@
-"""Quotas, CPU sets and memory limits of control groups, of both versions, nested and seen from inside a container."""
+"""Quotas, CPU sets and memory limits of control groups of both versions, nested and inside a container."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_version_1_has_a_hierarchy_for_each_controller(tmp_path: Path, mounts: s
     ("root", "group"),
     [
         ("/", "/"),  # a namespace of its own
-        ("/docker/x", "/docker/x"),  # none: the mount shows the container's group alone
+        ("/docker/x", "/docker/x"),  # none: the mount shows only the container's group
         ("/docker/x", "/"),
         ("/", "/../other"),  # a process that was moved out of the namespace's root
     ],
@@ -99,7 +99,7 @@ def test_inside_a_container_the_mount_point_is_its_own_group(tmp_path: Path, roo
         (V1, "3:cpu:/", {"cpu,cpuacct/cpu.cfs_quota_us": 10}),
     ],
 )
-def test_what_sets_no_limit_or_cannot_be_read_is_none(
+def test_a_missing_or_unreadable_limit_is_none(
     tmp_path: Path, mounts: str, groups: str, files: dict[str, object]
 ) -> None:
     limits = read_limits(host(tmp_path, mounts, groups, files))
@@ -124,7 +124,7 @@ def test_a_mount_point_with_a_blank_is_unescaped(tmp_path: Path) -> None:
         ("", None),
     ],
 )
-def test_the_stopped_time_is_in_microseconds_in_version_2_and_in_nanoseconds_in_version_1(
+def test_throttled_time_is_in_microseconds_in_version_2_and_in_nanoseconds_in_version_1(
     text: str, seconds: float | None
 ) -> None:
     assert parse_throttled(text) == seconds
@@ -133,7 +133,7 @@ def test_the_stopped_time_is_in_microseconds_in_version_2_and_in_nanoseconds_in_
 @pytest.mark.parametrize(
     ("quota", "usable", "threads"), [(None, 8, 8), (0.3, 8, 1), (1.5, 8, 2), (16.0, 4, 4), (2.0, 1, 1)]
 )
-def test_the_engine_gets_no_more_threads_than_can_run_at_once(quota: float | None, usable: int, threads: int) -> None:
+def test_engine_threads_do_not_exceed_the_quota_and_the_cpu_set(quota: float | None, usable: int, threads: int) -> None:
     assert Limits(quota, usable, None).engine_threads == threads
 
 
@@ -152,7 +152,7 @@ def test_the_settings_of_a_run_hold_its_limits(tmp_path: Path) -> None:
     assert settings.usable_cpus == len(os.sched_getaffinity(0))
 
 
-def test_the_time_for_which_a_quota_stopped_a_window_is_part_of_its_load(tmp_path: Path) -> None:
+def test_the_load_of_a_window_includes_its_throttled_time(tmp_path: Path) -> None:
     roots = host(tmp_path, V2, "0::/a", {"a/cpu.max": "30000 100000", "a/cpu.stat": "throttled_usec 1000000"})
     pid = os.getpid()
     write(tmp_path / f"proc/{pid}/task/{pid}/children", "")
@@ -169,7 +169,7 @@ def test_the_time_for_which_a_quota_stopped_a_window_is_part_of_its_load(tmp_pat
 
 @contextlib.contextmanager
 def quota(share: float) -> Iterator[Path]:
-    """Make a real group whose processes get this share of a CPU; skip the test without the right to."""
+    """Create a real group whose processes get this share of a CPU; skip the test without permission."""
     name = f"inferometer-test-{os.getpid()}"
     for folder in (Path("/sys/fs/cgroup/cpu", name), Path("/sys/fs/cgroup", name)):
         try:
@@ -204,7 +204,7 @@ print(json.dumps([limits.quota_cpus, throttled_seconds(limits) - before]))
 """
 
 
-def test_a_real_quota_is_read_and_the_time_it_stops_a_process_is_counted() -> None:
+def test_a_real_quota_is_read_and_its_throttling_is_counted() -> None:
     with quota(0.3) as folder:
         process = subprocess.Popen(
             [sys.executable, "-c", _INSIDE], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -15,7 +15,7 @@ SECOND_NS = 1_000_000_000
 
 
 class Clocks:
-    """A wall clock 1000 s ahead of a monotonic one, on a host that slept a minute; a look takes `waits` in turn."""
+    """A wall clock 1000 s ahead of a monotonic one, on a host suspended for a minute; readings take `waits` in turn."""
 
     def __init__(self, *waits_ns: int) -> None:
         self._waits_ns = list(waits_ns)
@@ -29,24 +29,24 @@ class Clocks:
 
     def wall_ns(self) -> int:
         wait_ns = self._waits_ns.pop(0) if self._waits_ns else SECOND_NS
-        self._now_ns += wait_ns  # the thread waited for a processor after it had read the clock
+        self._now_ns += wait_ns  # the thread waited for a CPU after it had read the clock
         return self._now_ns - wait_ns + 1000 * SECOND_NS
 
 
-def test_the_offset_is_of_the_try_in_which_both_clocks_were_read_together() -> None:
+def test_the_offset_comes_from_the_try_with_the_least_time_between_the_clocks() -> None:
     clocks = Clocks(SECOND_NS, SECOND_NS, 20, SECOND_NS, SECOND_NS)
     found = Timebase.now(clocks.wall_ns, clocks.monotonic_ns, clocks.boot_ns)
     assert abs(found.offset_ns - 1000 * SECOND_NS) <= 20
     assert abs(found.suspended_ns - 60 * SECOND_NS) <= 20
 
 
-def test_now_is_the_wall_clock_s_now() -> None:
+def test_now_equals_the_wall_clock() -> None:
     before = time.time_ns()
     found = Timebase.now().now_ns()
     assert before - 1_000_000 <= found <= time.time_ns() + 1_000_000
 
 
-def test_a_wall_clock_that_is_set_moves_no_moment_and_is_noticed() -> None:
+def test_a_step_of_the_wall_clock_moves_no_time_and_is_detected() -> None:
     now = Timebase.now()
     assert abs(now.wall_clock_offset_ns()) < SECOND_NS / 10
     before_it_was_set = Timebase(now.offset_ns - 3600 * SECOND_NS)
@@ -55,12 +55,12 @@ def test_a_wall_clock_that_is_set_moves_no_moment_and_is_noticed() -> None:
     assert Timebase(now.offset_ns + 3600 * SECOND_NS).wall_clock_offset_ns() < 0
 
 
-def test_a_moment_is_the_same_on_the_clock_of_the_boot_whatever_the_wall_clock_says() -> None:
+def test_boot_time_does_not_depend_on_the_wall_clock() -> None:
     early, late = Timebase(7 * SECOND_NS, 2 * SECOND_NS), Timebase(-900 * SECOND_NS, 2 * SECOND_NS)
     assert early.boot_ns(early.unix_ns(5)) == late.boot_ns(late.unix_ns(5)) == 5 + 2 * SECOND_NS
 
 
-def test_a_sleep_is_noticed_and_told_once() -> None:
+def test_a_suspension_is_reported_once() -> None:
     woken, slept_ns = [], [3 * SECOND_NS]
     awake = SuspendDetector(Timebase(0, 3 * SECOND_NS), lambda: woken.append(1), lambda: slept_ns[0], lambda: 0)
     assert not awake.suspended()
@@ -70,14 +70,14 @@ def test_a_sleep_is_noticed_and_told_once() -> None:
     assert woken == [1]
 
 
-def test_a_wait_for_a_processor_between_two_clocks_is_no_sleep() -> None:
-    moments = iter((0, 60 * SECOND_NS))  # a minute passed between the looks at one clock and at the other
+def test_a_wait_for_a_cpu_between_two_clocks_is_not_a_suspension() -> None:
+    moments = iter((0, 60 * SECOND_NS))  # a minute passed between the readings of the two clocks
     assert not SuspendDetector(Timebase(0), pytest.fail, lambda: next(moments), lambda: next(moments)).suspended()
 
 
 @dataclass
 class Host:
-    """A host whose clocks are moved by hand, and a service that looks at them once a second, as the daemon does.
+    """A host whose clocks the test sets, and a service that checks them once a second, as the daemon does.
 
     `read_at` are the moments of every read on CLOCK_MONOTONIC, `stamped` the Unix times they got, one list a recording.
     """
@@ -121,7 +121,7 @@ changes = st.tuples(st.sampled_from(("set", "sleep", "nothing")), st.integers(-(
 
 
 @given(st.lists(changes, max_size=30))
-def test_however_the_clock_is_set_every_read_keeps_its_distance_and_has_one_stamp(
+def test_clock_steps_do_not_change_the_intervals_between_reads(
     history: list[tuple[str, int, int]],
 ) -> None:
     host = Host()

@@ -1,4 +1,4 @@
-"""Signals that ask for the end: they interrupt what may be interrupted, once, and leave no trace."""
+"""Termination signals interrupt a stoppable block once, and their handlers are restored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def send(number: int) -> None:
     time.sleep(0.01)  # the handler runs before this is over
 
 
-def test_the_first_signal_interrupts_what_is_stoppable_and_names_the_exit_code() -> None:
+def test_the_first_signal_interrupts_a_stoppable_block_and_sets_the_exit_code() -> None:
     interruption = Interruption()
     assert interruption.exit_code == 0
     with interruption.caught(), pytest.raises(KeyboardInterrupt), interruption.stoppable():
@@ -24,7 +24,7 @@ def test_the_first_signal_interrupts_what_is_stoppable_and_names_the_exit_code()
     assert interruption.exit_code == 143
 
 
-def test_further_signals_tear_nothing_apart() -> None:
+def test_further_signals_interrupt_nothing() -> None:
     interruption = Interruption()
     with interruption.caught():
         with pytest.raises(KeyboardInterrupt), interruption.stoppable():
@@ -34,7 +34,7 @@ def test_further_signals_tear_nothing_apart() -> None:
     assert interruption.exit_code == 130
 
 
-def test_a_signal_outside_of_a_stoppable_block_ends_the_next_one_before_it_begins() -> None:
+def test_a_signal_outside_of_a_stoppable_block_interrupts_the_next_one_at_its_start() -> None:
     interruption = Interruption()
     with interruption.caught():
         send(signal.SIGHUP)
@@ -43,7 +43,7 @@ def test_a_signal_outside_of_a_stoppable_block_ends_the_next_one_before_it_begin
     assert interruption.exit_code == 129
 
 
-def test_signals_are_given_back_as_they_were_and_ignored_ones_stay_ignored() -> None:
+def test_signal_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     taken: list[int] = []

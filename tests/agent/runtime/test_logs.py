@@ -1,4 +1,4 @@
-"""The lines the service logs, as a terminal and as the journal get them."""
+"""The log lines of the service on a terminal and in the journal."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_a_line_has_time_level_logger_message_and_pairs_in_this_order() -> None:
         ([1, 2], '"[1, 2]"'),
     ],
 )
-def test_a_value_is_quoted_only_when_it_has_to_be(value: object, written: str) -> None:
+def test_a_value_is_quoted_only_if_necessary(value: object, written: str) -> None:
     logger, stream = lines()
     logger.info("m", key=value)
     assert stream.getvalue().endswith(f" msg=m key={written}\n")
     assert stream.getvalue().count("\n") == 1
 
 
-def test_an_absent_value_is_left_out() -> None:
+def test_an_absent_value_is_omitted() -> None:
     logger, stream = lines()
     logger.info("m", reason=None, probe="rapl")
     assert stream.getvalue().endswith(" msg=m probe=rapl\n")
@@ -97,7 +97,7 @@ def test_lines_below_the_level_are_not_written() -> None:
     assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == ["level=error logger=sampler msg=loud"]
 
 
-def test_other_libraries_are_heard_from_warning_on() -> None:
+def test_other_libraries_log_from_warning_up() -> None:
     _, stream = lines("debug")
     logging.getLogger("alembic.runtime").info("chatter")
     logging.getLogger("alembic.runtime").warning("trouble")
@@ -132,7 +132,7 @@ def test_the_journal_gets_a_priority_and_no_time(tmp_path: Path, monkeypatch: py
     assert journal.read_text().splitlines() == [f"<{n}>level={name} logger=daemon msg=m" for n, name in levels]
 
 
-def test_a_stream_that_is_not_the_journals_keeps_its_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_is_not_the_journal_has_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "file").open("w") as stream:
         opened = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{opened.st_dev}:{opened.st_ino + 1}")

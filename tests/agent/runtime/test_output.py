@@ -1,4 +1,4 @@
-"""Output files: a regular file is replaced as a whole, others are written directly, strangers' links are refused."""
+"""Output files: a regular file is replaced as a whole, others are written directly, foreign links are refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sticky(tmp_path: Path) -> Path:
-    """A folder like /tmp, whose owner is neither root nor nobody, so that each of its files tells whose it is."""
+    """A folder like /tmp, whose owner is neither root nor nobody, so that no test file has the same owner."""
     folder = tmp_path / "sticky"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -62,7 +62,7 @@ def sticky(tmp_path: Path) -> Path:
 # --- regular files --------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_file_gets_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+def test_a_new_file_gets_its_mode_from_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write(tmp_path / "out")
@@ -71,7 +71,7 @@ def test_a_missing_file_gets_the_mode_that_the_umask_leaves(tmp_path: Path) -> N
     assert (mode_of(tmp_path / "out"), (tmp_path / "out").read_bytes()) == (0o640, b"new")
 
 
-def test_a_file_keeps_its_mode_and_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_as_a_whole_and_retains_its_mode(tmp_path: Path) -> None:
     file = tmp_path / "out"
     file.write_text("old")
     file.chmod(0o604)
@@ -83,7 +83,7 @@ def test_a_file_keeps_its_mode_and_is_replaced_as_a_whole(tmp_path: Path) -> Non
     assert (file.read_text(), mode_of(file), names(tmp_path)) == ("new", 0o604, ["out"])
 
 
-def test_a_mode_that_is_given_overrides_umask_and_file(tmp_path: Path) -> None:
+def test_a_given_mode_overrides_umask_and_file(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         write(tmp_path / "fresh", mode=0o644)
@@ -95,7 +95,7 @@ def test_a_mode_that_is_given_overrides_umask_and_file(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
+def test_a_file_retains_its_owner(tmp_path: Path) -> None:
     file = tmp_path / "out"
     file.write_text("old")
     os.chown(file, 1234, 5678)
@@ -146,7 +146,7 @@ def test_a_file_without_write_permission_is_not_replaced(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("folder_mode", [0o755, 0o777])
-def test_a_file_of_another_owner_that_may_be_written_is_written_in_place(tmp_path: Path, folder_mode: int) -> None:
+def test_a_writable_file_of_another_owner_is_written_in_place(tmp_path: Path, folder_mode: int) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root makes others' files")
     folder = tmp_path / "theirs"
@@ -196,13 +196,13 @@ def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "folder/target").read_text() == "new"
 
 
-def test_a_link_to_nothing_makes_its_target(tmp_path: Path) -> None:
+def test_a_dangling_link_creates_its_target(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     write(tmp_path / "link")
     assert (tmp_path / "target").read_text() == "new"
 
 
-def test_relative_paths_and_folders_above_lead_where_the_kernel_says(
+def test_relative_paths_and_parent_folders_resolve_as_in_the_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
@@ -222,7 +222,7 @@ def test_links_in_a_circle_are_an_error(tmp_path: Path) -> None:
 
 @needs_root
 @pytest.mark.parametrize("last", [True, False])
-def test_a_strangers_link_in_a_sticky_folder_is_refused_by_name(tmp_path: Path, sticky: Path, last: bool) -> None:
+def test_a_foreign_link_in_a_sticky_folder_is_refused_by_name(tmp_path: Path, sticky: Path, last: bool) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/shadow").write_text("old")
     link = sticky / "link"
@@ -247,7 +247,7 @@ def test_a_link_of_the_folders_owner_is_followed(tmp_path: Path, sticky: Path) -
 
 @needs_root
 @pytest.mark.parametrize("kind", ["file", "fifo"])
-def test_a_strangers_file_in_a_sticky_folder_is_not_written(sticky: Path, kind: str) -> None:
+def test_a_foreign_file_in_a_sticky_folder_is_not_written(sticky: Path, kind: str) -> None:
     path = sticky / "out"
     os.mkfifo(path) if kind == "fifo" else path.write_text("old")
     os.chown(path, NOBODY, NOBODY)
@@ -255,7 +255,7 @@ def test_a_strangers_file_in_a_sticky_folder_is_not_written(sticky: Path, kind: 
         write(path)
 
 
-# --- whatever is no regular file ------------------------------------------------------------------------------------
+# --- other files ----------------------------------------------------------------------------------------------------
 
 
 @needs_root
@@ -283,9 +283,9 @@ def test_a_pipe_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/thread-self/fd/1", "link"])
 @pytest.mark.parametrize("kind", ["file", "pipe", "socket"])
-def test_an_open_descriptor_is_written_where_it_stands(tmp_path: Path, name: str, kind: str) -> None:
+def test_an_open_descriptor_is_written_at_its_position(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / "link").symlink_to("/dev/stdout")
-    path = tmp_path / name  # an absolute name stays what it is
+    path = tmp_path / name  # an absolute name remains as it is
     text = f"os.write(1, b'one ')\nwith output(Path({str(path)!r})) as s: s.write(b'two ')\nos.write(1, b'three')"
     with_it: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
     line = script(tmp_path, text)
@@ -304,7 +304,7 @@ def test_an_open_descriptor_is_written_where_it_stands(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(("make", "words"), [("folder", "folder"), ("socket", "socket"), ("missing/out", "No such")])
-def test_a_place_that_takes_no_file_is_named(tmp_path: Path, make: str, words: str) -> None:
+def test_a_path_that_cannot_hold_a_file_is_named(tmp_path: Path, make: str, words: str) -> None:
     path = tmp_path / make
     if make == "folder":
         path.mkdir()
@@ -315,7 +315,7 @@ def test_a_place_that_takes_no_file_is_named(tmp_path: Path, make: str, words: s
             write(path)
 
 
-def test_a_nul_in_a_path_is_an_error_of_the_path(tmp_path: Path) -> None:
+def test_a_nul_in_a_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="NUL"), resolved(Path(f"{tmp_path}/a\0b")):
         pass
 
@@ -324,7 +324,7 @@ def test_a_nul_in_a_path_is_an_error_of_the_path(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_samples_leave_a_device_a_device_and_a_link_a_link(home: Path, tmp_path: Path) -> None:
+def test_samples_written_to_a_device_or_a_link_do_not_replace_it(home: Path, tmp_path: Path) -> None:
     device, link = tmp_path / "null", tmp_path / "link.csv"
     os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     link.symlink_to("real.csv")
@@ -335,7 +335,7 @@ def test_samples_leave_a_device_a_device_and_a_link_a_link(home: Path, tmp_path:
     assert len((tmp_path / "real.csv").read_text().splitlines()) == 59
 
 
-def test_parquet_goes_through_a_pipe(home: Path, tmp_path: Path) -> None:
+def test_parquet_can_be_written_to_a_pipe(home: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -347,7 +347,7 @@ def test_parquet_goes_through_a_pipe(home: Path, tmp_path: Path) -> None:
 
 
 def fill(filler: Path) -> None:
-    """Fill the disk that a file is on."""
+    """Fill the disk of a file."""
     with filler.open("wb", buffering=0) as stream, suppress(OSError):
         while stream.write(b"x" * 4096):
             pass
@@ -373,7 +373,7 @@ def test_a_full_disk_is_named_with_its_file_and_leaves_the_old_one(home: Path, t
     "line",
     [("samples", "-o"), ("profiles", "export", "latest", "-o"), ("db", "backup")],
 )
-def test_no_command_writes_over_a_strangers_link(home: Path, sticky: Path, line: tuple[str, ...]) -> None:
+def test_no_command_writes_through_a_foreign_link(home: Path, sticky: Path, line: tuple[str, ...]) -> None:
     target = sticky.parent / "target"
     (sticky / "folder").symlink_to(sticky.parent)
     os.chown(sticky / "folder", NOBODY, NOBODY, follow_symlinks=False)
@@ -386,7 +386,7 @@ def test_no_command_writes_over_a_strangers_link(home: Path, sticky: Path, line:
 
 
 @needs_root
-def test_a_model_behind_a_strangers_link_is_not_run(home: Path, sticky: Path) -> None:
+def test_a_model_behind_a_foreign_link_is_not_run(home: Path, sticky: Path) -> None:
     (sticky / "model.onnx").symlink_to("/etc/passwd")
     os.chown(sticky / "model.onnx", NOBODY, NOBODY, follow_symlinks=False)
     done = call(home, "profile", "onnx", "--model", sticky / "model.onnx")
@@ -395,7 +395,7 @@ def test_a_model_behind_a_strangers_link_is_not_run(home: Path, sticky: Path) ->
 
 
 @needs_root
-def test_an_input_behind_a_strangers_link_is_not_read(home: Path, sticky: Path) -> None:
+def test_an_input_behind_a_foreign_link_is_not_read(home: Path, sticky: Path) -> None:
     (sticky.parent / "m.onnx").write_bytes(b"never read")
     (sticky / "x.npy").symlink_to("/etc/passwd")
     os.chown(sticky / "x.npy", NOBODY, NOBODY, follow_symlinks=False)
@@ -404,7 +404,7 @@ def test_an_input_behind_a_strangers_link_is_not_read(home: Path, sticky: Path) 
     assert f"the link {sticky}/x.npy belongs to user {NOBODY}" in done.stderr
 
 
-def test_a_command_that_is_stopped_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+def test_a_command_that_is_stopped_leaves_no_partial_file(tmp_path: Path) -> None:
     text = (
         f"import signal\nwith output(Path({str(tmp_path / 'out')!r})) as stream:\n"
         "    stream.write(b'x' * 100000); print('writing', flush=True); signal.pause()"

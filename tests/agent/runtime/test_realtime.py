@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Kernel:
-    """Answers as a host of so many processors, that allows real-time scheduling or does not; keeps what was asked."""
+    """Acts as a host with `cpus` CPUs that permits or refuses real-time scheduling, and records the requests."""
 
     cpus: int = 8
     allows: bool = True
@@ -58,32 +58,32 @@ class Kernel:
         self.asked.append((pid, set(mask)))
 
 
-def test_a_host_that_allows_it_gives_the_lowest_real_time_priority_and_a_processor() -> None:
+def test_a_host_that_permits_it_grants_a_low_real_time_priority_and_a_cpu() -> None:
     kernel = Kernel()
     assert acquire_realtime(kernel) == Realtime("fifo", 2, 7, "")
     assert kernel.asked == [(0, 1 | 0x40000000, 2), (0, {7})]
 
 
-def test_a_host_of_few_processors_leaves_the_thread_free_to_move() -> None:
+def test_the_thread_is_not_pinned_on_a_host_with_few_cpus() -> None:
     kernel = Kernel(cpus=3)
-    assert acquire_realtime(kernel) == Realtime("fifo", 2, None, "no processor of its own: of 3, none can be spared")
+    assert acquire_realtime(kernel) == Realtime("fifo", 2, None, "no CPU of its own: the process may use only 3")
     assert len(kernel.asked) == 1
 
 
-def test_what_is_not_allowed_is_said_and_is_no_error() -> None:
+def test_a_refusal_is_reported_and_is_not_an_error() -> None:
     got = acquire_realtime(Kernel(allows=False, pins=False))
     assert (got.policy, got.priority, got.cpu) == ("other", 0, None)
     assert got.reason == (
         "no real-time scheduling: Operation not permitted (root, CAP_SYS_NICE or LimitRTPRIO= allow it); "
-        "no processor of its own: Invalid argument"
+        "no CPU of its own: Invalid argument"
     )
 
 
-def test_a_thread_that_is_left_as_it_is_says_so() -> None:
+def test_an_unchanged_thread_reports_why() -> None:
     assert ordinary() is NORMAL
 
 
-def test_only_the_thread_that_asks_is_changed_and_nothing_it_starts() -> None:
+def test_only_the_requesting_thread_changes_and_not_its_children() -> None:
     seen: dict[str, object] = {}
 
     def ask() -> None:
@@ -104,7 +104,7 @@ def test_only_the_thread_that_asks_is_changed_and_nothing_it_starts() -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_the_thread_that_takes_the_ticks_is_served_early_and_stays_an_ordinary_one() -> None:
+def test_the_recorder_gets_a_low_nice_value_and_stays_in_the_default_policy() -> None:
     seen: dict[str, int] = {}
 
     def take() -> None:
@@ -121,7 +121,7 @@ def test_the_thread_that_takes_the_ticks_is_served_early_and_stays_an_ordinary_o
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-def test_a_real_time_thread_becomes_an_ordinary_one_again() -> None:
+def test_a_real_time_thread_returns_to_the_default_policy() -> None:
     kernel = Kernel()
     assert demote(77, kernel)
     assert kernel.asked == [(77, 0 | 0x40000000, 0)]
@@ -132,7 +132,7 @@ def rttime() -> tuple[int, int]:
     return resource.getrlimit(resource.RLIMIT_RTTIME)
 
 
-def test_the_limit_of_real_time_holds_inside_the_block_and_no_child_inherits_it() -> None:
+def test_the_real_time_limit_applies_inside_the_block_and_children_do_not_inherit_it() -> None:
     before, limit = rttime(), RealtimeLimit()
     line = [sys.executable, "-c", "import resource; print(resource.getrlimit(resource.RLIMIT_RTTIME))"]
     handler = signal.getsignal(signal.SIGXCPU)
@@ -150,14 +150,14 @@ def test_the_limit_of_real_time_holds_inside_the_block_and_no_child_inherits_it(
         assert rttime() == before
 
 
-def test_reaching_the_limit_of_real_time_is_no_end_of_the_process() -> None:
+def test_reaching_the_real_time_limit_does_not_end_the_process() -> None:
     reached: list[bool] = []
     with RealtimeLimit().bounding(lambda: reached.append(True)):
         os.kill(os.getpid(), signal.SIGXCPU)
         assert reached == [True]
 
 
-def test_the_limit_of_all_processor_time_still_ends_the_process() -> None:
+def test_the_limit_of_total_cpu_time_still_ends_the_process() -> None:
     program = """if True:
         import resource, time
         from agent.runtime.realtime import RealtimeLimit
@@ -171,7 +171,7 @@ def test_the_limit_of_all_processor_time_still_ends_the_process() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask for real-time scheduling here")
-def test_a_real_time_thread_that_never_waits_is_demoted_by_the_kernels_limit() -> None:
+def test_the_kernel_limit_demotes_a_real_time_thread_that_never_waits() -> None:
     limit, over, seen = RealtimeLimit(), threading.Event(), list[int]()
 
     def spin() -> None:
@@ -196,7 +196,7 @@ def test_a_real_time_thread_that_never_waits_is_demoted_by_the_kernels_limit() -
     assert seen == [os.SCHED_OTHER]
 
 
-def test_threads_wait_less_for_one_another_inside_the_block_and_as_before_after_it() -> None:
+def test_the_switch_interval_is_shorter_inside_the_block_only() -> None:
     before, threshold = sys.getswitchinterval(), gc.get_threshold()
     with low_latency():
         assert gc.get_freeze_count() > 1000

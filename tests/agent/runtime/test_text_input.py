@@ -1,4 +1,4 @@
-"""Configuration and tariff files: whatever they hold, a reader gives values or one error that names file and cause."""
+"""Configuration and tariff files: any content gives values or one error that names the file and the cause."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_error(error: Exception, path: Path) -> None:
 
 
 def held(path: Path, read: Callable[[Path], object], kind: type[Exception]) -> None:
-    """Read a file: it is taken, or there is one error of the kind that names the file."""
+    """Read a file: it is accepted, or there is one error that names the file."""
     try:
         read(path)
     except kind as error:
@@ -78,7 +78,7 @@ CONTENT = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CONTENT)
-def test_any_content_is_taken_or_refused_with_the_files_name(folder: Path, content: bytes) -> None:
+def test_any_content_is_accepted_or_refused_with_the_name_of_the_file(folder: Path, content: bytes) -> None:
     path = write(folder, content)
     held(path, load, ConfigError)
     held(path, load_tariff, TariffError)
@@ -86,7 +86,7 @@ def test_any_content_is_taken_or_refused_with_the_files_name(folder: Path, conte
 
 @pytest.mark.parametrize("key", [*CONFIG_KEYS, *TARIFF_KEYS])
 @pytest.mark.parametrize("value", [str(DIGITS), "0x" + "f" * 5000, "[" * 5000 + "]" * 5000, "9" * 5000])
-def test_numbers_without_end_and_values_without_bottom_are_refused(folder: Path, key: str, value: str) -> None:
+def test_huge_numbers_and_deeply_nested_values_are_refused(folder: Path, key: str, value: str) -> None:
     path = write(folder, f"{key} = {value}".encode())
     for read, kind in ((load, ConfigError), (load_tariff, TariffError)):
         with pytest.raises(kind) as caught:
@@ -95,13 +95,13 @@ def test_numbers_without_end_and_values_without_bottom_are_refused(folder: Path,
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("raw_days", "number from 0 to"), ("raw_bytes", "whole number from 0")])
-def test_an_amount_beyond_every_disk_and_age_is_named_with_its_range(folder: Path, name: str, allowed: str) -> None:
+def test_an_excessive_amount_is_refused_with_the_allowed_range(folder: Path, name: str, allowed: str) -> None:
     path = write(folder, f"[retention]\n{name} = 1{'0' * 400}".encode())
     with pytest.raises(ConfigError, match=rf"retention\.{name} = 1.* is not a {allowed}"):
         load(path)
 
 
-def test_a_byte_order_mark_is_taken_in_both_files(folder: Path) -> None:
+def test_a_byte_order_mark_is_accepted_in_both_files(folder: Path) -> None:
     assert load_tariff(write(folder, b"\xef\xbb\xbfprice_per_kwh = 0.5\n")).price_per_kwh == 0.5
     assert load(write(folder, b"\xef\xbb\xbflog_level = 'debug'\n")).log_level == "debug"
 
@@ -116,13 +116,13 @@ def test_a_byte_order_mark_is_taken_in_both_files(folder: Path) -> None:
         (b"#" * (MAX_BYTES + 1), "it is larger than 1 MiB"),
     ],
 )
-def test_what_is_no_text_of_toml_is_named_with_its_cause(folder: Path, content: bytes, words: str) -> None:
+def test_content_that_is_not_toml_is_refused_with_its_cause(folder: Path, content: bytes, words: str) -> None:
     with pytest.raises(TextInputError, match=words):
         read_toml(write(folder, content))
 
 
 @needs_root
-def test_a_device_without_end_is_read_only_so_far(tmp_path: Path) -> None:
+def test_an_endless_device_is_read_up_to_the_limit(tmp_path: Path) -> None:
     os.mknod(tmp_path / "zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
     with pytest.raises(TextInputError, match="larger than 1 MiB"):
         read_toml(tmp_path / "zero")
@@ -154,7 +154,7 @@ def foreign_link(folder: Path, target: Path) -> Path:
 
 
 @needs_root
-def test_a_strangers_link_to_a_configuration_or_tariff_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_foreign_link_to_a_configuration_or_tariff_is_refused_by_name(tmp_path: Path) -> None:
     real = write(tmp_path, b"")
     link = foreign_link(tmp_path / "shared", real)
     for read, kind in ((load, ConfigError), (load_tariff, TariffError)):
@@ -165,7 +165,7 @@ def test_a_strangers_link_to_a_configuration_or_tariff_is_refused_by_name(tmp_pa
 
 @needs_root
 @pytest.mark.parametrize("key", ["database", "path.sysfs", "path.procfs", "path.nvml_library"])
-def test_a_strangers_link_is_refused_wherever_a_setting_names_a_path(tmp_path: Path, key: str) -> None:
+def test_a_foreign_link_is_refused_in_every_setting_that_is_a_path(tmp_path: Path, key: str) -> None:
     link = foreign_link(tmp_path / "shared", tmp_path)
     config = override(load(None), **{key.rpartition(".")[2]: f"{link}/inside"})
     with pytest.raises(ConfigError, match=rf"^{key} = .*the link {link} belongs to user {NOBODY}"):
@@ -177,7 +177,7 @@ def test_a_strangers_link_is_refused_wherever_a_setting_names_a_path(tmp_path: P
 
 @needs_root
 @pytest.mark.parametrize("scheme", ["sqlite:///", "sqlite+pysqlite:///", "SQLite:///"])
-def test_a_strangers_link_is_refused_in_the_url_of_a_database_file_too(tmp_path: Path, scheme: str) -> None:
+def test_a_foreign_link_is_refused_in_the_url_of_a_database_file(tmp_path: Path, scheme: str) -> None:
     link = foreign_link(tmp_path / "shared links", tmp_path)
     for path in (str(link), str(link).replace(" ", "%20")):
         config = override(load(None), database=f"{scheme}{path}/inferometer.db")
