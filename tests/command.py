@@ -1,4 +1,4 @@
-"""The command as its users have it: a process of its own, with a home that is the test's."""
+"""Runs the command in a process or in this one, with a home of the test."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LONGEST_SECONDS = 60.0
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Return the variables of a user whose home is `home`, without any of ours."""
+    """Return the environment of a user with the home `home`, without variables of Inferometer."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("INFEROMETER_", "XDG_"))}
     return {**kept, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "PYTHONPATH": str(ROOT), **more}
 
 
 @contextmanager
 def started(home: Path, *arguments: object, **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """Start the command in a session of its own, where a test can press Ctrl-C (`os.killpg`); gone after the block."""
+    """Start the command in a new session, to which a test can send Ctrl-C (`os.killpg`); kill it after the block."""
     given = {"env": environment(home), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     line = [*INFEROMETER, *map(str, arguments)]
     with subprocess.Popen(line, cwd=home, text=True, start_new_session=True, **given) as process:
@@ -55,19 +55,19 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Wait for the end of a command that was started."""
+    """Wait until a started command ends; return its result."""
     output, errors = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def run(home: Path, *arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command and return its result."""
     with started(home, *arguments, **more) as process:
         return finish(process)
 
 
 def call(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, which is ten times faster; for what ends before anything is measured."""
+    """Run a command that measures nothing in this process, which is ten times faster."""
     output, errors = StringIO(), StringIO()
     before, folder = dict(os.environ), Path.cwd()
     try:
@@ -84,7 +84,7 @@ def call(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def read_until(stream: Any, words: str) -> str:
-    """Read lines of a stream until one holds `words`; return them all."""
+    """Read lines of a stream until one contains `words`; return them all."""
     lines = ""
     while words not in lines:
         line = stream.readline()
@@ -95,10 +95,9 @@ def read_until(stream: Any, words: str) -> str:
 
 @contextmanager
 def as_nobody(folder: Path) -> Iterator[dict[str, Any]]:
-    """Give what a process takes (`**user`) to be a user for whom permissions hold; pytest's folders are opened to it.
+    """Yield arguments of a process (`**user`) that runs it without root's privileges, with access to pytest's folders.
 
-    Root stops being root for it. Whoever is not root already is such a user. Skips the test where that user may not
-    reach this Python.
+    A user other than root needs no arguments. The test is skipped if that user cannot run this Python.
     """
     user = nobody()
     above = Path(tempfile.gettempdir())

@@ -1,4 +1,4 @@
-"""The commands there are, by the words that call them."""
+"""All commands, by the words that call them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.cli.main import command_line
 
 
 def commands_of() -> dict[str, Any]:
-    """Return every command and group; the words of the whole program are empty."""
+    """Return every command and group by its words; the program itself has no words."""
     found: dict[str, Any] = {}
     waiting = [("", typer.main.get_command(command_line()))]
     for words, command in waiting:
@@ -20,4 +20,4 @@ def commands_of() -> dict[str, Any]:
 
 
 LEAVES = tuple(words for words, command in commands_of().items() if not hasattr(command, "commands"))
-"""The commands that do something."""
+"""The commands that are not groups."""

@@ -1,4 +1,4 @@
-"""`inferometer db`: how the store stands, what it keeps, whether it is sound, and copies of it."""
+"""`inferometer db`: status, compaction, pruning, checks, upgrade and copies of the store."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def answer(home: Path, *words: object) -> dict[str, object]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A store with a thousand reads of two probes from ten days ago, and ten from now, of one stretch of chunks."""
+    """A store with a thousand reads of two probes ten days ago and ten reads now, in one time partition."""
     within_ns = (time.time_ns() + 5 * SECOND_NS) % PARTITION_NS
-    if within_ns < 6 * SECOND_NS:  # the stretch is about to end, or has just begun
+    if within_ns < 6 * SECOND_NS:  # the time partition is about to end or has just begun
         time.sleep((6 * SECOND_NS - within_ns) / SECOND_NS)
     began_ns = time.time_ns() // DAY_NS * DAY_NS
     record(tmp_path, [began_ns - 10 * DAY_NS + n * SECOND_NS for n in range(1000)])
@@ -43,7 +43,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_status_says_how_large_the_store_is_and_what_it_holds(home: Path) -> None:
+def test_status_reports_size_and_contents_of_the_store(home: Path) -> None:
     found = answer(home, "status")
     assert (found["recordings"], found["hot_ticks"], found["chunks"], found["runs"]) == (2, 2020, 0, 0)
     assert found["path"] == str(store_of(home))
@@ -53,18 +53,20 @@ def test_status_says_how_large_the_store_is_and_what_it_holds(home: Path) -> Non
     assert "2020 rows, 0 chunks" in shown
 
 
-def test_compact_makes_chunks_of_what_is_old_and_loses_nothing(home: Path) -> None:
+def test_compact_turns_old_rows_into_chunks_and_loses_no_sample(home: Path) -> None:
     before = answer(home, "status")
     done = answer(home, "compact")
     after = answer(home, "status")
     assert done["ticks"] == 2000
     assert (after["hot_ticks"], after["waiting_ticks"], after["chunks"]) == (20, 0, done["chunks"])
     samples = call(home, "samples", "--since", "11d").stdout
-    assert len(samples.splitlines()) - 1 == after["samples"] - 1 == before["samples"] - 101  # without the refused
+    assert (
+        len(samples.splitlines()) - 1 == after["samples"] - 1 == before["samples"] - 101
+    )  # without the rejected reading
     assert call(home, "db", "compact").stdout == "nothing to compact\n"
 
 
-def test_a_dry_run_says_what_a_prune_then_does(home: Path) -> None:
+def test_a_dry_run_predicts_the_result_of_a_prune(home: Path) -> None:
     answer(home, "compact")
     before = answer(home, "status")
     would = answer(home, "prune", "--older-than", "5d", "--rollups-older-than", "5d", "--dry-run")
@@ -78,15 +80,15 @@ def test_a_dry_run_says_what_a_prune_then_does(home: Path) -> None:
     assert answer(home, "status")["samples"] == before["hot_ticks"] // 2 * 3
 
 
-def test_a_store_that_is_too_large_loses_its_oldest_samples_but_not_those_of_now(home: Path) -> None:
+def test_a_store_that_is_too_large_loses_its_oldest_samples_but_no_recent_ones(home: Path) -> None:
     would = answer(home, "prune", "--larger-than", "1kB", "--dry-run")
-    assert (would["ticks"], would["too_large"]) == (2000, True)  # the empty tables alone take more
+    assert (would["ticks"], would["too_large"]) == (2000, True)  # the empty tables alone are larger
     done = call(home, "db", "prune", "--larger-than", "1kB")
     assert "removed: 2000 rows" in done.stdout
     assert "the store is still larger than the limit" in done.stderr
 
 
-def test_a_size_that_is_kept_removes_nothing(home: Path) -> None:
+def test_a_size_limit_above_the_size_removes_nothing(home: Path) -> None:
     for how in ((), ("--dry-run",)):
         assert answer(home, "prune", "--larger-than", "1GiB", *how)["ticks"] == 0
 
@@ -108,7 +110,7 @@ def test_a_prune_without_options_prints_the_plan_of_the_configuration_and_asks_f
 
 
 def test_a_prune_with_yes_follows_the_configuration(home: Path) -> None:
-    assert answer(home, "prune", "--yes")["ticks"] == 0  # of the default 30 days
+    assert answer(home, "prune", "--yes")["ticks"] == 0  # the default limit is 30 days
     (home / "config.toml").write_text("[retention]\nraw_days = 0\nrollup_days = 0\n")
     done = call(home, "db", "prune", "--yes", "--config", home / "config.toml")
     assert done.returncode == 2
@@ -119,20 +121,20 @@ def test_a_prune_with_yes_follows_the_configuration(home: Path) -> None:
     ("option", "value", "words"),
     [("--older-than", "30", "no length of time"), ("--larger-than", "2 gigs", "no size")],
 )
-def test_what_is_no_age_or_size_is_told_with_2(home: Path, option: str, value: str, words: str) -> None:
+def test_an_invalid_age_or_size_ends_with_2(home: Path, option: str, value: str, words: str) -> None:
     done = call(home, "db", "prune", option, value)
     assert done.returncode == 2
     assert words in done.stderr
 
 
-def test_check_finds_a_sound_store_sound(home: Path) -> None:
+def test_check_reports_that_an_undamaged_store_is_sound(home: Path) -> None:
     answer(home, "compact")
     done = call(home, "db", "check")
     assert (done.returncode, done.stdout) == (0, "sound\n")
     assert answer(home, "check") == {"sound": True, "problems": []}
 
 
-def test_check_ends_with_1_and_names_what_is_wrong_and_a_repair_moves_it_away(home: Path) -> None:
+def test_check_names_the_damage_and_ends_with_1_and_a_repair_moves_it_to_quarantine(home: Path) -> None:
     answer(home, "compact")
     with closing(sqlite3.connect(store_of(home))) as connection, connection:
         connection.execute("UPDATE chunks SET packed = x'00' WHERE id = 1")
@@ -154,11 +156,11 @@ def test_check_ends_with_1_and_names_what_is_wrong_and_a_repair_moves_it_away(ho
         moved = dict(connection.execute("SELECT table_name, content FROM quarantine"))
         assert json.loads(moved["chunks"])["packed"] == {"hex": "00"}
         assert json.loads(moved["ticks"])["readings"] == {"hex": "0102"}
-    record(home, [time.time_ns() // 1000 * 1000])  # a program that samples here writes the host anew
+    record(home, [time.time_ns() // 1000 * 1000])  # a program that samples here writes the host again
     assert call(home, "db", "check").stdout == "sound\n"
 
 
-def test_samples_leave_damaged_rows_out_and_end_with_1(home: Path) -> None:
+def test_samples_leaves_damaged_rows_out_and_ends_with_1(home: Path) -> None:
     sound = call(home, "samples", "--since", "11d").stdout.splitlines()
     with closing(sqlite3.connect(store_of(home))) as connection, connection:
         connection.execute("UPDATE ticks SET readings = zeroblob(8) WHERE id = 1")
@@ -170,7 +172,7 @@ def test_samples_leave_damaged_rows_out_and_end_with_1(home: Path) -> None:
     assert "package-0,package,energy_joules,measured,100.0,joules" in missing
 
 
-def test_compact_leaves_a_damaged_row_alone_and_goes_on(home: Path) -> None:
+def test_compact_skips_a_damaged_row_and_continues(home: Path) -> None:
     with closing(sqlite3.connect(store_of(home))) as connection, connection:
         connection.execute("UPDATE ticks SET readings = x'0102' WHERE id = 1")
     done = call(home, "db", "compact", "--json")
@@ -180,7 +182,7 @@ def test_compact_leaves_a_damaged_row_alone_and_goes_on(home: Path) -> None:
     assert "warning: Row 1: its checksum is wrong; it is not changed" in done.stderr
 
 
-def test_a_copy_holds_the_same_and_replaces_nothing(home: Path, tmp_path: Path) -> None:
+def test_a_copy_has_the_same_contents_and_replaces_no_file(home: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     done = answer(home, "backup", copy)
     assert done == {"file": str(copy), "bytes": copy.stat().st_size}
@@ -209,14 +211,14 @@ def test_a_damaged_store_is_not_copied_unless_forced(home: Path, tmp_path: Path)
     assert answer(home, "backup", "--force", tmp_path / "copy.db")["bytes"] > 0
 
 
-def test_a_copy_to_a_place_that_is_not_there_is_refused_before_anything_is_read(home: Path, tmp_path: Path) -> None:
+def test_a_copy_to_a_missing_folder_is_refused_before_the_store_is_read(home: Path, tmp_path: Path) -> None:
     done = call(home, "db", "backup", tmp_path / "nowhere/copy.db")
     assert done.returncode == 1
     assert "copy.db: its folder cannot be used (No such file or directory)" in done.stderr
     assert "reading every row" not in done.stderr
 
 
-def test_a_file_that_is_written_anew_can_give_room_back(home: Path) -> None:
+def test_a_rewritten_file_can_shrink(home: Path) -> None:
     answer(home, "prune", "--older-than", "1d")
     assert answer(home, "compact", "--vacuum")["chunks"] == 0
     assert answer(home, "check")["sound"]
@@ -224,14 +226,14 @@ def test_a_file_that_is_written_anew_can_give_room_back(home: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["status"], ["compact"], ["prune"], ["check"], ["backup", "copy.db"]])
-def test_without_a_store_each_says_so_and_makes_none(tmp_path: Path, words: list[str]) -> None:
+def test_each_command_reports_a_missing_store_and_creates_none(tmp_path: Path, words: list[str]) -> None:
     done = call(tmp_path, "db", *words)
     assert done.returncode == 1
     assert "there is no database here yet" in done.stderr
     assert not store_of(tmp_path).exists()
 
 
-def test_upgrade_brings_an_older_store_up_to_date_and_leaves_a_copy(tmp_path: Path) -> None:
+def test_upgrade_upgrades_an_older_store_and_leaves_a_copy(tmp_path: Path) -> None:
     missing = call(tmp_path, "db", "upgrade", "--json")
     assert (missing.returncode, json.loads(missing.stdout)["before"]) == (0, None)
     assert "there is no database to upgrade" in missing.stderr
@@ -257,7 +259,7 @@ def test_upgrade_ends_with_1_if_the_store_is_of_a_newer_version(home: Path) -> N
     assert "Upgrade inferometer, or name another database" in done.stderr
 
 
-def test_each_works_while_the_daemon_runs(tmp_path: Path) -> None:
+def test_each_command_works_while_the_daemon_runs(tmp_path: Path) -> None:
     with running(create_host(tmp_path)) as daemon:
         for words in (["status"], ["compact"], ["prune", "--yes"], ["check"], ["backup", tmp_path / "copy.db"]):
             answer(tmp_path, *words)

@@ -1,4 +1,4 @@
-"""Exit codes and errors of all commands: one table, one form, and no number that leads to a traceback."""
+"""Exit codes and errors of all commands: one table, one form, and no traceback for any number."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ NEEDED = {
 }
 """The arguments that each command needs."""
 MEASURES = re.compile(r"\d|WHEN|AGE|SIZE|SHARE|N,N")
-"""The name in the help of a number that is written as text."""
+"""The metavars of numbers that Typer parses as text."""
 
 
 def numeric_options() -> list[tuple[str, str]]:
-    """Return every option that takes a number, a time, a share or a size, by the command that has it."""
+    """Return each command with each of its options for a number, a time, a share or a size."""
     found = []
     for words in LEAVES:
         for parameter in commands_of()[words].params:
@@ -44,20 +44,20 @@ def numeric_options() -> list[tuple[str, str]]:
     return found
 
 
-def test_the_documented_table_is_the_one_in_the_code() -> None:
+def test_the_documented_table_matches_the_code() -> None:
     rows = {int(code): name for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", PAGE, re.MULTILINE)}
     assert rows == {code.value: code.name for code in ExitCode}
 
 
 @pytest.mark.parametrize("words", LEAVES)
-def test_an_unknown_option_is_one_error_that_names_it_and_the_help(tmp_path: Path, words: str) -> None:
+def test_an_unknown_option_is_one_error_with_its_name_and_the_help(tmp_path: Path, words: str) -> None:
     result = call(tmp_path, *words.split(), "--qqq")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"error: no such option: --qqq; see `inferometer {words} --help`\n"
 
 
 @pytest.mark.parametrize("words", [words for words in LEAVES if words not in WITHOUT_JSON])
-def test_every_command_that_reports_takes_json_and_its_errors_are_json_then(tmp_path: Path, words: str) -> None:
+def test_every_reporting_command_has_json_and_then_prints_errors_as_json(tmp_path: Path, words: str) -> None:
     assert any("--json" in parameter.opts for parameter in commands_of()[words].params)
     result = call(tmp_path, *words.split(), "--json", "--nonsense")
     assert (result.returncode, result.stdout) == (2, "")
@@ -77,7 +77,9 @@ def test_every_command_that_reports_takes_json_and_its_errors_are_json_then(tmp_
         (("service", "instal"), "'install'"),
     ],
 )
-def test_an_unknown_word_names_the_nearest_one(tmp_path: Path, line: tuple[str, ...], meant: str) -> None:
+def test_an_unknown_word_is_refused_with_the_most_similar_one(
+    tmp_path: Path, line: tuple[str, ...], meant: str
+) -> None:
     result = call(tmp_path, *line)
     assert result.returncode == 2
     assert result.stderr.startswith("error: no such ")
@@ -103,14 +105,14 @@ def test_a_failure_is_json_with_json_and_text_without(tmp_path: Path) -> None:
     assert "there is no database here yet" in error["message"]
 
 
-def test_json_asked_of_the_measured_command_is_not_asked_of_this_one(tmp_path: Path) -> None:
+def test_json_of_the_measured_command_does_not_apply_to_measure(tmp_path: Path) -> None:
     result = call(tmp_path, "--config", "none.toml", "measure", "--", "true", "--json")
     assert result.stderr.startswith("error: none.toml: it cannot be read")
 
 
 @pytest.mark.parametrize(("words", "option"), [pytest.param(*each, id=" ".join(each)) for each in numeric_options()])
-def test_an_absurd_number_is_refused_with_the_option_or_taken(tmp_path: Path, words: str, option: str) -> None:
-    """Nothing here may measure: what is taken fails at the store, or at the other option that is wrong."""
+def test_an_absurd_number_is_accepted_or_refused_with_its_option(tmp_path: Path, words: str, option: str) -> None:
+    """Nothing is measured: an accepted number fails at the store, or at another invalid option."""
     (tmp_path / "model.onnx").write_bytes(b"garbage")
     needed = NEEDED.get(words, ())
     for value in ABSURD:
@@ -140,14 +142,16 @@ def test_an_absurd_number_is_refused_with_the_option_or_taken(tmp_path: Path, wo
         (("profile", "transformer", "--batch", "9" * 5000), "give whole numbers from 1 to"),
     ],
 )
-def test_what_is_out_of_range_names_option_and_range(tmp_path: Path, line: tuple[str, ...], words: str) -> None:
+def test_a_value_out_of_range_is_refused_with_option_and_range(
+    tmp_path: Path, line: tuple[str, ...], words: str
+) -> None:
     record(tmp_path, [1_700_000_000 * SECOND_NS])
     result = call(tmp_path, *line)
     assert (result.returncode, result.stdout) == (2, "")
     assert words in result.stderr
 
 
-# --- text that steers a terminal ------------------------------------------------------------------------------------
+# --- control characters ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -160,12 +164,12 @@ def test_what_is_out_of_range_names_option_and_range(tmp_path: Path, line: tuple
         ("over\rwritten", r"over\x0dwritten"),
     ],
 )
-def test_whatever_steers_a_terminal_is_escaped(text: str, shown: str) -> None:
+def test_control_characters_of_terminals_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert printable_line(text) == shown.replace("\t", "\\t").replace("\n", "\\n")
 
 
-def test_an_error_is_one_json_object_only_while_that_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_json_object_only_if_json_is_requested(capsys: pytest.CaptureFixture[str]) -> None:
     report_errors_as_json(True)
     try:
         print_error("two\nlines \x1b", ExitCode.USAGE)

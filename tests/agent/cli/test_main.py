@@ -1,4 +1,4 @@
-"""The command line itself: help that teaches, a quick start, completion, and options that may stand anywhere."""
+"""The command line: help, a quick start, completion, and shared options at any position."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ HEAVY = (
 )
 SERVER = FIXTURES / "trees/intel_server_2s/sys"
 NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
-"""Other tests of this process may have loaded a made-up driver."""
+"""Other tests of this process may have loaded a fake driver."""
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Yield every command and group by the words that call it."""
+    """Yield every command and group with the words that call it."""
     waiting = [("", typer.main.get_command(command_line()))]
     for words, command in waiting:
         yield words, command
@@ -51,13 +51,13 @@ def test_every_command_and_option_has_help_and_every_command_shows_an_example(wo
     paragraphs = result.stdout.split("\n\n")
     examples = [paragraph.strip() for paragraph in paragraphs if "Example:" in paragraph]
     assert examples
-    for example in examples:  # each is a paragraph of its own, of one command line
+    for example in examples:  # each is a separate paragraph with one command line
         assert example.startswith("Example: ")
         assert example.count("Example:") == 1
         assert f"inferometer {words}" in " ".join(example.split())
 
 
-def test_help_and_version_load_nothing_heavy(tmp_path: Path) -> None:
+def test_help_and_version_load_no_slow_library(tmp_path: Path) -> None:
     program = (
         "import sys\nfrom agent.cli.main import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
@@ -124,14 +124,14 @@ def test_the_shell_completes_commands_options_and_values(tmp_path: Path, typed: 
         ("", ""),
     ],
 )
-def test_shared_options_move_to_the_front_and_others_stay_where_they_are(given: str, ordered: str) -> None:
+def test_shared_options_move_to_the_front_and_others_stay_in_place(given: str, ordered: str) -> None:
     assert move_globals_first(given.split()) == ordered.split()
 
 
 @pytest.mark.parametrize(
     "line", [("nonsense",), ("devices", "--nonsense"), ("profile", "resnet"), ("devices", "extra")]
 )
-def test_what_is_no_command_or_option_ends_with_2(tmp_path: Path, line: tuple[str, ...]) -> None:
+def test_an_unknown_command_or_option_ends_with_2(tmp_path: Path, line: tuple[str, ...]) -> None:
     result = call(tmp_path, *line)
     assert (result.returncode, result.stdout) == (2, "")
     assert line[-1] in result.stderr
@@ -152,7 +152,7 @@ def test_devices_are_shown_as_a_list_and_as_one_document(tmp_path: Path) -> None
     assert {absence["family"] for absence in found["absent"]} >= {"hwmon"}
 
 
-def test_devices_say_which_sensors_are_added_to_the_total_and_what_it_covers(tmp_path: Path) -> None:
+def test_devices_marks_the_sensors_of_the_total_and_names_its_boundary(tmp_path: Path) -> None:
     line = ("devices", "--path.sysfs", SERVER, "--path.procfs", FIXTURES / "proc/epyc_two_packages", *NO_NVIDIA)
     text = call(tmp_path, *line).stdout
     assert [row.split()[1] for row in text.splitlines() if row.startswith("+ ")] == ["psys"]
@@ -168,7 +168,7 @@ def test_devices_say_which_sensors_are_added_to_the_total_and_what_it_covers(tmp
     assert counted == [("psys", "psys")]
 
 
-def test_of_two_probes_that_read_one_domain_one_is_added(tmp_path: Path) -> None:
+def test_only_one_of_two_probes_of_a_domain_is_added(tmp_path: Path) -> None:
     sysfs = copy_tree("amd_epyc", tmp_path / "tree")
     for socket in (0, 1):
         values = {"name": "amd_hsmp_hwmon", "power1_input": 90_000_000}
@@ -177,20 +177,20 @@ def test_of_two_probes_that_read_one_domain_one_is_added(tmp_path: Path) -> None
     assert [row.split()[1:4:2] for row in text.splitlines() if row.startswith("+ ")] == [["package", "rapl"]] * 2
 
 
-def test_estimates_are_told_from_measurements_in_the_list_of_devices(tmp_path: Path) -> None:
+def test_devices_distinguishes_estimates_from_measurements(tmp_path: Path) -> None:
     text = call(tmp_path, "devices", "--path.sysfs", tmp_path).stdout
     assert "estimated to ±" in text
     assert "estimated" not in call(tmp_path, "devices", "--path.sysfs", tmp_path, "--no-estimates").stdout
 
 
-def test_a_terminal_without_the_letters_still_gets_its_answer(tmp_path: Path) -> None:
+def test_a_terminal_without_some_characters_gets_the_output(tmp_path: Path) -> None:
     plain = environment(tmp_path, PYTHONIOENCODING="ascii")
     result = run(tmp_path, "devices", "--path.sysfs", tmp_path, env=plain)
     assert (result.returncode, result.stderr) == (0, "")
     assert "estimated to ?" in result.stdout
 
 
-def test_a_reader_that_stops_reading_gets_no_traceback(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_traceback(tmp_path: Path) -> None:
     with started(tmp_path, "devices") as process:
         process.stdout.close()
         errors = process.stderr.read()
@@ -198,11 +198,11 @@ def test_a_reader_that_stops_reading_gets_no_traceback(tmp_path: Path) -> None:
     assert errors == ""
 
 
-def test_the_command_is_the_one_that_is_installed() -> None:
+def test_the_tests_run_the_installed_command() -> None:
     assert INFEROMETER[-1] == "agent.cli.entry"
 
 
-def test_an_answer_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         result = run(tmp_path, "--help", stdout=full)
     assert result.returncode == 1

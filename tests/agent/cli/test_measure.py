@@ -1,4 +1,4 @@
-"""`inferometer measure` as its users have it, on counters that another process moves at known watts."""
+"""`inferometer measure` as a process, on counters that another process advances at known watts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WATTS = {
     "intel-rapl-mmio:0": 60.0,
 }
 LATE_SECONDS = 0.004
-"""What the process that moves the counters may be late by."""
+"""The tolerated delay of the process that advances the counters, in seconds."""
 
 
 NO_DRIVER = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
@@ -41,7 +41,7 @@ NO_DRIVER = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A server of two sockets whose counters move; that of package-1 wraps every 1.1 s."""
+    """A server with two sockets and advancing counters; the counter of package-1 wraps every 1.1 s."""
     sysfs = copy_tree("intel_server_2s", tmp_path_factory.mktemp("server") / "tree")
     package = sysfs / "class/powercap/intel-rapl:1"
     write(package / "max_energy_range_uj", round(WATTS["intel-rapl:1"] * 1.1e6))
@@ -59,7 +59,7 @@ def bare(tmp_path: Path) -> Path:
 
 
 def holds(found: dict[str, Any], watts: float, seconds: float) -> None:
-    """See that an energy is counted once and that its bounds hold, however busy the host is."""
+    """Assert that an energy is counted once and within its bounds, at any load of the host."""
     assert found["joules"] == pytest.approx(watts * seconds, rel=0.1)
     late = watts * LATE_SECONDS
     assert found["lower"] - late <= watts * seconds <= found["upper"] + late
@@ -81,7 +81,7 @@ def test_every_joule_of_a_server_is_counted_once_with_and_without_psys(tmp_path:
         seconds = document["duration_seconds"]
         assert 2.0 <= seconds < 3.0
         found = {f"{each['device']}/{each['domain']}": each for each in document["devices"]}
-        assert found.keys() == watts.keys()  # the memory-mapped twin is nowhere
+        assert found.keys() == watts.keys()  # the memory-mapped duplicate is left out
         for name, expected in watts.items():
             holds(found[name], expected, seconds)
             assert found[name]["mean_watts"] == pytest.approx(found[name]["joules"] / seconds)
@@ -94,7 +94,7 @@ def test_every_joule_of_a_server_is_counted_once_with_and_without_psys(tmp_path:
     assert len(parts["total"]["includes"]) == 4
 
 
-def test_a_command_is_measured_and_its_table_leaves_its_output_alone(tmp_path: Path, server: Path) -> None:
+def test_a_measured_command_has_standard_output_to_itself(tmp_path: Path, server: Path) -> None:
     result = run(
         tmp_path, "--path.sysfs", server, "measure", "sh", "-c", "echo mine; sleep 0.4; echo noise >&2; exit 3"
     )
@@ -106,7 +106,7 @@ def test_a_command_is_measured_and_its_table_leaves_its_output_alone(tmp_path: P
     ]
 
 
-def test_json_has_standard_output_for_itself_even_where_the_command_prints(tmp_path: Path) -> None:
+def test_json_has_standard_output_to_itself_even_if_the_command_prints(tmp_path: Path) -> None:
     result = run(tmp_path, "measure", "--json", "--", "sh", "-c", "echo talk; echo more >&2; exit 4")
     assert result.returncode == 4
     document = json.loads(result.stdout)
@@ -116,7 +116,9 @@ def test_json_has_standard_output_for_itself_even_where_the_command_prints(tmp_p
 
 
 @pytest.mark.parametrize("dashes", [(), ("--",)])
-def test_options_of_the_command_that_look_like_ours_are_its_own(tmp_path: Path, dashes: tuple[str, ...]) -> None:
+def test_options_of_the_command_with_names_of_ours_belong_to_the_command(
+    tmp_path: Path, dashes: tuple[str, ...]
+) -> None:
     program = "import sys; print(sys.argv[1:])"
     given = ["--config", "x", "--json", "--duration", "9", "--no-estimates", "--", "--version"]
     result = run(tmp_path, "measure", *dashes, sys.executable, "-c", program, *given)
@@ -124,7 +126,7 @@ def test_options_of_the_command_that_look_like_ours_are_its_own(tmp_path: Path, 
     assert result.stdout == f"{given}\n"
 
 
-def test_options_of_ours_may_stand_on_both_sides_of_measure(tmp_path: Path, bare: Path) -> None:
+def test_shared_options_can_stand_on_both_sides_of_measure(tmp_path: Path, bare: Path) -> None:
     for line in (
         ("--no-estimates", "--path.sysfs", bare, *NO_DRIVER, "measure", "--duration", 0.1),
         ("measure", "--duration", 0.1, f"--path.sysfs={bare}", *NO_DRIVER, "--no-estimates"),
@@ -135,7 +137,7 @@ def test_options_of_ours_may_stand_on_both_sides_of_measure(tmp_path: Path, bare
         assert f"no sensor was found below {bare}" in result.stderr
 
 
-def test_without_a_sensor_or_leave_to_estimate_the_command_is_not_run(tmp_path: Path, bare: Path) -> None:
+def test_without_a_sensor_and_estimates_the_command_is_not_run(tmp_path: Path, bare: Path) -> None:
     line = ("--path.sysfs", bare, *NO_DRIVER, "--no-estimates", "measure", "--json", "touch", tmp_path / "ran")
     result = call(tmp_path, *line)
     assert result.returncode == 1
@@ -144,7 +146,7 @@ def test_without_a_sensor_or_leave_to_estimate_the_command_is_not_run(tmp_path: 
     assert result.stdout == ""
 
 
-def test_an_estimated_measurement_says_so_wherever_there_is_a_number(tmp_path: Path, bare: Path) -> None:
+def test_every_number_of_an_estimated_measurement_is_marked(tmp_path: Path, bare: Path) -> None:
     result = run(tmp_path, "--path.sysfs", bare, "measure", "--duration", 0.2, "--json")
     assert result.returncode == 0
     document = json.loads(result.stdout)
@@ -174,7 +176,7 @@ def test_an_estimated_measurement_says_so_wherever_there_is_a_number(tmp_path: P
         (("--config", "nowhere.toml", "true"), 2, "nowhere.toml"),
     ],
 )
-def test_the_exit_code_and_the_error_say_what_happened(
+def test_the_exit_code_and_the_error_report_the_cause(
     tmp_path: Path, arguments: tuple[object, ...], code: int, words: str
 ) -> None:
     torn = write(tmp_path / "torn", "#!/no/such/interpreter")
@@ -186,9 +188,7 @@ def test_the_exit_code_and_the_error_say_what_happened(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_duration_that_is_cut_short_keeps_what_was_measured(
-    tmp_path: Path, server: Path, number: int, code: int
-) -> None:
+def test_an_interrupted_duration_prints_the_result_so_far(tmp_path: Path, server: Path, number: int, code: int) -> None:
     with started(tmp_path, "--path.sysfs", server, "measure", "--duration", 60, "--json") as process:
         read_until(process.stderr, "measuring for 60 s; Ctrl-C ends the measurement early")
         os.killpg(process.pid, number)
@@ -214,11 +214,13 @@ def test_a_counter_that_freezes_before_the_end_is_a_reason_and_opens_the_total(t
     packages = [device for device in document["devices"] if device["domain"] == "package"]
     for device in packages:
         assert any("did not move" in reason for reason in device["reasons"])
-        assert device["upper"] - device["joules"] > 1.5 * 100  # 3 s at the ceiling, however late the counter froze
+        assert (
+            device["upper"] - device["joules"] > 1.5 * 100
+        )  # 3 s at the maximum power, even if the counter froze late
     assert document["total"]["upper"] - document["total"]["joules"] > 2 * 1.5 * 100
 
 
-def test_ctrl_c_is_for_the_command_and_its_answer_is_passed_on(tmp_path: Path) -> None:
+def test_ctrl_c_reaches_the_command_and_its_exit_code_is_passed_on(tmp_path: Path) -> None:
     script = "trap 'echo bye; exit 7' INT; echo ready; while :; do sleep 0.05; done"
     with started(tmp_path, "measure", "--", "sh", "-c", script) as process:
         read_until(process.stdout, "ready")
@@ -228,7 +230,7 @@ def test_ctrl_c_is_for_the_command_and_its_answer_is_passed_on(tmp_path: Path) -
     assert "total" in result.stderr
 
 
-def test_what_asks_only_the_measurement_to_end_is_passed_on_to_the_command(tmp_path: Path) -> None:
+def test_a_signal_to_measure_alone_is_passed_on_to_the_command(tmp_path: Path) -> None:
     with started(tmp_path, "measure", "--json", "--", "sh", "-c", "echo $$ >&2; exec sleep 60") as process:
         child = int(process.stderr.readline())
         process.terminate()
@@ -238,7 +240,7 @@ def test_what_asks_only_the_measurement_to_end_is_passed_on_to_the_command(tmp_p
     assert not Path(f"/proc/{child}").exists()
 
 
-def test_a_gpu_lost_on_the_way_leaves_no_total_and_the_rest_stands(tmp_path: Path) -> None:
+def test_a_gpu_lost_during_the_measurement_leaves_no_total_but_the_other_devices(tmp_path: Path) -> None:
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, [fake_nvml.H100])
     sysfs = tmp_path / "sys"
@@ -256,12 +258,12 @@ def test_a_gpu_lost_on_the_way_leaves_no_total_and_the_rest_stands(tmp_path: Pat
     found = {each["kind"]: each for each in document["devices"]}
     assert found["gpu"]["joules"] is None
     (reason,) = found["gpu"]["reasons"]
-    assert reason.endswith(": GPU is lost")  # named with the call during which it was lost
+    assert reason.endswith(": GPU is lost")  # the reason names the call that failed
     assert found["cpu"]["joules"] == 0
     assert f"{fake_nvml.H100.uuid}/board: nvmlDeviceGetTotalEnergyConsumption: GPU is lost" in result.stderr
 
 
-def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path, bare: Path) -> None:
+def test_a_total_of_measured_and_estimated_parts_has_the_estimated_share(tmp_path: Path, bare: Path) -> None:
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, [fake_nvml.H100])
     shared = ("--path.sysfs", bare, "--path.nvml-library", library, "measure", "--duration", 0.1)
@@ -273,7 +275,7 @@ def test_a_total_of_measured_and_estimated_parts_shows_the_share(tmp_path: Path,
     assert "mixed (" in table
 
 
-def test_a_time_too_short_for_the_tolerance_is_lengthened(tmp_path: Path, server: Path) -> None:
+def test_a_duration_too_short_for_the_tolerance_is_extended(tmp_path: Path, server: Path) -> None:
     line = ("measure", "--duration", 0.1, "--tolerance", "1%", "--json", "--path.sysfs", server)
     ended = run(tmp_path, *line)
     found = json.loads(ended.stdout)
@@ -281,9 +283,7 @@ def test_a_time_too_short_for_the_tolerance_is_lengthened(tmp_path: Path, server
     assert "instead of 0.1 s: a sensor needs this time for ±1 %" in ended.stderr
 
 
-def test_a_command_too_short_for_the_tolerance_gives_no_energy_but_the_time_it_needs(
-    tmp_path: Path, server: Path
-) -> None:
+def test_a_command_too_short_for_the_tolerance_has_no_energy_but_the_needed_time(tmp_path: Path, server: Path) -> None:
     ended = run(tmp_path, "measure", "--tolerance", "0.01%", "--json", "--path.sysfs", server, "--", "true")
     found = json.loads(ended.stdout)
     assert ended.returncode == 1
@@ -294,13 +294,13 @@ def test_a_command_too_short_for_the_tolerance_gives_no_energy_but_the_time_it_n
 
 
 @pytest.mark.parametrize("tolerance", ["0", "5", "100%", "five", ""])
-def test_a_tolerance_that_is_no_share_is_wrong_use(tmp_path: Path, tolerance: str) -> None:
+def test_an_invalid_tolerance_is_a_usage_error(tmp_path: Path, tolerance: str) -> None:
     ended = call(tmp_path, "measure", "--duration", 1, "--tolerance", tolerance)
     assert ended.returncode == 2
     assert "is no share; write it as 5% or 0.05" in ended.stderr
 
 
-def test_a_gpu_counter_of_20_ms_is_known_to_two_percent_in_a_second_though_each_call_takes_time(
+def test_a_gpu_counter_of_20_ms_is_accurate_to_two_percent_in_a_second_despite_slow_calls(
     tmp_path: Path, bare: Path
 ) -> None:
     library = fake_nvml.build(tmp_path)

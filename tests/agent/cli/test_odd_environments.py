@@ -1,4 +1,4 @@
-"""Commands where something of the usual environment is missing: a home, a stream, a locale, a terminal, a folder."""
+"""Commands in environments without a home, a stream, a locale, a terminal or a folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUESTIONS = (
 
 
 def bare(**more: str) -> dict[str, str]:
-    """Return an environment with nothing in it but the way to this program."""
+    """Return an environment with only the path of this program."""
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
@@ -51,14 +51,14 @@ def without_user(line: tuple[object, ...], folder: Path) -> subprocess.Completed
 
 
 @pytest.mark.parametrize("line", QUESTIONS, ids=" ".join)
-def test_a_user_without_an_entry_and_a_home_gets_an_answer(tmp_path: Path, line: tuple[str, ...]) -> None:
+def test_commands_work_for_a_user_without_a_passwd_entry_and_a_home(tmp_path: Path, line: tuple[str, ...]) -> None:
     result = without_user(line, tmp_path)
     assert "Traceback" not in result.stderr
     assert json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("line", [("db", "status"), ("profiles", "list"), ("samples",), ("daemon",)], ids=" ".join)
-def test_a_user_without_a_home_has_to_name_the_store(tmp_path: Path, line: tuple[str, ...]) -> None:
+def test_a_user_without_a_home_must_name_the_store(tmp_path: Path, line: tuple[str, ...]) -> None:
     result = without_user(line, tmp_path)
     assert result.returncode in {1, 2}
     words = "this user has no home folder to keep it in. Give its path with --database PATH, or set HOME"
@@ -67,7 +67,7 @@ def test_a_user_without_a_home_has_to_name_the_store(tmp_path: Path, line: tuple
 
 
 @pytest.mark.parametrize("home", ["/nonexistent/home", "/proc", "", "relative"])
-def test_a_home_that_is_none_is_no_obstacle_to_what_needs_no_store(tmp_path: Path, home: str) -> None:
+def test_commands_that_need_no_store_work_without_a_valid_home(tmp_path: Path, home: str) -> None:
     result = done(tmp_path, ("devices", *SERVER, *NO_NVIDIA), env=bare(HOME=home))
     assert (result.returncode, result.stderr) == (0, "")
     stored = done(tmp_path, ("db", "status"), env=bare(HOME=home))
@@ -76,7 +76,7 @@ def test_a_home_that_is_none_is_no_obstacle_to_what_needs_no_store(tmp_path: Pat
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
-def test_the_measured_command_runs_whatever_streams_are_closed(tmp_path: Path, closed: tuple[int, ...]) -> None:
+def test_the_measured_command_runs_with_closed_streams(tmp_path: Path, closed: tuple[int, ...]) -> None:
     shut = "".join(f" {number}>&-" for number in closed)
     words = " ".join([*INFEROMETER, "measure", "--json", "--", "touch", str(tmp_path / "ran")])
     line = ["sh", "-c", f"{words}{shut}"]
@@ -90,7 +90,7 @@ def test_the_measured_command_runs_whatever_streams_are_closed(tmp_path: Path, c
 
 
 def test_a_file_that_is_opened_later_does_not_become_a_closed_stream(tmp_path: Path) -> None:
-    """The store would take the number of standard error, and messages would be written into it."""
+    """The store could get the descriptor of standard error, and messages would be written into it."""
     record(tmp_path, [1_700_000_000 * SECOND_NS])
     words = " ".join([*INFEROMETER, "db", "check"])
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_a_file_that_is_opened_later_does_not_become_a_closed_stream(tmp_path: P
 
 @pytest.mark.parametrize("optimize", ["1", "2"])
 def test_help_is_the_same_without_docstrings(tmp_path: Path, optimize: str) -> None:
-    """All help texts of one process each; the words are split so that nothing is started sixty times."""
+    """One process prints all help texts, so that no process is started for each."""
     program = (
         "import sys, json\nfrom contextlib import redirect_stdout\nfrom io import StringIO\n"
         "from agent.cli.main import main\n"
@@ -158,14 +158,14 @@ def test_commands_work_without_docstrings_and_assertions(tmp_path: Path) -> None
     ],
     ids=",".join,
 )
-def test_neither_locale_nor_terminal_nor_temporary_folder_is_needed(tmp_path: Path, more: dict[str, str]) -> None:
+def test_commands_work_without_locale_terminal_and_temporary_folder(tmp_path: Path, more: dict[str, str]) -> None:
     for line in (("devices", *SERVER, *NO_NVIDIA), ("--help",), ("profile", "transformer", "--help"), ("nonsense",)):
         result = done(tmp_path, line, env=bare(HOME=str(tmp_path), **more))
         assert result.returncode == (2 if line == ("nonsense",) else 0), result.stderr
         assert "Traceback" not in result.stderr
 
 
-def test_words_and_paths_that_are_no_utf8_are_shown_escaped(tmp_path: Path) -> None:
+def test_words_and_paths_that_are_not_utf8_are_printed_escaped(tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/\xff\x1b[31m.toml"
     for line in ((b"config", b"check", odd), (b"--config", odd, b"devices"), (odd,)):
         result = subprocess.run(
@@ -183,7 +183,7 @@ def test_words_and_paths_that_are_no_utf8_are_shown_escaped(tmp_path: Path) -> N
         assert b"Traceback" not in result.stderr
 
 
-def test_a_model_of_a_name_that_is_no_utf8_is_no_traceback(tmp_path: Path) -> None:
+def test_a_model_with_a_name_that_is_not_utf8_causes_no_traceback(tmp_path: Path) -> None:
     model = os.fsencode(tmp_path) + b"/\xff.onnx"
     Path(os.fsdecode(model)).write_bytes(b"garbage")
     line = [*map(os.fsencode, INFEROMETER), b"profile", b"onnx", b"--model", model]
@@ -194,7 +194,7 @@ def test_a_model_of_a_name_that_is_no_utf8_is_no_traceback(tmp_path: Path) -> No
     assert b"Traceback" not in result.stderr
 
 
-def test_a_working_directory_that_is_gone_is_no_obstacle(tmp_path: Path) -> None:
+def test_commands_work_in_a_deleted_directory(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     words = " ".join(INFEROMETER)
     for line, code in (("devices", 0), ("config check", 0), ("config check x.toml", 2), ("samples -o x.csv", 1)):
@@ -207,7 +207,7 @@ def test_a_working_directory_that_is_gone_is_no_obstacle(tmp_path: Path) -> None
         assert result.returncode == code, (line, result.stderr)
 
 
-def test_a_procfs_that_is_not_mounted_is_named(tmp_path: Path) -> None:
+def test_a_missing_procfs_is_named(tmp_path: Path) -> None:
     result = run(tmp_path, "devices", "--path.procfs", tmp_path / "none")
     assert (result.returncode, result.stdout) == (2, "")
     assert f"path.procfs = '{tmp_path}/none': there is no such folder" in result.stderr

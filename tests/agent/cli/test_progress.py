@@ -1,4 +1,4 @@
-"""Progress of long work: the time that is left, a line after every silence, and a bar on a terminal."""
+"""Progress of long work: the remaining time, a line after every silence, and a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def clock() -> Clock:
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3000, "50 min"), (3900, "1 h 5 min")]
 )
-def test_a_length_of_time_is_said_in_words(seconds: float, words: str) -> None:
+def test_a_duration_is_shown_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_the_time_left_is_that_of_the_steps_so_far(clock: Clock) -> None:
+def test_the_remaining_time_is_extrapolated_from_the_finished_steps(clock: Clock) -> None:
     pace = RemainingTime(clock)
     assert pace.remaining(0, None) == ""
-    clock.now += 500  # looking at the host and the model is no step of the run
+    clock.now += 500  # preparing host and model is not a step of the run
     assert pace.remaining(2, 10) == ""
     clock.now += 20
     assert pace.remaining(4, 10) == "about 1 min left"
@@ -46,7 +46,7 @@ def test_the_time_left_is_that_of_the_steps_so_far(clock: Clock) -> None:
     assert pace.remaining(10, 10) == ""
 
 
-def test_a_line_a_step_has_the_count_and_the_time_left(clock: Clock) -> None:
+def test_each_step_is_a_line_with_count_and_remaining_time(clock: Clock) -> None:
     said: list[str] = []
     lines = Lines(said.append, clock)
     lines.step(0, None, "trying the model")
@@ -64,7 +64,7 @@ def test_a_line_a_step_has_the_count_and_the_time_left(clock: Clock) -> None:
     ]
 
 
-def test_a_silence_is_broken_with_what_is_still_done(clock: Clock) -> None:
+def test_the_current_step_is_printed_again_after_a_silence(clock: Clock) -> None:
     said: list[str] = []
     lines = Lines(said.append, clock)
     lines.print_heartbeat()
@@ -76,7 +76,7 @@ def test_a_silence_is_broken_with_what_is_still_done(clock: Clock) -> None:
     assert said == ["trying the model", "trying the model (after 12 s)"]
 
 
-def test_a_run_of_thousands_of_steps_prints_one_every_few_seconds(clock: Clock) -> None:
+def test_a_run_of_thousands_of_steps_prints_a_line_every_few_seconds(clock: Clock) -> None:
     said: list[str] = []
     lines = Lines(said.append, clock)
     for step in range(10_000):
@@ -87,7 +87,7 @@ def test_a_run_of_thousands_of_steps_prints_one_every_few_seconds(clock: Clock) 
     assert said[-1] == "[10000/10000] done"
 
 
-def test_a_long_step_without_a_terminal_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_step_without_a_terminal_is_printed_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.cli.progress._HEARTBEAT_SECONDS", 0.02)
     errors = io.StringIO()
     monkeypatch.setattr(sys, "stderr", errors)
@@ -100,7 +100,7 @@ def test_a_long_step_without_a_terminal_is_heard_of(monkeypatch: pytest.MonkeyPa
     assert errors.getvalue().startswith("loading \\x1b[31m\nloading \\x1b[31m (after ")
 
 
-def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_bar_with_the_remaining_time(monkeypatch: pytest.MonkeyPatch) -> None:
     master, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream:
         monkeypatch.setattr(sys, "stderr", stream)

@@ -1,4 +1,4 @@
-"""`inferometer samples`: every stored sample once, in the format that is asked for."""
+"""`inferometer samples`: every stored sample once, in the requested format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BETWEEN = ("--since", "2023-11-14T22:00:00Z", "--until", "2023-11-14T23:00:00Z")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two recordings of 20 seconds that overlap, as after a clock that was set back."""
+    """A store with two overlapping recordings of 20 seconds, as after a clock was set back."""
     home = tmp_path_factory.mktemp("home")
     record(home, [BEGAN_NS + n * SECOND_NS for n in range(20)])
     record(home, [BEGAN_NS + 10 * SECOND_NS + n * SECOND_NS for n in range(20)], "profile")
@@ -44,14 +44,14 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(StringIO(text)))
 
 
-def test_csv_has_a_line_a_sample_one_recording_after_the_other(home: Path) -> None:
+def test_csv_has_one_line_for_each_sample_ordered_by_recording(home: Path) -> None:
     done = call(home, "samples", *BETWEEN)
     found = rows(done.stdout)
     assert done.stdout.splitlines()[0] == "time,time_ns,device,domain,metric,source,value,unit,recording"
     assert done.stdout.splitlines()[1] == (
         "2023-11-14T22:13:20.000001000Z,1700000000000001000,package-0,package,cores,measured,8.0,,1"
     )
-    assert len(found) == 2 * (18 + 20 + 20)  # two readings of the counter were refused
+    assert len(found) == 2 * (18 + 20 + 20)  # two readings of the counter were rejected
     assert [row["recording"] for row in found] == ["1"] * 58 + ["2"] * 58
     for recording in "12":
         times = [int(row["time_ns"]) for row in found if row["recording"] == recording]
@@ -71,12 +71,12 @@ def test_csv_has_a_line_a_sample_one_recording_after_the_other(home: Path) -> No
         (["package-0/*"], {"energy_joules", "power_watts", "cores"}),
     ],
 )
-def test_patterns_choose_channels(home: Path, patterns: list[str], metrics: set[str]) -> None:
+def test_patterns_select_channels(home: Path, patterns: list[str], metrics: set[str]) -> None:
     done = call(home, "samples", *BETWEEN, *[word for pattern in patterns for word in ("--channel", pattern)])
     assert {row["metric"] for row in rows(done.stdout)} == metrics
 
 
-def test_a_pattern_that_fits_nothing_is_told_what_there_is(home: Path) -> None:
+def test_a_pattern_without_a_match_is_refused_with_the_channels_of_the_time(home: Path) -> None:
     done = call(home, "samples", *BETWEEN, "--channel", "GPU-*")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
@@ -87,14 +87,14 @@ def test_a_pattern_that_fits_nothing_is_told_what_there_is(home: Path) -> None:
     ]
 
 
-def test_the_end_is_excluded_and_the_start_is_not(home: Path) -> None:
+def test_the_start_is_included_and_the_end_is_excluded(home: Path) -> None:
     between = ("--since", "2023-11-14T22:13:21Z", "--until", "2023-11-14T22:13:24Z")
     done = call(home, "samples", *between, "--channel", "*/cores")
     assert [int(row["time_ns"]) // SECOND_NS - 1_700_000_000 for row in rows(done.stdout)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("how", [("--format", "json"), ("--json",)])
-def test_json_is_one_document_with_a_line_a_sample(home: Path, how: tuple[str, ...]) -> None:
+def test_json_is_one_document_with_one_line_for_each_sample(home: Path, how: tuple[str, ...]) -> None:
     done = call(home, "samples", *BETWEEN, *how)
     document = json.loads(done.stdout)
     assert len(document["samples"]) == 116
@@ -112,7 +112,7 @@ def test_json_is_one_document_with_a_line_a_sample(home: Path, how: tuple[str, .
     }
 
 
-def test_where_nothing_is_stored_the_answer_is_empty_and_that_is_said(home: Path) -> None:
+def test_a_time_without_samples_gives_an_empty_output_and_a_message(home: Path) -> None:
     done = call(home, "samples", "--since", "1h", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"samples": []})
     assert "no sample of this time is stored" in done.stderr
@@ -125,7 +125,7 @@ def test_the_default_is_the_last_hour_until_now(tmp_path: Path) -> None:
     assert [row["value"] for row in rows(done.stdout)] == ["101.0", "102.0"]
 
 
-def test_a_file_takes_its_name_when_it_is_whole(home: Path, tmp_path: Path) -> None:
+def test_a_file_appears_only_once_it_is_complete(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "out.csv"
     done = call(home, "samples", *BETWEEN, "-o", file)
     assert (done.stdout, done.stderr) == ("", f"116 samples written to {file}\n")
@@ -133,13 +133,13 @@ def test_a_file_takes_its_name_when_it_is_whole(home: Path, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_file_that_cannot_be_written_is_told(home: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(home: Path) -> None:
     done = call(home, "samples", *BETWEEN, "-o", "/proc/none/out.csv")
     assert done.returncode == 2
     assert "/proc/none/out.csv: it cannot be written" in done.stderr
 
 
-def test_parquet_holds_the_same_with_times_to_the_nanosecond(home: Path, tmp_path: Path) -> None:
+def test_parquet_has_the_same_samples_with_times_in_nanoseconds(home: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     file = tmp_path / "out.parquet"
     assert call(home, "samples", *BETWEEN, "--format", "parquet", "-o", file).returncode == 0
@@ -155,7 +155,7 @@ def test_parquet_holds_the_same_with_times_to_the_nanosecond(home: Path, tmp_pat
     assert table.column("value").to_pylist() == [float(row["value"]) for row in expected]
 
 
-def test_parquet_without_its_library_is_told_with_what_to_install(home: Path, tmp_path: Path) -> None:
+def test_parquet_without_its_library_is_refused_with_the_package_to_install(home: Path, tmp_path: Path) -> None:
     (tmp_path / "pyarrow").mkdir()
     (tmp_path / "pyarrow/__init__.py").write_text("raise ImportError('No module named pyarrow')")
     environ = environment(home)
@@ -174,19 +174,19 @@ def test_parquet_without_its_library_is_told_with_what_to_install(home: Path, tm
         (["--format", "parquet"], "name a file with -o"),
     ],
 )
-def test_wrong_use_is_told_with_2(home: Path, arguments: list[str], words: str) -> None:
+def test_wrong_options_end_with_2(home: Path, arguments: list[str], words: str) -> None:
     done = call(home, "samples", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
 
 
-def test_without_a_store_it_says_so(tmp_path: Path) -> None:
+def test_a_missing_store_is_reported(tmp_path: Path) -> None:
     done = call(tmp_path, "samples")
     assert done.returncode == 1
     assert "there is no database here yet" in done.stderr
 
 
-def test_whoever_has_read_enough_may_close_the_pipe(home: Path) -> None:
+def test_a_reader_may_close_the_pipe_early(home: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
@@ -199,14 +199,12 @@ def test_whoever_has_read_enough_may_close_the_pipe(home: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-# --- whatever the clocks did ----------------------------------------------------------------------------------------
+# --- any step of the clock ------------------------------------------------------------------------------------------
 
 CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
 recordings = st.lists(
     st.tuples(
-        st.integers(-5000, 5000).map(
-            lambda seconds: BEGAN_NS + seconds * SECOND_NS
-        ),  # the clock may have been set back
+        st.integers(-5000, 5000).map(lambda seconds: BEGAN_NS + seconds * SECOND_NS),  # the clock may step back
         st.lists(st.integers(1, 400_000).map(lambda ms: ms * 10**6), max_size=30),
     ),
     min_size=1,
@@ -216,7 +214,7 @@ recordings = st.lists(
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(recordings, st.integers(0, 3))
-def test_each_stored_sample_comes_out_once_and_keeps_its_distance_whatever_its_age(
+def test_each_stored_sample_is_exported_once_at_the_right_distance_at_any_age(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, list[int]]], compacted: int
 ) -> None:
     engine = open_database(str(prepared(tmp_path_factory.mktemp("store") / "inferometer.db")))

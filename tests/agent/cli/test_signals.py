@@ -1,4 +1,4 @@
-"""Ctrl-C and other ending signals at any moment of any command: one line, the exit code for it, no traceback."""
+"""Ctrl-C and other terminating signals at any moment of any command: one line, the right exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LINES: dict[str, tuple[object, ...]] = {
     "daemon": ("daemon", "--listen", "127.0.0.1:0"),
 }
 DELAYS = (0.0, 0.02, 0.1, 0.3, 0.8, 2.0)
-"""Seconds after the command has control; before that Python itself answers."""
+"""Seconds after the command handles signals; before that Python handles them."""
 ENDED_BY_ITSELF: dict[str, set[int]] = {
     "devices": {0},
     "doctor": {0, 1, 2},
@@ -43,7 +43,7 @@ ENDED_BY_ITSELF: dict[str, set[int]] = {
 
 
 def has_control(process: subprocess.Popen[str]) -> bool:
-    """Return whether the program catches SIGTERM, which Python alone does not; or has ended."""
+    """Return whether the program catches SIGTERM, unlike Python alone, or has ended."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
     except OSError:
@@ -54,11 +54,13 @@ def has_control(process: subprocess.Popen[str]) -> bool:
 
 @pytest.mark.parametrize("name", LINES)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_at_any_moment_is_one_line_and_its_code(tmp_path: Path, name: str, number: signal.Signals) -> None:
+def test_a_signal_at_any_moment_gives_one_line_and_its_exit_code(
+    tmp_path: Path, name: str, number: signal.Signals
+) -> None:
     record(tmp_path, [1_700_000_000 * SECOND_NS])
     expected = {128 + number, *ENDED_BY_ITSELF.get(name, ())}
     if name == "daemon":
-        expected |= {0}  # a service that is stopped has done what it was for
+        expected |= {0}  # a stopped service ends without an error
     delays = DELAYS if number == signal.SIGINT else (0.0, 0.3)
     for delay in delays:
         with started(tmp_path, *LINES[name], *NO_NVIDIA) as process:
@@ -75,7 +77,7 @@ def test_a_signal_at_any_moment_is_one_line_and_its_code(tmp_path: Path, name: s
         assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
-def test_a_signal_while_a_command_runs_is_the_commands(tmp_path: Path) -> None:
+def test_a_signal_during_a_measured_command_belongs_to_the_command(tmp_path: Path) -> None:
     with started(
         tmp_path, "measure", "--", "sh", "-c", "trap 'exit 7' INT; echo up; sleep 60 >/dev/null 2>&1 & wait"
     ) as process:
@@ -87,7 +89,7 @@ def test_a_signal_while_a_command_runs_is_the_commands(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_hangup_ends_a_command_with_its_code(tmp_path: Path) -> None:
+def test_a_hangup_ends_a_command_with_its_exit_code(tmp_path: Path) -> None:
     with started(tmp_path, "measure", "--duration", 60) as process:
         await_true(lambda: has_control(process), 60)
         os.killpg(process.pid, signal.SIGHUP)
@@ -97,8 +99,8 @@ def test_a_hangup_ends_a_command_with_its_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_was_ignored_stays_ignored(tmp_path: Path, number: signal.Signals) -> None:
-    """As `nohup` and a shell's background job have it."""
+def test_an_ignored_signal_stays_ignored(tmp_path: Path, number: signal.Signals) -> None:
+    """`nohup` and shells start background jobs with ignored signals."""
     with started(tmp_path, "devices", preexec_fn=lambda: signal.signal(number, signal.SIG_IGN)) as process:
         time.sleep(0.2)
         process.send_signal(number)

@@ -1,4 +1,4 @@
-"""Installing, removing and looking at the service: below a made-up root, and with made-up answers of systemd."""
+"""Installation, removal and status of the service, below a temporary root and with a fake systemd."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def invoke(*args: str) -> Any:
 
 @pytest.fixture(autouse=True)
 def _workable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the service be installed from the environment of the tests, which it could not run from."""
+    """Allow installation from the environment of the tests, from which the service could not run."""
     monkeypatch.setattr(environment, "needed_paths", tuple)
     monkeypatch.setattr(environment, "image_problems", lambda _root, _program: ())
 
@@ -47,7 +47,7 @@ def files(root: Path) -> set[str]:
 
 
 class Systemd:
-    """Stands for the commands of systemd: remembers what it was asked, fails where it is told to."""
+    """A fake of the commands of systemd, which records the calls and fails those in `failing`."""
 
     def __init__(self, *failing: str, stdout: str = "") -> None:
         self.asked: list[str] = []
@@ -77,7 +77,7 @@ def test_the_installed_unit_starts_the_program_of_this_environment(tmp_path: Pat
     assert start in unit
 
 
-def test_what_is_written_can_be_read_by_everyone_whatever_the_umask(tmp_path: Path) -> None:
+def test_everyone_can_read_the_written_files_with_any_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         service.write_files(tmp_path, PROGRAM)
@@ -92,7 +92,7 @@ def test_installing_again_changes_nothing(tmp_path: Path) -> None:
     assert {change.outcome for change in service.write_files(tmp_path, PROGRAM)} == {placement.Action.UNCHANGED}
 
 
-def test_installing_again_mends_the_unit_and_keeps_the_configuration(tmp_path: Path) -> None:
+def test_installing_again_restores_the_unit_and_not_the_configuration(tmp_path: Path) -> None:
     service.write_files(tmp_path, PROGRAM)
     unit, config = tmp_path / PLACES[0], tmp_path / service.CONFIG
     unit.write_text("[Service]\n")
@@ -124,7 +124,7 @@ def test_a_link_that_leads_out_of_the_root_is_not_followed(tmp_path: Path) -> No
     assert files(tmp_path / "outside") == set()
 
 
-def test_uninstall_keeps_configuration_and_database_and_can_be_repeated(tmp_path: Path) -> None:
+def test_uninstall_leaves_configuration_and_database_and_can_be_repeated(tmp_path: Path) -> None:
     service.write_files(tmp_path, PROGRAM)
     database = tmp_path / "var/lib/inferometer/inferometer.db"
     database.parent.mkdir(parents=True)
@@ -139,7 +139,7 @@ def test_uninstall_keeps_configuration_and_database_and_can_be_repeated(tmp_path
     assert "removed" not in result.stdout
 
 
-def test_a_purge_removes_configuration_and_database_too(tmp_path: Path) -> None:
+def test_a_purge_also_removes_configuration_and_database(tmp_path: Path) -> None:
     service.write_files(tmp_path, PROGRAM)
     (tmp_path / "var/lib/inferometer").mkdir(parents=True)
     (tmp_path / "var/lib/inferometer/inferometer.db").touch()
@@ -150,7 +150,7 @@ def test_a_purge_removes_configuration_and_database_too(tmp_path: Path) -> None:
     assert invoke("uninstall", "--root", str(tmp_path), "--purge").stdout == ""
 
 
-def test_a_purge_of_a_linked_folder_leaves_what_the_link_leads_to(tmp_path: Path) -> None:
+def test_a_purge_of_a_linked_folder_leaves_the_target_of_the_link(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     (disk / "inferometer.db").touch()
@@ -165,7 +165,7 @@ def test_a_purge_of_a_linked_folder_leaves_what_the_link_leads_to(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "quoted"),
     [
         ("/opt/inferometer/bin/inferometerd", "/opt/inferometer/bin/inferometerd"),
         ("/opt/my tools/inferometerd", '"/opt/my tools/inferometerd"'),
@@ -173,11 +173,11 @@ def test_a_purge_of_a_linked_folder_leaves_what_the_link_leads_to(tmp_path: Path
         ("/opt/a;b/inferometerd", '"/opt/a;b/inferometerd"'),
     ],
 )
-def test_the_program_is_named_by_the_rules_of_systemd(path: str, said: str) -> None:
-    assert environment.quoted(Path(path)) == said
+def test_the_program_is_quoted_by_the_rules_of_systemd(path: str, quoted: str) -> None:
+    assert environment.quoted(Path(path)) == quoted
     text = service.unit_text(Path(path))
-    assert f"ExecStart={said} --config" in text
-    assert f"ExecStartPre=-{said.replace('inferometerd', 'inferometer')} db upgrade --config" in text
+    assert f"ExecStart={quoted} --config" in text
+    assert f"ExecStartPre=-{quoted.replace('inferometerd', 'inferometer')} db upgrade --config" in text
 
 
 @pytest.mark.parametrize("path", ["bin/inferometer", '/opt/"/x', "/opt/\\/x", "/opt/$HOME/x", "/opt/a\nb/x"])
@@ -189,7 +189,7 @@ def test_a_program_that_systemd_cannot_start_is_refused(path: str) -> None:
 # The environment
 
 
-def test_an_image_that_the_unit_could_not_start_the_program_in_is_refused(
+def test_an_image_in_which_the_unit_cannot_start_the_program_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -210,7 +210,7 @@ def test_an_image_that_the_unit_could_not_start_the_program_in_is_refused(
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]])
-def test_install_below_a_root_that_cannot_work_is_an_error_and_writes_nothing(
+def test_install_below_an_unsuitable_root_is_an_error_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
 ) -> None:
     monkeypatch.setattr(environment, "needed_paths", lambda: (Path("/home/me/venv/bin/inferometerd"),))
@@ -224,7 +224,7 @@ def test_install_below_a_root_that_cannot_work_is_an_error_and_writes_nothing(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Make a folder that every user can read, which pytest's own are not."""
+    """Make a folder that every user can read, unlike those of pytest."""
     folder = Path(tempfile.mkdtemp(prefix="inferometer-"))
     folder.chmod(0o755)
     yield folder
@@ -237,13 +237,13 @@ def test_an_environment_that_the_unit_hides_is_refused(folder: str) -> None:
     assert fault == f"{folder}/venv/bin/inferometer is below {folder}, which the unit hides from the service"
 
 
-def test_a_link_into_a_hidden_folder_is_seen_through(open_folder: Path) -> None:
+def test_a_link_into_a_hidden_folder_is_resolved(open_folder: Path) -> None:
     link = open_folder / "python3"
     link.symlink_to("/root/.pyenv/bin/python3")
     assert any("is below /root" in fault for fault in environment.problems([link], hidden=("/root",)))
 
 
-def test_a_folder_on_the_way_that_is_closed_to_others_is_named(open_folder: Path) -> None:
+def test_a_folder_above_that_is_closed_to_others_is_named(open_folder: Path) -> None:
     program = open_folder / "venv/bin/inferometer"
     program.parent.mkdir(parents=True)
     program.touch(0o755)
@@ -255,20 +255,20 @@ def test_a_folder_on_the_way_that_is_closed_to_others_is_named(open_folder: Path
 
 
 @pytest.mark.parametrize(("mode", "faulty"), [(0o755, False), (0o644, False), (0o750, True), (0o754, True)])
-def test_a_program_has_to_be_readable_and_executable_by_others(open_folder: Path, mode: int, faulty: bool) -> None:
+def test_a_program_must_be_readable_and_executable_by_others(open_folder: Path, mode: int, faulty: bool) -> None:
     program = open_folder / "inferometer"
     program.touch()
     program.chmod(mode)
     assert bool(environment.problems([program], hidden=())) is faulty
 
 
-def test_a_program_that_is_missing_is_named(open_folder: Path) -> None:
+def test_a_missing_program_is_named(open_folder: Path) -> None:
     assert environment.problems([open_folder / "none"], hidden=()) == (
         f"{open_folder}/none: No such file or directory",
     )
 
 
-def test_the_remedy_installs_from_the_checkout_where_there_is_one(tmp_path: Path) -> None:
+def test_the_remedy_installs_from_the_checkout_if_there_is_one(tmp_path: Path) -> None:
     assert "pip install inferometer==" in environment.remedy(tmp_path)
     (tmp_path / "pyproject.toml").touch()
     assert environment.remedy(tmp_path) == (
@@ -280,7 +280,7 @@ def test_the_remedy_installs_from_the_checkout_where_there_is_one(tmp_path: Path
 # systemd
 
 
-def test_activating_makes_the_user_before_the_folders_and_starts_last() -> None:
+def test_activation_creates_the_user_before_the_folders_and_starts_last() -> None:
     systemd = Systemd()
     assert service.activate(start=True, run=systemd) == ()
     assert systemd.asked == [
@@ -301,14 +301,14 @@ def test_without_start_the_service_is_only_enabled() -> None:
 
 
 @pytest.mark.parametrize("failing", ["systemd-sysusers", "systemd-tmpfiles", "daemon-reload", "enable", "restart"])
-def test_a_command_that_fails_is_named_and_the_last_one_run(failing: str) -> None:
+def test_a_failed_command_is_named_and_the_last_one_run(failing: str) -> None:
     systemd = Systemd(failing)
     with pytest.raises(service.ServiceError, match=rf"`.*{failing}.*` failed with status 1: it broke$"):
         service.activate(start=True, run=systemd)
     assert failing in systemd.asked[-1]
 
 
-def test_without_udev_the_service_starts_all_the_same_and_says_what_it_lacks() -> None:
+def test_the_service_starts_without_udev_and_a_warning_names_the_consequence() -> None:
     systemd = Systemd("udevadm")
     (warning,) = service.activate(start=True, run=systemd)
     assert warning.startswith("`udevadm control --reload` failed with status 1: it broke")
@@ -316,7 +316,7 @@ def test_without_udev_the_service_starts_all_the_same_and_says_what_it_lacks() -
     assert systemd.asked[-1] == "systemctl restart inferometer.service"
 
 
-def test_a_tool_that_is_not_installed_fails_as_in_a_shell() -> None:
+def test_a_missing_tool_fails_as_in_a_shell() -> None:
     done = service.run_command(("no-such-tool-of-systemd",))
     assert done.returncode == 127
     assert done.stderr.startswith("no-such-tool-of-systemd: ")
@@ -336,7 +336,7 @@ def test_uninstall_closes_the_counters_that_the_rule_opened(tmp_path: Path) -> N
 # Status
 
 
-def test_status_tells_files_apart(tmp_path: Path) -> None:
+def test_status_reports_the_state_of_each_file(tmp_path: Path) -> None:
     invoke("install", "--root", str(tmp_path))
     (tmp_path / PLACES[1]).unlink()
     (tmp_path / PLACES[2]).write_text("# mine\n")
@@ -351,7 +351,7 @@ def test_status_tells_files_apart(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_that_cannot_be_read_counts_as_changed(tmp_path: Path) -> None:
+def test_an_unreadable_file_counts_as_changed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert placement.presence(tmp_path / "folder", "") is placement.FileStatus.CHANGED
 
@@ -365,7 +365,7 @@ def test_install_and_uninstall_report_as_one_json_document(tmp_path: Path) -> No
     assert removed["warnings"] == []
 
 
-def test_status_of_nothing_ends_with_4(tmp_path: Path) -> None:
+def test_status_ends_with_4_if_nothing_is_installed(tmp_path: Path) -> None:
     assert invoke("status", "--root", str(tmp_path)).exit_code == 4
 
 
@@ -385,13 +385,13 @@ def test_status_as_json_is_one_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "running"), [("active", True), ("reloading", True), ("activating", False), ("failed", False)]
 )
-def test_what_systemd_says_decides_whether_the_service_runs(tmp_path: Path, word: str, running: bool) -> None:
+def test_the_word_of_systemd_decides_whether_the_service_runs(tmp_path: Path, word: str, running: bool) -> None:
     state = service.service_state(tmp_path, PROGRAM, run=Systemd(stdout=f"{word}\n"), health=None)
     assert (state.running, state.active, state.enabled) == (running, word, word)
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_without_systemd_the_daemons_answer_decides(tmp_path: Path, ok: bool) -> None:
+def test_without_systemd_the_response_of_the_daemon_decides(tmp_path: Path, ok: bool) -> None:
     health = service.Health("http://127.0.0.1:1/-/healthy", ok, "")
     assert service.service_state(tmp_path, PROGRAM, run=None, health=health).running is ok
 
@@ -402,7 +402,7 @@ class Daemon(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -414,19 +414,19 @@ def port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "", "[::]", "localhost"])
-def test_a_daemon_that_answers_is_healthy_wherever_it_listens(port: int, host: str) -> None:
+def test_a_responding_daemon_is_healthy_at_any_address(port: int, host: str) -> None:
     health = service.ask_health(f"{host}:{port}")
     assert (health.ok, health.answer) == (True, "200 OK")
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "nonsense", "127.0.0.1:port", "[::1:9"])
-def test_a_daemon_that_does_not_answer_is_not_healthy_and_the_reason_is_said(listen: str) -> None:
+def test_a_daemon_without_a_response_is_unhealthy_with_the_reason(listen: str) -> None:
     health = service.ask_health(listen)
     assert not health.ok
     assert health.answer
 
 
-def test_the_address_asked_is_the_configured_one(tmp_path: Path) -> None:
+def test_the_queried_address_is_the_configured_one(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[exporter]\nlisten = "127.0.0.1:1234"\n')
     assert service.listen_address(config) == "127.0.0.1:1234"
@@ -438,7 +438,9 @@ def test_the_address_asked_is_the_configured_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_without_root_nothing_is_touched_and_the_way_is_said(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_a_user_other_than_root_changes_nothing_and_gets_the_command_with_sudo(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     result = invoke(command)
     assert result.exit_code == 1
@@ -447,7 +449,7 @@ def test_without_root_nothing_is_touched_and_the_way_is_said(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall", "status"])
-def test_every_command_is_shown_by_example_in_its_help_and_in_the_guide(command: str) -> None:
+def test_the_help_and_the_guide_show_an_example_of_every_command(command: str) -> None:
     guide = (Path(__file__).parents[3] / "docs/service.md").read_text()
     output = invoke(command, "--help").stdout
     assert "Example:" in output
@@ -456,7 +458,7 @@ def test_every_command_is_shown_by_example_in_its_help_and_in_the_guide(command:
         assert option not in output or option in guide
 
 
-def test_the_command_line_starts_without_loading_what_the_commands_do() -> None:
+def test_the_command_line_starts_without_loading_the_modules_of_its_commands() -> None:
     slow = "('agent.install.systemd', 'sqlalchemy')"
     code = f"import sys, agent.cli.service; sys.exit(any(name in sys.modules for name in {slow}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

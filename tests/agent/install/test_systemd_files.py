@@ -1,4 +1,4 @@
-"""The unit and its companions, judged by systemd's own tools where they are installed."""
+"""The unit and its files, checked by the tools of systemd if they are installed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_unit_exposes_no_more_than_2_of_10(tmp_path: Path) -> None:
     assert "Overall exposure level" in done.stdout
 
 
-def test_the_stored_unit_starts_the_daemon_as_its_own_user_on_its_own_configuration() -> None:
+def test_the_unit_starts_the_daemon_as_a_separate_user_with_its_configuration() -> None:
     unit = (FOLDER / service.UNIT).read_text().splitlines()
     assert "ExecStart=/usr/local/bin/inferometerd --config /etc/inferometer/config.toml" in unit
     assert "ExecStartPre=-/usr/local/bin/inferometer db upgrade --config /etc/inferometer/config.toml" in unit
@@ -63,7 +63,7 @@ def test_the_stored_unit_starts_the_daemon_as_its_own_user_on_its_own_configurat
 
 
 @pytest.mark.skipif(not shutil.which("systemd-sysusers"), reason="systemd is not installed")
-def test_sysusers_makes_the_user_and_its_group(tmp_path: Path) -> None:
+def test_sysusers_creates_the_user_and_its_group(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     argv = ["systemd-sysusers", f"--root={tmp_path}", FOLDER / "inferometer.sysusers.conf"]
     subprocess.run(argv, check=True, capture_output=True)
@@ -72,7 +72,7 @@ def test_sysusers_makes_the_user_and_its_group(tmp_path: Path) -> None:
     assert re.search("^inferometer:", (tmp_path / "etc/group").read_text(), re.MULTILINE)
 
 
-def test_tmpfiles_closes_the_database_to_others_and_never_ages_anything() -> None:
+def test_tmpfiles_closes_the_database_to_others_and_removes_nothing_by_age() -> None:
     text = (FOLDER / "inferometer.tmpfiles.conf").read_text()
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     assert lines == [
@@ -81,7 +81,7 @@ def test_tmpfiles_closes_the_database_to_others_and_never_ages_anything() -> Non
     ]
 
 
-def test_every_rule_is_made_of_known_keys_and_waits_for_devices_that_come_or_change() -> None:
+def test_every_rule_has_known_keys_and_applies_to_added_and_changed_devices() -> None:
     term = re.compile(r'(ACTION|SUBSYSTEM|TEST|ATTR\{name\})=="[^"]+"|RUN\+="/[^"]+"')
     assert len(rule_lines()) == 3
     for line in rule_lines():
@@ -92,7 +92,7 @@ def test_every_rule_is_made_of_known_keys_and_waits_for_devices_that_come_or_cha
 
 
 def run_rule(line: str, folder: Path) -> None:
-    """Run what a rule runs, on a made-up device and for the group of this process."""
+    """Run the commands of a rule on a fake device, for the group of this process."""
     group = os.getgid()
     for command in re.findall(r'RUN\+="([^"]+)"', line):
         script = command.replace("/sys%p", str(folder)).replace("chgrp inferometer", f"chgrp {group}")
@@ -110,7 +110,7 @@ def closed(folder: Path) -> Path:
     return folder
 
 
-def test_the_powercap_rule_opens_the_counter_and_nothing_else_of_a_zone(tmp_path: Path) -> None:
+def test_the_powercap_rule_opens_only_the_counter_of_a_zone(tmp_path: Path) -> None:
     zone = closed(powercap_zone(tmp_path, "intel-rapl:0", "package-0", 1))
     (line,) = [line for line in rule_lines() if '"powercap"' in line]
     assert 'TEST=="energy_uj"' in line
@@ -128,7 +128,9 @@ def test_the_powercap_rule_opens_the_counter_and_nothing_else_of_a_zone(tmp_path
         ("coretemp", set()),
     ],
 )
-def test_the_hwmon_rules_open_what_each_chip_keeps_for_root(tmp_path: Path, chip: str, opened: set[str]) -> None:
+def test_the_hwmon_rules_open_the_files_that_each_chip_reserves_for_root(
+    tmp_path: Path, chip: str, opened: set[str]
+) -> None:
     values = {"name": chip, "power1_input": 1, "energy1_input": 1, "energy2_input": 1, "temp1_input": 1}
     folder = closed(hwmon_chip(tmp_path, 0, "platform/chip.0", values))
     for line in rule_lines():
@@ -157,13 +159,13 @@ def test_the_sample_configuration_shows_every_key_with_its_default() -> None:
     }
 
 
-def test_the_daemon_takes_the_sample_configuration() -> None:
+def test_the_daemon_accepts_the_sample_configuration() -> None:
     config = load(FOLDER / "config.toml")
     assert config.database.endswith("/var/lib/inferometer/inferometer.db")
     assert (config.period_seconds, config.periods, config.estimates) == (1.0, (), True)
 
 
-def test_the_commented_example_of_a_period_is_taken_as_well(tmp_path: Path) -> None:
+def test_the_commented_example_of_a_period_is_valid(tmp_path: Path) -> None:
     sample = tmp_path / "config.toml"
     sample.write_text((FOLDER / "config.toml").read_text().replace("# nvml = 1.0", "nvml = 0.5"))
     assert load(sample).period_of("nvml/GPU-1") == 0.5
