@@ -1,4 +1,4 @@
-"""What the shared options of a run come to: plan, tolerance, budget and seed."""
+"""The shared options of a run give its plan, tolerance, budget and seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from agent.cli.run_options import RunOptions
 
 
-def test_one_number_makes_a_mode_custom_and_a_tolerance_does_not() -> None:
+def test_a_number_makes_a_mode_custom_and_a_tolerance_does_not() -> None:
     assert RunOptions().plan().name == "quick"
     assert RunOptions(standard=True, repeats=9).plan().name == "custom"
     plan = RunOptions(rigorous=True, tolerance="2%", budget="3h").plan()
@@ -25,6 +25,6 @@ def test_a_budget_has_its_unit(text: str, seconds: float) -> None:
     assert RunOptions(tolerance="5%", budget=text).plan().budget_seconds == seconds
 
 
-def test_a_seed_that_is_not_given_is_drawn_anew() -> None:
+def test_a_missing_seed_is_drawn_at_random() -> None:
     assert RunOptions(order_seed=7).seed() == 7
     assert RunOptions().seed() != RunOptions().seed()
