@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
 # The tests mostly wait for processes, so three run per CPU; those of one file run one after the other.
 TEST_JOBS ?= $(shell echo $$(( 3 * $$(nproc) )))
-# COVERAGE=1 measures branch coverage as well, and fails unless the modules that make numbers are covered wholly.
+# COVERAGE=1 measures branch coverage as well, and fails unless the modules that make numbers have full coverage.
 COVERAGE ?=
 # Seconds between two signs of life of a long step.
 TICK_SECONDS ?= 10
@@ -19,7 +19,7 @@ NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 # The paths whose words are checked.
-WORDS := README.md CONTRIBUTING.md CHANGELOG.md docs/decisions $(filter-out docs/sensor-faults.md docs/topologies.md,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/docs/*.md))) docs/check_words.py docs/make_reference.py docs/make_site.py
+WORDS := README.md CONTRIBUTING.md CHANGELOG.md docs/decisions $(filter-out docs/sensor-faults.md docs/topologies.md,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/docs/*.md))) docs/check_words.py docs/make_reference.py docs/make_site.py benchmarks tests/test_docs.py tests/test_make.py tests/test_accuracy_page.py tests/test_wheel.py tests/conftest.py
 
 # Runs a step that takes long: $(1) names it, $(2) does it; a line every TICK_SECONDS shows that it is running.
 define step
@@ -32,7 +32,7 @@ endef
 .PHONY: help profile test test-unit check format bench docs schema settings lock clean
 .DEFAULT_GOAL := help
 
-help:  ## what can be made
+help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(realpath $(lastword $(MAKEFILE_LIST)))
 
 profile: $(VENV)/.profile  ## profile a transformer on this host and print what an inference costs (PROFILE_ARGS="...")
@@ -46,7 +46,7 @@ else
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest $(PYTEST_ARGS) --cov --cov-report= $(TEST_ARGS); status=$$?; \
 	$(BIN)/coverage report --skip-covered || status=1; \
 	$(BIN)/coverage report --include='$(NUMBERS)' --fail-under=100 >/dev/null || \
-	  { echo "the modules that make numbers must be covered wholly: $(NUMBERS)" >&2; status=1; }; exit $$status
+	  { echo "the modules that make numbers must have full coverage: $(NUMBERS)" >&2; status=1; }; exit $$status
 endif
 
 test-unit: $(VENV)/.test  ## run the tests that start no process and take no seconds
@@ -70,7 +70,7 @@ docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and che
 	  $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder $$builder _build/source _build/$$builder || exit 1; \
 	done; echo "The site: docs/_build/html/index.html. The man pages: man docs/_build/man/inferometer.1" >&2
 
-schema: $(VENV)/.test  ## write docs/profile.schema.json anew from the records it describes
+schema: $(VENV)/.test  ## write docs/profile.schema.json from the records that it describes
 	@cd $(ROOT) && $(BIN)/python docs/make_schema.py
 
 settings: $(VENV)/.test  ## write docs/settings.md and systemd/config.toml from the table of settings

@@ -1,7 +1,7 @@
-"""How far our energies are from the truth, and whether their bounds hold it, on simulated sensors with fixed seeds.
+"""Measures errors and bounds of our energies on simulated sensors with known energy and fixed seeds.
 
-Every window goes through the paces and the estimator that a measurement uses; beside it stands what two plain reads, at
-the start and at the end, say of the same counter.
+Every window uses the read rates and the estimator of a measurement. Two plain reads of the same counter, at the start
+and at the end, are the comparison.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.energy.window import window_energy
 
 WINDOWS = (0.1, 1.0, 10.0)
 EACH = 160
-"""Windows of each length for each sensor, waveform and host: 33 600 in all, less what a starved host misses."""
+"""Windows of each length for each sensor, waveform and host: 33 600 in all, less those that a starved host misses."""
 IDLE, STARVED = "idle", "starved"
 LARGEST_ERROR = {
     ("counter 1 ms", 1.0): 0.001,
@@ -61,7 +61,7 @@ class Row:
 
 
 def measured(sensor: Sensor, seconds: float, each: int, *, starved: bool = False) -> list[WindowError]:
-    """Return what becomes of `each` windows of every waveform; those that no samples bracket have no energy."""
+    """Return the results of `each` windows of every waveform; windows that no samples bracket have no energy."""
     random = Random(f"{SEED} {sensor.name} {seconds}{' starved' if starved else ''}")
     found = []
     for name, make in WAVEFORMS.items():
@@ -101,12 +101,12 @@ def summarized(sensor: str, host: str, seconds: float, waveform: str, found: lis
 
 
 def percentile_95(values: list[float]) -> float:
-    """Return the value below which 95 of 100 lie."""
+    """Return the 95th percentile."""
     return sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
 
 
 def bars(rows: list[Row]) -> list[Bar]:
-    """Hold what was found against what is promised."""
+    """Compare the results with the limits."""
     held: list[Bar] = []
     windows = sum(row.windows for row in rows)
     for row in rows:
@@ -126,7 +126,7 @@ def bars(rows: list[Row]) -> list[Bar]:
     return held
 
 
-_WHY_WIDE = "the bound holds for any load within the power limit; these loads are tamer than that inside a refresh"
+_WHY_WIDE = "the bound holds for any load within the power limit; inside a refresh these loads are tamer"
 
 
 def main() -> None:

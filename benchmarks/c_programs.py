@@ -1,4 +1,4 @@
-"""The benchmarks' own programs in C, compiled when they are first needed."""
+"""Compiles the benchmarks' own programs in C when they are first needed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ BUILT = HERE / ".compiled"
 
 
 def compile_program(name: str, *, static: bool = True) -> Path:
-    """Return the program built from `name`.c; raises SystemExit with the remedy where it cannot be built.
+    """Return the program built from `name`.c; raises SystemExit with the remedy if it cannot be built.
 
-    Static ones start as fast as they can, others may load libraries.
+    Static programs start fastest; the others may load libraries.
     """
     source, program = HERE / f"{name}.c", BUILT / name
     newest = max(path.stat().st_mtime for path in (source, *HERE.glob("*.h")))

@@ -3,8 +3,8 @@
  *
  * Usage: counters PERIOD_US STEPS FILE START_UJ RANGE_UJ SHARE [FILE START_UJ RANGE_UJ SHARE ...]
  *
- * STEPS is a page that others share and write: a count, and so many pairs of a time on CLOCK_MONOTONIC and the watts
- * drawn from then on. So the energy of any stretch of time is known in closed form from that page alone. A file shows
+ * STEPS is a page that other programs share and write: a count, and that number of pairs of a time on CLOCK_MONOTONIC
+ * and the watts from then on. The page gives the energy of any period in closed form. A file shows
  * START_UJ and its SHARE of this energy, modulo RANGE_UJ. Says "moving" when every file has been written once, and ends
  * with its parent.
  */
@@ -74,17 +74,17 @@ int main(int argc, char **argv)
     long period_ns = 1000 * atol(argv[1]);
     uint64_t from = 0;
     double until = 0;
-    struct timespec beat;
-    clock_gettime(CLOCK_MONOTONIC, &beat);
+    struct timespec due;
+    clock_gettime(CLOCK_MONOTONIC, &due);
     for (int first = 1;; first = 0) {
         double uj = drawn_uj(steps, &from, &until, now_ns());
         for (int i = 0; i < files; i++)
             show(&counters[i], uj);
         if (first && puts("moving") != EOF)
             fflush(stdout);
-        beat.tv_nsec += period_ns;
-        for (; beat.tv_nsec >= 1000000000; beat.tv_nsec -= 1000000000)
-            beat.tv_sec++;
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &beat, NULL);
+        due.tv_nsec += period_ns;
+        for (; due.tv_nsec >= 1000000000; due.tv_nsec -= 1000000000)
+            due.tv_sec++;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
     }
 }

@@ -1,4 +1,4 @@
-"""The processor time to derive a profile's points from a long run: eight points of five repeats, two sockets."""
+"""Measures the CPU time to derive a profile from a long run: eight points of five repeats, two sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from store.records import Series, Window
 POINTS, REPEATS, WINDOW_SECONDS, IDLE_SECONDS = 8, 5, 30.0, 10.0
 READ_NS = 10_000_000
 LARGEST_SHARE = 0.5
-"""Percent of the run's time: deriving follows the run, and is waited for."""
+"""Percent of the run's time: the user waits for it after the run."""
 _DOMAINS = (("package-0", "package"), ("package-0", "dram"), ("package-1", "package"), ("package-1", "dram"))
 
 

@@ -1,4 +1,4 @@
-"""Packs series as Gorilla does (Pelkonen et al., VLDB 2015, section 4.1), to compare: bits, not bytes, a value."""
+"""Packs series as Gorilla does (Pelkonen et al., VLDB 2015, section 4.1), for comparison."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _CLASSES = ((7, "10"), (9, "110"), (12, "1110"), (32, "1111"))
-"""Bits of a time's second difference, and what they start with."""
+"""Width of a time's second difference in bits, and its prefix."""
 
 
 def pack_values(values: Sequence[float]) -> bytes:
-    """Pack doubles: each is XORed with the one before, and only the bits between its zeros are written."""
+    """Pack doubles: each is XORed with its predecessor; only the bits between outer zeros are written."""
     words = [struct.unpack(">Q", struct.pack(">d", value))[0] for value in values]
     bits, block = [f"{words[0]:064b}"], (64, 0)
     for before, word in pairwise(words):
@@ -34,7 +34,7 @@ def pack_values(values: Sequence[float]) -> bytes:
 
 
 def unpack_values(packed: bytes, count: int) -> list[float]:
-    """Undo `pack_values`, which shows that nothing is missing."""
+    """Unpack the result of `pack_values`, to prove that it is complete."""
     bits = "".join(f"{byte:08b}" for byte in packed)
     words, at, block = [int(bits[:64], 2)], 64, (64, 0)
     for _ in range(count - 1):
@@ -54,7 +54,7 @@ def unpack_values(packed: bytes, count: int) -> list[float]:
 
 
 def pack_times(times: Sequence[int]) -> bytes:
-    """Pack times by the differences of their differences, which must fit 32 bits; the first two whole."""
+    """Pack times by their second differences, which must fit 32 bits; the first two times are complete."""
     steps = [after - before for before, after in pairwise(times)]
     bits = [f"{times[0]:064b}", *(f"{step:064b}" for step in steps[:1])]
     for before, step in pairwise(steps):

@@ -40,7 +40,7 @@ GPU = fake_nvml.Gpu("GPU-of-steps", limit_watts=700.0, highest_limit_watts=700.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The errors of a tool's windows, in percent of their true energy, and how much longer than asked they were."""
+    """The errors of a tool's windows, in percent of their true energy, and their excess over the requested length."""
 
     refresh_ms: int
     seconds: float

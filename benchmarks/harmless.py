@@ -1,9 +1,9 @@
-"""Measures what `inferometer measure --duration` costs a host of many sensors, idle and beside busy programs.
+"""Measures the cost of `inferometer measure --duration` on a host of many sensors, idle and beside busy programs.
 
-A process of its own rewrites the power files of 8, 64 or 256 hwmon chips on tmpfs, in place. Beside it two processes
-count up without end, or none. Every setting is run as root, which may ask for real-time scheduling, and without
-CAP_SYS_NICE, which no other user has either. Processor times are those of the scheduler, of all threads, in the window;
-what the counting processes lose is the difference to the same setting beside `sleep`.
+A separate process rewrites the power files of 8, 64 or 256 hwmon chips on tmpfs, in place. Two spinning processes, or
+none, run beside it. Every setting runs as root, which may use real-time scheduling, and without CAP_SYS_NICE, like
+other users. CPU times are those of the scheduler, over all threads, in the window. The loss of the spinning processes
+is the difference to the same setting beside `sleep`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ CHIPS, HOGS, REPEATS = (8, 64, 256), (0, 2), 5
 WINDOW_SECONDS = 1.0
 MOST_LATE_SECONDS, MOST_IDLE_PERCENT, MOST_BUSY_PERCENT, MOST_LOSS_POINTS = 0.2, 30.0, 10.0, 2.0
 REWRITE_SECONDS, LOOK_SECONDS, TIMEOUT_SECONDS = 0.02, 0.02, 120.0
-_SCHEDULED = 2  # the clock of what the scheduler counted, as clock_getcpuclockid(3) numbers it
+_SCHEDULED = 2  # the scheduler's CPU clock in the numbering of clock_getcpuclockid(3)
 WITHOUT_NICE = ("setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One run: how much too late its window ended, and what it and the counting processes used in it, in percent."""
+    """One run: the delay of its window's end, and its and the spinning processes' CPU use in percent."""
 
     late_seconds: float
     own_percent: float
@@ -50,7 +50,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A setting, the medians of its windows, and what the counting processes got beside `sleep`."""
+    """A setting, the medians of its windows, and the spinning processes' CPU use beside `sleep`."""
 
     chips: int
     hogs: int
@@ -63,12 +63,12 @@ class Row:
 
     @property
     def loss_points(self) -> float:
-        """The loss of the counting processes beyond the processor time that we use, in percent of one processor."""
+        """The loss of the spinning processes beyond our own CPU use, in percent of one CPU."""
         return self.control_percent - self.hogs_percent - self.own_percent
 
 
 def main() -> None:
-    """Run every setting, and hold it to the bars."""
+    """Run every setting and compare it with the bars."""
     options = arguments(__doc__.splitlines()[0])
     repeats = 1 if options.quick else REPEATS
     rows = []
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def measured(folder: Path, chips: int, spinning: Sequence[int], repeats: int) -> list[Row]:
-    """Return the rows of one host: as every user that there is, in turn, with a control in each turn."""
+    """Return the rows of one host: as each user in turn, with a control in each turn."""
     users = {"root": (), "without CAP_SYS_NICE": WITHOUT_NICE} if os.geteuid() == 0 else {"this user": ()}
     found: dict[str, list[Window]] = {user: [] for user in users}
     control = []
@@ -107,7 +107,7 @@ def measured(folder: Path, chips: int, spinning: Sequence[int], repeats: int) ->
 
 
 def ours(folder: Path, before: Sequence[str], spinning: Sequence[int]) -> Window:
-    """Measure for a second, and return what that took."""
+    """Measure for a second and return the cost."""
     line = [
         *before, sys.executable, "-m", "agent.cli.entry", "--path.sysfs", str(folder / "sys"), "--path.procfs",
         str(folder / "proc"), "--path.nvml-library", str(folder / "none"), "--no-estimates",
@@ -129,7 +129,7 @@ def ours(folder: Path, before: Sequence[str], spinning: Sequence[int]) -> Window
 
 
 def slept(spinning: Sequence[int]) -> Window:
-    """Return what the counting processes get beside a program that does nothing."""
+    """Return the CPU use of the spinning processes beside an idle program."""
     began_ns = time.time_ns()
     process = subprocess.Popen(["sleep", str(WINDOW_SECONDS)])
     looks = watched(process, spinning)
@@ -140,7 +140,7 @@ def slept(spinning: Sequence[int]) -> Window:
 
 
 def watched(process: subprocess.Popen[bytes], spinning: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return (Unix time, processor time of a process, that of the counting ones), in nanoseconds, until it ends."""
+    """Return (Unix time, CPU time of a process, that of the spinning ones), in nanoseconds, until it ends."""
     looks = [(time.time_ns(), 0, sum(map(cpu_ns, spinning)))]
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
@@ -150,13 +150,13 @@ def watched(process: subprocess.Popen[bytes], spinning: Sequence[int]) -> list[t
 
 
 def used(looks: Sequence[tuple[int, ...]], start_ns: int, end_ns: int) -> tuple[float, float]:
-    """Return the seconds that the process and the counting ones used between two moments, interpolated."""
+    """Return the CPU seconds of the process and the spinning ones between two moments, interpolated."""
     own, theirs = ([(look[0], look[which]) for look in looks] for which in (1, 2))
     return (at(own, end_ns) - at(own, start_ns)) / 1e9, (at(theirs, end_ns) - at(theirs, start_ns)) / 1e9
 
 
 def at(looks: Sequence[tuple[int, int]], moment_ns: int) -> float:
-    """Return the value at a moment, on the straight line between the looks on either side."""
+    """Return the value at a moment, interpolated between the samples on either side."""
     after = next((number for number, (at_ns, _) in enumerate(looks) if at_ns >= moment_ns), len(looks) - 1)
     (left_ns, left), (right_ns, right) = looks[max(after - 1, 0)], looks[after]
     share = (moment_ns - left_ns) / (right_ns - left_ns) if right_ns > left_ns else 1.0
@@ -164,7 +164,7 @@ def at(looks: Sequence[tuple[int, int]], moment_ns: int) -> float:
 
 
 def cpu_ns(pid: int) -> int:
-    """Return the processor time of a process with all its threads, also those that have ended; 0 once it is gone."""
+    """Return the CPU time of a process with all its threads, ended ones included; 0 once it has ended."""
     try:
         return time.clock_gettime_ns(~pid << 3 | _SCHEDULED)
     except OSError:
@@ -173,7 +173,7 @@ def cpu_ns(pid: int) -> int:
 
 @contextmanager
 def changing(chips: int) -> Iterator[Path]:
-    """Make a host of so many hwmon chips, whose power another process writes anew fifty times a second."""
+    """Make a host of hwmon chips, whose power files another process rewrites fifty times a second."""
     folder = Path(tempfile.mkdtemp(prefix="inferometer-bench-", dir=TMPFS))
     (folder / "proc").mkdir()
     files = [chip(folder / "sys", number) for number in range(chips)]
@@ -204,7 +204,7 @@ def chip(sysfs: Path, number: int) -> Path:
 
 
 def rewrite(files: Sequence[Path]) -> None:
-    """Write every file in place again and again; never returns."""
+    """Rewrite every file in place, forever."""
     opened = [os.open(file, os.O_WRONLY) for file in files]
     while True:
         for fd in opened:
@@ -214,7 +214,7 @@ def rewrite(files: Sequence[Path]) -> None:
 
 @contextmanager
 def hogs(count: int) -> Iterator[list[int]]:
-    """Run so many processes that never wait, and give their ids."""
+    """Run spinning processes and yield their ids."""
     program = compile_program("spin")
     spinning = [subprocess.Popen([program]) for _ in range(count)]
     try:
@@ -244,7 +244,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def bars(rows: Sequence[Row]) -> list[Bar]:
-    """Hold the worst row of each kind to its bar."""
+    """Compare the worst row of each kind with its bar."""
     idle, busy = ([row for row in rows if bool(row.hogs) is beside] for beside in (False, True))
     return [
         Bar("window ends late", max(row.late_seconds for row in rows), MOST_LATE_SECONDS, "s"),

@@ -1,10 +1,10 @@
-"""Measures how much the agent, reading 50 channels at 100 Hz, slows a computation down.
+"""Measures by how much the agent, reading 50 channels at 100 Hz, slows a computation down.
 
-The computation is a fixed amount of arithmetic and of walking through 256 KiB of memory in random order, pinned to one
-processor. It is done in pairs, once with the agent reading and once with it stopped by SIGSTOP, in the order ABBA. The
-agent may run anywhere, also on the computation's processor. One piece of work takes a fifth of a second, so that what
-else the host does is the same for both of a pair, and every fifth has a commit of the agent's in it. The figures are
-means over the pairs, without the tenth at either end, with 95 % intervals by bootstrap.
+The computation is a fixed amount of arithmetic and of a random walk through 256 KiB of memory, pinned to one CPU. It
+runs in pairs, once beside the agent and once with the agent stopped by SIGSTOP, in the order ABBA. The agent may run on
+any CPU. One piece of work takes a fifth of a second, so that other load is the same for both of a pair, and every fifth
+contains a commit of the agent. The figures are means over the pairs, without the tenth at either end, with 95 %
+intervals by bootstrap.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One run of kernel.c: the seconds of its parts, on the processor and by the clock."""
+    """One run of kernel.c: the CPU and wall seconds of its parts."""
 
     arithmetic_cpu: float
     arithmetic_wall: float
@@ -48,18 +48,18 @@ class Work:
 
     @property
     def cpu(self) -> float:
-        """Processor seconds of all of it."""
+        """CPU seconds of both parts."""
         return self.arithmetic_cpu + self.memory_cpu
 
     @property
     def wall(self) -> float:
-        """Seconds of all of it."""
+        """Wall seconds of both parts."""
         return self.arithmetic_wall + self.memory_wall
 
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """How much longer the same work takes beside the agent, in percent: trimmed mean, 95 % interval, and median."""
+    """The slowdown of the same work beside the agent, in percent: trimmed mean, 95 % interval, and median."""
 
     name: str
     percent: float
@@ -78,7 +78,7 @@ MEASURES: dict[str, Callable[[Work], float]] = {
 
 
 def main() -> None:
-    """Run the pairs and hold the slowdown of processor time to its limit."""
+    """Run the pairs and compare the slowdown of CPU time with its limit."""
     options = arguments(__doc__.splitlines()[0])
     pairs = QUICK_PAIRS if options.quick else PAIRS
     cpu = max(os.sched_getaffinity(0))
@@ -90,7 +90,7 @@ def main() -> None:
     ):
         os.sched_setaffinity(host.mover, os.sched_getaffinity(0) - {cpu} or {cpu})
         reads, seconds, share = reading(process.pid)
-        work(kernel)  # once without counting: the memory is fetched, the clock has risen
+        work(kernel)  # warm-up, not counted: fetches the memory and raises the clock
         found = [pair(kernel, process.pid, agent_first=number % 2 == 1) for number in range(pairs)]
     slowdowns = [slowdown(name, measure, found) for name, measure in MEASURES.items()]
     rows = [
@@ -121,7 +121,7 @@ def main() -> None:
 
 @contextmanager
 def computing(cpu: int) -> Iterator[subprocess.Popen[str]]:
-    """Start kernel.c on this processor; it works when it is told to."""
+    """Start kernel.c on this CPU; it works on request."""
     argv = [str(compile_program("kernel")), str(cpu)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as kernel:
         try:
@@ -156,7 +156,7 @@ def agent(sysfs: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def await_start(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the daemon says that it has started; raises RuntimeError with what it said if it does not."""
+    """Wait until the daemon reports its start; raises RuntimeError with its log if it does not."""
     deadline = time.monotonic() + _START_SECONDS
     while "msg=started" not in (said := log.read_text(encoding="utf-8")):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -165,8 +165,8 @@ def await_start(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def reading(pid: int) -> tuple[int, float, float]:
-    """Watch the daemon for a while; return how often it read, in how many seconds, and its share of a processor."""
-    time.sleep(2.0)  # it has just started, which is work of its own
+    """Observe the daemon for a while; return its number of reads, the seconds, and its share of a CPU."""
+    time.sleep(2.0)  # lets the start-up work end
     before, began = spent(pid), time.monotonic()
     time.sleep(3.0)
     after, seconds = spent(pid), time.monotonic() - began
@@ -174,14 +174,14 @@ def reading(pid: int) -> tuple[int, float, float]:
 
 
 def spent(pid: int) -> tuple[int, float]:
-    """Return how often a process has read from any file so far, and its processor seconds."""
+    """Return the number of reads of a process so far, and its CPU seconds."""
     counts = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines())
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return int(counts["syscr"]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pair(kernel: subprocess.Popen[str], pid: int, *, agent_first: bool) -> tuple[Work, Work]:
-    """Do the work twice, in this order; return it without the agent and beside it."""
+    """Do the work twice, in this order; return the run without the agent and the run beside it."""
     done = {}
     for beside in (True, False) if agent_first else (False, True):
         os.kill(pid, signal.SIGCONT if beside else signal.SIGSTOP)
@@ -211,7 +211,7 @@ def slowdown(name: str, measure: Callable[[Work], float], pairs: Sequence[tuple[
 def _trimmed(percents: Sequence[float]) -> float:
     """Return the mean without the tenth at either end.
 
-    Those are the host's other guests. A median would leave out what strikes one piece in five, as a commit does.
+    The extremes are the host's other guests. A median would ignore events in one piece of five, such as a commit.
     """
     cut = len(percents) // 10
     return statistics.fmean(sorted(percents)[cut : len(percents) - cut])

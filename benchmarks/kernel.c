@@ -1,11 +1,11 @@
 /*
- * The computation that is disturbed: the same work each time, one half of it arithmetic, one half memory.
+ * The computation that is disturbed: always the same work, one half of it arithmetic, one half memory.
  *
  * Usage: kernel CPU
  *
  * Pins itself to CPU. For every line on standard input it does the work once and answers with one line, in
  * nanoseconds: processor and wall time of the arithmetic, processor and wall time of the walk through memory. The walk
- * goes in random order through 256 KiB, which an ordinary core's second cache holds: whoever pushes it out costs time.
+ * goes in random order through 256 KiB, which fits the second cache of an ordinary core: a program that evicts it costs time.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>

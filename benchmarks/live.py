@@ -1,8 +1,8 @@
-"""Measures known energies with Inferometer and with the peers, on counters that move as hardware moves them.
+"""Measures known energies with Inferometer and with the peers, on counters that move as those of hardware do.
 
-A process in C writes the powercap counters of a made-up host in place every millisecond, from a page that says what
-power is drawn since when, so the true energy of any stretch of CLOCK_MONOTONIC is known. Every tool sees these
-counters in /sys, in a mount namespace of its own, and measures the same work.
+A process in C writes the powercap counters of a simulated host in place every millisecond, from a page with the steps
+of the power, so the true energy of any period of CLOCK_MONOTONIC is known. Every tool finds these counters in /sys, in
+a mount namespace of its own, and measures the same work.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Case:
 
     @property
     def seconds(self) -> float:
-        """How long a window is."""
+        """The length of a window in seconds."""
         return round(sum(seconds for _, seconds in self.work), 6)
 
     def share(self, *names: str) -> float:
-        """Return how much of the power drawn the zones of these names count together."""
+        """Return the share of the power that the zones of these names count together."""
         return sum(zone.share for zone in self.zones if zone.name in names)
 
 
@@ -55,9 +55,9 @@ class Case:
 class Window:
     """One window as a tool measured it, and the truth of the work in it; joules.
 
-    The start and the end of a process belong to a command and not to its work, so the window that our tool takes, and
-    states, is longer: by `longer_seconds`, at the power that the host draws around the work. `own_percent` is its error
-    over that window of its own, and `held` whether its bounds hold the energy of that window.
+    The start and the end of a process belong to a command and not to its work, so the window that our tool reports is
+    longer: by `longer_seconds`, at the power that the host draws around the work. `own_percent` is its error over that
+    window, and `held` whether its bounds contain the energy of that window.
     """
 
     joules: float
@@ -68,13 +68,13 @@ class Window:
 
     @property
     def error_percent(self) -> float:
-        """How far off it is, in percent of the truth."""
+        """The error in percent of the truth."""
         return 100 * (self.joules / self.truth - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A tool on a case: the windows it measured or, where it gives nothing, why."""
+    """A tool on a case: its windows, or the reason for their absence."""
 
     case: str
     seconds: float
@@ -100,7 +100,7 @@ CASES = (
     Case("steady", (PACKAGE, CORE), 50.0, ((50.0, 1.0),)),
     Case("DRAM", (PACKAGE, CORE, DRAM), 20.0, _UNEVEN),
     Case("psys present", (PACKAGE, CORE, DRAM, PSYS), 20.0, _UNEVEN),
-    # Idle power is so small that the counter wraps in the work, however long a tool takes to start.
+    # Idle power is so small that the counter wraps in the work, for any start-up time of a tool.
     Case("a wrap inside", (WRAPPING, CORE), 1.0, ((60.0, 2.0),), repeats=1),
     Case("bursts at the edges", (PACKAGE, CORE), 20.0, ((200.0, 0.05), (20.0, 0.9), (200.0, 0.05))),
     Case("ten of 0.2 s", (PACKAGE, CORE), 20.0, ((80.0, 0.2),), repeats=10),
@@ -108,7 +108,7 @@ CASES = (
 
 
 def main() -> None:
-    """Run every case with every tool, and hold ours to its limit."""
+    """Run every case with every tool and compare ours with its limit."""
     options = arguments(__doc__.splitlines()[0])
     rows = []
     for case in CASES:
@@ -148,7 +148,7 @@ def ours(case: Case, repeats: int) -> Row:
 
 
 def own_window(answer: dict[str, Any], truth: float, seconds: float, watts: float) -> Window:
-    """Read what `inferometer measure` says of a command whose work took so long, with so much power around it."""
+    """Read the report of `inferometer measure`, given the work's span and energy and the power around it."""
     total, longer = answer["total"], answer["duration_seconds"] - seconds
     own = truth + watts * longer
     held = total["lower"] <= own <= total["upper"]
@@ -156,7 +156,7 @@ def own_window(answer: dict[str, Any], truth: float, seconds: float, watts: floa
 
 
 def rows_of(peer: Peer, case: Case) -> list[Row]:
-    """Measure with a peer at its best and, in the first case, also as it is used without a thought."""
+    """Measure with a peer at its best interval and, in the first case, also with its default."""
     intervals = [peer.best_seconds]
     if case is CASES[0] and peer.interval_seconds != peer.best_seconds:
         intervals.append(peer.interval_seconds)
@@ -166,7 +166,7 @@ def rows_of(peer: Peer, case: Case) -> list[Row]:
 def theirs(peer: Peer, case: Case, interval_seconds: float) -> Row:
     """Measure with a peer, one process for all windows of a case; 0 s: it reads at the edges."""
     reads = f"{interval_seconds:g} s" if interval_seconds else "at the edges"
-    # CodeCarbon keeps an interval from its start to its stop only, and can do that once.
+    # CodeCarbon uses an interval only between its start and its stop, and only once.
     repeats = 1 if interval_seconds and peer.name == "codecarbon" else case.repeats
     psys = peer.name == "codecarbon" and case.share("psys")
     names = ("psys",) if psys else ("package-0", "dram")
@@ -190,19 +190,19 @@ def theirs(peer: Peer, case: Case, interval_seconds: float) -> Row:
             for window in json.loads(printed.splitlines()[-1])
         )
     if silent := sum(not window.joules for window in windows):
-        return replaced(row, reason=f"it says 0 J of {silent} of {len(windows)} windows")
+        return replaced(row, reason=f"it reports 0 J for {silent} of {len(windows)} windows")
     return replaced(row, windows=windows)
 
 
 def asked_of(peer: Peer, case: Case) -> str:
-    """Return the options of a peer with which it does a case best, as its script takes them."""
+    """Return the options with which a peer is most accurate in a case, as its script takes them."""
     if peer.name == "codecarbon":
         return "include_dram,prefer_psys" if case.share("psys") else "include_dram"
     return "wrap" if peer.name == "zeus" and WRAPPING in case.zones else "-"
 
 
 def replaced(row: Row, windows: tuple[Window, ...] = (), reason: str = "") -> Row:
-    """Return a row with what came of it."""
+    """Return a row with the result."""
     return Row(row.case, row.seconds, row.tool, row.reads, row.against, windows, reason)
 
 
@@ -212,7 +212,7 @@ def against(case: Case, names: tuple[str, ...]) -> str:
 
 
 def run(argv: list[str]) -> tuple[int, str, str]:
-    """Run a tool with nobody's settings; return its exit code, what it printed, and the last it said of a failure."""
+    """Run a tool without any user's settings; return its exit code, its output, and the last line of its errors."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     with tempfile.TemporaryDirectory() as home:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
@@ -222,7 +222,7 @@ def run(argv: list[str]) -> tuple[int, str, str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return 1, "", f"it had not ended after {TIMEOUT_SECONDS:g} s"
+            return 1, "", f"it did not end within {TIMEOUT_SECONDS:g} s"
     last = (said.strip().splitlines() or [f"it ended with {process.returncode}"])[-1]
     return process.returncode, printed, last[:_SAID]
 
@@ -232,7 +232,7 @@ def show(rows: list[Row]) -> None:
     cells = []
     for row in rows:
         if not row.windows:
-            cells.append((row.case, row.tool, row.reads, row.against, 0, "", "", f"gives nothing: {row.reason}"))
+            cells.append((row.case, row.tool, row.reads, row.against, 0, "", "", f"no result: {row.reason}"))
             continue
         median = statistics.median(window.error_percent for window in row.windows)
         errors = (f"{median:+.2f} %", f"{row.worst_percent:+.2f} %")
@@ -242,7 +242,7 @@ def show(rows: list[Row]) -> None:
 
 
 def note_of(row: Row) -> str:
-    """Say of ours how it fares over the windows that it took, and what else a reader must know."""
+    """Return the errors of ours over its own windows, and other remarks for the reader."""
     if row.tool == "codecarbon" and "dram" in row.against:
         return "its RAM is a model's"
     own = [window.own_percent for window in row.windows if window.own_percent is not None]
@@ -255,12 +255,12 @@ def note_of(row: Row) -> str:
 
 
 def bars(rows: list[Row]) -> list[Bar]:
-    """Hold our worst window of a second or more to the limit in every case, and the bounds of all to the truth."""
+    """Compare our worst window of a second or more with the limit in every case, and all bounds with the truth."""
     mine = [row for row in rows if row.tool == OURS]
     held = [
         Bar(f"{OURS}, {row.case}", abs(row.worst_percent), LIMIT_PERCENT, "%", note=f"worst of {len(row.windows)}")
         if row.windows
-        else Bar(f"{OURS}, {row.case}", 100.0, LIMIT_PERCENT, "%", note=f"gives nothing: {row.reason}")
+        else Bar(f"{OURS}, {row.case}", 100.0, LIMIT_PERCENT, "%", note=f"no result: {row.reason}")
         for row in mine
         if row.seconds >= LONG_SECONDS
     ]

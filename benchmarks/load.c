@@ -1,9 +1,9 @@
 /*
- * The command that is measured: draws the power it is told to, and says when it began and ended.
+ * The command that is measured: draws the given power, and records its start and its end.
  *
  * Usage: load STEPS SPANS [WATTS SECONDS ...]
  *
- * Writes each stretch into STEPS (see counters.c) as it begins, and after the last the power of before. Appends to the
+ * Writes each step into STEPS (see counters.c) as it begins, and after the last step the earlier power. Appends to the
  * file SPANS a line "START END" in nanoseconds of CLOCK_MONOTONIC, stamped first and last of all.
  */
 #define _GNU_SOURCE

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs a command that sees the powercap zones of a made-up tree in /sys, and all else there as it is.
+# Runs a command for which /sys has the powercap zones of a simulated tree; the rest of /sys is unchanged.
 # Usage: unshare --mount --propagation private bash over_sys.sh TREE COMMAND [ARGUMENT...]
 # TREE holds class/powercap and devices/virtual/powercap. The mounts are of this process and its children alone.
 set -eu
@@ -9,7 +9,7 @@ root="$tree/over"
 mkdir -p "$root"
 mount -t tmpfs -o mode=755 over-sys "$root"
 
-# shown PATH EXCEPT: let what lies in /sys/PATH, but for the entries named, be seen at the same place below the new root
+# shown PATH EXCEPT: show the entries of /sys/PATH, except the named ones, at the same place below the new root
 shown() {
   local entry to
   mkdir -p "$root$1"

@@ -1,11 +1,10 @@
-"""Measures what the whole service costs with its store on: processor time and memory, by rate and number of channels.
+"""Measures the cost of the whole service with its store: CPU time and memory, by rate and number of channels.
 
-The service reads a made-up host on tmpfs, powercap zones and hwmon chips. Beside it, at the same time, a loop in C
-reads the same files at the same rate and keeps the same rows in a SQLite file of its own (reading.c), the same loop in
-the least that Python needs for it (reading.py), and one in C that appends the values to a plain file: less than any
-service can do that others can query.
-Then the service stands beside CodeCarbon and perun, each at the interval it has by default, on one host whose counters
-move. A share is of one processor, the median of some stretches, with the least and the most.
+The service reads a simulated host on tmpfs, powercap zones and hwmon chips. Three loops read the same files at the same
+rate beside it: one in C that stores the same rows in a SQLite file of its own (reading.c), a minimal one in Python
+(reading.py), and one in C that appends the values to a plain file, which no service with queries can undercut.
+Then the service runs beside CodeCarbon and perun, each at its default interval, on one host whose counters move. A
+share is of one CPU: the median of some periods, with the least and the most.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ FEWEST_TIMES_LESS = 5.0
 PEER_SECONDS, PEER_START_SECONDS = 30.0, 12.0
 MINIMAL_PROGRAM = (sys.executable, "-I", "-S", Path(__file__).parent / "reading.py")
 WHY = "after each sleep code and values have left the caches, and Python has more of both"
-KEPT_IN_MEMORY = "it keeps its readings in memory; ours are in the database within a second"
+KEPT_IN_MEMORY = "its readings stay in memory; ours are in the database within a second"
 ZONES = (
     Zone("intel-rapl:0", "package-0", 1.0),
     Zone("intel-rapl:0:0", "core", 0.7),
@@ -64,13 +63,13 @@ class Row:
 
     @property
     def setting(self) -> str:
-        """The setting in words."""
+        """The setting as text."""
         return f"{self.rate_hz} Hz x {self.channels}"
 
 
 @dataclass(frozen=True, slots=True)
 class PeerComparison:
-    """A peer at its own interval, and the service at the same; `reason` why there is no peer's share."""
+    """A peer at its own interval, and the service at the same; `reason` explains a missing share of the peer."""
 
     peer: str
     interval_seconds: float
@@ -80,18 +79,18 @@ class PeerComparison:
 
     @property
     def times_less(self) -> float:
-        """How many times less the service spends."""
+        """The peer's cost divided by the service's."""
         return self.theirs.over(self.ours) if self.theirs and self.ours else 0.0
 
 
 def main() -> None:
-    """Go through the settings and then the peers, and hold both to their limits."""
+    """Measure the settings and then the peers, and compare both with their limits."""
     options = arguments(__doc__.splitlines()[0])
     settings = QUICK if options.quick else tuple((rate, count) for rate in RATES_HZ for count in CHANNELS)
     rows = [measured(rate, count, 2.0 if options.quick else SECONDS[rate]) for rate, count in settings]
     table(
         "The service and its store, beside a loop in C (percent of one processor; median, least to most)",
-        ("SETTING", "SERVICE>", "", "US A BEAT>", "C, SQLITE>", "US A BEAT>", "TIMES C>", "BAREST PYTHON>", "TIMES C>",
+        ("SETTING", "SERVICE>", "", "US A READ>", "C, SQLITE>", "US A READ>", "TIMES C>", "BAREST PYTHON>", "TIMES C>",
          "C, FILE>", "RESIDENT MIB>"),
         [
             (row.setting, row.service.median, _spread(row.service), _us(row, row.service), row.loop.median,
@@ -103,7 +102,7 @@ def main() -> None:
     beside = [] if options.quick else [compare_with_peer(peer) for peer in PEERS if peer.interval_seconds]
     if beside:
         table(
-            "The service beside others, at their intervals (percent of one processor)",
+            "The service beside others, at their intervals (percent of one CPU)",
             ("PEER", "INTERVAL S>", "THEIRS>", "OURS>", "TIMES LESS>", "NOTE"),
             [
                 (each.peer, each.interval_seconds, each.theirs.median if each.theirs else "-",
@@ -146,7 +145,7 @@ def loop_program(
 
 
 def compare_with_peer(peer: Peer) -> PeerComparison:
-    """Let a peer watch a host whose counters move, and the service watch the same one at the same interval."""
+    """Let a peer and the service measure one host whose counters move, at the same interval."""
     interval = peer.interval_seconds
     seconds = max(PEER_SECONDS, 2 * interval)
     try:

@@ -1,4 +1,4 @@
-"""Measures windows with CodeCarbon: its tasks, or one run from start to stop where an interval is asked for."""
+"""Measures windows with CodeCarbon: its tasks, or one run from start to stop if an interval is given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ tracker = OfflineEmissionsTracker(**settings)
 
 
 def read(found: object, start: int, end: int) -> Measured:
-    """Return a window from what the tracker found of it."""
+    """Return a window with the tracker's results."""
     domains = {"package": found.cpu_energy, "dram": found.ram_energy}
     return Measured(start, end, {domain: kwh * JOULES_A_KWH for domain, kwh in domains.items()})
 
@@ -28,7 +28,7 @@ if windows.interval_seconds:
     tracker.stop()
     measured.append(read(tracker.final_emissions_data, start, end))
 else:
-    tracker.start_task("warm-up")  # the first one is slow to start, and would be far off
+    tracker.start_task("warm-up")  # the first one is slow to start and would be inaccurate
     tracker.stop_task()
     for number in range(windows.repeats):
         tracker.start_task(str(number))

@@ -1,4 +1,4 @@
-"""The instruments that people use today, each in a virtual environment of its own that is made when first needed."""
+"""The tools in common use, each in a virtual environment of its own that is made when first needed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LAST_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An instrument from PyPI: its requirement, and the seconds between its reads, 0 where it reads at edges only.
+    """A tool from PyPI: its requirement, and the seconds between its reads, 0 if it reads at edges only.
 
-    `interval_seconds` is the default of its simplest use, `best_seconds` what tells short windows best.
+    `interval_seconds` is the default of its simplest use, `best_seconds` the most accurate one for short windows.
     `peer_<name>.py` measures windows with it: see peer_windows.py.
     """
 
@@ -27,7 +27,7 @@ class Peer:
 
     @property
     def script(self) -> Path:
-        """The script that measures with it, to be run by the Python of its environment."""
+        """The script that measures with it, for the Python of its environment."""
         return HERE / f"peer_{self.name}.py"
 
 
@@ -40,11 +40,11 @@ PEERS = (
 
 
 class PeerUnavailableError(Exception):
-    """It could not be installed; the message says why."""
+    """It could not be installed; the message has the reason."""
 
 
 def python_of(peer: Peer) -> Path:
-    """Return the Python of the peer's environment, made anew if its requirement has changed.
+    """Return the Python of the peer's environment, made again if its requirement has changed.
 
     Raises PeerUnavailableError if it cannot be installed.
     """

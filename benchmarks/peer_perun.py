@@ -10,7 +10,7 @@ from perun import perun, register_callback
 
 
 def measure() -> None:
-    """Measure every window; perun writes its reports into a folder that goes afterwards."""
+    """Measure every window; perun writes its reports into a temporary folder."""
     windows = wanted()
     settings = {"rounds": windows.repeats, "log_lvl": "ERROR"}
     if windows.interval_seconds:
@@ -35,5 +35,5 @@ def measure() -> None:
     answer([Measured(start, end, joules) for (start, end), joules in zip(spans, rounds, strict=True)])
 
 
-if __name__ == "__main__":  # its helper process loads this module once more
+if __name__ == "__main__":  # its helper process loads this module again
     measure()

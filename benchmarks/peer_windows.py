@@ -1,10 +1,10 @@
-"""What every peer's script does alike: takes windows to measure from its command line, prints what it measured of them.
+"""The common part of the peers' scripts: reads the windows from the command line, prints the measurements.
 
     peer_NAME.py STEPS INTERVAL REPEATS OPTIONS WATTS SECONDS [WATTS SECONDS ...]
 
 INTERVAL is in seconds, 0 for the peer's own; OPTIONS are the peer's, comma-separated, or `-`. The last line on
-standard output is JSON: one object a window, when its work began and ended, in ns of CLOCK_MONOTONIC, and the joules
-by domain. Runs in the peers' environments, so it needs nothing but Python's own library.
+standard output is JSON: one object for each window with the start and end of its work, in ns of CLOCK_MONOTONIC, and
+the joules by domain. Runs in the peers' environments, so it needs nothing but Python's own library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows to measure: so many `repeats` of the same `stretches` of (watts, seconds)."""
+    """The windows to measure: `repeats` of the same `stretches` of (watts, seconds)."""
 
     steps: Steps
     interval_seconds: float
@@ -42,9 +42,9 @@ class Windows:
     stretches: list[tuple[float, float]]
 
     def play(self) -> tuple[int, int]:
-        """Do the work of one window; return when it began and ended, in ns of CLOCK_MONOTONIC.
+        """Do the work of one window; return its start and end in ns of CLOCK_MONOTONIC.
 
-        With the option `gpu` somebody else draws the power meanwhile.
+        With the option `gpu` another process sets the power meanwhile.
         """
         if "gpu" not in self.options:
             return self.steps.play(self.stretches)
@@ -54,7 +54,7 @@ class Windows:
 
 
 def wanted() -> Windows:
-    """Return what the command line asks for."""
+    """Return the windows that the command line requests."""
     page, interval, repeats, options, *stretches = sys.argv[1:]
     numbers = [float(number) for number in stretches]
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -62,5 +62,5 @@ def wanted() -> Windows:
 
 
 def answer(measured: Sequence[Measured]) -> None:
-    """Print what was measured."""
+    """Print the measurements."""
     print("\n" + json.dumps([asdict(window) for window in measured]), flush=True)

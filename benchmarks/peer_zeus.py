@@ -6,15 +6,15 @@ import time
 
 began = time.monotonic()
 
-from peer_windows import Measured, answer, wanted  # noqa: E402  how long its import takes is measured
+from peer_windows import Measured, answer, wanted  # noqa: E402  the duration of its import is measured
 from zeus.monitor import ZeusMonitor  # noqa: E402  same
 
 START_SECONDS = 1.0 + 2 * (time.monotonic() - began)
-"""How long to wait for the processes with which it watches for wraps: they import Zeus before they watch."""
+"""Time to wait for the processes with which Zeus detects wraps: they import Zeus first."""
 
 
 def measure() -> None:
-    """Measure every window, after one that starts the processes with which it watches for wraps."""
+    """Measure every window, after one that starts the processes with which Zeus detects wraps."""
     windows = wanted()
     gpu = "gpu" in windows.options
     monitor = ZeusMonitor(cpu_indices=[]) if gpu else ZeusMonitor(gpu_indices=[])
@@ -24,7 +24,7 @@ def measure() -> None:
         time.sleep(START_SECONDS)
     measured = []
     for number in range(windows.repeats):
-        monitor.begin_window(str(number), sync_execution=False)  # there is no framework whose work could go on
+        monitor.begin_window(str(number), sync_execution=False)  # no framework has work in flight
         start, end = windows.play()
         found = monitor.end_window(str(number), sync_execution=False)
         parts = {"package": found.cpu_energy, "dram": found.dram_energy, "gpu": found.gpu_energy}
@@ -33,5 +33,5 @@ def measure() -> None:
     answer(measured)
 
 
-if __name__ == "__main__":  # its helper processes load this module once more
+if __name__ == "__main__":  # its helper processes load this module again
     measure()

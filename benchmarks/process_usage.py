@@ -1,4 +1,4 @@
-"""What processes spend: processor time to the nanosecond, and memory, as the kernel counts them."""
+"""Reads the CPU time of processes to the nanosecond, and their memory, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 PROC = Path("/proc")
 _TICK_SECONDS = 0.01  # USER_HZ
 _SCHEDULED = 2
-"""Makes of a process number the clock that clock_getcpuclockid(3) returns: what the scheduler counted of it."""
+"""Converts a process number into the clock of clock_getcpuclockid(3): the CPU time that the scheduler counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Processor time per time, in percent of one processor: the median of some stretches, the least and the most."""
+    """CPU time over time, in percent of one CPU: the median of some periods, the least and the most."""
 
     median: float
     least: float
     most: float
 
     def over(self, other: Share) -> float:
-        """Return how many times the other's it is."""
+        """Return the ratio to the other."""
         return self.median / other.median
 
 
 def shares(pids: Sequence[int], seconds: float, stretches: int) -> tuple[Share, ...]:
-    """Watch processes, each with all of its descendants, side by side; return one share for each."""
+    """Measure processes, each with all of its descendants, side by side; return one share for each."""
     found: list[list[float]] = [[] for _ in pids]
     at_ns, before = time.monotonic_ns(), [cpu_ns(pid) for pid in pids]
     for _ in range(stretches):
@@ -44,7 +44,7 @@ def shares(pids: Sequence[int], seconds: float, stretches: int) -> tuple[Share, 
 
 
 def cpu_ns(pid: int) -> int:
-    """Return the processor time of a process and its descendants, user and system, also of those that have ended."""
+    """Return the CPU time of a process and its descendants, user and system, ended ones included."""
     return sum(_own_ns(each) for each in (pid, *_descendants(pid)))
 
 
@@ -55,7 +55,7 @@ def resident_mib(pid: int) -> float:
 
 
 def _own_ns(pid: int) -> int:
-    """Return what a process spent, with its threads that ended, and with its children that it waited for."""
+    """Return the CPU time of a process, with its ended threads and the children that it waited for."""
     running = time.clock_gettime_ns(~pid << 3 | _SCHEDULED)
     return running + round(sum(map(int, _stat(pid)[13:15])) * _TICK_SECONDS * 1e9)  # cutime, cstime
 
@@ -76,5 +76,5 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on: the name before them may hold anything."""
+    """Return the fields of /proc/PID/stat from the state on; the name before them may contain any character."""
     return (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -1,11 +1,11 @@
-/* Reads the files it is given on absolute deadlines and keeps what they hold, once a second.
+/* Reads files on absolute deadlines and stores their values once a second.
  *
  * reading PERIOD_NS OUTPUT FILE...
  *
- * What the service's sampler does, in the least that C needs for it: each file is kept open and read with one pread, its
- * integer becomes a double, and a beat is two stamps and its values. If OUTPUT ends in .db, a second of beats is one
- * transaction of rows like the service's in a SQLite file, twelve values a row, by the system's libsqlite3; else it is
- * one write to a plain file. It says `reading` when it has begun, and goes on until it is killed. */
+ * Does the work of the service's sampler in minimal C: each file stays open and is read with one pread, its integer
+ * becomes a double, and a tick is two timestamps and its values. If OUTPUT ends in .db, a second of ticks is one
+ * transaction of rows like the service's in a SQLite file, twelve values a row, by the system's libsqlite3; otherwise
+ * it is one write to a plain file. It prints `reading` at the start, and runs until it is killed. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -64,15 +64,15 @@ static int open_store(const char *path) {
                       0);
 }
 
-static int keep(const int64_t *beats, size_t count, size_t row, int files) {
+static int keep(const int64_t *ticks, size_t count, size_t row, int files) {
   if (sql_exec(db, "BEGIN IMMEDIATE", 0, 0, 0)) return 0;
-  for (size_t i = 0; i < count; i++, beats += row)
+  for (size_t i = 0; i < count; i++, ticks += row)
     for (int first = 0, layout = 1; first < files; first += ROW_VALUES, layout++) {
       int values = files - first < ROW_VALUES ? files - first : ROW_VALUES;
       sql_int64(insert, 1, layout);
-      sql_int64(insert, 2, beats[0]);
-      sql_int64(insert, 3, beats[1]);
-      sql_blob(insert, 4, beats + 2 + first, values * sizeof *beats, 0);
+      sql_int64(insert, 2, ticks[0]);
+      sql_int64(insert, 3, ticks[1]);
+      sql_blob(insert, 4, ticks + 2 + first, values * sizeof *ticks, 0);
       if (sql_step(insert) != 101 || sql_reset(insert)) return 0; /* SQLITE_DONE */
     }
   return !sql_exec(db, "COMMIT", 0, 0, 0);
@@ -98,21 +98,21 @@ int main(int argc, char **argv) {
   for (;;) {
     struct timespec at = {due / SECOND, due % SECOND};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-    int64_t *beat = buffer + filled * row;
-    beat[0] = now();
+    int64_t *tick = buffer + filled * row;
+    tick[0] = now();
     for (int i = 0; i < files; i++) {
       char text[32] = {0};
       if (pread(fd[i], text, sizeof text - 1, 0) <= 0) return 1;
-      ((double *)beat)[2 + i] = strtoll(text, NULL, 10) / 1e6;
+      ((double *)tick)[2 + i] = strtoll(text, NULL, 10) / 1e6;
     }
-    beat[1] = now();
+    tick[1] = now();
     filled++;
-    if (beat[1] >= flush || filled == rows) {
+    if (tick[1] >= flush || filled == rows) {
       if (stores ? !keep(buffer, filled, row, files) : write(out, buffer, filled * row * sizeof *buffer) < 0) return 1;
       filled = 0;
       flush += SECOND;
     }
     due += period;
-    while (due + period <= beat[1]) due += period;
+    while (due + period <= tick[1]) due += period;
   }
 }

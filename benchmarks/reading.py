@@ -1,6 +1,6 @@
-"""Does what reading.c does, into SQLite, in the least that Python needs for it: `reading.py PERIOD_NS OUTPUT FILE...`.
+"""Does the same as reading.c, into SQLite, in minimal Python: `reading.py PERIOD_NS OUTPUT FILE...`.
 
-It judges, counts and serves nothing: what it costs, no service in Python can do without.
+It checks, counts and serves nothing, so its cost is the minimum for any service in Python.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _INSERT = "INSERT INTO ticks (layout_id, start_ns, end_ns, readings) VALUES (?, 
 
 
 def main(period_ns: int, output: str, files: list[str]) -> None:
-    """Read the files on every beat, and let another thread keep a second of beats as soon as it is full."""
+    """Read the files once per period; another thread stores each complete second of reads."""
     fds = [os.open(file, os.O_RDONLY) for file in files]
-    beats: deque[tuple[int, int, list[int]]] = deque()
+    reads: deque[tuple[int, int, list[int]]] = deque()
     full = threading.Semaphore(0)
-    threading.Thread(target=keep, args=(output, len(files), beats, full), daemon=True).start()
+    threading.Thread(target=keep, args=(output, len(files), reads, full), daemon=True).start()
     sys.stdout.write("reading\n")
     sys.stdout.flush()
     pread, now = os.pread, time.monotonic_ns
@@ -38,23 +38,23 @@ def main(period_ns: int, output: str, files: list[str]) -> None:
         start = now()
         values = [int(pread(fd, 64, 0)) for fd in fds]
         end = now()
-        beats.append((start, end, values))
+        reads.append((start, end, values))
         if end >= flush:
             full.release()
             flush += SECOND
         due += period_ns * max(1, (end - due) // period_ns)
 
 
-def keep(output: str, files: int, beats: deque[tuple[int, int, list[int]]], full: threading.Semaphore) -> None:
-    """Keep the beats there are whenever a second is full, one transaction each."""
+def keep(output: str, files: int, reads: deque[tuple[int, int, list[int]]], full: threading.Semaphore) -> None:
+    """Store each complete second of reads in one transaction."""
     store = sqlite3.connect(output, isolation_level=None)
     store.executescript(_SET_UP)
     widths = [min(ROW_VALUES, files - first) for first in range(0, files, ROW_VALUES)]
     layouts = [(1 + at, at * ROW_VALUES, struct.Struct(f"<{width}d").pack) for at, width in enumerate(widths)]
     while full.acquire():
         rows = []
-        for _ in range(len(beats)):
-            start, end, raws = beats.popleft()
+        for _ in range(len(reads)):
+            start, end, raws = reads.popleft()
             values = [raw / 1e6 for raw in raws]
             rows += [(layout, start, end, pack(*values[first : first + ROW_VALUES])) for layout, first, pack in layouts]
         store.execute("BEGIN IMMEDIATE")

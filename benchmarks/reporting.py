@@ -1,4 +1,4 @@
-"""What every benchmark ends with: a table on the screen, bars with their verdicts, and the same as a JSON file."""
+"""Prints a benchmark's table and its bars with their verdicts, and writes the same as a JSON file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One figure held against its limit; `lower` and `upper` are its spread where it has one, `note` the reason."""
+    """One figure and its limit; `lower` and `upper` are its spread if it has one, `note` is the reason."""
 
     name: str
     figure: float
@@ -52,9 +52,9 @@ class Bar:
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """Return the options of a benchmark: `--quick` for a short look, `--json FILE` for where the figures go."""
+    """Return the options of a benchmark: `--quick` for a short trial, `--json FILE` for the output file."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: shows that it runs, not what holds")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: a trial without reliable figures")
     parser.add_argument("--json", type=Path, default=RESULTS / f"{Path(sys.argv[0]).stem}.json", metavar="FILE")
     return parser.parse_args()
 
@@ -73,7 +73,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def finish(to: Path, figures: dict[str, Any], bars: Sequence[Bar]) -> None:
-    """Print every bar with its verdict, and write figures, bars and the machine they are of as JSON."""
+    """Print every bar with its verdict, and write figures, bars and their machine as JSON."""
     if bars:
         rows = [
             (

@@ -1,4 +1,4 @@
-"""A made-up /sys on tmpfs whose powercap counters a process of its own moves every millisecond."""
+"""A simulated /sys on tmpfs whose powercap counters a separate process moves every millisecond."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TMPFS = Path("/dev/shm")  # memory, as /sys is
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A powercap zone; `share` is how much of the power drawn it counts.
+    """A powercap zone; `share` is the part of the power that it counts.
 
-    `folder` as the kernel names it: `intel-rapl:0` lies in the control type, `intel-rapl:0:1` in `intel-rapl:0`.
+    `folder` is the kernel's name: `intel-rapl:0` lies in the control type, `intel-rapl:0:1` in `intel-rapl:0`.
     """
 
     folder: str
@@ -36,7 +36,7 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A made-up host: the root of its /sys, the page of its power and that page's path, and who moves its counters."""
+    """A simulated host: the root of its /sys, the page of its power with its path, and the process of the counters."""
 
     sysfs: Path
     steps: Steps
@@ -46,7 +46,7 @@ class Host:
     def seen_by(self, argv: Sequence[object]) -> list[str]:
         """Return the command line that runs `argv` with this host's counters in /sys, for it and its children alone.
 
-        Needs root, or leave to make a user namespace. Everything else in /sys is as it is.
+        Needs root, or the right to make a user namespace. Everything else in /sys is unchanged.
         """
         root = [] if os.geteuid() == 0 else ["--map-root-user"]
         shell = ["unshare", *root, "--mount", "--propagation", "private", "bash", str(HERE / "over_sys.sh")]
@@ -55,7 +55,7 @@ class Host:
 
 @contextmanager
 def simulated_powercap(zones: Sequence[Zone], watts: float, period_us: int = 1000) -> Iterator[Host]:
-    """Make a host with these zones, draw so much power, and let its counters move inside the block, once a period."""
+    """Make a host with these zones and this power, whose counters move once per period inside the block."""
     with tempfile.TemporaryDirectory(prefix="inferometer-bench-", dir=TMPFS) as folder:
         sysfs, page = Path(folder) / "sys", Path(folder) / "steps"
         counted = [argument for zone in zones for argument in _made(sysfs, zone)]
@@ -71,7 +71,7 @@ def simulated_powercap(zones: Sequence[Zone], watts: float, period_us: int = 100
 
 
 def _made(sysfs: Path, zone: Zone) -> list[str]:
-    """Make a zone as the kernel shows it, and return what counters.c has to know of it."""
+    """Make a zone as the kernel shows it, and return its arguments for counters.c."""
     control = sysfs / "devices/virtual/powercap" / zone.folder.partition(":")[0]
     parts = zone.folder.split(":")
     folder = control.joinpath(*(":".join(parts[: depth + 1]) for depth in range(1, len(parts))))

@@ -1,4 +1,4 @@
-"""Sensors whose truth is known, read as on a real machine: refreshes that jitter, reads that come late."""
+"""Sensors with known energy, read as on a real machine: refreshes jitter, reads are late."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from waveforms import Waveform
 
 BEFORE_SECONDS = 1.0
-"""What lies before a window and after it in a simulation."""
+"""Simulated time before a window and after it."""
 _LATE_SECONDS, _HELD_UP_SHARE, _HELD_UP_SECONDS = 60e-6, 0.002, 0.003
-"""A read is late by an exponential of that mean, and one in 500 by up to 3 ms more."""
+"""Reads are late by an exponential distribution of this mean, and one in 500 by up to 3 ms more."""
 _STARVED_SHARE, _STARVED_SECONDS = 0.02, 1.5
-"""Beside programs that take every processor, one read in 50 is held up by up to 1.5 s, and the reads after it too."""
+"""Beside programs that take every CPU, one read in 50 is delayed by up to 1.5 s, and so are the reads after it."""
 _UPDATE_SECONDS = 0.1
 _GPU = Device("GPU-simulated", Kind.GPU)
 _PACKAGE = Device("package-0", Kind.CPU)
@@ -31,7 +31,7 @@ _PACKAGE = Device("package-0", Kind.CPU)
 
 @dataclass(frozen=True)
 class Sensor:
-    """A sensor: its channel, how long it takes to refresh, by what share earlier at most, and how long a read lasts.
+    """A sensor: its channel, its refresh period and largest relative earliness, and the duration of a read.
 
     `averages` is empty for a counter; a gauge shows the mean power of these parts of the time before its last refresh,
     each (seconds before, length).
@@ -94,7 +94,7 @@ GAUGES = tuple(
 
 @dataclass(frozen=True)
 class Scene:
-    """One window of one load: its edges in ns, what was read, the truth and what two plain reads say."""
+    """One window of one load: its edges in ns, the reads, the truth and the result of two plain reads."""
 
     start_ns: int
     end_ns: int
@@ -106,10 +106,10 @@ class Scene:
 def play(
     sensor: Sensor, waveform: Waveform, window_seconds: float, random: Random, *, starved: bool = False
 ) -> Scene | None:
-    """Let the sampler read a sensor around a window, in the paces that `inferometer measure` has.
+    """Read a sensor around a window at the rates of `inferometer measure`.
 
-    Before the start it reads densely, in the middle as usual, and densely again from the moment the end is known. On a
-    starved host reads are held up; None if no read is left after the window or before it.
+    It reads at the high rate before the start, at the base rate in the middle, and at the high rate again from the
+    moment the end is known. On a starved host reads are delayed; None if no read is left after the window or before it.
     """
     start = BEFORE_SECONDS + random.random() * 0.2
     end = start + window_seconds
@@ -155,13 +155,13 @@ def _reads(
     ends: list[int] = []
     values: list[float] = []
     for first, last, period in stretches:
-        beats = range(max(0, math.ceil((last - first) / period)))
-        for beat in beats:
-            begin = first + beat * period + random.expovariate(1 / _LATE_SECONDS)
+        numbers = range(max(0, math.ceil((last - first) / period)))
+        for number in numbers:
+            begin = first + number * period + random.expovariate(1 / _LATE_SECONDS)
             if random.random() < held_up[0]:
                 begin += random.uniform(0, held_up[1])
             if ends and begin < ends[-1] / 1e9 - period:
-                continue  # missed while another read was held up
+                continue  # missed while another read was delayed
             begin = max(begin, ends[-1] / 1e9 if ends else 0.0)
             stop = begin + sensor.read_seconds * random.uniform(0.8, 2.0)
             begins.append(math.floor(begin * 1e6) * 1000)

@@ -1,6 +1,6 @@
-"""Measures the CPU time of short commands from start to exit, beside the interpreter that does nothing.
+"""Measures the CPU time of short commands from start to exit, beside the bare interpreter.
 
-Every command sees the same simulated server on a file tree, with a home of its own, and runs often enough for a median.
+Every command reads the same simulated server on a file tree, with a home of its own, and runs several times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A made-up host on tmpfs, whose sensors are files that stand still, and the service that reads them."""
+"""A simulated host on tmpfs, whose sensors are constant files, and the service that reads them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class StaticHost:
-    """A host of so many channels: its folder, its /sys, and the files that show the channels' values."""
+    """A host: its folder, its /sys, and the files with the channels' values."""
 
     folder: Path
     sysfs: Path
@@ -33,7 +33,7 @@ class StaticHost:
 
 @contextmanager
 def static_host(channels: int) -> Iterator[StaticHost]:
-    """Make a host of powercap zones, four at most, and of hwmon chips with twelve power sensors for the rest."""
+    """Make a host of at most four powercap zones, and of hwmon chips with twelve power sensors each."""
     with tempfile.TemporaryDirectory(prefix="inferometer-bench-", dir=TMPFS) as name:
         folder = Path(name)
         sysfs = folder / "sys"
@@ -77,9 +77,9 @@ def _link(link: Path, to: Path) -> None:
 
 @contextmanager
 def daemon(host: StaticHost, period_seconds: float, before: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the service on a host, with a store on its folder, from when it says that it has started.
+    """Run the service on a host, with a store in its folder, from its report of the start.
 
-    `before` is put before its command line, `taskset` say.
+    `before` is put before its command line, such as `taskset`.
     """
     config, log = host.folder / "config.toml", host.folder / "log"
     config.write_text(

@@ -1,4 +1,4 @@
-/* The page on which the power that is drawn is written down: see counters.c. */
+/* The page with the steps of the power: see counters.c. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
-"""What keeping samples costs: bytes beside a Gorilla encoding, inserts a second, a range query, and what a kill loses.
+"""Measures the cost of storing samples: bytes beside a Gorilla encoding, inserts, a range query, the loss by a kill.
 
     make bench BENCH=storage [BENCH_ARGS=--quick]
 
-The series are simulated (storage_series.py says how) and go the way of the daemon's: packed rows, then chunks.
+The series are simulated (storage_series.py) and stored as the daemon does: packed rows, then chunks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ UNLIMITED_NS = 2**62
 _FEWEST = 3
 _MINUTE = 60
 _COUNTED = 50
-"""Layouts of so many channels and more are held against the bar; narrower ones are shown."""
+"""Layouts with at least this many channels have a bar; narrower ones are only shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def store() -> Iterator[Engine]:
 
 
 def sizes(name: str, probes: Sequence[Simulated]) -> Sizes:
-    """Store series, compact them, and see each time by how much the file is larger than an empty store's."""
+    """Store series, compact them, and measure each time the growth of the file over an empty store."""
     samples = sum(len(probe.rows) * len(probe.channels) for probe in probes)
     with store() as engine:
         empty = _pages(engine)
@@ -138,7 +138,7 @@ def insert_rates(seconds: float) -> list[tuple[int, float, float]]:
 
 
 def queries(repeats: int) -> dict[str, float]:
-    """Return the median microseconds that 60 s of one channel take out of a chunk of 200 channels."""
+    """Return the median microseconds to read 60 s of one channel from a chunk of 200 channels."""
     probes = host(1.0, 1200, gpus=18)
     channels = tuple(channel for probe in probes for channel in probe.channels)[:200]
     rows = [
@@ -186,10 +186,10 @@ def main() -> None:
     slow = host(1.0, 900 if quick else 3600, gpus=2 if quick else 8)
     fast = host(0.01, 15 if quick else 60, gpus=1 if quick else 2)
     sample = slow[0].rows and [row[0] for row in slow[0].rows[:300]]
-    assert unpack_values(pack_values(sample), len(sample)) == sample, "the encoding compared with loses something"
+    assert unpack_values(pack_values(sample), len(sample)) == sample, "the comparison encoding is lossy"
     found = [sizes("1 Hz", slow), sizes("100 Hz", fast)]
     table(
-        "Bytes a sample, in all pages that the file has more than an empty store",
+        "Bytes a sample, in all pages beyond those of an empty store",
         ("SERIES", "SAMPLES>", "ROWS>", "CHUNKS>", "WITH ROLL-UPS>", "GORILLA>", "COMPACTING us>"),
         [(s.name, s.samples, s.rows, s.chunks, s.whole, s.gorilla, s.compact_seconds * 1e6) for s in found],
     )

@@ -1,4 +1,4 @@
-"""Kills a process that writes and compacts, over and over, and looks at what it left."""
+"""Kills a process that writes and compacts, many times, and checks the store that it left."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from store.writer import Writer
 SECOND = 10**9
 START_NS = 1_764_000_000 * SECOND
 A_SECOND = 100
-"""Ticks of one batch, what a second brings; they are stamped a second apart, so that there is much to compact."""
+"""Ticks of one batch, one second of samples; their timestamps are a second apart, so that there is much to compact."""
 CHANNELS = tuple(Channel(Device(f"package-{n}", Kind.CPU), "package", "energy_joules") for n in range(5))
 
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """What a number of kills did: ticks and chunks that are there, seconds of ticks that are not, whatever is wrong."""
+    """The result of a number of kills: stored ticks and chunks, seconds of lost ticks, faults."""
 
     kills: int
     ticks: int
@@ -41,7 +41,7 @@ class Killed:
 
 
 def kill_loop(kills: int) -> Killed:
-    """Kill so many processes at moments drawn with a fixed seed, and check the store after each and in the end."""
+    """Kill processes at moments drawn with a fixed seed, and check the store after each and at the end."""
     pace = random.Random(9)
     faults: list[str] = []
     most_lost = 0.0
@@ -62,7 +62,7 @@ def kill_loop(kills: int) -> Killed:
 
 
 def _one(path: str, seconds: float) -> tuple[int, int]:
-    """Let a process record for about so long, kill it, and return how many ticks it had taken, and its recording."""
+    """Let a process record for about this long, kill it, and return the number of its ticks, and its recording."""
     here, there = os.pipe()
     process = multiprocessing.get_context("fork").Process(target=_record, args=(path, there))
     process.start()
@@ -79,7 +79,7 @@ def _one(path: str, seconds: float) -> tuple[int, int]:
 
 
 def _record(path: str, there: int) -> None:
-    """Append a second's ticks in one transaction after the other, and compact all the while, without end."""
+    """Append a second's ticks in one transaction after the other, and compact meanwhile, forever."""
     engine = open_database(path)
     writer = Writer(engine)
     [layout] = writer.register(Host("h", "bench"), [("rapl", CHANNELS)], "bench", START_NS)
@@ -100,7 +100,7 @@ def _compact_loop(path: str) -> None:
 
 
 def _look(path: str, recording: int, taken: int) -> tuple[float, list[str]]:
-    """Return how many seconds' worth of the ticks taken are not there, and what is wrong with those that are."""
+    """Return the seconds of lost ticks, and the faults of the stored ones."""
     faults = []
     with closing(sqlite3.connect(path)) as connection:
         [(word,)] = connection.execute("PRAGMA quick_check(1)").fetchall()

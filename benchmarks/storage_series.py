@@ -1,9 +1,9 @@
-"""Makes the ticks of a simulated host with a fixed seed, as the probes would read them: the series of `storage`.
+"""Makes the ticks of a simulated host with a fixed seed, as probes would read them, for `storage`.
 
-Work comes in bursts between idle stretches of random length. A processor's power follows it with 8 % of noise from one
+Work comes in bursts between idle periods of random length. A processor's power follows it with 8 % of noise from one
 reading to the next, which its counters add up: counts of 2**-14 J (package, core) or 15.3 uJ (memory) as the kernel's
 powercap shows them, in whole microjoules. A GPU's counter is in millijoules, its power in milliwatts, its clock in
-steps of 15 MHz, its memory in steps of 2 MiB. Utilization is busy clock ticks of all that passed, temperatures move
+steps of 15 MHz, its memory in steps of 2 MiB. Utilization is the share of busy clock ticks, temperatures change
 slowly, a clock is the mean of a processor's cores in kHz. Reads start up to 200 us late and take 20 to 300 us.
 """
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 START_NS = 1_764_000_000 * 10**9
 IDLE, FULL = 0.05, 0.9
-"""How busy a device is at most, or at least, while it idles or is fully busy."""
+"""The limits of a device's utilization while it idles or is fully busy."""
 _BUSY_SHARE = 0.6
 Sensor = tuple[Channel, "Iterator[float]"]
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """A probe that is read every `period_seconds`, and the values it gives."""
+    """A probe that is read every `period_seconds`, and its values."""
 
     name: str
     period_seconds: float
@@ -49,7 +49,7 @@ def host(period_seconds: float, seconds: float, sockets: int = 2, gpus: int = 8)
 
 
 def ticks(layout: int, probe: Simulated, seed: int = 7) -> list[Tick]:
-    """Return the ticks of a probe, their moments in whole microseconds as the sampler stamps them."""
+    """Return the ticks of a probe, with timestamps in whole microseconds as those of the sampler."""
     draw = random.Random(seed)
     found = []
     for number, values in enumerate(probe.rows):
@@ -64,7 +64,7 @@ def _simulated(name: str, period: float, sensors: Sequence[Sensor], count: int) 
 
 
 def _load(seed: random.Random, period: float, count: int) -> list[float]:
-    """Return how busy a device is at each moment, 0 to 1: bursts between idle stretches."""
+    """Return the utilization of a device at each moment, 0 to 1: bursts between idle periods."""
     levels: list[float] = []
     while len(levels) < count:
         busy = seed.uniform(0.4, 1.0) if seed.random() < _BUSY_SHARE else seed.uniform(0.0, IDLE)
@@ -84,7 +84,7 @@ def _counter(watts: Sequence[float], period: float, shown: Callable[[float], flo
 
 
 def _powercap(unit: int) -> Callable[[float], float]:
-    """Show joules as the kernel does: counts of `unit` nanojoules, 2**32 of them a turn, in whole microjoules."""
+    """Convert joules as the kernel does: counts of `unit` nanojoules that wrap at 2**32, in whole microjoules."""
 
     def shown(joules: float) -> float:
         turns, counts = divmod(int(joules * 1e9 / unit), 1 << 32)

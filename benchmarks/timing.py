@@ -1,8 +1,8 @@
-"""Measures how well a run's sampler keeps to 1 kHz beside processes that take all the processor time they can get.
+"""Measures the punctuality of a run's sampler at 1 kHz beside processes that take all the CPU time they can get.
 
-It samples ten channels of a made-up host on tmpfs, in powercap and hwmon files, as a run does, and stores them. Beside
-it one process for each processor, two at least, counts up without end. How late a read begins is the time since its
-beat was due. It is done as a run asks for it, with SCHED_FIFO where the host allows that, and without.
+It samples ten channels of a simulated host on tmpfs, in powercap and hwmon files, as a run does, and stores them. One
+spinning process for each CPU, and at least two, run beside it. The lateness of a read is the time since it was due. The
+sampler runs with SCHED_FIFO, if the host allows it, and without.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ FEWEST_PERCENT, MOST_US = 99.9, 150.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How one run of the sampler kept its beats: the share that was read, and how late, in microseconds."""
+    """One run of the sampler: the share of reads that took place, and their lateness in microseconds."""
 
     asked: str
     got: Realtime
-    beats: int
+    due: int
     kept_percent: float
     late: int
     p50_us: float
@@ -60,16 +60,16 @@ class Timing:
 
 
 def main() -> None:
-    """Sample with real-time scheduling and without, and hold the first to its limits."""
+    """Sample with real-time scheduling and without, and compare the first with its limits."""
     options = arguments(__doc__.splitlines()[0])
     seconds = QUICK_SECONDS if options.quick else SECONDS
     with static_host(CHANNELS) as host, hogs(max(2, os.cpu_count() or 1)):
         found = [kept(host, seconds, realtime=realtime) for realtime in (True, False)]
     table(
         "A sampler at 1 kHz on a busy host",
-        ("ASKED FOR", "GOT", "BEATS>", "KEPT %>", "LATE>", "P50 US>", "P99 US>", "WORST US>"),
+        ("ASKED FOR", "GOT", "DUE>", "KEPT %>", "LATE>", "P50 US>", "P99 US>", "WORST US>"),
         [
-            (each.asked, _words(each.got), each.beats, f"{each.kept_percent:.3f}", each.late, each.p50_us, each.p99_us,
+            (each.asked, _words(each.got), each.due, f"{each.kept_percent:.3f}", each.late, each.p50_us, each.p99_us,
              each.worst_us)
             for each in found
         ],
@@ -77,7 +77,7 @@ def main() -> None:
     best = found[0]
     note = _words(best.got)
     bars = [
-        Bar("beats kept", best.kept_percent, FEWEST_PERCENT, "%", at_least=True, note=note),
+        Bar("reads kept", best.kept_percent, FEWEST_PERCENT, "%", at_least=True, note=note),
         Bar("lateness, 99th percentile", best.p99_us, MOST_US, "us", note=note),
     ]
     finish(options.json, {"timing": [asdict(each) for each in found]}, bars)
@@ -85,7 +85,7 @@ def main() -> None:
 
 @contextmanager
 def hogs(count: int) -> Iterator[None]:
-    """Keep so many processors busy inside the block."""
+    """Keep this number of CPUs busy inside the block."""
     program = compile_program("spin")
     spinning = [subprocess.Popen([program]) for _ in range(count)]
     try:
@@ -97,7 +97,7 @@ def hogs(count: int) -> Iterator[None]:
 
 
 def kept(host: StaticHost, seconds: float, *, realtime: bool) -> Timing:
-    """Sample so long, and return how the beats of the first probe were kept, which all others share."""
+    """Sample this long, and return the punctuality of the first probe's reads, which all others share."""
     found = discover(
         Roots(str(host.sysfs), str(host.folder / "proc"), str(host.folder / "none")), SensorSettings(estimates=False)
     )
@@ -129,18 +129,18 @@ def kept(host: StaticHost, seconds: float, *, realtime: bool) -> Timing:
 
 
 def timed(asked: str, sampler: Sampler, starts: list[int], began_ns: int) -> Timing:
-    """Return how late reads began, in order, where the first beat was due at `began_ns`."""
+    """Return the lateness of the reads in order; the first was due at `began_ns`."""
     state = sampler.states[0]
     late_us = sorted((start - began_ns) % PERIOD_NS / 1e3 for start in starts)
-    beats = state.ticks + state.missed
-    percent = 100 * state.ticks / beats
+    due = state.ticks + state.missed
+    percent = 100 * state.ticks / due
     middle, high = late_us[len(late_us) // 2], late_us[int(0.99 * len(late_us))]
-    return Timing(asked, sampler.realtime, beats, percent, state.late, middle, high, late_us[-1])
+    return Timing(asked, sampler.realtime, due, percent, state.late, middle, high, late_us[-1])
 
 
 def _words(got: Realtime) -> str:
     policy = f"SCHED_FIFO {got.priority}" if got.policy == "fifo" else "SCHED_OTHER"
-    return f"{policy}, {'any processor' if got.cpu is None else f'processor {got.cpu}'}"
+    return f"{policy}, {'any CPU' if got.cpu is None else f'CPU {got.cpu}'}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Power over time, as loads draw it, whose energy is known exactly: constant, square, bursts of tokens, a step."""
+"""Power over time with exactly known energy: constant, square, bursts of tokens, a step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from random import Random
 
 IDLE_WATTS, BUSY_WATTS, LIMIT_WATTS = 80.0, 300.0, 350.0
-"""Of the simulated device: what it draws idle and busy, and its power limit."""
+"""Idle power, busy power and power limit of the simulated device."""
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """Power in watts, constant between the moments `times` (seconds, from 0); before and after it goes on."""
+    """Power in watts, constant between the moments `times` (seconds, from 0); before and after it is constant."""
 
     times: tuple[float, ...]
     watts: tuple[float, ...]
@@ -25,7 +25,7 @@ class Waveform:
 
     @classmethod
     def of(cls, steps: list[tuple[float, float]]) -> Waveform:
-        """Make one of (seconds, watts) one after another."""
+        """Make a waveform of consecutive (seconds, watts)."""
         lengths = [seconds for seconds, _ in steps[:-1]]
         times = tuple(accumulate(lengths, initial=0.0))
         energies = (seconds * watts for seconds, watts in steps[:-1])
@@ -38,12 +38,12 @@ class Waveform:
 
 
 def constant(random: Random, _seconds: float) -> Waveform:
-    """One power all the time."""
+    """Constant power."""
     return Waveform.of([(1.0, random.uniform(IDLE_WATTS, BUSY_WATTS))])
 
 
 def square(hertz: float) -> Callable[[Random, float], Waveform]:
-    """Idle and busy in turn, half of the time each."""
+    """Idle and busy alternately, half of the time each."""
 
     def drawn(random: Random, seconds: float) -> Waveform:
         half = 0.5 / hertz
@@ -55,7 +55,7 @@ def square(hertz: float) -> Callable[[Random, float], Waveform]:
 
 
 def language_model(random: Random, seconds: float) -> Waveform:
-    """Requests after pauses of 0.15 s on average: a prefill at full power, then tokens, the GPU waiting in each."""
+    """Requests after mean pauses of 0.15 s: a prefill at full power, then tokens, with the GPU waiting in each."""
     steps: list[tuple[float, float]] = []
     total = 0.0
     while total < seconds:
@@ -69,7 +69,7 @@ def language_model(random: Random, seconds: float) -> Waveform:
 
 
 def step(random: Random, seconds: float) -> Waveform:
-    """Idle, and busy from some moment on."""
+    """Idle, then busy from a random moment on."""
     return Waveform.of([(random.uniform(0, seconds), IDLE_WATTS), (1.0, BUSY_WATTS)])
 
 
@@ -80,4 +80,4 @@ WAVEFORMS: Mapping[str, Callable[[Random, float], Waveform]] = {
     "language model": language_model,
     "step": step,
 }
-"""Each makes its waveform for so many seconds out of a random generator."""
+"""Each function makes its waveform for a number of seconds from a random generator."""

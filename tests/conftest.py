@@ -1,4 +1,4 @@
-"""Where everything a test can need is installed, a skipped test is a failure: INFEROMETER_NO_SKIPS=1 says so."""
+"""Fixtures and settings of all tests. With INFEROMETER_NO_SKIPS=1 a skipped test is a failure."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ os.environ["XDG_STATE_HOME"] = _state.name
 
 _skipped: list[str] = []
 
-# Whoever starts the tests in the background may have had signals ignored, which the processes they start would inherit.
+# A shell that starts the tests in the background may ignore signals, and their processes would inherit that.
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The accuracy that the methodology states is what the benchmark shows, and bounds hold in all of its windows."""
+"""The accuracy that the methodology states is that of the benchmark, and bounds hold in all of its windows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_bound_of_every_sensor_holds_on_an_idle_and_on_a_starved_host(show
     assert [row for row in shown if row["held"] != row["windows"]] == []
 
 
-def test_the_page_states_the_bounds_that_the_benchmark_shows(shown: list[dict[str, object]]) -> None:
+def test_the_page_states_the_bounds_of_the_benchmark(shown: list[dict[str, object]]) -> None:
     widths = {
         (row["sensor"], row["window_seconds"]): row["median_bound_width"] for row in shown if row["host"] == "idle"
     }

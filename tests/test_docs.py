@@ -1,4 +1,4 @@
-"""The pages against the code: what they name has to exist, and what exists has to be named."""
+"""Compares the pages with the code: everything that they name exists, and everything that exists is named."""
 
 from __future__ import annotations
 

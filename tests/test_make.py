@@ -1,4 +1,4 @@
-"""`make profile` and `make test` show that an installation is alive, and end with the code of what failed."""
+"""`make profile` and `make test` report the progress of an installation, and end with the code of a failed step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with a Makefile and an environment in which pip is a script of the test's."""
+    """A checkout with a Makefile and an environment whose pip is a script of the test."""
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "requirements").mkdir()
@@ -44,7 +44,7 @@ def make(checkout: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_each_step_of_an_installation_says_when_it_begins_and_how_long_it_took(checkout: Path) -> None:
+def test_each_step_of_an_installation_reports_its_start_and_its_duration(checkout: Path) -> None:
     write_python(checkout, "exit 0")
     with make(checkout) as process:
         _, errors = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The wheel: what it holds, and that it works where there is no checkout."""
+"""The wheel: its contents, and that it works without a checkout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The command of an environment that has the wheel, and of this one the libraries alone, run elsewhere."""
+    """The command of an environment with the wheel, which shares only the libraries of this one; it runs elsewhere."""
     home = tmp_path_factory.mktemp("installed")
     venv.create(home / "venv", symlinks=True)
     python, program = home / "venv/bin/python", home / "venv/bin/inferometer"
@@ -67,7 +67,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def test_the_wheel_holds_what_is_not_python_and_nothing_of_the_tests(wheel: Path) -> None:
+def test_the_wheel_contains_the_files_that_are_not_python_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     systemd = {f"agent/systemd/{path.name}" for path in (ROOT / "systemd").iterdir()}
     migrations = {
