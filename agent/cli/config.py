@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import JSON_HELP, fail, writing
+from agent.cli.options import JSON_HELP, OutputFile, fail, writing
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 app = typer.Typer(no_args_is_help=True, help="Write or check a configuration file.")
@@ -20,9 +20,7 @@ def group() -> None:
 
 @app.command()
 def init(
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PATH", help="File to write. [default: standard output]")
-    ] = None,
+    output: OutputFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write a configuration file with every setting, its explanation and its default.
@@ -48,7 +46,8 @@ def init(
 def check(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="The file. [default: the one of --config, else the user's own]")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="File to check. [default: the file of --config, else the user's own]"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:

@@ -83,6 +83,7 @@ def root(
         Path | None,
         typer.Option(
             "--config",
+            metavar="FILE",
             envvar="INFEROMETER_CONFIG",
             help="Configuration file (TOML). [default: $XDG_CONFIG_HOME/inferometer/config.toml if it exists]",
         ),

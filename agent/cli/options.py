@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, NoReturn, TypeVar
+
+import typer
 
 from agent.runtime.console import ExitCode, print_err, print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    import typer
 
     from agent.config import Config
     from probes.registry import Discovery
 
 _Value = TypeVar("_Value")
+
+
+def _file_or_none(path: Path | None) -> Path | None:
+    """Return None, which is standard output, for the path `-`."""
+    return None if path == Path("-") else path
+
+
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        callback=_file_or_none,
+        help="File to write; - is standard output. [default: standard output]",
+    ),
+]
 JSON_HELP = "Print one JSON document on standard output; messages go to standard error."
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -54,10 +71,8 @@ def discovered(config: Config) -> Iterator[Discovery]:
 
 def fail(message: str, code: ExitCode = ExitCode.FAILURE) -> NoReturn:
     """End the command with an error, which names the object, the cause and the remedy."""
-    from typer import Exit
-
     print_error(message, code)
-    raise Exit(int(code))
+    raise typer.Exit(int(code))
 
 
 def option_value(option: str, text: str, parse: Callable[[str], _Value]) -> _Value:

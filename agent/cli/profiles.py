@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.cli.arguments import SHARED
-from agent.cli.options import JSON_HELP, configuration, fail, writing
+from agent.cli.options import JSON_HELP, OutputFile, configuration, fail, writing
 from agent.cli.stores import opened
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
@@ -90,9 +89,7 @@ def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = Fa
 def export(
     context: typer.Context,
     profile_id: _Id = "latest",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write. [default: standard output]")
-    ] = None,
+    output: OutputFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print id and file of the profile as JSON. A profile is always JSON.")
     ] = False,

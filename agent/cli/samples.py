@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from agent.cli.options import fail, option_value, writing
+from agent.cli.options import OutputFile, fail, option_value, writing
 from agent.runtime.console import ExitCode, print_err
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def samples(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="Format of the rows.")] = Format.CSV,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write. [default: standard output]")
-    ] = None,
+    output: OutputFile = None,
 ) -> None:
     """Export stored samples as rows: time, device, domain, metric, source, value, unit and recording.
 

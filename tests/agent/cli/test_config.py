@@ -12,8 +12,9 @@ from agent.config.value_types import SECONDS
 from command import call
 
 
-def test_config_init_prints_a_file_that_config_check_accepts(tmp_path: Path) -> None:
-    done = call(tmp_path, "config", "init")
+@pytest.mark.parametrize("output", [(), ("-o", "-")])
+def test_config_init_prints_a_file_that_config_check_accepts(tmp_path: Path, output: tuple[str, ...]) -> None:
+    done = call(tmp_path, "config", "init", *output)
     assert (done.returncode, done.stdout, done.stderr) == (0, sample_file(), "")
     (tmp_path / "printed.toml").write_text(done.stdout, encoding="utf-8")
     checked = call(tmp_path, "config", "check", "printed.toml")

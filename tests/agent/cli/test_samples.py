@@ -133,6 +133,12 @@ def test_a_file_appears_only_once_it_is_complete(home: Path, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_dash_is_standard_output(home: Path) -> None:
+    dash, default = (call(home, "samples", "--since", "100d", *words) for words in (("-o", "-"), ()))
+    assert (dash.returncode, dash.stdout) == (0, default.stdout)
+    assert not (home / "-").exists()
+
+
 def test_a_file_that_cannot_be_written_is_reported(home: Path) -> None:
     done = call(home, "samples", *BETWEEN, "-o", "/proc/none/out.csv")
     assert done.returncode == 2
