@@ -1,1 +1,1 @@
-"""Reads hardware: each module reads the sensors of one family and knows no clock, no configuration and no disk."""
+"""Reads hardware: each module reads the sensors of one family, independent of clock, configuration and disk."""

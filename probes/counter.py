@@ -1,6 +1,6 @@
-"""Undoes what hardware counters do: they wrap, start again, stutter and jump; docs/sensor-faults.md has every answer.
+"""Corrects the faults of hardware counters: wraps, resets, stutters and jumps; docs/sensor-faults.md lists every case.
 
-No answer guesses: what may be energy and may be a fault is refused with its reason, and no energy is counted for it.
+A reading that may be energy or a fault is rejected with its reason, and counts no energy.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from probes.model import Channel
 
 NEVER = -1
-"""No reading of a counter: where none is to be told apart."""
+"""Stands for no reading of a counter."""
 RESET_CONFIRMATION_NS = 500_000_000
-"""So long a counter must stay on a level it stepped to before the step counts as a reset."""
+"""A counter that stays on a new level this long counts as reset."""
 _UNKNOWN_REFRESH_NS = 1_000_000_000
 
 
 def shortest_wrap_seconds(channel: Channel) -> float:
-    """Return the time in which a counter can wrap at the power believed at most; infinite if it does not wrap."""
+    """Return the shortest time until a counter at its highest plausible power wraps; infinite if it never does."""
     return channel.wraps_at / max_watts(channel) if channel.wraps_at else math.inf
 
 
 class Counter:
-    """Turns the raw readings of one hardware counter into a total that never falls; exact, in the counter's integers.
+    """Turns the raw readings of one hardware counter into a total that never falls, exact in the counter's integers.
 
-    `total` is always `raw + offset`, where `raw` is the last reading that was believed, made at `at_ns`. Below
-    `shortest_wrap_ns` between two readings it cannot have wrapped more than once.
+    `total` is always `raw + offset`, where `raw` is the last accepted reading, made at `at_ns`. Between two readings
+    less than `shortest_wrap_ns` apart, the counter wraps at most once.
 
-    `modulus` is the count at which the hardware starts again from 0, 0 if it does not wrap. `max_per_second` is the
-    fastest growth that is believed, 0 if any is: `PLAUSIBLE_LIMIT_FACTOR` times what can go on for long. A new value
-    may show a refresh of the sensor later than it was counted, so `refresh_seconds` (0: unknown, taken as one second)
-    more are granted to every step, and so is one step of `resolution` (its smallest step, in the counter's unit).
-    `all_ones` is what a register of nothing but ones reads as, where a driver scales it.
+    `modulus` is the count at which the hardware starts again from 0, or 0 if it does not wrap. `max_per_second` is the
+    fastest plausible growth, or 0 for no limit: `PLAUSIBLE_LIMIT_FACTOR` times the sustained maximum. A refresh can
+    appear late, so every step may exceed the limit by the growth of `refresh_seconds` (0: unknown, one second is
+    assumed) and by one step of `resolution` (the smallest step, in the counter's unit). `all_ones` is the reading of a
+    register with all bits set, if a driver scales it.
     """
 
     __slots__ = (
@@ -65,7 +65,7 @@ class Counter:
     ) -> None:
         self._modulus = modulus
         self._most = max_per_second / 1e9 or math.inf
-        # A step of the resolution takes its time at the fastest growth, so it is granted as time, as the refresh is.
+        # One step of the resolution is expressed as time at the fastest growth, like the refresh.
         self._slack_ns = (round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS) + math.ceil(resolution / self._most)
         self.shortest_wrap_ns = modulus / self._most - self._slack_ns if modulus and max_per_second else math.inf
         self.sentinels = SENTINELS | {all_ones}
@@ -78,19 +78,19 @@ class Counter:
 
     @property
     def max_per_ns(self) -> float:
-        """The fastest growth that is believed, infinite if any is."""
+        """The fastest plausible growth; infinite without a limit."""
         return self._most
 
     @property
     def total(self) -> int:
-        """Everything counted: the first reading's own value, and all that was believed since."""
+        """The first reading plus all accepted growth since."""
         return self.raw + self.offset
 
     def advance(self, raw: int, at_ns: int) -> Reason | None:
-        """Take the reading `raw` made at `at_ns` (any monotonic clock) into `total`; return why not, if it is refused.
+        """Add the reading `raw`, made at `at_ns` on any monotonic clock, to `total`; return the reason for a rejection.
 
-        The first reading sets `total` to it, so a counter that never wraps keeps its own value. After RESET and
-        WRAP_UNKNOWN counting goes on from `raw`; after every other reason the reading leaves no trace in `total`.
+        The first reading sets `total`, so a counter that never wraps shows its own value. After RESET and WRAP_UNKNOWN
+        counting continues from `raw`. A reading rejected for another reason does not change `total`.
         """
         if raw < 0 or raw in self.sentinels:
             return Reason.SENTINEL
@@ -102,15 +102,15 @@ class Counter:
         return self._validate(raw, at_ns)
 
     def _validate(self, raw: int, at_ns: int) -> Reason | None:
-        """Judge a reading by the last one that was believed, and by the one that was refused after it if one was."""
-        # A reading made much later than its time stamp is refused; the next then shows growth that its own time
-        # explains. Once a level was confirmed that it does not explain, no passing time makes it energy.
+        """Check a reading against the last accepted one, and against the rejected one after it if there is one."""
+        # A reading made much later than its time stamp is rejected; the next one then shows growth that its own time
+        # explains. A confirmed level that this growth does not explain never becomes energy, however much time passes.
         if not self._is_above_confirmed(raw) and self._fits(self.raw, self.at_ns, raw, at_ns):
             self._count(raw, at_ns)
             return None
         stays = self._candidate >= 0 and self._fits(self._candidate, self._candidate_ns, raw, at_ns)
         if not stays and raw < self.raw and self._within(raw, at_ns - self.at_ns):
-            return self._restart(raw, at_ns, Reason.RESET)  # as far as it can have come from 0
+            return self._restart(raw, at_ns, Reason.RESET)  # no more than it can have counted from 0
         if not stays:
             self._candidate_since_ns = at_ns
         elif at_ns - self._candidate_since_ns >= RESET_CONFIRMATION_NS:
@@ -119,11 +119,11 @@ class Counter:
         return Reason.BACKWARD if raw < self.raw else Reason.IMPOSSIBLE
 
     def _is_above_confirmed(self, raw: int) -> bool:
-        """Tell whether a reading goes on from a level that the counter jumped up to and was seen on twice."""
+        """Return whether a reading continues a level that the counter jumped to and that two readings confirmed."""
         return self._confirmed and self.raw <= self._candidate <= raw
 
     def _fits(self, raw: int, at_ns: int, later: int, later_ns: int) -> bool:
-        """Tell whether a counter can have grown from one reading to the other, by a wrap if by none it cannot."""
+        """Return whether a counter can have grown from one reading to the other, with at most one wrap."""
         step = later - raw
         if step < 0 and raw <= self._modulus:
             step += self._modulus

@@ -1,4 +1,4 @@
-"""Advances all counters of one probe together: one pass over plain lists as long as nothing is wrong with any."""
+"""Advances all counters of one probe together, in one pass over plain lists while every reading is plausible."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class CounterBank:
-    """Counters that are read in one go, and what to divide their totals by to have the unit of their channels.
+    """Counters that are read together; `divisors` convert their totals to the units of their channels.
 
-    What each makes of a reading is `Counter.advance`. Where every counter grew by no more than it may, there is nothing
-    to judge, and all are taken as they are, at a sixth of the time and with the same result.
+    The result is that of `Counter.advance` for each counter. If every counter grew within its limit, all readings are
+    accepted together in a sixth of the time.
     """
 
     def __init__(self, counters: Sequence[Counter], divisors: Sequence[float]) -> None:
@@ -30,15 +30,15 @@ class CounterBank:
         self._least = min(self._most, default=0.0)
         self._shortest_wrap_ns = min((counter.shortest_wrap_ns for counter in counters), default=0.0)
         self._sentinels = SENTINELS.union(*(counter.sentinels for counter in counters))
-        self._all_accepted = False  # whether all were accepted at the last reading, `raws` at `at_ns`
+        self._all_accepted = False  # whether all readings of the last call were accepted: `raws` at `at_ns`
         self._raws: Sequence[int] = ()
         self._offsets: list[int] = []
         self._at_ns = 0
 
     def advance(self, raws: Sequence[int | None], at_ns: int, rejections: list[Rejection]) -> list[float]:
-        """Return the totals after the readings `raws`, NaN for each that is refused; `rejections` gets the reasons.
+        """Return the totals after the readings `raws`, NaN for each rejected one; append the reasons to `rejections`.
 
-        None in `raws` is a reading that gave nothing; its reason is the caller's to add.
+        None in `raws` is a failed read; the caller adds its reason.
         """
         if not self._counters:
             return []
@@ -50,12 +50,12 @@ class CounterBank:
         return self._validate(raws, at_ns, rejections)
 
     def _grew(self, raws: Sequence[int], elapsed_ns: int) -> bool:
-        """Tell whether each counter grew by no more than it may, leaving refreshes and wraps to closer judgement."""
+        """Return whether each counter grew within its limit; refreshes and wraps need the full check."""
         steps = list(map(sub, raws, self._raws))
         return (
             0 <= elapsed_ns < self._shortest_wrap_ns
             and min(steps) >= 0
-            # Mostly none grew by more than the smallest of them may, and then they need not be compared one by one.
+            # Usually no counter exceeds the smallest limit, which spares comparing them one by one.
             and (
                 max(steps) <= self._least * elapsed_ns
                 or all(map(le, steps, map(mul, self._most, repeat(float(elapsed_ns)))))

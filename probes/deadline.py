@@ -1,4 +1,4 @@
-"""Calls that a driver may never let return: each in a thread of its own, which is left behind after its deadline."""
+"""Calls with a deadline: each runs in its own thread, which is abandoned if a driver never returns."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class NoAnswerError(Exception):
-    """A call that did not return in time."""
+    """The call did not return in time."""
 
 
 class Call(Generic[T]):
-    """A call in a thread of its own, which begins at once.
+    """A call in a thread of its own called `name`, which starts at once.
 
-    `discard` gets a result that comes after it was given up; `name` is that of the thread.
+    `discard` receives a result that arrives after the deadline.
     """
 
     def __init__(self, call: Callable[[], T], name: str, discard: Callable[[T], object] | None = None) -> None:
@@ -47,9 +47,9 @@ class Call(Generic[T]):
                 self._discard(each)
 
     def result(self, seconds: float) -> T:
-        """Return the result, or raise the call's error; wait so many seconds for it at most.
+        """Wait at most `seconds`; return the result or raise the call's error.
 
-        Raises NoAnswerError after that; a later result is discarded.
+        Raises NoAnswerError at the deadline; a later result is discarded.
         """
         self._ended.wait(max(0.0, seconds))
         with self._lock:
@@ -62,8 +62,8 @@ class Call(Generic[T]):
 
 
 def within(seconds: float, call: Callable[[], T], name: str, discard: Callable[[T], object] | None = None) -> T:
-    """Return the result of a call, or raise its error. Raises NoAnswerError if there is none within so many seconds.
+    """Return the result of a call or raise its error. Raises NoAnswerError after `seconds`.
 
-    `discard` gets a result that comes later; `name` is that of the thread that waits for it.
+    `discard` receives a result that arrives later; `name` is the name of the waiting thread.
     """
     return Call(call, name, discard).result(seconds)

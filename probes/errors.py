@@ -1,10 +1,10 @@
-"""The three ways a probe fails, each with its own answer in the sampler."""
+"""The three ways in which a probe fails; the sampler handles each differently."""
 
 
 class ProbeUnavailableError(Exception):
-    """There is nothing this probe can read here: said once, at discovery.
+    """This probe has nothing to read here; raised only at discovery.
 
-    `reason` says what was looked for and found; `remedy` what to do, empty where absence is the normal case.
+    `reason` states what was searched and found; `remedy` is empty if absence is normal.
     """
 
     def __init__(self, reason: str, remedy: str = "") -> None:
@@ -14,8 +14,8 @@ class ProbeUnavailableError(Exception):
 
 
 class ReadError(Exception):
-    """This read gave nothing; the next beat may work."""
+    """This read returned nothing; the next one may work."""
 
 
 class DeviceLostError(Exception):
-    """Every device of the probe is gone: the sampler stops this probe and keeps the rest."""
+    """Every device of the probe is gone; the sampler stops this probe and continues with the others."""

@@ -1,4 +1,4 @@
-"""Gives every probe a name of its own, and every channel a (device, domain, metric) of its own; drops none."""
+"""Makes the name of every probe and the (device, domain, metric) of every channel unique, without dropping any."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def make_unique(probes: Sequence[Probe]) -> list[Problem]:
     """Number the names and domains that occur twice, in place, and return a note for each.
 
-    The second driver of a quantity counts as part of the first, so that no energy is added twice. A second sensor of
-    the same driver is a sensor of its own.
+    The second driver of a quantity counts as part of the first, so no energy is added twice. A second sensor of the
+    same driver is an independent sensor.
     """
     names: set[str] = set()
     owners: dict[Key, str] = {}

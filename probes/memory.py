@@ -1,4 +1,4 @@
-"""Reads how much of the host's memory is in use, from /proc/meminfo (kernel: Documentation/filesystems/proc.rst)."""
+"""Reads the memory in use from /proc/meminfo (kernel: Documentation/filesystems/proc.rst)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOMAIN = "memory"
 
 
 def parse_meminfo(meminfo: str) -> dict[str, int]:
-    """Return the amounts /proc/meminfo states in kB, in bytes, by the kernel's names."""
+    """Return the amounts in kB of /proc/meminfo, in bytes, by the kernel's names."""
     amounts = {}
     for line in meminfo.splitlines():
         name, _, amount = line.partition(":")
@@ -32,7 +32,7 @@ def parse_meminfo(meminfo: str) -> dict[str, int]:
 
 
 def used_bytes(amounts: Mapping[str, int]) -> float:
-    """Return the memory that cannot be had without swapping: MemTotal - MemAvailable; NaN if one is missing."""
+    """Return the memory that is not available without swapping: MemTotal - MemAvailable; NaN if one is missing."""
     total, available = amounts.get("MemTotal"), amounts.get("MemAvailable")
     return math.nan if total is None or available is None else float(max(total - available, 0))
 
@@ -73,14 +73,14 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     """Find the host's memory and test it with one read. Raises ProbeUnavailableError if it cannot be read."""
     if entries := settings.exclusions(MemoryProbe.name, _DEVICE.id, _DOMAIN):
         return DiscoveryResult(excluded=entries)
-    remedy = "mount proc, or set where it is mounted"
+    remedy = "mount proc, or set its path"
     try:
         probe = MemoryProbe(Path(roots.procfs) / "meminfo")
     except OSError as error:
-        raise ProbeUnavailableError(f"cannot read how much memory is in use: {error}", remedy) from error
+        raise ProbeUnavailableError(f"cannot read the memory in use: {error}", remedy) from error
     try:
         probe.read(0)
     except ReadError as error:
         probe.close()
-        raise ProbeUnavailableError(f"cannot read how much memory is in use: {error}", remedy) from error
+        raise ProbeUnavailableError(f"cannot read the memory in use: {error}", remedy) from error
     return DiscoveryResult((probe,))

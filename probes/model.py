@@ -1,4 +1,4 @@
-"""The ground everything stands on: what a device, a channel and a probe are, and which metrics exist."""
+"""The vocabulary of all packages: devices, channels, probes and metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a device is, for grouping and for the `kind` label."""
+    """The category of a device, for grouping and for the `kind` label."""
 
     HOST = "host"
     CPU = "cpu"
@@ -25,14 +25,14 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """Where a number comes from; it travels with the number to the end."""
+    """The origin of a number, which accompanies it to every output."""
 
     MEASURED = "measured"
     ESTIMATED = "estimated"
 
 
 class MetricType(StrEnum):
-    """How a metric moves: a counter only grows, a gauge goes both ways."""
+    """The behavior of a metric: a counter only grows, a gauge goes both ways."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -43,7 +43,7 @@ _UNITS = frozenset({"joules", "watts", "ratio", "hertz", "celsius", "bytes", "se
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One measured quantity in base units; `name` is also the Prometheus name without prefix and `_total`."""
+    """One measured quantity in base units; `name` is also its Prometheus name, without prefix and `_total`."""
 
     name: str
     type: MetricType
@@ -63,26 +63,32 @@ def _table(*metrics: Metric) -> Mapping[str, Metric]:
 METRICS: Mapping[str, Metric] = _table(
     Metric("energy_joules", MetricType.COUNTER, "Energy since the sensor's own start, unwrapped, in joules."),
     Metric("power_watts", MetricType.GAUGE, "Power drawn now or over the sensor's own averaging time, in watts."),
-    Metric("power_limit_watts", MetricType.GAUGE, "Power limit the device is held to, in watts."),
+    Metric("power_limit_watts", MetricType.GAUGE, "Power limit in force, in watts."),
     Metric("utilization_ratio", MetricType.GAUGE, "Share of time the device was busy since the previous read, 0 to 1."),
     Metric("frequency_hertz", MetricType.GAUGE, "Clock frequency, in hertz."),
     Metric("temperature_celsius", MetricType.GAUGE, "Temperature, in degrees Celsius."),
     Metric("memory_used_bytes", MetricType.GAUGE, "Memory in use, in bytes."),
     Metric("memory_total_bytes", MetricType.GAUGE, "Memory installed, in bytes."),
     Metric("cores", MetricType.GAUGE, "Number of processor cores online."),
-    Metric("throttle_reasons", MetricType.GAUGE, "Bit mask of what holds the clocks down, as the driver names it."),
-    Metric("throttled_seconds", MetricType.COUNTER, "Time the clocks were held down by power or heat, in seconds."),
+    Metric(
+        "throttle_reasons", MetricType.GAUGE, "Bit mask of the reasons for reduced clocks, as the driver defines it."
+    ),
+    Metric(
+        "throttled_seconds",
+        MetricType.COUNTER,
+        "Time the clocks were reduced for power or thermal reasons, in seconds.",
+    ),
 )
 ENERGY_METRICS = frozenset({"energy_joules", "power_watts"})
-"""The metrics that tell energy."""
+"""The metrics that measure energy, directly or as power over time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """One piece of hardware.
 
-    `id` is stable over a reboot (GPU UUID, `package-0`, PCI address). `attributes` are what is known of it beside its
-    name, as ordered pairs (`driver`, `pci_address`, `cores`, ...).
+    `id` survives a reboot (GPU UUID, `package-0`, PCI address). `attributes` are further facts as ordered pairs
+    (`driver`, `pci_address`, `cores`, ...).
     """
 
     id: str
@@ -93,19 +99,19 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One (device, domain, metric) a probe reads, with what is known of its sensor.
+    """One (device, domain, metric) that a probe reads, with the properties of its sensor.
 
-    `method` says how the number comes to be: `counter`, `average`, `instant`, `volts*amperes`, `model`, ...
-    `refresh_seconds` is the longest time the sensor takes to show a new value (0: unknown), `resolution` its smallest
-    step in the metric's unit (0: unknown). `contained_in` names the (device id, domain) pairs whose energy includes
-    this one's. `max_plausible` is the largest plausible value (four times a power limit, say); 0 where none is known.
-    `uncertainty` is the stated relative half-width of an estimated value (0.5: plus or minus half); 0 for measured.
-    `wraps_at` is where the hardware's counter starts again from 0, in the metric's unit; 0 if it does not.
+    `method` is the origin of the value: `counter`, `average`, `instant`, `volts*amperes`, `model`, ...
+    `refresh_seconds` is the longest time between two new values of the sensor, `resolution` its smallest step in the
+    metric's unit; 0 if unknown. `contained_in` lists the (device id, domain) pairs whose energy includes this one's.
+    `max_plausible` is the largest plausible value (four times a power limit, say); 0 if unknown. `uncertainty` is the
+    stated relative half-width of an estimated value (0.5: plus or minus half); 0 for a measured one. `wraps_at` is the
+    value at which the hardware's counter starts again from 0, in the metric's unit; 0 if it does not.
 
-    What was learnt of the sensor by watching it, 0 where it was not watched or did not move: `observed_refresh_seconds`
-    is the median time between two changes, `read_seconds` what one read of its whole probe costs, or of its counters
-    alone for an energy counter of a probe that can do that. `aliased` says that
-    it changes faster than it is polled, or averages over less than it passes, so that what it misses is unknown.
+    Calibration measures the other properties; they are 0 without it, and for a sensor that did not change.
+    `observed_refresh_seconds` is the median time between two changes. `read_seconds` is the cost of one read of the
+    whole probe, or of its counters alone if the probe can read them alone. An `aliased` channel changes faster than it
+    is polled, or averages over less than its period, so an unknown part of the energy is missed.
     """
 
     device: Device
@@ -140,10 +146,10 @@ class Channel:
 
 
 class Reason(StrEnum):
-    """Why a reading was refused; the value is the `reason` label of the rejected samples.
+    """The reason for rejecting a reading; the value is the `reason` label of the rejected samples.
 
-    `reset`: a counter started anew. `backward`: it stepped back by less than a reset does. `wrap_unknown`: so long
-    after the reading before that it may have wrapped more than once. `impossible`: more than the device can draw.
+    `reset`: a counter started again. `backward`: it stepped back by less than a reset does. `wrap_unknown`: the
+    previous reading is old enough for more than one wrap. `impossible`: more than the device can draw.
     """
 
     READ_ERROR = "read_error"
@@ -157,7 +163,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One reading of a tick that was refused: the position of its channel in the probe, and why."""
+    """One rejected reading of a tick: the position of its channel in the probe, and the reason."""
 
     channel: int
     reason: Reason
@@ -166,9 +172,9 @@ class Rejection:
 class Probe(Protocol):
     """Reads the sensors of one device or one small group of them.
 
-    `name` is the family, and the device where there are several (`rapl`, `hwmon/0000:03:00.0`). `channels` never
-    changes after discovery. `rejections` is filled by `read` and emptied by whoever calls it. `files_only` says that
-    `read` asks nothing but files of the kernel, which answer in microseconds: no driver, no tool, no network.
+    `name` is the family, followed by the device if there are several (`rapl`, `hwmon/0000:03:00.0`). `channels` do not
+    change after discovery. `read` appends to `rejections`, and its caller clears them. `files_only` states that `read`
+    uses only kernel files, which answer in microseconds: no driver, no tool, no network.
     """
 
     name: str
@@ -177,10 +183,10 @@ class Probe(Protocol):
     rejections: list[Rejection]
 
     def read(self, at_ns: int) -> Sequence[float]:
-        """Return one float per channel, in order; NaN where the sensor gave nothing this time.
+        """Return one float per channel, in order; NaN for a sensor without a value.
 
-        `at_ns` is the moment of the read on a monotonic clock, handed in because a probe has no clock of its own.
-        Raises ReadError if the whole read failed and the next may work, DeviceLostError if nothing is left to read.
+        `at_ns` is the time of the read on a monotonic clock; a probe has no clock of its own. Raises ReadError if the
+        whole read failed and the next may work, DeviceLostError if nothing is left to read.
         """
         ...
 
@@ -191,10 +197,10 @@ class Probe(Protocol):
 
 @runtime_checkable
 class CounterReader(Probe, Protocol):
-    """A probe that can read its energy counters alone, for much less than a whole read takes."""
+    """A probe that can read its energy counters alone, much faster than all of its sensors."""
 
     def read_counters(self, at_ns: int) -> Sequence[float]:
-        """Return and raise what `read` does, with NaN for every channel that is no energy counter."""
+        """Return and raise what `read` does, with NaN for every channel that is not an energy counter."""
         ...
 
 
@@ -205,11 +211,11 @@ class IsolatedFile(Protocol):
     channels: tuple[int, ...]
 
     def answers(self) -> bool:
-        """Read the file, however long that takes; return whether it answered quickly."""
+        """Read the file without a deadline; return whether it answered quickly."""
         ...
 
     def restore(self) -> None:
-        """Read the file with the others again."""
+        """Include the file in the reads of its probe again."""
         ...
 
 
@@ -218,19 +224,20 @@ class IsolatableProbe(Probe, Protocol):
     """A probe of several files that can leave out one that hangs."""
 
     def isolate(self) -> IsolatedFile | None:
-        """Leave out the file in which `read` hangs in another thread, and return it; None if no read is under way.
+        """Leave out the file in which `read` hangs in another thread, and return it; None if no read is in progress.
 
-        That `read` raises ReadError when it ends, and changes nothing. The channels of the file are NaN meanwhile.
+        The hanging `read` raises ReadError when it ends, and changes nothing. The channels of the file are NaN
+        meanwhile.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A sensor that exists but cannot be read, or only with a restriction: its name, the cause and the remedy.
+    """A sensor that cannot be read, or only with a restriction: its name, the cause and the remedy.
 
-    `is_unreadable` is False for a sensor that works. `device` stands for hardware without any readable sensor, so that
-    a total can name it as missing.
+    `is_unreadable` is False for a sensor that works. `device` represents hardware without any readable sensor, so that
+    a total can list it as missing.
     """
 
     sensor: str
@@ -241,7 +248,7 @@ class Problem:
 
     @property
     def label(self) -> str:
-        """The words that introduce the problem."""
+        """The word that introduces the problem."""
         return "unreadable" if self.is_unreadable else "note"
 
 
@@ -256,9 +263,9 @@ class DiscoveryResult:
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Where the host's interfaces are mounted, so that a container or a test can point them elsewhere.
+    """The paths of the host's interfaces, which a container or a test can set.
 
-    `nvml_library` is the path of libnvidia-ml; empty lets the dynamic linker find it.
+    `nvml_library` is the path of libnvidia-ml; empty leaves the search to the dynamic linker.
     """
 
     sysfs: str = "/sys"

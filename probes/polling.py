@@ -1,4 +1,4 @@
-"""Reads probes again and again for a moment: those that only read files in one thread, any other in its own."""
+"""Reads probes repeatedly for a short time: file-only probes in one thread, every other probe in its own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from probes.model import Probe
 
 MAX_READ_SHARE = 0.25
-"""The share of the time that reads may take, those of all files together and those of each driver."""
+"""The largest share of the time for reads: of all files together, and of each driver."""
 STUCK_SECONDS = 0.3
-"""A read that lasts longer than this holds up the other files: they go on in another thread."""
+"""After a read of this length the remaining files continue in another thread."""
 MAX_STUCK_THREADS = 4
-"""With more threads of files stuck no further one is started: the probes that are left are not read."""
+"""The largest number of threads that hang in files; beyond it the remaining probes are not read."""
 _POLL_SECONDS = 0.01
 _END_SECONDS = 0.2
 _LONGEST_SLEEP_SECONDS = 0.005
@@ -25,7 +25,7 @@ _LARGEST_DEBT_NS = 1_000_000
 
 
 class PollTarget(Protocol):
-    """One probe that is read as long as another read is wanted."""
+    """One probe, which is read while another read is wanted."""
 
     @property
     def probe(self) -> Probe: ...  # noqa: D102  the probe itself
@@ -34,16 +34,16 @@ class PollTarget(Protocol):
     def wanted(self) -> bool: ...  # noqa: D102  whether another read may show more
 
     def read(self) -> float:
-        """Read once, and return after how many seconds the next read makes sense; never raises."""
+        """Read once; return the seconds until another read is useful. Never raises."""
 
     def restart_time(self) -> None:
-        """Grant all of the time anew: it passed while another probe was read."""
+        """Restart the time limit of the probe: it elapsed while another probe was read."""
 
 
 def read_all(targets: Sequence[PollTarget], seconds: float) -> dict[Probe, Callable[[], bool]]:
-    """Read every probe until no further read is wanted, and for so many seconds at most.
+    """Read every probe until no further read is wanted, for at most `seconds`.
 
-    Returns the probes whose read has not ended, each with a function that returns whether it has.
+    Returns the probes whose read is still in progress, each with a function that returns whether it has ended.
     """
     of_files = [PollThread([watch for watch in targets if watch.probe.files_only])]
     of_drivers = [PollThread([watch]) for watch in targets if not watch.probe.files_only]
@@ -77,17 +77,17 @@ class PollThread:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the read that is under way takes so long that the others must not wait for it."""
+        """Whether the current read is too long for the other targets to wait."""
         reading_for_ns = time.monotonic_ns() - self._since_ns
         return self.alive and self._reading is not None and reading_for_ns > STUCK_SECONDS * 1e9
 
     @property
     def waiting(self) -> bool:
-        """Whether others wait to be read."""
+        """Whether other targets wait for a read."""
         return bool(self._due)
 
     def hand_over_waiting(self) -> list[PollTarget]:
-        """Return the targets that wait; this thread ends after its read."""
+        """Return the waiting targets; this thread ends after its current read."""
         self._over = True
         taken, self._due = self._due, []
         for _, _, watch in taken:
@@ -95,7 +95,7 @@ class PollThread:
         return [watch for _, _, watch in taken]
 
     def end(self) -> list[tuple[Probe, Callable[[], bool]]]:
-        """End, or return the probe whose read does not, with a function that returns whether it has."""
+        """Stop the thread. If its read hangs, return the probe with a function that returns whether it has ended."""
         self._over = True
         self._thread.join(_END_SECONDS)
         thread, watch = self._thread, self._reading

@@ -1,7 +1,7 @@
 """Reads the energy counters of Intel and AMD processors that the kernel shows as powercap zones.
 
-Interface: the kernel's Documentation/power/powercap and drivers/powercap/intel_rapl_common.c. A zone's place in the
-tree says nothing about which socket it is, so every zone is known by what its `name` file says.
+Interface: the kernel's Documentation/power/powercap and drivers/powercap/intel_rapl_common.c. The position of a zone in
+the tree does not identify its socket, so every zone is identified by its `name` file.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.001
 """The hardware updates its energy counters about every millisecond (Intel SDM, volume 3, RAPL interfaces)."""
 RESOLUTION_JOULES = 2.0**-14
-"""The usual energy unit, taken where a zone's range does not tell its own."""
+"""The usual energy unit, assumed if the range of a zone does not determine it."""
 RESOLUTION_FROM_TO = (1e-6, 10.0)
-"""The energy units that are believed: server DRAM counts in 15.3 microjoules, psys of some servers in 1 J."""
+"""The plausible energy units: server DRAM counts in 15.3 microjoules, psys of some servers in 1 J."""
 NO_LIMIT_WATTS = 4095.0
-"""A power limit of all bits set (15 bits of 1/8 W): how firmware writes that there is none."""
+"""A power limit of all bits set (15 bits of 1/8 W): firmware's value for no limit."""
 _REGISTER_MOST = 2**32 - 1
 _PACKAGE = re.compile(r"package-\d+(-die-\d+)?")
 _MMIO_PREFIX = "intel-rapl-mmio"
@@ -43,7 +43,7 @@ _PSYS = re.compile(r"psys(-\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One powercap zone: its folder, its own name and the name of the zone it lies in (empty at the top)."""
+    """One powercap zone: its folder, its own name and the name of its parent zone (empty at the top)."""
 
     folder: Path
     name: str
@@ -56,12 +56,12 @@ class Zone:
 
     @property
     def path_of_names(self) -> str:
-        """The name of the zone below that of the zone it lies in."""
+        """The name of the zone after that of its parent zone."""
         return f"{self.parent}/{self.name or self.folder.name}"
 
 
 class RaplProbe:
-    """All readable zones of a host; one channel a zone, in joules, unwrapped by the zone's own range."""
+    """All readable zones of a host; one channel a zone, in joules, unwrapped at the zone's own range."""
 
     name = "rapl"
     files_only = True
@@ -77,9 +77,9 @@ class RaplProbe:
         self._bank = CounterBank([counter for _, _, counter in zones], [1e6] * len(zones))
 
     def read(self, at_ns: int) -> list[float]:
-        """Return joules per zone, NaN for those that gave none.
+        """Return joules per zone, NaN for those without a value.
 
-        Raises ReadError if no zone at all could be read, DeviceLostError if all of them were removed.
+        Raises ReadError if no zone could be read, DeviceLostError if all of them were removed.
         """
         microjoules, errors = self._files.read()
         if errors:
@@ -87,7 +87,7 @@ class RaplProbe:
         return self._bank.advance(microjoules, at_ns, self.rejections)
 
     def isolate(self) -> IsolatedValueFile | None:
-        """Leave out the zone in whose file `read` hangs, and return it; None if no read is under way."""
+        """Leave out the zone whose file hangs `read`, and return it; None if no read is in progress."""
         position = self._files.isolate()
         return None if position is None else self._files.isolated_file(position, (position,))
 
@@ -126,7 +126,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     failed: dict[Zone, Exception] = {}
     for zone, channel in kept:
         if zone.is_mmio_duplicate and zone.path_of_names in read:
-            continue  # the memory-mapped twin shows the same counter once more
+            continue  # the memory-mapped twin shows the same counter again
         try:
             opened.append((channel, *_open(zone, channel)))
             read.add(zone.path_of_names)
@@ -148,18 +148,18 @@ def find_zones(powercap: Path) -> list[Zone]:
 
 
 def is_amd(cpuinfo: str) -> bool:
-    """Tell whether /proc/cpuinfo's text is of an AMD (or Hygon) processor.
+    """Return whether /proc/cpuinfo's text describes an AMD (or Hygon) processor.
 
-    Their `core` zone reads the first core of a package only, so it is no domain of the package.
+    Their `core` zone covers only the first core of a package, so it is not a domain of the package.
     """
     return "AuthenticAMD" in cpuinfo or "HygonGenuine" in cpuinfo
 
 
 def describe(zone: Zone, psys: str = "") -> Channel:
-    """Return the channel of a zone: what it covers by its name, and what its energy is contained in.
+    """Return the channel of a zone: its name determines its device, its domain and the containing energies.
 
-    `psys` is the first zone of the whole platform, empty if there is none. Where every package shows one (`psys-1`
-    beside `psys`, through TPMI), each is of the same platform, so the others count as part of the first.
+    `psys` is the first zone of the whole platform, empty if there is none. If every package has one (`psys-1` beside
+    `psys`, through TPMI), all cover the same platform, so the others count as part of the first.
     """
     highest = _range_microjoules(zone.folder)
     device, domain, within = _placed(zone)
@@ -179,20 +179,20 @@ def describe(zone: Zone, psys: str = "") -> Channel:
 
 
 def _placed(zone: Zone) -> tuple[Device, str, tuple[tuple[str, str], ...]]:
-    """Return the device and domain of a zone and what it is contained in, psys aside."""
+    """Return the device and the domain of a zone and its containers, without psys."""
     if _PACKAGE.fullmatch(zone.name):
         return Device(zone.name, Kind.CPU), "package", ()
     if _PACKAGE.fullmatch(zone.parent):
-        # Memory has a domain of its own beside the package; cores and uncore are parts of it.
+        # Memory is a domain beside the package; cores and uncore are parts of it.
         within = () if zone.name == "dram" else ((zone.parent, "package"),)
         return Device(zone.parent, Kind.CPU), zone.name, within
     return Device(zone.name or zone.folder.name, Kind.BOARD), "psys", ()
 
 
 def _power_limit_watts(folder: Path, kind: Kind) -> float:
-    """Return the largest power limit the zone names, in watts; 0 if it names none.
+    """Return the largest power limit of the zone, in watts; 0 if it has none.
 
-    What a zone that is switched off is set to does not hold it; the most its hardware can be set to is still named.
+    The limits of a disabled zone are not in force; the highest limit that its hardware supports still applies.
     """
     held = read_int(folder / "enabled") != 0
     found = [read_int(path) or 0 for path in folder.glob(f"constraint_*_{'*' if held else 'max_power'}_uw")]
@@ -200,16 +200,16 @@ def _power_limit_watts(folder: Path, kind: Kind) -> float:
 
 
 def modulus_microjoules(range_microjoules: int) -> int:
-    """Return the energy at which a zone's counter starts again from 0, one step above the highest value it shows.
+    """Return the energy at which a zone's counter starts again from 0, one step above its highest value.
 
-    The register behind it has 32 bits, and `max_energy_range_uj` is what it reads as with all of them set
-    (ENERGY_STATUS_MASK in the kernel's drivers/powercap/intel_rapl_common.c). 0 if the zone names no range.
+    The register has 32 bits, and `max_energy_range_uj` is its value with all of them set (ENERGY_STATUS_MASK in the
+    kernel's drivers/powercap/intel_rapl_common.c). 0 if the zone states no range.
     """
     return range_microjoules + round(range_microjoules / _REGISTER_MOST)
 
 
 def resolution_joules(range_microjoules: int) -> float:
-    """Return the step a zone counts in, by the range it names: the register behind it counts 2**32 - 1 of them."""
+    """Return the step of a zone's counter, from its range: the register behind it counts 2**32 - 1 steps."""
     least, most = RESOLUTION_FROM_TO
     step = range_microjoules / 1e6 / _REGISTER_MOST
     return step if least <= step <= most else RESOLUTION_JOULES

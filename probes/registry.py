@@ -1,4 +1,4 @@
-"""Finds every probe of the host: one line a family."""
+"""Discovers every probe of the host; a new family is one entry here."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ESTIMATE = "estimate"
 """The family that is searched only if no sensor measures the processors."""
 _CONTAINER_KINDS = frozenset({Kind.BOARD, Kind.HOST})
 _CPU_CONTAINER_DOMAINS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total", "input", "node"})
-"""Words of a domain that speak of the processors or of something around them."""
+"""Words of a domain that denote the processors or something that contains them."""
 _CPU_PART_DOMAINS = frozenset({"core", "uncore", "dram", "io", "sysio"})
 
 
 @dataclass(frozen=True, slots=True)
 class MissingFamily:
-    """A family of which nothing is here, and why."""
+    """A family without any sensor on this host, with the reason and the remedy."""
 
     family: str
     reason: str
@@ -46,19 +46,19 @@ class Discovery:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """The channels of every probe, and one that stands for each device without any readable sensor."""
+        """The channels of every probe, and one that represents each device without a readable sensor."""
         stand_ins = (problem.device for problem in self.problems if problem.device)
         return (*(channel for probe in self.probes for channel in probe.channels), *stand_ins)
 
     def close(self) -> None:
-        """Close every probe, whatever the others raise; raise a fault once all are closed."""
+        """Close every probe even if some raise; then raise the error."""
         close_all(self.probes)
 
 
 def discover(
     roots: Roots, settings: SensorSettings = ALL_SENSORS, *, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Discovery:
-    """Search every family that is not excluded once, all in parallel.
+    """Search every family once, in parallel, except the excluded ones.
 
     A family that does not answer within `deadline_seconds` becomes a problem; the other families are unaffected.
     """
@@ -98,7 +98,7 @@ def _failed(family: str, error: Exception, deadline_seconds: float) -> Problem:
 
 
 def measures_cpu_power(probes: Iterable[Probe]) -> bool:
-    """Tell whether some sensor covers the processors: their own, or one of a larger part that holds them."""
+    """Return whether a sensor measures the processors, or a larger part that contains them."""
     return any(
         _covers_processors(channel)
         for probe in probes
@@ -113,6 +113,6 @@ def _covers_processors(channel: Channel) -> bool:
         return not words & _CPU_PART_DOMAINS
     if kind in _CONTAINER_KINDS:
         return bool(words & _CPU_CONTAINER_DOMAINS)
-    # An APU's meter is of its socket; a GPU that shares a module with processors says so.
+    # An APU's sensor covers its socket; a GPU on a module shared with processors states the module.
     shares_module = channel.domain == "module" and bool(channel.contained_in)
     return kind is Kind.PSU or channel.domain == "socket" or shares_module

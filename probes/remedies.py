@@ -16,7 +16,7 @@ _AGAIN = "run the command again"
 _UNSUPPORTED = "nothing to do: the driver does not support this sensor on this device"
 _GONE = "the device was removed or is switched off; " + _AGAIN
 _REMEDIES: Mapping[int, str] = {
-    errno.ENOENT: "the driver or the device was removed meanwhile; " + _AGAIN,
+    errno.ENOENT: "the driver or the device was removed; " + _AGAIN,
     errno.EACCES: "run as root, or let the group of this user read the file",
     errno.EPERM: "the kernel or a security policy refuses it (lockdown, seccomp, SELinux): allow this process",
     errno.EIO: "the device did not answer its driver; " + _KERNEL_LOG,
@@ -33,22 +33,22 @@ _REMEDIES: Mapping[int, str] = {
 
 
 def is_denied(error: Exception) -> bool:
-    """Return whether the mode of a file keeps this user from reading it."""
+    """Return whether the mode of a file denies this user access."""
     return _number_of(error) == errno.EACCES
 
 
 def cause_of(error: Exception, path: Path) -> str:
-    """Return the cause in words, without the path, which the reader has already."""
+    """Return the cause in words, without the path, which the message already contains."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return str(error).removeprefix(f"{path}: ")
 
 
 def remedy_for(error: Exception) -> str:
-    """Return the remedy for an OSError, or for the ReadError of a file that the kernel refused or that is no number."""
+    """Return the remedy for an OSError, or for the ReadError of a file that was refused or that holds no number."""
     number = _number_of(error)
     if not number and isinstance(error, ReadError):
-        return "the driver shows something else than a number; update the kernel, or report this line"
+        return "the driver shows something other than a number; update the kernel, or report this line"
     return _REMEDIES.get(number, _KERNEL_LOG)
 
 

@@ -1,4 +1,4 @@
-"""Runs the discovery of every family in a thread of its own, so that a driver that hangs costs only its own family."""
+"""Runs the discovery of every family in its own thread, so that a hanging driver affects only its own family."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from probes.settings import SensorSettings
 
 DEADLINE_SECONDS = 30.0
-"""A driver without persistence mode may initialize several GPUs for ten seconds and more."""
+"""A driver without persistence mode may need more than ten seconds to initialize several GPUs."""
 
 
 def close_all(probes: Sequence[Probe]) -> None:
-    """Close every probe, whatever the others raise; raise a fault once all are closed."""
+    """Close every probe even if some raise; then raise the error."""
     with ExitStack() as stack:
         for probe in reversed(probes):
             stack.callback(probe.close)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SensorSettings:
-    """Which sensors discovery sets up.
+    """Selects the sensors that discovery sets up.
 
     `estimates` allows modelled power on a host without a sensor of its processors. An entry of `exclude` names a family
     (`hwmon`), a device (`package-0`), the part of a device that one family reads (`hwmon/0000:03:00.0`) or one domain
@@ -47,4 +47,4 @@ class SensorSettings:
 
 
 ALL_SENSORS = SensorSettings()
-"""The default: estimates where nothing is measured, and no exclusion."""
+"""The default: estimates if nothing is measured, and no exclusion."""

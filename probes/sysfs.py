@@ -1,4 +1,4 @@
-"""Small kernel files: read once by path at discovery, or kept open and read again and again."""
+"""Small kernel files: read once by path at discovery, or opened once and read repeatedly."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 _LONGEST_VALUE = 64
 _QUICK_SECONDS = 0.1
 ANSWER_SECONDS = 0.5
-"""A file that does not answer for so long at discovery is a problem of its own, and holds up no other."""
+"""A file that does not answer within this time at discovery becomes a problem and delays no other file."""
 
 Raws = tuple[Sequence[int | None], Mapping[int, ReadError]]
-"""What files of one integer each showed, in order, None where one gave nothing, and by position why."""
+"""The values of several files in order, None for each failed read, and the errors by position."""
 
 _NOTHING_FAILED: Mapping[int, ReadError] = MappingProxyType({})
 
 
 class ValueFile:
-    """A kernel file of one integer, opened once; each `read` asks the kernel for the value anew.
+    """A kernel file of one integer, opened once; each `read` asks the kernel again.
 
     Raises OSError on construction if the file cannot be opened.
     """
@@ -43,15 +43,15 @@ class ValueFile:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def fileno(self) -> int:
-        """Return the file's descriptor, -1 once it is closed."""
+        """Return the file's descriptor, -1 after it is closed."""
         return self._fd
 
     def read(self) -> int:
-        """Return the value now. Raises ReadError if the kernel refuses or gives no integer."""
+        """Return the current value. Raises ReadError if the kernel refuses or gives no integer."""
         return self.read_by(os.pread)
 
     def read_by(self, pread: Callable[[int, int, int], bytes]) -> int:
-        """Return the value now, asked for by `pread` in the place of the system's own. Raises ReadError."""
+        """Return the current value, read with `pread` instead of the system's. Raises ReadError."""
         try:
             raw = pread(self._fd, _LONGEST_VALUE, 0)
         except OSError as error:
@@ -71,10 +71,10 @@ class ValueFile:
 def open_value_file(
     path: Path, prove: Callable[[ValueFile], object] = ValueFile.read, seconds: float = ANSWER_SECONDS
 ) -> ValueFile:
-    """Return a kernel file that was opened and proved, and that answered within so many seconds.
+    """Open a kernel file and test it with `prove`, within at most `seconds`.
 
-    Raises OSError if it cannot be opened, and what `prove` raises. Raises ReadError if it does not answer in time: its
-    thread is left behind, and closes it should it ever answer.
+    Raises OSError if it cannot be opened, and the errors of `prove`. Raises ReadError if it does not answer in time:
+    its thread is abandoned, and closes the file if it ever answers.
     """
     try:
         return within(seconds, lambda: _proved(path, prove), f"open-{path}", ValueFile.close)
@@ -83,7 +83,7 @@ def open_value_file(
 
 
 def no_answer() -> OSError:
-    """Return the error of a file that does not answer, as the kernel would word it."""
+    """Return the error of a file that does not answer, in the kernel's words."""
     return TimeoutError(errno.ETIMEDOUT, "no answer")
 
 
@@ -98,9 +98,9 @@ def _proved(path: Path, prove: Callable[[ValueFile], object]) -> ValueFile:
 
 
 class ValueFiles:
-    """Kernel files of one integer each that are read in one go, as tightly as Python can: 2 us a file.
+    """Kernel files of one integer each, read together with little overhead: 2 us a file.
 
-    `pread` is what reads them. A file that hangs can be isolated by another thread, and be restored later.
+    `pread` reads them. Another thread can isolate a file that hangs, and restore it later.
     """
 
     __slots__ = ("_fds", "_files", "_hung", "_pread", "_reading")
@@ -110,10 +110,12 @@ class ValueFiles:
         self._fds = tuple(file.fileno() for file in files)
         self._pread = pread
         self._hung: dict[int, ReadError] = {}
-        self._reading: list[Iterator[int]] = []  # of the read under way; whoever empties it has the last word on it
+        self._reading: list[
+            Iterator[int]
+        ] = []  # of the read in progress; the thread that empties it decides its result
 
     def read(self) -> Raws:
-        """Return the values in order, None where a file gave nothing, and by position why.
+        """Return the values in order, None for each failed read, and the errors by position.
 
         Raises ReadError if the file that was read last was isolated meanwhile.
         """
@@ -130,7 +132,7 @@ class ValueFiles:
         return values, _NOTHING_FAILED
 
     def isolate(self) -> int | None:
-        """Leave out the file that another thread waits for, and return its position; None if none waits."""
+        """Leave out the file for which another thread waits, and return its position; None if no thread waits."""
         try:
             waiting = self._reading.pop()
         except IndexError:
@@ -140,11 +142,11 @@ class ValueFiles:
         return position
 
     def isolated_file(self, position: int, channels: tuple[int, ...]) -> IsolatedValueFile:
-        """Return what can be done with a file that was isolated, which feeds these channels."""
+        """Return the handle of an isolated file, which feeds these channels."""
         return IsolatedValueFile(self, self._files[position], position, channels)
 
     def restore(self, position: int) -> None:
-        """Read a file that was isolated with the others again."""
+        """Include an isolated file in the reads again."""
         self._hung = {at: error for at, error in self._hung.items() if at != position}
 
     def close(self) -> None:
@@ -154,11 +156,11 @@ class ValueFiles:
 
     @staticmethod
     def _end(reading: list[Iterator[int]]) -> None:
-        """End a read, or raise ReadError if it was given up."""
+        """End a read. Raises ReadError if it was abandoned."""
         try:
             reading.pop()
         except IndexError:
-            raise ReadError("the read was given up: a file did not answer") from None
+            raise ReadError("the read was abandoned: a file did not answer") from None
 
     def _read_each(self) -> Raws:
         positions = iter(range(len(self._files)))
@@ -178,7 +180,7 @@ class ValueFiles:
 
 
 class IsolatedValueFile:
-    """A file that was isolated; `channels` are the positions that it feeds in its probe."""
+    """The handle of an isolated file; `channels` are the positions that it feeds in its probe."""
 
     def __init__(self, files: ValueFiles, file: ValueFile, position: int, channels: tuple[int, ...]) -> None:
         self.path = str(file.path)
@@ -188,22 +190,22 @@ class IsolatedValueFile:
         self._position = position
 
     def answers(self) -> bool:
-        """Read the file, however long that takes; return whether it answered quickly, be it with an error."""
+        """Read the file without a deadline; return whether it answered quickly, if only with an error."""
         began = time.monotonic()
         with suppress(ReadError):
             self._file.read()
         return time.monotonic() - began < _QUICK_SECONDS
 
     def restore(self) -> None:
-        """Read the file with the others again."""
+        """Include the file in the reads of its probe again."""
         self._files.restore(self._position)
 
 
 class RuntimeStatus:
-    """Whether the kernel has put a device to sleep, from its `power/runtime_status`, which stays open.
+    """Whether the kernel has suspended a device, from its `power/runtime_status`, which stays open.
 
     A device without such a file (`path` is None), or whose file cannot be opened, as in some containers, counts as
-    awake. To read the file wakes nothing (kernel: Documentation/power/runtime_pm.rst).
+    awake. Reading the file does not wake the device (kernel: Documentation/power/runtime_pm.rst).
     """
 
     __slots__ = ("_fd",)
@@ -215,7 +217,7 @@ class RuntimeStatus:
                 self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def is_suspended(self) -> bool:
-        """Tell whether the device sleeps now; one that is gone does not: its sensors will say that it is gone."""
+        """Return whether the device is suspended. A removed device is not: its sensors report the removal."""
         try:
             return self._fd >= 0 and os.pread(self._fd, 16, 0).startswith(b"suspended")
         except OSError:
@@ -229,13 +231,13 @@ class RuntimeStatus:
 
 
 def errno_of(error: ReadError) -> int:
-    """Return the errno of a read that the kernel refused, 0 if it was none that refused."""
+    """Return the errno of a read that the kernel refused, 0 for another error."""
     cause = error.__cause__
     return (cause.errno or 0) if isinstance(cause, OSError) else 0
 
 
 def is_device_removed(error: ReadError) -> bool:
-    """Tell whether a read was refused because the device was removed: its open files answer nothing else ever again."""
+    """Return whether a read was refused because the device was removed; its open files never work again."""
     return errno_of(error) == errno.ENODEV
 
 
@@ -253,7 +255,7 @@ def read_label(path: Path) -> str:
 
 
 def read_int(path: Path) -> int | None:
-    """Return the integer in a small file (decimal or 0x-hexadecimal), or None if there is none to be read."""
+    """Return the integer in a small file (decimal or 0x-hexadecimal), or None if it holds none."""
     text = read_text(path)
     if text is None:
         return None

@@ -22,7 +22,7 @@ def one_line(text: str) -> str:
 
 
 def decoded(raw: bytes) -> str:
-    """Return bytes as one printable line; what is not UTF-8 becomes U+FFFD."""
+    """Return bytes as one printable line; bytes that are not UTF-8 become U+FFFD."""
     return one_line(raw.decode(errors="replace"))
 
 

@@ -1,7 +1,7 @@
 """Queries py-cpuinfo in a child process with a fixed environment, for facts that /proc/cpuinfo omits.
 
-py-cpuinfo runs lscpu, dmesg, sysctl and others by bare name, so the child gets the system's own PATH and nothing of
-the caller's environment. The query costs about a second of CPU time: callers store its answer.
+py-cpuinfo runs lscpu, dmesg, sysctl and others by bare name, so the child gets the system's own PATH and nothing of the
+caller's environment. The query costs about a second of CPU time: callers store its answer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Tells which processor this is: vendor, brand, numbers, feature flags and microarchitecture.
+"""Identifies the processor: vendor, brand, numbers, feature flags and microarchitecture.
 
-Numbers to names: for Intel the kernel's arch/x86/include/asm/intel-family.h and, where one model number covers several
+Sources of the names: for Intel the kernel's arch/x86/include/asm/intel-family.h and, if one model number covers several
 designs, the steppings in arch/x86/kernel/cpu; for AMD the Zen ranges of arch/x86/kernel/cpu/amd.c and AMD's revision
 guides for the EPYC generations; for Arm the kernel's arch/arm64/include/asm/cputype.h.
 """
@@ -64,7 +64,7 @@ _STEPPINGS = (
     (0x55, 10, "Cooper Lake"),
     (0x9E, 10, "Coffee Lake"),
 )
-"""(model, first stepping, name): later designs that kept the model number of an earlier one."""
+"""(model, first stepping, name): later designs with the model number of an earlier one."""
 _AMD = (
     (0x17, 0x00, 0x2F, "Zen"),
     (0x17, 0x30, 0x3F, "Zen 2 (Rome)"),
@@ -83,7 +83,7 @@ _AMD = (
     (0x1A, 0x40, 0x4F, "Zen 5"),
     (0x1A, 0x60, 0x7F, "Zen 5"),
 )
-"""(family, first model, last model, name); the first range that holds the model names it. 0x18 is Hygon's."""
+"""(family, first model, last model, name); the first matching range applies. 0x18 is Hygon's."""
 _BRANDS = (
     ("Zen", "EPYC", "Zen (Naples)"),
     ("Zen 2 (Rome)", "Threadripper", "Zen 2"),
@@ -123,9 +123,9 @@ _IMPLEMENTERS = {0x41: "Arm", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA"
 
 @dataclass(frozen=True, slots=True)
 class CpuModel:
-    """What the processor says of itself; empty or None where it does not say.
+    """The identity of the processor as it reports it; empty or None if it does not.
 
-    On Arm `family` is the implementer, `model` the part and `stepping` the revision of its identification register.
+    On Arm `family` is the implementer, `model` the part and `stepping` the revision of the identification register.
     `virtual` is the hypervisor's own flag, which only x86 guests see.
     """
 
@@ -152,7 +152,7 @@ def completed(known: CpuModel, answer: LibraryAnswer) -> CpuModel:
 
 
 def parse_cpuinfo(cpuinfo: str) -> CpuModel:
-    """Return what /proc/cpuinfo's text says of the first processor, and on Arm of every kind of core."""
+    """Return the first processor in /proc/cpuinfo's text, and on Arm every kind of core."""
     if "\nCPU part" in cpuinfo:
         return _arm(cpuinfo)
     fields = _fields(cpuinfo.strip().partition("\n\n")[0])
@@ -175,7 +175,7 @@ def parse_cpuinfo(cpuinfo: str) -> CpuModel:
 def microarchitecture(
     vendor: str, family: int | None, model: int | None, stepping: int | None = None, brand: str = ""
 ) -> str:
-    """Return the name of an x86 processor's design, empty if these numbers are not known."""
+    """Return the microarchitecture of an x86 processor, empty if its numbers are unknown."""
     if family is None or model is None:
         return ""
     if vendor == "GenuineIntel":

@@ -43,7 +43,7 @@ def parse_clocks(cpuinfo: str) -> dict[int, float]:
 
 
 class Clocks:
-    """Clock frequencies, the mean of at most `MOST_CLOCKS` cores of each package."""
+    """Clock frequencies, averaged over at most `MOST_CLOCKS` cores of each package."""
 
     def __init__(self, roots: Roots, packages: Sequence[Package]) -> None:
         self._sysfs = Path(roots.sysfs)
@@ -56,7 +56,7 @@ class Clocks:
                 self._cpuinfo = os.open(Path(roots.procfs) / "cpuinfo", os.O_RDONLY | os.O_CLOEXEC)
 
     def follow(self, packages: Sequence[Package]) -> None:
-        """Ask the cores that are online now."""
+        """Read the cores that are online now from here on."""
         self._close_files()
         self._asked = {package.number: _spread(package.cores) for package in packages}
         for cpu in chain(*self._asked.values()):
@@ -64,7 +64,7 @@ class Clocks:
                 self._files[cpu] = ValueFile(cpu_folder(self._sysfs, cpu) / "cpufreq/scaling_cur_freq")
 
     def hertz(self) -> dict[int, float]:
-        """Return the mean clock by package number, in hertz, of the packages that gave one."""
+        """Return the mean clock in hertz by package number, without the packages that report none."""
         clocks = self._from_cpufreq() if self.method == "cpufreq" else self._from_cpuinfo()
         given = {number: [clocks[cpu] for cpu in cores if cpu in clocks] for number, cores in self._asked.items()}
         return {number: sum(hertz) / len(hertz) for number, hertz in given.items() if hertz}
@@ -84,12 +84,12 @@ class Clocks:
     def _from_cpufreq(self) -> dict[int, float]:
         clocks = {}
         for cpu, file in self._files.items():
-            with suppress(ReadError):  # a core that just went offline: the others still tell
+            with suppress(ReadError):  # a core that just went offline; the others still report
                 clocks[cpu] = file.read() * 1000.0
         return clocks
 
     def _from_cpuinfo(self) -> dict[int, float]:
-        with suppress(OSError, ValueError):  # also where there is no such file
+        with suppress(OSError, ValueError):  # also if there is no such file
             text = os.pread(self._cpuinfo, _CPUINFO_BYTES, 0).decode(errors="replace")
             return parse_clocks(text[: text.rfind("\n")])
         return {}
@@ -145,8 +145,8 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     try:
         utilization = Utilization(roots)
     except (OSError, ReadError) as error:
-        reason = f"cannot read how busy the processors are: {error}"
-        raise ProbeUnavailableError(reason, "mount proc, or set where it is mounted") from error
+        reason = f"cannot read the utilization of the processors: {error}"
+        raise ProbeUnavailableError(reason, "mount proc, or set its path") from error
     clocks = Clocks(roots, utilization.packages)
     cpu = parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "")
     channels = _channels(utilization.packages, clocks, cpu.brand or cpu.microarchitecture)

@@ -1,6 +1,6 @@
 """Measures the busy share of the host's processors from /proc/stat (kernel: Documentation/filesystems/proc.rst).
 
-The file stays open between reads, so it is parsed here and not by a library.
+The file stays open between reads, which is why no library parses it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _STAT_BYTES = 1 << 16
 
 
 class Times(NamedTuple):
-    """What one processor did since boot, in clock ticks; guest time is within busy time, as the kernel counts it.
+    """The time of one processor since boot by activity, in clock ticks; busy time includes guest time.
 
-    Time stolen by a hypervisor is kept apart: it passed, but this processor did nothing in it.
+    Time stolen by a hypervisor is separate: it passed, but this processor did nothing in it.
     """
 
     busy: int
@@ -48,21 +48,21 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Busy shares 0 to 1 since the previous read, of the host and by package number; NaN where no time passed."""
+    """Busy shares from 0 to 1 since the previous read, of the host and by package number; NaN if no time passed."""
 
     host: float
     packages: Mapping[int, float]
 
 
 def parse_times(stat: bytes) -> dict[int, Times]:
-    """Return the times of every logical processor /proc/stat names. Raises ValueError if a line has no times."""
+    """Return the times of every logical processor in /proc/stat. Raises ValueError if a line has no times."""
     times = {}
     for line in stat.splitlines():
         if not line.startswith(b"cpu"):
             break
         name, *fields = line.split()
         if name == b"cpu":
-            continue  # the sum of all: the kernel keeps in it what offline processors did
+            continue  # the sum of all, which includes offline processors
         user, nice, system, idle, *more = map(int, fields[:8])
         iowait, irq, softirq, stolen, *_ = (*more, 0, 0, 0, 0)
         times[int(name[3:])] = Times(user + nice + system + irq + softirq, idle, iowait, stolen)
@@ -72,8 +72,8 @@ def parse_times(stat: bytes) -> dict[int, Times]:
 def busy_share(before: Mapping[int, Times], after: Mapping[int, Times], cpus: Iterable[int]) -> float:
     """Return the busy share of the processors `cpus` between two readings, 0 to 1; NaN if no time passed.
 
-    Idle and iowait may go backwards by a little; a step back counts as none. A processor that is in only one of the
-    readings came or went in between and is left out.
+    Idle and iowait may step back a little; such a step counts as 0. A processor that is in only one of the readings
+    went online or offline in between and is left out.
     """
     busy = total = 0
     for cpu in cpus:
@@ -87,11 +87,11 @@ def busy_share(before: Mapping[int, Times], after: Mapping[int, Times], cpus: It
 
 
 def packages_of(sysfs: Path, cpus: Iterable[int]) -> tuple[Package, ...]:
-    """Group logical processors by socket; without topology files all are package 0, each its own core."""
+    """Group logical processors by socket; without topology files all belong to package 0, each as its own core."""
     sockets: dict[int, dict[str, list[int]]] = {}
     for cpu in sorted(cpus):
         topology = cpu_folder(sysfs, cpu) / "topology"
-        number = max(read_int(topology / "physical_package_id") or 0, 0)  # -1: the firmware does not say
+        number = max(read_int(topology / "physical_package_id") or 0, 0)  # -1: unknown to the firmware
         core = read_text(topology / "core_cpus_list") or read_text(topology / "thread_siblings_list") or str(cpu)
         sockets.setdefault(number, {}).setdefault(core, []).append(cpu)
     return tuple(
@@ -106,7 +106,7 @@ def cpu_folder(sysfs: Path, cpu: int) -> Path:
 
 
 class Utilization:
-    """Busy shares between one read of /proc/stat and the next; `packages` follows processors that come and go.
+    """Busy shares between two reads of /proc/stat; `packages` follows processors that go online or offline.
 
     Raises OSError or ReadError on construction if the file cannot be read.
     """
@@ -150,5 +150,5 @@ class Utilization:
         except (OSError, ValueError) as error:
             raise ReadError(f"{self._path}: {error}") from error
         if not times:
-            raise ReadError(f"{self._path}: names no processor")
+            raise ReadError(f"{self._path}: lists no processor")
         return times

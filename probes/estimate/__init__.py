@@ -1,4 +1,4 @@
-"""Modelled power where no sensor measures the processor."""
+"""Modelled power of processors that no sensor measures."""
 
 from probes.estimate.probe import discover
 

@@ -1,7 +1,7 @@
-"""Estimates what the processors draw where no sensor tells: a model of published server power, never a measurement.
+"""Estimates the power of processors without a sensor, from a model of published server power; it measures nothing.
 
 Watts of a package = its threads x (min + utilization x (max - min)), with min and max per microarchitecture from
-`estimate_watts`: Cloud Carbon Footprint's formula for compute. What it is worth is told in docs/estimates.md.
+`estimate.table`: Cloud Carbon Footprint's formula for compute. docs/estimates.md states its accuracy.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MODEL_HALF_WIDTH = 0.4
-"""What the source cannot know: it measures whole servers at the wall, under one Java workload.
+"""The relative error of the source: it measures whole servers at the wall, under one Java workload.
 
 A socket's share of the wall watts at full load is 0.8 to 1.35 times its thermal design power over 21 processors of the
-source; near idle the rest of the server is a larger part still.
+source; near idle the rest of the server is an even larger part.
 """
 GUEST_HALF_WIDTH = 0.3
-"""What a guest cannot know: the host's size and load, and whether its processors are cores or threads."""
+"""The relative error in a guest: the host's size and load are unknown, and a processor may be a core or a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class Model:
 
     @property
     def uncertainty(self) -> float:
-        """The relative half-width: the row's spread and what the source cannot know, added as independent errors."""
+        """The relative half-width: the spread of the row and the errors of the source, added as independent errors."""
         return math.hypot(self.row.spread, MODEL_HALF_WIDTH, GUEST_HALF_WIDTH if self.virtual else 0.0)
 
     def threads(self, package: Package) -> int:
-        """Return how many hardware threads to count for a package.
+        """Return the number of hardware threads to count for a package.
 
-        Bare metal with its second threads switched off still has cores that draw for two: they count as the servers
-        of the table did. A guest's processors are threads, whatever its topology says.
+        On bare metal with disabled second threads, each core still draws the power of two: cores count as in the
+        servers of the table. The processors of a guest are threads, whatever its topology shows.
         """
         if self.virtual or len(package.cpus) > len(package.cores):
             return len(package.cpus)
@@ -62,10 +62,10 @@ class Model:
 
 
 class EstimateProbe:
-    """Modelled joules and watts of packages; follows processors that come and go.
+    """Modelled joules and watts of packages; follows processors that go online or offline.
 
-    `watts` are the power channels by the number of their package.
-    The watts of a read are the mean since the read before, so the joules are their exact sum over time.
+    `watts` are the power channels by package number. The watts of a read are the mean since the previous read, so the
+    joules are their exact sum over time.
     """
 
     name = "estimate"
@@ -84,7 +84,7 @@ class EstimateProbe:
     def read(self, at_ns: int) -> list[float]:
         """Return joules since the first read per package, then watts per package.
 
-        NaN where no processor is online; the first read has no watts and 0 joules. Raises ReadError.
+        A package without an online processor is NaN; the first read has no watts and 0 joules. Raises ReadError.
         """
         shares = self._utilization.advance().packages
         packages = {package.number: package for package in self._utilization.packages}
@@ -114,7 +114,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         utilization = Utilization(roots)
     except (OSError, ReadError) as error:
         reason = f"no estimate without the processors' utilization: {error}"
-        raise ProbeUnavailableError(reason, "mount proc, or set where it is mounted") from error
+        raise ProbeUnavailableError(reason, "mount proc, or set its path") from error
     cpu = parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "")
     model = Model(row_of(cpu.microarchitecture), cpu.virtual)
     channels = [(package.number, describe(package, cpu, model)) for package in utilization.packages]
@@ -126,7 +126,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
 
 
 def describe(package: Package, cpu: CpuModel, model: Model) -> Channel:
-    """Return the power channel of a package; its device says what the estimate is made of."""
+    """Return the power channel of a package; the attributes of its device state the basis of the estimate."""
     row, threads = model.row, model.threads(package)
     attributes = (
         ("microarchitecture", cpu.microarchitecture or "unknown"),

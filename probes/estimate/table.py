@@ -1,9 +1,9 @@
 """The watts of a processor thread by microarchitecture, for the model of `estimate`.
 
 Source: SPECpower_ssj2008 results of spec.org, as Cloud Carbon Footprint's ccf-coefficients collects them
-(data/SPECpower-2026-03-09.csv). The numbers are ours: each result's watts at active idle and at 100 % load, divided by
-the server's hardware threads as that project divides them; the median over a microarchitecture's results. Results whose
-count of threads contradicts itself are left out, and so are microarchitectures with fewer than three results.
+(data/SPECpower-2026-03-09.csv). The numbers are our own: each result's watts at active idle and at 100 % load, divided
+by the server's hardware threads as that project divides them, then the median over the results of a microarchitecture.
+Results with contradictory thread counts and microarchitectures with fewer than three results are left out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ SOURCE_DATE = "2026-03-09"
 
 @dataclass(frozen=True, slots=True)
 class WattsRow:
-    """Watts of the whole server, at the wall, per hardware thread of its processors: when idle and when fully busy.
+    """Watts of the whole server at the wall, per hardware thread of its processors: idle and fully busy.
 
-    `spread` is half the way from the 10th to the 90th percentile of the results over their median, of the idle or the
-    full watts, whichever is wider. `results` is their number. `threads_per_core` is what most of them ran with.
+    `spread` is half the distance from the 10th to the 90th percentile of the results over their median, of the idle or
+    the full watts, whichever is wider. `results` is their number. `threads_per_core` is that of most results.
     """
 
     name: str
@@ -64,7 +64,7 @@ ROWS = (
     WattsRow("Neoverse N1", 0.617, 1.922, 0.39, 7, 1),
 )
 GENERIC = WattsRow("generic", 0.824, 4.003, 0.94, 765, 2)
-"""For every other processor: the median of the rows above, and the spread between them."""
+"""The row of every other processor: the median of the rows above, and the spread between them."""
 
 
 def row_of(microarchitecture: str) -> WattsRow:

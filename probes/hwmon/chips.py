@@ -1,6 +1,6 @@
-"""Says what hwmon attribute files do not: which voltage goes with which current, and what is measured.
+"""Facts about hwmon chips that their attribute files omit: pairs of voltage and current, and the measured part.
 
-Facts are from the kernel's Documentation/hwmon and driver sources, or from a driver kept outside the kernel.
+Sources: the kernel's Documentation/hwmon and driver sources, or a driver maintained outside the kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from probes.model import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-# Chips that measure a rail: (index of inN, index of currN). What is left out is a shunt voltage or an auxiliary input.
+# Chips that measure a rail: (index of inN, index of currN). Shunt voltages and auxiliary inputs are left out.
 _MONITORS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "ina3221": ((1, 1), (2, 2), (3, 3)),
     **dict.fromkeys(("ina209", "ina219", "ina220", "ina226", "ina230", "ina231", "ina237", "ina238"), ((1, 1),)),
@@ -25,10 +25,10 @@ _MONITORS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "max20730": ((2, 1),),
     "max20751": ((2, 1),),
 }
-# Regulators on PMBus: the pages' labels (vin, iin, vout1, iout1) pair; where there are none, equal indices do.
+# Regulators on PMBus: the labels of the pages (vin, iin, vout1, iout1) pair; without labels, equal indices do.
 _REGULATORS = ("pmbus", "tps", "ir35221", "xdpe12284", "ucd90", "mp2975")
 
-# Regulators have a pin as well, which is no wall plug, so the supplies are named.
+# Regulators have a pin as well, which is not the wall, so power supplies are listed by name.
 _POWER_SUPPLIES = frozenset(
     {"pmbus", "dps460", "dps650ab", "dps800", "dps920ab", "pfe1100", "pfe3000", "ipsps1", "cffps", "cffps1", "cffps2"}
     | {"ibm_cffps", "ym2151e", "yh5151e", "acbel_fsg032", "bpa_rs600", "bpd_rs600", "crps185", "intel_crps185"}
@@ -51,16 +51,16 @@ _APUS = frozenset(
 """PCI device numbers: Raven, Picasso, Renoir, Lucienne, Cezanne, Rembrandt, Van Gogh, Mendocino, Phoenix, Raphael,
 Granite Ridge, Strix, Strix Halo, Krackan and Hawk Point (the driver's table of devices, and pci.ids)."""
 _APU_METRICS = frozenset({2, 3})
-"""Formats of the `gpu_metrics` table that only APUs have (the driver's kgd_pp_interface.h)."""
+"""Formats of the `gpu_metrics` table that only APUs use (the driver's kgd_pp_interface.h)."""
 _VENDORS = {0x1DA3: Kind.ACCELERATOR, 0x1E52: Kind.ACCELERATOR, 0x10EE: Kind.FPGA}
 
-# Labels of settings and of things that are no power drawn: TX_power and RX_power are light in an optical module.
+# Labels of settings and of quantities other than consumption: TX_power and RX_power are light in an optical module.
 _NEVER = frozenset({"nc", "cs_target_power", "tx_power", "rx_power"})
 _IGNORED: Mapping[str, frozenset[str]] = {
     "amdgpu": frozenset({"fastppt"}),  # the power of slowPPT again, over a shorter time
-    "spbm": frozenset({"pl1", "pl2", "syspl1", "syspl2"}),  # limits, or what the limiters see of soc_pkg and sys_total
+    "spbm": frozenset({"pl1", "pl2", "syspl1", "syspl2"}),  # limits, or the limiters' view of soc_pkg and sys_total
 }
-# Chips of one sensor, whatever its label.
+# Chips with one sensor, whatever its label.
 _ONLY_DOMAIN: Mapping[str, str] = {
     **dict.fromkeys(("amdgpu", "radeon", "grayskull", "wormhole", "blackhole"), "package"),
     **dict.fromkeys(("i915", "nouveau"), "card"),
@@ -75,7 +75,7 @@ _DOMAINS: Mapping[tuple[str, str], str] = {
     ("zenpower", "svi2_p_soc"): "soc",
 }
 _QUANTITY = re.compile(r"^power-|[-_](?:power|pwr|energy|nrg|temperature|temp|tmp)$")
-# The domains that cover all of their device, widest first.
+# The domains that cover their whole device, widest first.
 _WHOLE = ("wall", "card", "board", "module", "total", "pin")
 _SPARK = ("cpu_gpu", "package", "sys_total", "dc_input")
 _SPARK_DEPTH = {
@@ -101,10 +101,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a power or energy sensor sits.
+    """The place of a power or energy sensor.
 
-    `device` and `kind` are those of another device than the chip's own (`package-0`), empty if it is its own.
-    `outer` are the (device, domain) pairs of other devices that contain it.
+    `device` and `kind` identify a device other than the chip's own (`package-0`); empty for its own. `outer` are the
+    (device, domain) pairs of other devices that contain it.
     """
 
     domain: str
@@ -114,7 +114,7 @@ class Place:
 
 
 def pairs(chip: str, voltages: Mapping[int, str], currents: Mapping[int, str]) -> tuple[Pair, ...]:
-    """Pair the voltages and currents (index -> label) of a chip that has no power attribute; () if no rule is known.
+    """Pair the voltages and currents (index -> label) of a chip without a power attribute; () if no rule is known.
 
     The hwmon ABI numbers inN and currN independently, so each pairing is a fact about one driver.
     """
@@ -133,7 +133,7 @@ def pairs(chip: str, voltages: Mapping[int, str], currents: Mapping[int, str]) -
 
 
 def kind_of(chip: str, driver: str, vendor: int, pci_class: int) -> Kind:
-    """Tell what a bus device is from its chip, its driver, and its PCI vendor and class (0 if it is no PCI device)."""
+    """Return the kind of a bus device from its chip, its driver, and its PCI vendor and class (0 for other buses)."""
     name = _normal(chip)
     if name.startswith("hl_"):
         return Kind.ACCELERATOR
@@ -144,18 +144,18 @@ def kind_of(chip: str, driver: str, vendor: int, pci_class: int) -> Kind:
 
 
 def is_ignored(chip: str, label: str) -> bool:
-    """Tell whether a power or energy attribute of this label is a setting, a limit, or another one's twin."""
+    """Return whether a power or energy attribute with this label is a setting, a limit, or a duplicate."""
     name, text = chip.lower(), label.lower()
     budget = name == "spbm" and text.startswith("budget_")
     return text in _NEVER or text in _IGNORED.get(name, ()) or budget
 
 
 def full_name(chip: str, first_voltage_label: str, pci_device: int | None, metrics_format: int | None = None) -> str:
-    """Return the name that says what a chip measures, where its own does not: amdgpu drives cards and APUs.
+    """Return a name that identifies the measured device; amdgpu drives both cards and APUs.
 
-    The power of an APU is that of the whole socket, its processor included. An APU is recognized by any of three: the
-    northbridge voltage `vddnb` (the driver's amdgpu_pm.c), which some kernels leave out; the format of its metrics
-    table; its PCI device number. The MI300A has a card's table and no such voltage.
+    The power of an APU covers the whole socket, including its processor. Any of three facts identifies an APU: the
+    northbridge voltage `vddnb` (the driver's amdgpu_pm.c), which some kernels omit; the format of its metrics table;
+    its PCI device number. The MI300A has a card's table and no such voltage.
     """
     if chip != "amdgpu":
         return chip
@@ -166,12 +166,12 @@ def full_name(chip: str, first_voltage_label: str, pci_device: int | None, metri
 
 
 def averages_briefly(chip: str) -> bool:
-    """Tell whether a chip that names no averaging time averages over a second or less all the same: amdgpu does."""
+    """Return whether a chip without a stated averaging time averages over at most one second: amdgpu does."""
     return chip == "amdgpu"
 
 
 def plain_domain(chip: str, label: str, fallback: str) -> str:
-    """Name the part a label speaks of: lower case, blanks to `-`, without the word for the quantity."""
+    """Return the domain of a label: lower case, `-` for blanks, without the word for the quantity."""
     text = label.lower()
     if (chip, text) in _DOMAINS:
         return _DOMAINS[chip, text]
@@ -179,9 +179,9 @@ def plain_domain(chip: str, label: str, fallback: str) -> str:
 
 
 def place(chip: str, label: str, fallback: str, sockets: Sequence[int]) -> Place:
-    """Tell what the power or energy sensor `label` of a chip measures; `fallback` names one without a label.
+    """Return the place of the power or energy sensor `label` of a chip; `fallback` is its domain without a label.
 
-    `sockets` are the package of each core for chips that count cores, else the one package the chip belongs to.
+    `sockets` are the package of each core for chips that count cores, else the one package of the chip.
     """
     name = _normal(chip)
     if name in _PLACES:
@@ -199,8 +199,8 @@ def place(chip: str, label: str, fallback: str, sockets: Sequence[int]) -> Place
 
 
 def outer_domains(chip: str, domain: str, present: Collection[str]) -> tuple[str, ...]:
-    """Name the domains of the same device, out of those `present`, whose energy includes that of `domain`."""
-    if chip == "spbm":  # rails of unknown place are parts of the system all the same
+    """Return the domains of the same device, among those `present`, whose energy includes that of `domain`."""
+    if chip == "spbm":  # rails of unknown place are still parts of the system
         return tuple(outer for outer in _SPARK[_SPARK_DEPTH.get(domain, 2) :] if outer in present)
     if domain.startswith("core-") and "cpu" in present:
         return ("cpu",)
@@ -209,7 +209,7 @@ def outer_domains(chip: str, domain: str, present: Collection[str]) -> tuple[str
 
 
 def even_sockets(labels: Collection[str]) -> tuple[int, ...]:
-    """Share the cores of amd_energy's labels out to its sockets in order, for a kernel that does not name them."""
+    """Assign the cores of amd_energy's labels to its sockets in order, for a kernel without topology files."""
     cores = sum(label.startswith("Ecore") for label in labels)
     sockets = sum(label.startswith("Esocket") for label in labels)
     return tuple(core * max(sockets, 1) // cores for core in range(cores))
@@ -228,7 +228,7 @@ def _whole_package(_: str, sockets: Sequence[int]) -> Place:
 
 
 def _whole_socket(_: str, sockets: Sequence[int]) -> Place:
-    """RAPL's package covers an APU as well; whether it does the accelerator dies of an MI300A is not known."""
+    """RAPL's package also covers an APU; it is unknown whether it covers the accelerator dies of an MI300A."""
     return Place("socket", outer=(_package(sockets[0]),))
 
 
@@ -240,7 +240,7 @@ def _part_of_package(chip: str) -> Callable[[str, Sequence[int]], Place]:
 
 
 def _counted_cores(label: str, sockets: Sequence[int]) -> Place:
-    """Esocket1 is a whole package, Ecore003 one core of the package it sits in (amd_energy and its fork zenergy)."""
+    """Esocket1 is a whole package, Ecore003 one core of its package (amd_energy and its fork zenergy)."""
     match = re.fullmatch(r"E(core|socket)(\d+)", label)
     if match is None:
         return Place(plain_domain("amd_energy", label, "energy"))
@@ -252,7 +252,7 @@ def _counted_cores(label: str, sockets: Sequence[int]) -> Place:
 
 
 def _meter(label: str, _: Sequence[int]) -> Place:
-    """An ACPI meter without OEM information is the whole node; Grace names what each meter covers.
+    """An ACPI meter without OEM information covers the whole node; Grace labels each meter.
 
     Module contains Grace, GPU and HBM; Grace contains CPU, SysIO and its share of LPDDR.
     """

@@ -1,7 +1,7 @@
-"""Looks once at what hwmon chips the host has, whose they are, and which of their attributes are channels.
+"""Finds the hwmon chips of the host once, the device of each, and the attributes that are channels.
 
-Interface: the kernel's Documentation/hwmon/sysfs-interface. A chip is known by the bus device behind it, never by the
-number of its hwmon folder, which may change with every boot.
+Interface: the kernel's Documentation/hwmon/sysfs-interface. The bus device identifies a chip; the number of its hwmon
+folder may change with every boot.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _SI_UNITS = frozenset({"watts", "w", "celsius", "c"})
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One hwmon folder: its name and number, its attribute files by name, and the bus device it belongs to.
+    """One hwmon folder: its name and number, its attribute files by name, and its bus device.
 
-    `pci` is the folder of the PCI device the chip is part of, None where there is none.
+    `pci` is the folder of the PCI device that contains the chip, None if there is none.
     """
 
     name: str
@@ -44,26 +44,26 @@ class Chip:
 
     @property
     def id(self) -> str:
-        """What names the bus device: its PCI address, else its own folder's name."""
+        """The identity of the bus device: its PCI address, else the name of its folder."""
         if self.pci:
             return self.pci.name.lower()
-        # A HID device's name ends in a count of plug-ins; the USB port above it stays.
+        # The name of a HID device ends in a count of plug-ins; the USB port above it is stable.
         return self.bus.parent.name if _HID_INSTANCE.fullmatch(self.bus.name) else self.bus.name
 
     @property
     def runtime_status(self) -> Path | None:
-        """The file that says whether the PCI device sleeps, None if there is none."""
+        """The file with the suspend state of the PCI device, None if there is none."""
         path = self.pci / "power/runtime_status" if self.pci else None
         return path if path and path.is_file() else None
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the device sleeps now, so that reading its sensors or limits would wake it."""
+        """Whether the device is suspended, so that reading its sensors or limits would wake it."""
         path = self.runtime_status
         return path is not None and read_text(path) == "suspended"
 
     def indices(self, quantity: str) -> list[int]:
-        """Return the numbers N for which this chip has a reading quantityN that is not switched off."""
+        """Return the numbers N of the enabled readings quantityN of this chip."""
         form = "(?:input|average)" if quantity == "power" else "input"
         matches = (re.fullmatch(rf"{quantity}(\d+)_{form}", file) for file in self.files)
         numbers = {int(match[1]) for match in matches if match}
@@ -75,14 +75,14 @@ class Chip:
         return read_label(path) if path else ""
 
     def number_in(self, attribute: str) -> int | None:
-        """Return the integer an attribute holds, None if there is none."""
+        """Return the integer in an attribute, None if there is none."""
         path = self.files.get(attribute)
         return read_int(path) if path else None
 
 
 @dataclass(frozen=True, slots=True)
 class SensorDraft:
-    """A channel whose files are not open yet: one, or a voltage's and a current's; their product / `divisor` is SI."""
+    """A channel whose files are not open yet: one, or a voltage and a current, whose product / `divisor` is SI."""
 
     channel: Channel
     paths: tuple[Path, ...]
@@ -90,20 +90,20 @@ class SensorDraft:
 
 
 def find_chips(sysfs: Path) -> list[Chip]:
-    """List the hwmon chips with what they hold; links that lead nowhere are left out.
+    """List the hwmon chips with their attributes, without links that lead nowhere.
 
-    So are batteries: what they call power is drawn or charged.
+    Batteries are left out: their power is drawn or charged.
     """
     found = []
     for folder in sorted((sysfs / "class/hwmon").glob("hwmon[0-9]*")):
-        # Old drivers keep their attributes, and even the name, in the bus device's own folder.
+        # Old drivers place their attributes, and even the name, in the folder of the bus device.
         files = {path.name: path for path in (*_entries(folder / "device"), *_entries(folder))}
         if "name" not in files:
             continue
         name = read_label(files["name"]) or folder.name
         link, home = folder / "device", Path(os.path.realpath(folder))
         bus = Path(os.path.realpath(link)) if link.is_symlink() else home.parents[1]
-        if bus.name == "virtual":  # a chip with no device behind it
+        if bus.name == "virtual":  # a chip without a device
             bus /= name
         if "power_supply" not in bus.parts:
             found.append(Chip(name, int(folder.name.removeprefix("hwmon")), files, bus, _pci_folder(bus)))
@@ -111,7 +111,7 @@ def find_chips(sysfs: Path) -> list[Chip]:
 
 
 def without_duplicates(found: Iterable[Chip]) -> list[Chip]:
-    """Leave out the management function of an Alveo card whose user function, with the same sensors, is there too."""
+    """Leave out the management function of an Alveo card if its user function has the same sensors."""
     listed = list(found)
     users = {chip.id[:-2] for chip in listed if chip.name.endswith("_user")}
     return [chip for chip in listed if not (chip.name.endswith("_mgmt") and chip.id[:-2] in users)]
@@ -139,7 +139,7 @@ class _ChipReader:
         self._sockets = sockets
         self._awake = (
             not chip.is_suspended
-        )  # else limits and intervals, which a driver may ask of the device, stay unknown
+        )  # limits and intervals of a suspended device stay unknown: a driver may ask the device for them
 
     def drafts(self) -> Iterator[SensorDraft]:
         for number in self._chip.indices("energy"):
@@ -160,10 +160,10 @@ class _ChipReader:
                 yield self._single(stem, form, "power_watts", method)
 
     def _averages(self, stem: str) -> bool:
-        """Tell which of a sensor's two readings to take.
+        """Return whether to take the average of a sensor that has both readings.
 
-        An average weighs what was drawn between two reads, which an instant reading misses; but only one over a known
-        or short time says when, and the ABI lets a driver average since it was loaded.
+        An average includes power between two reads, which an instant reading misses. An average over an unknown or long
+        time has no usable time stamp, and the ABI lets a driver average since it was loaded.
         """
         files = self._chip.files
         if f"{stem}_average" not in files or f"{stem}_input" not in files:
@@ -185,7 +185,7 @@ class _ChipReader:
         channel = replace(self._channel(self._label(stem), stem, metric), method=method)
         path = self._chip.files[f"{stem}_{form}"]
         exponent = self._chip.number_in(f"{stem}_unitm")
-        if exponent is not None:  # XRT's `max` is the most seen so far, no limit
+        if exponent is not None:  # XRT's `max` is the highest reading, not a limit
             return SensorDraft(replace(channel, resolution=10.0**exponent), (path,), 10.0**-exponent)
         if metric == "power_watts" and self._awake:
             interval_ms = (form == "average" and self._chip.number_in(f"{stem}_average_interval")) or 0
@@ -213,7 +213,7 @@ class _ChipReader:
         return self._chip.text(f"{stem}_label") or self._chip.text(f"{stem}_oem_info")
 
     def _is_si(self, stem: str) -> bool:
-        """Tell whether the unit is known: the ABI's own, or, in XRT's tables, the one named beside its exponent."""
+        """Return whether the unit is known: the ABI's own, or in XRT's tables the one beside its exponent."""
         return f"{stem}_unitm" not in self._chip.files or self._chip.text(f"{stem}_units").lower() in _SI_UNITS
 
 
@@ -225,7 +225,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _pci_folder(bus: Path) -> Path | None:
-    """Return the PCI device a bus device is part of; one behind an I2C or USB controller is a device of its own."""
+    """Return the PCI device that contains a bus device, None if an I2C or USB controller is between them."""
     for folder in (bus, *bus.parents):
         if _OTHER_BUS.fullmatch(folder.name):
             return None
@@ -268,14 +268,14 @@ def _device(members: Sequence[Chip]) -> Device:
 
 
 def _sockets(sysfs: Path, chip: Chip, position: int) -> tuple[int, ...]:
-    """Return what `rules.place` needs to know of the processors a chip belongs to."""
+    """Return the packages of the processors that a chip belongs to, as `rules.place` expects them."""
     if chip.name in {"amd_energy", "zenergy"}:
         labels = [chip.text(f"energy{number}_label") for number in chip.indices("energy")]
         packages = [_package_of(sysfs, core) for core in range(sum(label.startswith("Ecore") for label in labels))]
         known = tuple(package for package in packages if package is not None)
         return known if len(known) == len(packages) else rules.even_sockets(labels)
     if chip.name == "amd_hsmp_hwmon":
-        # One ACPI device a socket, its UID "ID00"; the older platform driver registers its sockets in order.
+        # Each socket is one ACPI device with the UID "ID00"; the older platform driver registers its sockets in order.
         uid = read_label(chip.bus / "firmware_node/uid") or read_label(chip.bus / "uid") or chip.bus.name
         match = re.search(r"(?:ID|:)(\d+)$", uid)
         return (int(match[1]) if match else position,)
@@ -288,7 +288,7 @@ def _package_of(sysfs: Path, cpu: int) -> int | None:
 
 
 def _distinct(drafts: Iterable[SensorDraft]) -> list[SensorDraft]:
-    """Number the domains of sensors that nothing else tells apart."""
+    """Number the domains of sensors that are otherwise equal."""
     named: dict[tuple[str, str, str, str], SensorDraft] = {}
     for draft in drafts:
         channel, copy = draft.channel, 1
@@ -300,7 +300,7 @@ def _distinct(drafts: Iterable[SensorDraft]) -> list[SensorDraft]:
 
 
 def _contained(chip: str, drafts: Sequence[SensorDraft]) -> list[SensorDraft]:
-    """Add which domains of the same device a sensor's energy is part of."""
+    """Add the domains of the same device whose energy includes that of a sensor."""
     energetic = [draft.channel for draft in drafts if draft.channel.metric in ENERGY_METRICS]
     nested = []
     for draft in drafts:

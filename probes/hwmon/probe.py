@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 _TRANSIENT_ERRNOS = frozenset(
     {errno.EAGAIN, errno.ENODATA, errno.EIO, errno.ENXIO, errno.EBUSY, errno.ETIMEDOUT, errno.EINTR, errno.EPROTO}
 )
-"""What a working sensor may answer once at discovery: no value yet, or its bus was busy."""
+"""Errors of a working sensor at discovery: no value yet, or a busy bus."""
 DEVICE_SECONDS = 2.0
-"""A device whose labels and limits cannot be read within this time hangs, and holds up no other."""
+"""A device whose labels and limits cannot be read within this time counts as hanging and delays no other."""
 MOST_HUNG_FILES = 4
-"""A device of which so many files give no answer hangs as a whole."""
+"""A device with this number of unanswered files counts as hanging."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One channel and its open files: one, or a voltage's and a current's; their product / `divisor` is in SI units."""
+    """One channel and its open files: one, or a voltage and a current, whose product / `divisor` is in SI units."""
 
     channel: Channel
     files: tuple[ValueFile, ...]
@@ -49,9 +49,9 @@ class Sensor:
 
     @property
     def counter(self) -> Counter | None:
-        """What counts its energy, None if it is a gauge.
+        """The counter of its energy, None for a gauge.
 
-        The kernel's energy counters are 64 bits wide: they do not wrap, but a driver's reload starts them again.
+        The kernel's energy counters have 64 bits and do not wrap, but they restart with the driver.
         """
         if self.channel.metric != "energy_joules":
             return None
@@ -61,7 +61,7 @@ class Sensor:
 class HwmonProbe:
     """The sensors of one bus device, counters first.
 
-    `runtime_status` is the file that says whether the device sleeps, None if it has none; `pread` reads the sensors.
+    `runtime_status` is the file with the suspend state of the device, None if it has none; `pread` reads the sensors.
     """
 
     files_only = True
@@ -79,15 +79,15 @@ class HwmonProbe:
         self._files = ValueFiles([file for sensor in sensors for file in sensor.files], pread)
         counters = [counter for sensor in sensors if (counter := sensor.counter)]
         self._feeds = tuple(at for at, sensor in enumerate(sensors) for _ in sensor.files)
-        self._counters = len(counters)  # each of them is one file
+        self._counters = len(counters)  # each of them has one file
         self._bank = CounterBank(counters, [sensor.divisor for sensor in sensors[: len(counters)]])
         self._gauges = Gauges(sensors[len(counters) :], len(counters))
         self._status = RuntimeStatus(runtime_status)
 
     def read(self, at_ns: int) -> list[float]:
-        """Return joules, watts and degrees Celsius; all NaN while the device sleeps, for a read would wake it.
+        """Return joules, watts and degrees Celsius; all NaN while the device is suspended: a read would wake it.
 
-        Raises DeviceLostError once every file says that its device is gone.
+        Raises DeviceLostError if every file reports that its device was removed.
         """
         if self._status.is_suspended():
             return [math.nan] * len(self.channels)
@@ -100,7 +100,7 @@ class HwmonProbe:
         return joules + self._gauges.values(raws[self._counters :], self.rejections)
 
     def isolate(self) -> IsolatedValueFile | None:
-        """Leave out the file in which `read` hangs, and return it; None if no file is being read."""
+        """Leave out the file in which `read` hangs, and return it; None if no read is in progress."""
         position = self._files.isolate()
         return None if position is None else self._files.isolated_file(position, (self._feeds[position],))
 
@@ -111,7 +111,7 @@ class HwmonProbe:
 
 
 class Gauges:
-    """What becomes of the readings of gauges: `sensors` are those after the `counters` first channels of a probe."""
+    """Converts the readings of gauges; `sensors` follow the first `counters` channels of a probe."""
 
     __slots__ = ("_channels", "_divisors", "_factors", "_first", "_highest", "_lowest")
 
@@ -127,7 +127,7 @@ class Gauges:
         ]
 
     def values(self, raws: Sequence[int | None], rejections: list[Rejection]) -> list[float]:
-        """Return a value in SI units for every gauge, NaN for each that is refused; `rejections` gets the reasons."""
+        """Return a value in SI units for every gauge, NaN for each rejected one; append the reasons to `rejections`."""
         if None not in raws and len(raws) == len(self._divisors) and BLANKS.isdisjoint(raws):
             values = list(map(truediv, raws, self._divisors))
             if all(map(le, values, self._highest)) and all(map(ge, values, self._lowest)):
@@ -135,7 +135,7 @@ class Gauges:
         return [self._validated(gauge, raws, rejections) for gauge in range(len(self._divisors))]
 
     def _validated(self, gauge: int, raws: Sequence[int | None], rejections: list[Rejection]) -> float:
-        """Return one value, or NaN after noting why there is none; the product of two files takes this way always."""
+        """Return one value, or NaN after noting the reason; a product of two files always takes this path."""
         factors = [raws[at] for at in self._factors[gauge]]
         known = [raw for raw in factors if raw is not None]
         if len(known) < len(factors):
@@ -153,7 +153,7 @@ class Gauges:
 def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
     """Find the chips below `roots.sysfs`/class/hwmon that measure power or energy, and test each file with one read.
 
-    The files of a sleeping or excluded device are not read. Raises ProbeUnavailableError if no chip has such a file.
+    The files of a suspended or excluded device are not read. Raises ProbeUnavailableError if no chip has such a file.
     """
     sysfs = Path(roots.sysfs)
     devices: dict[str, list[Chip]] = defaultdict(list)
@@ -168,8 +168,8 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         drafts[name], entries = settings.select(f"hwmon/{name}", drafts[name], attrgetter("channel"))
         excluded |= entries
     if not problems and not excluded and not any(drafts.values()):
-        looked = f"{len(devices)} devices with hwmon chips looked at"
-        raise ProbeUnavailableError(f"nothing below {sysfs}/class/hwmon measures power or energy ({looked})")
+        searched = f"{len(devices)} devices with hwmon chips"
+        raise ProbeUnavailableError(f"nothing below {sysfs}/class/hwmon measures power or energy ({searched})")
     probes = []
     for name in sorted(drafts):
         chip = devices[name][0]
@@ -186,22 +186,22 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
 def _described(
     sysfs: Path, devices: Mapping[str, Sequence[Chip]]
 ) -> tuple[dict[str, list[SensorDraft]], list[Problem]]:
-    """Return the drafts of each device, and a problem for each whose labels, limits and intervals cannot be read."""
+    """Return the drafts of each device, and a problem for each with unreadable labels, limits or intervals."""
     drafts: dict[str, list[SensorDraft]] = {}
     problems = []
     for name, members in devices.items():
         try:
             drafts[name] = within(DEVICE_SECONDS, partial(describe, sysfs, members), f"survey-{name}")
         except NoAnswerError:
-            reason = f"its labels and limits gave no answer within {DEVICE_SECONDS:g} s"
+            reason = f"its labels and limits did not answer within {DEVICE_SECONDS:g} s"
             problems.append(Problem(f"hwmon/{name}", reason, remedy_for(no_answer())))
     return drafts, problems
 
 
 def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
-    """Open the drafts' files and read each once if `prove`; return the sensors that work and what the others lack.
+    """Open the files of the drafts, read each once if `prove`, and return the working sensors and the problems.
 
-    A device of which several files do not answer hangs as a whole: its further files are left alone.
+    A device with several unanswered files counts as hanging; its remaining files are skipped.
     """
     working: list[Sensor] = []
     hung = 0
@@ -210,7 +210,7 @@ def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], 
     for at, draft in enumerate(drafts):
         files: list[ValueFile] = []
         if hung == MOST_HUNG_FILES:
-            left = f"{hung} files of this device gave no answer, so {len(drafts) - at} further sensors are not read"
+            left = f"{hung} files of this device did not answer, so its {len(drafts) - at} other sensors are not read"
             problems.append(Problem(str(draft.paths[0].parent), left, remedy_for(no_answer())))
             break
         try:
@@ -222,7 +222,7 @@ def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], 
             hung += isinstance(error, ReadError) and errno_of(error) == errno.ETIMEDOUT
             if is_denied(error):
                 denied.append(path)
-            elif draft.channel.metric in ENERGY_METRICS:  # a temperature its driver does not support is no loss
+            elif draft.channel.metric in ENERGY_METRICS:  # an unsupported temperature is no loss
                 problems.append(Problem(str(path), cause_of(error, path), remedy_for(error)))
             continue
         working.append(Sensor(draft.channel, tuple(files), draft.divisor))
@@ -230,7 +230,7 @@ def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], 
 
 
 def _prove(file: ValueFile) -> None:
-    """Read a file once; raises ReadError unless it works or may work at the next beat."""
+    """Read a file once. Raises ReadError if it can never work, not if the next read may."""
     try:
         file.read()
     except ReadError as error:
@@ -239,14 +239,14 @@ def _prove(file: ValueFile) -> None:
 
 
 def _skip_read(_: ValueFile) -> None:
-    """Read nothing: the device sleeps."""
+    """Read nothing: the device is suspended."""
 
 
 def _denials(paths: Sequence[Path]) -> list[Problem]:
-    """Say once a device what may not be read: a chip that counts cores has a hundred such files."""
+    """Return one problem for all unreadable files of a device: a chip that counts cores has a hundred of them."""
     if not paths:
         return []
-    more = f", nor {len(paths) - 1} more files beside it" if len(paths) > 1 else ""
+    more = f" and {len(paths) - 1} more files beside it" if len(paths) > 1 else ""
     remedy = (
         "run as root, or let a group read it: `inferometer service install` puts a udev rule in place; "
         f"by hand: sudo chgrp inferometer {paths[0]} && sudo chmod g+r {paths[0]}"

@@ -1,4 +1,4 @@
-"""Finds the NVIDIA GPUs of the host, what each of them can measure, and which of them share a board.
+"""Finds the NVIDIA GPUs of the host, the sensors of each, and the GPUs that share a board.
 
 Interface: NVIDIA's NVML API Reference Guide.
 """
@@ -44,7 +44,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
 
 @dataclass(slots=True)
 class _Search:
-    """One discovery; gathers the problems, and the exclusions in effect."""
+    """One discovery; collects the problems, and the exclusions in effect."""
 
     session: Session
     roots: Roots
@@ -111,10 +111,10 @@ def _identify_gpus(session: Session, problems: list[Problem]) -> list[GpuInfo]:
         count = session.gpu_count()
     except (ReadError, DeviceLostError) as error:
         raise ProbeUnavailableError(
-            f"the NVIDIA driver numbers no GPUs: {error}", "see what nvidia-smi says"
+            f"the NVIDIA driver lists no GPUs: {error}", "see the output of nvidia-smi"
         ) from error
     if not count:
-        raise ProbeUnavailableError("the NVIDIA driver is loaded and shows no GPU")
+        raise ProbeUnavailableError("the NVIDIA driver is loaded and lists no GPU")
     driver = session.driver_version()
     seen = []
     for index in range(count):
@@ -145,14 +145,14 @@ def _with_own_ids(seen: list[GpuInfo], problems: list[Problem]) -> list[GpuInfo]
 
 
 def identify_gpu(gpu: Gpu, driver: str) -> GpuInfo:
-    """Find out who a GPU is. Raises ReadError if it does not tell its UUID."""
+    """Return the identity of a GPU. Raises ReadError if it does not report its UUID."""
     uuid = gpu.text("nvmlDeviceGetUUID")
     if not uuid:
-        raise ReadError("it does not tell its UUID")
+        raise ReadError("it does not report its UUID")
     place, mig = gpu.pci_place(), gpu.mig_enabled()
     serial, board = gpu.text("nvmlDeviceGetSerial"), gpu.text("nvmlDeviceGetBoardId")
     if not serial.strip("0"):
-        serial = ""  # never written into the GPU, so it tells no boards apart
+        serial = ""  # never written into the GPU, so it identifies no board
     attributes = (
         ("pci_address", place.address if place else ""),
         ("serial", serial),
@@ -178,8 +178,8 @@ def _module_publishers(seen: Sequence[GpuInfo]) -> dict[str, str]:
 def _module_of(one: GpuInfo, holder: str, roots: Roots) -> tuple[tuple[str, str], ...]:
     """Return the module that a GPU shares with a processor as the (device, domain) of its meter, () for a card.
 
-    It has the number of the processor's socket; where that is not known, the GPU says that it is on some module,
-    unless it is in the report of one already.
+    The module has the number of the processor's socket. If that is unknown, the GPU belongs to some module, unless it
+    already has a publisher of module power.
     """
     if not _SOLDERED.search(one.device.name):
         return ()
@@ -193,7 +193,7 @@ def _module_of(one: GpuInfo, holder: str, roots: Roots) -> tuple[tuple[str, str]
 
 
 def _refusal(gpu: Gpu) -> ReadError | DeviceLostError:
-    """Return the error with which a GPU refuses its power, the most general one if it does not."""
+    """Return the error with which a GPU refuses its power, else the most general one."""
     try:
         gpu.number("nvmlDeviceGetPowerUsage")
     except (ReadError, DeviceLostError) as error:
@@ -202,13 +202,13 @@ def _refusal(gpu: Gpu) -> ReadError | DeviceLostError:
 
 
 def _no_power_problem(one: GpuInfo, stand_in: Channel) -> Problem:
-    """Return the problem of a GPU whose driver shows some sensors, and neither power nor energy."""
+    """Return the problem of a GPU whose driver shows some sensors, but neither power nor energy."""
     error = _refusal(one.gpu)
     return replace(_problem(probe_name(one), error, stand_in), is_unreadable=not isinstance(error, AbsentError))
 
 
 def _runtime_status(one: GpuInfo, roots: Roots) -> Path | None:
-    """Return the file in which the kernel says whether the GPU sleeps, None if there is none."""
+    """Return the file with the kernel's suspend state of the GPU, None if there is none."""
     if one.place is None:
         return None
     path = Path(roots.sysfs) / "bus/pci/devices" / one.place.address / "power/runtime_status"
@@ -225,5 +225,5 @@ def _problem(sensor: str, error: ReadError | DeviceLostError, device: Channel | 
             "nothing to do on a Jetson, a GB10 or a virtual GPU, whose driver offers no sensor; else update the driver"
         )
     else:
-        remedy = "see what nvidia-smi says of this GPU, and the kernel log"
+        remedy = "see the output of nvidia-smi for this GPU, and the kernel log"
     return Problem(sensor, str(error), remedy, device=device)

@@ -1,6 +1,6 @@
-"""The one door to NVIDIA's management library (NVML): opens it, asks it, and says in our words why it refused.
+"""The only access to NVIDIA's management library (NVML): opens it, queries it, and translates its errors.
 
-Meanings of functions, fields and return codes: NVIDIA's NVML API Reference Guide. Nothing here changes a setting.
+Meanings of functions, fields and return codes: NVIDIA's NVML API Reference Guide. No call changes a setting.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 LIBRARY = "libnvidia-ml.so.1"
 _SUCCESS, _NO_PERMISSION, _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND = 0, 4, 9, 12
 _FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 13, 18
-# The binding raises "success" where the driver had nothing to write; drivers say "not found" of the same.
+# The binding raises "success" if the driver had nothing to write; drivers answer "not found" in the same case.
 _NO_DATA_CODES = frozenset({_SUCCESS, 6})
 _MOST_PERCENT = 100
 _LOST_CODES = frozenset({15, 28})
-# Invalid argument (a field older drivers do not know), not supported, no permission, no such function, structure
-# version unknown, deprecated: the driver will answer no differently later.
+# Invalid argument (a field that older drivers lack), not supported, no permission, no such function, unknown structure
+# version, deprecated: the driver will not answer differently later.
 _ABSENT_CODES = frozenset({2, 3, _NO_PERMISSION, _FUNCTION_NOT_FOUND, 25, 26})
 _VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 _OTHER_LIBRARY = f"give the path of the driver's own library, whose soname is {LIBRARY}"
@@ -38,7 +38,7 @@ _REMEDIES = {
 
 
 class AbsentError(ReadError):
-    """The driver or this GPU has no such sensor, or will not show it; asking again would bring nothing."""
+    """The driver or this GPU has no such sensor, or does not show it; asking again is useless."""
 
 
 class ForbiddenError(AbsentError):
@@ -46,15 +46,15 @@ class ForbiddenError(AbsentError):
 
 
 class NoDataError(ReadError):
-    """The driver understood, and had nothing to tell of the time that was asked for."""
+    """The driver understood the query, and has no value for the requested time."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuProcesses:
-    """Who used a GPU, by process number as the driver sees it: None where it does not tell.
+    """The users of a GPU, by process number in the driver's name space; None if the driver does not report them.
 
-    `programs` have it open for computing now; `shares` are the shares of some time in which each kept it busy, of
-    those that did at all. They can add up to more than 1: kernels of several processes can run at one moment.
+    `programs` have the GPU open for computing now. `shares` are the shares of some time in which each process used it,
+    without idle processes. They can add up to more than 1, because kernels of several processes can run at once.
     """
 
     programs: frozenset[int] | None
@@ -63,18 +63,18 @@ class GpuProcesses:
 
 @dataclass(frozen=True, slots=True)
 class PciPlace:
-    """Where a GPU sits on the bus, as sysfs writes it, and which chip it is (`model`: the PCI device number)."""
+    """The bus address of a GPU in the form of sysfs, and its chip (`model`: the PCI device number)."""
 
     address: str
     model: int
 
 
 def open_session(library: str = "") -> Session:
-    """Open a session of the driver library at the path `library`, or of the one the dynamic linker finds.
+    """Open a session of the driver library at the path `library`, or of the one that the dynamic linker finds.
 
-    Raises ProbeUnavailableError, without a remedy where no NVIDIA driver is installed. The library is loaded here,
-    before its binding: trying costs far less than importing the binding, and as the linker answers a name that is
-    loaded already with what is loaded, the binding then finds the very library that was asked for.
+    Raises ProbeUnavailableError, without a remedy if no NVIDIA driver is installed. The library is loaded before its
+    Python binding: a failed attempt costs far less than the import of the binding. The linker resolves the name of a
+    loaded library to that library, so the binding uses the requested one.
     """
     try:
         loaded = ctypes.CDLL(library or LIBRARY)
@@ -87,7 +87,7 @@ def open_session(library: str = "") -> Session:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         reason = f"{library or LIBRARY}: {error}"
-        raise ProbeUnavailableError(reason, _REMEDIES.get(error.value, "see what nvidia-smi says")) from error
+        raise ProbeUnavailableError(reason, _REMEDIES.get(error.value, "see the output of nvidia-smi")) from error
     session = Session(pynvml)
     if pynvml.nvmlLib._handle != loaded._handle:  # noqa: SLF001 (a documented attribute of ctypes libraries)
         session.close()
@@ -96,9 +96,9 @@ def open_session(library: str = "") -> Session:
 
 
 class Session:
-    """One open session. The driver library counts sessions itself and lets go of the GPUs when the last is closed.
+    """One open session. The driver library counts sessions and releases the GPUs when the last one closes.
 
-    With persistence mode off that restarts the energy counters, so whoever reads them keeps a session open.
+    Without persistence mode that restarts the energy counters, so their readers hold a session open.
     """
 
     __slots__ = ("_nvml", "_open")
@@ -108,7 +108,7 @@ class Session:
         self._open = True
 
     def another(self) -> Session:
-        """Open one more session of the same library, to be closed on its own. Raises ReadError."""
+        """Open one more session of the same library, which must be closed separately. Raises ReadError."""
         _ask(self._nvml, "nvmlInit")
         return Session(self._nvml)
 
@@ -120,23 +120,23 @@ class Session:
                 self._nvml.nvmlShutdown()
 
     def driver_version(self) -> str:
-        """Return the version of the kernel driver; empty if it will not say."""
+        """Return the version of the kernel driver; empty if it reports none."""
         return _text(self._nvml, "nvmlSystemGetDriverVersion")
 
     def gpu_count(self) -> int:
-        """Return how many GPUs the driver numbers, those out of order included. Raises ReadError."""
+        """Return the number of GPUs that the driver lists, including broken ones. Raises ReadError."""
         return int(_ask(self._nvml, "nvmlDeviceGetCount"))
 
     def gpu(self, index: int) -> Gpu:
-        """Return the GPU numbered `index`, until the next boot. Raises DeviceLostError or ReadError for this one."""
+        """Return the GPU numbered `index`, valid until the next boot. Raises DeviceLostError or ReadError."""
         return Gpu(self._nvml, _ask(self._nvml, "nvmlDeviceGetHandleByIndex", index))
 
 
 class Gpu:
     """One GPU of an open session.
 
-    Every method raises DeviceLostError if the GPU fell off the bus, AbsentError if it has no such sensor, and
-    ReadError if it gave nothing this time. Numbers are in NVML's own units.
+    Every method raises DeviceLostError if the GPU fell off the bus, AbsentError if it has no such sensor, and ReadError
+    if it returned nothing this time. Numbers are in NVML's own units.
     """
 
     __slots__ = ("_handle", "_nvml")
@@ -146,26 +146,26 @@ class Gpu:
         self._handle = handle
 
     def number(self, function: str, *arguments: int) -> int:
-        """Return what `function` of NVML says of this GPU, where that is one integer."""
+        """Return the integer that `function` of NVML returns for this GPU."""
         return int(_ask(self._nvml, function, self._handle, *arguments))
 
     def text(self, function: str) -> str:
-        """Return what `function` of NVML says of this GPU, where that is text or a number; empty if nothing."""
+        """Return the text or number that `function` of NVML returns for this GPU; empty if there is none."""
         return _text(self._nvml, function, self._handle)
 
     def pci_place(self) -> PciPlace | None:
-        """Return the bus address in the form of sysfs, where the domain has four digits and NVML's has eight."""
+        """Return the bus address in the form of sysfs, whose domain has four digits instead of NVML's eight."""
         try:
             place = _ask(self._nvml, "nvmlDeviceGetPciInfo", self._handle)
             domain, _, rest = place.busId.lower().partition(":")
             return PciPlace(f"{int(domain, 16):04x}:{one_line(rest)}", place.pciDeviceId >> 16)
-        except (ReadError, ValueError):  # also an address that is no text
+        except (ReadError, ValueError):  # including an address that is not text
             return None
 
     def module_id(self) -> str:
-        """Return the number of the GPU's place in its machine, empty if it has none.
+        """Return the number of the GPU's slot in its machine, empty if it has none.
 
-        The number is written where we say and its code returned: the one form that every release of the binding has.
+        NVML writes the number to our buffer and returns its code: the only form that every release of the binding has.
         """
         number = ctypes.c_uint()
         try:
@@ -175,7 +175,7 @@ class Gpu:
         return str(number.value) if code == _SUCCESS else ""
 
     def mig_enabled(self) -> bool | None:
-        """Tell whether the GPU is split into instances now; None if it cannot be or will not say."""
+        """Return whether the GPU is split into instances now; None if it cannot be or does not report it."""
         try:
             return bool(_ask(self._nvml, "nvmlDeviceGetMigMode", self._handle)[0])
         except ReadError:
@@ -191,10 +191,10 @@ class Gpu:
         return frozenset(int(each.pid) for each in listed)
 
     def busy_shares(self, since_us: int) -> dict[int, float]:
-        """Return the share of the time since a moment (Unix microseconds) in which each process kept the GPU busy.
+        """Return the share of the time since a moment (Unix microseconds) in which each process used the GPU.
 
-        Who did not is not in it. The driver samples every 1/6 to 1 s, so a shorter time may look empty. Raises
-        AbsentError on a GPU that is split into instances, ReadError if what the driver says is impossible.
+        Idle processes are left out. The driver samples every 1/6 to 1 s, so a shorter time may look empty. Raises
+        AbsentError on a GPU that is split into instances, ReadError if the driver's answer is impossible.
         """
         try:
             samples = _ask(self._nvml, "nvmlDeviceGetProcessUtilization", self._handle, since_us)
@@ -202,11 +202,11 @@ class Gpu:
             return {}
         found = {int(each.pid): int(each.smUtil) for each in samples}
         if any(percent > _MOST_PERCENT for percent in found.values()):
-            raise ReadError(f"the driver says that a process kept the GPU busy for {max(found.values())} % of the time")
+            raise ReadError(f"the driver reports that a process used the GPU for {max(found.values())} % of the time")
         return {pid: percent / 100 for pid, percent in found.items()}
 
     def memory_bytes(self) -> tuple[int, int]:
-        """Return memory used and memory in all; the driver's own reserve is not counted as used (version 2)."""
+        """Return memory used and total memory; the driver's own reserve does not count as used (version 2)."""
         memory = _ask(self._nvml, "nvmlDeviceGetMemoryInfo", self._handle, self._nvml.nvmlMemory_v2)
         return int(memory.used), int(memory.total)
 
@@ -217,7 +217,7 @@ class Gpu:
         )
 
     def fields(self, wanted: Sequence[tuple[int, int]]) -> list[int | None]:
-        """Return the (field, scope) pairs asked for in one call, in order; None for each that failed on its own."""
+        """Return several (field, scope) pairs from one call, in order; None for each that failed alone."""
         answers: list[int | None] = []
         for answer in _ask(self._nvml, "nvmlDeviceGetFieldValues", self._handle, wanted):
             try:
@@ -238,7 +238,7 @@ def _ask(nvml: Any, function: str, *arguments: Any) -> Any:
 
 
 def _text(nvml: Any, function: str, *arguments: Any) -> str:
-    """Return the text that `function` gives, printable; empty if it gives none. It need not be UTF-8."""
+    """Return the printable text of `function`; empty if it returns none. It need not be UTF-8."""
     try:
         return one_line(str(_ask(nvml, function, *arguments)))
     except ReadError:

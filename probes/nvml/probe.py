@@ -1,4 +1,4 @@
-"""Reads the energy, power, clocks, memory and temperature of one NVIDIA GPU, as discovery found them.
+"""Reads the energy, power, clocks, memory and temperature of one NVIDIA GPU, as found by discovery.
 
 Interface: NVIDIA's NVML API Reference Guide.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NvmlProbe:
-    """The sensors of one GPU; holds a session of the driver library open until it is closed."""
+    """The sensors of one GPU; holds a session of the driver library until it is closed."""
 
     files_only = False
 
@@ -43,9 +43,9 @@ class NvmlProbe:
         self._status = RuntimeStatus(runtime_status)
 
     def read(self, at_ns: int) -> list[float]:
-        """Return one value per channel; raises ReadError if no call succeeded, DeviceLostError if the GPU is gone.
+        """Return one value per channel. Raises ReadError if every call failed, DeviceLostError if the GPU is gone.
 
-        A GPU that the kernel has put to sleep is left asleep: asking it would wake it, so every value is NaN.
+        A suspended GPU is not queried, because that would wake it: every value is NaN.
         """
         return self._read(self._queries, at_ns)
 
@@ -54,7 +54,7 @@ class NvmlProbe:
         return self._read(self._counters, at_ns)
 
     def _read(self, asked: Collection[SensorQuery], at_ns: int) -> list[float]:
-        """Ask some of the queries; the channels of the others are NaN."""
+        """Run some of the queries; the channels of the others are NaN."""
         if self._status.is_suspended():
             return [math.nan] * len(self.channels)
         values: list[float] = []
@@ -76,9 +76,9 @@ class NvmlProbe:
         return values
 
     def gpu_processes(self, since_us: int) -> GpuProcesses:
-        """Return who has the GPU now, and who kept it busy since a moment in Unix microseconds.
+        """Return the processes on the GPU now, and their shares of its time since a moment in Unix microseconds.
 
-        A GPU that sleeps is not asked, as it would wake. May be called from another thread than `read`.
+        A suspended GPU is not queried, because that would wake it. Another thread than that of `read` may call this.
         """
         if self._status.is_suspended():
             return GpuProcesses(None, None)
@@ -90,7 +90,7 @@ class NvmlProbe:
         return GpuProcesses(programs, shares)
 
     def close(self) -> None:
-        """Close this probe's session; the driver lets go of the GPUs when the last probe's is closed."""
+        """Close this probe's session; the driver releases the GPUs when the last session closes."""
         self._session.close()
         self._status.close()
 

@@ -1,6 +1,6 @@
-"""Finds which sensors one NVIDIA GPU has, by asking, and says how each of the driver's integers becomes a value.
+"""Finds the sensors of one NVIDIA GPU by querying them, and converts the driver's integers to values.
 
-Fields, scopes and what the numbers mean: NVIDIA's NVML API Reference Guide.
+Fields, scopes and meanings of the numbers: NVIDIA's NVML API Reference Guide.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     Key = tuple[str, str]
 
 REFRESH_SECONDS = 0.1
-"""Energy and power show a new value every 20 to 100 ms, depending on the GPU; A100 and H100 take about 100."""
+"""Energy and power change every 20 to 100 ms, depending on the GPU; A100 and H100 take about 100 ms."""
 AVERAGING_SECONDS = 1.0
-"""An average power is over the last second (NVML's documentation of nvmlDeviceGetPowerUsage), and that old."""
+"""An average power covers the last second (NVML's documentation of nvmlDeviceGetPowerUsage)."""
 UTILIZATION_SECONDS = 1.0
-"""The longest period the driver takes utilization over (1/6 to 1 s)."""
+"""The longest averaging period of the driver's utilization (1/6 to 1 s)."""
 SCOPE_GPU, SCOPE_MODULE, SCOPE_MEMORY = 0, 1, 2
 _AVERAGE, _INSTANT, _HIGHEST_LIMIT = 185, 186, 188
 _METHODS: Mapping[int, str] = {_INSTANT: "instant", _AVERAGE: "average"}
@@ -36,13 +36,13 @@ _SCOPE_READS = 3  # a new value may appear between the two answers of one call
 _DIE, _SM_CLOCK, _MEMORY_CLOCK = 0, 1, 2
 _AMPERE, _UNKNOWN_ARCHITECTURE = 7, 0xFFFFFFFF
 _GA100, _GH100 = range(0x2080, 0x2100), range(0x2300, 0x2380)
-"""PCI device numbers of the chips GA100 (A100, A30 and their kin) and GH100 (H100, H200, GH200 and theirs)."""
+"""PCI device numbers of the chips GA100 (A100, A30 and related) and GH100 (H100, H200, GH200 and related)."""
 PARTIAL_INSTANT = "average of 25 in 100 ms"
-"""The method of what these two chips call the power of the moment: they observe a quarter of the time.
+"""The method of the instant power of these two chips, which observes a quarter of the time.
 
 Source: "Part-time Power Measurements: nvidia-smi's Lack of Attention", arXiv:2312.02741, which compared over 70 GPUs
-with an external meter. Whether their average over a second is made of the same quarter is not known, so it counts as
-made of no more than that. The energy counter is to be preferred.
+with an external meter. It is unknown whether the average over a second uses the same quarter, so the same share is
+assumed. The energy counter is preferable.
 """
 PARTIAL_AVERAGE = "average of 250 in 1000 ms"
 """The method of their average over a second."""
@@ -51,10 +51,10 @@ _PARTIAL_METHODS: Mapping[str, str] = {"instant": PARTIAL_INSTANT, "average": PA
 
 @dataclass(frozen=True, slots=True)
 class GpuInfo:
-    """A GPU that told who it is.
+    """The identity of a GPU.
 
-    `place` is None if it does not say. `board` is shared by the GPUs of one board. `module` are the fields that give
-    the power of that whole board, the best first.
+    `place` is None if it is not reported. `board` is shared by the GPUs of one board. `module` are the fields for the
+    power of that whole board, the best first.
     """
 
     gpu: Gpu
@@ -67,7 +67,7 @@ class GpuInfo:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One channel, and how the driver's integer becomes its value: times `times` over `over`, counted if it counts."""
+    """One channel and its conversion: the driver's integer times `times` over `over`, counted by a `counter`."""
 
     channel: Channel
     times: int = 1
@@ -75,7 +75,7 @@ class Sensor:
     counter: Counter | None = None
 
     def value(self, raw: int | None, at_ns: int) -> float | Reason:
-        """Return the value of the reading `raw` in the channel's unit, or why it is refused."""
+        """Return the value of the reading `raw` in the channel's unit, or the reason for its rejection."""
         if raw is None:
             return Reason.READ_ERROR
         if self.counter is not None:
@@ -85,13 +85,13 @@ class Sensor:
 
 @dataclass(frozen=True, slots=True)
 class SensorQuery:
-    """One call to the driver: `ask` returns one integer per sensor, in order; None where a part of it failed."""
+    """One call to the driver: `ask` returns one integer per sensor, in order; None for each that failed."""
 
     sensors: tuple[Sensor, ...]
     ask: Callable[[], Sequence[int | None]]
 
     def answers(self) -> Sequence[int | None]:
-        """Return what the driver says, None for every sensor if the call failed. Raises DeviceLostError."""
+        """Return the driver's answers, None for every sensor if the call failed. Raises DeviceLostError."""
         try:
             return self.ask()
         except ReadError:
@@ -99,13 +99,13 @@ class SensorQuery:
 
 
 def power_fields(gpu: Gpu, scope: int) -> tuple[int, ...]:
-    """Return the power fields that a GPU has for `scope`, the power of the moment before the average."""
+    """Return the power fields of a GPU for `scope`, instant power before the average."""
     found = (number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
     return tuple(number for number in found if scope == SCOPE_GPU or not _ignores_scope(gpu, number, scope))
 
 
 def _ignores_scope(gpu: Gpu, number: int, scope: int) -> bool:
-    """Return whether the driver answers the power of the GPU for another scope too: equal to the milliwatt at once."""
+    """Return whether the driver reports the GPU's own power for another scope: equal to the milliwatt at once."""
     for _ in range(_SCOPE_READS):
         try:
             own, other = gpu.fields(((number, SCOPE_GPU), (number, scope)))
@@ -117,10 +117,10 @@ def _ignores_scope(gpu: Gpu, number: int, scope: int) -> bool:
 
 
 def find_queries(one: GpuInfo, holder: str, module: tuple[Key, ...] = ()) -> tuple[SensorQuery, ...]:
-    """Return what can be asked of a GPU, energy first.
+    """Return the queries of a GPU, energy first.
 
-    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is
-    the (device, domain) of the meter that others may have of the module that the GPU shares with a processor.
+    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is the
+    (device, domain) of the meter of the module that the GPU shares with a processor.
     """
     gpu, device = one.gpu, one.device
     within = (*(((holder, "module"),) if holder else ()), *module)
@@ -135,7 +135,7 @@ def find_queries(one: GpuInfo, holder: str, module: tuple[Key, ...] = ()) -> tup
     found += _first_of(
         Sensor(Channel(device, "core", "temperature_celsius", resolution=1.0)),
         partial(gpu.number, "nvmlDeviceGetTemperature", _DIE),
-        partial(gpu.number, "nvmlDeviceGetTemperatureV", _DIE),  # for when NVIDIA removes the first, as announced
+        partial(gpu.number, "nvmlDeviceGetTemperatureV", _DIE),  # replaces the first, which NVIDIA announced to remove
     )
     found += _first_of(
         Sensor(Channel(device, "board", "throttle_reasons")),
@@ -148,7 +148,7 @@ def find_queries(one: GpuInfo, holder: str, module: tuple[Key, ...] = ()) -> tup
 
 
 def _exists(ask: Callable[[], object]) -> bool:
-    """Tell whether a sensor is there, though it may answer only a later time."""
+    """Return whether a sensor exists, even if it may answer only later."""
     try:
         ask()
     except AbsentError:
@@ -159,7 +159,7 @@ def _exists(ask: Callable[[], object]) -> bool:
 
 
 def _first_of(sensor: Sensor, *asks: Callable[[], int]) -> list[SensorQuery]:
-    """Return the question that asks the first way there is, none if there is none."""
+    """Return the query of the first existing way, none if there is none."""
     for ask in asks:
         if _exists(ask):
             return [SensorQuery((sensor,), _alone(ask))]
@@ -171,9 +171,9 @@ def _alone(ask: Callable[[], int]) -> Callable[[], tuple[int]]:
 
 
 def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
-    """Return the power limit that can be set at most, else the one in force, in watts; 0 if neither is known.
+    """Return the highest settable power limit, else the one in force, in watts; 0 if neither is known.
 
-    The one in force may be raised while we run, so it alone would make true readings look impossible.
+    The limit in force may be raised later, so it alone could make true readings look impossible.
     """
     asks = [partial(gpu.field, _HIGHEST_LIMIT, scope)]
     if scope == SCOPE_GPU:
@@ -205,10 +205,10 @@ def _energy(one: GpuInfo, within: tuple[Key, ...], most: float) -> list[SensorQu
 
 
 def _power(one: GpuInfo, holder: str, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
-    """Return how to ask for every power a GPU reports, in one call where the driver has fields for it.
+    """Return the queries of every power that a GPU reports, in one call if the driver has fields for it.
 
-    The average and the memory's power are parts of the board's, and the memory's of the average, so that nobody adds
-    one to another.
+    The average and the memory's power are contained in the board's, and the memory's in the average, so that they are
+    never added.
     """
     gpu, device = one.gpu, one.device
     part_of_board = ((device.id, "board"), *within)
@@ -236,13 +236,13 @@ def _power(one: GpuInfo, holder: str, within: tuple[Key, ...], most: float) -> l
 
 
 def _plain_power(one: GpuInfo, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
-    """Return how to ask a driver without power fields, which tells the power of the moment or an average by chip."""
+    """Return the query for a driver without power fields, which reports instant or average power depending on chip."""
     sensor = _power_sensor(one, "board", _plain_method(one), within, most)
     return _first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
 
 
 def _plain_method(one: GpuInfo) -> str:
-    """Say what nvmlDeviceGetPowerUsage means: the last second's average on Ampere and later, but not on GA100."""
+    """Return the meaning of nvmlDeviceGetPowerUsage: the last second's average on Ampere and later except GA100."""
     try:
         architecture = one.gpu.number("nvmlDeviceGetArchitecture")
     except ReadError:
@@ -273,7 +273,7 @@ def _power_sensor(one: GpuInfo, domain: str, method: str, within: tuple[Key, ...
 
 
 def _utilization(one: GpuInfo) -> list[SensorQuery]:
-    """Return how to ask for utilization, which a GPU split into instances has not."""
+    """Return the query of utilization, which a GPU split into instances lacks."""
     if one.mig:
         return []
     channel = Channel(

@@ -14,7 +14,7 @@ SECOND = 1_000_000_000
 
 
 def read(counter, *readings):
-    """Advance by (raw, seconds) and return the answers."""
+    """Advance by (raw, seconds) and return the results."""
     return [counter.advance(raw, round(seconds * SECOND)) for raw, seconds in readings]
 
 
@@ -40,7 +40,7 @@ def test_a_wrap_exactly_at_the_range_counts_the_step_to_zero():
     assert counter.total == 1000
 
 
-def test_a_fall_without_a_range_is_a_reset_and_counting_goes_on_from_there():
+def test_a_fall_without_a_range_is_a_reset_and_counting_continues_from_there():
     counter = Counter()
     assert read(counter, (990, 0), (20, 1)) == [None, Reason.RESET]
     assert counter.total == 990
@@ -65,7 +65,7 @@ def test_a_reading_above_its_range_that_falls_is_a_reset():
 
 
 @pytest.mark.parametrize("modulus", [0, 1_000_000])
-def test_a_step_back_is_refused_and_nothing_is_counted_twice_when_the_counter_catches_up(modulus):
+def test_a_step_back_is_rejected_and_nothing_is_counted_twice_when_the_counter_catches_up(modulus):
     counter = limited(modulus)
     assert read(counter, (50_000, 0), (49_999, 0.1), (50_000, 0.2), (50_003, 0.3)) == [
         None,
@@ -76,20 +76,20 @@ def test_a_step_back_is_refused_and_nothing_is_counted_twice_when_the_counter_ca
     assert counter.total == 50_003
 
 
-def test_a_counter_that_stays_lower_was_reset_and_goes_on_from_there():
+def test_a_counter_that_stays_lower_was_reset_and_counting_continues_from_there():
     counter = limited(1_000_000)
     answers = read(counter, (50_000, 0), (40_000, 1), (40_010, 1.4), (40_020, 1.5), (40_030, 2))
     assert answers == [None, Reason.BACKWARD, Reason.BACKWARD, Reason.RESET, None]
     assert counter.total == 50_010
 
 
-def test_a_counter_that_stands_still_is_believed():
+def test_an_unchanged_counter_is_accepted():
     counter = limited(1_000_000)
     assert read(counter, (500, 0), (500, 1), (500, 100), (501, 200)) == [None] * 4
     assert counter.total == 501
 
 
-def test_a_growth_above_the_limit_is_impossible_and_what_was_counted_before_goes_on():
+def test_growth_above_the_limit_is_impossible_and_the_total_continues():
     counter = limited()
     assert read(counter, (500, 0), (90_000, 1), (520, 2)) == [None, Reason.IMPOSSIBLE, None]
     assert counter.total == 520
@@ -106,24 +106,24 @@ def test_a_jump_that_stays_is_a_reset_and_never_energy():
     assert counter.total == 510
 
 
-def test_a_jump_is_not_believed_because_time_passes():
+def test_time_alone_does_not_make_a_jump_plausible():
     counter = limited()
     answers = read(counter, (500, 0), (700, 1), (700, 1.2), (701, 1.4), (702, 1.6), (703, 1.8))
     assert answers == [None, *[Reason.IMPOSSIBLE] * 3, Reason.RESET, None]
     assert counter.total == 501
 
 
-def test_a_reading_made_long_after_its_time_stamp_costs_one_sample_and_no_energy():
+def test_a_late_reading_costs_one_sample_and_no_energy():
     counter = limited()
     assert read(counter, (500, 0), (503, 0.001), (503, 0.13), (503, 0.131)) == [None, Reason.IMPOSSIBLE, None, None]
     assert counter.total == 503
 
 
-def test_a_jump_that_the_power_limit_would_explain_after_some_time_is_never_energy():
+def test_a_jump_never_becomes_energy_even_if_the_power_limit_could_explain_it_later():
     counter = Counter(0, 260e6, 0.001)
-    for beat in range(200):
-        counter.advance(50_000 * beat + (30_000_000 if beat >= 50 else 0), beat * SECOND // 100)
-    lost = 50_000 * 51  # from the last reading before the jump to the one that half a second on it made
+    for number in range(200):
+        counter.advance(50_000 * number + (30_000_000 if number >= 50 else 0), number * SECOND // 100)
+    lost = 50_000 * 51  # from the last reading before the jump to half a second after it
     assert counter.total == 50_000 * 199 - lost
 
 
@@ -134,33 +134,33 @@ def test_a_late_reading_after_a_jump_does_not_make_it_energy():
     assert counter.total == 500
 
 
-def test_a_jump_that_ends_within_half_a_second_costs_nothing():
+def test_a_jump_shorter_than_half_a_second_costs_no_energy():
     counter = limited()
     answers = read(counter, (500, 0), (900, 0.1), (901, 0.2), (902, 0.3), (503, 0.4), (504, 0.5))
     assert answers == [None, *[Reason.IMPOSSIBLE] * 3, None, None]
     assert counter.total == 504
 
 
-def test_a_counter_that_stutters_for_some_readings_catches_up():
+def test_a_counter_that_stutters_catches_up():
     counter = limited()
     answers = read(counter, (500, 0), (490, 0.1), (491, 0.2), (495, 0.3), (501, 0.4), (502, 0.5))
     assert answers == [None, *[Reason.BACKWARD] * 3, None, None]
     assert counter.total == 502
 
 
-def test_a_device_above_its_power_limit_loses_nothing_by_a_reading_made_late():
+def test_a_late_reading_of_a_device_above_its_power_limit_loses_no_energy():
     counter = Counter(0, 4 * 65e6, 0.001)
     answers = []
-    for beat in range(1400):
-        if not 800 < beat <= 840:  # at the 800th, the reader was held up for 20 ms
-            milliseconds = beat // 2 + (20 if beat == 800 else 0)
-            answers.append(counter.advance(80_000 * milliseconds, beat * SECOND // 2000))
+    for number in range(1400):
+        if not 800 < number <= 840:  # the reader was delayed by 20 ms at the 800th reading
+            milliseconds = number // 2 + (20 if number == 800 else 0)
+            answers.append(counter.advance(80_000 * milliseconds, number * SECOND // 2000))
     assert [answer for answer in answers if answer] == [Reason.IMPOSSIBLE]
     assert counter.total == 80_000 * 699
 
 
 @pytest.mark.parametrize("late_ms", [1, 5, 20, 100, 400])
-def test_a_late_reading_after_a_late_reading_loses_nothing(late_ms):
+def test_two_late_readings_in_a_row_lose_no_energy(late_ms):
     counter = Counter(0, 4 * 65e6, 0.001)
     now = 0
     for read_at in (0.0, 0.5 + 20, 21.0 + late_ms, 21.5 + late_ms, 22.0 + late_ms):
@@ -174,39 +174,39 @@ def test_a_refresh_just_before_the_reading_is_not_impossible():
     assert read(counter, (500, 0), (509, 0.0001)) == [None, None]
 
 
-def test_readings_that_agree_with_nothing_stay_refused_until_two_agree():
+def test_contradictory_readings_are_rejected_until_two_agree():
     counter = limited(most=10.0)
     answers = read(counter, (500, 0), (90_000, 1), (70_000, 2), (40_000, 3), (40_005, 4))
     assert answers == [None, *[Reason.IMPOSSIBLE] * 3, Reason.RESET]
     assert counter.total == 500
 
 
-def test_after_longer_than_the_shortest_wrap_nothing_is_counted_for_the_interval():
+def test_no_energy_is_counted_for_an_interval_longer_than_the_shortest_wrap():
     counter = limited(1000)
     assert read(counter, (500, 0), (600, 10), (610, 11)) == [None, Reason.WRAP_UNKNOWN, None]
     assert counter.total == 510
 
 
-def test_a_counter_that_does_not_wrap_may_be_left_alone_for_long():
+def test_a_counter_that_does_not_wrap_allows_any_pause():
     counter = limited()
     assert read(counter, (500, 0), (600, 1e6)) == [None, None]
     assert counter.total == 600
 
 
 @pytest.mark.parametrize("sentinel", [*sorted(SENTINELS), -1, 262_143_328_850])
-def test_all_ones_is_no_reading_and_leaves_the_counter_as_it_was(sentinel):
+def test_all_ones_is_rejected_and_does_not_change_the_counter(sentinel):
     counter = Counter(262_143_328_911, 2e9, 0.001, all_ones=262_143_328_850)
     assert read(counter, (5_000_000, 0), (sentinel, 1), (6_000_000, 2)) == [None, Reason.SENTINEL, None]
     assert counter.total == 6_000_000
 
 
-def test_a_sentinel_at_first_is_no_baseline():
+def test_a_sentinel_as_first_reading_is_not_a_baseline():
     counter = Counter()
     assert read(counter, (0xFFFFFFFF, 0), (7, 1)) == [Reason.SENTINEL, None]
     assert counter.total == 7
 
 
-def test_time_that_goes_back_makes_no_energy_out_of_a_jump():
+def test_a_clock_that_steps_back_does_not_turn_a_jump_into_energy():
     counter = limited(refresh=0.1)
     assert read(counter, (500, 10), (501, 5), (90_000, 6)) == [None, None, Reason.IMPOSSIBLE]
     assert counter.total == 501
@@ -221,7 +221,7 @@ def test_time_that_goes_back_makes_no_energy_out_of_a_jump():
         (Kind.HOST, 0.0, 0.0, math.inf),
     ],
 )
-def test_the_shortest_wrap_goes_by_the_limit_or_else_by_the_kind_of_device(kind, limit, wraps_at, seconds):
+def test_the_shortest_wrap_follows_from_the_power_limit_or_the_kind_of_device(kind, limit, wraps_at, seconds):
     channel = Channel(Device("x", kind), "package", "energy_joules", max_plausible=limit, wraps_at=wraps_at)
     assert shortest_wrap_seconds(channel) == pytest.approx(seconds)
 
@@ -239,7 +239,7 @@ def test_no_unit_is_lost_over_any_number_of_wraps(start, steps):
 
 @given(st.randoms(use_true_random=False), st.lists(st.sampled_from(CounterSimulator.EVENTS), max_size=60))
 @settings(max_examples=200)
-def test_no_unit_is_lost_or_made_up_whatever_happens(chance, events):
+def test_no_unit_is_lost_or_invented_in_any_sequence(chance, events):
     simulator = CounterSimulator(Counter(MODULUS, LIMIT, CounterSimulator.REFRESH_SECONDS), chance)
     for event in events:
         simulator.apply_event(event)

@@ -25,7 +25,7 @@ READINGS = st.one_of(st.none(), st.just(-1), st.just(MODULUS - 61), st.integers(
 STEPS = st.integers(0, int(2 * LIMIT))
 
 
-def test_counters_that_grow_as_they_may_give_their_totals():
+def test_counters_within_their_limits_return_their_totals():
     bank, rejections = CounterBank(counters(), ONES), []
     assert bank.advance([5, 6, 7, 8], 0, rejections) == [5, 6, 7, 8]
     assert bank.advance([6, 8, 10, 12], SECOND, rejections) == [6, 8, 10, 12]
@@ -33,7 +33,7 @@ def test_counters_that_grow_as_they_may_give_their_totals():
     assert rejections == []
 
 
-def test_one_reading_that_is_refused_costs_no_other_counter_anything():
+def test_a_rejected_reading_does_not_affect_other_counters():
     bank, rejections = CounterBank(counters(), ONES), []
     bank.advance([5, 6, 7, 8], 0, rejections)
     first, second, third, fourth = bank.advance([0xFFFFFFFF, None, 8, 1], SECOND, rejections)
@@ -43,7 +43,7 @@ def test_one_reading_that_is_refused_costs_no_other_counter_anything():
     assert bank.advance([6, 7, 9, 2], 2 * SECOND, rejections) == [6, 7, 9, 9]
 
 
-def test_totals_are_divided_into_the_unit_of_their_channels():
+def test_totals_are_converted_to_the_unit_of_their_channels():
     bank = CounterBank(counters()[:2], (1e6, 1e3))
     assert bank.advance([5_000_000, 6], 0, []) == [5.0, 0.006]
     assert bank.advance([5_000_001, 7], SECOND, []) == [5.000001, 0.007]
@@ -55,7 +55,7 @@ def test_a_probe_without_counters_has_an_empty_bank():
 
 
 @given(st.lists(st.tuples(st.lists(STEPS | READINGS, min_size=4, max_size=4), st.integers(-1, 90), st.booleans())))
-def test_together_they_give_what_each_gives_alone(ticks):
+def test_the_bank_returns_what_each_counter_returns_alone(ticks):
     alone, bank = counters(), CounterBank(counters(), ONES)
     raws, now = [0, 0, 0, 0], 0
     for changes, seconds, steady in ticks:

@@ -17,7 +17,7 @@ def test_a_result_in_time_is_not_discarded():
     assert discarded == []
 
 
-def test_a_result_that_comes_too_late_is_discarded():
+def test_a_late_result_is_discarded():
     gate, discarded = threading.Event(), threading.Event()
     call = Call(lambda: gate.wait(60), "late", lambda _: discarded.set())
     with pytest.raises(NoAnswerError):
@@ -26,7 +26,7 @@ def test_a_result_that_comes_too_late_is_discarded():
     assert discarded.wait(60)
 
 
-def test_an_error_that_comes_too_late_is_dropped():
+def test_a_late_error_is_dropped():
     gate = threading.Event()
 
     def fail():

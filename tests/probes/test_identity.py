@@ -1,4 +1,4 @@
-"""No sensor is lost, and none is listed twice, whatever names drivers give."""
+"""Every sensor is listed exactly once, whatever names drivers give."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = fake_nvml.Gpu("GPU-same", power_watts=60.0, bus_id="00000000:02:00.0", s
 
 
 class Still:
-    """A probe of these channels, which never moves."""
+    """A probe with these channels, which never changes."""
 
     files_only = True
 
@@ -39,7 +39,7 @@ class Still:
         return [float(at_ns)] * len(self.channels)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close nothing: no file is open."""
 
 
 def energy(domain: str = "package") -> Channel:
@@ -59,13 +59,13 @@ def gpus(tmp_path: Path, *answers: fake_nvml.Gpu) -> Iterator[tuple[list[Channel
         probe.close()
 
 
-def test_unique_sensors_stay_as_they_are() -> None:
+def test_unique_sensors_are_unchanged() -> None:
     probes = [Still("rapl", energy(), energy("dram")), Still("hwmon/a", Channel(PACKAGE, "package", "power_watts"))]
     assert make_unique(probes) == []
     assert keys(probes) == [("package-0", "package"), ("package-0", "dram"), ("package-0", "package")]
 
 
-def test_two_sensors_of_one_driver_with_one_name_are_numbered_and_both_counted() -> None:
+def test_two_sensors_of_one_driver_with_the_same_name_are_numbered_and_both_counted() -> None:
     probes = [Still("rapl", energy(), energy(), energy("package-2"))]
     problems = make_unique(probes)
     assert keys(probes) == [("package-0", "package"), ("package-0", "package-2"), ("package-0", "package-2-2")]
@@ -83,13 +83,13 @@ def test_a_second_driver_of_a_quantity_is_listed_and_not_added() -> None:
     assert problem.label == "note"
 
 
-def test_two_probes_of_one_name_get_names_of_their_own() -> None:
+def test_two_probes_with_the_same_name_get_different_names() -> None:
     probes = [Still("nvml/GPU"), Still("nvml/GPU"), Still("nvml/GPU-2")]
     make_unique(probes)
     assert len({probe.name for probe in probes}) == 3
 
 
-def test_two_zones_of_one_name_are_both_read_and_the_mapped_twin_is_not(tmp_path: Path) -> None:
+def test_two_zones_with_the_same_name_are_both_read_and_the_mapped_twin_is_not(tmp_path: Path) -> None:
     for zone in ("intel-rapl:0", "intel-rapl:1", "intel-rapl-mmio:0"):
         powercap_zone(tmp_path, zone, "package-0", 1_000_000)
     found = registry.discover(Roots(sysfs=str(tmp_path), procfs=str(tmp_path), nvml_library="/nowhere"))
@@ -98,7 +98,7 @@ def test_two_zones_of_one_name_are_both_read_and_the_mapped_twin_is_not(tmp_path
     found.close()
 
 
-def test_a_twin_stands_in_for_a_zone_that_cannot_be_read(tmp_path: Path) -> None:
+def test_the_mapped_twin_replaces_an_unreadable_zone(tmp_path: Path) -> None:
     powercap_zone(tmp_path, "intel-rapl:0", "package-0", 1)
     powercap_zone(tmp_path, "intel-rapl-mmio:0", "package-0", 2)
     (tmp_path / "devices/virtual/powercap/intel-rapl/intel-rapl:0/energy_uj").write_text("N/A\n")
@@ -106,7 +106,7 @@ def test_a_twin_stands_in_for_a_zone_that_cannot_be_read(tmp_path: Path) -> None
     assert (keys(found.probes), found.problems) == ([("package-0", "package")], ())  # type: ignore[arg-type]
 
 
-def test_gpus_with_one_uuid_are_told_apart_by_their_bus_address(tmp_path: Path) -> None:
+def test_gpus_with_the_same_uuid_are_distinguished_by_their_bus_address(tmp_path: Path) -> None:
     for channels, problems in gpus(tmp_path, GPU, OTHER):
         assert {channel.device.id for channel in channels} == {"GPU-same@0000:01:00.0", "GPU-same@0000:02:00.0"}
         assert len(coverage(channels).includes) == 2
@@ -122,7 +122,7 @@ def test_a_uuid_of_zeros_gets_the_bus_address_and_needs_no_note(tmp_path: Path) 
         assert problems == ()
 
 
-def test_a_module_power_that_is_the_gpu_s_own_once_more_is_no_module(tmp_path: Path) -> None:
+def test_module_power_that_repeats_the_gpu_power_is_dropped(tmp_path: Path) -> None:
     ignoring = fake_nvml.Gpu("GPU-a", instant_watts=300.0, module_instant_watts=300.0, memory_instant_watts=300.0)
     for channels, _ in gpus(tmp_path, ignoring):
         assert {channel.domain for channel in channels if channel.metric == "power_watts"} == {"board"}
@@ -130,7 +130,7 @@ def test_a_module_power_that_is_the_gpu_s_own_once_more_is_no_module(tmp_path: P
         assert counted.metric == "energy_joules"
 
 
-def test_a_module_power_of_its_own_stays(tmp_path: Path) -> None:
+def test_module_power_that_differs_from_the_gpu_power_is_used(tmp_path: Path) -> None:
     for channels, _ in gpus(tmp_path, *fake_nvml.GB200):
         assert "module" in {channel.domain for channel in channels}
 
@@ -146,10 +146,10 @@ def test_a_module_power_of_its_own_stays(tmp_path: Path) -> None:
         (b"\x01", 0x744C, False),
     ],
 )
-def test_an_apu_without_its_voltage_is_known_by_its_table_or_its_number(
+def test_an_apu_without_its_voltage_is_identified_by_its_table_or_its_number(
     tmp_path: Path, table: bytes, device: int, is_apu: bool
 ) -> None:
-    """The meter of an APU holds its processor, so RAPL's package is not added to it."""
+    """The meter of an APU contains its processor, so RAPL's package is not added to it."""
     hwmon_chip(tmp_path, 0, "pci0000:00/0000:c4:00.0", {"name": "amdgpu", "power1_input": 10_000_000})
     home = tmp_path / "devices/pci0000:00/0000:c4:00.0"
     (home / "device").write_text(f"{device:#06x}\n")
@@ -167,7 +167,7 @@ def test_an_apu_without_its_voltage_is_known_by_its_table_or_its_number(
 def test_the_gpu_of_a_jetson_is_in_a_rail_or_missing(
     tmp_path: Path, tree: str, missing: bool, memory_bytes: tuple[int, int] | None
 ) -> None:
-    """Its driver shows no power, and sometimes nothing at all; the rails of the module hold it."""
+    """Its driver shows no power, and sometimes nothing at all; the rails of the module contain it."""
     orin = fake_nvml.Gpu(
         "GPU-orin",
         name="Orin (nvgpu)",

@@ -17,15 +17,15 @@ def test_amounts_are_bytes_and_counts_of_pages_are_left_out():
     }
 
 
-def test_used_memory_is_what_cannot_be_had_without_swapping():
+def test_used_memory_is_total_minus_available_memory():
     assert used_bytes({"MemTotal": 1000, "MemFree": 100, "MemAvailable": 700}) == 300.0
 
 
-def test_a_kernel_without_mem_available_gives_no_used_memory():
+def test_a_kernel_without_mem_available_reports_no_used_memory():
     assert math.isnan(used_bytes({"MemTotal": 1000, "MemFree": 100}))
 
 
-def test_a_read_gives_used_and_total_bytes_in_the_order_of_the_channels():
+def test_a_read_returns_used_and_total_bytes_in_the_order_of_the_channels():
     (probe,) = discover(GUEST).probes
     assert [channel.metric for channel in probe.channels] == ["memory_used_bytes", "memory_total_bytes"]
     assert {(c.device.id, c.device.kind, c.domain) for c in probe.channels} == {("memory", Kind.MEMORY, "memory")}
@@ -33,7 +33,7 @@ def test_a_read_gives_used_and_total_bytes_in_the_order_of_the_channels():
     probe.close()
 
 
-def test_every_read_asks_the_kernel_anew(tmp_path):
+def test_every_read_asks_the_kernel_again(tmp_path):
     write(tmp_path / "meminfo", "MemTotal: 100 kB\nMemAvailable: 60 kB")
     (probe,) = discover(Roots(procfs=str(tmp_path))).probes
     assert probe.read(1)[0] == 40 * 1024.0
@@ -54,7 +54,7 @@ def test_a_text_without_a_total_is_a_read_error_and_the_next_read_may_work(tmp_p
 
 
 @pytest.mark.parametrize("text", [None, "MemTotal: many kB", "nothing"])
-def test_discovery_without_a_readable_meminfo_says_so(tmp_path, text):
+def test_discovery_without_a_readable_meminfo_raises_unavailable(tmp_path, text):
     if text is not None:
         write(tmp_path / "meminfo", text)
     with pytest.raises(ProbeUnavailableError) as caught:

@@ -1,4 +1,4 @@
-"""A reading or a limit that cannot be true is refused, whatever the family; noise around 0 W is 0 W."""
+"""Every family rejects an implausible reading or limit; noise around 0 W is 0 W."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_kind_has_a_ceiling() -> None:
     assert set(CEILING_WATTS) == set(Kind)
 
 
-def test_a_stated_limit_is_the_ceiling_of_its_sensor_and_else_that_of_the_kind() -> None:
+def test_the_ceiling_of_a_sensor_is_its_stated_limit_or_that_of_its_kind() -> None:
     assert max_watts(WATTS) == 20_000
     assert max_watts(Channel(BOARD, "wall", "power_watts", max_plausible=1200.0)) == 1200
 
@@ -76,14 +76,14 @@ def test_the_range_of_each_metric(metric: str, value: float, answer: float | Rea
 
 
 @pytest.mark.parametrize("blank", sorted(BLANKS))
-def test_no_blank_is_a_power_limit_or_a_reading(blank: int) -> None:
+def test_blank_values_are_neither_limits_nor_readings(blank: int) -> None:
     assert highest_limit_watts([blank], 1, Kind.BOARD) == 0
     assert highest_limit_watts([blank, 250_000_000], 1_000_000, Kind.GPU) == 250
     gauge = Sensor(Channel(BOARD, "x", "power_watts"), over=10**30)
     assert gauge.value(blank, 0) is Reason.SENTINEL
 
 
-def test_a_limit_that_no_device_of_the_kind_has_is_none() -> None:
+def test_a_limit_beyond_every_device_of_the_kind_is_ignored() -> None:
     assert highest_limit_watts([0, None, -5, 3_000_000_000], 1_000_000, Kind.CPU) == 0
     assert highest_limit_watts([3_000_000_000, 250_000_000], 1_000_000, Kind.CPU) == 250
 
@@ -110,7 +110,7 @@ def meter(root: Path, **values: int) -> Roots:
         (150_000_000, 150.0, None),
     ],
 )
-def test_a_meter_that_says_it_does_not_know_gives_no_value(
+def test_a_meter_that_reports_an_unknown_value_returns_none(
     tmp_path: Path, microwatts: int, watts: float | None, reason: Reason | None
 ) -> None:
     [probe] = discover(meter(tmp_path, power1_input=microwatts)).probes
@@ -121,14 +121,14 @@ def test_a_meter_that_says_it_does_not_know_gives_no_value(
 
 
 @pytest.mark.parametrize("limit", [ACPI_UNKNOWN, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0])
-def test_a_limit_of_all_ones_leaves_the_ceiling_of_the_kind(tmp_path: Path, limit: int) -> None:
+def test_a_limit_of_all_ones_is_replaced_by_the_ceiling_of_the_kind(tmp_path: Path, limit: int) -> None:
     roots = meter(tmp_path, power1_input=150_000_000, power1_max=limit, power1_cap=limit)
     [probe] = discover(roots).probes
     assert [channel.max_plausible for channel in probe.channels] == [0]
     probe.close()
 
 
-def test_a_current_the_other_way_is_no_measured_0_watts(tmp_path: Path) -> None:
+def test_a_reverse_current_is_not_0_watts(tmp_path: Path) -> None:
     folder = tmp_path / "devices/platform/i2c-1/1-0043/hwmon/hwmon1"
     for name, value in (("name", "ina226"), ("in1_input", 12000), ("curr1_input", -500)):
         write(folder / name, value)

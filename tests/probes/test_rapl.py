@@ -55,7 +55,7 @@ def test_the_index_of_a_zone_is_not_its_socket():
     assert ("package-0", "core") in keys(found)
 
 
-def test_containment_says_what_must_not_be_added(tmp_path):
+def test_containment_prevents_double_counting(tmp_path):
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", 1)
     powercap_zone(sysfs, "intel-rapl:0:0", "core", 1)
@@ -72,7 +72,7 @@ def test_containment_says_what_must_not_be_added(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("psys", "psys-1"), ("psys-1", "psys-2")])
-def test_a_platform_that_every_package_shows_is_counted_once(tmp_path, names):
+def test_a_platform_zone_repeated_by_every_package_is_counted_once(tmp_path, names):
     sysfs = tmp_path / "sys"
     for index, name in enumerate(["package-0", "package-1", *names]):
         powercap_zone(sysfs, f"intel-rapl:{index}", name, 1)
@@ -82,7 +82,7 @@ def test_a_platform_that_every_package_shows_is_counted_once(tmp_path, names):
     assert {c.contained_in for c in probe.channels if c.contained_in} == {((names[0], "psys"),)}
 
 
-def test_dies_of_one_package_are_devices_of_their_own(tmp_path):
+def test_each_die_of_a_package_is_a_device(tmp_path):
     sysfs = tmp_path / "sys"
     for index, name in enumerate(["package-0-die-0", "package-0-die-1", "package-1-die-0", "package-1-die-1"]):
         powercap_zone(sysfs, f"intel-rapl:{index}", name, 5)
@@ -101,7 +101,7 @@ def test_the_core_zone_of_amd_is_ignored(tmp_path, vendor):
     assert keys(rapl.discover(roots(sysfs, tmp_path, f"vendor_id\t: {vendor}\n"))) == {("package-0", "package")}
 
 
-def test_a_counter_that_wraps_goes_on_by_its_own_range(tmp_path):
+def test_a_counter_wraps_at_its_own_range(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 65_000_000_000, range_uj=65_712_999_613)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
@@ -112,7 +112,7 @@ def test_a_counter_that_wraps_goes_on_by_its_own_range(tmp_path):
     assert probe.rejections == []
 
 
-def test_a_fall_that_no_wrap_explains_is_a_reset_and_no_number(tmp_path):
+def test_a_fall_that_no_wrap_explains_is_a_reset_without_a_value(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000_000, limit_uw=100_000_000)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
@@ -126,7 +126,7 @@ def test_a_fall_that_no_wrap_explains_is_a_reset_and_no_number(tmp_path):
     assert after - before == pytest.approx(50)
 
 
-def test_a_zone_that_gives_no_number_is_no_sample_and_the_others_go_on(tmp_path):
+def test_a_zone_without_a_number_gives_no_sample_and_the_others_do(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)
     powercap_zone(sysfs, "intel-rapl:1", "package-1", 2_000_000)
@@ -138,7 +138,7 @@ def test_a_zone_that_gives_no_number_is_no_sample_and_the_others_go_on(tmp_path)
     assert [(r.channel, r.reason) for r in probe.rejections] == [(0, Reason.READ_ERROR)]
 
 
-def test_a_read_in_which_no_zone_answers_is_a_read_error(tmp_path):
+def test_a_read_without_any_answer_is_a_read_error(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
@@ -154,7 +154,7 @@ def zones_of(answers, *names):
     return rapl.RaplProbe(list(zip(channels, answers.files, counters, strict=True)), answers.pread)
 
 
-def test_a_package_that_is_taken_out_costs_its_own_channel_only(tmp_path):
+def test_a_removed_package_affects_only_its_own_channel(tmp_path):
     answers = FakeFiles(tmp_path, 1_000_000, 2_000_000)
     probe = zones_of(answers, "package-0", "package-1")
     assert probe.read(0) == [1.0, 2.0]
@@ -165,7 +165,7 @@ def test_a_package_that_is_taken_out_costs_its_own_channel_only(tmp_path):
     assert probe.rejections == [Rejection(0, Reason.DEVICE_LOST)]
 
 
-def test_when_every_package_is_gone_the_probe_is_lost(tmp_path):
+def test_the_probe_is_lost_if_every_package_is_removed(tmp_path):
     answers = FakeFiles(tmp_path, 1_000_000, 2_000_000)
     probe = zones_of(answers, "package-0", "package-1")
     answers.now = [GONE, GONE]
@@ -184,7 +184,7 @@ def test_a_missed_read_loses_no_energy(tmp_path):
     assert probe.read(2 * SECOND) == [3.0, 4.0]
 
 
-def test_the_place_where_a_zone_wraps_is_one_step_above_the_highest_value_it_shows(tmp_path):
+def test_a_zone_wraps_one_step_above_its_highest_value(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 262143328850 - 61)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
@@ -206,14 +206,14 @@ def test_the_place_where_a_zone_wraps_is_one_step_above_the_highest_value_it_sho
         (10**18, 2.0**-14),
     ],
 )
-def test_a_zone_counts_in_the_steps_that_its_range_tells(tmp_path, range_uj, joules):
+def test_the_range_of_a_zone_determines_its_step(tmp_path, range_uj, joules):
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "psys", 1, range_uj=range_uj)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
     assert probe.channels[0].resolution == pytest.approx(joules, rel=1e-5)
 
 
-def test_a_zone_that_counts_in_joules_loses_none_between_dense_reads(tmp_path):
+def test_a_zone_that_counts_in_joules_loses_none_between_frequent_reads(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "psys", 5_000_000, range_uj=4_294_967_295_000_000, limit_uw=65_000_000)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
@@ -223,7 +223,7 @@ def test_a_zone_that_counts_in_joules_loses_none_between_dense_reads(tmp_path):
     assert probe.rejections == []
 
 
-def test_a_zone_of_all_ones_is_no_reading(tmp_path):
+def test_a_zone_of_all_ones_is_rejected(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
@@ -235,7 +235,7 @@ def test_a_zone_of_all_ones_is_no_reading(tmp_path):
     assert probe.read(2 * SECOND) == [6.0]
 
 
-def test_after_a_pause_in_which_a_zone_may_have_wrapped_twice_the_energy_is_not_guessed(tmp_path):
+def test_no_energy_is_counted_over_a_pause_in_which_a_zone_may_wrap_twice(tmp_path):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000, limit_uw=100_000_000)
     (probe,) = rapl.discover(roots(sysfs, tmp_path)).probes
@@ -255,7 +255,7 @@ def test_a_limit_of_all_bits_set_is_no_limit(tmp_path):
 
 
 @pytest.mark.parametrize(("max_power", "limit"), [(None, 0.0), (120_000_000, 4 * 120.0)])
-def test_what_a_zone_that_is_switched_off_is_set_to_is_no_limit(tmp_path, max_power, limit):
+def test_the_setting_of_a_disabled_zone_is_not_a_limit(tmp_path, max_power, limit):
     sysfs = tmp_path / "sys"
     zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1, limit_uw=200_000_000)
     write(zone / "enabled", 0)
@@ -265,7 +265,7 @@ def test_what_a_zone_that_is_switched_off_is_set_to_is_no_limit(tmp_path, max_po
     assert probe.channels[0].max_plausible == limit
 
 
-def test_a_zone_that_is_switched_on_or_says_nothing_of_it_is_held_to_its_limit(tmp_path):
+def test_the_limit_of_a_zone_applies_unless_the_zone_is_disabled(tmp_path):
     sysfs = tmp_path / "sys"
     zones = [powercap_zone(sysfs, f"intel-rapl:{i}", f"package-{i}", 1, limit_uw=200_000_000) for i in (0, 1)]
     (zones[1] / "enabled").unlink()
@@ -273,7 +273,7 @@ def test_a_zone_that_is_switched_on_or_says_nothing_of_it_is_held_to_its_limit(t
     assert [channel.max_plausible for channel in probe.channels] == [800.0, 800.0]
 
 
-def test_the_twin_serves_where_the_zone_itself_does_not(tmp_path):
+def test_the_twin_replaces_a_zone_that_does_not_work(tmp_path):
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", "N/A")
     powercap_zone(sysfs, "intel-rapl-mmio:0", "package-0", 7_000_000)
@@ -295,12 +295,12 @@ def test_a_machine_has_each_zone_once(tmp_path, machine, expected):
     assert found.problems == ()
 
 
-def test_no_powercap_is_unavailable_and_says_where_it_looked(tmp_path):
+def test_without_powercap_the_family_is_unavailable_and_the_reason_names_the_folder(tmp_path):
     with pytest.raises(ProbeUnavailableError, match="class/powercap"):
         rapl.discover(roots(tmp_path / "sys", tmp_path))
 
 
-def test_a_zone_only_root_may_read_is_named_with_its_remedy_and_the_others_go_on(tmp_path):
+def test_a_zone_that_only_root_may_read_is_a_problem_with_its_remedy_and_the_others_work(tmp_path):
     user = nobody()
     sysfs = tmp_path / "sys"
     secret = powercap_zone(sysfs, "intel-rapl:0", "package-0", 1_000_000)

@@ -27,7 +27,7 @@ def sources(found):
     return {channel.source for probe in found.probes for channel in probe.channels if channel.metric in ENERGY_METRICS}
 
 
-def test_a_host_without_sensors_is_estimated_and_says_what_is_not_here(tmp_path):
+def test_a_host_without_sensors_is_estimated_and_lists_the_missing_families(tmp_path):
     found = discover(tmp_path)
     assert families(found) == {"cpu", "memory", "estimate"}
     assert sources(found) == {Source.ESTIMATED}
@@ -38,7 +38,7 @@ def test_without_estimates_there_is_no_power_at_all(tmp_path):
     assert sources(discover(tmp_path, estimates=False)) == set()
 
 
-def test_measured_processors_are_not_estimated_beside(tmp_path):
+def test_measured_processors_are_not_estimated(tmp_path):
     found = discover(copy_tree("intel_server_2s", tmp_path / "tree"))
     assert families(found) == {"cpu", "memory", "rapl"}
 
@@ -67,13 +67,13 @@ def test_a_gpu_beside_unmeasured_processors_leaves_them_estimated(tmp_path):
         ),
     ],
 )
-def test_a_meter_of_something_that_holds_the_processors_makes_an_estimate_needless(tmp_path, device, attributes):
+def test_a_meter_of_a_container_of_the_processors_replaces_the_estimate(tmp_path, device, attributes):
     hwmon_chip(tmp_path, 0, device, attributes)
     found = discover(tmp_path)
     assert families(found) == {"cpu", "memory", "hwmon"}
 
 
-def test_the_module_power_of_a_gpu_that_shares_it_with_a_processor_does_so_too(tmp_path):
+def test_module_power_of_a_gpu_that_shares_its_module_with_a_processor_replaces_the_estimate(tmp_path):
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, fake_nvml.GB200)
     assert "estimate" in families(discover(tmp_path / "sys", nvml_library=str(library)))
@@ -83,11 +83,11 @@ def test_the_module_power_of_a_gpu_that_shares_it_with_a_processor_does_so_too(t
     assert "estimate" not in families(discover(tmp_path / "sys", nvml_library=str(library)))
 
 
-def test_a_card_s_own_meter_does_not(tmp_path):
+def test_a_meter_of_a_card_does_not_replace_the_estimate(tmp_path):
     assert "estimate" in families(discover(copy_tree("gaudi2", tmp_path / "tree")))
 
 
-def test_a_zone_that_covers_a_part_of_the_processor_only_does_not(tmp_path):
+def test_a_zone_of_a_part_of_the_processor_does_not_replace_the_estimate(tmp_path):
     powercap_zone(tmp_path, "intel-rapl:0", "package-0", "N/A")
     powercap_zone(tmp_path, "intel-rapl:0:0", "dram", 5_000_000)
     found = discover(tmp_path)
@@ -95,7 +95,7 @@ def test_a_zone_that_covers_a_part_of_the_processor_only_does_not(tmp_path):
     assert [problem.sensor.split()[0] for problem in found.problems] == ["package-0"]
 
 
-def test_a_fault_in_one_family_costs_the_others_nothing(tmp_path, monkeypatch):
+def test_a_fault_in_one_family_does_not_affect_the_others(tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("no such thing")
 
@@ -107,7 +107,7 @@ def test_a_fault_in_one_family_costs_the_others_nothing(tmp_path, monkeypatch):
     assert "no such thing" in problem.reason
 
 
-def test_a_driver_that_hangs_costs_only_its_own_family(tmp_path, monkeypatch):
+def test_a_hanging_driver_affects_only_its_own_family(tmp_path, monkeypatch):
     released = threading.Event()
     closed = threading.Event()
 
@@ -128,22 +128,22 @@ def test_a_driver_that_hangs_costs_only_its_own_family(tmp_path, monkeypatch):
     assert problem.sensor == "everything of nvml"
     assert "within 0.5 s" in problem.reason
     released.set()
-    assert closed.wait(60)  # a probe that comes too late is not left open
+    assert closed.wait(60)  # a late probe is closed
 
 
-def test_a_driver_library_that_hangs_does_not_hang_the_command(tmp_path):
+def test_a_hanging_driver_library_does_not_hang_the_command(tmp_path):
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, [fake_nvml.Gpu("GPU-slow", delay_seconds=0.3)])
     found = discover(tmp_path, nvml_library=str(library), deadline_seconds=0.05)
     assert [problem.sensor for problem in found.problems] == ["everything of nvml"]
     found.close()
-    for thread in threading.enumerate():  # the next test has another state of the same library
+    for thread in threading.enumerate():  # the next test changes the state of the same library
         if thread.name == "discover-nvml":
             thread.join(120)
     assert fake_nvml.open_sessions(library) == 0
 
 
-def test_a_probe_that_fails_to_close_leaves_no_other_one_open():
+def test_every_probe_is_closed_even_if_one_fails_to_close():
     closed = []
 
     class Closing:

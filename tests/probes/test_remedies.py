@@ -1,4 +1,4 @@
-"""The remedy of a sensor that cannot be read is that of its cause."""
+"""The remedy of an unreadable sensor follows from its cause."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOBODY = 65534
 
 @contextmanager
 def as_another_user(folder: Path) -> Iterator[None]:
-    """Open files as a user without rights, who can reach `folder`."""
+    """Open files as a user without privileges who can reach `folder`."""
     if os.geteuid():
         yield
         return
@@ -60,9 +60,7 @@ def as_another_user(folder: Path) -> Iterator[None]:
         (errno.EPROTO, "dmesg"),
     ],
 )
-def test_every_cause_has_its_remedy_when_a_file_is_opened_and_when_it_is_read(
-    tmp_path: Path, number: int, word: str
-) -> None:
+def test_every_cause_has_its_remedy_at_open_and_at_read(tmp_path: Path, number: int, word: str) -> None:
     refused = OSError(number, os.strerror(number), str(tmp_path))
     assert word in remedy_for(refused)
     assert cause_of(refused, tmp_path) == os.strerror(number)
@@ -74,7 +72,7 @@ def test_every_cause_has_its_remedy_when_a_file_is_opened_and_when_it_is_read(
 
 
 @pytest.mark.parametrize(("text", "shown"), [("N/A", "'N/A'"), ("", "''"), ("12 W", "'12 W'")])
-def test_text_in_a_number_file_is_quoted_and_its_path_named_once(tmp_path: Path, text: str, shown: str) -> None:
+def test_text_instead_of_a_number_is_quoted_and_its_path_appears_once(tmp_path: Path, text: str, shown: str) -> None:
     powercap_zone(tmp_path, "intel-rapl:0", "package-0", text)  # type: ignore[arg-type]
     hwmon_chip(tmp_path, 0, "platform/meter", {"name": "power_meter", "power1_input": text})
     for family in (rapl, hwmon):
@@ -105,7 +103,7 @@ def test_six_zones_that_only_root_may_read_are_one_problem_with_one_remedy(tmp_p
     assert "intel-rapl*:*/energy_uj" in problem.remedy
 
 
-def test_zones_that_a_container_engine_hides_are_named_with_the_option_that_shows_them(tmp_path: Path) -> None:
+def test_zones_hidden_by_a_container_engine_are_a_problem_with_the_option_that_shows_them(tmp_path: Path) -> None:
     powercap = tmp_path / "class/powercap"
     powercap.mkdir(parents=True)
     for zone in ("intel-rapl:0", "intel-rapl:1"):
@@ -115,7 +113,7 @@ def test_zones_that_a_container_engine_hides_are_named_with_the_option_that_show
     assert "systempaths=unconfined" in problem.remedy
 
 
-def test_measure_names_the_sensors_it_cannot_read_and_does_not_say_there_is_none(tmp_path: Path) -> None:
+def test_measure_lists_unreadable_sensors_instead_of_reporting_none(tmp_path: Path) -> None:
     powercap_zone(tmp_path / "sys", "intel-rapl:0", "package-0", "N/A")  # type: ignore[arg-type]
     options = ("--path.sysfs", tmp_path / "sys", "--no-estimates", *NO_NVIDIA)
     result = call(tmp_path, "measure", *options, "--duration", "0.1")
@@ -134,9 +132,7 @@ def test_measure_names_the_sensors_it_cannot_read_and_does_not_say_there_is_none
         (fake_nvml.TIMEOUT, "nvidia-smi"),
     ],
 )
-def test_a_gpu_that_refuses_its_sensors_has_the_remedy_of_the_driver_s_code(
-    tmp_path: Path, code: int, word: str
-) -> None:
+def test_the_remedy_of_a_gpu_follows_from_the_driver_s_error_code(tmp_path: Path, code: int, word: str) -> None:
     library = fake_nvml.build(tmp_path)
     refusing = fake_nvml.Gpu(
         "GPU-a",
@@ -161,7 +157,9 @@ def test_a_gpu_that_refuses_its_sensors_has_the_remedy_of_the_driver_s_code(
     ("code", "word"),
     [(fake_nvml.VERSION_MISMATCH, "reboot"), (fake_nvml.DRIVER_NOT_LOADED, "modprobe"), (fake_nvml.UNKNOWN, "smi")],
 )
-def test_a_driver_that_does_not_start_has_the_remedy_of_its_code(tmp_path: Path, code: int, word: str) -> None:
+def test_the_remedy_of_a_driver_that_does_not_start_follows_from_its_error_code(
+    tmp_path: Path, code: int, word: str
+) -> None:
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, [], errors={"nvmlInit_v2": code, "nvmlInitWithFlags": code})
     with pytest.raises(ProbeUnavailableError) as refused:

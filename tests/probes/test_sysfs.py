@@ -13,12 +13,12 @@ from trees import write
 from waiting import await_true
 
 
-def test_files_that_all_answer_are_their_values_in_order(tmp_path):
+def test_files_return_their_values_in_order(tmp_path):
     answers = FakeFiles(tmp_path, 7, 0, 18_446_744_073_709_551_615, -3)
     assert ValueFiles(answers.files, answers.pread).read() == ([7, 0, 18_446_744_073_709_551_615, -3], {})
 
 
-def test_a_file_that_gives_no_number_is_none_and_says_why_and_the_others_are_read(tmp_path):
+def test_a_file_without_a_number_is_none_with_its_error_and_the_others_are_read(tmp_path):
     answers = FakeFiles(tmp_path, 7, FAILED, "N/A", "", 8)
     values, errors = ValueFiles(answers.files, answers.pread).read()
     assert values == [7, None, None, None, 8]
@@ -32,7 +32,7 @@ def test_only_a_removed_device_is_gone(tmp_path):
     assert [is_device_removed(errors[position]) for position in range(3)] == [True, False, False]
 
 
-def test_closed_files_give_nothing_and_may_be_closed_again(tmp_path):
+def test_closed_files_return_nothing_and_can_be_closed_again(tmp_path):
     file = ValueFile(write(tmp_path / "value", 5))
     files = ValueFiles([file])
     assert files.read() == ([5], {})
@@ -44,7 +44,7 @@ def test_closed_files_give_nothing_and_may_be_closed_again(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "sleeps"), [("suspended", True), ("active", False), ("suspending", False)])
-def test_a_device_sleeps_when_the_kernel_has_suspended_it(tmp_path, text, sleeps):
+def test_a_suspended_device_is_recognized(tmp_path, text, sleeps):
     status = RuntimeStatus(write(tmp_path / "runtime_status", text))
     assert status.is_suspended() is sleeps
     status.close()
@@ -52,7 +52,7 @@ def test_a_device_sleeps_when_the_kernel_has_suspended_it(tmp_path, text, sleeps
     assert not status.is_suspended()
 
 
-def test_a_device_of_which_nobody_says_whether_it_sleeps_counts_as_awake(tmp_path):
+def test_a_device_without_a_suspend_state_counts_as_awake(tmp_path):
     assert not RuntimeStatus(None).is_suspended()
     assert not RuntimeStatus(tmp_path / "missing").is_suspended()
 
@@ -62,13 +62,13 @@ def open_files():
 
 
 def hanging_file(path):
-    """Make a pipe in the place of a file: to open it waits until somebody writes."""
+    """Replace a file by a pipe: opening it waits for a writer."""
     os.mkfifo(path)
     return path
 
 
 def answer(path, text=b"7\n"):
-    """Let a file that hangs answer; its reader may find that it is a pipe, and close it before the text is written."""
+    """Let a hanging file answer. Its reader may find a pipe, and close it before the text is written."""
     fd = os.open(path, os.O_WRONLY)
     with suppress(BrokenPipeError):
         os.write(fd, text)
@@ -90,7 +90,7 @@ def test_a_file_that_fails_its_proof_is_closed_and_says_why(tmp_path):
     assert open_files() == before
 
 
-def test_a_file_that_hangs_is_given_up_and_closed_once_it_answers(tmp_path):
+def test_a_hanging_file_is_abandoned_and_closed_when_it_answers(tmp_path):
     path, before = hanging_file(tmp_path / "file"), open_files()
     with pytest.raises(ReadError, match=r"file: no answer within 0\.05 s") as failure:
         open_value_file(path, seconds=0.05)
@@ -100,7 +100,7 @@ def test_a_file_that_hangs_is_given_up_and_closed_once_it_answers(tmp_path):
     assert open_files() == before
 
 
-def test_the_file_that_hangs_is_left_out_and_the_read_that_hangs_in_it_leaves_no_trace(tmp_path):
+def test_a_hanging_file_is_left_out_and_its_read_changes_nothing(tmp_path):
     answers, gate, entered = FakeFiles(tmp_path, 1, 2, 3), threading.Event(), threading.Event()
     hanging = answers.files[1].fileno()
     ended = []
@@ -137,7 +137,7 @@ def test_the_file_that_hangs_is_left_out_and_the_read_that_hangs_in_it_leaves_no
     assert files.isolate() is None
 
 
-def test_a_second_file_that_hangs_beside_a_first_is_left_out_too(tmp_path):
+def test_a_second_hanging_file_is_left_out_too(tmp_path):
     answers, gate = FakeFiles(tmp_path, 1, 2, 3), threading.Event()
     waiting = []
 

@@ -1,4 +1,4 @@
-"""Text that comes from hardware, firmware and the kernel cannot move a cursor, break a line or fail to encode."""
+"""Text from hardware, firmware and the kernel cannot move a cursor, break a line or fail to encode."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
 
 
 def texts(found: DiscoveryResult) -> list[str]:
-    """Return every text of what was found that a person or a database can meet."""
+    """Return every text of a discovery that a person or a database can encounter."""
 
     def of(channel: Channel) -> list[str]:
         device = channel.device
@@ -44,24 +44,24 @@ def texts(found: DiscoveryResult) -> list[str]:
 
 
 @given(st.text())
-def test_no_text_keeps_a_character_that_is_not_printable(text: str) -> None:
+def test_unprintable_characters_are_replaced(text: str) -> None:
     assert one_line(text).isprintable()
     assert all(each.isprintable() or each in "\n\t" for each in printable(text))
     one_line(text).encode()
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_fail_to_become_text(raw: bytes) -> None:
+def test_any_bytes_become_text(raw: bytes) -> None:
     assert decoded(raw).isprintable()
     assert len(decoded(raw)) <= 256
 
 
 @pytest.mark.parametrize("text", ["GeForce RTX 4090", "µ-Controller ±5", "日本", ""])
-def test_ordinary_text_stays_as_it_is(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert one_line(text) == printable(text) == decoded(text.encode()) == text
 
 
-def test_a_file_of_several_lines_keeps_them_and_a_label_is_one(tmp_path: Path) -> None:
+def test_a_file_keeps_its_lines_and_a_label_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"one\ttab\ntwo\x1b\xff\n\0")
     assert read_text(tmp_path / "file") == "one\ttab\ntwo\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
     assert read_label(tmp_path / "file") == "one tab two\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
@@ -105,7 +105,9 @@ def test_processor_operating_system_and_governor_are_printable(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_no_command_sends_what_a_label_holds_to_the_terminal(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_no_command_sends_control_characters_of_a_label_to_the_terminal(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     chip = {"name": "meter", "power1_input": 5_000_000, "power1_label": EVIL, "label": EVIL}
     hwmon_chip(tmp_path / "sys", 0, "platform/meter", chip)
     (tmp_path / "sys/class/powercap").mkdir()

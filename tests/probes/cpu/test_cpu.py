@@ -46,15 +46,15 @@ def test_busy_is_all_but_idle_iowait_and_stolen_time():
     assert parse_times(text) == {0: Times(busy=1 + 2 + 4 + 32 + 64, idle=8, iowait=16, stolen=128)}
 
 
-def test_guest_time_is_in_user_time_already_and_counts_once():
+def test_guest_time_is_part_of_user_time_and_counts_once():
     assert parse_times(b"cpu3 100 0 0 50 0 0 0 0 90 5\n") == {3: Times(100, 50, 0, 0)}
 
 
-def test_an_old_kernel_names_four_times_only():
+def test_an_old_kernel_reports_only_four_times():
     assert parse_times(b"cpu0 1 2 3 4\n") == {0: Times(6, 4, 0, 0)}
 
 
-def test_processors_come_by_their_own_numbers_with_gaps():
+def test_processor_numbers_may_have_gaps():
     assert list(parse_times(b"cpu 1 1 1 1\ncpu0 1 1 1 1\ncpu2 1 1 1 1\nbtime 4\n")) == [0, 2]
 
 
@@ -64,27 +64,27 @@ def test_a_line_without_times_is_refused(text):
         parse_times(text)
 
 
-def test_the_share_is_busy_time_over_all_time_of_all_the_processors_asked_for():
+def test_the_share_is_busy_time_over_total_time_of_the_given_processors():
     before = {0: Times(0, 0, 0, 0), 1: Times(10, 10, 10, 10), 2: Times(0, 0, 0, 0)}
     after = {0: Times(30, 10, 0, 0), 1: Times(10, 30, 30, 20), 2: Times(500, 0, 0, 0)}
     assert busy_share(before, after, [0, 1]) == 30 / 90
 
 
-def test_iowait_that_goes_backwards_counts_as_no_step():
+def test_iowait_that_steps_back_counts_as_zero():
     assert busy_share({0: Times(0, 0, 50, 0)}, {0: Times(10, 10, 20, 0)}, [0]) == 0.5
 
 
-def test_no_time_between_two_readings_gives_no_share():
+def test_two_readings_at_one_time_have_no_share():
     assert math.isnan(busy_share({0: Times(1, 2, 3, 4)}, {0: Times(1, 2, 3, 4)}, [0]))
 
 
-def test_a_processor_in_one_reading_only_is_left_out():
+def test_a_processor_in_only_one_reading_is_left_out():
     before, after = {0: Times(0, 0, 0, 0)}, {0: Times(10, 30, 0, 0), 1: Times(9999, 0, 0, 0)}
     assert busy_share(before, after, [0, 1]) == 0.25
 
 
 @given(before=READINGS, after=READINGS, cpus=st.sets(st.integers(0, 5)))
-def test_a_share_is_within_zero_and_one_whatever_the_counters_do(before, after, cpus):
+def test_a_share_is_always_between_zero_and_one(before, after, cpus):
     share = busy_share(before, after, cpus)
     assert math.isnan(share) or 0.0 <= share <= 1.0
 
@@ -97,7 +97,7 @@ def test_processors_are_grouped_by_package_and_core(tmp_path):
     )
 
 
-def test_an_older_kernel_tells_the_threads_of_a_core_by_another_name(tmp_path):
+def test_an_older_kernel_lists_the_threads_of_a_core_in_another_file(tmp_path):
     for number in range(2):
         write(tmp_path / f"devices/system/cpu/cpu{number}/topology/thread_siblings_list", "0-1")
     assert packages_of(tmp_path, [0, 1]) == (Package(0, (0, 1), (0,)),)
@@ -107,12 +107,12 @@ def test_without_topology_every_processor_is_a_core_of_package_zero(tmp_path):
     assert packages_of(tmp_path, [1, 0]) == (Package(0, (0, 1), (0, 1)),)
 
 
-def test_a_package_number_the_firmware_does_not_tell_is_zero(tmp_path):
+def test_an_unknown_package_number_is_zero(tmp_path):
     add_cpu(tmp_path, 0, -1, "0")
     assert packages_of(tmp_path, [0]) == (Package(0, (0,), (0,)),)
 
 
-def test_the_clocks_of_a_text_are_in_hertz():
+def test_parsed_clocks_are_in_hertz():
     assert parse_clocks((PROC / "xeon_guest/cpuinfo").read_text()) == {0: 2.3e9, 1: 2.5005e9}
 
 
@@ -133,7 +133,7 @@ def test_discovery_finds_the_host_and_every_package_with_its_cores_and_threads(t
     probe.close()
 
 
-def test_the_first_read_has_no_utilization_and_the_next_has_that_of_the_time_between(tmp_path):
+def test_utilization_covers_the_time_since_the_previous_read(tmp_path):
     (probe,) = discover(two_packages(tmp_path)).probes
     first = probe.read(1)
     assert all(math.isnan(first[n]) for n in (0, 1, 4))
@@ -144,7 +144,7 @@ def test_the_first_read_has_no_utilization_and_the_next_has_that_of_the_time_bet
     probe.close()
 
 
-def test_processors_that_go_offline_leave_the_others_right(tmp_path):
+def test_processors_that_go_offline_do_not_affect_the_others(tmp_path):
     (probe,) = discover(two_packages(tmp_path)).probes
     probe.read(1)
     write(tmp_path / "proc/stat", stat_of(*[(n, 130, 970) for n in (0, 1, 3, 4, 5, 7)]))
@@ -171,7 +171,7 @@ def test_processors_that_come_online_are_counted_from_the_read_after(tmp_path):
     probe.close()
 
 
-def test_no_more_than_a_few_cores_of_a_package_are_asked_for_their_clock(tmp_path):
+def test_only_a_few_cores_of_a_package_are_read_for_their_clock(tmp_path):
     for number in range(10):
         add_cpu(tmp_path / "sys", number, 0, str(number), 1_000_000)
     write(tmp_path / "proc/stat", stat_of(*[(n, 0, 0) for n in range(10)]))
@@ -186,7 +186,7 @@ def test_no_more_than_a_few_cores_of_a_package_are_asked_for_their_clock(tmp_pat
     probe.close()
 
 
-def test_a_core_that_gives_no_clock_is_left_out_of_the_mean(tmp_path):
+def test_a_core_without_a_clock_is_left_out_of_the_mean(tmp_path):
     roots = two_packages(tmp_path)
     (probe,) = discover(roots).probes
     write(tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "<unknown>")
@@ -196,7 +196,7 @@ def test_a_core_that_gives_no_clock_is_left_out_of_the_mean(tmp_path):
     probe.close()
 
 
-def test_without_cpufreq_the_clock_is_what_cpuinfo_states():
+def test_without_cpufreq_the_clock_comes_from_cpuinfo():
     (probe,) = discover(Roots(sysfs="/nonexistent", procfs=str(PROC / "xeon_guest"))).probes
     (clock,) = (channel for channel in probe.channels if channel.metric == "frequency_hertz")
     assert clock.method == "cpuinfo"
@@ -204,7 +204,7 @@ def test_without_cpufreq_the_clock_is_what_cpuinfo_states():
     probe.close()
 
 
-def test_a_long_cpuinfo_cut_short_gives_the_clocks_of_its_head(tmp_path):
+def test_a_truncated_cpuinfo_gives_the_clocks_of_its_beginning(tmp_path):
     blocks = [f"processor : {n}\ncpu MHz : {1000 + n}.000\nflags : {'x' * 3000}\n" for n in range(8)]
     write(tmp_path / "cpuinfo", "\n".join(blocks))
     write(tmp_path / "stat", stat_of(*[(n, 0, 0) for n in range(8)]))
@@ -223,7 +223,7 @@ def test_a_processor_that_states_no_clock_has_no_frequency_channel(tmp_path):
     probe.close()
 
 
-def test_a_stat_longer_than_the_buffer_is_read_whole(tmp_path):
+def test_a_stat_longer_than_the_buffer_is_read_completely(tmp_path):
     before = stat_of(*[(n, 0, 0) for n in range(3000)])
     assert len(before) > 1 << 16
     write(tmp_path / "stat", before)
@@ -232,12 +232,12 @@ def test_a_stat_longer_than_the_buffer_is_read_whole(tmp_path):
     utilization.close()
 
 
-def test_a_stat_that_names_no_processor_is_a_read_error_and_the_next_read_may_work(tmp_path):
+def test_a_stat_without_processors_is_a_read_error_and_the_next_read_may_work(tmp_path):
     write(tmp_path / "stat", stat_of((0, 0, 0)))
     (probe,) = discover(Roots(sysfs="/nonexistent", procfs=str(tmp_path))).probes
     probe.read(1)
     write(tmp_path / "stat", "intr 1")
-    with pytest.raises(ReadError, match="names no processor"):
+    with pytest.raises(ReadError, match="lists no processor"):
         probe.read(2)
     write(tmp_path / "stat", stat_of((0, 10, 30)))
     assert probe.read(3)[0] == 0.25
@@ -245,7 +245,7 @@ def test_a_stat_that_names_no_processor_is_a_read_error_and_the_next_read_may_wo
 
 
 @pytest.mark.parametrize("text", [None, "intr 1", "cpu0 one two"])
-def test_discovery_without_a_readable_stat_says_so(tmp_path, text):
+def test_discovery_without_a_readable_stat_raises_unavailable(tmp_path, text):
     if text is not None:
         write(tmp_path / "stat", text)
     with pytest.raises(ProbeUnavailableError) as caught:
@@ -254,7 +254,7 @@ def test_discovery_without_a_readable_stat_says_so(tmp_path, text):
     assert caught.value.remedy
 
 
-def test_this_host_tells_how_busy_it_is():
+def test_this_host_reports_its_utilization():
     (probe,) = discover(Roots()).probes
     probe.read(1)
     for _ in range(2_000_000):

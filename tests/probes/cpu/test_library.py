@@ -75,7 +75,7 @@ def test_a_query_that_hangs_is_killed_with_the_programs_it_started(
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     assert cpu_library._query((sys.executable, "-c", textwrap.dedent(code))) is None
     os.set_blocking(reader, True)
-    assert os.read(reader, 1) == b""  # end of file: no process holds the other end any more
+    assert os.read(reader, 1) == b""  # end of file: no process holds the other end
     os.close(reader)
 
 

@@ -11,7 +11,7 @@ def text_of(machine: str) -> str:
     return (PROC / machine / "cpuinfo").read_text()
 
 
-def test_an_x86_text_tells_vendor_brand_numbers_flags_and_that_it_is_a_guest():
+def test_an_x86_text_states_vendor_brand_numbers_flags_and_virtualization():
     assert parse_cpuinfo(text_of("xeon_guest")) == CpuModel(
         vendor="GenuineIntel",
         brand="Intel(R) Xeon(R) Processor",
@@ -25,12 +25,12 @@ def test_an_x86_text_tells_vendor_brand_numbers_flags_and_that_it_is_a_guest():
     )
 
 
-def test_a_machine_without_the_hypervisor_flag_is_no_guest():
+def test_a_machine_without_the_hypervisor_flag_is_not_a_guest():
     cpu = parse_cpuinfo(text_of("epyc_two_packages"))
     assert (cpu.microarchitecture, cpu.virtual) == ("Zen 4 (Genoa)", False)
 
 
-def test_an_arm_text_tells_implementer_part_revision_and_features():
+def test_an_arm_text_states_implementer_part_revision_and_features():
     assert parse_cpuinfo(text_of("altra")) == CpuModel(
         vendor="Arm",
         family=0x41,
@@ -46,7 +46,7 @@ def test_every_kind_of_core_of_an_arm_processor_is_named():
     assert parse_cpuinfo(text_of("spark")).microarchitecture == "Cortex-X925 + Cortex-A725"
 
 
-def test_an_arm_core_nobody_knows_has_no_microarchitecture():
+def test_an_unknown_arm_core_has_no_microarchitecture():
     cpu = parse_cpuinfo("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xfff\n")
     assert (cpu.model, cpu.microarchitecture, cpu.architecture) == (0xFFF, "", "arm")
 
@@ -54,12 +54,12 @@ def test_an_arm_core_nobody_knows_has_no_microarchitecture():
 @pytest.mark.parametrize(
     "text", ["", "processor\t: 0\nisa\t: rv64imafdc\n", "vendor_id : IBM/S390\n# processors : 2\n"]
 )
-def test_a_text_of_another_kind_says_nothing_of_numbers(text):
+def test_a_text_of_another_architecture_has_no_numbers(text):
     cpu = parse_cpuinfo(text)
     assert (cpu.family, cpu.model, cpu.microarchitecture, cpu.architecture) == (None, None, "", "")
 
 
-def test_a_number_that_is_none_is_left_out():
+def test_an_invalid_number_is_left_out():
     assert parse_cpuinfo("vendor_id : GenuineIntel\ncpu family : 6\nmodel : unknown\nflags : fpu\n") == CpuModel(
         vendor="GenuineIntel", family=6, flags=("fpu",), architecture="i686"
     )
@@ -93,7 +93,7 @@ def test_a_number_that_is_none_is_left_out():
         (0xFE, 1, ""),
     ],
 )
-def test_an_intel_model_number_and_stepping_name_the_design(model, stepping, name):
+def test_an_intel_model_number_and_stepping_identify_the_microarchitecture(model, stepping, name):
     assert microarchitecture("GenuineIntel", 6, model, stepping) == name
 
 
@@ -123,7 +123,7 @@ def test_an_intel_processor_of_another_family_is_not_named_by_family_six():
         (0x15, 0x02, "AMD Opteron(tm) Processor 6376", ""),
     ],
 )
-def test_an_amd_family_model_and_brand_name_the_design(family, model, brand, name):
+def test_an_amd_family_model_and_brand_identify_the_microarchitecture(family, model, brand, name):
     assert microarchitecture("AuthenticAMD", family, model, 1, brand) == name
 
 
@@ -135,11 +135,11 @@ def test_the_library_fills_what_the_text_lacks_and_adds_flags_without_repeating_
     assert (full.family, full.model, full.stepping) == (0x41, 0xD0C, 1)
 
 
-def test_what_the_text_says_is_kept_before_what_the_library_says():
+def test_the_text_takes_precedence_over_the_library():
     known = parse_cpuinfo(text_of("xeon_guest"))
     assert completed(known, LibraryAnswer("X", "Y", "Z")) == known
 
 
-def test_a_library_that_answers_nothing_changes_nothing():
+def test_an_empty_answer_of_the_library_changes_nothing():
     known = parse_cpuinfo(text_of("altra"))
     assert completed(known, LibraryAnswer()) == known

@@ -26,7 +26,7 @@ def stat_of(*cpus: tuple[int, int, int]) -> str:
 
 
 @pytest.mark.parametrize("row", [*ROWS, GENERIC], ids=lambda row: row.name)
-def test_every_row_is_cheaper_idle_than_busy_and_rests_on_several_results(row):
+def test_every_row_draws_less_idle_than_busy_and_has_several_results(row):
     assert 0 < row.min_watts < row.max_watts
     assert row.results >= 3
     assert row.spread >= 0
@@ -37,7 +37,7 @@ def test_no_microarchitecture_has_two_rows():
     assert len({row.name for row in ROWS}) == len(ROWS)
 
 
-def test_every_row_is_of_a_microarchitecture_that_can_be_told():
+def test_every_row_is_of_a_microarchitecture_that_can_be_identified():
     known = {
         *cpu_model._INTEL,
         *(name for *_, name in (*cpu_model._STEPPINGS, *cpu_model._AMD, *cpu_model._BRANDS)),
@@ -50,7 +50,7 @@ def test_the_generic_row_counts_the_results_of_all_others():
     assert GENERIC.results == sum(row.results for row in ROWS)
 
 
-def test_the_users_page_cites_the_source_and_prints_every_row_as_it_is():
+def test_the_page_cites_the_source_and_prints_every_row_unchanged():
     page = PAGE.read_text()
     printed = re.findall(r"^\| (.+?) \| (\d+\.\d+) \| (\d+\.\d+) \| (\d+\.\d+) \| (\d+) \|$", page, re.MULTILINE)
     assert printed == [
@@ -69,28 +69,28 @@ def test_an_unknown_microarchitecture_has_the_generic_row():
 
 
 @pytest.mark.parametrize(("utilization", "watts"), [(0.0, 4.0), (0.5, 12.0), (1.0, 20.0)])
-def test_watts_go_straight_from_idle_to_busy_for_every_thread(utilization, watts):
+def test_watts_grow_linearly_from_idle_to_busy_for_every_thread(utilization, watts):
     assert Model(ROW, virtual=False).watts(Package(0, (0, 1, 2, 3), (0, 1)), utilization) == watts
 
 
 @given(utilization=st.floats(0, 1), row=st.sampled_from(ROWS), virtual=st.booleans())
-def test_watts_are_within_idle_and_busy_at_any_utilization(utilization, row, virtual):
+def test_watts_are_between_idle_and_busy_at_any_utilization(utilization, row, virtual):
     model, package = Model(row, virtual), Package(0, tuple(range(8)), tuple(range(4)))
     watts = model.watts(package, utilization)
     assert 8 * row.min_watts <= watts <= 8 * row.max_watts * (1 + 1e-12)
 
 
-def test_no_utilization_gives_no_watts():
+def test_unknown_utilization_gives_no_watts():
     assert math.isnan(Model(ROW, virtual=False).watts(Package(0, (0,), (0,)), math.nan))
 
 
-def test_cores_with_their_second_threads_switched_off_count_for_two():
+def test_cores_with_disabled_second_threads_count_for_two():
     package = Package(0, (0, 1, 2), (0, 1, 2))
     assert Model(ROW, virtual=False).threads(package) == 6
     assert Model(row_of("Neoverse N1"), virtual=False).threads(package) == 3
 
 
-def test_a_guests_processors_count_once_whatever_its_topology_says():
+def test_the_processors_of_a_guest_count_once_in_any_topology():
     assert Model(ROW, virtual=True).threads(Package(0, (0, 1, 2), (0, 1, 2))) == 3
     assert Model(ROW, virtual=True).threads(Package(0, (0, 1, 2, 3), (0, 1))) == 4
 
@@ -102,7 +102,7 @@ def test_the_uncertainty_covers_the_spread_and_more_for_a_guest(row):
     assert guest > bare > max(row.spread, 0.3)
 
 
-def test_the_estimate_of_a_guest_says_what_it_is_made_of(tmp_path):
+def test_the_estimate_of_a_guest_states_its_basis(tmp_path):
     for name in ("cpuinfo", "stat"):
         write(tmp_path / name, (PROC / "xeon_guest" / name).read_text())
     (probe,) = discover(Roots(sysfs="/nonexistent", procfs=str(tmp_path))).probes
@@ -125,7 +125,7 @@ def test_the_estimate_of_a_guest_says_what_it_is_made_of(tmp_path):
     probe.close()
 
 
-def test_every_attribute_of_the_estimate_is_told_on_the_users_page():
+def test_the_page_explains_every_attribute_of_the_estimate():
     (probe,) = discover(Roots(sysfs="/nonexistent", procfs=str(PROC / "xeon_guest"))).probes
     page = PAGE.read_text()
     assert [name for name, _ in probe.channels[0].device.attributes if f"`{name}`" not in page] == []
@@ -154,7 +154,7 @@ def test_each_package_is_estimated_by_its_own_utilization(tmp_path):
     probe.close()
 
 
-def test_a_package_with_no_processor_online_gives_no_number(tmp_path):
+def test_a_package_without_an_online_processor_has_no_value(tmp_path):
     for number in range(2):
         write(tmp_path / f"devices/system/cpu/cpu{number}/topology/physical_package_id", number)
     write(tmp_path / "stat", stat_of((0, 0, 0), (1, 0, 0)))
@@ -168,7 +168,7 @@ def test_a_package_with_no_processor_online_gives_no_number(tmp_path):
     probe.close()
 
 
-def test_a_processor_nobody_knows_is_estimated_by_the_generic_row_and_says_so(tmp_path):
+def test_an_unknown_processor_is_estimated_by_the_generic_row_and_reports_it(tmp_path):
     write(tmp_path / "stat", stat_of((0, 0, 0)))
     (probe,) = discover(Roots(sysfs="/nonexistent", procfs=str(tmp_path))).probes
     attributes = dict(probe.channels[0].device.attributes)
@@ -177,7 +177,7 @@ def test_a_processor_nobody_knows_is_estimated_by_the_generic_row_and_says_so(tm
     probe.close()
 
 
-def test_discovery_without_a_readable_stat_says_so(tmp_path):
+def test_discovery_without_a_readable_stat_raises_unavailable(tmp_path):
     with pytest.raises(ProbeUnavailableError) as caught:
         discover(Roots(procfs=str(tmp_path)))
     assert str(tmp_path) in caught.value.reason

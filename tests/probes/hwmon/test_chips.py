@@ -23,7 +23,7 @@ def grace(sysfs, *, old_layout):
 
 
 @pytest.mark.parametrize("old_layout", [False, True], ids=["in hwmonN", "in hwmonN/device"])
-def test_the_meters_of_grace_are_named_and_nested_wherever_their_attributes_are(tmp_path, old_layout):
+def test_the_meters_of_grace_are_named_and_nested_in_every_layout_of_attributes(tmp_path, old_layout):
     grace(tmp_path, old_layout=old_layout)
     probes = discover(tmp_path).probes
     assert [probe.name for probe in probes] == [f"hwmon/ACPI000D:0{number}" for number in range(4)]
@@ -57,7 +57,7 @@ def test_an_acpi_meter_of_another_maker_is_named_by_its_oem_information(tmp_path
     assert watts(only(tmp_path)) == {"gpu-tray": 345.0}
 
 
-def test_an_hsmp_socket_is_the_package_its_acpi_uid_names(tmp_path):
+def test_an_hsmp_socket_is_the_package_of_its_acpi_uid(tmp_path):
     for index, socket in enumerate((1, 0)):
         hwmon_chip(tmp_path, index, f"platform/AMDI0097:0{index}", hsmp(100 + socket))
         write(tmp_path / f"devices/platform/AMDI0097:0{index}/firmware_node/uid", f"ID0{socket}")
@@ -74,7 +74,7 @@ def hsmp(socket_watts):
     return {"name": "amd_hsmp_hwmon", "power1_input": socket_watts * 1_000_000, "power1_cap_max": 400_000_000}
 
 
-def test_sockets_of_one_hsmp_platform_device_come_in_their_order_of_registration(tmp_path):
+def test_sockets_of_one_hsmp_platform_device_are_in_their_order_of_registration(tmp_path):
     hwmon_chip(tmp_path, 9, "platform/amd_hsmp", hsmp(100))
     hwmon_chip(tmp_path, 10, "platform/amd_hsmp", hsmp(101))
     assert readings(only(tmp_path)) == {
@@ -83,7 +83,7 @@ def test_sockets_of_one_hsmp_platform_device_come_in_their_order_of_registration
     }
 
 
-def test_zenpower_rails_are_parts_of_the_package_their_cpus_are_in(tmp_path):
+def test_zenpower_rails_are_parts_of_the_package_of_their_cpus(tmp_path):
     rails = {"power1_input": 41_000_000, "power1_label": "SVI2_P_Core"}
     rails |= {"power2_input": 9_000_000, "power2_label": "SVI2_P_SoC"}
     hwmon_chip(tmp_path, 0, "pci0000:00/0000:00:19.3", {"name": "zenpower"} | rails, "zenpower")
@@ -95,7 +95,7 @@ def test_zenpower_rails_are_parts_of_the_package_their_cpus_are_in(tmp_path):
     assert probe.channels[0].device.kind is Kind.CPU
 
 
-def test_an_xgene_processor_has_a_cpu_and_an_io_side_and_cores_lie_in_the_first(tmp_path):
+def test_an_xgene_processor_has_a_cpu_and_an_io_domain_and_the_first_contains_the_cores(tmp_path):
     powers = {"power1_input": 16_280_000, "power1_label": "CPU power", "power2_input": 31_900_000}
     values = {"name": "altra_hwmon", "power2_label": "IO power", "energy1_input": 5, "energy1_label": "Core Energy 000"}
     hwmon_chip(tmp_path, 0, "platform/APMC0D29:00", values | powers)
@@ -136,14 +136,14 @@ def test_the_input_of_a_jetson_module_contains_its_rails(tmp_path):
     assert probe.channels[0].device.kind is Kind.BOARD
 
 
-def test_rails_of_a_jetson_without_a_total_stand_beside_one_another_and_nc_is_no_rail(tmp_path):
+def test_rails_of_a_jetson_without_a_total_are_siblings_and_nc_is_ignored(tmp_path):
     hwmon_chip(tmp_path, 3, "platform/c240000.i2c/i2c-1/1-0040", jetson(["VDD_GPU_SOC", "NC", "VIN_SYS_5V0"]))
     probe = only(tmp_path)
     assert watts(probe) == {"vdd_gpu_soc": 5.0, "vin_sys_5v0": 15.0}
     assert {c.contained_in for c in probe.channels} == {()}
 
 
-def test_a_rail_whose_channel_is_switched_off_is_left_alone(tmp_path):
+def test_a_disabled_rail_is_not_read(tmp_path):
     values = jetson(["VDD_IN", "VDD_SOC"]) | {"in2_enable": 0}
     hwmon_chip(tmp_path, 3, "platform/c240000.i2c/i2c-1/1-0040", values)
     assert watts(only(tmp_path)) == {"module": 5.0}
@@ -162,7 +162,9 @@ def test_a_rail_whose_channel_is_switched_off_is_left_alone(tmp_path):
         ("unheard_of", "", 0, 0, Kind.BOARD),
     ],
 )
-def test_a_device_is_what_its_chip_says_else_its_driver_its_vendor_or_its_class(chip, driver, vendor, pci_class, kind):
+def test_chip_driver_vendor_and_class_determine_the_kind_of_a_device_in_this_order(
+    chip, driver, vendor, pci_class, kind
+):
     assert hwmon_chips.kind_of(chip, driver, vendor, pci_class) is kind
 
 
@@ -205,7 +207,7 @@ def test_labelled_pmbus_pages_pair_by_label_not_by_index(tmp_path):
     assert watts(only(tmp_path)) == {"pout1": 30.0}
 
 
-def test_a_chip_that_measures_power_is_not_multiplied_as_well(tmp_path):
+def test_a_chip_that_measures_power_has_no_products_of_voltage_and_current(tmp_path):
     values = {"name": "ina226", "in0_input": 2, "in1_input": 12_000, "curr1_input": 1_000, "power1_input": 12_100_000}
     hwmon_chip(tmp_path, 0, "platform/i2c-3/3-0040", values)
     assert watts(only(tmp_path)) == {"power1": 12.1}
@@ -229,7 +231,7 @@ def test_two_supplies_behind_one_pci_controller_are_two_wall_inputs(tmp_path):
     assert channel(second, "wall").max_plausible == 4400.0
 
 
-def test_the_input_of_a_regulator_is_no_wall_plug(tmp_path):
+def test_the_input_of_a_regulator_is_not_the_wall(tmp_path):
     hwmon_chip(tmp_path, 0, "platform/i2c-3/3-0060", {"name": "xdpe12284"} | supply(500))
     probe = only(tmp_path)
     assert watts(probe) == {"pin": 500.0, "pout1": 460.0}
@@ -237,7 +239,7 @@ def test_the_input_of_a_regulator_is_no_wall_plug(tmp_path):
     assert probe.channels[0].device.kind is Kind.BOARD
 
 
-def test_a_usb_supply_is_known_by_its_port_and_its_total_contains_its_rails(tmp_path):
+def test_a_usb_supply_is_identified_by_its_port_and_its_total_contains_its_rails(tmp_path):
     values = {"power1_input": 210_000_000, "power1_label": "power total"}
     values |= {"power2_input": 190_000_000, "power2_label": "power +12v"}
     bus = "pci0000:00/0000:00:14.0/usb1/1-9/1-9:1.0/0003:1B1C:1C05.0004"
@@ -248,7 +250,7 @@ def test_a_usb_supply_is_known_by_its_port_and_its_total_contains_its_rails(tmp_
     assert probe.channels[0].device.kind is Kind.PSU
 
 
-def test_sensors_that_nothing_tells_apart_keep_keys_of_their_own(tmp_path):
+def test_otherwise_equal_sensors_have_different_keys(tmp_path):
     rails = {"power1_input": 1_000_000, "power1_label": "rail", "power2_input": 2_000_000, "power2_label": "rail"}
     hwmon_chip(tmp_path, 0, "platform/some", {"name": "some"} | rails)
     assert watts(only(tmp_path)) == {"rail": 1.0, "rail-2": 2.0}
@@ -268,9 +270,9 @@ def test_slow_and_fast_package_power_are_the_same_power(tmp_path):
         ("lm25066", {"power1_average_interval": 100}, "average"),
         ("lm25066", {}, "instant"),
     ],
-    ids=["amdgpu averages briefly", "a stated averaging time", "an average over who knows how long"],
+    ids=["amdgpu averages briefly", "a stated averaging time", "an average over an unknown time"],
 )
-def test_of_an_average_and_an_instant_reading_one_is_taken(tmp_path, chip, more, method):
+def test_only_one_of_average_and_instant_reading_is_used(tmp_path, chip, more, method):
     values = {"name": chip, "power1_average": 90_000_000, "power1_input": 95_000_000}
     hwmon_chip(tmp_path, 0, GPU, values | more)
     probe = only(tmp_path)

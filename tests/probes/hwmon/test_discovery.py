@@ -22,19 +22,19 @@ def test_an_fpga_card_is_one_device_whose_board_power_contains_the_management_en
     assert probe.channels[0].device.kind is Kind.FPGA
 
 
-def test_an_alveo_card_is_read_through_its_user_function_only(tmp_path):
+def test_an_alveo_card_is_read_only_through_its_user_function(tmp_path):
     found = discover(tree("alveo", tmp_path))
     assert [probe.name for probe in found.probes] == ["hwmon/0000:af:00.1", "hwmon/0000:b3:00.1"]
     assert {c.device.kind for probe in found.probes for c in probe.channels} == {Kind.FPGA}
 
 
-def test_an_alveo_card_is_read_through_its_management_function_where_there_is_no_other(tmp_path):
+def test_an_alveo_card_without_a_user_function_is_read_through_its_management_function(tmp_path):
     sysfs = tree("alveo", tmp_path)
     (sysfs / "class/hwmon/hwmon1").unlink()
     assert [probe.name for probe in discover(sysfs).probes] == ["hwmon/0000:af:00.1", "hwmon/0000:b3:00.0"]
 
 
-def test_the_target_power_of_an_alveo_card_is_a_setting_and_no_reading(tmp_path):
+def test_the_target_power_of_an_alveo_card_is_a_setting_not_a_reading(tmp_path):
     _, u200 = discover(tree("alveo", tmp_path)).probes
     assert watts(u200) == {"card": 20.989838}
     assert channel(u200, "card").method == "instant"
@@ -44,10 +44,10 @@ def test_the_sdm_table_of_a_newer_alveo_card_is_in_its_own_units(tmp_path):
     vck5000, _ = discover(tree("alveo", tmp_path)).probes
     assert watts(vck5000) == {"card": 31.0}
     assert channel(vck5000, "card").resolution == 1.0
-    assert channel(vck5000, "card").max_plausible == 0.0, "its max is the most seen so far"
+    assert channel(vck5000, "card").max_plausible == 0.0, "its max is the highest so far"
 
 
-def test_an_sdm_value_scales_by_its_exponent_and_an_unknown_unit_is_not_guessed(tmp_path):
+def test_an_sdm_value_scales_by_its_exponent_and_an_unknown_unit_is_ignored(tmp_path):
     name = {"name": "xilinx_v70_hwmon_sdm_user"}
     first = {"power1_input": 31250, "power1_label": "Total Power", "power1_unitm": -3, "power1_units": "Watts"}
     second = {"power2_input": 7, "power2_label": "VCCINT", "power2_unitm": 0, "power2_units": "Horses"}
@@ -55,13 +55,13 @@ def test_an_sdm_value_scales_by_its_exponent_and_an_unknown_unit_is_not_guessed(
     assert watts(only(tmp_path)) == {"card": 31.25}
 
 
-def test_the_power_of_an_apu_is_of_its_whole_socket_and_in_the_package(tmp_path):
+def test_the_power_of_an_apu_covers_its_whole_socket_and_is_part_of_the_package(tmp_path):
     gpu, _ = discover(tree("amd_strix_apu_npu", tmp_path)).probes
     assert watts(gpu) == {"socket": 17.123}
     assert outer(gpu, "socket") == (("package-0", "package"),)
 
 
-def test_the_power_of_an_mi300a_is_of_its_socket_and_nobody_knows_whether_rapl_has_all_of_it(tmp_path):
+def test_the_power_of_an_mi300a_covers_its_socket_and_has_no_known_container(tmp_path):
     hwmon_chip(tmp_path, 0, GPU, {"name": "amdgpu", "power1_input": 240_000_000, "power1_label": "PPT"}, "amdgpu")
     write(tmp_path / "devices" / GPU / "device", "0x74a0")
     probe = only(tmp_path)
@@ -69,7 +69,7 @@ def test_the_power_of_an_mi300a_is_of_its_socket_and_nobody_knows_whether_rapl_h
     assert outer(probe, "socket") == ()
 
 
-def test_the_cores_of_amd_energy_are_parts_of_their_own_socket(tmp_path):
+def test_the_cores_of_amd_energy_are_parts_of_their_socket(tmp_path):
     sysfs = tree("amd_energy", tmp_path)
     for cpu, package in enumerate((0, 1, 0, 1)):
         write(sysfs / f"devices/system/cpu/cpu{cpu}/topology/physical_package_id", package)
@@ -87,13 +87,13 @@ def test_the_cores_of_amd_energy_are_parts_of_their_own_socket(tmp_path):
     assert {c.device.kind for c in probe.channels} == {Kind.CPU}
 
 
-def test_cores_are_shared_out_in_order_where_the_kernel_does_not_name_their_socket(tmp_path):
+def test_cores_are_assigned_to_sockets_in_order_without_topology_files(tmp_path):
     probe = only(tree("amd_energy", tmp_path))
     holders = [outer(probe, f"core-00{core}", "energy_joules")[0][0] for core in range(4)]
     assert holders == ["package-0", "package-0", "package-1", "package-1"]
 
 
-def test_amd_accelerators_are_gpus_known_by_pci_address_and_name(tmp_path):
+def test_amd_accelerators_are_gpus_with_pci_address_and_name(tmp_path):
     first, second = discover(tree("amd_instinct", tmp_path)).probes
     assert (first.name, second.name) == ("hwmon/0000:05:00.0", "hwmon/0000:26:00.0")
     assert readings(first) == {
@@ -111,7 +111,7 @@ def test_amd_accelerators_are_gpus_known_by_pci_address_and_name(tmp_path):
     }
 
 
-def test_a_power_cap_is_a_limit_and_four_times_it_is_impossible(tmp_path):
+def test_a_reading_above_four_times_the_power_cap_is_impossible(tmp_path):
     sysfs = tree("amd_radeon", tmp_path)
     probe = only(sysfs)
     assert watts(probe) == {"package": 44.0}
@@ -129,7 +129,7 @@ def test_firmware_power_and_energy_of_one_part_share_a_domain(tmp_path):
     assert read["scmi_dev.5", "cpu", "temperature_celsius"] == 51.0
 
 
-def test_the_limits_of_a_dgx_spark_are_no_readings_and_its_rails_nest(tmp_path):
+def test_the_limits_of_a_dgx_spark_are_not_readings_and_its_rails_nest(tmp_path):
     probe = only(tree("dgx_spark", tmp_path))
     device = "NVDA8800:00"
     assert watts(probe) == {"sys_total": 36.0, "package": 22.0, "cpu_gpu": 10.0, "cpu_p": 4.5, "gpu_out": 4.8}
@@ -139,7 +139,7 @@ def test_the_limits_of_a_dgx_spark_are_no_readings_and_its_rails_nest(tmp_path):
     assert outer(probe, "gpu_out") == ((device, "cpu_gpu"), (device, "package"), (device, "sys_total"))
 
 
-def test_no_controller_or_budget_channel_of_a_dgx_spark_is_a_reading(tmp_path):
+def test_controller_and_budget_channels_of_a_dgx_spark_are_ignored(tmp_path):
     labels = ("dc_input", "vcore", "pl1", "pl2", "syspl1", "syspl2", "budget_cpu", "sys_total")
     powers = {f"power{n}_input": 1_000_000 * n for n in range(1, 9)}
     named = {f"power{n}_label": label for n, label in enumerate(labels, 1)}
@@ -179,7 +179,7 @@ def test_xe_has_energy_only_and_the_card_contains_the_package(tmp_path):
     assert channel(probe, "card", "energy_joules").method == "counter"
 
 
-def test_tenstorrent_chips_are_accelerators_and_not_volts_times_amperes(tmp_path):
+def test_tenstorrent_chips_are_accelerators_without_products_of_voltage_and_current(tmp_path):
     blackhole, wormhole = discover(tree("tenstorrent", tmp_path)).probes
     assert watts(blackhole) == {"package": 34.0}
     assert watts(wormhole) == {"package": 12.0}
@@ -187,7 +187,7 @@ def test_tenstorrent_chips_are_accelerators_and_not_volts_times_amperes(tmp_path
     assert {c.device.kind for c in (*blackhole.channels, *wormhole.channels)} == {Kind.ACCELERATOR}
 
 
-def test_stale_links_and_chips_without_power_are_no_probe():
+def test_stale_links_and_chips_without_power_have_no_probe():
     with pytest.raises(ProbeUnavailableError, match="measures power or energy"):
         discover(FIXTURES / "node_exporter/sys")
 
@@ -199,7 +199,7 @@ def test_stale_links_do_not_hide_a_chip_that_measures(tmp_path):
     assert readings(only(sysfs)) == {("package-0", "package", "energy_joules"): 7e-6}
 
 
-def test_a_host_without_hwmon_is_said_once(tmp_path):
+def test_a_host_without_hwmon_is_unavailable(tmp_path):
     with pytest.raises(ProbeUnavailableError):
         discover(tmp_path)
 
@@ -222,13 +222,13 @@ def test_a_chip_with_limits_only_measures_nothing(tmp_path):
     ],
     ids=["light of an optical module", "battery", "battery behind an acpi meter", "power off", "energy off"],
 )
-def test_what_is_not_power_drawn_or_is_switched_off_is_left_alone(tmp_path, bus, values):
+def test_disabled_sensors_and_quantities_other_than_consumption_are_ignored(tmp_path, bus, values):
     hwmon_chip(tmp_path, 0, bus, values)
     with pytest.raises(ProbeUnavailableError):
         discover(tmp_path)
 
 
-def test_a_chip_with_no_device_behind_it_is_known_by_its_name(tmp_path):
+def test_a_chip_without_a_device_is_identified_by_its_name(tmp_path):
     write(tmp_path / "devices/virtual/hwmon/hwmon0/name", "some_meter")
     write(tmp_path / "devices/virtual/hwmon/hwmon0/power1_input", 3_000_000)
     (tmp_path / "class/hwmon").mkdir(parents=True)

@@ -29,7 +29,7 @@ def test_counters_are_read_before_gauges(tmp_path):
     assert metrics == ["energy_joules", "energy_joules", "power_watts", "temperature_celsius"]
 
 
-def test_a_counter_that_starts_again_is_a_gap_and_goes_on_from_there(tmp_path):
+def test_a_restarted_counter_is_a_gap_and_continues(tmp_path):
     chip = card(tmp_path)
     probe = only(tmp_path)
     assert probe.read(0)[0] == 5.0
@@ -41,7 +41,7 @@ def test_a_counter_that_starts_again_is_a_gap_and_goes_on_from_there(tmp_path):
 
 
 @pytest.mark.parametrize("all_ones", [0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, -1])
-def test_all_ones_in_a_counter_is_no_energy_and_does_not_disturb_it(tmp_path, all_ones):
+def test_all_ones_in_a_counter_is_rejected_and_changes_nothing(tmp_path, all_ones):
     chip = card(tmp_path)
     probe = only(tmp_path)
     probe.read(0)
@@ -52,7 +52,7 @@ def test_all_ones_in_a_counter_is_no_energy_and_does_not_disturb_it(tmp_path, al
     assert probe.read(2 * 10**9)[0] == 6.0
 
 
-def test_all_ones_in_a_gauge_is_no_power(tmp_path):
+def test_all_ones_in_a_gauge_is_rejected(tmp_path):
     chip = card(tmp_path)
     probe = only(tmp_path)
     write(chip / "power1_input", 4294967295)
@@ -60,7 +60,7 @@ def test_all_ones_in_a_gauge_is_no_power(tmp_path):
     assert probe.rejections == [Rejection(1, Reason.SENTINEL)]
 
 
-def test_a_file_that_answers_an_error_is_one_gap_and_the_others_go_on(tmp_path):
+def test_a_failed_file_is_one_gap_and_the_others_are_read(tmp_path):
     chip = card(tmp_path)
     (chip / "power1_input").unlink()
     (chip / "power1_input").symlink_to(BROKEN)
@@ -71,7 +71,7 @@ def test_a_file_that_answers_an_error_is_one_gap_and_the_others_go_on(tmp_path):
     assert probe.rejections == [Rejection(1, Reason.READ_ERROR)]
 
 
-def test_an_empty_file_is_no_zero(tmp_path):
+def test_an_empty_file_is_not_zero(tmp_path):
     chip = card(tmp_path)
     probe = only(tmp_path)
     write(chip / "power1_input", "")
@@ -85,7 +85,7 @@ def probe_of(answers, *metrics):
     return hwmon.HwmonProbe("hwmon/x", sensors, None, answers.pread)
 
 
-def test_a_device_whose_every_file_is_gone_is_lost_and_leaves_no_other_reason(tmp_path):
+def test_a_device_is_lost_if_all_of_its_files_are_gone(tmp_path):
     answers = FakeFiles(tmp_path, 1_000_000, 2_000_000)
     probe = probe_of(answers, "energy_joules", "power_watts")
     assert probe.read(0) == [1.0, 2.0]
@@ -95,7 +95,7 @@ def test_a_device_whose_every_file_is_gone_is_lost_and_leaves_no_other_reason(tm
     assert probe.rejections == []
 
 
-def test_a_device_of_which_one_file_is_gone_is_still_there(tmp_path):
+def test_a_device_is_not_lost_if_only_one_file_is_gone(tmp_path):
     probe = probe_of(FakeFiles(tmp_path, 1_000_000, GONE), "power_watts", "power_watts")
     values = probe.read(0)
     assert values[0] == 1.0
@@ -104,7 +104,7 @@ def test_a_device_of_which_one_file_is_gone_is_still_there(tmp_path):
 
 
 @pytest.mark.parametrize("error", [NOTHING_YET, ASLEEP, FAILED])
-def test_a_device_that_only_has_nothing_to_say_is_not_lost_and_its_counter_goes_on(tmp_path, error):
+def test_a_device_without_values_is_not_lost_and_its_counter_continues(tmp_path, error):
     answers = FakeFiles(tmp_path, 3_000_000, 3_000_000)
     probe = probe_of(answers, "energy_joules", "power_watts")
     probe.read(0)
@@ -115,7 +115,7 @@ def test_a_device_that_only_has_nothing_to_say_is_not_lost_and_its_counter_goes_
     assert probe.read(2) == [4.0, 5.0]
 
 
-def test_a_counter_that_jumps_by_more_than_any_device_draws_makes_no_energy(tmp_path):
+def test_a_counter_jump_above_the_power_of_any_device_is_not_energy(tmp_path):
     answers = FakeFiles(tmp_path, 3_000_000)
     probe = probe_of(answers, "energy_joules")
     assert probe.read(0) == [3.0]
@@ -127,7 +127,7 @@ def test_a_counter_that_jumps_by_more_than_any_device_draws_makes_no_energy(tmp_
     assert [rejection.reason for rejection in probe.rejections] == [Reason.IMPOSSIBLE, Reason.RESET]
 
 
-def test_a_sleeping_device_is_not_touched_and_nothing_is_held_against_it(tmp_path):
+def test_a_suspended_device_is_not_read_and_has_no_rejections(tmp_path):
     chip = card(tmp_path)
     status = write(chip.parents[1] / "power/runtime_status", "active")
     probe = only(tmp_path)
@@ -141,7 +141,7 @@ def test_a_sleeping_device_is_not_touched_and_nothing_is_held_against_it(tmp_pat
     assert probe.read(2 * 10**9) == [7.0, 40.0, 46.0]
 
 
-def test_a_device_asleep_at_discovery_is_not_woken_to_prove_its_sensors_or_to_ask_its_limits(tmp_path):
+def test_discovery_does_not_wake_a_suspended_device(tmp_path):
     chip = card(tmp_path)
     write(chip / "energy1_input", "would fail its proof")
     write(chip / "power1_max", 190_000_000)
@@ -155,7 +155,7 @@ def test_a_device_asleep_at_discovery_is_not_woken_to_prove_its_sensors_or_to_as
     assert probe.read(0)[0] == 8.0
 
 
-def test_renumbered_chips_keep_their_keys_in_their_order(tmp_path):
+def test_renumbered_chips_have_the_same_keys_in_the_same_order(tmp_path):
     before, after = tmp_path / "before", tmp_path / "after"
     for sysfs, order in ((before, (0, 1, 2)), (after, (11, 5, 2))):
         card(sysfs, order[0])
@@ -172,7 +172,7 @@ def open_files():
 
 @contextlib.contextmanager
 def unprivileged():
-    """Be nobody for a while: root may open everything, whatever its mode."""
+    """Run as nobody: root may open every file."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -184,13 +184,13 @@ def unprivileged():
 
 @pytest.fixture
 def open_folder():
-    """A folder that everybody may enter, which pytest's own is not."""
+    """A folder that every user may enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
-def test_a_file_that_may_not_be_opened_is_a_problem_with_a_remedy_and_the_others_go_on(open_folder):
+def test_a_forbidden_file_is_a_problem_with_a_remedy_and_the_others_work(open_folder):
     chip = card(open_folder)
     (chip / "energy1_input").chmod(0)
     with unprivileged():
@@ -205,20 +205,20 @@ def test_a_file_that_may_not_be_opened_is_a_problem_with_a_remedy_and_the_others
 
 
 def hang(path):
-    """Put a pipe in the place of a file: to open it waits until somebody writes."""
+    """Replace a file by a pipe: opening it waits for a writer."""
     path.unlink()
     os.mkfifo(path)
     return path
 
 
 def release(*paths):
-    """Let the threads end that wait for pipes; one may be waited for by several."""
+    """End the threads that wait for pipes; several may wait for one."""
     for path in paths:
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
 
 
-def test_a_file_that_hangs_at_discovery_is_a_problem_and_the_others_of_its_chip_are_found(tmp_path):
+def test_a_hanging_file_at_discovery_is_a_problem_and_the_others_of_its_chip_are_found(tmp_path):
     hanging = hang(card(tmp_path) / "energy1_input")
     found = discover(tmp_path)
     (probe,) = found.probes
@@ -230,30 +230,30 @@ def test_a_file_that_hangs_at_discovery_is_a_problem_and_the_others_of_its_chip_
     release(hanging)
 
 
-def test_a_chip_whose_limit_hangs_is_a_problem_and_the_other_chips_are_found(tmp_path, monkeypatch):
+def test_a_chip_with_a_hanging_limit_is_a_problem_and_the_other_chips_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(hwmon, "DEVICE_SECONDS", 0.2)
     hanging = hang(write(card(tmp_path) / "power1_cap", 1))
     hwmon_chip(tmp_path, 1, GPU.replace("0000:03", "0000:04"), {"name": "xe", "power1_input": 7_000_000}, "xe")
     found = discover(tmp_path)
     assert [each.name for each in found.probes] == [f"hwmon/{GPU.split('/')[-1].replace('0000:03', '0000:04')}"]
     (problem,) = found.problems
-    assert "no answer within 0.2 s" in problem.reason
+    assert "did not answer within 0.2 s" in problem.reason
     assert "dmesg" in problem.remedy
     release(hanging)
 
 
-def test_a_chip_all_of_whose_files_hang_is_left_alone_after_four(tmp_path):
+def test_a_hanging_chip_is_abandoned_after_four_files(tmp_path):
     values = {"name": "xe"} | {f"power{number}_input": 1_000_000 for number in range(1, 9)}
     chip = hwmon_chip(tmp_path, 0, GPU, values, "xe")
     hanging = [hang(chip / f"power{number}_input") for number in range(1, 9)]
     found = discover(tmp_path)
     assert found.probes == ()
     assert len(found.problems) == 5
-    assert "4 files of this device gave no answer, so 4 further sensors are not read" in found.problems[-1].reason
+    assert "4 files of this device did not answer, so its 4 other sensors are not read" in found.problems[-1].reason
     release(*hanging)
 
 
-def test_a_chip_closed_altogether_is_one_problem_and_no_probe(open_folder):
+def test_a_chip_without_readable_files_is_one_problem_and_no_probe(open_folder):
     chip = card(open_folder)
     (chip / "energy1_input").chmod(0)
     (chip / "power1_input").chmod(0)
@@ -261,12 +261,12 @@ def test_a_chip_closed_altogether_is_one_problem_and_no_probe(open_folder):
     with unprivileged():
         found = discover(open_folder)
     assert found.probes == ()
-    assert open_files() == before, "the temperature alone is not kept"
+    assert open_files() == before, "a temperature alone is not read"
     (problem,) = found.problems
-    assert "nor 1 more file" in problem.reason
+    assert "and 1 more file" in problem.reason
 
 
-def test_an_attribute_that_does_not_work_at_all_is_a_problem_and_no_channel(tmp_path):
+def test_a_broken_attribute_is_a_problem_without_a_channel(tmp_path):
     chip = card(tmp_path)
     (chip / "power1_input").unlink()
     (chip / "power1_input").mkdir()  # opens, and answers EISDIR
@@ -276,14 +276,14 @@ def test_an_attribute_that_does_not_work_at_all_is_a_problem_and_no_channel(tmp_
     assert problem.sensor.endswith("power1_input")
 
 
-def test_a_temperature_that_does_not_work_is_no_problem(tmp_path):
+def test_a_broken_temperature_is_not_a_problem(tmp_path):
     write(card(tmp_path) / "temp2_input", "not supported")
     found = discover(tmp_path)
     assert [c.metric for c in found.probes[0].channels] == ["energy_joules", "power_watts"]
     assert found.problems == ()
 
 
-def test_a_closed_probe_holds_no_file_and_may_be_closed_again(tmp_path):
+def test_a_closed_probe_holds_no_file_and_can_be_closed_again(tmp_path):
     write(card(tmp_path).parents[1] / "power/runtime_status", "active")
     before = open_files()
     probe = only(tmp_path)

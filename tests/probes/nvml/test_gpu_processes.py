@@ -1,4 +1,4 @@
-"""Who uses a GPU, as the real binding reads it from the fake driver."""
+"""Processes on a GPU, as the real binding reads them from the fake driver."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ def gpu_processes(discover_gpus: GpuDiscovery, gpu: fake_nvml.Gpu, ago_seconds: 
     return probe.gpu_processes(round((time.time() - ago_seconds) * 1e6))
 
 
-def test_those_that_have_it_open_and_the_shares_of_those_that_kept_it_busy(discover_gpus: GpuDiscovery) -> None:
+def test_programs_and_shares_of_a_busy_gpu_are_reported(discover_gpus: GpuDiscovery) -> None:
     assert gpu_processes(discover_gpus, SHARED) == GpuProcesses(frozenset({10, 20, 30}), {10: 0.75, 20: 0.2})
 
 
-def test_a_gpu_of_nobody_says_so_in_each_of_the_ways_that_drivers_have(discover_gpus: GpuDiscovery) -> None:
+def test_an_unused_gpu_is_recognized_in_every_form_of_the_driver_s_answer(discover_gpus: GpuDiscovery) -> None:
     nobody = GpuProcesses(frozenset(), {})
     assert gpu_processes(discover_gpus, H100) == nobody
     assert gpu_processes(discover_gpus, replace(H100, errors={BUSY: fake_nvml.NOT_FOUND})) == nobody
 
 
-def test_only_the_time_since_the_moment_counts(discover_gpus: GpuDiscovery) -> None:
+def test_only_the_time_since_the_given_moment_counts(discover_gpus: GpuDiscovery) -> None:
     assert gpu_processes(discover_gpus, SHARED, ago_seconds=-60).shares == {}
 
 
-def test_a_gpu_that_is_split_tells_who_has_it_open_alone(discover_gpus: GpuDiscovery) -> None:
+def test_a_split_gpu_reports_programs_without_shares(discover_gpus: GpuDiscovery) -> None:
     assert gpu_processes(discover_gpus, replace(A100_MIG, programs=(10, 20))) == GpuProcesses(frozenset({10, 20}), None)
 
 
-def test_a_share_above_the_whole_is_not_believed(discover_gpus: GpuDiscovery) -> None:
+def test_a_share_above_1_is_rejected(discover_gpus: GpuDiscovery) -> None:
     assert gpu_processes(discover_gpus, replace(SHARED, busy_ratios={10: 21474836.32})) == GpuProcesses(
         frozenset({10, 20, 30}), None
     )
 
 
 @pytest.mark.parametrize("code", [fake_nvml.NO_PERMISSION, fake_nvml.FUNCTION_NOT_FOUND, fake_nvml.GPU_IS_LOST])
-def test_what_the_driver_refuses_is_not_known(discover_gpus: GpuDiscovery, code: int) -> None:
+def test_a_refused_query_is_unknown(discover_gpus: GpuDiscovery, code: int) -> None:
     assert gpu_processes(discover_gpus, replace(SHARED, errors={BUSY: code, PROGRAMS: code})) == GpuProcesses(
         None, None
     )
 
 
-def test_a_gpu_that_sleeps_is_not_asked(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
+def test_a_suspended_gpu_is_not_queried_for_processes(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
     status = write(tmp_path / "bus/pci/devices/0000:53:00.0/power/runtime_status", "active\n")
     probe = only(discover_gpus(SHARED))
     assert isinstance(probe, NvmlProbe)

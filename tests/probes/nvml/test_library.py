@@ -29,7 +29,7 @@ def discover_gpus(tmp_path: Path) -> Iterator[GpuDiscovery]:
         yield discover_gpus
 
 
-def test_the_driver_is_let_go_when_the_last_probe_is_closed(discover_gpus: GpuDiscovery) -> None:
+def test_the_driver_is_released_when_the_last_probe_is_closed(discover_gpus: GpuDiscovery) -> None:
     first, second = discover_gpus(H100, A100).probes
     assert fake_nvml.open_sessions(discover_gpus.library) == 2
     first.close()
@@ -40,8 +40,8 @@ def test_the_driver_is_let_go_when_the_last_probe_is_closed(discover_gpus: GpuDi
     assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
-def test_a_driver_without_a_gpu_is_nothing_to_remedy(discover_gpus: GpuDiscovery) -> None:
-    with pytest.raises(ProbeUnavailableError, match="shows no GPU") as unavailable:
+def test_a_driver_without_a_gpu_needs_no_remedy(discover_gpus: GpuDiscovery) -> None:
+    with pytest.raises(ProbeUnavailableError, match="lists no GPU") as unavailable:
         discover_gpus()
     assert unavailable.value.remedy == ""
     assert fake_nvml.open_sessions(discover_gpus.library) == 0
@@ -56,7 +56,7 @@ def test_a_driver_without_a_gpu_is_nothing_to_remedy(discover_gpus: GpuDiscovery
         (fake_nvml.UNKNOWN, "nvidia-smi"),
     ],
 )
-def test_a_driver_that_does_not_start_says_what_to_do(discover_gpus: GpuDiscovery, code: int, remedy: str) -> None:
+def test_a_driver_that_does_not_start_has_a_remedy(discover_gpus: GpuDiscovery, code: int, remedy: str) -> None:
     fake_nvml.write_state(discover_gpus.library, [H100], errors={"nvmlInitWithFlags": code})
     with pytest.raises(ProbeUnavailableError) as unavailable:
         nvml.discover(Roots(nvml_library=str(discover_gpus.library)))
@@ -64,20 +64,20 @@ def test_a_driver_that_does_not_start_says_what_to_do(discover_gpus: GpuDiscover
     assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
-def test_a_driver_that_cannot_count_its_gpus_is_unavailable(discover_gpus: GpuDiscovery) -> None:
+def test_a_driver_that_cannot_list_its_gpus_is_unavailable(discover_gpus: GpuDiscovery) -> None:
     fake_nvml.write_state(discover_gpus.library, [H100], errors={"nvmlDeviceGetCount_v2": fake_nvml.UNKNOWN})
-    with pytest.raises(ProbeUnavailableError, match="numbers no GPUs"):
+    with pytest.raises(ProbeUnavailableError, match="lists no GPUs"):
         nvml.discover(Roots(nvml_library=str(discover_gpus.library)))
     assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
-def test_a_given_library_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_library_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProbeUnavailableError, match="nowhere") as unavailable:
         nvml.discover(Roots(nvml_library=str(tmp_path / "nowhere.so")))
     assert "path" in unavailable.value.remedy
 
 
-def test_a_given_library_that_is_no_driver_is_refused(discover_gpus: GpuDiscovery) -> None:
+def test_a_library_other_than_the_driver_is_refused(discover_gpus: GpuDiscovery) -> None:
     mathematics = ctypes.util.find_library("m")
     discover_gpus.change(H100)
     open_session(str(discover_gpus.library)).close()
@@ -87,8 +87,8 @@ def test_a_given_library_that_is_no_driver_is_refused(discover_gpus: GpuDiscover
     assert fake_nvml.open_sessions(discover_gpus.library) == 0
 
 
-def test_where_no_driver_is_installed_nothing_is_to_do_and_the_binding_is_not_even_imported() -> None:
-    # In a process of its own: in this one the linker may know the fake already.
+def test_without_a_driver_there_is_no_remedy_and_the_binding_is_not_imported() -> None:
+    # In a separate process: the linker of this one may have loaded the fake already.
     script = """
 import sys
 from probes import nvml
@@ -128,7 +128,7 @@ print(probe.name, probe.read(1)[1])
     assert completed.stdout == f"nvml/{H100.uuid} 68.92\n"
 
 
-def test_nothing_is_ever_set() -> None:
+def test_no_function_that_changes_a_setting_is_used() -> None:
     sources = [path.read_text() for path in (PROBES / "nvml").glob("*.py")]
     assert len(sources) >= 2
     assert not [name for source in sources for name in re.findall(r"nvml\w*(?:Set|Reset|Clear)\w*", source)]

@@ -28,7 +28,7 @@ def discover_gpus(tmp_path: Path) -> Iterator[GpuDiscovery]:
         yield discover_gpus
 
 
-def test_a_gpu_is_known_by_its_uuid_and_has_the_address_that_sysfs_gives_it(discover_gpus: GpuDiscovery) -> None:
+def test_a_gpu_is_identified_by_its_uuid_and_has_the_address_of_sysfs(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(H100, bus_id="00000008:AF:00.0")))
     assert probe.name == f"nvml/{H100.uuid}"
     (device,) = {channel.device for channel in probe.channels}
@@ -43,12 +43,12 @@ def test_a_gpu_is_known_by_its_uuid_and_has_the_address_that_sysfs_gives_it(disc
     )
 
 
-def test_what_a_gpu_does_not_say_of_itself_is_left_out(discover_gpus: GpuDiscovery) -> None:
+def test_unreported_attributes_of_a_gpu_are_left_out(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(T4, serial=None, board_id=None, module_id=None)))
     assert dict(probe.channels[0].device.attributes).keys() == {"pci_address", "driver_version"}
 
 
-def test_energy_is_what_the_power_was_times_the_time(discover_gpus: GpuDiscovery) -> None:
+def test_energy_is_power_times_time(discover_gpus: GpuDiscovery) -> None:
     watts, refresh = 350.0, 0.005
     probe = only(discover_gpus(replace(H100, watts=watts, refresh_ms=refresh * 1000)))
     stamps = [time.monotonic()]
@@ -60,7 +60,7 @@ def test_energy_is_what_the_power_was_times_the_time(discover_gpus: GpuDiscovery
     assert watts * (stamps[2] - stamps[1]) - slack < after - before < watts * (stamps[3] - stamps[0]) + slack
 
 
-def test_a_counter_that_starts_again_is_a_reset_and_goes_on(discover_gpus: GpuDiscovery) -> None:
+def test_a_restarted_counter_is_a_reset_and_continues(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(H100, raw={ENERGY: 1_000_000})))
     energy = []
     for millijoules in (1_004_000, 50_000, 53_000):
@@ -72,7 +72,7 @@ def test_a_counter_that_starts_again_is_a_reset_and_goes_on(discover_gpus: GpuDi
     assert probe.rejections == [Rejection(0, Reason.RESET)]
 
 
-def test_a_counter_that_jumps_by_more_than_the_gpu_can_draw_makes_no_energy(discover_gpus: GpuDiscovery) -> None:
+def test_a_counter_jump_above_the_power_of_the_gpu_is_not_energy(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(H100, raw={ENERGY: 1_000_000})))
     energy = []
     for second, millijoules in enumerate((1_001_000, 900_000_000, 900_050_000, 900_100_000), 1):
@@ -91,7 +91,7 @@ def test_a_counter_that_jumps_by_more_than_the_gpu_can_draw_makes_no_energy(disc
         ("nvmlDeviceGetClockInfo:1", 0xFFFFFFFF, ("sm", "frequency_hertz")),
     ],
 )
-def test_a_sentinel_is_no_value(
+def test_a_sentinel_is_not_a_value(
     discover_gpus: GpuDiscovery, function: str, sentinel: int, channel: tuple[str, str]
 ) -> None:
     probe = only(discover_gpus(H100))
@@ -112,7 +112,7 @@ def test_a_power_above_four_times_the_limit_is_impossible(discover_gpus: GpuDisc
     assert refused(probe) == {("board-average", "power_watts"): Reason.IMPOSSIBLE}
 
 
-def test_a_field_that_fails_alone_costs_its_own_channel_only(discover_gpus: GpuDiscovery) -> None:
+def test_a_failed_field_affects_only_its_own_channel(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(H100))
     discover_gpus.change(replace(H100, errors={f"{FIELDS}:185:2": fake_nvml.UNKNOWN}))
     read = values(probe)
@@ -120,7 +120,7 @@ def test_a_field_that_fails_alone_costs_its_own_channel_only(discover_gpus: GpuD
     assert refused(probe) == {("memory", "power_watts"): Reason.READ_ERROR}
 
 
-def test_a_call_that_fails_costs_its_own_channels_only(discover_gpus: GpuDiscovery) -> None:
+def test_a_failed_call_affects_only_its_own_channels(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(H100))
     discover_gpus.change(replace(H100, errors={"nvmlDeviceGetMemoryInfo_v2": fake_nvml.TIMEOUT}))
     lost = {("memory", "memory_used_bytes"), ("memory", "memory_total_bytes")}
@@ -128,7 +128,7 @@ def test_a_call_that_fails_costs_its_own_channels_only(discover_gpus: GpuDiscove
     assert refused(probe) == dict.fromkeys(lost, Reason.READ_ERROR)
 
 
-def test_a_gpu_that_answers_nothing_is_a_failed_read_and_may_come_back(discover_gpus: GpuDiscovery) -> None:
+def test_a_gpu_without_answers_is_a_failed_read_and_may_come_back(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(H100))
     discover_gpus.change(replace(H100, error=fake_nvml.UNKNOWN))
     with pytest.raises(ReadError, match=H100.uuid):
@@ -148,7 +148,7 @@ def test_a_gpu_that_falls_off_the_bus_stops_only_its_own_probe(
     assert values(second)["board", "power_watts"] == 49.68
 
 
-def test_a_wedged_gpu_does_not_hold_up_another(discover_gpus: GpuDiscovery) -> None:
+def test_a_hanging_gpu_does_not_delay_another(discover_gpus: GpuDiscovery) -> None:
     wedged, well = discover_gpus(H100, A100).probes
     discover_gpus.change(replace(H100, delay_seconds=0.05), A100)
     stuck = threading.Thread(target=wedged.read, args=(1,))
@@ -162,7 +162,7 @@ def test_a_wedged_gpu_does_not_hold_up_another(discover_gpus: GpuDiscovery) -> N
     ("code", "remedy"),
     [(fake_nvml.GPU_IS_LOST, "xid"), (fake_nvml.NO_PERMISSION, "/dev/nvidia"), (fake_nvml.UNKNOWN, "nvidia-smi")],
 )
-def test_a_gpu_that_fails_alone_at_discovery_is_a_problem_and_the_rest_go_on(
+def test_a_gpu_that_fails_at_discovery_is_a_problem_and_the_others_are_found(
     discover_gpus: GpuDiscovery, code: int, remedy: str
 ) -> None:
     found = discover_gpus(H100, replace(T4, error=code), A100)
@@ -182,7 +182,7 @@ def test_a_gpu_lost_during_discovery_is_a_problem(discover_gpus: GpuDiscovery, e
     assert "GPU is lost" in found.problems[0].reason
 
 
-def test_a_gpu_of_which_nothing_can_be_read_is_a_problem(discover_gpus: GpuDiscovery) -> None:
+def test_a_gpu_without_any_readable_sensor_is_a_problem(discover_gpus: GpuDiscovery) -> None:
     names = ("Architecture", "CurrentClocksEventReasons", "CurrentClocksThrottleReasons", "Temperature", "TemperatureV")
     errors = {f"nvmlDeviceGet{name}": fake_nvml.NO_PERMISSION for name in names}
     blank = Gpu(
@@ -219,7 +219,7 @@ def test_a_read_asks_for_energy_first_and_for_all_power_in_one_call(discover_gpu
     assert len(calls) == 9
 
 
-def test_a_gpu_that_the_kernel_put_to_sleep_is_left_asleep(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
+def test_a_suspended_gpu_is_not_woken(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
     status = write(tmp_path / "bus/pci/devices/0000:53:00.0/power/runtime_status", "active")
     probe = only(discover_gpus(H100))
     assert values(probe)["board", "power_watts"] == 68.92
@@ -230,7 +230,7 @@ def test_a_gpu_that_the_kernel_put_to_sleep_is_left_asleep(discover_gpus: GpuDis
     assert not probe.rejections
 
 
-def test_the_energy_alone_is_one_call_to_the_driver_and_continues_the_same_counter(
+def test_reading_only_the_energy_is_one_call_and_continues_the_same_counter(
     discover_gpus: GpuDiscovery, tmp_path: Path
 ) -> None:
     probe, library = only(discover_gpus(H100)), tmp_path / "libnvidia-ml.so.1"
@@ -258,7 +258,7 @@ class Asleep:
         pass
 
 
-def test_the_counters_alone_of_a_sleeping_gpu_are_not_asked_for(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
+def test_the_counters_of_a_suspended_gpu_are_not_read(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
     probe = only(discover_gpus(H100))
     probe._status = Asleep()  # type: ignore[assignment]
     fake_nvml.take_calls(tmp_path / "libnvidia-ml.so.1")

@@ -25,7 +25,7 @@ def discover_gpus(tmp_path: Path) -> Iterator[GpuDiscovery]:
         yield discover_gpus
 
 
-def test_an_h100_gives_energy_power_by_scope_and_its_state(discover_gpus: GpuDiscovery) -> None:
+def test_an_h100_reports_energy_power_by_scope_and_its_state(discover_gpus: GpuDiscovery) -> None:
     probe = only(
         discover_gpus(replace(H100, energy_joules=3805.25, watts=0, utilization_ratio=0.37, memory_bytes=(5, 9)))
     )
@@ -49,16 +49,14 @@ def test_an_h100_gives_energy_power_by_scope_and_its_state(discover_gpus: GpuDis
 
 
 @pytest.mark.parametrize(("gpu", "method"), [(A100, PARTIAL_INSTANT), (T4, "instant")], ids=["A100", "T4"])
-def test_where_the_driver_has_no_average_there_is_one_board_power(
-    discover_gpus: GpuDiscovery, gpu: Gpu, method: str
-) -> None:
+def test_a_driver_without_an_average_gives_one_board_power(discover_gpus: GpuDiscovery, gpu: Gpu, method: str) -> None:
     probe = only(discover_gpus(gpu))
     assert methods(probe) == {"board": method}
     assert values(probe)["board", "power_watts"] == gpu.instant_watts
 
 
 @pytest.mark.parametrize(("gpu", "aliased"), [(H100, True), (A100, True), (T4, False), (GB200[0], False)])
-def test_the_power_of_a_chip_that_looks_a_quarter_of_the_time_says_so(
+def test_the_method_states_a_power_that_covers_a_quarter_of_the_time(
     discover_gpus: GpuDiscovery, gpu: Gpu, *, aliased: bool
 ) -> None:
     aliases = {channel.key[1:3]: channel.aliased for channel in only(discover_gpus(gpu)).channels}
@@ -67,7 +65,7 @@ def test_the_power_of_a_chip_that_looks_a_quarter_of_the_time_says_so(
     assert not aliases["board", "energy_joules"]
 
 
-def test_where_the_driver_has_only_the_average_it_is_the_board_power(discover_gpus: GpuDiscovery) -> None:
+def test_a_driver_with_only_the_average_gives_it_as_board_power(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(H100, instant_watts=None)))
     assert methods(probe) == {"board": PARTIAL_AVERAGE, "memory": "average"}
     assert values(probe)["board", "power_watts"] == 68.57
@@ -83,7 +81,7 @@ def test_where_the_driver_has_only_the_average_it_is_the_board_power(discover_gp
         pytest.param(0xFFFFFFFF, 0x2236, "", id="unknown"),
     ],
 )
-def test_without_power_fields_the_chip_says_what_the_power_is(
+def test_without_power_fields_the_chip_determines_the_method_of_its_power(
     discover_gpus: GpuDiscovery, architecture: int, pci_model: int, method: str
 ) -> None:
     gpu = Gpu("GPU-1", architecture=architecture, pci_model=pci_model, power_watts=51.5)
@@ -94,7 +92,7 @@ def test_without_power_fields_the_chip_says_what_the_power_is(
 
 
 def test_a_gpu_split_by_mig_has_one_energy_and_no_utilization(discover_gpus: GpuDiscovery) -> None:
-    # Told so even where the driver would answer.
+    # Even if the driver would answer.
     probe = only(discover_gpus(replace(A100_MIG, utilization_ratio=1.0)))
     metrics = [channel.metric for channel in probe.channels]
     assert metrics.count("energy_joules") == 1
@@ -103,7 +101,7 @@ def test_a_gpu_split_by_mig_has_one_energy_and_no_utilization(discover_gpus: Gpu
     assert values(probe)["board", "power_watts"] == 67.03
 
 
-def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(discover_gpus: GpuDiscovery) -> None:
+def test_the_power_of_a_board_with_two_gpus_is_published_once_and_contains_both(discover_gpus: GpuDiscovery) -> None:
     found = discover_gpus(*GB200)
     first, second = found.probes
     module = {channel.domain: channel for channel in first.channels if channel.metric == "power_watts"}["module"]
@@ -125,9 +123,7 @@ def test_the_power_of_a_board_of_two_gpus_is_published_once_and_contains_both(di
         }
 
 
-def test_a_gpu_that_is_soldered_beside_a_processor_says_on_which_module(
-    discover_gpus: GpuDiscovery, tmp_path: Path
-) -> None:
+def test_a_gpu_soldered_beside_a_processor_states_its_module(discover_gpus: GpuDiscovery, tmp_path: Path) -> None:
     def modules(gpu: Gpu) -> set[tuple[str, str]]:
         probe = only(discover_gpus(gpu))
         energetic = (channel for channel in probe.channels if channel.metric in {"energy_joules", "power_watts"})
@@ -152,7 +148,7 @@ def test_each_board_publishes_its_own_power(
     assert [values(probe)["module", "power_watts"] for probe in found.probes] == [467.68, 461.20]
 
 
-def test_a_board_does_not_go_by_the_limit_of_one_gpu(discover_gpus: GpuDiscovery) -> None:
+def test_the_limit_of_one_gpu_does_not_apply_to_its_board(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(GB200[0], module_limit_watts=None)))
     limits = {channel.domain: channel.max_plausible for channel in probe.channels if channel.metric == "power_watts"}
     assert (limits["board"], limits["module"]) == (4800.0, 0.0)
@@ -163,7 +159,7 @@ def test_a_gpu_beside_a_board_is_not_contained_in_it(discover_gpus: GpuDiscovery
     assert all(uuid == H100.uuid for channel in beside.channels for uuid, _ in channel.contained_in)
 
 
-def test_no_two_channels_of_a_host_have_one_key(discover_gpus: GpuDiscovery) -> None:
+def test_all_channels_of_a_host_have_different_keys(discover_gpus: GpuDiscovery) -> None:
     found = discover_gpus(H100, A100, A100_MIG, T4, *GB200)
     keys = [channel.key for probe in found.probes for channel in probe.channels]
     assert len(found.probes) == 6
@@ -173,9 +169,9 @@ def test_no_two_channels_of_a_host_have_one_key(discover_gpus: GpuDiscovery) -> 
 @pytest.mark.parametrize(
     ("highest", "in_force", "limit"),
     [(700.0, 200.0, 2800.0), (None, 200.0, 800.0), (None, None, 0.0)],
-    ids=["by the highest that can be set", "by the one in force", "no limit known"],
+    ids=["by the highest settable limit", "by the limit in force", "no limit known"],
 )
-def test_what_is_plausible_goes_by_the_power_limit(
+def test_the_power_limit_determines_the_plausible_range(
     discover_gpus: GpuDiscovery, highest: float | None, in_force: float | None, limit: float
 ) -> None:
     probe = only(discover_gpus(replace(H100, highest_limit_watts=highest, limit_watts=in_force)))
@@ -184,7 +180,7 @@ def test_what_is_plausible_goes_by_the_power_limit(
 
 
 @pytest.mark.parametrize("code", [fake_nvml.NOT_SUPPORTED, fake_nvml.FUNCTION_NOT_FOUND, fake_nvml.NO_PERMISSION])
-def test_what_a_gpu_has_not_is_no_channel_and_never_asked_again(discover_gpus: GpuDiscovery, code: int) -> None:
+def test_a_missing_sensor_has_no_channel_and_is_not_queried_again(discover_gpus: GpuDiscovery, code: int) -> None:
     probe = only(discover_gpus(replace(H100, errors={ENERGY: code, f"{FIELDS}:185:0": code})))
     assert ("board", "energy_joules") not in values(probe)
     assert ("board-average", "power_watts") not in values(probe)
@@ -193,7 +189,7 @@ def test_what_a_gpu_has_not_is_no_channel_and_never_asked_again(discover_gpus: G
     assert ENERGY not in fake_nvml.take_calls(discover_gpus.library)
 
 
-def test_a_sensor_that_only_fails_this_once_at_discovery_is_kept(discover_gpus: GpuDiscovery) -> None:
+def test_a_sensor_that_fails_once_at_discovery_is_still_found(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(H100, errors={ENERGY: fake_nvml.TIMEOUT})))
     assert not probe.rejections
     discover_gpus.change(replace(H100, energy_joules=777.0, watts=0))
@@ -207,10 +203,10 @@ def test_a_sensor_that_only_fails_this_once_at_discovery_is_kept(discover_gpus: 
         ("nvmlDeviceGetCurrentClocksEventReasons", ("board", "throttle_reasons")),
     ],
 )
-def test_a_function_under_its_other_name_serves_as_well(
+def test_a_function_with_another_name_works_as_well(
     discover_gpus: GpuDiscovery, gone: str, channel: tuple[str, str]
 ) -> None:
     if gone == TEMPERATURE and not hasattr(pynvml, f"{TEMPERATURE}V"):
-        pytest.skip("this release of the binding knows one name only")
+        pytest.skip("this release of the binding has only one name")
     gpu = replace(H100, throttle_reasons=29, errors={gone: fake_nvml.FUNCTION_NOT_FOUND})
     assert values(only(discover_gpus(gpu)))[channel] == 29.0
