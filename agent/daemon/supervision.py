@@ -193,7 +193,7 @@ def supervise(
         if not deferral_logged:
             deferral_logged = True
             logger.warning(
-                "the restart is put off until the store is written again", reason=service.store_errors.reason
+                "the restart is deferred until the store can be written again", reason=service.store_errors.reason
             )
             notify.ready()
         service.check()

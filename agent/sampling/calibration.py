@@ -1,4 +1,4 @@
-"""Calibrates every sensor of energy for a moment at start: how often it shows a new value, and what a read costs."""
+"""Measures at the start how often each energy sensor refreshes, and how long a read takes."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
     from probes.model import Channel, Probe
 
 CHANGES = 10
-"""New values to wait for; the refresh period is the median of the times between them."""
+"""The number of new values to wait for; the refresh period is the median of the times between them."""
 LONGEST_SECONDS = 1.2
 LONGEST_REFRESHES = 12
 MIN_SECONDS = 0.25
-"""A sensor that stands still is watched for so many of the refreshes it states, a quarter of a second at least, for it
-may be slower than it states, and 1.2 s at most."""
+"""A sensor that does not change is read for this many of its stated refresh periods, as it may be slower than stated,
+but for at least 0.25 s and at most 1.2 s."""
 _MIN_STEPS = 2.0
-"""A change by fewer steps of a sensor's resolution tells of a little power, and nothing of its refresh."""
+"""Smaller changes, in steps of the sensor's resolution, result from low power and not from the refresh."""
 READS_A_REFRESH = 10
 FASTEST_SECONDS = 0.0002
 SLOWEST_SECONDS = 0.005
 
-UNCHANGED = "its energy counter did not change before the measurement: a counter that stands still measures nothing"
+UNCHANGED = "its energy counter did not change before the measurement, so it may be frozen"
 
 log = get_logger("calibration")
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The result of a calibration: the channels of each probe, in order, and the probes that a thread still reads.
+    """The result of a calibration: the channels of each probe, in order, and the probes that hang.
 
-    `hanging` has for each of those a function that returns whether its read has ended: until then nobody else may read
-    it.
+    `hanging` maps each probe that a thread still reads to a function that returns whether the read has ended; no other
+    thread may read it before.
     """
 
     channels: tuple[tuple[Channel, ...], ...]
@@ -55,10 +55,10 @@ class Calibration:
 
 
 def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibration:
-    """Learn what can be learnt of each probe; takes 1.2 s at most, all probes at once.
+    """Calibrate all probes at the same time, within 1.2 s.
 
-    Probes that only read files share one thread. Nothing is learnt of a probe that fails or hangs, and of one without a
-    sensor of energy nothing is asked. A gauge that is read too seldom within `cpu_budget` is marked as aliased.
+    Probes that only read files share one thread. A probe that fails or hangs stays uncalibrated, and a probe without an
+    energy sensor is not read. A gauge that `cpu_budget` allows to read too rarely is marked as aliased.
     """
     calibrators = [ProbeCalibrator(probe) for probe in probes if measured_positions(probe.channels)]
     hanging = read_all(calibrators, LONGEST_SECONDS + STUCK_SECONDS)
@@ -79,7 +79,7 @@ def calibrate_probe(
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[Channel, ...]:
-    """Read one probe again and again until its sensors of energy have changed ten times, and return its channels."""
+    """Read one probe repeatedly until its energy sensors have changed ten times, and return its channels."""
     calibrator = ProbeCalibrator(probe, monotonic_ns)
     while calibrator.wanted:
         sleep(calibrator.read())
@@ -87,7 +87,7 @@ def calibrate_probe(
 
 
 class ProbeCalibrator:
-    """One probe that is calibrated: read again and again until its sensors of energy have changed ten times."""
+    """Calibrates one probe: it is read until its energy sensors have changed ten times."""
 
     def __init__(self, probe: Probe, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self.probe = probe
@@ -105,17 +105,17 @@ class ProbeCalibrator:
 
     @property
     def wanted(self) -> bool:
-        """Whether another read may tell more."""
+        """Whether another read is needed."""
         if self._failed or all(len(seen) >= CHANGES for seen in self._changes.values()):
             return False
         return not self._ends_ns or self._clock() < self._ends_ns
 
     def restart_time(self) -> None:
-        """Grant all of the time anew: it passed while another probe was read."""
+        """Restart the time limit, which ran while another probe was read."""
         self._ends_ns = 0
 
     def read(self) -> float:
-        """Read once, and return after how many seconds the next read makes sense."""
+        """Read once, and return the seconds until the next read."""
         before = self._clock()
         self._ends_ns = self._ends_ns or before + round(_longest_seconds(self.probe.channels) * 1e9)
         try:
@@ -130,7 +130,7 @@ class ProbeCalibrator:
         return 0.0
 
     def _read(self, before: int) -> int:
-        """Read once, note the values, and return when the read ended."""
+        """Read once, record the values, and return the time of the end of the read."""
         values = self.probe.read(before)
         after = self._clock()
         self._costs.append(after - before)
@@ -147,7 +147,7 @@ class ProbeCalibrator:
         return after
 
     def _time_counters(self) -> None:
-        """Note what a read of the energy counters alone takes, if the probe can do that."""
+        """Time a read of only the energy counters, if the probe supports it."""
         if isinstance(self.probe, CounterReader):
             before = self._clock()
             with suppress(ReadError, DeviceLostError):
@@ -155,18 +155,18 @@ class ProbeCalibrator:
                 self._counter_costs.append(self._clock() - before)
 
     def unchanged(self) -> Iterator[Channel]:
-        """Yield the energy counters that gave a value and no other one."""
+        """Yield the energy counters that returned one value only."""
         for position, seen in self._changes.items():
             channel = self.probe.channels[position]
             if channel.metric == "energy_joules" and position in self._last and not seen and not self._failed:
                 yield channel
 
     def channels(self) -> tuple[Channel, ...]:
-        """Return the channels of the probe with what was learnt of them, and clear its rejections.
+        """Return the calibrated channels of the probe, and clear its rejections.
 
-        Their `read_seconds` is the median time of a read, their `observed_refresh_seconds` the median time between two
-        changes, 0 if there were fewer than three, or if changes are as small and rare as the sensor's steps. A gauge
-        that cannot be read twice an update is marked as aliased.
+        `read_seconds` is the median time of a read, `observed_refresh_seconds` the median time between two changes: 0
+        after fewer than three changes, or if they are as small and rare as the sensor's steps. A gauge that cannot be
+        read twice per update is marked as aliased.
         """
         self.probe.rejections.clear()
         channels = self.probe.channels
@@ -179,7 +179,7 @@ class ProbeCalibrator:
 
 
 def measured_positions(channels: Sequence[Channel]) -> tuple[int, ...]:
-    """Return the positions of the channels that a sensor of energy or power gives."""
+    """Return the positions of the channels with measured energy or power."""
     return tuple(
         position
         for position, channel in enumerate(channels)
@@ -192,7 +192,7 @@ def _refresh(channel: Channel) -> float:
 
 
 def _longest_seconds(channels: Sequence[Channel]) -> float:
-    """Return how long to watch at most: twelve of the longest refresh that is stated; all of the time if one is not."""
+    """Return the time limit: twelve of the longest stated refresh periods; the maximum if one is not stated."""
     refreshes = [channels[position].refresh_seconds or LONGEST_SECONDS for position in measured_positions(channels)]
     return min(LONGEST_SECONDS, max(MIN_SECONDS, LONGEST_REFRESHES * max(refreshes, default=0.0)))
 

@@ -1,7 +1,7 @@
-"""Lets what a counter has counted go on over a new look at the host, a new start, a kill and a reboot.
+"""Continues the totals of counters across reloads, restarts, kills and reboots.
 
-A sample in the store is the probe's own value, which never falls within a recording. What is exported is its total:
-where the one before was left, and what is sure to have been counted since.
+A sample in the store is the probe's own value, which never decreases within a recording. The exporter shows the total:
+the last stored total plus the counts since then that are certain.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from store.records import Host, Layout, Tick
 
 _ROUNDING = 1e-3
-"""By how much a raw value worked out from a total may lie above the hardware's: a double of 10^12 is no finer."""
+"""The rounding error of a raw value that was computed from a total: a double near 10^12 is no finer."""
 _UNSTORED_EXPORT_SECONDS = 2.0
 _UNKNOWN_REFRESH_SECONDS = 1.0
 _UNKNOWN_AFTER = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
-"""Refusals after which a probe's total no longer tells what its hardware's counter shows."""
+"""Rejections after which the value of the hardware's counter does not follow from the probe's total."""
 
 logger = get_logger("accumulators")
 
 Key = tuple[str, ...]
 """A probe's name and its channel's key."""
 UnstoredTotals = dict[Key, Total]
-"""The totals of this process, newer than the stored ones where the store could not be written."""
+"""The totals of this process, which are newer than the stored ones if the store could not be written."""
 
 
 def gap_energy(raw: float, first: float, seconds: float, channel: Channel) -> tuple[float, Reason | None]:
-    """Return what a hardware counter counted in a pause of `seconds`, and why that is not known.
+    """Return the count of a hardware counter during a pause of `seconds`, or 0 and the reason if it is unknown.
 
-    `raw` is its value before the pause, `first` the one after it, of the same boot and in the channel's unit. What is
-    not sure is 0: after a fall that no wrap explains, after a pause in which it may have wrapped more than once
-    at the most its device can draw, and where it counted more than that. A refresh of the sensor is granted to it.
+    `raw` is its value before the pause and `first` the one after it, in the same boot and in the channel's unit. The
+    count is unknown after a decrease that is not a wrap, after a pause in which the counter may have wrapped twice at
+    the device's maximum power, and if it exceeds that power. One refresh period is added to the pause.
     """
     seconds += channel.refresh_seconds or _UNKNOWN_REFRESH_SECONDS
     if seconds >= shortest_wrap_seconds(channel):
@@ -58,10 +58,10 @@ def gap_energy(raw: float, first: float, seconds: float, channel: Channel) -> tu
 
 @dataclass(slots=True)
 class _Accumulator:
-    """One counter: its place, its own total before (`saved`), and its total now, `base` and what came after `first`.
+    """One counter: its position, its stored total (`saved`), and its total now: `base` plus the counts since `first`.
 
-    `shown` is the total that is kept, at first the largest of any probe's that told the same: None where there is none
-    yet. `value` is the probe's last, read at `at_ns`.
+    `exported` is the stored total, at the start the largest of all probes with this channel; None before the first.
+    `value` is the probe's last value, read at `at_ns`.
     """
 
     position: int
@@ -81,21 +81,21 @@ class _Accumulator:
         return not math.isnan(self.value)
 
     def total(self, value: float) -> float:
-        """Return the total at a value of the probe's; in this order of sums it falls by no rounding."""
+        """Return the total at a value of the probe; this order of operations never decreases by rounding."""
         return self.base + (value - self.first)
 
     def raw(self) -> float | None:
-        """Return what the hardware's counter showed last, None if that is not known."""
+        """Return the last value of the hardware's counter, None if it is unknown."""
         if not self.raw_known or self.channel.source is Source.ESTIMATED:
             return None
         return math.fmod(self.value, self.channel.wraps_at) if self.channel.wraps_at else self.value
 
 
 class CounterAccumulator:
-    """The counters of one recording, which go on from `saved`; of two that tell the same the first alone counts.
+    """The counters of one recording, which continue the totals in `saved`; of two with equal keys the first counts.
 
-    `keep` takes ticks in the recorder's thread; `shown` may be asked by any. A total is shown once it is kept, so that
-    no kill makes it fall; where the store takes nothing for two seconds, it is shown all the same.
+    `store_ticks` runs in the recorder's thread, `exported_value` in any. A total is exported after it was stored, so
+    that a kill cannot make it decrease. If the store fails for two seconds, the unstored total is exported.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class CounterAccumulator:
         self._lost_seconds: dict[tuple[str, ...], float] = {}
 
     def exported_value(self, tick: Tick, position: int) -> float:
-        """Return the total to show for a counter of a tick."""
+        """Return the total to export for a counter of a tick."""
         counter = self._by_place[tick.layout, position]
         if counter.exported is None:
             return tick.values[position]
@@ -122,12 +122,12 @@ class CounterAccumulator:
         return max(counter.exported, counter.total(tick.values[position]))
 
     def exported_at_ns(self, tick: Tick) -> int:
-        """Return the Unix time of the sample whose totals are shown for a tick; the tick's own without counters."""
+        """Return the Unix time of the sample whose totals are exported for a tick; the tick's own without counters."""
         kept = [counter.stored_at_ns for counter in self._counters[tick.layout] if counter.stored_at_ns]
         return tick.end_ns if self._exports_unstored() or not kept else min(max(kept), tick.end_ns)
 
     def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
-        """Return how long the pauses were, by channel key, whose energy is in no total because it is not known."""
+        """Return the length of the pauses whose energy is unknown and in no total, by channel key."""
         return self._lost_seconds.copy()
 
     def _exports_unstored(self) -> bool:
@@ -140,7 +140,7 @@ class CounterAccumulator:
         return counter.total(counter.value) if counter and counter.started else None
 
     def store_ticks(self, ticks: Sequence[Tick], append: Callable[[Sequence[Tick], Sequence[Total]], None]) -> None:
-        """Go on with these ticks and hand them to `append` with the totals; raises as it does, and may be repeated."""
+        """Add ticks and pass them to `append` with the totals; raises its errors, and may be repeated."""
         self._waiting_since = self._waiting_since or time.monotonic()
         self.take(ticks)
         counters = [c for own in self._counters.values() for c in own if c.started and c.at_ns > c.stored_at_ns]
@@ -152,7 +152,7 @@ class CounterAccumulator:
         self._waiting_since = None
 
     def take(self, ticks: Sequence[Tick]) -> None:
-        """Go on with these ticks, which are in order within a layout; what was taken before changes nothing."""
+        """Add ticks, which are in order within a layout; repeated ticks have no effect."""
         latest = {}
         for tick in ticks:
             if tick.rejections or tick.layout in self._not_started:
@@ -179,10 +179,10 @@ class CounterAccumulator:
             self._not_started.discard(tick.layout)
 
     def _begin(self, counter: _Accumulator, tick: Tick) -> None:
-        """Begin with a counter's first value; without a total before, the counter's own value is the total.
+        """Start with a counter's first value; without an earlier total, that value is the total.
 
-        Where another probe went on with its total meanwhile, the larger of both is right: either has a part of what
-        was counted since, and their sum would have some of it twice.
+        If another probe continued the total meanwhile, the larger one is exported: each contains a part of the counts
+        since then, and their sum would contain some counts twice.
         """
         first = tick.values[counter.position]
         if counter.exported is not None:
@@ -191,7 +191,7 @@ class CounterAccumulator:
         counter.value, counter.at_ns = first, tick.end_ns
 
     def _total_with_gap(self, saved: Total, counter: _Accumulator, tick: Tick) -> float:
-        """Return a counter's own total before, and with it what is sure to have been counted since."""
+        """Return a counter's earlier total plus the certain counts since then."""
         seconds = (self._timebase.boot_ns(tick.end_ns) - saved.at_ns) / 1e9
         if not saved.boot_id or saved.boot_id != self._host.boot_id or seconds < 0:
             return saved.total
@@ -205,9 +205,9 @@ class CounterAccumulator:
         return saved.total + added
 
     def _record_gap(self, counter: _Accumulator, reason: str, seconds: float) -> None:
-        """Log and count a pause in which it is not known what a counter counted."""
+        """Log and add up a pause whose count is unknown."""
         channel, pause = "/".join(counter.key), round(seconds, 3)
-        logger.warning("what was counted in a pause is not known", channel=channel, reason=reason, pause_seconds=pause)
+        logger.warning("the count of a pause is unknown", channel=channel, reason=reason, pause_seconds=pause)
         if counter.channel.metric == "energy_joules":
             lost = self._lost_seconds
             lost[counter.channel.key] = lost.get(counter.channel.key, 0.0) + seconds
@@ -220,7 +220,7 @@ class CounterAccumulator:
 
 
 def _counters(layout: Layout, before: UnstoredTotals, taken: set[Key]) -> tuple[_Accumulator, ...]:
-    """Return the counters of a layout but for those that are `taken`, as the exporter shows them, and take them."""
+    """Return the counters of a layout except those in `taken`, and add them to `taken`."""
     found = []
     for position, channel in enumerate(layout.channels):
         if METRICS[channel.metric].type is MetricType.COUNTER and channel.key not in taken:

@@ -1,4 +1,4 @@
-"""Keeps the samples of a measurement of any length in bounded memory, without loss to the energy."""
+"""Holds the samples of a measurement of any length in bounded memory, without loss of accuracy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SPARSE_NS = 1_000_000_000
 MAX_TICKS = 8192
 MAX_BREAK_TICKS = 2 * MAX_TICKS
-"""Steps back near each other become one if the ticks beside breaks are more than this."""
+"""Steps back near each other are merged if more ticks than this are beside breaks."""
 _DISCONTINUITIES = frozenset({Reason.RESET, Reason.WRAP_UNKNOWN})
 _STEPS_BACK = frozenset({Reason.BACKWARD})
 _BREAKS = _DISCONTINUITIES | _STEPS_BACK
@@ -28,10 +28,9 @@ _LEAST_MERGED_NS = 10_000_000
 class Downsampler:
     """The samples of energy and power of several layouts.
 
-    In the middle of a long measurement one tick a second is enough of a counter, and fewer in a very long one, with
-    both sides of what was refused: its energy is the difference of the ends. If a counter steps back very often, steps
-    back near each other become one, which makes no more than the time between them doubtful. The middle of a gauge is
-    summed up.
+    A counter's energy is the difference of its ends, so in the middle of a measurement one tick a second is enough, and
+    fewer if it is very long, plus the ticks on both sides of a rejection. If a counter steps back very often, steps
+    near each other are merged, which makes only the time between them doubtful. The middle of a gauge is integrated.
     """
 
     def __init__(self, layouts: Iterable[Layout]) -> None:
@@ -115,10 +114,10 @@ class _Layout:
         return found
 
     def _merged(self, kept: Sequence[Tick]) -> list[Tick]:
-        """Return the ticks with one step back in place of those near each other, and no read between them.
+        """Return the ticks with one step back in place of several near each other, without the reads between them.
 
-        A step back makes the time between the reads around it doubtful, so all of the time from the first to the last
-        is doubtful then.
+        A step back makes the time between the reads around it doubtful; after the merge, all of the time from the first
+        to the last step is doubtful.
         """
         found: list[Tick] = []
         last = -1  # the step back to merge with
@@ -142,7 +141,7 @@ class _Layout:
 
 
 def _merge_steps_back(tick: Tick, later: Tick) -> Tick:
-    """Return a tick with the steps back of both, and no value of the channels that stepped back."""
+    """Return a tick with the steps back of both, and without the values of the channels that stepped back."""
     back = [each for each in later.rejections if each.reason in _STEPS_BACK]
     refused = {each.channel for each in back}
     values = tuple(math.nan if i in refused else value for i, value in enumerate(tick.values))

@@ -2,7 +2,7 @@
 
 The channels are those of the boundary (`agent.energy.boundary`), chosen from the latest samples and checked every
 minute, so that a dead zone, a mirror or a sleeping device is never added. There is no host total before the first
-choice or while a counted sensor gives no fresh value: a sum with a part missing is no total.
+choice, or while a counted sensor has no fresh value: a sum without one of its parts is not a total.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from store.records import Host, Layout, Tick
 
 FIRST_CHOICE_SAMPLES = 12
-"""The first choice waits for so many samples, a second apart or more: ten show whether a counter moves."""
+"""The number of samples, at least a second apart, before the first choice: ten show whether a counter changes."""
 FIRST_CHOICE_SECONDS = 180.0
-"""It waits no longer than this, however slow the sampling is."""
+"""The longest time before the first choice, however slow the sampling is."""
 CHOICE_SECONDS = 60.0
 HISTORY_SECONDS = 0.9
 HISTORY_SAMPLES = 30
@@ -50,7 +50,7 @@ class HostReading:
     """The host's totals at `at_ns` (Unix time): joules since the first start, watts over the last second or more.
 
     `watts` is None before two readings of every counted counter. `cost` is in the tariff's currency, None without a
-    price. `stale_ns` is the age from which the reading is no longer shown.
+    price. `stale_ns` is the age from which the reading is no longer exported.
     """
 
     boundary: Boundary
@@ -67,9 +67,9 @@ class HostReading:
 
 @dataclass(slots=True)
 class _Counted:
-    """One channel of energy or power: its place, its latest samples about a second apart, and its joules so far.
+    """One channel of energy or power: its position, its latest samples about a second apart, and its joules so far.
 
-    `joules` is None before the first value. `added` is the part of it that a host total already holds.
+    `joules` is None before the first value. `added` is the part of it that a host total already contains.
     """
 
     layout: int
@@ -86,7 +86,7 @@ class _Counted:
         return METRICS[self.channel.metric].type is MetricType.COUNTER
 
     def record(self, at_ns: int, value: float) -> None:
-        """Keep a sample; a gauge adds the trapezoid since the one before, unless the gap is that of a stale reading."""
+        """Add a sample; a gauge adds the trapezoid since the sample before, unless that sample is stale."""
         if not self.is_counter:
             earlier_ns, watts = self.latest or (at_ns, value)
             seconds = (at_ns - earlier_ns) / 1e9 if at_ns - earlier_ns <= self.stale_ns else 0.0
@@ -96,7 +96,7 @@ class _Counted:
             self.history.append((at_ns, value))
 
     def series(self) -> Series:
-        """Return the kept samples."""
+        """Return the samples in memory."""
         return Series(self.channel, tuple(at for at, _ in self.history), tuple(value for _, value in self.history))
 
     def watts(self) -> float | None:
@@ -112,11 +112,11 @@ class _Counted:
 
 
 class HostTotal:
-    """The host's energy and cost of one recording, which go on from `saved`.
+    """The host's energy and cost of one recording, which continue the totals in `saved`.
 
-    Each pair of boundary and source has a total of its own, so that no series counts another one's joules. `memory`
-    holds totals newer than the stored ones, and takes ours. `keep` runs in the recorder's thread; any thread may read
-    `reading`.
+    Each pair of boundary and source has its own total, so that no series contains joules of another one. `memory` has
+    the totals that are newer than the stored ones, and receives the new ones. `store_ticks` runs in the recorder's
+    thread; any thread may read `reading`.
     """
 
     def __init__(
@@ -158,9 +158,10 @@ class HostTotal:
         totals: CounterAccumulator,
         append: Callable[[Sequence[Tick], Sequence[Total]], None],
     ) -> None:
-        """Add these ticks and hand them to `append` with every total; raises as it does, and may be repeated.
+        """Add ticks and pass them to `append` with every total; raises its errors, and may be repeated.
 
-        A reading is published once its totals are stored, so that no kill makes it fall, or while nothing can be.
+        A reading is published after its totals were stored, so that a kill cannot make it decrease, or while the store
+        fails.
         """
 
         def append_all(ticks: Sequence[Tick], counters: Sequence[Total]) -> None:
@@ -190,7 +191,7 @@ class HostTotal:
         return self._add(now_ns)
 
     def _choose(self, now_ns: int) -> None:
-        """Choose the counted channels by what their sensors showed."""
+        """Choose the counted channels by their latest samples."""
         self._chosen_ns = self._chosen_ns or now_ns
         if now_ns - self._chosen_ns < (CHOICE_SECONDS * 1e9 if self._coverage else self._first_choice_ns):
             return
@@ -202,7 +203,7 @@ class HostTotal:
         included = tuple(each for each in self._channels if each.channel.key in keys)
         for each in included if self._coverage else ():
             if each not in self._included:
-                each.added = each.joules  # the joules from before belong to the total that was there before
+                each.added = each.joules  # the joules so far belong to the total of the boundary before
         self._coverage, self._included = covered, included
         names = [each.channel.path for each in included]
         logger.info("host total", boundary=covered.boundary.value, counted=names)
@@ -251,7 +252,7 @@ class HostTotal:
         return (self._tariff.currency if self._tariff else None) or ""
 
     def _price(self, joules: float, now_ns: int) -> float | None:
-        """Add what these joules, and the time since the last ones, cost; None without a price of energy."""
+        """Add the cost of these joules and of the time since the last ones; None without an energy price."""
         if self._tariff is None or self._tariff.price_per_kwh is None:
             return None
         longest_ns = max(each.stale_ns for each in self._included)
@@ -272,7 +273,7 @@ def _source_of(total: Total) -> str:
 
 
 def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: UnstoredTotals) -> Iterable[_Counted]:
-    """Yield each channel of energy or power once, the first probe's where several read the same."""
+    """Yield each channel of energy or power once, that of the first probe if several read it."""
     seen: set[Key] = set()
     for layout, period in zip(layouts, periods, strict=True):
         stale_ns = overdue_ns(period)

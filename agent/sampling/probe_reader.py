@@ -41,11 +41,11 @@ class ProbeHealth:
     """The state and the counts of one probe's reads; the thread that reads it updates them.
 
     `period_seconds` is the base period. `last_success_ns` is Unix time, 0 before the first success, and `latest` is the
-    tick to export. `reading_since_ns` is the start of the read in progress on CLOCK_MONOTONIC, 0 between reads. Of the
-    scheduled reads, `missed` did not begin before the next one was due, `late` began half a period or 1 ms late
-    (whichever is less), and `throttled` exceeded the CPU budget. `failed` counts reads without any value, `dropped`
-    ticks that were not taken in time. `reason` is the error of the last read, empty if it succeeded; `faults` has the
-    reason for each channel that is not read, by position.
+    tick to export. `reading_since_ns` is the start of the read in progress on CLOCK_MONOTONIC, 0 between reads. Three
+    counts are of scheduled reads: `missed` did not begin before the next one was due, `late` began half a period or
+    1 ms late (whichever is less), and `throttled` exceeded the CPU budget. `failed` counts reads without any value,
+    `dropped` ticks that were not taken in time. `reason` is the error of the last read, empty if it succeeded;
+    `faults` has the reason for each channel that is not read, by position.
     """
 
     probe: str

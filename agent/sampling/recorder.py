@@ -1,4 +1,4 @@
-"""The one consumer of ticks: once a second, after a beat, it hands all that were read to whoever keeps them."""
+"""The only consumer of ticks: hands them to a sink once a second, after a sampling cycle."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 BATCH_SECONDS = 1.0
 _BATCH_TOLERANCE = 0.95
-"""What share of a batch's time must have passed at the end of a beat: beats of one second are not that exact."""
+"""The share of a batch's time that must have passed at the end of a cycle: one-second cycles are not that exact."""
 LONGEST_SECONDS = 1.5
-"""Where no beat ends, because all hang or were stopped, what was read before is taken after this time."""
+"""The time after which queued ticks are taken if no cycle ends, because all probes hang or the sampler stopped."""
 RETRY_BYTES = 64 << 20
 _MOST_TICKS, _RETRY_TICKS = 10_000, 1_000
-"""Ticks in one batch, and in one after a failure, where the next is likely to fail as well."""
+"""The maximum number of ticks in a batch, and in a batch after a failure, as that is likely to fail again."""
 _STOP_SECONDS = 12.0
 """Longer than the store waits for a lock."""
 
@@ -31,15 +31,15 @@ log = get_logger("recorder")
 
 
 class Recorder:
-    """Takes the ticks once in `batch_seconds` and hands them over, in one thread: no tick costs more than its read.
+    """Takes the ticks every `batch_seconds` and hands them to a sink, in one thread, so that sampling never waits.
 
-    It does so when a beat has ended, of which `on_cycle` is to be told, while what the processor needs for it is still
-    near, and without a beat after `longest_seconds`. `take` gives the ticks since its last call (the sampler's),
-    `batch` (the store's) takes them. When `batch` raises, the error is handed to `on_error` and the ticks wait for the
-    next try, `retry_bytes` of them at most; what has to be let go, the oldest first, is counted in `dropped`. Once a
-    batch is taken again `on_recovery` is told. Neither of these two may raise. What is read while `batch` takes its
-    time waits with whom it is taken from. `enter` is called in the thread first. `budget` is charged with the
-    processor time that all of this takes.
+    A batch starts at the end of a sampling cycle (`on_cycle`), while its memory is still in the CPU's caches, or after
+    `longest_seconds` without one. `take` returns the ticks since its last call (`Sampler.take`), `batch` stores them.
+    Ticks read during a slow batch stay queued in the sampler.
+
+    If `batch` raises, `on_error` gets the error and the ticks wait for the next attempt, at most `retry_bytes` of them;
+    the oldest beyond that are dropped and counted in `dropped`. `on_recovery` is called when a batch succeeds again.
+    Neither callback may raise. `enter` runs first in the thread. `budget` is charged with the CPU time of the thread.
     """
 
     def __init__(
@@ -75,23 +75,23 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Start taking."""
+        """Start the thread."""
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether it still takes and hands over."""
+        """Whether the thread runs."""
         return self._thread.is_alive()
 
     @property
     def waiting(self) -> int:
-        """How many ticks were taken and not handed over; what a stop leaves here is lost."""
+        """The number of ticks that were taken and not stored; those left after a stop are lost."""
         return len(self._waiting) + self._in_flight
 
     def stop(self, within_seconds: float = _STOP_SECONDS) -> None:
-        """Take what is left, hand it over, and end. Call it after the sampler has stopped.
+        """Store the remaining ticks and end. Call it after the sampler has stopped.
 
-        Waits for a batch that is under way, but not for ever: see `waiting`.
+        Waits at most `within_seconds` for the last batch; see `waiting`.
         """
         self._ended = True
         self._wakeup.set()
@@ -99,11 +99,11 @@ class Recorder:
             self._thread.join(within_seconds)
 
     def flush(self) -> None:
-        """Take and hand over now."""
+        """Start a batch now."""
         self._wakeup.set()
 
     def on_cycle(self, now_ns: int) -> None:
-        """Be told that a beat has ended, at `now_ns` on CLOCK_MONOTONIC; returns at once, in any thread."""
+        """Start a batch if one is due, at the end of a cycle at `now_ns` on CLOCK_MONOTONIC; never blocks."""
         if now_ns >= self._due_ns:
             self._due_ns = now_ns + self._batch_ns
             self._wakeup.set()
@@ -118,13 +118,13 @@ class Recorder:
             try:
                 self._collect()
                 while self._waiting and self._hand_over():
-                    pass  # what is read meanwhile waits for its second: a write for every few ticks would never end
-            except Exception:  # the edge of a thread: whatever it is, samples are worth another try
+                    pass  # ticks read meanwhile wait for the next batch: a write for every few ticks would never end
+            except Exception:  # the top of a thread: after any error, the samples get another attempt
                 log.exception("recorder fault")
             meter.charge()
 
     def _collect(self) -> None:
-        """Take the ticks there are; while they cannot be handed over, let the oldest go that are too many."""
+        """Take the queued ticks; while they cannot be stored, drop the oldest beyond the limit."""
         ticks = self._take()
         self._waiting.extend(ticks)
         self.taken += len(ticks)
@@ -138,7 +138,7 @@ class Recorder:
         batch = [waiting.popleft() for _ in range(self._in_flight)]
         try:
             self._batch(batch)
-        except Exception as error:  # noqa: BLE001  the edge of a thread: kept for the next try, told to the owner
+        except Exception as error:  # noqa: BLE001  the top of a thread: the error is reported and the batch is retried
             waiting.extendleft(reversed(batch))
             self._in_flight = 0
             self._waiting_bytes = _bytes(waiting)

@@ -1,4 +1,4 @@
-"""Reads every probe when it is due, on few threads, and holds the ticks until they are taken."""
+"""Reads all probes on schedule in a few threads, and queues the ticks until they are taken."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ if TYPE_CHECKING:
     from store.records import Tick
 
 QUEUE_BYTES = 64 << 20
-"""Memory of the ticks that may wait to be taken before new ones are dropped and counted."""
+"""The memory of queued ticks beyond which new ones are dropped and counted."""
 STOP_SECONDS = 2.0
 MAX_ISOLATED = 4
-"""So many files or probes that hang are waited for, each in a thread of its own; further ones are dropped."""
+"""The maximum number of files or probes that hang and are retried, each in its own thread; others are dropped."""
 MAX_STUCK = 8
-"""With so many threads stuck no further one is started: what the last one read besides is dropped."""
+"""The number of stuck threads from which no new one is started: the other probes of the last one are dropped."""
 _FIRST, _SLOW = "files", "slow-files"
 
 log = get_logger("sampler")
 
 
 def tick_bytes(channels: int) -> int:
-    """Return about how many bytes of memory a tick takes: its own objects, and a float and a reference a value."""
+    """Return the approximate memory of a tick in bytes: its own objects, and a float and a reference per value."""
     return 250 + 32 * channels
 
 
 class Sampler:
-    """Reads the probes that only read files in two threads at most, and any other in a thread of its own.
+    """Reads the probes that only use files in one or two threads, and each of the others in its own thread.
 
-    The first thread has the probes with a high rate, and all others if they are quick; with `realtime` it is the one
-    that asks the kernel to be in time. The second has the slow ones. A file that hangs keeps a thread to itself, and a
-    probe that cannot leave a file out does; four of them at most, further ones are dropped. `budget` holds the
-    processor time of all threads together. `hanging` are probes that a calibration still reads, each with a function
-    that returns whether it has ended: until then nobody else reads them.
+    The first thread of files has the probes with a high rate, and all others if they are quick; with `realtime` it
+    requests real-time scheduling. The second has the slow probes. A file that hangs is isolated in its own thread, or
+    its whole probe if that cannot exclude a file; at most four are isolated, and further ones are dropped. `budget`
+    limits the CPU time of all threads. `hanging` maps probes that a calibration still reads to a function that returns
+    whether the read has ended; the sampler does not read them before.
 
-    Ticks wait in memory until `take`, `queue_limit` of them at most (by default what `QUEUE_BYTES` hold). Once the host
-    has `suspended` nothing is read any more. `states` says how the reads of every probe fare.
+    Ticks are queued until `take`, at most `queue_limit` of them (by default as many as fit into `QUEUE_BYTES`). After
+    the host was `suspended` nothing is read. `states` has the state of each probe.
     """
 
     def __init__(
@@ -104,23 +104,23 @@ class Sampler:
 
     @property
     def dropped(self) -> int:
-        """How many ticks were dropped because nobody took them in time."""
+        """The number of ticks that were dropped because the queue was full."""
         return sum(state.dropped for state in self.states)
 
     @property
     def waiting(self) -> int:
-        """How many ticks wait to be taken."""
+        """The number of queued ticks."""
         return len(self._ticks)
 
     @property
     def realtime(self) -> Realtime:
-        """How the first thread that reads files is scheduled; known once it has begun."""
+        """The scheduling of the first thread of files; valid after it has begun."""
         if self._limit_exceeded:
             return LIMIT_EXCEEDED
         return self.files[0].realtime if self.files else NORMAL
 
     def start(self, on_cycle: Callable[[int], object] | None = None) -> None:
-        """Start every thread; `on_cycle` gets the moment, in the thread that reads, at which a cycle has ended."""
+        """Start every thread; `on_cycle` gets the end of each cycle, in the thread that reads."""
         self._on_cycle = on_cycle or self._on_cycle
         self.budget.begin()
         for thread in self._threads:
@@ -128,14 +128,14 @@ class Sampler:
             thread.start()
 
     def high_rate_until(self, monotonic_ns: int) -> None:
-        """Read the probes that have a high rate now, and on at that rate until a moment on CLOCK_MONOTONIC."""
+        """Read the probes with a high rate now, and at that rate until a time on CLOCK_MONOTONIC."""
         for thread in (*self._threads, *self._isolated):
             thread.high_rate_until(monotonic_ns)
 
     def take(self) -> list[Tick]:
-        """Return the ticks since the last call, each probe's in the order of its reads; to be called once a second.
+        """Return the ticks since the last call, in the order of reads for each probe; call it once a second.
 
-        It is also when probes are noticed that wait behind one that hangs; they go on without it.
+        It also detects a probe that hangs, and isolates it so that the others of its thread continue.
         """
         with self._lock:
             self._adopt_calibrated()
@@ -143,7 +143,7 @@ class Sampler:
         return [self._ticks.popleft() for _ in range(len(self._ticks))]
 
     def demote(self) -> None:
-        """Make the real-time thread an ordinary one, and start no other: it exceeded the kernel's limit.
+        """Return the real-time thread to the default policy, permanently: it exceeded the kernel's limit.
 
         A signal handler calls this, so it takes no lock.
         """
@@ -153,9 +153,9 @@ class Sampler:
                 log.warning("no longer real-time", reason=LIMIT_EXCEEDED.reason)
 
     def stop(self, within_seconds: float = STOP_SECONDS) -> tuple[Probe, ...]:
-        """Ask every thread to end and wait for them so long at most.
+        """Stop every thread, waiting at most `within_seconds`.
 
-        Returns the probes that hang inside a driver: their threads are left behind, and closing them may hang too.
+        Returns the probes that hang in a driver: their threads are abandoned, and closing the probes may hang too.
         """
         deadline = time.monotonic() + within_seconds
         with self._lock:
@@ -169,7 +169,7 @@ class Sampler:
         return tuple(hanging)
 
     def _enter(self, name: str) -> Realtime:
-        """Schedule the calling thread by its name, independently of the thread that started it."""
+        """Set the scheduling of the calling thread by its name, whichever thread started it."""
         self._inherited.restore(threading.get_native_id())
         if name != _FIRST:
             return NORMAL
@@ -197,7 +197,7 @@ class Sampler:
         )
 
     def _move_to_slow(self, reader: ProbeReader) -> None:
-        """Take a slow probe from the thread that calls, which the others of it need."""
+        """Move a slow probe out of the calling thread, which must read the other probes in time."""
         log.warning("probe is slow: it moves to the thread of slow probes", probe=reader.state.probe)
         with self._lock:
             for thread in self._threads:
@@ -206,7 +206,7 @@ class Sampler:
             self._add(reader)
 
     def _add(self, reader: ProbeReader) -> None:
-        """Read a probe of files with the slow ones, and any other in a thread of its own."""
+        """Read a probe of files in the thread of slow probes, and any other in its own thread."""
         reader.slow_reads = 0
         if not reader.probe.files_only:
             self._start_thread(self._thread(reader.state.probe, (reader,)))
@@ -225,7 +225,7 @@ class Sampler:
         thread.start()
 
     def _adopt_calibrated(self) -> None:
-        """Read the probes whose calibration has ended at last."""
+        """Start reading the probes whose calibration has ended."""
         for calibrating in self._calibrating.copy():
             reader, ended = calibrating
             if ended():
@@ -242,18 +242,18 @@ class Sampler:
                 self._isolate(thread, reader)
 
     def _isolate(self, thread: SamplingThread, reader: ProbeReader) -> None:
-        """Leave a thread that is stuck in a file or a probe to it alone, and go on with the others in a new one."""
+        """Dedicate a stuck thread to its file or probe, and continue the other probes in a new thread."""
         groups, since_ns = thread.groups, reader.state.reading_since_ns
         thread.groups = group_by_period((reader,), time.monotonic_ns())
         file = reader.isolate_file()
         if not file and reader.state.reading_since_ns != since_ns:
-            thread.groups = groups  # the read ended meanwhile
+            thread.groups = groups  # the read has ended meanwhile
             return
         others = [each for group in groups for each in group.readers if file or each is not reader]
         self._threads.remove(thread)
         drop = len(self._isolated) >= MAX_ISOLATED
         reason = f"{file.path if file else reader.state.probe} does not answer"
-        log.warning("sensor does not answer: the others go on without it", sensor=reason.partition(" ")[0])
+        log.warning("sensor does not answer: the others continue without it", sensor=reason.partition(" ")[0])
         thread.isolate(reader, file, last=drop)
         if drop:
             reason = f"{reason}, as {MAX_ISOLATED} other sensors: it is dropped"
@@ -274,7 +274,7 @@ class Sampler:
             self._start_thread(going_on)
 
     def _rejoin(self, thread: SamplingThread) -> None:
-        """Read a probe or a file with the others again that was isolated and is quick; its thread ends."""
+        """Read an isolated probe or file that is quick again together with the others; its thread ends."""
         with self._lock:
             log.info("sensor answers again", thread=thread.name)
             thread.rejoin(self._add)

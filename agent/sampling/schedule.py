@@ -1,4 +1,4 @@
-"""Decides when readers of the same periods are due, on absolute deadlines, and counts the reads that did not begin."""
+"""Schedules readers with equal periods on absolute deadlines, and counts the reads that did not begin."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from store.records import Layout
 
 SLOW_SECONDS = 0.005
-"""A probe whose read takes so long is read in the second thread of files."""
+"""A probe whose read takes longer is read in the second thread of files."""
 SHARED_SECONDS = 0.0005
-"""Probes without a high rate share the first thread with those that have one, if their reads take this long in all."""
+"""Probes without a high rate share the first thread with the others if their reads take at most this long in total."""
 
 
 class ReaderGroup:
     """Readers with the same base period and the same period at the high rate.
 
-    The n-th read is due at start + n periods, and has the time until the next: reads that take longer, or a host that
-    is too busy, cost reads, which are counted, and no drift. The high rate begins with a read at once.
+    The n-th read is due at start + n periods. Slow reads or a busy host cause missed reads, which are counted, but no
+    drift. The high rate begins with an immediate read.
     """
 
     __slots__ = ("base_ns", "due_ns", "full_read_due_ns", "high_ns", "period_ns", "readers", "throttled")
@@ -37,11 +37,11 @@ class ReaderGroup:
 
     @property
     def at_high_rate(self) -> bool:
-        """Whether it is read more often than at its base rate."""
+        """Whether it is read faster than at its base rate."""
         return self.period_ns < self.base_ns
 
     def without(self, reader: ProbeReader) -> ReaderGroup:
-        """Return the group of the other readers, due when this one is."""
+        """Return the group of the other readers, with the same schedule."""
         left = ReaderGroup(
             (each for each in self.readers if each is not reader), (self.base_ns, self.high_ns), self.due_ns
         )
@@ -49,7 +49,7 @@ class ReaderGroup:
         return left
 
     def is_due(self, now_ns: int, *, high_rate: bool) -> bool:
-        """Follow a change of the rate; return whether the readers are to be read now."""
+        """Apply a change of the rate; return whether the readers are due now."""
         wanted_ns = self.high_ns if high_rate else self.base_ns
         if wanted_ns < self.period_ns:
             self._count(now_ns)
@@ -61,14 +61,14 @@ class ReaderGroup:
         return True
 
     def wants_counters_only(self, now_ns: int) -> bool:
-        """Return whether energy counters are enough for this read: at the high rate, between reads at the base rate."""
+        """Return whether this read needs only energy counters: at the high rate, between reads at the base rate."""
         if self.at_high_rate and now_ns < self.full_read_due_ns:
             return True
         self.full_read_due_ns = now_ns + self.base_ns
         return False
 
     def _count(self, now_ns: int) -> int:
-        """Count the reads that were due since and did not begin: throttled ones apart from missed ones."""
+        """Count the reads that were due and did not begin, as throttled or missed; return their number."""
         passed = max(0, (now_ns - self.due_ns) // self.period_ns)
         for reader in self.readers if passed else ():
             if self.throttled:
@@ -89,9 +89,10 @@ def group_by_period(readers: Iterable[ProbeReader], due_ns: int = 0) -> tuple[Re
 def split_by_speed(
     readers: Sequence[ProbeReader], probes: Iterable[ScheduledProbe]
 ) -> tuple[list[ProbeReader], list[ProbeReader]]:
-    """Return what the first thread of files reads, and what the second does.
+    """Return the readers of the first and of the second thread of files.
 
-    A probe with a high rate is in the first unless it is slow, and all the others are if their reads take little time.
+    The first has the probes with a high rate that are not slow, and all other quick probes if their reads take little
+    time.
     """
     cost = {scheduled.probe: scheduled.read_seconds for scheduled in probes}
     quick = [reader for reader in readers if cost[reader.probe] < SLOW_SECONDS]
@@ -109,7 +110,7 @@ _ASSUMED_READ_SECONDS = 0.0001
 class ScheduledProbe:
     """A probe, its base period, and its period at the high rate, in seconds.
 
-    The high rate is for the edges of a window. 0 means that the probe has none: it keeps to its base rate.
+    The high rate is for the edges of a window. A probe whose high-rate period is 0 is always read at its base rate.
     """
 
     layout: Layout
@@ -125,5 +126,5 @@ class ScheduledProbe:
 
     @property
     def read_seconds(self) -> float:
-        """The time that a read takes, as far as it is known."""
+        """The calibrated time of a read, or an assumed one."""
         return max((channel.read_seconds for channel in self.layout.channels), default=0.0) or _ASSUMED_READ_SECONDS

@@ -1,4 +1,4 @@
-"""Samples a host's probes for the length of a run or a measurement, and hands every tick to one place."""
+"""Samples a host's probes for the duration of a run or a measurement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.001
 
 
 class Recording:
-    """A sampler at work; `sampling_period_seconds` is the slowest beat of a probe that measures energy or power."""
+    """A sampler that runs; `sampling_period_seconds` is the longest base period of a probe with energy or power."""
 
     def __init__(self, pipeline: Pipeline[SinkT]) -> None:
         self.timebase = pipeline.timebase
@@ -47,11 +47,11 @@ class Recording:
 
     @property
     def realtime(self) -> Realtime:
-        """How the thread is scheduled that reads files; known from the first tick on."""
+        """The scheduling of the thread that reads files; valid from the first tick."""
         return self.sampler.realtime
 
     def facts(self) -> SamplerFacts:
-        """Return how the threads that read the sensors are scheduled, what the budget allowed, and what fails."""
+        """Return the scheduling of the sampling threads, their CPU budget, the lost reads, and the failing sensors."""
         had, budget, unix_ns = self.realtime, self.sampler.budget, self.timebase.unix_ns
         periods = (
             ThrottledPeriod(unix_ns(span.start_ns), unix_ns(span.end_ns), span.waited_ns / 1e9) for span in budget.spans
@@ -71,7 +71,7 @@ class Recording:
         )
 
     def faults(self) -> dict[tuple[str, str], str]:
-        """Return why channels have no value now, by (device id, domain): the device is lost, fails or hangs."""
+        """Return the reason for each channel without a value, by (device id, domain): lost, failing or hanging."""
         now_ns = time.monotonic_ns()
         found: dict[tuple[str, str], str] = {}
         for state, layout in zip(self._states, self.sampler.layouts, strict=True):
@@ -84,10 +84,10 @@ class Recording:
         return found
 
     def await_counter_refresh(self) -> None:
-        """Read at the high rate until the next `mark_edge`, and return just after the slowest counter was refreshed.
+        """Read at the high rate until the next `mark_edge`, and return just after a refresh of the slowest counter.
 
-        An edge right after a refresh leaves little open. A counter that is refreshed within some milliseconds is not
-        waited for, nor is one that shows nothing new in one and a half refreshes or 0.15 s.
+        An edge right after a refresh has little uncertainty. There is no wait for a counter that refreshes within a few
+        milliseconds, or that does not change within 1.5 refresh periods or 0.15 s.
         """
         self.sampler.high_rate_until(time.monotonic_ns() + _LONGEST_APPROACH_NS)
         if not self._slowest:
@@ -97,34 +97,34 @@ class Recording:
         deadline = time.monotonic() + min(1.5 * refresh_seconds, _LONGEST_REFRESH_SECONDS)
         while state.up and time.monotonic() < deadline:
             latest = state.latest
-            if latest and latest.start_ns >= began_ns:  # one read before may have missed a refresh long ago
+            if latest and latest.start_ns >= began_ns:  # an earlier read may have missed several refreshes
                 if latest.values[position] > before:
                     return
                 before = latest.values[position] if math.isnan(before) else before
             time.sleep(_POLL_SECONDS)
 
     def mark_edge(self) -> None:
-        """Read at the high rate from now until every sensor has been refreshed: an edge of a window is now."""
+        """Mark an edge of a window: read at the high rate from now until every sensor has refreshed."""
         seconds = max(
             (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
         )
         self.sampler.high_rate_until(time.monotonic_ns() + round(seconds * 1e9))
 
     def wait_for_first_ticks(self) -> None:
-        """Return when every probe has been read, and every sensor of power long enough for a window to start.
+        """Return when every probe was read, and every power sensor for long enough that a window can start.
 
-        One that fails, is lost or hangs is not waited for, or not for long.
+        Probes that fail, hang or are lost delay this by at most a few seconds.
         """
         _wait(lambda: all(state.ticks or state.lost or state.failed >= _TRIES for state in self._states))
         self.mark_edge()
         self._wait_for_refreshes()
 
     def wait_for_last_ticks(self) -> None:
-        """Go on reading until every sensor has shown what belongs to a window that ends now."""
+        """Return when every sensor has shown the energy of a window that ends now."""
         self._wait_for_refreshes()
 
     def _wait_for_refreshes(self) -> None:
-        """Return when every sensor of power has been refreshed and read since."""
+        """Return when every energy and power sensor has refreshed and was read since."""
         now_ns = self.timebase.now_ns()
         wanted = [
             (state, now_ns + round(trailing_seconds(channels, state.period_seconds) * 1e9), state.failed + _TRIES)
@@ -139,9 +139,9 @@ class Recording:
 
 
 def _slowest_counter(probes: Iterable[tuple[ProbeHealth, Layout]]) -> tuple[ProbeHealth, int, float] | None:
-    """Return the counter of energy that is refreshed most slowly: its probe, its position and its refresh in seconds.
+    """Return the slowest energy counter: its probe, its position and its refresh period in seconds.
 
-    None if every counter is refreshed within some milliseconds, or none says how often.
+    None if every counter refreshes within a few milliseconds, or if no period is known.
     """
     slow = [
         (update_seconds(channel), state, position)

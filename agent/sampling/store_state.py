@@ -1,4 +1,4 @@
-"""The state of the store as the service sees it: one record for the log, the status line, /-/ready and the metrics."""
+"""The state of the store for the log, the status line, /-/ready and the metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = get_logger("daemon")
 
 @dataclass(frozen=True, slots=True)
 class StoreState:
-    """Why the store takes nothing (empty: it does), when it last took ticks, and how many wait for it.
+    """The last error of the store (empty if it works), the time of the last commit, and the number of waiting ticks.
 
     `last_commit_ns` is Unix time, None before the first commit of this process.
     """
@@ -31,12 +31,12 @@ class StoreState:
         return not self.reason
 
     def summary(self) -> str:
-        """Return what to tell of a store in trouble, empty if it is up."""
+        """Return a sentence about a failing store, empty if it is up."""
         return f"{self.waiting} ticks wait for the store: {self.reason}" if self.reason else ""
 
 
 class StoreErrorLog:
-    """Takes what writing to the store comes to; logs a failure once, again if its reason changes, and its end."""
+    """Records the results of writes to the store; logs a failure once, each change of its reason, and the recovery."""
 
     def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
         self.reason = ""
@@ -52,22 +52,22 @@ class StoreErrorLog:
             logger.error("samples wait: the store cannot be written", reason=self.reason)
 
     def recovered(self) -> None:
-        """Take that the store is written again, and call `wake`: a restart may have been put off until now."""
+        """Record that a write succeeded again, and call `wake`: a restart may have been deferred until now."""
         self.reason, self.is_transient = "", False
-        logger.info("the store is written again")
+        logger.info("the store can be written again")
         self._wake()
 
     def committed(self, now_ns: int) -> None:
-        """Take that ticks were stored."""
+        """Record that ticks were stored."""
         self.last_commit_ns = now_ns
 
     def state(self, waiting: Callable[[], int]) -> StoreState:
-        """Return the record of now; `waiting` counts the ticks that are not stored yet."""
+        """Return the present state; `waiting` counts the ticks that are not stored yet."""
         return StoreState(self.reason, self.last_commit_ns, waiting())
 
 
 class StoreRetry:
-    """Spaces the attempts to open a store that may work later: 1, 2, 4 ... seconds, `longest_seconds` at most."""
+    """Spaces the attempts to open a store that may work later: 1, 2, 4 ... seconds, at most `longest_seconds`."""
 
     def __init__(self, longest_seconds: float = 60.0) -> None:
         self._longest_seconds = longest_seconds
@@ -78,6 +78,6 @@ class StoreRetry:
         """Log a failure unless it is the same as before; return the seconds until the next attempt."""
         if str(error) != self._last_reason:
             self._last_reason = str(error)
-            logger.error("the store cannot be used yet: it is tried again", reason=self._last_reason)
+            logger.error("the store is not available yet: retrying", reason=self._last_reason)
         self._attempts += 1
         return min(2.0 ** (self._attempts - 1), self._longest_seconds)

@@ -1,4 +1,4 @@
-"""Reads the probes of one thread when they are due, on absolute deadlines, at a base rate or at a high rate."""
+"""One sampling thread: reads its probes on absolute deadlines, at a base rate or at a high rate."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 LATE_NS = 1_000_000
 STUCK_NS = 1_000_000_000
-"""A read that lasts longer than this and a period holds up the other probes of its thread, and is isolated."""
+"""A read that lasts longer than this and a period delays the other probes of its thread, and is isolated."""
 QUICK_READS = 10
-"""After so many quick reads in a row an isolated probe or file is read with the others again."""
+"""The number of quick reads in a row after which an isolated probe or file is read with the others again."""
 _RETRY_SECONDS = 0.5
 _SHORT_SECONDS = 0.005
 
@@ -33,7 +33,7 @@ def ignore(_ended_ns: int) -> None:
 
 
 class Wakeup:
-    """Lets one thread wait, and another end its wait early; waits of up to 5 ms are not worth ending."""
+    """Makes a thread wait for a timeout or for another thread; waits of up to 5 ms are not interrupted."""
 
     __slots__ = ("_lock",)
 
@@ -42,27 +42,27 @@ class Wakeup:
         self._lock.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Return after so long, or soon after a `set`."""
+        """Return after `seconds`, or after a `set`."""
         if seconds > _SHORT_SECONDS:
             self._lock.acquire(timeout=seconds)
         else:
-            time.sleep(max(0.0, seconds))  # a tenth cheaper, which tells at a thousand cycles a second
+            time.sleep(max(0.0, seconds))  # a tenth cheaper, which matters at a thousand cycles a second
 
     def set(self) -> None:
-        """End the wait that is on, or the next one."""
+        """End the present wait, or the next one."""
         try:
             self._lock.release()
-        except RuntimeError:  # it was rung already
+        except RuntimeError:  # it was set already
             return
 
 
 class SamplingThread:
     """One thread, and the groups of readers that it reads.
 
-    `lock` is held by whoever changes `groups`, of this thread or another. `enter` is called in the thread first and
-    returns how it is scheduled. Once the host has `suspended`, nothing is read any more, and every read is a failure.
-    `on_cycle` gets the moment, on CLOCK_MONOTONIC, at which the reads of a cycle have ended. `slow` gets a reader that
-    is too slow for the others, `quick` gets this thread when the reader or the file isolated in it is quick again.
+    `lock` protects changes of `groups`, by this thread or another. `enter` runs first in the thread and returns its
+    scheduling. After the host was `suspended`, nothing is read and every read is a failure. `on_cycle` gets the end of
+    each cycle of reads on CLOCK_MONOTONIC. `slow` gets a reader that is too slow for the others; `quick` gets this
+    thread when the reader or the file isolated in it is quick again.
     """
 
     def __init__(
@@ -105,42 +105,43 @@ class SamplingThread:
 
     @property
     def readers(self) -> tuple[ProbeReader, ...]:
-        """Everything that this thread reads."""
+        """The readers of all groups."""
         return tuple(reader for group in self.groups for reader in group.readers)
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the thread runs."""
         return self._thread.is_alive()
 
     @property
     def thread_id(self) -> int:
-        """The number that the kernel gave the thread, 0 before it began."""
+        """The kernel's id of the thread, 0 before it began."""
         return self._thread.native_id or 0
 
     def start(self) -> None:
-        """Begin in a thread of its own."""
+        """Start the thread."""
         self._thread.start()
 
     def add(self, reader: ProbeReader) -> None:
-        """Read this one too; the caller holds the lock."""
+        """Add a reader; the caller holds the lock."""
         self.groups = (*self.groups, *group_by_period((reader,), self._clock()))
         self._wakeup.set()
 
     def remove(self, reader: ProbeReader) -> None:
-        """Read this one no more; the caller holds the lock."""
+        """Remove a reader; the caller holds the lock."""
         left = (group.without(reader) if reader in group.readers else group for group in self.groups)
         self.groups = tuple(group for group in left if group.readers)
 
     def high_rate_until(self, monotonic_ns: int) -> None:
-        """Read at the high rate from now until a moment on CLOCK_MONOTONIC; a later call counts."""
+        """Read at the high rate from now until a time on CLOCK_MONOTONIC; the last call counts."""
         self.high_rate_until_ns = monotonic_ns
         self._wakeup.set()
 
     def isolate(self, reader: ProbeReader, file: IsolatedFile | None, *, last: bool) -> None:
-        """Be left to a probe that hangs, or to one file of it; the caller holds the lock. The `last` read is under way.
+        """Dedicate this thread to a probe that hangs, or to one of its files; the caller holds the lock.
 
-        A thread that is left to a file proves it once its read has ended, and gives it back when it is quick.
+        A dedicated thread retries its file after the read that hangs, and returns it when it is quick again. With
+        `last` the thread ends after that read.
         """
         self.isolated, self._reader, self.isolated_file = True, reader, file
         if file or last:
@@ -149,11 +150,11 @@ class SamplingThread:
 
     @property
     def hung_probe(self) -> Probe | None:
-        """The probe whose read may still be under way here, though it is no reader of this thread; None if none is."""
+        """The probe that a read here may still use, though no reader of this thread has it; None if there is none."""
         return self._reader.probe if self._reader and (self.isolated_file or self._last) else None
 
     def rejoin(self, add: Callable[[ProbeReader], object]) -> None:
-        """Give back what was isolated, and end; `add` takes a whole probe."""
+        """Return the isolated file or probe, and end; `add` takes a whole probe."""
         if self._reader and self.isolated_file:
             self._reader.restore_file(self.isolated_file)
         elif self._reader:
@@ -161,18 +162,18 @@ class SamplingThread:
             add(self._reader)
 
     def ask_to_stop(self) -> None:
-        """Make no further read."""
+        """Stop after the read in progress."""
         self._stopping = True
         self._wakeup.set()
 
     def join(self, seconds: float) -> tuple[ProbeReader, ...]:
-        """Wait so long for the thread to end; return the readers whose probe hangs then."""
+        """Wait for the end of the thread; return the readers whose probe hangs after `seconds`."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
         return tuple(reader for reader in self.readers if self.alive and reader.state.reading_since_ns)
 
     def stuck_reader(self, now_ns: int) -> ProbeReader | None:
-        """Return the reader whose read holds up the others at `now_ns` on CLOCK_MONOTONIC, None if none does."""
+        """Return the reader whose read delays the others at `now_ns` on CLOCK_MONOTONIC, None if none does."""
         for group in self.groups:
             for reader in group.readers:
                 since_ns = reader.state.reading_since_ns
@@ -181,7 +182,7 @@ class SamplingThread:
         return None
 
     def run(self) -> None:
-        """Read whatever is due, until asked to stop or until nothing is left to read."""
+        """Read the due groups until a stop is requested or no group is left."""
         self.realtime = self.enter()
         meter = self._budget.meter()
         self.began_ns = self._clock()
@@ -194,7 +195,7 @@ class SamplingThread:
             self._retry_file(self.isolated_file)
 
     def _is_over(self) -> bool:
-        """Return whether it is over; once it is, nothing can be added."""
+        """Return whether the thread ends; after that no reader can be added."""
         if self.groups and not self._stopping:
             return False
         with self._lock:
@@ -202,7 +203,7 @@ class SamplingThread:
         return self.ended
 
     def _cycle(self) -> bool:
-        """Wait for what is due next, or read what is due now; return whether anything was read."""
+        """Read the due groups, or wait for the next one; return whether anything was read."""
         groups, now_ns = self.groups, self._clock()
         high_rate = now_ns < self.high_rate_until_ns
         due = [group for group in groups if group.is_due(now_ns, high_rate=high_rate)]
@@ -224,7 +225,7 @@ class SamplingThread:
         return True
 
     def _pause(self, due: Sequence[ReaderGroup], pause_ns: int, now_ns: int) -> None:
-        """Wait until the budget allows a read of what is due, or until a group that may be read is due."""
+        """Wait until the budget allows a read of the due groups, or until another group may be read."""
         others = (group.due_ns - now_ns for group in self.groups if group.at_high_rate and group not in due)
         for group in due:
             group.throttled = True
@@ -232,14 +233,14 @@ class SamplingThread:
         self._budget.record_wait(now_ns, self._clock())
 
     def _read(self, groups: tuple[ReaderGroup, ...], group: ReaderGroup, late_from_ns: int) -> bool:
-        """Read every probe of a group that is not lost; return whether the groups are still the same."""
+        """Read the probes of a group that are not lost; return whether the groups are unchanged."""
         lost, counters_only = False, group.wants_counters_only(self._clock())
         for reader in group.readers:
             if reader.state.lost:
                 lost = True
                 continue
             if self._suspended():
-                reader.refuse(ReadError("the host slept; a new recording begins"))
+                reader.refuse(ReadError("the host was suspended; a new recording begins"))
             else:
                 reader.read(late_from_ns, counters_only=counters_only)
             if self._stopping or self.groups is not groups:
@@ -253,12 +254,12 @@ class SamplingThread:
         return self.groups is groups
 
     def _await_regroup(self) -> bool:
-        """Wait until whoever changes the groups is done."""
+        """Wait until another thread has changed the groups."""
         with self._lock:
             return False
 
     def _sort_by_speed(self, group: ReaderGroup) -> None:
-        """Hand over a probe that was slow several times in a row, or quick again if it is isolated."""
+        """Move a probe that was slow several times in a row, or an isolated one that is quick again."""
         if self.isolated:
             if all(reader.quick_reads >= QUICK_READS for reader in group.readers):
                 self._quick(self)
@@ -268,7 +269,7 @@ class SamplingThread:
                     self._slow(reader)
 
     def _retry_file(self, file: IsolatedFile) -> None:
-        """Read a file that hung, alone, until it is quick again."""
+        """Read an isolated file until it is quick again."""
         quick = 0
         while quick < QUICK_READS and not self._stopping:
             quick = quick + 1 if file.answers() else 0

@@ -108,7 +108,7 @@ def test_a_full_disk_is_said_once_and_recovered_from_without_a_loss(shared: Daem
     assert shared.last_tick() < full + 2.5
     room = time.time()
     shared.limit_files(resource.RLIM_INFINITY)
-    shared.await_log("the store is written again")
+    shared.await_log("the store can be written again")
     await_true(lambda: shared.last_tick() > room)
     await_true(lambda: shared.ask("/-/ready") == (200, "ready\n"))
     assert shared.metric("inferometer_store_up") == 1.0

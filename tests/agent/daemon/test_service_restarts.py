@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from daemons import Daemon
     from fake_clock import FakeClock
 
-NOT_KNOWN = "what was counted in a pause is not known"
-PUT_OFF = "the restart is put off until the store is written again"
+UNKNOWN_COUNT = "the count of a pause is unknown"
+DEFERRED = "the restart is deferred until the store can be written again"
 ANEW = "the clock was set or the host slept"
 
 
@@ -80,7 +80,7 @@ def test_a_total_goes_on_over_a_kill_and_over_a_reboot(home: Path) -> None:
         assert daemon.energy() == 170.0
         count_joules(home, 8.0)
         shows(daemon, 173.0)
-    assert daemon.logged(NOT_KNOWN) == []
+    assert daemon.logged(UNKNOWN_COUNT) == []
 
 
 def test_a_clock_that_is_set_moves_loses_and_doubles_no_sample(home: Path, clock: FakeClock) -> None:
@@ -120,7 +120,7 @@ def test_a_restart_while_the_store_cannot_be_written_is_put_off_and_loses_no_sam
             clock.move(wall_seconds=3600)
         else:
             daemon.send(signal.SIGHUP)
-        daemon.await_log(PUT_OFF)
+        daemon.await_log(DEFERRED)
         count_joules(home, 130.0)
         await_true(lambda: daemon.metric("inferometer_energy_joules_total", domain="package") == 130.0)
         assert len(daemon.logged("msg=started")) == 1
@@ -134,7 +134,7 @@ def test_a_restart_while_the_store_cannot_be_written_is_put_off_and_loses_no_sam
     assert waiting
     assert query(daemon.database, f"{recordings} = 1") >= kept + waiting
     assert query(daemon.database, f"{recordings} = 2")
-    assert (len(daemon.logged(PUT_OFF)), daemon.logged("ticks are lost")) == (1, [])
+    assert (len(daemon.logged(DEFERRED)), daemon.logged("ticks are lost")) == (1, [])
 
 
 def test_a_stop_ends_a_restart_that_is_put_off(home: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_stop_ends_a_restart_that_is_put_off(home: Path) -> None:
         daemon.limit_files(16384)
         daemon.await_log("samples wait: the store cannot be written")
         daemon.send(signal.SIGHUP)
-        daemon.await_log(PUT_OFF)
+        daemon.await_log(DEFERRED)
         assert daemon.end() == 1
     assert "ticks are lost" in daemon.log.read_text().splitlines()[-1]
 
@@ -157,10 +157,10 @@ def test_after_a_sleep_a_new_recording_begins_and_nothing_is_guessed(home: Path,
         clock.move(wall_seconds=600, asleep_seconds=600)
         count_joules(home, 200.0)  # no read comes before the new recording
         daemon.await_log("msg=started", times=2)
-        await_true(lambda: daemon.logged(NOT_KNOWN))
+        await_true(lambda: daemon.logged(UNKNOWN_COUNT))
         assert daemon.energy() == 150.0
         assert daemon.end() == 0
     assert daemon.logged(ANEW)
-    assert "reason=wrap_unknown" in daemon.logged(NOT_KNOWN)[0]
+    assert "reason=wrap_unknown" in daemon.logged(UNKNOWN_COUNT)[0]
     before, after = stored(daemon)
     assert after[0] - before[-1] > 590e9

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from daemons import Listener
 
 GPU = Device("GPU-1", Kind.GPU)
-PUT_OFF = "the restart is put off until the store is written again"
+DEFERRED = "the restart is deferred until the store can be written again"
 EXPORTER = Exporter([], [], lambda: 0, time.time_ns, "1.2.3", process=False)
 
 
@@ -203,7 +203,7 @@ def test_a_restart_that_is_put_off_comes_once_the_store_is_written_again(
         finally:
             one.store_errors.recovered()
         assert attended.result(60) is wanted
-    assert [record.getMessage() for record in caplog.records].count(PUT_OFF) == 1
+    assert [record.getMessage() for record in caplog.records].count(DEFERRED) == 1
 
 
 def test_a_configuration_with_another_database_is_not_put_off() -> None:

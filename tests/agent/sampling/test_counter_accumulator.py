@@ -131,7 +131,7 @@ def test_what_is_not_sure_is_not_added_and_has_its_reason(
 def test_a_pause_that_is_not_known_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert after(kept(100.0), 60, 130.0) == 100.0
     (record,) = caplog.records
-    assert record.getMessage() == "what was counted in a pause is not known"
+    assert record.getMessage() == "the count of a pause is unknown"
     assert record.pairs == {
         "channel": "rapl/package-0/package/energy_joules/measured",
         "reason": "wrap_unknown",
@@ -393,7 +393,7 @@ def test_the_pause_after_a_reset_is_logged_and_counted_as_lost(caplog: pytest.Lo
     assert one.exported_value(tick(72, 490.0), 0) == 503.0
     assert one.lost_seconds() == {RAPL.key: 60.0}
     (record,) = caplog.records
-    assert record.getMessage() == "what was counted in a pause is not known"
+    assert record.getMessage() == "the count of a pause is unknown"
     assert record.pairs["pause_seconds"] == 60.0
 
 

@@ -344,7 +344,7 @@ def test_a_probe_that_hangs_delays_the_others_until_the_next_take_at_most(caplog
         await_true(lambda: sampler.states[0].ticks > 10 and sampler.states[2].ticks > 10)
         assert sampler.stop(within_seconds=0.1) == (stuck,)
         release.set()
-    assert messages(caplog) == ["sensor does not answer: the others go on without it"]
+    assert messages(caplog) == ["sensor does not answer: the others continue without it"]
 
 
 def test_a_probe_that_answers_again_is_read_with_the_others_and_its_thread_ends() -> None:
