@@ -19,7 +19,11 @@ NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 # The paths whose words are checked.
-WORDS := README.md CONTRIBUTING.md CHANGELOG.md docs/decisions $(filter-out docs/sensor-faults.md docs/topologies.md,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/docs/*.md))) docs/check_words.py docs/make_reference.py docs/make_site.py benchmarks tests/test_docs.py tests/test_make.py tests/test_accuracy_page.py tests/test_wheel.py tests/conftest.py
+WORDS := README.md CONTRIBUTING.md CHANGELOG.md benchmarks requirements docs/decisions \
+  $(filter-out docs/sensor-faults.md docs/topologies.md,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/docs/*.md $(ROOT)/docs/*.py))) \
+  probes agent/config agent/install agent/runtime agent/sampling \
+  tests/probes tests/agent/config tests/agent/install tests/agent/runtime tests/test_docs.py tests/test_make.py \
+  tests/test_accuracy_page.py tests/test_wheel.py tests/conftest.py
 
 # Runs a step that takes long: $(1) names it, $(2) does it; a line every TICK_SECONDS shows that it is running.
 define step

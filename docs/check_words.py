@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import sys
 import tokenize
 from functools import cache
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "docs/words.md"
-EXCLUDED = ("tests/fixtures/", "tests/test_words.py", "docs/words.md")
+FOLDERS = ("agent", "benchmarks", "docs", "probes", "requirements", "store", "tests")
+EXCLUDED = {"fixtures", "_build", ".venvs", "test_words.py", "words.md"}
 _ROW = re.compile(r"\| `(?P<pattern>.+?)` \| (?P<use>.+?) \|")
 _CODE = re.compile(r"```.*?```|`[^`]*`|<[^>]*>|https?://\S+", re.DOTALL)
 _TEST = re.compile(r"\s*(?:async )?def (test_\w+)")
@@ -65,9 +65,13 @@ def findings(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, str]]
 
 def files(paths: Sequence[Path]) -> list[Path]:
     """Return the project's own Python files and pages below the paths, all of them if there are none."""
-    listed = subprocess.run(["git", "ls-files", "*.py", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
-    own = [ROOT / name for name in listed.stdout.splitlines() if not name.startswith(EXCLUDED)]
-    return [file for file in own if file.exists() and (not paths or any(file.is_relative_to(path) for path in paths))]
+    below = (file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if file.suffix in {".py", ".md"})
+    own = [
+        file
+        for file in sorted((*ROOT.glob("*.md"), *below))
+        if not EXCLUDED & {file.name, *file.relative_to(ROOT).parts}
+    ]
+    return [file for file in own if not paths or any(file.is_relative_to(path) for path in paths)]
 
 
 def main(arguments: Sequence[str]) -> int:

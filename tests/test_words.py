@@ -83,8 +83,9 @@ def test_comments_docstrings_messages_and_test_names_are_searched_with_their_lin
     ]
 
 
-def test_the_files_of_a_folder_are_those_that_git_tracks(request: pytest.FixtureRequest) -> None:
+def test_the_files_are_the_pages_and_the_python_of_the_project(request: pytest.FixtureRequest) -> None:
     root = request.config.rootpath
     assert root / "docs/cost.md" in files([root / "docs"])
     assert {file.suffix for file in files([])} == {".py", ".md"}
-    assert files([root / "tests/fixtures"]) == []
+    assert {root / "README.md", root / "agent/cli/main.py", root / "tests/conftest.py"} <= set(files([]))
+    assert files([root / "tests/fixtures"]) == files([root / "docs/_build"]) == files([root / ".venv"]) == []
