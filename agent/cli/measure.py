@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from agent.cli.options import JSON_HELP, configuration, fail
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.energy.measurement import Measurement
-    from agent.energy.window import WindowEnergy
     from agent.sampling.facts import SamplerFacts
     from agent.sampling.session import Recording
     from agent.workloads.runner.subprocess import Span
@@ -62,6 +60,8 @@ def measure(
 
     Example: inferometer measure --tolerance 1% -- ./one_request.sh
     """
+    from agent.render.measurement_text import document, measurement_text, missing_total_reason, notes
+
     if bool(command) == (duration is not None):
         fail("give either a command after -- or --duration SECONDS", ExitCode.USAGE)
     if duration is not None and not duration <= _LONGEST_SECONDS:
@@ -72,11 +72,14 @@ def measure(
     if as_json:
         print_json(document(measured, code if command else None, sampler))
     else:
-        _show(measured, to_stderr=bool(command))
+        write = print_err if command else print_out
+        write(measurement_text(measured))
+        for note in notes(measured):
+            print_err(note)
         _show_throttling(sampler)
     if measured.total is None:
         print_error(
-            f"there is no total: {_missing_total_reason(measured)}; see `inferometer doctor`", code or ExitCode.FAILURE
+            f"there is no total: {missing_total_reason(measured)}; see `inferometer doctor`", code or ExitCode.FAILURE
         )
         code = code or ExitCode.FAILURE
     raise typer.Exit(code)
@@ -189,119 +192,9 @@ def _extended_duration(duration: float, channels: Sequence[Channel], tolerance: 
     return longer
 
 
-def _stuck_reasons(reading: WindowEnergy) -> tuple[str, ...]:
-    """Return a reason if the sensor did not change at all."""
-    from agent.energy.measurement import is_stuck
-
-    words = "it did not change in this time: a frozen sensor measures nothing"
-    return (words,) if is_stuck(reading) else ()
-
-
-def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts) -> dict[str, Any]:
-    """Return a measurement as a JSON document: energies in joules, powers in watts, None if unknown."""
-    total = measured.total
-    covered = measured.coverage
-    counted = {channel.key for channel in covered.includes}
-    return {
-        "start_ns": measured.start_ns,
-        "duration_seconds": measured.seconds,
-        "exit_code": exit_code,
-        "sampler": msgspec.to_builtins(sampler),
-        "total": {
-            "joules": total.joules if total else None,
-            "lower": total.lower if total else None,
-            "upper": total.upper if total else None,
-            "mean_watts": total.joules / measured.seconds if total else None,
-            "source": measured.source,
-            "estimated_share": estimated_share(measured),
-            "boundary": covered.boundary.value,
-            "includes": [{"device": c.device.id, "domain": c.domain} for c in covered.includes],
-            "not_covered": list(covered.not_covered),
-        },
-        "devices": [
-            {
-                "device": reading.channel.device.id,
-                "kind": reading.channel.device.kind.value,
-                "domain": reading.channel.domain,
-                "joules": reading.energy.joules if reading.energy else None,
-                "lower": reading.energy.lower if reading.energy else None,
-                "upper": reading.energy.upper if reading.energy else None,
-                "mean_watts": reading.mean_watts,
-                "source": reading.channel.source.value,
-                "method": reading.method,
-                "integrated_joules": reading.integrated.joules if reading.integrated else None,
-                "relative_difference": reading.disagreement,
-                "relative_uncertainty": reading.channel.uncertainty or None,
-                "in_total": reading.channel.key in counted,
-                "reasons": [*reading.reasons, *_stuck_reasons(reading)],
-            }
-            for reading in measured.readings
-        ],
-    }
-
-
-def estimated_share(measured: Measurement) -> float | None:
-    """Return the share of the total that a model estimated, 0 to 1; None without a total or if it is 0."""
-    from probes.model import Source
-
-    counted = {channel.key for channel in measured.coverage.includes if channel.source is Source.ESTIMATED}
-    joules = [r.energy.joules for r in measured.readings if r.energy and r.channel.key in counted]
-    return math.fsum(joules) / measured.total.joules if measured.total and measured.total.joules else None
-
-
 def _show_throttling(sampler: SamplerFacts) -> None:
     """Print the number of reads that the CPU budget dropped, if it dropped any."""
     if sampler.reads_throttled:
         print_err(
             f"the CPU budget of {sampler.cpu_budget:g} dropped {sampler.reads_throttled} reads; --cpu-budget raises it"
         )
-
-
-def _missing_total_reason(measured: Measurement) -> str:
-    counted = {channel.key for channel in measured.coverage.includes}
-    missing = [
-        (reading.channel.path, (*reading.reasons, *_stuck_reasons(reading)))
-        for reading in measured.readings
-        if reading.channel.key in counted and (reading.energy is None or _stuck_reasons(reading))
-    ]
-    if not missing:
-        return "its own bounds are too wide"
-    return ", ".join(f"{name}: {'; '.join(reasons)}" for name, reasons in missing)
-
-
-def _show(measured: Measurement, *, to_stderr: bool) -> None:
-    from agent.energy.provenance import Provenance
-    from agent.render.tables import number, percent, spread, table
-
-    counted = {channel.key for channel in measured.coverage.includes}
-    rows = []
-    for reading in measured.readings:
-        energy, channel = reading.energy, reading.channel
-        rows.append(
-            (
-                channel.device.id,
-                channel.domain,
-                number(energy.joules, "J", 4) if energy else "-",
-                spread(energy.joules, energy.lower, energy.upper, "J") if energy else "; ".join(reading.reasons),
-                number(reading.mean_watts, "W"),
-                channel.source.value,
-                "yes" if channel.key in counted else "no",
-            )
-        )
-    if total := measured.total:
-        source = str(measured.source)
-        if measured.source is Provenance.MIXED:
-            source += f" ({percent(estimated_share(measured) or 0.0)} estimated)"
-        bounds = spread(total.joules, total.lower, total.upper, "J")
-        watts = number(total.joules / measured.seconds, "W")
-        rows.append(
-            ("total", measured.coverage.boundary.value, number(total.joules, "J", 4), bounds, watts, source, "")
-        )
-    write = print_err if to_stderr else print_out
-    write(table(("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL"), rows))
-    missing = "; ".join(measured.coverage.not_covered)
-    boundary = measured.coverage.boundary.value
-    write(f"\n{measured.seconds:.3f} s; boundary {boundary}; not covered: {missing or 'nothing'}")
-    for reading in measured.readings:
-        for reason in (*reading.reasons, *_stuck_reasons(reading)) if reading.energy else ():
-            print_err(f"{reading.channel.path}: {reason}")
