@@ -23,7 +23,9 @@ def init(
     output: OutputFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write a configuration file with every setting, its explanation and its default.
+    """Write a configuration file.
+
+    The file has every setting with its explanation and its default.
 
     Example: inferometer config init
 
@@ -51,7 +53,9 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
-    """Read a configuration file and print its settings, or its first error.
+    """Check a configuration file.
+
+    The command prints the settings of the file, or its first error.
 
     Example: inferometer config check
 

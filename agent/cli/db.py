@@ -29,7 +29,9 @@ _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 @app.command(epilog=SHARED)
 def status(context: typer.Context, as_json: _Json = False) -> None:
-    """Show size and contents of the store, and the rows that can be compacted.
+    """Show size and contents of the store.
+
+    The output includes the number of rows that can be compacted.
 
     Example: inferometer db status
     """
@@ -58,12 +60,12 @@ def status(context: typer.Context, as_json: _Json = False) -> None:
 
 @app.command(epilog=SHARED)
 def upgrade(context: typer.Context, as_json: _Json = False) -> None:
-    """Upgrade the tables of an older version, after copying a SQLite file to the same folder.
+    """Upgrade the tables of an older store.
 
-    Every command and the daemon do this when they open an older store. The service runs this command before the
-    daemon, which then needs less memory. A missing or current store is not changed, and the exit code is 0. If the
-    upgrade fails, the store is unchanged and the exit code is 1. Remove the copy once the new version works. Copy a
-    PostgreSQL database with pg_dump first.
+    A SQLite file is first copied within its folder. Every command and the daemon do this when they open an older store.
+    The service runs this command before the daemon, which then needs less memory. A missing or current store is not
+    changed, and the exit code is 0. If the upgrade fails, the store is unchanged and the exit code is 1. Remove the
+    copy once the new version works. Copy a PostgreSQL database with pg_dump first.
 
     Example: inferometer db upgrade
     """
@@ -102,10 +104,10 @@ def check(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Read the whole store and report every damage. The exit code is 0 if there is none, else 1.
+    """Read the whole store and report damage.
 
-    The check covers the file itself, the checksum of every row, the content of every chunk against its row and its
-    roll-ups, and duplicate samples.
+    The exit code is 0 if there is none, else 1. The check covers the file itself, the checksum of every row, the
+    content of every chunk against its row and its roll-ups, and duplicate samples.
 
     --repair moves damaged rows to the table `quarantine` and prints each. The exit code is then 0 if nothing else is
     damaged. It repairs neither the file itself nor a row that other rows refer to.
@@ -148,7 +150,7 @@ def backup(
     force: Annotated[bool, typer.Option("--force", help="Copy the store even if it is damaged.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Copy a SQLite store, also while the daemon writes to it.
+    """Copy a SQLite store while it is in use.
 
     The command first checks that the copy can be written and fits on the disk, and that the store is sound, like
     `inferometer db check`. If not, nothing is copied and the exit code is 1. A copy in a folder is named after the

@@ -28,10 +28,11 @@ def compact(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Compress all samples older than about ten minutes into chunks, and make one-minute roll-ups.
+    """Compress older samples into chunks.
 
-    No sample is lost or changed. After an interruption the finished chunks remain. The daemon compacts automatically;
-    run this if profiles were made without a daemon.
+    Samples older than about ten minutes become chunks and one-minute roll-ups. No sample is lost or changed. After an
+    interruption the finished chunks remain. The daemon compacts automatically; run this if profiles were made without a
+    daemon.
 
     Example: inferometer db compact
 
@@ -75,11 +76,11 @@ def prune(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Remove samples by age or size: by the options, or by [retention] of the configuration if there are none.
+    """Remove samples by age or size.
 
-    Samples of a stored run stay as long as the run. Samples younger than two hours always stay; if the store is still
-    too large, the oldest roll-ups are removed. Removal cannot be undone: use --dry-run first, and copy the store with
-    `inferometer db backup`.
+    The limits are the options, or [retention] of the configuration if there are none. Samples of a stored run stay as
+    long as the run. Samples younger than two hours always stay; if the store is still too large, the oldest roll-ups
+    are removed. Removal cannot be undone: use --dry-run first, and copy the store with `inferometer db backup`.
 
     Without options the plan of [retention] is printed, nothing is removed, and the exit code is 2; --yes removes.
 

@@ -45,10 +45,11 @@ def list_profiles(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """List the stored profiles, newest first, each with its best point: the lowest energy per inference.
+    """List the stored profiles, newest first.
 
-    Without energy figures the best point has the highest rate. The cost is for a million output tokens, or for a
-    million inferences if the model has no tokens, at the utilization given, else at full use.
+    Each has its best point: the lowest energy per inference, or the highest rate if there are no energy figures. The
+    cost is for a million output tokens, or for a million inferences if the model has no tokens, at the utilization
+    given, else at full use.
 
     Example: inferometer profiles list
 
@@ -94,7 +95,9 @@ def export(
         bool, typer.Option("--json", help="Print id and file of the profile as JSON. A profile is always JSON.")
     ] = False,
 ) -> None:
-    """Write one profile as a JSON document of the published schema. A profile of an older schema is upgraded.
+    """Write one profile as JSON.
+
+    The document has the published schema. A profile of an older schema is upgraded.
 
     Example: inferometer profiles export latest -o profile.json
     """
@@ -120,7 +123,9 @@ def tag(
     remove: Annotated[bool, typer.Option("--remove", help="Remove the tag of the profile.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Give a profile a tag, which can be used in place of its id. A profile has one tag, and a tag has one profile.
+    """Give a profile a tag.
+
+    The tag can be used in place of the id. A profile has one tag, and a tag has one profile.
 
     Example: inferometer profiles tag latest baseline
 
@@ -149,9 +154,10 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Delete the profiles; without it they are only listed.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete profiles with their runs. The samples of these runs are then pruned like all other samples.
+    """Delete profiles with their runs.
 
-    Deletion cannot be undone: export the profile first, or copy the store with `inferometer db backup`.
+    The samples of these runs are then pruned like all other samples. Deletion cannot be undone: export the profile
+    first, or copy the store with `inferometer db backup`.
 
     Example: inferometer profiles delete 20260131-083000-01a0 --yes
     """

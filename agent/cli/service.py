@@ -29,10 +29,11 @@ def install(
     no_start: Annotated[bool, typer.Option("--no-start", help="Enable the service without starting it.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Write the unit, its files and a first configuration, then enable and start the service.
+    """Install and start the service.
 
-    An existing configuration is not overwritten. After an upgrade of Inferometer, install again: the service restarts.
-    Nothing is written if the service cannot run from this Python environment, with or without --root.
+    The command writes the unit, its files and a first configuration, then enables and starts the service. An existing
+    configuration is not overwritten. After an upgrade of Inferometer, install again: the service restarts. Nothing is
+    written if the service cannot run from this Python environment, with or without --root.
 
     Example: sudo /opt/inferometer/bin/inferometer service install
 
@@ -69,9 +70,10 @@ def uninstall(
     purge: Annotated[bool, typer.Option("--purge", help="Also remove the configuration and the database.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Stop and disable the service and remove its files. Repeating it is safe.
+    """Stop and remove the service.
 
-    The configuration and the database stay unless --purge is given. The user inferometer always stays.
+    The command can be repeated. The configuration and the database stay unless --purge is given. The user inferometer
+    always stays.
 
     Example: sudo /opt/inferometer/bin/inferometer service uninstall
 
@@ -101,10 +103,10 @@ def status(
     root: _Root = "",
     as_json: _Json = False,
 ) -> None:
-    """Show the state of the service's files, of the unit and of the daemon.
+    """Show the state of the service.
 
-    The exit code is that of LSB and systemctl: 0 if the service runs, 3 if it does not, 4 if it is not installed. With
-    --root only the files are checked.
+    The state is that of its files, of the unit and of the daemon. The exit code is that of LSB and systemctl: 0 if the
+    service runs, 3 if it does not, 4 if it is not installed. With --root only the files are checked.
 
     Example: inferometer service status
 
