@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.energy.measurement import Measurement
-    from agent.sampling.facts import SamplerFacts
+    from agent.sampling.facts import SamplingConditions
     from agent.sampling.session import Recording
     from agent.workloads.runner.subprocess import Span
     from probes.model import Channel, Probe
@@ -96,7 +96,7 @@ def _share(tolerance: str | None) -> float | None:
 
 def _run_measurement(
     config: Config, command: Sequence[str] | None, duration: float, tolerance: float | None, *, as_json: bool
-) -> tuple[int, Measurement, SamplerFacts]:
+) -> tuple[int, Measurement, SamplingConditions]:
     from agent.energy.measurement import enforce_tolerance, with_causes
     from agent.energy.measurement import measure as measured_between
     from agent.runtime.clock import Timebase
@@ -192,7 +192,7 @@ def _extended_duration(duration: float, channels: Sequence[Channel], tolerance: 
     return longer
 
 
-def _show_throttling(sampler: SamplerFacts) -> None:
+def _show_throttling(sampler: SamplingConditions) -> None:
     """Print the number of reads that the CPU budget dropped, if it dropped any."""
     if sampler.reads_throttled:
         print_err(

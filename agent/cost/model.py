@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.cost.interval import Interval
-from agent.cost.tariff import Default  # noqa: TC001  the profile's schema is made from the annotations
+from agent.cost.tariff import TariffDefault  # noqa: TC001  the profile's schema is made from the annotations
 
 if TYPE_CHECKING:
     from agent.cost.tariff import Tariff
@@ -75,7 +75,7 @@ class PointCost:
         return self.input_tokens + self.output_tokens
 
 
-class Hourly(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HourlyCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an hour of the machine costs; a part that cannot be computed is None, and with it the total."""
 
     energy: float | None
@@ -87,7 +87,7 @@ class Hourly(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None if self.energy is None or self.capital is None else self.energy + self.capital
 
 
-class Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CostBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Money for one amount of work; a part that cannot be computed is None, and with it the total.
 
     `capital` holds acquisition, maintenance, licences and facility.
@@ -101,26 +101,26 @@ class Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Both parts together."""
         return None if self.energy is None or self.capital is None else self.energy.plus(self.capital)
 
-    def per_million(self, tokens: float | None) -> Parts | None:
+    def per_million(self, tokens: float | None) -> CostBreakdown | None:
         """Return the parts for a million tokens, `tokens` being those of this work; None if it has none."""
         if not tokens:
             return None
         factor = _TOKENS_PRICED / tokens
-        return Parts(self.energy and self.energy.times(factor), self.capital and self.capital.times(factor))
+        return CostBreakdown(self.energy and self.energy.times(factor), self.capital and self.capital.times(factor))
 
 
-class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BasisCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The money of one basis; `no_total_reason` names what is missing for a total, None if nothing is."""
 
     utilization: float
-    per_hour: Hourly
-    per_inference: Parts
-    per_million_output_tokens: Parts | None
-    per_million_total_tokens: Parts | None
+    per_hour: HourlyCost
+    per_inference: CostBreakdown
+    per_million_output_tokens: CostBreakdown | None
+    per_million_total_tokens: CostBreakdown | None
     no_total_reason: str | None
 
 
-class Missing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MissingInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tariff field without a value, and its effect on the figures."""
 
     name: str
@@ -128,17 +128,17 @@ class Missing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _REQUIRED = (
-    Missing("price_per_kwh", "no energy part and no total"),
-    Missing("capital", "no capital part and no total"),
-    Missing("utilization", "no allocation basis: what idle time adds is unknown"),
-    Missing("carbon_intensity_g_per_kwh", "no carbon"),
+    MissingInput("price_per_kwh", "no energy part and no total"),
+    MissingInput("capital", "no capital part and no total"),
+    MissingInput("utilization", "no allocation basis: what idle time adds is unknown"),
+    MissingInput("carbon_intensity_g_per_kwh", "no carbon"),
 )
 _OPTIONAL = (
-    Missing("maintenance_share", "the capital part holds no maintenance"),
-    Missing("licences_per_year", "the capital part holds no licences"),
-    Missing("facility_per_kw_month", "the capital part holds no facility"),
+    MissingInput("maintenance_share", "the capital part holds no maintenance"),
+    MissingInput("licences_per_year", "the capital part holds no licences"),
+    MissingInput("facility_per_kw_month", "the capital part holds no facility"),
 )
-_NO_IDLE = Missing("idle_watts", "no energy part and no total on the allocation basis")
+_NO_IDLE = MissingInput("idle_watts", "no energy part and no total on the allocation basis")
 
 
 class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,12 +150,12 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     currency: str | None
-    usage: Prices
-    allocation: Prices | None
+    usage: BasisCost
+    allocation: BasisCost | None
     no_allocation_reason: str | None
     carbon_grams_per_inference: Interval | None
-    missing: tuple[Missing, ...]
-    assumed: tuple[Default, ...]
+    missing: tuple[MissingInput, ...]
+    assumed: tuple[TariffDefault, ...]
 
 
 def capital_recovery_factor(life_years: float, rate: float) -> float:
@@ -227,17 +227,17 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
     )
 
 
-def _prices(tariff: Tariff, point: PointCost, utilization: float) -> Prices:
+def _prices(tariff: Tariff, point: PointCost, utilization: float) -> BasisCost:
     idle = None if point.idle_watts is None else point.idle_watts.mean
-    hourly = Hourly(
+    hourly = HourlyCost(
         energy_cost_per_hour(tariff, idle, point.busy_watts, utilization),
         capital_per_hour(tariff),
     )
-    parts = Parts(
+    parts = CostBreakdown(
         energy=_priced(_joules_with_idle(point, utilization), tariff.price_per_kwh, tariff.pue / _JOULES_PER_KWH),
         capital=_priced(point.seconds, hourly.capital, 1 / _SECONDS_PER_HOUR / utilization),
     )
-    return Prices(
+    return BasisCost(
         utilization=utilization,
         per_hour=hourly,
         per_inference=parts,
@@ -256,7 +256,7 @@ def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
     return point.joules.plus(point.seconds.multiplied_by(point.idle_watts).times((1 - utilization) / utilization))
 
 
-def _no_total(tariff: Tariff, parts: Parts) -> str | None:
+def _no_total(tariff: Tariff, parts: CostBreakdown) -> str | None:
     absent = []
     if parts.energy is None:
         absent.append("idle_watts" if tariff.price_per_kwh is not None else "price_per_kwh")
@@ -265,7 +265,7 @@ def _no_total(tariff: Tariff, parts: Parts) -> str | None:
     return f"no total without {' and '.join(absent)}" if absent else None
 
 
-def _missing(tariff: Tariff, point: PointCost) -> tuple[Missing, ...]:
+def _missing(tariff: Tariff, point: PointCost) -> tuple[MissingInput, ...]:
     candidates = _REQUIRED if tariff.capital is None else _REQUIRED + _OPTIONAL
     missing = [candidate for candidate in candidates if getattr(tariff, candidate.name) is None]
     if point.idle_watts is None and tariff.utilization is not None and tariff.utilization < 1:
@@ -273,7 +273,7 @@ def _missing(tariff: Tariff, point: PointCost) -> tuple[Missing, ...]:
     return tuple(missing)
 
 
-def _used_defaults(tariff: Tariff) -> tuple[Default, ...]:
+def _used_defaults(tariff: Tariff) -> tuple[TariffDefault, ...]:
     has_energy = tariff.price_per_kwh is not None or tariff.carbon_intensity_g_per_kwh is not None
     has_capital = tariff.capital is not None
     return tuple(default for default in tariff.assumed if (has_energy if default.name == "pue" else has_capital))

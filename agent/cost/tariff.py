@@ -22,7 +22,7 @@ class TariffError(ValueError):
     """A tariff cannot be taken: the message names the file, the field, its value and what is allowed."""
 
 
-class Default(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TariffDefault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value taken where the user gives none, and where it comes from."""
 
     name: str
@@ -30,10 +30,10 @@ class Default(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
-_PUE = Default("pue", 1.54, "average of the Uptime Institute Global Data Center Survey 2025")
-_LIFE = Default("life_years", 4.0, "assumed")
-_RESIDUAL = Default("residual_share", 0.0, "assumed")
-_RATE = Default("discount_rate", 0.0, "assumed")
+_PUE = TariffDefault("pue", 1.54, "average of the Uptime Institute Global Data Center Survey 2025")
+_LIFE = TariffDefault("life_years", 4.0, "assumed")
+_RESIDUAL = TariffDefault("residual_share", 0.0, "assumed")
+_RATE = TariffDefault("discount_rate", 0.0, "assumed")
 DEFAULTS = (_PUE, _LIFE, _RESIDUAL, _RATE)
 
 
@@ -115,7 +115,7 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "default" if unconfirmed.get(name) == value else "given"
 
     @property
-    def assumed(self) -> tuple[Default, ...]:
+    def assumed(self) -> tuple[TariffDefault, ...]:
         """The defaults that stand because the user gave nothing."""
         return tuple(default for default in DEFAULTS if self.origin(default.name) == "default")
 

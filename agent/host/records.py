@@ -64,7 +64,7 @@ class HostLoad:
     quota_stopped: float | None = None
 
 
-class Surroundings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings and temperature of the host at one moment, as far as the kernel reports them.
 
     `cpu_frequency_limits_hertz` are the highest frequencies the governors may choose, `power_limits_watts` the limits
@@ -92,8 +92,8 @@ class RunEnvironment:
 
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
     series: tuple[Series, ...] = ()
-    start: Surroundings | None = None
-    end: Surroundings | None = None
+    start: HostSettings | None = None
+    end: HostSettings | None = None
     silent: tuple[str, ...] = ()
     mode: str = ""
     tolerance: float | None = None

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.host.records import Surroundings
+from agent.host.records import HostSettings
 from agent.runtime.cgroup import read_limits
 from probes.deadline import NoAnswerError, within
 from probes.sysfs import ANSWER_SECONDS, read_int, read_label, read_text
@@ -21,14 +21,14 @@ _CHIPS = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal"})
 _ZONES = frozenset({"x86_pkg_temp", "cpu-thermal", "cpu_thermal"})
 
 
-def read_host_settings(roots: Roots) -> Surroundings:
+def read_host_settings(roots: Roots) -> HostSettings:
     """Read governors, clock limits, power limits and the processors' temperature; nothing is changed."""
     sysfs = Path(roots.sysfs)
     policies = sorted((sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq"))
     governors = {text for policy in policies if (text := read_label(policy / "scaling_governor"))}
     kilohertz = {limit for policy in policies if (limit := read_int(policy / "scaling_max_freq")) is not None}
     limits = read_limits(roots)
-    return Surroundings(
+    return HostSettings(
         cpu_governors=tuple(sorted(governors)),
         cpu_frequency_limits_hertz=tuple(limit * 1e3 for limit in sorted(kilohertz)),
         power_limits_watts=dict(_power_limits(sysfs)),

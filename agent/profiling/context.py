@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent.profiling.plan import MeasurementPlan
     from agent.profiling.run_facts import HostState
     from agent.runtime.clock import Timebase
-    from agent.sampling.facts import SamplerFacts
+    from agent.sampling.facts import SamplingConditions
     from agent.workloads.errors import WorkloadError
     from agent.workloads.point import Axes, Point
     from agent.workloads.runner.protocol import Ready
@@ -138,5 +138,5 @@ class RunRecord:
     sampling_period_seconds: float
     host_state: HostState
     failure: WorkloadError | None = None
-    sampler: SamplerFacts | None = None
+    sampler: SamplingConditions | None = None
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)

@@ -28,7 +28,7 @@ from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
     SensorAgreement,
     Summary,
 )
-from agent.sampling.facts import SamplerFacts  # noqa: TC001
+from agent.sampling.facts import SamplingConditions  # noqa: TC001
 from agent.workloads.input_spec import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
@@ -36,7 +36,7 @@ from store.records import RunStatus  # noqa: TC001
 SCHEMA_VERSION = "2.0"
 
 
-class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mean with the interval it lies in and its source.
 
     The interval is the 95 % interval of the repeats' mean (Student's t), widened by the sensors' own bounds.
@@ -48,15 +48,15 @@ class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Provenance
 
 
-class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EnergyBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Energy in total, the idle part of it (unloaded idle power times the time taken) and what is above it.
 
     Idle and dynamic are None where no idle baseline was measured.
     """
 
-    total: Quantity
-    idle: Quantity | None
-    dynamic: Quantity | None
+    total: UncertainValue
+    idle: UncertainValue | None
+    dynamic: UncertainValue | None
 
 
 class SensorEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,16 +67,16 @@ class SensorEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: str
     method: str
     in_total: bool
-    joules_per_inference: Split
+    joules_per_inference: EnergyBreakdown
 
 
 class PhaseEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole boundary's energy of one phase, by the windows in which only that phase ran."""
 
     phase: str
-    joules_per_inference: Quantity
-    joules_per_input_token: Quantity | None
-    joules_per_output_token: Quantity | None
+    joules_per_inference: UncertainValue
+    joules_per_input_token: UncertainValue | None
+    joules_per_output_token: UncertainValue | None
 
 
 class PointEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,13 +87,13 @@ class PointEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attributed to other programs; the lower bounds leave it out, the upper ones contain it. None: their load is unknown.
     """
 
-    joules_per_inference: Split
+    joules_per_inference: EnergyBreakdown
     repeats: Summary
     estimated_share: float
     background_share: float | None
-    joules_per_input_token: Quantity | None
-    joules_per_output_token: Quantity | None
-    joules_per_total_token: Quantity | None
+    joules_per_input_token: UncertainValue | None
+    joules_per_output_token: UncertainValue | None
+    joules_per_total_token: UncertainValue | None
     sensors: tuple[SensorEnergy, ...]
     phases: tuple[PhaseEnergy, ...]
 
@@ -105,7 +105,7 @@ class PointPower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     highest mean over a part of the window. None if the windows are too short for one.
     """
 
-    mean_watts: Quantity
+    mean_watts: UncertainValue
     peak_watts: float | None
     source: Provenance
 
@@ -159,7 +159,7 @@ class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     device: str
     domain: str
-    watts: Quantity
+    watts: UncertainValue
 
 
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,11 +171,11 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: Literal["unloaded", "loaded"]
     when: Literal["before", "after"]
     duration_seconds: float
-    watts: Quantity | None
+    watts: UncertainValue | None
     sensors: tuple[IdlePower, ...]
 
 
-class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SensorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One channel that measures energy or power. `relative_uncertainty` is the stated half-width of an estimate."""
 
     domain: str
@@ -194,10 +194,10 @@ class DeviceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind
     name: str | None
     attributes: dict[str, str]
-    sensors: tuple[Sensor, ...]
+    sensors: tuple[SensorFacts, ...]
 
 
-class Included(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class IncludedSensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One (device, domain) that is part of the total."""
 
     device: str
@@ -211,7 +211,7 @@ class CoverageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     boundary: Boundary
-    includes: tuple[Included, ...]
+    includes: tuple[IncludedSensor, ...]
     not_covered: tuple[str, ...]
     source: Provenance | None
     relative_uncertainty: float | None
@@ -254,7 +254,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: tuple[DeviceFacts, ...]
     coverage: CoverageFacts
     host_state: HostState
-    sampler: SamplerFacts | None
+    sampler: SamplingConditions | None
     baselines: tuple[Baseline, ...]
     idle_drift: tuple[IdleDrift, ...]
     points: tuple[Point, ...]

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 # The schema is made from these annotations, so they are imported for real.
-from agent.host.records import Surroundings  # noqa: TC001
+from agent.host.records import HostSettings  # noqa: TC001
 
 
 class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,8 +103,8 @@ class HostState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `after` is None if the run ended early.
     """
 
-    before: Surroundings | None
-    after: Surroundings | None
+    before: HostSettings | None
+    after: HostSettings | None
 
 
 class DeviceConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from agent.energy.measurement import Measurement
     from agent.energy.window import WindowEnergy
-    from agent.sampling.facts import SamplerFacts
+    from agent.sampling.facts import SamplingConditions
 
 COLUMNS = ("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL")
 
 
-def document(measured: Measurement, exit_code: int | None, sampler: SamplerFacts) -> dict[str, Any]:
+def document(measured: Measurement, exit_code: int | None, sampler: SamplingConditions) -> dict[str, Any]:
     """Return a measurement as a JSON document: energies in joules, powers in watts, None if unknown."""
     total = measured.total
     covered = measured.coverage

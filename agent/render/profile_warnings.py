@@ -100,6 +100,6 @@ def _failed_checks(points: Sequence[_Json]) -> Iterator[str]:
         where = "every point" if len(names) == len(points) > 1 else ", ".join(names)
         first, message = failures[0]
         alike = len({words for _, words in failures}) == 1
-        observation = f"{message}{'' if alike else f' in {first}'}."
+        where += "" if alike else f", here {first}"
         kind = "Invalid" if severity == "invalid" else "Warning"
-        yield " ".join((f"{kind} ({where}): {observation}", *ADVICE.get(name, ()), f"[{name}]"))
+        yield " ".join((f"{kind} ({where}): {message}.", *ADVICE.get(name, ()), f"[{name}]"))

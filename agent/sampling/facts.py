@@ -13,7 +13,7 @@ class ThrottledPeriod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delayed_seconds: float
 
 
-class SamplerFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SamplingConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The scheduling of the thread that reads the sensors, the CPU reserved for it, and the reads it lost.
 
     `limitation` is the reason for anything it was not granted, None if it has all it requested. `cpu_budget` is the

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.energy.read_rates import trailing_seconds, update_seconds
 from agent.runtime.realtime import REALTIME_LIMIT, low_latency
-from agent.sampling.facts import SamplerFacts, ThrottledPeriod
+from agent.sampling.facts import SamplingConditions, ThrottledPeriod
 from agent.sampling.thread import STUCK_NS
 from probes.model import ENERGY_METRICS
 
@@ -50,13 +50,13 @@ class Recording:
         """The scheduling of the thread that reads files; valid from the first tick."""
         return self.sampler.realtime
 
-    def facts(self) -> SamplerFacts:
+    def facts(self) -> SamplingConditions:
         """Return the scheduling of the sampling threads, their CPU budget, the lost reads, and the failing sensors."""
         had, budget, unix_ns = self.realtime, self.sampler.budget, self.timebase.unix_ns
         periods = (
             ThrottledPeriod(unix_ns(span.start_ns), unix_ns(span.end_ns), span.waited_ns / 1e9) for span in budget.spans
         )
-        return SamplerFacts(
+        return SamplingConditions(
             policy=had.policy,
             priority=had.priority,
             cpu=had.cpu,

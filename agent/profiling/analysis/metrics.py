@@ -12,12 +12,12 @@ from agent.energy.provenance import provenance
 from agent.energy.window import SeriesEnergy, method_of
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.records import (
+    EnergyBreakdown,
     PhaseEnergy,
     PointEnergy,
     PointPower,
-    Quantity,
     SensorEnergy,
-    Split,
+    UncertainValue,
 )
 from probes.model import Source
 
@@ -116,13 +116,13 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(summary.mean, None if summary.lower is None else max(0.0, summary.lower), summary.upper)
 
 
-def quantity(energies: Sequence[Energy], source: Provenance) -> Quantity:
+def quantity(energies: Sequence[Energy], source: Provenance) -> UncertainValue:
     """Return the mean of repeats with their 95 % interval, widened on each side by the sensors' mean bound."""
     summary = summarize([energy.joules for energy in energies])
     half = 0.0 if summary.upper is None else summary.upper - summary.mean
     below = sum(energy.joules - energy.lower for energy in energies) / len(energies)
     above = sum(energy.upper - energy.joules for energy in energies) / len(energies)
-    return Quantity(summary.mean, max(0.0, summary.mean - half - below), summary.mean + half + above, source)
+    return UncertainValue(summary.mean, max(0.0, summary.mean - half - below), summary.mean + half + above, source)
 
 
 def joules_per_inference(
@@ -227,15 +227,15 @@ def _estimated_share(repeats: Sequence[Repeat], counted: Sequence[SensorWindows]
     return sum(energy.joules for energy in modelled) / whole if whole else float(bool(estimated))
 
 
-def _sensor(channel: Channel, split: Split, sensors: Sensors) -> SensorEnergy:
+def _sensor(channel: Channel, split: EnergyBreakdown, sensors: Sensors) -> SensorEnergy:
     device = channel.device
     return SensorEnergy(
         device.id, device.kind.value, channel.domain, method_of(channel), sensors.counted(channel), split
     )
 
 
-def _times(figure: Quantity, factor: float) -> Quantity:
-    return Quantity(figure.mean * factor, figure.lower * factor, figure.upper * factor, figure.source)
+def _times(figure: UncertainValue, factor: float) -> UncertainValue:
+    return UncertainValue(figure.mean * factor, figure.lower * factor, figure.upper * factor, figure.source)
 
 
 def _phase_energies(
@@ -258,12 +258,12 @@ def _phase_energies(
 
 def _split(
     totals: Sequence[Energy], repeats: Sequence[Repeat], series: Sequence[SeriesEnergy], unloaded: Sequence[Window]
-) -> Split:
+) -> EnergyBreakdown:
     source = provenance(each.channel for each in series)
     total = quantity(totals, source)
     watts = idle_watts(unloaded, series)
     if watts is None:
-        return Split(total, None, None)
+        return EnergyBreakdown(total, None, None)
     idle = quantity([watts.times(seconds_per_inference(repeat)) for repeat in repeats], source)
-    dynamic = Quantity(total.mean - idle.mean, total.lower - idle.upper, total.upper - idle.lower, source)
-    return Split(total, idle, dynamic)
+    dynamic = UncertainValue(total.mean - idle.mean, total.lower - idle.upper, total.upper - idle.lower, source)
+    return EnergyBreakdown(total, idle, dynamic)

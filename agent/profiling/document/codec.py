@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.energy.provenance import provenance
-from agent.profiling.records import CoverageFacts, DeviceFacts, Document, Included, Sensor
+from agent.profiling.records import CoverageFacts, DeviceFacts, Document, IncludedSensor, SensorFacts
 from agent.profiling.run_facts import HostFacts
 from agent.runtime import typed_json
 from probes.model import ENERGY_METRICS
@@ -52,8 +52,8 @@ def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[Devic
     return tuple(found)
 
 
-def _sensor(channel: Channel, *, in_total: bool) -> Sensor:
-    return Sensor(
+def _sensor(channel: Channel, *, in_total: bool) -> SensorFacts:
+    return SensorFacts(
         domain=channel.domain,
         metric=channel.metric,
         source=channel.source,
@@ -68,7 +68,7 @@ def coverage_facts(coverage: Coverage) -> CoverageFacts:
     """Return the coverage of the total as the document has it."""
     return CoverageFacts(
         coverage.boundary,
-        tuple(Included(*channel.place) for channel in coverage.includes),
+        tuple(IncludedSensor(*channel.place) for channel in coverage.includes),
         coverage.not_covered,
         provenance(coverage.includes) if coverage.includes else None,
         max((channel.uncertainty for channel in coverage.includes), default=0.0) or None,

@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from agent.cost.interval import Interval
-from agent.cost.model import Hourly, Parts, PointCost, Prices, price_point
+from agent.cost.model import BasisCost, CostBreakdown, HourlyCost, PointCost, price_point
 from agent.cost.tariff import Tariff, load_tariff
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -34,7 +34,7 @@ def mean(interval: Interval | None) -> float:
     return interval.mean
 
 
-def allocated(tariff: Tariff, point: PointCost) -> Prices:
+def allocated(tariff: Tariff, point: PointCost) -> BasisCost:
     prices = price_point(tariff, point).allocation
     assert prices is not None
     return prices
@@ -97,9 +97,9 @@ def test_the_bounds_of_energy_and_rate_meet_at_their_worst() -> None:
 
 def test_without_a_tariff_there_is_no_money_and_it_says_what_is_missing() -> None:
     cost = price_point(Tariff(), POINT)
-    assert cost.usage.per_inference == Parts(None, None)
+    assert cost.usage.per_inference == CostBreakdown(None, None)
     assert cost.usage.per_inference.total is None
-    assert cost.usage.per_hour == Hourly(None, None)
+    assert cost.usage.per_hour == HourlyCost(None, None)
     assert cost.usage.per_hour.total is None
     assert cost.usage.no_total_reason == "no total without price_per_kwh and capital"
     assert cost.currency is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from agent.cost.interval import Interval
-from agent.cost.model import PointCost, Prices, capital_recovery_factor, price_point
+from agent.cost.model import BasisCost, PointCost, capital_recovery_factor, price_point
 from agent.cost.tariff import Tariff
 
 positive = st.floats(min_value=1e-3, max_value=1e6)
@@ -53,13 +53,13 @@ def mean(interval: Interval | None) -> float:
     return interval.mean
 
 
-def allocated(tariff: Tariff, point: PointCost) -> Prices:
+def allocated(tariff: Tariff, point: PointCost) -> BasisCost:
     prices = price_point(tariff, point).allocation
     assert prices is not None
     return prices
 
 
-def every_part(prices: Prices) -> list[Interval]:
+def every_part(prices: BasisCost) -> list[Interval]:
     works = (prices.per_inference, prices.per_million_output_tokens, prices.per_million_total_tokens)
     found = [part for work in works if work for part in (work.energy, work.capital, work.total) if part]
     assert len(found) == 9

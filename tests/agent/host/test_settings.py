@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from agent.host.records import Surroundings
+from agent.host.records import HostSettings
 from agent.host.settings import read_host_settings
 from probes.model import Roots
 from trees import write
@@ -39,7 +39,7 @@ def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
     }
     for path, value in files.items():
         write(tmp_path / path, value)
-    assert read_host_settings(Roots(str(tmp_path))) == Surroundings(
+    assert read_host_settings(Roots(str(tmp_path))) == HostSettings(
         cpu_governors=("performance", "powersave"),
         cpu_frequency_limits_hertz=(3e9,),
         power_limits_watts={"intel-rapl:0 long_term": 125.0, "intel-rapl:0 constraint_1": 150.0},
@@ -49,7 +49,7 @@ def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
 
 
 def test_a_host_that_tells_nothing_leaves_all_of_it_out(tmp_path: Path) -> None:
-    assert read_host_settings(Roots(str(tmp_path))) == Surroundings((), (), {}, None, usable_cpus=CPUS)
+    assert read_host_settings(Roots(str(tmp_path))) == HostSettings((), (), {}, None, usable_cpus=CPUS)
 
 
 def test_a_temperature_that_hangs_is_left_out(tmp_path: Path) -> None:

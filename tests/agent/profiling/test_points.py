@@ -9,7 +9,7 @@ from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.cost.tariff import Tariff
 from agent.energy.provenance import Provenance
-from agent.host.records import HostLoad, RunEnvironment, Surroundings, window_key
+from agent.host.records import HostLoad, HostSettings, RunEnvironment, window_key
 from agent.profiling.analysis.cross_check import cross_check
 from agent.profiling.analysis.idle import derive_baselines
 from agent.profiling.analysis.metrics import SensorWindows, sensor_windows
@@ -326,8 +326,8 @@ def test_what_surrounded_a_point_is_in_it_and_is_judged():
     known = RunEnvironment(
         loads={window_key(window): busy for window in windows},
         series=(hot,),
-        start=Surroundings(("performance",), (), {}, None),
-        end=Surroundings(("powersave",), (), {}, None),
+        start=HostSettings(("performance",), (), {}, None),
+        end=HostSettings(("powersave",), (), {}, None),
         silent=("GPU-b",),
         mode="rigorous",
         tolerance=0.01,

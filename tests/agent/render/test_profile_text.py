@@ -294,7 +294,7 @@ def test_a_failed_check_is_shown_once_with_its_points_and_an_invalid_one_comes_f
     assert [line for line in lines if line.startswith(("Warning", "Invalid"))] == [
         f"Invalid (batch=4): a reset. {' '.join(ADVICE['counters_uninterrupted'])} [counters_uninterrupted]",
         f"Warning (every point): it moved. {' '.join(ADVICE['idle_drift'])} [idle_drift]",
-        f"Warning (batch=1, batch=2): varies by 5% in batch=1. {' '.join(ADVICE['energy_spread'])} [energy_spread]",
+        f"Warning (batch=1, batch=2, here batch=1): varies by 5%. {' '.join(ADVICE['energy_spread'])} [energy_spread]",
         f"Warning (batch=2, batch=4): it changes. {' '.join(ADVICE['steady'])} [steady]",
     ]
     alone = shown({**DOCUMENT, "points": points[:1]}, width=500)

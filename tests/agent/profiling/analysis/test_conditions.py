@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 from pytest import approx  # noqa: PT013  stands in almost every line
 
-from agent.host.records import GpuLoad, HostLoad, RunEnvironment, Surroundings, window_key
+from agent.host.records import GpuLoad, HostLoad, HostSettings, RunEnvironment, window_key
 from agent.profiling.analysis.conditions import changed_settings, conditions
 from agent.profiling.run_facts import GpuSharing
 from simulated import SECOND
@@ -135,7 +135,7 @@ def test_each_part_of_a_device_is_told_of_by_itself():
     assert [(each.device, each.domain) for each in found.devices] == [("GPU-a", "core"), ("GPU-a", "board")]
 
 
-START = Surroundings(("performance",), (3e9,), {"package-0 long_term": 100.0, "gone": 1.0}, 50.0)
+START = HostSettings(("performance",), (3e9,), {"package-0 long_term": 100.0, "gone": 1.0}, 50.0)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,14 @@ from msgspec.structs import replace
 from agent.cost.tariff import Tariff
 from agent.energy.boundary import coverage
 from agent.energy.provenance import Provenance
-from agent.host.records import Surroundings
+from agent.host.records import HostSettings
 from agent.profiling.analysis.idle import derive_baselines, derive_drift
 from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.document.codec import check, coverage_facts, device_facts, host_facts, to_json
 from agent.profiling.points import NOTHING_KNOWN, analyze
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.run_facts import HostState, PlanFacts
-from agent.sampling.facts import SamplerFacts
+from agent.sampling.facts import SamplingConditions
 from probes.model import Channel, Device, Kind, Reason
 from published_schema import SCHEMA, validate
 from simulated import SECOND
@@ -49,8 +49,8 @@ def document(found, windows=WINDOWS, tariff=TARIFF, run_environment=NOTHING_KNOW
         workload=WorkloadFacts("transformer", {"layers": 2, "model": None}, "fp32", 10, 40, None),
         devices=device_facts([each.channel for each in found.series], found.coverage),
         coverage=coverage_facts(found.coverage),
-        host_state=HostState(Surroundings(("performance",), (3e9,), {"intel-rapl:0 long_term": 100.0}, 40.0), None),
-        sampler=SamplerFacts("fifo", 1, 3, None, 0, 3),
+        host_state=HostState(HostSettings(("performance",), (3e9,), {"intel-rapl:0 long_term": 100.0}, 40.0), None),
+        sampler=SamplingConditions("fifo", 1, 3, None, 0, 3),
         baselines=derive_baselines(windows, found),
         idle_drift=derive_drift(windows, found),
         points=analyze(windows, found, tariff, run_environment),
