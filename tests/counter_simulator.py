@@ -1,4 +1,4 @@
-"""A hardware counter whose truth is known, with everything that can happen to one, and what may be counted of it."""
+"""A simulated hardware counter with every possible fault, and the count that its readings allow."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from probes.plausibility import SENTINELS
 
 MODULUS = 262_143_328_911
 LIMIT = 4e9
-"""Units a second that are believed, four times what goes on for long: 65 seconds to a wrap."""
+"""Accepted units a second, four times the lasting rate: 65 seconds to a wrap."""
 SECOND = 1_000_000_000
 
 
 class CounterSimulator:
-    """Moves the hardware, reads it through `counter`, and keeps in `counted` what must be counted: every unit, except
-    between two readings that a reset, a jump or an unknown number of wraps lies between, which the answers name.
+    """Moves the hardware and reads it through `counter`; `counted` is the correct count.
+
+    It contains every unit, except those between two readings with a reset, a jump or an unknown number of wraps between
+    them, which the answers name.
     """
 
-    EVENTS = ("beat", "burst", "pause", "still", "sentinel", "missing", "stutter", "glitch", "reset", "jump", "gap")
+    EVENTS = ("advance", "burst", "pause", "still", "sentinel", "missing", "stutter", "glitch", "reset", "jump", "gap")
     REFRESH_SECONDS = 0.001
 
     def __init__(self, counter, chance):
@@ -35,7 +37,7 @@ class CounterSimulator:
         getattr(self, f"_{event}")()
 
     def _most(self):
-        """What is believed at most of a step to a reading made now."""
+        """The largest accepted step to a reading made now."""
         return round(LIMIT * (self._now - self._accepted_at + round(self.REFRESH_SECONDS * SECOND)) / SECOND)
 
     def _grow(self, seconds, watts=LIMIT / 4):
@@ -55,7 +57,7 @@ class CounterSimulator:
             self._uncounted, self._accepted_at = 0, self._now
         return answer
 
-    def _beat(self):
+    def _advance(self):
         self._grow(1)
         self._read(self._raw)
 
@@ -79,25 +81,25 @@ class CounterSimulator:
         self._grow(1)
 
     def _gap(self):
-        """Nobody reads for longer than the shortest wrap, or the monotonic clock is set forward."""
+        """No read takes place for longer than the shortest wrap, or the monotonic clock jumps forward."""
         self._grow(MODULUS / LIMIT + self._chance.uniform(0, 1000), LIMIT * 0.99)
         assert self._read(self._raw) is Reason.WRAP_UNKNOWN
 
     def _stutter(self):
-        """One reading is a little lower than the one before it."""
+        """One reading is a little lower than its predecessor."""
         fallen = self.counter.raw - self._chance.randint(1, 1_000_000)
         self._now += SECOND
         if self._most() < min(fallen, MODULUS - 1_000_000) and fallen not in SENTINELS:
             assert self._read(fallen) is Reason.BACKWARD
-            self._beat()
+            self._advance()
 
     def _glitch(self):
-        """One reading is of another counter, so far ahead that no power explains it."""
+        """One reading is from another counter, too far ahead for any power."""
         self._grow(1)
         raw = self._implausible_reading()
         if raw > self.counter.raw:
             assert self._read(raw) is Reason.IMPOSSIBLE
-            self._beat()
+            self._advance()
 
     def _reset(self):
         """The counter starts at 0 and counts a little before it is read."""
@@ -107,24 +109,24 @@ class CounterSimulator:
         if self._raw < self.counter.raw and MODULUS - self.counter.raw + self._raw > self._most():
             assert self._read(self._raw) is Reason.RESET
             return
-        self._raw = self.counter.raw  # where a wrap explains it as well, nobody can tell: it does not happen here
+        self._raw = self.counter.raw  # indistinguishable from a wrap, so the reset does not happen here
         self._uncounted = 0
         self._read(self._raw)
 
     def _jump(self):
-        """The counter goes on from another level, which the second reading there confirms."""
+        """The counter continues from another level, which the second reading there confirms."""
         self._grow(1)
         raw = self._implausible_reading()
         if raw >= 0:
             self._raw = raw
             if self._read(raw) in {Reason.IMPOSSIBLE, Reason.BACKWARD}:
-                self._beat()
+                self._advance()
 
     def _implausible_reading(self):
-        """Return a reading that no growth from the last accepted one to the next beat explains, -1 if there is none.
+        """Return a reading that no growth from the last accepted one to the next read explains, -1 if there is none.
 
-        One that it explains looks as if it were made late. Nor is it so little lower that the counter catches up by
-        the next beat: that looks like a stutter.
+        A reading that growth explains would seem late. A reading slightly below the last one, which the counter passes
+        by the next read, would seem a stutter.
         """
         nearest = MODULUS - int(2 * LIMIT)
         beyond = self._most() + int(LIMIT) + 1

@@ -1,4 +1,4 @@
-"""The daemon as systemd has it: a process of its own, a notification socket, a log and an address."""
+"""Runs the daemon as systemd does: a process with a notification socket, a log and an address."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROC = Path(__file__).parent / "fixtures/proc/xeon_guest"
-RANGE_UJ = 262_143_999_939  # one step of 61 uJ above it the counter starts again
+RANGE_UJ = 262_143_999_939  # the counter wraps one step of 61 uJ above it
 STOP_SECONDS = 20.0
 
 
 @dataclass(slots=True)
 class Listener:
-    """What was sent to a notification socket so far, each with the Unix time it came."""
+    """The messages that a notification socket received, each with its Unix time."""
 
     path: Path
     received: list[tuple[float, str]] = field(default_factory=list)
@@ -47,11 +47,11 @@ class Listener:
         return [message for _, message in self.received]
 
     def count(self, start: str) -> int:
-        """Return how many messages start so."""
+        """Return the number of messages with this start."""
         return sum(message.startswith(start) for message in self.messages)
 
     def await_message(self, start: str, times: int = 1) -> None:
-        """Wait until so many messages that start so have come."""
+        """Wait for this number of messages with this start."""
         await_true(lambda: self.count(start) >= times)
 
 
@@ -79,7 +79,7 @@ def notify_socket(folder: Path) -> Iterator[Listener]:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that was started: its process, and where its log and its database are."""
+    """A started daemon: its process, and the paths of its log and its database."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -87,25 +87,25 @@ class Daemon:
 
     @property
     def home(self) -> Path:
-        """Where its configuration and its made-up host are."""
+        """The folder of its configuration and its simulated host."""
         return self.log.parent
 
     @property
     def address(self) -> str:
-        """The host:port it exports on since its last start."""
+        """The host:port of its exporter since its last start."""
         return re.findall(r"msg=started .*listen=(\S+)", self.log.read_text())[-1]
 
     def logged(self, message: str) -> list[str]:
-        """Return the log lines that hold this."""
+        """Return the log lines that contain this."""
         return [line for line in self.log.read_text().splitlines() if message in line]
 
     def await_log(self, message: str, times: int = 1) -> None:
-        """Wait until so many log lines hold this."""
+        """Wait until this number of log lines contain this."""
         await_true(lambda: len(self.logged(message)) >= times or self.process.poll() is not None)
         assert len(self.logged(message)) >= times, self.log.read_text()
 
     def ask(self, path: str) -> tuple[int, str]:
-        """Return the status and text that a path of the exporter answers."""
+        """Return the status and text of a path of the exporter."""
         with closing(HTTPConnection(self.address, timeout=10)) as connection:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -125,11 +125,11 @@ class Daemon:
         return found[0] if found else None
 
     def energy(self, device: str = "package-0") -> float | None:
-        """Return the energy that is exported of a package, in joules."""
+        """Return the exported energy of a package, in joules."""
         return self.metric("inferometer_energy_joules_total", device=device, domain="package")
 
     def send(self, number: signal.Signals) -> float:
-        """Send a signal and return the Unix time of it."""
+        """Send a signal and return its Unix time."""
         self.process.send_signal(number)
         return time.time()
 
@@ -139,26 +139,26 @@ class Daemon:
         return self.process.wait(STOP_SECONDS)
 
     def limit_files(self, most_bytes: int) -> None:
-        """Let it write no file any longer than this, as a full disk would not; what is longer stays."""
+        """Limit the size of the files it writes, like a full disk; longer files stay."""
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
     def last_tick(self) -> float:
-        """Return the Unix time of the last read that is stored."""
+        """Return the Unix time of the last stored read."""
         return (query(self.database, "SELECT max(end_ns) FROM ticks") or 0) / 1e9
 
     def ticks(self, since: float = 0.0, until: float = 1e10) -> int:
-        """Return how many reads are stored that began between two Unix times."""
+        """Return the number of stored reads that began between two Unix times."""
         between = f"{since * 1e9:.0f} AND {until * 1e9:.0f}"
         return query(self.database, f"SELECT count(*) FROM ticks WHERE start_ns BETWEEN {between}")
 
     def recordings(self) -> int:
-        """Return how many recordings are stored."""
+        """Return the number of stored recordings."""
         return query(self.database, "SELECT count(*) FROM recordings")
 
 
 @functools.cache
 def empty_store() -> bytes:
-    """Return a store with its tables, made once: making them takes longer than all else in a start."""
+    """Return a store with its tables, made only once: that takes longer than the rest of a start."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inferometer.db"
         open_database(str(path)).dispose()
@@ -166,7 +166,7 @@ def empty_store() -> bytes:
 
 
 def free_port() -> str:
-    """Return an address on loopback that nobody listens on now."""
+    """Return a free address on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -187,12 +187,12 @@ def counter(home: Path) -> Path:
 
 
 def count_joules(home: Path, joules: float) -> None:
-    """Let the package's counter show so much."""
+    """Set the package's counter."""
     write(counter(home), round(joules * 1e6))
 
 
 def query(database: Path, sql: str) -> int:
-    """Return the one number that a query of the database gives, read while the daemon writes."""
+    """Return the single number of a database query, read while the daemon writes."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
         return connection.execute(sql).fetchone()[0]
 
@@ -207,8 +207,8 @@ def configure(
     listen: str = "127.0.0.1:0",
     exporter: str = "",
 ) -> None:
-    """Write the configuration file of `home`; its own port, a beat of 50 ms and no estimates, unless told otherwise."""
-    for root in (home / sysfs, procfs):  # an empty root is a host without sensors, a missing one a mistake
+    """Write the configuration file of `home`, by default with a free port, a period of 50 ms and no estimates."""
+    for root in (home / sysfs, procfs):  # an empty root is a host without sensors, a missing one an error
         root.mkdir(parents=True, exist_ok=True)
     (home / "config.toml").write_text(
         f"""{top}
@@ -244,7 +244,7 @@ def launched(home: Path, *arguments: object, **variables: str) -> Iterator[Daemo
 
 @contextmanager
 def running(home: Path, *arguments: object, **variables: str) -> Iterator[Daemon]:
-    """Start a daemon as `launched` does, and wait until it exports what it has read."""
+    """Start a daemon as `launched` does, and wait until it exports its first reads."""
     log = home / "log"
     before = log.read_text().count("msg=started") if log.exists() else 0
     with (

@@ -1,9 +1,9 @@
-"""Clocks of a process that a test sets while it runs: a small library, preloaded, adds to what the kernel's clocks say.
+"""Clocks of a process that a test sets while it runs: a small preloaded library adds to the kernel's clocks.
 
-library = fake_clock.build(tmp_path)          # skips the test where gcc is missing
+library = fake_clock.build(tmp_path)          # skips the test if gcc is missing
 with running(home, **library.variables()): ...
-library.move(wall_seconds=3600)               # as an administrator sets it
-library.move(wall_seconds=600, asleep_seconds=600)   # as a sleep of the host leaves it
+library.move(wall_seconds=3600)               # set by an administrator
+library.move(wall_seconds=600, asleep_seconds=600)   # after a sleep of the host
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ int clock_gettime(clockid_t clock, struct timespec *moment)
 
 @dataclass(frozen=True)
 class FakeClock:
-    """The library, and the file that says what it adds."""
+    """The library, and the file with the seconds that it adds."""
 
     library: Path
     file: Path
 
     def variables(self) -> dict[str, str]:
-        """Return what a process needs in its environment."""
+        """Return the environment variables of a process with these clocks."""
         return {"LD_PRELOAD": str(self.library), "FAKE_CLOCK": str(self.file)}
 
     def move(self, wall_seconds: int = 0, asleep_seconds: int = 0) -> None:
-        """Let the wall clock and the clock of the boot differ so much from the kernel's."""
+        """Set the offsets of the wall clock and the boot clock from the kernel's, in seconds."""
         with self.file.open("r+b") as file:
             file.write(struct.pack("<qq", wall_seconds, asleep_seconds))
 
 
 def build(folder: Path) -> FakeClock:
-    """Build the library in a folder, with clocks that are right."""
+    """Build the library in a folder, without offsets."""
     compiler = shutil.which("gcc") or pytest.skip("gcc is not installed")
     source, clock = folder / "fake_clock.c", FakeClock(folder / "fake_clock.so", folder / "clock")
     source.write_text(_SOURCE)

@@ -1,4 +1,4 @@
-"""Kernel files that answer what a test sets: values, or errors that no file of a test's own can be made to give."""
+"""Kernel files with answers that a test sets: values, or errors that a real file cannot return."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ASLEEP, FAILED = OSError(errno.ENXIO, "No such device or address"), OSError(errn
 
 
 class FakeFiles:
-    """`files` to give to a probe, `pread` to read them with, and `now`: what each of them answers."""
+    """`files` for a probe, `pread` to read them, and `now`: the current answer of each."""
 
     def __init__(self, folder, *first):
         self.now = list(first)

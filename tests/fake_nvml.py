@@ -1,11 +1,11 @@
-"""A fake NVIDIA driver: the real binding loads it, and it answers as the test says.
+"""A fake NVIDIA driver: the real binding loads it, and it answers as the test specifies.
 
-    library = fake_nvml.build(tmp_path)                     # skips the test where gcc is missing
-    fake_nvml.write_state(library, [fake_nvml.H100])        # again at any time: the next call sees it
+    library = fake_nvml.build(tmp_path)                     # skips the test if gcc is missing
+    fake_nvml.write_state(library, [fake_nvml.H100])        # again at any time, for the next call
     nvml.discover(Roots(nvml_library=str(library)))         # or give a process `--path.nvml-library <library>`
 
 A process has one fake: every `build` in it gives a link to the same library, so each test writes its state first.
-Another process that is given the path sees the same state; its energy counter starts when it first reads it.
+Another process with the path has the same state; its energy counter starts at its first read.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ PROGRAMS, BUSY = "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetProces
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """What a fake GPU answers, in SI units; None is "not supported".
+    """The answers of a fake GPU, in SI units; None is "not supported".
 
     The energy counter starts at `energy_joules` and grows by `watts` in steps of `refresh_ms` for as long as the
-    process lives; another value of `energy_joules` starts it again. `power_watts` is what nvmlDeviceGetPowerUsage
-    tells; the other powers and the two last limits are fields of their scope.
+    process lives; another value of `energy_joules` starts it again. `power_watts` is the answer of
+    nvmlDeviceGetPowerUsage; the other powers and the two last limits are fields of their scope.
     `programs` are the processes that have it open, `busy_ratios` the shares of the time in which each kept it busy.
     `raw` gives the literal answer of a function, or of a field as `nvmlDeviceGetFieldValues:<field>:<scope>`, and
     `errors` its return code; `error` is the return code of every call about this GPU.
@@ -187,7 +187,7 @@ GB200 = (
     _gb200(0, "00000000:29:00.0", 165.93, 30.26, (467.68, 467.17)),
     _gb200(1, "00000000:3F:00.0", 168.57, 29.16, (461.20, 460.15)),
 )
-"""As a public nvidia-smi capture of a GB200 shows: both GPUs of a board have its serial and tell its power
+"""As a public nvidia-smi capture of a GB200 shows: both GPUs of a board report its serial and its power
 (driver 580.173.02)."""
 
 
@@ -205,7 +205,7 @@ def write_state(
     driver: str = "580.105.08",
     errors: Mapping[str, int] | None = None,
 ) -> None:
-    """Let the library answer for these GPUs from now on; `errors` are return codes of calls about no GPU."""
+    """Set the GPUs of the library from now on; `errors` are return codes of calls about no GPU."""
     lines = [f"nvmlSystemGetDriverVersion {driver}", f"nvmlDeviceGetCount_v2 {len(gpus)}"]
     lines[:0] = [f"{function} !{code}" for function, code in (errors or {}).items()]
     for gpu in gpus:
@@ -217,12 +217,12 @@ def write_state(
 
 
 def open_sessions(library: Path) -> int:
-    """Return how many sessions this process holds open."""
+    """Return the number of open sessions of this process."""
     return int(ctypes.CDLL(str(library)).fake_nvml_sessions())
 
 
 def take_calls(library: Path) -> list[str]:
-    """Return the functions this process called since it was last asked, in order."""
+    """Return the functions that this process called since the last query, in order."""
     text = ctypes.create_string_buffer(1 << 16)
     ctypes.CDLL(str(library)).fake_nvml_take_calls(text, len(text))
     return text.value.decode().split()

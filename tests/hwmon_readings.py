@@ -1,4 +1,4 @@
-"""What hwmon probes read in a made-up tree, by key."""
+"""Reads the hwmon probes of a simulated tree, by key."""
 
 from probes.hwmon import probe as hwmon
 from probes.model import Roots
@@ -17,7 +17,7 @@ def only(sysfs):
 
 
 def readings(*probes):
-    """Every value of the probes by (device, domain, metric); fails where two channels share a key."""
+    """Every value of the probes by (device, domain, metric); fails if two channels share a key."""
     read = {}
     for probe in probes:
         for channel, value in zip(probe.channels, probe.read(0), strict=True):

@@ -1,7 +1,7 @@
-"""Builds machines for the table of topologies: their sensors, and what is to be added of them.
+"""Builds machines for the table of topologies: their sensors and the expected total.
 
-A machine's sensors come from the probes' own discovery, on a tree of /sys and a fake driver, wherever Inferometer has a
-probe of that family; `beside` are channels of families that it has none for.
+A machine's sensors come from the probes' own discovery, on a tree of /sys and a fake driver, if Inferometer has a probe
+of that family; `beside` are channels of other families.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Topology:
-    """One machine. `counted` names its sensors in the total as device/domain, blanks between.
+    """One machine. `counted` names its sensors in the total as device/domain, separated by
+    blanks.
 
-    `covers` says for the tests what a sensor sees, as places (`package-0`, `package-0.core`, "" for all there is),
-    where that is not told by its name; `places` says where in that a device is.
+    `covers` has the extent of a sensor for the tests, as places (`package-0`, `package-0.core`, "" for everything), if
+    its name does not show it; `places` has the place of a device.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Topology:
         return self.name
 
     def channels(self, folder: Path) -> tuple[Channel, ...]:
-        """Build the machine in an empty folder and return what discovery finds there."""
+        """Build the machine in an empty folder and return the result of its discovery."""
         sysfs, library = folder / "sys", folder / "no-library"
         sysfs.mkdir()
         for tree in self.trees:

@@ -1,8 +1,8 @@
-"""Counters that move as hardware and kernel move them: a process of its own rewrites them from CLOCK_MONOTONIC.
+"""Counters that move as those of the kernel do: a separate process rewrites them from CLOCK_MONOTONIC.
 
 with advancing_counters(sysfs, {"intel-rapl:0": 60.0}):   # watts by the zone's name in class/powercap
     ...                                       # energy_uj grows by 60 J a second, wrapping at the zone's own range
-with busy_processors(procfs, 0.5):                    # a copy of what a host says of itself
+with busy_processors(procfs, 0.5):                    # a copy of a host's /proc
     ...                                       # in stat, each processor is busy half of the time
 """
 
@@ -34,21 +34,21 @@ try:
 except PermissionError:
     pass
 began = time.monotonic()
-for beat in range(10**9):
+for turn in range(10**9):
     seconds = time.monotonic() - began
     for file, start, whole, watts in counters:
         os.pwrite(file, b"%015d\\n" % ((start + int(watts * 1e6 * seconds)) % whole), 0)
-    if not beat:
+    if not turn:
         print("advancing_counters", flush=True)
     if os.getppid() == 1:
         break
-    time.sleep(max(0.0, began + (beat + 1) * step - time.monotonic()))
+    time.sleep(max(0.0, began + (turn + 1) * step - time.monotonic()))
 """
 
 
 @contextmanager
 def advancing_counters(sysfs: Path, watts: Mapping[str, float]) -> Iterator[None]:
-    """Let the counters of these powercap zones move inside the block."""
+    """Move the counters of these powercap zones inside the block."""
     zones = [f"{os.path.realpath(sysfs / 'class/powercap' / zone)}={value}" for zone, value in watts.items()]
     mover = subprocess.Popen(
         [sys.executable, "-I", "-c", _COUNTER_SCRIPT, str(STEP_SECONDS), *zones], stdout=subprocess.PIPE
@@ -79,7 +79,7 @@ while os.getppid() != 1:
 
 @contextmanager
 def busy_processors(procfs: Path, share: float) -> Iterator[None]:
-    """Let two processors be busy so much of the time inside the block; no process is to be seen there."""
+    """Keep two processors busy for a share of the time inside the block, without any visible process."""
     procfs.mkdir()
     for name in ("cpuinfo", "meminfo", "stat"):
         (procfs / name).write_bytes(Path("/proc", name).read_bytes() if name != "stat" else b"")

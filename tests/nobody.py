@@ -1,4 +1,4 @@
-"""A user for whom permissions hold: root may open everything, so tests of refusals start processes as nobody."""
+"""A user without root's rights: root may open everything, so tests of refusals start processes as nobody."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NOBODY = 65534
 
 
 def nobody() -> dict[str, Any]:
-    """Return what a process takes (`**nobody()`) to be such a user; empty for whoever is not root already.
+    """Return the arguments of a process (`**nobody()`) for such a user; empty if this user is not root.
 
-    Skips the test where that user may not reach this Python and this checkout.
+    Skips the test if that user cannot read this Python and this checkout.
     """
     if os.geteuid() != 0:
         return {}

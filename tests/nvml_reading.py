@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GpuDiscovery:
-    """Called with GPUs, makes them the fake driver's and discovers them; closes what it found at the end."""
+    """Called with GPUs, makes them the fake driver's and discovers them; closes the probes at the end."""
 
     def __init__(self, library: Path, sysfs: Path) -> None:
         self.library = library
@@ -33,7 +33,7 @@ class GpuDiscovery:
         return found
 
     def change(self, *gpus: Gpu) -> None:
-        """Make the driver answer for these from now on."""
+        """Set the GPUs of the driver from now on."""
         fake_nvml.write_state(self.library, gpus)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Writes what a made-up /proc says of the processors and of processes, for the tests of who used them."""
+"""Writes the processors and processes of a simulated /proc, for the tests of CPU use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ TICKS = round(1 / TICK_SECONDS)
 
 
 def write_stat(procfs: Path, busy: int, idle: int, stolen: int = 0) -> None:
-    """Write two processors that each did so much since boot, in seconds."""
+    """Write two processors with these times since boot, in seconds."""
     fields = f"{busy * TICKS} 0 0 {idle * TICKS} 0 0 0 {stolen * TICKS} 0 0"
     (procfs / "stat").write_text(f"cpu {fields}\ncpu0 {fields}\ncpu1 {fields}\nintr 1\n")
 
 
 def write_process(procfs: Path, pid: int, seconds: int, children: str = "", name: str = "a (b) c") -> None:
-    """Write a process that used so much itself in user mode, and has the children named."""
+    """Write a process with this CPU time in user mode and these children."""
     task = procfs / str(pid) / "task" / str(pid)
     task.mkdir(parents=True, exist_ok=True)
     (task / "children").write_text(children)

@@ -1,4 +1,4 @@
-"""Real profiles of a tiny model: the shortest command lines for them, and what they leave."""
+"""Real profiles of a tiny model: the shortest command lines for them, and their results."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def invalid(point: dict[str, Any]) -> list[str]:
 
 
 def document(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Return the document on standard output, held against the published schema."""
+    """Return the document on standard output, validated against the published schema."""
     found: dict[str, Any] = json.loads(result.stdout)
     validate(found)
     return found
 
 
 def stored(home: Path, run_id: str) -> tuple[Run | None, tuple[Window, ...]]:
-    """Return a run and its windows as the database of `home` has them."""
+    """Return a run and its windows from the database of `home`."""
     engine = open_database(str(home / "state/inferometer/inferometer.db"), create=False)
     try:
         reader = Reader(engine)

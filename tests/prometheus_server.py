@@ -41,12 +41,12 @@ def prometheus(folder: Path, targets: Mapping[str, str]) -> Iterator[str]:
     try:
         yield address
     finally:
-        running.kill()  # what it stored goes with the folder
+        running.kill()  # its data is removed with the folder
         running.wait()
 
 
 def query(address: str, expression: str) -> list[dict[str, Any]] | None:
-    """Return the vector an expression gives now, or None while the server does not answer yet."""
+    """Return the current vector of an expression, or None while the server does not answer yet."""
     url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:

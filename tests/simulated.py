@@ -1,4 +1,4 @@
-"""Sensors whose truth is known: power over time, and what counters and gauges show of it when they are read."""
+"""Simulated sensors with known energy: power over time, and the readings of counters and gauges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 
 @dataclass(frozen=True)
 class Power:
-    """Power in watts, constant between steps; `steps` are (seconds, watts), the last goes on for ever."""
+    """Power in watts, constant between steps; `steps` are (seconds, watts), the last lasts forever."""
 
     steps: tuple[tuple[float, float], ...]
 
@@ -54,7 +54,7 @@ def read_times(period, until, shifts=(0.0,)):
 
 
 def refreshes(period, until, shares=(1.0,)):
-    """Moments of refresh, each at most a period after the one before, from before 0 to well after `until`."""
+    """Moments of refresh, each at most a period after its predecessor, from before 0 to well after `until`."""
     moments, share = [-period / 3], cycle(shares)
     while moments[-1] < until + 2:
         moments.append(moments[-1] + period * next(share))
@@ -84,7 +84,7 @@ def watts_channel(refresh=0.0, method="instant", **known):
 
 
 def counter(power, shown, read, step=0.0, channel=None, since=1000.0):
-    """What a counter in steps of `step` joules shows at the moments `read`, refreshed at the moments `shown`."""
+    """The readings at the moments `read` of a counter in steps of `step` joules, refreshed at the moments `shown`."""
     values = [since + power.joules(max(0.0, last(shown, at))) for at in read]
     if step:
         values = [math.floor(value / step) * step for value in values]
@@ -112,13 +112,13 @@ def hardware_counter(power, shown, read, resets, channel, wraps_at_joules=0.0, s
 
 
 def instant_gauge(power, shown, read, channel):
-    """What a gauge shows that holds the power of its last refresh."""
+    """The readings of a gauge that shows the power at its last refresh."""
     values = tuple(power.watts(max(0.0, last(shown, at))) for at in read)
     return Series(channel, tuple(round(at * SECOND) for at in read), values)
 
 
 def averaging_gauge(power, seconds, read, channel):
-    """What a gauge shows that averages over the last `seconds`; before 0 power was as it was at 0."""
+    """The readings of a gauge that averages over the last `seconds`; the power before 0 is that at 0."""
     before = Power(((seconds, power.steps[0][1]), *power.steps))
     values = tuple(before.joules(at + seconds, at) / seconds for at in read)
     return Series(channel, tuple(round(at * SECOND) for at in read), values)
@@ -127,7 +127,7 @@ def averaging_gauge(power, seconds, read, channel):
 def partial_gauge(power, shown, read, parts, channel, step=0.0):
     """The readings of a gauge that averages at each refresh over parts of the time before it, in steps of `step` watts.
 
-    A part is (seconds before the refresh, its length); power before 0 was as it was at 0.
+    A part is (seconds before the refresh, its length); the power before 0 is that at 0.
     """
 
     def shows(refreshed):
@@ -139,7 +139,7 @@ def partial_gauge(power, shown, read, parts, channel, step=0.0):
 
 
 def two_reads(series, start_ns, end_ns):
-    """What a plain meter makes of a counter: the last values read before both ends, one from the other."""
+    """The energy by a plain meter: the difference of the last values read before both ends."""
     first, second = (series.values[bisect_right(series.times_ns, at) - 1] for at in (start_ns, end_ns))
     return second - first
 

@@ -1,4 +1,4 @@
-"""A store with known samples in a home, for the commands that are about what is stored."""
+"""A store with known samples in a home, for the commands that read the store."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SECOND_NS = 1_000_000_000
 
 
 def store_of(home: Path) -> Path:
-    """Return where the store of a home is."""
+    """Return the path of a home's store."""
     return home / "state/inferometer/inferometer.db"
 
 
 def prepared(path: Path) -> Path:
-    """Put a store with its tables at a path where there is none, and return the path."""
+    """Create a store with its tables at a path, and return the path."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(empty_store())
@@ -36,7 +36,7 @@ def prepared(path: Path) -> Path:
 
 
 def record(home: Path, at_ns: Iterable[int], program: str = "daemon") -> int:
-    """Keep one recording: ticks of 1 us at these times, that count in joules; one in ten gives no energy."""
+    """Store one recording: ticks of 1 us at these times, with a counter in joules; one in ten has no energy."""
     moments = list(at_ns)
     engine = open_database(str(prepared(store_of(home))))
     writer = Writer(engine)
@@ -59,7 +59,7 @@ def _power(layout: int, number: int, at_ns: int) -> Tick:
 
 
 def store_profile(home: Path, document: str, profile_id: str = "") -> str:
-    """Store a profile document with the run it is of; return its id, the document's own unless given."""
+    """Store a profile document with its run; return its id, by default the document's own."""
     parsed = json.loads(document)
     profile_id = profile_id or parsed["id"]
     engine = open_database(str(prepared(store_of(home))))

@@ -1,4 +1,4 @@
-"""Windows and sensors of runs with round numbers, for what is derived from them."""
+"""Windows and sensors of runs with round numbers, for tests of the analysis."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MODEL = Channel(
 
 
 def read(channel, power, until):
-    """A counter read every 10 ms that shows the moment it is read."""
+    """A counter read every 10 ms that is refreshed at every read."""
     moments = range(round(until / READ_PERIOD) + 1)
     return Series(
         channel,
@@ -73,7 +73,7 @@ def sensors(*series, read_period=READ_PERIOD):
 
 
 def bare(*series):
-    """Sensors as they are given, all of them counted."""
+    """Sensors of these series, all of them counted."""
     return Sensors(energies(*series), Coverage("package", tuple(each.channel for each in series), ()), READ_PERIOD)
 
 

@@ -1,4 +1,4 @@
-"""Waits for what another thread or process does, with a deadline instead of a guess."""
+"""Waits for another thread or process, with a deadline."""
 
 from __future__ import annotations
 
