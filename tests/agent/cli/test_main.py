@@ -149,7 +149,7 @@ def test_devices_are_shown_as_a_list_and_as_one_document(tmp_path: Path) -> None
     assert devices.keys() >= {"package-0", "package-1", "psys"}
     dram = next(channel for channel in devices["package-1"]["channels"] if channel["domain"] == "dram")
     assert (dram["metric"], dram["source"], dram["contained_in"]) == ("energy_joules", "measured", [["psys", "psys"]])
-    assert {absence["family"] for absence in found["absent"]} >= {"hwmon"}
+    assert {absence["family"] for absence in found["not_available"]} >= {"hwmon"}
 
 
 def test_devices_marks_the_sensors_of_the_total_and_names_its_boundary(tmp_path: Path) -> None:
