@@ -21,7 +21,7 @@ _OTHER_METHODS = wsgi.failure(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEA
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The answer to a GET; `headers` come beside those that every response has."""
+    """The response to a GET; `headers` are added to those that every response has."""
 
     body: bytes
     content_type: str = wsgi.PLAIN
@@ -33,7 +33,8 @@ class Application:
     """Answers a GET or HEAD with the view that `routes` has for its path.
 
     With `hosts`, which may be empty, a request must name this host: by an address, a name without a dot, or one of
-    `hosts`. That refuses DNS rebinding, by which a web page makes a browser on this host ask under a name of its own.
+    `hosts`. This refuses DNS rebinding, in which a web page lets a browser on this host send requests under the page's
+    own name.
     """
 
     def __init__(self, routes: Mapping[str, View], hosts: Collection[str] | None = None) -> None:
@@ -54,9 +55,9 @@ class Application:
 
 
 def refusal_reason(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
-    """Return why a request is refused for its Host or Origin, nothing if it is not.
+    """Return the reason to refuse a request for its Host or Origin header, empty if it is allowed.
 
-    A public DNS name has a dot, so a name without one cannot be an attacker's. Browsers always send a Host.
+    A public DNS name has a dot, so an attacker cannot own a name without one. Browsers always send a Host header.
     """
     host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
     name = _host_name(host)

@@ -70,9 +70,9 @@ class _Slot:
 
 
 class Endpoint:
-    """Listens where `bind` says, from the first call on until `close`, and answers with the last exporter shown.
+    """Listens on the addresses of the last `bind` until `close`, and answers with the exporter of the last `show`.
 
-    A new address is bound beside the old one, which closes only once `show` replaces what is behind both.
+    A new address is bound beside the old one, which is closed by the next `show`.
     """
 
     def __init__(self, limits: Limits = DEFAULTS) -> None:
@@ -116,15 +116,15 @@ class Endpoint:
         slot.propose(_Bound(unix, listener, unix.path, file))
 
     def unbind(self) -> None:
-        """Close the addresses that were bound but never shown anything on."""
+        """Close the addresses that were bound since the last `show`."""
         self._tcp.withdraw()
         self._unix.withdraw()
 
     def show(self, exporter: Exporter, hosts: Collection[str] = ()) -> None:
-        """Answer with `exporter` from now on, on the newest addresses only; `hosts` are names that requests may use."""
+        """Answer with `exporter` from now on, on the newest addresses only; requests may use the names in `hosts`."""
         newest = self._tcp.newest
         checked = hosts or (newest and sockets.is_loopback(newest.listener))
-        own = str(newest.setting).rpartition(":")[0] if newest else ""  # a name with which the address was given
+        own = str(newest.setting).rpartition(":")[0] if newest else ""  # the name in the address, if it has one
         self._server.application = Application(service_routes(exporter), {*hosts, own} if checked else None)
         self._tcp.commit()
         self._unix.commit()
@@ -132,7 +132,7 @@ class Endpoint:
             self._unix.clear()
 
     def wait(self, reason: str) -> None:
-        """Answer that the service is not ready, and why, until `show`."""
+        """Answer that the service is not ready, with the reason, until `show`."""
         self._server.application = Application(starting_routes(reason), ())
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ _TOTAL_LABELS = ("boundary", "source")
 
 
 def host_families(reading: HostReading) -> Iterator[Family]:
-    """Yield the host's power, energy and cost, one info per counted channel and one per part that no sensor covers."""
+    """Yield the host's power, energy and cost, an info series per counted channel and per part without a sensor."""
     labels = (reading.boundary.value, reading.source)
     if reading.watts is not None:
         watts = GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""Shows Prometheus the latest tick of every probe, and how the probes themselves fare."""
+"""Exports the latest tick of every probe, and the state of the probes, to Prometheus."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PREFIX = "inferometer_"
 SERIES_LABELS = ("device", "kind", "domain", "source")
 REJECTED_LABELS = ("probe", "device", "domain", "metric", "reason")
 ATTRIBUTES = ("driver", "driver_version", "model", "pci_address", "serial")
-"""The attributes of a device that become labels of its info; the same for every device, empty where unknown."""
+"""The attributes of a device that are labels of its info series, for every device; empty if unknown."""
 
 UP = Metric("probe_up", MetricType.GAUGE, "1 if the probe's last read returned values that are still fresh, else 0.")
 READ_SECONDS = Metric("probe_read_seconds", MetricType.GAUGE, "Time the probe's last read took, in seconds.")
@@ -58,7 +58,7 @@ LOST = Metric(
 
 @dataclass(frozen=True, slots=True)
 class ExportedSeries:
-    """One series a tick gives: its metric's name, its value's place in the tick and its labels' values."""
+    """One series: the name of its metric, the position of its value in the tick, and its label values."""
 
     metric: str
     position: int
@@ -67,7 +67,7 @@ class ExportedSeries:
 
 @dataclass(frozen=True, slots=True)
 class ExportedProbe:
-    """One probe: its layout, how it fares, the series it gives and the age at which a tick is no longer shown."""
+    """One probe: its layout, its state, its series, and the age from which a tick is not exported."""
 
     layout: Layout
     state: ProbeHealth
@@ -76,26 +76,25 @@ class ExportedProbe:
 
 
 class CounterTotals(Protocol):
-    """The totals of counters over restarts: what to show, of when it is, and which pauses are missing from it."""
+    """The totals of counters across restarts: the values to export, their times, and the pauses that they omit."""
 
     def exported_value(self, tick: Tick, position: int) -> float:
-        """Return the total to show for the counter at a position of a tick."""
+        """Return the total to export for the counter at a position of a tick."""
 
     def exported_at_ns(self, tick: Tick) -> int:
-        """Return the Unix time of the sample whose totals are shown for a tick."""
+        """Return the Unix time of the sample whose totals are exported for a tick."""
 
     def lost_seconds(self) -> Mapping[tuple[str, ...], float]:
-        """Return how long the pauses were, by channel key, whose energy is not known."""
+        """Return the length of the pauses with unknown energy, by channel key."""
 
 
 class Exporter(Collector):
-    """Collects from memory alone: a scrape touches neither disk nor sensor.
+    """Collects from memory only: a scrape reads neither disk nor sensor.
 
-    `layouts` and `states` are the sampler's, in the same order. `dropped` tells how many ticks were let go so far,
-    `now_ns` the Unix time on the clock that stamps the ticks. `totals` has the total to show for each counter;
-    without it a counter shows its own value. `host` returns the host's totals, None while
-    there are none; `store` the state of the store. `process` adds the process's own processor time, memory and files.
-    `registry` holds this collector, and never the library's global ones.
+    `layouts` and `states` are the sampler's, in the same order. `dropped` returns the number of dropped ticks, `now_ns`
+    the Unix time on the clock of the ticks. `totals` has the total to export for each counter; without it, the probe's
+    value is exported. `host` returns the host's totals, None if there are none; `store` returns the state of the store.
+    `process` adds the CPU time, memory and files of the process. `registry` contains only this exporter.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class Exporter(Collector):
             ProcessCollector(registry=self.registry)
 
     def ready(self) -> tuple[bool, str]:
-        """Return whether any probe gives fresh values and the store takes them, and what does not."""
+        """Return whether a probe has fresh values and the store works, and a sentence about all that do not."""
         is_ready, reason = self._probes_ready()
         state = self._store()
         trouble = state.summary() if state else ""
@@ -143,7 +142,7 @@ class Exporter(Collector):
         now_ns = self._now_ns()
         stale = [exported.state.probe for exported in self._exported if self._fresh(exported, now_ns) is None]
         if not self._exported:
-            return False, "no probe: nothing can be read on this host"
+            return False, "no probe: this host has no readable sensor"
         if all(exported.state.latest is None for exported in self._exported):
             return False, f"no tick yet from {', '.join(stale)}"
         if not stale:
@@ -191,14 +190,14 @@ class Exporter(Collector):
         return host_families(reading) if reading and now_ns - reading.at_ns <= reading.stale_ns else ()
 
     def _info_families(self) -> Iterator[Family]:
-        devices = InfoMetricFamily(f"{PREFIX}device", "What is known of a device; always 1.")
+        devices = InfoMetricFamily(f"{PREFIX}device", "Attributes of a device; always 1.")
         for device in self._devices:
             attributes = dict(device.attributes)
             known = {name: attributes.get(name, "") for name in ATTRIBUTES}
             devices.add_metric((), {"device": device.id, "kind": device.kind.value, "name": device.name, **known})
         yield devices
         build = {"version": self.version, "python": self._python}
-        yield InfoMetricFamily(f"{PREFIX}build", "What serves these metrics; always 1.", build)
+        yield InfoMetricFamily(f"{PREFIX}build", "Version of the exporter and of Python; always 1.", build)
 
     def _probe_families(self, now_ns: int) -> Iterable[Family]:
         own = (UP, READ_SECONDS, LAST_SUCCESS, SAMPLED, MISSED, THROTTLED, LATE, FAILED)
@@ -223,13 +222,14 @@ class Exporter(Collector):
     def _rejection_families(self) -> Iterator[Family]:
         counts: Counter[tuple[str, ...]] = Counter()
         for exported in self._exported:
-            for (position, reason), count in exported.state.rejected.copy().items():  # its beat may add to it meanwhile
+            rejected = exported.state.rejected.copy()  # a sampling thread may add to it meanwhile
+            for (position, reason), count in rejected.items():
                 channel = exported.layout.channels[position]
                 counts[exported.state.probe, channel.device.id, channel.domain, channel.metric, reason] += count
-        rejected = _family(REJECTED, REJECTED_LABELS)
+        family = _family(REJECTED, REJECTED_LABELS)
         for labels, count in sorted(counts.items()):
-            rejected.add_metric(labels, count)
-        yield rejected
+            family.add_metric(labels, count)
+        yield family
         dropped = _family(DROPPED, ())
         dropped.add_metric((), self._dropped())
         yield dropped
@@ -246,10 +246,10 @@ class Exporter(Collector):
 
 
 def exported_series(layouts: Sequence[Layout]) -> Iterator[tuple[ExportedSeries, ...]]:
-    """Yield the lines of each layout.
+    """Yield the series of each layout.
 
-    Of two channels that tell the same of the same device the first alone is shown, also while it gives nothing: a
-    series that went from one sensor to another would jump.
+    If two channels have the same key, only the first is exported, even while it has no value: a series that changed its
+    sensor would jump.
     """
     shown: set[tuple[str, str, str, str]] = set()
     for layout in layouts:
@@ -264,9 +264,9 @@ def exported_series(layouts: Sequence[Layout]) -> Iterator[tuple[ExportedSeries,
 
 
 def known_devices(layouts: Sequence[Layout]) -> Iterable[Device]:
-    """Return each device once; what several probes know of it is put together, the first to know counts.
+    """Return each device once, with the attributes of all probes; of conflicting values the first counts.
 
-    A join in a query needs exactly one info per device.
+    A join in a query needs exactly one info series per device.
     """
     devices: dict[str, Device] = {}
     for channel in chain.from_iterable(layout.channels for layout in layouts):

@@ -1,6 +1,6 @@
-"""The HTTP server: one thread holds every connection, two more run the WSGI application behind it.
+"""The HTTP server: one thread handles every connection, two more run the WSGI application.
 
-A connection costs a socket and a small buffer, never a thread, so slow clients cannot use up what the others need.
+A connection uses a socket and a small buffer, but no thread, so slow clients cannot block the others.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ log = get_logger("http")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that clients may take.
+    """The limits of clients.
 
-    `connections` are open at once: one more evicts the oldest that is not being answered. A request must be complete
-    after `request_seconds` and `request_bytes`. A connection, which serves one request, ends after
-    `connection_seconds` in any case.
+    At most `connections` are open; one more evicts the oldest that is not being answered. A request must be complete
+    within `request_seconds` and `request_bytes`. A connection serves one request and ends after `connection_seconds`.
     """
 
     connections: int = 256
@@ -98,11 +97,11 @@ class Server:
             thread.start()
 
     def listen(self, listener: socket.socket) -> None:
-        """Accept connections of a listening socket too, which becomes the server's."""
+        """Accept connections on a listening socket as well; the server owns it from now on."""
         self._call(partial(self._add_listener, listener))
 
     def unlisten(self, listener: socket.socket) -> None:
-        """Close a listening socket; connections that it has accepted are still served."""
+        """Close a listening socket; its accepted connections are still served."""
         self._call(partial(self._remove_listener, listener))
 
     def stop(self, seconds: float = 5.0) -> None:
@@ -115,7 +114,7 @@ class Server:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _call(self, call: Callable[[], object]) -> None:
-        """Have the thread of the connections run `call`."""
+        """Run `call` in the thread of the connections."""
         self._calls.append(call)
         with suppress(OSError):  # it is awake already, or has ended
             self._waker.send(b"\0")
@@ -126,7 +125,7 @@ class Server:
                 for key, _ in self._selector.select(self._select_timeout()):
                     key.data()
                 self._expire()
-            except Exception:  # the edge of a thread: without it nobody would be answered any more
+            except Exception:  # the top of a thread: without it no request would be answered
                 log.exception("server fault")
                 time.sleep(_RETRY_SECONDS)
         for listener in [*self._listeners]:
@@ -138,7 +137,7 @@ class Server:
         self._waker.close()
 
     def _select_timeout(self) -> float | None:
-        """Return the seconds to the next deadline, None without a connection: an idle server never wakes."""
+        """Return the seconds to the next deadline, None without a connection, as an idle server never wakes."""
         if not self._connections:
             return None
         return max(0.0, min(connection.deadline for connection in self._connections) - time.monotonic())
@@ -161,20 +160,20 @@ class Server:
     def _remove_listener(self, listener: socket.socket) -> None:
         if listener in self._listeners:
             while not self._stopped and self._accept(listener):
-                pass  # clients that the kernel has let in already
+                pass  # clients in the queue of the kernel
             self._listeners.remove(listener)
             self._selector.unregister(listener)
             listener.close()
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Accept one connection if one waits; return whether it did."""
+        """Accept a connection if one is waiting; return whether one was."""
         if listener not in self._listeners:
-            return False  # an event before this one has closed it
+            return False  # an earlier event has closed it
         try:
             client, address = listener.accept()
         except BlockingIOError:
             return False
-        except OSError as error:  # no file descriptor is left, for one; a tight loop would not find one
+        except OSError as error:  # no free file descriptor, for example; a busy loop would not help
             if not self._accept_failing:
                 log.warning("connections are not accepted", reason=str(error))
             self._accept_failing = True
@@ -196,7 +195,7 @@ class Server:
         return True
 
     def _evict(self) -> bool:
-        """Close the oldest connection that no thread answers; return whether there is one."""
+        """Close the oldest connection that no thread answers; return whether there was one."""
         oldest = next((each for each in self._connections if each.state is not _State.ANSWERING), None)
         if oldest:
             log.debug("evicted", client=oldest.peer)
@@ -204,9 +203,9 @@ class Server:
         return oldest is not None
 
     def _guard(self, step: Callable[[_Connection], None], connection: _Connection) -> None:
-        """Take one step with a connection; close it if the client has gone or the step fails."""
+        """Run one step of a connection; close it if the client has gone or the step fails."""
         if connection not in self._connections:
-            return  # an event before this one has closed it
+            return  # an earlier event has closed it
         try:
             step(connection)
         except BlockingIOError:
@@ -214,7 +213,7 @@ class Server:
         except OSError as error:
             log.debug("connection ended", client=connection.peer, reason=str(error))
             self._close(connection)
-        except Exception:  # the edge of a connection: a fault in one ends no other
+        except Exception:  # the boundary of a connection: a fault in one must not end others
             log.exception("connection fault", client=connection.peer)
             self._close(connection)
 
@@ -237,13 +236,13 @@ class Server:
         return len(connection.received) > self._limits.request_bytes
 
     def _answer(self) -> None:
-        """Answer complete requests, in a thread of its own, until None comes."""
+        """Answer complete requests, in a worker thread, until the queue has None."""
         while (connection := self._requests.get()) is not None:
             too_long = self._is_too_long(connection)
             application = wsgi.failure(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) if too_long else self.application
             try:
                 response = wsgi.respond(bytes(connection.received), connection.peer, connection.server, application)
-            except Exception:  # the edge of a thread
+            except Exception:  # the top of a thread
                 log.exception("no answer", client=connection.peer)
                 response = b""
             self._call(partial(self._guard, partial(self._start_sending, response), connection))
@@ -258,7 +257,7 @@ class Server:
     def _send(self, connection: _Connection) -> None:
         connection.unsent = connection.unsent[connection.client.send(connection.unsent) :]
         if not connection.unsent:
-            # A close with unread bytes would reset the connection, and the client would lose the response.
+            # Closing with unread bytes would reset the connection, and the client would lose the response.
             connection.client.shutdown(socket.SHUT_WR)
             connection.state = _State.DRAINING
             connection.deadline = min(connection.deadline, time.monotonic() + _DRAIN_SECONDS)
@@ -267,7 +266,7 @@ class Server:
 
     def _close(self, connection: _Connection) -> None:
         del self._connections[connection]
-        with suppress(KeyError):  # none is registered while a thread answers
+        with suppress(KeyError):  # it is not registered while a thread answers
             self._selector.unregister(connection.client)
         connection.client.close()
         connection.unsent.release()

@@ -1,4 +1,4 @@
-"""Binds the sockets that the HTTP server listens on, and explains why one cannot be bound."""
+"""Binds the TCP sockets of the HTTP server, and explains failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMEDIES: Mapping[int, str] = {
 
 
 class ListenError(OSError):
-    """The address cannot be listened on: `listen` as it was asked for, the `cause`, and the `remedy`."""
+    """An address that cannot be bound: the requested `listen`, the `cause`, and the `remedy`."""
 
     def __init__(self, listen: str, cause: str, remedy: str) -> None:
         super().__init__(f"cannot listen on {listen!r}: {cause}; {remedy}")
@@ -31,10 +31,10 @@ class ListenError(OSError):
 
 
 def bind(listen: str, beside: socket.socket | None = None) -> socket.socket:
-    """Return a non-blocking socket that listens on `listen`; port 0 takes a free one.
+    """Return a non-blocking socket that listens on `listen`; port 0 selects a free one.
 
-    `beside` is a listening socket of this process that the new one replaces. Both may listen at once, also where one
-    address includes the other, as 0.0.0.0 includes 127.0.0.1. Raises ListenError.
+    `beside` is a listening socket of this process that the new one replaces. Both may listen at the same time, even if
+    one address includes the other, as 0.0.0.0 includes 127.0.0.1. Raises ListenError.
     """
     family, address = resolve(listen)
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -50,7 +50,7 @@ def bind(listen: str, beside: socket.socket | None = None) -> socket.socket:
         remedy = _REMEDIES.get(error.errno or 0, "choose another address")
         raise ListenError(listen, error.strerror or str(error), remedy) from error
     finally:
-        for each in shared:  # no other process may share the port later
+        for each in shared:  # so that no other process can share the port
             if each.fileno() >= 0:
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     listener.setblocking(False)
@@ -58,7 +58,7 @@ def bind(listen: str, beside: socket.socket | None = None) -> socket.socket:
 
 
 def resolve(listen: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Return the address family and socket address of `listen`; of a name with several addresses, an IPv4 one."""
+    """Return the address family and socket address of `listen`, IPv4 if a name has several. Raises ListenError."""
     host, _, port = listen.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def store_families(state: StoreState | None) -> Iterator[GaugeMetricFamily]:
-    """Yield whether the store is up, when it last took samples, and what waits for it; nothing of no state."""
+    """Yield the state of the store, the time of its last commit and the number of waiting reads; nothing for None."""
     if state is None:
         return
     yield GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""Parses one HTTP request and runs the WSGI application (PEP 3333) on it; knows no sockets."""
+"""Parses an HTTP request and runs the WSGI application (PEP 3333) on it, without any socket."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""Headers of every response that does not set them itself."""
+"""Default headers of every response."""
 
 log = get_logger("http")
 
 
 def respond(received: bytes, peer: str, server: tuple[str, int], application: WSGIApplication) -> bytes:
-    """Return the whole response to a request, whose head `received` holds; never raises.
+    """Return the complete response to a request with the head `received`; never raises.
 
-    A request that cannot be parsed gets its status, an application that raises 500. Bodies are not read.
+    An invalid request gets its error status, and an application that raises results in 500. Bodies are not read.
     """
     request = _Request(received)
     log.debug("request", client=peer, line=request.requestline)
@@ -53,7 +53,7 @@ def failure(status: HTTPStatus, *headers: tuple[str, str], reason: str = "") -> 
 
 
 class _Request(BaseHTTPRequestHandler):
-    """The standard library's parser, without its socket; `failure` is the status of a request that it refuses."""
+    """The standard library's parser without its socket; `failure` is the error status of an invalid request."""
 
     def __init__(self, received: bytes) -> None:
         self.failure: HTTPStatus | None = None
@@ -67,15 +67,15 @@ class _Request(BaseHTTPRequestHandler):
         self.failure = HTTPStatus(code)
 
     def handle_expect_100(self) -> bool:
-        return True  # no body is read, so none is asked for
+        return True  # no body is read, so none is requested
 
 
 class _Response(SimpleHandler):
-    """The standard library's WSGI server side, with our headers and our log; the connection ends after it."""
+    """The standard library's WSGI handler, with our headers and log; the connection closes afterwards."""
 
     http_version = "1.1"
     server_software = "inferometer"
-    os_environ: MutableMapping[str, str] = {}  # noqa: RUF012  the library copies it; our variables stay out of it
+    os_environ: MutableMapping[str, str] = {}  # noqa: RUF012  the library copies it; our environment is not included
     headers: Headers
     environ: WSGIEnvironment
     error_status = "500 Internal Server Error"

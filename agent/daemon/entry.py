@@ -1,4 +1,4 @@
-"""`inferometerd`, the service's entry point: reads its settings from one file and the environment, without Typer."""
+"""`inferometerd`, the entry point of the service: reads settings from a file and the environment, without Typer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 _IMPORT_SECONDS = 120.0
-"""On a host under load it may take so long until everything is imported."""
+"""The longest time of the imports on a busy host."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def serve(read_config: Callable[[], Config]) -> int:
-    """Run the service with what `read_config` returns, now and at each reload; return the exit code."""
+    """Run the service, with a new configuration from `read_config` at each reload; return the exit code."""
     from agent.daemon.service import DaemonError, run  # noqa: PLC0415  slow to import
 
     try:
@@ -57,14 +57,14 @@ def serve(read_config: Callable[[], Config]) -> int:
 
 
 def config_of(file: str | None, environment: Mapping[str, str]) -> Config:
-    """Read the configuration file and override it by the environment. Raises ConfigError."""
+    """Return the configuration from a file and the environment, which overrides the file. Raises ConfigError."""
     path = file or environment.get("INFEROMETER_CONFIG")
     given = {setting.name: environment.get(setting.variable) or None for setting in SETTINGS if setting.variable}
     return resolve_config(SharedOptions(Path(path) if path else None, given))
 
 
 def _ended(message: str, code: ExitCode) -> ExitCode:
-    """Report the error that ended the service: to the journal with its priority, else as the command line does."""
+    """Report the error that ended the service: to the journal with its priority, else to standard error."""
     if "JOURNAL_STREAM" in os.environ:
         log.configure("error")
         log.get_logger("daemon").error(message)

@@ -1,7 +1,7 @@
-"""Keeps the store small while the service runs: a process of its own compacts what is old and removes what is too old.
+"""Maintains the store while the service runs: a process compacts old samples and removes expired ones.
 
-It is a process so that its work never holds up the interpreter that samples, and one that starts seldom, for its start
-costs more than its work where little is sampled.
+A process does this so that it never delays the sampling threads. It runs rarely, as its start costs more than its work
+if there are few samples.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SHORTEST_SECONDS: Final = 300.0
 LONGEST_SECONDS: Final = 3600.0
 _SAMPLES_AT_ONCE: Final = 1_000_000
 _YOUNGEST_NS: Final = 120_000_000_000
-"""Ticks younger than two minutes are left alone: some may still wait to be stored."""
+"""Ticks younger than two minutes are not compacted: some may not be stored yet."""
 _PRUNE_SECONDS: Final = 3600.0
 _NICENESS: Final = 10
-"""Gives way to work, but not so far that a busy host keeps it from giving back the store's lock."""
+"""Low priority, but not so low that a busy host delays the release of the store's lock."""
 _STOP_SECONDS: Final = 2.0
 _DAY_SECONDS: Final = 86_400.0
 
@@ -42,16 +42,16 @@ logger = get_logger("maintenance")
 
 
 def interval_seconds(layouts: Sequence[Layout], periods: Sequence[float]) -> float:
-    """Return the seconds from one upkeep to the next: until a million samples, within five minutes and an hour."""
+    """Return the seconds between two runs: the time of a million samples, from five minutes to an hour."""
     rate = sum(len(layout.channels) / period for layout, period in zip(layouts, periods, strict=True))
     return min(max(_SAMPLES_AT_ONCE / rate if rate else LONGEST_SECONDS, SHORTEST_SECONDS), LONGEST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceResult:
-    """The result of one upkeep: why it failed, the number of damaged rows that it left alone, and the first of them.
+    """The result of one run: its error, the number of damaged rows, and a description of the first of them.
 
-    `too_large` has the size of a store that is larger than it may be. Texts are empty if there is nothing to report.
+    `too_large` describes a store above its size limit. Texts are empty if there is nothing to report.
     """
 
     failure: str = ""
@@ -61,7 +61,7 @@ class MaintenanceResult:
 
 
 class Maintenance:
-    """Starts an upkeep every `seconds`, the first after five minutes; says once what fails, and tries again."""
+    """Runs the maintenance every `seconds`, first after five minutes; logs each failure once, and retries."""
 
     def __init__(
         self,
@@ -85,13 +85,13 @@ class Maintenance:
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self) -> None:
-        """Start the thread that starts the processes."""
+        """Start the thread that runs the processes."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End it; what an upkeep has done so far stays done, and the rest is done another time."""
+        """Stop; the work that a run has completed remains, and a later run does the rest."""
         self._stopping.set()
-        with self._starting:  # a process that is just being started is terminated by the thread that starts it
+        with self._starting:  # the thread that is starting a process terminates it
             if self._process is not None:
                 self._process.terminate()
         self._thread.join(_STOP_SECONDS)
@@ -108,12 +108,12 @@ class Maintenance:
     def _run_once(self, *, prunes: bool) -> bool:
         try:
             result = self._run_process(prunes=prunes)
-        except Exception as error:  # noqa: BLE001  the edge of a thread: said below, and tried again
+        except Exception as error:  # noqa: BLE001  the top of a thread: logged below, and retried
             result = MaintenanceResult(failure=repr(error))
         if self._stopping.is_set():
             return False
         if result.failure and result.failure != self._last_reason:
-            logger.error("maintenance of the store failed, and is tried again", reason=result.failure)
+            logger.error("maintenance of the store failed: retrying", reason=result.failure)
         elif self._last_reason and not result.failure:
             logger.info("maintenance of the store works again")
         self._last_reason = result.failure
@@ -123,27 +123,29 @@ class Maintenance:
         return not result.failure
 
     def _log_damage(self, result: MaintenanceResult) -> None:
-        """Log that damaged rows were left alone, once until their number changes."""
+        """Log damaged rows, once until their number changes."""
         if result.damaged and result.damaged != self._damaged:
             remedy = "inferometer db check --repair"
-            logger.error("damaged rows are left out", rows=result.damaged, first=result.first_damage, remedy=remedy)
+            logger.error(
+                "damaged rows are not compacted", rows=result.damaged, first=result.first_damage, remedy=remedy
+            )
         self._damaged = result.damaged
 
     def _log_size(self, size: str) -> None:
-        """Say that nothing more may be removed from a store that is too large, and when it no longer is, each once."""
+        """Log a store that stays above its size limit, and the end of that, each once."""
         if size and not self._too_large:
             logger.warning("the store stays larger than retention.raw_bytes", reason=size)
         elif self._too_large and not size:
-            logger.info("the store is no larger than retention.raw_bytes again")
+            logger.info("the store is within retention.raw_bytes again")
         self._too_large = bool(size)
 
     def _run_process(self, *, prunes: bool) -> MaintenanceResult:
-        """Run one upkeep in a process of its own."""
+        """Run the maintenance once, in its own process."""
         words = [str(limit) for limit in astuple(self._retention)]
         with self._starting:
             if self._stopping.is_set():
                 return MaintenanceResult()
-            # the database goes by the environment: its URL may hold a password, which everybody sees on a command line
+            # the database is passed in the environment: its URL may hold a password, and command lines are public
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "agent.daemon.maintenance", *(words if prunes else ())],
                 env={**os.environ, "INFEROMETER_DATABASE": self._database},
@@ -152,22 +154,22 @@ class Maintenance:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        said, _ = process.communicate()
+        output, _ = process.communicate()
         with self._starting:
             self._process = None
         if process.returncode:
-            return MaintenanceResult(failure=said.strip() or f"it ended with {process.returncode}")
-        answers = [line for line in said.splitlines() if line.startswith("{")]  # others are warnings of the interpreter
+            return MaintenanceResult(failure=output.strip() or f"it ended with {process.returncode}")
+        results = [line for line in output.splitlines() if line.startswith("{")]  # other lines are warnings
         return (
-            MaintenanceResult(**json.loads(answers[-1]))
-            if answers
-            else MaintenanceResult(failure=said.strip() or "it gave no answer")
+            MaintenanceResult(**json.loads(results[-1]))
+            if results
+            else MaintenanceResult(failure=output.strip() or "it printed no result")
         )
 
 
 def retention_of(retention_config: RetentionConfig) -> Retention:
-    """Return what the configuration says in the store's terms, in which no limit is None."""
-    from store.maintenance.retention import Retention  # noqa: PLC0415  slow to import, and not needed to start
+    """Return the configuration as the store's record, in which None is no limit."""
+    from store.maintenance.retention import Retention  # noqa: PLC0415  slow to import, and not needed at the start
 
     return Retention(
         retention_config.raw_days * _DAY_SECONDS or None,
@@ -177,15 +179,15 @@ def retention_of(retention_config: RetentionConfig) -> Retention:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Compact the store that the environment names; with `arguments`, the numbers of a RetentionConfig, prune it too.
+    """Compact the store in $INFEROMETER_DATABASE; with `arguments`, the values of a RetentionConfig, prune it too.
 
-    Prints the MaintenanceResult as JSON; returns the status to exit with.
+    Prints the MaintenanceResult as JSON; returns the exit code.
     """
-    from store.database import open_database  # noqa: PLC0415  the daemon's process has no use for it
+    from store.database import open_database  # noqa: PLC0415  the daemon's own process does not use it
     from store.errors import StoreError  # noqa: PLC0415  same
     from store.locks import maintenance_lock  # noqa: PLC0415  same
 
-    with suppress(PermissionError):  # where not even this is allowed it is done all the same
+    with suppress(PermissionError):  # not essential
         os.nice(_NICENESS)
     try:
         engine = open_database(os.environ["INFEROMETER_DATABASE"], create=False)
@@ -198,9 +200,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _maintain(engine: Engine, arguments: Sequence[str]) -> MaintenanceResult:
-    """Compact, then prune, whatever became of compacting."""
+    """Compact, then prune, even if compaction failed."""
     from store.errors import StoreError  # noqa: PLC0415  same
-    from store.maintenance.compaction import compact  # noqa: PLC0415  the daemon's process has no use for it
+    from store.maintenance.compaction import compact  # noqa: PLC0415  the daemon's own process does not use it
     from store.maintenance.retention import prune  # noqa: PLC0415  same
 
     result = MaintenanceResult()
@@ -209,7 +211,7 @@ def _maintain(engine: Engine, arguments: Sequence[str]) -> MaintenanceResult:
         result = MaintenanceResult(damaged=len(damaged), first_damage=str(damaged[0]) if damaged else "")
     except StoreError as error:
         result = MaintenanceResult(failure=str(error))
-    except Exception as error:  # noqa: BLE001  a damaged row may hold anything: it must not keep prune from running
+    except Exception as error:  # noqa: BLE001  a damaged row may cause any error, and must not prevent pruning
         result = MaintenanceResult(
             failure=f"compaction failed ({error!r}); find the damage with `inferometer db check`"
         )
@@ -223,7 +225,7 @@ def _maintain(engine: Engine, arguments: Sequence[str]) -> MaintenanceResult:
     except StoreError as error:
         return replace(result, failure=" ".join(filter(None, (result.failure, str(error)))))
     if pruned.too_large:
-        left = "the rest is younger than two hours, belongs to stored runs, or is no samples"
+        left = "the remaining data cannot be pruned: it is newer than two hours, part of a stored run, or not samples"
         return replace(result, too_large=f"{pruned.size_bytes} bytes: {left}")
     return result
 

@@ -1,4 +1,4 @@
-"""Tells systemd how the service is: ready, reloading, stopping, alive; where systemd does not ask, nothing happens.
+"""Reports the state of the service to systemd: ready, reloading, stopping, alive. Without systemd it does nothing.
 
 The protocol is that of sd_notify(3) and sd_watchdog_enabled(3): newline-separated assignments in one datagram.
 """
@@ -21,7 +21,7 @@ _SEND_TIMEOUT_SECONDS = 1.0
 def notify(message: str) -> bool:
     """Send `message` to the socket named by $NOTIFY_SOCKET; return whether it was sent.
 
-    Never raises for a socket that is missing, full or gone: the service is worth more than the news of it.
+    Never raises for a socket that is missing, full or closed: the service must go on without it.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
@@ -38,7 +38,7 @@ def notify(message: str) -> bool:
 
 
 def ready() -> bool:
-    """Say that start-up, or a reload, is finished."""
+    """Report that the start, or a reload, is complete."""
     return notify("READY=1")
 
 
@@ -48,30 +48,30 @@ def status(text: str) -> bool:
 
 
 def reloading() -> bool:
-    """Say that a reload has begun; `ready` ends it. The moment sent is CLOCK_MONOTONIC in microseconds."""
+    """Report that a reload has begun; `ready` ends it. The message has CLOCK_MONOTONIC in microseconds."""
     return notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
 
 def stopping() -> bool:
-    """Say that the service is shutting down."""
+    """Report that the service is shutting down."""
     return notify("STOPPING=1")
 
 
 def watchdog() -> bool:
-    """Say that the service is alive, which it must do more often than the unit's WatchdogSec=."""
+    """Report that the service is alive; necessary more often than the unit's WatchdogSec=."""
     return notify("WATCHDOG=1")
 
 
 def extend_timeout(seconds: float) -> bool:
-    """Have systemd wait for the end of a start or a stop at least so much longer, whatever its timeouts say."""
+    """Extend the timeout of a start or a stop to at least `seconds` from now."""
     return notify(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}")
 
 
 @contextmanager
 def keep_alive(every_seconds: float = 5.0, longest_seconds: float = 600.0) -> Iterator[None]:
-    """Say while the block runs that it does, so that neither a start timeout nor the watchdog ends it.
+    """Report that the service is alive while the block runs, so that neither start timeout nor watchdog ends it.
 
-    After `longest_seconds` nothing is said any more: the block hangs, and a new start may help.
+    The reports end after `longest_seconds`: the block hangs then, and a restart may help.
     """
     ended = threading.Event()
 
@@ -92,7 +92,7 @@ def keep_alive(every_seconds: float = 5.0, longest_seconds: float = 600.0) -> It
 
 
 def watchdog_interval_seconds() -> float | None:
-    """Return how often to call `watchdog`: half of what systemd allows, or None if it does not watch this process."""
+    """Return the seconds between calls of `watchdog`, half of the limit; None without a watchdog for this process."""
     limit_usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not limit_usec.isdecimal() or int(limit_usec) == 0 or pid not in ("", str(os.getpid())):
         return None

@@ -60,20 +60,19 @@ logger = log.get_logger("daemon")
 
 
 class DaemonError(Exception):
-    """The daemon cannot start, or stopped before everything was stored: says what, why and what to do."""
+    """The daemon cannot start, or stopped before everything was stored; the message has the cause and the remedy."""
 
 
 class _StoppedError(Exception):
-    """A stop was asked for before everything had started."""
+    """A stop was requested before the start was complete."""
 
 
 def run(read_config: Callable[[], Config]) -> None:
-    """Run until told to stop; `read_config` is asked again on SIGHUP.
+    """Run until a signal stops the service; SIGHUP calls `read_config` again.
 
-    A reload ends everything but the HTTP server and starts it anew, so it finds new devices as well. Meanwhile the
-    server answers with the last values. A configuration that cannot be read changes nothing; if the new configuration
-    fails to start, the service falls back to the previous one. Raises DaemonError, and whatever `read_config` raised
-    the first time.
+    A reload restarts everything except the HTTP server, and so discovers new devices. Meanwhile the server responds
+    with the last values. An invalid configuration changes nothing; if the new configuration fails to start, the
+    service falls back to the previous one. Raises DaemonError, and the error of the first call of `read_config`.
     """
     wanted, config = read_config(), None
     memory: UnstoredTotals = {}
@@ -119,7 +118,7 @@ def _start(
     signals: ServiceSignals,
     endpoint: Endpoint,
 ) -> tuple[Supervisor, Config]:
-    """Start with the configuration `wanted`, or else with the one `before`; return what runs, and with which."""
+    """Start with the configuration `wanted`, or with `before` if that fails; return the service and the one in use."""
     try:
         return stack.enter_context(_running(wanted, memory, signals, endpoint, first=before is None)), wanted
     except _StoppedError:
@@ -128,7 +127,7 @@ def _start(
         if before in {None, wanted}:
             raise
         trace = None if isinstance(error, DaemonError | StoreError) else error
-        logger.error("reload failed, going on as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
+        logger.error("reload failed, continuing as before", reason=str(error), exc_info=trace)  # noqa: TRY400  only a fault needs its trace
         return stack.enter_context(_running(before, memory, signals, endpoint)), before
 
 
@@ -140,10 +139,10 @@ def await_store(
     read_config: Callable[[], Config],
     wanted: Config,
 ) -> Config:
-    """Wait until the store is to be tried again; return the configuration to start with.
+    """Wait until the next attempt to open the store; return the configuration to start with.
 
-    The service counts as started meanwhile, so that neither systemd's start timeout nor its limit of starts ends it.
-    Raises DaemonError if the address cannot be listened on.
+    The service reports that it has started, so that neither the start timeout nor the limit of starts ends it.
+    Raises DaemonError if an address cannot be bound.
     """
     until = time.monotonic() + retry.after(error)
     try:
@@ -169,7 +168,7 @@ def _running(
 ) -> Iterator[Supervisor]:
     """Start everything in order, and stop everything in the opposite order.
 
-    Raises TransientStoreError if the store may work later, _StoppedError once a stop is asked for, else DaemonError.
+    Raises TransientStoreError if the store may work later, _StoppedError if a stop is requested, else DaemonError.
     """
     log.configure(config.log_level)
     timebase = Timebase.now()
@@ -182,7 +181,7 @@ def _running(
             lock = stack.enter_context(daemon_lock(engine, host.id))
             endpoint.bind(config.listen, _unix_address(config))
             if first:
-                notify.ready()  # nothing is wrong that a person must fix; the discovery of the sensors may take long
+                notify.ready()  # the configuration is valid; the discovery of sensors may take long
             writer, store_errors = Writer(engine, lock.verify), StoreErrorLog(signals.wake)
 
             def register(channels: Sequence[NamedChannels]) -> tuple[Layout, ...]:
@@ -262,12 +261,12 @@ def _unix_address(config: Config) -> UnixAddress | None:
 
 
 def _store_file(engine: Engine) -> StoreFile | None:
-    """Return the file of the store, None if a server has it."""
+    """Return the file of the store, None if it is on a server."""
     return StoreFile.at(Path(str(engine.url.database))) if engine.url.get_backend_name() == "sqlite" else None
 
 
 def _raise_if_stopping(signals: ServiceSignals) -> None:
-    """Raise _StoppedError if a stop was asked for: a stop must not wait until everything has started."""
+    """Raise _StoppedError if a stop was requested: it must not wait until the start is complete."""
     if signals.stopping:
         raise _StoppedError
 
@@ -280,20 +279,20 @@ def _probes_of(discovery: Discovery, config: Config, signals: ServiceSignals) ->
     for problem in discovery.problems:
         logger.warning(problem.label, sensor=problem.sensor, reason=problem.reason, remedy=problem.remedy)
     for missing in discovery.missing_families:
-        logger.debug("not here", family=missing.family, reason=missing.reason)
+        logger.debug("not available", family=missing.family, reason=missing.reason)
     _raise_if_stopping(signals)
     return discovery.probes
 
 
 def _log_damage(damage: Damage) -> None:
-    """Log a damaged row of the store, which is left out."""
-    logger.error("damaged row left out", reason=str(damage), remedy="inferometer db check --repair")
+    """Log a damaged row of the store, which is ignored."""
+    logger.error("damaged row ignored", reason=str(damage), remedy="inferometer db check --repair")
 
 
 def period(probe: Probe, config: Config) -> float:
-    """Return the seconds between two reads of a probe: what is wanted, and no less than its sensors refresh in.
+    """Return the seconds between two reads of a probe: the configured period, or its refresh period if that is longer.
 
-    A counter is read twice at least in the time in which it can wrap: more than one wrap would go unseen.
+    A counter is read at least twice in the time of a wrap, as it cannot detect two wraps between reads.
     """
     refreshes = [channel.refresh_seconds for channel in probe.channels if channel.refresh_seconds]
     wraps = min(map(shortest_wrap_seconds, probe.channels), default=math.inf)

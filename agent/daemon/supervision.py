@@ -1,4 +1,4 @@
-"""Looks after the running service: feeds systemd's watchdog, tells how it goes, and notices what hangs."""
+"""Supervises the running service: serves systemd's watchdog, reports the status, and decides on restarts."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ logger = log.get_logger("daemon")
 
 
 def clock_step_ns(timebase: Timebase, now: Timebase | None = None) -> int:
-    """Return by how much the clock was set, or the host slept, since it was found, in nanoseconds; 0 if it was not.
+    """Return the step of the wall clock since `timebase` was measured, in nanoseconds; 0 if there was none.
 
-    `now` is the clock found anew.
+    A suspension is a step as well. `now` is a new measurement of the clocks.
     """
     if now is None and abs(timebase.quick_wall_clock_offset_ns()) <= _CLOCK_SET_NS:
-        return 0  # it is looked at once a second, and this is a tenth of the work
+        return 0  # called once a second, and this needs a tenth of the time
     wall_clock_offset_ns = timebase.wall_clock_offset_ns() if now is None else now.offset_ns - timebase.offset_ns
     return wall_clock_offset_ns if abs(wall_clock_offset_ns) > _CLOCK_SET_NS else 0
 
@@ -52,25 +52,24 @@ class StoreFile:
 
     @classmethod
     def at(cls, path: Path) -> StoreFile:
-        """Note which file is there now."""
+        """Return the file that is at a path now."""
         return cls(path, path.stat())
 
     def is_gone(self) -> bool:
-        """Tell whether it was deleted or another is in its place; what is written then, nobody will find."""
+        """Return whether the file was deleted or replaced, so that new samples would be lost."""
         try:
             return not os.path.samestat(self.path.stat(), self.opened)
         except FileNotFoundError:
             return True
-        except OSError:  # it cannot be seen now, which the next write will say better
+        except OSError:  # the next write reports the cause
             return False
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """What runs between a start and a stop; `file` is the store's, where it is a file.
+    """The parts of the service between a start and a stop; `file` is the store's file, None for a server.
 
-    Once the host has `suspended` nothing is read any more. `restarts_on_same_store` says that it ends for a start on
-    the same store.
+    After the host was `suspended` nothing is read. `restarts_on_same_store` is set before a restart on the same store.
     """
 
     sampler: Sampler
@@ -86,7 +85,7 @@ class Supervisor:
     restarts_on_same_store: bool = False
 
     def await_first_reads(self, signals: ServiceSignals) -> None:
-        """Return when every probe has been read, or some hang, or a signal came."""
+        """Return when every probe was read, after a few seconds if some hang, or at a signal."""
         deadline = time.monotonic() + _FIRST_READS_SECONDS
         while not signals.stopping and time.monotonic() < deadline:
             if all(state.tried for state in self.sampler.states):
@@ -94,9 +93,9 @@ class Supervisor:
             signals.wait(_POLL_SECONDS)
 
     def check(self) -> None:
-        """Feed the watchdog, and say how it goes to systemd, and to the log when a probe hangs or goes on.
+        """Serve the watchdog, report the status to systemd, and log each probe that begins or ceases to hang.
 
-        The watchdog is fed unless every probe there is hangs, or ticks are no longer taken: a new start may help then.
+        The watchdog is not served if every probe hangs or the recorder has ended: a restart may help then.
         """
         now_ns = time.monotonic_ns()
         reading = [state for state in self.sampler.states if not state.lost]
@@ -118,11 +117,11 @@ class Supervisor:
         return f"{up} of {len(states)} probes up, {reads} reads{'; ' if store_errors else ''}{store_errors}"
 
     def waiting(self) -> int:
-        """Return how many ticks are not stored yet."""
+        """Return the number of ticks that are not stored yet."""
         return self.sampler.waiting + self.recorder.waiting
 
     def await_stored(self, signals: ServiceSignals) -> None:
-        """Return when every tick is stored, or cannot be; the next start stores none of them. A stop ends the wait."""
+        """Wait until every tick is stored or cannot be, as the next start stores none of them; a stop ends the wait."""
         while self.restarts_on_same_store and not signals.stopping and self.recorder.alive and self.waiting():
             if (self.store_errors.reason and not self.store_errors.is_transient) or self.has_lost_store():
                 return
@@ -131,39 +130,40 @@ class Supervisor:
             signals.wait(_RETRY_SECONDS if self.store_errors.reason else _POLL_SECONDS)
 
     def has_lost_store(self) -> bool:
-        """Return, and log, whether the ticks go into a file that is gone, or into a store that another daemon has."""
+        """Return, and log, whether the file of the store is gone or another daemon uses the store."""
         if self.file and self.file.is_gone():
-            logger.error("the database was deleted or replaced: it is opened anew", database=self.file.path)
+            logger.error("the database was deleted or replaced: opening it again", database=self.file.path)
             return True
         if self.lock and self.lock.lost:
-            logger.error("another daemon has taken the database: this one starts anew", reason=self.lock.lost)
+            logger.error("another daemon has taken the database: restarting", reason=self.lock.lost)
             return True
         return False
 
     def needs_restart(self) -> bool:
-        """Return, and log, whether the ticks no longer bear the right time."""
+        """Return, and log, whether new ticks would have wrong times."""
         wall_clock_offset_ns = clock_step_ns(self.timebase)
         if not wall_clock_offset_ns and not self.suspended():
             return False
         wall_clock_offset_ns = wall_clock_offset_ns or self.timebase.wall_clock_offset_ns()
         logger.warning(
-            "the clock was set or the host slept: a new recording begins", seconds=round(wall_clock_offset_ns / 1e9, 3)
+            "the clock was set or the host was suspended: a new recording begins",
+            seconds=round(wall_clock_offset_ns / 1e9, 3),
         )
         return True
 
     def lost(self) -> str:
-        """Say how many ticks a stop could not hand to the store any more, and why; nothing if there are none."""
+        """Return a sentence with the number of ticks that a stop could not store, and the cause; empty for none."""
         unsaved = self.waiting()
         return f"{unsaved} ticks are lost: {self.store_errors.reason or 'the store did not answer'}" if unsaved else ""
 
 
 def reload_config(read_config: Callable[[], Config]) -> Config | None:
-    """Read the configuration again; None, with the reason in the log, if it cannot be used."""
+    """Read the configuration again; return None, and log the reason, if it is not valid."""
     notify.reloading()
     try:
         return read_config()
-    except Exception as error:  # noqa: BLE001  whatever is wrong with the file, the service goes on as it was
-        logger.error("reload refused, nothing was changed", reason=str(error))  # noqa: TRY400  the reason says it
+    except Exception as error:  # noqa: BLE001  after any error in the file, the service continues unchanged
+        logger.error("reload refused, nothing was changed", reason=str(error))  # noqa: TRY400  the reason is enough
         notify.ready()
         return None
 
@@ -171,10 +171,10 @@ def reload_config(read_config: Callable[[], Config]) -> Config | None:
 def supervise(
     signals: ServiceSignals, service: Supervisor, read_config: Callable[[], Config], config: Config
 ) -> Config:
-    """Look after the service until it is to end or to start anew; return the configuration to start with.
+    """Supervise the service until it must stop or restart; return the configuration to restart with.
 
-    A restart would lose the ticks that wait for the store. It is put off until the store takes them, unless the store
-    never will: its file is gone, another daemon has it, or the new configuration names another one.
+    A restart would lose the ticks that wait for the store. It is deferred until they are stored, unless that is
+    impossible: the file of the store is gone, another daemon uses it, or the new configuration names another store.
     """
     interval = check_interval_seconds()
     wanted, restart_due, deferral_logged = config, False, True
@@ -204,5 +204,5 @@ def supervise(
 
 
 def check_interval_seconds() -> float:
-    """Return how often to look after everything: as often as systemd's watchdog asks for, else every ten seconds."""
+    """Return the seconds between two checks: as the watchdog requires, at most ten."""
     return min(notify.watchdog_interval_seconds() or _CHECK_SECONDS, _CHECK_SECONDS)

@@ -1,4 +1,4 @@
-"""Stores the ticks of the service, adds them up, and notices a clock that was set."""
+"""Stores the ticks of the service, adds up its counters, and detects a step of the wall clock."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class TickStore:
     """Adds up the counters of `probes` and stores every tick with `writer`.
 
-    The totals go on from those in the database (`saved`) and from those that no store has (`memory`). `wake` is called
-    when the wall clock was set: the ticks no longer bear the right time then.
+    The totals continue those in the database (`saved`) and the newer ones that are not stored (`memory`). `wake` is
+    called after a step of the wall clock, as new ticks would have wrong times.
     """
 
     def __init__(

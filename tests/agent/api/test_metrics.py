@@ -87,7 +87,7 @@ def values(exporter: Exporter, name: str) -> list[float]:
     return [sample.value for sample in samples(exporter, name)]
 
 
-def test_a_tick_is_shown_with_the_labels_of_its_channels():
+def test_a_tick_is_exported_with_the_labels_of_its_channels():
     exporter = export(ticks=[tick(250.0, 1000.5)])
     labels = {"device": "GPU-1", "kind": "gpu", "domain": "board", "source": "measured"}
     assert samples(exporter, "inferometer_power_watts")[0].labels == labels
@@ -99,27 +99,27 @@ def test_the_latest_tick_replaces_the_one_before():
     assert values(export(ticks=[tick(1.0, 2.0), tick(3.0, 4.0)]), "inferometer_power_watts") == [3.0]
 
 
-def test_a_value_that_was_not_read_is_not_shown():
+def test_a_value_that_was_not_read_is_not_exported():
     exporter = export(ticks=[tick(math.nan, 4.0)])
     assert values(exporter, "inferometer_power_watts") == []
     assert values(exporter, "inferometer_energy_joules_total") == [4.0]
 
 
-def test_estimated_and_measured_are_series_of_their_own():
+def test_estimated_and_measured_values_are_separate_series():
     layout = Layout(1, "gpu", (POWER, replace(POWER, source=Source.ESTIMATED)))
     shown = samples(export([layout], ticks=[tick(5.0, 6.0)]), "inferometer_power_watts")
     assert {sample.labels["source"]: sample.value for sample in shown} == {"measured": 5.0, "estimated": 6.0}
 
 
 @pytest.mark.parametrize(("period_seconds", "limit_seconds"), [(0.01, 10), (1.0, 10), (60.0, 180)])
-def test_a_tick_is_shown_for_three_periods_and_ten_seconds_at_least(period_seconds: float, limit_seconds: int):
+def test_a_tick_is_exported_for_three_periods_and_at_least_ten_seconds(period_seconds: float, limit_seconds: int):
     for age_ns, shown in ((limit_seconds * SECOND, [5.0]), (limit_seconds * SECOND + 1, [])):
         exporter = export(states=[state("gpu", period_seconds)], ticks=[tick(5.0, 6.0)], now_ns=NOW + age_ns)
         assert values(exporter, "inferometer_power_watts") == shown
         assert values(exporter, "inferometer_probe_up") == [float(bool(shown))]
 
 
-def test_a_lost_probe_shows_no_values_however_fresh_its_last_tick():
+def test_a_lost_probe_exports_no_values():
     lost = state()
     lost.up, lost.lost = False, True
     exporter = export(states=[lost], ticks=[tick(5.0, 6.0)])
@@ -128,7 +128,7 @@ def test_a_lost_probe_shows_no_values_however_fresh_its_last_tick():
     assert values(exporter, "inferometer_probe_up") == [0.0]
 
 
-def test_a_probe_whose_last_read_failed_is_down_while_its_fresh_values_are_still_shown():
+def test_a_probe_is_down_after_a_failed_read_while_its_fresh_values_are_exported():
     failing = state()
     failing.up, failing.failed = False, 1
     exporter = export(states=[failing], ticks=[tick(5.0, 6.0)])
@@ -144,7 +144,7 @@ def test_a_probe_that_has_not_read_yet_is_down_and_has_no_read_time_or_last_succ
     assert values(exporter, "inferometer_probe_last_success_timestamp_seconds") == []
 
 
-def test_a_probe_tells_how_it_fares():
+def test_the_state_of_a_probe_is_exported():
     busy = state()
     busy.missed, busy.late, busy.throttled = 4, 7, 5
     exporter = export(states=[busy], ticks=[tick(5.0, 6.0)])
@@ -157,7 +157,7 @@ def test_a_probe_tells_how_it_fares():
     assert values(exporter, "inferometer_samples_dropped_total") == [3.0]
 
 
-def test_refused_readings_are_counted_by_channel_and_reason():
+def test_rejected_readings_are_counted_by_channel_and_reason():
     refusing = state()
     refusing.rejected = {(0, "sentinel"): 2, (1, "reset"): 1}
     shown = samples(export(states=[refusing]), "inferometer_samples_rejected_total")
@@ -174,7 +174,7 @@ def test_refused_readings_are_counted_by_channel_and_reason():
     }
 
 
-def test_refused_readings_of_two_channels_that_tell_the_same_are_added():
+def test_rejected_readings_of_two_channels_with_one_key_are_added():
     refusing = state()
     refusing.rejected = {(0, "sentinel"): 2, (1, "sentinel"): 5}
     layout = Layout(1, "gpu", (replace(POWER, method="average"), replace(POWER, method="instant")))
@@ -182,7 +182,7 @@ def test_refused_readings_of_two_channels_that_tell_the_same_are_added():
 
 
 @pytest.mark.parametrize("first", [5.0, math.nan])
-def test_of_two_channels_that_tell_the_same_only_the_first_is_ever_shown(first: float):
+def test_only_the_first_of_two_channels_with_one_key_is_exported(first: float):
     one = Layout(1, "gpu", (replace(POWER, method="average"), replace(POWER, method="instant")))
     other = Layout(2, "other", (POWER,))
     exporter = export([one, other], ticks=[tick(first, 6.0), tick(7.0, layout=2)])
@@ -200,26 +200,26 @@ def test_a_device_is_described_once_with_the_same_labels_as_every_other():
     assert (shown[1].labels["serial"], shown[1].labels["pci_address"]) == ("42", "")
 
 
-def test_what_the_first_probe_knows_of_a_device_counts():
+def test_the_device_attributes_of_the_first_probe_count():
     seen = [Device("a", Kind.GPU, "one", (("serial", "1"),)), Device("a", Kind.GPU, "two", (("serial", "2"),))]
     devices = known_devices([Layout(0, "x", tuple(replace(POWER, device=device) for device in seen))])
     assert list(devices) == [Device("a", Kind.GPU, "one", (("serial", "1"),))]
 
 
-def test_a_service_without_probes_still_tells_its_version_and_is_not_ready():
+def test_a_service_without_probes_exports_its_version_and_is_not_ready():
     exporter = export([])
     assert samples(exporter, "inferometer_build_info")[0].labels == {"version": "1.2.3", "python": "3.11.2"}
     assert values(exporter, "inferometer_device_info") == []
-    assert exporter.ready() == (False, "no probe: nothing can be read on this host")
+    assert exporter.ready() == (False, "no probe: this host has no readable sensor")
 
 
-def test_a_scrape_before_the_first_tick_shows_no_measurement():
+def test_a_scrape_before_the_first_tick_has_no_measurement():
     names = {family.name.removeprefix("inferometer_") for family in export().registry.collect()}
     assert names.isdisjoint(METRICS)
     assert "probe_up" in names
 
 
-def test_it_is_ready_from_the_first_tick_on_and_names_the_probes_that_give_none():
+def test_it_is_ready_after_the_first_tick_and_names_the_probes_without_one():
     layouts = [LAYOUT, Layout(2, "other", (replace(POWER, domain="module"),))]
     assert export(layouts).ready() == (False, "no tick yet from gpu, other")
     assert export(layouts, ticks=[tick(1.0, 2.0)]).ready() == (True, "no fresh tick from other")
@@ -235,14 +235,14 @@ def test_a_host_whose_only_probe_is_lost_is_not_ready():
     assert export(states=[lost], ticks=[tick(1.0, 2.0)]).ready() == (False, "no fresh tick from gpu")
 
 
-def test_nothing_is_registered_with_the_library_of_the_whole_process():
+def test_nothing_is_registered_in_the_global_registry():
     before = {family.name for family in REGISTRY.collect()}
     exporter = export(ticks=[tick(1.0, 2.0)], process=True)
     assert values(exporter, "process_resident_memory_bytes")[0] > 0
     assert {family.name for family in REGISTRY.collect()} == before
 
 
-def test_a_store_that_cannot_be_written_shows_in_ready_and_in_the_metrics():
+def test_a_failing_store_is_visible_in_ready_and_in_the_metrics():
     ticks = [tick(1.0, 2.0)]
     good = export(ticks=ticks, store=StoreState("", NOW, 2))
     assert good.ready() == (True, "ready")
@@ -273,7 +273,7 @@ class Losing:
         return {ENERGY.key: 10.0, ("other", "", "", ""): 1.0}
 
 
-def test_totals_are_shown_with_the_time_of_their_sample_and_with_the_pauses_they_lack():
+def test_totals_are_exported_with_their_sample_time_and_their_lost_pauses():
     exporter = export(ticks=[tick(1.0, 20.0)], totals=Losing())
     assert values(exporter, "inferometer_energy_joules_total") == [10.0]
     assert values(exporter, "inferometer_power_watts") == [1.0]
@@ -282,7 +282,7 @@ def test_totals_are_shown_with_the_time_of_their_sample_and_with_the_pauses_they
     assert (lost.labels["device"], lost.labels["domain"], lost.value) == ("GPU-1", "board", 10.0)
 
 
-def test_a_probe_without_a_fresh_tick_shows_no_time_of_a_sample():
+def test_a_probe_without_a_fresh_tick_has_no_sample_time():
     assert values(export(ticks=[]), "inferometer_probe_sample_timestamp_seconds") == []
 
 
@@ -298,14 +298,14 @@ def everything(*, process: bool) -> Exporter:
     )
 
 
-def test_a_host_reading_older_than_a_stale_tick_is_not_shown():
+def test_a_stale_host_reading_is_not_exported():
     names = {f"inferometer_host_{name}" for name in ("power_watts", "energy_joules_total", "cost_total")}
     for age_ns, shown_names in ((HOST.stale_ns, names), (HOST.stale_ns + 1, set())):
         families = export(ticks=[tick(1.0, 2.0)], host=HOST, now_ns=NOW + age_ns).registry.collect()
         assert names & {sample.name for family in families for sample in family.samples} == shown_names
 
 
-def test_the_host_shows_no_power_before_two_readings_and_no_cost_without_a_price():
+def test_the_host_has_no_power_before_two_readings_and_no_cost_without_a_price():
     families = export(ticks=[tick(1.0, 2.0)], host=replace(HOST, watts=None, cost=None)).registry.collect()
     names = {sample.name for family in families for sample in family.samples}
     assert "inferometer_host_energy_joules_total" in names
@@ -328,11 +328,11 @@ def shown(families: Iterable[Family]) -> dict[str, tuple[str, tuple[str, ...]]]:
     }
 
 
-def test_the_reference_names_every_metric_with_its_type_and_labels_and_no_other():
+def test_the_reference_has_exactly_the_exported_metrics_with_their_types_and_labels():
     assert documented() == shown(everything(process=True).registry.collect())
 
 
-def test_both_formats_can_be_parsed_and_tell_the_same():
+def test_both_formats_can_be_parsed_and_have_the_same_values():
     registry = everything(process=False).registry
     text = list(parse_text(generate_latest(registry).decode()))
     openmetrics = list(parse_openmetrics(generate_openmetrics(registry).decode()))
@@ -370,7 +370,7 @@ def test_the_output_is_the_golden_one(tmp_path: Path, file: str, encode):
     assert output.splitlines() == golden.read_text(encoding="utf-8").splitlines()
 
 
-def test_the_golden_files_show_the_energy_of_every_zone():
+def test_the_golden_files_have_the_energy_of_every_zone():
     text = (TESTS / "golden/metrics.txt").read_text(encoding="utf-8")
     energies = [family for family in parse_text(text) if family.name == "inferometer_energy_joules"]
     places = {(s.labels["device"], s.labels["domain"]) for s in chain.from_iterable(f.samples for f in energies)}

@@ -51,7 +51,7 @@ def host() -> Host:
 
 
 @needs_promtool
-def test_promtool_finds_nothing_to_say_about_what_is_served(host: Host):
+def test_promtool_accepts_the_served_metrics(host: Host):
     server = serve(host.exporter, "127.0.0.1:0")
     try:
         with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=10) as answer:

@@ -146,7 +146,7 @@ def test_every_metric_of_the_rules_and_the_dashboard_is_documented() -> None:
     assert {name for name in used if f":{name}:" not in RULES.read_text(encoding="utf-8")} <= known
 
 
-def test_every_panel_of_the_dashboard_has_its_place_and_a_query() -> None:
+def test_every_panel_of_the_dashboard_has_a_position_and_a_query() -> None:
     panels = json.loads((DOCS / "prometheus/dashboard.json").read_text(encoding="utf-8"))["panels"]
     assert [panel["id"] for panel in panels] == [number for number, _ in zip(count(1), panels, strict=False)]
     taken = set()

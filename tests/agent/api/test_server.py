@@ -90,7 +90,7 @@ def is_closed(client: socket.socket) -> bool:
         return True
 
 
-def test_metrics_are_text_unless_something_else_is_asked_for(address: str):
+def test_metrics_are_text_by_default(address: str):
     answer, body = ask(address, "/metrics")
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -98,25 +98,25 @@ def test_metrics_are_text_unless_something_else_is_asked_for(address: str):
     assert [(sample.labels["device"], sample.value) for sample in samples] == [("GPU-1", 250.0)]
 
 
-def test_metrics_come_as_openmetrics_for_who_accepts_it(address: str):
+def test_metrics_are_openmetrics_for_a_client_that_accepts_it(address: str):
     accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
     answer, body = ask(address, "/metrics", Accept=accept)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert "inferometer_power_watts" in [family.name for family in parse_openmetrics(body.decode())]
 
 
-def test_a_format_version_that_is_no_number_gets_plain_text(address: str):
+def test_a_non_numeric_format_version_gets_plain_text(address: str):
     answer, _ = ask(address, "/metrics", Accept="application/openmetrics-text;version=new")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
 
 
-def test_no_line_of_a_request_becomes_a_header_of_the_answer(address: str):
+def test_no_line_of_a_request_becomes_a_header_of_the_response(address: str):
     folded = b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=1.0.0\r\n Injected: yes\r\n\r\n"
     assert b"\r\n Injected" not in raw(address, folded)
     assert b"\r\nInjected" not in raw(address, folded)
 
 
-def test_metrics_are_compressed_for_who_accepts_it(address: str):
+def test_metrics_are_compressed_for_a_client_that_accepts_it(address: str):
     answer, body = ask(address, "/metrics", Accept_Encoding="deflate, gzip;q=0.9")
     assert answer.headers["Content-Encoding"] == "gzip"
     assert b"inferometer_power_watts" in gzip.decompress(body)
@@ -138,7 +138,7 @@ def test_metrics_are_compressed_for_who_accepts_it(address: str):
         ("br", False),
     ],
 )
-def test_compression_honors_the_weight_that_a_client_gives_it(address: str, header: str, packed: bool):
+def test_compression_depends_on_the_weight_that_the_client_sets(address: str, header: str, packed: bool):
     answer, _ = ask(address, "/metrics", Accept_Encoding=header)
     assert answer.headers["Content-Encoding"] == ("gzip" if packed else None)
 
@@ -166,7 +166,7 @@ def test_the_service_is_healthy_while_it_answers():
     assert (answer.status, body) == (200, b"healthy\n")
 
 
-def test_the_service_is_ready_from_the_first_tick_on():
+def test_the_service_is_ready_after_the_first_tick():
     state = ProbeHealth("gpu", 1.0)
     exporter = Exporter([Layout(1, "gpu", (POWER,))], [state], lambda: 0, lambda: NOW, "1.2.3")
     with serving(exporter) as server:
@@ -207,19 +207,19 @@ def test_every_other_method_is_not_allowed(address: str, method: str):
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_what_is_no_http_is_a_bad_request(address: str):
+def test_a_request_that_is_not_http_is_a_bad_request(address: str):
     assert b"400 Bad Request" in raw(address, b"\x16\x03\x01 no http at all\r\n\r\n")
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/nothing"])
-def test_no_answer_tells_what_the_service_runs_on(address: str, path: str):
+def test_no_response_reveals_the_platform(address: str, path: str):
     answer, _ = ask(address, path)
     assert answer.headers["Server"] == "inferometer"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-def test_a_fault_in_the_exporter_is_told_as_such_and_the_next_scrape_works(caplog: pytest.LogCaptureFixture):
+def test_a_fault_in_the_exporter_is_a_500_and_the_next_scrape_works(caplog: pytest.LogCaptureFixture):
     faults = [RuntimeError("broken")]
 
     def dropped() -> int:
@@ -234,7 +234,7 @@ def test_a_fault_in_the_exporter_is_told_as_such_and_the_next_scrape_works(caplo
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["no answer"]
 
 
-def test_requests_are_logged_only_for_who_looks_for_them(address: str, caplog: pytest.LogCaptureFixture):
+def test_requests_are_logged_only_at_the_debug_level(address: str, caplog: pytest.LogCaptureFixture):
     with caplog.at_level("INFO", "inferometer.http"):
         ask(address, "/-/healthy")
     assert caplog.records == []
@@ -250,7 +250,7 @@ def test_a_request_that_is_not_complete_in_time_ends_its_connection(exporter: Ex
         assert is_closed(slow)
 
 
-def test_bytes_that_keep_coming_do_not_extend_the_deadline(exporter: Exporter):
+def test_slowly_arriving_bytes_do_not_extend_the_deadline(exporter: Exporter):
     with serving(exporter, Limits(request_seconds=0.5)) as server, connect(server.address) as slow:
         ended = threading.Event()
 
@@ -268,7 +268,7 @@ def test_bytes_that_keep_coming_do_not_extend_the_deadline(exporter: Exporter):
             dripping.join()
 
 
-def test_a_client_that_does_not_take_its_answer_is_cut_off(exporter: Exporter):
+def test_a_client_that_does_not_read_its_response_is_disconnected(exporter: Exporter):
     body = b"x" * 50_000_000
 
     def large(_, start_response):
@@ -288,7 +288,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(exporter: Exporter):
     assert len(received) < len(body)
 
 
-def test_one_connection_too_many_takes_the_place_of_the_oldest(exporter: Exporter):
+def test_one_connection_too_many_evicts_the_oldest(exporter: Exporter):
     address = (server := serve(exporter, "127.0.0.1:0", Limits(connections=2))).address
     with closing(server), connect(address) as oldest, connect(address) as younger:
         assert b"200 OK" in raw(address, b"GET /-/healthy HTTP/1.0\r\n\r\n")
@@ -297,7 +297,7 @@ def test_one_connection_too_many_takes_the_place_of_the_oldest(exporter: Exporte
         assert b"200 OK" in younger.recv(65536)
 
 
-def test_a_connection_that_is_being_answered_is_never_evicted_and_the_next_is_told_to_come_back(exporter: Exporter):
+def test_a_connection_that_is_being_answered_is_never_evicted_and_the_next_gets_503(exporter: Exporter):
     goes_on = threading.Event()
 
     def slow(_, start_response):
@@ -325,9 +325,7 @@ def test_a_body_is_ignored_and_does_not_reset_the_connection(address: str):
     assert b"405 Method Not Allowed" in raw(address, head + b"x" * 1_000_000)
 
 
-def test_a_server_without_file_descriptors_answers_again_once_there_are_some(
-    exporter: Exporter, caplog: pytest.LogCaptureFixture
-):
+def test_a_server_without_file_descriptors_recovers(exporter: Exporter, caplog: pytest.LogCaptureFixture):
     with serving(exporter) as server, socket.socket() as waiting:
         before, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
         address = split(server.address)
@@ -346,7 +344,7 @@ def test_a_server_without_file_descriptors_answers_again_once_there_are_some(
     assert [record.getMessage() for record in caplog.records] == ["connections are not accepted"]
 
 
-def test_a_fault_of_the_server_s_own_is_logged_and_the_next_client_is_served(
+def test_a_fault_of_the_server_is_logged_and_the_next_client_is_served(
     exporter: Exporter, caplog: pytest.LogCaptureFixture
 ):
     with serving(exporter) as server:
@@ -361,7 +359,7 @@ def test_a_fault_of_the_server_s_own_is_logged_and_the_next_client_is_served(
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/nothing", "/caf%C3%A9?q=1"])
-def test_the_application_and_the_server_keep_to_pep_3333(exporter: Exporter, method: str, path: str):
+def test_the_application_and_the_server_conform_to_pep_3333(exporter: Exporter, method: str, path: str):
     request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\n\r\n".encode()
     application = validator(Application(service_routes(exporter), ()))
     received = wsgi.respond(request, "127.0.0.1", ("127.0.0.1", 80), application)
@@ -369,7 +367,7 @@ def test_the_application_and_the_server_keep_to_pep_3333(exporter: Exporter, met
     assert status == (405 if method == "POST" else 404 if path.startswith(("/nothing", "/caf")) else 200)
 
 
-def test_the_environment_of_the_process_stays_out_of_a_request(monkeypatch: pytest.MonkeyPatch):
+def test_a_request_does_not_contain_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("INFEROMETER_DATABASE", "postgresql://user:password@host/db")
     seen = {}
 
@@ -389,7 +387,7 @@ def test_the_environment_of_the_process_stays_out_of_a_request(monkeypatch: pyte
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_whatever_make_the_parser_raise(received: bytes):
+def test_no_bytes_make_the_parser_raise(received: bytes):
     answer = wsgi.respond(received, "peer", ("127.0.0.1", 80), wsgi.failure(HTTPStatus.NOT_FOUND))
     assert answer
 
@@ -439,7 +437,7 @@ def test_on_loopback_a_request_must_name_this_host(exporter: Exporter, host: str
         ("Host: localhost\r\nHost: evil.example.com\r\n", 403),
     ],
 )
-def test_pages_of_another_origin_may_not_read_this_host(address: str, headers: str, status: int):
+def test_pages_of_another_origin_cannot_read_this_host(address: str, headers: str, status: int):
     assert f" {status} ".encode() in raw(address, f"GET /metrics HTTP/1.1\r\n{headers}\r\n".encode())
 
 
@@ -492,7 +490,7 @@ def test_an_address_may_widen_and_narrow_on_its_port(exporter: Exporter):
             serve(exporter, f"127.0.0.1:{port}")
 
 
-def test_an_address_that_is_withdrawn_closes_and_the_one_before_stays(exporter: Exporter):
+def test_a_withdrawn_address_is_closed_and_the_one_before_remains(exporter: Exporter):
     with closing(Endpoint()) as endpoint:
         endpoint.bind("127.0.0.1:0")
         endpoint.show(exporter)
@@ -545,7 +543,7 @@ def test_many_scrapes_at_once_are_all_served(address: str):
     assert statuses == [200] * 8
 
 
-def test_closing_closes_the_port_and_who_is_connected(exporter: Exporter):
+def test_closing_closes_the_port_and_the_connections(exporter: Exporter):
     server = serve(exporter, "127.0.0.1:0")
     with connect(server.address) as silent:
         await_true(lambda: server._server._connections)
@@ -565,7 +563,7 @@ def test_ipv6_is_served_with_its_address_in_brackets(exporter: Exporter):
         assert ask(server.address, "/-/healthy")[0].status == 200
 
 
-def test_a_port_that_is_taken_is_told_with_what_to_do(address: str, exporter: Exporter):
+def test_a_port_in_use_is_reported_with_a_remedy(address: str, exporter: Exporter):
     with pytest.raises(ListenError, match="already in use; another process listens there") as caught:
         serve(exporter, address)
     assert isinstance(caught.value, OSError)
@@ -573,7 +571,7 @@ def test_a_port_that_is_taken_is_told_with_what_to_do(address: str, exporter: Ex
     assert "ss -ltnp" in caught.value.remedy
 
 
-def test_an_address_of_another_host_is_told_with_what_to_do(exporter: Exporter):
+def test_an_address_of_another_host_is_reported_with_a_remedy(exporter: Exporter):
     with pytest.raises(ListenError, match="no network interface of this host has this address"):
         serve(exporter, "192.0.2.1:19795")
 
@@ -582,15 +580,15 @@ def test_an_address_of_another_host_is_told_with_what_to_do(exporter: Exporter):
     "listen",
     ["", "19795", ":19795", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536", "::1:19795", "1:-1"],
 )
-def test_what_is_no_address_is_told_with_how_to_write_one(listen: str):
+def test_an_invalid_address_is_reported_with_the_right_form(listen: str):
     with pytest.raises(ListenError, match=r"write it as 127\.0\.0\.1:19795 or \[::1\]:19795"):
         resolve(listen)
 
 
-def test_a_name_that_has_no_address_is_told():
+def test_a_name_without_an_address_is_reported():
     with pytest.raises(ListenError, match="write the address of this host as a number"):
         resolve(f"{'x' * 64}.invalid:19795")
 
 
-def test_a_name_is_resolved_to_ipv4_where_it_can_be():
+def test_a_name_is_resolved_to_ipv4_if_possible():
     assert resolve("localhost:19795") == (socket.AF_INET, ("127.0.0.1", 19795))

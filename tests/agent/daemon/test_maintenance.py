@@ -126,13 +126,11 @@ def test_a_store_that_stays_too_large_is_said_once_and_that_it_no_longer_is(
         )
         (record,) = caplog.records
         assert record.getMessage() == "the store stays larger than retention.raw_bytes"
-        assert record.pairs["reason"].endswith("younger than two hours, belongs to stored runs, or is no samples")
+        assert record.pairs["reason"].endswith("newer than two hours, part of a stored run, or not samples")
         other.execute("DROP TABLE large")
         other.commit()
     assert maintenance._run_once(prunes=True)
-    assert [record.getMessage() for record in caplog.records[1:]] == [
-        "the store is no larger than retention.raw_bytes again"
-    ]
+    assert [record.getMessage() for record in caplog.records[1:]] == ["the store is within retention.raw_bytes again"]
     assert stands(database).samples == 10
 
 
@@ -147,7 +145,7 @@ def test_what_fails_is_said_once_and_tried_again(database: Path, caplog: pytest.
     await_true(lambda: len(caplog.records) > 1)
     maintenance.stop()
     failed, mended = caplog.records[:2]
-    assert failed.getMessage() == "maintenance of the store failed, and is tried again"
+    assert failed.getMessage() == "maintenance of the store failed: retrying"
     assert "there is no database here yet" in failed.pairs["reason"]
     assert mended.getMessage() == "maintenance of the store works again"
 
@@ -168,7 +166,7 @@ def test_a_damaged_row_stops_neither_compacting_nor_pruning_and_is_logged_once(
     found = stands(database)
     assert (found.chunks, found.hot_ticks) == (1, 11)
     (record,) = caplog.records
-    assert record.getMessage() == "damaged rows are left out"
+    assert record.getMessage() == "damaged rows are not compacted"
     assert record.pairs["rows"] == 1
     assert record.pairs["first"] == "Row 1: its checksum is wrong"
     assert Maintenance(str(database), RetentionConfig(raw_days=1 / 24), 3600)._run_once(prunes=True)

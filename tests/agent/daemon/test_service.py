@@ -128,7 +128,7 @@ def test_a_reload_that_cannot_work_goes_on_with_the_configuration_before(
         count_joules(home, 150.0)
         await_true(lambda: daemon.energy() == 150.0)
         assert daemon.address == own
-    (line,) = daemon.logged("reload failed, going on as before")
+    (line,) = daemon.logged("reload failed, continuing as before")
     assert (taken_port if obstacle == "port" else "/proc/none") in line
     assert "Traceback" not in line
 

@@ -149,7 +149,7 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for_inside_the_service(
     ballast = fill(full_disk)
     listen = load(home / "config.toml").listen
     with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path)) as daemon:
-        daemon.await_log("the store cannot be used yet")
+        daemon.await_log("the store is not available yet")
         systemd.await_message("READY=1")
         await_true(lambda: any("STATUS=" in text and "full" in text for text in systemd.messages))
         with closing(HTTPConnection(listen, timeout=10)) as connection:
@@ -158,7 +158,7 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for_inside_the_service(
             assert (answer.status, "full" in answer.read().decode()) == (503, True)
         ballast.unlink()
         daemon.await_log("msg=started")
-        assert len(daemon.logged("the store cannot be used yet")) == 1
+        assert len(daemon.logged("the store is not available yet")) == 1
         assert daemon.ask("/-/ready") == (200, "ready\n")
         assert daemon.end() == 0
     assert "Traceback" not in daemon.log.read_text()
@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for_inside_the_service(
 def test_a_stop_ends_the_wait_for_room(home: Path, full_disk: Path) -> None:
     fill(full_disk)
     with launched(home) as daemon:
-        daemon.await_log("the store cannot be used yet")
+        daemon.await_log("the store is not available yet")
         assert daemon.end() == 0
 
 

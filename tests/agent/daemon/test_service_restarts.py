@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_COUNT = "the count of a pause is unknown"
 DEFERRED = "the restart is deferred until the store can be written again"
-ANEW = "the clock was set or the host slept"
+NEW_RECORDING = "the clock was set or the host was suspended"
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_clock_that_is_set_moves_loses_and_doubles_no_sample(home: Path, clock
             read = daemon.ticks()
             await_true(lambda read=read: daemon.ticks() > read)
             clock.move(wall_seconds)
-            daemon.await_log(ANEW, times=number)
+            daemon.await_log(NEW_RECORDING, times=number)
             daemon.await_log("msg=started", times=number + 1)
         read = daemon.ticks()
         await_true(lambda: daemon.ticks() > read)
@@ -160,7 +160,7 @@ def test_after_a_sleep_a_new_recording_begins_and_nothing_is_guessed(home: Path,
         await_true(lambda: daemon.logged(UNKNOWN_COUNT))
         assert daemon.energy() == 150.0
         assert daemon.end() == 0
-    assert daemon.logged(ANEW)
+    assert daemon.logged(NEW_RECORDING)
     assert "reason=wrap_unknown" in daemon.logged(UNKNOWN_COUNT)[0]
     before, after = stored(daemon)
     assert after[0] - before[-1] > 590e9

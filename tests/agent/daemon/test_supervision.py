@@ -168,7 +168,7 @@ def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
         assert not one.needs_restart()
         one.suspended = lambda: True
         assert one.needs_restart()
-    assert "the clock was set or the host slept" in caplog.text
+    assert "the clock was set or the host was suspended" in caplog.text
 
 
 @pytest.mark.parametrize(

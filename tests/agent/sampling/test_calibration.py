@@ -67,24 +67,24 @@ def calibrated(periods, **more):
 
 
 @pytest.mark.parametrize("refresh", [0.001, 0.005, 0.02, 0.1])
-def test_the_refresh_period_is_the_median_of_the_changes_seen(refresh):
+def test_the_refresh_period_is_the_median_time_between_changes(refresh):
     _, (channel,), seconds = calibrated({replace(ENERGY, refresh_seconds=refresh): refresh})
     assert channel.observed_refresh_seconds == pytest.approx(refresh, rel=0.3 if refresh < 0.005 else 0.15)
     assert seconds < 12 * refresh + 0.01
 
 
-def test_a_sensor_that_is_faster_than_it_says_is_found_out():
+def test_a_sensor_faster_than_stated_is_detected():
     _, (channel,), _ = calibrated({ENERGY: 0.02})
     assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
     assert channel.refresh_seconds == 0.1  # what it may take at most is still what is stated
 
 
-def test_a_sensor_that_is_slower_than_it_says_is_found_out_too():
+def test_a_sensor_slower_than_stated_is_detected():
     _, (channel,), _ = calibrated({replace(ENERGY, refresh_seconds=0.001, resolution=0.001): 0.02})
     assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
 
 
-def test_seldom_changes_by_single_steps_say_nothing_of_the_refresh():
+def test_rare_changes_by_single_steps_do_not_set_the_refresh_period():
     coarse = replace(ENERGY, refresh_seconds=0.001, resolution=1.0)  # the made-up probe counts in ones
     _, (channel,), _ = calibrated({coarse: 0.02})
     assert channel.observed_refresh_seconds == 0
@@ -92,19 +92,19 @@ def test_seldom_changes_by_single_steps_say_nothing_of_the_refresh():
     assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
 
 
-def test_every_channel_keeps_what_a_read_of_its_probe_costs():
+def test_every_channel_has_the_read_time_of_its_probe():
     _, channels, _ = calibrated({ENERGY: 0.1, POWER: 0.1, HEAT: 0}, read_seconds=0.003)
     assert [channel.read_seconds for channel in channels] == pytest.approx([0.003] * 3)
     assert channels[1].observed_refresh_seconds == pytest.approx(0.1, rel=0.1)
     assert channels[2].observed_refresh_seconds == 0
 
 
-def test_reading_takes_a_quarter_of_the_time_at_most():
+def test_reads_take_at_most_a_quarter_of_the_time():
     probe, _, seconds = calibrated({ENERGY: 0.1}, read_seconds=0.03)
     assert probe.reads * 0.03 < seconds / 3.9
 
 
-def test_a_sensor_that_stands_still_is_not_watched_for_long_and_tells_nothing():
+def test_a_frozen_sensor_ends_its_calibration_early_without_a_refresh_period():
     _, (channel,), seconds = calibrated({ENERGY: 0})
     assert channel.observed_refresh_seconds == 0
     assert channel.read_seconds == pytest.approx(0.0001)
@@ -113,13 +113,13 @@ def test_a_sensor_that_stands_still_is_not_watched_for_long_and_tells_nothing():
     assert seconds == pytest.approx(0.25, abs=0.005)
 
 
-def test_one_that_fails_keeps_its_channels_as_they_were():
+def test_a_probe_that_fails_retains_its_channels():
     probe, channels, _ = calibrated({ENERGY: 0.1}, failing_from=1)
     assert channels == (ENERGY,)
     assert probe.rejections == []
 
 
-def test_a_gauge_too_fast_to_be_read_twice_an_update_is_said_to_be_aliased():
+def test_a_gauge_too_fast_to_be_read_twice_per_update_is_marked_as_aliased():
     fast = Channel(GPU, "board", "power_watts", method="instant", refresh_seconds=0.001)
     _, (channel,), _ = calibrated({fast: 0.001})
     assert channel.aliased
@@ -127,7 +127,7 @@ def test_a_gauge_too_fast_to_be_read_twice_an_update_is_said_to_be_aliased():
     assert not channel.aliased
 
 
-def test_probes_without_a_measured_sensor_of_energy_are_not_asked():
+def test_probes_without_a_measured_energy_sensor_are_not_read():
     clock = Clock()
     estimate = Watched(clock, {replace(ENERGY, source=Source.ESTIMATED): 0.1})
     heat = Watched(clock, {HEAT: 0.1})
@@ -135,7 +135,7 @@ def test_probes_without_a_measured_sensor_of_energy_are_not_asked():
     assert (estimate.reads, heat.reads) == (0, 0)
 
 
-def test_one_probe_that_is_lost_leaves_the_others_learnt():
+def test_a_lost_probe_does_not_prevent_the_calibration_of_others():
     class Lost:
         name, channels, rejections, files_only = "lost", (POWER,), [], False
 
@@ -190,7 +190,7 @@ class Counting:
         return [at_ns / SECOND]
 
 
-def test_all_files_are_calibrated_in_one_thread_however_many_there_are():
+def test_all_file_probes_are_calibrated_in_one_thread():
     probes = [Counting(number) for number in range(64)]
     calibration = calibrate(probes)
     assert len(set.union(*(probe.threads for probe in probes))) == 1
@@ -198,7 +198,7 @@ def test_all_files_are_calibrated_in_one_thread_however_many_there_are():
     assert not calibration.hanging
 
 
-def test_a_probe_that_hangs_at_start_holds_up_no_other_and_is_not_read_until_its_read_has_ended():
+def test_a_probe_that_hangs_at_the_start_delays_no_other_and_is_not_read_before_its_read_has_ended():
     hanging, others = Hanging(), [Counting(number) for number in range(8)]
     calibration = calibrate([hanging, *others])
     assert all(channel.observed_refresh_seconds for (channel,) in calibration.channels[1:])
@@ -223,7 +223,7 @@ def test_a_probe_that_hangs_at_start_holds_up_no_other_and_is_not_read_until_its
         sampler.stop()
 
 
-def test_more_files_hang_at_start_than_threads_may_be_stuck():
+def test_more_files_hang_at_the_start_than_threads_may_be_stuck():
     probes = [Hanging(f"hwmon/{number}") for number in range(8)]
     calibration = calibrate(probes)
     for probe in probes:
@@ -232,7 +232,7 @@ def test_more_files_hang_at_start_than_threads_may_be_stuck():
     assert all(probe.most_readers <= 1 for probe in probes)
 
 
-def test_a_fault_in_one_probe_leaves_the_other_files_learnt_and_is_logged(caplog):
+def test_a_fault_in_one_probe_is_logged_and_the_others_are_calibrated(caplog):
     class Faulty(Counting):
         def read(self, _at_ns):
             raise ValueError("not a number")
@@ -246,14 +246,14 @@ def test_a_fault_in_one_probe_leaves_the_other_files_learnt_and_is_logged(caplog
 
 
 @pytest.mark.parametrize("values", [(), (None,), None])
-def test_values_that_are_not_one_float_a_channel_end_the_calibration_of_their_probe_alone(values):
+def test_invalid_values_end_only_the_calibration_of_their_probe(values):
     probe = Counting(0)
     probe.read = lambda _at_ns: values
     (channel,) = calibrate_probe(probe)
     assert not channel.observed_refresh_seconds
 
 
-def test_a_file_that_hangs_at_start_holds_up_no_other_file_however_many_drivers_there_are():
+def test_a_file_that_hangs_at_the_start_delays_no_other_file_beside_any_number_of_drivers():
     class Driver(Counting):
         files_only = False
 

@@ -77,7 +77,7 @@ def kept(value: float, channel: Channel = RAPL, at_seconds: float = 10.0) -> Sto
     return store
 
 
-def test_the_first_time_a_counter_shows_its_own_value() -> None:
+def test_a_counter_without_a_stored_total_exports_its_own_value() -> None:
     one = started(store := Store(), RAPL, GAUGE)
     assert one.exported_value(tick(1, 100.1, 50.0), 0) == 100.1
     one.store_ticks([tick(1, 100.1, 50.0)], store.append)
@@ -91,15 +91,15 @@ def test_the_first_time_a_counter_shows_its_own_value() -> None:
     ]
 
 
-def test_a_new_start_adds_what_was_counted_meanwhile() -> None:
+def test_a_restart_adds_the_count_of_the_pause() -> None:
     assert after(kept(100.0), 3, 130.0) == 130.0
 
 
-def test_until_the_first_is_kept_a_new_start_shows_what_was_kept() -> None:
+def test_a_restart_exports_the_stored_total_until_the_first_commit() -> None:
     assert started(kept(100.0)).exported_value(tick(13, 130.0), 0) == 100.0
 
 
-def test_one_wrap_is_undone_where_the_pause_was_surely_too_short_for_two() -> None:
+def test_one_wrap_is_undone_if_the_pause_was_too_short_for_two() -> None:
     assert after(kept(990.0), 3, 20.0) == 1020.0
 
 
@@ -122,13 +122,13 @@ def test_one_wrap_is_undone_where_the_pause_was_surely_too_short_for_two() -> No
         (500.0, 600.0, 0.5, replace(RAPL, max_plausible=0.0), (0.0, Reason.WRAP_UNKNOWN)),
     ],
 )
-def test_what_is_not_sure_is_not_added_and_has_its_reason(
+def test_an_uncertain_count_is_not_added_and_has_a_reason(
     raw: float, first: float, seconds: float, channel: Channel, answer: tuple[float, Reason | None]
 ) -> None:
     assert gap_energy(raw, first, seconds, channel) == answer
 
 
-def test_a_pause_that_is_not_known_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pause_with_an_unknown_count_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert after(kept(100.0), 60, 130.0) == 100.0
     (record,) = caplog.records
     assert record.getMessage() == "the count of a pause is unknown"
@@ -139,26 +139,26 @@ def test_a_pause_that_is_not_known_is_said_once(caplog: pytest.LogCaptureFixture
     }
 
 
-def test_a_sleep_counts_as_part_of_the_pause() -> None:
+def test_a_suspension_counts_as_part_of_the_pause() -> None:
     assert after(kept(100.0), 3, 130.0, asleep_seconds=5) == 130.0
     assert after(kept(100.0), 3, 130.0, asleep_seconds=60) == 100.0
 
 
 @pytest.mark.parametrize("boot_id", ["another", ""])
-def test_after_a_reboot_the_total_goes_on_without_what_was_counted_before_the_first_read(boot_id: str) -> None:
+def test_after_a_reboot_the_total_omits_the_count_before_the_first_read(boot_id: str) -> None:
     store = kept(700.0)
     one = started(store, boot_id=boot_id)
     one.store_ticks([tick(1, 40.0), tick(2, 45.0)], store.append)
     assert one.exported_value(tick(2, 45.0), 0) == 705.0
 
 
-def test_a_boot_that_is_not_known_is_never_the_same() -> None:
+def test_an_unknown_boot_is_never_the_same_boot() -> None:
     store = Store()
     started(store, boot_id="").store_ticks([tick(1, 40.0)], store.append)
     assert after(store, 1, 45.0, boot_id="") == 40.0
 
 
-def test_after_a_reset_the_hardware_s_value_is_unknown_until_the_next_start() -> None:
+def test_after_a_reset_the_hardware_value_is_unknown_until_the_next_start() -> None:
     store = Store()
     one = started(store)
     one.store_ticks(
@@ -169,14 +169,14 @@ def test_after_a_reset_the_hardware_s_value_is_unknown_until_the_next_start() ->
     assert after(store, 2, 15.0) == 513.0
 
 
-def test_an_estimate_counts_from_0_in_every_process_and_its_total_goes_on() -> None:
+def test_an_estimate_counts_from_0_in_every_process_and_its_total_continues() -> None:
     store = kept(300.0, ESTIMATE)
     assert store.kept["rapl", *ESTIMATE.key].raw is None
     assert after(store, 5, 2.5, ESTIMATE) == 300.0
     assert after(store, 5, 0.0, ESTIMATE) == 300.0
 
 
-def test_where_the_store_takes_nothing_the_total_is_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_unstored_total_is_exported_while_the_store_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.sampling.counter_accumulator._UNSTORED_EXPORT_SECONDS", 0.0)
     store = kept(100.0)
     store.fails = True
@@ -189,7 +189,7 @@ def test_where_the_store_takes_nothing_the_total_is_shown_all_the_same(monkeypat
     assert started(store, memory=memory).exported_value(tick(14, 125.0), 0) == 110.0
 
 
-def test_a_tick_that_comes_twice_or_gives_nothing_changes_nothing() -> None:
+def test_a_repeated_or_empty_tick_changes_nothing() -> None:
     one = started(store := Store())
     one.store_ticks([tick(1, 10.0), tick(2, 12.0)], store.append)
     one.store_ticks([tick(1, 10.0)], store.append)
@@ -198,7 +198,7 @@ def test_a_tick_that_comes_twice_or_gives_nothing_changes_nothing() -> None:
     assert store.kept[KEY].at_ns == 2 * SECOND
 
 
-def test_a_counter_that_gives_nothing_at_first_goes_on_when_it_does() -> None:
+def test_a_counter_without_first_values_continues_with_its_first_value() -> None:
     store = kept(100.0)
     one = started(store)
     one.store_ticks([tick(11, math.nan)], store.append)
@@ -207,7 +207,7 @@ def test_a_counter_that_gives_nothing_at_first_goes_on_when_it_does() -> None:
     assert one.exported_value(tick(12, 105.0), 0) == 105.0
 
 
-def test_a_total_goes_on_where_another_probe_supplies_it_and_no_counter_is_bridged_to_another() -> None:
+def test_another_probe_continues_a_total_without_adding_the_gap_between_two_counters() -> None:
     store = kept(1000.0, PLAIN)
     other = started(store, PLAIN, probe="zenergy")
     assert other.exported_value(tick(11, 5.0), 0) == 1000.0
@@ -216,7 +216,7 @@ def test_a_total_goes_on_where_another_probe_supplies_it_and_no_counter_is_bridg
 
 
 @pytest.mark.parametrize(("value", "total"), [(1040.0, 1040.0), (1010.0, 1030.0), (4.0, 1030.0)])
-def test_when_the_first_probe_is_back_nothing_is_counted_twice_and_nothing_falls(value: float, total: float) -> None:
+def test_nothing_is_counted_twice_after_the_first_probe_returns(value: float, total: float) -> None:
     store = kept(1000.0, PLAIN)
     started(store, PLAIN, probe="zenergy").store_ticks([tick(11, 5.0), tick(12, 35.0)], store.append)
     back = started(store, PLAIN)
@@ -224,7 +224,7 @@ def test_when_the_first_probe_is_back_nothing_is_counted_twice_and_nothing_falls
     assert back.exported_value(tick(14, value + 2.0), 0) == total + 2.0
 
 
-def test_of_two_probes_that_tell_the_same_the_first_alone_has_a_total() -> None:
+def test_only_the_first_of_two_probes_with_one_channel_has_a_total() -> None:
     store = Store()
     layouts = [Layout(1, "rapl", (PLAIN,)), Layout(2, "zenergy", (GAUGE, PLAIN))]
     both = CounterAccumulator(HOST, layouts, (), {}, Timebase(0))
@@ -347,7 +347,7 @@ steps = st.tuples(st.sampled_from(EVENTS), st.floats(0.05, 2.0), st.floats(0.0, 
 
 
 @given(st.booleans(), st.lists(steps, min_size=15, max_size=60))
-def test_whatever_happens_a_total_never_falls_and_is_what_was_seen_or_is_sure(
+def test_a_total_never_decreases_and_contains_only_certain_counts(
     wraps: bool, history: list[tuple[str, float, float]]
 ) -> None:
     machine = Machine(wraps)
@@ -359,7 +359,7 @@ def test_whatever_happens_a_total_never_falls_and_is_what_was_seen_or_is_sure(
 
 
 @given(st.lists(st.floats(0.0, 1e6, width=32), min_size=2, max_size=50), st.floats(0.0, 1e9))
-def test_no_rounding_makes_a_total_fall(increments: list[float], total: float) -> None:
+def test_rounding_never_decreases_a_total(increments: list[float], total: float) -> None:
     store = Store()
     value, shown = 0.1, [total]
     store.kept[KEY] = Total(
@@ -397,7 +397,7 @@ def test_the_pause_after_a_reset_is_logged_and_counted_as_lost(caplog: pytest.Lo
     assert record.pairs["pause_seconds"] == 60.0
 
 
-def test_a_pause_of_a_second_start_after_a_reset_is_known_again() -> None:
+def test_the_pause_of_the_second_start_after_a_reset_is_known_again() -> None:
     store = reset_store()
     started(store).store_ticks([tick(72, 490.0)], store.append)
     again = started(store)
@@ -407,14 +407,14 @@ def test_a_pause_of_a_second_start_after_a_reset_is_known_again() -> None:
 
 
 @pytest.mark.parametrize(("pause", "value"), [(60.0, 1.0), (100.0, 20.0)], ids=["fell", "may have wrapped twice"])
-def test_every_pause_that_is_not_known_is_counted_as_lost(pause: float, value: float) -> None:
+def test_every_pause_with_an_unknown_count_is_counted_as_lost(pause: float, value: float) -> None:
     store = kept(500.0)
     one = started(store, PLAIN if pause == 60.0 else RAPL)
     one.store_ticks([tick(10 + pause, value)], store.append)
     assert sum(one.lost_seconds().values()) == pytest.approx(pause)
 
 
-def test_a_reboot_and_an_estimate_lose_nothing_that_could_have_been_counted() -> None:
+def test_a_reboot_and_an_estimate_have_no_lost_pause() -> None:
     assert started_with(reset_store(), boot_id="next").lost_seconds() == {}
     assert started_with(kept(5.0, ESTIMATE), ESTIMATE).lost_seconds() == {}
 
@@ -425,7 +425,7 @@ def started_with(store: Store, *channels: Channel, **how: str) -> CounterAccumul
     return one
 
 
-def test_the_time_of_what_is_shown_is_that_of_the_sample_that_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exported_time_is_that_of_the_stored_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
     one = started(store)
     first, second = tick(10, 100.0), tick(11, 150.0)
@@ -440,5 +440,5 @@ def test_the_time_of_what_is_shown_is_that_of_the_sample_that_was_kept(monkeypat
     assert (one.exported_value(second, 0), one.exported_at_ns(second)) == (150.0, second.end_ns)
 
 
-def test_a_layout_without_counters_shows_its_latest_sample() -> None:
+def test_a_layout_without_counters_exports_its_latest_sample() -> None:
     assert started(Store(), GAUGE).exported_at_ns(tick(10, 5.0)) == 10 * SECOND

@@ -69,7 +69,7 @@ def both(layouts: list[Layout], ticks: list[Tick], *ends: int) -> tuple[Measurem
 
 
 @pytest.mark.parametrize("rejected", [{}, {9000: Reason.RESET, 12_345: Reason.READ_ERROR, 12_346: Reason.READ_ERROR}])
-def test_a_thinned_counter_gives_the_energy_of_all_its_ticks(rejected: dict[int, Reason]) -> None:
+def test_a_downsampled_counter_has_the_energy_of_all_its_ticks(rejected: dict[int, Reason]) -> None:
     ticks = counted(200, rejected)
     downsampler = downsampled([ENERGY], ticks)
     assert samples(downsampler) < len(ticks) / 2
@@ -86,7 +86,7 @@ def test_a_thinned_counter_gives_the_energy_of_all_its_ticks(rejected: dict[int,
 @pytest.mark.system
 @pytest.mark.parametrize("channel", [MOMENTS, AVERAGES], ids=["moments", "averages"])
 @pytest.mark.parametrize("seconds", [20, 59, 61, 150, 151, 400.5])
-def test_a_thinned_gauge_gives_the_energy_of_all_its_ticks_and_a_bound_that_is_no_narrower(
+def test_a_downsampled_gauge_has_the_energy_of_all_its_ticks_and_no_narrower_bound(
     channel: Channel, seconds: float
 ) -> None:
     layout = Layout(2, "hwmon", (channel,))
@@ -126,7 +126,7 @@ def test_memory_does_not_grow_with_the_length_of_a_measurement() -> None:
         assert found.joules == pytest.approx(99_980 * 100, rel=1e-6)
 
 
-def test_readings_that_are_refused_for_ever_do_not_fill_the_memory() -> None:
+def test_endless_rejections_do_not_fill_the_memory() -> None:
     layout = Layout(3, "nvml", (ENERGY.channels[0], MOMENTS))
     refused = (Rejection(0, Reason.SENTINEL), Rejection(1, Reason.IMPOSSIBLE))
     downsampler = Downsampler([layout])
@@ -138,7 +138,7 @@ def test_readings_that_are_refused_for_ever_do_not_fill_the_memory() -> None:
 
 @pytest.mark.system
 @pytest.mark.parametrize("counters", [1, 2])
-def test_a_counter_that_steps_back_for_ever_does_not_fill_the_memory(counters: int) -> None:
+def test_endless_steps_back_do_not_fill_the_memory(counters: int) -> None:
     """Every second read steps back, of two counters in turn: all of the time is doubtful, thinned or not."""
     channels = tuple(replace(ENERGY.channels[0], domain=f"part {n}", max_plausible=4 * 100.0) for n in range(counters))
     layout, ticks = Layout(1, "rapl", channels), []
@@ -161,7 +161,7 @@ def test_a_counter_that_steps_back_for_ever_does_not_fill_the_memory(counters: i
         assert exact.upper * (1 - 1e-3) <= found.upper <= (580 * 50 + 580 * 125) * 1.01
 
 
-def test_a_counter_that_steps_back_now_and_then_is_no_more_doubtful_than_by_all_its_ticks() -> None:
+def test_occasional_steps_back_add_no_doubt_to_that_of_all_ticks() -> None:
     ticks = counted(200, dict.fromkeys(range(4000, 15_000, 500), Reason.BACKWARD))
     kept, whole = both([ENERGY], ticks, 1_234_567_890, 198_765_432_100)
     assert kept.total is not None
@@ -181,7 +181,7 @@ def test_a_gauge_beside_a_counter_keeps_its_energy() -> None:
     assert reading.disagreement == pytest.approx(0, abs=0.005)
 
 
-def test_a_gauge_that_was_silent_for_long_is_bounded_by_the_ceiling_meanwhile() -> None:
+def test_a_gauge_with_a_long_gap_is_bounded_by_the_ceiling_in_the_gap() -> None:
     layout = Layout(2, "hwmon", (MOMENTS,))
     ticks = [
         tick._replace(values=(math.nan,)) if 100 * SECOND < tick.start_ns < 300 * SECOND else tick
@@ -194,7 +194,7 @@ def test_a_gauge_that_was_silent_for_long_is_bounded_by_the_ceiling_meanwhile() 
     assert 480 * 50 < reading.energy.joules < 480 * 350
 
 
-def test_a_window_that_starts_where_samples_are_summed_up_has_no_energy() -> None:
+def test_a_window_that_starts_within_integrated_samples_has_no_energy() -> None:
     (series,) = downsampled([Layout(2, "hwmon", (MOMENTS,))], gauged(300, 50_000_000)).series
     found = window_energy(series, 100 * SECOND, 290 * SECOND)
     assert found.energy is None
@@ -202,7 +202,7 @@ def test_a_window_that_starts_where_samples_are_summed_up_has_no_energy() -> Non
     assert window_energy(series, 2 * SECOND, 20 * SECOND).energy is not None
 
 
-def test_a_gauge_that_worked_in_the_middle_only_is_no_dead_sensor() -> None:
+def test_a_gauge_that_worked_only_in_the_middle_is_not_a_dead_sensor() -> None:
     ticks = [
         tick if 60 * SECOND < tick.start_ns < 200 * SECOND else tick._replace(values=(0.0,))
         for tick in gauged(400, 50_000_000)

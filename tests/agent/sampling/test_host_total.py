@@ -77,7 +77,7 @@ def test_counters_that_contain_one_another_are_counted_once_and_gauges_are_integ
     assert reading.source == "measured"
 
 
-def test_no_total_is_shown_before_the_channels_are_chosen() -> None:
+def test_there_is_no_total_before_the_channels_are_chosen() -> None:
     service = Service(PACKAGE)
     service.run(FIRST_CHOICE_SAMPLES, constant(100))
     assert service.host.reading is None
@@ -86,7 +86,7 @@ def test_no_total_is_shown_before_the_channels_are_chosen() -> None:
     assert service.host.reading.joules == pytest.approx(100 * FIRST_CHOICE_SAMPLES)
 
 
-def test_a_zone_that_never_moves_is_not_counted_and_is_named_as_uncovered() -> None:
+def test_a_zone_that_never_changes_is_not_counted_and_is_named_as_uncovered() -> None:
     service = Service(PACKAGE, DRAM)
     service.run(20, constant(100, 0))
     reading = service.host.reading
@@ -124,7 +124,7 @@ def test_a_gauge_adds_nothing_for_a_gap_longer_than_a_stale_reading() -> None:
     assert service.host.reading.joules == pytest.approx(300 * (29 + 9))
 
 
-def test_no_total_is_shown_while_a_counted_sensor_gives_nothing() -> None:
+def test_there_is_no_total_while_a_counted_sensor_has_no_value() -> None:
     service = Service(PACKAGE, DRAM)
     both = constant(100, 10)
     service.run(20, both)
@@ -135,7 +135,7 @@ def test_no_total_is_shown_while_a_counted_sensor_gives_nothing() -> None:
     assert service.host.reading.joules == pytest.approx(110 * 31)
 
 
-def test_a_sensor_that_starts_to_move_joins_the_total_without_its_past() -> None:
+def test_a_sensor_that_starts_to_change_joins_the_total_without_its_past() -> None:
     service = Service(PACKAGE, BOARD)
     service.run(30, constant(100, 0, gauges=[1]))
     assert service.host.reading is not None
@@ -166,14 +166,14 @@ def test_an_estimate_is_named_as_one() -> None:
     assert service.host.reading.boundary is Boundary.WALL
 
 
-def test_nothing_is_shown_where_nothing_measures_power() -> None:
+def test_there_is_no_total_on_a_host_without_power_sensors() -> None:
     service = Service(Channel(CPU, "package", "temperature_celsius"))
     service.run(20, constant(50, gauges=[0]))
     assert service.host.reading is None
     assert not [total for total in service.store.values() if total.device == HOST.id]
 
 
-def test_a_total_is_shown_although_the_store_fails_and_goes_on_after_a_reload() -> None:
+def test_a_total_is_exported_while_the_store_fails_and_continues_after_a_reload() -> None:
     service = Service(PACKAGE)
     service.run(20, constant(100))
     service.fails = True
@@ -188,7 +188,7 @@ def test_a_total_is_shown_although_the_store_fails_and_goes_on_after_a_reload() 
     assert service.host.reading.joules == pytest.approx(100 * 59)
 
 
-def test_ticks_that_are_kept_again_change_nothing() -> None:
+def test_repeated_ticks_change_nothing() -> None:
     service = Service(BOARD)
     service.run(20, constant(300, gauges=[0]))
     assert service.host.reading is not None
@@ -198,7 +198,7 @@ def test_ticks_that_are_kept_again_change_nothing() -> None:
     assert service.host.reading.joules == before
 
 
-def test_the_cost_is_that_of_the_energy_with_the_facility_and_of_the_machine() -> None:
+def test_the_cost_includes_energy_facility_and_machine() -> None:
     tariff = Tariff(price_per_kwh=0.25, currency="EUR", pue=1.5, capital=8760.0, life_years=1.0)
     service = Service(PACKAGE, tariff=tariff)
     service.run(3613, constant(1000))
@@ -209,7 +209,7 @@ def test_the_cost_is_that_of_the_energy_with_the_facility_and_of_the_machine() -
     assert reading.cost == pytest.approx(energy + 1.0, rel=1e-3)
 
 
-def test_a_cost_goes_on_after_a_restart() -> None:
+def test_a_cost_continues_after_a_restart() -> None:
     tariff = Tariff(price_per_kwh=3600.0, currency="EUR", pue=1.0)
     service = Service(PACKAGE, tariff=tariff)
     service.run(20, constant(400))
@@ -219,7 +219,7 @@ def test_a_cost_goes_on_after_a_restart() -> None:
     assert service.host.reading.cost == pytest.approx(0.4 * 39)
 
 
-def test_no_cost_is_shown_without_a_price_of_energy() -> None:
+def test_there_is_no_cost_without_an_energy_price() -> None:
     service = Service(PACKAGE, tariff=Tariff(capital=1000.0))
     service.run(20, constant(1000))
     assert service.host.reading is not None
@@ -238,7 +238,7 @@ def test_two_probes_of_one_channel_count_once() -> None:
     assert host.reading.joules == pytest.approx(100 * 29)
 
 
-def test_the_power_of_a_slow_counter_is_a_mean_over_two_refreshes() -> None:
+def test_the_power_of_a_slow_counter_is_its_mean_over_two_refresh_periods() -> None:
     slow = replace(PACKAGE, refresh_seconds=5.0)
     service = Service(slow)
     service.run(60, lambda now: [500.0 * (now // 5)])

@@ -73,7 +73,7 @@ def recording(
         recorder.stop()
 
 
-def test_ticks_are_stored_once_in_a_batchs_time() -> None:
+def test_ticks_are_stored_once_per_batch_period() -> None:
     store = Store()
     with recording(store, batch_seconds=1.0, longest_seconds=60.0) as (recorder, source):
         for number in range(40):  # beats of 50 ms: with the first it begins, and with the twentieth a second has passed
@@ -84,7 +84,7 @@ def test_ticks_are_stored_once_in_a_batchs_time() -> None:
     assert store.batches == [[0], list(range(1, 20)), list(range(20, 40))]
 
 
-def test_beats_of_a_second_are_handed_over_one_by_one_though_they_are_not_exact() -> None:
+def test_inexact_one_second_cycles_are_stored_one_by_one() -> None:
     store = Store()
     with recording(store, batch_seconds=1.0, longest_seconds=60.0) as (recorder, source):
         for number, now_ns in enumerate((0, 990_000_000, 2_010_000_000, 2_980_000_000)):
@@ -94,7 +94,7 @@ def test_beats_of_a_second_are_handed_over_one_by_one_though_they_are_not_exact(
     assert store.batches == [[0], [1], [2], [3]]
 
 
-def test_the_processor_time_of_taking_and_storing_is_charged_to_the_budget() -> None:
+def test_the_cpu_time_of_taking_and_storing_is_charged_to_the_budget() -> None:
     budget, source = CpuBudget(0.05), Source()
 
     def store(_: Sequence[Tick]) -> None:
@@ -110,7 +110,7 @@ def test_the_processor_time_of_taking_and_storing_is_charged_to_the_budget() -> 
     assert budget.used_ns >= 0.05e9
 
 
-def test_what_was_read_before_the_beats_ended_is_taken_after_a_while() -> None:
+def test_queued_ticks_are_taken_even_if_no_cycle_ends() -> None:
     store = Store()
     with recording(store, batch_seconds=1.0, longest_seconds=0.2) as (_, source):
         source.put(*range(100))
@@ -118,7 +118,7 @@ def test_what_was_read_before_the_beats_ended_is_taken_after_a_while() -> None:
     assert store.batches == [list(range(100))]
 
 
-def test_a_stop_stores_what_is_still_in_the_queue() -> None:
+def test_a_stop_stores_the_queued_ticks() -> None:
     store = Store()
     with recording(store) as (recorder, source):
         source.put(*range(1000))
@@ -154,7 +154,7 @@ def test_a_store_that_fails_gets_every_tick_once_in_order_when_it_recovers() -> 
     assert recorder.dropped == 0
 
 
-def test_what_is_read_while_the_store_hangs_waits_at_its_source() -> None:
+def test_ticks_read_while_the_store_hangs_stay_queued() -> None:
     store = Store()
     store.gate.clear()
     with recording(store) as (recorder, source):
@@ -165,7 +165,7 @@ def test_what_is_read_while_the_store_hangs_waits_at_its_source() -> None:
     assert store.kept == [1, 2, 3]
 
 
-def test_what_waits_is_bounded_and_the_oldest_ticks_are_let_go_and_counted() -> None:
+def test_waiting_ticks_are_bounded_and_the_oldest_are_dropped_and_counted() -> None:
     store = Store()
     store.error = OSError("disk full")
     ten_ticks = 10 * (250 + 32)
@@ -189,7 +189,7 @@ def test_wide_ticks_count_for_more_in_the_bound() -> None:
     assert recorder.dropped == 7
 
 
-def test_a_long_outage_is_caught_up_with_in_pieces() -> None:
+def test_the_backlog_of_a_long_outage_is_stored_in_pieces() -> None:
     store = Store()
     store.error = OSError("disk full")
     with recording(store, retry_bytes=1 << 30) as (recorder, source):
@@ -201,7 +201,7 @@ def test_a_long_outage_is_caught_up_with_in_pieces() -> None:
     assert max(map(len, store.batches)) <= 10_000
 
 
-def test_a_stop_while_the_store_fails_tells_how_many_ticks_are_left() -> None:
+def test_a_stop_while_the_store_fails_reports_the_remaining_ticks() -> None:
     store = Store()
     store.error = OSError("disk full")
     with recording(store) as (recorder, source):

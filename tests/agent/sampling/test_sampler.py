@@ -94,7 +94,7 @@ def first(sampler: Sampler, count: int = 1) -> list[Tick]:
     return sampler.take()[:count]
 
 
-def test_a_tick_is_stamped_in_unix_time_before_and_after_its_read() -> None:
+def test_a_tick_has_the_unix_times_before_and_after_its_read() -> None:
     before = time.time_ns()
     with sampling(FakeProbe(lambda _: time.sleep(0.02) or GOOD)) as sampler:
         (tick,) = first(sampler)
@@ -104,7 +104,7 @@ def test_a_tick_is_stamped_in_unix_time_before_and_after_its_read() -> None:
     assert sampler.states[0].read_seconds >= 0.02
 
 
-def test_beats_keep_to_absolute_deadlines_however_long_the_reads_take() -> None:
+def test_reads_are_on_absolute_deadlines_however_long_they_take() -> None:
     period_ns = 40_000_000
     with sampling(FakeProbe(lambda _: time.sleep(0.015) or GOOD), period=period_ns / 1e9) as sampler:
         await_true(lambda: sampler.states[0].ticks > 20)
@@ -113,13 +113,13 @@ def test_beats_keep_to_absolute_deadlines_however_long_the_reads_take() -> None:
     assert abs(statistics.median(offsets)) < period_ns / 4
 
 
-def test_no_beat_is_missed_by_quick_reads() -> None:
+def test_quick_reads_miss_no_deadline() -> None:
     with sampling(FakeProbe(), period=0.5) as sampler:
         await_true(lambda: sampler.states[0].ticks >= 2)
     assert sampler.states[0].missed == 0
 
 
-def test_a_probe_that_hangs_delays_no_other_and_not_the_stop() -> None:
+def test_a_probe_that_hangs_delays_neither_others_nor_the_stop() -> None:
     release = threading.Event()
     stuck = FakeProbe(lambda _: release.wait(60) and GOOD, name="stuck")
     with sampling(stuck, FakeProbe()) as sampler:
@@ -133,7 +133,7 @@ def test_a_probe_that_hangs_delays_no_other_and_not_the_stop() -> None:
     assert took < 2
 
 
-def test_a_stop_leaves_no_probe_behind_that_answers() -> None:
+def test_a_stop_abandons_no_probe_that_answers() -> None:
     with sampling(FakeProbe(), FakeProbe(), period=60.0) as sampler:
         assert sampler.stop() == ()
 
@@ -148,7 +148,7 @@ def test_a_read_hangs_after_three_periods_and_ten_seconds(began_seconds_ago, per
     assert ProbeHealth("fake", period, reading_since_ns=since_ns).hangs(now_ns) is hangs
 
 
-def test_the_state_tells_that_a_read_is_under_way() -> None:
+def test_the_state_has_the_start_of_the_read_in_progress() -> None:
     release = threading.Event()
     with sampling(FakeProbe(lambda _: release.wait(60) and GOOD), period=60.0) as sampler:
         state = sampler.states[0]
@@ -169,7 +169,7 @@ def test_ticks_beyond_the_limit_are_dropped_and_counted_exactly() -> None:
     assert sampler.dropped == sum(probe.reads for probe in probes) - 50
 
 
-def test_as_many_ticks_wait_as_64_mib_hold() -> None:
+def test_the_queue_holds_as_many_ticks_as_fit_into_64_mib() -> None:
     with sampling(FakeProbe()) as sampler:
         assert sampler._threads[0].readers[0]._limit == 64 * 1024 * 1024 // tick_bytes(len(CHANNELS))
 
@@ -186,7 +186,7 @@ def test_a_lost_device_stops_its_own_probe_only(caplog: pytest.LogCaptureFixture
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["device lost"]
 
 
-def test_a_read_that_fails_is_said_once_and_so_is_the_next_that_works(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_and_the_next_success_are_each_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="inferometer")
     release = threading.Event()
 
@@ -208,7 +208,7 @@ def test_a_read_that_fails_is_said_once_and_so_is_the_next_that_works(caplog: py
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError("x"), MemoryError(), SystemExit(1), KeyboardInterrupt()])
-def test_no_fault_of_a_probe_ends_its_beat_and_its_trace_is_logged_once(
+def test_a_fault_of_a_probe_does_not_end_its_reads_and_is_logged_once(
     caplog: pytest.LogCaptureFixture, fault: BaseException
 ) -> None:
     with sampling(FakeProbe(raising(fault, fault, fault))) as sampler:
@@ -221,7 +221,7 @@ def test_no_fault_of_a_probe_ends_its_beat_and_its_trace_is_logged_once(
 
 
 @pytest.mark.parametrize("values", [(1.0,), (1.0, 2.0, 3.0), (1.0, None), (1.0, "N/A"), None])
-def test_values_that_are_not_one_float_a_channel_are_a_fault_of_the_probe_and_no_tick(values) -> None:
+def test_invalid_values_are_a_fault_of_the_probe_and_not_a_tick(values) -> None:
     with sampling(FakeProbe(lambda number: GOOD if number else values)) as sampler:
         await_true(lambda: sampler.states[0].ticks)
     assert sampler.states[0].failed == 1
@@ -248,7 +248,7 @@ def refusing(*reads: tuple[Sequence[float] | Exception, list[Rejection]]) -> Fak
     return probe
 
 
-def test_rejections_go_with_the_tick_of_their_read() -> None:
+def test_rejections_are_in_the_tick_of_their_read() -> None:
     reset, sentinel = Rejection(0, Reason.RESET), Rejection(1, Reason.SENTINEL)
     with sampling(refusing((GOOD, []), ((math.nan, 2.0), [reset]), ((1.0, math.nan), [sentinel]))) as sampler:
         ticks = first(sampler, 4)
@@ -257,7 +257,7 @@ def test_rejections_go_with_the_tick_of_their_read() -> None:
 
 
 @pytest.mark.parametrize("error", [ReadError("nothing"), DeviceLostError("gone"), RuntimeError("a fault")])
-def test_a_read_that_gave_nothing_but_reasons_is_a_tick_of_its_own_moment(error: Exception) -> None:
+def test_a_failed_read_with_rejections_is_a_tick(error: Exception) -> None:
     refused = [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
     with sampling(refusing((GOOD, []), (error, refused)), period=0.05) as sampler:
         good, bad = first(sampler, 2)
@@ -272,7 +272,7 @@ def test_a_read_that_gave_nothing_but_reasons_is_a_tick_of_its_own_moment(error:
     assert state.rejected == {(0, "read_error"): 1, (1, "read_error"): 1}
 
 
-def test_a_read_that_fails_without_a_reason_for_any_channel_leaves_no_tick() -> None:
+def test_a_failed_read_without_rejections_is_not_a_tick() -> None:
     with sampling(FakeProbe(raising(ReadError("nothing")))) as sampler:
         (tick,) = first(sampler)
     assert tick.values == GOOD
@@ -284,7 +284,7 @@ def sampling_threads() -> list[str]:
     return sorted(name.removeprefix("sampling-") for name in names if name.startswith("sampling-"))
 
 
-def test_probes_that_only_read_files_share_a_thread_and_others_have_their_own() -> None:
+def test_file_probes_share_a_thread_and_others_have_their_own() -> None:
     files = [FakeProbe(name=f"hwmon/{number}", files_only=True) for number in range(5)]
     with sampling(*files, FakeProbe(name="nvml/0"), FakeProbe(name="nvml/1")) as sampler:
         assert sampling_threads() == ["files", "nvml/0", "nvml/1"]
@@ -312,7 +312,7 @@ def paced_by(*settings: tuple[str, float, float, float]) -> list[ScheduledProbe]
         ([("hwmon/0", 1.0, 0.0, 0.02)], ["slow-files"]),
     ],
 )
-def test_two_threads_at_most_read_files_whatever_their_number_and_their_periods(settings, threads) -> None:
+def test_at_most_two_threads_read_files(settings, threads) -> None:
     sampler = Sampler(paced_by(*settings), Timebase.now())
     sampler.start()
     assert sampling_threads() == threads
@@ -334,7 +334,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
-def test_a_probe_that_hangs_delays_the_others_until_the_next_take_at_most(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_probe_that_hangs_delays_the_others_at_most_until_the_next_take(caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
     stuck = hanging_probe(release, "hwmon/stuck")
     others = [FakeProbe(name=name, files_only=True) for name in ("rapl", "memory")]
@@ -362,7 +362,7 @@ def test_a_probe_that_answers_again_is_read_with_the_others_and_its_thread_ends(
     assert not sampling_threads()
 
 
-def test_a_probe_that_hangs_again_and_again_makes_the_threads_no_more() -> None:
+def test_repeated_hangs_of_a_probe_do_not_increase_the_number_of_threads() -> None:
     gates = [threading.Event() for _ in range(6)]
     stuck = FakeProbe(lambda n: n % 20 or gates[n // 20].wait(60) or GOOD, name="hwmon/stuck", files_only=True)
     stuck._answer = lambda n: (n % 20 or n // 20 >= len(gates) or gates[n // 20].wait(60)) and GOOD
@@ -375,7 +375,7 @@ def test_a_probe_that_hangs_again_and_again_makes_the_threads_no_more() -> None:
         await_true(lambda: len(sampling_threads()) == 2)
 
 
-def test_a_fifth_probe_that_hangs_is_dropped_and_reported_and_the_rest_goes_on(caplog) -> None:
+def test_the_fifth_probe_that_hangs_is_dropped_and_the_others_continue(caplog) -> None:
     release = threading.Event()
     stuck = [hanging_probe(release, f"hwmon/{number}") for number in range(5)]
     with sampling(*stuck, FakeProbe(name="rapl", files_only=True)) as sampler:
@@ -393,7 +393,7 @@ def test_a_fifth_probe_that_hangs_is_dropped_and_reported_and_the_rest_goes_on(c
     assert messages(caplog).count("sensor dropped") == 1
 
 
-def test_the_number_of_stuck_threads_is_bounded_and_what_is_not_read_any_more_is_reported() -> None:
+def test_the_number_of_stuck_threads_is_bounded_and_dropped_probes_are_reported() -> None:
     release = threading.Event()
     stuck = [hanging_probe(release, f"hwmon/{number}") for number in range(12)]
     with sampling(*stuck) as sampler:
@@ -406,7 +406,7 @@ def test_the_number_of_stuck_threads_is_bounded_and_what_is_not_read_any_more_is
         release.set()
 
 
-def test_a_probe_that_hangs_may_be_lost_at_the_very_moment_the_others_go_on_without_it() -> None:
+def test_a_probe_may_be_lost_while_it_is_being_isolated() -> None:
     release = threading.Event()
     gone = FakeProbe(lambda _: release.wait(60) and raising(DeviceLostError("gone"))(0), name="gone", files_only=True)
     with sampling(FakeProbe(name="rapl", files_only=True), gone) as sampler:
@@ -431,7 +431,7 @@ def test_a_read_that_ends_while_it_is_isolated_leaves_every_probe_in_one_thread(
         assert sorted(read) == ["hwmon/0", "memory", "rapl"]
 
 
-def test_a_probe_that_is_slow_moves_to_the_thread_of_slow_probes_which_is_logged_once(caplog) -> None:
+def test_a_slow_probe_moves_to_the_thread_of_slow_probes_and_this_is_logged_once(caplog) -> None:
     slow = [
         FakeProbe(lambda _: time.sleep(0.06) or GOOD, name=f"hwmon/slow{number}", files_only=True) for number in (1, 2)
     ]
@@ -475,7 +475,7 @@ def zones_sampled(zones: Zones) -> Iterator[Sampler]:
         sampler.stop()
 
 
-def test_one_zone_that_hangs_is_left_out_and_the_others_of_its_probe_are_read_on(tmp_path: Path) -> None:
+def test_a_zone_that_hangs_is_excluded_and_the_others_of_its_probe_are_read(tmp_path: Path) -> None:
     zones = Zones(tmp_path, 3)
     with zones_sampled(zones) as sampler:
         state = sampler.states[0]
@@ -502,7 +502,7 @@ def in_seconds(seconds: float) -> int:
     return time.monotonic_ns() + round(seconds * 1e9)
 
 
-def test_the_high_rate_begins_at_once_for_the_probes_that_have_one_and_ends_by_itself() -> None:
+def test_the_high_rate_begins_at_once_and_ends_by_itself() -> None:
     rapl, gpu = FakeProbe(name="rapl", files_only=True), FakeProbe(name="nvml/0")
     with sampling(rapl, gpu, period=60.0, high=0.002) as sampler:
         await_true(lambda: rapl.reads == gpu.reads == 1)
@@ -528,7 +528,7 @@ def test_the_high_rate_needs_no_thread_of_its_own() -> None:
         assert threading.active_count() == before
 
 
-def test_the_high_rate_leaves_a_probe_without_one_alone() -> None:
+def test_the_high_rate_does_not_affect_a_probe_without_one() -> None:
     probe = FakeProbe()
     with sampling(probe, period=60.0) as sampler:
         await_true(lambda: probe.reads == 1)
@@ -537,7 +537,7 @@ def test_the_high_rate_leaves_a_probe_without_one_alone() -> None:
         assert probe.reads == 1
 
 
-def test_the_latest_tick_with_a_value_stays_while_reads_give_none() -> None:
+def test_the_latest_tick_with_a_value_remains_while_reads_have_none() -> None:
     release = threading.Event()
     nothing = [Rejection(0, Reason.READ_ERROR), Rejection(1, Reason.READ_ERROR)]
     reads = refusing((GOOD, []), ((math.nan, math.nan), nothing), (RuntimeError("a fault"), nothing))
@@ -551,13 +551,13 @@ def test_the_latest_tick_with_a_value_stays_while_reads_give_none() -> None:
         release.set()
 
 
-def test_without_being_asked_to_no_thread_is_made_real_time() -> None:
+def test_no_thread_is_real_time_by_default() -> None:
     with sampling(FakeProbe(files_only=True)) as sampler:
         await_true(lambda: sampler.states[0].ticks)
         assert (sampler.realtime.policy, sampler.realtime.reason) == ("other", "not asked for")
 
 
-def test_the_end_of_every_beat_is_told() -> None:
+def test_the_end_of_every_cycle_is_reported() -> None:
     probes = [FakeProbe(name=name, files_only=True) for name in ("rapl", "memory")]
     sampler = Sampler(
         [ScheduledProbe(Layout(n, p.name, CHANNELS), p, 0.005) for n, p in enumerate(probes)], Timebase(0)
@@ -586,7 +586,7 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
-def test_no_thread_becomes_real_time_after_an_overrun_and_the_record_keeps_it(as_root: list[int]) -> None:
+def test_no_thread_becomes_real_time_after_an_overrun_and_the_record_has_it(as_root: list[int]) -> None:
     release = threading.Event()
     stuck = hanging_probe(release, "hwmon/stuck", hangs_from=3)
     paced = [
@@ -628,7 +628,7 @@ def test_the_successor_of_a_hung_real_time_thread_is_a_real_time_thread(as_root:
         sampler.stop()
 
 
-def test_a_thread_has_the_processors_and_the_nice_value_of_the_process_whatever_thread_starts_it() -> None:
+def test_a_thread_has_the_cpus_and_the_nice_value_of_the_process_whichever_thread_starts_it() -> None:
     cpus, nice = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     seen: list[tuple[set[int], int]] = []
 
@@ -653,7 +653,7 @@ def test_a_thread_has_the_processors_and_the_nice_value_of_the_process_whatever_
     assert seen[0] == (cpus, nice)
 
 
-def test_a_driver_that_hung_in_its_calibration_gets_a_thread_of_its_own_once_it_answers() -> None:
+def test_a_driver_that_hung_in_its_calibration_gets_its_own_thread_when_it_answers() -> None:
     driver, slow = FakeProbe(name="nvml/0"), paced_by(("hwmon/0", 0.005, 0.0, 0.02))
     ended = threading.Event()
     paced = [*slow, ScheduledProbe(Layout(1, driver.name, CHANNELS), driver, 0.005)]

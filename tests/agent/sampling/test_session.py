@@ -64,7 +64,7 @@ def raising(error: Exception) -> Callable[[], float]:
     return answer
 
 
-def test_samples_reach_a_refresh_and_a_beat_past_both_ends_of_a_window() -> None:
+def test_samples_extend_a_refresh_and_a_sampling_period_past_both_ends_of_a_window() -> None:
     probe, timebase, ticks = FakeProbe(refresh_seconds=0.1), Timebase.now(), list[Tick]()
     with recorded([probe], ticks.extend, timebase) as active_recording:
         active_recording.wait_for_first_ticks()
@@ -76,7 +76,7 @@ def test_samples_reach_a_refresh_and_a_beat_past_both_ends_of_a_window() -> None
 
 
 @pytest.mark.parametrize("error", [DeviceLostError("gone"), ReadError("no answer")])
-def test_a_sensor_that_is_lost_or_fails_is_not_waited_for(error: Exception) -> None:
+def test_there_is_no_wait_for_a_lost_or_failing_sensor(error: Exception) -> None:
     sound, broken = FakeProbe(), FakeProbe(raising(error), name="broken")
     ticks = list[Tick]()
     began = time.monotonic()
@@ -87,7 +87,7 @@ def test_a_sensor_that_is_lost_or_fails_is_not_waited_for(error: Exception) -> N
     assert any(tick.layout == 0 for tick in ticks)
 
 
-def test_a_few_failed_reads_do_not_cut_the_wait_for_the_last_ticks_short() -> None:
+def test_a_few_failed_reads_do_not_shorten_the_wait_for_the_last_ticks() -> None:
     failing = threading.Event()
     failing.set()
 
@@ -105,7 +105,7 @@ def test_a_few_failed_reads_do_not_cut_the_wait_for_the_last_ticks_short() -> No
     assert ticks[-1].start_ns >= at_ns + 0.1e9
 
 
-def test_what_measures_no_power_is_read_once_before_the_start_and_not_waited_for_at_the_end() -> None:
+def test_a_sensor_without_power_is_read_once_before_the_start_and_delays_no_end() -> None:
     probe, ticks = FakeProbe(metric="temperature_celsius", refresh_seconds=60), list[Tick]()
     began = time.monotonic()
     with recorded([probe], ticks.extend) as active_recording:
@@ -116,7 +116,7 @@ def test_what_measures_no_power_is_read_once_before_the_start_and_not_waited_for
     assert active_recording.sampling_period_seconds == 0
 
 
-def test_ticks_that_cannot_be_kept_in_the_end_are_an_error() -> None:
+def test_ticks_that_cannot_be_stored_at_the_end_are_an_error() -> None:
     def refuse(_ticks: Sequence[Tick]) -> None:
         raise OSError("disk full")
 
@@ -136,7 +136,7 @@ def test_closing_does_not_wait_for_a_driver_that_hangs() -> None:
     release.set()
 
 
-def test_once_the_host_has_slept_nothing_is_read_any_more() -> None:
+def test_nothing_is_read_after_a_suspension() -> None:
     probe, before = FakeProbe(), Timebase.now()
     suspended = replace(
         before, suspended_ns=before.suspended_ns - 10_000_000_000
@@ -162,7 +162,7 @@ def test_the_recorder_is_favored_only_with_real_time_scheduling(*, realtime: boo
     assert set(nice) == {FAVORED_NICE if realtime else usual}
 
 
-def test_the_limit_of_real_time_holds_in_a_recording_and_not_for_what_it_starts(
+def test_the_real_time_limit_applies_to_a_recording_and_not_to_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, inherited = resource.getrlimit(resource.RLIMIT_RTTIME), list[tuple[int, int]]()
@@ -185,7 +185,7 @@ def test_the_limit_of_real_time_holds_in_a_recording_and_not_for_what_it_starts(
     assert inherited == [before]
 
 
-def test_the_thread_that_takes_the_ticks_is_charged_to_the_budget() -> None:
+def test_the_cpu_time_of_the_recorder_is_charged_to_the_budget() -> None:
     def take(_ticks: Sequence[Tick]) -> None:
         began_ns = time.thread_time_ns()
         while time.thread_time_ns() - began_ns < 100_000_000:

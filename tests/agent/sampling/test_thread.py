@@ -111,7 +111,7 @@ def beats(
     st.lists(st.integers(0, 250 * MS), min_size=2, max_size=40),
     st.lists(st.integers(0, 250 * MS), max_size=40),
 )
-def test_every_beat_between_two_reads_is_a_read_or_missed_and_every_late_one_is_counted(
+def test_every_scheduled_read_is_made_or_missed_and_every_late_one_is_counted(
     period_ns: int, takes_ns: list[int], overslept: list[int]
 ) -> None:
     host = Host(overslept=overslept)
@@ -129,7 +129,7 @@ def test_every_beat_between_two_reads_is_a_read_or_missed_and_every_late_one_is_
 
 
 @given(st.lists(st.integers(0, 3 * MS), min_size=2, max_size=30), st.integers(0, 2 * MS))
-def test_probes_that_share_a_beat_miss_the_same_beats(takes_ns: list[int], other_ns: int) -> None:
+def test_probes_of_one_group_miss_the_same_reads(takes_ns: list[int], other_ns: int) -> None:
     host = Host()
     first, second = Probe(host, lambda number: takes_ns[number]), Probe(host, lambda _: other_ns, name="memory")
     made, states, _ = beats(host, first, second, period_ns=4 * MS, stop_after=len(takes_ns))
@@ -138,7 +138,7 @@ def test_probes_that_share_a_beat_miss_the_same_beats(takes_ns: list[int], other
     assert states[0].missed == states[1].missed
 
 
-def test_the_high_rate_begins_with_a_read_at_once_and_ends_at_its_moment_by_itself() -> None:
+def test_the_high_rate_begins_with_an_immediate_read_and_ends_at_its_time() -> None:
     host = Host()
     probe = Probe(host)
     made, (state,), _ = beats(host, probe, period_ns=100 * MS, high_ns=MS, stop_after=9)
@@ -149,7 +149,7 @@ def test_the_high_rate_begins_with_a_read_at_once_and_ends_at_its_moment_by_itse
     assert (state.missed, state.late) == (0, 0)
 
 
-def test_a_later_call_prolongs_the_high_rate_or_shortens_it() -> None:
+def test_a_later_call_extends_or_shortens_the_high_rate() -> None:
     host = Host()
     probe = Probe(host)
     made, _, _ = beats(host, probe, period_ns=100 * MS, high_ns=10 * MS, stop_after=8)
@@ -174,7 +174,7 @@ def test_a_high_rate_equal_to_the_base_rate_changes_nothing() -> None:
     assert [after - before for before, after in pairwise(probe.starts)] == [100 * MS, 100 * MS]
 
 
-def test_beats_missed_before_the_high_rate_are_counted_at_the_base_rate() -> None:
+def test_reads_missed_before_the_high_rate_are_counted_at_the_base_rate() -> None:
     host = Host()
 
     def takes_ns(number: int) -> int:
@@ -189,21 +189,21 @@ def test_beats_missed_before_the_high_rate_are_counted_at_the_base_rate() -> Non
     assert state.missed == 2
 
 
-def test_stamps_are_whole_microseconds_around_the_read() -> None:
+def test_tick_times_are_whole_microseconds_around_the_read() -> None:
     host = Host(now_ns=1_000_001)
     made, _, queue = beats(host, Probe(host, lambda _: 5_000), stop_after=1)
     made.run()
     assert (queue[0].start_ns, queue[0].end_ns) == (1_000_000, 1_006_000)
 
 
-def test_a_stamp_of_whole_microseconds_stays_as_it_is() -> None:
+def test_a_time_of_whole_microseconds_is_not_rounded() -> None:
     host = Host(now_ns=7_000_000)
     made, _, queue = beats(host, Probe(host, lambda _: 5_000), stop_after=1)
     made.run()
     assert (queue[0].start_ns, queue[0].end_ns) == (7_000_000, 7_005_000)
 
 
-def test_a_probe_that_is_slow_again_and_again_is_handed_over_and_the_others_keep_their_beat() -> None:
+def test_a_repeatedly_slow_probe_moves_and_the_others_retain_their_schedule() -> None:
     host, apart = Host(), list[ProbeReader]()
     quick, slow = Probe(host), Probe(host, lambda _: 60 * MS, name="hwmon/slow")
 
@@ -227,7 +227,7 @@ def test_slow_reads_are_counted_for_each_probe_and_not_for_their_thread() -> Non
     assert apart == []
 
 
-def test_a_probe_that_is_slow_now_and_then_stays_where_it_is() -> None:
+def test_an_occasionally_slow_probe_does_not_move() -> None:
     host, apart = Host(), list[ProbeReader]()
     slow = Probe(host, lambda number: 0 if number % SLOW_READS == 0 else 60 * MS, name="hwmon/slow")
     made, _, _ = beats(host, Probe(host), slow, period_ns=200 * MS, stop_after=20, slow=apart.append)
@@ -236,7 +236,7 @@ def test_a_probe_that_is_slow_now_and_then_stays_where_it_is() -> None:
     assert len(made.readers) == 2
 
 
-def test_many_probes_that_are_slow_only_together_stay_together() -> None:
+def test_probes_that_are_slow_only_in_total_stay_together() -> None:
     host, apart = Host(), list[ProbeReader]()
     probes = [Probe(host, lambda _: 3 * MS, name=f"hwmon/{number}") for number in range(9)]
     made, _, _ = beats(host, *probes, period_ns=20 * MS, stop_after=20, slow=apart.append)
@@ -244,7 +244,7 @@ def test_many_probes_that_are_slow_only_together_stay_together() -> None:
     assert apart == []
 
 
-def test_a_probe_alone_may_be_as_slow_as_it_is() -> None:
+def test_a_probe_in_its_own_thread_may_be_slow() -> None:
     host, apart = Host(), list[ProbeReader]()
     slow = Probe(host, lambda _: 900 * MS)
     made, (state,), _ = beats(host, slow, period_ns=200 * MS, stop_after=10, slow=apart.append)
@@ -253,7 +253,7 @@ def test_a_probe_alone_may_be_as_slow_as_it_is() -> None:
     assert (state.ticks, state.missed) == (10, 9 * 3 + 4)
 
 
-def test_a_lost_device_is_read_no_more_and_the_others_are() -> None:
+def test_a_lost_device_is_not_read_again_and_the_others_are() -> None:
     host = Host()
     gone = Probe(host, name="hwmon/gone")
     made, states, _ = beats(host, Probe(host), gone, stop_after=10)
@@ -267,7 +267,7 @@ def test_a_lost_device_is_read_no_more_and_the_others_are() -> None:
     assert (len(gone.starts), states[1].lost, states[0].ticks) == (1, True, 10)
 
 
-def test_after_a_sleep_nothing_is_read_not_even_in_the_same_beat_and_every_beat_is_a_failure_of_all() -> None:
+def test_after_a_suspension_nothing_is_read_and_every_scheduled_read_is_a_failure() -> None:
     host, told = Host(), []
     first, second = Probe(host), Probe(host, name="memory")
     made, states, queue = beats(host, first, second, suspended=lambda: len(first.starts) == 3)
@@ -280,7 +280,7 @@ def test_after_a_sleep_nothing_is_read_not_even_in_the_same_beat_and_every_beat_
     assert len(told) == 2 + states[1].failed
 
 
-def test_the_thread_ends_when_everything_is_lost() -> None:
+def test_the_thread_ends_when_every_probe_is_lost() -> None:
     host = Host()
     probe = Probe(host)
     made, (state,), queue = beats(host, probe)
@@ -294,7 +294,7 @@ def test_the_thread_ends_when_everything_is_lost() -> None:
     assert not queue
 
 
-def test_the_reader_that_holds_up_the_others_is_known_after_a_second_and_a_period() -> None:
+def test_the_reader_that_delays_the_others_is_detected_after_a_second_and_a_period() -> None:
     host, release = Host(), threading.Event()
     first, stuck, last = (Probe(host, name=name) for name in ("rapl", "hwmon/stuck", "memory"))
     made, states, _ = beats(host, first, stuck, last, period_ns=10 * MS)
@@ -311,7 +311,7 @@ def test_the_reader_that_holds_up_the_others_is_known_after_a_second_and_a_perio
     assert (len(first.starts), len(stuck.starts), last.starts) == (1, 1, [])
 
 
-def test_groups_of_different_periods_share_a_thread_and_keep_their_own_deadlines() -> None:
+def test_groups_of_different_periods_share_a_thread_with_their_own_deadlines() -> None:
     host = Host()
     quick, slow = Probe(host), Probe(host, name="memory")
     made, _, _ = beats(host, quick, slow, period_ns=10 * MS, stop_after=11)
@@ -337,7 +337,7 @@ class SpentCpu:
 
 
 @given(st.integers(100_000, 20 * MS), st.integers(1, 50), st.sampled_from([0.01, 0.05, 0.3]))
-def test_reads_never_take_more_than_the_budget_and_its_burst(cost_ns: int, period_ms: int, share: float) -> None:
+def test_reads_never_use_more_than_the_budget_and_its_burst(cost_ns: int, period_ms: int, share: float) -> None:
     host = Host()
     probe = Probe(host, lambda _: cost_ns)
     budget = CpuBudget(share, host.clock)
@@ -351,7 +351,7 @@ def test_reads_never_take_more_than_the_budget_and_its_burst(cost_ns: int, perio
     assert bool(budget.spans) == bool(state.throttled) or not state.throttled
 
 
-def test_reads_at_the_high_rate_have_a_part_of_the_budget_to_themselves() -> None:
+def test_a_part_of_the_budget_is_reserved_for_reads_at_the_high_rate() -> None:
     host = Host()
     gauge, counter = Probe(host, lambda _: 20 * MS, name="hwmon"), Probe(host, lambda _: MS)
     budget = CpuBudget(0.01, host.clock)
@@ -368,7 +368,7 @@ def test_reads_at_the_high_rate_have_a_part_of_the_budget_to_themselves() -> Non
     assert states[0].throttled == 0
 
 
-def test_how_the_thread_is_scheduled_is_found_out_in_the_thread() -> None:
+def test_the_thread_determines_its_own_scheduling() -> None:
     host, threads = Host(), list[threading.Thread]()
     got = Realtime("fifo", 1, 3, "")
 
@@ -383,7 +383,7 @@ def test_how_the_thread_is_scheduled_is_found_out_in_the_thread() -> None:
     assert threads[0] is not threading.current_thread()
 
 
-def test_a_ring_ends_a_wait_and_one_that_came_before_ends_the_next() -> None:
+def test_a_set_ends_the_wait_in_progress_or_the_next_one() -> None:
     wakeup = Wakeup()
     waiting = threading.Thread(target=wakeup.wait, args=(60.0,))
     waiting.start()
@@ -397,7 +397,7 @@ def test_a_ring_ends_a_wait_and_one_that_came_before_ends_the_next() -> None:
     assert time.monotonic() - before < 10
 
 
-def test_a_wait_without_a_ring_lasts_as_long_as_asked() -> None:
+def test_a_wait_without_a_set_lasts_its_full_time() -> None:
     wakeup = Wakeup()
     for seconds in (0.002, 0.02):
         before = time.monotonic()
@@ -421,7 +421,7 @@ class CountingProbe(Probe):
         return super().read(at_ns)
 
 
-def test_at_the_high_rate_the_counters_alone_are_read_between_whole_reads_at_the_base_rate() -> None:
+def test_at_the_high_rate_only_counters_are_read_between_complete_reads_at_the_base_rate() -> None:
     host = Host()
     counting = CountingProbe(host)
     made, _, _ = beats(host, Probe(host), counting, period_ns=10 * MS, high_ns=2 * MS, stop_after=16)
@@ -434,7 +434,7 @@ def test_at_the_high_rate_the_counters_alone_are_read_between_whole_reads_at_the
     assert kinds.endswith("www")
 
 
-def test_the_debt_of_a_budget_is_one_burst_at_most_so_that_a_pause_is_bounded() -> None:
+def test_the_debt_of_a_budget_is_at_most_one_burst_so_that_pauses_are_bounded() -> None:
     host = Host()
     budget = CpuBudget(0.1, host.clock)
     budget.charge(60_000 * MS)
