@@ -279,6 +279,7 @@ def test_a_client_that_does_not_read_its_response_is_disconnected(exporter: Expo
         server._server.application = large
         with connect(server.address) as slow:
             slow.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            await_true(lambda: server._server._connections)
             await_true(lambda: not server._server._connections, seconds=30)
             received = b""
             with suppress(ConnectionResetError):
