@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agent.host.checks import Check, Verdict, check_host, hanging, stuck_counters
 from agent.host.observation import observe
 from agent.runtime.closing import close_probes
+from agent.workloads import registry
 from probes.cpu.model import parse_cpuinfo
 from probes.model import Kind
 from probes.registry import discover
@@ -39,7 +40,7 @@ def run_checks(config: Config) -> list[Check]:
             *hanging(observed),
             *_unreadable(found),
             *_accelerators(found),
-            inference_engine(),
+            *workloads(),
             database(config.database),
             exporter(config.listen),
             *host_checks,
@@ -79,14 +80,20 @@ def _accelerators(found: Discovery) -> list[Check]:
     return checks
 
 
-def inference_engine(find: Callable[[str], object] = find_spec) -> Check:
-    """Tell whether what a profile runs is installed; `find` gives None for what is not, and loads nothing."""
-    name = "inference engine"
-    missing = [package for package in ("onnxruntime", "onnx", "numpy") if find(package) is None]
-    if missing:
-        remedy = "pip install 'inferometer[onnx]'"
-        return Check(name, Verdict.WARN, f"{', '.join(missing)} not installed: no profiles", remedy)
-    return Check(name, Verdict.PASS, "ONNX Runtime is installed")
+def workloads(find: Callable[[str], object] = find_spec) -> list[Check]:
+    """Return for each workload whether it can run; `find` returns None for a module that is missing, and loads none."""
+    checks = []
+    for name in registry.names():
+        try:
+            workload = registry.find(name)
+        except registry.UnknownWorkloadError as error:
+            checks.append(Check(f"workload {name}", Verdict.WARN, str(error), "reinstall or remove the package"))
+            continue
+        missing = [module for module in workload.requires if find(module) is None]
+        found = f"{', '.join(missing)} not installed" if missing else "installed"
+        verdict = Verdict.WARN if missing else Verdict.PASS
+        checks.append(Check(f"workload {name}", verdict, found, workload.remedy if missing else ""))
+    return checks
 
 
 def database(address: str) -> Check:

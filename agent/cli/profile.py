@@ -1,4 +1,4 @@
-"""`inferometer profile`: the main job, from a workload to a stored profile."""
+"""`inferometer profile`: one command for each registered workload, from its options to a stored profile."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import os
 import shlex
 import shutil
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import fields
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from agent.cli.arguments import SHARED
-from agent.cli.options import check_output_path, configuration, fail
-from agent.cli.run_options import RunOptions, with_run_options
+from agent.cli.options import configuration, fail
+from agent.cli.run_options import RunOptions, shared_options
+from agent.cli.workload_options import options_of, requested, take_options
 from agent.runtime.console import ExitCode, print_err, print_out, terminal_width
-from agent.workloads.spec import Positions, Precision
+from agent.workloads import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,108 +25,46 @@ if TYPE_CHECKING:
     from agent.profiling.run import RunResult
     from agent.profiling.sweep import Progress
     from agent.runtime.interrupts import Interruption
+    from agent.workloads.declaration import Spec, Workload
+    from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.errors import WorkloadError
-    from agent.workloads.spec import EngineSpec, Spec
+    from agent.workloads.point import Axes
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Measure what an inference costs on this host, and keep the profile.",
+    help="Measure the cost of an inference on this host, and store the profile.",
     rich_markup_mode=None,
 )
 
 
-@app.command(epilog=SHARED)
-@with_run_options(batch="1,2,4,8")
-def transformer(
-    context: typer.Context,
-    *,
-    layers: Annotated[int, typer.Option(help="Decoder layers.")] = 4,
-    width: Annotated[int, typer.Option(help="Width of the model.")] = 256,
-    heads: Annotated[int, typer.Option(help="Attention heads.")] = 4,
-    vocabulary: Annotated[int, typer.Option(help="Size of the vocabulary.")] = 8192,
-    mlp_ratio: Annotated[float, typer.Option(help="Width of the feed-forward over the width.")] = 3.5,
-    prompt_tokens: Annotated[int, typer.Option(help="Tokens read at once.")] = 64,
-    output_tokens: Annotated[int, typer.Option(help="Tokens written one by one.")] = 32,
-    positions: Annotated[Positions, typer.Option(help="How positions are told apart.")] = "rope",
-    precision: Annotated[Precision, typer.Option(help="Precision of the weights.")] = "fp32",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 0,
-    run: RunOptions,
-) -> None:
-    """Profile a decoder-only transformer with random weights: prefill and decode, over a sweep of batch sizes.
-
-    Time and energy depend on shapes and precision, not on what the weights are, so the model is built here from a
-    seed and nothing is downloaded. Without prices there is energy and time, and no money.
-
-    Example: inferometer profile transformer
-
-    Example: inferometer profile transformer --layers 12 --width 768 --heads 12 --standard
-
-    Example: inferometer profile transformer --price-per-kwh 0.21 --currency EUR --capital 9000
-    """
-    from agent.workloads.spec import TransformerSpec
-
+def _add_command(name: str) -> None:
+    """Add the command of a registered workload: its own options, then those that all workloads share."""
     try:
-        spec = TransformerSpec(
-            1, layers, width, heads, vocabulary, mlp_ratio, prompt_tokens, output_tokens, positions, precision, seed
-        )
-        engine = _engine(run)
-    except ValueError as error:
-        fail(str(error), ExitCode.USAGE)
-    _profile(context, spec, engine, run)
+        workload = registry.find(name)
+    except registry.UnknownWorkloadError as error:
+        reason = str(error)
+        app.command(name, help=f"Not available: {reason}")(lambda: fail(reason))
+        return
+    own = options_of(workload)
 
+    def profile_workload(context: typer.Context, **values: Any) -> None:
+        run = RunOptions(**{field.name: values.pop(field.name) for field in fields(RunOptions)})
+        sources = {name: context.get_parameter_source(name) for name in values}
+        given = frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
+        try:
+            spec, axes = requested(workload, values, given)
+            engine = _engine(run)
+        except ValueError as error:
+            fail(str(error), ExitCode.USAGE)
+        _profile(context, workload, spec, axes, engine, run)
 
-@app.command(epilog=SHARED)
-@with_run_options(batch="1")
-def onnx(
-    context: typer.Context,
-    *,
-    model: Annotated[Path, typer.Option(metavar="FILE.onnx", exists=True, dir_okay=False, help="The model file.")],
-    shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=1x3x224x224", help="Shape of an input that the model leaves open.")
-    ] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="NAME=VALUE|FILE",
-            help="Value of an input: a number or list, broadcast to its shape, or an array in a .npy or .npz file.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the inputs.")] = 0,
-    run: RunOptions,
-) -> None:
-    """Profile any ONNX model; one inference is one run of its graph.
-
-    Inputs without a value are synthetic: random floats of the declared shape, and 0 and 1 for integers. Integers and
-    scalars often decide how much a model computes (lengths, loop counts, sample rates), so give those with --input.
-
-    If only the first dimension of every input is open, it is the batch: --batch sweeps it, and one inference is one
-    element of it. An array of --input then needs one row, or as many as the largest batch.
-
-    Example: inferometer profile onnx --model resnet50.onnx --shape data=1x3x224x224
-
-    Example: inferometer profile onnx --model vad.onnx --input sr=16000 --input input=speech.npy
-
-    Example: inferometer profile onnx --model mobilenet.onnx --batch 1,8,32 --tariff tariff.toml
-    """
-    from agent.workloads.input_spec import parse_inputs
-    from agent.workloads.spec import OnnxSpec, parse_shapes
-
-    check_output_path(model)
-    try:
-        inputs = parse_inputs(given or [])
-        for file in {each.file for each in inputs.values() if each.file}:
-            check_output_path(file)
-        spec = OnnxSpec(model.absolute(), parse_shapes(shape or []), seed, inputs)
-        engine = _engine(run)
-    except ValueError as error:
-        fail(str(error), ExitCode.USAGE)
-    _profile(context, spec, engine, run)
+    take_options(profile_workload, [*own, *shared_options()])
+    app.command(name, help=cleandoc(workload.help), epilog=SHARED)(profile_workload)
 
 
 def _engine(run: RunOptions) -> EngineSpec:
     from agent.runtime.cgroup import read_limits
-    from agent.workloads.spec import EngineSpec
+    from agent.workloads.engine_spec import EngineSpec
     from probes.model import Roots
 
     usable = len(os.sched_getaffinity(0))
@@ -136,9 +76,10 @@ def _engine(run: RunOptions) -> EngineSpec:
     return EngineSpec(run.provider, run.threads or (limits.engine_threads if limited else 0))
 
 
-def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: RunOptions) -> None:
-    axes, plan, tariff, seed = {"batch": options.batches()}, options.plan(), options.prices(), options.seed()
-    limits = options.limits()
+def _profile(
+    context: typer.Context, workload: Workload, spec: Spec, axes: Axes, engine: EngineSpec, options: RunOptions
+) -> None:
+    plan, tariff, seed, limits = options.plan(), options.prices(), options.seed(), options.limits()
     config = configuration(context)
     from agent.cli.progress import progress
     from agent.profiling.context import ProfileRequest, RunPolicy
@@ -146,14 +87,14 @@ def _profile(context: typer.Context, spec: Spec, engine: EngineSpec, options: Ru
     from agent.runtime import logs as log
     from agent.runtime.interrupts import Interruption
     from agent.workloads.errors import WorkloadError
-    from agent.workloads.limits import check_memory
     from store.errors import StoreError
 
     log.configure("warning")
     interruption = Interruption()
     request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits)
     try:
-        check_memory(spec, engine, request.points, limits)
+        if workload.check is not None:
+            workload.check(spec, engine, request.points, limits)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
     try:
@@ -229,3 +170,7 @@ def _points_without_energy(document: dict[str, Any]) -> str:
     reasons = (c["message"] for c in checks if c["status"] == "failed" and c["severity"] == "invalid")
     names = ", ".join(point["name"] for point in without)
     return f"no energy for {names}: {next(reasons, 'nothing on this host measures power')}"
+
+
+for _name in registry.names():
+    _add_command(_name)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import secrets
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli.options import JSON_HELP, fail
 from agent.render.quantities import bytes_of, seconds_of, share_of
 from agent.runtime.console import ExitCode
+from agent.workloads.engine_spec import Provider
 from agent.workloads.limits import DEFAULT_TIMEOUT_SECONDS, Limits
-from agent.workloads.spec import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +27,6 @@ _CUSTOM = "custom"
 _LONGEST_SECONDS = 86400.0
 _LONGEST_TIMEOUT_SECONDS = 7 * 86400.0
 _MIN_MEMORY_BYTES, _MAX_MEMORY_BYTES = 1 << 20, 1 << 60
-_MAX_BATCH = 1 << 20
-_BATCH = re.compile(r"[0-9]{1,7}")
 _MIN_TOLERANCE = 0.0001
 _MIN_BUDGET_SECONDS = 1.0
 
@@ -38,7 +35,6 @@ _MIN_BUDGET_SECONDS = 1.0
 class RunOptions:
     """The options as given; the names of the fields are those of the options."""
 
-    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes to sweep.")] = "1"
     quick: Annotated[bool, typer.Option("--quick", help="Windows of 1.5 s, three repeats. This is the default.")] = (
         False
     )
@@ -118,15 +114,6 @@ class RunOptions:
     ] = False
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False
 
-    def batches(self) -> tuple[int, ...]:
-        """Return the batch sizes, each once, in the order given; end the command where they are none."""
-        parts = self.batch.split(",")
-        sizes = [int(part) for part in parts if _BATCH.fullmatch(part.strip())]
-        if len(sizes) < len(parts) or not all(1 <= size <= _MAX_BATCH for size in sizes):
-            message = f"--batch {self.batch}: give whole numbers from 1 to {_MAX_BATCH}, such as 1,2,4,8"
-            fail(message, ExitCode.USAGE)
-        return tuple(dict.fromkeys(sizes))
-
     def plan(self) -> MeasurementPlan:
         """Return how thoroughly to measure; one of the three with another number in it is called custom."""
         from agent.profiling.plan import PLANS
@@ -192,28 +179,7 @@ def _parsed(option: str, text: str | None, parse: Callable[[str], float], least:
     return value
 
 
-def with_run_options(batch: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the shared options to a command, which gets them as `run`; `batch` is its default sweep.
-
-    Typer reads a command's options from its signature, so that is put together of the command's own and these.
-    """
-
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "run"]
-        shared = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in inspect.signature(RunOptions, eval_str=True).parameters.values()
-        ]
-        shared = [p.replace(default=batch) if p.name == "batch" else p for p in shared]
-
-        def called(**given: Any) -> None:
-            run = RunOptions(**{field.name: given.pop(field.name) for field in fields(RunOptions)})
-            command(**given, run=run)
-
-        parameters = [*own, *shared]
-        called.__name__, called.__doc__, called.__module__ = command.__name__, command.__doc__, command.__module__
-        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return called
-
-    return add
+def shared_options() -> list[inspect.Parameter]:
+    """Return the options of `RunOptions` as parameters of a function."""
+    parameters = inspect.signature(RunOptions, eval_str=True).parameters.values()
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]

@@ -17,6 +17,7 @@ from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, Workl
 from agent.profiling.run_facts import PlanFacts
 from agent.profiling.stopping import AROUND_NS
 from agent.workloads.input_spec import synthetic_note
+from agent.workloads.parameter import settings_of
 from probes.model import ENERGY_METRICS, Source
 from store.records import RunStatus
 
@@ -37,8 +38,8 @@ def requested_settings(request: ProfileRequest) -> dict[str, Any]:
 
 def _settings(request: ProfileRequest) -> dict[str, Any]:
     """Return the requested settings of workload and engine, as plain values, without the swept parameters."""
-    fixed = {name: value for name, value in request.spec.settings().items() if name not in request.axes}
-    return {**fixed, **msgspec.structs.asdict(request.engine)}
+    fixed = {name: value for name, value in settings_of(request.spec).items() if name not in request.axes}
+    return {**fixed, "workload": request.spec.workload, **msgspec.structs.asdict(request.engine)}
 
 
 def _sweep(request: ProfileRequest) -> dict[str, list[Value]]:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from agent.profiling.run_facts import HostState
     from agent.runtime.clock import Timebase
     from agent.sampling.facts import SamplingConditions
+    from agent.workloads.declaration import Spec
+    from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.errors import WorkloadError
     from agent.workloads.point import Axes, Point
     from agent.workloads.runner.protocol import Ready
-    from agent.workloads.spec import EngineSpec, Spec
     from probes.model import Channel, Roots
     from probes.registry import Discovery
     from store.damage import Damage

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 
-def to_json(record: msgspec.Struct, **style: Any) -> str:
+def to_json(record: object, **style: Any) -> str:
     """Return a record as JSON text; `style` are options of json.dumps. Raises ValueError for NaN and infinity."""
     return json.dumps(msgspec.to_builtins(record, enc_hook=_plain), allow_nan=False, **style)
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CANNOT_LOAD = "install a newer onnxruntime, or export the model again"
-CANNOT_RUN = "give the inputs other sizes with --shape, or other values with --input, or export the model again"
+CANNOT_RUN = (
+    "give the inputs other sizes with --shape or --dim, or other values with --input, or export the model again"
+)
 
 
 class WorkloadError(Exception):

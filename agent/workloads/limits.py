@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from agent.runtime.cgroup import read_limits
 from agent.workloads.errors import WorkloadError
-from agent.workloads.point import point_name
-from agent.workloads.spec import TransformerSpec
 from probes.memory import parse_meminfo
 from probes.model import Roots
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from agent.workloads.point import Point
-    from agent.workloads.spec import EngineSpec, Spec
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 _GIB = 1 << 30
@@ -75,17 +64,6 @@ def require_memory(
         raise WorkloadError(
             f"{subject} needs at least {size(needed_bytes)} of memory, {size(available)} are available", remedy
         )
-
-
-def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits: Limits) -> None:
-    """Raise WorkloadError if a transformer cannot fit into memory; an ONNX model is checked when its file is read."""
-    if not isinstance(spec, TransformerSpec):
-        return
-    for point in points:
-        needed = msgspec.structs.replace(spec, **point).minimum_bytes(on_host=engine.provider != "cuda")
-        subject = f"a transformer of {spec.parameters():.3g} parameters at {point_name(point)}"
-        remedy = "choose fewer --layers, a smaller --width, --vocabulary, --prompt-tokens or --batch"
-        require_memory(needed, subject, remedy, limits)
 
 
 def size(amount: int) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.config import Config
-from agent.doctor import database, exporter, inference_engine, run_checks, worst_verdict
+from agent.doctor import database, exporter, run_checks, workloads, worst_verdict
 from agent.host.checks import Check, Verdict
 from command import as_nobody, call, run
 from moving_counters import advancing_counters, busy_processors
@@ -64,7 +64,7 @@ def test_where_all_is_well_every_check_passes_and_the_exit_code_is_0(tmp_path: P
     result = call(tmp_path, *line)
     assert result.returncode == 0, result.stdout
     assert {check[:6] for check in result.stdout.splitlines()} == {"PASS  "}
-    for name in ("configuration", "processor power", "inference engine", "database", "exporter", "disk room"):
+    for name in ("configuration", "processor power", "workload transformer", "database", "exporter", "disk room"):
         assert f"PASS  {name}: " in result.stdout
     assert files(tmp_path) == before
 
@@ -154,10 +154,11 @@ def test_counters_that_stand_still_fail_and_so_do_those_of_the_kernel(tmp_path: 
 
 
 def test_an_engine_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
-    assert inference_engine().verdict is Verdict.PASS
-    check = inference_engine(lambda name: None if name == "onnxruntime" else name)
-    assert (check.verdict, check.remedy) == (Verdict.WARN, "pip install 'inferometer[onnx]'")
-    assert check.found.startswith("onnxruntime not installed")
+    installed = [(check.name, check.verdict) for check in workloads()]
+    assert installed == [("workload transformer", Verdict.PASS), ("workload onnx", Verdict.PASS)]
+    for check in workloads(lambda name: None if name == "onnxruntime" else name):
+        assert (check.verdict, check.remedy) == (Verdict.WARN, "pip install 'inferometer[onnx]'")
+        assert check.found == "onnxruntime not installed"
 
 
 def test_a_database_is_looked_at_and_never_made(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from agent.workloads.spec import EngineSpec
+    from agent.workloads.engine_spec import EngineSpec
 
 ENGINE = "onnxruntime"
 VERSION = str(onnxruntime.__version__)

@@ -1,8 +1,8 @@
-"""The inputs of an ONNX model: their declared shapes, the sizes they get, and the arrays that fill them."""
+"""The inputs of an ONNX model: their declared shapes, their resolved shapes, and the arrays that fill them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,33 +24,44 @@ if TYPE_CHECKING:
 class ModelInput:
     """One input as the model declares it.
 
-    A size is a number, or the model's own word for a size it leaves open (empty if it has none). `sizes` is None if
-    the model declares no shape at all; an empty tuple is a scalar.
+    A size is a number, or the model's name for an open dimension (empty if it has no name). `sizes` is None if the
+    model declares no shape at all; an empty tuple is a scalar. `given` are the sizes of named dimensions that --dim
+    has filled in, by position.
     """
 
     name: str
     element: Element
     sizes: tuple[int | str, ...] | None
+    given: Mapping[int, str] = field(default_factory=dict, hash=False)
+
+    def sized(self, dims: Mapping[str, int]) -> ModelInput:
+        """Return the input with the sizes of named dimensions filled in."""
+        sizes = self.sizes or ()
+        given = {place: size for place, size in enumerate(sizes) if isinstance(size, str) and size in dims}
+        filled = tuple(dims.get(size, size) if isinstance(size, str) else size for size in sizes)
+        return replace(self, sizes=filled, given=given) if given else self
 
     @property
     def batched(self) -> bool:
-        """Whether the first size is open, so that it can be the batch."""
+        """Whether the first dimension is open, so that it can be the batch."""
         return bool(self.sizes) and isinstance((self.sizes or ("",))[0], str)
 
     @property
     def dynamic_size_count(self) -> int:
-        """How many sizes the model leaves open."""
+        """The number of sizes that the model leaves open."""
         return sum(isinstance(size, str) for size in self.sizes or ())
 
     @property
     def shown(self) -> str:
-        """The declared shape, for a message: `[batch, 3, 224, 224]`."""
-        words = ", ".join(printable_line(str(size)) or "?" for size in self.sizes or ())
-        return "no shape" if self.sizes is None else f"[{words}]"
+        """The declared shape, for a message: `[batch, 3, seq=128]`."""
+        words = [printable_line(str(size)) or "?" for size in self.sizes or ()]
+        for place, name in self.given.items():
+            words[place] = f"{printable_line(name)}={words[place]}"
+        return "no shape" if self.sizes is None else f"[{', '.join(words)}]"
 
     @property
     def example(self) -> str:
-        """The argument of --shape with a word in place of each open size: `data=1x3x<height>x<width>`."""
+        """The argument of --shape with a word for each open size: `data=1x3x<height>x<width>`."""
         words = [
             str(size) if isinstance(size, int) else f"<{printable_line(size) or 'size'}>" for size in self.sizes or ()
         ]
@@ -61,7 +72,7 @@ class ModelInput:
 
 @dataclass(frozen=True, slots=True)
 class InputArray:
-    """The values that the user gives to an input. Values of the command line are broadcast, those of a file are not."""
+    """The given values of an input. Values of the command line are broadcast, arrays of a file are not."""
 
     values: NDArray[Any]
     sha256: str
@@ -71,7 +82,7 @@ class InputArray:
 def parse_declared_inputs(entries: Sequence[Any], without_shape: AbstractSet[str]) -> tuple[ModelInput, ...]:
     """Return the inputs that a session lists (`get_inputs`); the engine reports a missing shape as a scalar.
 
-    Raises WorkloadError for an input of a type that can be neither made up nor given.
+    Raises WorkloadError for an input of a type that can be neither generated nor given.
     """
     return tuple(
         ModelInput(
@@ -149,9 +160,18 @@ def _resolved_shape(
     if declared.dynamic_size_count > (1 if declared.batched else 0):
         raise WorkloadError(
             f"the input {declared.name!r} has the shape {declared.shown}, which leaves sizes open",
-            f"give it with --shape {declared.example}, a number in place of each <word>",
+            f"{_dims_example(declared)}give it with --shape {declared.example}, a number in place of each <word>",
         )
     return tuple(size if isinstance(size, int) else first for size in declared.sizes)
+
+
+def _dims_example(declared: ModelInput) -> str:
+    """Return the options of --dim for the open sizes, empty if one of them has no name."""
+    sizes = (declared.sizes or ())[declared.batched :]
+    names = [size for size in sizes if isinstance(size, str)]
+    if not all(names):
+        return ""
+    return f"give {' '.join(f'--dim {printable_line(name)}=128' for name in dict.fromkeys(names))}, or "
 
 
 def _shape_of_array(declared: ModelInput, array: InputArray) -> tuple[int, ...]:
@@ -174,7 +194,8 @@ def _check_fit(declared: ModelInput, shape: tuple[int, ...], subject: str) -> No
             f"{subject}: the model declares {declared.shown}",
             f"give --shape {declared.example}, a number in place of each <word>"
             if subject.startswith("--shape")
-            else f"give an array of the shape {declared.shown}",
+            else f"give an array of the shape {declared.shown}"
+            + (", or other sizes with --dim" * bool(declared.given)),
         )
 
 
@@ -187,8 +208,7 @@ def feed(declared: ModelInput, shape: tuple[int, ...], array: InputArray, *, bat
     if batched and values.ndim == len(shape) and len(values) > 1:
         if len(values) < shape[0]:
             raise WorkloadError(
-                f"--batch {shape[0]}: --input {declared.name} has {len(values)} rows, and its first dimension is the "
-                "batch",
+                f"a batch of {shape[0]}: --input {declared.name} has {len(values)} rows, one for each element",
                 f"give one row, or at least {shape[0]}; or choose batches up to {len(values)}",
             )
         values = values[: shape[0]]

@@ -6,13 +6,14 @@ import hashlib
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
+from agent.workloads.axes import at_point
 from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
 from agent.workloads.errors import CANNOT_RUN, WorkloadError, as_workload_error
 from agent.workloads.input_spec import InputFacts
 from agent.workloads.limits import require_memory
+from agent.workloads.onnx import dims as named_dims
 from agent.workloads.onnx.input_files import read_input
 from agent.workloads.onnx.input_values import from_text, synthetic
 from agent.workloads.onnx.inputs import (
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.onnx.inputs import ModelInput
     from agent.workloads.onnx.model_file import ModelFile
+    from agent.workloads.onnx.spec import OnnxSpec
     from agent.workloads.point import Point
-    from agent.workloads.spec import EngineSpec, OnnxSpec
 
 
 def load(spec: OnnxSpec, engine: EngineSpec) -> OnnxWorkload:
@@ -49,7 +51,8 @@ def load(spec: OnnxSpec, engine: EngineSpec) -> OnnxWorkload:
 class OnnxWorkload:
     """A model and its inputs.
 
-    It takes batches if every input leaves its first size open and no shape was given.
+    It takes batches if every input leaves its first size open and no shape is given with --shape. A dimension of --dim
+    that is the first of every input is the batch too. Else an inference is one run of the graph.
     """
 
     def __init__(self, spec: OnnxSpec, engine: EngineSpec, model: ModelFile, session: Session) -> None:
@@ -59,8 +62,10 @@ class OnnxWorkload:
         self.outputs = [entry.name for entry in session.handle.get_outputs()]
         check_names(self.inputs, "--shape", list(spec.shapes))
         check_names(self.inputs, "--input", list(spec.inputs))
+        named_dims.check_names(self.inputs, spec.dims)
         self.arrays = {each.name: self._given(each) for each in self.inputs if each.name in spec.inputs}
-        shapes = resolved_shapes(self.inputs, spec.shapes, self.arrays, 1)
+        inputs, _ = self._sized(spec)
+        shapes = resolved_shapes(inputs, spec.shapes, self.arrays, 1)
         self.ready = Ready(
             engine=ENGINE,
             version=VERSION,
@@ -72,29 +77,30 @@ class OnnxWorkload:
             sha256=model.sha256,
             phases=spec.phases,
             load_seconds=session.load_seconds,
-            inputs=tuple(self._facts(each, shape) for each, shape in zip(self.inputs, shapes, strict=True)),
+            inputs=tuple(self._facts(each, shape) for each, shape in zip(inputs, shapes, strict=True)),
         )
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:
-        """Make the inputs of a batch and run them once. Raises WorkloadError if the model takes no batches."""
-        batch = msgspec.structs.replace(self.spec, **parameters).batch
-        batched = supports_batches(self.inputs, self.spec.shapes, self.arrays)
+        """Make the inputs of a point and run them once. Raises WorkloadError if the model takes no such batch."""
+        spec = at_point(self.spec, parameters)
+        inputs, batch = self._sized(spec, has_batch="batch" in parameters.keys() - spec.dims.keys())
+        batched = supports_batches(inputs, spec.shapes, self.arrays)
         if batch != 1 and not batched:
-            shapes = ", ".join(f"{declared.name} {declared.shown}" for declared in self.inputs) or "no inputs"
+            shapes = ", ".join(f"{declared.name} {declared.shown}" for declared in inputs) or "no inputs"
             raise WorkloadError(
                 f"--batch {batch}: {self.spec.model.name} leaves no batch size open, or --shape settled it ({shapes})",
                 "choose --batch 1, and put the batch into --shape if the model takes one",
             )
         random = np.random.default_rng([self.spec.seed, batch])
-        shapes_resolved = resolved_shapes(self.inputs, self.spec.shapes, self.arrays, batch)
+        shapes_resolved = resolved_shapes(inputs, spec.shapes, self.arrays, batch)
         elements = sum(
             prod(shape) * declared.element.dtype.itemsize
-            for declared, shape in zip(self.inputs, shapes_resolved, strict=True)
+            for declared, shape in zip(inputs, shapes_resolved, strict=True)
         )
-        require_memory(elements, f"the input of a batch of {batch}", "choose a smaller --batch or --shape")
+        require_memory(elements, f"the input of a batch of {batch}", "choose a smaller --batch, --shape or --dim")
         feeds: dict[str, Any] = {}
         shared = []  # arrays whose memory the tensors use
-        for declared, shape in zip(self.inputs, shapes_resolved, strict=True):
+        for declared, shape in zip(inputs, shapes_resolved, strict=True):
             values = self._values(declared, shape, random, batched=batched)
             feeds[declared.name] = self.session.tensor(values, declared.element.onnx_type)
             if declared.element.onnx_type is not None:
@@ -109,6 +115,16 @@ class OnnxWorkload:
             integers = [each.name for each in self.inputs if each.element.kind == "integer"]
             raise as_workload_error(error, f"running {point_name(parameters)}", CANNOT_RUN, integers) from error
         return {"inference": Phase(infer, inferences=batch)}
+
+    def _sized(self, spec: OnnxSpec, *, has_batch: bool = False) -> tuple[tuple[ModelInput, ...], int]:
+        """Return the inputs with the sizes of --dim filled in, except that of the batch, and the size of the batch."""
+        dims, batch = dict(spec.dims), spec.batch
+        named_dims.check_shapes(self.inputs, dims, spec.shapes)
+        name = named_dims.batch_dimension(self.inputs)
+        if name in dims and not spec.shapes:
+            batch = dims.pop(name)
+            named_dims.check_batch(name, batch, has_batch=has_batch)
+        return tuple(declared.sized(dims) for declared in self.inputs), batch
 
     def _given(self, declared: ModelInput) -> InputArray:
         given = self.spec.inputs[declared.name]

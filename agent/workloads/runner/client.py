@@ -20,7 +20,6 @@ from agent.workloads.runner.protocol import (
     Command,
     Ended,
     Failed,
-    Load,
     Measure,
     Measured,
     Prepare,
@@ -31,14 +30,16 @@ from agent.workloads.runner.protocol import (
     Stop,
     decode_reply,
     encode,
+    load_command,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from agent.workloads.declaration import Spec
+    from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.point import Point
-    from agent.workloads.spec import EngineSpec, Spec
 
 ReplyT = TypeVar("ReplyT", Ready, Prepared, Measured)
 
@@ -111,7 +112,7 @@ class WorkloadProcess:
             )
         pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
         self._child = _WorkerProcess(process, pipes[0], PipeReader(pipes[1], pipes[2]))
-        return self._ask(Load(spec, engine), Ready, "being loaded")
+        return self._ask(load_command(spec, engine), Ready, "being loaded")
 
     def prepare(self, parameters: Point) -> None:
         """Have the child make the inputs of a point and run it once."""

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from agent.runtime.typed_json import from_json, to_json
-from agent.workloads.input_spec import InputFacts  # noqa: TC001  msgspec resolves the annotations
+from agent.workloads.engine_spec import EngineSpec  # noqa: TC001  msgspec resolves the annotations
+from agent.workloads.input_spec import InputFacts  # noqa: TC001 - same
 from agent.workloads.point import Point  # noqa: TC001 - same
-from agent.workloads.spec import EngineSpec, Spec  # noqa: TC001 - same
+
+if TYPE_CHECKING:
+    from agent.workloads.declaration import Spec
 
 
-class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="load"):
-    """Load this model; the first command. The reply is `Ready`."""
+class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag=str.lower):
+    pass
 
-    spec: Spec
+
+class _Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag=str.lower):
+    pass
+
+
+class Load(_Command, frozen=True):
+    """Load this model; the first command. The reply is `Ready`.
+
+    `spec` is the spec as JSON text; the declaration of the `workload` has its type.
+    """
+
+    workload: str
+    spec: str
     engine: EngineSpec
 
 
-class Prepare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="prepare"):
+class Prepare(_Command, frozen=True):
     """Make the inputs of a point and run it once. The reply is `Prepared`."""
 
     parameters: Point
 
 
-class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="measure"):
+class Measure(_Command, frozen=True):
     """Iterate over the phase for at least `seconds` and at least `iterations`.
 
     The replies are `Started` when the window begins, `Ended` when it ends, and then `Measured`.
@@ -34,11 +51,11 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     iterations: int
 
 
-class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="stop"):
+class Stop(_Command, frozen=True):
     """End the process. There is no reply."""
 
 
-class Ready(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="ready"):
+class Ready(_Reply, frozen=True):
     """The model is loaded.
 
     `threads` is the requested number (0: the engine's own choice). `precision` is the type of most weights, `sha256`
@@ -60,23 +77,23 @@ class Ready(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     inputs: tuple[InputFacts, ...] = ()
 
 
-class Prepared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="prepared"):
+class Prepared(_Reply, frozen=True):
     """The point has run once."""
 
 
-class Started(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="started"):
+class Started(_Reply, frozen=True):
     """The window begins at `start_ns` on CLOCK_MONOTONIC, which is now or within a millisecond."""
 
     start_ns: int
 
 
-class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="ended"):
+class Ended(_Reply, frozen=True):
     """The window ended at `end_ns` on CLOCK_MONOTONIC."""
 
     end_ns: int
 
 
-class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="measured"):
+class Measured(_Reply, frozen=True):
     """One measured window: `start_ns` to `end_ns` on CLOCK_MONOTONIC, one clock for the whole host.
 
     Counts are totals of the window. `latencies_seconds` has one entry per iteration, and their sum is the length of the
@@ -94,7 +111,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     step_seconds: tuple[float, ...]
 
 
-class Failed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="reply", tag="failed"):
+class Failed(_Reply, frozen=True):
     """The last reply of a process that cannot continue."""
 
     message: str
@@ -105,9 +122,14 @@ Command = Load | Prepare | Measure | Stop
 Reply = Ready | Prepared | Started | Ended | Measured | Failed
 
 
+def load_command(spec: Spec, engine: EngineSpec) -> Load:
+    """Return the command that loads a model."""
+    return Load(spec.workload, to_json(spec), engine)
+
+
 def encode(message: Command | Reply) -> bytes:
     """Return the message as one line, its newline included."""
-    return to_json(message, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return to_json(message, separators=(",", ":")).encode() + b"\n"
 
 
 def decode_command(line: bytes) -> Command:

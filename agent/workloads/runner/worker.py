@@ -13,6 +13,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
+from agent.runtime.typed_json import from_json
+from agent.workloads import registry
 from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, WorkloadError, as_workload_error
 from agent.workloads.point import point_name
 from agent.workloads.runner.protocol import (
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
 
     from agent.workloads.runner.protocol import Command
     from agent.workloads.runner.timing import Workload
-
-# Loaded only once the spec is known: a module is the door to its engine, which may not be installed.
-_MODULES = {"transformer": "agent.workloads.transformer.workload", "onnx": "agent.workloads.onnx.workload"}
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # prctl(2)
 _OOM_SCORE = 1000  # oom_score_adj, proc(5)
@@ -87,14 +86,21 @@ def _command(line: bytes) -> Command:
     try:
         return decode_command(line)
     except ValueError as error:
-        raise WorkloadError(
-            f"the workload process cannot read its command: {error}", "check the workload's options"
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: ValueError) -> WorkloadError:
+    return WorkloadError(f"the workload process cannot read its command: {error}", "check the workload's options")
 
 
 def _load(command: Load) -> Workload:
     try:
-        workload: Workload = import_module(_MODULES[command.spec.workload]).load(command.spec, command.engine)
+        declared = registry.find(command.workload)
+        spec = from_json(command.spec, declared.spec)
+    except ValueError as error:
+        raise _unreadable(error) from error
+    try:
+        workload: Workload = import_module(declared.implementation).load(spec, command.engine)
     except (ImportError, MemoryError) as error:
         raise as_workload_error(error, "loading the model", CANNOT_LOAD) from error
     return workload

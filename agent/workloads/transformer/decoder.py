@@ -12,7 +12,7 @@ from agent.workloads.transformer.graph import FLOAT, Graph
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agent.workloads.spec import TransformerSpec
+    from agent.workloads.transformer.spec import TransformerSpec
 
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)

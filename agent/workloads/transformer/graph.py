@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from agent.workloads.spec import Precision
+    from agent.workloads.transformer.spec import Precision
 
 FLOAT = onnx.TensorProto.FLOAT
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from agent.workloads.axes import at_point
 from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
 from agent.workloads.errors import WorkloadError
 from agent.workloads.runner.protocol import Ready
@@ -17,8 +18,9 @@ from agent.workloads.transformer.decoder import build_decoder, cache_names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.point import Point
-    from agent.workloads.spec import EngineSpec, TransformerSpec
+    from agent.workloads.transformer.spec import TransformerSpec
 
 
 def load(spec: TransformerSpec, engine: EngineSpec) -> TransformerWorkload:
@@ -51,7 +53,7 @@ class TransformerWorkload:
             provider=session.provider,
             threads=engine.threads,
             precision=spec.precision,
-            parameters=spec.parameters(),
+            parameters=spec.parameter_count(),
             model_bytes=spec.model_bytes(),
             sha256=None,
             phases=spec.phases,
@@ -62,7 +64,7 @@ class TransformerWorkload:
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:
         """Make the prompts of a batch, read them, and write one token after the first."""
-        spec = msgspec.structs.replace(self.spec, **parameters)
+        spec = at_point(self.spec, parameters)
         batch, element = spec.batch, np.float16 if spec.precision == "fp16" else np.float32
         empty = self.session.tensor(np.zeros((batch, spec.heads, 0, spec.head_width), element))
         ids = np.random.default_rng([spec.seed, batch]).integers(0, spec.vocabulary, (batch, spec.prompt_tokens))

@@ -72,7 +72,7 @@ def test_help_and_version_load_no_slow_library(tmp_path: Path) -> None:
 @pytest.mark.parametrize("with_store", [False, True])
 @pytest.mark.parametrize(
     ("arguments", "needed"),
-    [(("devices",), set()), (("doctor",), {"psutil"}), (("measure", "--", "true"), set())],
+    [(("devices",), set()), (("doctor",), {"psutil", "email"}), (("measure", "--", "true"), set())],
 )
 def test_short_commands_load_no_library_that_they_do_not_use(
     tmp_path: Path, arguments: tuple[str, ...], needed: set[str], with_store: bool

@@ -76,7 +76,7 @@ def test_what_makes_no_sense_ends_with_2_and_says_why(
     [
         (["batch", "length"], (), "--shape x=1x<length>"),
         ([1, 3], ("--batch", "1,2"), "--batch 2"),
-        ([1, 3], ("--shape", "x"), "--shape x: say it as"),
+        ([1, 3], ("--shape", "x"), "--shape x: write it as"),
         (None, (), "broken.onnx"),
     ],
 )

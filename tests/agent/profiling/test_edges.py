@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.runtime.clock import Timebase
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.runner.client import WorkloadProcess
-from agent.workloads.spec import EngineSpec, TransformerSpec
+from agent.workloads.transformer.spec import TransformerSpec
 from probes.model import Channel, Device, Kind, Rejection
 from recordings import recorded
 from store.records import Tick

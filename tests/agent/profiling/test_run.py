@@ -14,7 +14,9 @@ from agent.profiling.context import ProfileRequest
 from agent.profiling.plan import PLANS, MeasurementPlan
 from agent.profiling.run import UnsupportedWorkloadError, run
 from agent.runtime.interrupts import Interruption
-from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+from agent.workloads.engine_spec import EngineSpec
+from agent.workloads.onnx.spec import OnnxSpec
+from agent.workloads.transformer.spec import TransformerSpec
 from probes.model import Roots
 from profile_runs import save_model
 from store.errors import StoreError

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from agent.workloads.spec import EngineSpec, OnnxSpec
 
 from agent.config import Config
 from agent.daemon import service
@@ -20,7 +21,6 @@ from agent.runtime.cpu_budget import CpuBudget
 from agent.runtime.interrupts import Interruption
 from agent.sampling.downsampling import Downsampler
 from agent.sampling.pipeline import assembled
-from agent.workloads.spec import EngineSpec, OnnxSpec
 from command import call
 from probes.model import Roots
 from trees import FIXTURES

@@ -15,9 +15,10 @@ import pytest
 from agent.runtime.clock import Timebase
 from agent.runtime.closing import close_probes
 from agent.runtime.realtime import FAVORED_NICE, RTTIME_SECONDS
+from agent.workloads.engine_spec import EngineSpec
+from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.runner.client import WorkloadProcess
 from agent.workloads.runner.subprocess import run
-from agent.workloads.spec import EngineSpec, OnnxSpec
 from probes.errors import DeviceLostError, ReadError
 from probes.model import Channel, Device, Kind, Rejection
 from probes.registry import Discovery

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.workloads.causes import CAUSES, clean, match_cause
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError, as_workload_error
 from agent.workloads.input_spec import parse_inputs
-from agent.workloads.spec import EngineSpec, OnnxSpec
+from agent.workloads.onnx.spec import OnnxSpec
 from nobody import NOBODY
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")

@@ -2,10 +2,9 @@ import os
 
 import pytest
 
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
-from agent.workloads.limits import Limits, available_bytes, check_memory, require_memory, resident_bytes, size
-from agent.workloads.point import points_of
-from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+from agent.workloads.limits import Limits, available_bytes, require_memory, resident_bytes, size
 from probes.model import Roots
 
 CPU = EngineSpec(provider="cpu")
@@ -55,20 +54,3 @@ def test_the_memory_limit_of_the_control_group_counts_as_well_as_what_the_host_h
 @pytest.mark.parametrize(("amount", "shown"), [(1 << 20, "1 MiB"), (3 << 29, "1.5 GiB"), (1 << 40, "1024 GiB")])
 def test_a_size_is_shown_with_its_unit(amount, shown):
     assert size(amount) == shown
-
-
-def test_a_transformer_is_held_against_memory_at_its_largest_batch_and_an_onnx_file_later(tmp_path):
-    check_memory(TransformerSpec(), CPU, points_of({"batch": (1, 8)}), Limits())
-    with pytest.raises(WorkloadError, match="at batch=1000000000 needs at least"):
-        check_memory(TransformerSpec(), CPU, points_of({"batch": (1, 10**9)}), Limits())
-    check_memory(TransformerSpec(), EngineSpec(provider="cuda"), points_of({"batch": (1, 10**9)}), Limits())
-    check_memory(OnnxSpec(tmp_path / "m.onnx"), CPU, points_of({"batch": (10**9,)}), Limits())
-
-
-def test_the_least_memory_of_a_small_transformer_is_that_counted_by_hand():
-    spec = TransformerSpec(
-        batch=5, layers=2, width=8, heads=2, vocabulary=10, mlp_ratio=2, prompt_tokens=3, output_tokens=4
-    )
-    cache, scores, rotations, logits = 2 * 2 * 5 * 6 * 8, 5 * 2 * 3 * 3, 7 * 4, 5 * 10
-    assert spec.minimum_bytes(on_host=True) == spec.model_bytes() + 4 * (cache + scores + rotations + logits)
-    assert spec.minimum_bytes(on_host=False) == spec.model_bytes()

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
 from agent.workloads.input_spec import parse_inputs, synthetic_note
-from agent.workloads.spec import EngineSpec, OnnxSpec
+from agent.workloads.onnx.spec import OnnxSpec
+from agent.workloads.parameter import settings_of
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
@@ -220,7 +222,7 @@ def test_parameters_of_every_way_to_store_them_are_counted(tmp_path):
 def test_a_model_and_inputs_that_cannot_fit_into_memory_are_refused_with_the_figures(tmp_path):
     with pytest.raises(WorkloadError, match=r"the input of a batch of 1 needs at least 4096 GiB of memory") as failure:
         load(relu(tmp_path / "m.onnx", [1 << 20, 1 << 20])).prepare({"batch": 1})
-    assert failure.value.remedy == "choose a smaller --batch or --shape"
+    assert failure.value.remedy == "choose a smaller --batch, --shape or --dim"
     tensor = onnx.TensorProto(name="w", data_type=FLOAT, dims=[1 << 40], data_location=onnx.TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value="w.bin")
     with (tmp_path / "w.bin").open("wb") as file:
@@ -298,7 +300,7 @@ def test_an_array_gives_the_open_sizes_and_its_first_dimension_is_the_batch(tmp_
     assert fed_values(workload, 1).tolist() == rows[:1].tolist()
     assert fed_values(workload, 3).tolist() == rows[:3].tolist()
     assert workload.prepare({"batch": 4})["inference"].inferences == 4
-    with pytest.raises(WorkloadError, match="--batch 5: --input x has 4 rows, and its first dimension is the batch"):
+    with pytest.raises(WorkloadError, match="a batch of 5: --input x has 4 rows, one for each element"):
         workload.prepare({"batch": 5})
     single = load(path, npy(tmp_path / "one.npy", rows[:1]))
     assert fed_values(single, 8).tolist() == rows[:1].tolist() * 8
@@ -382,8 +384,8 @@ def test_the_facts_of_given_inputs_hold_their_digest_and_never_their_values_or_p
         "given",
         digest,
     )
-    settings = OnnxSpec(tmp_path / "m.onnx", inputs=parse_inputs([text])).settings()
-    assert settings == {"batch": 1, "model": "m.onnx", "seed": 0, "shapes": {}, "workload": "onnx"}
+    settings = settings_of(OnnxSpec(tmp_path / "m.onnx", inputs=parse_inputs([text])))
+    assert settings == {"model": "m.onnx", "shapes": {}, "seed": 0}
     assert str(tmp_path) not in json.dumps(settings)
     one, other = (load(counting_loop(tmp_path / "l.onnx"), f"n={count}").ready.inputs[0] for count in (1, 200))
     assert one.sha256 != other.sha256

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits
 from agent.workloads.runner.client import WorkloadProcess
 from agent.workloads.runner.protocol import Failed, Measured, Prepared, Ready, encode
-from agent.workloads.spec import EngineSpec, TransformerSpec
+from agent.workloads.transformer.spec import TransformerSpec
 
 READY = Ready("fake", "1", "cpu", 1, None, 0, 0, None, ("inference",), 0.0)
 MEASURED = Measured("inference", 1, 2, 1, 1, 0, 0, (1e-9,), ())
@@ -222,7 +223,7 @@ def test_the_child_is_in_a_process_group_of_its_own_so_that_the_terminal_does_no
 
 def test_the_spec_and_protocol_and_process_modules_load_nothing_heavy():
     runner = "agent.workloads.runner"
-    modules = f"agent.workloads.spec, {runner}.protocol, {runner}.client, {runner}.worker"
+    modules = f"agent.workloads.engine_spec, {runner}.protocol, {runner}.client, {runner}.worker"
     program = f"import sys, {modules}; print({{'numpy', 'onnx', 'onnxruntime', 'sqlalchemy'}} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

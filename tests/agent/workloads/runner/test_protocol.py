@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -6,6 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.runtime.typed_json import from_json
+from agent.workloads.engine_spec import EngineSpec
+from agent.workloads.input_spec import InputSpec
+from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.runner.protocol import (
     Failed,
     Load,
@@ -18,20 +23,45 @@ from agent.workloads.runner.protocol import (
     decode_command,
     decode_reply,
     encode,
+    load_command,
 )
-from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+from agent.workloads.transformer.spec import TransformerSpec
 
 counts = st.integers(0, 2**63)
 seconds = st.floats(0, 1e9)
 series = st.lists(seconds, max_size=20).map(tuple)
-specs = st.builds(TransformerSpec, layers=st.integers(1, 99)) | st.builds(
-    OnnxSpec,
-    model=st.just(Path("models/m.onnx")),
-    shapes=st.dictionaries(st.text(min_size=1), st.tuples(st.integers(1, 9))),
+sizes = st.integers(1, 4096)
+shape_sizes = st.integers(0, 4096)
+transformer_specs = st.builds(
+    lambda heads, head_width, **options: TransformerSpec(width=2 * heads * head_width, heads=heads, **options),
+    heads=st.integers(1, 16),
+    head_width=st.integers(1, 64),
+    layers=sizes,
+    vocabulary=st.integers(2, 10**6),
+    mlp_ratio=st.floats(1, 64),
+    prompt_tokens=sizes,
+    output_tokens=sizes,
+    positions=st.sampled_from(["rope", "learned"]),
+    precision=st.sampled_from(["fp32", "fp16", "int8"]),
+    seed=st.integers(0, 2**63),
 )
+shapes = st.dictionaries(st.text(min_size=1), st.lists(shape_sizes, min_size=1, max_size=5).map(tuple), max_size=3)
+input_spec = st.one_of(
+    st.builds(InputSpec, text=st.text()),
+    st.builds(InputSpec, file=st.sampled_from([Path("x.npy"), Path("/a b/ü.npz")]), array=st.none() | st.text()),
+)
+onnx_specs = st.builds(
+    OnnxSpec,
+    model=st.sampled_from([Path("m.onnx"), Path("/a b/ü.onnx")]),
+    shapes=shapes,
+    dims=st.dictionaries(st.text(), shape_sizes, max_size=3),
+    seed=st.integers(0, 9),
+    inputs=st.dictionaries(st.text(), input_spec, max_size=2),
+)
+specs = transformer_specs | onnx_specs
 engines = st.builds(EngineSpec, provider=st.sampled_from(["auto", "cpu", "cuda"]), threads=st.integers(0, 512))
 commands = st.one_of(
-    st.builds(Load, spec=specs, engine=engines),
+    st.builds(load_command, spec=specs, engine=engines),
     st.builds(Prepare, parameters=st.dictionaries(st.text(), counts | st.text() | seconds | st.booleans())),
     st.builds(Measure, phase=st.text(), seconds=seconds, iterations=counts),
     st.just(Stop()),
@@ -99,67 +129,63 @@ def test_a_whole_number_of_seconds_may_come_without_a_point():
     assert decode_command(b'{"do":"measure","phase":"decode","seconds":2,"iterations":1}').seconds == 2.0
 
 
+@given(specs, engines)
+def test_a_spec_comes_back_from_its_command(spec, engine):
+    command = decode_command(encode(load_command(spec, engine)))
+    assert (command.workload, command.engine) == (spec.workload, engine)
+    assert from_json(command.spec, type(spec)) == spec
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (b"", "truncated"),
+        (b"", "Input data was truncated"),
         (b"\xff\xfe", "JSON is malformed"),
         (b'{"x":' + b"[" * 100_000, "JSON is malformed: maximum recursion depth exceeded"),
         (b"[]", "Expected `object`, got `array`"),
         (b"{}", "missing required field `do`"),
         (b'{"do":"run"}', "Invalid value 'run' - at `$.do`"),
         (b'{"do":"prepare"}', "missing required field `parameters`"),
-        (b'{"do":"prepare","batch":1,"size":2}', "unknown field `batch`"),
+        (b'{"do":"prepare","parameters":{},"size":2}', "unknown field `size`"),
         (b'{"do":"prepare","parameters":1}', "Expected `object`, got `int` - at `$.parameters`"),
-        (
-            b'{"do":"prepare","parameters":{"batch":[1]}}',
-            "Expected `bool | int | float | str`, got `array` - at `$.parameters[...]`",
-        ),
-        (
-            b'{"do":"prepare","parameters":{"batch":null}}',
-            "Expected `bool | int | float | str`, got `null` - at `$.parameters[...]`",
-        ),
-        (
-            b'{"do":"measure","phase":"decode","seconds":1,"iterations":"1"}',
-            "Expected `int`, got `str` - at `$.iterations`",
-        ),
-        (
-            b'{"do":"measure","phase":"decode","seconds":1,"iterations":1.0}',
-            "Expected `int`, got `float` - at `$.iterations`",
-        ),
-        (
-            b'{"do":"measure","phase":"decode","seconds":1,"iterations":true}',
-            "Expected `int`, got `bool` - at `$.iterations`",
-        ),
+        (b'{"do":"prepare","parameters":{"batch":[1]}}', "got `array` - at `$.parameters[...]`"),
+        (b'{"do":"prepare","parameters":{"batch":null}}', "got `null` - at `$.parameters[...]`"),
+        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":"1"}', "Expected `int`, got `str`"),
+        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":1.5}', "Expected `int`, got `float`"),
+        (b'{"do":"measure","phase":"decode","seconds":1,"iterations":true}', "Expected `int`, got `bool`"),
         (b'{"do":"measure","phase":"x","seconds":NaN,"iterations":1}', "JSON is malformed"),
-        (b'{"do":"measure","phase":"x","seconds":1e999,"iterations":1}', "Number out of range - at `$.seconds`"),
-        (b'{"do":"load","spec":{"workload":"cnn"},"engine":{}}', "Invalid value 'cnn' - at `$.spec.workload`"),
-        (b'{"do":"load","spec":7,"engine":{}}', "Expected `object`, got `int` - at `$.spec`"),
-        (
-            b'{"do":"load","spec":{"workload":"onnx","model":"m","seed":0,"shapes":{"x":[1,"a"]},"inputs":{},"batch":1},"engine":{}}',
-            "Expected `int`, got `str` - at `$.spec.shapes[...][1]`",
-        ),
-        (
-            b'{"do":"load","spec":{"workload":"onnx"},"engine":{}}',
-            "missing required field `model` - at `$.spec`",
-        ),
-        (
-            encode(Load(TransformerSpec(), EngineSpec())).replace(b'"provider":"auto"', b'"provider":"tpu"'),
-            "Invalid enum value 'tpu' - at `$.engine.provider`",
-        ),
+        (b'{"do":"measure","phase":"x","seconds":null,"iterations":1}', "Expected `float`, got `null`"),
+        (b'{"do":"measure","phase":"x","seconds":1e999,"iterations":1}', "Number out of range"),
+        (b'{"do":"load","workload":"x","spec":"","engine":{"provider":"tpu"}}', "Invalid enum value 'tpu'"),
     ],
 )
-def test_a_line_that_is_no_command_is_refused_with_the_place_of_the_misfit(line, words):
+def test_a_line_that_is_no_command_is_refused_with_its_misfit(line, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         decode_command(line)
 
 
-def test_a_spec_that_breaks_its_own_rules_is_refused_in_its_own_words():
-    line = encode(Load(TransformerSpec(), EngineSpec())).replace(b'"width":256', b'"width":250')
-    with pytest.raises(ValueError, match="--width 250 is not an even multiple of --heads 4"):
-        decode_command(line)
+@pytest.mark.parametrize(
+    ("kind", "spec", "words"),
+    [
+        (TransformerSpec, "7", "Expected `object`, got `int`"),
+        (TransformerSpec, '{"width":250}', "--width 250 is not an even multiple of --heads 4"),
+        (TransformerSpec, '{"precision":"fp64"}', "Invalid enum value 'fp64' - at `$.precision`"),
+        (OnnxSpec, "{}", "missing required field `model`"),
+        (OnnxSpec, '{"model":7}', "expected Path - at `$.model`"),
+        (OnnxSpec, '{"model":"m","shapes":{"x":[1,"a"]}}', "Expected `int`, got `str` - at `$.shapes[...][1]`"),
+    ],
+)
+def test_a_spec_of_another_form_is_refused_with_its_misfit(kind, spec, words):
+    command = Load(kind.workload, spec, EngineSpec())
+    with pytest.raises(ValueError, match=re.escape(words)):
+        from_json(command.spec, kind)
 
 
-def test_nothing_that_json_cannot_say_is_sent():
+def test_a_number_that_json_lacks_is_not_sent():
     with pytest.raises(ValueError, match="JSON compliant"):
         encode(Measure("prefill", float("nan"), 1))
+
+
+def test_a_value_that_json_lacks_is_not_sent():
+    with pytest.raises(TypeError, match="type has no place in JSON"):
+        load_command(dataclasses.replace(OnnxSpec(Path("m")), inputs={"x": Path}), EngineSpec())

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import CANNOT_RUN, WorkloadError, as_workload_error
 from agent.workloads.limits import Limits
+from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.runner import worker as child
 from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
-from agent.workloads.runner.protocol import Failed, Load, Measure, Prepare, Stop, decode_reply, encode
-from agent.workloads.spec import EngineSpec, OnnxSpec, TransformerSpec
+from agent.workloads.runner.protocol import Failed, Measure, Prepare, Stop, decode_reply, encode, load_command
+from agent.workloads.transformer.spec import TransformerSpec
 
 pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
 
@@ -50,7 +52,7 @@ def test_a_transformer_is_loaded_prepared_and_measured_in_a_process_of_its_own(t
     with WorkloadProcess(environment={**os.environ, "HOME": str(tmp_path)}) as process:
         ready = process.start(TINY, ENGINE)
         assert (ready.engine, ready.provider, ready.threads, ready.precision) == ("onnxruntime", "cpu", 1, "fp32")
-        assert (ready.parameters, ready.model_bytes) == (TINY.parameters(), TINY.model_bytes())
+        assert (ready.parameters, ready.model_bytes) == (TINY.parameter_count(), TINY.model_bytes())
         assert ready.sha256 is None
         assert ready.load_seconds > 0
         for batch in (1, 3):
@@ -125,7 +127,7 @@ def test_a_batch_too_large_for_memory_is_said_with_what_to_do():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
         with pytest.raises(WorkloadError, match="out of memory") as failure:
-            process.prepare({"batch": 10**14})
+            process.prepare({"batch": 1 << 20, "prompt_tokens": 1 << 20})
     assert failure.value.remedy == "choose a smaller batch or a smaller model"
 
 
@@ -148,7 +150,7 @@ def test_what_an_engine_prints_does_not_reach_the_replies(tmp_path):
     )
     result = subprocess.run(
         WORKER_COMMAND,
-        input=encode(Load(TINY, ENGINE)),
+        input=encode(load_command(TINY, ENGINE)),
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         check=False,
@@ -173,7 +175,8 @@ def test_a_child_killed_while_it_measures_is_an_error():
 PARENT = """
 from agent.workloads.limits import Limits
 from agent.workloads.runner.client import WorkloadProcess
-from agent.workloads.spec import EngineSpec, TransformerSpec
+from agent.workloads.engine_spec import EngineSpec
+from agent.workloads.transformer.spec import TransformerSpec
 spec = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
 with WorkloadProcess() as process:
     process.start(spec, EngineSpec(provider="cpu", threads=1))
@@ -258,7 +261,7 @@ def test_nothing_is_done_before_the_spec_or_after_the_stop():
 
 
 def test_a_phase_that_is_not_there_is_named_with_those_that_are():
-    load = Load(TINY, ENGINE)
+    load = load_command(TINY, ENGINE)
     with pytest.raises(WorkloadError, match="no phase 'inference'") as failure:
         served(load, Prepare({"batch": 1}), Measure("inference", 0.0, 1))
     assert failure.value.remedy == "the phases are: prefill, decode"
@@ -269,7 +272,7 @@ def test_a_phase_that_is_not_there_is_named_with_those_that_are():
 
 def test_a_batch_below_one_is_refused():
     with pytest.raises(WorkloadError, match="--batch is 0"):
-        served(Load(TINY, ENGINE), Prepare({"batch": 0}))
+        served(load_command(TINY, ENGINE), Prepare({"batch": 0}))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The numbers of the transformer, in this process."""
 
-import msgspec
+import dataclasses
+
 import pytest
 
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
-from agent.workloads.spec import EngineSpec, TransformerSpec
+from agent.workloads.transformer.spec import TransformerSpec
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 engine = pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
@@ -79,7 +81,7 @@ def reference_logits(spec, weights, ids):
 
 @POSITIONS
 def test_the_graph_computes_what_the_decoder_written_down_by_hand_computes(positions):
-    spec = msgspec.structs.replace(TINY, positions=positions)
+    spec = dataclasses.replace(TINY, positions=positions)
     decoder = Decoder(spec)
     ids = prompts(spec, 3, 9)
     logits, _, _ = decoder.prefill(ids)
@@ -90,7 +92,7 @@ def test_the_graph_computes_what_the_decoder_written_down_by_hand_computes(posit
 @POSITIONS
 @pytest.mark.parametrize("batch", [1, 3])
 def test_decoding_step_by_step_gives_the_logits_of_one_prefill_over_the_whole(positions, batch):
-    spec = msgspec.structs.replace(TINY, positions=positions)
+    spec = dataclasses.replace(TINY, positions=positions)
     decoder = Decoder(spec)
     ids = prompts(spec, batch, 12)
     _, _, cache = decoder.prefill(ids[:, :7])
@@ -111,7 +113,7 @@ def test_a_prompt_read_in_two_pieces_gives_what_it_gives_in_one():
 @pytest.mark.parametrize(("precision", "least"), [("fp16", 0.9999), ("int8", 0.98)])
 def test_a_lower_precision_stays_finite_and_near_fp32(precision, least):
     spec = TransformerSpec(layers=3, width=128, heads=4, vocabulary=200, prompt_tokens=16, output_tokens=4)
-    exact, rough = Decoder(spec), Decoder(msgspec.structs.replace(spec, precision=precision))
+    exact, rough = Decoder(spec), Decoder(dataclasses.replace(spec, precision=precision))
     ids = prompts(spec, 2, 16)
     (_, _, exact_cache), (_, _, rough_cache) = exact.prefill(ids), rough.prefill(ids)
     for _ in range(3):
@@ -133,15 +135,15 @@ def test_activations_stay_finite_in_fp16_however_deep_the_model():
 @POSITIONS
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_the_parameters_and_bytes_of_the_spec_are_those_of_the_built_weights(positions, precision):
-    spec = msgspec.structs.replace(TINY, positions=positions, precision=precision)
+    spec = dataclasses.replace(TINY, positions=positions, precision=precision)
     weights = model.build_decoder(spec).weights
-    assert sum(values.size for name, values in weights.items() if not name.endswith("_scale")) == spec.parameters()
+    assert sum(values.size for name, values in weights.items() if not name.endswith("_scale")) == spec.parameter_count()
     assert sum(values.nbytes for values in weights.values()) == spec.model_bytes()
 
 
 def test_the_weights_follow_from_the_seed():
     first, again = model.build_decoder(TINY).weights, model.build_decoder(TINY).weights
-    other = model.build_decoder(msgspec.structs.replace(TINY, seed=1)).weights
+    other = model.build_decoder(dataclasses.replace(TINY, seed=1)).weights
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["head"], other["head"])
 
@@ -193,11 +195,11 @@ def test_every_decode_iteration_starts_from_the_same_cache_and_feeds_back_the_li
 
 
 def test_a_single_output_token_leaves_nothing_to_decode():
-    workload = transformer.load(msgspec.structs.replace(TINY, output_tokens=1), ONE_THREAD)
+    workload = transformer.load(dataclasses.replace(TINY, output_tokens=1), ONE_THREAD)
     assert workload.ready.phases == tuple(workload.prepare({"batch": 1})) == ("prefill",)
 
 
 def test_int8_on_cuda_is_refused_with_what_to_choose():
     with pytest.raises(WorkloadError, match="--precision int8 with --provider cuda") as failure:
-        transformer.load(msgspec.structs.replace(TINY, precision="int8"), EngineSpec(provider="cuda"))
+        transformer.load(dataclasses.replace(TINY, precision="int8"), EngineSpec(provider="cuda"))
     assert "fp16" in failure.value.remedy

@@ -1,0 +1,81 @@
+"""The options of `inferometer profile NAME`, made from the parameters that the workload declares."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.options import check_output_path
+from agent.workloads.axes import request
+from agent.workloads.parameter import Parameter, parameters_of, paths_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from agent.workloads.declaration import Spec, Workload
+    from agent.workloads.point import Axes
+
+
+def options_of(workload: Workload) -> list[inspect.Parameter]:
+    """Return the own options of a workload's command, in declared order, as parameters of a function."""
+    return [
+        inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=_annotation(each)
+        )
+        for each in parameters_of(workload.spec)
+    ]
+
+
+def _default(each: Parameter) -> Any:
+    if each.declared.parse is not None:
+        return None
+    if each.sweepable:
+        return ",".join(map(str, each.declared.sweep))
+    return inspect.Parameter.empty if each.default is MISSING else each.default
+
+
+def _annotation(each: Parameter) -> Any:
+    declared = each.declared
+    if declared.parse is not None:
+        return Annotated[
+            list[str] | None, typer.Option(each.option, metavar=declared.metavar or None, help=declared.help)
+        ]
+    if each.sweepable:
+        metavar = "WORD,..." if each.choices else "N,N,..."
+        return Annotated[str, typer.Option(each.option, metavar=metavar, help=declared.help)]
+    limits: dict[str, Any] = {"exists": True, "dir_okay": False} if each.kind is Path else {}
+    return Annotated[
+        each.kind, typer.Option(each.option, metavar=declared.metavar or None, help=declared.help, **limits)
+    ]
+
+
+def requested(workload: Workload, values: Mapping[str, Any], given: frozenset[str]) -> tuple[Spec, Axes]:
+    """Return the spec and the axes that the options ask for; `given` names the options on the command line.
+
+    Raises ValueError that names the option. Ends the command if a link of another user leads to a file.
+    """
+    parsed: dict[str, Any] = {}
+    for each in parameters_of(workload.spec):
+        value = values[each.name]
+        if each.declared.parse is not None:
+            parsed[each.name] = each.declared.parse(value or [])
+        elif not each.sweepable:
+            parsed[each.name] = value.absolute() if isinstance(value, Path) else value
+        elif each.name in given:
+            parsed[each.name] = each.parse_values(value)
+    spec, axes = request(workload.spec, parsed)
+    for path in paths_in(spec):
+        check_output_path(path)
+    return spec, axes
+
+
+def take_options(command: Callable[..., None], options: Sequence[inspect.Parameter]) -> None:
+    """Give a command these options: Typer reads them from its signature and its annotations."""
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    parameters = [context, *options]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -1,0 +1,77 @@
+"""From requested values to a spec and the swept parameters, and from a point to the spec of that point."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from agent.workloads.parameter import parameters_of
+from agent.workloads.point import points_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.workloads.declaration import Spec
+    from agent.workloads.point import Axes, Point, Value
+
+_SpecT = TypeVar("_SpecT")
+
+
+def request(kind: type[_SpecT], given: Mapping[str, Any]) -> tuple[_SpecT, Axes]:
+    """Return the spec of a run and the values of each swept parameter. Raises ValueError that names the option.
+
+    `given` holds the given parameters by name: all values of a sweepable one, else the value. The spec has the largest
+    value of each swept parameter, so that a model made from it has room for every point.
+    """
+    own, named = _axes(kind, given)
+    axes, values = {**own, **named}, dict(given)
+    for each in parameters_of(kind):
+        if each.declared.names_axes:
+            values[each.name] = {name: _largest(several) for name, several in named.items()}
+        elif each.sweepable and (each.name in given or each.name in own):
+            values[each.name] = _largest(given.get(each.name, each.declared.sweep))
+    spec = kind(**values)
+    phases = {cast("Spec", at_point(spec, point)).phases for point in points_of(axes)}
+    if len(phases) > 1:
+        shown = " or ".join(sorted(", ".join(each) for each in phases))
+        raise ValueError(f"the points have different phases ({shown}): profile them in separate runs")
+    return spec, axes
+
+
+def _axes(kind: type, given: Mapping[str, Any]) -> tuple[dict[str, Sequence[Value]], dict[str, Sequence[Value]]]:
+    """Return the axes that are parameters, in declared order, and those that the user names.
+
+    A parameter is an axis if it has several values, or belongs to every point; named axes replace its default.
+    """
+    named: dict[str, Sequence[Value]] = {}
+    for each in parameters_of(kind):
+        if each.declared.names_axes:
+            named.update(given.get(each.name, {}))
+    axes: dict[str, Sequence[Value]] = {}
+    for each in parameters_of(kind):
+        if not each.sweepable or (each.name not in given and named):
+            continue
+        values = given.get(each.name, each.declared.sweep)
+        if each.declared.in_every_point or len(values) > 1:
+            axes[each.name] = values
+    if both := axes.keys() & named.keys():
+        name = min(both)
+        raise ValueError(f"--{name.replace('_', '-')} and the dimension {name!r} name the same parameter: give one")
+    return axes, named
+
+
+def _largest(values: Sequence[Value]) -> Value:
+    return values[0] if isinstance(values[0], str) else max(values)
+
+
+def at_point(spec: _SpecT, point: Point) -> _SpecT:
+    """Return the spec with the values of a point. Raises ValueError for a parameter that it lacks."""
+    fields = parameters_of(type(spec))
+    axis = next((each.name for each in fields if each.declared.names_axes), None)
+    named = {} if axis is None else {**getattr(spec, axis)}
+    changes: dict[str, Any] = {name: value for name, value in point.items() if name not in named}
+    if unknown := changes.keys() - {each.name for each in fields}:
+        raise ValueError(f"unknown parameters: {', '.join(sorted(unknown))}")
+    if axis is not None:
+        changes[axis] = {name: point.get(name, value) for name, value in named.items()}
+    return replace(spec, **changes)  # type: ignore[type-var]

@@ -1,0 +1,55 @@
+"""The workloads that can be profiled: those of this package, and those of installed packages.
+
+A workload of this package is one line of `WORKLOADS`. Another package adds one with an entry point of the group
+`inferometer.workloads`, whose name is that of the command and whose value has the same form.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+from agent.workloads.declaration import Workload
+
+GROUP = "inferometer.workloads"
+WORKLOADS = {
+    "transformer": "agent.workloads.transformer.spec:WORKLOAD",
+    "onnx": "agent.workloads.onnx.spec:WORKLOAD",
+}
+"""Where each workload of this package is declared, by the name of its command."""
+
+
+class UnknownWorkloadError(ValueError):
+    """No workload has this name, or its declaration cannot be used; the message names the package and the cause."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all workloads, those of this package first."""
+    return tuple(dict.fromkeys([*WORKLOADS, *sorted(each.name for each in entry_points(group=GROUP))]))
+
+
+def find(name: str) -> Workload:
+    """Return a declared workload. Raises UnknownWorkloadError."""
+    point = _entry_point(name)
+    try:
+        found = point.load()
+    except Exception as error:
+        raise UnknownWorkloadError(f"{_source(point)} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Workload):
+        raise UnknownWorkloadError(f"{_source(point)} is {type(found).__name__}, not a Workload")
+    if found.spec.workload != name:
+        raise UnknownWorkloadError(f"{_source(point)} calls itself {found.spec.workload!r}: both names must be equal")
+    return found
+
+
+def _entry_point(name: str) -> EntryPoint:
+    if name in WORKLOADS:
+        return EntryPoint(name, WORKLOADS[name], GROUP)
+    point = next(iter(entry_points(group=GROUP, name=name)), None)
+    if point is None:
+        raise UnknownWorkloadError(f"there is no workload {name!r}: choose one of {', '.join(names())}")
+    return point
+
+
+def _source(point: EntryPoint) -> str:
+    package = f" of the package {point.dist.name}" if point.dist else ""
+    return f"the workload {point.name!r}{package} ({point.value})"

@@ -1,0 +1,10 @@
+import pytest
+
+from agent.workloads.engine_spec import EngineSpec
+
+
+def test_an_engine_of_unknown_provider_or_negative_threads_is_refused():
+    with pytest.raises(ValueError, match="--provider is 'tpu': choose one of auto, cpu, cuda"):
+        EngineSpec(provider="tpu")
+    with pytest.raises(ValueError, match="--threads is -1"):
+        EngineSpec(threads=-1)
