@@ -26,7 +26,8 @@ def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     cpus = f", {host['logical_cpus']} logical CPUs" if host["logical_cpus"] else ""
     yield "Profile", f"{document['id']} ({document['status']}, {_plan(document['plan'])})"
     yield "Host", f"{host['name']}: {host['cpu_model'] or 'unknown CPU'}{cpus}{virtual}"
-    yield "Model", f"{workload['name']}: {number(workload['parameter_count'])} parameters, {_shape(workload)}"
+    parts = (f"{number(workload['parameter_count'])} parameters", _shape(workload))
+    yield "Model", f"{workload['name']}: {', '.join(filter(None, parts))}"
     yield "Engine", f"{engine['name']} {engine['version']} on {engine['provider']}"
     yield "Energy", _coverage(document["coverage"])
     for text in _idle(document["baselines"]):
@@ -73,14 +74,15 @@ def _temperature(states: Sequence[_Json], host_state: _Json) -> str:
 
 
 def _shape(workload: _Json) -> str:
+    """Return the shape of a model from its settings, which lack the swept parameters."""
     settings = workload["settings"]
-    if "layers" not in settings:
-        return str(settings.get("model", ""))
-    layers = f"{settings['layers']} layer{'s' if settings['layers'] > 1 else ''}"
-    return (
-        f"{layers} {settings['width']} wide, {workload['precision']}, "
-        f"{settings['prompt_tokens']} tokens in, {settings['output_tokens']} out"
-    )
+    if "layers" in settings:
+        layers = f"{settings['layers']} layer{'s' if settings['layers'] > 1 else ''}"
+        lengths = {"prompt_tokens": "tokens in", "output_tokens": "out"}
+        tokens = [f"{settings[name]} {words}" for name, words in lengths.items() if name in settings]
+        return ", ".join((f"{layers} {settings['width']} wide", str(workload["precision"]), *tokens))
+    own = {name: value for name, value in settings.items() if name not in {"workload", "provider", "threads"}}
+    return str(own.get("model") or ", ".join(f"{name} {value}" for name, value in own.items()))
 
 
 def _coverage(coverage: _Json) -> str:

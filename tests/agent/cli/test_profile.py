@@ -16,13 +16,16 @@ from agent.workloads.point import encode_point
 from command import call, run
 from moving_counters import advancing_counters, busy_processors
 from profile_runs import BARE_METAL, SHORT, TINY, WATTS, document, invalid, save_model, stored
-from trees import copy_tree
+from trees import FIXTURES, copy_tree
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
     Runs = dict[str, subprocess.CompletedProcess[str]]
+
+UNMEASURED = ("--path.sysfs", FIXTURES / "proc", *BARE_METAL, "--no-estimates", "--no-store")
+"""No sensor, no estimate and no store: for runs whose points matter, and not their energy."""
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +123,7 @@ def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path,
     assert result.returncode == 0, result.stderr
     assert "warning: processor power: estimated to ±" in result.stderr
     assert "[0/15] idle, before the model is loaded" in result.stderr
-    tables = {part.partition("\n")[0].split()[0]: part.splitlines() for part in result.stdout.split("\n\n")}
+    tables = {part.partition("\n")[0].split()[0].rstrip(".:"): part.splitlines() for part in result.stdout.split("\n\n")}
     for heading in ("Energy", "Cost"):
         rows = [line for line in tables[heading] if line.startswith("batch=")]
         assert rows
@@ -197,6 +200,28 @@ def test_an_onnx_model_with_an_open_batch_is_swept(runs: Runs) -> None:
     ]
     assert [phase["phase"] for phase in found["points"][0]["phases"]] == ["inference"]
     assert len(found["workload"]["model_sha256"]) == 64
+
+
+def test_lists_of_parameters_sweep_their_combinations(tmp_path: Path) -> None:
+    result = run(tmp_path, *TINY, *SHORT, *UNMEASURED, "--batch", 1, "--prompt-tokens", "4,8")
+    assert result.returncode == 0, result.stderr
+    assert "1 layer 32 wide, fp32, 3 out" in result.stdout
+    rows = {line.partition("  ")[0] for line in result.stdout.splitlines() if line.startswith("batch=")}
+    assert rows == {"batch=1 prompt_tokens=4", "batch=1 prompt_tokens=8"}
+
+
+def test_named_dimensions_are_parameters_of_the_points_and_the_first_is_the_batch(tmp_path: Path) -> None:
+    save_model(tmp_path / "m.onnx", ["rows", "seq"])
+    dims = ("--dim", "rows=1,4", "--dim", "seq=2")
+    result = run(tmp_path, "profile", "onnx", "--model", tmp_path / "m.onnx", *dims, *SHORT, *UNMEASURED, "--json")
+    assert result.returncode == 0, result.stderr
+    found = document(result)
+    assert found["plan"]["sweep"] == {"rows": [1, 4], "seq": [2]}
+    assert [point["parameters"] for point in found["points"]] == [{"rows": 1, "seq": 2}, {"rows": 4, "seq": 2}]
+    for point in found["points"]:
+        [phase] = point["phases"]
+        assert phase["inferences"] == phase["iterations"] * point["parameters"]["rows"]
+    assert [each["shape"] for each in found["workload"]["inputs"]] == [[1, 2]]
 
 
 # --- stored profiles ------------------------------------------------------------------------------------------------

@@ -305,3 +305,24 @@ def test_every_check_has_a_likely_cause_and_an_action_unless_its_message_has_bot
     window = Window("run", "batch=1", "decode", 1, 0, 1_000_000_000)
     checks = {check.name for check in validate(Evidence(((window,),), (), 0, 0.1, (), ()))}
     assert checks - {"windows_long_enough", "tolerance_met"} == ADVICE.keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"layers": 2, "width": 8, "prompt_tokens": 4, "output_tokens": 3},
+            "2 layers 8 wide, fp32, 4 tokens in, 3 out",
+        ),
+        ({"layers": 1, "width": 8, "output_tokens": 3}, "1 layer 8 wide, fp32, 3 out"),
+        ({"millis": 5, "workload": "sleeper", "provider": "auto", "threads": 0}, "millis 5"),
+    ],
+)
+def test_the_model_is_described_by_its_settings_without_swept_parameters(settings: dict[str, Any], words: str) -> None:
+    workload = {**DOCUMENT["workload"], "precision": "fp32", "settings": settings}
+    assert f"Model        onnx: 1.5 M parameters, {words}" in shown({**DOCUMENT, "workload": workload})
+
+
+def test_a_model_without_settings_is_described_by_its_size_alone() -> None:
+    workload = {**DOCUMENT["workload"], "settings": {"workload": "sleeper"}}
+    assert "Model        onnx: 1.5 M parameters" in shown({**DOCUMENT, "workload": workload})
