@@ -123,12 +123,16 @@ def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path,
     assert result.returncode == 0, result.stderr
     assert "warning: processor power: estimated to ±" in result.stderr
     assert "[0/15] idle, before the model is loaded" in result.stderr
-    tables = {part.partition("\n")[0].split()[0].rstrip(".:"): part.splitlines() for part in result.stdout.split("\n\n")}
-    for heading in ("Energy", "Cost"):
-        rows = [line for line in tables[heading] if line.startswith("batch=")]
-        assert rows
-        assert all(row.endswith("estimated") for row in rows)
-    assert all("estimated" in line for line in tables["Profile"] if line.startswith(("Energy", "Idle")))
+    tables = {
+        part.partition("\n")[0].split()[0].rstrip(".:"): part.splitlines() for part in result.stdout.split("\n\n")
+    }
+    rows = [line for line in tables["Energy"] if line.startswith("batch=")]
+    assert rows
+    assert all(row.endswith("estimated") for row in rows)
+    assert "The energy part is estimated." in " ".join(line.strip() for line in tables["Cost"])
+    described = "\n".join(tables["Profile"]).replace("\n  ", " ")
+    for label in ("Energy", "Idle"):
+        assert all("estimated" in line for line in described.splitlines() if line.startswith(label)), described
     found = document(call(home, "profiles", "show", "--json", run_id(result)))
     assert found["coverage"]["source"] == "estimated"
     assert found["coverage"]["relative_uncertainty"] > 0.3
