@@ -150,7 +150,7 @@ def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path,
 
 def run_id(result: subprocess.CompletedProcess[str]) -> str:
     """Return the id of the profile that was shown."""
-    return result.stdout.split()[1]
+    return next(line.split()[1] for line in result.stdout.splitlines() if line.startswith("Profile "))
 
 
 def test_without_sensors_and_estimates_there_is_time_and_nothing_invented(
