@@ -8,7 +8,6 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from agent.workloads.spec import EngineSpec, OnnxSpec
 
 from agent.config import Config
 from agent.daemon import service
@@ -21,6 +20,8 @@ from agent.runtime.cpu_budget import CpuBudget
 from agent.runtime.interrupts import Interruption
 from agent.sampling.downsampling import Downsampler
 from agent.sampling.pipeline import assembled
+from agent.workloads.engine_spec import EngineSpec
+from agent.workloads.onnx.spec import OnnxSpec
 from command import call
 from probes.model import Roots
 from trees import FIXTURES
