@@ -22,7 +22,7 @@ TABLES = (
                 types.TEXT,
                 _CONFIG.database,
                 "Path or SQLAlchemy URL of the store.",
-                'After "sqlite://", four slashes begin an absolute path. If the URL of a server '
+                'The URL of an absolute SQLite path begins with "sqlite:////". If the URL of a server '
                 "(postgresql+psycopg://...) holds a password, close this file: chown root:inferometer, chmod 0640.",
                 variable="INFEROMETER_DATABASE",
                 option="--database",
@@ -86,7 +86,7 @@ TABLES = (
                 "exclude",
                 types.SENSOR_NAMES,
                 _CONFIG.exclude,
-                "Sensors that are neither opened nor read.",
+                "Families, devices or domains that are neither opened nor read, such as nvml.",
                 'An entry is a family ("nvml"), a device ("package-0"), the part of a device that one family reads '
                 '("hwmon/0000:03:00.0") or one domain of a device ("package-0/dram"). `inferometer devices` lists '
                 "them.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from agent.cli.main import command_line
 from agent.config import ConfigError
 from agent.daemon.entry import config_of, main
-from command import call
+from command import LONGEST_SECONDS, call, environment, read_until
 from daemons import configure
 
 if TYPE_CHECKING:
@@ -50,6 +51,29 @@ def test_the_environment_overrides_the_file(file: str, tmp_path: Path) -> None:
 def test_the_option_names_the_file_before_the_variable_does(file: str) -> None:
     assert config_of(file, {"INFEROMETER_CONFIG": "/nowhere.toml"}).database == "/of/the/file.db"
     assert config_of(None, {"INFEROMETER_CONFIG": file}).database == "/of/the/file.db"
+
+
+def test_the_service_logs_the_warnings_of_its_configuration(tmp_path: Path) -> None:
+    configure(tmp_path, top=f'database = "{tmp_path}/store.db"\nold_period = 0.1', sampling="estimates = false")
+    rename = """
+import sys
+from dataclasses import replace
+from agent.config import resolve
+from agent.daemon.entry import main
+renamed = lambda s: replace(s, old_keys=("old_period",)) if s.name == "period_seconds" else s
+resolve.TABLES = tuple(replace(t, settings=tuple(map(renamed, t.settings))) for t in resolve.TABLES)
+main(["--config", sys.argv[1]])
+"""
+    argv = [sys.executable, "-c", rename, str(tmp_path / "config.toml")]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=environment(tmp_path), cwd=tmp_path) as process:
+        watchdog = Timer(LONGEST_SECONDS, process.kill)
+        watchdog.start()
+        try:
+            logged = read_until(process.stderr, "old_period is now called sampling.period_seconds")
+        finally:
+            process.kill()
+            watchdog.cancel()
+    assert "level=warning" in logged.splitlines()[-1]
 
 
 @given(st.sets(st.sampled_from(NAMES)))
