@@ -106,3 +106,22 @@ def _group_lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_the_site_is_not_built_if_sphinx_warns(checkout: Path) -> None:
+    (checkout / "docs").mkdir()
+    (checkout / "requirements/docs.txt").touch()
+    for stamp in ("profile", "docs"):
+        (checkout / f".venv/.{stamp}").touch()
+    write_python(checkout, "exit 0")
+    sphinx = checkout / ".venv/bin/sphinx-build"
+    sphinx.write_text(
+        '#!/bin/sh\necho "$@"\ncase "$*" in *--fail-on-warning*" man "*) exit 1 ;; esac\n', encoding="utf-8"
+    )
+    sphinx.chmod(0o755)
+    done = subprocess.run(
+        ["make", "-C", str(checkout), "docs"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "--builder html" in done.stdout
+    assert "The site:" not in done.stderr
