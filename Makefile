@@ -21,9 +21,9 @@ PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 # The paths whose words are checked.
 WORDS := README.md CONTRIBUTING.md CHANGELOG.md benchmarks requirements docs/decisions \
   $(filter-out docs/sensor-faults.md docs/topologies.md,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/docs/*.md $(ROOT)/docs/*.py))) \
-  probes agent/config agent/install agent/runtime agent/sampling \
-  tests/probes tests/agent/config tests/agent/install tests/agent/runtime tests/test_docs.py tests/test_make.py \
-  tests/test_accuracy_page.py tests/test_wheel.py tests/conftest.py
+  probes agent/api agent/cli agent/config agent/daemon agent/doctor.py agent/install agent/runtime agent/sampling \
+  tests/probes tests/agent/api tests/agent/config tests/agent/install tests/agent/runtime \
+  $(filter-out tests/topologies.py,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/tests/*.py)))
 
 # Runs a step that takes long: $(1) names it, $(2) does it; a line every TICK_SECONDS shows that it is running.
 define step
