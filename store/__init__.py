@@ -1,1 +1,1 @@
-"""Keeps what was read and derived: samples, runs and profiles, through SQLAlchemy Core."""
+"""Stores samples, runs and profiles through SQLAlchemy Core."""

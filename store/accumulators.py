@@ -1,4 +1,4 @@
-"""Keeps what each counter has come to over restarts and reboots, one row a counter."""
+"""Stores the accumulated value of each counter over restarts and reboots, one row a counter."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _append_checksums = ChecksumAppender(schema.totals, _COLUMNS)
 
 
 def rows_of(totals: Iterable[Total]) -> list[tuple[Any, ...]]:
-    """Return the rows of totals, each with its checksum, in the order that `REPLACE_TOTALS` takes."""
+    """Return the rows of totals, each with its checksum, in the order of `REPLACE_TOTALS`."""
     return _append_checksums((*map(storable_text, total[:7]), *total[7:]) for total in totals)
 
 
 def replace_totals(connection: Connection, totals: Sequence[Total]) -> None:
-    """Put totals in the place of what was known of the same counters."""
+    """Insert totals, replacing those of the same counters."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(REPLACE_TOTALS, rows_of(totals))
         return
@@ -44,7 +44,7 @@ def replace_totals(connection: Connection, totals: Sequence[Total]) -> None:
 
 
 def load_totals(connection: Connection, host_id: str, verifier: RowVerifier) -> tuple[Total, ...]:
-    """Return every sound total of a host."""
+    """Return every intact total of a host."""
     table = schema.totals
     found = connection.execute(select(table).where(table.c.host_id == host_id).order_by(*table.primary_key))
     rows = [row for row in found if verifier.is_intact(table, row._mapping)]  # noqa: SLF001  SQLAlchemy's public name

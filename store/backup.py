@@ -1,4 +1,4 @@
-"""Copies a SQLite store while other programs write to it, without ever replacing a file."""
+"""Copies a SQLite store while other programs write to it, without replacing any file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _SPARE_BYTES = 1 << 20
-"""Room that a copy leaves on the disk, for the database's own next transactions."""
+"""Space that a copy leaves on the disk, for the database's own next transactions."""
 
 
 def backup(engine: Engine, to_path: str | Path) -> int:
@@ -30,12 +30,12 @@ def backup(engine: Engine, to_path: str | Path) -> int:
     """
     to = Path(to_path)
     if engine.dialect.name != "sqlite":
-        raise StoreError(display(engine.url), "a server's database is not a file to copy", "Use pg_dump instead")
+        raise StoreError(display(engine.url), "a server's database is not a file", "Use pg_dump instead")
     check_target(engine, to)
     part = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
         _copy(engine, part)
-        os.link(part, to)  # unlike a rename, fails if another file took the name meanwhile
+        os.link(part, to)  # unlike a rename, fails if another file has the name
         return to.stat().st_size
     except FileExistsError as error:
         raise _taken(to) from error
@@ -46,7 +46,7 @@ def backup(engine: Engine, to_path: str | Path) -> int:
 
 
 def target(engine: Engine, to: Path, now: time.struct_time) -> Path:
-    """Return where a copy goes: to `to`, or into it if it is a folder, named after the database and the time."""
+    """Return the path of a copy: `to`, or a file in it named after the database and the time if it is a folder."""
     if not to.is_dir():
         return to
     name = Path(str(engine.url.database))
@@ -72,7 +72,7 @@ def check_target(engine: Engine, to: Path) -> None:
 
 
 def _taken(to: Path) -> StoreError:
-    return StoreError(str(to), "there is something of this name already", "Name another file, or remove this one")
+    return StoreError(str(to), "a file or folder of this name exists", "Name another file, or remove this one")
 
 
 def _copy(engine: Engine, part: Path) -> None:
@@ -80,7 +80,7 @@ def _copy(engine: Engine, part: Path) -> None:
     with translate_errors(engine), engine.connect() as connection, closing(sqlite3.connect(part)) as target:
         source: Any = connection.connection.driver_connection
         try:
-            source.backup(target)  # all at once: one reader's view, which no writer waits for or disturbs
+            source.backup(target)  # in one step: one reader's view, which neither waits for writers nor delays them
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:  # the target's disk, not the store's
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error

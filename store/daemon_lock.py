@@ -1,4 +1,4 @@
-"""Lets one daemon a host write to a store, and notices when its lock was lost."""
+"""Lets one daemon a host write to a store, and detects a lost lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Row
 
 _DAEMON = 0x1FE20E7
-"""The upper half of the advisory locks of a server's database; the lower half is the host's."""
+"""The upper half of the keys of the advisory locks in a server's database; the lower half identifies the host."""
 _MINE = """
 SELECT count(*) FROM pg_locks
 WHERE pid = pg_backend_pid() AND granted
@@ -33,7 +33,7 @@ SELECT pid, host(client_addr) AS address FROM pg_locks JOIN pg_stat_activity USI
 WHERE granted AND locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = :key
 """
 _OLD_DAEMON = 0x1FE20E7E2
-"""The advisory lock of the daemons of schema 0002, one for all hosts."""
+"""The advisory lock of the daemons of schema 0002, shared by all hosts."""
 _DAEMONS = """
 SELECT pid, host(client_addr) AS address FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE granted AND locktype = 'advisory' AND classid = :half
@@ -44,27 +44,27 @@ _TRIES = 100
 
 class _Lock(Protocol):
     def acquire(self) -> None:
-        """Take the lock. Raises StoreInUseError if another daemon has it, and StoreError."""
+        """Take the lock. Raises StoreInUseError if another daemon holds it, and StoreError."""
 
     def held(self) -> bool:
-        """Return whether this process has the lock still."""
+        """Return whether this process still holds the lock."""
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
 
 
 class DaemonLock:
-    """A lock that was taken; `lost` says why it is lost for good, and is empty before that."""
+    """A lock that this process holds; `lost` is the reason if it lost the lock permanently, else empty."""
 
     def __init__(self, lock: _Lock) -> None:
         self._lock = lock
         self.lost = ""
 
     def verify(self) -> None:
-        """Return if this process has the lock, or could take it again, as after a restart of the server.
+        """Return if this process holds the lock, or could take it again, as after a restart of the server.
 
-        Call it before each write, always in the same thread. Raises StoreInUseError once another daemon has the lock,
-        and TransientStoreError while that cannot be found out.
+        Call it before each write, always in the same thread. Raises StoreInUseError if another daemon holds the lock,
+        and TransientStoreError while the holder is unknown.
         """
         if self._lock.held():
             return
@@ -78,11 +78,11 @@ class DaemonLock:
 
 @contextmanager
 def daemon_lock(engine: Engine, host_id: str) -> Iterator[DaemonLock]:
-    """Hold a store for the one daemon of a host; raises StoreInUseError if another daemon has it.
+    """Hold a store for the one daemon of a host. Raises StoreInUseError if another daemon holds it.
 
-    For SQLite a lock on a file beside the database, which the kernel drops when the process ends; for a server an
-    advisory lock of this host, which it drops when the connection ends. Other processes may still write their own
-    recordings, and other hosts into the same server.
+    SQLite: a lock on a file beside the database, which the kernel drops when the process ends. Server: an advisory lock
+    of this host, which ends with the connection. Other processes can still write their own recordings, and other hosts
+    can write to the same server.
     """
     on_file = engine.dialect.name == "sqlite"
     lock: _Lock = _FileLock(Path(str(engine.url.database))) if on_file else _ServerLock(engine, host_id)
@@ -95,10 +95,10 @@ def daemon_lock(engine: Engine, host_id: str) -> Iterator[DaemonLock]:
 
 @contextmanager
 def exclude_daemons(connection: Connection) -> Iterator[None]:
-    """Keep daemons off a store while its tables change; raises StoreInUseError if one writes to it.
+    """Block daemons from a store while its tables change. Raises StoreInUseError if one writes to it.
 
-    The caller is inside the transaction that changes them, and alone in that. For a server the lock of old daemons is
-    held until the transaction ends.
+    The caller is inside the transaction that changes the tables, and no other process is. On a server the lock of old
+    daemons is held until the transaction ends.
     """
     engine = connection.engine
     if engine.dialect.name == "sqlite":
@@ -131,7 +131,7 @@ class _FileLock:
         for _ in range(_TRIES):
             self._descriptor = self._opened()
             self._take(self._descriptor)
-            if self.held():  # else the file was deleted after it was opened, and others lock another one
+            if self.held():  # otherwise the file was deleted after it was opened, and others lock another one
                 break
             self.release()
         self._write_process_id()
@@ -165,25 +165,25 @@ class _FileLock:
             raise _in_use(str(self._database), f"process {holder}") from None
         except OSError as error:
             self.release()
-            cause = f"its disk has no locks ({error.strerror})"
+            cause = f"its disk does not support locks ({error.strerror})"
             raise StoreError(str(self._database), cause, "Name a database on a local disk with --database") from error
 
     def _write_process_id(self) -> None:
-        """Write this process's number into the file, for whoever is refused."""
+        """Write this process's number into the file, for the message of a refused daemon."""
         if self._descriptor is None:
-            raise TransientStoreError(str(self._database), "its lock file is deleted again and again", "Find by whom")
-        if os.geteuid() == 0:  # a daemon that root started once must not shut the service's own user out
+            raise TransientStoreError(str(self._database), "its lock file is deleted repeatedly", "Find by whom")
+        if os.geteuid() == 0:  # a daemon that root started once must not lock out the service's own user
             owner = self._database.stat()
             os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
         try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-        except OSError:  # on a full disk the number stays unknown; the lock holds all the same
+        except OSError:  # on a full disk the number is missing; the lock still holds
             return
 
 
 class _ServerLock:
-    """An advisory lock on a connection that no transaction keeps open and no pool keeps alive."""
+    """An advisory lock on a connection without an open transaction, outside of the pool."""
 
     def __init__(self, engine: Engine, host_id: str) -> None:
         self._engine = engine
@@ -215,13 +215,13 @@ class _ServerLock:
     def release(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # a connection that broke cannot say goodbye
+            with suppress(Exception):  # a broken connection cannot close properly
                 connection.close()
-            self._driver.close()  # which SQLAlchemy does not do with one that broke after it was detached
+            self._driver.close()  # SQLAlchemy does not close a detached connection that broke
 
 
 def _holder(connection: Connection, key: int) -> str:
-    """Name the session that holds the daemon's lock: its host, and its process on the server."""
+    """Describe the session that holds the daemon's lock: its host, and its process on the server."""
     found = connection.execute(text(_HOLDER), {"key": key}).first()
     if found is None:
         return "just ended"
@@ -233,7 +233,7 @@ def _session(found: Row[Any]) -> str:
 
 
 def _in_use(database: str, whose: str) -> StoreInUseError:
-    remedy = "Stop that one (systemctl stop inferometer), or give this one a --database of its own"
+    remedy = "Stop that one (systemctl stop inferometer), or start this one with another --database"
     if not whose.startswith("process"):
-        remedy += ". If it is another machine, each needs an /etc/machine-id of its own"
+        remedy += ". If it is another machine, each needs a different /etc/machine-id"
     return StoreInUseError(database, f"a daemon ({whose}) already writes here", remedy)

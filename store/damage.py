@@ -1,4 +1,4 @@
-"""Finds damaged rows while they are read: those whose checksum or content is wrong are reported and left out."""
+"""Finds damaged rows while reading: rows with a wrong checksum or content are reported and left out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     Values = Mapping[str, Any] | RowMapping
 
 KEYS = {"ticks": "id", "chunks": "id", "rejections": "id", "rollups": "minute"}
-"""The tables that may have rows of an older version without a checksum, and the column that `unchecked` is about."""
+"""The tables that may have rows of an older version without a checksum, and the key column for `unchecked`."""
 WRONG_CHECKSUM = "its checksum is wrong"
-NO_CHECKSUM = "its checksum is gone"
+NO_CHECKSUM = "its checksum is missing"
 _WORDS = {
     "hosts": "Host",
     "devices": "Device",
@@ -60,15 +60,15 @@ class Damage:
 
 
 class DamagedError(StoreError):
-    """A row that was asked for is damaged, and the caller reports no damage itself."""
+    """A requested row is damaged, and the caller did not ask for reports of damage."""
 
     def __init__(self, database: str, damage: Damage) -> None:
-        super().__init__(database, f"it is damaged ({damage})", "Find all of it with `inferometer db check`")
+        super().__init__(database, f"it is damaged ({damage})", "List all damage with `inferometer db check`")
         self.damage = damage
 
 
 class RowVerifier:
-    """Tells sound rows from damaged ones in one transaction; each damaged one goes to `report`, or raises if None."""
+    """Separates intact rows from damaged ones in one transaction; `report` receives each damaged one, None raises."""
 
     def __init__(self, connection: Connection, report: Report | None) -> None:
         self._database = display(connection.engine.url)
@@ -90,7 +90,7 @@ class RowVerifier:
         return self._fault(table.name, row[key] if key else None, row[NAME], lambda: stored_checksum(table, row))
 
     def is_intact(self, table: Table, row: Values) -> bool:
-        """Return whether a row is as it was written; one that is not is reported."""
+        """Return whether a row is unchanged since it was written; report it otherwise."""
         cause = self.fault(table, row)
         if cause:
             self.report_damage(table, tuple(row[column.name] for column in table.primary_key), cause)

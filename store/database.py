@@ -1,4 +1,4 @@
-"""Opens a store: makes its tables if there are none, and brings those of an older version up to date."""
+"""Opens a store: creates missing tables and upgrades those of an older version."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 BUSY_SECONDS = 10.0
-"""How long another program may keep a SQLite file locked before that is an error."""
+"""The longest wait for another program's lock on a SQLite file."""
 _UPGRADE_BUSY_SECONDS = 60.0
-"""The same for an upgrade that was asked for, which may wait for a compaction to end."""
+"""The longest wait of a requested upgrade, which may wait for the end of a compaction."""
 
 
 def open_database(url: str, *, create: bool = True, busy_seconds: float = BUSY_SECONDS) -> Engine:
-    """Open the store at a path or a SQLAlchemy URL and bring its tables up to date.
+    """Open the store at a path or a SQLAlchemy URL and upgrade its tables.
 
-    With `create` False an absent database is a MissingDatabaseError instead of a new store. Raises StoreError.
+    A missing database is created, or raises MissingDatabaseError if not `create`. Raises StoreError.
     """
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
@@ -58,7 +58,7 @@ def open_database(url: str, *, create: bool = True, busy_seconds: float = BUSY_S
 
 
 def upgrade_database(url: str, report: Callable[[str], object]) -> Upgrade:
-    """Bring the tables of a store up to date, and do nothing else; `report` gets a line before each step.
+    """Upgrade the tables of a store, and do nothing else; `report` receives a line before each step.
 
     Raises StoreError, and MissingDatabaseError if there is no store.
     """
@@ -95,7 +95,7 @@ def _prepare(engine: Engine, *, create: bool) -> None:
 
 
 def _make_tables(connection: Connection) -> None:
-    """Make the tables of a new store as the newest migration leaves them, which a test holds them to."""
+    """Create the tables of a new store, equal to the result of the newest migration; a test compares them."""
     metadata.create_all(connection, checkfirst=False)
     version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
     version.create(connection)

@@ -1,4 +1,4 @@
-"""Makes the SQLAlchemy engine of a database, and the variants of it that read, write and write durably."""
+"""Creates the SQLAlchemy engine of a database, and its variants for reading, writing and durable writing."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ if TYPE_CHECKING:
 _BACKENDS = ("sqlite", "postgresql")
 _CONNECTION_TIMEOUTS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _CONNECTION_TIMEOUTS["tcp_user_timeout"] = 20_000
-"""Seconds, and milliseconds, after which a server counts as away; the system's own are minutes (libpq's manual)."""
+"""Seconds, and milliseconds, after which a server counts as away; the system's own defaults are minutes (libpq's
+manual).
+"""
 
 
 def snapshot_engine(engine: Engine) -> Engine:
-    """Return the engine whose transactions see one state of the store from their first question to their last."""
+    """Return the engine whose transactions see one state of the store from beginning to end."""
     return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def write_engine(engine: Engine) -> Engine:
-    """Return the engine whose transactions take SQLite's write lock when they begin, not half-way through."""
+    """Return the engine whose transactions take SQLite's write lock at their beginning, not in the middle."""
     return engine.execution_options(writes=True)
 
 
 def durable(engine: Engine) -> Engine:
-    """Return the engine that writes, and whose commits are on the disk when they return, power cut or not."""
+    """Return the engine for writing whose commits are on the disk when they return, even after a power cut."""
     return engine.execution_options(writes=True, durable=True)
 
 
 def create_store_engine(url: URL, busy_seconds: float) -> Engine:
-    """Return the engine of a database as it is, whatever tables it has. Raises StoreError if it cannot be one."""
+    """Return the engine of a database, whatever its tables. Raises StoreError for an unusable URL."""
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
         sqlite.set_up(engine, busy_seconds)

@@ -1,4 +1,4 @@
-"""Turns what database drivers raise into errors that name the database, the cause and the remedy."""
+"""Turns exceptions of database drivers into errors with the database, the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-_DATABASE_LOCKED = "another program keeps it locked"
+_DATABASE_LOCKED = "another program has locked it"
 
 _SERVER = {
-    "42501": ("this user may not do that there", "Let the user own the database, or grant it CREATE on the schema"),
-    "53100": ("the server's disk is full", "Free some room there; what is stored is safe"),
+    "42501": (
+        "this user has no permission for that",
+        "Let the user own the database, or grant it CREATE on the schema",
+    ),
+    "53100": ("the server's disk is full", "Free some space there; the stored data is safe"),
 }
 """Causes and remedies by SQLSTATE, after appendix A of the PostgreSQL manual."""
 
 
 _TRANSIENT_STATES = ("08", "53", "55P03", "57P")
-"""How the SQLSTATE of a PostgreSQL server begins that is away, out of resources, locked or restarting."""
+"""Prefixes of the SQLSTATE of a PostgreSQL server that is away, out of resources, locked or restarting."""
 _TRANSIENT_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 @contextmanager
 def translate_errors(engine: Engine) -> Iterator[None]:
-    """Turn what the database driver raises inside into a StoreError that says what to do."""
+    """Turn exceptions of the database driver inside the block into a StoreError with a remedy."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
@@ -45,18 +48,20 @@ def translate_errors(engine: Engine) -> Iterator[None]:
         else:
             raised = _from_postgresql(display(engine.url), original)
         raise raised from error
-    except UnicodeDecodeError as error:  # SQLite quotes a damaged name in its message, which is then no text
-        remedy = "Restore a backup, or name another one with --database"
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged name in its message, which is then not valid text
+        remedy = "Restore a backup, or use another one with --database"
         raise StoreError(display(engine.url), "the file is damaged", remedy) from error
     except (OverflowError, struct.error) as error:
-        cause = f"a value does not fit into it ({error})"
+        cause = f"it cannot hold a value ({error})"
         raise UnstorableError(display(engine.url), cause, "Report this; nothing of it was stored") from error
 
 
 def _from_postgresql(database: str, error: BaseException | None) -> StoreError:
     words = getattr(getattr(error, "diag", None), "message_primary", None) or " ".join(str(error).split())
     state = getattr(error, "sqlstate", None) or ""
-    unreachable = not state and type(error).__name__ == "OperationalError"  # no server answered: there is no SQLSTATE
+    unreachable = (
+        not state and type(error).__name__ == "OperationalError"
+    )  # no server answered, so there is no SQLSTATE
     kind = TransientStoreError if state.startswith(_TRANSIENT_STATES) or unreachable else StoreError
     cause, remedy = _SERVER.get(state, ("", ""))
     if cause:
@@ -71,10 +76,13 @@ def _from_sqlite(path: Path, error: sqlite3.Error) -> StoreError:
     if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return StoreError(str(path), *_access(path, error))
     known = {
-        sqlite3.SQLITE_FULL: ("the disk is full", "Free some room; what is stored is safe"),
-        sqlite3.SQLITE_NOTADB: ("the file is no SQLite database", "Nothing was changed; name another with --database"),
-        sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore a backup, or name another one with --database"),
-        sqlite3.SQLITE_IOERR: (f"the disk does not take or give what is asked ({error})", "Check the disk"),
+        sqlite3.SQLITE_FULL: ("the disk is full", "Free some space; the stored data is safe"),
+        sqlite3.SQLITE_NOTADB: (
+            "the file is not a SQLite database",
+            "Nothing was changed; use another one with --database",
+        ),
+        sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore a backup, or use another one with --database"),
+        sqlite3.SQLITE_IOERR: (f"the disk failed to read or write ({error})", "Check the disk"),
         sqlite3.SQLITE_BUSY: (_DATABASE_LOCKED, f"Find it with: fuser {path}"),
         sqlite3.SQLITE_LOCKED: (_DATABASE_LOCKED, f"Find it with: fuser {path}"),
     }
@@ -90,20 +98,20 @@ def _no_room(path: Path) -> bool:
 
 
 def _access(path: Path, error: sqlite3.Error) -> tuple[str, str]:
-    """Say what this user may not do; SQLite only says that it cannot open or write something."""
-    elsewhere = "or name another one with --database"
+    """Return the missing permission; SQLite only reports that it cannot open or write something."""
+    elsewhere = "or use another one with --database"
     if not path.exists():
-        return "it is gone", f"Start anew to make it again, {elsewhere}"
+        return "it is gone", f"Start again to create it, {elsewhere}"
     if os.statvfs(path).f_flag & os.ST_RDONLY:
-        return "it is on a file system that may only be read", f"Mount it writable, {elsewhere}"
+        return "its file system is read-only", f"Mount it writable, {elsewhere}"
     if not os.access(path, os.R_OK):
-        return "this user may not read it", f"Run as its owner, {elsewhere}"
+        return "this user cannot read it", f"Run as its owner, {elsewhere}"
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        cause = "its folder cannot be written by this user, and SQLite keeps two files beside it"
+        cause = "this user cannot write its folder, and SQLite needs two files beside it"
         return cause, f"Make {path.parent} writable, read while the daemon runs, {elsewhere}"
     closed = [side for side in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if not _writable(side)]
     if closed:
-        return f"this user may not write {closed[0].name}", f"Run as its owner, {elsewhere}"
+        return f"this user cannot write {closed[0].name}", f"Run as its owner, {elsewhere}"
     return f"it cannot be used ({error})", f"Check {path.parent}, {elsewhere}"
 
 

@@ -1,8 +1,8 @@
-"""What can go wrong with a store, said so that the user knows what to do."""
+"""Errors of a store, with messages that state the remedy."""
 
 
 class StoreError(Exception):
-    """The database cannot be used: `str()` names it, the cause and the remedy."""
+    """The database cannot be used; `str()` states its name, the cause and the remedy."""
 
     def __init__(self, database: str, cause: str, remedy: str) -> None:
         super().__init__(f"{database}: {cause}. {remedy}")
@@ -12,23 +12,23 @@ class StoreError(Exception):
 
 
 class TransientStoreError(StoreError):
-    """The same call may succeed later without any change by the user of the program.
+    """The same call may succeed later without any action of the user.
 
     The disk is full, another program holds SQLite's lock, or the server is away.
     """
 
 
 class UnstorableError(StoreError):
-    """A value does not fit into any database: the same call fails for ever."""
+    """No database can hold the value: the same call always fails."""
 
 
 class StoreInUseError(StoreError):
-    """Another daemon of this host has the store."""
+    """Another daemon of this host holds the store."""
 
 
 class MissingDatabaseError(StoreError):
-    """There is no database, or an empty one, where one was to be read."""
+    """The database to read does not exist or is empty."""
 
     def __init__(self, database: str) -> None:
-        remedy = "`inferometer profile` and `inferometer daemon` make one; or name another with --database"
+        remedy = "`inferometer profile` and `inferometer daemon` create one; or use another with --database"
         super().__init__(database, "there is no database here yet", remedy)

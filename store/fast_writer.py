@@ -1,4 +1,4 @@
-"""A connection to a SQLite file without SQLAlchemy in between, for what is written every second for years."""
+"""A connection to a SQLite file without SQLAlchemy, for the rows that are written every second."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class SQLiteConnection:
-    """One connection of an engine's, opened when first needed, kept, and closed when the engine is disposed of.
+    """One connection of an engine, opened when first needed and closed when the engine is disposed of.
 
-    A transaction of a few rows costs a third of the processor time that it costs through the engine. One thread at a
-    time has it; raises sqlite3.Error.
+    A transaction of a few rows costs a third of the CPU time of one through the engine. Only one thread at a time may
+    use it. Raises sqlite3.Error.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -30,7 +30,7 @@ class SQLiteConnection:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write inside the block: all of it, or nothing if it raises."""
+        """Write inside the block: everything, or nothing if it raises."""
         with self._using:
             connection = self._connection = self._connection or self._opened()
             connection.execute("BEGIN IMMEDIATE")
@@ -50,7 +50,7 @@ class SQLiteConnection:
                 self._connection = None
 
     def _opened(self) -> sqlite3.Connection:
-        """Take a connection out of the pool for good, as `sqlite.set_up` has set it up."""
+        """Take a connection that `sqlite.set_up` has set up out of the pool permanently."""
         pooled = self._engine.raw_connection()
         connection: sqlite3.Connection = pooled.driver_connection  # type: ignore[assignment]  # the backend is SQLite
         pooled.detach()

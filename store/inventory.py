@@ -1,4 +1,4 @@
-"""Keeps a host's devices and channels, each under one id for good, with what was last known of them."""
+"""Stores the devices and channels of a host, each under a permanent id, with their latest properties."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ChannelKey = tuple[str, str, str, str]
 
 
 def upsert_channels(connection: Connection, host_id: str, channels: Iterable[Channel]) -> dict[ChannelKey, int]:
-    """Insert the channels and their devices, or update what changed of them; return the channels' ids by `key`."""
+    """Insert the channels and their devices, or update their changed properties; return the channels' ids by `key`."""
     unique = {channel.key: channel for channel in channels}
     devices = {channel.device.id: channel.device for channel in unique.values()}
     own = schema.devices.c.host_id == host_id
@@ -34,9 +34,9 @@ def upsert_channels(connection: Connection, host_id: str, channels: Iterable[Cha
 def _upsert_rows(
     connection: Connection, table: Table, names: tuple[str, ...], own: ColumnElement[bool], rows: list[dict[str, Any]]
 ) -> list[int]:
-    """Bring rows into a table, where `names` tell one from the other among `own`; return their ids.
+    """Insert or update rows of a table, identified by the columns `names` among `own`; return their ids.
 
-    A damaged row of the same names is replaced, as its checksum differs.
+    A damaged row of the same names is replaced, because its checksum differs.
     """
     found = connection.execute(select(table).where(own)).mappings()
     known = {tuple(row[name] for name in names): dict(row) for row in found}
@@ -86,7 +86,7 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def channel_of(row: RowMapping, device: RowMapping) -> Channel:
-    """Return the channel of a sound row of channels, and of the row of its device."""
+    """Return the channel of an intact row of channels and the row of its device."""
     return Channel(
         Device(device["key"], Kind(device["kind"]), device["name"], _pairs(device["attributes"])),
         row["domain"],

@@ -1,4 +1,4 @@
-"""Reads the layouts of a recording with their channels, leaving out those that cannot be trusted."""
+"""Reads the layouts of a recording with their channels, without damaged ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load_layouts(connection: Connection, recording: int, verifier: RowVerifier) -> tuple[Layout, ...]:
-    """Return the layouts of a recording of which the row and every channel are sound; the others are reported."""
+    """Return the layouts of a recording whose row and channels are all intact; report the others."""
     table = schema.layouts
     query = select(table).where(table.c.recording_id == recording).order_by(table.c.id)
     found = []
@@ -30,19 +30,19 @@ def load_layouts(connection: Connection, recording: int, verifier: RowVerifier) 
         known = _channels(connection, numbers, verifier)
         missing = [number for number in numbers if number not in known]
         if missing:
-            verifier.report_damage(table, (row["id"],), f"its channels {missing} are damaged or gone")
+            verifier.report_damage(table, (row["id"],), f"its channels {missing} are damaged or missing")
         else:
             found.append(Layout(row["id"], row["probe"], tuple(known[number] for number in numbers)))
     return tuple(found)
 
 
 def channel_ids(row: RowMapping, verifier: RowVerifier) -> list[int] | None:
-    """Return the ids of a layout's channels; None if the layout is damaged, which is reported."""
+    """Return the ids of a layout's channels, or None after reporting a damaged layout."""
     if not verifier.is_intact(schema.layouts, row):
         return None
     numbers = parse_channel_ids(row["channel_ids"])
     if numbers is None:
-        verifier.report_damage(schema.layouts, (row["id"],), "its channels are no list of numbers")
+        verifier.report_damage(schema.layouts, (row["id"],), "its channels are not a list of numbers")
     return numbers
 
 

@@ -1,4 +1,4 @@
-"""Lets one process at a time change tables, and one compact and prune a server's database."""
+"""Allows one process at a time to change tables, and one to compact and prune a server's database."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _MIGRATION = 0x1FE20E7E3
 _MAINTENANCE = 0x1FE20E7E4
-"""Advisory locks of a server's database; any numbers that no one else takes."""
+"""Keys of advisory locks of a server's database; arbitrary numbers that no other program uses."""
 
 
 @contextmanager
 def maintenance_lock(engine: Engine) -> Iterator[bool]:
-    """Yield whether this process alone compacts and prunes a server's database; a SQLite file has one daemon anyway."""
+    """Yield whether this process is the only one to compact and prune; a SQLite file has only one daemon."""
     if engine.dialect.name != "postgresql":
         yield True
         return
@@ -36,7 +36,7 @@ def maintenance_lock(engine: Engine) -> Iterator[bool]:
 
 @contextmanager
 def migration_lock(connection: Connection) -> Iterator[None]:
-    """Let one process at a time make or change tables; SQLite's own write lock does that there."""
+    """Allow one process at a time to create or change tables; SQLite's own write lock does so for a file."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION})
     yield

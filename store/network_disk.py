@@ -1,4 +1,4 @@
-"""Finds the kind of file system that a path is on, and refuses those on which SQLite's locks do not work."""
+"""Determines the file system of a path, and refuses those on which SQLite's locks do not work."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def refuse_network_disk(path: Path, mounts: Path = _MOUNTS) -> None:
         return
     if kind in _NETWORK:
         cause = f"it is on a network file system ({kind}), where SQLite's locks and its log do not work between hosts"
-        raise StoreError(str(path), cause, "Name a database on a local disk with --database, or a PostgreSQL server")
+        raise StoreError(str(path), cause, "Use a database on a local disk with --database, or a PostgreSQL server")
 
 
 def file_system(path: Path, mountinfo: str) -> str:
-    """Return the kind of file system of a path, given the text of /proc/self/mountinfo (proc(5)); empty if unknown."""
+    """Return the type of a path's file system from the text of /proc/self/mountinfo (proc(5)); empty if unknown."""
     found = (-1, "")
     for line in mountinfo.splitlines():
         before, _, behind = line.partition(" - ")

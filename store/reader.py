@@ -1,4 +1,4 @@
-"""Asks the store typed questions; a reader never waits for the writer, nor the writer for it."""
+"""Queries the store; readers and the writer never wait for each other."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _WINDOW_COLUMNS = tuple(column.name for column in schema.windows.c if column.nam
 
 
 class Reader:
-    """Reads records back; every method raises StoreError if the database cannot be read.
+    """Reads records; every method raises StoreError if the database cannot be read.
 
-    Damaged rows are left out, and each goes to `report` once. Without `report` the first raises DamagedError.
+    Damaged rows are left out, and `report` receives each once. Without `report` the first one raises DamagedError.
     """
 
     def __init__(self, engine: Engine, report: Report | None = None) -> None:
@@ -60,7 +60,7 @@ class Reader:
             yield connection, RowVerifier(connection, self._report)
 
     def _sound(self, query: Select[Any], table: Table) -> list[RowMapping]:
-        """Return the sound rows of a query that selects all columns of one table."""
+        """Return the intact rows of a query that selects all columns of one table."""
         with self._snapshot() as (connection, verifier):
             return [row for row in connection.execute(query).mappings() if verifier.is_intact(table, row)]
 
@@ -77,9 +77,9 @@ class Reader:
         metrics: Container[str] = METRICS,
         where: Callable[[Channel], bool] = lambda _: True,
     ) -> tuple[Series, ...]:
-        """Return the samples of a recording from `start_ns` to `end_ns`, both included, however long they are kept.
+        """Return the samples of a recording from `start_ns` to `end_ns`, both included, from chunks and rows.
 
-        Of the metrics named, and of the channels for which `where` is true.
+        Only the given metrics, and the channels for which `where` is true, are read.
         """
         found: list[Series] = []
         with self._snapshot() as (connection, verifier):
@@ -93,7 +93,7 @@ class Reader:
     def recordings(self, start_ns: int, end_ns: int, host: str | None = None) -> tuple[Recording, ...]:
         """Return the recordings with samples from `start_ns` to `end_ns`, both included, the oldest first.
 
-        Of every host, or of the one whose id is given.
+        They are those of every host, or of the host with the given id.
         """
         table, layouts = schema.recordings, schema.layouts
         wanted = select(table).order_by(table.c.started_ns, table.c.id)
@@ -110,7 +110,7 @@ class Reader:
         )
 
     def totals(self, host: str) -> tuple[Total, ...]:
-        """Return what the counters of a host have come to."""
+        """Return the accumulated values of a host's counters."""
         with self._snapshot() as (connection, verifier):
             return load_totals(connection, host, verifier)
 
@@ -138,7 +138,7 @@ class Reader:
         return None
 
     def windows(self, run_id: str) -> tuple[Window, ...]:
-        """Return the windows of a run in the order they were made."""
+        """Return the windows of a run in the order of their creation."""
         table = schema.windows
         rows = self._sound(select(table).where(table.c.run_id == run_id).order_by(table.c.id), table)
         found = []

@@ -1,4 +1,4 @@
-"""What is kept, as frozen records; every `_ns` is a Unix time in nanoseconds unless its docstring says otherwise."""
+"""The stored records; every `_ns` is a Unix time in nanoseconds unless its docstring states otherwise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The machine: `id` survives reboots, `boot_id` does not. `cpu_flags` are the feature flags the kernel names."""
+    """The machine: `id` survives reboots, `boot_id` does not. `cpu_flags` are the kernel's feature flags."""
 
     id: str
     name: str
@@ -39,7 +39,7 @@ class Layout:
 
 
 class Tick(NamedTuple):
-    """One read of one probe: `values` are its channels' values in the layout's order, NaN for "nothing this time".
+    """One read of one probe: `values` are its channels' values in the layout's order, NaN for a missing one.
 
     `start_ns` and `end_ns` are the moments before and after the read.
     """
@@ -53,9 +53,9 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EnergySegment:
-    """The energy of a stretch of a power gauge's series, in joules with its bound, in place of the samples.
+    """The energy of a part of a power gauge's series, in joules with its bound, instead of the samples.
 
-    `highest` is the highest of the samples in watts, `largest_gap_seconds` the longest time between two of them.
+    `highest` is the highest sample in watts, `largest_gap_seconds` the longest time between two samples.
     """
 
     start_ns: int
@@ -71,12 +71,12 @@ class EnergySegment:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The samples of one channel in time order, NaN left out.
+    """The samples of one channel in time order, without NaN.
 
-    `times_ns` are the middles of the reads, `values` are in the channel's unit. `rejections` are the refused readings
-    of the same stretch as (time, reason). `halves_ns` are half the lengths of the reads, rounded up: a value was shown
-    at some moment so near its time; empty where reads take no time. `segments` follow one another without a gap, and
-    stand for samples that were dropped.
+    `times_ns` are the middles of the reads, `values` are in the channel's unit. `rejections` are the rejected readings
+    of the same time range as (time, reason). `halves_ns` are half the lengths of the reads, rounded up: the sensor
+    showed a value within this distance of its time; empty if reads take no time. `segments` follow one another without
+    a gap, and replace samples that were dropped.
     """
 
     channel: Channel
@@ -89,7 +89,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One process that sampled a host: `id` is the store's, `program` its name, `boot_id` the host's boot it ran in."""
+    """One process that sampled a host; `id` is the store's, `program` its name, `boot_id` the boot of the host."""
 
     id: int
     host_id: str
@@ -100,9 +100,9 @@ class Recording:
 
 
 class Total(NamedTuple):
-    """What a counter has come to over restarts and reboots, in its metric's unit.
+    """The accumulated value of a counter over restarts and reboots, in its metric's unit.
 
-    `raw` is the hardware's own count when that was so, in the same unit, in the boot `boot_id`; None if not known.
+    `raw` is the hardware's own count at `at_ns`, in the same unit, in the boot `boot_id`; None if unknown.
     """
 
     host_id: str
@@ -126,7 +126,7 @@ class Total(NamedTuple):
 class Rollup:
     """One minute of one channel in one recording: `minute` counts minutes of Unix time, values are in its unit.
 
-    `energy_joules` is None for what is no energy or power, and where there was no sample before to count from.
+    `energy_joules` is None for a metric other than energy or power, and without a previous sample to count from.
     """
 
     minute: int
@@ -143,7 +143,7 @@ ROLLUP_COLUMNS = tuple(field.name for field in fields(Rollup))
 
 
 class RunStatus(StrEnum):
-    """How far a run came."""
+    """The progress of a run."""
 
     RUNNING = "running"
     COMPLETE = "complete"
@@ -153,7 +153,7 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a workload over a sweep; `settings` is a JSON object of everything asked for.
+    """One execution of a workload over a sweep; `settings` is a JSON object of the requested settings.
 
     `recording` is the store's number of the process that sampled it.
     """
@@ -170,12 +170,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of a run, end excluded: one repeat of one phase of one point, or an idle baseline.
+    """A part of a run, end excluded: one repeat of one phase of one point, or an idle baseline.
 
-    `point` is the JSON object of its parameters (`{"batch":8}`), empty for an idle baseline. `phase` is what ran:
-    `prefill`, `decode`, `inference`, `idle_unloaded` or `idle_loaded`. An idle baseline's `repeat` is 0 before the
-    sweep, 1 after it. Counts are of the whole window. `latencies_seconds` has one entry per iteration, `step_seconds`
-    one per token step where the phase has steps.
+    `point` is the JSON object of its parameters (`{"batch":8}`), empty for an idle baseline. `phase` is `prefill`,
+    `decode`, `inference`, `idle_unloaded` or `idle_loaded`. An idle baseline's `repeat` is 0 before the sweep, 1 after
+    it. Counts are of the whole window. `latencies_seconds` has one entry per iteration, `step_seconds` one per token
+    step if the phase has steps.
     """
 
     run_id: str
@@ -201,7 +201,7 @@ class Window:
 class Profile:
     """The result derived from a run: `document` is the JSON text of docs/profile.schema.json.
 
-    `tag` is a name that the user gave it, which no other profile has.
+    `tag` is the user's name for it, unique among profiles.
     """
 
     id: str

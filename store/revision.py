@@ -18,7 +18,7 @@ def newest_revision() -> str:
 
 
 def is_current(path: Path) -> bool:
-    """Return whether a store at `path` can be opened and has this version's schema; False if that is in doubt."""
+    """Return whether a store at `path` can be opened and has this version's schema; False in doubt."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", timeout=_BUSY_SECONDS, uri=True)) as database:
             found = database.execute(f"SELECT version_num FROM {_VERSION_TABLE}").fetchall()  # noqa: S608  a constant

@@ -1,4 +1,4 @@
-"""Puts rows into tables, in words that every database takes, and many of them fast."""
+"""Inserts rows with portable SQL, and many rows fast."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def pack(values: Sequence[float]) -> bytes:
 
 
 def unpack(packed: bytes) -> tuple[float, ...]:
-    """Undo `pack`."""
+    """Return the floats that `pack` packed."""
     return _doubles(len(packed) // 8).unpack(packed)
 
 
 def insert_statement(table: Table, columns: tuple[str, ...]) -> str:
-    """Return the SQL that inserts a row of these columns, as SQLite's driver takes it."""
+    """Return the SQL that inserts a row of these columns, in the form of SQLite's driver."""
     places = ", ".join("?" * len(columns))
     return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608  our own names
 
 
 def insert_all(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows, their values in the order of `columns`. SQLite's driver takes them as they are, which is fast."""
+    """Insert rows, their values in the order of `columns`. SQLite's driver receives them directly, which is fast."""
     if not rows:
         return
     if connection.dialect.name == "sqlite":
@@ -46,7 +46,7 @@ def insert_all(connection: Connection, table: Table, columns: tuple[str, ...], r
 
 
 def delete_ids(connection: Connection, table: Table, ids: Sequence[int]) -> int:
-    """Delete the rows of these ids; return how many were there."""
+    """Delete the rows with these ids; return the number of deleted rows."""
     if connection.dialect.name == "sqlite":
         words = f"DELETE FROM {table.name} WHERE id = ?"  # noqa: S608  our own names
         return connection.exec_driver_sql(words, [(number,) for number in ids]).rowcount
@@ -54,21 +54,21 @@ def delete_ids(connection: Connection, table: Table, ids: Sequence[int]) -> int:
 
 
 def storable_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row with question marks for what is not Unicode (a file name in another encoding), and without NULs.
+    """Return the row with question marks for invalid Unicode (a file name in another encoding), and without NULs.
 
-    SQLite refuses the first and PostgreSQL both, which must not cost a run its profile.
+    SQLite refuses the former and PostgreSQL both, which must not cost a run its profile.
     """
     return {name: storable_text(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 @lru_cache(4096)
 def storable_text(text: str) -> str:
-    """Return one text as `storable_row` does."""
+    """Return one text in the form of `storable_row`."""
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def stored_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as it is stored: with its checksum, and NULL for columns that it does not name."""
+    """Return a row in its stored form: with its checksum, and NULL for missing columns."""
     absent = dict.fromkeys(column.name for column in checksummed_columns(table))
     return with_checksum(table, storable_row({**absent, **row}))
 
@@ -79,7 +79,7 @@ def insert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
 
 
 def upsert(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
-    """Update the row whose id is `key`, or insert it. On SQLite the caller's transaction holds the write lock."""
+    """Update the row with the id `key`, or insert it. On SQLite the caller's transaction holds the write lock."""
     known = connection.execute(select(table).where(table.c.id == key)).mappings().first()
     if known is None:
         insert_row(connection, table, {"id": key, **row})

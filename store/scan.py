@@ -23,9 +23,9 @@ _CHECKED = tuple(table for table in schema.metadata.sorted_tables if "checksum" 
 
 
 def damaged_rows(engine: Engine) -> Iterator[str | Damage]:
-    """Yield the damaged rows of all tables but that of the chunks, parents first, and a sentence for anything else.
+    """Yield the damaged rows of all tables except the chunks, parents first, and a sentence for any other problem.
 
-    Their checksum is wrong, or it is missing and their content is not what the table holds.
+    A row is damaged if its checksum is wrong, or if it has none and its content is invalid.
     """
     for table in _CHECKED:
         if table is not schema.chunks:
@@ -59,7 +59,7 @@ def key_of(table: Table, row: RowMapping) -> tuple[Any, ...]:
 
 
 def _next(connection: Connection, table: Table, last: tuple[Any, ...] | None) -> Sequence[RowMapping]:
-    """Return the rows behind a key; of a table with texts in its key, which is a small one, all of them at once."""
+    """Return the rows after a key; all at once for a table with texts in its key, which is small."""
     wanted = select(table).order_by(*table.primary_key)
     if any(isinstance(column.type, String) for column in table.primary_key):
         return [] if last is not None else connection.execute(wanted).mappings().all()
@@ -69,7 +69,7 @@ def _next(connection: Connection, table: Table, last: tuple[Any, ...] | None) ->
 
 
 def _lengths(connection: Connection, ticks: Sequence[RowMapping]) -> dict[int, int]:
-    """Return the number of bytes of readings that a tick has, by the layout; nothing for a damaged layout."""
+    """Return the number of bytes of a tick's readings by layout, without damaged layouts."""
     wanted = select(schema.layouts).where(schema.layouts.c.id.in_({row["layout_id"] for row in ticks}))
     rows = connection.execute(wanted).mappings().all()
     channels = {row["id"]: channels_of(connection, row) for row in rows}
@@ -84,7 +84,7 @@ def channels_of(connection: Connection, layout: RowMapping) -> list[int] | None:
 
 
 def parse_channel_ids(text: str) -> list[int] | None:
-    """Return the list of numbers that a JSON text holds, None if it holds anything else."""
+    """Return the list of numbers in a JSON text, None for any other content."""
     found = _json(text)
     return found if isinstance(found, list) and all(type(number) is int for number in found) else None
 
@@ -97,21 +97,21 @@ def _json(text: str) -> Any:
 
 
 def _fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> str:
-    """Return the cause if the values of a row cannot be right, else nothing; their types come first."""
+    """Return the cause if the values of a row are invalid, else nothing; their types are checked first."""
     return _content_fault(table, row, lengths) if types_match(table, row) else "it holds a value of the wrong type"
 
 
 def _content_fault(table: Table, row: RowMapping, lengths: dict[int, int]) -> str:
-    """Return the cause if the content of a row cannot be right, else nothing."""
+    """Return the cause if the content of a row is invalid, else nothing."""
     if table is schema.ticks:
         length = lengths.get(row["layout_id"])
         return wrong_length(row["readings"], length) if length not in {None, len(row["readings"])} else ""
     if table is schema.layouts and parse_channel_ids(row["channel_ids"]) is None:
-        return "its channels are no list of numbers"
+        return "its channels are not a list of numbers"
     if table is schema.runs and row["status"] not in set(RunStatus):
-        return f"{row['status']!r} is no status of a run"
+        return f"{row['status']!r} is not a status of a run"
     if table is schema.profiles and not isinstance(_json(row["document"]), dict):
-        return "its document is no JSON object"
+        return "its document is not a JSON object"
     if table is schema.windows and (len(row["latencies"]) % 8 or len(row["steps"]) % 8):
-        return "its times are no whole numbers"
+        return "its times are not whole numbers"
     return ""

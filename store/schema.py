@@ -1,4 +1,4 @@
-"""The tables of the store; `REVISION` is the migration that makes them as they are here."""
+"""The tables of the store, as the migration `REVISION` leaves them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from sqlalchemy import (
 )
 
 REVISION = "0003"
-"""The newest migration; a database that names one not known here is from a newer version."""
+"""The newest migration; a database with an unknown one is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
-"""Where Alembic keeps it; not Alembic's usual name, under which other programs keep theirs."""
+"""Alembic's table; not its usual name, which other programs use."""
 
 metadata = MetaData()
 _RowId = BigInteger().with_variant(Integer, "sqlite")
@@ -236,8 +236,9 @@ unchecked = Table(
     Column("done_key", BigInteger, nullable=False),
     Column("last_key", BigInteger, nullable=False),
 )
-"""Tables in which an older version wrote rows without checksums: those whose key is above `done_key`, and at most
-`last_key`. The key is the id, and the minute of a roll-up."""
+"""Tables with rows of an older version without checksums: those whose key is above `done_key` and at most `last_key`.
+The key is the id, or the minute of a roll-up.
+"""
 
 quarantine = Table(
     "quarantine",
@@ -257,7 +258,7 @@ _UTC = {
 
 
 def view_of_rollups(backend: str) -> str | None:
-    """Return the statement that makes the view `rollups_named`, for people; None where it is not made."""
+    """Return the statement that creates the view `rollups_named` for people; None for other databases."""
     if backend not in _UTC:
         return None
     return f"""

@@ -1,4 +1,4 @@
-"""Reads the samples of one layout as one stream: what is packed in chunks, then what is still a row a tick."""
+"""Reads the samples of one layout as one series: first the chunks, then the ticks that are still rows."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 _CHUNK_COLUMNS = tuple(column.name for column in schema.chunks.c)
 PARTITION_NS = 600 * 10**9
-"""The ticks of a chunk all start within one such stretch of Unix time, so no chunk reaches further back.
+"""The ticks of a chunk all start within one such part of Unix time, so no chunk reaches further back.
 
-In chunks of 300 s of ten channels SQLite leaves a third of its pages empty, in those of 600 s next to nothing.
+With chunks of 300 s of ten channels SQLite leaves a third of its pages empty, with 600 s almost nothing.
 """
 
 _ticks, _chunks, _refused = schema.ticks.c, schema.chunks.c, schema.rejections.c
@@ -55,8 +55,9 @@ _HOT = select(
     literal_column("0"),
 ).where(_ticks.layout_id == _LAYOUT, _ticks.start_ns.between(_FROM, _UNTIL))
 _BOTH = union_all(_PACKED, _HOT)
-"""One question, so that a tick is seen once while it is packed, whatever else the transaction sees; rows have no tick
-count."""
+"""One query, so that a tick appears exactly once during compaction, whatever the transaction isolation; rows have no
+tick count.
+"""
 _SQLITE_BOTH = str(_BOTH.compile(dialect=sqlite.dialect(paramstyle="named")))
 _REJECTED = (
     select(schema.rejections)
@@ -68,7 +69,7 @@ _REJECTED = (
 class SampleColumns:
     """The samples of some channels, in the order of their ticks' starts.
 
-    `middles` are those of the reads, `halves` half their lengths, rounded up, in nanoseconds.
+    `middles` are the middles of the reads, `halves` half their lengths, rounded up, in nanoseconds.
     """
 
     __slots__ = ("columns", "halves", "middles", "positions", "starts")
@@ -81,9 +82,9 @@ class SampleColumns:
         self.columns: list[list[float]] = [[] for _ in positions]
 
     def add_chunk(self, ticks: int, packed: bytes, start_ns: int, end_ns: int) -> None:
-        """Put the ticks of a chunk that start from `start_ns` to `end_ns` behind those that are here.
+        """Append the ticks of a chunk that start from `start_ns` to `end_ns`.
 
-        Raises one of `UNREADABLE` if the chunk is damaged, and adds nothing then.
+        Raises one of `UNREADABLE` if the chunk is damaged, and appends nothing then.
         """
         moments = chunks.starts(packed, ticks)
         first, last = bisect_left(moments, start_ns), bisect_right(moments, end_ns)
@@ -98,7 +99,7 @@ class SampleColumns:
             mine.extend(more)
 
     def add_rows(self, rows: Sequence[Any]) -> None:
-        """Put ticks, of which each begins with tick count, start, id, end and readings, behind those that are here."""
+        """Append ticks, each of which begins with tick count, start, id, end and readings."""
         self.starts += [row[1] for row in rows]
         self.middles += [(row[1] + row[3]) // 2 for row in rows]
         self.halves += [(row[3] - row[1] + 1) // 2 for row in rows]
@@ -107,7 +108,7 @@ class SampleColumns:
             mine.extend(values[position] for values in read)
 
     def sort(self) -> None:
-        """Bring ticks into order that came late, after later ones were packed."""
+        """Sort ticks that were stored after later ones were packed."""
         if not all(map(le, self.starts, self.starts[1:])):
             order = sorted(range(len(self.starts)), key=self.starts.__getitem__)
             for each in (self.starts, self.middles, self.halves, *self.columns):
@@ -121,7 +122,7 @@ def read_samples(
     between_ns: tuple[int, int],
     verifier: RowVerifier,
 ) -> SampleColumns:
-    """Return the sound samples of the channels at the positions, of the ticks that start within both ends."""
+    """Return the intact samples of the channels at the positions, of the ticks that start within both ends."""
     start_ns, end_ns = between_ns
     asked = {"layout": layout.id, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - PARTITION_NS}
     rows = sorted(_rows(connection, asked), key=itemgetter(0, 1, 2))
@@ -154,7 +155,7 @@ def _sound_ticks(rows: Sequence[Any], layout: Layout, verifier: RowVerifier) -> 
 
 
 def _rows(connection: Connection, asked: Mapping[str, int]) -> Iterable[tuple[Any, ...]]:
-    """Ask `_BOTH`; SQLite's driver is asked by itself, which takes a fifth of the time."""
+    """Run `_BOTH`; a direct call of SQLite's driver takes a fifth of the time."""
     if connection.dialect.name != "sqlite":
         return map(tuple, connection.execute(_BOTH, asked))
     if not connection.in_transaction():
@@ -187,7 +188,7 @@ def load_series(
 
 
 def has_samples(connection: Connection, layout: int, start_ns: int, end_ns: int) -> bool:
-    """Return whether a layout has ticks that start from `start_ns` to `end_ns`, to about a chunk's length."""
+    """Return whether a layout has ticks that start from `start_ns` to `end_ns`, to within a chunk's length."""
     asked = {"layout": layout, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - PARTITION_NS}
     return any(
         connection.execute(query.with_only_columns(query.selected_columns[0]).limit(1), asked).first()

@@ -1,4 +1,4 @@
-"""What a SQLite file needs: its place and permissions, its settings on every connection, and WAL."""
+"""Sets up SQLite: the file and its permissions, the settings of every connection, and WAL."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _INCREMENTAL = 2
 _VACUUM_PAGES = 1000
 LOG_BYTES = 16 << 20
-"""The write-ahead log is cut to this size once no reader needs more of it; it is longer while one does."""
+"""The write-ahead log is cut to this size when no reader needs more of it."""
 _TRUNCATE_MILLISECONDS = 250
-"""How long readers are waited for to cut the log; no other program can write meanwhile."""
+"""The longest wait for readers before the log is cut; no other program can write meanwhile."""
 _ELSEWHERE = "or choose another place with --database PATH"
 
 
 def prepare_file(path: Path, *, create: bool) -> None:
-    """See that there is a file to open; with `create` an empty one is made, readable for its group.
+    """Check that there is a file to open; with `create` an empty one is created, readable for its group.
 
     SQLite gives its own two files beside it (-wal and -shm) the same permissions. Raises StoreError.
     """
@@ -41,7 +41,7 @@ def prepare_file(path: Path, *, create: bool) -> None:
         raise StoreError(str(path), f"it cannot be reached ({error.strerror})", remedy) from error
     else:
         if not stat.S_ISREG(mode):
-            cause = "this is a folder" if stat.S_ISDIR(mode) else "this is no regular file"
+            cause = "this is a folder" if stat.S_ISDIR(mode) else "this is not a regular file"
             raise StoreError(str(path), cause, "Give the path of a file with --database PATH")
 
 
@@ -51,11 +51,11 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
     except OSError as error:
         remedy = f"Make {path.parent} writable for this user, {_ELSEWHERE}"
-        raise StoreError(str(path), f"it cannot be made ({error.strerror})", remedy) from error
+        raise StoreError(str(path), f"it cannot be created ({error.strerror})", remedy) from error
 
 
 def set_up(engine: Engine, busy_seconds: float) -> None:
-    """Set every connection up, and begin transactions as `engines.write_engine` and `database.durable` ask for."""
+    """Set every connection up, and begin transactions as required by `engines.write_engine` and `database.durable`."""
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -73,20 +73,20 @@ def set_up(engine: Engine, busy_seconds: float) -> None:
 
 
 def _text(stored: bytes) -> str:
-    """Decode a text; bytes that are no UTF-8 become surrogates, so that one damaged row does not hide the others."""
+    """Decode a text; invalid UTF-8 becomes surrogates, so that one damaged row does not hide the others."""
     return stored.decode("utf-8", "surrogateescape")
 
 
 def enable_auto_vacuum(connection: Connection) -> None:
-    """Have a file without tables keep what it takes to be made smaller piece by piece, as pruning does."""
+    """Enable a file without tables to shrink in small steps, as pruning does."""
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
 
 
 def enable_wal(engine: Engine, busy_seconds: float) -> None:
-    """Turn the write-ahead log on, so that readers and the writer never wait for one another; the file keeps it.
+    """Enable the write-ahead log permanently, so that readers and the writer never wait for each other.
 
-    Not done when a connection is made: the file may then turn out to be another program's, which is left as it was.
+    This is not done when a connection opens: the file may belong to another program, and must stay unchanged then.
     """
     deadline = time.monotonic() + busy_seconds
     with engine.connect() as connection:
@@ -94,19 +94,19 @@ def enable_wal(engine: Engine, busy_seconds: float) -> None:
         while driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             try:
                 driver.execute("PRAGMA journal_mode = WAL").fetchone()
-            except sqlite3.OperationalError as error:  # SQLite does not wait here when another process does the same
+            except sqlite3.OperationalError as error:  # SQLite does not wait here if another process does the same
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
 
 
 def size(engine: Engine) -> int:
-    """Return the bytes that a file and its write-ahead log take."""
+    """Return the size of a file and its write-ahead log in bytes."""
     return _pages(engine, "page_count") + log_bytes(engine)
 
 
 def log_bytes(engine: Engine) -> int:
-    """Return the bytes that the write-ahead log of a file takes."""
+    """Return the size of a file's write-ahead log in bytes."""
     try:
         return Path(f"{engine.url.database}-wal").stat().st_size
     except OSError:
@@ -114,28 +114,28 @@ def log_bytes(engine: Engine) -> int:
 
 
 def truncate_log(engine: Engine) -> bool:
-    """Move the write-ahead log into the file and cut it to nothing; False if a reader still needs it, or on no room."""
+    """Move the write-ahead log into the file and empty it; return False if a reader needs it or the disk is full."""
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         patience = driver.execute("PRAGMA busy_timeout").fetchone()[0]
         driver.execute(f"PRAGMA busy_timeout = {_TRUNCATE_MILLISECONDS}")
         try:
             return bool(driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
-        except sqlite3.OperationalError:  # what is in the log is safe there
+        except sqlite3.OperationalError:  # the log's content is safe
             return False
         finally:
             driver.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 def used_bytes(engine: Engine) -> int:
-    """Return the bytes of a file that are in use: those that are free are taken next, or can be given back."""
+    """Return the bytes of a file in use; free ones are used next, or can be reclaimed."""
     return _pages(engine, "page_count") - _pages(engine, "freelist_count")
 
 
 def reclaim(engine: Engine) -> bool:
-    """Give free room of a file back to the disk, a little at a time; False if the file was made without this ability.
+    """Return free space of a file to the disk in small steps; return False if the file does not support that.
 
-    Other connections write between two pieces. VACUUM gives a file the ability.
+    Other connections write between two steps. VACUUM adds the support.
     """
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
@@ -144,7 +144,7 @@ def reclaim(engine: Engine) -> bool:
         while driver.execute("PRAGMA freelist_count").fetchone()[0]:
             driver.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
             if log_bytes(engine) > LOG_BYTES and not truncate_log(engine):
-                return True  # a reader needs the log: giving back more would only make it longer
+                return True  # a reader needs the log: further steps would only lengthen it
     return True
 
 
@@ -155,7 +155,7 @@ def _pages(engine: Engine, pragma: str) -> int:
 
 
 def vacuum(engine: Engine) -> None:
-    """Write a file anew without its free room; after that it can give room back. Others cannot write meanwhile."""
+    """Rewrite a file without its free space, and enable it to shrink. Others cannot write meanwhile."""
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         driver.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")

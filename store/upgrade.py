@@ -1,4 +1,4 @@
-"""Brings the tables of an older version up to date, after a copy of the database was made."""
+"""Upgrades the tables of an older version, after a copy of the database was made."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UNFINISHED = "unfinished"
-"""The end of a copy's name until its upgrade is complete: the next one replaces it, so there is one at most."""
+"""The suffix of a copy until its upgrade is complete: the next one replaces it, so there is at most one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """The schema revisions before and after an upgrade, and the copy of the database as it was before, if any."""
+    """The schema revisions before and after an upgrade, and the copy of the previous database, if any."""
 
     before: str
     after: str
@@ -46,24 +46,24 @@ def revision(connection: Connection, url: URL) -> str | None:
     if VERSION_TABLE in tables:
         return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
     if tables:
-        cause = f"this is some other program's database (it has a table {min(tables)!r})"
-        raise StoreError(display(url), cause, "Nothing was changed; name another one with --database")
+        cause = f"this is another program's database (it has a table {min(tables)!r})"
+        raise StoreError(display(url), cause, "Nothing was changed; use another one with --database")
     return None
 
 
 def refuse_newer(url: URL, found: str) -> None:
-    """Raise StoreError if a database is at a migration that this version does not know."""
+    """Raise StoreError if a database is at a migration that this version does not have."""
     if not any((_MIGRATIONS / "versions").glob(f"{found}_*.py")):
-        cause = f"its schema {found} is of a newer Inferometer than this one (which knows {REVISION})"
-        raise StoreError(display(url), cause, "Upgrade inferometer, or name another database with --database")
+        cause = f"its schema {found} is newer than this Inferometer's ({REVISION})"
+        raise StoreError(display(url), cause, "Upgrade inferometer, or use another database with --database")
 
 
 def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) -> Upgrade:
     """Copy a SQLite file beside itself, then run the missing migrations in one transaction.
 
-    A database that another process upgraded meanwhile is left alone. If a migration fails, the database is as it was
-    before, and the copy is removed. `report` gets a line before each step. Raises StoreError, also if a daemon writes
-    to the database: one of an older version would go on without checksums.
+    A database that another process upgraded meanwhile is left unchanged. If a migration fails, the database is
+    unchanged, and the copy is removed. `report` receives a line before each step. Raises StoreError, also if a daemon
+    writes to the database: one of an older version would continue without checksums.
     """
     with ExitStack() as after_commit, write_engine(engine).begin() as connection, migration_lock(connection):
         before = revision(connection, engine.url) or ""
@@ -92,7 +92,7 @@ def _exclude_daemons(connection: Connection, before: str, stack: ExitStack) -> N
 
 
 def _back_up(engine: Engine, before: str, report: Callable[[str], object]) -> Path | None:
-    """Copy a SQLite file; its write lock is held, so the copy is the state that the migrations start from."""
+    """Copy a SQLite file under its write lock, so that the copy is the state before the migrations."""
     if engine.dialect.name != "sqlite":
         return None
     copy = Path(f"{engine.url.database}.schema-{before}.{_UNFINISHED}")
@@ -109,7 +109,7 @@ def _back_up(engine: Engine, before: str, report: Callable[[str], object]) -> Pa
 
 
 def _finish_copy(copy: Path) -> Path:
-    """Name the copy of an upgrade that is complete after the time; it keeps its name if that cannot be done."""
+    """Rename the copy of a complete upgrade to include the time; it keeps its name if that fails."""
     named = copy.with_suffix(f".{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     try:
         os.link(copy, named)  # unlike a rename, replaces no other file

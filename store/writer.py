@@ -1,4 +1,4 @@
-"""Writes to the store: what is sampled in batches of one transaction, what is derived one by one."""
+"""Writes to the store: samples in batches of one transaction, derived records one by one."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _INSERT_REJECTIONS = insert_statement(schema.rejections, REJECTION_COLUMNS)
 
 
 class Writer:
-    """One process's way into the store; every method is one transaction and raises StoreError if it fails.
+    """The write access of one process; every method is one transaction and raises StoreError if it fails.
 
-    `recording` numbers this process's samples, so that two programs that sample one host at once never mix. Any of
-    its threads may write. `verify` is called before samples are appended, and raises if they must not be.
+    `recording` numbers this process's samples, so that two programs that sample one host at once never mix. Any of its
+    threads may write. `verify` is called before samples are appended, and raises if they must not be.
     """
 
     def __init__(self, engine: Engine, verify: Callable[[], object] = lambda: None) -> None:
@@ -58,7 +58,7 @@ class Writer:
     def register(
         self, host: Host, probes: Sequence[tuple[str, tuple[Channel, ...]]], program: str, started_ns: int
     ) -> tuple[Layout, ...]:
-        """Keep the host, its devices and channels, open a recording, and return one layout a probe."""
+        """Store the host, its devices and channels, open a recording, and return one layout a probe."""
         with translate_errors(self._engine):
             for _ in range(_TRIES - 1):
                 with suppress(IntegrityError):  # on a server another process may register this host at the same moment
@@ -82,7 +82,7 @@ class Writer:
         return tuple(layouts)
 
     def append(self, ticks: Sequence[Tick], totals: Sequence[Total] = ()) -> None:
-        """Append ticks and their rejections, and what counters have come to: all of it, or nothing if it raises."""
+        """Append ticks and their rejections, and the totals of counters: everything, or nothing if it raises."""
         if not ticks and not totals:
             return
         rows, rejected = self._rows(ticks)
@@ -115,11 +115,11 @@ class Writer:
         return rows, _append_rejection_checksums(refused)
 
     def save_totals(self, totals: Sequence[Total]) -> None:
-        """Keep what counters have come to, in the place of what was known of the same ones."""
+        """Store the totals of counters, replacing those of the same ones."""
         self.append((), totals)
 
     def save_run(self, run: Run) -> None:
-        """Keep a run as it is now: a new one, or the new status and end of a known one."""
+        """Store the current state of a run: a new one, or the new status and end of a known one."""
         row = {
             "host_id": run.host_id,
             "recording_id": run.recording,
@@ -133,7 +133,7 @@ class Writer:
             upsert(connection, schema.runs, run.id, row)
 
     def save_window(self, window: Window) -> None:
-        """Keep one complete window of a run."""
+        """Store one complete window of a run."""
         row = {
             "run_id": window.run_id,
             "point": window.point,
@@ -152,7 +152,7 @@ class Writer:
             insert_row(connection, schema.windows, row)
 
     def save_profile(self, profile: Profile) -> None:
-        """Keep a finished profile; on return it is on the disk, power cut or not."""
+        """Store a finished profile; it is on the disk at return, even after a power cut."""
         row = {
             "run_id": profile.run_id,
             "created_ns": profile.created_ns,
@@ -165,7 +165,7 @@ class Writer:
             upsert(connection, schema.profiles, profile.id, row)
 
     def tag_profile(self, profile_id: str, tag: str | None) -> bool:
-        """Give a profile a tag in the place of any it has, or none; return whether there is such a profile.
+        """Set, replace or remove (None) the tag of a profile; return whether the profile exists.
 
         Raises StoreError if another profile has the tag.
         """
@@ -174,18 +174,16 @@ class Writer:
             row = connection.execute(select(table).where(table.c.id == profile_id)).mappings().first()
             holder = select(table.c.id).where(table.c.tag == tag, table.c.id != profile_id)
             if tag is not None and (other := connection.execute(holder).scalar()):
-                remedy = "Take it from that one first, or choose another tag"
-                raise StoreError(display(self._engine.url), f"profile {other} has the tag {tag!r} already", remedy)
+                remedy = "Remove it from that one first, or choose another tag"
+                raise StoreError(display(self._engine.url), f"profile {other} already has the tag {tag!r}", remedy)
             if row is None:
                 return False
-            RowVerifier(connection, None).is_intact(
-                table, row
-            )  # a new checksum must not make a damaged row a sound one
+            RowVerifier(connection, None).is_intact(table, row)  # a new checksum would make a damaged row look intact
             upsert(connection, table, profile_id, {"tag": tag})
         return True
 
     def delete_profile(self, profile_id: str) -> bool:
-        """Delete a profile, and its run with the windows if no other profile is of it; return whether there was one.
+        """Delete a profile, and its run with the windows if no other profile uses it; return whether it existed.
 
         The samples of the run are pruned like all others from then on.
         """

@@ -1,1 +1,1 @@
-"""Rows to compressed chunks and back."""
+"""Compresses rows to chunks and back."""

@@ -22,9 +22,9 @@ _CACHED_TABLES = frozenset({"devices", "channels"})
 
 @cache
 def checksummed_columns(table: Table) -> tuple[Column[Any], ...]:
-    """Return the columns that a table's checksum covers, by name: all but itself and a number that the database gives.
+    """Return the columns that a table's checksum covers, by name: all except itself and an id assigned by the database.
 
-    A damaged number of that kind breaks an index or a reference, which SQLite's own checks find.
+    A damaged id of that kind breaks an index or a reference, which SQLite's own checks find.
     """
     given = table.c.id if "id" in table.c and isinstance(table.c.id.type, Integer) else None
     return tuple(sorted((each for each in table.c if each.name != NAME and each is not given), key=_name))
@@ -40,16 +40,16 @@ def checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
 
 
 def types_match(table: Table, row: Mapping[str, Any] | RowMapping) -> bool:
-    """Return whether every value of a row is of its column's type; SQLite keeps a value of any type."""
+    """Return whether every value of a row has its column's type; SQLite stores a value of any type."""
     return all(
         row[each.name] is None or type(row[each.name]) is each.type.python_type for each in checksummed_columns(table)
     )
 
 
 def stored_checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
-    """Return the checksum of a row as it was read, in the order and the types that the database gives.
+    """Return the checksum of a row as it was read, in the order and with the types of the database.
 
-    Those of devices and channels are remembered: they are read again with every stretch of samples.
+    Checksums of devices and channels are cached: these rows are read again with every part of the samples.
     """
     values = tuple(row.values())
     return _cached_checksum(table, values) if table.name in _CACHED_TABLES else _of_values(table, values)
@@ -84,7 +84,7 @@ class ChecksumAppender:
         self._order = [(columns.index(each.name), each) for each in checksummed_columns(table)]
 
     def __call__(self, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
-        """Return the rows, each with its checksum behind."""
+        """Return the rows, each followed by its checksum."""
         return [(*row, self.of(row)) for row in rows]
 
     def of(self, row: Sequence[Any]) -> int:
@@ -93,12 +93,12 @@ class ChecksumAppender:
 
 
 def _stored(column: Column[Any], value: Any) -> Any:
-    """Return a value as the database gives it back: a whole number in a column of floats is a float."""
+    """Return a value as the database returns it: a whole number in a column of floats is a float."""
     return float(value) if isinstance(value, int) and isinstance(column.type, Float) else value
 
 
 def _part(value: Any) -> bytes:
-    """Encode one value as it comes back from the database: a NaN as NULL, -0.0 as 0.0; other types never look alike."""
+    """Encode one value as the database returns it: a NaN as NULL, -0.0 as 0.0; other types never encode alike."""
     if value is None or value != value:  # noqa: PLR0124  NaN is the value that differs from itself
         return _NULL
     if isinstance(value, float):
@@ -117,7 +117,7 @@ def _tick(count: int) -> struct.Struct:
 
 
 def packed_tick(layout: int, start_ns: int, end_ns: int, values: Sequence[float]) -> tuple[int, int, int, bytes, int]:
-    """Return the row of a tick with its checksum: that of `ChecksumAppender`, in a fifth of the time."""
+    """Return the row of a tick with its checksum, equal to that of `ChecksumAppender`, in a fifth of the time."""
     count = len(values)
     whole = _tick(count).pack(end_ns, layout, 8 * count, *values, start_ns)
     return layout, start_ns, end_ns, whole[24:-8], crc32(whole)

@@ -1,4 +1,4 @@
-"""Packs the ticks of one layout into a chunk of columns, of which each can be read without the others."""
+"""Packs the ticks of one layout into a chunk of columns, each of which can be read alone (docs/store.md)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ UNREADABLE = (
 """The exceptions that unpacking damaged bytes raises."""
 _FORM = 1
 _HEAD = struct.Struct("<BxH")
-"""The form of the chunk, the number of its channels. Then where each column ends."""
+"""The format of the chunk and the number of its channels. The end of each column follows."""
 _STARTS, _TOOK, _FIRST = 0, 1, 2
 
 
 def pack(starts: Sequence[int], ends: Sequence[int], channels: Sequence[Sequence[float]]) -> bytes:
     """Pack ticks in time order: the moments before and after each read in nanoseconds, the values of each channel.
 
-    Moments that are whole microseconds are packed as such, as integers are by what they have in common.
+    Whole microseconds are packed as such, because integers are divided by their common divisor.
     """
     packed = [integers.pack(starts), integers.pack(list(map(sub, ends, starts)))]
     packed += map(columns.pack, channels)
@@ -44,7 +44,7 @@ def pack(starts: Sequence[int], ends: Sequence[int], channels: Sequence[Sequence
 
 
 def width(packed: bytes) -> int:
-    """Return how many channels a chunk has. Raises ValueError if it was packed in another form than this."""
+    """Return the number of channels of a chunk. Raises ValueError if it has another format than this."""
     form, channels = _HEAD.unpack_from(packed)
     if form != _FORM:
         raise ValueError(f"a chunk of form {form}, not {_FORM}")
@@ -52,17 +52,17 @@ def width(packed: bytes) -> int:
 
 
 def starts(packed: bytes, ticks: int) -> Integers:
-    """Return the moments before the reads of a chunk of so many ticks, in nanoseconds of Unix time."""
+    """Return the moments before the reads of a chunk of `ticks` ticks, in nanoseconds of Unix time."""
     return _time_column(packed, _STARTS, ticks)
 
 
 def read_durations(packed: bytes, ticks: int) -> Integers:
-    """Return how many nanoseconds each read took."""
+    """Return the duration of each read in nanoseconds."""
     return _time_column(packed, _TOOK, ticks)
 
 
 def values(packed: bytes, ticks: int, position: int, start: int = 0, stop: int | None = None) -> list[float]:
-    """Return the values of the channel at `position` in the ticks from `start` to before `stop`, NaN where absent."""
+    """Return the values of the channel at `position` in the ticks from `start` to before `stop`, NaN if missing."""
     return columns.unpack(_column(packed, _FIRST + position), ticks, start, stop)
 
 
@@ -71,7 +71,7 @@ def _time_column(packed: bytes, place: int, ticks: int) -> Integers:
 
 
 def _column(packed: bytes, place: int) -> bytes:
-    """Return one column of a chunk: it starts where the one before ends, the first behind the table of ends."""
+    """Return one column of a chunk: it starts at the end of the previous one, the first after the table of ends."""
     if place:
         start, end = struct.unpack_from("<2I", packed, _HEAD.size + 4 * place - 4)
     else:

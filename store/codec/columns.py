@@ -1,4 +1,4 @@
-"""Packs the values of one channel without loss: as the integers that they were at the sensor, wherever that fits."""
+"""Packs the values of one channel without loss, as the integers of the sensor if possible."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 
 _NAN = struct.pack("<d", math.nan)
 _DECIMAL, _BINARY, _RAPL, _RATIO, _RAW, _EMPTY, _GAPS = 0, 32, 96, 104, 105, 106, 128
-"""What a column starts with. `_GAPS` is added where values are absent, a power or a unit where there are several."""
+"""The first byte of a column. `_GAPS` is added if values are missing, an exponent or a unit if there are several."""
 _MOST_DECIMALS, _MOST_HALVINGS = 9, 32
 _EXACT = 2**53
 _LARGEST_DENOMINATOR = 1 << 20
 _GLANCE = 8
-"""So many values tell whether it is worth looking at all."""
+"""The number of values that decide whether a full attempt is worthwhile."""
 
 _RAPL_UNITS = (61035, 15258, 15300)
-"""Thousandths of a microjoule that one count of a RAPL counter is worth to the Linux kernel, which rounds the product
-down to microjoules (drivers/powercap/intel_rapl_common.c): 2**-14 J, 2**-16 J and the memory's own."""
+"""Thousandths of a microjoule for one count of a RAPL counter in the Linux kernel, which rounds the product down to
+microjoules (drivers/powercap/intel_rapl_common.c): 2**-14 J, 2**-16 J and the memory's own.
+"""
 _RAPL_COUNTS = 1 << 32
 
 
 def pack(values: Sequence[float]) -> bytes:
-    """Pack the values of a channel, NaN where there was none; every bit of every other double comes back."""
+    """Pack the values of a channel, NaN for a missing one; every bit of every other double is preserved."""
     plain = struct.pack(f"<{len(values)}d", *values)
     present = [value for value in values if value == value]  # noqa: PLR0124  NaN is what does not equal itself
     if not present and plain == _NAN * len(values):
@@ -43,7 +44,7 @@ def pack(values: Sequence[float]) -> bytes:
 
 
 def unpack(packed: bytes, count: int, start: int = 0, stop: int | None = None) -> list[float]:
-    """Undo `pack` for a column of `count` values, of which those from `start` to before `stop` are wanted."""
+    """Return the values from `start` to before `stop` of a packed column of `count` values."""
     cursor = Cursor(packed)
     stop = count if stop is None else stop
     kind = cursor.byte()
@@ -78,7 +79,7 @@ def _values(kind: int, cursor: Cursor, count: int, start: int, stop: int) -> lis
 
 
 def _tries(values: list[float]) -> list[bytes]:
-    """Return the values packed in the way that fits them, if there is one. It need not be right to the last bit."""
+    """Return the values packed in a suitable way, if there is one. The result may differ in the last bit."""
     if not values or not all(map(math.isfinite, values)) or max(map(abs, values)) >= _EXACT:
         return []
     for decimals in range(_MOST_DECIMALS + 1):
@@ -94,7 +95,7 @@ def _tries(values: list[float]) -> list[bytes]:
 
 
 def _scaled(values: list[float], scale: int) -> list[int]:
-    """Return the values as integers of one `scale`-th; nothing if they are none."""
+    """Return the values as integers of one `scale`-th, or nothing if they are not."""
     for some in (values[:_GLANCE], values):
         numbers = [round(value * scale) for value in some]
         if max(map(abs, numbers)) > _EXACT or [number / scale for number in numbers] != some:
@@ -103,7 +104,7 @@ def _scaled(values: list[float], scale: int) -> list[int]:
 
 
 def _as_counts(numbers: list[int], decimals: int) -> bytes:
-    """Return values in units of 10**-decimals packed as a RAPL counter's own counts; nothing if they are no such."""
+    """Return values in units of 10**-decimals packed as a RAPL counter's own counts, or nothing if they are not."""
     if decimals > 6 or numbers[0] == numbers[-1]:  # noqa: PLR2004  microjoules
         return b""
     microjoules = [number * 10 ** (6 - decimals) for number in numbers]
@@ -118,7 +119,7 @@ def _as_counts(numbers: list[int], decimals: int) -> bytes:
 
 
 def _counts(microjoules: list[int], unit: int) -> list[int]:
-    """Return how often a RAPL counter had counted; it starts anew after 2**32 counts, where 1 less is its range."""
+    """Return the counts of a RAPL counter; it restarts after 2**32 counts, and 1 less is its range."""
     turn = (_RAPL_COUNTS - 1) * unit // 1000
     return [some // turn * _RAPL_COUNTS - -(some % turn) * 1000 // unit for some in microjoules]
 
@@ -129,9 +130,9 @@ def _microjoules(counts: list[int], unit: int) -> list[int]:
 
 
 def _ratios(values: list[float]) -> tuple[list[int], list[int]] | None:
-    """Return parts and wholes that divide into the values, the wholes as alike as can be; None if they are too large.
+    """Return dividends and divisors of the values, the divisors as equal as possible; None if they are too large.
 
-    The utilization of a processor is such a ratio: clock ticks that it was busy, of all that passed.
+    The utilization of a processor is such a quotient: its busy clock ticks over all that passed.
     """
     for some in (values[:_GLANCE], values):
         found = [_ratio(value) for value in some]
@@ -147,7 +148,7 @@ def _ratios(values: list[float]) -> tuple[list[int], list[int]] | None:
 
 
 def _ratio(value: float) -> tuple[int, int] | None:
-    """Return the smallest part and whole that divide into a value, by its continued fraction."""
+    """Return the smallest dividend and divisor of a value, from its continued fraction."""
     part, whole, part_before, whole_before, rest = math.floor(value), 1, 1, 0, value
     while part / whole != value:
         rest -= math.floor(rest)

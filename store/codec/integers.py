@@ -1,4 +1,4 @@
-"""Packs a list of integers into few bytes: differences, split into planes of bytes, each deflated where that helps."""
+"""Packs a list of integers into few bytes: differences, split into planes of bytes, each deflated if that helps."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TRIAL = 200
-"""So many values decide how often differences are taken."""
+"""The number of values that decide the order of differences."""
 _LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 6, 12, 6
-"""Room enough for a plane, and a tenth of the time that zlib's own choice takes to set up."""
+"""Sufficient for a plane, and ten times faster to set up than zlib's defaults."""
 _WIDEST = 1 << 64
 _CONSTANT, _SECOND = 255, 2
 _SIZES = ((2, "H"), (4, "I"), (8, "Q"))
 
 
 class Cursor:
-    """A place in packed bytes, from which integers and stretches of bytes are taken one after another."""
+    """A position in packed bytes, from which integers and blocks of bytes are read in sequence."""
 
     __slots__ = ("at", "packed")
 
@@ -31,22 +31,22 @@ class Cursor:
         self.at = at
 
     def byte(self) -> int:
-        """Take one byte."""
+        """Read one byte."""
         self.at += 1
         return self.packed[self.at - 1]
 
     def number(self) -> int:
-        """Take an integer that `number` packed."""
+        """Read an integer that `number` packed."""
         length = self.byte()
         return int.from_bytes(self.take(length), "little", signed=True)
 
     def take(self, length: int) -> bytes:
-        """Take so many bytes."""
+        """Read `length` bytes."""
         self.at += length
         return self.packed[self.at - length : self.at]
 
     def compressed_bytes(self) -> bytes:
-        """Take bytes that `compress_bytes` packed."""
+        """Read bytes that `compress_bytes` packed."""
         sized = self.number()
         return self.take(sized) if sized >= 0 else zlib.decompress(self.take(-sized), -_WINDOW_BITS)
 
@@ -58,10 +58,10 @@ def number(value: int) -> bytes:
 
 
 def compress_bytes(plain: bytes) -> bytes:
-    """Pack bytes deflated, or plain where that is shorter; a negative length says that they are deflated.
+    """Pack bytes deflated, or plain if that is shorter; a negative length marks deflated ones.
 
-    Readings are noise over a few values, or stand still: a code for each byte fits the one, runs the other, and the
-    longer search for what repeats finds less in them than either.
+    Readings are noise over a few values, or constant: a Huffman code suits the former, runs suit the latter, and the
+    longer search for repetitions finds less in them than either.
     """
     best = min((_deflated(plain, strategy) for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE)), key=len)
     return number(len(plain)) + plain if len(best) >= len(plain) else number(-len(best)) + best
@@ -73,7 +73,7 @@ def _deflated(plain: bytes, strategy: int) -> bytes:
 
 
 def pack(values: Sequence[int]) -> bytes:
-    """Pack integers; their range must be below 2**64. `Integers` reads them, if it is told how many there are."""
+    """Pack integers; their range must be below 2**64. `Integers` reads them, given their count."""
     if not values:
         return b""
     first = values[0]
@@ -89,14 +89,14 @@ def pack(values: Sequence[int]) -> bytes:
 
 
 def _spread(steps: list[int], order: int) -> int:
-    """Return how far what is left after `order` differences lies from its mean, over all of it."""
+    """Return the total distance of the differences of an order from their mean."""
     residues, _ = _differences(steps, order)
     mean = sum(residues) // max(1, len(residues))
     return sum(map(abs, map(sub, residues, repeat(mean))))
 
 
 def _differences(steps: list[int], order: int) -> tuple[list[int], list[int]]:
-    """Return what is left of the steps behind the first, and what it takes beside that to have them back."""
+    """Return the differences of an order without the first step, and the values needed to restore the steps."""
     residues = steps[1:]
     if order == 0:
         return residues, []
@@ -107,11 +107,10 @@ def _differences(steps: list[int], order: int) -> tuple[list[int], list[int]]:
 
 
 class Integers:
-    """Packed integers, of which only those asked for are worked out: sums that C makes, and a formula for each.
+    """Packed integers that are computed on demand: from sums computed in C, and a formula for each.
 
-    With `s` the sums, an integer is `first + unit * (base + s[i])` where no differences were taken,
-    `first + unit * (base * i + s[i])` for the first ones, and the same with `seed * i + base * i * (i - 1) / 2` for the
-    second.
+    With `s` the sums, an integer is `first + unit * (base + s[i])` for order 0, `first + unit * (base * i + s[i])` for
+    order 1, and for order 2 the same with `seed * i + base * i * (i - 1) / 2`.
     """
 
     __slots__ = ("_base", "_count", "_first", "_order", "_seed", "_sums", "_unit")
@@ -147,7 +146,7 @@ class Integers:
         return self.part(place, place + 1)[0]
 
     def part(self, start: int, stop: int) -> list[int]:
-        """Return the integers from the place `start` to before `stop`."""
+        """Return the integers from position `start` to before `stop`."""
         first, unit, base, seed = self._first, self._unit, self._base, self._seed
         if self._order == _CONSTANT:
             return [first] * (stop - start)
@@ -166,7 +165,7 @@ class Integers:
 
 
 def _planes(steps: list[int], order: int) -> bytes:
-    """Pack what is left of the steps after taking differences `order` times; nothing if that is too wide."""
+    """Pack the differences of an order; nothing if their range is too wide."""
     residues, seeds = _differences(steps, order)
     base = min(residues, default=0)
     span = max(residues, default=0) - base

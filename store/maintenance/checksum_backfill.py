@@ -1,4 +1,4 @@
-"""Gives checksums to rows that an older version wrote, a few hundred in a transaction."""
+"""Adds checksums to rows of an older version, a few hundred in a transaction."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 500
 _MAX_BATCHES = 200
-"""Transactions in one call: it bounds the time, and the next call goes on."""
+"""The number of transactions in one call, which bounds its time; the next call continues."""
 
 
 def backfill_checksums(engine: Engine, pause: Callable[[], object]) -> bool:
-    """Give rows their checksums; return whether no `pause` ended it.
+    """Add checksums to rows; return False if `pause` ended it.
 
-    The table `unchecked` says how far this got, so it begins where it ended before. A row with a
-    value of the wrong type gets none, and counts as damaged. The rows are not examined further: a chunk that cannot be
-    unpacked is found by its readers and by a check, with a checksum or without.
+    The table `unchecked` records the progress, so a call continues where the previous one ended. A row with a value of
+    the wrong type gets no checksum, and counts as damaged. No other check is made: readers and `check` find a chunk
+    that cannot be unpacked, with or without a checksum.
     """
     for _ in range(_MAX_BATCHES):
         with write_engine(engine).begin() as connection:
@@ -40,14 +40,14 @@ def backfill_checksums(engine: Engine, pause: Callable[[], object]) -> bool:
 
 
 def _backfill_batch(connection: Connection, name: str) -> None:
-    """Give the next rows of a table their checksums; forget the table once there are no more."""
+    """Add checksums to the next rows of a table; remove the table from the list after its last row."""
     table, mine = schema.metadata.tables[name], schema.unchecked.c.table_name == name
     key = table.c[KEYS[name]]
     place = connection.execute(select(schema.unchecked).where(mine)).one()
     waiting = select(table).where(key > place.done_key, key <= place.last_key)
     rows = connection.execute(waiting.order_by(key).limit(_BATCH_ROWS)).mappings().all()
     if rows:
-        last = rows[-1][KEYS[name]]  # of a minute, all roll-ups belong to one step
+        last = rows[-1][KEYS[name]]  # all roll-ups of a minute belong to one step
         rows = connection.execute(waiting.where(key <= last)).mappings().all()
     for row in rows:
         if row[NAME] is None and types_match(table, row):

@@ -1,4 +1,4 @@
-"""Turns rows a tick into chunks and one-minute roll-ups, each chunk in a short transaction of its own."""
+"""Compacts rows of ticks to chunks and one-minute roll-ups, each chunk in its own short transaction."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from store.maintenance.rollup import Sample
 
 _MAX_VALUES, _MAX_TICKS = 1 << 16, 1 << 12
-"""So much is packed at once: it bounds the memory, the length of a transaction, and what one question unpacks."""
+"""The largest chunk, which bounds the memory, the length of a transaction, and the work of one query."""
 _SEAM = struct.Struct("<qd")
 _CHUNK_COLUMNS = ("layout_id", "start_ns", "end_ns", "ticks", "samples", "packed")
 _values = attrgetter(*ROLLUP_COLUMNS)
@@ -48,9 +48,9 @@ _append_chunk_checksums, _append_rollup_checksums = (
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """The result of a compaction: chunks made, of ticks and samples, their size in bytes; whether it came to its end.
+    """The result of a compaction: created chunks, their ticks, samples and size in bytes, and whether it completed.
 
-    Rows in `damaged` were left as they are.
+    Rows in `damaged` are unchanged.
     """
 
     chunks: int = 0
@@ -63,9 +63,9 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What is known of a layout: `seam` has the last sample of each channel that was compacted, None before any.
+    """A layout during compaction: `seam` has the last compacted sample of each channel, None if there is none.
 
-    `owned` says of each channel whether it is summed up here.
+    `owned` states for each channel whether its roll-ups come from this layout.
     """
 
     row: RowMapping
@@ -76,7 +76,7 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _TickBatch:
-    """Ticks that make one chunk: their ids in the table, moments, and the values of each channel."""
+    """The ticks of one chunk: their ids in the table, their moments, and the values of each channel."""
 
     ids: Sequence[int]
     starts: Sequence[int]
@@ -85,12 +85,11 @@ class _TickBatch:
 
 
 def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lambda: None) -> Compaction:
-    """Compact the ticks that start before `until_ns`, whole stretches of 600 s of Unix time only.
+    """Compact the ticks that start before `until_ns`, only whole parts of 600 s of Unix time.
 
-    A reader sees every sample once at any moment, and a process that dies half-way leaves the store so as well.
-    `pause` is called after every chunk: it may wait, so that others get their turn, and ends it all if it returns true
-    (`Event.wait` with a time does both). A damaged row or layout is left alone and does not stop the rest. Raises
-    StoreError.
+    A reader sees every sample exactly once at any moment, even if the process is killed. `pause` is called after every
+    chunk: it can wait to give others a turn, and ends the compaction if it returns true (`Event.wait` with a time does
+    both). A damaged row or layout is skipped. Raises StoreError.
     """
     limit_ns = until_ns - until_ns % PARTITION_NS
     done = Compaction()
@@ -113,7 +112,7 @@ def compact(engine: Engine, until_ns: int, *, pause: Callable[[], object] = lamb
 
 
 def _chunks_of(engine: Engine, number: int, limit_ns: int, report: Report) -> Iterator[Compaction]:
-    """Make the chunks of a layout one by one, from its oldest tick on."""
+    """Create the chunks of a layout one by one, starting at its oldest tick."""
     place = (-(1 << 63), 0)
     while True:
         with snapshot_engine(engine).connect() as connection:
@@ -129,7 +128,7 @@ def _chunks_of(engine: Engine, number: int, limit_ns: int, report: Report) -> It
         if batch is None:
             continue
         packed = _compact_one(engine, layout, batch, report)
-        if packed is None:  # another process makes this chunk at the same moment
+        if packed is None:  # another process creates this chunk at the same moment
             return
         yield packed
 
@@ -141,7 +140,7 @@ def _layouts_with_ticks(engine: Engine, limit_ns: int) -> Sequence[int]:
 
 
 def _compact_one(engine: Engine, layout: _Layout, batch: _TickBatch, report: Report) -> Compaction | None:
-    """Make one chunk; None, and nothing changed, if a tick of it is gone."""
+    """Create one chunk; None, and nothing changed, if one of its ticks was deleted."""
     packed = chunks.pack(batch.starts, batch.ends, batch.columns)
     samples = sum(len(column) - sum(map(math.isnan, column)) for column in batch.columns)
     rollups, seam = _aggregate(layout, batch)
@@ -158,7 +157,7 @@ def _compact_one(engine: Engine, layout: _Layout, batch: _TickBatch, report: Rep
 
 
 def _next_rows(connection: Connection, layout: _Layout, limit_ns: int, place: tuple[int, int]) -> Sequence[Row[Any]]:
-    """Return the ticks of the next chunk: those behind `place`, a start and an id, of one stretch."""
+    """Return the ticks of the next chunk: those after `place` (a start and an id) in one part of time."""
     start_ns, number = place
     behind = or_(_ticks.c.start_ns > start_ns, and_(_ticks.c.start_ns == start_ns, _ticks.c.id > number))
     wanted = (
@@ -175,7 +174,7 @@ def _next_rows(connection: Connection, layout: _Layout, limit_ns: int, place: tu
 
 
 def _tick_batch(rows: Sequence[Row[Any]], layout: _Layout, verifier: RowVerifier) -> _TickBatch | None:
-    """Return the sound ones of some ticks as a batch, None if there are none."""
+    """Return the intact ticks among some as a batch, None if there are none."""
     length = 8 * len(layout.channels)
     sound = []
     for row in rows:
@@ -199,7 +198,7 @@ def _tick_batch(rows: Sequence[Row[Any]], layout: _Layout, verifier: RowVerifier
 
 
 def _layout(connection: Connection, number: int, verifier: RowVerifier) -> _Layout | None:
-    """Return a layout; None if it, or what it refers to, is damaged, which is reported."""
+    """Return a layout, or None after reporting damage of it or of the rows it refers to."""
     row = connection.execute(select(_layouts).where(_layouts.c.id == number)).mappings().one()
     ids = channel_ids(row, verifier)
     if ids is None:
@@ -208,7 +207,7 @@ def _layout(connection: Connection, number: int, verifier: RowVerifier) -> _Layo
     metrics = connection.execute(select(table).where(table.c.id.in_(ids))).mappings()
     named = {each["id"]: each["metric"] for each in metrics if verifier.is_intact(table, each)}
     if not named.keys() >= set(ids):
-        verifier.report_damage(_layouts, (number,), "some of its channels are damaged or gone")
+        verifier.report_damage(_layouts, (number,), "some of its channels are damaged or missing")
         return None
     subjects = tuple(RollupKey(channel, row["recording_id"], named[channel]) for channel in ids)
     return _Layout(row, subjects, _canonical_channels(connection, row), _seam(row["seam"], len(ids)))
@@ -217,7 +216,7 @@ def _layout(connection: Connection, number: int, verifier: RowVerifier) -> _Layo
 def _canonical_channels(connection: Connection, row: RowMapping) -> Sequence[bool]:
     before = (_layouts.c.recording_id == row["recording_id"]) & (_layouts.c.id <= row["id"])
     found = connection.execute(select(_layouts).where(before).order_by(_layouts.c.id)).mappings().all()
-    unreported = RowVerifier(connection, lambda _: None)  # whoever compacts that layout reports it
+    unreported = RowVerifier(connection, lambda _: None)  # the compaction of that layout reports it
     return canonical_channels(channel_ids(each, unreported) or [] for each in found)[-1]
 
 
@@ -228,7 +227,7 @@ def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
 
 
 def _aggregate(layout: _Layout, batch: _TickBatch) -> tuple[list[Rollup], bytes]:
-    """Return the roll-ups of ticks, and the seam behind them."""
+    """Return the roll-ups of ticks, and the last sample of each channel after them."""
     moments = SampleTimes.of([(start + end) // 2 for start, end in zip(batch.starts, batch.ends, strict=True)])
     rollups: list[Rollup] = []
     seam = []
@@ -240,9 +239,9 @@ def _aggregate(layout: _Layout, batch: _TickBatch) -> tuple[list[Rollup], bytes]
 
 
 def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Rollup], report: Report) -> None:
-    """Insert roll-ups, each together with what an earlier chunk had of its minute and channel.
+    """Insert roll-ups, each merged with the earlier one of its minute and channel.
 
-    A damaged one goes into quarantine, as its sums must not become part of a sound one.
+    A damaged one goes into quarantine, because its sums must not become part of an intact one.
     """
     if not rollups:
         return

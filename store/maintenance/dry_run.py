@@ -1,4 +1,4 @@
-"""Tells what pruning would remove, without removing it."""
+"""Estimates the result of pruning, without removing anything."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 _layouts, _chunks, _ticks = schema.layouts, schema.chunks, schema.ticks
 _ROW_BYTES = 40
-"""What a row takes beside its readings: its times, its ids and its place in the index."""
+"""The bytes of a row beside its readings: its times, its ids and its index entry."""
 _ROLLUP_BYTES = 50
-"""What a roll-up takes, which is all numbers."""
+"""The bytes of a roll-up, which has only numbers."""
 
 
 def estimate_prune(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
-    """Return what `prune` would remove: rows by age exactly, by size about.
+    """Return what `prune` would remove: exact rows by age, an estimate by size.
 
-    `freed_bytes` is about what samples and roll-ups among them take, `recordings` is not foretold. Raises StoreError.
+    `freed_bytes` is an estimate for samples and roll-ups; `recordings` are not estimated. Raises StoreError.
     """
     on_file = engine.dialect.name == "sqlite"
     size = sqlite.size(engine) if on_file else None
@@ -57,7 +57,7 @@ def estimate_prune(engine: Engine, retention: Retention, now_ns: int) -> PruneRe
 
 
 def _orphaned_rows(table: Table, start: str, end: str, before_ns: int) -> Select[tuple[int]]:
-    """Return the rows that are older and that no run needs."""
+    """Return the older rows that no run needs."""
     joined = select(table.c.id).join(_layouts, _layouts.c.id == table.c.layout_id)
     return joined.where(~belongs_to_run(table.c[start], table.c[end]), table.c[end] < before_ns)
 
@@ -72,7 +72,7 @@ def _old(connection: Connection, table: Table, blob: str, before_ns: int) -> tup
 def _until(
     connection: Connection, table: Table, blob: str, between_ns: tuple[int, int], most_bytes: int
 ) -> tuple[int, int]:
-    """Return how many of the oldest rows between two moments it takes to free so many bytes, and what they take."""
+    """Return the number of oldest rows between two moments that free the given bytes, and their size."""
     count = freed = 0
     rows = select(func.length(table.c[blob])).join(_layouts, _layouts.c.id == table.c.layout_id)
     since_ns, before_ns = between_ns

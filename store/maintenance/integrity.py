@@ -1,4 +1,4 @@
-"""Looks for what should never be: a damaged file, a chunk that is not what its row says, a sample kept twice."""
+"""Checks a store for damage: of the file, of chunks that contradict their rows, and of samples stored twice."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 _ORDER = (schema.chunks.c.start_ns, schema.chunks.c.id)
 _ticks, _chunks, _rollups, _layouts = schema.ticks.c, schema.chunks.c, schema.rollups.c, schema.layouts.c
 _Tally = Counter[tuple[int, int]]
-"""How many finite samples there are of each (minute, channel)."""
+"""The number of finite samples of each (minute, channel)."""
 
 
 def check(engine: Engine) -> tuple[str, ...]:
-    """Return what is wrong with a store, a sentence each; nothing if all is well. Raises StoreError."""
+    """Return the problems of a store, a sentence each. Raises StoreError."""
     return tuple(map(str, problems(engine)))
 
 
 def problems(engine: Engine) -> Iterator[str | Damage]:
-    """Yield what is wrong with a store: damaged rows as such, all else as sentences.
+    """Yield the problems of a store: damaged rows as such, any other as a sentence.
 
-    Reads every row, in many short transactions. If a part cannot be read, that is one problem, and the other parts
-    are still examined. Raises StoreError if nothing can be read.
+    Reads every row, in many short transactions. A part that cannot be read is one problem, and the other parts are
+    still checked. Raises StoreError if nothing can be read.
     """
     parts: dict[str, Callable[[Engine], Iterator[str | Damage]]] = {
         "The file": _check_file,
@@ -56,7 +56,7 @@ def problems(engine: Engine) -> Iterator[str | Damage]:
                 raise
             yield f"{name} cannot be read to the end ({error.cause})"
         except (TypeError, ValueError, LookupError) as error:  # a damaged row holds values of any type
-            yield f"{name} cannot be examined to the end ({error})"
+            yield f"{name} cannot be checked to the end ({error})"
 
 
 def _check_file(engine: Engine) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _check_file(engine: Engine) -> Iterator[str]:
         orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     yield from (f"The file is damaged: {words}" for words in faults)
     for table, row, parent, _ in orphans:
-        yield f"Row {row} of {table} belongs to a row of {parent} that is not there"
+        yield f"Row {row} of {table} refers to a missing row of {parent}"
 
 
 def _check_view(engine: Engine) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _check_layouts(engine: Engine) -> Iterator[str | Damage]:
 
 
 def _layouts_of(engine: Engine) -> Iterator[tuple[int, int, list[int] | None, list[bool]]]:
-    """Yield every layout and its recording, the ids of its channels, and which of them it sums up.
+    """Yield every layout and its recording, the ids of its channels, and the channels of its roll-ups.
 
     The channels are None if the layout is damaged.
     """
@@ -116,7 +116,7 @@ def _layouts_of(engine: Engine) -> Iterator[tuple[int, int, list[int] | None, li
 
 
 def _next_chunk(connection: Connection, layout: int, place: tuple[int, int]) -> RowMapping | None:
-    """Return the chunk of a layout that follows on a place, a start and an id."""
+    """Return the chunk of a layout after a place: a start and an id."""
     mine = select(schema.chunks).where(_chunks.layout_id == layout, tuple_(*_ORDER) > place)
     return connection.execute(mine.order_by(*_ORDER).limit(1)).mappings().first()
 
@@ -124,9 +124,9 @@ def _next_chunk(connection: Connection, layout: int, place: tuple[int, int]) -> 
 def _chunk_problems(
     connection: Connection, row: RowMapping, layout: tuple[list[int] | None, list[bool]], tally: _Tally
 ) -> list[str | Damage]:
-    """Return what is wrong with a chunk, and count the samples of a sound one in `tally`.
+    """Return the problem of a chunk, or count the samples of an intact one in `tally`.
 
-    Of a chunk whose layout is damaged, only the checksum is examined.
+    If its layout is damaged, only the checksum is checked.
     """
     channels, own = layout
     cause = RowVerifier(connection, None).fault(schema.chunks, row)
@@ -144,11 +144,11 @@ def _chunk_problems(
 
 
 def _check_chunk(row: RowMapping, channels: list[int], own: list[bool], tally: _Tally) -> Iterator[str]:
-    """Say what of a chunk is not as its row says, and count the samples of its `own` channels in `tally`."""
+    """Return the contradictions between a chunk and its row, and count the samples of its `own` channels in `tally`."""
     starts = chunks.starts(row["packed"], row["ticks"]).part(0, row["ticks"])
     took = chunks.read_durations(row["packed"], row["ticks"]).part(0, row["ticks"])
     if (starts[0], starts[-1]) != (row["start_ns"], row["end_ns"]) or starts != sorted(starts):
-        yield f"it holds {starts[0]} to {starts[-1]}, its row says {row['start_ns']} to {row['end_ns']}"
+        yield f"it holds {starts[0]} to {starts[-1]}, its row states {row['start_ns']} to {row['end_ns']}"
     if chunks.width(row["packed"]) != len(channels):
         yield f"it has {chunks.width(row['packed'])} channels, its layout {len(channels)}"
         return
@@ -161,11 +161,11 @@ def _check_chunk(row: RowMapping, channels: list[int], own: list[bool], tally: _
             finite = compress(middles, map(math.isfinite, values))
             tally.update((at // MINUTE_NS, channel) for at in finite)
     if samples != row["samples"]:
-        yield f"it holds {samples} samples, its row says {row['samples']}"
+        yield f"it holds {samples} samples, its row states {row['samples']}"
 
 
 def _duplicate_ticks(connection: Connection, row: RowMapping) -> Iterator[str]:
-    """Say which of a chunk's ticks are there as rows as well."""
+    """Return the ticks of a chunk that also exist as rows."""
     hot = select(_ticks.start_ns, _ticks.end_ns).where(
         _ticks.layout_id == row["layout_id"], _ticks.start_ns.between(row["start_ns"], row["end_ns"])
     )
@@ -174,11 +174,11 @@ def _duplicate_ticks(connection: Connection, row: RowMapping) -> Iterator[str]:
     packed = {(start, start + each) for start, each in zip(starts, took, strict=True)}
     both = packed & {tuple(tick) for tick in connection.execute(hot)}
     if both:
-        yield f"Chunk {row['id']}: {len(both)} of its ticks are kept as rows as well"
+        yield f"Chunk {row['id']}: {len(both)} of its ticks also exist as rows"
 
 
 def _pop_before(tally: _Tally, before: int) -> _Tally:
-    """Take what belongs to the minutes before one out of a tally."""
+    """Remove and return the entries of a tally before a minute."""
     taken = Counter({key: count for key, count in tally.items() if key[0] < before})
     for key in taken:
         del tally[key]
@@ -186,7 +186,7 @@ def _pop_before(tally: _Tally, before: int) -> _Tally:
 
 
 def _check_rollups(connection: Connection, recording: int, tally: _Tally) -> Iterator[str]:
-    """Say which roll-ups are missing or of too few samples; they may be of more than are left."""
+    """Yield the roll-ups that are missing or have too few samples; they may have more than are left."""
     if not tally:
         return
     mine = _rollups.recording_id == recording

@@ -1,4 +1,4 @@
-"""Moves damaged rows out of their tables, and keeps their bytes."""
+"""Moves damaged rows out of their tables, with all of their bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def quarantine(engine: Engine, damage: Damage, now_ns: int) -> bool:
-    """Move a damaged row to the table `quarantine`; return False if other rows refer to it, or if it is gone or sound.
+    """Move a damaged row to the table `quarantine`; return False if other rows refer to it, or if it is gone or intact.
 
     Raises StoreError.
     """
@@ -38,7 +38,7 @@ def quarantine(engine: Engine, damage: Damage, now_ns: int) -> bool:
 
 
 def _still_damaged(connection: Connection, table: Table, row: RowMapping, damage: Damage) -> bool:
-    """Return False if a row with a wrong or no checksum was replaced by a sound one since it was found."""
+    """Return False if an intact row replaced one with a wrong or missing checksum since it was found."""
     if damage.cause not in {WRONG_CHECKSUM, NO_CHECKSUM}:
         return True
     return bool(RowVerifier(connection, None).fault(table, row))
@@ -57,7 +57,7 @@ def _key_is(table: Table, key: tuple[Any, ...]) -> Any:
 
 
 def _equals(column: Column[Any], value: Any) -> ColumnElement[bool]:
-    """Compare a column; a damaged text, which is no UTF-8, by its bytes."""
+    """Compare a column; a damaged text, which is not UTF-8, by its bytes."""
     if isinstance(value, str) and not value.isascii():
         return cast(column, LargeBinary) == value.encode("utf-8", "surrogateescape")
     same: ColumnElement[bool] = column == value

@@ -1,4 +1,4 @@
-"""Removes what is older than wanted, or more than there is room for; what a stored run measured stays with it."""
+"""Removes rows beyond the limits of age and size, except those of stored runs."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 _recordings, _layouts, _runs = schema.recordings, schema.layouts, schema.runs
 
 RUN_MARGIN_NS = 60 * 10**9
-"""So much is kept before and after a run as well."""
+"""The time before and after a run whose samples stay too."""
 MIN_AGE_NS = 2 * 3600 * 10**9
-"""Nothing that is younger is removed for its size: were it profiles that fill a file, no sample would stay."""
+"""The age below which nothing is removed for its size: if profiles filled a file, no sample would stay."""
 _BATCH_ROWS = 500
-"""Rows that are removed in one transaction."""
+"""The number of rows removed in one transaction."""
 _GRACE_NS = 3600 * 10**9
-"""A recording that is younger is not removed, though it has no samples yet."""
+"""The age below which a recording without samples stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long samples are kept, how large a SQLite file may grow, how long roll-ups are kept; None: no limit.
+    """The age limit of samples, the size limit of a SQLite file, the age limit of roll-ups; None: no limit.
 
-    What is younger than `MIN_AGE_NS` stays however large the file is.
+    Rows younger than `MIN_AGE_NS` stay at any size of the file.
     """
 
     seconds: float | None = None
@@ -46,10 +46,10 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """How many rows were removed of each kind, the bytes given back to the disk, and the size that is left.
+    """The number of removed rows of each kind, the bytes returned to the disk, and the remaining size.
 
-    `too_large` says that the size is above the limit though all is removed that may be, `needs_vacuum` that the file is
-    of a version that could not give room back: VACUUM does, once.
+    `too_large` states that the size exceeds the limit after all removals, `needs_vacuum` that a file of an old version
+    cannot shrink until VACUUM has run once.
     """
 
     ticks: int = 0
@@ -64,11 +64,11 @@ class PruneResult:
 
 
 def prune(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
-    """Remove what `retention` does not keep. Raises StoreError, also for a limit in bytes where a server keeps them."""
+    """Remove the rows beyond the limits of `retention`. Raises StoreError, also for a size limit on a server."""
     on_file = engine.dialect.name == "sqlite"
     if retention.bytes is not None and not on_file:
         remedy = "Limit the samples by age, and the server's disk by the server's means"
-        raise StoreError(display(engine.url), "only a SQLite file can be kept below a size", remedy)
+        raise StoreError(display(engine.url), "only a SQLite file can have a size limit", remedy)
     with translate_errors(engine):
         before = sqlite.size(engine) if on_file else 0
         if on_file:
@@ -106,7 +106,7 @@ def _by_age(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
 
 
 def _repeat_until_empty(remove: Callable[[], int]) -> int:
-    """Call what removes rows, one transaction each, until it removes none; return the number of all."""
+    """Call `remove`, one transaction each, until it removes nothing; return the total number."""
     removed = 0
     while gone := remove():
         removed += gone
@@ -114,7 +114,7 @@ def _repeat_until_empty(remove: Callable[[], int]) -> int:
 
 
 def _delete_oldest(engine: Engine, table: Table, start: str, end: str, before_ns: int) -> int:
-    """Remove the oldest rows that no run needs, a transaction's worth of them; return how many there were."""
+    """Remove the oldest rows that no run needs, as many as one transaction takes; return their number."""
     wanted = select(table.c.id).join(_layouts, _layouts.c.id == table.c.layout_id)
     wanted = wanted.where(~belongs_to_run(table.c[start], table.c[end]), table.c[end] < before_ns)
     with write_engine(engine).begin() as connection:
@@ -124,7 +124,7 @@ def _delete_oldest(engine: Engine, table: Table, start: str, end: str, before_ns
 
 
 def belongs_to_run(start: ColumnElement[int], end: ColumnElement[int]) -> ColumnElement[bool]:
-    """Say whether a stretch of the layout's recording belongs to a run, one that is not over included."""
+    """Return the condition that a part of the layout's recording belongs to a run, which may still be running."""
     unended = _runs.c.ended_ns == 0
     return exists().where(
         _runs.c.recording_id == _layouts.c.recording_id,
@@ -134,9 +134,9 @@ def belongs_to_run(start: ColumnElement[int], end: ColumnElement[int]) -> Column
 
 
 def _by_size(engine: Engine, pruned: PruneResult, most_bytes: int, before_ns: int) -> PruneResult:
-    """Remove the oldest chunks, then ticks, then roll-ups of before a moment, until the rest is no larger.
+    """Remove the oldest chunks, then ticks, then roll-ups before a moment, until the rest fits the limit.
 
-    The write-ahead log counts as it is in ordinary use; what a long reader adds to it goes by itself.
+    The write-ahead log counts at its ordinary size; the part that a long reader adds shrinks without pruning.
     """
     log_bytes = min(sqlite.log_bytes(engine), sqlite.LOG_BYTES)
     until_it_fits = partial(_repeat_while_larger, engine, most_bytes - log_bytes)
@@ -158,7 +158,7 @@ def _repeat_while_larger(engine: Engine, most_bytes: int, remove: Callable[[], i
 
 
 def _oldest_rollups(engine: Engine, before: int) -> int:
-    """Remove the roll-ups of the oldest minutes before one, a transaction's worth; return how many there were."""
+    """Remove the roll-ups of the oldest minutes before one, as many as one transaction takes; return their number."""
     minute = schema.rollups.c.minute
     old = select(minute).where(minute < before).order_by(minute)
     with write_engine(engine).begin() as connection:
@@ -168,9 +168,9 @@ def _oldest_rollups(engine: Engine, before: int) -> int:
 
 
 def _empty_recordings(engine: Engine, now_ns: int) -> int:
-    """Remove recordings of which nothing is left, but never the newest of a program: it may still be recording.
+    """Remove recordings without any rows, except the newest of a program, which may still be recording.
 
-    Returns the number of them, a transaction's worth at most.
+    Returns their number, at most one transaction's.
     """
     newer = _recordings.alias()
     of_it = _layouts.c.recording_id == _recordings.c.id

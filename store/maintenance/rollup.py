@@ -1,4 +1,4 @@
-"""Sums the samples of channels up minute by minute; pure."""
+"""Aggregates the samples of channels by minute; pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MINUTE_NS = 60 * 10**9
 MAX_GAP_NS = MINUTE_NS
-"""Power is not integrated over a longer time without a sample; a counter has counted all the same."""
+"""The longest gap between samples over which power is integrated; a counter has counted across any gap."""
 
 Sample = tuple[int, float]
 """The middle of a read in nanoseconds of Unix time, and the value, which is finite."""
@@ -23,7 +23,7 @@ Sample = tuple[int, float]
 
 @dataclass(frozen=True, slots=True)
 class RollupKey:
-    """Whose samples are summed up: ids of the store, and the metric."""
+    """The owner of aggregated samples: ids of the store, and the metric."""
 
     channel_id: int
     recording_id: int
@@ -32,9 +32,9 @@ class RollupKey:
 
 @dataclass(frozen=True, slots=True)
 class SampleTimes:
-    """When samples were read, in time order: (minute, first place, place behind the last), and seconds between two.
+    """The times of reads in order: (minute, first position, position after the last), and seconds between two reads.
 
-    The seconds are 0 where the gap is too long to say what power was drawn, and where time went back.
+    The seconds are 0 if the gap is too long for the power in it to be known, and if the clock stepped back.
     """
 
     times_ns: Sequence[int]
@@ -43,7 +43,7 @@ class SampleTimes:
 
     @classmethod
     def of(cls, times_ns: Sequence[int]) -> SampleTimes:
-        """Return the moments of middles of reads, in nanoseconds of Unix time."""
+        """Return the moments of the middles of reads, in nanoseconds of Unix time."""
         minutes, start = [], 0
         for minute, group in groupby(times_ns, MINUTE_NS.__rfloordiv__):
             stop = start + len(list(group))
@@ -54,9 +54,9 @@ class SampleTimes:
 
 
 def canonical_channels(layouts: Iterable[Sequence[int]]) -> list[list[bool]]:
-    """Return which channels, named by their ids, each layout of a recording sums up: those that none before it has.
+    """Return the ids of the channels that each layout of a recording aggregates: those that no earlier layout has.
 
-    Two probes may tell the same of the same device. Each counts all of it: minutes of both would be twice the energy.
+    Two probes may read the same quantity of a device. Each has all of it: adding both would double the energy.
     """
     taken: set[int] = set()
     found = []
@@ -72,11 +72,11 @@ def canonical_channels(layouts: Iterable[Sequence[int]]) -> list[list[bool]]:
 def roll_up(
     subject: RollupKey, moments: SampleTimes, values: Sequence[float], before: Sample | None
 ) -> tuple[list[Rollup], Sample | None]:
-    """Return a roll-up for each minute with finite samples, and the last of them; `before` is the one before the first.
+    """Return a roll-up for each minute with finite samples, and the last sample; `before` is the one before the first.
 
-    The energy of a minute is what came since the last sample of an earlier one, so that minutes add up without loss:
-    the difference of a counter of joules (a fall counts nothing), the trapezoids under watts. That takes the ticks of a
-    layout to come in time order, as a beat reads them: energy across one that is stored late is not made good.
+    The energy of a minute counts from the last sample of the previous one, so that minutes add up without loss: the
+    difference of a counter of joules (a fall counts nothing), the trapezoids under watts. The ticks of a layout must be
+    in time order, as a sampling thread reads them: energy across a tick that is stored late is not corrected.
     """
     if not all(map(math.isfinite, values)):
         finite = [math.isfinite(value) for value in values]
@@ -93,7 +93,7 @@ def roll_up(
 
 
 def merge_rollups(one: Rollup, other: Rollup) -> Rollup:
-    """Return the roll-up of a minute of which two parts were summed up apart."""
+    """Return the roll-up of a minute from two parts that were aggregated separately."""
     samples = one.samples + other.samples
     low, high = min(one.lowest, other.lowest), max(one.highest, other.highest)
     mean = one.mean * (one.samples / samples) + other.mean * (other.samples / samples)
@@ -111,7 +111,7 @@ def merge_rollups(one: Rollup, other: Rollup) -> Rollup:
 def _joules(
     metric: str, values: Sequence[float], times: tuple[int, Sequence[float]], before: Sample | None
 ) -> float | None:
-    """Return the energy from the sample before to the last of `values`; `times`: the first's, and seconds between."""
+    """Return the energy from the sample `before` to the last of `values`; `times`: the first's, and seconds between."""
     first_ns, seconds = times
     if before is not None:
         elapsed_ns = first_ns - before[0]

@@ -24,12 +24,12 @@ _ticks, _chunks = schema.ticks.c, schema.chunks.c
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """How a store stands. `path` is how the user names it, `bytes` its size, None where that cannot be asked.
+    """The state of a store. `path` is the user's name for it, `bytes` its size, None if the size is unknown.
 
     `log_bytes` is the part of the size that a SQLite file's write-ahead log takes. `quarantined` are damaged rows that
-    a repair moved away, `unchecked` says whether rows of an older version have no checksums yet.
-    A sample is one value of one channel; in `hot_ticks` also those that are absent count. `waiting_ticks` are those of
-    stretches that are over, so that they could be compacted. Times are Unix nanoseconds, None in a store without ticks.
+    a repair moved away, `unchecked` states whether rows of an older version lack checksums. A sample is one value of
+    one channel; `hot_ticks` also count missing ones. `waiting_ticks` are complete parts of time that could be
+    compacted. Times are Unix nanoseconds, None in a store without ticks.
     """
 
     path: str
@@ -52,12 +52,12 @@ class StoreStatus:
 
 
 def status(engine: Engine) -> StoreStatus:
-    """Return how a store stands. Raises StoreError, also if it is so damaged that it cannot be counted."""
+    """Return the state of a store. Raises StoreError, also if damage prevents counting."""
     try:
         return _status(engine)
     except (TypeError, ValueError, InvalidRequestError) as error:
-        cause = f"it is damaged, and what is in it cannot be counted ({error})"
-        raise StoreError(display(engine.url), cause, "Find the damage with `inferometer db check`") from error
+        cause = f"it is damaged, and its content cannot be counted ({error})"
+        raise StoreError(display(engine.url), cause, "List the damage with `inferometer db check`") from error
 
 
 def _status(engine: Engine) -> StoreStatus:

@@ -195,7 +195,7 @@ def test_a_service_s_database_is_said_to_be_closed_to_other_users(tmp_path: Path
     with as_nobody(tmp_path) as user:
         for mode, verdict, words in (
             (0o444, "WARN", "can be read and not written"),
-            (0o000, "FAIL", "may not read it"),
+            (0o000, "FAIL", "cannot read it"),
         ):
             store.chmod(mode)
             result = run(tmp_path, *line, "--database", store, "--json", **user)

@@ -62,7 +62,7 @@ def test_a_copy_made_while_others_write_is_a_store_of_its_own(opened, engine, fi
 def test_a_copy_overwrites_nothing(engine, tmp_path):
     to = tmp_path / "copy.db"
     to.write_text("precious")
-    with pytest.raises(StoreError, match=r"copy\.db: there is something of this name already"):
+    with pytest.raises(StoreError, match=r"copy\.db: a file or folder of this name exists"):
         backup(engine, to)
     assert to.read_text() == "precious"
 

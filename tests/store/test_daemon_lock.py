@@ -32,7 +32,7 @@ def test_a_second_daemon_is_refused_by_the_number_of_the_first(start_child, engi
     assert holder.stdout.readline() == "held\n"
     assert refusal(engine) == (
         f"{path}: a daemon (process {holder.pid}) already writes here. "
-        "Stop that one (systemctl stop inferometer), or give this one a --database of its own"
+        "Stop that one (systemctl stop inferometer), or start this one with another --database"
     )
 
 
@@ -178,7 +178,7 @@ def test_the_file_system_of_a_path_is_that_of_its_nearest_mount(place, kind):
 def test_a_database_on_a_network_file_system_is_refused_to_a_daemon(tmp_path):
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTS)
-    with pytest.raises(StoreError, match=r"network file system \(nfs4\).*Name a database on a local disk"):
+    with pytest.raises(StoreError, match=r"network file system \(nfs4\).*Use a database on a local disk"):
         refuse_network_disk(Path("/srv/shared/inferometer.db"), mounts)
     refuse_network_disk(Path("/var/lib/inferometer.db"), mounts)
     refuse_network_disk(Path("/srv/shared/inferometer.db"), tmp_path / "nowhere")

@@ -63,7 +63,7 @@ def test_a_full_disk_is_an_error_and_the_next_batch_after_room_is_made_goes_on(o
     with pytest.raises(StoreError) as refused:
         append_until_it_fails()
     at = (next(hundreds) - 1) * 100
-    assert str(refused.value) == f"{path}: the disk is full. Free some room; what is stored is safe"
+    assert str(refused.value) == f"{path}: the disk is full. Free some space; the stored data is safe"
     with pytest.raises(StoreError, match="the disk is full"):
         writer.save_profile(Profile("p", "run", 1, "onnx", "{}" * 100_000))
     assert len(Reader(engine).run("run").id) == 3
@@ -80,7 +80,7 @@ def test_a_full_disk_is_an_error_and_the_next_batch_after_room_is_made_goes_on(o
 def test_a_store_cannot_be_made_on_a_full_disk_and_can_when_there_is_room(opened, small_disk):
     ballast = fill(small_disk)
     path = small_disk / "inferometer.db"
-    with pytest.raises(StoreError, match=r"inferometer\.db: the disk is full\. Free some room"):
+    with pytest.raises(StoreError, match=r"inferometer\.db: the disk is full\. Free some space"):
         opened(path)
     ballast.unlink()
     Writer(opened(path)).register(Host("h", "n"), [], "test", 1)

@@ -190,7 +190,7 @@ def test_processes_that_upgrade_a_store_at_the_same_moment_all_succeed_and_make_
 def test_an_upgrade_waits_for_another_program_to_finish_writing(opened, old_store):
     with closing(sqlite3.connect(old_store, isolation_level=None, check_same_thread=False)) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="another program keeps it locked"):
+        with pytest.raises(StoreError, match="another program has locked it"):
             opened(old_store, busy_seconds=0.05)
         threading.Timer(0.2, writer.commit).start()
         opened(old_store)
@@ -215,8 +215,8 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(opened, path):
     with pytest.raises(StoreError) as refused:
         opened(path)
     assert str(refused.value) == (
-        f"{path}: its schema 9999 is of a newer Inferometer than this one (which knows {REVISION}). "
-        "Upgrade inferometer, or name another database with --database"
+        f"{path}: its schema 9999 is newer than this Inferometer's ({REVISION}). "
+        "Upgrade inferometer, or use another database with --database"
     )
     assert digest(path) == before
 
@@ -234,7 +234,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(opened, path):
 def test_another_programs_database_is_refused_and_left_as_it_is(opened, path, statements, create):
     change(path, *statements)
     before = digest(path)
-    with pytest.raises(StoreError, match=r"some other program's database \(it has a table '(moz|alembic|ticks)"):
+    with pytest.raises(StoreError, match=r"another program's database \(it has a table '(moz|alembic|ticks)"):
         opened(path, create=create)
     assert digest(path) == before
     assert [beside.name for beside in path.parent.iterdir()] == [path.name]
@@ -267,7 +267,7 @@ def test_turning_the_write_ahead_log_on_waits_for_another_program_to_finish_writ
     change(path, f"VACUUM INTO '{copy}'")
     with closing(sqlite3.connect(copy, isolation_level=None, check_same_thread=False)) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match=r"copy\.db: another program keeps it locked"):
+        with pytest.raises(StoreError, match=r"copy\.db: another program has locked it"):
             opened(copy, busy_seconds=0.05)
         threading.Timer(0.2, writer.commit).start()
         opened(copy)
@@ -382,7 +382,7 @@ def test_an_upgrade_gives_no_checksum_to_a_row_with_a_value_of_the_wrong_type(op
     problems = check(engine)
     assert problems
     assert all(str(problem).startswith(f"{table} ") for problem in problems)
-    assert all("its checksum is gone" in str(problem) for problem in problems)
+    assert all("its checksum is missing" in str(problem) for problem in problems)
 
 
 def test_an_upgrade_holds_one_document_in_memory_at_a_time(second_store):

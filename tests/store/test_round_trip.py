@@ -309,7 +309,7 @@ def test_a_time_that_does_not_fit_is_refused_and_the_next_batch_is_stored(engine
         writer.append([Tick(nvml.id, 1, 1, (1.0,)), Tick(nvml.id, at, 1, (1.0,))])
     writer.append([Tick(nvml.id, 1, 1, (1.0,))])
     run = Run("run", host.id, writer.recording, "onnx", "{}", RunStatus.RUNNING, at)
-    with pytest.raises(StoreError, match="a value does not fit into it"):
+    with pytest.raises(StoreError, match="it cannot hold a value"):
         writer.save_run(run)
     [_, board] = Reader(engine).series(writer.recording, 0, 2**62, frozenset({"power_watts"}))
     assert board.values == (1.0,)

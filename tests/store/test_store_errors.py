@@ -24,7 +24,7 @@ def refusal(opened, url, **settings):
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(opened, path, content):
     path.write_bytes(content)
     assert refusal(opened, path) == (
-        f"{path}: the file is no SQLite database. Nothing was changed; name another with --database"
+        f"{path}: the file is not a SQLite database. Nothing was changed; use another one with --database"
     )
     assert path.read_bytes() == content
     assert [beside.name for beside in path.parent.iterdir()] == [path.name]
@@ -51,7 +51,7 @@ def test_a_folder_is_no_database(opened, tmp_path):
 
 
 def test_a_device_is_no_database(opened):
-    assert refusal(opened, "/dev/null").startswith("/dev/null: this is no regular file.")
+    assert refusal(opened, "/dev/null").startswith("/dev/null: this is not a regular file.")
 
 
 def test_a_folder_that_is_a_file_cannot_hold_a_database(opened, path):
@@ -64,21 +64,21 @@ def test_a_name_too_long_for_the_disk_is_refused(opened, tmp_path):
 
 
 def test_without_a_home_a_database_has_to_be_named(opened):
-    assert "this user has no home folder to keep it in. Give its path with --database" in refusal(opened, "")
+    assert "this user has no home folder for it. Give its path with --database" in refusal(opened, "")
 
 
 @pytest.mark.parametrize("url", [":memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:"])
 def test_a_database_that_keeps_nothing_is_refused(opened, url):
-    assert "keeps nothing. Give the path of a file" in refusal(opened, url)
+    assert "stores nothing. Give the path of a file" in refusal(opened, url)
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
         ("sqlite://var/lib/x.db", "An absolute path takes four: sqlite:////var/lib/x.db"),
-        ("sqlite:/var/lib/x.db", "sqlite:...: this is no database URL. Give a path, or a URL such as postgresql://"),
-        ("sqlite:///x.db?mode=ro", "takes no options here. If a ? belongs to the file's name, give the path without"),
-        ("sqlite:///file:x.db?uri=true", "takes no options here"),
+        ("sqlite:/var/lib/x.db", "sqlite:...: this is not a database URL. Give a path, or a URL such as postgresql://"),
+        ("sqlite:///x.db?mode=ro", "has no options here. If a ? belongs to the file's name, give the path without"),
+        ("sqlite:///file:x.db?uri=true", "has no options here"),
         ("nonsense://", "a store is a SQLite file or a PostgreSQL database, not 'nonsense'. Give a path"),
         ("postgresql+nonsense://h/d", "there is no driver 'postgresql+nonsense'. Name another driver"),
         ("postgresql+asyncpg://h/d", "its driver is not installed"),
@@ -86,8 +86,8 @@ def test_a_database_that_keeps_nothing_is_refused(opened, url):
         ("mariadb+pymysql://h/d", "a store is a SQLite file or a PostgreSQL database, not 'mariadb+pymysql'"),
         ("oracle://h/d", "a store is a SQLite file or a PostgreSQL database, not 'oracle'"),
         ("postgresql+psycopg_async://h/d", "is asynchronous. Name another driver: postgresql+psycopg://"),
-        ("x\0.db", "this is no path"),
-        ("~nobody-of-this-name/x.db", "this is no path"),
+        ("x\0.db", "this is not a path"),
+        ("~nobody-of-this-name/x.db", "this is not a path"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_with_a_remedy(opened, url, words):
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_is_named(opened_by_nobody, open_folder)
     closed = open_folder / "closed"
     closed.mkdir(mode=0o555)
     assert opened_by_nobody(closed / "x.db") == (
-        f"{closed}/x.db: it cannot be made (Permission denied). "
+        f"{closed}/x.db: it cannot be created (Permission denied). "
         f"Make {closed} writable for this user, or choose another place with --database PATH"
     )
 
@@ -181,13 +181,13 @@ def stored(opened, open_folder):
 def test_a_store_that_may_not_be_read_is_named(opened_by_nobody, stored):
     stored.chmod(0o000)
     said = opened_by_nobody(stored)
-    assert said == (f"{stored}: this user may not read it. Run as its owner, or name another one with --database")
+    assert said == (f"{stored}: this user cannot read it. Run as its owner, or use another one with --database")
 
 
 def test_a_store_in_a_closed_folder_says_why_that_matters(opened_by_nobody, stored):
     stored.parent.chmod(0o555)
     said = opened_by_nobody(stored)
-    assert "its folder cannot be written by this user, and SQLite keeps two files beside it" in said
+    assert "this user cannot write its folder, and SQLite needs two files beside it" in said
     assert f"Make {stored.parent} writable" in said
 
 
@@ -195,7 +195,7 @@ def test_a_store_that_may_only_be_read_can_be_read_and_says_why_it_is_not_writte
     stored.chmod(0o444)
     assert opened_by_nobody(stored) == "opened"
     said = run_child("append", stored, nobody=True)
-    assert said.startswith(f"refused: {stored}: this user may not write inferometer.db. Run as its owner")
+    assert said.startswith(f"refused: {stored}: this user cannot write inferometer.db. Run as its owner")
 
 
 def test_who_may_only_read_can_read_while_the_daemon_writes(run_child, start_child, stored):
@@ -213,7 +213,7 @@ def test_a_store_deleted_under_way_is_said_to_be_gone(opened, path):
     engine = opened(path)
     engine.dispose()
     path.parent.rename(path.parent.with_name("elsewhere"))
-    with pytest.raises(StoreError, match=r"inferometer\.db: it is gone\. Start anew to make it again"):
+    with pytest.raises(StoreError, match=r"inferometer\.db: it is gone\. Start again to create it"):
         Reader(engine).profiles()
 
 
@@ -224,7 +224,7 @@ def test_a_lock_that_another_program_does_not_give_back_is_an_error(opened, path
     writer = Writer(engine)
     with pytest.raises(StoreError) as refused:
         writer.register(Host("h", "n"), [], "test", 1)
-    assert str(refused.value) == f"{path}: another program keeps it locked. Find it with: fuser {path}"
+    assert str(refused.value) == f"{path}: another program has locked it. Find it with: fuser {path}"
     other.close()
     writer.register(Host("h", "n"), [], "test", 1)
 
@@ -239,8 +239,8 @@ def test_a_file_system_that_may_only_be_read_is_said_to_be_so(opened, tmp_path):
         opened(place / "inferometer.db").dispose()
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
         said = refusal(opened, place / "new.db")
-        assert said.startswith(f"{place}/new.db: it cannot be made (Read-only file system). Make ")
+        assert said.startswith(f"{place}/new.db: it cannot be created (Read-only file system). Make ")
         said = refusal(opened, place / "inferometer.db")
-        assert said.startswith(f"{place}/inferometer.db: it is on a file system that may only be read. Mount ")
+        assert said.startswith(f"{place}/inferometer.db: its file system is read-only. Mount ")
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)

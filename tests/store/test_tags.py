@@ -41,7 +41,7 @@ def test_a_tag_is_given_changed_and_taken_away(engine, writer):
 
 def test_a_tag_names_one_profile(writer):
     writer.tag_profile("p-one", "baseline")
-    with pytest.raises(StoreError, match="profile p-one has the tag 'baseline' already"):
+    with pytest.raises(StoreError, match="profile p-one already has the tag 'baseline'"):
         writer.tag_profile("p-two", "baseline")
     writer.tag_profile("p-one", "baseline")
 

@@ -1,4 +1,4 @@
-"""What is learnt of a sensor; chunks and roll-ups of older ticks; totals that outlive a boot."""
+"""Calibration of sensors; chunks and roll-ups of older ticks; totals that survive a boot."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -50,7 +50,7 @@ def upgrade() -> None:
 
 
 def seal(connection: sa.Connection, table: sa.Table) -> None:
-    """Give every row of a table its checksum, one row in memory at a time; one that is damaged already gets none."""
+    """Add a checksum to every row of a table, one row in memory at a time; a damaged one gets none."""
     for key in connection.execute(sa.select(*table.primary_key)).all():
         mine = sa.and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
         row = connection.execute(sa.select(table).where(mine)).mappings().first()
@@ -59,7 +59,7 @@ def seal(connection: sa.Connection, table: sa.Table) -> None:
 
 
 def refuse_old_writers(connection: sa.Connection, name: str) -> None:
-    """Refuse the rows of a program of version 0002 that had the store open: they have no checksum, or a wrong one."""
+    """Refuse the rows of a running program of version 0002: they have no checksum, or a wrong one."""
     if connection.dialect.name == "sqlite":
         differ, then = "IS NOT", f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
     elif connection.dialect.name == "postgresql":

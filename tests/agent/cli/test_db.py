@@ -189,7 +189,7 @@ def test_a_copy_has_the_same_contents_and_replaces_no_file(home: Path, tmp_path:
     assert answer(home, "status", "--database", copy)["samples"] == answer(home, "status")["samples"]
     again = call(home, "db", "backup", copy)
     assert again.returncode == 1
-    assert "there is something of this name already" in again.stderr
+    assert "a file or folder of this name exists" in again.stderr
 
 
 def test_a_copy_into_a_folder_is_named_after_the_store_and_the_time(home: Path, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_upgrade_ends_with_1_if_the_store_is_of_a_newer_version(home: Path) -> N
         connection.execute("UPDATE inferometer_version SET version_num = '9999'")
     done = call(home, "db", "upgrade")
     assert done.returncode == 1
-    assert "Upgrade inferometer, or name another database" in done.stderr
+    assert "Upgrade inferometer, or use another database" in done.stderr
 
 
 def test_each_command_works_while_the_daemon_runs(tmp_path: Path) -> None:

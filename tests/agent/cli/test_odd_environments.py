@@ -61,7 +61,7 @@ def test_commands_work_for_a_user_without_a_passwd_entry_and_a_home(tmp_path: Pa
 def test_a_user_without_a_home_must_name_the_store(tmp_path: Path, line: tuple[str, ...]) -> None:
     result = without_user(line, tmp_path)
     assert result.returncode in {1, 2}
-    words = "this user has no home folder to keep it in. Give its path with --database PATH, or set HOME"
+    words = "this user has no home folder for it. Give its path with --database PATH, or set HOME"
     assert words in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -55,7 +55,7 @@ def test_a_tag_belongs_to_one_profile(home: Path) -> None:
     call(home, "profiles", "tag", "p1", "baseline")
     refused = call(home, "profiles", "tag", "p2", "baseline")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "profile p1 has the tag 'baseline' already" in refused.stderr
+    assert "profile p1 already has the tag 'baseline'" in refused.stderr
     assert listed(home)["p2"] is None
 
 

@@ -90,12 +90,12 @@ OLD = (
         ("UPDATE chunks SET packed = zeroblob(40) WHERE id = 1", "Chunk 1: it cannot be unpacked (a chunk of form 0"),
         ("UPDATE chunks SET packed = substr(packed, 1, 60) WHERE id = 2", "Chunk 2: it cannot be unpacked ("),
         ("UPDATE chunks SET packed = x'' WHERE id = 2", "Chunk 2: it cannot be unpacked ("),
-        ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: it holds 1114 samples, its row says 1115"),
+        ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: it holds 1114 samples, its row states 1115"),
         ("UPDATE chunks SET end_ns = end_ns + 1 WHERE id = 1", f"Chunk 1: it holds {START} to "),
         ("UPDATE ticks SET readings = x'0102' WHERE id = 1250", "Row 1250: it has 2 bytes of readings, not 16"),
         (
             "INSERT INTO ticks SELECT 1, layout_id, end_ns, end_ns, zeroblob(16), NULL FROM chunks WHERE id = 1",
-            "Chunk 1: 1 of its ticks are kept as rows as well",
+            "Chunk 1: 1 of its ticks also exist as rows",
         ),
     ],
 )
@@ -113,7 +113,7 @@ def test_what_is_wrong_in_rows_without_a_checksum_is_found(engine, filled, state
     [
         ("UPDATE chunks SET packed = zeroblob(40) WHERE id = 1", "Chunk 1: its checksum is wrong"),
         ("UPDATE chunks SET samples = samples + 1 WHERE id = 1", "Chunk 1: its checksum is wrong"),
-        ("UPDATE chunks SET checksum = NULL WHERE id = 1", "Chunk 1: its checksum is gone"),
+        ("UPDATE chunks SET checksum = NULL WHERE id = 1", "Chunk 1: its checksum is missing"),
         ("UPDATE ticks SET readings = zeroblob(16) WHERE id = 1250", "Row 1250: its checksum is wrong"),
         ("UPDATE ticks SET end_ns = end_ns + 1 WHERE id = 1250", "Row 1250: its checksum is wrong"),
         ("UPDATE layouts SET channel_ids = '[1,2'", "Layout 1: its checksum is wrong"),
@@ -133,7 +133,7 @@ def test_what_is_wrong_in_rows_without_a_checksum_is_found(engine, filled, state
             "DELETE FROM rollups WHERE channel_id = 1 AND minute = (SELECT max(minute) FROM rollups)",
             f"Roll-up of minute {START // (60 * SECOND) + 19}, channel 1: of 0 samples, not 60",
         ),
-        ("DELETE FROM runs", "Row 1 of profiles belongs to a row of runs that is not there"),
+        ("DELETE FROM runs", "Row 1 of profiles refers to a missing row of runs"),
         ("DROP VIEW rollups_named", "The view rollups_named is not the one of this version"),
     ],
 )
@@ -147,11 +147,11 @@ def test_what_is_wrong_is_found(engine, filled, statement, wrong):
 @pytest.mark.parametrize(
     ("table", "row", "wrong"),
     [
-        ("runs", {"status": "zzz"}, "Run run: 'zzz' is no status of a run"),
-        ("profiles", {"document": "{"}, "Profile p: its document is no JSON object"),
-        ("profiles", {"document": "[" * 100_000}, "Profile p: its document is no JSON object"),
-        ("layouts", {"channel_ids": "[1,2"}, "Layout 1: its channels are no list of numbers"),
-        ("layouts", {"channel_ids": '["1",2]'}, "Layout 1: its channels are no list of numbers"),
+        ("runs", {"status": "zzz"}, "Run run: 'zzz' is not a status of a run"),
+        ("profiles", {"document": "{"}, "Profile p: its document is not a JSON object"),
+        ("profiles", {"document": "[" * 100_000}, "Profile p: its document is not a JSON object"),
+        ("layouts", {"channel_ids": "[1,2"}, "Layout 1: its channels are not a list of numbers"),
+        ("layouts", {"channel_ids": '["1",2]'}, "Layout 1: its channels are not a list of numbers"),
     ],
 )
 def test_what_was_wrong_before_there_were_checksums_is_found(engine, filled, table, row, wrong):
