@@ -253,10 +253,10 @@ TOPOLOGIES = (
         gpus=(machines.CARD,),
     ),
     Topology(
-        "two whole-node meters that may see the same",
+        "two whole-node meters that may measure the same power",
         "ACPI000D:00/wall",
         Boundary.WALL,
-        ("what ACPI000D:01 may see beside ACPI000D:00",),
+        ("anything that ACPI000D:01 measures beside ACPI000D:00",),
         build=machines.doubly_wall_metered,
         gpus=(machines.CARD,),
     ),

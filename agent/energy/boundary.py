@@ -1,8 +1,8 @@
-"""Which sensors add up to the host's energy, so that each joule is counted once; pure.
+"""Selects the sensors that add up to the energy of the host, so that each joule counts once; pure.
 
-Domains nest: psys holds the packages and their memory, a package its cores, a module its chips, a wall meter all. What
-a probe knows of that stands in its channels' `contained_in`; the rules here are for what no probe can know of another.
-The total is the outermost set of channels that do not hold one another, and it says what no sensor covers.
+Domains nest: psys contains the packages and their memory, a package its cores, a module its chips, a wall meter
+everything. `contained_in` of a channel has the nesting within its probe; the rules here are for sensors of different
+probes. The total is the outermost set of channels that do not contain one another; it lists the parts without a sensor.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from agent.energy.containment import Containment, Key
     from store.records import Series
 
-# Domains of a board's meter of the whole node.
+# The domains of a board's meter of the whole node.
 _NODE = frozenset({"sys_total", "dc_input", "total", "node"})
 
-# From how long on, and how many samples, a sensor that never moved is taken to be dead.
+# The time and number of samples from which an unchanged sensor counts as dead.
 _DEAD_SECONDS = 1.0
 _DEAD_SAMPLES = 10
 
@@ -45,10 +45,10 @@ _REST = ("board, disks, network and fans", "power supply losses")
 
 
 class Boundary(StrEnum):
-    """What a total covers.
+    """The extent of a total.
 
     `node` is everything behind the power supplies. `components` is processors, memory and accelerators, each by its
-    own sensor or by their module's.
+    own sensor or by the meter of its module.
     """
 
     WALL = "wall"
@@ -61,7 +61,7 @@ class Boundary(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The channels that are added, what their sum covers, and what no sensor covers."""
+    """The channels of the total, its extent, and the parts of the host without a sensor."""
 
     boundary: Boundary
     includes: tuple[Channel, ...]
@@ -69,9 +69,9 @@ class Coverage:
 
 
 def rank(channel: Channel) -> tuple[bool, bool, bool, float]:
-    """Return what to sort the channels of one (device, domain) by, the best first.
+    """Return the sort key of the channels of one (device, domain), the best first.
 
-    Measured goes before estimated, a counter before a gauge, and of two like these the one that refreshes faster.
+    Measured precedes estimated, a counter precedes a gauge, and a short refresh period precedes a long one.
     """
     estimated = channel.source is Source.ESTIMATED
     refresh = channel.refresh_seconds
@@ -90,14 +90,14 @@ def best_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
 
 
 def name_of(key: Key) -> str:
-    """Return what a sensor is called where it is named to people: device/domain."""
+    """Return the displayed name of a sensor: device/domain."""
     return "/".join(key)
 
 
 def coverage(channels: Iterable[Channel], silent: Iterable[Channel] = ()) -> Coverage:
-    """Choose the channels that make up the host total: the widest meter there is, else the parts.
+    """Select the channels of the host total: the meter with the largest extent, else the parts.
 
-    `silent` are the channels whose sensors show nothing: they are not added, and what is missing with them is named.
+    `silent` are the channels whose sensors show nothing: they are not added, and the parts missing with them are named.
     """
     active, silent = tuple(channels), tuple(silent)
     best = best_channels(active)
@@ -113,7 +113,7 @@ def coverage(channels: Iterable[Channel], silent: Iterable[Channel] = ()) -> Cov
 
 
 def best_series(series: Iterable[Series]) -> tuple[Series, ...]:
-    """Return one series for each (device, domain), the best by `rank` among those that hold samples, if any do."""
+    """Return one series for each (device, domain), the best by `rank` among those with samples, if there are any."""
     best: dict[tuple[str, str], Series] = {}
     for each in series:
         if each.channel.metric in ENERGY_METRICS:
@@ -128,12 +128,12 @@ def _series_rank(series: Series) -> tuple[bool, tuple[bool, bool, bool, float]]:
 
 
 def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage:
-    """Choose the channels that make up the host total by what their sensors showed.
+    """Select the channels of the host total by the values of their sensors.
 
-    A sensor that gave no sample (its device sleeps) or never moved (a zone the hardware does not fill) stands for
-    nothing and holds nothing; what is missing with it is named. Where no sensor shows anything, all are taken. One
-    that shows what another shows is the same once more. `devices` are further channels of the host, so that a device
-    without any sensor of its energy is named too.
+    A sensor without samples (its device is suspended) or without a change (a zone that the hardware does not fill)
+    covers and contains nothing; the missing part is named. If no sensor shows anything, all are taken. A sensor with
+    the values of another is a duplicate. `devices` are further channels of the host, so that devices without an energy
+    sensor are named too.
     """
     found = tuple(each for each in series if each.channel.metric in ENERGY_METRICS)
     others = tuple(channel for channel in devices if channel.metric not in ENERGY_METRICS)
@@ -146,14 +146,12 @@ def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage
     channels = [_with_duplicate_containers(channel, duplicates) for channel in (*active, *others)]
     covered = coverage(channels, [_with_duplicate_containers(channel, duplicates) for channel in silent])
     added = {channel.place for channel in covered.includes}
-    words = [
-        f"{name_of(mine)} (it shows what {name_of(its)} shows)" for mine, its in duplicates.items() if its in added
-    ]
+    words = [f"{name_of(mine)} (a duplicate of {name_of(its)})" for mine, its in duplicates.items() if its in added]
     return replace(covered, not_covered=(*words, *covered.not_covered))
 
 
 def _with_duplicate_containers(channel: Channel, duplicates: Mapping[Key, Key]) -> Channel:
-    """Let what a mirror holds be held by what it mirrors."""
+    """Return a channel of a duplicate's contents as contained in the original too."""
     outer = tuple(duplicates[key] for key in channel.contained_in if key in duplicates)
     return replace(channel, contained_in=(*channel.contained_in, *outer)) if outer else channel
 
@@ -171,17 +169,17 @@ def _is_dead(series: Series) -> bool:
 
 
 def _wall(roots: Sequence[Channel]) -> Coverage | None:
-    """A board's own wall meter stands for everything; of several, which may see the same, one does."""
+    """Return the total by a board's own wall meter; of several, which may measure the same power, one counts."""
     meters = [channel for channel in roots if channel.domain == "wall" and channel.device.kind in BOARDS]
     if not meters:
         return None
     meters.sort(key=lambda meter: meter.device.id)
-    others = tuple(f"what {meter.device.id} may see beside {meters[0].device.id}" for meter in meters[1:])
+    others = tuple(f"anything that {meter.device.id} measures beside {meters[0].device.id}" for meter in meters[1:])
     return Coverage(Boundary.WALL, (meters[0],), others)
 
 
 def _supplies(roots: Sequence[Channel]) -> Coverage | None:
-    """All power supplies together stand for everything: at the wall where each has a meter of its input."""
+    """Return the total by all power supplies: at the wall if each has an input meter."""
     meters = tuple(channel for channel in roots if channel.device.kind is Kind.PSU)
     if not meters:
         return None
@@ -191,16 +189,16 @@ def _supplies(roots: Sequence[Channel]) -> Coverage | None:
 
 
 def _node(roots: Sequence[Channel]) -> Coverage | None:
-    """A board's meter of the whole system stands for all that is behind the power supply."""
+    """Return the total by a board's meter of the whole system, behind the power supply."""
     meters = tuple(channel for channel in roots if channel.device.kind in BOARDS and channel.domain in _NODE)
     return Coverage(Boundary.NODE, meters, ("power supply losses",)) if meters else None
 
 
 def _psys(best: Sequence[Channel], roots: Sequence[Channel], containers: Containment) -> Coverage | None:
-    """Let psys stand for processors and memory, and for the rest of the board as far as that is wired to it.
+    """Return the total by psys: processors, memory, and the rest of the board as far as it is wired to psys.
 
-    Whether it sees a card that has a sensor of its own cannot be known, so with one the parts are added instead and
-    psys is left beside them; without parts it stands alone rather than that a card is counted twice.
+    psys may or may not include a card that has a sensor of its own. With such a card the parts are added instead of
+    psys; without other parts psys alone counts, so that no card counts twice.
     """
     meters = tuple(channel for channel in roots if channel.domain == "psys")
     if not meters:
@@ -214,13 +212,13 @@ def _psys(best: Sequence[Channel], roots: Sequence[Channel], containers: Contain
 
 
 def _parts(roots: Sequence[Channel], containers: Containment) -> Coverage:
-    """Add processors, memory and accelerators, leaving out what the meter of a module, a socket or rails holds."""
+    """Return the total of processors, memory and accelerators, without those that a module, socket or rail includes."""
     wholes = _wholes(roots, containers)
     rest = [one for one in roots if one in wholes or not any(contains(whole, one, containers) for whole in wholes)]
     rails = [channel for channel in rest if channel.device.kind in BOARDS and channel not in wholes]
     others = [channel for channel in rest if channel not in rails]
     module = any(is_module(whole) for whole in wholes)
-    # Beside sensors of known parts, a rail of unknown place may feed one of them.
+    # A rail at an unknown place may feed a part that has a sensor.
     if not rails or wholes or any(_is_measured_processor(channel) for channel in others):
         return _added(others, module=module)
     if others and not any(is_of_processor(rail) for rail in rails):
@@ -230,7 +228,7 @@ def _parts(roots: Sequence[Channel], containers: Containment) -> Coverage:
 
 
 def _wholes(roots: Sequence[Channel], containers: Containment) -> list[Channel]:
-    """Return the meters of modules and sockets, of several of one module one, a board's before a GPU's report of it."""
+    """Return the meters of modules and sockets, one for each module; a board's meter precedes the report of a GPU."""
     found: list[Channel] = []
     for channel in sorted(roots, key=lambda one: (one.device.kind not in BOARDS, one.place)):
         is_whole = is_module(channel) or is_socket(channel)
@@ -244,7 +242,7 @@ def _is_measured_processor(channel: Channel) -> bool:
 
 
 def _added(channels: Sequence[Channel], *, module: bool = False) -> Coverage:
-    """Name the sum of parts; `module` says that a module's meter is one of them."""
+    """Return the total of parts with its boundary; `module` states that one of them is the meter of a module."""
     includes = tuple(channels)
     if not includes:
         return Coverage(Boundary.NONE, (), (_NOTHING,))
@@ -264,6 +262,6 @@ def _added(channels: Sequence[Channel], *, module: bool = False) -> Coverage:
 
 
 def _has_memory(processors: Collection[Channel]) -> bool:
-    """Tell whether the memory of every processor has a sensor."""
+    """Return whether the memory of every processor has a sensor."""
     with_memory = {channel.device.id for channel in processors if channel.domain == "dram"}
     return all(channel.device.id in with_memory for channel in processors)

@@ -1,4 +1,4 @@
-"""Joules with a bound, and what is assumed of a sensor that does not say it."""
+"""Energy with bounds, and the assumptions about a sensor that states no refresh period, resolution or limit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, max_watts
 
 ASSUMED_REFRESH_SECONDS = 1.0
-"""What a sensor that does not say is taken to need, at most, to show what was drawn."""
+"""The longest refresh period assumed for a sensor that states none."""
 ASSUMED_RESOLUTION_JOULES = 0.001
-"""What a counter that does not say is taken to count in, at most, where its rises do not show a coarser step."""
+"""The resolution assumed for a counter that states none and shows no coarser step."""
 POWER_LIMIT_FACTOR = 1.25
-"""From a refresh to an edge a device is taken to draw no more than so many times its power limit on average, unless its
-sensor showed that it does not keep to it. It is an assumption: Intel's design guide for ATX 3.0 power supplies has them
-bear 1.2 times their rating for 100 ms but 1.6 times for 10 ms, as graphics cards ask for it, and such a peak right at
-an edge can exceed the bound by what is drawn in some milliseconds."""
+"""The assumed maximum of mean power from a refresh to an edge, as a multiple of the power limit.
+
+A device whose sensor showed more is bounded by the ceiling of its kind. Source of the assumption: Intel's design guide
+for ATX 3.0 power supplies requires 1.2 times their rating for 100 ms, but 1.6 times for 10 ms, as graphics cards need
+it; such a peak exactly at an edge can exceed the bound by the energy of some milliseconds."""
 REFRESH_JITTER_FACTOR = 1.5
 _IN_PART = re.compile(r"average of (\d+) in (\d+) ms")
-"""The method of a gauge that averages a part of the time only."""
+"""The method of a gauge that averages over only a part of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +38,23 @@ class Energy:
     upper: float
 
     def plus(self, other: Energy) -> Energy:
-        """Add two energies that do not overlap; their bounds add too, so the sum's bound holds as well."""
+        """Return the sum with an energy that does not overlap; the bounds add, so those of the sum hold as well."""
         return Energy(self.joules + other.joules, self.lower + other.lower, self.upper + other.upper)
 
     def times(self, factor: float) -> Energy:
-        """Scale by a factor that is not negative: per inference, or (by 1 / seconds) to watts."""
+        """Return it times a factor from 0 on, such as 1 / inferences, or 1 / seconds for watts."""
         return Energy(self.joules * factor, self.lower * factor, self.upper * factor)
 
     def with_uncertainty(self, uncertainty: float) -> Energy:
-        """Return it with a relative half-width more on either side; no energy is below 0, however wide."""
+        """Return it with both bounds widened by a relative half-width; the lower bound stays at 0 or above."""
         return Energy(self.joules, self.lower * max(0.0, 1 - uncertainty), self.upper * (1 + uncertainty))
 
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """What the samples of one sensor tell of a window.
+    """The energy of a window by the samples of one sensor.
 
-    `peak_watts` is None where the window is too short to tell it; `reasons` are what makes the energy doubtful.
+    `peak_watts` is None if the window is too short to measure it; `reasons` are the doubts about the energy.
     """
 
     energy: Energy
@@ -62,7 +63,7 @@ class WindowResult:
 
 
 def combine_results(parts: Sequence[WindowResult]) -> WindowResult:
-    """Add what samples say of parts of a window that follow one another; each has a peak or none of them has."""
+    """Return the sum over consecutive parts of a window; either all of them have a peak or none has."""
     energy = parts[0].energy
     for part in parts[1:]:
         energy = energy.plus(part.energy)
@@ -73,9 +74,10 @@ def combine_results(parts: Sequence[WindowResult]) -> WindowResult:
 
 
 def ceiling_watts(channel: Channel, highest: float) -> float:
-    """Return the most a device can have drawn while its sensor did not observe it, in watts.
+    """Return the maximum power of a device while its sensor did not observe it, in watts.
 
-    `highest` is the most the sensor showed. A device that states no power limit is bounded by the ceiling of its kind.
+    `highest` is the maximum that the sensor showed. A device without a stated power limit is bounded by the ceiling of
+    its kind.
     """
     power_limit = channel.max_plausible / PLAUSIBLE_LIMIT_FACTOR
     if channel.max_plausible and highest <= power_limit:
@@ -84,16 +86,16 @@ def ceiling_watts(channel: Channel, highest: float) -> float:
 
 
 def slowest_refresh_seconds(channel: Channel) -> float:
-    """Return the longest time a sensor is taken to need for a new value, in seconds; 0 if nothing is stated.
+    """Return the longest assumed time between two values of a sensor, in seconds; 0 if it states none.
 
-    One that was seen to need longer than it states is granted half as much again, as it need not be even.
+    An observed period above the stated one counts 1.5 times, as it can vary.
     """
     stated, seen = channel.refresh_seconds, channel.observed_refresh_seconds
     return REFRESH_JITTER_FACTOR * seen if 0 < stated < seen else stated
 
 
 def averaging_seconds(channel: Channel) -> tuple[float, float]:
-    """Return how long a gauge observes the power for one reading, and in how long, in seconds; 0 if not known."""
+    """Return the observed time behind one reading of a gauge, and its period, in seconds; 0 if unknown."""
     if part := _IN_PART.fullmatch(channel.method):
         return int(part[1]) / 1e3, int(part[2]) / 1e3
     seconds = channel.refresh_seconds if channel.method == "average" else 0.0
@@ -101,6 +103,6 @@ def averaging_seconds(channel: Channel) -> tuple[float, float]:
 
 
 def observes_in_part(channel: Channel) -> bool:
-    """Return whether a gauge leaves out a part of the time by its nature, however often it is read."""
+    """Return whether a gauge by design observes only a part of the time, at any read rate."""
     observed, seconds = averaging_seconds(channel)
     return not observed or observed < seconds

@@ -1,4 +1,4 @@
-"""Sums up the middle of a power gauge's samples while they come, so that a recording of any length fits into memory."""
+"""Sums up the middle of the samples of a power gauge as they arrive, so that any recording fits into memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _Sample = tuple[int, int, float]
 """The middle of a read and half its length in nanoseconds, and the value."""
 RAW_EDGE_NS = 30_000_000_000
-"""Samples of so long after the first and before the latest are kept: an edge of a window may lie there."""
+"""The time after the first and before the latest sample in which all samples stay, for the edges of windows."""
 _SEGMENT_NS = 60_000_000_000
 _MIN_MARGIN_NS = 1_000_000_000
 _MAX_SEGMENTS = 256
@@ -24,10 +24,10 @@ _MAX_REJECTIONS = 1000
 
 
 class GaugeSamples:
-    """The samples of one power gauge: the first and the latest as they are, between them stretches of known energy.
+    """The samples of one power gauge: the first and the latest ones, and segments of known energy between them.
 
     The energy of a window from the first samples to the latest is the same as that of all samples. Its bound is a
-    little wider, by what a gauge leaves open at the ends of each stretch.
+    little wider, by the uncertainty of a gauge at the ends of each segment.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -40,12 +40,12 @@ class GaugeSamples:
         self._rejections: list[tuple[int, Reason]] = []
 
     def refuse(self, at_ns: int, reason: Reason) -> None:
-        """Take a refused reading; of very many, the first."""
+        """Add a refused reading; only the first thousand count."""
         if len(self._rejections) < _MAX_REJECTIONS:
             self._rejections.append((at_ns, reason))
 
     def take(self, at_ns: int, half_ns: int, watts: float) -> None:
-        """Take a sample, in time order."""
+        """Add a sample, in time order."""
         sample = (at_ns, half_ns, watts)
         if not self._first or at_ns <= self._first[0][0] + self._raw_edge_ns:
             self._first.append(sample)

@@ -1,8 +1,8 @@
-"""Which sensor's energy is part of which other's, by what the channels say and by what no single probe can know; pure.
+"""The containment of sensors: whether the energy of one is part of the energy of another; pure.
 
-A channel names what it is contained in; what that is contained in holds it too, whether or not its own sensor is
-there or works. The rules of `contains` are for the meters of modules, sockets and rails, which name their parts by
-kind.
+A channel names its containers; their containers contain it as well, even if their own sensors are absent or broken. The
+rules of `contains` are for meters of modules, sockets and rails, which name their parts by kind, and which no single
+probe can relate to the sensors of other probes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 """A device's id and a domain of it."""
 Containment = dict[Key, frozenset[Key]]
-"""Whatever holds each (device, domain), through any number of others."""
+"""All containers of each (device, domain), direct and indirect."""
 
 ACCELERATORS = frozenset({Kind.GPU, Kind.NPU, Kind.FPGA, Kind.ACCELERATOR})
 BOARDS = frozenset({Kind.BOARD, Kind.HOST})
 SOME_MODULE = ("module", "module")
-"""What a chip says to be contained in that is soldered to a module it cannot name."""
+"""The stated container of a chip on a module that it cannot name."""
 _MODULE = frozenset({"module", "package"})
 _NUMBERED = re.compile(r"(?:module|package)-(\d+)(?:-die-\d+)?")
 
 
 def containers_among(channels: Iterable[Channel]) -> Containment:
-    """Return for each (device, domain) all that its energy is a part of, through any number of steps."""
+    """Return all containers of each (device, domain), direct and indirect."""
     direct: dict[Key, set[Key]] = {}
     for channel in channels:
         direct.setdefault(channel.place, set()).update(channel.contained_in)
@@ -47,7 +47,7 @@ def _transitive_containers(start: Key, direct: Mapping[Key, set[Key]]) -> frozen
 
 
 def root_channels(channels: Sequence[Channel], containers: Containment) -> tuple[Channel, ...]:
-    """Leave out what is contained in another of these channels."""
+    """Return the channels that no other of these channels contains."""
     present = {channel.place: channel for channel in channels}
 
     def is_contained(channel: Channel) -> bool:
@@ -58,7 +58,7 @@ def root_channels(channels: Sequence[Channel], containers: Containment) -> tuple
 
 
 def contains(meter: Channel, channel: Channel, containers: Containment) -> bool:
-    """Tell whether the energy of `channel` is in that of `meter`: because it says so, or by the meter's nature."""
+    """Return whether `meter` includes the energy of `channel`: as the channel states, or by the kind of meter."""
     if meter.place in containers.get(channel.place, ()):
         return _can_contain(meter, channel)
     if is_module(meter):
@@ -73,39 +73,39 @@ def contains(meter: Channel, channel: Channel, containers: Containment) -> bool:
 
 
 def is_module(channel: Channel) -> bool:
-    """Tell whether this is the meter of a module: of processors and the accelerators soldered beside them."""
+    """Return whether this meter covers a module: processors and the accelerators soldered beside them."""
     if channel.device.kind in BOARDS:
         return channel.domain in _MODULE
     return channel.device.kind is Kind.GPU and channel.domain == "module"
 
 
 def is_socket(channel: Channel) -> bool:
-    """Tell whether an accelerator's meter is of the whole socket, the processor in it included (AMD's APUs)."""
+    """Return whether the meter of an accelerator covers the whole socket with its processor (AMD's APUs)."""
     return channel.device.kind in ACCELERATORS and channel.domain == "socket"
 
 
 def is_of_processor(meter: Channel) -> bool:
-    """Tell whether a rail names a processor."""
+    """Return whether the name of a rail contains a processor."""
     return bool(_words(meter) & {"cpu", "soc"})
 
 
 def _is_processors(channel: Channel, containers: Containment) -> bool:
-    """Tell whether this is a processor, its memory, or a part of it such as an NPU."""
+    """Return whether this is a processor, its memory, or a part of it such as an NPU."""
     own = {channel.place, *containers.get(channel.place, ())}
     return channel.device.kind in {Kind.CPU, Kind.MEMORY} or any(device.startswith("package-") for device, _ in own)
 
 
 def _can_contain(container: Channel, channel: Channel) -> bool:
-    """An estimate holds its processor's parts, but no accelerator: the model is of servers without one."""
+    """An estimate includes the parts of its processor but no accelerator: the model is of servers without one."""
     return container.source is Source.MEASURED or channel.device.kind not in ACCELERATORS
 
 
 def _module_contains(meter: Channel, channel: Channel) -> bool:
-    """Tell whether a chip is on the module of this meter.
+    """Return whether a chip is on the module of this meter.
 
-    A chip says which module it is on, or that it is on one. An estimated processor says nothing: it is on the module
-    of its own number. A meter without a number is that of the only module there is. A GPU's report of its module's
-    power that does not say which module it is may be that of any board's meter of one.
+    A chip names its module, or states that it is on one. An estimated processor states nothing and is on the module of
+    its own number. A meter without a number covers the only module. If a GPU reports the power of an unnamed module,
+    any module meter of a board can be the meter of that module.
     """
     said = _modules_of(channel)
     own = _modules_of(meter) | {meter.place}
@@ -124,7 +124,7 @@ def _modules_of(channel: Channel) -> set[Key]:
 
 
 def _rail_contains(meter: Channel, channel: Channel) -> bool:
-    """A rail that names the processor feeds it, and one that names a GPU the one that is soldered to the board."""
+    """A rail named after the processor feeds it; one named after a GPU feeds the GPU soldered to the board."""
     if channel.device.kind is Kind.CPU:
         return is_of_processor(meter)
     return channel.device.kind is Kind.GPU and "gpu" in _words(meter) and bool(_modules_of(channel))

@@ -1,15 +1,15 @@
 """The energy of a window by a counter of joules; pure.
 
-A counter shows the energy at its last refresh, which was at most one refresh period ago. So the true energy at a
-window's edge is no less than the last value read before it, and no more than the first value that is surely of a later
-refresh: one that differs from a value read after the edge. From a refresh at one moment to the edge no more was drawn
-than the ceiling of the power allows, on either side. The estimate puts each refresh in the middle of the stretch it
-must have happened in and interpolates.
+A counter shows the energy at its last refresh, which was at most one refresh period ago. So the true energy at an edge
+of a window lies between the last value read before it and the first value that certainly comes from a later refresh:
+one that differs from a value read after the edge. Between a refresh and the edge, the ceiling of the power limits the
+energy on both sides. The estimate places each refresh in the middle of the interval in which it must have happened, and
+interpolates.
 
-A counter is silent while it shows one value for longer than a refresh period, unless its steps are so coarse that this
-is usual. A rise of several steps at once disproves that: coarse steps come one by one. The device of a silent
-counter may draw nothing, or the counter may be frozen: only a later value shows which. If there is none, the bound
-reaches from nothing to the ceiling for the silent time.
+A counter is silent while it shows one value for longer than a refresh period, unless its steps are coarse enough to
+explain that. A rise of several steps at once disproves it: coarse steps come one by one. The device of a silent counter
+may draw nothing, or the counter may be frozen; only a later value distinguishes the two. Without one, the bound reaches
+from 0 to the ceiling for the silent time.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
 _MICRO = 1e6
 _CHANGES_BACK = 3
 _COARSE_STEP_FACTOR = 2
-"""A counter that mostly rises by a single step is granted so many times the longest it took for one."""
+"""A counter that mostly rises by single steps may take this many times its longest time for one."""
 _MULTI_STEP_FACTOR = 1.5
-"""A rise of so many resolutions or more is no single step."""
+"""From this many resolutions on, a rise is more than a single step."""
 _UNLIMITED_NS = 1 << 62
 _SILENT_REFRESHES = 10
-"""A counter that is silent for so many refresh periods is a reason, if what was drawn meanwhile is not known."""
+"""From this many refresh periods on, silence is a reason for doubt if the energy of that time is unknown."""
 _BREAKS = {
     Reason.RESET: "the counter was reset",
     Reason.WRAP_UNKNOWN: "the counter may have wrapped more than once between two reads",
 }
-"""What ends one stretch of counting and begins another."""
+"""The breaks that separate two stretches of counting."""
 
 
 _CONTRADICTION = (
@@ -60,7 +60,7 @@ _CONTRADICTION = (
 
 
 class _NearbyLimits(NamedTuple):
-    """A counter near a window: its refresh period, how long it may show one value, and the ceiling in watts."""
+    """A counter near a window: its refresh period, the longest time for one value, and the ceiling in watts."""
 
     refresh_ns: int
     coarse_ns: int
@@ -70,7 +70,7 @@ class _NearbyLimits(NamedTuple):
 class CounterEnergy:
     """The energy of any window of one counter.
 
-    The refreshes of the whole series are found once; a window then costs two edges and the peak between them.
+    The refreshes of the whole series are found once; each window then needs two edges and the peak between them.
     """
 
     def __init__(self, series: Series) -> None:
@@ -91,10 +91,10 @@ class CounterEnergy:
         self._refreshes = Refreshes(series, changes, self._resolution)
 
     def between(self, start_ns: int, end_ns: int, first: int, last: int) -> WindowResult:
-        """Return the energy of a window that the samples bracket; the reads from `first` to `last` are around it.
+        """Return the energy of a window that the samples bracket; the reads from `first` to `last` surround it.
 
-        The peak is the highest mean power over a stretch of the window long enough to tell it to a tenth. The bound
-        holds if the power was within the ceiling.
+        The peak is the highest mean power over a part of the window that is long enough to measure it to 10 %. The
+        bound holds if the power was within the ceiling.
         """
         seen = self._refreshes
         ceiling = ceiling_watts(self._series.channel, seen.steepest_watts(first, last))
@@ -105,7 +105,7 @@ class CounterEnergy:
         joules = min(max(lower, end.joules - start.joules), upper)
         peak = seen.peak_watts(start_ns - near.refresh_ns, end_ns + near.refresh_ns)
         upper += ceiling * _doubtful_seconds(self._series, start_ns, end_ns)
-        reasons = self._silent_edges(((start_ns, start), (end_ns, end)), near) if joules else ()  # 0 speaks for itself
+        reasons = self._silent_edges(((start_ns, start), (end_ns, end)), near) if joules else ()  # 0 J needs no reason
         reasons = (*contradictions, *reasons)
         lost_seconds, blind_seconds, reason = self._uncounted(start_ns, end_ns, near)
         if not blind_seconds:
@@ -120,7 +120,7 @@ class CounterEnergy:
     ) -> tuple[float, float, tuple[str, ...]]:
         """Return the bound of the energy between two edges.
 
-        If the samples contradict the ceiling, the bound is all that is plausible of the device, with a reason.
+        If the samples contradict the ceiling, the bound is the whole plausible range of the device, with a reason.
         """
         lower = max(0.0, end.lower - start.upper)
         upper = min(end.upper - start.lower, ceiling * seconds + self._resolution)
@@ -130,7 +130,7 @@ class CounterEnergy:
         return 0.0, max(lower, plausible), (_CONTRADICTION,)
 
     def _refresh_limits(self, first: int, last: int) -> tuple[int, int]:
-        """Return the refresh period and how long the counter may show one value, near a window, in nanoseconds.
+        """Return the refresh period and the longest time for one value, near a window, in nanoseconds.
 
         The refresh period is the stated one, else the longest time between changes seen, a second at least. A model
         may show one value for ever.
@@ -147,13 +147,13 @@ class CounterEnergy:
         return max(round(ASSUMED_REFRESH_SECONDS * 1e9), max(self._distances[near], default=0)), coarse
 
     def _energy_at(self, at_ns: int, near: _NearbyLimits) -> Energy:
-        """Return what the counter would have shown at `at_ns` had it refreshed just then, with its bounds."""
+        """Return the energy that a refresh at `at_ns` would have shown, with its bounds."""
         lower, upper = self._lower_bound(at_ns, near), self._upper_bound(at_ns, near)
         joules = self._refreshes.joules_at(at_ns, near.refresh_ns)
         return Energy(min(max(joules, lower), upper), lower, upper)
 
     def _lower_bound(self, at_ns: int, near: _NearbyLimits) -> float:
-        """Return the last value surely shown by then, or what the ceiling leaves of a later one."""
+        """Return the last value that was certainly shown by then, or a later one less the energy at the ceiling."""
         ends, values = self._ends, self._values
         last = bisect_right(ends, at_ns) - 1
         if last < 0:
@@ -167,7 +167,7 @@ class CounterEnergy:
         return least
 
     def _upper_bound(self, at_ns: int, near: _NearbyLimits) -> float:
-        """Return the first value surely of a later refresh, or what the ceiling adds to an earlier one."""
+        """Return the first value of a certainly later refresh, or an earlier one plus the energy at the ceiling."""
         starts, values = self._starts, self._values
         first = bisect_left(starts, at_ns)
         most = math.inf
@@ -181,7 +181,7 @@ class CounterEnergy:
         return min(most, self._upper_bound_since(min(first, len(starts) - 1), at_ns, near)) + self._resolution
 
     def _upper_bound_since(self, read: int, at_ns: int, near: _NearbyLimits) -> float:
-        """Return what the counter can have reached since the refreshes that a read and the ones before it show."""
+        """Return the highest energy that the counter can have reached since the refreshes up to a read."""
         starts, most = self._starts, math.inf
         newest = bisect_right(self._changes, read) - 1
         for value in range(newest, max(-1, newest - _CHANGES_BACK), -1):
@@ -201,13 +201,13 @@ class CounterEnergy:
         return self._starts[self._last_read(value)] - self._ends[self._changes[value]]
 
     def _is_silent(self, value: int, near: _NearbyLimits) -> bool:
-        """Tell whether the counter showed a value for longer than a working one does."""
+        """Return whether the counter showed a value for longer than a working counter does."""
         return self._unchanged_ns(value) > max(near.refresh_ns, self._coarse_ns(value, near))
 
     def _coarse_ns(self, value: int, near: _NearbyLimits) -> int:
-        """Return how long coarse steps explain a value: not at all if the counter then caught up by several steps.
+        """Return the time that coarse steps explain for one value: 0 if the counter then rose by several steps at once.
 
-        A model is no counter that freezes: it may well rise by several steps at once.
+        A model does not freeze, and can rise by several steps at once.
         """
         if near.coarse_ns == _UNLIMITED_NS or value + 1 >= len(self._changes):
             return near.coarse_ns
@@ -215,7 +215,7 @@ class CounterEnergy:
         return near.coarse_ns if rise < _MULTI_STEP_FACTOR * self._resolution else 0
 
     def _silent_edges(self, edges: Iterable[tuple[int, Energy]], near: _NearbyLimits) -> tuple[str, ...]:
-        """Name the edges at which the counter was silent, if what it did not show may be more than usual."""
+        """Return a reason for each edge at which the counter was silent and can hide more energy than usual."""
         usual = 2 * (near.ceiling * near.refresh_ns / 1e9 + self._resolution)
         found: dict[int, str] = {}
         for (at_ns, energy), edge in zip(edges, ("start", "end"), strict=True):
@@ -229,14 +229,15 @@ class CounterEnergy:
         return tuple(f"{words}: the energy of that time is not known" for words in found.values())
 
     def _uncounted(self, start_ns: int, end_ns: int, near: _NearbyLimits) -> tuple[float, float, str]:
-        """Return the seconds of the window that the counter did not count, as read and at most, and why.
+        """Return the seconds of the window that the counter did not count, as read and at most, and the reason.
 
-        They reach from the last sign of counting before each break to the read that showed the break: the read before
-        it, or the last change if the counter was silent. The energy that the first read did not show yet is lost too.
+        They start at the last evidence of counting before each break (the read before it, or the last change if the
+        counter was silent) and end at the read that showed the break. Energy that the first read did not show yet is
+        lost as well.
         """
         lost = blind = 0
         why = ""
-        gaps: dict[int, tuple[int, Reason]] = {}  # by the read before: breaks with none between them are one
+        gaps: dict[int, tuple[int, Reason]] = {}  # by the read before: breaks without a read between them are one
         for at_ns, reason in self._series.rejections:
             if reason in _BREAKS:
                 before = bisect_left(self._times, at_ns) - 1
@@ -249,7 +250,7 @@ class CounterEnergy:
         return lost / 1e9, blind / 1e9, why
 
     def _last_change_ns(self, read: int, near: _NearbyLimits) -> int:
-        """Return the time of a read, or of the first one that shows its value if the counter was silent since."""
+        """Return the time of a read, or of the first read of its value if the counter was silent since."""
         value = bisect_right(self._changes, read) - 1
         first = self._changes[value]
         is_silent = self._starts[read] - self._ends[first] > max(near.refresh_ns, self._coarse_ns(value, near))
@@ -257,15 +258,16 @@ class CounterEnergy:
 
 
 def _seen_resolution(values: Sequence[float], changes: Sequence[int]) -> float:
-    """Return the step that all rises are made of, a millijoule at least."""
+    """Return the greatest common step of all rises, at least a millijoule."""
     rises = (round((values[i] - values[i - 1]) * _MICRO) for i in changes)
     return max(ASSUMED_RESOLUTION_JOULES, math.gcd(*rises) / _MICRO)
 
 
 def _doubtful_seconds(series: Series, start_ns: int, end_ns: int) -> float:
-    """Return the seconds of the window in which a counter may have lost a little for good: it stepped back there.
+    """Return the seconds of the window in which a counter may have lost a little permanently: it stepped back there.
 
-    They reach from the read before to the one in which it had caught up, so that what it drew meanwhile hid the loss.
+    They reach from the read before the step to the read in which it had caught up, as the energy of that time hid the
+    loss.
     """
     times, doubtful = series.times_ns, 0
     gaps = set()

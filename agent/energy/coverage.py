@@ -1,4 +1,4 @@
-"""Which sensors and processors of a host its total leaves out, in words; pure."""
+"""Describes the sensors and processors that the total of a host omits; pure."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def missing_sensors(
     *,
     covers_host: bool,
 ) -> tuple[str, ...]:
-    """Name the silent sensors that are missing in a sum of `includes`.
+    """Return the silent sensors that are missing in a sum of `includes`, as text.
 
-    `covers_host` says that the sum is of all that is behind its meters: then only their like can be missing.
+    `covers_host` states that the sum includes everything behind its meters: then only a meter of the same sort can be
+    missing.
     """
     lost = _missing_channels(includes, active, silent, containers, covers_host=covers_host)
     return tuple(f"{channel.path} (its sensor shows nothing)" for channel in lost)
@@ -34,7 +35,7 @@ def missing_sensors(
 def devices_without_sensor(
     includes: Sequence[Channel], channels: Sequence[Channel], containers: Containment, kinds: Collection[Kind]
 ) -> tuple[str, ...]:
-    """Name the devices of these kinds that have no sensor of their energy and are in none of `includes`."""
+    """Return the devices of these kinds without an energy sensor that none of `includes` covers, as text."""
     sensed = {channel.device.id for channel in channels if channel.metric in ENERGY_METRICS}
     devices = {channel.device.id: channel.device for channel in channels if channel.device.kind in kinds}
     bare = (device for device in devices.values() if device.id not in sensed)
@@ -64,7 +65,7 @@ def _missing_channels(
 
 
 def _is_like(channel: Channel, includes: Sequence[Channel]) -> bool:
-    """Tell whether a sensor is of the same sort as those that make up the sum: one supply of two, one meter of two."""
+    """Return whether a sensor is of the same sort as those of the sum: one supply of two, one meter of two."""
     return any((channel.device.kind, channel.domain) == (one.device.kind, one.domain) for one in includes) or (
         channel.device.kind is Kind.PSU and any(one.device.kind is Kind.PSU for one in includes)
     )
@@ -73,10 +74,10 @@ def _is_like(channel: Channel, includes: Sequence[Channel]) -> bool:
 def _is_covered(
     device: Device, channels: Sequence[Channel], includes: Sequence[Channel], containers: Containment
 ) -> bool:
-    """Return whether a device without a sensor of its own is in the sum.
+    """Return whether the sum includes a device without a sensor of its own.
 
-    A processor is where a sensor has a name of its own for it, is of its dies, or of something around it. An
-    accelerator is where its channels name a module whose meter, or a rail of which, is in the sum.
+    It includes a processor if it has a sensor of the processor under another name, of its dies, or of a container. It
+    includes an accelerator if it has the meter, or a rail, of the module that the accelerator names.
     """
     if device.kind is not Kind.CPU:
         outer = tuple(key for channel in channels if channel.device.id == device.id for key in channel.contained_in)

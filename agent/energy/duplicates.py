@@ -1,8 +1,8 @@
-"""Which sensors show one and the same counter or meter under several names, told by what they showed; pure.
+"""Finds sensors that show the same counter or meter under several names, by their values; pure.
 
-Firmware and drivers do that: a memory-mapped twin of a register, one meter that is listed for two devices. Equal
-steps prove it only if they are uneven: two processors at rest count alike for a while, and so do counters of coarse
-steps, but not in ten steps of different size.
+Firmware and drivers cause this: a memory-mapped copy of a register, one meter listed for two devices. Equal steps prove
+it only if they vary: two idle processors count alike for a while, and so do counters of coarse steps, but not in ten
+steps of different size.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from store.records import Series
 
 MIN_DISTINCT_STEPS = 10
-"""How many different sizes of equal steps tell a mirror."""
+"""The number of different step sizes, equal in both, that proves a duplicate."""
 _EQUAL_SHARE = 0.9
-"""How many steps have to be equal: two reads of one counter are not at the same moment, so it may move in between."""
+"""The share of equal steps that proves a duplicate: two reads of one counter are at slightly different times."""
 _SPOT_CHECKS, _SPOT_CHECK_SHARE = 16, 0.5
 _MICRO = 1e6
 _NEAR_SHARE, _APART_SHARE, _APART_READS = 0.5, 0.2, 20
@@ -31,10 +31,10 @@ _FINE_STEPS = 1000
 
 
 def find_duplicates(series: Sequence[Series], containers: Containment) -> Mapping[Key, Key]:
-    """Return which (device, domain) shows what another before it shows, and which that is.
+    """Return the (device, domain) of each duplicate with that of its original, an earlier series.
 
-    A domain may well equal one that holds it, and is no mirror of it. Power supplies that share the load may show the
-    same watts, so only their counters are compared.
+    A domain can equal its container without being a duplicate. Power supplies that share the load can show the same
+    watts, so only their counters are compared.
     """
     found: dict[Key, Key] = {}
     for position, one in enumerate(series):
@@ -48,7 +48,7 @@ def find_duplicates(series: Sequence[Series], containers: Containment) -> Mappin
 
 
 def is_duplicate(one: Series, other: Series) -> bool:
-    """Tell whether two measured series moved by the same uneven steps, at the same reads or one value after another."""
+    """Return whether two measured series changed by the same varying steps, at the same reads or in the same order."""
     a, b = one.channel, other.channel
     if a.metric != b.metric or {a.source, b.source} != {Source.MEASURED}:
         return False
@@ -62,14 +62,14 @@ def is_duplicate(one: Series, other: Series) -> bool:
 
 
 def _passes_spot_check(one: Series, other: Series) -> bool:
-    """Compare a few moments, which spares most pairs the comparison of thousands."""
+    """Compare a few reads, which rules out most pairs without comparing thousands."""
     moments = range(0, len(one.values), max(1, len(one.values) // _SPOT_CHECKS))
     steps, others = (_steps([each.values[at] for at in moments]) for each in (one, other))
     return sum(a == b for a, b in zip(steps, others, strict=True)) >= _SPOT_CHECK_SHARE * len(steps)
 
 
 def _steps(values: Sequence[float]) -> list[int]:
-    """Return the differences of neighbours in millionths, the finest that sensors have."""
+    """Return the differences of neighbors in millionths, the finest resolution of sensors."""
     return [round((after - before) * _MICRO) for before, after in pairwise(values)]
 
 
@@ -80,9 +80,9 @@ def _same_steps(steps: Sequence[int], others: Sequence[int]) -> bool:
 
 
 def _same_values(one: Series, other: Series) -> bool:
-    """Compare two series read at different moments by the values that follow one another, their ends aside."""
+    """Compare two series read at different times by the order of their values, except at their ends."""
     if max(one.values) != max(other.values) and min(one.values) != min(other.values):
-        return False  # which spares most pairs the rest
+        return False  # this rules out most pairs
     mine, its = _changes(one.values), _changes(other.values)
     for shift in (-1, 0, 1):
         pairs = list(zip(mine[max(shift, 0) :], its[max(-shift, 0) :], strict=False))
@@ -93,15 +93,15 @@ def _same_values(one: Series, other: Series) -> bool:
 
 
 def _same_moments(one: Series, other: Series) -> bool:
-    """Compare two series read at different moments by what both showed at about the same time.
+    """Compare two series read at different times by their values at about the same time.
 
-    A gauge that changes faster than it is read shows other values to one than to the other, but often the same. Meters
-    of coarse steps show equal values under equal loads, so only fine ones are compared; and two reads that are a while
-    apart must be equal far less often.
+    Two readers of a gauge that changes between reads get different values, but often the same. Meters of coarse steps
+    show equal values under equal loads, so only fine ones are compared, and reads some time apart must be equal far
+    less often.
     """
     every = max(1, len(one.values) // _SPOT_CHECKS)
     if len(_shared_values(one, other, 0, every)) * every < _NEAR_SHARE / 2 * len(one.values):
-        return False  # which spares most pairs the rest
+        return False  # this rules out most pairs
     step = math.gcd(*(round(value * _MICRO) for value in (*one.values, *other.values))) / _MICRO
     if step * _FINE_STEPS > max(one.values):
         return False
@@ -114,7 +114,7 @@ def _same_moments(one: Series, other: Series) -> bool:
 
 
 def _shared_values(one: Series, other: Series, shift: int, every: int = 1) -> list[float]:
-    """Return the values that the other showed too, in the reads about that moment, or so many reads later."""
+    """Return the values that the other series also has, in the reads at about that time, `shift` reads later."""
     found = []
     for at_ns, value in zip(one.times_ns[::every], one.values[::every], strict=True):
         near = bisect_left(other.times_ns, at_ns) + shift
@@ -124,12 +124,12 @@ def _shared_values(one: Series, other: Series, shift: int, every: int = 1) -> li
 
 
 def _same_constant(one: Series, other: Series) -> bool:
-    """Compare two series that never changed: two drivers that show one fine value of one domain read one meter."""
+    """Compare two series that never changed: two drivers with the same fine value of one domain read one meter."""
     a, b, value = one.channel.device, other.channel.device, one.values[0]
     drivers = [dict(device.attributes).get("chip") for device in (a, b)]
     if a.kind is not b.kind or None in drivers or drivers[0] == drivers[1] or value != other.values[0]:
         return False
-    # Two meters do not show the same fraction of a watt by chance.
+    # Two different meters do not show the same fraction of a watt.
     return {*one.values, *other.values} == {value} and not value.is_integer()
 
 

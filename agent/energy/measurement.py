@@ -1,4 +1,4 @@
-"""The energy of one stretch of time, by device and domain and in total; pure."""
+"""The energy of one period, by device and domain and in total; pure."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured from `start_ns` to `end_ns`.
+    """The energy from `start_ns` to `end_ns`.
 
-    `total` is None where a sensor that belongs to it gave no energy, or stood still; `readings` are every
-    sensor's, counted or not.
+    `total` is None if one of its sensors has no energy or is stuck; `readings` are those of all sensors, in the total
+    or not.
     """
 
     start_ns: int
@@ -40,12 +40,12 @@ class Measurement:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length of the period."""
         return (self.end_ns - self.start_ns) / 1e9
 
 
 def with_causes(measured: Measurement, faults: Mapping[tuple[str, str], str]) -> Measurement:
-    """Return a measurement in which a sensor without energy names its fault first, by (device id, domain)."""
+    """Return a measurement that gives the fault of a sensor, by (device id, domain), for its missing energy."""
     readings = tuple(
         replace(reading, reasons=(fault, *(reason for reason in reading.reasons if reason not in NO_SAMPLE)))
         if reading.energy is None and (fault := faults.get(reading.channel.place, ""))
@@ -86,11 +86,11 @@ def _series(channel: Channel, position: int, ticks: Sequence[Tick]) -> Series:
 
 
 def measure(series: Iterable[Series], start_ns: int, end_ns: int, channels: Iterable[Channel] = ()) -> Measurement:
-    """Return the energy between two moments from the series around them, one reading for each (device, domain).
+    """Return the energy between two times from the series around them, one reading for each (device, domain).
 
-    Of a domain with a counter and a gauge the counter counts, and the gauge stands beside it. `channels` are all of
-    the host, so that a device that nothing measures is named as not covered. Raises ValueError if the moments are in
-    disorder.
+    In a domain with a counter and a gauge the counter counts, and the gauge is a comparison. `channels` are all
+    channels of the host, so that devices without a sensor are reported as not covered. Raises ValueError if the end is
+    not after the start.
     """
     found = tuple(series)
     best = best_series(found)
@@ -116,23 +116,23 @@ def _reading(best: Series, series: Iterable[Series], start_ns: int, end_ns: int)
 
 
 WINDOW_MARGIN_FACTOR = 1.5
-"""By how much longer than its sensors need a window is made, for reads that come late."""
+"""The length of a window over the time that its sensors need, as a margin for late reads."""
 
 
 def longest_needed_seconds(channels: Iterable[Channel], tolerance: float) -> float:
-    """Return how long to make a window for every sensor to tell its energy to a share of `tolerance`, in seconds.
+    """Return the window length in seconds from which every sensor measures energy to within a share `tolerance`.
 
-    It is half as much again as they need when read in time. Sensors that no length helps are left out, and 0 is
-    returned where there are no others.
+    It is 1.5 times the time that they need when read on time. Sensors for which no length suffices do not count;
+    without others the result is 0.
     """
     needed = (needed_seconds(channel, tolerance) for channel in channels if channel.metric in ENERGY_METRICS)
     return WINDOW_MARGIN_FACTOR * max((seconds for seconds in needed if math.isfinite(seconds)), default=0.0)
 
 
 def enforce_tolerance(measured: Measurement, tolerance: float) -> Measurement:
-    """Refuse every energy of which more than a share of `tolerance` is left open either way, with the reason.
+    """Return a measurement without the energies whose bound is wider than a share `tolerance`, each with the reason.
 
-    The total is judged by its own bound, so one small part may be refused where the total is not.
+    The bound of the total counts for the total, so a small part can be refused while the total is not.
     """
     readings = tuple(_enforce_reading_tolerance(reading, measured.seconds, tolerance) for reading in measured.readings)
     total = measured.total if measured.total and relative_half_width(measured.total) <= tolerance else None
@@ -140,15 +140,15 @@ def enforce_tolerance(measured: Measurement, tolerance: float) -> Measurement:
 
 
 def is_stuck(reading: WindowEnergy) -> bool:
-    """Tell whether a counter showed no energy at all: what runs draws power, so it is dead, or too slow for the time.
+    """Return whether a counter showed no energy: a running device draws power, so the counter is dead or too slow.
 
-    A gauge may well show 0 W, of a supply that stands by for instance.
+    A gauge can show 0 W, for example that of a power supply on standby.
     """
     return reading.method == "counter" and reading.energy is not None and not reading.energy.joules
 
 
 def relative_half_width(energy: Energy) -> float:
-    """Return half the width of an energy's bound as a share of it; infinite for no energy."""
+    """Return half the width of the bound as a share of the energy; infinite for 0 J."""
     return (energy.upper - energy.lower) / 2 / energy.joules if energy.joules else math.inf
 
 

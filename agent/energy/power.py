@@ -1,11 +1,11 @@
 """The energy of a window by a gauge of watts: trapezoids, the ends interpolated; pure.
 
-Each reading is dated back by half a period: the middle of what it averages, or its mean age.
+Each reading is dated back by half a period: the middle of its averaging time, or its mean age.
 
-The bound assumes nothing of the power but that it lies between 0 and the device's ceiling. A gauge that averages
-bounds the energy of the time that its reading is of, and `spans` has how that adds up. Any other gauge shows single
-moments: it observes no time, so its bound is the ceiling for the whole window. The readings of a model are the mean
-since the reading before; how far off a model is stands in its channel.
+The bound assumes only that the power lies between 0 and the ceiling of the device. A reading of an averaging gauge
+bounds the energy of its averaging time; `spans` adds these up. Any other gauge shows single moments and observes no
+time, so its bound is the ceiling for the whole window. A reading of a model is the mean since the previous reading; its
+channel states the uncertainty of the model.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _MICRO = 1e6
 ASSUMED_RESOLUTION_WATTS = 1.0
-"""The step of a gauge that states none and never changed."""
+"""The assumed step of a gauge that states none and never changed."""
 _FROZEN_SECONDS = 5.0
 _FROZEN_UPDATES = 50
 _FROZEN_STEPS = 1000
-"""A gauge is frozen if it shows so many of its steps and does not change for so long and so many updates."""
+"""The limits above which a constant gauge is frozen: time, updates, and its value in steps."""
 
 
 def integrate(series: Series, start_ns: int, end_ns: int) -> WindowResult:
@@ -60,7 +60,7 @@ def _within(joules: float, lower: float, upper: float) -> Energy:
 
 
 def _between_readings(series: Series, start_ns: int, end_ns: int) -> tuple[float, float]:
-    """Bound the power of each moment by the readings around it."""
+    """Return bounds of the energy: the power at each moment lies between the readings around it."""
     times, powers = series.times_ns, series.values
     lower = upper = 0.0
     edges = [start_ns, *times[bisect_right(times, start_ns) : bisect_left(times, end_ns)], end_ns]
@@ -72,15 +72,15 @@ def _between_readings(series: Series, start_ns: int, end_ns: int) -> tuple[float
 
 
 def _resolution(series: Series) -> float:
-    """Return the step of a gauge in watts: the stated one, else the step that all changes seen are made of."""
+    """Return the step of a gauge in watts: the stated one, else the greatest common step of its changes."""
     changes = (round((after - before) * _MICRO) for before, after in pairwise(series.values))
     return series.channel.resolution or math.gcd(*changes) / _MICRO or ASSUMED_RESOLUTION_WATTS
 
 
 def _frozen(series: Series, resolution: float, start_ns: int, end_ns: int) -> Sequence[range]:
-    """Return the reads that show what a frozen gauge showed before, by stretches that reach into the window.
+    """Return the reads in which a frozen gauge repeats its value, by stretches that reach into the window.
 
-    0 W is what a supply on standby shows, and a gauge of coarse steps may well show one value for long.
+    A power supply on standby shows 0 W, and a gauge of coarse steps can show one value for a long time.
     """
     times, powers, channel = series.times_ns, series.values, series.channel
     update = channel.observed_refresh_seconds or channel.refresh_seconds

@@ -1,8 +1,8 @@
-"""How often a probe is read while a run or a measurement is on, and how often around the edges of its windows.
+"""The read rates of probes during a run or a measurement, and the higher rates around the edges of its windows.
 
-In the middle of a window a counter loses nothing between two reads, so it is read now and then; its energy at an edge
-is as well known as the refreshes around the edge are, so there it is read many times a refresh. A gauge is read at
-twice its own update rate or more, or it is said to be aliased.
+In the middle of a window a counter loses nothing between two reads, so it is read rarely. Its energy at an edge is as
+accurate as the times of the refreshes around it, so there it is read many times a refresh. A gauge is read at least at
+twice its own update rate, or it is marked as aliased.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from probes.model import Channel
 
 PERIOD_GRID_SECONDS = (0.0005, *(step * 10.0**power for power in range(-3, 3) for step in (1, 2, 5)))
-"""Every period is one of these, so that reads of several probes fall together; the first is for edges alone."""
+"""The possible periods, so that reads of several probes coincide; the first is for edges only."""
 FASTEST_SECONDS = 0.01
 DEFAULT_PERIOD_SECONDS = 0.1
 SLOWEST_SECONDS = 1.0
@@ -30,18 +30,18 @@ SLOWEST_HIGH_RATE_SECONDS = 0.005
 HIGH_RATE_READS_PER_REFRESH = 20
 _NEARLY = 1 + 1e-9
 CPU_SECONDS = 0.001
-"""A read that takes longer waits for its device: it is taken to need no more processor time than this."""
+"""The assumed maximum of CPU time for one read; a longer read waits for its device."""
 TICK_SECONDS = 0.00003
-"""The processor time that a tick takes beside its read."""
+"""The CPU time of a tick without its read."""
 MAX_READ_SHARE = 0.02
 MAX_HIGH_RATE_SHARE = 0.25
-"""What share of the time reading may take at most, and for the moment around an edge."""
+"""The maximum share of time spent on reads at the base rate, and at the high rate around an edge."""
 
 
 def update_seconds(channel: Channel) -> float:
-    """Return how often a sensor shows a new value, in seconds: as observed or as stated, 0 if neither is known.
+    """Return the update period of a sensor in seconds: the shorter of observed and stated, 0 if neither is known.
 
-    The shorter counts: one that counts in coarse steps changes seldom while its device idles.
+    A counter of coarse steps changes rarely while its device idles, so its observed period can be too long.
     """
     known = [seconds for seconds in (channel.observed_refresh_seconds, channel.refresh_seconds) if seconds]
     return min(known, default=0.0)
@@ -50,15 +50,15 @@ def update_seconds(channel: Channel) -> float:
 def run_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads of a probe with these channels, in seconds.
 
-    An energy counter is read five times a refresh and a power gauge twice, no faster than every 10 ms; the rest every
-    100 ms, and what says nothing of power or load once a second. A probe whose reads are slow is read less often, so
-    that reading takes 2 % of the time at most. The period is one of the ladder.
+    An energy counter is read five times a refresh and a power gauge twice, but not faster than every 10 ms; utilization
+    every 100 ms, everything else once a second. A probe of slow reads is read less often, so that reads take at most
+    2 % of the time. The period is one of the grid.
     """
     wanted, slow = SLOWEST_SECONDS, 0.0
     for channel in channels:
         slow = max(slow, channel.read_seconds / MAX_READ_SHARE)
         if channel.metric in ENERGY_METRICS and not channel.refresh_seconds:
-            wanted = min(wanted, DEFAULT_PERIOD_SECONDS)  # it may only have stood still while it was watched
+            wanted = min(wanted, DEFAULT_PERIOD_SECONDS)  # it may have been idle during calibration
         if channel.metric == "energy_joules":
             wanted = min(
                 wanted, max(FASTEST_SECONDS, update_seconds(channel) / READS_PER_REFRESH or DEFAULT_PERIOD_SECONDS)
@@ -71,14 +71,14 @@ def run_period_seconds(channels: Iterable[Channel]) -> float:
 
 
 def period_at_most(seconds: float) -> float:
-    """Return the longest period of the ladder that is no longer than so many seconds, or the shortest there is."""
+    """Return the longest period of the grid up to `seconds`, or the shortest one."""
     return max(
         (period for period in PERIOD_GRID_SECONDS if period <= seconds * _NEARLY), default=PERIOD_GRID_SECONDS[0]
     )
 
 
 def period_at_least(seconds: float) -> float:
-    """Return the shortest period of the ladder that is no shorter than so many seconds, or the longest there is."""
+    """Return the shortest period of the grid from `seconds` on, or the longest one."""
     return min(
         (period for period in PERIOD_GRID_SECONDS if period * _NEARLY >= seconds), default=PERIOD_GRID_SECONDS[-1]
     )
@@ -87,8 +87,8 @@ def period_at_least(seconds: float) -> float:
 def periods_within(probes: Sequence[Sequence[Channel]], cpu_budget: float) -> tuple[tuple[float, float], ...]:
     """Return the base period of each probe and its period at the high rate, in seconds, 0 if it has none.
 
-    If reads at the base periods would take more than `cpu_budget` of one processor (0: no limit), the shortest periods
-    are made longer, those of gauges first: between two edges a counter loses nothing.
+    If reads at the base periods would take more than `cpu_budget` of one CPU (0: no limit), the shortest periods are
+    lengthened, those of gauges first: a counter loses nothing between two edges.
     """
     periods = [run_period_seconds(channels) for channels in probes]
     costs = [
@@ -108,10 +108,10 @@ def periods_within(probes: Sequence[Sequence[Channel]], cpu_budget: float) -> tu
 
 
 def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
-    """Return the time between reads around an edge of a window, in seconds; 0 where no counter wants it.
+    """Return the time between reads around an edge of a window, in seconds; 0 without a counter.
 
-    A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms, with reading a quarter of the time at
-    most. The period is one of the ladder.
+    A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms; reads take at most a quarter of the time.
+    The period is one of the grid.
     """
     wanted = [
         max(
@@ -130,9 +130,9 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
 
 
 def is_aliased(channel: Channel, period_seconds: float) -> bool:
-    """Tell whether a gauge of power, read once in so many seconds, leaves time that it says nothing of.
+    """Return whether a power gauge that is read every `period_seconds` leaves a part of the time unobserved.
 
-    One that averages says all of it if it is read once an averaging time, any other if it is read twice an update.
+    An averaging gauge needs one read for each averaging time, any other two reads for each update.
     """
     if channel.metric != "power_watts" or channel.aliased:
         return channel.aliased
@@ -143,17 +143,17 @@ def is_aliased(channel: Channel, period_seconds: float) -> bool:
 
 
 def mark_aliased(channels: Iterable[Channel], period_seconds: float) -> tuple[Channel, ...]:
-    """Return channels of a probe that is read once in so many seconds, those that are aliased then marked so."""
+    """Return the channels of a probe that is read every `period_seconds`; aliased ones are marked."""
     return tuple(replace(channel, aliased=is_aliased(channel, period_seconds)) for channel in channels)
 
 
 def needed_seconds(channel: Channel, tolerance: float) -> float:
-    """Return how long a window must be, in seconds, for a sensor to tell its energy to a share `tolerance` either way.
+    """Return the window length in seconds from which a sensor measures energy to within a share `tolerance`.
 
-    At each edge a counter leaves open what is drawn in one update and one dense read, an average what is drawn in half
-    of its time; an average also leaves open when it was refreshed, to a read. It is infinite where no window is long
-    enough: a model is off by what it says, and time that a gauge does not observe is bounded by what can be drawn at
-    all.
+    The uncertainty at an edge is the energy of one update and one high-rate read for a counter, and the energy of half
+    the averaging time for an average, whose refresh time is also uncertain by one read. The length is infinite if no
+    window suffices: a model has its stated uncertainty, and the energy of unobserved time is bounded only by the
+    ceiling of the device.
     """
     left = tolerance - channel.uncertainty
     if left > 0 and channel.metric == "energy_joules":
@@ -167,9 +167,9 @@ def needed_seconds(channel: Channel, tolerance: float) -> float:
 
 
 def trailing_seconds(channels: Iterable[Channel], period_seconds: float) -> float:
-    """Return how long to go on reading after a window so that every sensor of energy has shown what belongs to it.
+    """Return the time to continue reading after a window, in seconds, until every sensor has refreshed.
 
-    It is one refresh period, or what is assumed where none is stated, and two beats for the read that shows it.
+    It is one refresh period, stated or assumed, and two sampling periods for the read that shows the refresh.
     """
     refresh = (
         slowest_refresh_seconds(channel) or ASSUMED_REFRESH_SECONDS

@@ -1,4 +1,4 @@
-"""The refreshes of a counter, as its samples show them: when each was, what it showed, and the power between; pure."""
+"""Finds the refreshes of a counter in its samples: their times and values, and the power between them; pure."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from store.records import Series
 
 _RESOLVABLE_RATIO = 10
-"""A pair of refreshes gives the power between them to a tenth if time and rise are this many times their doubt."""
+"""Two refreshes measure the power between them to 10 % if time and rise are this many times their uncertainty."""
 
 
 class Refreshes:
-    """Every refresh of a series: its time, give or take a slack, and the value it showed.
+    """Every refresh of a series: its time, plus or minus a slack, and its value.
 
-    Where a value stood for longer than a refresh period and then rose by more than its resolution, there was a
-    refresh in between that changed nothing: what was drawn was drawn after it. A rise that is more than the device can
-    draw after it is of the whole time: the counter was frozen.
+    If a value lasted for longer than a refresh period and then rose by more than the resolution, there was a refresh in
+    between without a change: all energy was drawn after it. If the rise exceeds the maximum energy since then, the
+    counter was frozen, and the rise belongs to the whole time.
     """
 
     def __init__(self, series: Series, changes: Sequence[int], resolution: float) -> None:
         self._times, self._joules, self._slacks = array("d"), array("d"), array("d")
-        self._reads = array("q")  # the read that showed each
+        self._reads = array("q")  # the read that shows each refresh
         self._find(series, changes)
         self._partners, self._slopes = array("q"), array("d")
         for first, second in self._pairs(resolution):
@@ -37,7 +37,7 @@ class Refreshes:
             self._slopes.append(self._slope(first, second))
 
     def joules_at(self, at_ns: float, refresh_ns: int) -> float:
-        """Interpolate between refreshes; before the first and after the last, power goes on for one refresh period."""
+        """Interpolate between refreshes; extrapolate by one refresh period before the first and after the last."""
         times = self._times
         if len(times) == 1:
             return self._joules[0]
@@ -46,11 +46,11 @@ class Refreshes:
         return self._joules[after - 1] + self._slope(after - 1, after) * (at_ns - times[after - 1]) / 1e9
 
     def peak_watts(self, start_ns: float, end_ns: float) -> float | None:
-        """Return the highest power between two moments that is known to a tenth, None if none is."""
+        """Return the highest power between two times that is known to 10 %, None if none is."""
         return self._peak(bisect_left(self._times, start_ns), bisect_right(self._times, end_ns))
 
     def steepest_watts(self, first: int, last: int) -> float:
-        """Return the highest power in a range of reads that is known to a tenth, else the steepest rise."""
+        """Return the highest power in a range of reads that is known to 10 %, else the steepest rise."""
         since, until = bisect_right(self._reads, first) - 1, bisect_left(self._reads, last)
         peak = self._peak(since, until)
         if peak is not None:
@@ -84,7 +84,7 @@ class Refreshes:
         return (self._joules[second] - self._joules[first]) / (self._times[second] - self._times[first]) * 1e9
 
     def _pairs(self, resolution: float) -> Iterator[tuple[int, int]]:
-        """Pair each refresh with the first one after it that gives the power between them to a tenth."""
+        """Pair each refresh with the first later one that measures the power between them to 10 %."""
         first, last = 0, 1
         while last < len(self._times):
             if self._is_resolvable(first, last, resolution):

@@ -1,10 +1,9 @@
-"""The part of a window's energy that the readings of an averaging gauge leave open; pure.
+"""Bounds the energy of a window by the readings of an averaging gauge; pure.
 
-A reading is the mean power of a span that ends at the gauge's last refresh. When that was is known to some extent: it
-was after the last read that showed another value, and at most one update before the read. Spans that surely cover the
-window bound its energy from above, spans that surely lie apart in it bound it from below. Time that no span covers is
-bounded by the ceiling and by 0. Which spans to take is a shortest path: each costs its energy, a gap or an overlap
-costs the ceiling.
+A reading is the mean power of a span that ends at the last refresh of the gauge. That refresh happened after the last
+read of another value, and at most one update before the read. Spans that certainly cover the window bound its energy
+from above; spans that certainly do not overlap bound it from below. Time without a span has the ceiling and 0 as its
+bounds. The best selection of spans is a shortest path: a span costs its energy, a gap or an overlap costs the ceiling.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ class Span(NamedTuple):
 
 
 def spans_of(series: Series, resolution: float, ceiling: float, start_ns: int, frozen: Iterable[range]) -> list[Span]:
-    """Return the spans of a gauge's readings in time order, none if it does not average over a known time.
+    """Return the spans of the readings of a gauge in time order, none if its averaging time is unknown.
 
-    A reading is off by its resolution at most. One that looks a part of its span does not bound the rest. `frozen` are
-    reads that show nothing new.
+    The error of a reading is at most its resolution. A reading of a part of its span does not bound the rest. `frozen`
+    are reads without news.
     """
     observed, seconds = averaging_seconds(series.channel)
     stale = {read for stretch in frozen for read in stretch}
@@ -53,7 +52,7 @@ def spans_of(series: Series, resolution: float, ceiling: float, start_ns: int, f
 
 
 def _refreshes(series: Series, start_ns: int) -> Iterable[tuple[int, float, float]]:
-    """Give each read that may show a new refresh, and when that was at the earliest and at the latest."""
+    """Yield each read that can show a new refresh, with the earliest and the latest time of that refresh."""
     update, before, shown = _slowest_update_seconds(series.channel), -math.inf, -math.inf
     halves = series.halves_ns or (0,) * len(series.times_ns)
     start = 0.0
@@ -73,25 +72,25 @@ def _slowest_update_seconds(channel: Channel) -> float:
 
 
 def most_joules(spans: Sequence[Span], seconds: float, ceiling: float) -> float:
-    """Return the energy that a window of so many seconds from 0 on holds at most."""
+    """Return the upper bound of the energy of a window from 0 to `seconds`."""
     sure = [(span.latest_end - span.seconds, span.earliest_end, span.most) for span in spans]
     return _cheapest([each for each in sure if each[0] < each[1]], seconds, ceiling, 0.0)
 
 
 def least_joules(spans: Sequence[Span], seconds: float, ceiling: float) -> float:
-    """Return the energy that a window of so many seconds from 0 on holds at least."""
+    """Return the lower bound of the energy of a window from 0 to `seconds`."""
     widest = [(span.earliest_end - span.seconds, span.latest_end, -span.least) for span in spans]
     return -_cheapest(widest, seconds, 0.0, ceiling)
 
 
 def _cheapest(spans: Sequence[tuple[float, float, float]], seconds: float, gap: float, overlap: float) -> float:
-    """Return the cost of the cheapest way from 0 to `seconds` over spans, each with its head, tail and cost.
+    """Return the lowest cost of a path from 0 to `seconds` over spans, each with its head, tail and cost.
 
     A second without a span costs `gap`, one in two spans or beyond an end of the window `overlap`.
     """
     inside = [each for each in spans if each[1] > 0 and each[0] < seconds]
     tails, totals = [0.0], [0.0]
-    best, passed, first = gap * seconds, math.inf, 0  # `first` is the first whose tail lies beyond the head
+    best, passed, first = gap * seconds, math.inf, 0  # `first`: the first span whose tail lies beyond the head
     for head, tail, cost in inside:
         while first < len(tails) and tails[first] <= head:
             passed = min(passed, totals[first] - gap * tails[first])

@@ -1,8 +1,8 @@
-"""From samples to the energy of a window, with a bound that holds; pure.
+"""The energy of a window from samples, with a bound that holds; pure.
 
-What is assumed of counters and gauges stands in the modules of that name. Beside that: a sensor that does not say how
-often it refreshes, or in what steps, does as it was seen to, but at least once a second and in millijoules; a read
-happens in the middle of its tick; the model behind an estimate is off by no more than it says.
+The modules `counter` and `power` state their assumptions. Beyond those: a sensor without a stated refresh period or
+resolution behaves as observed, but refreshes at least once a second and counts in millijoules or finer; a read happens
+in the middle of its tick; a model is within its stated uncertainty.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from store.records import EnergySegment, Series
 
 NO_SAMPLE = ("no sample before the window's start", "no sample after the window's end")
-"""Why a sensor has no energy if nothing better is known."""
+"""The reasons for a missing energy if no better one is known."""
 MAX_DISAGREEMENT = 0.05
-"""The share by which counter and power gauge of one domain may differ before it is a reason to look."""
+"""The share from which a difference between counter and power gauge of one domain is a reason for doubt."""
 _AROUND_NS = 5_000_000_000
 _AROUND_SAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class WindowEnergy:
-    """What one channel says of one window.
+    """The energy of one window by one channel.
 
-    `energy` is None where the samples do not reach both ends; `reasons` say why, or what makes the number doubtful.
-    `method` is `counter`, `integrated` or `model`. Powers are in watts; the peak is a gauge's highest reading, or a
-    counter's highest mean over a segment long enough to tell it, None if the window is too short for one.
-    `largest_gap_seconds` is between samples in and around the window. `integrated` is what a power gauge of the same
-    domain says where the energy is a counter's.
+    `energy` is None if the samples do not reach both ends; `reasons` are the causes, or the doubts about the number.
+    `method` is `counter`, `integrated` or `model`. Powers are in watts; the peak is the highest reading of a gauge, or
+    the highest mean of a counter over a part long enough to measure it, None if the window is too short for one.
+    `largest_gap_seconds` is between samples in and around the window. `integrated` is the energy by a power gauge of
+    the same domain if `energy` is from a counter.
     """
 
     channel: Channel
@@ -52,7 +52,7 @@ class WindowEnergy:
 
     @property
     def disagreement(self) -> float | None:
-        """The share by which the gauge's energy differs from the counter's; None where there are not both."""
+        """The relative difference of the gauge's energy from the counter's; None without both."""
         if self.energy is None or self.integrated is None or not self.energy.joules:
             return None
         return self.integrated.joules / self.energy.joules - 1
@@ -61,7 +61,7 @@ class WindowEnergy:
 class SeriesEnergy:
     """The energies of windows of one series.
 
-    All windows share what is built of the series, and the energy of a window is derived once.
+    All windows share the analysis of the series, and the energy of a window is derived once.
     """
 
     def __init__(self, series: Series) -> None:
@@ -73,8 +73,8 @@ class SeriesEnergy:
     def between(self, start_ns: int, end_ns: int) -> WindowEnergy:
         """Return the energy of [start_ns, end_ns) from the samples around it.
 
-        The series should reach one refresh period and one beat past both ends; where it ends sooner, the bound is
-        wider. Raises ValueError if the window is empty or the channel measures neither energy nor power.
+        The series should reach one refresh period and one sampling period past both ends; if it ends sooner, the bound
+        is wider. Raises ValueError if the window is empty or the channel measures neither energy nor power.
         """
         window = (start_ns, end_ns)
         if window not in self._found:
@@ -117,40 +117,40 @@ class SeriesEnergy:
 
 
 def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
-    """Return the energy of one window; `SeriesEnergy` says of what, and serves several windows of a series."""
+    """Return the energy of one window; use `SeriesEnergy` for several windows of a series."""
     return SeriesEnergy(series).between(start_ns, end_ns)
 
 
 def with_gauge_comparison(counter: WindowEnergy, gauge: WindowEnergy) -> WindowEnergy:
-    """Return what a counter says with what a power gauge of the same domain says of the same window beside it.
+    """Return the energy of a counter with that of a power gauge of the same domain and window.
 
-    Above 5 % the disagreement is a reason that says which of the two to believe, and why.
+    A difference above 5 % is a reason for doubt that names the preferred sensor and the ground for it.
     """
     both = replace(counter, integrated=gauge.energy)
     share = both.disagreement
     if share is None or abs(share) <= MAX_DISAGREEMENT:
         return both
-    words = f"its power gauge says {share:+.1%}: believe the counter: {preference_reason(gauge.channel)}"
+    words = f"its power gauge differs by {share:+.1%}; the counter is preferred: {preference_reason(gauge.channel)}"
     return replace(both, reasons=(*both.reasons, words))
 
 
 def preference_reason(gauge: Channel) -> str:
-    """Say why a counter is believed rather than a power gauge of the same domain.
+    """Return the reason to prefer a counter to a power gauge of the same domain.
 
-    That power of NVML on A100 and H100 averages over 25 of every 100 ms was measured by Yang, Adamek and Armour,
-    "Part-time Power Measurements: nvidia-smi's Lack of Attention" (2023).
+    Power by NVML on A100 and H100 averages over 25 of every 100 ms, as Yang, Adamek and Armour measured in "Part-time
+    Power Measurements: nvidia-smi's Lack of Attention" (2023).
     """
     if gauge.aliased:
         seen = "sees only a part of the time (on NVIDIA A100 and H100 25 of 100 ms)"
     elif gauge.method == "average":
-        seen = "averages over what was before each reading"
+        seen = "averages over the time before each reading"
     else:
         seen = "shows single moments"
     return f"a counter misses nothing between two reads, and this gauge {seen}"
 
 
 def method_of(channel: Channel) -> str:
-    """Say how a channel comes to an energy: `counter`, `integrated` or `model`."""
+    """Return the method by which a channel gives an energy: `counter`, `integrated` or `model`."""
     if channel.source is Source.ESTIMATED:
         return "model"
     return "counter" if METRICS[channel.metric].type is MetricType.COUNTER else "integrated"
@@ -163,7 +163,7 @@ def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]
     if not times or times[-1] < end_ns:
         missing.append(NO_SAMPLE[1])
     if any(each.start_ns < at_ns < each.end_ns for each in series.segments for at_ns in (start_ns, end_ns)):
-        missing.append("no sample at an edge of the window: those far from the ends of a recording are summed up")
+        missing.append("no sample at an edge of the window: samples far from the ends of a recording are summed up")
     refused = Counter(reason for _, reason in series.rejections)
     if missing and refused:
         words = ", ".join(f"{count} as {reason.value}" for reason, count in refused.most_common())
@@ -172,7 +172,7 @@ def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]
 
 
 def _around(series: Series, start_ns: int, end_ns: int) -> tuple[int, int]:
-    """Return the range of samples that bear on a window, which may be a small part of a long run."""
+    """Return the range of samples that can affect a window, which may be a small part of a long run."""
     times, reach_ns = series.times_ns, max(_AROUND_NS, round(2e9 * slowest_refresh_seconds(series.channel)))
     before, after = bisect_right(times, start_ns), bisect_left(times, end_ns)
     first = max(0, min(before - _AROUND_SAMPLES, bisect_left(times, start_ns - reach_ns)))
@@ -206,7 +206,7 @@ def _dropped(series: Series, start_ns: int, end_ns: int) -> list[EnergySegment]:
 
 
 def _sampled(series: Series, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
-    """Return the parts of a window that have samples: all of it, or what is before and after the dropped stretches."""
+    """Return the parts of a window with samples: all of it, or the parts before and after the dropped stretches."""
     if not (dropped := _dropped(series, start_ns, end_ns)):
         return [(start_ns, end_ns)]
     parts = ((start_ns, dropped[0].start_ns), (dropped[-1].end_ns, end_ns))

@@ -286,11 +286,11 @@ MACHINES = {
         Boundary.WALL,
         (),
     ),
-    "two whole-node meters that may see the same": (
+    "two whole-node meters that may measure the same power": (
         (WALL, channel("ACPI000D:01", "wall", Kind.BOARD, metric="power_watts")),
         {("ACPI000D:00", "wall")},
         Boundary.WALL,
-        ("what ACPI000D:01 may see beside ACPI000D:00",),
+        ("anything that ACPI000D:01 measures beside ACPI000D:00",),
     ),
     "two power supplies with meters of their input": (
         (*supply("7-0058", "wall", "pout1"), *supply("7-0059", "wall", "pout1"), *socket(0), *nvidia()),
@@ -367,7 +367,7 @@ MACHINES = {
 
 
 @pytest.mark.parametrize(("channels", "added", "boundary", "missing"), MACHINES.values(), ids=MACHINES)
-def test_each_joule_is_counted_once_and_what_is_missing_is_named(channels, added, boundary, missing):
+def test_each_joule_counts_once_and_missing_parts_are_named(channels, added, boundary, missing):
     for order in (channels, channels[::-1]):
         found = coverage(order)
         pairs = [each.place for each in found.includes]
@@ -377,7 +377,7 @@ def test_each_joule_is_counted_once_and_what_is_missing_is_named(channels, added
         assert found.not_covered == missing
 
 
-def test_heat_and_clocks_are_not_added():
+def test_temperatures_and_frequencies_are_not_added():
     assert coverage([channel("package-0", "package", metric="temperature_celsius")]).boundary is Boundary.NONE
 
 
@@ -397,7 +397,7 @@ def total(sysfs, tmp_path, gpus=(), *, estimates=True):
     return covered.boundary, {each.place for each in covered.includes}
 
 
-def test_a_server_s_psys_stands_for_its_zones_until_there_is_a_gpu(tmp_path):
+def test_psys_of_a_server_covers_its_zones_until_there_is_a_gpu(tmp_path):
     sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
     assert total(sysfs, tmp_path) == (Boundary.NODE, {("psys", "psys")})
     boundary, added = total(sysfs, tmp_path, [fake_nvml.H100])
@@ -436,7 +436,7 @@ def test_two_supplies_are_the_wall(tmp_path):
 # --- choosing -------------------------------------------------------------------------------------------------------
 
 
-def test_the_best_channel_of_a_domain_is_measured_then_counts_then_is_the_fastest():
+def test_the_best_channel_of_a_domain_is_measured_then_a_counter_then_the_fastest():
     gauge = channel("package-0", "package", metric="power_watts", refresh_seconds=0.1)
     slow, fast, unknown = (replace(gauge, metric="energy_joules", refresh_seconds=time) for time in (0.1, 0.001, 0.0))
     modelled = replace(fast, source=Source.ESTIMATED)
@@ -452,7 +452,7 @@ def series(channel, values, seconds=2.0):
 MOVING, STILL = range(20), (7,) * 20
 
 
-def test_the_best_series_of_a_domain_holds_samples():
+def test_the_best_series_of_a_domain_has_samples():
     counter, gauge = (channel("GPU-a", "board", Kind.GPU, metric=name) for name in ("energy_joules", "power_watts"))
     heat = channel("GPU-a", "board", Kind.GPU, metric="temperature_celsius")
     empty, full, warm = series(counter, ()), series(gauge, MOVING), series(heat, MOVING)
@@ -461,7 +461,7 @@ def test_the_best_series_of_a_domain_holds_samples():
     assert best_series([empty]) == (empty,)
 
 
-def test_of_two_sensors_of_one_domain_one_is_taken():
+def test_one_of_two_sensors_of_a_domain_is_taken():
     package = channel("package-0", "package")
     twins = (series(package, MOVING), series(package, range(1, 21)))
     assert best_series(twins) == twins[:1]
@@ -471,7 +471,7 @@ def keys(covered):
     return {each.place for each in covered.includes}
 
 
-def test_a_zone_that_never_moved_holds_nothing_and_is_named():
+def test_a_zone_that_never_changed_contains_nothing_and_is_named():
     package, dram = (series(each, MOVING) for each in socket(0, "dram", psys=True))
     assert keys(cover([series(PSYS, MOVING), package, dram])) == {("psys", "psys")}
     parts = cover([series(PSYS, STILL), package, dram])
@@ -482,7 +482,7 @@ def test_a_zone_that_never_moved_holds_nothing_and_is_named():
     assert bare.not_covered == ("package-0/dram (its sensor shows nothing)", "memory", *REST)
 
 
-def test_a_device_that_slept_all_along_leaves_the_rest_and_is_named_once():
+def test_a_device_that_stays_suspended_is_named_once_and_the_rest_counts():
     gpu = [series(each, ()) for each in best_channels(nvidia())]
     found = cover([series(socket(0)[0], MOVING), *gpu])
     assert keys(found) == {("package-0", "package")}
@@ -490,13 +490,13 @@ def test_a_device_that_slept_all_along_leaves_the_rest_and_is_named_once():
     assert found.not_covered[1:] == ("memory", *REST)
 
 
-def test_a_part_that_never_moved_is_not_missed_inside_a_whole():
+def test_a_part_that_never_changed_is_not_missing_inside_its_container():
     package, uncore = socket(0, "uncore")
     assert cover([series(package, MOVING), series(uncore, STILL)]).not_covered == ("memory", *REST)
     assert cover([series(WALL, MOVING), series(GAUDI, ())]).not_covered == ()
 
 
-def test_too_few_samples_do_not_tell_a_dead_sensor_from_a_slow_one():
+def test_too_few_samples_do_not_distinguish_a_dead_sensor_from_a_slow_one():
     psys, package = PSYS, series(socket(0, psys=True)[0], MOVING)
     for few in (series(psys, STILL[:5]), series(psys, STILL, seconds=0.5)):
         assert keys(cover([few, package])) == {("psys", "psys")}
@@ -504,14 +504,14 @@ def test_too_few_samples_do_not_tell_a_dead_sensor_from_a_slow_one():
     assert keys(cover([series(slow, STILL), package])) == {("psys", "psys")}
 
 
-def test_a_gauge_that_shows_always_the_same_is_dead_only_at_0():
+def test_a_constant_gauge_is_dead_only_at_0():
     card = replace(GAUDI, metric="power_watts")
     package = series(socket(0)[0], MOVING)
     assert len(cover([package, series(card, STILL)]).includes) == 2
     assert len(cover([package, series(card, (0,) * 20)]).includes) == 1
 
 
-def test_where_no_sensor_shows_anything_all_are_taken():
+def test_all_sensors_are_taken_if_none_shows_anything():
     assert keys(cover([series(GAUDI, ())])) == {("0000:19:00.0", "card")}
     assert cover([]).boundary is Boundary.NONE
 
@@ -519,7 +519,7 @@ def test_where_no_sensor_shows_anything_all_are_taken():
 # --- what is missing ------------------------------------------------------------------------------------------------
 
 
-def test_the_supply_of_two_that_shows_nothing_is_missing_in_the_sum():
+def test_a_silent_one_of_two_supplies_is_missing_in_the_sum():
     first, second = supply("7-0058", "wall", "pout1"), supply("7-0059", "wall", "pout1")
     found = cover([*(series(each, range(1, 21)) for each in first), *(series(each, ()) for each in second)])
     assert keys(found) == {("7-0058", "wall")}
@@ -527,14 +527,14 @@ def test_the_supply_of_two_that_shows_nothing_is_missing_in_the_sum():
     assert found.not_covered == ("7-0059/wall (its sensor shows nothing)",)
 
 
-def test_a_card_that_sleeps_beside_psys_may_not_be_wired_to_it():
+def test_a_suspended_card_beside_psys_may_not_be_wired_to_it():
     card = [series(each, ()) for each in best_channels(nvidia())]
     found = cover([series(PSYS, MOVING), series(socket(0, psys=True)[0], MOVING), *card])
     assert keys(found) == {("psys", "psys")}
     assert found.not_covered[0] == "GPU-a/board (its sensor shows nothing)"
 
 
-def test_devices_that_nothing_measures_are_named_once_and_those_inside_another_s_meter_are_not():
+def test_devices_without_a_sensor_are_named_once_unless_another_meter_covers_them():
     heat = channel("GPU-b", "core", Kind.GPU, metric="temperature_celsius")
     busy = [channel(f"package-{number}", "package", metric="utilization_ratio") for number in (0, 1)]
     of_one = cover([series(socket(0)[0], MOVING)], [heat, *busy])
@@ -548,7 +548,7 @@ def test_devices_that_nothing_measures_are_named_once_and_those_inside_another_s
     assert cover([], [heat]).not_covered == ("the whole host: nothing here measures power",)
 
 
-def test_the_meter_of_a_module_holds_the_processor_of_its_own_number_only():
+def test_the_meter_of_a_module_contains_only_the_processor_of_its_number():
     report = channel("GPU-a", "module", Kind.GPU, ("module-0", "module"), metric="power_watts")
     gpu = nvidia(module="GPU-a")
     for outer in ((report,), (*grace(0)[:1], report)):

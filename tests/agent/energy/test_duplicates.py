@@ -1,4 +1,4 @@
-"""Two names of one sensor are told by what they showed, and two sensors that look alike for a while are not."""
+"""Two names of one sensor are found by their values; two sensors that look alike for a while stay two."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def polled(channel, truth, offset_ns=0, period_ns=100_000_000, reads=120):
 
 
 def latched(seed, update_ns, step=0.01):
-    """A sensor of fine values that holds each for so long."""
+    """Return a sensor of fine values that holds each for `update_ns`."""
     noise = random.Random(seed)
     values = [round(noise.uniform(10, 30) / step) * step for _ in range(2000)]
     return lambda at: values[at // update_ns]
@@ -65,7 +65,7 @@ XGENE, ALTRA = driven("apm_xgene", "APMC0D29:00"), driven("altra_hwmon", "altra_
 
 @pytest.mark.parametrize("offset_ns", [0, 1_000, 10_000_000, 20_000_000, 45_000_000])
 @pytest.mark.parametrize("update_ns", [30_000_000, 100_000_000, 370_000_000])
-def test_one_meter_through_two_drivers_is_counted_once_whenever_they_are_read(offset_ns, update_ns):
+def test_one_meter_through_two_drivers_counts_once_at_any_read_times(offset_ns, update_ns):
     truth = latched(5, update_ns)
     one, other = polled(XGENE, truth), polled(ALTRA, truth, offset_ns + 1)
     if offset_ns < update_ns / 2:
@@ -74,7 +74,7 @@ def test_one_meter_through_two_drivers_is_counted_once_whenever_they_are_read(of
 
 
 @given(st.integers(0, 10_000), st.sampled_from((0.001, 0.01, 1.0, 5.0)), st.sampled_from((30_000_000, 370_000_000)))
-def test_two_meters_are_two_whatever_their_step(seed, step, update_ns):
+def test_two_meters_with_any_step_are_two(seed, step, update_ns):
     one = polled(XGENE, latched(seed, update_ns, step))
     assert not is_duplicate(one, polled(ALTRA, latched(seed + 20_000, update_ns, step), 1_000))
 
@@ -121,15 +121,15 @@ def test_the_two_drivers_of_an_ampere_server_count_the_processor_once():
         ("APMC0D29:00", "cpu"),
         ("APMC0D29:00", "io"),
     ]
-    assert "altra_hwmon.0/cpu (it shows what APMC0D29:00/cpu shows)" in covered.not_covered
+    assert "altra_hwmon.0/cpu (a duplicate of APMC0D29:00/cpu)" in covered.not_covered
 
 
 @pytest.mark.parametrize("start", [0.0, 4242.123456])
-def test_two_counters_that_take_the_same_uneven_steps_are_one(start):
+def test_two_counters_with_the_same_varying_steps_are_one(start):
     assert is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN, start))
 
 
-def test_a_counter_that_moves_between_the_reads_of_its_two_names_is_one_all_the_same():
+def test_a_counter_that_changes_between_the_reads_of_its_two_names_is_one():
     late = list(UNEVEN)
     for at in (10, 50, 90):  # this read of the twin saw a step that the zone's missed
         late[at], late[at + 1] = late[at] + 0.01, late[at + 1] - 0.01
@@ -142,19 +142,19 @@ def test_equal_even_steps_prove_nothing():
     assert not is_duplicate(counted(ZONE, few), counted(TWIN, few))
 
 
-def test_counters_that_part_ways_are_two():
+def test_counters_that_diverge_are_two():
     assert not is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN[:50] + OTHER[50:]))
     assert not is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, STEADY))
 
 
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)), min_size=12, max_size=60))
-def test_counters_of_which_one_step_in_five_differs_are_two(steps):
+def test_counters_that_differ_in_one_step_of_five_are_two(steps):
     mine = [a / 1e6 for a, _ in steps]
     its = [(a if number % 5 else a + b) / 1e6 for number, (a, b) in enumerate(steps)]
     assert not is_duplicate(counted(ZONE, mine), counted(TWIN, its))
 
 
-def test_a_model_is_nobody_s_mirror_and_neither_is_another_metric():
+def test_a_model_or_another_metric_is_no_duplicate():
     modelled = replace(TWIN, source=Source.ESTIMATED)
     watts = replace(TWIN, metric="power_watts")
     for other in (modelled, watts):
@@ -167,7 +167,7 @@ def test_supplies_that_share_a_load_show_the_same_and_are_two():
 
 
 @pytest.mark.parametrize("late_ns", [0, 3_000_000])
-def test_one_meter_under_two_names_is_one_though_its_values_are_read_at_other_moments(late_ns):
+def test_one_meter_under_two_names_is_one_if_read_at_different_times(late_ns):
     first = shown(meter("ACPI000D:00"), UNEVEN, each=5)
     second = shown(meter("ACPI000D:01"), UNEVEN[1:], late_ns=late_ns, each=5)
     assert is_duplicate(first, second)
@@ -175,26 +175,26 @@ def test_one_meter_under_two_names_is_one_though_its_values_are_read_at_other_mo
         assert not is_duplicate(first, shown(meter("ACPI000D:01"), values, late_ns=late_ns, each=5))
 
 
-def test_a_part_that_makes_up_all_of_its_whole_is_no_mirror_of_it():
+def test_a_part_equal_to_its_container_is_no_duplicate():
     core = counter(domain="core", within=(("package-0", "package"),))
     both = [counted(ZONE, UNEVEN), counted(core, UNEVEN)]
     containers = containers_among(each.channel for each in both)
     assert find_duplicates(both, containers) == find_duplicates(both[::-1], containers) == {}
 
 
-def test_of_three_names_of_one_counter_the_first_counts():
+def test_the_first_of_three_names_of_a_counter_counts():
     names = [counter(name) for name in ("a", "b", "c")]
     found = find_duplicates([counted(name, UNEVEN) for name in names], {})
     assert found == {("b", "package"): ("a", "package"), ("c", "package"): ("a", "package")}
 
 
-def test_a_mirrored_zone_counts_once_with_its_parts_and_is_named():
+def test_a_duplicate_zone_counts_once_with_its_parts_and_is_named():
     inner = counter("package-1", "core", within=(("package-1", "package"),))
     second = counter("package-1")
     steps = {ZONE: UNEVEN, second: UNEVEN, inner: tuple(step / 2 for step in UNEVEN)}
     found = cover([counted(channel, own) for channel, own in steps.items()])
     assert found.includes == (ZONE,)
-    assert found.not_covered[0] == "package-1/package (it shows what package-0/package shows)"
+    assert found.not_covered[0] == "package-1/package (a duplicate of package-0/package)"
     assert len(found.not_covered) == len(set(found.not_covered))
     apart = cover([counted(ZONE, UNEVEN), counted(second, OTHER), counted(inner, STEADY)])
     assert apart.includes == (ZONE, second)

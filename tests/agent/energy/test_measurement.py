@@ -40,7 +40,7 @@ def test_ticks_become_one_series_a_domain_in_the_middle_of_the_reads():
     assert (dram.channel, dram.values) == (DRAM, (1.0, 2.0))
 
 
-def test_what_was_not_read_is_no_sample_and_what_was_refused_is_kept_with_its_reason():
+def test_a_missing_reading_is_no_sample_and_a_refused_one_stays_with_its_reason():
     refused = (Rejection(0, Reason.RESET), Rejection(1, Reason.READ_ERROR))
     ticks = [tick(1, 1, 10.0, 1.0), tick(1, 2, math.nan, math.nan, rejections=refused), tick(1, 3, 30.0, 3.0)]
     package, dram = series_of([Layout(1, "rapl", (PACKAGE, DRAM))], ticks)
@@ -56,14 +56,14 @@ def test_two_probes_of_one_domain_make_one_reading():
     assert reading.energy.joules == pytest.approx(20)
 
 
-def test_a_gauge_stands_in_for_a_counter_that_gave_nothing():
+def test_a_gauge_replaces_a_counter_without_samples():
     layouts = [Layout(1, "nvml", (PACKAGE, WATTS))]
     ticks = [tick(1, at, math.nan, 50.0) for at in range(1, 9)]
     (reading,) = measure(series_of(layouts, ticks), 3000, 5000).readings
     assert (reading.channel, reading.method) == (WATTS, "integrated")
 
 
-def test_a_gauge_that_says_otherwise_than_its_counter_is_a_reason_to_believe_the_counter():
+def test_a_difference_of_gauge_and_counter_is_a_reason_that_prefers_the_counter():
     counter, gauge = read(GPU, constant(100.0), 9), read(GPU, constant(80.0), 9)
     power = Channel(GPU.device, GPU.domain, "power_watts", refresh_seconds=0.1, method="average")
     for watts, aliased, words in (
@@ -79,18 +79,18 @@ def test_a_gauge_that_says_otherwise_than_its_counter_is_a_reason_to_believe_the
         if words is None:
             assert reading.reasons == ()
         else:
-            assert "believe the counter" in reading.reasons[0]
+            assert "the counter is preferred" in reading.reasons[0]
             assert words in reading.reasons[0]
 
 
-def test_a_counter_alone_or_one_that_stood_still_disagrees_with_nothing():
+def test_a_counter_alone_or_without_a_change_has_no_difference():
     watts = Series(WATTS, tuple(second * SECOND for second in range(10)), (0.0,) * 10)
     for series in ([read(PACKAGE, constant(100.0), 9)], [read(PACKAGE, constant(0.0), 9), watts]):
         (reading,) = measure(series, 2 * SECOND, 7 * SECOND).readings
         assert (reading.disagreement, reading.reasons) == (None, ())
 
 
-def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs():
+def test_an_energy_too_uncertain_for_the_tolerance_is_refused_with_the_time_it_needs():
     found = measure(
         [read(GPU, constant(100.0), 6)], 2 * SECOND, round(2.4 * SECOND)
     )  # read every 10 ms: 2.5 % are open
@@ -101,7 +101,7 @@ def test_an_energy_too_open_for_the_tolerance_is_refused_with_the_time_it_needs(
     assert refused.reasons == ("±2.5 % of it left open, ±1 % asked for: it needs 1 s or more",)
 
 
-def test_a_sensor_of_the_total_that_stood_still_leaves_no_total():
+def test_a_stuck_sensor_of_the_total_leaves_no_total():
     still = replace(read(PACKAGE, constant(0.0), 6), times_ns=(2 * SECOND - 1, 3 * SECOND), values=(7.0, 7.0))
     found = measure([still], 2 * SECOND, round(2.5 * SECOND))
     assert is_stuck(found.readings[0])
@@ -116,20 +116,20 @@ def test_a_gauge_that_shows_no_power_is_no_dead_sensor():
     assert found.total.joules == 0
 
 
-def test_a_small_part_too_open_for_the_tolerance_leaves_the_total():
+def test_a_small_part_too_uncertain_for_the_tolerance_leaves_the_total():
     still = read(DRAM, constant(0.0), 6)
     found = enforce_tolerance(measure([read(PACKAGE, constant(100.0), 6), still], 2 * SECOND, 4 * SECOND), 0.05)
     assert found.total.joules == pytest.approx(200)
 
 
-def test_no_length_of_time_helps_a_model_or_a_sensor_that_stands_still():
+def test_no_window_length_suffices_for_a_model_or_a_stuck_sensor():
     (modelled,) = enforce_tolerance(measure([read(MODEL, constant(50.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
     assert "no length of time is enough" in modelled.reasons[0]
     (still,) = enforce_tolerance(measure([read(PACKAGE, constant(0.0), 6)], 2 * SECOND, 4 * SECOND), 0.05).readings
     assert still.reasons == ("it stood still",)
 
 
-def test_the_slowest_sensor_that_can_be_helped_says_how_long_to_measure():
+def test_the_slowest_sensor_with_a_sufficient_length_sets_the_window_length():
     assert longest_needed_seconds([PACKAGE, GPU, MODEL, HEAT], 0.05) == 1.5 * needed_seconds(GPU, 0.05)
     assert longest_needed_seconds([MODEL], 0.05) == 0
 
@@ -139,7 +139,7 @@ def test_a_layout_without_ticks_has_a_series_without_samples():
     assert (series.times_ns, series.values) == ((), ())
 
 
-def test_the_total_adds_what_is_counted_and_shows_the_rest():
+def test_the_total_adds_its_sensors_and_the_others_are_listed():
     series = [read(channel, constant(watts), 6) for channel, watts in ((PACKAGE, 100), (DRAM, 20), (CORE, 60))]
     found = measure(series, 2 * SECOND, 4 * SECOND)
     assert found.seconds == 2
@@ -150,7 +150,7 @@ def test_the_total_adds_what_is_counted_and_shows_the_rest():
     assert [round(reading.energy.joules) for reading in found.readings] == [200, 40, 120]
 
 
-def test_a_mixed_total_is_called_so():
+def test_a_total_of_measured_and_estimated_parts_is_mixed():
     series = [read(MODEL, constant(50.0), 6), read(GPU, constant(100.0), 6)]
     found = measure(series, 2 * SECOND, 4 * SECOND)
     assert found.source is Provenance.MIXED
@@ -164,7 +164,7 @@ def test_a_sensor_of_the_total_that_stopped_leaves_no_total():
     assert found.readings[1].reasons == ("no sample after the window's end",)
 
 
-def test_a_device_that_slept_all_the_time_leaves_the_total_of_the_others():
+def test_a_suspended_device_leaves_the_total_of_the_others():
     asleep = replace(read(GPU, constant(1.0), 1), times_ns=(), values=())
     found = measure([read(PACKAGE, constant(100.0), 6), asleep], 2 * SECOND, 4 * SECOND)
     assert found.total.joules == pytest.approx(200)
@@ -176,12 +176,12 @@ def test_without_sensors_there_is_no_total_and_no_source():
     assert (found.total, found.source, found.readings) == (None, None, ())
 
 
-def test_a_measurement_has_to_end_after_it_starts():
+def test_a_measurement_must_end_after_it_starts():
     with pytest.raises(ValueError, match="must end after it starts"):
         measure([read(PACKAGE, constant(100.0), 6)], 4 * SECOND, 2 * SECOND)
 
 
-def test_a_sensor_without_energy_names_its_fault_in_the_place_of_the_sample_that_is_missing():
+def test_the_fault_of_a_sensor_replaces_the_missing_sample_as_its_reason():
     layouts = [Layout(1, "rapl", (PACKAGE, DRAM))]
     ticks = [tick(1, at, at * 10.0, math.nan) for at in range(1, 9)]
     measured = measure(series_of(layouts, ticks), 3000, 5000)

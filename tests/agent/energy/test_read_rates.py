@@ -59,7 +59,7 @@ def test_a_counter_is_read_five_times_a_refresh_and_a_gauge_twice(channels, seco
         ([channel("temperature_celsius", 9.0)], 0.2 + 0.02),
     ],
 )
-def test_reading_goes_on_until_every_sensor_of_energy_has_shown_the_end(channels, seconds):
+def test_reading_continues_until_every_energy_sensor_has_shown_the_end(channels, seconds):
     assert trailing_seconds(channels, 0.1) == pytest.approx(seconds)
 
 
@@ -93,7 +93,7 @@ def test_around_an_edge_a_counter_is_read_twenty_times_a_refresh(channels, secon
         (channel("power_watts", 0.1, aliased=True), 0.01, True),
     ],
 )
-def test_a_gauge_is_aliased_that_leaves_time_it_says_nothing_of(known, period, aliased):
+def test_a_gauge_with_unobserved_time_is_aliased(known, period, aliased):
     assert is_aliased(known, period) is aliased
 
 
@@ -114,7 +114,7 @@ def test_a_gauge_is_aliased_that_leaves_time_it_says_nothing_of(known, period, a
         (channel("energy_joules", 0.1, uncertainty=0.03), 0.105 / 0.02),
     ],
 )
-def test_a_window_has_to_be_as_long_as_its_sensor_needs_for_the_tolerance(known, seconds):
+def test_a_window_must_be_as_long_as_its_sensor_needs_for_the_tolerance(known, seconds):
     assert needed_seconds(known, 0.05) == pytest.approx(seconds)
 
 

@@ -78,11 +78,11 @@ def test_a_device_that_goes_beyond_its_power_limit_is_bounded_by_four_times_that
     assert energy(tame, 1, 30).upper == pytest.approx(12.5 * 29 + 0.001)
 
 
-def test_the_power_limit_tells_more_of_an_edge_than_the_reads_around_it():
+def test_the_power_limit_bounds_an_edge_closer_than_the_reads_around_it():
     channel = joules_channel(refresh=1.0, resolution=0.001, max_plausible=4 * 100.0)
     samples = {0: 0, 1: 80, 2: 160, 3: 240, 4: 320, 5: 400, 6: 480}
     found = energy(counted(samples, channel), 1.9, 4.1)
-    # What the read at 2 shows less what can be drawn in 0.1 s; what the read at 5 shows, if of 4, and 0.1 s more.
+    # The read at 2 s less the maximum energy of 0.1 s; the read at 5 s, if of 4 s, plus the energy of 0.1 s.
     assert found.upper == pytest.approx(400 + 125 * 0.1 - (160 - 125 * 0.1) + 0.001)
     unlimited = energy(counted(samples, replace(channel, max_plausible=0.0)), 1.9, 4.1)
     assert unlimited.upper == pytest.approx(480 - 80 + 0.001)
@@ -112,7 +112,7 @@ def test_breaks_without_a_read_between_them_are_one():
     assert found.energy.joules == pytest.approx(200 + 200 / 3)
 
 
-def test_a_window_that_begins_within_the_first_read_may_begin_before_what_it_shows():
+def test_a_window_that_starts_within_the_first_read_may_start_before_its_refresh():
     series = counted(
         {0: 0, 1: 100, 2: 200, 3: 300, 4: 400, 5: 500}, joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0)
     )
@@ -121,7 +121,7 @@ def test_a_window_that_begins_within_the_first_read_may_begin_before_what_it_sho
     assert energy(slow, 0.1, 3.5).upper == pytest.approx(400 - (0 - 200 * 0.15) + 0.001)
 
 
-def test_a_counter_that_stepped_back_may_have_lost_what_was_drawn_until_it_caught_up():
+def test_a_counter_that_stepped_back_may_have_lost_energy_until_it_caught_up():
     channel = joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0)
     samples = {0: 0, 1: 100, 2: 200, 4: 400, 5: 500, 6: 600, 7: 700}
     smooth = counted(samples, channel)
@@ -138,13 +138,13 @@ def test_a_counter_that_may_have_wrapped_twice_says_so():
     assert found.reasons[0].startswith("the counter may have wrapped more than once between two reads: 1 s were not")
 
 
-def test_a_window_between_two_reads_of_a_slow_beat_is_bounded_by_both():
+def test_a_window_between_two_slow_reads_is_bounded_by_both():
     found = energy(counted({0: 0, 10: 1000, 20: 2000, 30: 3000}), 12, 13)
     assert found.joules == pytest.approx(100)
     assert (found.lower, found.upper) == (0, pytest.approx(1000.001))
 
 
-def test_a_window_at_the_first_sample_of_a_slow_beat_is_not_off_by_half_a_refresh():
+def test_a_window_at_the_first_of_slow_reads_is_not_off_by_half_a_refresh():
     truth = constant(100.0)
     read = (0.5, 2.5, 4.5, 6.5)
     shown = tuple(moment - 0.5 for moment in read)  # the mean age of a value, with a refresh a second
@@ -152,7 +152,7 @@ def test_a_window_at_the_first_sample_of_a_slow_beat_is_not_off_by_half_a_refres
     assert energy(series, 0.5, 4.5).joules == pytest.approx(400)
 
 
-def test_a_counter_that_never_moves_may_hide_what_the_device_can_draw():
+def test_a_counter_that_never_moves_may_hide_the_maximum_energy_of_the_device():
     series = counted(dict.fromkeys(range(8), 7.0), joules_channel(0.1, 0.001, max_plausible=3.2 * 200.0))
     found = window_energy(series, *at(2, 4))
     assert found.energy == Energy(0.0, 0.0, pytest.approx(2 * 200 + 0.001))
@@ -166,7 +166,7 @@ def frozen(since, until, **known):
     return counter(constant(200.0), shown, read_times(0.02, 12), 0.001, channel)
 
 
-def test_a_counter_that_freezes_before_the_end_opens_the_bound_to_the_ceiling_for_that_time():
+def test_a_counter_that_freezes_before_the_end_widens_the_bound_to_the_ceiling_for_that_time():
     found = window_energy(frozen(5, 99, max_plausible=4 * 250.0), *at(2, 9))
     assert found.energy.joules == pytest.approx(3 * 200, abs=40)  # what it showed, no more
     assert found.energy.lower == pytest.approx(3 * 200, abs=40)
@@ -176,7 +176,7 @@ def test_a_counter_that_freezes_before_the_end_opens_the_bound_to_the_ceiling_fo
     assert "at the end of the window: the energy of that time is not known" in reason
 
 
-def test_a_counter_that_is_frozen_at_the_start_may_have_counted_before_the_window_what_it_shows_in_it():
+def test_a_counter_frozen_at_the_start_may_show_energy_from_before_the_window():
     found = window_energy(frozen(1, 5, max_plausible=4 * 250.0), *at(3, 9))
     # 8 s were counted in all. Before the window at most 2 s at the ceiling were; at least nothing was.
     assert found.energy.lower == pytest.approx(8 * 200 - 2 * 1.25 * 250, abs=40)
@@ -184,7 +184,7 @@ def test_a_counter_that_is_frozen_at_the_start_may_have_counted_before_the_windo
     assert "at the start of the window" in found.reasons[0]
 
 
-def test_a_counter_that_is_frozen_within_a_window_and_then_catches_up_knows_the_energy():
+def test_a_counter_that_freezes_within_a_window_and_catches_up_loses_no_energy():
     found = window_energy(frozen(4, 7, max_plausible=4 * 250.0), *at(2, 9))
     assert found.energy.joules == pytest.approx(7 * 200, rel=0.01)
     assert found.energy.upper - found.energy.lower < 2 * 250 * 0.1 * 1.25 + 1
@@ -199,7 +199,7 @@ def test_a_window_within_the_time_a_counter_was_frozen_says_so():
     assert (found.energy.lower, found.energy.upper) == (0, pytest.approx(2 * 1.25 * 250, abs=0.1))
 
 
-def test_what_a_frozen_counter_catches_up_with_is_spread_over_the_time_it_was_frozen():
+def test_the_rise_after_a_freeze_is_spread_over_the_frozen_time():
     series = frozen(4, 7, max_plausible=4 * 250.0)
     assert energy(series, 2, 5.5).joules == pytest.approx(3.5 * 200, rel=0.02)
 
@@ -265,7 +265,7 @@ def test_a_slow_step_at_idle_does_not_excuse_a_counter_that_then_catches_up_by_s
     assert working.energy.upper - working.energy.lower <= 2 + 1e-9
 
 
-def test_a_rise_beyond_the_ceiling_opens_the_bound_to_all_that_is_plausible_with_a_reason():
+def test_a_rise_beyond_the_ceiling_widens_the_bound_to_the_plausible_range_with_a_reason():
     # 400 W for 20 ms from a device of 100 W: too short for a peak that the counter shows, so the ceiling is 125 W.
     burst = Power(((4.0, 5.0), (0.02, 400.0), (1.0, 5.0)))
     channel = joules_channel(0.001, 1.0, max_plausible=4 * 100.0)
@@ -304,7 +304,7 @@ def test_a_counter_that_was_frozen_before_a_reset_did_not_count_from_its_last_ch
     assert found.energy.upper >= found.energy.lower + 200 * 4
 
 
-def test_what_was_drawn_after_a_pause_is_not_spread_over_the_pause():
+def test_energy_drawn_after_a_pause_is_not_spread_over_the_pause():
     # Nothing for two seconds, then 100 W: read every 20 ms, refreshed every 100 ms.
     power = Power(((2.0, 0.0), (1.0, 100.0)))
     series = counter(power, refreshes(0.1, 5), read_times(0.02, 5), 0.0, joules_channel(0.1, 0.001))
@@ -320,7 +320,7 @@ def test_a_coarse_counter_at_low_power_goes_on_evenly_between_its_steps():
     assert found.peak_watts is None
 
 
-def test_the_peak_of_constant_power_is_that_power_however_beat_and_refresh_meet():
+def test_the_peak_of_constant_power_is_that_power_at_any_offset_of_reads_and_refreshes():
     series = counter(
         constant(100.0), refreshes(0.1, 14), read_times(0.1, 14, (0.3, -0.3, 0.1)), 0.0, joules_channel(0.1)
     )
@@ -334,14 +334,14 @@ def test_the_peak_is_that_of_the_window_and_no_less_than_the_mean():
     assert found.mean_watts <= found.peak_watts < 120
 
 
-def test_a_window_too_short_to_tell_a_peak_has_none():
+def test_a_window_too_short_for_a_peak_has_none():
     series = counter(constant(100.0), refreshes(0.1, 5), read_times(0.1, 5), 0.0, joules_channel(0.1))
     found = window_energy(series, *at(2, 2.2))
     assert found.peak_watts is None
     assert found.mean_watts is not None
 
 
-def test_a_coarse_step_is_learnt_from_the_rises_where_none_is_stated():
+def test_a_coarse_step_is_found_in_the_rises_if_none_is_stated():
     found = energy(counted({0: 5, 1: 11, 2: 20, 3: 26, 4: 35, 6: 50}, joules_channel()), 1, 3)
     assert (found.lower, found.upper) == (26 - 20 - 3, 35 - 11 + 3)  # all rises are made of threes
 
@@ -436,7 +436,7 @@ def test_the_resolution_of_an_average_is_added_also_where_all_readings_are_equal
     assert width(0.0) > width(0.001)  # a step that was never seen is taken for a watt
 
 
-def test_the_step_of_an_average_is_learnt_from_its_changes():
+def test_the_step_of_an_average_is_found_in_its_changes():
     channel = watts_channel(0.1, "average", observed_refresh_seconds=0.1, max_plausible=4 * 400.0)
     coarse = energy(gauged({0.1 * n: 100.0 + 3 * (n % 3) for n in range(50)}, channel), 2, 4)
     known = replace(channel, resolution=3.0)
@@ -462,7 +462,7 @@ def test_an_average_that_is_made_of_parts_of_the_time_is_bounded_as_such():
 
 
 @pytest.mark.parametrize("method", ["instant", "average"])
-def test_a_gauge_that_shows_one_fine_value_for_long_may_be_frozen(method):
+def test_a_gauge_with_one_fine_value_for_a_long_time_may_be_frozen(method):
     channel = watts_channel(0.1, method, max_plausible=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
     samples = {0.1 * n: 100.123 + 0.01 * min(n, 40) for n in range(200)}  # frozen from 4 s on
     found = window_energy(gauged(samples, channel), *at(2, 14))
@@ -473,7 +473,7 @@ def test_a_gauge_that_shows_one_fine_value_for_long_may_be_frozen(method):
     assert coarse.reasons == ()
 
 
-def test_a_gauge_whose_readings_no_average_can_have_is_bounded_by_the_ceiling():
+def test_a_gauge_with_readings_impossible_for_an_average_is_bounded_by_the_ceiling():
     channel = watts_channel(1.0, "average", max_plausible=4 * 400.0, observed_refresh_seconds=0.1)
     leaps = gauged({0.01 * n: 50.0 if n % 20 < 10 else 350.0 + n % 2 for n in range(1000)}, channel)
     found = energy(leaps, 2, 7)
@@ -496,7 +496,7 @@ def test_the_noise_of_a_gauge_around_0_is_no_negative_energy():
         assert below.joules == 0
 
 
-def test_a_model_is_bounded_by_the_readings_around_each_moment_and_by_what_it_says():
+def test_a_model_is_bounded_by_the_readings_around_each_moment_and_its_uncertainty():
     channel = watts_channel(0.01, "model", source=Source.ESTIMATED, uncertainty=0.5)
     found = energy(gauged({0: 100, 1: 100, 2: 300, 3: 300, 4: 300, 5: 300}, channel), 0.5, 3.5)
     assert found.lower == pytest.approx((100 * 1.5 + 300 * 1.5) / 2, rel=0.3)
@@ -533,7 +533,7 @@ def test_a_channel_without_samples_has_no_energy():
     assert len(found.reasons) == 2
 
 
-def test_an_estimate_is_as_wide_as_its_model_says_and_never_below_0():
+def test_an_estimate_has_the_uncertainty_of_its_model_and_is_never_below_0():
     samples = {second: 100.0 * second for second in range(9)}
     half = joules_channel(0.01, 0.001, source=Source.ESTIMATED, uncertainty=0.5)
     found = window_energy(counted(samples, half), *at(2, 4))
@@ -546,14 +546,14 @@ def test_an_estimate_is_as_wide_as_its_model_says_and_never_below_0():
     assert energy(counted(samples, wide), 2, 4).upper == pytest.approx((400 + 2000 * 0.01 - 200 + 0.001) * 2.3)
 
 
-def test_a_window_of_a_long_run_gives_what_it_gives_alone():
+def test_a_window_of_a_long_run_has_the_same_energy_as_alone():
     series = counter(constant(70.0), refreshes(0.01, 60), read_times(0.05, 60), 0.0, joules_channel(0.01, 0.001))
     short = slice(300, 800)
     alone = replace(series, times_ns=series.times_ns[short], values=series.values[short])
     assert energy(series, 24, 31) == energy(alone, 24, 31)
 
 
-def test_a_window_has_to_end_after_it_starts():
+def test_a_window_must_end_after_it_starts():
     with pytest.raises(ValueError, match="must end after it starts"):
         window_energy(counted({0: 0, 1: 1}), SECOND, SECOND)
 
@@ -564,7 +564,7 @@ def test_only_energy_and_power_are_integrated():
         window_energy(Series(heat, at(0, 1), (40.0, 41.0)), *at(0, 1))
 
 
-def test_the_method_says_how_an_energy_came_to_be():
+def test_the_method_names_the_origin_of_an_energy():
     assert method_of(joules_channel()) == "counter"
     assert method_of(watts_channel()) == "integrated"
     assert method_of(joules_channel(source=Source.ESTIMATED)) == "model"

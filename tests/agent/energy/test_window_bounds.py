@@ -28,7 +28,7 @@ from simulated import (
 
 QUICK = settings(suppress_health_check=list(HealthCheck))  # a busy machine is no fault of the code
 UNTIL = 5.0
-WRAP_JOULES = 1700.0  # more than a limit of 2400 W lets through in the longest gap: six beats of 0.1 s, and jitter
+WRAP_JOULES = 1700.0  # more than 2400 W draw in the longest gap: six periods of 0.1 s, and jitter
 watts = st.one_of(st.just(0.0), st.floats(0, 20), st.floats(20, 600))
 shares = st.lists(st.floats(0.2, 1), min_size=1, max_size=7)
 jitters = st.lists(st.floats(-0.4, 0.4), min_size=1, max_size=11)
@@ -72,7 +72,7 @@ def held(series, power, window):
 
 @settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
-def test_the_bound_of_a_counter_holds_whatever_the_power_and_the_beat(power, refresh, irregular, read, step, data):
+def test_the_bound_of_a_counter_holds_at_any_power_and_read_rate(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, joules_channel(refresh, step))
     window = data.draw(windows(read[0], read[-1] - refresh - 1e-6))
     held(series, power, window)
@@ -93,7 +93,7 @@ def test_the_bound_of_a_counter_with_a_power_limit_holds_and_is_no_wider(
 
 @settings(QUICK, max_examples=50)
 @given(powers(), st.sampled_from((0.03, 0.1, 0.25)), st.floats(1.05, 3), read_moments(), st.data())
-def test_the_bound_of_a_counter_slower_than_it_says_holds_once_it_was_watched(power, stated, slower, read, data):
+def test_the_bound_of_a_counter_slower_than_stated_holds_after_calibration(power, stated, slower, read, data):
     refresh = stated * slower
     channel = joules_channel(stated, 0.001, observed_refresh_seconds=refresh)
     series = counter(power, refreshes(refresh, UNTIL, (1.0, 1.2, 0.9)), read, 0.001, channel)
@@ -102,7 +102,7 @@ def test_the_bound_of_a_counter_slower_than_it_says_holds_once_it_was_watched(po
 
 @settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
-def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh, irregular, read, step, data):
+def test_the_bound_of_a_counter_without_stated_properties_holds(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step)
     window = data.draw(windows(read[0], read[-1] - ASSUMED_REFRESH_SECONDS - 1e-6))
     assume(step <= 0.001 or len(set(series.values)) > 1)  # of a resolution that was never seen nothing can be known
@@ -111,9 +111,7 @@ def test_the_bound_of_a_counter_that_says_nothing_of_itself_holds(power, refresh
 
 @settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
-def test_samples_that_end_at_the_window_leave_a_bound_that_the_limit_makes_true(
-    power, refresh, irregular, read, step, data
-):
+def test_samples_that_end_at_the_window_have_a_bound_by_the_power_limit(power, refresh, irregular, read, step, data):
     channel = joules_channel(refresh, step, max_plausible=4 * max(power.highest, 1.0))
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step, channel)
     held(series, power, data.draw(windows(read[0], read[-1])))
@@ -157,7 +155,7 @@ def test_wraps_leave_no_trace(power, refresh, read, data):
     st.one_of(st.floats(0, UNTIL), st.just(math.inf)),
     st.data(),
 )
-def test_the_bound_holds_for_a_counter_that_is_frozen_for_a_while_or_for_good(
+def test_the_bound_holds_for_a_counter_frozen_for_a_while_or_permanently(
     power, refresh, read, step, since, lasts, data
 ):
     shown = tuple(moment for moment in refreshes(refresh, UNTIL) if not since <= moment < since + lasts)
@@ -188,12 +186,12 @@ def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, sinc
     st.booleans(),
     st.data(),
 )
-def test_the_bound_of_a_coarse_counter_holds_over_pauses_in_reads_and_a_freeze_that_it_catches_up_with(
-    power, refresh, beat, late, step, paused, froze, is_stated, data
+def test_the_bound_of_a_coarse_counter_holds_over_pauses_in_reads_and_a_freeze(
+    power, refresh, period, late, step, paused, froze, is_stated, data
 ):
     since, until = froze[0], sum(froze)
     shown = tuple(moment for moment in refreshes(refresh, 9) if not since <= moment < until)
-    read = tuple(moment for moment in read_times(beat, 9, late) if not paused[0] < moment < sum(paused))
+    read = tuple(moment for moment in read_times(period, 9, late) if not paused[0] < moment < sum(paused))
     assume(power.joules(until, since) >= 3 * step)  # less may pass for a slow step
     channel = joules_channel(refresh, step if is_stated else 0.0, max_plausible=4 * 600.0)
     series = counter(power, shown, read, step, channel)
@@ -229,7 +227,7 @@ GAUGES = st.sampled_from(
     st.sampled_from((0.0, 0.001, 1.0)),
     st.data(),
 )
-def test_the_bound_of_every_gauge_holds_whatever_the_power_the_gaps_and_the_refreshes(
+def test_the_bound_of_every_gauge_holds_for_any_power_gaps_and_refreshes(
     power, gauge, update, irregular, read, gap, step, data
 ):
     method, stated, parts = gauge
@@ -241,7 +239,7 @@ def test_the_bound_of_every_gauge_holds_whatever_the_power_the_gaps_and_the_refr
 
 
 @pytest.mark.parametrize("seconds", [1.0, 0.3])
-def test_an_average_read_in_time_is_known_much_better_than_by_the_ceiling(seconds):
+def test_an_average_read_on_time_has_a_bound_much_narrower_than_the_ceiling(seconds):
     bursts = Power(tuple((0.11 + 0.01 * (n % 7), 40.0 + 13 * (n * n % 19)) for n in range(400)))
     channel = watts_channel(seconds, "average", max_plausible=4 * 350.0, observed_refresh_seconds=0.1, resolution=0.001)
     series = partial_gauge(
@@ -254,9 +252,7 @@ def test_an_average_read_in_time_is_known_much_better_than_by_the_ceiling(second
 
 @settings(QUICK, max_examples=50)
 @given(powers(watts=st.floats(1, 600)), refresh_periods, shares, st.sampled_from((0.0, 600.0)), st.data())
-def test_windows_of_one_series_have_the_energies_that_each_has_of_its_own_samples(
-    power, refresh, irregular, limit, data
-):
+def test_windows_of_one_series_have_the_same_energies_as_from_their_own_samples(power, refresh, irregular, limit, data):
     read = read_times(0.05, 40.0, data.draw(jitters))
     channel = joules_channel(refresh, 0.001, max_plausible=4 * limit)
     series = counter(power, refreshes(refresh, 40.0, irregular), read, 0.001, channel)
@@ -272,7 +268,7 @@ def test_windows_of_one_series_have_the_energies_that_each_has_of_its_own_sample
 
 
 SCENES = [
-    # refresh, beat, window in seconds: RAPL, a slow reader, NVML read once and five times a refresh
+    # refresh, period, window in seconds: RAPL, a slow reader, NVML read once and five times a refresh
     (0.001, 0.01, 1.5),
     (0.001, 0.25, 3.0),
     (0.1, 0.1, 10.0),
@@ -280,11 +276,11 @@ SCENES = [
 ]
 
 
-@pytest.mark.parametrize(("refresh", "beat", "length"), SCENES)
-def test_the_estimate_is_at_least_twice_as_near_the_truth_as_two_plain_reads(refresh, beat, length):
+@pytest.mark.parametrize(("refresh", "period", "length"), SCENES)
+def test_the_estimate_is_at_least_twice_as_near_the_truth_as_two_plain_reads(refresh, period, length):
     bursts = Power(((0.31, 40.0), (0.17, 300.0)) * 40)
     shifts = (0.0, 0.23, -0.31, 0.11, -0.07)
-    read = read_times(beat, length + 4, shifts)
+    read = read_times(period, length + 4, shifts)
     series = counter(bursts, refreshes(refresh, length + 4), read, 2.0**-14, joules_channel(refresh, 2.0**-14))
     errors, plain = [], []
     for number in range(60):

@@ -20,7 +20,7 @@ GAUGE = replace(PACKAGE, metric="power_watts", refresh_seconds=0.05)
     ("known", "words"),
     [
         ({"method": "instant"}, "shows single moments"),
-        ({"method": "average"}, "averages over what was before each reading"),
+        ({"method": "average"}, "averages over the time before each reading"),
         ({"method": "average", "aliased": True}, "25 of 100 ms"),
     ],
 )
