@@ -68,7 +68,7 @@ def test_a_difference_of_gauge_and_counter_is_a_reason_that_prefers_the_counter(
     power = Channel(GPU.device, GPU.domain, "power_watts", refresh_seconds=0.1, method="average")
     for watts, aliased, words in (
         (80.0, True, "sees only a part of the time"),
-        (80.0, False, "averages over what was"),
+        (80.0, False, "averages over the time"),
         (98.0, False, None),
     ):
         series = replace(gauge, channel=replace(power, aliased=aliased), values=tuple(watts for _ in gauge.values))
