@@ -1,4 +1,4 @@
-"""Recordings of probes that a test makes itself."""
+"""Recordings of simulated probes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CallbackSink:
-    """Hands the ticks to a function."""
+    """Passes the ticks to a function."""
 
     take: Callable[[Sequence[Tick]], object]
 
@@ -39,7 +39,7 @@ def recorded(
     cpu_budget: float = CPU_BUDGET,
     realtime: bool = True,
 ) -> Iterator[Recording]:
-    """Sample the probes, uncalibrated, inside the block."""
+    """Sample the probes inside the block, without a calibration."""
     timebase = timebase or Timebase.now()
     periods = periods_within([probe.channels for probe in probes], cpu_budget)
     scheduled = tuple(

@@ -87,7 +87,7 @@ def test_a_flag_accepts_the_words_that_the_command_line_accepts(file: str, text:
     assert config_of(file, {"INFEROMETER_ESTIMATES": text}).estimates is (text.lower() in {"1", "true", "yes", "on"})
 
 
-def test_every_variable_of_the_daemon_counts_for_the_service_too(file: str, tmp_path: Path) -> None:
+def test_every_variable_of_the_daemon_is_valid_for_the_service(file: str, tmp_path: Path) -> None:
     group = typer.main.get_command(command_line())
     params = (*group.params, *group.commands["daemon"].params)
     words = {"LISTEN": "127.0.0.1:1", "LOG_LEVEL": "debug", "CPU_BUDGET": "0.5", "REALTIME": "0", "ESTIMATES": "1"}
@@ -96,25 +96,25 @@ def test_every_variable_of_the_daemon_counts_for_the_service_too(file: str, tmp_
         assert config_of(file, {name: words.get(short, str(tmp_path))}) != config_of(file, {}), name
 
 
-def test_a_number_that_is_none_is_refused_by_name(file: str) -> None:
+def test_an_invalid_number_is_refused_by_name(file: str) -> None:
     with pytest.raises(ConfigError, match=r"INFEROMETER_CPU_BUDGET\) = 'much' is not a share of one processor"):
         config_of(file, {"INFEROMETER_CPU_BUDGET": "much"})
 
 
-def test_a_flag_that_is_neither_true_nor_false_is_refused_by_name(file: str) -> None:
+def test_an_invalid_flag_is_refused_by_name(file: str) -> None:
     with pytest.raises(ConfigError, match=r"INFEROMETER_ESTIMATES\) = 'maybe' is not true or false"):
         config_of(file, {"INFEROMETER_ESTIMATES": "maybe"})
 
 
 @pytest.mark.parametrize("wrong", [["--listen", "x"], ["extra"], ["--conf", "x"]])
-def test_an_unknown_argument_ends_it_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_argument_exits_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(wrong)
     assert ended.value.code == 2
     assert "unrecognized arguments" in capsys.readouterr().err
 
 
-def test_both_entry_points_refuse_the_same_configuration_alike(tmp_path: Path) -> None:
+def test_both_entry_points_refuse_a_configuration_in_the_same_way(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", main.__module__, "--config", "/nowhere.toml"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     told = call(tmp_path, "daemon", "--config", "/nowhere.toml")

@@ -1,4 +1,4 @@
-"""The daemon's upkeep of its store: when it is done, what it does, and what is said when it cannot be done."""
+"""The maintenance of the daemon's store: its interval, its results, and its errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def layouts(*channels: int) -> list[Layout]:
         ((10,), (60.0,), 3600),
     ],
 )
-def test_the_less_is_sampled_the_seldomer_it_is_done(
+def test_the_maintenance_interval_grows_as_the_sample_rate_falls(
     channels: tuple[int, ...], periods: tuple[float, ...], seconds: float
 ) -> None:
     assert interval_seconds(layouts(*channels), periods) == seconds
@@ -79,7 +79,7 @@ def stands(database: Path) -> StoreStatus:
         engine.dispose()
 
 
-def test_it_compacts_what_is_old_and_leaves_what_is_young(database: Path) -> None:
+def test_it_compacts_old_samples_and_not_new_ones(database: Path) -> None:
     maintenance = Maintenance(str(database), RetentionConfig(), 3600, first_seconds=0)
     maintenance.start()
     await_true(lambda: stands(database).hot_ticks == 10)
@@ -87,7 +87,7 @@ def test_it_compacts_what_is_old_and_leaves_what_is_young(database: Path) -> Non
     assert stands(database).samples == 20
 
 
-def test_it_prunes_by_the_configuration(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_prunes_as_configured(database: Path, caplog: pytest.LogCaptureFixture) -> None:
     maintenance = Maintenance(str(database), RetentionConfig(raw_days=1 / 24), 3600, first_seconds=0, prune_seconds=0)
     maintenance.start()
     await_true(lambda: stands(database).samples == 10)
@@ -95,7 +95,7 @@ def test_it_prunes_by_the_configuration(database: Path, caplog: pytest.LogCaptur
     assert caplog.records == []
 
 
-def test_a_compaction_that_ends_in_an_unforeseen_error_is_reported_and_does_not_keep_pruning_from_its_work(
+def test_an_unexpected_error_of_compaction_is_reported_and_does_not_prevent_pruning(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
@@ -109,7 +109,7 @@ def test_a_compaction_that_ends_in_an_unforeseen_error_is_reported_and_does_not_
     assert stands(database).samples == 10
 
 
-def test_a_store_that_stays_too_large_is_said_once_and_that_it_no_longer_is(
+def test_a_store_that_stays_too_large_and_the_end_of_that_are_each_logged_once(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="inferometer")
@@ -134,7 +134,7 @@ def test_a_store_that_stays_too_large_is_said_once_and_that_it_no_longer_is(
     assert stands(database).samples == 10
 
 
-def test_what_fails_is_said_once_and_tried_again(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_logged_once_and_retried(database: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="inferometer")
     away = database.with_name("away.db")
     database.rename(away)
@@ -156,7 +156,7 @@ def damage(database: Path) -> None:
         other.execute("UPDATE ticks SET readings = x'0102' WHERE id = 1")
 
 
-def test_a_damaged_row_stops_neither_compacting_nor_pruning_and_is_logged_once(
+def test_a_damaged_row_stops_neither_compaction_nor_pruning_and_is_logged_once(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(database)
@@ -173,7 +173,7 @@ def test_a_damaged_row_stops_neither_compacting_nor_pruning_and_is_logged_once(
     assert stands(database).samples == 10
 
 
-def test_pruning_follows_even_if_compacting_fails(database: Path) -> None:
+def test_pruning_follows_a_failed_compaction(database: Path) -> None:
     with closing(sqlite3.connect(database)) as other, other:
         other.execute("CREATE TRIGGER broken BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'no chunks'); END")
     maintenance = Maintenance(str(database), RetentionConfig(raw_days=1 / 24), 3600)
@@ -182,7 +182,7 @@ def test_pruning_follows_even_if_compacting_fails(database: Path) -> None:
     assert stands(database).samples == 10
 
 
-def test_a_stop_while_the_process_is_being_started_leaves_no_process_behind(
+def test_a_stop_during_the_start_of_the_process_leaves_no_process(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started, stopped, processes = threading.Event(), threading.Event(), []
@@ -190,7 +190,7 @@ def test_a_stop_while_the_process_is_being_started_leaves_no_process_behind(
     def slow(*_words: Any, **options: Any) -> subprocess.Popen[str]:
         processes.append(popen([sys.executable, "-c", "import time; time.sleep(600)"], **options))
         started.set()
-        stopped.wait(1)  # the process runs, and is not yet known to who stops
+        stopped.wait(1)  # the process runs, but is not yet recorded
         return processes[0]
 
     popen = subprocess.Popen
@@ -213,9 +213,7 @@ def test_after_a_stop_no_process_is_started(database: Path) -> None:
     assert stands(database).chunks == 0
 
 
-def test_a_stop_ends_an_upkeep_that_is_under_way_without_a_word(
-    database: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_stop_ends_a_running_maintenance_silently(database: Path, caplog: pytest.LogCaptureFixture) -> None:
     maintenance = Maintenance(str(database), RetentionConfig(), 3600, first_seconds=0)
     maintenance.start()
     await_true(lambda: maintenance._process is not None)

@@ -1,4 +1,4 @@
-"""What the service tells systemd, read back from a real datagram socket."""
+"""The messages to systemd, received from a real datagram socket."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_each_state_is_one_datagram(receiver: socket.socket, tell, message: str)
     assert receiver.recv(4096) == message.encode()
 
 
-def test_a_status_is_one_line_whatever_its_text(receiver: socket.socket) -> None:
+def test_a_status_is_one_line(receiver: socket.socket) -> None:
     assert notify.status("3 probes,\nREADY=1 é")
     assert receiver.recv(4096).decode() == "STATUS=3 probes, READY=1 é"
 
 
-def test_a_reload_bears_the_moment_it_began_in_microseconds(receiver: socket.socket) -> None:
+def test_a_reload_has_its_start_in_microseconds(receiver: socket.socket) -> None:
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     assert notify.reloading()
     state, moment = receiver.recv(4096).decode().splitlines()
@@ -61,7 +61,7 @@ def test_without_a_socket_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, addre
     assert notify.ready() is False
 
 
-def test_a_socket_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_socket_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     assert notify.ready() is False
 
@@ -78,7 +78,7 @@ def test_a_socket_that_is_gone_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp
         (None, None, None),
     ],
 )
-def test_the_watchdog_is_fed_at_twice_the_pace_asked_of_this_process(
+def test_the_watchdog_is_served_at_twice_the_required_rate(
     monkeypatch: pytest.MonkeyPatch, limit: str | None, pid: str | None, interval: float | None
 ) -> None:
     for name, value in (("WATCHDOG_USEC", limit), ("WATCHDOG_PID", pid)):
@@ -89,7 +89,7 @@ def test_the_watchdog_is_fed_at_twice_the_pace_asked_of_this_process(
     assert notify.watchdog_interval_seconds() == interval
 
 
-def test_work_is_reported_until_it_ends_and_no_longer_than_it_may_take(receiver: socket.socket) -> None:
+def test_a_start_is_reported_until_it_ends_or_takes_too_long(receiver: socket.socket) -> None:
     with notify.keep_alive(every_seconds=0.01):
         for _ in range(3):
             assert receiver.recv(4096).decode() == "EXTEND_TIMEOUT_USEC=120000\nWATCHDOG=1"
@@ -97,6 +97,6 @@ def test_work_is_reported_until_it_ends_and_no_longer_than_it_may_take(receiver:
         await_true(lambda: not [thread for thread in threading.enumerate() if thread.name == "notify"])
 
 
-def test_an_extension_names_microseconds(receiver: socket.socket) -> None:
+def test_an_extension_is_in_microseconds(receiver: socket.socket) -> None:
     assert notify.extend_timeout(1.5)
     assert receiver.recv(4096).decode() == "EXTEND_TIMEOUT_USEC=1500000"

@@ -1,4 +1,4 @@
-"""The daemon's life, as systemd and an administrator see it: start, ready, reload, stop, and refusing to start."""
+"""The life of the daemon for systemd and an administrator: start, ready, reload, stop, and refusal to start."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def taken_port() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_systemd_is_told_of_each_turn_of_a_life(home: Path) -> None:
+def test_every_state_of_the_service_is_reported_to_systemd(home: Path) -> None:
     with notify_socket(home) as systemd, launched(home, NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000") as one:
         one.await_log("msg=started")
         assert one.ask("/-/ready") == (200, "ready\n")
@@ -63,14 +63,14 @@ def test_a_stop_stores_every_tick_and_exits_with_0(home: Path, signals: list[sig
     assert daemon.last_tick() > asked - 0.3
 
 
-def test_a_stop_while_it_starts_is_a_clean_stop(home: Path) -> None:
+def test_a_stop_during_the_start_is_a_clean_stop(home: Path) -> None:
     with launched(home, "--path.procfs", "/proc") as daemon:
         daemon.await_log("probe found")
         assert daemon.end() == 0
     assert daemon.logged("msg=stopped")
 
 
-def test_a_reload_takes_new_periods_and_roots_and_looks_at_the_host_anew(home: Path) -> None:
+def test_a_reload_applies_new_periods_and_roots_and_repeats_the_discovery(home: Path) -> None:
     powercap_zone(home / "other", "intel-rapl:0", "package-0", 700_000_000, RANGE_UJ)
     powercap_zone(home / "other", "intel-rapl:1", "package-1", 5_000_000, RANGE_UJ)
     with running(home) as daemon:
@@ -83,7 +83,7 @@ def test_a_reload_takes_new_periods_and_roots_and_looks_at_the_host_anew(home: P
         assert daemon.recordings() == 2
 
 
-def test_no_counter_falls_when_it_wraps_or_when_the_service_reloads(home: Path) -> None:
+def test_no_counter_decreases_at_a_wrap_or_a_reload(home: Path) -> None:
     count_joules(home, 262143.5)
     with running(home) as daemon:
         count_joules(home, 0.25)
@@ -113,7 +113,7 @@ def test_a_reload_of_a_broken_file_is_refused_and_changes_nothing(home: Path) ->
 
 
 @pytest.mark.parametrize("obstacle", ["port", "database"])
-def test_a_reload_that_cannot_work_goes_on_with_the_configuration_before(
+def test_a_reload_that_fails_continues_with_the_configuration_before(
     home: Path, taken_port: str, obstacle: str
 ) -> None:
     own = free_port()
@@ -133,7 +133,7 @@ def test_a_reload_that_cannot_work_goes_on_with_the_configuration_before(
     assert "Traceback" not in line
 
 
-def test_a_second_daemon_on_one_database_is_refused_and_told_the_first_s_pid(home: Path) -> None:
+def test_a_second_daemon_on_a_database_is_refused_with_the_pid_of_the_first(home: Path) -> None:
     with running(home) as first:
         with launched(home) as second:
             assert second.process.wait(20) == 1
@@ -145,7 +145,7 @@ def test_a_second_daemon_on_one_database_is_refused_and_told_the_first_s_pid(hom
         assert first.ask("/-/ready")[0] == 200
 
 
-def test_a_port_that_is_taken_is_told_with_its_remedy_and_leaves_nothing_locked(home: Path, taken_port: str) -> None:
+def test_a_port_in_use_is_reported_with_its_remedy_and_nothing_stays_locked(home: Path, taken_port: str) -> None:
     with launched(home, "--listen", taken_port) as daemon:
         assert daemon.process.wait(20) == 1
     (line,) = daemon.logged("error: ")
@@ -164,13 +164,13 @@ def test_a_port_that_is_taken_is_told_with_its_remedy_and_leaves_nothing_locked(
         (["--config", "/nowhere.toml"], "/nowhere.toml: it cannot be read"),
     ],
 )
-def test_a_configuration_that_cannot_be_used_ends_it_with_2(home: Path, arguments: list[str], message: str) -> None:
+def test_an_invalid_configuration_exits_with_2(home: Path, arguments: list[str], message: str) -> None:
     with launched(home, *arguments) as daemon:
         assert daemon.process.wait(20) == 2
     assert daemon.log.read_text().startswith(f"error: {message}")
 
 
-def test_in_the_journal_every_line_bears_its_priority_also_the_one_it_ends_with(home: Path) -> None:
+def test_every_line_in_the_journal_has_its_priority_and_so_has_the_last(home: Path) -> None:
     journal = (home / "log").open("ab")
     stream = (home / "log").stat()
     journal.close()
@@ -182,7 +182,7 @@ def test_in_the_journal_every_line_bears_its_priority_also_the_one_it_ends_with(
     assert "did you mean 'log_level'?" in line
 
 
-def test_options_count_before_variables_and_those_before_the_file(home: Path, taken_port: str) -> None:
+def test_options_override_variables_and_variables_override_the_file(home: Path, taken_port: str) -> None:
     configure(home, top='database = "/proc/none/file.db"', sysfs="absent", listen=taken_port)
     by_variable = {"INFEROMETER_DATABASE": f"{home}/variable.db", "INFEROMETER_LISTEN": taken_port}
     roots = {"INFEROMETER_PATH_SYSFS": str(home / "sys"), "INFEROMETER_LOG_LEVEL": "error"}
@@ -191,7 +191,7 @@ def test_options_count_before_variables_and_those_before_the_file(home: Path, ta
         assert daemon.energy() == 100.0
 
 
-def test_it_runs_without_a_home_and_with_every_standard_stream_closed(home: Path) -> None:
+def test_it_runs_without_a_home_and_with_all_standard_streams_closed(home: Path) -> None:
     listen = free_port()
     configure(home, top=f'database = "{home}/state/inferometer/inferometer.db"', listen=listen)
     variables = {name: value for name, value in environment(home).items() if name not in {"HOME", "XDG_STATE_HOME"}}
@@ -207,14 +207,14 @@ def test_it_runs_without_a_home_and_with_every_standard_stream_closed(home: Path
 
 
 def answers(address: str) -> int | None:
-    """Return the status of /-/ready, None while nobody answers."""
+    """Return the status of /-/ready, None while there is no answer."""
     with closing(HTTPConnection(address, timeout=10)) as connection, suppress(OSError):
         connection.request("GET", "/-/ready")
         return connection.getresponse().status
     return None
 
 
-def test_the_service_loads_nothing_that_it_does_not_need(home: Path) -> None:
+def test_the_service_imports_only_the_modules_that_it_needs(home: Path) -> None:
     code = """
 import atexit, os, signal, sys, threading, time
 from agent.daemon.entry import main

@@ -1,4 +1,4 @@
-"""What the daemon does when something around it fails: its sensors, its store, its clock, its own life."""
+"""The daemon while its sensors, its store or its process fail."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def stale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon whose one sensor goes away when the first test begins; the last test sees what became of it."""
+    """A daemon whose one sensor disappears before the first test; the last test checks the result."""
     home = create_host(tmp_path_factory.mktemp("stale"))
     configure(home, procfs=home / "no proc")
     with running(home) as daemon:
@@ -59,7 +59,7 @@ def stale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One daemon for tests that leave it as they found it."""
+    """One daemon for tests that restore its state."""
     with running(create_host(tmp_path_factory.mktemp("shared"))) as daemon:
         yield daemon
 
@@ -79,7 +79,7 @@ def test_another_process_reads_while_the_daemon_writes(shared: Daemon) -> None:
         engine.dispose()
 
 
-def test_a_locked_store_holds_up_neither_sampling_nor_exporting_and_gets_every_tick_later(shared: Daemon) -> None:
+def test_a_locked_store_delays_neither_sampling_nor_scrapes_and_gets_every_tick_later(shared: Daemon) -> None:
     with closing(sqlite3.connect(shared.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         locked = time.time()
@@ -90,10 +90,10 @@ def test_a_locked_store_holds_up_neither_sampling_nor_exporting_and_gets_every_t
         released = time.time()
         other.execute("ROLLBACK")
     await_true(lambda: shared.last_tick() > released)
-    assert shared.ticks(locked, released) > (released - locked) / 0.05  # one of the three probes alone gives as many
+    assert shared.ticks(locked, released) > (released - locked) / 0.05  # one of the three probes alone has as many
 
 
-def test_a_full_disk_is_said_once_and_recovered_from_without_a_loss(shared: Daemon) -> None:
+def test_a_full_disk_is_logged_once_and_loses_no_tick(shared: Daemon) -> None:
     full = time.time()
     shared.limit_files(16384)
     shared.await_log("samples wait: the store cannot be written")
@@ -119,7 +119,7 @@ def test_a_full_disk_is_said_once_and_recovered_from_without_a_loss(shared: Daem
 
 @pytest.fixture
 def full_disk(home: Path) -> Iterator[Path]:
-    """A disk of 2 MiB without room, on which the configuration of `home` has its database."""
+    """A disk of 2 MiB for the database of `home`."""
     disk = home / "disk"
     disk.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=False).returncode:
@@ -132,7 +132,7 @@ def full_disk(home: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Fill a disk to its last byte with a file, which is returned."""
+    """Fill a disk to its last byte with a file, and return the file."""
     with (disk / "ballast").open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -140,9 +140,7 @@ def fill(disk: Path) -> Path:
 
 
 @pytest.mark.parametrize("store", ["new", "there"])
-def test_a_disk_that_is_full_at_the_start_is_waited_for_inside_the_service(
-    home: Path, full_disk: Path, store: str
-) -> None:
+def test_the_service_waits_for_a_disk_that_is_full_at_the_start(home: Path, full_disk: Path, store: str) -> None:
     """A restart for each attempt would exhaust systemd's limit of starts."""
     if store == "there":
         (full_disk / "inferometer.db").write_bytes(empty_store())
@@ -164,7 +162,7 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for_inside_the_service(
     assert "Traceback" not in daemon.log.read_text()
 
 
-def test_a_stop_ends_the_wait_for_room(home: Path, full_disk: Path) -> None:
+def test_a_stop_ends_the_wait_for_disk_space(home: Path, full_disk: Path) -> None:
     fill(full_disk)
     with launched(home) as daemon:
         daemon.await_log("the store is not available yet")
@@ -180,7 +178,7 @@ def test_a_stop_that_hangs_in_the_store_ends_before_systemd_kills_it(home: Path)
     assert "ticks are lost" in daemon.log.read_text()
 
 
-def test_a_kill_loses_at_most_the_last_second_and_the_next_start_goes_on(home: Path) -> None:
+def test_a_kill_loses_at_most_the_last_second_and_the_next_start_continues(home: Path) -> None:
     with running(home) as daemon:
         stored = daemon.ticks()
         await_true(lambda: daemon.ticks() > stored)
@@ -197,7 +195,7 @@ def test_a_kill_loses_at_most_the_last_second_and_the_next_start_goes_on(home: P
         assert daemon.recordings() == 2
 
 
-def test_a_database_that_is_deleted_is_made_anew(home: Path) -> None:
+def test_a_deleted_database_is_created_again(home: Path) -> None:
     with running(home, WATCHDOG_USEC="200000") as daemon:
         daemon.database.unlink()
         daemon.await_log("msg=started", times=2)
@@ -206,7 +204,7 @@ def test_a_database_that_is_deleted_is_made_anew(home: Path) -> None:
     assert str(daemon.database) in line
 
 
-def test_a_stop_that_cannot_store_the_last_ticks_says_so_and_exits_with_1(home: Path) -> None:
+def test_a_stop_that_cannot_store_the_last_ticks_reports_it_and_exits_with_1(home: Path) -> None:
     with running(home) as daemon:
         daemon.limit_files(16384)
         daemon.await_log("samples wait: the store cannot be written")
@@ -221,7 +219,7 @@ def library(tmp_path: Path) -> Path:
     return library
 
 
-def test_a_gpu_that_is_lost_stops_its_own_probe_and_the_last_makes_it_unready(home: Path, library: Path) -> None:
+def test_a_lost_gpu_stops_its_own_probe_and_the_last_one_makes_the_service_unready(home: Path, library: Path) -> None:
     lost = [fake_nvml.Gpu(gpu.uuid, error=fake_nvml.GPU_IS_LOST) for gpu in GPUS]
     configure(home, library=library, sysfs="none", procfs=home / "no proc")
     with (
@@ -241,7 +239,7 @@ def test_a_gpu_that_is_lost_stops_its_own_probe_and_the_last_makes_it_unready(ho
         assert daemon.ask("/-/healthy")[0] == 200
 
 
-def test_a_driver_that_hangs_holds_up_neither_other_probes_nor_the_stop(home: Path, library: Path) -> None:
+def test_a_driver_that_hangs_delays_neither_other_probes_nor_the_stop(home: Path, library: Path) -> None:
     hanging = fake_nvml.Gpu(GPUS[0].uuid, delay_seconds=30)
     configure(home, library=library)
     with running(home) as daemon:
@@ -257,7 +255,7 @@ def test_a_driver_that_hangs_holds_up_neither_other_probes_nor_the_stop(home: Pa
 
 
 @pytest.mark.parametrize("sensors", ["none", "slow"])
-def test_the_watchdog_is_fed_where_there_is_nothing_to_read_or_seldom(home: Path, sensors: str) -> None:
+def test_the_watchdog_is_served_if_nothing_is_read_or_rarely(home: Path, sensors: str) -> None:
     if sensors == "none":
         configure(home, sysfs="none", procfs=home / "no proc")
     else:
@@ -271,7 +269,7 @@ def test_the_watchdog_is_fed_where_there_is_nothing_to_read_or_seldom(home: Path
         assert daemon.ask("/-/ready")[0] == (503 if sensors == "none" else 200)
 
 
-def test_a_sensor_that_gives_nothing_any_more_makes_the_service_unready(stale: Daemon) -> None:
+def test_a_sensor_without_new_values_makes_the_service_unready(stale: Daemon) -> None:
     await_true(lambda: stale.ask("/-/ready") == (503, "no fresh tick from rapl\n"))
     await_true(lambda: stale.energy() is None)
     assert stale.metric("inferometer_probe_up", probe="rapl") == 0.0

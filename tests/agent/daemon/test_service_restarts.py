@@ -1,4 +1,4 @@
-"""What lasts beyond one life of the daemon: totals over kills and reboots, samples over set clocks and sleeps."""
+"""Totals across kills and reboots, and samples across steps of the clock and suspensions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEW_RECORDING = "the clock was set or the host was suspended"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A host whose boot has an id."""
+    """A host with a boot id."""
     create_host(tmp_path)
     shutil.copytree(PROC, tmp_path / "proc")
     boot(tmp_path, "first")
@@ -56,7 +56,7 @@ def shows(daemon: Daemon, joules: float) -> None:
 
 
 def stored(daemon: Daemon) -> list[list[int]]:
-    """Return the starts of the stored reads of the counter, a list a recording."""
+    """Return the starts of the stored reads of the counter, one list per recording."""
     with closing(sqlite3.connect(daemon.database)) as connection:
         rows = connection.execute(
             "SELECT recording_id, start_ns FROM ticks JOIN layouts ON layouts.id = layout_id "
@@ -65,12 +65,12 @@ def stored(daemon: Daemon) -> list[list[int]]:
     return [[at for number, at in rows if number == recording] for recording in sorted({number for number, _ in rows})]
 
 
-def test_a_total_goes_on_over_a_kill_and_over_a_reboot(home: Path) -> None:
+def test_a_total_continues_after_a_kill_and_after_a_reboot(home: Path) -> None:
     with running(home) as daemon:
         count_joules(home, 150.0)
         shows(daemon, 150.0)
         daemon.end(signal.SIGKILL)
-    count_joules(home, 170.0)  # while nobody looked
+    count_joules(home, 170.0)  # while no service runs
     with running(home) as daemon:
         shows(daemon, 170.0)
         assert daemon.end() == 0
@@ -83,7 +83,7 @@ def test_a_total_goes_on_over_a_kill_and_over_a_reboot(home: Path) -> None:
     assert daemon.logged(UNKNOWN_COUNT) == []
 
 
-def test_a_clock_that_is_set_moves_loses_and_doubles_no_sample(home: Path, clock: FakeClock) -> None:
+def test_a_step_of_the_clock_moves_loses_and_duplicates_no_sample(home: Path, clock: FakeClock) -> None:
     with running(home, **clock.variables()) as daemon:
         for number, wall_seconds in enumerate((3600, -7200), 1):
             read = daemon.ticks()
@@ -109,7 +109,7 @@ def test_a_clock_that_is_set_moves_loses_and_doubles_no_sample(home: Path, clock
 
 
 @pytest.mark.parametrize("cause", ["reload", "clock"])
-def test_a_restart_while_the_store_cannot_be_written_is_put_off_and_loses_no_sample(
+def test_a_restart_while_the_store_fails_is_deferred_and_loses_no_sample(
     home: Path, clock: FakeClock, cause: str
 ) -> None:
     with running(home, **clock.variables()) as daemon:
@@ -137,7 +137,7 @@ def test_a_restart_while_the_store_cannot_be_written_is_put_off_and_loses_no_sam
     assert (len(daemon.logged(DEFERRED)), daemon.logged("ticks are lost")) == (1, [])
 
 
-def test_a_stop_ends_a_restart_that_is_put_off(home: Path) -> None:
+def test_a_stop_ends_a_deferred_restart(home: Path) -> None:
     with running(home) as daemon:
         daemon.limit_files(16384)
         daemon.await_log("samples wait: the store cannot be written")
@@ -147,7 +147,7 @@ def test_a_stop_ends_a_restart_that_is_put_off(home: Path) -> None:
     assert "ticks are lost" in daemon.log.read_text().splitlines()[-1]
 
 
-def test_after_a_sleep_a_new_recording_begins_and_nothing_is_guessed(home: Path, clock: FakeClock) -> None:
+def test_a_new_recording_begins_after_a_suspension_and_nothing_is_interpolated(home: Path, clock: FakeClock) -> None:
     with running(home, **clock.variables()) as daemon:
         shows(daemon, 100.0)
         read = daemon.ticks()

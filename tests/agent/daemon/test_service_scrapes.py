@@ -1,4 +1,4 @@
-"""A scrape of the running service is answered whatever happens: reloads, set clocks, new addresses, slow clients."""
+"""Scrapes of the service succeed during reloads, steps of the clock, changes of the address and slow clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_SECONDS = 10.0
-"""Prometheus waits as long for a scrape unless told otherwise."""
+"""The default scrape timeout of Prometheus."""
 ENERGY = b'inferometer_energy_joules_total{device="package-0"'
 
 
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def scrape(address: str) -> str:
-    """Return "200" for a scrape with the energy in it, else what went wrong."""
+    """Return "200" for a scrape that contains the energy, else the error."""
     try:
         with closing(HTTPConnection(address, timeout=PATIENCE_SECONDS)) as connection:
             connection.request("GET", "/metrics")
@@ -43,13 +43,13 @@ def scrape(address: str) -> str:
 
 
 def tasks(pid: int) -> int:
-    """Return how many threads a process has."""
+    """Return the number of threads of a process."""
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 @contextmanager
 def scraping(address: str) -> Iterator[list[str]]:
-    """Scrape without a pause inside the block, in a thread; yield what came of each."""
+    """Scrape without a pause inside the block, in a thread; yield the list of results."""
     results: list[str] = []
     ended = threading.Event()
 
@@ -78,7 +78,7 @@ def test_no_scrape_is_lost_while_the_service_reloads(home: Path) -> None:
             daemon.send(signal.SIGHUP)
             systemd.await_message("READY=1", times=4)
         assert daemon.address == address
-        await_true(lambda: tasks(daemon.process.pid) <= threads)  # what a start makes, a reload ends
+        await_true(lambda: tasks(daemon.process.pid) <= threads)  # a reload ends the threads of a start
     assert set(results) == {"200"}
     assert len(results) > 10
 
@@ -124,7 +124,7 @@ def slow_head(address: tuple[str, int], ended: threading.Event) -> None:
 
 
 def slow_reader(address: tuple[str, int], ended: threading.Event) -> None:
-    """Ask, and take the answer a byte at a time."""
+    """Send a request, and read the response a byte at a time."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         client.settimeout(PATIENCE_SECONDS)
@@ -135,7 +135,7 @@ def slow_reader(address: tuple[str, int], ended: threading.Event) -> None:
 
 
 def idle(address: tuple[str, int], ended: threading.Event) -> None:
-    """Ask once, keep the connection alive, and say nothing more."""
+    """Send one request, and leave the connection open."""
     with socket.create_connection(address, timeout=1.0) as client:
         client.sendall(b"GET /-/healthy HTTP/1.1\r\nConnection: keep-alive\r\n\r\n")
         while client.recv(65536):
@@ -144,7 +144,7 @@ def idle(address: tuple[str, int], ended: threading.Event) -> None:
 
 
 def half_open(address: tuple[str, int], ended: threading.Event) -> None:
-    """Connect, end the own direction or send nothing at all, and wait."""
+    """Connect, close the sending direction or send nothing, and wait."""
     with socket.create_connection(address, timeout=1.0) as client:
         while not ended.is_set():
             with suppress(TimeoutError):
@@ -153,7 +153,7 @@ def half_open(address: tuple[str, int], ended: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("attack", [slow_head, slow_reader, idle, half_open])
-def test_two_hundred_slow_clients_keep_no_scrape_out(home: Path, attack) -> None:
+def test_two_hundred_slow_clients_prevent_no_scrape(home: Path, attack) -> None:
     ended = threading.Event()
 
     def again(address: tuple[str, int]) -> None:

@@ -19,9 +19,7 @@ TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     ("number", "stopping", "reloading"),
     [(signal.SIGTERM, True, False), (signal.SIGINT, True, False), (signal.SIGHUP, False, True)],
 )
-def test_a_signal_ends_the_wait_and_says_what_it_asked_for(
-    number: signal.Signals, stopping: bool, reloading: bool
-) -> None:
+def test_a_signal_ends_the_wait_and_sets_its_request(number: signal.Signals, stopping: bool, reloading: bool) -> None:
     signals = ServiceSignals()
     with signals.caught():
         threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
@@ -31,7 +29,7 @@ def test_a_signal_ends_the_wait_and_says_what_it_asked_for(
     assert (signals.stopping, signals.reloading) == (stopping, reloading)
 
 
-def test_a_signal_that_came_before_the_wait_ends_it_at_once() -> None:
+def test_a_signal_before_the_wait_ends_it_at_once() -> None:
     signals = ServiceSignals()
     with signals.caught():
         os.kill(os.getpid(), signal.SIGHUP)
@@ -40,21 +38,21 @@ def test_a_signal_that_came_before_the_wait_ends_it_at_once() -> None:
     assert time.monotonic() - before < 30
 
 
-def test_without_a_signal_the_wait_is_over_in_time() -> None:
+def test_a_wait_without_a_signal_ends_on_time() -> None:
     signals = ServiceSignals()
     with signals.caught():
         signals.wait(0.01)
     assert not signals.stopping
 
 
-def test_signals_are_given_back_as_they_were() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in TAKEN]
     with ServiceSignals().caught():
         assert [signal.getsignal(number) for number in TAKEN] != before
     assert [signal.getsignal(number) for number in TAKEN] == before
 
 
-def test_a_burst_of_signals_hangs_nothing() -> None:
+def test_a_burst_of_signals_causes_no_deadlock() -> None:
     signals = ServiceSignals()
     sent = threading.Thread(target=lambda: [os.kill(os.getpid(), signal.SIGHUP) for _ in range(2000)])
     with signals.caught():
@@ -66,7 +64,7 @@ def test_a_burst_of_signals_hangs_nothing() -> None:
     assert signals.reloading
 
 
-def test_the_steps_of_a_stop_share_one_deadline_and_the_kernel_has_the_last() -> None:
+def test_the_steps_of_a_stop_share_one_deadline_and_the_kernel_enforces_the_last() -> None:
     signals = ServiceSignals()
     assert signals.remaining_seconds(12.0) == 12.0
     with signals.caught():
@@ -93,7 +91,7 @@ def test_a_reload_sets_no_deadline() -> None:
         assert signals.remaining_seconds(12.0) == 12.0
 
 
-def test_the_unit_waits_longer_for_a_stop_than_a_stop_may_take() -> None:
+def test_the_unit_waits_longer_than_a_stop_may_take() -> None:
     unit = (service.files_folder() / service.UNIT).read_text(encoding="utf-8")
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert STOP_SECONDS < HARD_STOP_SECONDS < int(seconds)

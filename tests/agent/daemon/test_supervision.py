@@ -1,4 +1,4 @@
-"""What the daemon sees and says while it runs, with probes that hang and clocks that are set."""
+"""The supervision of the daemon: watchdog, status and restarts, with probes that hang and steps of the clock."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listene
 
 @contextmanager
 def service(*names: str, timebase: Timebase | None = None) -> Iterator[Supervisor]:
-    """A service whose probes are never read, but as its states are made to say."""
+    """A service whose probes are never read; the tests set their states."""
     timebase = timebase or Timebase.now()
     probes = [FakeProbe(name, 0.0) for name in names]
     layouts = [Layout(number, probe.name, probe.channels) for number, probe in enumerate(probes)]
@@ -83,14 +83,16 @@ def hang(one: Supervisor, name: str) -> None:
     state.reading_since_ns = time.monotonic_ns() - round(11e9)
 
 
-def test_the_watchdog_is_fed_and_the_status_told(systemd: Listener) -> None:
+def test_the_watchdog_is_served_and_the_status_reported(systemd: Listener) -> None:
     with service("a", "b") as one:
         one.check()
         systemd.await_message("STATUS=2 of 2 probes up, 10 reads")
     assert systemd.messages[0] == "WATCHDOG=1"
 
 
-def test_a_probe_that_hangs_is_said_once_and_so_is_its_end(systemd: Listener, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_probe_that_hangs_and_its_recovery_are_each_logged_once(
+    systemd: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", logger="inferometer")
     with service("a", "b") as one:
         hang(one, "b")
@@ -107,7 +109,7 @@ def test_a_probe_that_hangs_is_said_once_and_so_is_its_end(systemd: Listener, ca
     ]
 
 
-def test_the_watchdog_starves_where_every_probe_that_is_left_hangs(systemd: Listener) -> None:
+def test_the_watchdog_is_not_served_if_every_remaining_probe_hangs(systemd: Listener) -> None:
     with service("a", "b", "c") as one:
         one.sampler.states[2].lost = True
         hang(one, "a")
@@ -117,7 +119,7 @@ def test_the_watchdog_starves_where_every_probe_that_is_left_hangs(systemd: List
     assert systemd.count("WATCHDOG=1") == 0
 
 
-def test_the_watchdog_starves_where_ticks_are_no_longer_taken(systemd: Listener) -> None:
+def test_the_watchdog_is_not_served_after_the_recorder_has_ended(systemd: Listener) -> None:
     with service("a") as one:
         one.recorder.stop()
         one.check()
@@ -125,7 +127,7 @@ def test_the_watchdog_starves_where_ticks_are_no_longer_taken(systemd: Listener)
     assert systemd.count("WATCHDOG=1") == 0
 
 
-def test_what_the_store_says_is_told_in_the_status(systemd: Listener) -> None:
+def test_the_status_has_the_error_of_the_store(systemd: Listener) -> None:
     with service("a") as one:
         one.recorder.error = OSError("the disk is full")
         one.store_errors.failed(OSError("the disk is full"))
@@ -133,7 +135,7 @@ def test_what_the_store_says_is_told_in_the_status(systemd: Listener) -> None:
         systemd.await_message("STATUS=1 of 1 probes up, 5 reads; 0 ticks wait for the store: the disk is full")
 
 
-def test_store_trouble_is_logged_once_for_each_reason_and_again_after_it_was_over(
+def test_a_store_error_is_logged_once_per_reason_and_again_after_a_recovery(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", logger="inferometer")
@@ -146,7 +148,7 @@ def test_store_trouble_is_logged_once_for_each_reason_and_again_after_it_was_ove
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600, 2])
-def test_a_clock_that_was_set_begins_a_new_recording_with_the_same_configuration(
+def test_a_step_of_the_clock_begins_a_new_recording_with_the_same_configuration(
     caplog: pytest.LogCaptureFixture, seconds: int
 ) -> None:
     before_it_was_set = Timebase(Timebase.now().offset_ns - seconds * 10**9)
@@ -161,7 +163,7 @@ def test_a_clock_that_was_set_begins_a_new_recording_with_the_same_configuration
     assert round(record.pairs["seconds"]) == seconds
 
 
-def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
+def test_the_shortest_suspension_that_stops_reads_begins_a_new_recording(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with service("a") as one:
@@ -174,7 +176,7 @@ def test_the_shortest_sleep_after_which_nothing_is_read_begins_a_new_recording(
 @pytest.mark.parametrize(
     "error", [UnstorableError("x.db", "too late", ""), StoreInUseError("x.db", "", ""), KeyError()]
 )
-def test_a_restart_does_not_wait_for_a_store_that_never_takes_these_ticks(error: Exception) -> None:
+def test_a_restart_does_not_wait_for_a_store_that_can_never_store_these_ticks(error: Exception) -> None:
     config = Config(database="x.db")
     with service("a") as one:
         one.suspended = lambda: True
@@ -183,7 +185,7 @@ def test_a_restart_does_not_wait_for_a_store_that_never_takes_these_ticks(error:
 
 
 @pytest.mark.parametrize("error", [StoreError("x.db", "", ""), TransientStoreError("x.db", "full", "")])
-def test_a_restart_that_is_put_off_comes_once_the_store_is_written_again(
+def test_a_deferred_restart_follows_the_recovery_of_the_store(
     caplog: pytest.LogCaptureFixture, systemd: Listener, error: Exception
 ) -> None:
     before, wanted = Config(database="x.db"), Config(database="x.db", listen="127.0.0.1:1")
@@ -206,7 +208,7 @@ def test_a_restart_that_is_put_off_comes_once_the_store_is_written_again(
     assert [record.getMessage() for record in caplog.records].count(DEFERRED) == 1
 
 
-def test_a_configuration_with_another_database_is_not_put_off() -> None:
+def test_a_configuration_with_another_database_is_not_deferred() -> None:
     wanted = Config(database="y.db")
     with service("a") as one:
         one.store_errors.failed(TransientStoreError("x.db", "the disk is full", ""))
@@ -217,7 +219,7 @@ def test_a_configuration_with_another_database_is_not_put_off() -> None:
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_restart_stores_first_what_the_recorder_could_not_and_a_stop_ends_that_wait(stopped: bool) -> None:
+def test_a_restart_stores_the_waiting_ticks_first_and_a_stop_ends_that_wait(stopped: bool) -> None:
     ticks, signals, refusals = deque([Tick(0, 1, 2, (1.0,))]), ServiceSignals(), 0
 
     def batch(_: Sequence[Tick]) -> None:
@@ -241,7 +243,7 @@ def test_a_restart_stores_first_what_the_recorder_could_not_and_a_stop_ends_that
         one.recorder.stop()
 
 
-def test_the_service_is_ready_when_every_probe_was_read_though_nobody_takes_what_was_read() -> None:
+def test_the_service_is_ready_after_every_probe_was_read() -> None:
     timebase, probe = Timebase.now(), FakeProbe("a", 0.0)
     sampler = Sampler([ScheduledProbe(Layout(1, "a", probe.channels), probe, 60.0)], timebase)
     one = Supervisor(sampler, Recorder(sampler.take, lambda _: None), timebase, StoreErrorLog(), EXPORTER)
@@ -270,7 +272,7 @@ def test_no_probe_is_read_faster_than_its_quickest_sensor_refreshes(
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(0.0, 32.766 / 2), (4000.0, 65_532 / 8000), (400.0, 60.0)])
-def test_a_counter_is_read_so_often_that_it_cannot_wrap_twice_unseen(limit: float, taken: float) -> None:
+def test_a_counter_is_read_at_least_twice_per_wrap(limit: float, taken: float) -> None:
     probe = FakeProbe("rapl", 0.001)
     device = Device("package-0", Kind.CPU)
     probe.channels = (Channel(device, "package", "energy_joules", max_plausible=limit, wraps_at=65_532.0),)

@@ -48,11 +48,11 @@ class CounterProbe:
         pass
 
 
-def reads_around(ticks: Sequence[Tick], at_ns: int, seconds: float) -> int:
-    return sum(abs(tick.start_ns - at_ns) < seconds * 1e9 for tick in ticks)
+def reads_between(ticks: Sequence[Tick], start_ns: int, end_ns: int) -> int:
+    return sum(start_ns <= tick.start_ns < end_ns for tick in ticks)
 
 
-def test_the_reads_at_both_edges_of_a_window_are_at_the_high_rate_beside_a_child_that_is_slow_to_begin() -> None:
+def test_reads_are_at_the_high_rate_at_both_edges_of_a_window_of_a_child_that_starts_slowly() -> None:
     pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
     probe, timebase, ticks = CounterProbe(0.0), Timebase.now(), list[Tick]()  # read every 0.1 s, and every 5 ms
     with WorkloadProcess([sys.executable, "-P", "-c", SLOW_GC]) as process:
@@ -65,9 +65,12 @@ def test_the_reads_at_both_edges_of_a_window_are_at_the_high_rate_beside_a_child
             measured = process.measure("prefill", 3.0, 1, active_recording.mark_edge)
             active_recording.wait_for_last_ticks()
     start_ns, end_ns = timebase.unix_ns(measured.start_ns), timebase.unix_ns(measured.end_ns)
-    assert reads_around(ticks, start_ns, 0.1) >= 10
-    assert reads_around(ticks, end_ns + 150_000_000, 0.1) >= 10
-    assert reads_around(ticks, (start_ns + end_ns) // 2 + 700_000_000, 0.1) <= 4
+    tenth_ns = 100_000_000  # one read at the base rate, twenty at the high rate; a busy host misses some
+    assert reads_between(ticks, start_ns - tenth_ns, start_ns) >= 5
+    assert reads_between(ticks, start_ns, start_ns + tenth_ns) >= 5
+    assert reads_between(ticks, end_ns, end_ns + tenth_ns) >= 5
+    middle_ns = (start_ns + end_ns) // 2 + 7 * tenth_ns
+    assert reads_between(ticks, middle_ns - tenth_ns, middle_ns + tenth_ns) <= 4
 
 
 @pytest.mark.parametrize(("refresh_seconds", "pause_seconds"), [(0.05, 0.03), (0.1, 0.03), (0.1, 0.43)])

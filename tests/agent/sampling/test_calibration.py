@@ -1,4 +1,4 @@
-"""What is learnt of a sensor by watching it, on a clock that only moves when something takes time."""
+"""The calibration of sensors, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Clock:
 
 
 class Watched:
-    """A probe whose channels change once in so many seconds each (0: never), and whose reads take a while."""
+    """A probe whose channels each change once in a number of seconds (0: never), and whose reads take time."""
 
     name = "watched"
     files_only = True
@@ -76,7 +76,7 @@ def test_the_refresh_period_is_the_median_time_between_changes(refresh):
 def test_a_sensor_faster_than_stated_is_detected():
     _, (channel,), _ = calibrated({ENERGY: 0.02})
     assert channel.observed_refresh_seconds == pytest.approx(0.02, rel=0.2)
-    assert channel.refresh_seconds == 0.1  # what it may take at most is still what is stated
+    assert channel.refresh_seconds == 0.1  # the stated longest period is unchanged
 
 
 def test_a_sensor_slower_than_stated_is_detected():
@@ -85,7 +85,7 @@ def test_a_sensor_slower_than_stated_is_detected():
 
 
 def test_rare_changes_by_single_steps_do_not_set_the_refresh_period():
-    coarse = replace(ENERGY, refresh_seconds=0.001, resolution=1.0)  # the made-up probe counts in ones
+    coarse = replace(ENERGY, refresh_seconds=0.001, resolution=1.0)  # the simulated probe counts in ones
     _, (channel,), _ = calibrated({coarse: 0.02})
     assert channel.observed_refresh_seconds == 0
     _, (channel,), _ = calibrated({replace(coarse, refresh_seconds=0.1): 0.02})
@@ -177,7 +177,7 @@ class Hanging:
 
 
 class Counting:
-    """A probe of one file that notes the threads that read it."""
+    """A probe of one file that records the threads that read it."""
 
     files_only = True
 

@@ -1,4 +1,4 @@
-"""What a counter's exported total is after restarts, kills, resets, wraps, sleeps and reboots."""
+"""The exported total of a counter after restarts, kills, resets, wraps, suspensions and reboots."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEY = ("rapl", *RAPL.key)
 
 @dataclass
 class Store:
-    """Keeps totals as the store does, until it is told to fail."""
+    """Stores totals, or fails while `fails` is set."""
 
     kept: dict[tuple[str, ...], Total] = field(default_factory=dict)
     fails: bool = False
@@ -63,7 +63,7 @@ def started(
 
 
 def after(store: Store, pause_seconds: float, value: float, channel: Channel = RAPL, **how: object) -> float:
-    """Return the total after a new start whose first value comes so long after the last kept one."""
+    """Return the total after a restart, from the first value and its distance to the last stored one."""
     last = max((total.at_ns for total in store.kept.values()), default=0) / SECOND
     one, now = started(store, channel, **how), tick(last + pause_seconds, value)
     one.store_ticks([now], store.append)
@@ -71,7 +71,7 @@ def after(store: Store, pause_seconds: float, value: float, channel: Channel = R
 
 
 def kept(value: float, channel: Channel = RAPL, at_seconds: float = 10.0) -> Store:
-    """Return a store in which a counter was kept once, after its first start."""
+    """Return a store that has one total of a counter, from its first start."""
     store = Store()
     started(store, channel).store_ticks([tick(at_seconds, value)], store.append)
     return store
@@ -81,7 +81,7 @@ def test_a_counter_without_a_stored_total_exports_its_own_value() -> None:
     one = started(store := Store(), RAPL, GAUGE)
     assert one.exported_value(tick(1, 100.1, 50.0), 0) == 100.1
     one.store_ticks([tick(1, 100.1, 50.0)], store.append)
-    assert one.exported_value(tick(2, 107.3, 50.0), 0) == 100.1  # what is not kept yet is not shown yet
+    assert one.exported_value(tick(2, 107.3, 50.0), 0) == 100.1  # an unstored total is not exported
     one.store_ticks([tick(2, 107.3, 50.0)], store.append)
     assert one.exported_value(tick(2, 107.3, 50.0), 0) == 107.3
     assert list(store.kept.values()) == [
@@ -181,7 +181,7 @@ def test_the_unstored_total_is_exported_while_the_store_fails(monkeypatch: pytes
     store = kept(100.0)
     store.fails = True
     one = started(store, memory=(memory := {}))
-    for _ in range(2):  # as the recorder tries again
+    for _ in range(2):  # as the recorder retries
         with pytest.raises(OSError, match="disk is full"):
             one.store_ticks([tick(12, 110.0)], store.append)
     assert one.exported_value(tick(13, 120.0), 0) == 120.0
@@ -244,8 +244,8 @@ EVENTS = ("read", "read", "keep", "keep", "restart", "kill", "reset", "sleep", "
 class Machine:
     """A host with one energy counter, the service on it and a client that scrapes it; the truth in whole microjoules.
 
-    `due` is what the total has to be: what was consumed while the counter was watched, or in a pause of which it tells
-    for sure. `saved` is (due, boot, moment, counter) when that was last kept, the counter -1 if not known then.
+    `due` is the expected total: the consumption while the counter was read, and in pauses whose count is certain.
+    `saved` is (due, boot, time, counter) of the last commit, with a counter of -1 if it was unknown then.
     """
 
     wraps: bool
@@ -321,7 +321,7 @@ class Machine:
             assert self.scraped[-1] == pytest.approx(self.due / MICRO, abs=1e-5)
 
     def scrape(self) -> None:
-        if self.saved:  # a kill within the first second of all may take back what was shown
+        if self.saved:  # a kill within the first second may undo the exported value
             self.scraped.append(self.totals.exported_value(self.waiting[-1], 0))
 
     def happen(self, event: str, seconds: float, watts: float) -> None:
@@ -332,7 +332,7 @@ class Machine:
             self.draw(0.001, watts)
             self.read()
             self.store_ticks()
-        if event == "reset" and not self.wraps:  # a reset of one that wraps may look like a wrap, to anyone
+        if event == "reset" and not self.wraps:  # a reset of a counter that wraps cannot be distinguished from a wrap
             self.hardware, self.fell = 0, True
         if event == "reboot":
             self.boot, self.hardware, self.monotonic, self.asleep = self.boot + 1, 0, 1.0, 0.0
@@ -377,7 +377,7 @@ def test_rounding_never_decreases_a_total(increments: list[float], total: float)
 
 
 def reset_store(channel: Channel = RAPL) -> Store:
-    """Return a store whose counter was reset at 11 s and counted 3 J since; it was kept at 12 s."""
+    """Return a store whose counter was reset at 11 s and counted 3 J since; its total was stored at 12 s."""
     store = Store()
     one = started(store, channel)
     one.store_ticks([tick(10, 500.0)], store.append)

@@ -33,7 +33,7 @@ AVERAGES = Channel(
 
 
 def counted(seconds: float, rejected: dict[int, Reason] | None = None) -> list[Tick]:
-    """Return ticks of a counter that runs at about 100 W; those `rejected` gave nothing."""
+    """Return ticks of a counter at about 100 W; those in `rejected` have no value."""
     joules, ticks, chance = 0.0, [], random.Random(1)
     for beat in range(round(seconds * 1e9 / BEAT_NS)):
         joules += chance.uniform(0.5, 1.5)
@@ -64,7 +64,7 @@ def samples(downsampler: Downsampler) -> int:
 
 
 def both(layouts: list[Layout], ticks: list[Tick], *ends: int) -> tuple[Measurement, Measurement]:
-    """Return what was measured by thinned ticks and by all of them."""
+    """Return the measurements from downsampled ticks and from all ticks."""
     return measure(downsampled(layouts, ticks).series, *ends), measure(series_of(layouts, ticks), *ends)
 
 
@@ -139,7 +139,7 @@ def test_endless_rejections_do_not_fill_the_memory() -> None:
 @pytest.mark.system
 @pytest.mark.parametrize("counters", [1, 2])
 def test_endless_steps_back_do_not_fill_the_memory(counters: int) -> None:
-    """Every second read steps back, of two counters in turn: all of the time is doubtful, thinned or not."""
+    """Every second read steps back, of two counters in turn: all of the time is doubtful, downsampled or not."""
     channels = tuple(replace(ENERGY.channels[0], domain=f"part {n}", max_plausible=4 * 100.0) for n in range(counters))
     layout, ticks = Layout(1, "rapl", channels), []
     for beat in range(60_000):

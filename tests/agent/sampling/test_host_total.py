@@ -29,7 +29,7 @@ HOST = Host("host-id", "name", boot_id="boot")
 
 
 class Service:
-    """A host total at work on one probe that reads the channels once a second; `store` outlives restarts."""
+    """A host total of one probe that reads the channels once a second; `store` remains over restarts."""
 
     def __init__(self, *channels: Channel, tariff: Tariff | None = None) -> None:
         self.layout = Layout(1, "probe", channels)
@@ -61,7 +61,7 @@ class Service:
 
 
 def constant(*watts: float, gauges: Sequence[int] = ()) -> Callable[[int], Sequence[float]]:
-    """Return counters that grow at these watts; the channels in `gauges` show them."""
+    """Return counters that grow at these powers; the channels in `gauges` return the powers."""
     return lambda now: [each if i in gauges else 1000.0 + each * now for i, each in enumerate(watts)]
 
 

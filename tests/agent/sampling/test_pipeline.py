@@ -37,7 +37,7 @@ SWIFT = MeasurementPlan("custom", 0.2, 0.1, 3, 0.1, 3)
 
 
 class Budgets:
-    """Makes CPU budgets, and notes the threads that each of them meters and their scheduling policies."""
+    """Creates CPU budgets, and records the metered threads with their scheduling policies."""
 
     def __init__(self) -> None:
         self.made: list[CpuBudget] = []

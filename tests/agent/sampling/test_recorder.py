@@ -20,7 +20,7 @@ def tick(number: int, values: int = 1) -> Tick:
 
 
 class Store:
-    """Takes batches, or refuses them while `error` is set; waits while `gate` is closed."""
+    """Stores batches, or raises `error` if it is set; waits while `gate` is closed."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -42,7 +42,7 @@ class Store:
 
 
 class Source:
-    """What the recorder takes from: ticks by their numbers, each once."""
+    """The recorder's source: ticks by their numbers, each once."""
 
     def __init__(self) -> None:
         self.queue: deque[Tick] = deque()
@@ -76,7 +76,7 @@ def recording(
 def test_ticks_are_stored_once_per_batch_period() -> None:
     store = Store()
     with recording(store, batch_seconds=1.0, longest_seconds=60.0) as (recorder, source):
-        for number in range(40):  # beats of 50 ms: with the first it begins, and with the twentieth a second has passed
+        for number in range(40):  # cycles of 50 ms: a batch at the first one, and one at the twentieth, after a second
             source.put(number)
             recorder.on_cycle(number * 50_000_000)
             if number in {0, 19}:

@@ -37,7 +37,7 @@ GOOD = (1.0, 2.0)
 
 
 class FakeProbe:
-    """Answers with what `answer` returns or raises for the number of the read; 0 is the first."""
+    """Returns or raises the result of `answer` for the number of the read; 0 is the first."""
 
     channels = CHANNELS
 
@@ -63,7 +63,7 @@ class FakeProbe:
 
 
 def raising(*errors: BaseException | None) -> Callable[[int], Sequence[float]]:
-    """Raise one error a read, good values in place of None, and good values after the last."""
+    """Raise one error per read, or return good values for None and after the last error."""
 
     def answer(number: int) -> Sequence[float]:
         error = errors[number] if number < len(errors) else None
@@ -89,7 +89,7 @@ def sampling(*probes: FakeProbe, period: float = 0.005, high: float = 0.0, queue
 
 
 def first(sampler: Sampler, count: int = 1) -> list[Tick]:
-    """Return the first ticks, once there are so many."""
+    """Wait for a number of ticks, and return the first of them."""
     await_true(lambda: sampler.waiting >= count)
     return sampler.take()[:count]
 
@@ -235,7 +235,7 @@ def test_integers_become_floats() -> None:
 
 
 def refusing(*reads: tuple[Sequence[float] | Exception, list[Rejection]]) -> FakeProbe:
-    """Answer each read with its values or error and its rejections, and then good values without any."""
+    """Return the values or raise the error of each read, with its rejections, and then return good values."""
 
     def answer(number: int) -> Sequence[float]:
         given, rejections = reads[number] if number < len(reads) else (GOOD, [])
@@ -320,7 +320,7 @@ def test_at_most_two_threads_read_files(settings, threads) -> None:
 
 
 def as_if_stuck(sampler: Sampler, number: int) -> None:
-    """Wait for the read of a probe that hangs, and make it two seconds older than it is."""
+    """Wait for the read of a probe that hangs, and set its start back by two seconds."""
     state = sampler.states[number]
     await_true(lambda: state.reading_since_ns)
     state.reading_since_ns -= 2_000_000_000
@@ -574,7 +574,7 @@ def test_the_end_of_every_cycle_is_reported() -> None:
 
 @pytest.fixture
 def as_root(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grant real-time scheduling to whatever asks for it, without asking the kernel; return the threads that asked."""
+    """Grant every request for real-time scheduling without the kernel; return the requesting threads."""
     asked: list[int] = []
 
     def acquire_realtime() -> Realtime:

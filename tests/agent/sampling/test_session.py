@@ -1,4 +1,4 @@
-"""A recording: it starts when sensors were read, ends when they have shown everything, and is not held up."""
+"""A recording starts after every sensor was read, ends after the last refresh, and is not delayed by failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHIP = Device("chip", Kind.ACCELERATOR)
 
 @dataclass(eq=False)
 class FakeProbe:
-    """Reads what `answer` gives; `refresh_seconds` is what it says of its one energy counter."""
+    """Reads the result of `answer`; `refresh_seconds` is stated for its one energy counter."""
 
     answer: Callable[[], float] = lambda: 1.0
     refresh_seconds: float = 0.02
@@ -141,7 +141,7 @@ def test_nothing_is_read_after_a_suspension() -> None:
     probe, before = FakeProbe(), Timebase.now()
     suspended = replace(
         before, suspended_ns=before.suspended_ns - 10_000_000_000
-    )  # ten seconds less than the host has by now
+    )  # ten seconds less than the host's total
     ticks: list[Tick] = []
     with recorded([probe], ticks.extend, suspended) as active_recording:
         active_recording.wait_for_first_ticks()

@@ -33,7 +33,7 @@ CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
 
 @dataclass
 class Host:
-    """A clock that moves only while somebody waits or reads; a wait ends `overslept` nanoseconds late."""
+    """A clock that moves only during waits and reads; a wait ends `overslept` nanoseconds late."""
 
     now_ns: int = 5_000_000_123
     overslept: list[int] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Host:
         return self.now_ns
 
     def wait(self, seconds: float) -> None:
-        """Be the wakeup: let the time pass, and what is to happen during this wait, half-way through it."""
+        """Act as the wakeup: let the time pass, and run the event of this wait half-way through it."""
         happening = self.during.pop(self.waits, None)
         late_ns = self.overslept[self.waits] if self.waits < len(self.overslept) else 0
         self.waits += 1
@@ -59,7 +59,7 @@ class Host:
 
 
 class Probe:
-    """Takes as long for a read as `takes_ns` says for its number; notes when each began."""
+    """A read takes `takes_ns` of its number; the start of each is recorded."""
 
     channels = (CHANNEL,)
     files_only = True
@@ -83,7 +83,7 @@ class Probe:
 def beats(
     host: Host, *probes: Probe, period_ns: int = MS, high_ns: int | None = None, stop_after: int = 10, **more
 ) -> tuple[SamplingThread, list[ProbeHealth], deque[Tick]]:
-    """Beats that end when the first probe has been read so often."""
+    """A sampling thread that ends after a number of reads of its first probe."""
     queue: deque[Tick] = deque()
     periods_ns = (period_ns, high_ns or period_ns)
     states = [ProbeHealth(probe.name, period_ns / 1e9) for probe in probes]
@@ -134,7 +134,7 @@ def test_probes_of_one_group_miss_the_same_reads(takes_ns: list[int], other_ns: 
     first, second = Probe(host, lambda number: takes_ns[number]), Probe(host, lambda _: other_ns, name="memory")
     made, states, _ = beats(host, first, second, period_ns=4 * MS, stop_after=len(takes_ns))
     made.run()
-    assert len(first.starts) - len(second.starts) == 1  # it was asked to stop in the first one's read
+    assert len(first.starts) - len(second.starts) == 1  # the stop came during the read of the first one
     assert states[0].missed == states[1].missed
 
 
@@ -406,7 +406,7 @@ def test_a_wait_without_a_set_lasts_its_full_time() -> None:
 
 
 class CountingProbe(Probe):
-    """A probe that can read its counters alone."""
+    """A probe that can read only its counters."""
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
