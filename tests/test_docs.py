@@ -330,6 +330,14 @@ def test_every_file_named_is_there(page: Path) -> None:
     assert [path for path in named if path != "docs/_build" and not (ROOT / path).exists()] == []
 
 
+def test_every_path_in_the_makefile_and_in_ci_exists() -> None:
+    text = text_of(ROOT / ".ci/run") + text_of(ROOT / "Makefile")
+    paths = set(re.findall(r"(?<![\w./*])(?:agent|docs|probes|requirements|store|tests)/[\w./*-]*", text))
+    assert len(paths) > 20
+    tracked = {path.rstrip("/.") for path in paths if not path.startswith("docs/_build")}
+    assert {path for path in tracked if not list(ROOT.glob(path))} == set()
+
+
 def test_the_changelog_names_the_version() -> None:
     version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
     assert re.search(rf"^## {re.escape(version)}(?= - )", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
