@@ -292,14 +292,14 @@ def test_every_folder_of_the_program_is_explained() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_target_named_exists(page: Path) -> None:
-    targets = set(re.findall(r"^(\w+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     text = text_of(page)
     code = "\n".join([*FENCE.findall(text), *SPAN.findall(FENCE.sub("", text))])
-    assert set(re.findall(r"^make (\w+)", code, re.MULTILINE)) - targets == set()
+    assert set(re.findall(r"^make ([\w-]+)", code, re.MULTILINE)) - targets == set()
 
 
 def test_every_target_is_explained() -> None:
-    targets = re.findall(r"^(\w+):.*## ", text_of(ROOT / "Makefile"), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):.*## ", text_of(ROOT / "Makefile"), re.MULTILINE)
     assert "profile" in targets
     assert [target for target in targets if f"| `make {target}` |" not in text_of(CONTRIBUTING)] == []
 
