@@ -71,7 +71,7 @@ def _engine(run: RunOptions) -> EngineSpec:
     if run.threads > usable:
         raise ValueError(f"--threads {run.threads}: this process may use {usable} CPUs; give at most {usable}")
     limits = read_limits(Roots())
-    # The engine's own choice is one thread a core of the host, of which a quota or a CPU set grants fewer.
+    # The engine starts one thread for each core of the host; a quota or a CPU set allows fewer.
     limited = limits.quota_cpus is not None or usable < (os.cpu_count() or usable)
     return EngineSpec(run.provider, run.threads or (limits.engine_threads if limited else 0))
 
@@ -111,7 +111,7 @@ def _profile(
 
 
 def _confirmation(shown: Progress, *, force: bool) -> Callable[[str], bool]:
-    """Return how to decide whether to go on: with a warning under --force, else by asking."""
+    """Return the decision about a busy host: a warning with --force, else a question to the user."""
 
     def proceed(reason: str) -> bool:
         if force:
@@ -140,10 +140,10 @@ def _show(document: dict[str, Any], outcome: RunResult, asked: object, *, as_jso
 
 
 def _end(outcome: RunResult, interruption: Interruption, *, needs_energy: bool) -> None:
-    """Report how the run ended, and end the command with the exit code for it."""
-    kept = "this profile has everything that was complete by then"
+    """Report the end of the run, and end the command with its exit code."""
+    kept = "this profile has all complete repeats"
     if outcome.document is None:
-        kept = "no repeat was complete by then, so there is no profile"
+        kept = "no repeat was complete, so there is no profile"
     lost = f"the profile above is not stored: {outcome.store_error}; or use --no-store" if outcome.store_error else ""
     if lost and (outcome.failure or outcome.interrupted):
         print_err(f"warning: {lost}")
@@ -162,7 +162,7 @@ def _end(outcome: RunResult, interruption: Interruption, *, needs_energy: bool) 
 
 
 def _points_without_energy(document: dict[str, Any]) -> str:
-    """Return which points have no energy, and why, in one line; empty if all have theirs."""
+    """Return one line with the points that have no energy and the reason, empty if all have energy."""
     without = [point for point in document["points"] if point["energy"] is None]
     if not without:
         return ""

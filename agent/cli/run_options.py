@@ -1,4 +1,4 @@
-"""The options that every workload of `inferometer profile` shares: what it runs on, how thoroughly, at which prices."""
+"""The options that all workloads of `inferometer profile` share: engine, plan, limits and prices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MIN_BUDGET_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options as given; the names of the fields are those of the options."""
+    """The given options; a field has the name of its option."""
 
     quick: Annotated[bool, typer.Option("--quick", help="Windows of 1.5 s, three repeats. This is the default.")] = (
         False
@@ -41,39 +41,41 @@ class RunOptions:
     standard: Annotated[bool, typer.Option("--standard", help="Windows of 10 s, five repeats.")] = False
     rigorous: Annotated[bool, typer.Option("--rigorous", help="Windows of 60 s, five repeats.")] = False
     repeats: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Another number of repeats; fewer than 3 give no energy.")
+        int | None, typer.Option(min=1, max=1000, help="Number of repeats; energy needs at least 3.")
     ] = None
     window_seconds: Annotated[
-        float | None, typer.Option(min=0.01, max=_LONGEST_SECONDS, help="Another least time of a window.")
+        float | None, typer.Option(min=0.01, max=_LONGEST_SECONDS, help="Least length of a window.")
     ] = None
     idle_seconds: Annotated[
-        float | None, typer.Option(min=0.1, max=_LONGEST_SECONDS, help="Another time for each idle baseline.")
+        float | None, typer.Option(min=0.1, max=_LONGEST_SECONDS, help="Length of each idle baseline.")
     ] = None
     warmup_seconds: Annotated[
-        float | None, typer.Option(min=0.0, max=_LONGEST_SECONDS, help="Another longest time for warming up.")
+        float | None, typer.Option(min=0.0, max=_LONGEST_SECONDS, help="Longest warm-up of each phase.")
     ] = None
     tolerance: Annotated[
         str | None,
         typer.Option(
             metavar="5%",
-            help="Repeat until the 95 % interval of every point's energy (its rate, where nothing measures) is this "
-            "close to the mean; windows are made as long as the sensors need for it.",
+            help="Repeat until the half-width of every point's 95 % interval is at most this share of the mean (of "
+            "the energy, or the rate if nothing measures energy); windows become as long as the sensors need.",
         ),
     ] = None
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="10m",
-            help="The longest a run may go on for --tolerance, such as 90s, 10m or 2h; by default twice its least.",
+            help="Longest duration of a run with --tolerance, such as 90s, 10m or 2h; by default twice the plan.",
         ),
     ] = None
     order_seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Seed of the order of the points, to repeat a run; drawn and recorded by default."),
+        typer.Option(
+            min=0, help="Seed of the order of the points, to reproduce a run; random and recorded by default."
+        ),
     ] = None
-    provider: Annotated[Provider, typer.Option(help="What the engine runs on.")] = "auto"
+    provider: Annotated[Provider, typer.Option(help="Provider of the engine.")] = "auto"
     threads: Annotated[
-        int, typer.Option(min=0, help="Threads of the engine; 0 lets it choose, within a CPU quota or set.")
+        int, typer.Option(min=0, help="Threads of the engine; 0 is its own choice, within a CPU quota or CPU set.")
     ] = 0
     timeout: Annotated[
         float,
@@ -81,41 +83,43 @@ class RunOptions:
             min=1.0,
             max=_LONGEST_TIMEOUT_SECONDS,
             metavar="SECONDS",
-            help="Longest time to load the model, to run a batch once, and to end a window beyond its own length.",
+            help="Time limit for loading the model, for running a point once, and for a window beyond its own length.",
         ),
     ] = DEFAULT_TIMEOUT_SECONDS
     memory_limit: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="End the run if the process of the model takes more host memory, such as 8GiB."
+            metavar="SIZE", help="Largest host memory of the workload process, such as 8GiB; the run ends beyond it."
         ),
     ] = None
     tariff: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.toml", help="Prices from a file; the options below stand over it."),
+        typer.Option(metavar="FILE.toml", help="Prices from a file; the options below override it."),
     ] = None
     price_per_kwh: Annotated[float | None, typer.Option(help="Price of a kilowatt-hour.")] = None
     currency: Annotated[str | None, typer.Option(help="Currency of all prices, such as EUR.")] = None
     capital: Annotated[float | None, typer.Option(help="Acquisition cost of this host.")] = None
-    life_years: Annotated[float | None, typer.Option(help="Years until it is written off.")] = None
-    pue: Annotated[float | None, typer.Option(help="Facility energy over machine energy.")] = None
+    life_years: Annotated[float | None, typer.Option(help="Years until the host is written off.")] = None
+    pue: Annotated[float | None, typer.Option(help="Facility energy over host energy (power usage effectiveness).")] = (
+        None
+    )
     utilization: Annotated[
-        float | None, typer.Option(help="Share of the measured rate that is asked for, above 0 to 1.")
+        float | None, typer.Option(help="Share of the measured rate that is in demand, above 0 and up to 1.")
     ] = None
     force: Annotated[
-        bool, typer.Option("--force", help="Measure even if other programs keep half of the CPUs busy or more.")
+        bool, typer.Option("--force", help="Measure even if other programs use half of the CPUs or more.")
     ] = False
     require_energy: Annotated[
-        bool, typer.Option("--require-energy", help="End with an error if any point has no energy figures.")
+        bool, typer.Option("--require-energy", help="Fail if any point has no energy figures.")
     ] = False
     no_store: Annotated[
         bool,
-        typer.Option("--no-store", help="Print the profile and store nothing, where no database can be written."),
+        typer.Option("--no-store", help="Print the profile without storing it, for hosts without a writable database."),
     ] = False
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False
 
     def plan(self) -> MeasurementPlan:
-        """Return how thoroughly to measure; one of the three with another number in it is called custom."""
+        """Return the plan of the mode; with a changed number it is named custom."""
         from agent.profiling.plan import PLANS
 
         if self.quick + self.standard + self.rigorous > 1:
@@ -131,23 +135,23 @@ class RunOptions:
         changed = replace(chosen, **given)
         named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
         if self.budget is not None and self.tolerance is None:
-            fail("--budget says how long to go on for --tolerance: give that too", ExitCode.USAGE)
+            fail("--budget limits a run with --tolerance: give that option too", ExitCode.USAGE)
         tolerance = _parsed("--tolerance", self.tolerance, share_of, _MIN_TOLERANCE, 1.0)
         budget = _parsed("--budget", self.budget, seconds_of, _MIN_BUDGET_SECONDS, _LONGEST_SECONDS)
         return replace(named, tolerance=tolerance, budget_seconds=budget)
 
     def limits(self) -> Limits:
-        """Return the limits of the process that runs the model."""
+        """Return the limits of the workload process."""
         _check_finite("timeout", self.timeout)
         limit = _parsed("--memory-limit", self.memory_limit, bytes_of, _MIN_MEMORY_BYTES, _MAX_MEMORY_BYTES)
         return Limits(self.timeout, None if limit is None else int(limit))
 
     def seed(self) -> int:
-        """Return the seed of the order of the points, drawn where none is given."""
+        """Return the seed of the order of the points, a random one if none is given."""
         return secrets.randbelow(1 << 32) if self.order_seed is None else self.order_seed
 
     def prices(self) -> Tariff | None:
-        """Return the tariff, the file's under what the options say; None where neither is given."""
+        """Return the tariff of the file, overridden by the options; None if neither is given."""
         from agent.cost.tariff import Tariff, TariffError, load_tariff
 
         names = ("price_per_kwh", "currency", "capital", "life_years", "pue", "utilization")
@@ -161,13 +165,13 @@ class RunOptions:
 
 
 def _check_finite(name: str, value: float) -> None:
-    """End the command if a number is `nan`, which Typer's own limits let pass."""
+    """End the command if a number is not finite; Typer's limits allow `nan`."""
     if not math.isfinite(value):
         fail(f"--{name.replace('_', '-')} {value}: give a finite number", ExitCode.USAGE)
 
 
 def _parsed(option: str, text: str | None, parse: Callable[[str], float], least: float, most: float) -> float | None:
-    """Return what an option says, None where it was not given; end the command where it is wrong or out of range."""
+    """Return the parsed value of an option, None if it is not given; end the command if it is invalid."""
     if text is None:
         return None
     try:
@@ -175,7 +179,7 @@ def _parsed(option: str, text: str | None, parse: Callable[[str], float], least:
     except ValueError as error:
         fail(f"{option} {error}", ExitCode.USAGE)
     if not least <= value <= most:
-        fail(f"{option} {text}: give from {least:g} to {most:g}", ExitCode.USAGE)
+        fail(f"{option} {text}: give a value from {least:g} to {most:g}", ExitCode.USAGE)
     return value
 
 

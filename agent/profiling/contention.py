@@ -1,4 +1,4 @@
-"""Decides within the first seconds whether other programs leave a host fit for a profile."""
+"""Checks within the first seconds whether other programs load the host too much for a profile."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from agent.host.records import HostLoad
 
 UNFIT_CPU_SHARE = 0.5
-"""From this share of the CPUs on, others at work make every latency one of the contention."""
+"""A profile needs confirmation if other programs use this share of the CPUs or more."""
 BUSY_REMEDY = "Stop them (`top` lists them), wait until they are done, or continue anyway with --force"
 
 
 def contention(load: HostLoad | None) -> str:
-    """Return why a host of this load is unfit for a profile, empty if it is fit or its load is unknown."""
+    """Return the reason against a profile under this load, empty if there is none or the load is unknown."""
     if load is None or not load.processors:
         return ""
     others = min(other_cpu_seconds(load) / load.seconds, load.processors)
@@ -24,6 +24,6 @@ def contention(load: HostLoad | None) -> str:
         return ""
     who, cpus = ("other programs keep", others) if others >= stolen else ("other guests of the hypervisor keep", stolen)
     return (
-        f"{who} {cpus:.1f} of {load.processors} CPUs busy: latency and throughput would be those of the contention, "
-        "and the range of the energy wide"
+        f"{who} {cpus:.1f} of {load.processors} CPUs busy: latency and throughput will be distorted, "
+        "and the range of the energy will be wide"
     )

@@ -66,8 +66,8 @@ def _always(_reason: str) -> bool:
 class RunPolicy:
     """The conditions of a run.
 
-    `stored` False leaves nothing in a database, `needs_energy` refuses a host that cannot measure it, and `proceed` is
-    asked, with the reason, whether to go on where other programs keep the host busy.
+    With `stored` False nothing is left in a database. With `needs_energy` a host that cannot measure energy is refused.
+    `proceed` decides whether to continue on a busy host; its argument is the reason against it.
     """
 
     stored: bool = True
@@ -77,7 +77,7 @@ class RunPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Where a run takes place: the host, what it can be asked, what disturbs there, and where everything is kept."""
+    """The host of a run with its sensors and warnings, and the store of the run."""
 
     host: Host
     roots: Roots
@@ -90,14 +90,14 @@ class RunContext:
 
     @property
     def channels(self) -> list[Channel]:
-        """Everything the host can be asked, with what was learnt of it."""
+        """All channels of the host, with their calibration."""
         return [channel for layout in self.layouts for channel in layout.channels]
 
     def series(self, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
-        """Return the samples of this run, their channels as they were learnt at its start.
+        """Return the samples of this run, with the calibration at its start.
 
-        Those in the store may meanwhile say what another program has learnt of the same sensors. Samples are read in
-        stretches into arrays: 24 bytes a sample, where the tuples of a whole run take 137.
+        Another program may have calibrated the stored channels of the same sensors since. Samples are read in chunks
+        into arrays: 24 bytes a sample instead of 137 for tuples.
         """
         known = {channel.key: channel for channel in reversed(self.channels)}
         reader, whole = Reader(self.engine, _report), dict[int, Series]()
@@ -131,7 +131,7 @@ def _continued(series: Series, more: Series) -> Series:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is left of a run: its record as it ended, what the workload said of itself, and its whole windows."""
+    """The result of a run: its record at the end, the description of the loaded model, and its complete windows."""
 
     run: Run
     ready: Ready | None

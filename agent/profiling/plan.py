@@ -1,4 +1,4 @@
-"""How much time a run takes for how narrow an interval: the modes, and windows made long enough for their sensors."""
+"""The measurement plans (modes), their duration, and windows that are long enough for the sensors."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from probes.model import Channel
 
 SETTLE_SECONDS = 0.5
-"""Between what the host did before and an idle baseline."""
+"""The pause before an idle baseline."""
 IDLE_WINDOWS = 4
 STEADY_CHUNKS = 4
-"""How many short measurements in a row have to show no trend before warming up ends."""
+"""The number of short measurements in a row that must show no trend before a warm-up ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasurementPlan:
-    """How much time a run takes for how narrow an interval.
+    """The length and the number of the windows of a run.
 
-    A repeat lasts `window_seconds` and `iterations` at least, both; warm-up ends when throughput is steady or after
-    `warmup_seconds`. With a `tolerance`, a share of the mean, repeats go on until the 95 % interval of every point is
-    no wider on either side, or the run has taken `budget_seconds`. `limiting_sensor` is the sensor that made windows
-    longer than they were asked for.
+    A repeat lasts at least `window_seconds` and at least `iterations`. A warm-up ends when throughput is steady, or
+    after `warmup_seconds`. With a `tolerance`, a share of the mean, repeats continue until the half-width of every
+    point's 95 % interval is at most that, or the run has taken `budget_seconds`. `limiting_sensor` is the sensor that
+    made the windows longer than requested.
     """
 
     name: str
@@ -54,21 +54,21 @@ PLANS = {
 
 
 def chunk_seconds(plan: MeasurementPlan) -> float:
-    """Return the length of one short measurement while warming up."""
+    """Return the length of one short measurement of a warm-up."""
     return min(plan.warmup_seconds / STEADY_CHUNKS / 2, 1.0)
 
 
 def planned_seconds(plan: MeasurementPlan, windows: int) -> float:
-    """Return how long a run takes at least: `windows` is the number of points times that of their phases."""
+    """Return the least duration of a run; `windows` is the number of points times the number of their phases."""
     warm_up = (STEADY_CHUNKS + plan.repeats - 1) * chunk_seconds(plan)
     repeats = plan.repeats * plan.window_seconds
     return IDLE_WINDOWS * (SETTLE_SECONDS + plan.idle_seconds) + windows * (warm_up + repeats)
 
 
 def lengthen_windows(plan: MeasurementPlan, channels: Iterable[Channel]) -> MeasurementPlan:
-    """Return an plan whose windows are long enough for every sensor that will be counted, at the tolerance asked for.
+    """Return a plan whose windows are long enough for every counted sensor at the requested tolerance.
 
-    Sensors that no length helps are left out: models, and gauges that miss most of the time.
+    Sensors that no window length helps are left out: models, and gauges that see only a part of the time.
     """
     if plan.tolerance is None:
         return plan

@@ -1,4 +1,4 @@
-"""The main job: sensors, store, workload and derivation brought together for one run."""
+"""Runs a profile: sensors, store, workload and analysis."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ if TYPE_CHECKING:
 
 DEFAULT_POLICY = RunPolicy()
 _BUDGET_OF_PLANNED = 2.0
-"""How much longer than planned a run may take for a tolerance, where no budget was given."""
+"""The default budget for a tolerance, as a multiple of the planned duration."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run's end: the profile as text and parsed, None if no repeat was complete, and the database that has it.
+    """The result of a run: the profile as text and parsed (None if no repeat was complete), and its database.
 
-    `database` is None if the run was not to be stored. `failure` is what ended the workload on its way, `store_error`
-    what kept the profile out of the database; None if nothing did.
+    `database` is None for a run that is not stored. `failure` is the error that ended the workload early, `store_error`
+    the error that prevented storing the profile; None without one.
     """
 
     text: str
@@ -74,11 +74,11 @@ class RunResult:
 
 
 class UnsupportedWorkloadError(WorkloadError):
-    """The requested run is impossible on this host, as a trial showed; nothing was measured."""
+    """The trial of the requested run failed on this host; nothing was measured."""
 
 
 class UnfitHostError(WorkloadError):
-    """The host cannot give the requested figures now; nothing was measured."""
+    """The host cannot provide the requested figures now; nothing was measured."""
 
 
 def run(
@@ -88,10 +88,10 @@ def run(
     interruption: Interruption,
     policy: RunPolicy = DEFAULT_POLICY,
 ) -> RunResult:
-    """Check the host, run the job, store the run and its profile, and return it.
+    """Check the host, run the workload, store the run and its profile, and return the result.
 
-    An interruption, or a workload that fails on its way, leaves a profile of everything complete. Raises
-    UnsupportedWorkloadError if the model cannot run, UnfitHostError if the terms do not allow a run on this host,
+    After an interruption or a failure of the workload, the profile has all complete repeats. Raises
+    UnsupportedWorkloadError if the model cannot run, UnfitHostError if the policy does not allow a run on this host,
     StoreError if the database cannot be used.
     """
     with ExitStack() as stack:
@@ -139,7 +139,7 @@ def _result(
 
 
 def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> tuple[Series, ...]:
-    """Return the samples of a run, empty series if the store cannot give them: latency and throughput need none."""
+    """Return the samples of a run; empty series if the store fails, because latency and throughput need no samples."""
     try:
         return samples(context, record)
     except StoreError as error:
@@ -148,7 +148,7 @@ def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> tup
 
 
 def _check_policy(context: RunContext, busy: str, policy: RunPolicy) -> None:
-    """Raise UnfitHostError if the host is too busy and nobody wants to go on, or has no energy and needs one."""
+    """Raise UnfitHostError if energy is needed and not measurable, or the host is busy and the user stops."""
     if policy.needs_energy and not coverage(best_channels(context.channels)).includes:
         remedy = "`inferometer doctor` names the missing sensors; --estimates allows a model"
         raise UnfitHostError("--require-energy: nothing on this host measures power", remedy)
@@ -172,18 +172,20 @@ def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
 
 
 def _plan_run(request: ProfileRequest, context: RunContext, progress: Progress) -> ProfileRequest:
-    """Make windows as long as the sensors need them for the tolerance asked for, and say what the run will take."""
+    """Make the windows long enough for the sensors at the requested tolerance, and report the duration of the run."""
     plan = lengthen_windows(request.plan, context.channels)
     if plan.limiting_sensor:
-        progress.note(f"windows last {plan.window_seconds:.3g} s: {plan.limiting_sensor} needs them that long")
+        progress.note(f"windows last {plan.window_seconds:.3g} s, the length that {plan.limiting_sensor} needs")
     seconds = planned_seconds(plan, len(request.points) * len(request.spec.phases))
     if plan.tolerance is not None and plan.budget_seconds is None:
         plan = replace(plan, budget_seconds=_BUDGET_OF_PLANNED * seconds)
     budget = plan.budget_seconds or 0.0
     if 0 < budget < seconds:
-        progress.note(f"warning: --budget is less than the run takes at least: {plan.repeats} repeats, and no more")
-    most = f", about {_duration(budget)} at most" if budget > seconds else ""
-    progress.note(f"the run takes {_duration(seconds)} at least{most}; Ctrl-C keeps what is complete")
+        progress.note(f"warning: --budget is shorter than the run: {plan.repeats} repeats are measured, and no more")
+    most = f" and at most about {_duration(budget)}" if budget > seconds else ""
+    progress.note(
+        f"the run takes at least {_duration(seconds)}{most}; after Ctrl-C the profile has the complete repeats"
+    )
     return replace(request, plan=plan)
 
 
@@ -218,7 +220,7 @@ def _record(
             run_store.begin(ongoing, sweep.windows)
             if sweep.windows:
                 active_recording.wait_for_last_ticks()
-    except StoreError as error:  # the samples of the last seconds; those before are in the store
+    except StoreError as error:  # only the samples of the last seconds are lost
         run_store.note(error)
     ended = replace(ongoing, status=status, ended_ns=context.timebase.now_ns())
     run_store.end(ended)
@@ -276,7 +278,7 @@ def _new_sweep(
 
 
 def _complete_windows(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, ...]:
-    """Leave out the windows of a repeat that was cut short: one phase alone is no inference."""
+    """Drop the windows of an incomplete repeat: an inference has all phases."""
     seen: dict[tuple[str, int], int] = {}
     for window in windows:
         seen[window.point, window.repeat] = seen.get((window.point, window.repeat), 0) + 1

@@ -1,4 +1,4 @@
-"""Stores a run while it goes on: holds it back until its model has been tried, and survives a store that fails."""
+"""Stores a run while it is measured: nothing before the model was tried, and without failing if the store fails."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from store.records import Profile, Run, Tick, Window
     from store.writer import Writer
 
-_IN_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made there, for nobody else to read
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108  tempfile makes a private folder below it
 
 
 class RunStore:
     """The writes of one run.
 
-    Nothing of it is stored before `begin`, so that a model that cannot run leaves nothing. Ticks raise what the store
-    raises, for the recorder to try again; `store_error` is the first error of everything else.
+    Nothing is stored before `begin`, so a model that cannot run leaves nothing. `append` raises the store's error, and
+    the recorder tries again; `store_error` is the first error of all other writes.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -51,7 +51,7 @@ class RunStore:
                 self._pending.extend(ticks)
 
     def begin(self, run: Run, windows: Sequence[Window]) -> None:
-        """Store the run with everything so far, and all that follows at once; further calls do nothing."""
+        """Store the run and everything pending; later writes go to the store directly. Further calls do nothing."""
         with self._lock:
             pending = self._pending
             if pending is None:
@@ -64,12 +64,12 @@ class RunStore:
             self._pending = None
 
     def save_window(self, window: Window) -> None:
-        """Store a window of a run that has begun; the others are given to `begin`."""
+        """Store a window of a run that has begun; `begin` stores the earlier ones."""
         if self._pending is None:
             self._attempt(lambda: self.writer.save_window(window))
 
     def end(self, run: Run) -> None:
-        """Store how the run ended."""
+        """Store the final record of the run."""
         self._attempt(lambda: self.writer.save_run(run))
 
     def save_profile(self, profile: Profile) -> None:
@@ -77,7 +77,7 @@ class RunStore:
         self._attempt(lambda: self.writer.save_profile(profile))
 
     def note(self, error: StoreError) -> None:
-        """Keep the first error."""
+        """Record an error; only the first one is reported."""
         self.store_error = self.store_error or error
 
     def _attempt(self, write: Callable[[], None]) -> None:
@@ -89,7 +89,7 @@ class RunStore:
 
 @contextmanager
 def open_run_database(url: str, *, stored: bool) -> Iterator[Engine]:
-    """Open the database of a run for the block: the one at `url`, or one that is gone afterwards if not `stored`.
+    """Open the database at `url`, or a temporary one if the run is not `stored`, and close it after the block.
 
     Raises StoreError if it cannot be used.
     """
@@ -105,7 +105,7 @@ def open_run_database(url: str, *, stored: bool) -> Iterator[Engine]:
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Make a folder in memory if there is such a place, else where temporary files are."""
+    """Make a folder in memory if possible, else among the temporary files."""
     for parent in (_IN_MEMORY, None):
         try:
             return tempfile.TemporaryDirectory(prefix="inferometer-", dir=parent, ignore_cleanup_errors=True)

@@ -1,4 +1,4 @@
-"""Says during a run how close the mean of every point is known, from the samples that are stored by then."""
+"""Estimates the precision of every point during a run, from the samples stored so far."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from store.records import Series, Window
 
 AROUND_NS = 5_000_000_000
-"""Samples are read from so long before a window to so long after it."""
+"""Samples are read from this time before a window to this time after it."""
 _LONGEST_WAIT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 
 
 class StoppingRule:
-    """Reads each repeat once.
+    """Estimates half-widths; reads the samples of each repeat once.
 
-    `read` returns the series of the metrics named between two moments, `wait` comes back when every sensor has shown
-    what belongs to windows that have ended. The recorder hands over once a second, so samples are waited for a little.
+    `read` returns the series of the given metrics between two times. `wait` returns when every sensor has refreshed
+    after the last window. The recorder stores once a second, so the rule waits a little for missing samples.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class StoppingRule:
         self._joules: dict[WindowKey, float | None] = {}
 
     def __call__(self, windows: Sequence[Window]) -> dict[str, float | None]:
-        """Return the half-width of each point's interval as a share of its mean, None where it is not known.
+        """Return the half-width of each point's interval as a share of its mean, None if it is unknown.
 
-        It is that of the energy per inference; of the rate where no repeat has an energy.
+        The interval is of the energy per inference, or of the rate if no repeat has an energy.
         """
         self._wait()
         deadline = time.monotonic() + self._longest_wait
@@ -59,7 +59,7 @@ class StoppingRule:
         return found
 
     def _joules_of(self, repeat: Repeat, deadline: float) -> float | None:
-        """Return the joules per inference of one repeat; None if there is no sensor, or samples that are missing."""
+        """Return the joules per inference of one repeat; None without a sensor, or if samples are missing."""
         key = window_key(repeat[0])
         while key not in self._joules:
             start_ns = min(window.start_ns for window in repeat) - AROUND_NS

@@ -1,4 +1,4 @@
-"""Runs a workload over its sweep and marks the windows: idle, repeats of all points in random order, idle again."""
+"""Runs a sweep and records its windows: idle baselines, repeats of all points in random order, idle baselines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from agent.workloads.runner.protocol import Measured, Ready
 
 _OTHER_STEPS = IDLE_WINDOWS + 3
-"""Loading the model, trying it, and ending it."""
+"""The steps of loading, trying and ending the model."""
 _IDLE_AFTER = 2
-"""How many of the idle stretches come after the sweep."""
+"""The number of idle baselines after the sweep."""
 _STEADY_WITHIN = 0.03
 
 
@@ -48,37 +48,36 @@ class Workload(Protocol):
 
 
 class Progress(Protocol):
-    """Hears how far the run is."""
+    """Shows the progress of a run to the user."""
 
     def step(self, done: int, total: int | None, doing: str) -> None:
-        """Take the number of steps done, of all steps (None before they are known), and what is done now."""
+        """Show the current step: the number of finished steps, of all steps (None if unknown), and its description."""
         ...
 
     def note(self, text: str) -> None:
-        """Take something the user should know now."""
+        """Show a message."""
         ...
 
     def confirm(self, question: str) -> bool:
-        """Return whether the user wants to go on; False if nobody can be asked."""
+        """Ask the user whether to continue; return False if there is no terminal to ask on."""
         ...
 
 
 class HalfWidthEstimator(Protocol):
-    """Says how close the mean of every point is known."""
+    """Estimates the precision of every point."""
 
     def __call__(self, windows: Sequence[Window]) -> Mapping[str, float | None]:
-        """Return the half-width of each point's interval as a share of its mean, None where it is not known."""
+        """Return the half-width of each point's interval as a share of its mean, None if it is unknown."""
         ...
 
 
 class Sweep:
-    """One run: `windows` grows by one whenever a window is complete, and each is handed to `save_window` at once.
+    """One run. Every complete window is appended to `windows` and passed to `save_window`.
 
-    `phases` is how many the workload has. `approach` is called before an edge of a window, and may wait for the best
-    moment; `edge` is called at the edge, which is now or was just now. `snapshot`
-    glances at processors and GPUs before each window, and after it, being given the glance from before; what it saw is
-    in `loads`. `estimator` is asked only if the plan has a tolerance. `ready` is what the workload said of itself when
-    its model was loaded, None before.
+    `phases` is the number of phases. `approach` is called before an edge of a window and may wait for the best moment;
+    `edge` is called at the edge or just after it. `snapshot` reads the activity of CPUs and GPUs before each window and
+    after it, then given the first snapshot; the load between both is in `loads`. `estimator` is used only if the plan
+    has a tolerance. `ready` is the workload's description of its loaded model, None before.
     """
 
     def __init__(

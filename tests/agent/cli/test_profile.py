@@ -118,7 +118,7 @@ def test_a_tariff_file_prices_what_was_measured_and_names_what_it_lacks(
         assert "utilization" in {missing["name"] for missing in cost["missing"]}
 
 
-def test_where_nothing_measures_every_energy_and_cost_says_estimated(home: Path, runs: Runs) -> None:
+def test_without_sensors_every_energy_and_cost_is_marked_as_estimated(home: Path, runs: Runs) -> None:
     result = runs["estimated"]
     assert result.returncode == 0, result.stderr
     assert "warning: processor power: estimated to ±" in result.stderr
@@ -153,7 +153,7 @@ def run_id(result: subprocess.CompletedProcess[str]) -> str:
     return next(line.split()[1] for line in result.stdout.splitlines() if line.startswith("Profile "))
 
 
-def test_without_sensors_and_estimates_there_is_time_and_nothing_invented(
+def test_without_sensors_and_estimates_a_profile_has_time_figures_only(
     runs: Runs,
 ) -> None:
     result = runs["without"]
@@ -166,7 +166,7 @@ def test_without_sensors_and_estimates_there_is_time_and_nothing_invented(
         assert (point["energy"], point["power"], point["cost"]) == (None, None, None)
 
 
-def test_fewer_than_three_repeats_are_not_enough_and_the_profile_says_so(
+def test_fewer_than_three_repeats_give_no_energy_and_a_reason(
     runs: Runs,
 ) -> None:
     result = runs["twice"]
@@ -180,7 +180,7 @@ def test_fewer_than_three_repeats_are_not_enough_and_the_profile_says_so(
         assert "2 complete repeats; at least 3" in reason
 
 
-def test_a_gpu_that_works_for_others_alone_takes_the_figures_away(runs: Runs) -> None:
+def test_a_gpu_that_only_others_use_causes_warnings(runs: Runs) -> None:
     [point] = document(runs["twice"])["points"]
     [shared] = point["conditions"]["gpus"]
     own = ("self_share", "other_share", "max_other_share", "other_processes")
@@ -261,7 +261,7 @@ def test_the_runs_of_one_database_are_listed_shown_and_exported(home: Path, runs
     assert str(home) in blocked.stderr
 
 
-def test_before_there_is_a_database_lists_are_empty_and_none_is_made(tmp_path: Path) -> None:
+def test_without_a_database_lists_are_empty_and_none_is_created(tmp_path: Path) -> None:
     listed = call(tmp_path, "profiles", "list", "--json")
     assert (listed.returncode, json.loads(listed.stdout)) == (0, {"profiles": []})
     shown = call(tmp_path, "profiles", "show")

@@ -48,19 +48,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield tree
 
 
-def test_a_host_that_others_keep_busy_is_refused_in_the_first_seconds(tmp_path: Path, server: Path) -> None:
+def test_a_busy_host_is_refused_in_the_first_seconds(tmp_path: Path, server: Path) -> None:
     with hogs():
         result = run(tmp_path, *RUN, "--path.sysfs", server)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "CPUs busy: latency and throughput would be those of the contention" in result.stderr
+    assert "CPUs busy: latency and throughput will be distorted" in result.stderr
     assert "continue anyway with --force" in result.stderr
     assert "idle" not in result.stderr
     assert json.loads(call(tmp_path, "profiles", "list", "--json").stdout) == {"profiles": []}
 
 
-def test_with_force_a_busy_host_gives_latency_and_an_energy_whose_range_holds_the_others(
-    tmp_path: Path, server: Path
-) -> None:
+def test_force_measures_a_busy_host_with_a_range_that_includes_other_programs(tmp_path: Path, server: Path) -> None:
     with hogs():
         result = run(tmp_path, *RUN, "--path.sysfs", server, "--force", "--json")
     assert result.returncode == 0, result.stderr
@@ -77,14 +75,14 @@ def test_with_force_a_busy_host_gives_latency_and_an_energy_whose_range_holds_th
     assert failed["background_load"] == "warning"
 
 
-def test_a_run_that_has_to_have_energy_is_refused_where_nothing_measures(tmp_path: Path) -> None:
+def test_a_run_that_requires_energy_is_refused_without_sensors(tmp_path: Path) -> None:
     result = call(tmp_path, *RUN, *BARE_METAL, "--path.sysfs", tmp_path, "--no-estimates", "--require-energy")
     assert (result.returncode, result.stdout) == (1, "")
     assert "--require-energy: nothing on this host measures power" in result.stderr
     assert "idle" not in result.stderr
 
 
-def test_a_sensor_that_stands_still_withholds_the_energy_and_says_so_in_one_line(tmp_path: Path) -> None:
+def test_a_stuck_sensor_withholds_the_energy_with_a_warning_of_one_line(tmp_path: Path) -> None:
     plain = run(tmp_path, *STILL, "--json")
     assert plain.returncode == 0, plain.stderr
     [point] = document(plain)["points"]
@@ -132,9 +130,7 @@ def test_without_a_store_the_profile_is_printed_and_nothing_is_left(tmp_path: Pa
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
-def test_a_profile_that_cannot_be_stored_at_the_end_is_printed_and_said_to_be_lost(
-    tmp_path: Path, server: Path
-) -> None:
+def test_a_profile_that_cannot_be_stored_is_printed_with_a_warning(tmp_path: Path, server: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False).returncode:
@@ -153,7 +149,7 @@ def test_a_profile_that_cannot_be_stored_at_the_end_is_printed_and_said_to_be_lo
     assert "Traceback" not in result.stderr
 
 
-def test_a_database_that_is_destroyed_during_a_run_costs_the_energy_and_not_the_latency(
+def test_a_database_destroyed_during_a_run_withholds_the_energy_and_not_the_latency(
     tmp_path: Path, server: Path
 ) -> None:
     database = tmp_path / "store.db"

@@ -74,9 +74,7 @@ def test_given_inputs_are_in_the_profile_by_digest_and_synthetic_ones_are_noted(
         ("x=[1,2]", "--input x: values of the shape 2 do not fit 4"),
     ],
 )
-def test_an_input_that_cannot_be_given_ends_with_2_before_anything_is_measured(
-    tmp_path: Path, option: str, words: str
-) -> None:
+def test_an_invalid_input_ends_with_2_before_anything_is_measured(tmp_path: Path, option: str, words: str) -> None:
     save_loop(tmp_path / "loop.onnx")
     result = call(tmp_path, "profile", "onnx", "--model", tmp_path / "loop.onnx", "--input", option, *sensors(tmp_path))
     assert (result.returncode, result.stdout) == (2, "")
@@ -113,7 +111,7 @@ def large(path: Path) -> Path:
     return save(path, nodes, [onnx.helper.make_tensor_value_info("x", 1, [1])], [size])
 
 
-def test_an_endless_or_a_greedy_model_is_ended_by_the_limit_that_the_error_names(tmp_path: Path) -> None:
+def test_a_model_beyond_its_time_or_memory_is_ended_by_the_limit_that_the_error_names(tmp_path: Path) -> None:
     line = ("profile", "onnx", *SHORT, *sensors(tmp_path), "--model")
     late = run(tmp_path, *line, endless(tmp_path / "endless.onnx"), "--timeout", 5)
     greedy = run(tmp_path, *line, large(tmp_path / "large.onnx"), "--memory-limit", "400MB")

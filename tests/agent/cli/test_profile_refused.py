@@ -60,9 +60,7 @@ SERVER = FIXTURES / "trees/intel_server_2s/sys"
         (("--tariff", "typo.toml"), "did you mean price_per_kwh?"),
     ],
 )
-def test_what_makes_no_sense_ends_with_2_and_says_why(
-    tmp_path: Path, arguments: tuple[object, ...], words: str
-) -> None:
+def test_invalid_options_end_with_2_and_a_reason(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
     (tmp_path / "typo.toml").write_text("prize_per_kwh = 1\n")
     result = call(tmp_path, "profile", "transformer", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
@@ -80,7 +78,7 @@ def test_what_makes_no_sense_ends_with_2_and_says_why(
         (None, (), "broken.onnx"),
     ],
 )
-def test_a_model_that_cannot_be_run_as_asked_is_refused_before_the_first_window(
+def test_a_model_that_cannot_run_with_these_options_is_refused_before_the_first_window(
     tmp_path: Path, shape: list[int | str] | None, arguments: tuple[object, ...], words: str
 ) -> None:
     model = tmp_path / ("broken.onnx" if shape is None else "model.onnx")
@@ -95,13 +93,13 @@ def test_a_model_that_cannot_be_run_as_asked_is_refused_before_the_first_window(
     assert "Traceback" not in result.stderr
 
 
-def test_a_model_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_model_file_is_named(tmp_path: Path) -> None:
     result = call(tmp_path, "profile", "onnx", "--model", "nowhere.onnx")
     assert result.returncode == 2
     assert "nowhere.onnx" in result.stderr
 
 
-def test_a_database_that_cannot_be_written_is_found_out_before_the_run(tmp_path: Path) -> None:
+def test_an_unwritable_database_is_reported_before_the_run(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     database = closed / "new.db"

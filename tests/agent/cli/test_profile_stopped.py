@@ -79,14 +79,11 @@ def only_run(home: Path) -> tuple[Run | None, tuple[Window, ...]]:
     return stored(home, run_id)
 
 
-def test_ctrl_c_stops_the_workload_and_keeps_what_is_complete(stopped: dict[str, Stopped]) -> None:
+def test_ctrl_c_stops_the_workload_and_the_profile_has_the_complete_repeats(stopped: dict[str, Stopped]) -> None:
     ended = stopped["ctrl-c"]
     assert ended.result.returncode == 130
     assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False]
-    assert (
-        "interrupted: the workload was stopped; this profile has everything that was complete by then"
-        in ended.result.stderr
-    )
+    assert "interrupted: the workload was stopped; this profile has all complete repeats" in ended.result.stderr
     found = document(ended.result)
     assert found["status"] == "interrupted"
     assert any("interrupted" in note for note in found["notes"])
@@ -104,13 +101,13 @@ def test_ctrl_c_stops_the_workload_and_keeps_what_is_complete(stopped: dict[str,
 
 
 @pytest.mark.parametrize(("name", "code", "workers"), [("ctrl-c idle", 130, 0), ("terminated", 143, 1)])
-def test_stopped_before_the_first_repeat_there_is_no_profile_and_a_clear_word(
+def test_a_run_stopped_before_the_first_repeat_gives_a_reason_and_no_profile(
     stopped: dict[str, Stopped], name: str, code: int, workers: int
 ) -> None:
     ended = stopped[name]
     assert (ended.result.returncode, ended.result.stdout) == (code, "")
     assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False] * workers
-    assert "interrupted: the workload was stopped; no repeat was complete by then" in ended.result.stderr
+    assert "interrupted: the workload was stopped; no repeat was complete" in ended.result.stderr
     kept, windows = only_run(ended.home)
     assert kept is not None
     assert kept.status is RunStatus.INTERRUPTED
@@ -118,7 +115,7 @@ def test_stopped_before_the_first_repeat_there_is_no_profile_and_a_clear_word(
     assert json.loads(call(ended.home, "profiles", "list", "--json").stdout) == {"profiles": []}
 
 
-def test_stopped_while_the_model_is_loaded_nothing_is_left_behind(stopped: dict[str, Stopped]) -> None:
+def test_a_run_stopped_during_the_load_leaves_nothing_behind(stopped: dict[str, Stopped]) -> None:
     ended = stopped["ctrl-c early"]
     assert (ended.result.returncode, ended.result.stdout) == (130, "")
     assert not any(Path(f"/proc/{pid}").exists() for pid in ended.workers)
@@ -126,7 +123,7 @@ def test_stopped_while_the_model_is_loaded_nothing_is_left_behind(stopped: dict[
     assert "Traceback" not in ended.result.stderr
 
 
-def test_a_workload_that_hangs_on_its_way_is_ended_by_the_timeout_and_keeps_what_is_complete(
+def test_a_hanging_workload_is_ended_by_the_timeout_and_the_profile_has_the_complete_repeats(
     stopped: dict[str, Stopped],
 ) -> None:
     ended = stopped["hung"]
@@ -139,7 +136,7 @@ def test_a_workload_that_hangs_on_its_way_is_ended_by_the_timeout_and_keeps_what
     assert found["points"][0]["repeats"] >= 3
 
 
-def test_a_workload_that_dies_on_its_way_fails_the_run_and_keeps_what_is_complete(stopped: dict[str, Stopped]) -> None:
+def test_a_dying_workload_fails_the_run_and_the_profile_has_the_complete_repeats(stopped: dict[str, Stopped]) -> None:
     ended = stopped["dies"]
     assert ended.result.returncode == 1
     error = json.loads(ended.result.stderr.splitlines()[-1])["error"]

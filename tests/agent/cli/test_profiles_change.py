@@ -90,7 +90,7 @@ def test_without_yes_nothing_is_deleted_and_the_profiles_are_named(home: Path) -
     assert list(listed(home)) == ["p0", "p1", "p2"]
 
 
-def test_one_profile_that_is_not_there_keeps_the_others(home: Path) -> None:
+def test_a_missing_profile_prevents_the_deletion_of_the_others(home: Path) -> None:
     refused = call(home, "profiles", "delete", "p0", "nothing-like-it", "--yes")
     assert refused.returncode == 1
     assert "no profile 'nothing-like-it' is stored" in refused.stderr

@@ -26,7 +26,7 @@ def changed_points(**changed: Any) -> dict[str, Any]:
     return {**document, "points": [{**point, **changed} for point in document["points"]]}
 
 
-def test_the_best_point_is_that_of_the_least_energy() -> None:
+def test_the_best_point_has_the_least_energy() -> None:
     found = summary(example(), "baseline")
     points = {point["name"]: point for point in example()["points"]}
     least = points["batch=8"]["energy"]["joules_per_inference"]["total"]["mean"]
@@ -34,7 +34,7 @@ def test_the_best_point_is_that_of_the_least_energy() -> None:
     assert (found["created"], found["model"]) == (example()["created"], "transformer 8 M fp32")
 
 
-def test_the_cost_is_that_of_a_million_tokens_at_the_expected_use() -> None:
+def test_the_cost_is_for_a_million_tokens_at_the_expected_use() -> None:
     cost = summary(example())["cost"]
     parts = example()["points"][-1]["cost"]["allocation"]["per_million_output_tokens"]
     expected = parts["energy"]["mean"] + parts["capital"]["mean"]
@@ -46,7 +46,7 @@ def test_the_cost_is_that_of_a_million_tokens_at_the_expected_use() -> None:
     }
 
 
-def test_without_tokens_and_utilization_the_cost_is_that_of_a_million_inferences_at_full_use() -> None:
+def test_without_tokens_and_utilization_the_cost_is_for_a_million_inferences_at_full_use() -> None:
     document = example()
     for point in document["points"]:
         point["cost"]["allocation"] = None
@@ -57,7 +57,7 @@ def test_without_tokens_and_utilization_the_cost_is_that_of_a_million_inferences
     assert cost["amount"] == pytest.approx(1e6 * (parts["energy"]["mean"] + parts["capital"]["mean"]))
 
 
-def test_without_energy_the_best_point_is_that_of_the_highest_rate_and_nothing_is_made_up() -> None:
+def test_without_energy_the_best_point_has_the_highest_rate_and_no_energy_figure() -> None:
     found = summary(changed_points(energy=None, cost=None))
     rates = {point["name"]: point["inferences_per_second"]["mean"] for point in example()["points"]}
     assert found["best_point"] == max(rates, key=lambda name: rates[name])

@@ -34,7 +34,7 @@ def context(tmp_path: Path) -> RunContext:
 
 
 @pytest.mark.parametrize("ends", [(0, 300), (17, 59), (60, 119), (59, 60)])
-def test_samples_over_several_stretches_are_one_series(context: RunContext, ends: tuple[int, int]) -> None:
+def test_samples_of_several_chunks_are_one_series(context: RunContext, ends: tuple[int, int]) -> None:
     refused = (Rejection(0, Reason.RESET),)
     ticks = [
         Tick(context.layouts[0].id, at * SECOND_NS, at * SECOND_NS + 4, (float(at), 5.0), refused if at == 60 else ())

@@ -23,14 +23,14 @@ SLOW = replace(GPU, refresh_seconds=0.1)
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_the_planned_time_holds_idle_warm_up_and_repeats(plan: MeasurementPlan) -> None:
+def test_the_planned_time_contains_baselines_warm_up_and_repeats(plan: MeasurementPlan) -> None:
     one, eight = planned_seconds(plan, 1), planned_seconds(plan, 8)
     idle = IDLE_WINDOWS * (plan.idle_seconds + SETTLE_SECONDS)
     assert one > idle + plan.repeats * plan.window_seconds
     assert eight - one == pytest.approx(7 * (one - idle))
 
 
-def test_more_effort_takes_longer_and_never_fewer_repeats_than_a_valid_point_needs() -> None:
+def test_longer_plans_take_longer_and_have_enough_repeats_for_a_valid_point() -> None:
     quick, standard, rigorous = PLANS.values()
     assert planned_seconds(quick, 8) < planned_seconds(standard, 8) < planned_seconds(rigorous, 8)
     assert min(plan.repeats for plan in PLANS.values()) >= 3
@@ -48,7 +48,7 @@ def test_windows_are_made_long_enough_for_the_slowest_counted_sensor() -> None:
     assert longer.name == "quick"
 
 
-def test_neither_a_model_nor_a_part_of_what_is_counted_makes_windows_longer() -> None:
+def test_neither_a_model_nor_a_part_of_a_counted_sensor_makes_windows_longer() -> None:
     close = replace(QUICK, tolerance=0.05)
     assert lengthen_windows(close, [replace(MODEL, refresh_seconds=1.0)]) is close
     assert lengthen_windows(close, [PACKAGE, replace(CORE, refresh_seconds=1.0)]) is close

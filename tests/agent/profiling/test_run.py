@@ -55,7 +55,7 @@ def config(tmp_path: Path) -> Config:
     return Config(database=str(tmp_path / "store.db"), roots=roots)
 
 
-def test_what_cannot_be_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_path: Path) -> None:
+def test_a_model_that_cannot_run_is_refused_with_its_remedy_and_leaves_no_run(tmp_path: Path) -> None:
     spec = OnnxSpec(tmp_path / "nowhere.onnx")
     request, heard = ProfileRequest(spec, EngineSpec(), {"batch": (1,)}, SWIFT, Tariff()), Silent()
     with pytest.raises(UnsupportedWorkloadError, match=r"nowhere\.onnx does not exist") as refused:
@@ -75,7 +75,7 @@ def test_a_point_that_cannot_run_is_found_before_the_first_window_and_leaves_no_
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
 
 
-def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp_path: Path) -> None:
+def test_an_interruption_before_the_trial_leaves_no_profile(tmp_path: Path) -> None:
     interruption = Interruption()
     interruption.number = 2
     heard = Silent()
@@ -85,7 +85,7 @@ def test_an_interruption_before_the_model_is_tried_ends_the_job_with_nothing(tmp
     assert heard.steps == ["checking this host"]
 
 
-def test_a_database_that_cannot_be_made_is_said_first_of_all(tmp_path: Path) -> None:
+def test_an_unusable_database_is_reported_before_anything_else(tmp_path: Path) -> None:
     (tmp_path / "store.db").mkdir()
     heard = Silent()
     with pytest.raises(StoreError, match=r"store\.db"):

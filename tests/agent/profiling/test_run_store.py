@@ -58,7 +58,7 @@ def baseline() -> Window:
     return idle("idle_unloaded", 1, 2)
 
 
-def test_nothing_of_a_run_is_stored_before_it_begins_and_all_of_it_then(stored: Stored) -> None:
+def test_a_run_is_stored_from_its_begin_on_with_everything_pending(stored: Stored) -> None:
     stored.store.take(stored.tick(1))
     stored.store.save_window(baseline())
     assert (stored.store.begun, stored.rows()) == (False, (0, 0, 0))
@@ -71,7 +71,7 @@ def test_nothing_of_a_run_is_stored_before_it_begins_and_all_of_it_then(stored: 
     assert stored.store.store_error is None
 
 
-def test_a_store_that_fails_is_kept_as_the_first_error_and_raises_none(stored: Stored) -> None:
+def test_the_first_error_of_a_failing_store_is_recorded_and_not_raised(stored: Stored) -> None:
     stored.store.begin(stored.run, [])
     with closing(sqlite3.connect(stored.path)) as connection:
         connection.execute("DROP TABLE windows")
@@ -84,7 +84,7 @@ def test_a_store_that_fails_is_kept_as_the_first_error_and_raises_none(stored: S
     assert stored.store.store_error is first
 
 
-def test_ticks_that_cannot_be_stored_are_the_recorder_s_to_try_again(stored: Stored) -> None:
+def test_ticks_that_cannot_be_stored_raise_so_that_the_recorder_tries_again(stored: Stored) -> None:
     stored.store.begin(stored.run, [])
     with closing(sqlite3.connect(stored.path)) as connection:
         connection.execute("DROP TABLE ticks")
@@ -92,7 +92,7 @@ def test_ticks_that_cannot_be_stored_are_the_recorder_s_to_try_again(stored: Sto
         stored.store.take(stored.tick(1))
 
 
-def test_a_run_that_is_not_stored_has_a_database_that_is_gone_afterwards() -> None:
+def test_a_run_that_is_not_stored_uses_a_temporary_database() -> None:
     with open_run_database("/proc/nowhere/store.db", stored=False) as engine:
         place = Path(str(engine.url.database))
         assert place.is_file()

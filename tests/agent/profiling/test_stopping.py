@@ -37,7 +37,7 @@ class Store:
         self.waited += 1
 
 
-def test_the_half_width_is_that_of_the_energy_of_the_repeats() -> None:
+def test_the_half_width_belongs_to_the_energy_of_the_repeats() -> None:
     store = Store()
     found = StoppingRule(store.read, store.wait, ["inference"])(WINDOWS)
     assert found == {"batch=1": pytest.approx(half_width([18, 20, 22]))}
@@ -45,7 +45,7 @@ def test_the_half_width_is_that_of_the_energy_of_the_repeats() -> None:
     assert store.asked[0] == (WINDOWS[1].start_ns - AROUND_NS, WINDOWS[1].end_ns + AROUND_NS)
 
 
-def test_each_repeat_is_read_once_however_often_one_asks() -> None:
+def test_each_repeat_is_read_once() -> None:
     store = Store()
     rule = StoppingRule(store.read, store.wait, ["inference"])
     assert rule(WINDOWS[:3]) == {"batch=1": pytest.approx(half_width([18, 20]))}
@@ -66,13 +66,13 @@ def test_a_repeat_whose_samples_never_come_is_left_out() -> None:
     assert found == {"batch=1": pytest.approx(half_width([20, 22]))}
 
 
-def test_where_nothing_measures_it_is_that_of_the_rate() -> None:
+def test_without_sensors_the_half_width_belongs_to_the_rate() -> None:
     rule = StoppingRule(lambda _start, _end, _metrics: (), lambda: None, ["inference"])
     uneven = repeats((6, 8, 10, 13))
     assert rule(uneven) == {"batch=1": pytest.approx(half_width([5, 5, 10 / 3]))}
 
 
-def test_a_point_of_one_repeat_and_one_that_is_not_complete_are_not_known() -> None:
+def test_the_half_width_of_one_or_of_an_incomplete_repeat_is_unknown() -> None:
     store = Store(constant(100.0))
     rule = StoppingRule(store.read, store.wait, ["inference", "other"])
     assert rule(WINDOWS) == {"batch=1": None}

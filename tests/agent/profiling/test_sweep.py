@@ -176,7 +176,7 @@ def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again(
     assert went.estimator.asked == 0
 
 
-def test_the_order_of_the_points_is_another_in_each_repeat_and_the_same_for_the_same_seed() -> None:
+def test_the_order_of_the_points_differs_between_repeats_and_follows_from_the_seed() -> None:
     points, long = points_of({"batch": (1, 2, 4, 8, 16)}), replace(SWIFT, repeats=6)
     first, again, other = (visits(go(FakeWorkload(), long, points, seed).windows) for seed in (7, 7, 8))
     assert first == again
@@ -198,7 +198,7 @@ def test_a_point_is_prepared_once_in_a_row_and_warmed_up_when_it_returns() -> No
     assert len(short) == 2 * sum(repeat > 1 for repeat, _ in changes)
 
 
-def test_the_load_around_every_window_is_kept_with_it() -> None:
+def test_every_window_has_the_load_around_it() -> None:
     went = go(FakeWorkload())
     assert went.looked == [seen for number in range(10) for seen in (None, 2 * number)]
     assert went.sweep.loads.keys() == {window_key(window) for window in went.windows}
@@ -207,13 +207,13 @@ def test_the_load_around_every_window_is_kept_with_it() -> None:
     assert (load.seconds, load.processors, load.own, load.others) == (1.0, 4, 1.5, 0.5)
 
 
-def test_without_a_tolerance_nobody_is_asked_how_close_the_means_are() -> None:
+def test_without_a_tolerance_no_precision_is_estimated() -> None:
     estimator = HalfWidthEstimator([{}])
     assert len(visits(go(FakeWorkload(), estimator=estimator).windows)) == 3
     assert estimator.asked == 0
 
 
-def test_repeats_go_on_for_the_points_that_are_not_close_enough_yet() -> None:
+def test_repeats_continue_for_points_with_too_wide_an_interval() -> None:
     close = replace(SWIFT, tolerance=0.05)
     estimator = HalfWidthEstimator([{KEY_1: 0.04, KEY_8: 0.2}, {KEY_8: 0.06}, {KEY_8: 0.05}])
     went = go(FakeWorkload(), close, (ONE, EIGHT), estimator=estimator)
@@ -225,20 +225,20 @@ def test_repeats_go_on_for_the_points_that_are_not_close_enough_yet() -> None:
     assert went.heard.steps[-2][0] == done - 1
 
 
-def test_a_mean_that_is_not_known_is_not_close_enough() -> None:
+def test_an_unknown_interval_counts_as_too_wide() -> None:
     estimator = HalfWidthEstimator([{KEY_1: None}, {}, {KEY_1: 0.0}])
     went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05), estimator=estimator)
     assert len(visits(went.windows)) == 5
 
 
-def test_no_repeat_is_begun_that_would_end_after_the_budget_but_those_of_the_mode_are_made() -> None:
+def test_no_repeat_starts_that_would_exceed_the_budget_except_those_of_the_plan() -> None:
     estimator = HalfWidthEstimator([{KEY_1: 1.0}])
     went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05, budget_seconds=1e-9), estimator=estimator)
     assert len(visits(went.windows)) == 3
     assert estimator.asked == 0
 
 
-def test_windows_bear_unix_times_and_all_that_was_counted() -> None:
+def test_windows_have_unix_times_and_all_counts() -> None:
     last = next(window for window in reversed(go(FakeWorkload()).windows) if window.point)
     assert last.end_ns - last.start_ns == 10_000_000
     assert abs(last.end_ns - 1000 - time.monotonic_ns()) < 5e9
@@ -263,7 +263,7 @@ def test_warming_up_ends_when_its_time_is_over_even_if_the_rate_still_climbs() -
     assert len(climbing.asked) > 6
 
 
-def test_what_was_complete_before_a_failure_is_kept() -> None:
+def test_windows_that_were_complete_before_a_failure_remain() -> None:
     kept, workload = list[Window](), FakeWorkload(fails_at=4)
     seen = looks()
     sweep = Sweep(

@@ -163,7 +163,7 @@ def test_every_cause_in_the_table_has_a_test():
 
 
 @pytest.mark.parametrize("cause", sorted(RAISED))
-def test_a_failure_beside_the_model_is_told_apart_too(cause):
+def test_a_failure_outside_the_model_has_its_own_cause(cause):
     error, message, remedy = RAISED[cause]
     assert match_cause(error).name == cause
     found = as_workload_error(error, "loading", "unknown")
@@ -186,7 +186,7 @@ def test_a_suggested_version_works(tmp_path, cause):
     onnx_model.load(OnnxSpec(path), ENGINE).prepare({"batch": 1})
 
 
-def test_an_unknown_cause_keeps_the_engines_words_without_its_source():
+def test_an_unknown_cause_is_reported_in_the_words_of_the_engine_without_its_source():
     words = "/onnxruntime_src/a/b.cc:12 void f(const std::vector<int>&, g(int)) const the reason (here)"
     assert clean(f"[ONNXRuntimeError] : 1 : FAIL : {words}") == "the reason (here)"
     found = as_workload_error(RuntimeError(f"x {'(' * 5000}"), "running", "try that")
@@ -217,7 +217,7 @@ def test_an_unknown_cause_keeps_the_engines_words_without_its_source():
         (b"\x1c\0\0\0TFL3" + b"\0" * 9, "is a TensorFlow Lite file", "tf2onnx"),
     ],
 )
-def test_a_file_that_is_no_model_is_named_for_what_it_is(tmp_path, content, words, remedy):
+def test_a_file_of_another_format_is_reported_by_its_format(tmp_path, content, words, remedy):
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
     found = failure(path)
@@ -265,7 +265,7 @@ def test_a_model_of_more_than_a_protobuf_holds_is_refused_by_its_size(tmp_path):
     assert "external data" in found.remedy
 
 
-def test_a_model_that_may_not_be_read_is_refused_by_its_permissions(tmp_path):
+def test_an_unreadable_model_is_refused_by_its_permissions(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(model(RELU))
     path.chmod(0)
@@ -315,7 +315,7 @@ def with_external(folder, location, *, size=16, **entries):
         ("\x1b[31mred", {}, r"'\x1b[31mred'"),
     ],
 )
-def test_weights_that_are_not_beside_the_model_are_refused_by_name(tmp_path, location, entries, words):
+def test_weights_outside_the_folder_of_the_model_are_refused_by_name(tmp_path, location, entries, words):
     (tmp_path / "weights.bin").write_bytes(b"\0" * 16)
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -10,7 +10,7 @@ from probes.model import Roots
 CPU = EngineSpec(provider="cpu")
 
 
-def test_available_memory_is_what_the_kernel_says_or_unknown(tmp_path):
+def test_available_memory_is_the_figure_of_the_kernel_or_unknown(tmp_path):
     assert available_bytes() > 1 << 20
     assert available_bytes(tmp_path) is None
     (tmp_path / "meminfo").write_text("MemTotal:  100 kB\n")
@@ -19,7 +19,7 @@ def test_available_memory_is_what_the_kernel_says_or_unknown(tmp_path):
     assert available_bytes(tmp_path) == 51200
 
 
-def test_the_memory_of_a_process_is_resident_and_swapped_and_0_once_it_is_gone(tmp_path):
+def test_the_memory_of_a_process_is_its_resident_and_swapped_bytes_and_0_after_its_end(tmp_path):
     assert resident_bytes(os.getpid()) > 1 << 20
     (tmp_path / "7").mkdir()
     (tmp_path / "7/status").write_text("Name:\tx\nVmRSS:\t 30 kB\nVmSwap:\t 12 kB\n")
@@ -27,7 +27,7 @@ def test_the_memory_of_a_process_is_resident_and_swapped_and_0_once_it_is_gone(t
     assert resident_bytes(8, tmp_path) == 0
 
 
-def test_memory_beyond_what_is_there_or_allowed_is_refused_with_both_figures():
+def test_memory_beyond_the_available_or_allowed_amount_is_refused_with_both_figures():
     require_memory(1 << 20, "the model", "less")
     with pytest.raises(WorkloadError, match=r"the model needs at least 1.049e\+06 GiB of memory, .* are available"):
         require_memory(1 << 50, "the model", "less")
@@ -36,7 +36,7 @@ def test_memory_beyond_what_is_there_or_allowed_is_refused_with_both_figures():
     assert failure.value.remedy == "less, or give a larger --memory-limit"
 
 
-def test_the_memory_limit_of_the_control_group_counts_as_well_as_what_the_host_has(tmp_path):
+def test_the_memory_limit_of_the_control_group_applies_beside_the_memory_of_the_host(tmp_path):
     own, group = tmp_path / "proc/self", tmp_path / "sys/fs/cgroup/app"
     own.mkdir(parents=True)
     group.mkdir(parents=True)

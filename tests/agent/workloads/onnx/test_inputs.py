@@ -155,7 +155,7 @@ class Payload:
         (b"\x93NUMPY\x01\x00", "no readable array"),
     ],
 )
-def test_a_file_that_is_no_sound_array_of_the_type_is_refused(tmp_path, content, words):
+def test_a_file_without_a_valid_array_of_the_type_is_refused(tmp_path, content, words):
     path = tmp_path / "x.npy"
     path.write_bytes(content)
     refused(path, words)
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_sound_array_of_the_type_is_refused(tmp_path, content,
     assert not Path(MARK).exists()
 
 
-def test_an_archive_without_the_array_lists_those_it_has(tmp_path):
+def test_an_archive_without_the_array_is_refused_with_the_names_of_its_arrays(tmp_path):
     np.savez(tmp_path / "x.npz", ids=np.arange(3))
     with pytest.raises(WorkloadError, match="no array 'x'") as failure:
         read(tmp_path / "x.npz", array="x")
@@ -190,12 +190,12 @@ def test_a_file_of_more_than_two_gibibytes_is_refused_by_its_size(tmp_path):
     refused(path, f"the file has {input_files.MOST_BYTES + 1} bytes")
 
 
-def test_a_small_archive_that_unpacks_to_more_than_it_may_is_refused_before_it_is_read(tmp_path, monkeypatch):
+def test_an_archive_that_unpacks_to_too_many_bytes_is_refused_before_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(input_files, "MOST_BYTES", 100_000)
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros(1_000_000, np.int64))
     assert (tmp_path / "x.npz").stat().st_size < 100_000
     refused(tmp_path / "x.npz", "promises 8000000 bytes", array="x")
 
 
-def test_a_file_that_vanishes_is_an_error_and_no_traceback(tmp_path):
+def test_a_vanished_file_is_an_error_without_a_traceback(tmp_path):
     refused(tmp_path / "gone.npy", "No such file")

@@ -57,14 +57,14 @@ def test_a_model_of_fixed_shape_runs_one_inference_a_run(tmp_path):
     assert workload.ready.phases == ("inference",)
 
 
-def test_a_model_whose_inputs_leave_only_the_batch_open_is_swept_over_it(tmp_path):
+def test_a_model_whose_inputs_leave_only_the_batch_open_takes_batches(tmp_path):
     workload = load(relu(tmp_path / "m.onnx", ["n", 3], [None, 4, 5]))
     assert workload.prepare({"batch": 6})["inference"].inferences == 6
     assert fed(workload, 6) == ((6, 3), (6, 4, 5))
 
 
 @pytest.mark.parametrize("shapes", [[[2, 3]], [["n", 3], [4]], [[]]])
-def test_a_model_that_leaves_no_batch_open_runs_at_batch_1_alone(tmp_path, shapes):
+def test_a_model_without_an_open_batch_runs_only_at_batch_1(tmp_path, shapes):
     workload = load(relu(tmp_path / "m.onnx", *shapes))
     workload.prepare({"batch": 1})
     with pytest.raises(WorkloadError, match="--batch 4") as failure:
@@ -72,7 +72,7 @@ def test_a_model_that_leaves_no_batch_open_runs_at_batch_1_alone(tmp_path, shape
     assert "choose --batch 1" in failure.value.remedy
 
 
-def test_a_given_shape_settles_the_batch(tmp_path):
+def test_a_given_shape_fixes_the_batch(tmp_path):
     workload = load(relu(tmp_path / "m.onnx", ["n", 3]), x0=(8, 3))
     assert workload.prepare({"batch": 1})["inference"].inferences == 1
     assert fed(workload, 1) == ((8, 3),)
@@ -96,7 +96,7 @@ def test_a_shape_that_does_not_fit_the_declared_one_is_an_error(tmp_path, shape)
     assert "--shape x0=1x3x<size>" in failure.value.remedy
 
 
-def test_a_shape_for_an_input_the_model_does_not_have_is_an_error(tmp_path):
+def test_a_shape_for_an_unknown_input_is_an_error(tmp_path):
     with pytest.raises(WorkloadError, match="--shape y: the model has no such input") as failure:
         load(relu(tmp_path / "m.onnx", [1], [1]), y=(1,))
     assert failure.value.remedy == "its inputs are x0, x1"
@@ -135,7 +135,7 @@ def typed(path, declared):
     return save(path, [onnx.helper.make_node("Identity", ["x"], ["y"])], [info], [output])
 
 
-def test_inputs_that_can_be_neither_made_up_nor_given_are_refused_by_name_at_load(tmp_path):
+def test_inputs_that_can_be_neither_generated_nor_given_are_refused_by_name_at_load(tmp_path):
     tensor = onnx.helper.make_tensor_type_proto(FLOAT, [1])
     cases = {
         "text": onnx.helper.make_tensor_type_proto(onnx.TensorProto.STRING, [1]),
@@ -199,7 +199,7 @@ def test_the_bytes_of_a_model_include_its_external_files(tmp_path):
 @pytest.mark.parametrize(
     ("dims", "raw", "bits"), [((1 << 40,), b"", 0), ((-5, 4), b"", 0), ((4,), b"\0" * 8, 2), ((2, 3), b"\0" * 24, 6)]
 )
-def test_parameters_are_counted_by_the_bytes_that_are_there(tmp_path, dims, raw, bits):
+def test_parameters_are_counted_by_the_stored_bytes(tmp_path, dims, raw, bits):
     tensor = onnx.TensorProto(name="w", data_type=FLOAT, dims=dims, raw_data=raw)
     node = onnx.helper.make_node("Relu", ["x"], ["y"])
     path = save(tmp_path / "m.onnx", [node], [value("x", [1])], [value("y", [1])], [tensor])
@@ -325,7 +325,7 @@ def test_an_array_of_the_wrong_shape_or_type_is_refused_by_name(tmp_path):
         load(path, npy(tmp_path / "x.npy", np.zeros((2, 3), np.int32)), x=(4, 3)).prepare({"batch": 1})
 
 
-def test_an_input_without_a_declared_shape_is_never_taken_for_a_scalar(tmp_path):
+def test_an_input_without_a_declared_shape_is_not_assumed_to_be_a_scalar(tmp_path):
     path = cast(tmp_path / "m.onnx", "float", None)
     with pytest.raises(WorkloadError, match="declares no shape for the input 'x'") as failure:
         load(path)
@@ -336,7 +336,7 @@ def test_an_input_without_a_declared_shape_is_never_taken_for_a_scalar(tmp_path)
     assert fed(load(path, npy(tmp_path / "x.npy", np.ones((4, 5), np.float32))), 1) == ((4, 5),)
 
 
-def test_a_size_of_zero_is_taken_where_it_is_open_or_declared(tmp_path):
+def test_a_size_of_zero_is_accepted_if_it_is_open_or_declared(tmp_path):
     load(cast(tmp_path / "m.onnx", "float", ["n", 2, "past"]), x=(1, 2, 0)).prepare({"batch": 1})
     load(cast(tmp_path / "m.onnx", "float", [0, 4])).prepare({"batch": 1})
 
@@ -353,7 +353,7 @@ def counting_loop(path):
     return save(path, [loop], [value("n", [], INT64), value("x", [1])], [value("y", [1])])
 
 
-def test_a_loop_runs_as_often_as_the_given_count_says(tmp_path):
+def test_a_given_loop_count_decides_the_iterations(tmp_path):
     workload = load(counting_loop(tmp_path / "m.onnx"), "n=10", "x=1")
     feeds = {
         each.name: workload.session.tensor(onnx_inputs.feed(each, shape, workload.arrays[each.name], batched=False))

@@ -45,7 +45,7 @@ def gone(pid):
     return not Path(f"/proc/{pid}").exists()
 
 
-def test_a_child_is_led_through_its_calls_and_ends_when_asked():
+def test_a_child_answers_its_calls_and_ends_on_request():
     with playing("take(); say('ready'); take(); say('prepared'); take(); say('measured'); take()") as process:
         assert start(process) == READY
         process.prepare({"batch": 2})
@@ -56,7 +56,7 @@ def test_a_child_is_led_through_its_calls_and_ends_when_asked():
     assert time.monotonic() - began < 4
 
 
-def test_a_reply_may_come_in_pieces_and_beside_much_talk_on_the_error_output():
+def test_a_reply_is_read_in_pieces_beside_a_long_error_output():
     program = (
         "take(); os.write(2, b'x' * 300_000); line = replies['ready']\n"
         "os.write(1, line[:9]); time.sleep(0.05); os.write(1, line[9:]); take()"
@@ -65,7 +65,7 @@ def test_a_reply_may_come_in_pieces_and_beside_much_talk_on_the_error_output():
         assert start(process) == READY
 
 
-def test_a_child_that_fails_gives_its_message_and_remedy_and_is_gone():
+def test_a_failed_child_reports_message_and_remedy_and_is_gone():
     process = playing("take(); say('failed'); sys.exit(1)")
     with pytest.raises(WorkloadError, match="it broke") as failure:
         start(process)
@@ -74,7 +74,7 @@ def test_a_child_that_fails_gives_its_message_and_remedy_and_is_gone():
         _ = process.pid
 
 
-def test_a_child_that_dies_is_reported_with_its_fate_and_its_last_words():
+def test_a_child_that_dies_is_reported_with_its_exit_reason_and_the_end_of_its_error_output():
     process = playing("take(); say('ready'); take(); os.write(2, b'first\\n' * 9000 + b'the last word'); sys.exit(3)")
     start(process)
     with pytest.raises(WorkloadError, match="ended during 'prepare' \\(exit status 3\\)") as failure:
@@ -85,14 +85,14 @@ def test_a_child_that_dies_is_reported_with_its_fate_and_its_last_words():
     assert "last word" not in failure.value.message
 
 
-def test_a_child_killed_by_the_kernel_is_reported_with_the_signal_and_a_hint_at_memory():
+def test_a_killed_child_is_reported_with_the_signal_and_a_hint_at_memory():
     process = playing("take(); os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(WorkloadError, match="killed by SIGKILL") as failure:
         start(process)
     assert "out of memory" in failure.value.remedy
 
 
-def test_a_child_that_cannot_be_started_at_all_is_reported_with_what_python_said():
+def test_a_child_that_cannot_start_is_reported_with_the_message_of_python():
     process = WorkloadProcess([sys.executable, "-I", "-m", "no_such_module_anywhere"])
     with pytest.raises(WorkloadError, match="No module named no_such_module_anywhere"):
         start(process)
@@ -145,7 +145,7 @@ def test_a_child_inherits_no_descriptor_but_its_pipes_and_no_setting_of_this_pro
     os.close(writing)
 
 
-def test_what_is_no_reply_or_the_wrong_one_is_an_error():
+def test_an_invalid_or_unexpected_reply_is_an_error():
     process = playing("take(); os.write(1, b'hello\\n'); take()")
     with pytest.raises(WorkloadError, match="wrote what is no reply: JSON is malformed"):
         start(process)
@@ -154,7 +154,7 @@ def test_what_is_no_reply_or_the_wrong_one_is_an_error():
         start(process)
 
 
-def test_a_child_deaf_to_stop_and_to_sigterm_is_killed_with_everything_it_started(tmp_path):
+def test_a_child_that_ignores_stop_and_sigterm_is_killed_with_its_children(tmp_path):
     note = tmp_path / "pids"
     program = (
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -215,7 +215,7 @@ def test_an_interrupt_ends_the_wait_and_the_child_at_once():
     assert gone(pid)
 
 
-def test_the_child_is_in_a_process_group_of_its_own_so_that_the_terminal_does_not_interrupt_it():
+def test_the_child_has_its_own_process_group_which_the_terminal_does_not_interrupt():
     with playing("take(); say('ready'); take()") as process:
         start(process)
         assert os.getpgid(process.pid) == process.pid != os.getpgrp()

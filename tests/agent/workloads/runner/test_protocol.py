@@ -98,7 +98,7 @@ replies = st.one_of(
 
 
 @given(commands)
-def test_a_command_is_one_line_and_comes_back_from_it(command):
+def test_a_command_survives_the_round_trip_through_one_line(command):
     line = encode(command)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
@@ -106,14 +106,14 @@ def test_a_command_is_one_line_and_comes_back_from_it(command):
 
 
 @given(replies)
-def test_a_reply_is_one_line_and_comes_back_from_it(reply):
+def test_a_reply_survives_the_round_trip_through_one_line(reply):
     line = encode(reply)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert decode_reply(line) == reply
 
 
-def test_the_lines_read_as_they_are_documented():
+def test_the_lines_have_the_documented_form():
     assert json.loads(encode(Prepare({"batch": 4}))) == {"do": "prepare", "parameters": {"batch": 4}}
     assert json.loads(encode(Measure("prefill", 2.0, 10))) == {
         "do": "measure",
@@ -125,12 +125,12 @@ def test_the_lines_read_as_they_are_documented():
     assert json.loads(encode(Prepared())) == {"reply": "prepared"}
 
 
-def test_a_whole_number_of_seconds_may_come_without_a_point():
+def test_a_whole_number_of_seconds_needs_no_decimal_point():
     assert decode_command(b'{"do":"measure","phase":"decode","seconds":2,"iterations":1}').seconds == 2.0
 
 
 @given(specs, engines)
-def test_a_spec_comes_back_from_its_command(spec, engine):
+def test_a_spec_survives_the_round_trip_through_its_command(spec, engine):
     command = decode_command(encode(load_command(spec, engine)))
     assert (command.workload, command.engine) == (spec.workload, engine)
     assert from_json(command.spec, type(spec)) == spec
@@ -159,7 +159,7 @@ def test_a_spec_comes_back_from_its_command(spec, engine):
         (b'{"do":"load","workload":"x","spec":"","engine":{"provider":"tpu"}}', "Invalid enum value 'tpu'"),
     ],
 )
-def test_a_line_that_is_no_command_is_refused_with_its_misfit(line, words):
+def test_a_line_that_is_no_command_is_refused_with_the_place_of_the_misfit(line, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         decode_command(line)
 

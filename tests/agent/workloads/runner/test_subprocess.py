@@ -19,7 +19,7 @@ def nothing() -> None:
     pass
 
 
-def test_the_span_holds_the_command_and_its_end_is_told_at_once(tmp_path: Path) -> None:
+def test_the_span_contains_the_command_and_its_end_is_reported_at_once(tmp_path: Path) -> None:
     told: list[int] = []
     stamps = tmp_path / "stamps"
     script = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(time.monotonic_ns()))"
@@ -30,17 +30,17 @@ def test_the_span_holds_the_command_and_its_end_is_told_at_once(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("line", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -9 $$", 137)])
-def test_the_exit_code_is_that_of_a_shell(line: str, code: int) -> None:
+def test_the_exit_code_follows_the_rules_of_a_shell(line: str, code: int) -> None:
     assert run(["sh", "-c", line], nothing, output_to_errors=False).code == code
 
 
-def test_the_output_goes_to_the_errors_where_that_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_output_goes_to_standard_error_on_request(capfd: pytest.CaptureFixture[str]) -> None:
     run(["echo", "hello"], nothing, output_to_errors=True)
     run(["echo", "world"], nothing, output_to_errors=False)
     assert capfd.readouterr() == ("world\n", "hello\n")
 
 
-def test_a_command_does_not_ignore_what_python_ignores() -> None:
+def test_a_command_does_not_ignore_the_signals_that_python_ignores() -> None:
     ignored = run(["sh", "-c", "kill -PIPE $$"], nothing, output_to_errors=False)
     assert ignored.code == 128 + signal.SIGPIPE
 
@@ -55,7 +55,7 @@ def test_a_command_does_not_ignore_what_python_ignores() -> None:
         ("{folder}/text\0", 126, "it cannot be executed (its name or an argument holds a NUL character)"),
     ],
 )
-def test_what_cannot_be_run_says_why(tmp_path: Path, name: str, code: int, words: str) -> None:
+def test_a_command_that_cannot_run_is_an_error_with_its_cause(tmp_path: Path, name: str, code: int, words: str) -> None:
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
@@ -65,7 +65,7 @@ def test_what_cannot_be_run_says_why(tmp_path: Path, name: str, code: int, words
     assert refused.value.code == code
 
 
-def test_a_time_passes_to_its_end_or_to_a_signal() -> None:
+def test_a_sleep_ends_after_its_time_or_at_a_signal() -> None:
     span = sleep(0.05, nothing)
     assert span.end_ns - span.start_ns >= 50_000_000
     assert (span.code, span.interrupted) == (0, False)

@@ -10,13 +10,13 @@ def sleeping(milliseconds, **counts):
     return Phase(lambda _steps: time.sleep(milliseconds / 1000), **counts)
 
 
-def test_a_window_lasts_as_long_as_asked_even_when_the_iterations_are_done():
+def test_a_window_lasts_the_requested_time_even_if_the_iterations_are_done():
     measured = measure("inference", sleeping(2, inferences=3), seconds=0.05, iterations=1)
     assert measured.end_ns - measured.start_ns >= 50_000_000
     assert measured.iterations > 1
 
 
-def test_a_window_has_as_many_iterations_as_asked_even_when_the_time_is_up():
+def test_a_window_has_the_requested_iterations_even_if_the_time_is_over():
     measured = measure("inference", sleeping(2, inferences=1), seconds=0.0, iterations=7)
     assert measured.iterations == 7
 
@@ -26,21 +26,21 @@ def test_a_window_has_at_least_one_iteration(iterations):
     assert measure("inference", sleeping(0, inferences=1), seconds=0.0, iterations=iterations).iterations == 1
 
 
-def test_the_counts_of_a_window_are_those_of_an_iteration_times_the_iterations():
+def test_the_counts_of_a_window_are_the_counts_of_one_iteration_times_the_iterations():
     work = sleeping(0, inferences=3, input_tokens=30, output_tokens=21)
     measured = measure("prefill", work, seconds=0.0, iterations=5)
     assert (measured.inferences, measured.input_tokens, measured.output_tokens) == (15, 150, 105)
     assert measured.phase == "prefill"
 
 
-def test_the_latencies_are_one_an_iteration_and_add_up_to_the_window():
+def test_each_iteration_has_one_latency_and_they_add_up_to_the_window():
     measured = measure("inference", sleeping(1, inferences=1), seconds=0.02, iterations=4)
     assert len(measured.latencies_seconds) == measured.iterations
     assert min(measured.latencies_seconds) >= 0.001
     assert sum(measured.latencies_seconds) == pytest.approx((measured.end_ns - measured.start_ns) / 1e9, abs=1e-9)
 
 
-def test_the_window_is_stamped_on_the_monotonic_clock_around_the_iterations_alone():
+def test_the_window_contains_only_the_iterations_on_the_monotonic_clock():
     seen = []
     before = time.monotonic_ns()
     measured = measure("inference", Phase(lambda _: seen.append(time.monotonic_ns()), 1), seconds=0.0, iterations=3)
@@ -49,12 +49,12 @@ def test_the_window_is_stamped_on_the_monotonic_clock_around_the_iterations_alon
     assert seen[-1] <= measured.end_ns <= after
 
 
-def test_the_steps_of_all_iterations_are_kept_in_seconds():
+def test_the_steps_of_all_iterations_are_reported_in_seconds():
     measured = measure("decode", Phase(lambda steps: steps.extend([1_000, 2_000_000]), 1), seconds=0.0, iterations=2)
     assert measured.step_seconds == (1e-6, 2e-3, 1e-6, 2e-3)
 
 
-def test_no_garbage_is_collected_inside_a_window_and_again_after_it_even_if_it_fails():
+def test_garbage_collection_pauses_during_a_window_and_resumes_even_after_a_failure():
     enabled = []
     measure("inference", Phase(lambda _: enabled.append(gc.isenabled()), 1), seconds=0.0, iterations=2)
     assert enabled == [False, False]

@@ -48,7 +48,7 @@ def failure_of(spec, engine=ENGINE, environment=None):
     return failure.value
 
 
-def test_a_transformer_is_loaded_prepared_and_measured_in_a_process_of_its_own(tmp_path):
+def test_a_transformer_is_loaded_prepared_and_measured_in_its_own_process(tmp_path):
     with WorkloadProcess(environment={**os.environ, "HOME": str(tmp_path)}) as process:
         ready = process.start(TINY, ENGINE)
         assert (ready.engine, ready.provider, ready.threads, ready.precision) == ("onnxruntime", "cpu", 1, "fp32")
@@ -92,7 +92,7 @@ def test_an_onnx_file_is_loaded_and_its_facts_are_reported(tmp_path):
             process.prepare({"batch": 2})
 
 
-def test_a_missing_model_is_named_with_what_to_do(tmp_path):
+def test_a_missing_model_is_reported_with_a_remedy(tmp_path):
     failure = failure_of(OnnxSpec(tmp_path / "none.onnx"))
     assert failure.message == f"the model {tmp_path}/none.onnx does not exist"
     assert failure.remedy == "give the path of an .onnx file"
@@ -102,7 +102,7 @@ def test_a_folder_in_place_of_a_model_is_refused(tmp_path):
     assert failure_of(OnnxSpec(tmp_path)).message == f"the model {tmp_path} is a directory, not a file"
 
 
-def test_a_corrupt_model_is_named_with_what_to_do(tmp_path):
+def test_a_corrupt_model_is_reported_with_a_remedy(tmp_path):
     path = tmp_path / "corrupt.onnx"
     path.write_bytes(b"this was never a model" * 9)
     failure = failure_of(OnnxSpec(path))
@@ -110,20 +110,20 @@ def test_a_corrupt_model_is_named_with_what_to_do(tmp_path):
     assert "download it again" in failure.remedy
 
 
-def test_an_engine_that_cannot_be_imported_is_said_with_how_to_install_it(tmp_path):
+def test_an_engine_that_cannot_be_imported_is_reported_with_its_installation(tmp_path):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('no engine here')")
     failure = failure_of(TINY, environment={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert failure.message == "loading the model: the engine cannot be loaded: no engine here"
     assert failure.remedy == "pip install 'inferometer[onnx]'"
 
 
-def test_cuda_without_a_cuda_engine_is_said_with_what_to_do():
+def test_cuda_without_a_cuda_engine_is_reported_with_a_remedy():
     failure = failure_of(TINY, EngineSpec(provider="cuda"))
     assert failure.message.startswith("--provider cuda: ")
     assert "--provider cpu" in failure.remedy
 
 
-def test_a_batch_too_large_for_memory_is_said_with_what_to_do():
+def test_a_point_too_large_for_memory_is_reported_with_a_remedy():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
         with pytest.raises(WorkloadError, match="out of memory") as failure:
@@ -131,7 +131,7 @@ def test_a_batch_too_large_for_memory_is_said_with_what_to_do():
     assert failure.value.remedy == "choose a smaller batch or a smaller model"
 
 
-def test_a_corrupt_first_line_is_one_failed_reply_without_a_traceback_on_the_output():
+def test_a_corrupt_first_line_gives_one_failed_reply_and_no_traceback_on_the_output():
     result = subprocess.run(WORKER_COMMAND, input=b"{nonsense\n", capture_output=True, check=False, timeout=20)
     assert result.returncode == 1
     reply = decode_reply(result.stdout)
@@ -139,12 +139,12 @@ def test_a_corrupt_first_line_is_one_failed_reply_without_a_traceback_on_the_out
     assert reply.message.startswith("the workload process cannot read its command: JSON is malformed")
 
 
-def test_a_child_whose_input_closes_ends_in_silence():
+def test_a_child_ends_silently_when_its_input_closes():
     result = subprocess.run(WORKER_COMMAND, input=b"", capture_output=True, check=False, timeout=20)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
-def test_what_an_engine_prints_does_not_reach_the_replies(tmp_path):
+def test_the_output_of_an_engine_does_not_reach_the_replies(tmp_path):
     (tmp_path / "onnxruntime.py").write_text(
         "import os\nprint('{\"reply\":', flush=True)\nos.write(1, b'noise')\nraise ImportError('after all')"
     )
@@ -187,7 +187,7 @@ with WorkloadProcess() as process:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_child_in_the_middle_of_a_measure_goes_with_its_parent(number):
+def test_a_measuring_child_ends_with_its_parent(number):
     command = [sys.executable, "-c", PARENT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
         pid = int(parent.stdout.readline())
@@ -200,7 +200,7 @@ def test_a_child_in_the_middle_of_a_measure_goes_with_its_parent(number):
         assert time.monotonic() - began < 4
 
 
-def test_a_child_gains_no_rights_leaves_no_core_and_is_the_first_that_the_kernel_kills_for_memory():
+def test_a_child_has_no_new_privileges_and_no_core_file_and_is_the_first_victim_of_the_oom_killer():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
         proc = Path(f"/proc/{process.pid}")
@@ -228,7 +228,7 @@ def endless(path):
     return path
 
 
-def test_a_model_that_never_ends_is_ended_by_the_timeout_which_is_named(tmp_path):
+def test_an_endless_model_is_ended_by_the_timeout_that_the_error_names(tmp_path):
     with WorkloadProcess(limits=Limits(60.0)) as process:
         process.start(OnnxSpec(endless(tmp_path / "m.onnx")), ENGINE)
         pid, process._limits = process.pid, Limits(1.0)
@@ -240,7 +240,7 @@ def test_a_model_that_never_ends_is_ended_by_the_timeout_which_is_named(tmp_path
     assert gone(pid)
 
 
-def test_a_child_does_not_heed_an_interrupt_meant_for_its_parent():
+def test_a_child_ignores_an_interrupt_of_its_parent():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
         os.kill(process.pid, signal.SIGINT)
@@ -254,13 +254,13 @@ def served(*commands):
     return replies.getvalue()
 
 
-def test_nothing_is_done_before_the_spec_or_after_the_stop():
+def test_commands_before_load_and_after_stop_do_nothing():
     assert served(Stop(), Prepare({"batch": 1})) == b""
     with pytest.raises(WorkloadError, match="got a command before its model"):
         served(Prepare({"batch": 1}))
 
 
-def test_a_phase_that_is_not_there_is_named_with_those_that_are():
+def test_an_unknown_phase_is_reported_with_the_known_ones():
     load = load_command(TINY, ENGINE)
     with pytest.raises(WorkloadError, match="no phase 'inference'") as failure:
         served(load, Prepare({"batch": 1}), Measure("inference", 0.0, 1))
@@ -290,7 +290,7 @@ def test_a_batch_below_one_is_refused():
         (WorkloadError("known", "do this"), "known", "do this"),
     ],
 )
-def test_whatever_was_raised_is_said_on_one_line_with_a_remedy(error, message, remedy):
+def test_every_exception_becomes_one_line_with_a_remedy(error, message, remedy):
     said = as_workload_error(error, "running", CANNOT_RUN)
     assert said.message == message
     assert remedy in said.remedy

@@ -14,7 +14,7 @@ from agent.workloads.point import points_of
 from agent.workloads.transformer.spec import TransformerSpec, check_memory
 
 
-def test_the_parameters_of_a_small_model_are_those_counted_by_hand():
+def test_the_parameters_of_a_small_model_match_a_count_by_hand():
     spec = TransformerSpec(layers=2, width=8, heads=2, vocabulary=10, mlp_ratio=2, prompt_tokens=3, output_tokens=4)
     layer = 8 * 24 + 8 * 8 + 8 * 32 + 16 * 8 + 2 * 8
     assert spec.parameter_count() == 10 * 8 + 2 * layer + 8 + 8 * 10
@@ -71,7 +71,7 @@ def test_every_point_must_fit_into_memory_on_the_host_that_computes():
     check_memory(TransformerSpec(), EngineSpec("cuda"), huge, Limits())
 
 
-def test_the_least_memory_of_a_small_transformer_is_that_counted_by_hand():
+def test_the_least_memory_of_a_small_transformer_matches_a_count_by_hand():
     spec = TransformerSpec(
         batch=5, layers=2, width=8, heads=2, vocabulary=10, mlp_ratio=2, prompt_tokens=3, output_tokens=4
     )

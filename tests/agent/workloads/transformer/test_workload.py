@@ -80,7 +80,7 @@ def reference_logits(spec, weights, ids):
 
 
 @POSITIONS
-def test_the_graph_computes_what_the_decoder_written_down_by_hand_computes(positions):
+def test_the_graph_computes_the_same_as_the_hand_written_decoder(positions):
     spec = dataclasses.replace(TINY, positions=positions)
     decoder = Decoder(spec)
     ids = prompts(spec, 3, 9)
@@ -103,7 +103,7 @@ def test_decoding_step_by_step_gives_the_logits_of_one_prefill_over_the_whole(po
         np.testing.assert_array_equal(next_ids[:, 0], whole.argmax(axis=1))
 
 
-def test_a_prompt_read_in_two_pieces_gives_what_it_gives_in_one():
+def test_a_prompt_in_two_pieces_gives_the_same_as_in_one():
     decoder = Decoder(TINY)
     ids = prompts(TINY, 2, 10)
     _, _, cache = decoder.prefill(ids[:, :4])
@@ -134,7 +134,7 @@ def test_activations_stay_finite_in_fp16_however_deep_the_model():
 
 @POSITIONS
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_the_parameters_and_bytes_of_the_spec_are_those_of_the_built_weights(positions, precision):
+def test_the_spec_and_the_built_weights_have_the_same_parameters_and_bytes(positions, precision):
     spec = dataclasses.replace(TINY, positions=positions, precision=precision)
     weights = model.build_decoder(spec).weights
     assert sum(values.size for name, values in weights.items() if not name.endswith("_scale")) == spec.parameter_count()
@@ -194,12 +194,12 @@ def test_every_decode_iteration_starts_from_the_same_cache_and_feeds_back_the_li
     assert [tokens for tokens, _ in first] == expected
 
 
-def test_a_single_output_token_leaves_nothing_to_decode():
+def test_a_request_of_one_output_token_has_no_decode_phase():
     workload = transformer.load(dataclasses.replace(TINY, output_tokens=1), ONE_THREAD)
     assert workload.ready.phases == tuple(workload.prepare({"batch": 1})) == ("prefill",)
 
 
-def test_int8_on_cuda_is_refused_with_what_to_choose():
+def test_int8_on_cuda_is_refused_with_the_alternatives():
     with pytest.raises(WorkloadError, match="--precision int8 with --provider cuda") as failure:
         transformer.load(dataclasses.replace(TINY, precision="int8"), EngineSpec(provider="cuda"))
     assert "fp16" in failure.value.remedy
