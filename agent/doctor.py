@@ -1,4 +1,4 @@
-"""The checks behind `inferometer doctor`: what is fine, what is in the way, and what to do about it."""
+"""Runs the checks of `inferometer doctor`: each finding has a verdict and a remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def run_checks(config: Config) -> list[Check]:
-    """Run every check. Sensors are looked at as a profile would, nothing is changed."""
+    """Run every check. Sensors are read as by a profile; nothing is changed."""
     cpuinfo = read_text(Path(config.roots.procfs) / "cpuinfo") or ""
     found = discover(config.roots, config.sensors)
     try:
@@ -50,7 +50,7 @@ def run_checks(config: Config) -> list[Check]:
 
 
 def worst_verdict(checks: list[Check]) -> Verdict:
-    """Return the gravest verdict."""
+    """Return the worst verdict."""
     return max((check.verdict for check in checks), key=list(Verdict).index, default=Verdict.PASS)
 
 
@@ -97,7 +97,7 @@ def workloads(find: Callable[[str], object] = find_spec) -> list[Check]:
 
 
 def database(address: str) -> Check:
-    """Check that the store can be used. An absent one is not made, and a current SQLite file needs no SQLAlchemy."""
+    """Check that the store can be used. A missing one is not created, and a current SQLite file needs no SQLAlchemy."""
     path = _sqlite_path(address)
     if path is not None and not path.exists():
         return _new_database("database", path)
@@ -107,7 +107,7 @@ def database(address: str) -> Check:
 
 
 def _sqlite_path(address: str) -> Path | None:
-    """Return the absolute path that an address names, None for a URL, which only the store can parse."""
+    """Return the absolute path in an address, None for a URL, which only the store can parse."""
     plain = address.removeprefix("sqlite:///")
     if not plain or set(plain) & set(":?%"):
         return None
@@ -135,36 +135,36 @@ def _opened(name: str, address: str) -> Check:
 
 def _writable(name: str, path: str) -> Check:
     if not os.access(path, os.W_OK):
-        remedy = "run as its owner to keep profiles there, or choose another place with --database PATH"
-        return Check(name, Verdict.WARN, f"{path} can be read and not written by this user", remedy)
+        remedy = "run as its owner to store profiles there, or choose another place with --database PATH"
+        return Check(name, Verdict.WARN, f"{path} is read-only for this user", remedy)
     return Check(name, Verdict.PASS, f"{path} is in order")
 
 
 def _new_database(name: str, path: Path) -> Check:
     if not path.is_absolute():
-        return Check(name, Verdict.PASS, f"{path} is empty; its tables will be made at first use")
+        return Check(name, Verdict.PASS, f"{path} is empty; its tables will be created at first use")
     place = next(parent for parent in (path, *path.parents) if parent.exists())
     if (place == path or place.is_dir()) and os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0)):
-        return Check(name, Verdict.PASS, f"{path} will be made at first use")
-    why = f"{place} {'is not writable' if place.is_dir() else 'is no folder'}"
-    return Check(name, Verdict.FAIL, f"{path} cannot be made: {why}", "choose another place with --database PATH")
+        return Check(name, Verdict.PASS, f"{path} will be created at first use")
+    why = f"{place} {'is not writable' if place.is_dir() else 'is not a folder'}"
+    return Check(name, Verdict.FAIL, f"{path} cannot be created: {why}", "choose another place with --database PATH")
 
 
 def exporter(listen: str) -> Check:
-    """Report whether our service, another program or nobody answers at the exporter's address."""
+    """Report whether this service, another program or none answers at the exporter's address."""
     name = "exporter"
     host, _, port = listen.rpartition(":")
     try:
         socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout=1).close()
     except ValueError:
         remedy = "set listen = '127.0.0.1:19795' under [exporter]"
-        return Check(name, Verdict.FAIL, f"{listen!r} is no address", remedy)
+        return Check(name, Verdict.FAIL, f"{listen!r} is not an address", remedy)
     except OSError:
-        return Check(name, Verdict.PASS, f"{listen} is free: no service runs here now")
+        return Check(name, Verdict.PASS, f"{listen} is free: no service is running")
     from agent.install.systemd import ask_health  # noqa: PLC0415  slow to import
 
     health = ask_health(listen)
     if health.ok:
         return Check(name, Verdict.PASS, f"the service answers at {listen}")
-    remedy = "see who it is with: ss -ltnp; or let the service listen elsewhere: listen under [exporter]"
+    remedy = "find it with: ss -ltnp; or let the service listen elsewhere: listen under [exporter]"
     return Check(name, Verdict.WARN, f"another program answers at {listen} ({health.answer})", remedy)

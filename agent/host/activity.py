@@ -1,8 +1,8 @@
-"""Looks at processors and GPUs just before and just after a window: who used them, and whether heat slowed them down.
+"""Takes a snapshot of processor and GPU use before and after each window: users, and thermal throttling.
 
-Processor time comes from /proc/stat and from /proc/PID/stat of this process and its children (proc(5)). Nothing is
-looked for while a window is on, and no other process is ever looked at: what others used is what is left over. Who
-used a GPU its driver says.
+Processor time comes from /proc/stat and from /proc/PID/stat of this process and its children (proc(5)). Nothing is read
+during a window, and no other process is ever read: the remaining time belongs to others. A GPU's driver reports its
+users.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from probes.nvml.library import GpuProcesses
 
 _TIMES = slice(11, 15)
-"""Of /proc/PID/stat behind the name: utime, stime, and both of the children that were waited for."""
+"""Fields of /proc/PID/stat after the name: utime, stime, and both of the children that were waited for."""
 
 _HOST_PIDS = "pid:[4026531836]"
-"""What /proc/PID/ns/pid leads to in the host's own namespace of process numbers (Linux: PROC_PID_INIT_INO)."""
+"""The target of /proc/PID/ns/pid in the host's own namespace of process numbers (Linux: PROC_PID_INIT_INO)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActivitySnapshot:
-    """What one look found: processor times since boot, our own seconds of them, and the throttle events by file.
+    """One snapshot: processor times since boot, the seconds of this program, and the throttle events by file.
 
-    `quota_stopped` is the time for which a CPU quota stopped this program so far, in seconds; None without a quota.
-    `unix_us` is the moment in Unix microseconds; `own` are our processes, None where a driver knows them by other
-    numbers; `gpus` is who used each GPU since the glance before, by its id.
+    `quota_stopped` is the time for which a CPU quota has stopped this program, in seconds; None without a quota.
+    `unix_us` is the moment in Unix microseconds. `own` are the processes of this program, None if a driver numbers them
+    differently. `gpus` are the users of each GPU since the previous snapshot, by its id.
     """
 
     at_ns: int
@@ -54,24 +54,24 @@ class ActivitySnapshot:
 
 
 class ActivityMonitor:
-    """Takes the looks; the files that count throttle events are found once."""
+    """Takes the snapshots; finds the files that count throttle events once."""
 
     def __init__(self, roots: Roots, gpus: Sequence[GpuHandle] = (), pid: int | None = None) -> None:
         self._procfs = Path(roots.procfs)
         self._pid = os.getpid() if pid is None else pid
         self._gpu_monitor = GpuActivityMonitor(gpus)
         self._limits = read_limits(roots)
-        # Without CONFIG_PROC_CHILDREN the workload would count among the others.
+        # Without CONFIG_PROC_CHILDREN the workload would count as other load.
         self._can_list_children = Path(roots.procfs, f"{self._pid}/task/{self._pid}/children").exists()
         folders = Path(roots.sysfs, "devices/system/cpu").glob("cpu[0-9]*/thermal_throttle")
         self._throttles = tuple(
             path for folder in folders for path in sorted(folder.glob("*_throttle_count")) if read_int(path) is not None
         )
-        # In a container a driver shows the host's numbers, or nobody outside: neither tells who the others are.
+        # In a container a driver shows the host's process numbers, or none outside: neither identifies other users.
         self._shares_pid_namespace = _link_target(Path(roots.procfs, f"{self._pid}/ns/pid")) == _HOST_PIDS
 
     def snapshot(self, since: ActivitySnapshot | None = None) -> ActivitySnapshot:
-        """Look now, at GPUs for the time since a glance if one is given; what cannot be read is not in the answer."""
+        """Take a snapshot, with the use of GPUs since `before` if given; unreadable parts are left out."""
         times: Mapping[int, Times] = {}
         with suppress(OSError, ValueError):
             times = parse_times((self._procfs / "stat").read_bytes())
@@ -87,7 +87,7 @@ class ActivityMonitor:
         )
 
     def _own(self) -> frozenset[int] | None:
-        """Return this process and all below it; None if these are not to be seen."""
+        """Return this process and all of its descendants; None if they cannot be listed."""
         if not self._can_list_children:
             return None
         found, waiting = set[int](), [self._pid]
@@ -99,7 +99,7 @@ class ActivityMonitor:
 
 
 def cpu_usage_between(before: ActivitySnapshot, after: ActivitySnapshot) -> HostLoad | None:
-    """Return who used the processors between two looks; None if they tell nothing, or the counters stood still."""
+    """Return the use of the processors between two snapshots; None if it is unknown or the counters did not change."""
     worked = [(before.times[cpu], times) for cpu, times in after.times.items() if cpu in before.times]
     busy = sum(max(0, new.busy - old.busy) for old, new in worked) * TICK_SECONDS
     stolen = sum(max(0, new.stolen - old.stolen) for old, new in worked) * TICK_SECONDS
@@ -135,7 +135,7 @@ def _link_target(link: Path) -> str:
 
 
 def _processor_seconds(folder: Path) -> float:
-    """Return what a process used; 0 if it has ended, for then its parent has it."""
+    """Return the processor time of a process; 0 if it has ended, because its parent then includes it."""
     try:
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
         return sum(map(int, fields[_TIMES])) * TICK_SECONDS

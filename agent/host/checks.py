@@ -1,4 +1,4 @@
-"""What disturbs a measurement on this host, looked at before one starts: each finding with its remedy."""
+"""Checks this host for disturbances before a measurement; each finding has its remedy."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from probes.registry import Discovery
 
 BUSY_SHARE = 0.1
-"""Of the processors at work for others, above which they disturb a measurement."""
+"""The share of the processors in other use above which a measurement is disturbed."""
 _LOAD_SAMPLE_SECONDS = 0.5
 _CHECK_TIMEOUT_SECONDS = 2.0
 _THERMAL_MARGIN_CELSIUS = 5.0
 _REQUIRED_DISK_BYTES = 200e6
-"""A long run keeps about 100 samples a second for each sensor of energy."""
+"""The space for a long run, which stores about 100 samples a second for each energy sensor."""
 
 
 NOT_OBSERVED = Observation({})
 STUCK_REMEDY = (
-    "a virtual machine or a firmware setting may hold the counter; compare with `cat` of its file twice, update the "
+    "a virtual machine or a firmware setting may block the counter; compare with `cat` of its file twice, update the "
     "firmware, or measure on the host"
 )
 HANGING_REMEDY = "look for the device in the kernel log (dmesg); reset the device or reboot the host"
 
 
 class Verdict(StrEnum):
-    """How a check came out, from best to worst."""
+    """The result of a check, from best to worst."""
 
     PASS = "PASS"  # noqa: S105  no password
     WARN = "WARN"
@@ -54,7 +54,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what was found, and what to do if it is not well."""
+    """One check: its finding, and the remedy if there is a problem."""
 
     name: str
     verdict: Verdict
@@ -65,7 +65,7 @@ class Check:
 def check_host(
     roots: Roots, found: Discovery, database: str, *, virtual: bool, observed: Observation = NOT_OBSERVED
 ) -> list[Check]:
-    """Look at everything that disturbs a measurement; takes half a second. Nothing is changed."""
+    """Run every check for disturbances of a measurement; takes half a second and changes nothing."""
     return [
         processor_power(found, observed),
         virtual_machine(virtual=virtual),
@@ -103,7 +103,9 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
         return Check(name, Verdict.FAIL, still, STUCK_REMEDY)
     reason, remedy = _unmeasured_reason(found)
     if channels and any(observed.is_stuck(each) for probe in found.probes for each in probe.channels):
-        still = "the estimate needs /proc/stat, whose counters stand still (gVisor and some sandboxes leave them at 0)"
+        still = (
+            "the estimate needs /proc/stat, whose counters do not change (gVisor and some sandboxes leave them at 0)"
+        )
         return Check(name, Verdict.FAIL, still, remedy)
     if channels:
         half = max(channel.uncertainty for channel in channels)
@@ -112,7 +114,7 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
 
 
 def _unmeasured_reason(found: Discovery) -> tuple[str, str]:
-    """Return why no sensor measures the processors, and the remedy."""
+    """Return the reason why no sensor measures the processors, and the remedy."""
     general = "run where the processor's sensors can be read: on the host itself, or as root"
     for missing in found.missing_families:
         if missing.family == "rapl":
@@ -126,7 +128,7 @@ def _unmeasured_reason(found: Discovery) -> tuple[str, str]:
 
 
 def stuck_counters(found: Discovery, observed: Observation) -> list[Check]:
-    """Return a failed check for each energy counter, and one for /proc/stat, that did not change."""
+    """Return a failed check for each unchanged energy counter, and one for an unchanged /proc/stat."""
     channels = [channel for probe in found.probes for channel in probe.channels if observed.is_stuck(channel)]
     counters = [channel for channel in channels if channel.metric in ENERGY_METRICS]
     checks = [
@@ -139,7 +141,7 @@ def stuck_counters(found: Discovery, observed: Observation) -> list[Check]:
         for channel in counters
     ]
     if len(counters) < len(channels):
-        stuck = f"its counters stand still for {observed.seconds:g} s, so utilization is unknown"
+        stuck = f"its counters did not change for {observed.seconds:g} s, so utilization is unknown"
         remedy = "run outside of the sandbox (gVisor leaves /proc/stat at 0), or mount the host's with --path.procfs"
         checks.append(Check("/proc/stat", Verdict.FAIL, stuck, remedy))
     return checks
@@ -158,7 +160,7 @@ def _names(channels: Iterable[Channel]) -> str:
 
 
 def virtual_machine(*, virtual: bool) -> Check:
-    """Tell whether other guests share the hardware."""
+    """Report whether other guests share the hardware."""
     if virtual:
         found = "other guests share the hardware, so performance varies"
         return Check("virtual machine", Verdict.WARN, found, "for numbers of the hardware itself, run on bare metal")
@@ -180,12 +182,12 @@ def cpu_limit(limits: Limits) -> Check:
 
 
 def clock_governor(sysfs: Path) -> Check:
-    """Tell whether the processors' clocks follow the load."""
+    """Report whether the clocks of the processors follow the load."""
     name = "clock governor"
     policies = (sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
     governors = sorted({text for path in policies if (text := read_label(path))})
     if not governors:
-        return Check(name, Verdict.PASS, "the kernel names none (usual in virtual machines)")
+        return Check(name, Verdict.PASS, "the kernel reports none (usual in virtual machines)")
     if governors == ["performance"]:
         return Check(name, Verdict.PASS, "performance")
     remedy = (
@@ -195,7 +197,7 @@ def clock_governor(sysfs: Path) -> Check:
 
 
 def thermal(sysfs: Path) -> Check:
-    """Tell whether a thermal zone is about to slow the processors down (Documentation/driver-api/thermal)."""
+    """Report whether a thermal zone is close to throttling the processors (Documentation/driver-api/thermal)."""
     zones = sorted((sysfs / "class/thermal").glob("thermal_zone*"))
     hottest = ""
     readable = 0
@@ -206,7 +208,7 @@ def thermal(sysfs: Path) -> Check:
         readable += 1
         if now >= limit - _THERMAL_MARGIN_CELSIUS * 1000:
             kind = read_label(zone / "type") or zone.name
-            hottest = f"{kind} is at {now / 1000:.0f} °C and is slowed down from {limit / 1000:.0f} °C"
+            hottest = f"{kind} is at {now / 1000:.0f} °C and throttles from {limit / 1000:.0f} °C"
     if hottest:
         return Check("temperature", Verdict.WARN, hottest, "let it cool down; check its fans and its air flow")
     if not readable:
@@ -215,7 +217,7 @@ def thermal(sysfs: Path) -> Check:
 
 
 def _throttle_point(zone: Path) -> int | None:
-    """Return the lowest trip point at which a zone is slowed down or in danger, in thousandths of a degree Celsius."""
+    """Return the lowest trip point at which a zone throttles or is in danger, in thousandths of a degree Celsius."""
     points = [
         limit
         for kind in zone.glob("trip_point_*_type")
@@ -226,12 +228,12 @@ def _throttle_point(zone: Path) -> int | None:
 
 
 def cpu_load(roots: Roots) -> Check:
-    """Tell how busy the processors are with the work of others, over half a second, and who is busiest."""
+    """Report the load of other processes over half a second, and the busiest of them."""
     name = "other load"
     try:
         utilization = Utilization(roots)
     except (OSError, ReadError) as error:
-        return Check(name, Verdict.WARN, f"unknown: {error}", "mount proc, or say where it is with --path.procfs")
+        return Check(name, Verdict.WARN, f"unknown: {error}", "mount proc, or set its path with --path.procfs")
     try:
         utilization.advance()
         before = _processor_seconds(roots.procfs)
@@ -244,7 +246,7 @@ def cpu_load(roots: Roots) -> Check:
         utilization.close()
     if math.isnan(share):
         return Check(
-            name, Verdict.WARN, "unknown: the counters of /proc/stat stand still", "run outside of the sandbox"
+            name, Verdict.WARN, "unknown: the counters of /proc/stat do not change", "run outside of the sandbox"
         )
     found = f"the processors are {share:.0%} busy"
     if share <= BUSY_SHARE:
@@ -268,7 +270,7 @@ def _processor_seconds(procfs: str) -> dict[tuple[int, str], float]:
 
     seconds: dict[tuple[int, str], float] = {}
     if next(Path(procfs).glob("[0-9]*"), None) is None:
-        return seconds  # psutil takes it for granted that there are processes
+        return seconds  # psutil assumes that there are processes
     psutil.PROCFS_PATH = procfs
     with suppress(OSError, psutil.Error):
         for process in psutil.process_iter(["name", "cpu_times"]):
@@ -279,7 +281,7 @@ def _processor_seconds(procfs: str) -> dict[tuple[int, str], float]:
 
 
 def disk_space(database: str) -> Check:
-    """Tell whether the samples of a long run have room where the store is; a store elsewhere is not asked."""
+    """Report whether the disk of the store has space for the samples of a long run; a server is not checked."""
     name = "disk room"
     if "://" in database and not database.startswith("sqlite"):
         return Check(name, Verdict.PASS, "the store is on a server")
@@ -288,5 +290,5 @@ def disk_space(database: str) -> Check:
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:.1f} GB free at {folder}"
     if free < _REQUIRED_DISK_BYTES:
-        return Check(name, Verdict.WARN, found, "free some, or choose another place with --database PATH")
+        return Check(name, Verdict.WARN, found, "free some space, or choose another place with --database PATH")
     return Check(name, Verdict.PASS, found)

@@ -35,7 +35,7 @@ _MOVING_FIELDS = ("cpu mhz", "bogomips")
 def identify(procfs: str, folder: Path | None) -> CpuModel:
     """Return the processor of the host whose proc file system is at `procfs`.
 
-    py-cpuinfo knows only the real /proc. Its answer is stored in `folder`; with None it is queried every time.
+    py-cpuinfo reads only the real /proc. Its answer is stored in `folder`; with None it is queried every time.
     """
     text = read_text(Path(procfs) / "cpuinfo") or ""
     known = parse_cpuinfo(text)
@@ -100,7 +100,7 @@ def _read(path: Path) -> str:
 
 
 def _is_own_folder(folder: Path) -> bool:
-    """Return whether only this user can change the folder. A missing one is made below a folder of this user."""
+    """Return whether only this user can change the folder. A missing one is created below a folder of this user."""
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not _is_own(nearest):
         return False

@@ -1,4 +1,4 @@
-"""Asks the drivers of GPUs who used them during a window, and does not wait for one that hangs."""
+"""Queries the drivers of GPUs for their users during a window, without waiting for one that hangs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 _GPU_QUERY_TIMEOUT_SECONDS = 1.0
 _LONGEST_SAMPLING_SECONDS = 1.0
-"""A driver samples who is busy every 1/6 to 1 s (NVML API Reference Guide: nvmlUtilization_t)."""
+"""A driver samples the users every 1/6 to 1 s (NVML API Reference Guide: nvmlUtilization_t)."""
 
 
 class GpuHandle(Protocol):
-    """A GPU whose driver can be asked; `gpu` is its id."""
+    """A GPU whose driver can be queried; `gpu` is its id."""
 
     gpu: str
 
     def gpu_processes(self, since_us: int) -> GpuProcesses:
-        """Return who has the GPU now, and who kept it busy since a moment in Unix microseconds."""
+        """Return the programs on the GPU now, and their shares of its time since a moment in Unix microseconds."""
         ...
 
 
 class GpuActivityMonitor:
-    """Asks all GPUs in a thread of its own, which ends with the process if a driver never answers."""
+    """Queries all GPUs in its own thread, which ends with the process if a driver never answers."""
 
     def __init__(self, gpus: Sequence[GpuHandle], within_seconds: float = _GPU_QUERY_TIMEOUT_SECONDS) -> None:
         self._gpus = gpus
@@ -36,9 +36,9 @@ class GpuActivityMonitor:
         self._asking: threading.Thread | None = None
 
     def snapshot(self, since_us: int) -> Mapping[str, GpuProcesses | None]:
-        """Return who used each GPU since a moment in Unix microseconds, None for each that did not answer in time.
+        """Return the users of each GPU since a moment in Unix microseconds, None for each that did not answer in time.
 
-        While a driver still hangs since another look, none is asked.
+        No GPU is queried while a driver still hangs in a previous query.
         """
         answers: dict[str, GpuProcesses | None] = dict.fromkeys(each.gpu for each in self._gpus)
         if self._gpus and not (self._asking and self._asking.is_alive()):
@@ -55,7 +55,7 @@ class GpuActivityMonitor:
 def gpu_loads(
     told: Mapping[str, GpuProcesses | None], ours: frozenset[int] | None, seconds: float
 ) -> tuple[GpuLoad, ...]:
-    """Part the processes that used each GPU for so many seconds into ours and others; nothing is known without ours."""
+    """Split the users of each GPU over a time in seconds into this program and others; unknown without `own`."""
     return tuple(_gpu_load(gpu, gpu_processes, ours, seconds) for gpu, gpu_processes in told.items())
 
 

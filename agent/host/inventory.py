@@ -1,4 +1,4 @@
-"""Describes the machine the agent runs on, once, for the store and the profile."""
+"""Describes the host once, for the store and the profile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _APPLICATION = b"inferometer"
 _NO_MACHINE_ID = ("", "uninitialized")
-"""What /etc/machine-id holds until the first boot, after machine-id(5)."""
+"""The content of /etc/machine-id until the first boot, after machine-id(5)."""
 
 
 def describe_host(roots: Roots) -> Host:
@@ -45,10 +45,10 @@ def describe_host(roots: Roots) -> Host:
 
 
 def host_id(machine_id: str | None = None) -> str:
-    """Return an id of this machine that survives reboots and gives the machine id itself away to nobody.
+    """Return an id of this machine that survives reboots and does not reveal the machine id.
 
-    An HMAC-SHA256 of this application's name under the machine id, as machine-id(5) asks for; of the host's name where
-    there is no machine id.
+    It is an HMAC-SHA256 of this application's name under the machine id, as machine-id(5) requires, or of the host's
+    name without a machine id.
     """
     known = read_text(Path("/etc/machine-id")) or "" if machine_id is None else machine_id
     secret = socket.gethostname() if known in _NO_MACHINE_ID else known

@@ -1,7 +1,7 @@
-"""Observes every sensor for at most two seconds, and reports which of them changed: present is not the same as working.
+"""Observes every sensor for at most two seconds and reports which ones changed, because a present sensor may not work.
 
-Only energy counters and the ticks of /proc/stat have to change: a gauge of a steady load is constant, and a device that
-sleeps is not read.
+Only energy counters and the ticks of /proc/stat must change: a gauge of a steady load is constant, and a suspended
+device is not read.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ LONGEST_SECONDS = 2.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.25
 """The time between the first two reads of a probe, which doubles with every read, and the longest."""
 TICKS = "ticks"
-"""The method of a utilization that is counted by the kernel."""
+"""The method of a utilization that the kernel counts."""
 
 log = get_logger("observation")
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Whether each channel changed, by its key, in at most `seconds`; a channel without any value is absent.
+    """Whether each channel changed within `seconds`, by its key; a channel without any value is absent.
 
-    `hanging` are the channels of probes whose read had not returned when the observation ended.
+    `hanging` are the channels of probes whose read had not returned at the end of the observation.
     """
 
     changed: Mapping[Key, bool]
@@ -44,7 +44,7 @@ class Observation:
     hanging: tuple[Channel, ...] = ()
 
     def is_stuck(self, channel: Channel) -> bool:
-        """Return whether a channel that has to change did not."""
+        """Return whether a channel that must change did not."""
         return is_expected_to_change(channel) and self.changed.get(channel.key) is False
 
 
@@ -55,9 +55,9 @@ def is_expected_to_change(channel: Channel) -> bool:
 
 
 def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observation:
-    """Read every probe until its sensors of energy and its ticks have changed, and for `seconds` at most.
+    """Read every probe until its energy sensors and ticks have changed, for at most `seconds`.
 
-    Probes that only read files share one thread. One that hangs delays no other; its channels are absent then.
+    File-only probes share one thread. A hanging one delays no other; its channels are absent.
     """
     ends = time.monotonic() + seconds
     observations = [_ProbeObservation(probe, ends) for probe in probes]
@@ -69,7 +69,7 @@ def observe(probes: Sequence[Probe], seconds: float = LONGEST_SECONDS) -> Observ
 
 
 class _ProbeObservation:
-    """One probe that is observed: read ever more seldom until its sensors have changed, once more at the end."""
+    """One observed probe, read at growing intervals until its sensors have changed, and once more at the end."""
 
     def __init__(self, probe: Probe, ends: float) -> None:
         self.probe = probe
@@ -85,10 +85,10 @@ class _ProbeObservation:
         self.wanted = True
 
     def restart_time(self) -> None:
-        """Leave the end as it is: it is that of the whole observation."""
+        """Change nothing: the end is that of the whole observation."""
 
     def read(self) -> float:
-        """Read once, and return after how many seconds the next read makes sense."""
+        """Read once; return the seconds until another read is useful."""
         try:
             self._note(self.probe.read(time.monotonic_ns()))
         except (ReadError, DeviceLostError):
@@ -112,7 +112,7 @@ class _ProbeObservation:
         self._reads += 1
 
     def result(self) -> Mapping[Key, bool]:
-        """Return what is known of the channels so far; nothing of a probe that was not read twice."""
+        """Return whether each channel changed so far; nothing for a probe that was read less than twice."""
         if self._reads < 2:  # noqa: PLR2004  two reads can differ
             return {self.probe.channels[at].key: True for at in self._changed}
         return {

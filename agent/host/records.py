@@ -1,4 +1,4 @@
-"""What surrounded the windows of a run, as records: who else was at work, and how the machine was set."""
+"""Records of the conditions around the windows of a run: other load, and the settings of the machine."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ CONDITION_METRICS = frozenset(
         "utilization_ratio",
     }
 )
-"""The metrics that tell in which state a device was."""
+"""The metrics that describe the state of a device."""
 
 WindowKey = tuple[str, str, int]
-"""What tells a window of a run from every other: its point, phase and repeat."""
+"""The identity of a window in its run: its point, phase and repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuLoad:
-    """Who used one GPU during one window: the shares of the time in which processes kept it busy, each added up.
+    """The users of one GPU during one window: added shares of the time in which their processes used it.
 
-    `own` are this program and its children, `others` everybody else; both can exceed 1 where processes compute at the
-    same moment. `programs` is how many others had it open for computing when the window had ended. None: not known.
+    `own` are this program and its children, `others` all other processes; both can exceed 1 if processes compute at the
+    same moment. `programs` is the number of others that had it open for computing at the end of the window. None:
+    unknown.
     """
 
     device: str
@@ -43,13 +44,13 @@ class GpuLoad:
 
 @dataclass(frozen=True, slots=True)
 class HostLoad:
-    """Who used the processors around one window, in seconds of processor time over `seconds` of time.
+    """The use of the processors around one window, in seconds of processor time over `seconds` of time.
 
-    It is taken from just before the workload is told to run until it has answered, so it holds the window. `own` is
-    the time of this program and its children, the workload among them, `others` that of everybody else, `stolen` what
-    a hypervisor gave to other guests. `open_seconds` is what the clock tick leaves open. `throttles` is by how many
-    events the processor that was slowed down most often was; None where the kernel does not count them. `gpus` has one
-    entry for each GPU whose driver can be asked. `quota_stopped` is the time for which a CPU quota stopped this
+    It covers the time from just before the command to the workload until its answer, so it contains the window. `own`
+    is the time of this program and its children, including the workload, `others` that of all other processes, `stolen`
+    the time that a hypervisor gave to other guests. `open_seconds` is the uncertainty of the clock tick. `throttles` is
+    the number of throttle events of the processor with most of them; None if the kernel does not count them. `gpus` has
+    one entry for each GPU whose driver can be queried. `quota_stopped` is the time for which a CPU quota stopped this
     program; None without a quota.
     """
 
@@ -67,9 +68,9 @@ class HostLoad:
 class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings and temperature of the host at one moment, as far as the kernel reports them.
 
-    `cpu_frequency_limits_hertz` are the highest frequencies the governors may choose, `power_limits_watts` the limits
-    of the RAPL zones by name and constraint, `cpu_celsius` the hottest CPU sensor. `cpu_quota_cpus`, `usable_cpus` and
-    `memory_limit_bytes` are the limits of the control groups of this program; null without one.
+    `cpu_frequency_limits_hertz` are the highest frequencies that the governors may choose, `power_limits_watts` the
+    limits of the RAPL zones by name and constraint, `cpu_celsius` the hottest CPU sensor. `cpu_quota_cpus`,
+    `usable_cpus` and `memory_limit_bytes` are the limits of this program's control groups; null without one.
     """
 
     cpu_governors: tuple[str, ...]
@@ -83,11 +84,11 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class RunEnvironment:
-    """All that is known of a run beside its windows and its energy.
+    """The conditions of a run beside its windows and its energy.
 
-    `series` are those of the metrics in `CONDITION_METRICS`; `silent` are devices whose sensors of power gave nothing.
-    `mode` is the mode's name, `tolerance` the half-width asked for, as a share, None if none was.
-    `faults` are the sensors that failed during the run, each as `device/domain: why`.
+    `series` are those of the metrics in `CONDITION_METRICS`; `silent` are devices whose power sensors returned nothing.
+    `mode` is the mode's name, `tolerance` the requested relative half-width, or None. `faults` are the sensors that
+    failed during the run, each as `device/domain: reason`.
     """
 
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
@@ -101,5 +102,5 @@ class RunEnvironment:
 
 
 def window_key(window: Window) -> WindowKey:
-    """Return what a window goes by in `RunEnvironment.loads`."""
+    """Return the key of a window in `RunEnvironment.loads`."""
     return window.point, window.phase, window.repeat

@@ -1,4 +1,4 @@
-"""Reads how the machine is set and how warm its processors are, once at the start of a run and once at its end."""
+"""Reads the settings and the temperature of the machine, once at the start of a run and once at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ZONES = frozenset({"x86_pkg_temp", "cpu-thermal", "cpu_thermal"})
 
 
 def read_host_settings(roots: Roots) -> HostSettings:
-    """Read governors, clock limits, power limits and the processors' temperature; nothing is changed."""
+    """Read governors, clock limits, power limits and the temperature of the processors; changes nothing."""
     sysfs = Path(roots.sysfs)
     policies = sorted((sysfs / "devices/system/cpu").glob("cpu[0-9]*/cpufreq"))
     governors = {text for policy in policies if (text := read_label(policy / "scaling_governor"))}
@@ -50,7 +50,7 @@ def _power_limits(sysfs: Path) -> Iterator[tuple[str, float]]:
 
 
 def _temperatures(sysfs: Path) -> Iterator[float]:
-    """Yield what the processors' own sensors say, in degrees Celsius."""
+    """Yield the temperatures of the processors' own sensors, in degrees Celsius."""
     chips = (chip for chip in (sysfs / "class/hwmon").glob("hwmon*") if read_text(chip / "name") in _CHIPS)
     zones = (zone for zone in (sysfs / "class/thermal").glob("thermal_zone*") if read_text(zone / "type") in _ZONES)
     paths = [path for chip in chips for path in chip.glob("temp*_input")] + [zone / "temp" for zone in zones]

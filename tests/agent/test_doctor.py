@@ -1,4 +1,4 @@
-"""`inferometer doctor`: every finding has its remedy, its exit code is its verdict, and nothing is changed."""
+"""`inferometer doctor`: every finding has its remedy, the exit code is the verdict, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BARE_METAL = FIXTURES / "proc/epyc_two_packages"
 
 @pytest.fixture
 def free() -> Iterator[str]:
-    """An address on which nobody listens."""
+    """An address without a listener."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{held.getsockname()[1]}"
@@ -38,7 +38,7 @@ def free() -> Iterator[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Roots]:
-    """A server of bare metal whose counters move, those of its processors too."""
+    """A server of bare metal whose counters change, including those of its processors."""
     folder = tmp_path.with_name(f"{tmp_path.name}-server")
     sysfs = copy_tree("intel_server_2s", folder)
     zones = ("intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1", "intel-rapl:1:0", "intel-rapl:2")
@@ -49,7 +49,7 @@ def server(tmp_path: Path) -> Iterator[Roots]:
 
 @pytest.fixture
 def line(tmp_path: Path, free: str, server: Roots) -> tuple[object, ...]:
-    """The options of a host on which all is well."""
+    """The options of a healthy host."""
     file = tmp_path / "config.toml"
     file.write_text(f'[exporter]\nlisten = "{free}"\n', encoding="utf-8")
     return ("doctor", "--config", file, "--path.sysfs", server.sysfs, "--path.procfs", server.procfs)
@@ -59,7 +59,7 @@ def files(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*")}
 
 
-def test_where_all_is_well_every_check_passes_and_the_exit_code_is_0(tmp_path: Path, line: tuple[object, ...]) -> None:
+def test_every_check_passes_on_a_healthy_host_and_the_exit_code_is_0(tmp_path: Path, line: tuple[object, ...]) -> None:
     before = files(tmp_path)
     result = call(tmp_path, *line)
     assert result.returncode == 0, result.stdout
@@ -82,7 +82,7 @@ def test_warnings_end_with_1_and_the_json_has_every_check(tmp_path: Path, line: 
     assert all(check["remedy"] is None for check in checks.values() if check["verdict"] == "PASS")
 
 
-def test_a_configuration_that_cannot_be_used_fails_and_the_rest_is_still_checked(
+def test_an_unusable_configuration_fails_and_the_other_checks_still_run(
     tmp_path: Path, line: tuple[object, ...]
 ) -> None:
     (tmp_path / "config.toml").write_text("databse = 1\n", encoding="utf-8")
@@ -100,9 +100,7 @@ def test_a_wrong_option_ends_doctor_with_2(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"error: path.sysfs = '{tmp_path}/missing': there is no such folder")
 
 
-def test_a_counter_that_only_root_may_read_fails_with_the_rule_that_opens_it(
-    tmp_path: Path, line: tuple[object, ...]
-) -> None:
+def test_a_counter_that_only_root_may_read_fails_with_its_udev_rule(tmp_path: Path, line: tuple[object, ...]) -> None:
     sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
     for counter in (sysfs / "devices").rglob("energy_uj"):
         counter.chmod(0o400 if os.geteuid() == 0 else 0)
@@ -134,8 +132,8 @@ def test_every_probe_is_closed_after_the_checks(tmp_path: Path, server: Roots) -
     assert opened() <= before
 
 
-def test_counters_that_stand_still_fail_and_so_do_those_of_the_kernel(tmp_path: Path) -> None:
-    """RAPL zones that never move, and the /proc/stat of gVisor, whose counters are and stay 0."""
+def test_unchanged_energy_counters_and_an_unchanged_proc_stat_fail(tmp_path: Path) -> None:
+    """RAPL zones that never change, and the /proc/stat of gVisor, whose counters stay 0."""
     powercap_zone(tmp_path / "sys", "intel-rapl:0", "package-0", 5_000_000)
     procfs = tmp_path / "proc"
     procfs.mkdir()
@@ -147,13 +145,13 @@ def test_counters_that_stand_still_fail_and_so_do_those_of_the_kernel(tmp_path: 
         assert checks[name].remedy
     guest = Roots(str(tmp_path), str(procfs), "/nowhere/libnvidia-ml.so.1")
     power = run_checks(Config(database=str(tmp_path / "new.db"), roots=guest))[0]
-    assert (power.verdict, "stand still" in power.found) == (Verdict.FAIL, True)
+    assert (power.verdict, "do not change" in power.found) == (Verdict.FAIL, True)
 
 
 # --- single checks --------------------------------------------------------------------------------------------------
 
 
-def test_an_engine_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
+def test_a_missing_engine_is_reported_with_the_command_that_installs_it() -> None:
     installed = [(check.name, check.verdict) for check in workloads()]
     assert installed == [("workload transformer", Verdict.PASS), ("workload onnx", Verdict.PASS)]
     for check in workloads(lambda name: None if name == "onnxruntime" else name):
@@ -161,15 +159,15 @@ def test_an_engine_that_is_not_installed_is_named_with_the_command_that_installs
         assert check.found == "onnxruntime not installed"
 
 
-def test_a_database_is_looked_at_and_never_made(tmp_path: Path) -> None:
+def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
     new = tmp_path / "some/folder/store.db"
-    assert database(str(new)) == Check("database", Verdict.PASS, f"{new} will be made at first use")
+    assert database(str(new)) == Check("database", Verdict.PASS, f"{new} will be created at first use")
     assert list(tmp_path.iterdir()) == []
     open_database(str(new)).dispose()
     assert database(f"sqlite:///{new}") == Check("database", Verdict.PASS, f"{new} is in order")
 
 
-def test_a_database_that_cannot_be_used_fails_and_stays_as_it_was(tmp_path: Path) -> None:
+def test_an_unusable_database_fails_and_is_unchanged(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE theirs (a INTEGER)")
@@ -186,7 +184,9 @@ def test_a_database_that_cannot_be_used_fails_and_stays_as_it_was(tmp_path: Path
     assert database("mysterious://host/db").verdict is Verdict.FAIL
 
 
-def test_a_service_s_database_is_said_to_be_closed_to_other_users(tmp_path: Path, line: tuple[object, ...]) -> None:
+def test_the_database_of_a_service_is_reported_as_closed_to_other_users(
+    tmp_path: Path, line: tuple[object, ...]
+) -> None:
     folder = tmp_path / "service"
     folder.mkdir()
     folder.chmod(0o777)
@@ -194,7 +194,7 @@ def test_a_service_s_database_is_said_to_be_closed_to_other_users(tmp_path: Path
     open_database(str(store)).dispose()
     with as_nobody(tmp_path) as user:
         for mode, verdict, words in (
-            (0o444, "WARN", "can be read and not written"),
+            (0o444, "WARN", "is read-only for this user"),
             (0o000, "FAIL", "cannot read it"),
         ):
             store.chmod(mode)
@@ -217,15 +217,15 @@ class Healthy(BaseHTTPRequestHandler):
 
 
 def greet(server: socket.socket) -> None:
-    """Answer the first who calls as another kind of server would."""
+    """Answer the first caller like another kind of server."""
     caller, _ = server.accept()
     with caller:
         caller.recv(1024)
         caller.sendall(b"SSH-2.0-other\r\n")
 
 
-def test_the_exporter_s_address_is_free_ours_or_another_program_s(free: str) -> None:
-    assert exporter(free).found == f"{free} is free: no service runs here now"
+def test_the_exporter_address_is_free_ours_or_another_program_s(free: str) -> None:
+    assert exporter(free).found == f"{free} is free: no service is running"
     with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -1,4 +1,4 @@
-"""Who used the processors between two looks: on literal files of /proc, and on this host."""
+"""Use of the processors between two snapshots: on literal files of /proc, and on this host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def roots(tmp_path: Path) -> Roots:
-    """Return roots of a host on which process 10 has the child 11, and that the child 12."""
+    """Return roots of a host where process 10 has the child 11, which has the child 12."""
     procfs = tmp_path / "proc"
     procfs.mkdir()
     write_stat(procfs, busy=100, idle=100)
@@ -29,7 +29,7 @@ def roots(tmp_path: Path) -> Roots:
     return Roots(str(tmp_path / "sys"), str(procfs))
 
 
-def test_own_time_is_that_of_the_process_and_all_below_it_and_the_rest_is_others(roots: Roots, tmp_path: Path) -> None:
+def test_own_time_includes_all_descendants_and_the_rest_belongs_to_others(roots: Roots, tmp_path: Path) -> None:
     activity_monitor = ActivityMonitor(roots, pid=10)
     before = activity_monitor.snapshot()
     write_stat(tmp_path / "proc", busy=104, idle=105, stolen=1)
@@ -53,7 +53,7 @@ def test_more_own_time_than_the_host_counted_leaves_nothing_for_others(roots: Ro
     assert load.others == 0
 
 
-def test_counters_that_stand_still_and_a_process_that_is_not_to_be_seen_tell_nothing(roots: Roots) -> None:
+def test_usage_is_unknown_if_counters_do_not_change_or_a_process_is_hidden(roots: Roots) -> None:
     still, absent = ActivityMonitor(roots, pid=10), ActivityMonitor(roots, pid=99)
     assert cpu_usage_between(still.snapshot(), still.snapshot()) is None
     before = ActivitySnapshot(0, {0: Times(0, 0, 0, 0)}, None, {})
@@ -61,14 +61,12 @@ def test_counters_that_stand_still_and_a_process_that_is_not_to_be_seen_tell_not
     assert absent.snapshot().own_seconds is None
 
 
-def test_where_the_kernel_does_not_list_children_the_workload_is_not_taken_for_a_stranger(
-    roots: Roots, tmp_path: Path
-) -> None:
+def test_usage_is_unknown_if_the_kernel_does_not_list_children(roots: Roots, tmp_path: Path) -> None:
     (tmp_path / "proc/10/task/10/children").unlink()
     assert ActivityMonitor(roots, pid=10).snapshot().own_seconds is None
 
 
-def test_a_child_that_has_ended_leaves_its_time_to_its_parent(roots: Roots, tmp_path: Path) -> None:
+def test_the_time_of_an_ended_child_belongs_to_its_parent(roots: Roots, tmp_path: Path) -> None:
     activity_monitor = ActivityMonitor(roots, pid=10)
     before = activity_monitor.snapshot()
     (tmp_path / "proc/12/stat").unlink()
@@ -76,12 +74,12 @@ def test_a_child_that_has_ended_leaves_its_time_to_its_parent(roots: Roots, tmp_
     assert activity_monitor.snapshot().own_seconds == before.own_seconds == 15
 
 
-def test_a_proc_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
+def test_usage_is_unknown_without_a_readable_proc(tmp_path: Path) -> None:
     activity_monitor = ActivityMonitor(Roots(str(tmp_path), str(tmp_path)))
     assert cpu_usage_between(activity_monitor.snapshot(), activity_monitor.snapshot()) is None
 
 
-def test_heat_is_counted_by_the_processor_that_had_most_of_it(roots: Roots, tmp_path: Path) -> None:
+def test_throttle_events_are_those_of_the_processor_with_most_of_them(roots: Roots, tmp_path: Path) -> None:
     counts = []
     for cpu in (0, 1):
         folder = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/thermal_throttle"

@@ -1,4 +1,4 @@
-"""What disturbs a measurement is said before it starts, with what to do about it."""
+"""Every disturbance of a measurement is reported before it starts, with its remedy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_processor_power_is_measured_estimated_or_missing(tmp_path: Path) -> Non
     assert "--estimates" in missing.remedy
 
 
-def test_excluded_sensors_are_named_where_nothing_covers_the_processors(tmp_path: Path) -> None:
+def test_the_check_names_the_excluded_sensors_if_nothing_covers_the_processors(tmp_path: Path) -> None:
     powercap_zone(tmp_path, "intel-rapl:0", "package-0", 5)
     found = discover(roots(tmp_path), SensorSettings(estimates=False, exclude=("rapl",)))
     check = processor_power(found)
@@ -67,7 +67,7 @@ def test_excluded_sensors_are_named_where_nothing_covers_the_processors(tmp_path
     assert "exclude no sensor" in check.remedy
 
 
-def test_a_guest_shares_its_hardware() -> None:
+def test_a_virtual_machine_is_a_warning() -> None:
     assert virtual_machine(virtual=True).verdict is Verdict.WARN
     assert virtual_machine(virtual=False).verdict is Verdict.PASS
 
@@ -75,12 +75,12 @@ def test_a_guest_shares_its_hardware() -> None:
 @pytest.mark.parametrize(
     ("governors", "verdict", "words"),
     [
-        ([], Verdict.PASS, "names none"),
+        ([], Verdict.PASS, "reports none"),
         (["performance", "performance"], Verdict.PASS, "performance"),
         (["powersave", "performance"], Verdict.WARN, "performance, powersave: the clocks follow the load"),
     ],
 )
-def test_clocks_that_follow_the_load_are_named(
+def test_governors_that_follow_the_load_are_a_warning(
     tmp_path: Path, governors: list[str], verdict: Verdict, words: str
 ) -> None:
     for number, governor in enumerate(governors):
@@ -99,7 +99,7 @@ def zone(sysfs: Path, number: int, kind: str, now: int, **trips: int) -> None:
         write(folder / f"trip_point_{place}_temp", limit)
 
 
-def test_a_thermal_zone_that_hangs_is_a_warning_and_ends_no_check(
+def test_a_hanging_thermal_zone_is_a_warning_and_blocks_no_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "_CHECK_TIMEOUT_SECONDS", 0.2)
@@ -114,7 +114,7 @@ def test_a_thermal_zone_that_hangs_is_a_warning_and_ends_no_check(
     os.close(os.open(hanging, os.O_WRONLY))
 
 
-def test_a_processor_near_the_point_where_it_is_slowed_down_is_named(tmp_path: Path) -> None:
+def test_a_processor_close_to_throttling_is_a_warning(tmp_path: Path) -> None:
     assert thermal(tmp_path).found.startswith("no thermal zone is readable")
     zone(tmp_path, 0, "acpitz", 27_800, critical=105_000, active=20_000)
     zone(tmp_path, 1, "x86_pkg_temp", 60_000, passive=0, hot=-274_000)
@@ -122,11 +122,11 @@ def test_a_processor_near_the_point_where_it_is_slowed_down_is_named(tmp_path: P
     assert (cool.verdict, cool.found) == (Verdict.PASS, "1 thermal zones, none near its limit")
     zone(tmp_path, 2, "x86_pkg_temp", 96_000, critical=110_000, passive=100_000)
     hot = thermal(tmp_path)
-    assert (hot.verdict, hot.found) == (Verdict.WARN, "x86_pkg_temp is at 96 °C and is slowed down from 100 °C")
+    assert (hot.verdict, hot.found) == (Verdict.WARN, "x86_pkg_temp is at 96 °C and throttles from 100 °C")
     assert hot.remedy
 
 
-def test_whoever_keeps_the_processors_busy_is_named() -> None:
+def test_the_busiest_process_is_named() -> None:
     spin = "import sys, threading\nprint('spins', flush=True)\nwhile True: pass"
     busy = [
         subprocess.Popen([sys.executable, "-I", "-c", spin], stdout=subprocess.PIPE) for _ in range(os.cpu_count() or 1)
@@ -145,14 +145,14 @@ def test_whoever_keeps_the_processors_busy_is_named() -> None:
     assert "top" in check.remedy
 
 
-def test_unknown_load_is_called_unknown(tmp_path: Path) -> None:
-    assert cpu_load(roots(tmp_path)).found == "unknown: the counters of /proc/stat stand still"
+def test_unknown_load_is_reported_as_unknown(tmp_path: Path) -> None:
+    assert cpu_load(roots(tmp_path)).found == "unknown: the counters of /proc/stat do not change"
     nowhere = cpu_load(roots(tmp_path, tmp_path / "no-proc"))
     assert nowhere.verdict is Verdict.WARN
     assert "--path.procfs" in nowhere.remedy
 
 
-def test_room_is_looked_for_where_the_database_is_or_will_be(tmp_path: Path) -> None:
+def test_free_space_is_checked_on_the_disk_of_the_database(tmp_path: Path) -> None:
     for database in (tmp_path / "new/folder/store.db", f"sqlite:///{tmp_path}/store.db", tmp_path / "file/under/it"):
         write(tmp_path / "file", 1)
         check = disk_space(str(database))
@@ -161,7 +161,7 @@ def test_room_is_looked_for_where_the_database_is_or_will_be(tmp_path: Path) -> 
     assert not (tmp_path / "new").exists()
 
 
-def test_looking_around_tells_of_everything_that_disturbs(tmp_path: Path) -> None:
+def test_check_host_runs_every_check(tmp_path: Path) -> None:
     found = discover(roots(tmp_path))
     checks = check_host(roots(tmp_path), found, str(tmp_path / "store.db"), virtual=True)
     found.close()
@@ -171,7 +171,7 @@ def test_looking_around_tells_of_everything_that_disturbs(tmp_path: Path) -> Non
     assert all(check.remedy for check in checks if check.verdict is not Verdict.PASS)
 
 
-def test_processors_whose_sensor_cannot_be_read_get_its_cause_and_remedy(tmp_path: Path) -> None:
+def test_an_unreadable_sensor_of_the_processors_is_reported_with_cause_and_remedy(tmp_path: Path) -> None:
     powercap_zone(tmp_path, "intel-rapl:0", "package-0", "N/A")  # type: ignore[arg-type]
     check = power(tmp_path)
     assert check.verdict is Verdict.WARN

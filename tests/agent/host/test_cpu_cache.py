@@ -43,7 +43,7 @@ def test_the_first_start_queries_the_library_and_the_second_reads_its_answer(
     assert "avx2" in first.flags
 
 
-def test_the_stored_answer_and_its_folder_are_of_this_user_alone(tmp_path: Path, queries: list[int]) -> None:
+def test_only_this_user_can_access_the_stored_answer_and_its_folder(tmp_path: Path, queries: list[int]) -> None:
     identify("/proc", tmp_path / "state")
     assert queries
     assert stat.S_IMODE((tmp_path / "state" / FILE_NAME).stat().st_mode) == 0o600
@@ -51,7 +51,7 @@ def test_the_stored_answer_and_its_folder_are_of_this_user_alone(tmp_path: Path,
     assert [path.name for path in (tmp_path / "state").iterdir()] == [FILE_NAME]
 
 
-def test_another_processor_or_another_version_of_the_library_is_queried_anew(
+def test_another_processor_or_another_version_of_the_library_is_queried_again(
     tmp_path: Path, queries: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identify("/proc", tmp_path)
@@ -68,7 +68,7 @@ def test_without_a_folder_nothing_is_stored(queries: list[int]) -> None:
     assert len(queries) == 2
 
 
-def test_another_root_is_read_from_its_own_text_alone(tmp_path: Path, queries: list[int]) -> None:
+def test_another_root_is_read_only_from_its_own_text(tmp_path: Path, queries: list[int]) -> None:
     write(tmp_path / "proc/cpuinfo", ALTRA)
     assert identify(str(tmp_path / "proc"), tmp_path) == parse_cpuinfo(ALTRA)
     assert identify(str(tmp_path / "none"), tmp_path) == CpuModel()
@@ -107,7 +107,7 @@ def test_a_damaged_answer_is_ignored_and_replaced(tmp_path: Path, text: bytes) -
     assert load_answer(tmp_path, KEY) == ANSWER
 
 
-def test_a_link_a_pipe_and_a_folder_in_its_place_are_not_read(tmp_path: Path) -> None:
+def test_a_link_a_pipe_or_a_folder_instead_of_the_file_is_not_read(tmp_path: Path) -> None:
     store_answer(tmp_path / "elsewhere", KEY, ANSWER)
     for number, make in enumerate(
         (
@@ -122,7 +122,7 @@ def test_a_link_a_pipe_and_a_folder_in_its_place_are_not_read(tmp_path: Path) ->
         assert load_answer(folder, KEY) is None
 
 
-def test_a_link_in_its_place_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
+def test_a_link_instead_of_the_file_is_replaced_and_its_target_unchanged(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_text("precious")
     folder = tmp_path / "state"
@@ -133,7 +133,7 @@ def test_a_link_in_its_place_is_replaced_and_its_target_left_alone(tmp_path: Pat
     assert load_answer(folder, KEY) == ANSWER
 
 
-def test_a_folder_that_others_may_write_gets_no_answer(tmp_path: Path) -> None:
+def test_no_answer_is_stored_in_a_folder_that_others_can_write(tmp_path: Path) -> None:
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o777)
@@ -153,13 +153,13 @@ def test_a_folder_or_a_file_of_another_user_is_neither_used_nor_trusted(tmp_path
     assert load_answer(tmp_path / "own", KEY) is None
 
 
-def test_a_path_that_cannot_be_made_costs_nothing(tmp_path: Path, queries: list[int]) -> None:
+def test_a_folder_that_cannot_be_created_is_ignored(tmp_path: Path, queries: list[int]) -> None:
     (tmp_path / "file").write_text("")
     assert identify("/proc", tmp_path / "file/state").flags
     assert queries
 
 
-def test_the_service_uses_the_folder_that_systemd_made(tmp_path: Path) -> None:
+def test_the_service_uses_systemd_s_state_directory(tmp_path: Path) -> None:
     home = {"XDG_STATE_HOME": str(tmp_path)}
     assert str(state_folder({"STATE_DIRECTORY": "/var/lib/inferometer:/var/lib/other"})) == "/var/lib/inferometer"
     assert state_folder(home) == tmp_path / "inferometer"

@@ -1,4 +1,4 @@
-"""Who used the GPUs during a window: parted into ours and others, and what is said where that is not known."""
+"""Users of the GPUs during a window: this program, others, or unknown."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def load(gpu_processes: GpuProcesses | None, ours: frozenset[int] | None = OURS,
     return found
 
 
-def test_shares_are_added_up_for_us_and_for_others_and_others_are_counted() -> None:
+def test_shares_are_added_for_this_program_and_others_and_other_programs_are_counted() -> None:
     told = GpuProcesses(frozenset({10, 11, 20, 30}), {10: 0.5, 11: 0.25, 20: 0.125, 40: 0.0625})
     assert load(told) == GpuLoad("GPU-a", 0.75, 0.1875, 2)
 
 
-def test_a_gpu_that_the_run_does_not_use_is_wholly_that_of_others() -> None:
+def test_all_use_of_a_gpu_without_the_run_belongs_to_others() -> None:
     assert load(GpuProcesses(frozenset({20}), {20: 0.9})) == GpuLoad("GPU-a", 0.0, 0.9, 1)
 
 
-def test_no_sample_is_idleness_only_where_the_driver_had_the_time_to_take_one() -> None:
+def test_a_missing_sample_means_idle_only_after_a_full_sampling_period() -> None:
     idle = GpuProcesses(frozenset(), {})
     assert load(idle, seconds=1.0) == GpuLoad("GPU-a", 0.0, 0.0, 0)
     assert load(idle, seconds=0.9) == GpuLoad("GPU-a", None, None, 0)
 
 
-def test_what_is_not_told_is_not_known() -> None:
+def test_unreported_use_is_unknown() -> None:
     assert load(GpuProcesses(frozenset({10, 20}), None)) == GpuLoad("GPU-a", None, None, 1)
     assert load(GpuProcesses(None, {20: 0.5})) == GpuLoad("GPU-a", 0.0, 0.5, None)
     nothing = GpuLoad("GPU-a", None, None, None)
@@ -57,7 +57,7 @@ def test_what_is_not_told_is_not_known() -> None:
 
 @dataclass
 class Hanging:
-    """A GPU whose driver does not answer before it is let go."""
+    """A GPU whose driver does not answer until it is released."""
 
     gpu: str = "GPU-b"
     go: threading.Event = field(default_factory=threading.Event)
@@ -71,7 +71,7 @@ class Hanging:
 
 @dataclass
 class Prompt:
-    """A GPU whose driver answers with the moment that it was asked of."""
+    """A GPU whose driver answers with the requested moment."""
 
     gpu: str = "GPU-a"
 
@@ -79,7 +79,7 @@ class Prompt:
         return GpuProcesses(frozenset(), {since_us: 1.0})
 
 
-def test_a_driver_that_hangs_is_not_waited_for_and_not_asked_again_before_it_answers() -> None:
+def test_a_hanging_driver_is_not_waited_for_and_not_queried_again_until_it_answers() -> None:
     hanging, told = Hanging(), GpuProcesses(frozenset(), {7: 1.0})
     gpu_monitor = GpuActivityMonitor([Prompt(), hanging], within_seconds=0.05)
     assert gpu_monitor.snapshot(7) == {"GPU-a": told, "GPU-b": None}
@@ -92,7 +92,7 @@ def test_a_driver_that_hangs_is_not_waited_for_and_not_asked_again_before_it_ans
     assert gpu_monitor.snapshot(7) == {"GPU-a": told, "GPU-b": GpuProcesses(frozenset(), {7: 0.5})}
 
 
-def test_without_a_gpu_nobody_is_asked() -> None:
+def test_no_query_without_a_gpu() -> None:
     before = threading.active_count()
     assert GpuActivityMonitor([]).snapshot(0) == {}
     assert threading.active_count() == before
@@ -105,7 +105,7 @@ def test_without_a_gpu_nobody_is_asked() -> None:
         (CONTAINER, (GpuLoad(fake_nvml.H100.uuid, None, None, None),)),
     ],
 )
-def test_a_window_s_load_says_who_used_the_gpu_unless_the_driver_has_other_numbers_for_us(
+def test_the_load_of_a_window_has_the_users_of_the_gpu_unless_the_driver_numbers_processes_differently(
     tmp_path: Path, numbers: str, loads: tuple[GpuLoad, ...]
 ) -> None:
     procfs = tmp_path / "proc"

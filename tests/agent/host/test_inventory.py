@@ -13,7 +13,7 @@ PROC = Path(__file__).parent.parent.parent / "fixtures/proc"
 MACHINE_ID = "b08dfa6083e7567a1921a715000001fb"
 
 
-def test_the_host_id_is_always_the_same_and_does_not_give_the_machine_id_away() -> None:
+def test_the_host_id_is_stable_and_does_not_reveal_the_machine_id() -> None:
     found = host_id(MACHINE_ID)
     assert found == host_id(MACHINE_ID)
     assert re.fullmatch("[0-9a-f]{32}", found)
@@ -22,7 +22,7 @@ def test_the_host_id_is_always_the_same_and_does_not_give_the_machine_id_away() 
 
 
 @pytest.mark.parametrize("machine_id", ["", "uninitialized"])
-def test_without_a_machine_id_the_host_s_name_takes_its_place(machine_id: str) -> None:
+def test_without_a_machine_id_the_host_name_replaces_it(machine_id: str) -> None:
     assert host_id(machine_id) == host_id(socket.gethostname())
 
 
@@ -35,7 +35,7 @@ def test_a_host_is_described_from_the_given_roots() -> None:
     assert host.boot_id == ""
 
 
-def test_where_there_is_no_procfs_nothing_is_made_up(tmp_path: Path) -> None:
+def test_without_procfs_nothing_is_invented(tmp_path: Path) -> None:
     host = describe_host(Roots(procfs=str(tmp_path)))
     assert (host.cores, host.memory_bytes, host.cpu_model, host.cpu_flags, host.boot_id) == (0, 0, "", (), "")
 
@@ -64,5 +64,5 @@ def test_the_operating_system_is_its_pretty_name(text: str, name: str) -> None:
         ("", 0),
     ],
 )
-def test_memory_is_in_bytes_and_0_where_it_is_not_told(text: str, size: int) -> None:
+def test_memory_is_in_bytes_and_0_if_unreported(text: str, size: int) -> None:
     assert total_memory(text) == size

@@ -1,4 +1,4 @@
-"""A sensor that is present and does not work is told from one whose value is steady."""
+"""A sensor that does not work is distinguished from one with a steady value."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
 
 
 class Scripted:
-    """A probe of one channel whose value at each read is that of a function of the read's number."""
+    """A probe of one channel whose value is a function of the number of the read."""
 
     files_only = True
 
@@ -50,7 +50,7 @@ class Scripted:
         return [self._value(self.reads)]
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close nothing: no file is open."""
 
 
 def refused(error: Exception) -> Callable[[int], float]:
@@ -67,14 +67,14 @@ def refused(error: Exception) -> Callable[[int], float]:
         (ENERGY, lambda _: 5.0, False, True),
         (POWER, lambda _: 5.0, False, False),
         (ESTIMATE, lambda _: 5.0, False, False),
-        (TICKS, lambda _: 0.0, True, False),  # an idle host: ticks pass all the same
+        (TICKS, lambda _: 0.0, True, False),  # an idle host: ticks still pass
         (TICKS, lambda _: math.nan, False, True),
-        (ENERGY, lambda _: math.nan, None, False),  # a device that sleeps
+        (ENERGY, lambda _: math.nan, None, False),  # a suspended device
         (ENERGY, refused(ReadError("busy")), None, False),
         (ENERGY, refused(DeviceLostError("gone")), None, False),
     ],
 )
-def test_only_counters_and_ticks_that_were_read_and_did_not_change_stand_still(
+def test_only_counters_and_ticks_that_were_read_and_did_not_change_are_stuck(
     channel: Channel, value: Callable[[int], float], changed: bool | None, is_still: bool
 ) -> None:
     observed = observe([Scripted(channel, value)], 0.2)
@@ -82,7 +82,7 @@ def test_only_counters_and_ticks_that_were_read_and_did_not_change_stand_still(
     assert observed.is_stuck(channel) is is_still
 
 
-def test_a_sensor_that_changes_ends_the_observation_and_one_that_hangs_does_not_prolong_it() -> None:
+def test_a_change_ends_the_observation_and_a_hanging_sensor_does_not_prolong_it() -> None:
     released = threading.Event()
     hanging = Scripted(POWER, lambda _: float(released.wait(60)))
     quick = Scripted(ENERGY, float)
@@ -96,11 +96,11 @@ def test_a_sensor_that_changes_ends_the_observation_and_one_that_hangs_does_not_
     assert hanging_sensors(observe([quick], 0.1)) == []
 
 
-def test_nothing_observed_stands_still() -> None:
+def test_no_channel_is_stuck_without_an_observation() -> None:
     assert not Observation({}).is_stuck(ENERGY)
 
 
-def test_devices_lists_what_did_not_change_and_its_json_says_so_of_every_channel(tmp_path: Path) -> None:
+def test_devices_lists_unchanged_sensors_and_its_json_states_it_for_every_channel(tmp_path: Path) -> None:
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
     powercap_zone(sysfs, "intel-rapl:1", "package-1", 5_000_000)
@@ -121,7 +121,7 @@ def test_devices_lists_what_did_not_change_and_its_json_says_so_of_every_channel
     assert found["host", "utilization_ratio"] is True
 
 
-def test_measure_reports_a_counter_that_stands_still_before_it_runs(tmp_path: Path) -> None:
+def test_measure_reports_a_stuck_counter_before_it_runs(tmp_path: Path) -> None:
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
     powercap_zone(sysfs, "intel-rapl:1", "package-1", 5_000_000)
@@ -133,7 +133,7 @@ def test_measure_reports_a_counter_that_stands_still_before_it_runs(tmp_path: Pa
 
 
 def counting(threads: set[str], number: int, files_only: bool) -> Scripted:
-    """Return a probe of a counter that notes the threads that read it."""
+    """Return a probe of a counter that records the threads that read it."""
 
     def value(read: int) -> float:
         threads.add(f"{files_only} {threading.get_ident()}")
@@ -154,13 +154,13 @@ def test_all_files_are_observed_in_one_thread_and_each_driver_in_its_own() -> No
     assert all(observed.changed[probe.channels[0].key] for probe in probes)
 
 
-def test_a_sensor_that_does_not_change_is_read_ever_more_seldom() -> None:
+def test_an_unchanged_sensor_is_read_at_growing_intervals() -> None:
     steady = Scripted(POWER, lambda _: 5.0)
     observe([steady], 1.0)
     assert 2 < steady.reads <= 10
 
 
-def test_a_file_that_hangs_and_one_with_a_fault_cost_the_other_files_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hanging_and_a_faulty_file_do_not_affect_the_other_files(caplog: pytest.LogCaptureFixture) -> None:
     released, threads = threading.Event(), set[str]()
     hanging = Scripted(POWER, lambda _: float(released.wait(60)))
     files = [counting(threads, number, files_only=True) for number in range(3)]

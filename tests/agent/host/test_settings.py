@@ -1,4 +1,4 @@
-"""How a machine is set and how warm it is, read from trees of /sys."""
+"""Settings and temperature of a machine, read from trees of /sys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CPUS = len(os.sched_getaffinity(0))
 
 
-def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
+def test_settings_and_temperature_are_in_si_units(tmp_path: Path) -> None:
     files = {
         "devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance",
         "devices/system/cpu/cpu0/cpufreq/scaling_max_freq": "3000000",
@@ -48,11 +48,11 @@ def test_settings_and_heat_are_read_in_si_units(tmp_path: Path) -> None:
     )
 
 
-def test_a_host_that_tells_nothing_leaves_all_of_it_out(tmp_path: Path) -> None:
+def test_unreported_settings_are_left_out(tmp_path: Path) -> None:
     assert read_host_settings(Roots(str(tmp_path))) == HostSettings((), (), {}, None, usable_cpus=CPUS)
 
 
-def test_a_temperature_that_hangs_is_left_out(tmp_path: Path) -> None:
+def test_a_hanging_temperature_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "class/hwmon/hwmon0/name", "coretemp")
     write(tmp_path / "class/hwmon/hwmon0/temp1_input", "45000")
     hanging = tmp_path / "class/hwmon/hwmon0/temp2_input"
