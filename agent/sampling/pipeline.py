@@ -34,7 +34,7 @@ class Sink(Protocol):
     """The receiver of the ticks."""
 
     def take(self, ticks: Sequence[Tick], /) -> None:
-        """Take ticks, in time order within each layout; an error makes the recorder hand them over again."""
+        """Take ticks, in time order within each layout; the recorder repeats them after an error."""
 
 
 SinkT = TypeVar("SinkT", bound=Sink)
@@ -42,10 +42,10 @@ SinkT = TypeVar("SinkT", bound=Sink)
 
 @dataclass(frozen=True, slots=True)
 class Pipeline(Generic[SinkT]):
-    """The probes of a host and what samples them, ready to start.
+    """The probes of a host with the sampler and the recorder that read them, ready to start.
 
-    `unchanged` are the energy counters that did not change while they were calibrated. `hanging` are the probes that
-    hang in a driver after `stop_reads`.
+    `unchanged` are the energy counters that did not change during the calibration. `hanging` are the probes that hang
+    in a driver after `stop_reads`.
     """
 
     timebase: Timebase
@@ -69,7 +69,7 @@ class Pipeline(Generic[SinkT]):
         self.sampler.start(self.recorder.on_cycle)
 
     def stop_reads(self, within_seconds: float = STOP_SECONDS) -> None:
-        """Stop the sampler; the recorder goes on until it is stopped."""
+        """Stop the sampler; the recorder continues until its own stop."""
         self.hanging.extend(self.sampler.stop(within_seconds))
 
 

@@ -261,7 +261,7 @@ def test_a_failing_store_is_visible_in_ready_and_in_the_metrics():
 
 
 class Losing:
-    """Totals a second old, with a pause of ten seconds whose energy is not known."""
+    """Totals a second old, with a pause of ten seconds of unknown energy."""
 
     def exported_value(self, tick: Tick, position: int) -> float:
         return tick.values[position] / 2
@@ -287,7 +287,7 @@ def test_a_probe_without_a_fresh_tick_has_no_sample_time():
 
 
 def everything(*, process: bool) -> Exporter:
-    """Return an exporter that shows every metric it can."""
+    """Return an exporter with every metric."""
     refusing = state()
     refusing.rejected = {(0, "sentinel"): 1}
     model = Channel(GPU, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
@@ -313,14 +313,14 @@ def test_the_host_has_no_power_before_two_readings_and_no_cost_without_a_price()
 
 
 def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return the type and the labels of every metric docs/metrics.md has in a table."""
+    """Return the type and the labels of every metric in the tables of docs/metrics.md."""
     row = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
     text = (TESTS.parent / "docs/metrics.md").read_text(encoding="utf-8")
     return {name: (kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))) for name, kind, labels in row.findall(text)}
 
 
 def shown(families: Iterable[Family]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return the type, as the text format calls it, and the labels of every sample."""
+    """Return the type, in the words of the text format, and the labels of every sample."""
     return {
         sample.name: ("gauge" if family.type == "info" else family.type, tuple(sorted(sample.labels)))
         for family in families
@@ -342,7 +342,7 @@ def test_both_formats_can_be_parsed_and_have_the_same_values():
 
 
 def golden_exporter(sysfs: Path, empty: Path) -> Exporter:
-    """Return the exporter of a server of two sockets and a made-up accelerator with every other metric."""
+    """Return the exporter of a server with two sockets and a simulated accelerator with every other metric."""
     (probe,) = rapl.discover(Roots(str(sysfs), str(empty))).probes
     odd = Device('odd "name"\\', Kind.ACCELERATOR, "Line\nbreak", (("pci_address", "0000:01:00.0"),))
     metrics = [metric for metric in METRICS if metric != "energy_joules"]
@@ -360,7 +360,7 @@ def golden_exporter(sysfs: Path, empty: Path) -> Exporter:
     ("file", "encode"), [("metrics.txt", generate_latest), ("metrics.openmetrics.txt", generate_openmetrics)]
 )
 def test_the_output_is_the_golden_one(tmp_path: Path, file: str, encode):
-    """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest -k golden, then read the difference."""
+    """To change the files: INFEROMETER_WRITE_GOLDEN=1 pytest -k golden, then read the difference."""
     (tmp_path / "proc").mkdir()
     exporter = golden_exporter(copy_tree("intel_server_2s", tmp_path / "machine"), tmp_path / "proc")
     output = encode(exporter.registry).decode()

@@ -31,7 +31,7 @@ class Host:
     started_ns: int
 
     def beat(self) -> None:
-        """Take a tick of now: the energy has grown at WATTS, every other value is 1."""
+        """Add a tick of the present: the energy has grown at WATTS, every other value is 1."""
         now_ns = time.time_ns()
         energy = WATTS * (now_ns - self.started_ns) / 1e9
         self.state.last_success_ns = now_ns

@@ -29,12 +29,12 @@ WAIT_SECONDS = 120.0
 
 ON_EVERY_HOST = ("inferometer_host_power_watts", "inferometer_host_energy_joules_total", "inferometer_host_cost_total")
 OF_FAULTS = ("probe_up == 0", "1 - inferometer_probe_up", "rejected", "throttled")
-"""Parts of the queries that return data only while something is wrong, or where a driver counts throttled time."""
+"""Parts of the queries that return data only during a fault, or if a driver counts throttled time."""
 
 
 @contextmanager
 def moving(files: dict[Path, int]) -> Iterator[None]:
-    """Let energy counters grow at these watts."""
+    """Advance energy counters at these powers."""
     ended, began = threading.Event(), time.monotonic()
 
     def move() -> None:
@@ -117,7 +117,7 @@ def test_the_queries_return_data_on_a_virtual_machine_and_on_a_server(tmp_path: 
 
 
 def missing(found: dict[str, set[str]], expressions: set[str]) -> list[tuple[str, set[str]]]:
-    """Return the queries that lack data, with the hosts that have some."""
+    """Return the queries without data, with the hosts that have some."""
     lacking = []
     for expression in expressions:
         hosts = found.get(expression, set())

@@ -355,7 +355,7 @@ def test_a_fault_of_the_server_is_logged_and_the_next_client_is_served(
     assert [record.getMessage() for record in caplog.records] == ["server fault"]
 
 
-# --- the WSGI side --------------------------------------------------------------------------------------------------
+# --- WSGI -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
@@ -393,7 +393,7 @@ def test_no_bytes_make_the_parser_raise(received: bytes):
     assert answer
 
 
-# --- who may ask ----------------------------------------------------------------------------------------------------
+# --- allowed names and origins --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -459,7 +459,7 @@ def test_names_are_checked_on_a_loopback_address_that_is_mapped_into_ipv6(export
         assert b" 200 " in raw(f"127.0.0.1:{split(server.address)[1]}", foreign)
 
 
-# --- moving ---------------------------------------------------------------------------------------------------------
+# --- changes of the address -----------------------------------------------------------------------------------------
 
 
 def test_a_new_address_answers_before_the_old_one_closes(exporter: Exporter):

@@ -108,7 +108,7 @@ def test_a_new_address_answers_before_the_old_one_closes(home: Path) -> None:
         await_true(lambda: "refused" in scrape(old))
 
 
-# --- slow clients: the connections of one local user must not keep others out ---------------------------------------
+# --- slow clients: the connections of one local user must not exclude others ----------------------------------------
 
 
 def slow_head(address: tuple[str, int], ended: threading.Event) -> None:

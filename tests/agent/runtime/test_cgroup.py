@@ -187,7 +187,7 @@ def quota(share: float) -> Iterator[Path]:
         finally:
             folder.rmdir()
         return
-    pytest.skip("no control group can be made")
+    pytest.skip("no control group can be created")
 
 
 _INSIDE = """

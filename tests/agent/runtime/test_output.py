@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 BEGAN_NS = 1_700_000_000 * SECOND_NS
 BETWEEN = ("--since", "2023-11-14T22:00:00Z", "--until", "2023-11-14T23:00:00Z")
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes, mounts and others' files")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can create device nodes, mounts and files of others"
+)
 
 
 def write(path: Path, content: bytes = b"new", mode: int | None = None) -> None:
@@ -148,7 +150,7 @@ def test_a_file_without_write_permission_is_not_replaced(tmp_path: Path) -> None
 @pytest.mark.parametrize("folder_mode", [0o755, 0o777])
 def test_a_writable_file_of_another_owner_is_written_in_place(tmp_path: Path, folder_mode: int) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root makes others' files")
+        pytest.skip("only root can create files of other users")
     folder = tmp_path / "theirs"
     folder.mkdir()
     file = folder / "out"
@@ -176,7 +178,7 @@ def test_a_file_that_is_a_mount_point_is_written_in_place(tmp_path: Path) -> Non
 def mounted(*arguments: str) -> Iterator[None]:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"this host mounts nothing here: {done.stderr}")
+        pytest.skip(f"this host allows no mount here: {done.stderr}")
     try:
         yield
     finally:

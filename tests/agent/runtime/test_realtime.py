@@ -170,7 +170,7 @@ def test_the_limit_of_total_cpu_time_still_ends_the_process() -> None:
     assert (ended.returncode, ended.stdout) == (-signal.SIGXCPU, "")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask for real-time scheduling here")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may request real-time scheduling here")
 def test_the_kernel_limit_demotes_a_real_time_thread_that_never_waits() -> None:
     limit, over, seen = RealtimeLimit(), threading.Event(), list[int]()
 

@@ -22,7 +22,7 @@ from nobody import NOBODY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes others' files and device nodes")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can create device nodes and files of others")
 DIGITS = 10**400
 CONFIG_KEYS = (*(table.path(setting) for table in TABLES for setting in table.settings), "unknown", "retention.unknown")
 TARIFF_KEYS = ("price_per_kwh", "currency", "pue", "capital", "life_years", "residual_share", "utilization", "unknown")

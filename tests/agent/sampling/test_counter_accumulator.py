@@ -233,7 +233,7 @@ def test_only_the_first_of_two_probes_with_one_channel_has_a_total() -> None:
     assert after(store, 1, 105.0, PLAIN) == 105.0
 
 
-# --- any history ----------------------------------------------------------------------------------------------------
+# --- random histories ------------------------------------------------------------------------------------------------
 
 MICRO = 1_000_000
 RANGE_UJ = round(WRAPS_AT * MICRO)
@@ -373,7 +373,7 @@ def test_rounding_never_decreases_a_total(increments: list[float], total: float)
     assert all(before <= now for before, now in pairwise(shown))
 
 
-# Pauses whose energy is lost, and the time of what is shown
+# --- lost pauses, and the time of exported totals -------------------------------------------------------------------
 
 
 def reset_store(channel: Channel = RAPL) -> Store:
@@ -406,7 +406,7 @@ def test_the_pause_of_the_second_start_after_a_reset_is_known_again() -> None:
     assert again.exported_value(tick(80, 495.0), 0) == 508.0
 
 
-@pytest.mark.parametrize(("pause", "value"), [(60.0, 1.0), (100.0, 20.0)], ids=["fell", "may have wrapped twice"])
+@pytest.mark.parametrize(("pause", "value"), [(60.0, 1.0), (100.0, 20.0)], ids=["decreased", "may have wrapped twice"])
 def test_every_pause_with_an_unknown_count_is_counted_as_lost(pause: float, value: float) -> None:
     store = kept(500.0)
     one = started(store, PLAIN if pause == 60.0 else RAPL)

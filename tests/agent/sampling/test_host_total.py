@@ -144,7 +144,7 @@ def test_a_sensor_that_starts_to_change_joins_the_total_without_its_past() -> No
     service.run(60, constant(100, 300, gauges=[1]))
     assert service.host.reading is not None
     assert service.host.reading.boundary is Boundary.COMPONENTS
-    # The second choice comes at 73 s: from then on 17 s of both, and the package's last second of the total before.
+    # The second choice is at 73 s: 17 s of both follow, after the package's last second of the total before.
     assert service.host.reading.joules == pytest.approx(17 * 400 + 100)
     stored = [total.total for total in service.store.values() if total.device == HOST.id]
     assert before < sum(stored) - service.host.reading.joules <= 72 * 100

@@ -148,7 +148,7 @@ def test_nothing_is_read_after_a_suspension() -> None:
     assert ticks == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask for a lower nice value here")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may lower the nice value here")
 @pytest.mark.parametrize("realtime", [True, False])
 def test_the_recorder_is_favored_only_with_real_time_scheduling(*, realtime: bool) -> None:
     usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
