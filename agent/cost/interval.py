@@ -1,4 +1,4 @@
-"""A number with its error bar, and how the bar goes through a sum and a product."""
+"""A number with its uncertainty, and the propagation through sums and products."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mean and what bounds it; a bound is None where nothing is known to bound that side.
+    """A mean with its bounds; a bound is None if that side is unbounded.
 
     Raises ValueError if a number is not finite or the three are not in order.
     """
@@ -26,15 +26,15 @@ class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def exact(cls, value: float) -> Interval:
-        """Return the interval of a number that is taken as it is."""
+        """Return the interval of an exact number."""
         return cls(value, value, value)
 
     def times(self, factor: float) -> Interval:
-        """Return it multiplied by a factor that is not negative."""
+        """Return it times a factor from 0 on."""
         return Interval(self.mean * factor, _product(self.lower, factor), _product(self.upper, factor))
 
     def multiplied_by(self, other: Interval) -> Interval:
-        """Return the product with another interval, neither below 0, bounded by both at their worst together."""
+        """Return the product with another interval, neither below 0, with the bounds of the worst case."""
         return Interval(
             self.mean * other.mean,
             None if other.lower is None else _product(self.lower, other.lower),
@@ -42,7 +42,7 @@ class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def plus(self, other: Interval) -> Interval:
-        """Return the sum, bounded by both at their worst together."""
+        """Return the sum, with the bounds of the worst case."""
         return Interval(self.mean + other.mean, _sum(self.lower, other.lower), _sum(self.upper, other.upper))
 
 

@@ -1,4 +1,4 @@
-"""From joules and rate to money: what an inference and a million tokens cost on a machine under a tariff."""
+"""Prices inferences and tokens: the cost of an inference and of a million tokens on a machine under a tariff."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _TOKENS_PRICED = 1e6
 
 @dataclass(frozen=True, slots=True)
 class PointCost:
-    """What one inference of a point costs before any price, with energy and rate of the same windows.
+    """The physical quantities of a point that determine its cost, of the same windows.
 
-    `energy_joules` is the whole boundary's energy per inference, `throughput` inferences per second. `idle_watts` is
-    the same boundary's power with the model loaded and nothing asked, None where it was not measured. Tokens are per
-    inference, None where the work has none. Raises ValueError if the throughput is not above 0, or another number is
+    `energy_joules` is the energy of the whole boundary per inference, `throughput` inferences per second. `idle_watts`
+    is the power of the same boundary with the model loaded and idle, None if it was not measured. Tokens are per
+    inference, None for work without tokens. Raises ValueError if the throughput is not above 0, or another number is
     negative or not finite.
     """
 
@@ -56,13 +56,13 @@ class PointCost:
 
     @property
     def joules(self) -> Interval:
-        """The energy per inference; an interval of few repeats may reach below 0, no energy does."""
+        """The energy per inference, with a lower bound of at least 0."""
         energy = self.energy_joules
         return Interval(energy.mean, None if energy.lower is None else max(0.0, energy.lower), energy.upper)
 
     @property
     def seconds(self) -> Interval:
-        """Machine time per inference, 1 / throughput; unbounded above where the throughput may be 0."""
+        """Machine time per inference, 1 / throughput; unbounded above if the throughput can be 0."""
         rate = self.throughput
         slowest = None if rate.lower is None or rate.lower <= 0 else 1 / rate.lower
         return Interval(1 / rate.mean, None if rate.upper is None else 1 / rate.upper, slowest)
@@ -76,21 +76,21 @@ class PointCost:
 
 
 class HourlyCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an hour of the machine costs; a part that cannot be computed is None, and with it the total."""
+    """The cost of an hour of the machine; a part that cannot be computed is None, and with it the total."""
 
     energy: float | None
     capital: float | None
 
     @property
     def total(self) -> float | None:
-        """Both parts together."""
+        """The sum of both parts."""
         return None if self.energy is None or self.capital is None else self.energy + self.capital
 
 
 class CostBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Money for one amount of work; a part that cannot be computed is None, and with it the total.
+    """The cost of one amount of work; a part that cannot be computed is None, and with it the total.
 
-    `capital` holds acquisition, maintenance, licences and facility.
+    `capital` contains acquisition, maintenance, licences and facility.
     """
 
     energy: Interval | None
@@ -98,11 +98,11 @@ class CostBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def total(self) -> Interval | None:
-        """Both parts together."""
+        """The sum of both parts."""
         return None if self.energy is None or self.capital is None else self.energy.plus(self.capital)
 
     def per_million(self, tokens: float | None) -> CostBreakdown | None:
-        """Return the parts for a million tokens, `tokens` being those of this work; None if it has none."""
+        """Return the parts for a million tokens, given the `tokens` of this work; None without tokens."""
         if not tokens:
             return None
         factor = _TOKENS_PRICED / tokens
@@ -110,7 +110,7 @@ class CostBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BasisCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The money of one basis; `no_total_reason` names what is missing for a total, None if nothing is."""
+    """The cost on one basis; `no_total_reason` names the missing input of the total, None if there is a total."""
 
     utilization: float
     per_hour: HourlyCost
@@ -130,23 +130,23 @@ class MissingInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _REQUIRED = (
     MissingInput("price_per_kwh", "no energy part and no total"),
     MissingInput("capital", "no capital part and no total"),
-    MissingInput("utilization", "no allocation basis: what idle time adds is unknown"),
+    MissingInput("utilization", "no allocation basis: the cost of idle time is unknown"),
     MissingInput("carbon_intensity_g_per_kwh", "no carbon"),
 )
 _OPTIONAL = (
-    MissingInput("maintenance_share", "the capital part holds no maintenance"),
-    MissingInput("licences_per_year", "the capital part holds no licences"),
-    MissingInput("facility_per_kw_month", "the capital part holds no facility"),
+    MissingInput("maintenance_share", "the capital part excludes maintenance"),
+    MissingInput("licences_per_year", "the capital part excludes licences"),
+    MissingInput("facility_per_kw_month", "the capital part excludes the facility"),
 )
 _NO_IDLE = MissingInput("idle_watts", "no energy part and no total on the allocation basis")
 
 
 class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a point costs under a tariff, in `currency` (None: the unit of the prices given).
+    """The cost of a point under a tariff, in `currency` (None: the unit of the given prices).
 
-    `usage` prices the machine as if it were always asked for all it can do, `allocation` at the tariff's utilization,
-    idle time included; without one it is None, with `no_allocation_reason`. `assumed` are the defaults the numbers
-    rest on. `carbon_grams_per_inference` is CO2 equivalent from operation alone, without the machine's making.
+    `usage` assumes a machine that is always fully used, `allocation` applies the utilization of the tariff and includes
+    idle time; without a utilization it is None, with `no_allocation_reason`. `assumed` are the defaults behind the
+    numbers. `carbon_grams_per_inference` is CO2 equivalent from operation alone, without manufacturing.
     """
 
     currency: str | None
@@ -159,7 +159,7 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def capital_recovery_factor(life_years: float, rate: float) -> float:
-    """Return the share of a sum to be paid each year to write it off over its life, at `rate` interest a year.
+    """Return the yearly share of a sum that writes it off over its life, at `rate` interest a year.
 
     r (1 + r)^L / ((1 + r)^L - 1), and its limit 1 / L at r = 0 (any textbook of engineering economics). Raises
     ValueError if the life is not above 0 or the rate is negative.
@@ -172,7 +172,7 @@ def capital_recovery_factor(life_years: float, rate: float) -> float:
 
 
 def capital_per_hour(tariff: Tariff) -> float | None:
-    """Return what the machine costs an hour before any energy; None without `capital`.
+    """Return the cost of the machine for an hour without energy; None without `capital`.
 
     C ((1 - s) CRF + s r) / 8760 + m C / 8760 + licences / 8760 + facility * kW / 730; a term that is not given is left
     out. The residual s C is paid back at the end of the life, but its interest s r C is due every year until then.
@@ -190,7 +190,7 @@ def capital_per_hour(tariff: Tariff) -> float | None:
 def energy_cost_per_hour(
     tariff: Tariff, idle_watts: float | None, busy_watts: float, utilization: float
 ) -> float | None:
-    """Return what the energy of an hour at `utilization` (0 to 1) costs; None without a price.
+    """Return the cost of the energy of an hour at `utilization` (0 to 1); None without a price.
 
     price * PUE * (idle + (busy - idle) u) / 1000. Without `idle_watts` only full utilization has a cost. Raises
     ValueError if a power is negative or not finite, or the utilization outside 0 to 1.
@@ -207,7 +207,7 @@ def energy_cost_per_hour(
 
 
 def price_point(tariff: Tariff, point: PointCost) -> Cost:
-    """Price one point of a sweep on both bases.
+    """Return the cost of one point of a sweep on both bases.
 
     An hour costs H(u) = capital + energy at u and gives 3600 X u inferences, so one costs H(u) / (3600 X u): with
     u = 1 on the usage basis, with the tariff's utilization on the allocation basis. Bounds of energy and of
@@ -248,7 +248,7 @@ def _prices(tariff: Tariff, point: PointCost, utilization: float) -> BasisCost:
 
 
 def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
-    """The energy of one inference and of the idle time that falls to it: (1 - u) / u of its own time."""
+    """Return the energy of one inference and of its share of idle time, (1 - u) / u of its own time."""
     if utilization == 1:
         return point.joules
     if point.idle_watts is None:
@@ -280,7 +280,7 @@ def _used_defaults(tariff: Tariff) -> tuple[TariffDefault, ...]:
 
 
 def _priced(amount: Interval | None, price: float | None, units: float) -> Interval | None:
-    """The price of an amount, `units` turning it into what the price is for; None if either is unknown."""
+    """Return the cost of an amount; `units` converts it to the unit of the price. None if either is unknown."""
     return None if amount is None or price is None else amount.times(price * units)
 
 

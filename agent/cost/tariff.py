@@ -1,4 +1,4 @@
-"""The tariff: what energy and the machine cost, each number the user's own or a default that says so."""
+"""The tariff: the prices of energy and machine, each given by the user or a labelled default."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Origin = Literal["given", "default"]
 
 
 class TariffError(ValueError):
-    """A tariff cannot be taken: the message names the file, the field, its value and what is allowed."""
+    """A tariff is invalid: the message names the file, the field, its value and the allowed range."""
 
 
 class TariffDefault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value taken where the user gives none, and where it comes from."""
+    """The value of a field that the user does not give, and its source."""
 
     name: str
     value: float
@@ -71,16 +71,17 @@ _RANGES: Mapping[str, _Range] = {
 
 
 class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the user pays, in `currency` (None: the unit of the prices given), and how long and how much it is used.
+    """The prices of a user in `currency` (None: the unit of the given prices), with life and utilization of a machine.
 
-    `price_per_kwh` a kilowatt-hour; `pue` facility energy over machine energy; `carbon_intensity_g_per_kwh` grams of
-    CO2 equivalent; `capital` the acquisition cost; `life_years` years until it is written off; `residual_share` what
-    it is then worth, `maintenance_share` a year's maintenance, both shares of `capital`; `discount_rate` interest a
-    year as a share; `licences_per_year`; `facility_per_kw_month` a month for each kilowatt of `provisioned_watts`;
-    `utilization` the share of the measured throughput that is really asked for, over the life.
+    `price_per_kwh` is the price of a kilowatt-hour; `pue` facility energy over machine energy;
+    `carbon_intensity_g_per_kwh` grams of CO2 equivalent; `capital` the acquisition cost; `life_years` the years until
+    it is written off; `residual_share` its value then, `maintenance_share` the maintenance of a year, both shares of
+    `capital`; `discount_rate` the yearly interest as a share; `licences_per_year` the licences of a year;
+    `facility_per_kw_month` the price of a month for each kilowatt of `provisioned_watts`; `utilization` the used share
+    of the measured throughput over the life.
 
-    None is "not given". `given` names the fields the user set, so that a default the user confirmed is not called
-    one. Raises TariffError if a value is of the wrong type or outside its range, or if one half of a pair is missing.
+    None means "not given". `given` names the fields that the user set, also those set to a default. Raises TariffError
+    if a value has a wrong type or is out of range, or if one half of a pair is missing.
     """
 
     price_per_kwh: float | None = None
@@ -107,7 +108,7 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise TariffError("facility_per_kw_month and provisioned_watts are given together or not at all")
 
     def origin(self, name: str) -> Origin | None:
-        """Tell whose value the field `name` holds; None where it holds none. Raises AttributeError for no field."""
+        """Return the origin of a field's value; None without a value. Raises AttributeError for an unknown field."""
         value = getattr(self, name)
         if value is None:
             return None
@@ -116,7 +117,7 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def assumed(self) -> tuple[TariffDefault, ...]:
-        """The defaults that stand because the user gave nothing."""
+        """The defaults of the fields that the user did not give."""
         return tuple(default for default in DEFAULTS if self.origin(default.name) == "default")
 
     def with_options(
@@ -129,7 +130,7 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pue: float | None = None,
         utilization: float | None = None,
     ) -> Tariff:
-        """Return the tariff with what is not None set over it. Raises TariffError as the constructor does."""
+        """Return the tariff with the options that are not None. Raises TariffError as the constructor does."""
         options = {
             "price_per_kwh": price_per_kwh,
             "currency": currency,
@@ -142,9 +143,9 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_tariff(values: Mapping[str, Any]) -> Tariff:
-    """Make a tariff of keys and values as TOML gives them.
+    """Return the tariff of keys and values from TOML.
 
-    Raises TariffError for an unknown key, naming the nearest known one, and as the constructor does.
+    Raises TariffError for an unknown key, with the nearest known one, and as the constructor does.
     """
     known = [name for name in Tariff.__struct_fields__ if name != "given"]
     for key in values:
@@ -156,7 +157,7 @@ def read_tariff(values: Mapping[str, Any]) -> Tariff:
 
 
 def load_tariff(path: Path) -> Tariff:
-    """Read the tariff file at `path`. Raises TariffError, opening with the path, if it cannot be taken."""
+    """Read the tariff file at `path`. Raises TariffError, starting with the path, if it is invalid."""
     try:
         return read_tariff(read_toml(path))
     except (TextInputError, TariffError) as error:

@@ -1,1 +1,1 @@
-"""From windows over samples to a profile: sessions run it, pure modules derive it."""
+"""Runs sweeps and derives profiles: from windows and samples to a document."""

@@ -66,7 +66,7 @@ def _plan(request: ProfileRequest) -> PlanFacts:
 def build_document(
     request: ProfileRequest, context: RunContext, record: RunRecord, found: tuple[Series, ...], created_ns: int
 ) -> Document | None:
-    """Derive the profile from the samples `found`, dated as it is stored; None where no repeat was complete."""
+    """Return the profile from the samples `found`, dated by its storage; None without a complete repeat."""
     ready, windows = record.ready, record.windows
     if ready is None or not any(window.point for window in windows):
         return None

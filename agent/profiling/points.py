@@ -1,4 +1,4 @@
-"""From the windows and samples of a run to the points of its profile; pure."""
+"""Derives the points of a profile from the windows and samples of a run; pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NOTHING_KNOWN = RunEnvironment()
 
 @dataclass(frozen=True, slots=True)
 class _SharedInputs:
-    """What all points of a run have in common; `idle` are its idle windows."""
+    """The inputs that all points of a run share; `idle` are its idle windows."""
 
     idle: tuple[Window, ...]
     sensors: Sensors
@@ -62,9 +62,9 @@ class _SharedInputs:
 def analyze(
     windows: Sequence[Window], sensors: Sensors, tariff: Tariff | None, run_environment: RunEnvironment = NOTHING_KNOWN
 ) -> tuple[Point, ...]:
-    """Derive one point for every setting that has a complete repeat, in the order they were first run.
+    """Return one point for every setting with a complete repeat, in the order of their first run.
 
-    Without a tariff there is energy and time, and no money.
+    Without a tariff they have no cost.
     """
     idle = tuple(window for window in windows if not window.point)
     shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, tariff)
@@ -78,7 +78,7 @@ def analyze(
 
 
 def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[Repeat, ...]:
-    """Return the repeats in which every phase of the run did some work, their phases in the run's order."""
+    """Return the repeats in which every phase of the run did work, with their phases in the order of the run."""
     repeats = []
     for number in dict.fromkeys(window.repeat for window in windows):
         own = {window.phase: window for window in windows if window.repeat == number and window.inferences}
@@ -179,7 +179,7 @@ def _background_share(totals: Sequence[Energy] | None, known: Sequence[Energy]) 
 
 
 def _mean_latency(repeat: Repeat) -> float:
-    """Return the mean latency of a request: means add up, however the iterations of the phases are paired."""
+    """Return the mean latency of a request: the sum of the means of the phases."""
     return sum(fmean(window.latencies_seconds) for window in repeat)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-# The schema is made from these annotations, so they are imported for real.
+# The schema is generated from these annotations, so they are imported at run time.
 from agent.cost.interval import Interval  # noqa: TC001
 from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001

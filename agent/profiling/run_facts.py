@@ -6,15 +6,15 @@ from typing import Literal
 
 import msgspec
 
-# The schema is made from these annotations, so they are imported for real.
+# The schema is generated from these annotations, so they are imported at run time.
 from agent.host.records import HostSettings  # noqa: TC001
 
 
 class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The result of one check of a point.
 
-    A failed check of severity `invalid` withholds the point's energy and cost figures, one of severity `warning` is a
-    reason for doubt. `unknown` means that the host gave nothing to judge by.
+    A failed check of severity `invalid` withholds the energy and cost of the point, one of severity `warning` is a
+    reason for doubt. `unknown` means that the host lacks the evidence.
     """
 
     name: str
@@ -29,15 +29,15 @@ class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def checked(name: str, passed: bool | None, message: str, severity: Literal["warning", "invalid"]) -> CheckResult:
-    """Return the result of a check; `passed` None means that there is nothing to judge by."""
+    """Return the result of a check; `passed` None means that the evidence is missing."""
     return CheckResult(name, "unknown" if passed is None else "passed" if passed else "failed", severity, message)
 
 
 class SensorAgreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A power gauge, integrated over time, against the energy counter of the same domain, over a point's windows.
 
-    `relative_difference` is the gauge's energy over the counter's, minus 1. `preferred` is the sensor that the figures
-    come from, `reason` the ground for that.
+    `relative_difference` is the energy of the gauge over that of the counter, minus 1. `preferred` is the sensor whose
+    values count, `reason` the ground for that.
     """
 
     device: str
@@ -168,7 +168,7 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 UNKNOWN_CONDITIONS = Conditions(None, None, None, None, None, ())
-"""Nothing is known of the surroundings."""
+"""The conditions of a point about which nothing is known."""
 
 
 class Convergence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,7 +187,7 @@ class Convergence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 UNKNOWN_CONVERGENCE = Convergence("inferences_per_second", None, None, None, None)
-"""No repeat is known."""
+"""The convergence of a point without a repeat."""
 
 
 class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

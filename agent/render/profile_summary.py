@@ -1,4 +1,4 @@
-"""The summary of a profile in a list: its date, its model, its best point and the cost of an inference there."""
+"""The row of a profile in a list: date, model, best point and the cost of an inference there."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def profile_text(document: Mapping[str, Any], width: int) -> str:
-    """Return a profile document of the present schema as text, in lines of `width` characters where words permit."""
+    """Return a profile document of the present schema as text, in lines of up to `width` characters."""
     points = document["points"]
     parts = (
         headline(document, width),

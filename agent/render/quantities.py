@@ -1,4 +1,4 @@
-"""What people write on a command line for a share, a length of time, a moment or a size, as numbers."""
+"""Parses shares, durations, times and sizes from the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_SECONDS = 36_500 * _UNIT_SECONDS["d"]
 """A hundred years."""
 _MOST_BYTES = 1000 * _UNIT_BYTES["TB"]
 _LATEST_NS = (1 << 63) - 1
-"""What a database can hold: in the year 2262."""
+"""The latest time in the database, in the year 2262."""
 
 
 def share_of(text: str) -> float:
@@ -55,9 +55,9 @@ def bytes_of(text: str) -> int:
 
 
 def moment_ns(text: str, now_ns: int) -> int:
-    """Return the Unix time of a moment: so long before `now_ns`, or a time after RFC 3339. Raises ValueError.
+    """Return the Unix time of a duration before `now_ns`, or of a time by RFC 3339. Raises ValueError.
 
-    What lies before 1970 or after 2262 is taken for that.
+    Times before 1970 or after 2262 become the nearest of these.
     """
     if ago := _DURATION.fullmatch(text):
         seconds = min(float(ago[1]) * _UNIT_SECONDS[ago[2]], now_ns / _SECOND_NS)
@@ -80,6 +80,6 @@ def _short(text: str) -> str:
 
 
 def rfc3339(at_ns: int) -> str:
-    """Return a Unix time as RFC 3339 has it, in UTC and to the nanosecond."""
+    """Return a Unix time by RFC 3339, in UTC and to the nanosecond."""
     seconds, nanoseconds = divmod(at_ns, _SECOND_NS)
     return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"

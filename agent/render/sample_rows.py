@@ -1,4 +1,4 @@
-"""Gives stored samples one after the other, a stretch at a time, so that however many there are they fit in memory."""
+"""Yields stored samples one after the other, read in parts, so that any number fits into memory."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _SHORTEST_NS = 60 * 10**9
 _LONGEST_NS = 24 * 3600 * 10**9
 _MAX_SAMPLES = 50_000
-"""Samples that are had at once: with fewer the next stretch is twice as long, with more half as long."""
+"""The target number of samples in a part: with fewer, the next part is twice as long, with more, half as long."""
 
 
 class Sample(NamedTuple):
-    """One value of one channel; `time_ns` is Unix time, `unit` empty where the value is a plain number."""
+    """One value of one channel; `time_ns` is Unix time, `unit` is empty for a plain number."""
 
     time_ns: int
     device: str
@@ -36,17 +36,17 @@ class Sample(NamedTuple):
 
 
 def path_of(channel: Channel) -> str:
-    """Return what patterns are held against: device/domain/metric."""
+    """Return the path that patterns match: device/domain/metric."""
     return f"{channel.path}/{channel.metric}"
 
 
 def fits(path: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a path fits one of the patterns (`*`, `?` and `[...]`); each does if there is none."""
+    """Return whether a path matches one of the patterns (`*`, `?` and `[...]`), or there are none."""
     return not patterns or any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def channels(reader: Reader, recordings: Sequence[Recording]) -> tuple[str, ...]:
-    """Return the paths of what was sampled in these recordings, sorted."""
+    """Return the sorted paths of the channels in these recordings."""
     layouts = chain.from_iterable(reader.layouts(recording.id) for recording in recordings)
     return tuple(sorted({path_of(channel) for layout in layouts for channel in layout.channels}))
 
@@ -54,9 +54,9 @@ def channels(reader: Reader, recordings: Sequence[Recording]) -> tuple[str, ...]
 def samples(
     reader: Reader, recordings: Sequence[Recording], start_ns: int, end_ns: int, patterns: Sequence[str] = ()
 ) -> Iterator[Sample]:
-    """Yield the samples from `start_ns` to before `end_ns` of the channels that fit.
+    """Yield the samples of matching channels from `start_ns` to before `end_ns`.
 
-    One recording comes after the other, each in order of time.
+    Recordings follow one another, each in order of time.
     """
 
     def where(channel: Channel) -> bool:
@@ -70,7 +70,7 @@ def samples(
 def _time_partitions(
     reader: Reader, recording: int, start_ns: int, end_ns: int, where: Callable[[Channel], bool]
 ) -> Iterator[tuple[Series, ...]]:
-    """Yield the series of one stretch after the other, which leave nothing out and share nothing."""
+    """Yield the series of consecutive parts of the time, without gaps or overlaps."""
     length_ns = _SHORTEST_NS
     while start_ns < end_ns:
         next_ns = min(start_ns + length_ns, end_ns)

@@ -1,4 +1,4 @@
-"""Writes samples as CSV, as one JSON document or as Parquet, each as they come."""
+"""Writes samples as CSV, as one JSON document or as Parquet, while they arrive."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COLUMNS = ("time", *Sample._fields)
 _ROWS_AT_ONCE = 100_000
 
 _shown = lru_cache(maxsize=4096)(printable_line)  # names come from devices, and the rows often go to a terminal
-_time = lru_cache(maxsize=64)(rfc3339)  # the channels of a read have one time
+_time = lru_cache(maxsize=64)(rfc3339)  # all channels of a read have the same time
 
 
 def write_csv(samples: Iterable[Sample], stream: TextIO) -> int:
-    """Write a line of column names and a line a sample; return how many samples there were."""
+    """Write the column names and a line for each sample; return the number of samples."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     count = 0
@@ -35,7 +35,7 @@ def write_csv(samples: Iterable[Sample], stream: TextIO) -> int:
 
 
 def write_json(samples: Iterable[Sample], stream: TextIO) -> int:
-    """Write one document, `{"samples": [...]}`, with a line a sample; return how many there were."""
+    """Write one document, `{"samples": [...]}`, with a line for each sample; return the number of samples."""
     stream.write('{"samples": [')
     count = 0
     for sample in samples:
@@ -47,7 +47,7 @@ def write_json(samples: Iterable[Sample], stream: TextIO) -> int:
 
 
 def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
-    """Write Parquet with a row group for every hundred thousand samples; return how many there were.
+    """Write Parquet with a row group for every hundred thousand samples; return the number of samples.
 
     Raises ImportError without pyarrow, and OSError.
     """
@@ -69,7 +69,7 @@ def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
 
 
 class _CountingStream:
-    """A stream that can say how far it is, as Parquet needs, which a pipe cannot."""
+    """A stream that counts its bytes, as Parquet needs the position that a pipe lacks."""
 
     closed = False
 
@@ -92,4 +92,4 @@ class _CountingStream:
 
 
 TEXT_WRITERS: Mapping[str, Callable[[Iterable[Sample], TextIO], int]] = {"csv": write_csv, "json": write_json}
-"""The formats that can be written as text to anywhere."""
+"""The text formats, which any stream takes."""

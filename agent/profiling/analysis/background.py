@@ -1,8 +1,8 @@
-"""Widens the energy of windows for the load of other programs, from the workload's own share to everything; pure.
+"""Widens the energy of windows for the load of other programs: from the share of the workload to everything; pure.
 
-Sensors measure the whole device, so other programs' work is in every energy. The upper end stays: all of it may be the
-workload's. The lower end leaves out the others' share of the dynamic energy, by their share of the busy time: an
-attribution, for a CPU second of theirs may draw more than one of the workload.
+Sensors measure the whole device, so every energy includes the work of other programs. The upper bound stays: all of it
+can belong to the workload. The lower bound omits the share of the others in the dynamic energy, by their share of the
+busy time. That is an attribution: a CPU second of theirs can draw more than one of the workload.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def attribute_background(
     loads: Mapping[WindowKey, HostLoad],
     unloaded: Sequence[Window],
 ) -> tuple[SensorWindows, ...]:
-    """Return the readings of `series` with lower bounds that leave out the energy of other programs.
+    """Return the energies by `series` with lower bounds without the energy of other programs.
 
-    Their share applies to the dynamic energy, above the unloaded baselines, if these were free of other load; else to
-    the whole energy, as the idle power is unknown then. A window of unknown load is left as it is.
+    Their share applies to the energy above the unloaded baselines if these had no other load, else to the whole energy,
+    as the idle power is unknown then. A window of unknown load does not change.
     """
     if not loads:
         return tuple(found)
@@ -117,7 +117,7 @@ def cpu_limit(processors: int) -> float:
 
 
 def _is_unloaded(load: HostLoad, channel: Channel) -> bool:
-    """Return whether an idle baseline of a channel was free of other load, and known to be."""
+    """Return whether an idle baseline of a channel is known to have had no other load."""
     cpus = other_cpu_seconds(load) / load.seconds <= cpu_limit(load.processors)
     if channel.device.kind in _CPU_ONLY and channel.domain != "psys":
         return cpus

@@ -24,7 +24,7 @@ _REASONS = {
     0x40: "hardware_thermal",
     0x80: "power_brake",
 }
-"""The bits of NVML's nvmlClocksEventReasons that hold clocks below what was asked of them.
+"""The bits of NVML's nvmlClocksEventReasons that keep clocks below the requested frequency.
 
 The others say that a GPU is idle (0x1), that its clocks were set by the user (0x2, 0x100), or that it keeps step with
 another (0x10).
@@ -35,7 +35,7 @@ _MAX_AGE_NS = 5_000_000_000
 def conditions(
     repeats: Sequence[Sequence[Window]], run_environment: RunEnvironment, idle: Sequence[Window] = ()
 ) -> Conditions:
-    """Describe what surrounded the windows of a point, by repeat; `idle` are the run's idle windows."""
+    """Return the conditions in the windows of a point, by repeat; `idle` are the idle windows of the run."""
     windows = [window for repeat in repeats for window in repeat]
     loads = _known_loads(windows, run_environment)
     events = [load.throttles for load in loads if load.throttles is not None]
@@ -57,17 +57,17 @@ def conditions(
 
 
 def _known_loads(windows: Iterable[Window], run_environment: RunEnvironment) -> list[HostLoad]:
-    """Return the loads of those windows whose load is known."""
+    """Return the loads of the windows whose load is known."""
     return [load for window in windows if (load := run_environment.loads.get(window_key(window)))]
 
 
 def _other_cpus(load: HostLoad) -> float:
-    """Return how many processors others kept busy at least, and no more than there are, however late the looks were."""
+    """Return the certain number of CPUs that others kept busy, limited to the number of CPUs for late snapshots."""
     return min(max(0.0, load.others - load.open_seconds) / load.seconds, load.processors)
 
 
 def _gpu_sharing(loads: Iterable[HostLoad]) -> Iterable[GpuSharing]:
-    """Yield with whom each GPU was shared, means by the length of the windows that tell."""
+    """Yield the sharing of each GPU: means weighted by the length of the windows in which it is known."""
     found: dict[str, list[tuple[float, GpuLoad]]] = {}
     for load in loads:
         for gpu in load.gpus:
@@ -85,7 +85,7 @@ def _gpu_sharing(loads: Iterable[HostLoad]) -> Iterable[GpuSharing]:
 
 
 def _weighted(shares: Sequence[tuple[float, float]]) -> float | None:
-    """Return the mean of shares, each with the seconds that it is of."""
+    """Return the mean of shares, each weighted with its seconds."""
     seconds = sum(each for each, _ in shares)
     return sum(each * share for each, share in shares) / seconds if seconds else None
 
@@ -93,7 +93,7 @@ def _weighted(shares: Sequence[tuple[float, float]]) -> float | None:
 def _devices(
     repeats: Sequence[Sequence[Window]], idle: Sequence[Window], series: Iterable[Series]
 ) -> Iterable[DeviceConditions]:
-    """Yield one entry for each part of a device that tells anything; of processors, who used them is in `HostLoad`."""
+    """Yield the state of each part of a device that reports any; `HostLoad` has the load of the CPUs."""
     windows = [window for repeat in repeats for window in repeat]
     parts: dict[tuple[str, str], dict[str, Series]] = {}
     for each in series:
@@ -121,7 +121,7 @@ def _devices(
 
 
 def _at(series: Series | None, moment_ns: int) -> float | None:
-    """Return the value read last before a moment, None if that is too long ago."""
+    """Return the last value read before a time, None if it is too old."""
     position = bisect_right(series.times_ns, moment_ns) - 1 if series else -1
     if series is None or position < 0 or moment_ns - series.times_ns[position] > _MAX_AGE_NS:
         return None
@@ -139,7 +139,7 @@ def _during(series: Series | None, windows: Iterable[Window]) -> list[float]:
 
 
 def _while_idle(series: Series | None, idle: Iterable[Window]) -> list[float]:
-    """Return what a sensor showed of idle windows, but for what it may still show of the work before."""
+    """Return the values of a sensor in idle windows, without those that may still show the work before."""
     if series is None:
         return []
     settling_ns = round(series.channel.refresh_seconds * 1e9)
@@ -148,7 +148,7 @@ def _while_idle(series: Series | None, idle: Iterable[Window]) -> list[float]:
 
 
 def _counter_increase(series: Series | None, windows: Iterable[Window]) -> float | None:
-    """Return by how much a counter grew over all windows; None if it was not read around one of them."""
+    """Return the increase of a counter over all windows; None if it was not read around one of them."""
     grown = 0.0
     for window in windows:
         before, after = _at(series, window.start_ns), _at(series, window.end_ns)

@@ -1,4 +1,4 @@
-"""The power while nothing ran, before the sweep and after it, and by how much it moved; pure."""
+"""Derives the idle power before and after the sweep, and its drift; pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 IDLE_UNLOADED = "idle_unloaded"
 IDLE_LOADED = "idle_loaded"
 BEFORE, AFTER = 0, 1
-"""An idle window's `repeat`: which side of the sweep it is on."""
+"""The `repeat` of an idle window: before the sweep or after it."""
 MAX_IDLE_DRIFT = 0.1
-"""What idle power may move by over a run, as a share, before what is above it is in doubt."""
+"""The relative drift of idle power over a run from which the energy above idle is in doubt."""
 _SIDES = (BEFORE, AFTER)
 
 _STATES: dict[str, Literal["unloaded", "loaded"]] = {IDLE_UNLOADED: "unloaded", IDLE_LOADED: "loaded"}
@@ -34,7 +34,7 @@ def idle_windows(windows: Iterable[Window], phase: str) -> tuple[Window, ...]:
 
 
 def derive_baselines(windows: Sequence[Window], sensors: Sensors) -> tuple[Baseline, ...]:
-    """Derive the power of every idle window, by sensor and in total, in the order they were measured."""
+    """Return the power of every idle window, by sensor and in total, in the order of measurement."""
     return tuple(_baseline(window, sensors) for window in windows if window.phase in _STATES)
 
 
@@ -52,7 +52,7 @@ def _baseline(window: Window, sensors: Sensors) -> Baseline:
 
 
 def derive_drift(windows: Sequence[Window], sensors: Sensors) -> tuple[IdleDrift, ...]:
-    """Derive by how much the idle power moved over the sweep, for each state that was measured on both sides of it."""
+    """Return the drift of the idle power over the sweep, for each state that was measured before and after it."""
     found = []
     for phase, state in _STATES.items():
         watts = [idle_watts((window,), sensors.included) for window in idle_windows(windows, phase)]
@@ -67,13 +67,13 @@ def derive_drift(windows: Sequence[Window], sensors: Sensors) -> tuple[IdleDrift
 
 
 def _uncertainty_watts(watts: Sequence[Energy], sensors: Sensors) -> float:
-    """Return what sensors leave open of a difference, in watts; what a model is off by is the same on both sides."""
+    """Return the uncertainty of a difference by its sensors, in watts; the error of a model cancels out."""
     if sensors.source is not Provenance.MEASURED:
         return 0.0
     return sum((each.upper - each.lower) / 2 for each in watts)
 
 
 def loaded_watts(windows: Sequence[Window], sensors: Sensors) -> Interval | None:
-    """Return the total power with the model loaded and nothing asked, in watts; None where it was not measured."""
+    """Return the total power of the loaded, idle model in watts; None if it was not measured."""
     watts = idle_watts(idle_windows(windows, IDLE_LOADED), sensors.included)
     return None if watts is None else Interval(watts.joules, watts.lower, watts.upper)

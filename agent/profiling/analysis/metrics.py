@@ -1,4 +1,4 @@
-"""From the energies of windows to figures per inference, per token and per second, with their intervals; pure."""
+"""Derives metrics per inference, per token and per second from the energies of windows, with intervals; pure."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from store.records import Series, Window
 
 Repeat = tuple["Window", ...]
-"""The windows of one repeat, one a phase."""
+"""The windows of one repeat, one for each phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class SensorWindows:
-    """What one sensor says of the windows of a point, by repeat and phase."""
+    """The energies of one sensor in the windows of a point, by repeat and phase."""
 
     channel: Channel
     windows: tuple[tuple[WindowEnergy, ...], ...]
@@ -44,10 +44,10 @@ class SensorWindows:
 
 @dataclass(frozen=True, slots=True)
 class Sensors:
-    """The energies to derive from: one series a (device, domain), and which of them make up the total.
+    """The energies of a run: one series for each (device, domain), and the selection of the total.
 
-    `sampling_period_seconds` is the longest time between two reads that was asked for. `redundant_gauges` are the power
-    gauges of domains that have a counter as well, to compare the two.
+    `sampling_period_seconds` is the longest requested time between two reads. `redundant_gauges` are the power gauges
+    of domains that have a counter as well, for comparison.
     """
 
     series: tuple[SeriesEnergy, ...]
@@ -57,7 +57,7 @@ class Sensors:
 
     @classmethod
     def of(cls, series: Iterable[Series], sampling_period_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
-        """Choose from all series of a host, whose `channels` tell which devices nothing measures."""
+        """Select the total from all series of a host; `channels` has the devices without a sensor."""
         found = tuple(series)
         best = best_series(found)
         counted = {each.channel.place for each in best if method_of(each.channel) == "counter"}
@@ -69,25 +69,25 @@ class Sensors:
 
     @property
     def source(self) -> Provenance:
-        """What the total may be called."""
+        """The provenance of the total."""
         return provenance(self.coverage.includes)
 
     @property
     def included(self) -> tuple[SeriesEnergy, ...]:
-        """The series that make up the total, each channel once."""
+        """The series of the total, each channel once."""
         return tuple({each.channel.key: each for each in self.series if self.counted(each.channel)}.values())
 
     def counted(self, channel: Channel) -> bool:
-        """Tell whether a channel is part of the total."""
+        """Return whether a channel is part of the total."""
         return channel.key in {included.key for included in self.coverage.includes}
 
     def total_of(self, found: Iterable[SensorWindows]) -> tuple[SensorWindows, ...]:
-        """Return the readings that make up the total, each channel once."""
+        """Return the energies of the sensors in the total, each channel once."""
         return tuple({each.channel.key: each for each in found if self.counted(each.channel)}.values())
 
 
 def sensor_windows(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple[SensorWindows, ...]:
-    """Return what each sensor says of every window."""
+    """Return the energies of each sensor in every window."""
     repeats = tuple(repeats)
     return tuple(
         SensorWindows(
@@ -99,25 +99,25 @@ def sensor_windows(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) ->
 
 
 def seconds_per_inference(repeat: Repeat) -> float:
-    """Return the time of one inference: over all phases, window time over inferences."""
+    """Return the time of one inference: the window time of all phases over the inferences."""
     return sum(window.seconds / window.inferences for window in repeat)
 
 
 def tokens_per_inference(repeat: Repeat) -> tuple[float | None, float | None]:
-    """Return input and output tokens of one inference, None where the work has none."""
+    """Return the input and output tokens of one inference, None for a workload without tokens."""
     tokens_in = sum(window.input_tokens / window.inferences for window in repeat)
     tokens_out = sum(window.output_tokens / window.inferences for window in repeat)
     return tokens_in or None, tokens_out or None
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Return the mean of repeats that cannot be negative, with its 95 % interval."""
+    """Return the mean of repeats with its 95 % interval; the lower bound is at least 0."""
     summary = summarize(values)
     return Interval(summary.mean, None if summary.lower is None else max(0.0, summary.lower), summary.upper)
 
 
 def quantity(energies: Sequence[Energy], source: Provenance) -> UncertainValue:
-    """Return the mean of repeats with their 95 % interval, widened on each side by the sensors' mean bound."""
+    """Return the mean of repeats with its 95 % interval, widened on each side by the mean bound of the sensors."""
     summary = summarize([energy.joules for energy in energies])
     half = 0.0 if summary.upper is None else summary.upper - summary.mean
     below = sum(energy.joules - energy.lower for energy in energies) / len(energies)
@@ -128,9 +128,9 @@ def quantity(energies: Sequence[Energy], source: Provenance) -> UncertainValue:
 def joules_per_inference(
     repeats: Sequence[Repeat], found: Sequence[SensorWindows], phase: int | None = None
 ) -> list[Energy] | None:
-    """Return the sensors' summed energy per inference of each repeat, of one phase or of all.
+    """Return the energy per inference of each repeat, summed over sensors, for one phase or all.
 
-    None if the energy of some window is not known, or there is no sensor.
+    None if the energy of a window is unknown, or there is no sensor.
     """
     totals = []
     for number, repeat in enumerate(repeats):
@@ -146,9 +146,9 @@ def joules_per_inference(
 
 
 def idle_watts(windows: Iterable[Window], series: Sequence[SeriesEnergy]) -> Energy | None:
-    """Return the sensors' summed power, in watts, as the mean over idle windows with bounds that span all of them.
+    """Return the power summed over sensors, in watts: the mean of idle windows, with bounds that span all of them.
 
-    A window in which it is not known is left out; None if it is not known in any.
+    Windows of unknown power do not count; None if there are no others.
     """
     known = [watts for window in windows if (watts := _watts(window, series))]
     if not known:
@@ -175,9 +175,9 @@ def point_energy(
     unloaded: Sequence[Window],
     background_share: float | None = None,
 ) -> PointEnergy:
-    """Return a point's energy figures.
+    """Return the energy metrics of a point.
 
-    `found` are the readings of all sensors, `totals` the whole boundary's joules per inference of each repeat,
+    `found` are the energies of all sensors, `totals` the joules per inference of the whole boundary in each repeat,
     `unloaded` the idle windows without a workload.
     """
     split = _split(totals, repeats, sensors.included, unloaded)
@@ -205,9 +205,9 @@ def point_energy(
 def point_power(
     repeats: Sequence[Repeat], counted: Sequence[SensorWindows], totals: Sequence[Energy], source: Provenance
 ) -> PointPower:
-    """Return the power while inferences follow one another: their energy over their time.
+    """Return the mean power of consecutive inferences: their energy over their time.
 
-    `counted` are the readings of the sensors in the total, `totals` the total joules per inference of each repeat.
+    `counted` are the energies of the sensors in the total, `totals` the total joules per inference of each repeat.
     """
     watts = [total.times(1 / seconds_per_inference(repeat)) for repeat, total in zip(repeats, totals, strict=True)]
     peaks = [_peak_watts(reading) for reading in counted]

@@ -1,4 +1,4 @@
-"""How close the mean of some repeats is known, and how many repeats a closer one takes; pure."""
+"""The relative half-width of the mean of repeats, and the number of repeats for a narrower one; pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.profiling.analysis.statistics import summarize, t_quantile
 from agent.profiling.run_facts import Convergence
 
 MAX_REPEATS = 100_000
-"""Beyond this many nobody waits for the answer."""
+"""The limit of the search: no run lasts that long."""
 
 
 def half_width(values: Sequence[float]) -> float | None:
@@ -26,10 +26,10 @@ def half_width(values: Sequence[float]) -> float | None:
 
 
 def repeats_needed(values: Sequence[float], tolerance: float) -> int | None:
-    """Return the fewest repeats whose half-width is within `tolerance` if they spread as `values` do.
+    """Return the smallest number of repeats with a half-width within `tolerance`, given the spread of `values`.
 
-    It solves t(0.975, n - 1) * CV / sqrt(n) <= tolerance, whose left side falls with n. None where the spread is not
-    known, or more than `MAX_REPEATS` would be needed.
+    It solves t(0.975, n - 1) * CV / sqrt(n) <= tolerance, whose left side falls with n. None if the spread is unknown,
+    or more than `MAX_REPEATS` are needed.
     """
     cv = summarize(values).cv if values else None
     if cv is None:
@@ -47,7 +47,7 @@ def repeats_needed(values: Sequence[float], tolerance: float) -> int | None:
 
 
 def precision(joules: Sequence[float], rates: Sequence[float], tolerance: float | None) -> Convergence:
-    """Describe a point by the joules per inference of its repeats, or by their rates where there are no joules."""
+    """Return the convergence of a point by the joules per inference of its repeats, else by their rates."""
     values = joules or rates
     found = half_width(values)
     return Convergence(

@@ -1,4 +1,4 @@
-"""The power of a point by repeat and by parts of its windows, to see whether it had settled; pure."""
+"""The power of a point by repeat and by parts of its windows, to check that it has settled; pure."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 MAX_PARTS = 6
 MIN_PARTS = 3
-"""The fewest values that show a trend."""
+"""The smallest number of values with a trend."""
 REFRESHES_PER_PART = 10
-"""How many refreshes of the slowest sensor make what its last one leaves open small against a stretch's energy."""
+"""The refreshes of the slowest sensor in a part that make its uncertainty small against the energy of the part."""
 
 
 def power_by_repeat(repeats: Sequence[Repeat], totals: Sequence[Energy] | None) -> tuple[float, ...]:
-    """Return the mean power of each repeat in watts from its joules per inference; nothing where they are not known."""
+    """Return the mean power of each repeat in watts from its joules per inference; nothing if they are unknown."""
     if totals is None:
         return ()
     return tuple(total.joules / seconds_per_inference(repeat) for repeat, total in zip(repeats, totals, strict=True))
 
 
 def power_within(repeats: Sequence[Repeat], sensors: Sensors) -> tuple[tuple[float, ...], ...]:
-    """Return, for each phase, the power in each stretch of its windows over the window's own, the mean of the repeats.
+    """Return for each phase the power in each part of its windows over that of the window, as means over repeats.
 
-    Windows are cut into as many even stretches as the slowest counted sensor can tell apart. A phase whose windows are
-    too short for three, or whose energy is not known throughout, is left out.
+    Windows are cut into equal parts, as many as the slowest counted sensor can resolve. A phase with windows too short
+    for three parts, or of partly unknown energy, is left out.
     """
     found = []
     for windows in zip(*repeats, strict=True):
@@ -56,7 +56,7 @@ def _part_count(windows: Sequence[Window], sensors: Sensors) -> int:
 
 
 def _power_profile(window: Window, series: Sequence[SeriesEnergy], count: int) -> tuple[float, ...]:
-    """Return the energy of each stretch as a multiple of the mean stretch; nothing where it is not known."""
+    """Return the energy of each part as a multiple of the mean part; nothing if one is unknown."""
     length = window.end_ns - window.start_ns
     edges = [window.start_ns + length * number // count for number in range(count + 1)]
     joules = []

@@ -19,10 +19,10 @@ _HALVINGS = 60  # of (0, pi/2): more than a double's 53 bits
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """The straight line through values taken one after another.
+    """The straight line through consecutive values.
 
-    `slope` is the change from one value to the next as a share of the absolute mean; `low` and `high` bound it with
-    95 % confidence. `steady` is None where there is too little to tell: fewer than three values, or a mean of 0.
+    `slope` is the change from one value to the next as a share of the absolute mean; `low` and `high` bound it with 95
+    % confidence. `steady` is None for fewer than three values or a mean of 0.
     """
 
     slope: float | None
@@ -85,13 +85,13 @@ def _tail(ordered: Sequence[float], q: float) -> float | None:
 
 
 def trend(values: Sequence[float], tolerance: float = 0.01) -> Trend:
-    """Fit a least-squares line over the index and tell whether the values have settled.
+    """Fit a least-squares line over the index and return it, with a verdict on whether the values have settled.
 
-    They are not steady when both hold: the 95 % interval of the slope, slope +- t(0.975, n - 2) * s / sqrt(Sxx)
-    (Draper and Smith, Applied Regression Analysis, chapter 1), leaves out 0; and the line climbs or falls by more than
-    `tolerance`, a share of the mean, from the first value to the last. The second keeps very even values from being
-    refused for a drift that matters to nobody. Steady is thus "no drift shown": of few values only a steep or an even
-    one shows. Raises ValueError if there are no values or one is not finite.
+    They are not steady if both hold: the 95 % interval of the slope, slope +- t(0.975, n - 2) * s / sqrt(Sxx) (Draper
+    and Smith, Applied Regression Analysis, chapter 1), excludes 0; and the line rises or falls by more than
+    `tolerance`, a share of the mean, from the first value to the last. The second condition accepts very even values
+    with an irrelevant drift. Steady thus means "no drift shown": few values show only a steep or an even one. Raises
+    ValueError if there are no values or one is not finite.
     """
     _check(values)
     count = len(values)
@@ -102,7 +102,7 @@ def trend(values: Sequence[float], tolerance: float = 0.01) -> Trend:
     spread = math.fsum(offset**2 for offset in offsets)
     slope = math.fsum(offset * (value - mean) for offset, value in zip(offsets, values, strict=True)) / spread
     relative = slope / abs(mean)
-    freedom = count - 2  # what the line's two parameters leave to judge it by
+    freedom = count - 2  # the line has two parameters
     if not freedom:
         return Trend(relative, None, None, None)
     residual = math.fsum((value - mean - slope * offset) ** 2 for offset, value in zip(offsets, values, strict=True))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def host_facts(host: Host) -> HostFacts:
-    """Return the host as the document has it: None for everything the store has no value of."""
+    """Return the host for the document, with None for every value that the store lacks."""
     return HostFacts(
         id=host.id,
         name=host.name,
@@ -65,7 +65,7 @@ def _sensor(channel: Channel, *, in_total: bool) -> SensorFacts:
 
 
 def coverage_facts(coverage: Coverage) -> CoverageFacts:
-    """Return the coverage of the total as the document has it."""
+    """Return the coverage of the total for the document."""
     return CoverageFacts(
         coverage.boundary,
         tuple(IncludedSensor(*channel.place) for channel in coverage.includes),

@@ -55,7 +55,7 @@ _TAILS = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 
 class ProfileError(ValueError):
-    """A text is no profile that this version reads; the message says why and what to do."""
+    """A text is not a profile of a supported version; the message has the reason and the remedy."""
 
 
 def parse(text: str) -> _Json:
@@ -169,7 +169,7 @@ def _point(old: _Json) -> _Json:
     power, energy, precision = old["power"], old["energy"], old.get("precision") or {}
     taken = {"batch", "precision", "agreement", "findings", "conditions", "energy", "power", "cost"}
     mean = sum(phase["latency_seconds"]["mean"] for phase in old["phases"])
-    whole = len(old["phases"]) == 1  # the latencies of several phases were those of pairs that never ran
+    whole = len(old["phases"]) == 1  # with several phases, 1.x paired latencies of iterations that never ran together
     return {
         **{name: value for name, value in old.items() if name not in taken},
         "parameters": {"batch": old["batch"]},
@@ -198,7 +198,7 @@ def _point(old: _Json) -> _Json:
 
 
 def _latencies(old: _Json | None) -> _Json | None:
-    """Return latencies without the percentiles that their count does not support."""
+    """Return latencies without percentiles that need a larger count."""
     return old and {
         name: value if name not in _TAILS or supports_percentile(old["count"], _TAILS[name]) else None
         for name, value in old.items()

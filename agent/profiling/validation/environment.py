@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STEADY_TOLERANCE = 0.05
 """The relative drift of throughput or power above which a point has not settled."""
 DOMINANT_OTHER_SHARE = 0.25
-"""From this share of the CPUs or of a GPU on, others that do more than the run itself dominate the energy."""
+"""The share of the CPUs or of a GPU from which others dominate the energy if they do more than the run itself."""
 MAX_IDLE_UTILIZATION = 0.05
 MAX_STEAL_SHARE = 0.01
 MAX_QUOTA_STOPPED_SHARE = 0.01
@@ -160,7 +160,7 @@ def _cpus_idle_at_baseline(evidence: Evidence) -> CheckResult:
 
 
 def _gpu_dominated_by_others(gpu: GpuSharing) -> str:
-    """Return that a GPU worked more for others than for the run as text, empty if it did not or it is unknown."""
+    """Return a text if a GPU worked more for others than for the run, empty if it did not or it is unknown."""
     others, own = gpu.other_share, gpu.self_share
     if others is None or own is None or others <= max(own, DOMINANT_OTHER_SHARE):
         return ""

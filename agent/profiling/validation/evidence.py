@@ -1,4 +1,4 @@
-"""What the checks of a point know of it."""
+"""The evidence that the checks of a point use."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a point is judged by: its windows by repeat, what every counted sensor says of each, and the totals.
+    """The evidence about a point: its windows by repeat, the energies of every counted sensor, and the totals.
 
-    `sampling_period_seconds` is the longest time between two reads that was asked for; `devices_expected` how many
-    sensors make up the total; `joules_per_inference`, `rates` (inferences a second) and `watts` have one entry a
-    repeat. `agreement` is of the power gauges beside counters. `power_profiles` are, by phase, the power in each
-    stretch of a window over that of the whole. `processors` is how many the host has, 0 if that is not known.
-    `silent_devices` have sensors of power that gave nothing; `mode` is the mode's name. `faults` are the sensors that
-    failed, each as `device/domain: why`.
+    `sampling_period_seconds` is the longest requested time between two reads, `devices_expected` the number of sensors
+    in the total; `joules_per_inference`, `rates` (inferences per second) and `watts` have one entry for each repeat.
+    `agreement` compares power gauges with counters. `power_profiles` are, by phase, the power in each part of a window
+    over that of the whole window. `processors` is the number of CPUs of the host, 0 if unknown. `silent_devices` have
+    power sensors without samples; `mode` is the name of the mode. `faults` are the failed sensors, each as
+    `device/domain: reason`.
     """
 
     windows: tuple[tuple[Window, ...], ...]

@@ -1,7 +1,7 @@
 """The checks of a point's own measurement: windows, samples, counters, spread; pure.
 
-A failed check of severity `invalid` withholds the energy and cost figures of the point; one of severity `warning`
-stands beside them as a reason for doubt.
+A failed check of severity `invalid` withholds the energy and cost of the point; one of severity `warning` is a reason
+for doubt.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _samples_bracket_window(evidence: Evidence) -> CheckResult:
 def _gaps(evidence: Evidence) -> CheckResult:
     """Compare the largest gap of each sensor with the limit for its kind.
 
-    A counter loses nothing in a gap, and its bound covers a gap at an edge: its limit is 3 s. A gauge loses what it
-    does not read: its limit is three of its periods, or a hundredth of the window if the periods are short.
+    A counter loses nothing in a gap, and its bound covers a gap at an edge: its limit is 3 s. A gauge loses the energy
+    of a gap: its limit is three of its periods, or a hundredth of the window if the periods are short.
     """
     shortest = min(window.seconds for repeat in evidence.windows for window in repeat)
     gap, allowed = 0.0, MAX_GAP_SECONDS
@@ -139,7 +139,7 @@ def _not_stuck(evidence: Evidence) -> CheckResult:
 
 
 def _long_enough(evidence: Evidence) -> CheckResult:
-    """Compare the sensors' relative bounds with the differences between settings; models state their own."""
+    """Compare the relative bounds of the sensors with their limit; models state their own."""
     shares = [
         ((each.energy.upper - each.energy.lower) / 2 / each.energy.joules, each.channel.path, _remedy(each.channel))
         for each in evidence.energies
@@ -155,7 +155,7 @@ def _long_enough(evidence: Evidence) -> CheckResult:
 
 
 def _remedy(channel: Channel) -> str:
-    """Say what makes the bound of a sensor narrower."""
+    """Return the way to narrow the bound of a sensor."""
     if math.isinf(needed_seconds(channel, MAX_RELATIVE_BOUND)):
         return "no length of window helps: this gauge does not observe all of the time"
     return "use longer windows"
