@@ -133,7 +133,7 @@ class CounterEnergy:
         """Return the refresh period and the longest time for one value, near a window, in nanoseconds.
 
         The refresh period is the stated one, else the longest time between changes seen, a second at least. A model
-        may show one value for ever.
+        may show one value forever.
         """
         # The first of the changes is the first read, and a distance is between two that follow it.
         since, until = bisect_right(self._changes, first), bisect_left(self._changes, last)

@@ -37,7 +37,7 @@ class _LayerInputs:
 
 
 def build_decoder(spec: TransformerSpec) -> Graph:
-    """Return the decoder with made-up weights, the same for the same spec.
+    """Return the decoder with random weights, the same for the same spec.
 
     Inputs: `input_ids` [batch, new], and `past_key_i`, `past_value_i` [batch, heads, past, head width] of each layer,
     with past 0 for a prompt. Outputs: `logits` [batch, vocabulary] in float32 and `next_ids` [batch, 1], the

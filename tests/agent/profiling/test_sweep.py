@@ -33,7 +33,7 @@ KEY_1, KEY_8 = encode_point(ONE), encode_point(EIGHT)
 
 @dataclass
 class FakeWorkload:
-    """Pretends to measure; its rate in iterations a second is taken from `rates` in turn, the last for ever."""
+    """Pretends to measure; its rate in iterations a second is taken from `rates` in turn, the last one repeats."""
 
     rates: list[float] = field(default_factory=lambda: [100.0])
     fails_at: int = 0
@@ -71,7 +71,7 @@ class Heard:
 
 @dataclass
 class HalfWidthEstimator:
-    """Says how close the means are, from one answer a repeat; the last for ever."""
+    """Says how close the means are, from one answer a repeat; the last one repeats."""
 
     answers: list[dict[str, float | None]] = field(default_factory=list)
     asked: int = 0
