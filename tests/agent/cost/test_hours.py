@@ -16,12 +16,12 @@ from agent.cost.tariff import Tariff
     ("life", "rate", "expected"),
     [(4, 0, 0.25), (1, 0.1, 1.1), (10, 0.05, 0.1295045750), (5, 1e-18, 0.2), (1e9, 0.05, 0.05), (1e-3, 5e-324, 1e3)],
 )
-def test_the_recovery_factor_is_the_textbooks(life: float, rate: float, expected: float) -> None:
+def test_the_recovery_factor_is_that_of_the_textbook(life: float, rate: float, expected: float) -> None:
     assert capital_recovery_factor(life, rate) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("life", "rate"), [(0, 0.1), (-1, 0), (math.nan, 0), (4, -0.1), (4, math.nan)])
-def test_nothing_is_written_off_over_no_life_or_at_no_rate(life: float, rate: float) -> None:
+def test_a_life_of_zero_or_a_negative_rate_is_refused(life: float, rate: float) -> None:
     with pytest.raises(ValueError, match="cannot be written off"):
         capital_recovery_factor(life, rate)
 
@@ -47,7 +47,7 @@ def test_the_interest_on_the_residual_is_due_until_the_machine_is_sold() -> None
 
 
 @given(st.floats(0.5, 30), st.floats(1e-6, 1), st.floats(0, 1))
-def test_the_yearly_capital_is_worth_what_the_machine_cost_less_its_residual(
+def test_the_yearly_capital_is_worth_the_cost_of_the_machine_less_its_residual(
     life: float, rate: float, residual: float
 ) -> None:
     tariff = Tariff(capital=1000, life_years=life, residual_share=residual, discount_rate=rate)
@@ -58,23 +58,23 @@ def test_the_yearly_capital_is_worth_what_the_machine_cost_less_its_residual(
 
 
 @given(st.floats(0.5, 30), st.floats(0, 1))
-def test_at_no_interest_only_what_is_lost_in_value_is_paid(life: float, residual: float) -> None:
+def test_without_interest_only_the_loss_of_value_is_paid(life: float, residual: float) -> None:
     tariff = Tariff(capital=1000, life_years=life, residual_share=residual)
     assert capital_per_hour(tariff) == pytest.approx(1000 * (1 - residual) / life / 8760)
 
 
 @given(st.floats(0.5, 30), st.floats(0, 1))
-def test_a_machine_that_keeps_its_whole_value_costs_its_interest(life: float, rate: float) -> None:
+def test_a_machine_without_loss_of_value_costs_its_interest(life: float, rate: float) -> None:
     tariff = Tariff(capital=1000, life_years=life, residual_share=1, discount_rate=rate)
     assert capital_per_hour(tariff) == pytest.approx(1000 * rate / 8760)
 
 
-def test_licences_alone_are_no_capital_hour() -> None:
+def test_licences_alone_give_no_capital_cost() -> None:
     assert capital_per_hour(Tariff(licences_per_year=876)) is None
 
 
 @pytest.mark.parametrize(("utilization", "watts"), [(0, 100), (0.25, 150), (1, 300)])
-def test_power_goes_from_idle_to_busy_with_utilization(utilization: float, watts: float) -> None:
+def test_power_rises_from_idle_to_busy_with_utilization(utilization: float, watts: float) -> None:
     tariff = Tariff(price_per_kwh=0.5, pue=1.2)
     assert energy_cost_per_hour(tariff, 100, 300, utilization) == pytest.approx(0.5 * 1.2 * watts / 1000)
 

@@ -13,11 +13,11 @@ def test_a_product_scales_the_mean_and_its_bounds() -> None:
     assert Interval(2, 1, 4).times(3) == Interval(6, 3, 12)
 
 
-def test_a_sum_takes_both_at_their_worst() -> None:
+def test_a_sum_has_the_bounds_of_the_worst_case() -> None:
     assert Interval(2, 1, 4).plus(Interval(10, 9, 12)) == Interval(12, 10, 16)
 
 
-def test_a_side_nobody_knows_stays_unknown() -> None:
+def test_an_unknown_side_stays_unknown() -> None:
     assert Interval(2, None, 4).times(2) == Interval(4, None, 8)
     assert Interval(2, None, 4).plus(Interval(3, 1, None)) == Interval(5, None, None)
 

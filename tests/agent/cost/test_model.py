@@ -40,7 +40,7 @@ def allocated(tariff: Tariff, point: PointCost) -> BasisCost:
     return prices
 
 
-def test_the_worked_check_costs_what_it_is_known_to_cost() -> None:
+def test_the_worked_example_has_its_known_cost() -> None:
     cost = price_point(TARIFF, POINT)
     assert cost.allocation is not None
     assert cost.usage.per_million_output_tokens is not None
@@ -53,7 +53,7 @@ def test_the_worked_check_costs_what_it_is_known_to_cost() -> None:
     assert hour.energy / hour.total == pytest.approx(0.12, abs=0.005)
 
 
-def test_the_worked_check_by_hand() -> None:
+def test_the_worked_example_agrees_with_a_calculation_by_hand() -> None:
     cost = price_point(TARIFF, POINT)
     capital_hour = 35_000 / 4 / 8760 + 0.05 * 35_000 / 8760
     energy_hour = 0.12 * 1.54 * 0.870
@@ -69,7 +69,7 @@ def test_the_worked_check_by_hand() -> None:
     )
 
 
-def test_the_page_shows_what_its_example_gives() -> None:
+def test_the_page_shows_the_result_of_its_example() -> None:
     page = (DOCS / "cost.md").read_text(encoding="utf-8")
     cost = price_point(load_tariff(DOCS / "tariff.example.toml"), POINT)
     shown = {}
@@ -86,7 +86,7 @@ def test_the_page_shows_what_its_example_gives() -> None:
             assert shown[basis, name] == tuple(f"{value:.4g}" for value in means)
 
 
-def test_the_bounds_of_energy_and_rate_meet_at_their_worst() -> None:
+def test_the_bounds_of_energy_and_rate_combine_to_the_worst_case() -> None:
     total = price_point(TARIFF, POINT).usage.per_inference.total
     assert total is not None
     capital_hour = 35_000 / 4 / 8760 + 0.05 * 35_000 / 8760
@@ -95,7 +95,7 @@ def test_the_bounds_of_energy_and_rate_meet_at_their_worst() -> None:
     assert total.upper == pytest.approx(energy * 1.02 + capital_hour / 3600 / 48.4)
 
 
-def test_without_a_tariff_there_is_no_money_and_it_says_what_is_missing() -> None:
+def test_without_a_tariff_there_is_no_cost_and_the_missing_inputs_are_named() -> None:
     cost = price_point(Tariff(), POINT)
     assert cost.usage.per_inference == CostBreakdown(None, None)
     assert cost.usage.per_inference.total is None
@@ -120,26 +120,26 @@ def test_without_capital_energy_has_a_price_and_there_is_no_total() -> None:
     assert usage.per_million_output_tokens.capital is None
 
 
-def test_without_a_price_the_machine_has_one_and_there_is_no_total() -> None:
+def test_without_a_price_the_capital_has_a_cost_and_there_is_no_total() -> None:
     usage = price_point(Tariff(capital=100), POINT).usage
     assert usage.per_inference.energy is None
     assert mean(usage.per_inference.capital) > 0
     assert usage.no_total_reason == "no total without price_per_kwh"
 
 
-def test_a_price_of_nothing_is_a_price() -> None:
+def test_a_price_of_zero_is_a_price() -> None:
     usage = price_point(Tariff(price_per_kwh=0, capital=0), POINT).usage
     assert usage.no_total_reason is None
     assert mean(usage.per_inference.total) == 0
 
 
-def test_without_utilization_there_is_no_allocation_and_it_says_so() -> None:
+def test_without_utilization_there_is_no_allocation_and_a_reason() -> None:
     cost = price_point(Tariff(price_per_kwh=1, capital=1), POINT)
     assert cost.allocation is None
     assert cost.no_allocation_reason == "no utilization is given"
 
 
-def test_with_utilization_nothing_is_said_about_a_missing_allocation() -> None:
+def test_with_utilization_there_is_no_reason_for_a_missing_allocation() -> None:
     cost = price_point(TARIFF, POINT)
     assert cost.no_allocation_reason is None
     assert cost.allocation is not None
@@ -157,7 +157,7 @@ def test_without_idle_power_the_allocation_has_only_its_capital_part() -> None:
     assert cost.usage.no_total_reason is None
 
 
-def test_at_full_utilization_idle_power_is_not_missed() -> None:
+def test_at_full_utilization_idle_power_is_not_needed() -> None:
     cost = price_point(structs.replace(TARIFF, utilization=1), replace(POINT, idle_watts=None))
     assert cost.allocation == cost.usage
     assert "idle_watts" not in [missing.name for missing in cost.missing]
@@ -178,7 +178,7 @@ def test_terms_left_out_of_the_capital_part_are_named() -> None:
     ],
     ids=["capital", "price", "carbon", "confirmed"],
 )
-def test_only_the_defaults_the_numbers_rest_on_are_called_assumed(tariff: Tariff, names: list[str]) -> None:
+def test_only_defaults_behind_the_numbers_are_assumed(tariff: Tariff, names: list[str]) -> None:
     assert [default.name for default in price_point(tariff, POINT).assumed] == names
 
 
@@ -209,7 +209,7 @@ def test_only_tokens_that_exist_are_priced(
     assert (usage.per_million_total_tokens is not None) is has_total
 
 
-def test_bounds_nobody_knows_stay_unknown_in_every_price() -> None:
+def test_unknown_bounds_stay_unknown_in_every_cost() -> None:
     point = replace(POINT, energy_joules=Interval(18), throughput=Interval.exact(50))
     prices = allocated(TARIFF, point)
     assert prices.per_inference.energy is not None
@@ -220,7 +220,7 @@ def test_bounds_nobody_knows_stay_unknown_in_every_price() -> None:
     assert prices.per_inference.total.upper is None
 
 
-def test_a_rate_that_may_be_zero_bounds_the_time_on_one_side() -> None:
+def test_a_rate_that_can_be_zero_bounds_the_time_on_one_side() -> None:
     assert replace(POINT, throughput=Interval(2, -1, 4)).seconds == Interval(0.5, 0.25, None)
     assert replace(POINT, throughput=Interval(2)).seconds == Interval(0.5, None, None)
 
@@ -250,7 +250,7 @@ def test_a_negative_or_infinite_number_is_refused(change: dict[str, float]) -> N
         replace(POINT, **change)  # type: ignore[arg-type]
 
 
-def test_an_uncertain_idle_power_widens_the_allocation_basis_and_leaves_usage_as_it_is():
+def test_an_uncertain_idle_power_widens_allocation_and_not_usage():
     sure = price_point(TARIFF, POINT)
     unsure = price_point(TARIFF, replace(POINT, idle_watts=Interval(210, 84, 336)))
     assert unsure.usage == sure.usage

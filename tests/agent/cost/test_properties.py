@@ -1,4 +1,4 @@
-"""What holds for every tariff and every point: order, sums, and what grows with what."""
+"""Properties of costs for every tariff and every point: order, sums and growth."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_bounds_are_in_order_and_parts_add_up(tariff: Tariff, point: PointCost) 
 
 
 @given(tariffs, points)
-def test_an_hour_is_what_its_inferences_cost(tariff: Tariff, point: PointCost) -> None:
+def test_the_inferences_of_an_hour_cost_as_much_as_the_hour(tariff: Tariff, point: PointCost) -> None:
     prices = allocated(tariff, point)
     hourly_inferences = 3600 * point.throughput.mean * prices.utilization
     assert mean(prices.per_inference.total) * hourly_inferences == pytest.approx(prices.per_hour.total)

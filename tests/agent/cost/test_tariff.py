@@ -27,7 +27,7 @@ def test_an_empty_file_gives_the_defaults_and_nothing_else(tmp_path: Path) -> No
     assert tariff.assumed == DEFAULTS
 
 
-def test_every_default_says_where_it_comes_from() -> None:
+def test_every_default_names_its_source() -> None:
     sources = {default.name: default.source for default in DEFAULTS}
     assert "Uptime Institute" in sources.pop("pue")
     assert set(sources.values()) == {"assumed"}
@@ -44,19 +44,19 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert tariff.assumed == ()
 
 
-def test_a_default_the_user_wrote_down_is_the_users(tmp_path: Path) -> None:
+def test_a_default_that_the_user_wrote_down_is_given(tmp_path: Path) -> None:
     tariff = load_tariff(written(tmp_path, "pue = 1.54\nlife_years = 5"))
     assert tariff.origin("pue") == "given"
     assert tariff.origin("life_years") == "given"
     assert [default.name for default in tariff.assumed] == ["residual_share", "discount_rate"]
 
 
-def test_a_value_that_is_no_default_is_the_users_however_it_came() -> None:
+def test_a_value_other_than_the_default_is_given() -> None:
     assert Tariff(pue=1.2).origin("pue") == "given"
     assert Tariff(capital=100).origin("capital") == "given"
 
 
-def test_options_stand_over_the_file_and_leave_the_rest(tmp_path: Path) -> None:
+def test_options_override_the_file_and_leave_the_rest(tmp_path: Path) -> None:
     tariff = load_tariff(written(tmp_path, 'price_per_kwh = 0.2\ncurrency = "EUR"\ncapital = 100'))
     changed = tariff.with_options(price_per_kwh=0.3, life_years=4, utilization=0.5)
     assert (changed.price_per_kwh, changed.currency, changed.capital, changed.utilization) == (0.3, "EUR", 100, 0.5)
@@ -122,7 +122,7 @@ def test_a_value_of_another_type_is_no_number(value: str, tmp_path: Path) -> Non
         load_tariff(written(tmp_path, f"price_per_kwh = {value}"))
 
 
-def test_none_is_no_value_of_a_field_with_a_default() -> None:
+def test_none_is_refused_for_a_field_with_a_default() -> None:
     with pytest.raises(TariffError, match="pue = None is no number"):
         read_tariff({"pue": None})
 
@@ -146,12 +146,12 @@ def test_a_misspelt_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> N
     assert str(caught.value) == f"{path}: unknown key 'price_per_kw': did you mean price_per_kwh?"
 
 
-def test_a_key_like_no_other_is_answered_with_all_of_them(tmp_path: Path) -> None:
+def test_an_unknown_key_without_a_near_one_lists_all_keys(tmp_path: Path) -> None:
     with pytest.raises(TariffError, match=r"unknown key 'energy': the keys are price_per_kwh, .*without sections"):
         load_tariff(written(tmp_path, "[energy]\nprice_per_kwh = 0.3"))
 
 
-def test_what_the_record_keeps_for_itself_is_no_key(tmp_path: Path) -> None:
+def test_an_internal_field_is_no_key(tmp_path: Path) -> None:
     with pytest.raises(TariffError, match="unknown key 'given'"):
         load_tariff(written(tmp_path, 'given = ["pue"]'))
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_toml_is_named(content: bytes, tmp_path: Path) -> None
         load_tariff(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TariffError, match=r"absent.toml: it cannot be read \(No such file"):
         load_tariff(tmp_path / "absent.toml")
 
@@ -174,7 +174,7 @@ def test_a_number_that_is_not_finite_is_refused_without_a_file() -> None:
         Tariff(pue=math.nan)
 
 
-def test_no_field_has_no_origin() -> None:
+def test_an_unknown_field_has_no_origin() -> None:
     with pytest.raises(AttributeError):
         Tariff().origin("price")
 

@@ -43,12 +43,12 @@ def only_point(windows, *series, tariff=None):
     return point
 
 
-def test_a_hundred_watts_for_two_seconds_make_twenty_joules_for_each_of_ten_inferences():
+def test_a_hundred_watts_for_two_seconds_are_twenty_joules_for_each_of_ten_inferences():
     point = only_point([IDLE, LOADED, *repeats((6, 8, 10, 12))], STATIC)
     assert point.valid
     total = point.energy.joules_per_inference.total
     assert total.mean == approx(20)
-    assert (total.lower, total.upper) == (approx(20 - 0.1), approx(20 + 0.1))  # a beat of 10 ms at an edge
+    assert (total.lower, total.upper) == (approx(20 - 0.1), approx(20 + 0.1))  # one sampling period of 10 ms at an edge
     assert total.source is Provenance.MEASURED
     assert point.energy.joules_per_inference.idle.mean == approx(40 * 0.2)
     assert point.energy.joules_per_inference.dynamic.mean == approx(12)
@@ -60,7 +60,7 @@ def test_a_hundred_watts_for_two_seconds_make_twenty_joules_for_each_of_ten_infe
     assert (point.parameters, point.repeats) == ({"batch": 1}, 3)
 
 
-def test_the_interval_is_that_of_the_repeats_widened_by_the_sensor_s_bound():
+def test_the_interval_of_the_repeats_is_widened_by_the_bound_of_the_sensor():
     power = power_steps((90, 8), (100, 2), (110, 30))
     total = only_point(repeats((6, 8, 10, 12)), read(PACKAGE, power, 14)).energy.joules_per_inference.total
     half = 4.302652729749 * 2 / 3**0.5  # Student's t of two degrees; 18, 20 and 22 J deviate by 2 J
@@ -81,7 +81,7 @@ def test_without_an_idle_baseline_there_is_a_total_and_no_split():
     assert (split.idle, split.dynamic) == (None, None)
 
 
-def test_an_idle_baseline_without_samples_splits_nothing():
+def test_an_idle_baseline_without_samples_gives_no_split():
     early = idle("idle_unloaded", -3, -1)
     assert only_point([early, *repeats((6, 8, 10, 12))], STATIC).energy.joules_per_inference.idle is None
 
@@ -132,13 +132,13 @@ def test_speed_and_power_are_those_of_whole_requests():
     assert point.phases[0].duration_seconds == approx(3)
 
 
-def test_phases_may_be_run_in_any_order():
+def test_phases_can_run_in_any_order():
     windows, series = phased()
     swapped = [*windows[:2], windows[3], windows[2], *windows[4:]]
     assert only_point(swapped, series) == only_point(windows, series)
 
 
-def test_a_batch_is_shared_by_its_inferences():
+def test_the_energy_of_a_batch_is_divided_among_its_inferences():
     point = only_point(repeats((6, 8, 10, 12), inferences=20, point='{"batch":4}', batch=4), STATIC)
     assert point.parameters == {"batch": 4}
     assert point.energy.joules_per_inference.total.mean == approx(10)
@@ -182,7 +182,7 @@ def test_estimated_and_measured_make_a_mixed_total_with_its_share():
     assert point.power.source is Provenance.MIXED
 
 
-def test_an_estimate_alone_is_called_one():
+def test_a_total_of_estimates_is_estimated():
     energy = only_point(repeats((6, 8, 10, 12)), read(MODEL, constant(25.0), 14)).energy
     assert energy.joules_per_inference.total.source is Provenance.ESTIMATED
     assert energy.estimated_share == 1
@@ -192,12 +192,12 @@ def test_an_estimate_alone_is_called_one():
     )
 
 
-def test_no_energy_at_all_is_estimated_if_a_model_says_so():
+def test_zero_energy_of_a_model_is_estimated():
     point = only_point(repeats((6, 8, 10, 12)), read(MODEL, constant(0.0), 14))
     assert point.energy.estimated_share == 1
 
 
-def test_a_point_that_fails_an_expectation_has_time_and_no_energy_or_money():
+def test_a_point_that_fails_a_check_has_time_but_no_energy_or_cost():
     tariff = Tariff(price_per_kwh=0.25)
     point = only_point(repeats((6, 8, 10)), STATIC, tariff=tariff)  # two repeats
     assert not point.valid
@@ -206,7 +206,7 @@ def test_a_point_that_fails_an_expectation_has_time_and_no_energy_or_money():
     assert [check.name for check in point.checks if check.failed] == ["repeats"]
 
 
-def test_a_sensor_of_the_total_that_stops_takes_the_energy_of_the_point_along():
+def test_a_point_has_no_energy_if_a_sensor_of_the_total_stops():
     dies = read(DRAM, constant(20.0), 9)
     point = only_point(repeats((6, 8, 10, 12)), STATIC, dies)
     assert not point.valid
@@ -244,7 +244,7 @@ def test_without_a_loaded_baseline_there_is_no_allocated_energy():
     assert point.cost.allocation.per_inference.energy is None
 
 
-def test_points_come_in_the_order_they_were_run():
+def test_points_are_in_the_order_of_their_runs():
     first, second = repeats((6, 7, 8, 9), point="batch=8"), repeats((9, 10, 11, 12), point="batch=1")
     assert [point.name for point in analyze([*first, *second], sensors(STATIC), None)] == ["batch=8", "batch=1"]
 
@@ -262,7 +262,7 @@ def test_a_point_cut_short_before_its_second_phase_is_no_point():
     assert [point.name for point in analyze([*windows, prefill], sensors(series), None)] == ["batch=1"]
 
 
-def test_a_window_in_which_nothing_was_inferred_is_no_repeat():
+def test_a_window_without_inferences_is_no_repeat():
     empty = window(4, 12, 14, inferences=0)
     assert only_point([*repeats((6, 8, 10, 12)), empty], STATIC).repeats == 3
 
@@ -286,7 +286,7 @@ def test_a_baseline_whose_sensor_was_not_read_has_no_total():
     assert [(each.device, each.domain) for each in baseline.sensors] == [("package-0", "package")]
 
 
-def test_a_baseline_without_sensors_has_a_duration_alone():
+def test_a_baseline_without_sensors_has_only_a_duration():
     (baseline,) = derive_baselines([LOADED], sensors())
     assert (baseline.state, baseline.watts, baseline.sensors) == ("loaded", None, ())
 
@@ -297,7 +297,7 @@ def gauge(watts, until=14.0, channel=PACKAGE):
 
 
 @pytest.mark.parametrize(("watts", "passed"), [(104, True), (94, False), (106, False)])
-def test_a_power_gauge_beside_a_counter_is_held_against_it(watts, passed):
+def test_a_power_gauge_is_compared_with_the_counter_of_its_domain(watts, passed):
     point = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(watts))
     check = next(each for each in point.checks if each.name == "sensors_agree")
     assert (check.status == "passed") is passed
@@ -305,7 +305,7 @@ def test_a_power_gauge_beside_a_counter_is_held_against_it(watts, passed):
     assert point.energy.joules_per_inference.total.mean == approx(20)
 
 
-def test_only_what_both_measured_can_disagree():
+def test_only_windows_of_both_sensors_are_compared():
     windows = [(each,) for each in repeats((6, 8, 10, 12))]
     counted, short, other = sensor_windows(windows, energies(STATIC, gauge(150, 7), gauge(150, channel=GPU)))
     (full,) = sensor_windows(windows, energies(gauge(150)))
@@ -319,7 +319,7 @@ def test_only_what_both_measured_can_disagree():
     assert cross_check([still], [full]) == ()
 
 
-def test_what_surrounded_a_point_is_in_it_and_is_judged():
+def test_the_conditions_of_a_point_are_part_of_it_and_checked():
     windows = repeats((6, 8, 10, 12))
     busy = HostLoad(seconds=2.0, processors=4, own=1.0, others=5.0, stolen=0.0, open_seconds=0.04, throttles=None)
     hot = Series(replace(GPU, metric="throttle_reasons"), (7 * SECOND,), (float(0x40),))
@@ -402,6 +402,6 @@ def test_without_a_known_load_the_share_of_others_is_unknown():
     assert only_point(repeats((6, 8, 10, 12)), STATIC).energy.background_share is None
 
 
-def test_a_disagreement_is_kept_with_the_point():
+def test_a_disagreement_of_sensors_is_part_of_the_point():
     (told,) = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(106)).sensor_agreement
     assert (told.device, told.domain, told.relative_difference) == ("package-0", "package", approx(0.06))

@@ -34,7 +34,7 @@ def channels_of(tmp_path_factory):
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda each: each.name)
-def test_each_joule_of_a_machine_is_counted_once(topology, channels_of):
+def test_each_joule_of_a_machine_counts_once(topology, channels_of):
     for channels in (channels_of(topology), channels_of(topology)[::-1]):
         found = coverage(channels)
         assert sorted(map(name_of, found.includes)) == sorted(topology.added)
@@ -43,7 +43,7 @@ def test_each_joule_of_a_machine_is_counted_once(topology, channels_of):
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda each: each.name)
-def test_moving_sensors_add_up_like_those_that_were_only_found(topology, channels_of):
+def test_sampled_sensors_add_up_like_discovered_ones(topology, channels_of):
     found = cover(map(moving, energetic(channels_of(topology))), channels_of(topology))
     assert {name_of(channel) for channel in found.includes} == topology.added
     assert (found.boundary, found.not_covered) == (topology.boundary, topology.not_covered)
@@ -103,7 +103,7 @@ def reaches(channels):
     topology=st.sampled_from(TOPOLOGIES),
     fates=st.lists(st.sampled_from(["alive", "silent", "still"]), min_size=MOST_SENSORS, max_size=MOST_SENSORS),
 )
-def test_whatever_goes_dead_nothing_is_counted_twice_and_nothing_is_missed_in_silence(channels_of, topology, fates):
+def test_with_any_dead_sensor_nothing_counts_twice_and_missing_parts_are_named(channels_of, topology, fates):
     channels = channels_of(topology)
     sensors = energetic(channels)
     assert len(sensors) <= MOST_SENSORS
@@ -162,7 +162,7 @@ def spans(names):
     return ", ".join(f"`{name}`" for name in names) or "-"
 
 
-def test_the_page_shows_every_machine_as_it_is_added_up_here(channels_of):
+def test_the_page_shows_the_same_total_for_every_machine(channels_of):
     """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest of this file, then read the difference."""
     text = PAGE.read_text(encoding="utf-8")
     if os.environ.get("INFEROMETER_WRITE_GOLDEN"):

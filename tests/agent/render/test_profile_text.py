@@ -116,7 +116,7 @@ def test_without_tokens_the_headline_is_about_an_inference() -> None:
     ]
 
 
-def test_the_headline_says_which_part_of_the_cost_is_known() -> None:
+def test_the_headline_names_the_known_part_of_the_cost() -> None:
     usage = {**COST["usage"], "per_inference": {**COST["usage"]["per_inference"], "capital": None}}
     [_, cost, _] = headline(points=[{**POINT, "cost": {**COST, "currency": "EUR", "usage": usage}}])
     assert cost.endswith(", 2.00 EUR ±50 % per million (energy alone) at 100 % utilization")
@@ -181,7 +181,7 @@ def test_a_mixed_total_shows_its_share_in_energy_and_cost() -> None:
     assert any(line.endswith("The energy part is 82 % estimated.") for line in lines)
 
 
-def test_money_without_an_upper_bound_says_so_and_its_unit_is_that_of_the_prices() -> None:
+def test_a_cost_without_an_upper_bound_is_open_and_has_the_unit_of_the_prices() -> None:
     lines = shown(DOCUMENT)
     [cost] = [line for line in lines if line.startswith("batch=1  usage")]
     assert cost.split() == ["batch=1", "usage", "2.00", "500,000", "500,000", "250,000", "or", "more"]
@@ -271,7 +271,7 @@ def test_other_load_on_a_gpu_is_shown_above_its_limit() -> None:
     assert others(point(None, ("GPU-a", 0.0))) == []
 
 
-def test_a_host_that_names_no_cpu_shows_none() -> None:
+def test_a_host_without_a_cpu_name_shows_an_unknown_cpu() -> None:
     host = {"name": "here", "cpu_model": None, "logical_cpus": None, "virtual": True}
     assert "Host         here: unknown CPU, virtual machine" in shown({**DOCUMENT, "host": host})
 

@@ -17,7 +17,7 @@ def test_a_share_is_a_percentage_or_a_fraction(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "1", "5", "100%", "-5%", "five", "5%%", "1e-2", "nan"])
-def test_what_is_no_share_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_no_share_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no share; write it as 5% or 0\.05"):
         share_of(text)
 
@@ -30,7 +30,7 @@ def test_a_length_of_time_is_a_number_and_a_unit(text: str, seconds: float) -> N
 
 
 @pytest.mark.parametrize("text", ["", "90", "h", "1 h", "-1h", "1y", "1h30m", "1e3s", "infs"])
-def test_what_is_no_length_of_time_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is no length of time; write it as 90s"):
         seconds_of(text)
 
@@ -55,7 +55,7 @@ def test_a_size_counts_in_thousands_or_with_an_i_in_1024s(text: str, size: int) 
 
 
 @pytest.mark.parametrize("text", ["", "GB", "2G", "2iB", "-1GB", "2 gigabytes", "1,5GB"])
-def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_no_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is no size; write it as 500MB"):
         bytes_of(text)
 
@@ -71,20 +71,20 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
         ("1969-12-31T23:59:59.25Z", 0),
     ],
 )
-def test_a_moment_is_so_long_ago_or_a_time_with_its_offset(text: str, at_ns: int) -> None:
+def test_a_time_is_a_duration_ago_or_a_timestamp_with_its_offset(text: str, at_ns: int) -> None:
     assert moment_ns(text, 1000 * SECOND_NS) == at_ns
 
 
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2026-01-31", "2026-01-31T08:30:00", "2026-02-30T00:00:00Z", "2026-01-31T25:00:00Z"]
 )
-def test_what_is_no_moment_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no moment; write it as 15m, 2d or 2026-01-31T08:30:00Z"):
         moment_ns(text, 0)
 
 
 @given(st.integers(0, 4_000_000_000 * SECOND_NS))
-def test_a_moment_that_is_shown_is_the_same_when_it_is_read_back(at_ns: int) -> None:
+def test_a_printed_time_is_the_same_when_it_is_read_back(at_ns: int) -> None:
     shown = rfc3339(at_ns)
     assert moment_ns(shown, 0) == at_ns
     assert datetime.fromisoformat(shown).timestamp() == pytest.approx(at_ns / SECOND_NS, abs=2e-6)
@@ -93,5 +93,5 @@ def test_a_moment_that_is_shown_is_the_same_when_it_is_read_back(at_ns: int) -> 
 @pytest.mark.parametrize(
     ("text", "moment"), [("99999999d", 0), ("1900-01-01T00:00:00Z", 0), ("9999-01-01T00:00:00Z", (1 << 63) - 1)]
 )
-def test_a_moment_no_database_can_hold_is_the_nearest_one(text: str, moment: int) -> None:
+def test_a_time_outside_the_range_of_the_database_becomes_the_nearest_one(text: str, moment: int) -> None:
     assert moment_ns(text, 1_700_000_000 * SECOND_NS) == moment

@@ -41,7 +41,7 @@ def test_a_number_has_a_prefix_and_three_digits(value: float | None, unit: str, 
 
 
 @given(st.floats(min_value=1e-11, max_value=9e14), st.integers(3, 6))
-def test_what_is_shown_is_the_number_to_its_digits(value: float, digits: int) -> None:
+def test_a_printed_number_is_the_value_to_its_digits(value: float, digits: int) -> None:
     prefixes = {"p": 1e-12, "n": 1e-9, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
     shown, _, unit = number(value, "J", digits).partition(" ")
     assert 1 <= float(shown) < 1000
@@ -65,7 +65,7 @@ def test_what_is_shown_is_the_number_to_its_digits(value: float, digits: int) ->
         ((2.0, None, None), ""),
     ],
 )
-def test_bounds_are_a_share_where_that_says_it_and_both_ends_where_not(
+def test_symmetric_bounds_are_a_percentage_and_others_have_both_ends(
     bounds: tuple[float, float | None, float | None], shown: str
 ) -> None:
     assert spread(*bounds, "J") == shown
@@ -74,7 +74,7 @@ def test_bounds_are_a_share_where_that_says_it_and_both_ends_where_not(
 @pytest.mark.parametrize(
     ("share", "shown"), [(0.0, "0 %"), (1e-9, "0.1 %"), (0.0123, "1.2 %"), (0.0996, "10 %"), (1.5, "150 %")]
 )
-def test_a_share_that_is_not_nothing_is_not_shown_as_nothing(share: float, shown: str) -> None:
+def test_a_share_above_0_is_not_shown_as_0(share: float, shown: str) -> None:
     assert percent(share) == shown
 
 

@@ -37,7 +37,7 @@ def gpu(own, others, programs=0, device="GPU-a"):
 
 
 @pytest.mark.parametrize("channel", [PACKAGE, DRAM, WALL, PSYS])
-def test_a_share_of_the_cpu_time_is_that_of_the_energy_of_everything_but_accelerators(channel):
+def test_the_share_of_cpu_time_applies_to_the_energy_of_everything_but_accelerators(channel):
     assert lowered(channel, BUSY, calm=None) == approx(200 / 4)
     assert lowered(GPU, BUSY, calm=None) == 0
 
@@ -55,8 +55,8 @@ def test_a_share_of_the_cpu_time_is_that_of_the_energy_of_everything_but_acceler
         (gpu(0.5, 0.5, device="GPU-b"), 0),
     ],
 )
-def test_a_gpu_is_shared_by_its_own_processes(load, share):
-    assert lowered(GPU, load, calm=None) == approx(min(200 * share, 199))  # the bound of 199 J falls to 0 at most
+def test_the_energy_of_a_gpu_is_shared_by_its_processes(load, share):
+    assert lowered(GPU, load, calm=None) == approx(min(200 * share, 199))  # the bound of 199 J does not fall below 0
     assert lowered(PACKAGE, load, calm=None) == 0
 
 
@@ -66,7 +66,7 @@ def test_a_sensor_of_the_whole_node_takes_the_largest_share_of_its_parts(channel
     assert lowered(channel, replace(gpu(0.9, 0.1), others=1.0), calm=None) == approx(50)
 
 
-def test_the_resolution_of_the_clock_tick_is_no_load_of_others():
+def test_the_resolution_of_the_clock_tick_does_not_count_as_other_load():
     assert lowered(PACKAGE, replace(BUSY, others=0.03, open_seconds=0.04), calm=None) == 0
 
 
@@ -86,7 +86,7 @@ def test_the_resolution_of_the_clock_tick_is_no_load_of_others():
         (WALL, BUSY, CALM, True),
     ],
 )
-def test_only_the_energy_above_a_quiet_baseline_is_shared(channel, load, calm, is_quiet):
+def test_only_the_energy_above_an_unloaded_baseline_is_shared(channel, load, calm, is_quiet):
     """The power never changes, so nothing is dynamic: with a quiet baseline its own bound alone is shared."""
     assert (lowered(channel, load, calm) < 5) is is_quiet
 
@@ -96,7 +96,7 @@ def test_without_a_baseline_the_whole_energy_is_shared():
     assert lowered(PACKAGE, BUSY, calm=None) == approx(50)
 
 
-def test_a_window_without_energy_or_of_unknown_load_stays_as_it_is():
+def test_a_window_without_energy_or_of_unknown_load_does_not_change():
     series = energies(read(PACKAGE, constant(100.0), 7))
     found = sensor_windows([(WINDOW,)], series)
     assert attribute_background(found, [(WINDOW,)], series, {window_key(WINDOW): BUSY}, (IDLE,)) == found

@@ -1,4 +1,4 @@
-"""What is read of load, heat, clocks, limits and throttling out of the samples around a point's windows."""
+"""Load, temperatures, frequencies, limits and throttling from the samples around the windows of a point."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def test_load_is_the_mean_over_the_windows_and_the_worst_of_them():
     assert found.thermal_throttle_events == 3
 
 
-def test_the_load_of_the_idle_baselines_is_that_of_the_worst_of_them():
+def test_the_load_of_the_idle_baselines_is_that_of_the_worst_one():
     around = (idle("idle_unloaded", 1, 4), idle("idle_unloaded", 50, 54, side=1))
     loads = {window_key(around[0]): LOAD, window_key(around[1]): replace(LOAD, others=8.04)}
     assert conditions(POINT, RunEnvironment(loads=loads), around).baseline_other_cpus == approx(0.8)
     assert conditions(POINT, RunEnvironment(), around).baseline_other_cpus is None
 
 
-def test_what_the_clock_tick_leaves_open_is_nobody_s_load():
+def test_load_within_the_clock_resolution_belongs_to_no_one():
     loads = {window_key(POINT[0][0]): replace(LOAD, others=0.03, throttles=None)}
     found = conditions(POINT, RunEnvironment(loads=loads))
     assert (found.max_other_cpus, found.thermal_throttle_events) == (0, None)
 
 
-def test_a_gpu_is_shared_by_the_mean_of_the_windows_that_tell_and_by_the_worst_of_them():
+def test_the_sharing_of_a_gpu_is_the_mean_and_the_worst_of_the_known_windows():
     told = (GpuLoad("GPU-a", 0.6, 0.0, 0), GpuLoad("GPU-a", 0.3, 0.3, 2), GpuLoad("GPU-a", None, None, None))
     loads = {
         window_key(window): replace(LOAD, seconds=seconds, gpus=(gpu, GpuLoad("GPU-b", None, None, None)))
@@ -69,13 +69,13 @@ def test_a_gpu_is_shared_by_the_mean_of_the_windows_that_tell_and_by_the_worst_o
     assert other == GpuSharing("GPU-b", None, None, None, None)
 
 
-def test_without_looks_and_samples_nothing_is_known():
+def test_without_snapshots_and_samples_nothing_is_known():
     found = told(series("temperature_celsius"))
     assert found == conditions(POINT, RunEnvironment())
     assert (found.self_cpus, found.other_cpus, found.steal_share, found.devices) == (None, None, None, ())
 
 
-def test_temperature_and_limit_are_those_at_the_first_start_and_the_last_end():
+def test_temperature_and_limit_are_from_the_first_start_and_the_last_end():
     device = only_device(
         series("temperature_celsius", (9, 40), (15, 50), (39, 60), (41, 99)),
         series("power_limit_watts", (9, 300), (39, 250)),
@@ -84,12 +84,12 @@ def test_temperature_and_limit_are_those_at_the_first_start_and_the_last_end():
     assert (device.start_power_limit_watts, device.end_power_limit_watts) == (300, 250)
 
 
-def test_a_reading_of_long_ago_or_of_later_is_not_that_of_the_moment():
+def test_a_reading_that_is_old_or_later_does_not_count():
     device = only_device(series("temperature_celsius", (4.9, 40), (12, 50), (34.9, 60)))
     assert (device.start_celsius, device.end_celsius) == (None, None)
 
 
-def test_clocks_are_means_within_the_first_and_the_last_repeat():
+def test_frequencies_are_means_over_the_first_and_the_last_repeat():
     device = only_device(series("frequency_hertz", (9, 7e9), (10, 1e9), (19, 3e9), (20, 9e9), (31, 4e9), (40, 7e9)))
     assert (device.start_frequency_hertz, device.end_frequency_hertz) == (2e9, 4e9)
     device = only_device(series("frequency_hertz", (25, 1e9)))
@@ -106,13 +106,13 @@ def test_clocks_are_means_within_the_first_and_the_last_repeat():
         (0x60, ("software_thermal", "hardware_thermal")),
     ],
 )
-def test_only_the_bits_that_hold_clocks_down_are_throttling(bits, names):
+def test_only_bits_that_limit_clocks_are_throttling(bits, names):
     device = only_device(series("throttle_reasons", (9, 0xFF), (11, 0), (12, bits), (25, 0), (26, bits), (41, 0xFF)))
     assert device.throttle_reasons == names
     assert device.throttled_share == (0.5 if names else 0)
 
 
-def test_a_counter_of_throttled_time_counts_within_windows_alone():
+def test_throttled_time_counts_only_within_windows():
     apart = tuple((each,) for each in (POINT[0][0], POINT[2][0]))
     counter = series("throttled_seconds", (9, 1), (19, 1.5), (29, 7), (39, 7.25), (50, 9))
     (device,) = conditions(apart, RunEnvironment(series=(counter,))).devices
@@ -121,7 +121,7 @@ def test_a_counter_of_throttled_time_counts_within_windows_alone():
     assert device.throttled_share is None
 
 
-def test_an_accelerator_that_is_busy_in_the_idle_baselines_is_so_for_others():
+def test_an_accelerator_busy_in_the_idle_baselines_works_for_others():
     around = (idle("idle_unloaded", 1, 4), idle("idle_unloaded", 50, 54, side=1))
     board = series("utilization_ratio", (2, 0.5), (15, 1), (51, 0.1))
     host = replace(board, channel=replace(board.channel, device=PACKAGE.device))
@@ -130,7 +130,7 @@ def test_an_accelerator_that_is_busy_in_the_idle_baselines_is_so_for_others():
     assert only_device(board).baseline_utilization is None
 
 
-def test_each_part_of_a_device_is_told_of_by_itself():
+def test_each_part_of_a_device_has_its_own_conditions():
     found = told(series("temperature_celsius", (9, 40), domain="core"), series("power_limit_watts", (9, 300)))
     assert [(each.device, each.domain) for each in found.devices] == [("GPU-a", "core"), ("GPU-a", "board")]
 
@@ -159,7 +159,7 @@ def test_a_device_s_limit_that_changed_is_named_and_an_unknown_one_is_not():
     assert changed_settings(nothing, (known, moved, open_end)) == ("power limit GPU-a/board from 300 to 250 W",)
 
 
-def test_the_worst_share_for_which_a_quota_stopped_a_window_is_told():
+def test_the_largest_share_of_a_window_stopped_by_a_quota_is_reported():
     loads = {window_key(POINT[0][0]): replace(LOAD, quota_stopped=0.5), window_key(POINT[1][0]): LOAD}
     loads[window_key(POINT[2][0])] = replace(LOAD, quota_stopped=2.0)
     assert conditions(POINT, RunEnvironment(loads=loads)).quota_stopped_share == approx(0.2)

@@ -1,4 +1,4 @@
-"""Which of two sensors of one domain is believed, and why; how they are compared is in test_derive.py."""
+"""The preferred one of two sensors of a domain, and the reason; test_points.py has the comparison."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GAUGE = replace(PACKAGE, metric="power_watts", refresh_seconds=0.05)
         ({"method": "average", "aliased": True}, "25 of 100 ms"),
     ],
 )
-def test_the_counter_is_believed_and_the_reason_is_what_the_gauge_cannot_see(known, words):
+def test_the_counter_is_preferred_because_of_the_time_that_the_gauge_misses(known, words):
     times = tuple(number * 50_000_000 for number in range(200))
     gauge = Series(replace(GAUGE, **known), times, (50.0,) * len(times))
     counted = sensor_windows(POINT, energies(read(PACKAGE, constant(100.0), 10)))

@@ -1,4 +1,4 @@
-"""Idle power before and after a run: four baselines, and by how much they moved."""
+"""Idle power before and after a run: four baselines and their drift."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WINDOWS = [
 SENSORS = sensors(read(PACKAGE, POWER, 20))
 
 
-def test_every_baseline_says_its_state_and_on_which_side_of_the_sweep_it_was():
+def test_every_baseline_has_its_state_and_its_side_of_the_sweep():
     found = derive_baselines(WINDOWS, SENSORS)
     assert [(each.state, each.when) for each in found] == [
         ("unloaded", "before"),
@@ -34,7 +34,7 @@ def test_every_baseline_says_its_state_and_on_which_side_of_the_sweep_it_was():
     assert [each.watts.mean for each in found] == approx([40, 50, 56, 42])
 
 
-def test_what_is_above_idle_is_above_the_mean_of_both_sides_and_its_bounds_span_both():
+def test_dynamic_energy_is_above_the_mean_of_both_baselines_with_bounds_that_span_both():
     (point,) = analyze(WINDOWS, SENSORS, None)
     split = point.energy.joules_per_inference
     assert split.total.mean == approx(20)
@@ -49,7 +49,7 @@ def test_drift_is_the_change_over_the_run_as_a_share_of_the_mean():
     assert (unloaded.state, loaded.state) == ("unloaded", "loaded")
     assert (unloaded.change_watts, unloaded.relative_change) == (approx(2), approx(2 / 41))
     assert (loaded.change_watts, loaded.relative_change) == (approx(6), approx(6 / 53))
-    open_watts = (40 + 42) * 0.01 / 2  # a beat of the power then drawn, over 2 s
+    open_watts = (40 + 42) * 0.01 / 2  # the energy of one sampling period, over 2 s
     assert unloaded.limit == approx(0.1 + open_watts / 41)
 
 
@@ -61,7 +61,7 @@ def test_a_drift_above_its_limit_is_a_warning():
     assert point.valid
 
 
-def test_what_a_model_is_off_by_is_the_same_on_both_sides_and_excuses_no_drift():
+def test_the_uncertainty_of_a_model_cancels_out_and_excuses_no_drift():
     (unloaded, _) = derive_drift(WINDOWS, sensors(read(MODEL, POWER, 20)))
     assert unloaded.limit == approx(0.1)
 
@@ -78,6 +78,6 @@ def test_without_a_known_power_on_both_sides_there_is_no_drift(windows, power):
     assert derive_drift(windows, sensors(read(PACKAGE, power, 20))) == ()
 
 
-def test_the_loaded_power_is_the_mean_of_both_sides_or_not_known():
+def test_the_loaded_power_is_the_mean_of_both_sides_or_unknown():
     assert loaded_watts(WINDOWS, SENSORS).mean == approx(53)
     assert loaded_watts(WINDOWS[:1], SENSORS) is None

@@ -1,4 +1,4 @@
-"""What sums and means of energies come to, and when they are not known."""
+"""Sums and means of energies, and the cases in which they are unknown."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_one_repeat_has_the_sensor_s_bound_and_no_more():
     assert (found.mean, found.lower, found.upper) == (10, 9, 12)
 
 
-def test_the_bounds_of_repeats_are_meant_and_never_below_0():
+def test_the_bounds_of_repeats_are_averaged_and_never_below_0():
     found = quantity([Energy(1, 0, 5), Energy(3, 2, 5)], Provenance.MEASURED)
     half = 12.706204736 * 2**0.5 / 2**0.5  # Student's t of one degree
     assert found.mean == 2
@@ -48,7 +48,7 @@ def test_the_bounds_of_repeats_are_meant_and_never_below_0():
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1e9)] * 3), min_size=1, max_size=6), st.floats(0, 1e3))
-def test_a_quantity_is_in_order_whatever_it_is_of(triples, factor):
+def test_the_bounds_of_any_quantity_are_in_order(triples, factor):
     energies = [Energy(middle, low, high).times(factor) for low, middle, high in map(sorted, triples)]
     total = energies[0]
     for energy in energies[1:]:
@@ -78,7 +78,7 @@ def test_a_channel_that_two_probes_read_counts_once():
     assert total == pytest.approx(20)
 
 
-def test_sensors_choose_the_best_series_and_keep_its_gauge_beside():
+def test_sensors_select_the_best_series_and_its_gauge_for_comparison():
     gauge = replace(STEADY, channel=replace(PACKAGE, metric="power_watts"))
     other = replace(STEADY, channel=replace(DRAM, metric="power_watts"))
     chosen = Sensors.of([gauge, STEADY, other], 0.1)
@@ -89,19 +89,19 @@ def test_sensors_choose_the_best_series_and_keep_its_gauge_beside():
     assert not chosen.counted(MODEL)
 
 
-def test_an_estimate_has_no_twin():
+def test_an_estimate_has_no_redundant_gauge():
     modelled = replace(STEADY, channel=replace(MODEL, metric="power_watts"))
     assert Sensors.of([read(MODEL, constant(5.0), 14), modelled], 0.1).redundant_gauges == ()
 
 
-def test_energy_is_not_known_without_sensors_or_with_a_silent_one():
+def test_energy_is_unknown_without_sensors_or_with_a_silent_one():
     silent = replace(STEADY, channel=DRAM, times_ns=(), values=())
     assert joules_per_inference(POINT, ()) is None
     assert joules_per_inference(POINT, sensor_windows(POINT, energies(STEADY, silent))) is None
     assert joules_per_inference(POINT, sensor_windows(POINT, energies(STEADY)))[0].joules == pytest.approx(20)
 
 
-def test_idle_power_is_not_known_without_a_window_sensors_or_samples():
+def test_idle_power_is_unknown_without_a_window_sensors_or_samples():
     known, late = idle("idle_loaded", 1, 3), idle("idle_loaded", 1, 30)
     assert idle_watts([], energies(STEADY)) is None
     assert idle_watts([known], []) is None
@@ -119,7 +119,7 @@ def test_idle_power_is_the_mean_before_and_after_and_its_bounds_span_both():
     assert found.upper == idle_watts([after], energies(series)).upper > 60
 
 
-def test_a_peak_is_not_known_where_one_sensor_has_none():
+def test_a_peak_is_unknown_if_one_sensor_has_none():
     still = read(DRAM, constant(0.0), 14)
     totals = [Energy(20, 20, 20)] * 3
     known = point_power(POINT, sensor_windows(POINT, energies(STEADY)), totals, Provenance.MEASURED)

@@ -1,4 +1,4 @@
-"""How close a mean is known, and how many repeats a closer one takes."""
+"""The half-width of a mean, and the number of repeats for a narrower one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def test_the_half_width_is_that_of_student_s_t_as_a_share_of_the_mean():
     assert half_width([5.0, 5.0]) == 0
 
 
-def test_one_value_none_or_a_mean_of_nothing_have_no_half_width():
+def test_one_value_no_value_or_a_mean_of_zero_has_no_half_width():
     assert half_width([]) is None
     assert half_width([5.0]) is None
     assert half_width([-1.0, 1.0]) is None
 
 
 @given(VALUES, st.floats(0.001, 0.9))
-def test_the_repeats_needed_are_the_fewest_that_would_do(values, tolerance):
+def test_the_repeats_needed_are_the_smallest_sufficient_number(values, tolerance):
     cv = summarize(values).cv
     needed = repeats_needed(values, tolerance)
     if needed is None:
@@ -40,19 +40,19 @@ def test_the_repeats_needed_are_the_fewest_that_would_do(values, tolerance):
 
 
 @given(VALUES, st.floats(0.001, 0.9))
-def test_a_tolerance_that_is_met_needs_no_more_repeats_than_there_are(values, tolerance):
+def test_a_met_tolerance_needs_no_more_repeats(values, tolerance):
     told = precision(values, (), tolerance)
     assert told.converged is (half_width(values) <= tolerance)
     assert told.converged is (told.repeats_needed is not None and told.repeats_needed <= len(values))
 
 
-def test_too_wide_a_spread_or_one_value_cannot_say_how_many():
+def test_too_wide_a_spread_or_one_value_gives_no_number_of_repeats():
     assert repeats_needed([1.0, 1000.0], 0.0001) is None
     assert repeats_needed([5.0], 0.1) is None
     assert repeats_needed([], 0.1) is None
 
 
-def test_a_point_is_judged_by_its_energy_or_by_its_rate_where_nothing_measures():
+def test_convergence_is_that_of_the_energy_or_of_the_rate_without_sensors():
     told = precision(SPREAD, (5.0, 5.0, 5.0), 0.01)
     assert (told.metric, told.converged, told.tolerance) == ("joules_per_inference", False, 0.01)
     told = precision((), (5.0, 5.0, 5.0), 0.01)

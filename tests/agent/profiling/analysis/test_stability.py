@@ -23,12 +23,12 @@ def test_power_by_repeat_is_energy_over_time():
     assert power_by_repeat(POINT, None) == ()
 
 
-def test_even_power_has_an_even_shape():
+def test_constant_power_has_a_flat_profile():
     (shape,) = power_within(POINT, bare(read(PACKAGE, constant(100.0), 14)))
     assert shape == approx((1.0,) * 6)
 
 
-def test_power_that_rises_in_every_window_has_a_rising_shape_and_is_not_steady():
+def test_power_that_rises_in_every_window_has_a_rising_profile_and_is_not_steady():
     series = read(PACKAGE, RISING, 14)
     (shape,) = power_within(POINT, bare(series))
     assert list(shape) == sorted(shape)
@@ -38,13 +38,13 @@ def test_power_that_rises_in_every_window_has_a_rising_shape_and_is_not_steady()
     assert point.valid
 
 
-def test_the_sensors_of_a_total_are_added_before_they_are_judged():
+def test_the_sensors_of_a_total_are_added_before_the_check():
     falling = power_steps((0, 6), *(((40, 0.4), (30, 0.4), (20, 0.4), (10, 0.4), (0, 0.4)) * 3), (0, 9))
     (shape,) = power_within(POINT, bare(read(PACKAGE, RISING, 14), read(DRAM, falling, 14)))
     assert shape == approx((1.0,) * 6, abs=0.01)
 
 
-def test_each_phase_has_its_own_shape():
+def test_each_phase_has_its_own_power_profile():
     phased = tuple(
         (window(number, start, start + 1, "prefill"), window(number, start + 1, start + 3, "decode"))
         for number, start in enumerate((2, 5, 8), 1)
@@ -53,13 +53,13 @@ def test_each_phase_has_its_own_shape():
 
 
 @pytest.mark.parametrize(("refresh", "count"), [(0.03, 6), (0.05, 4), (0.06, 3), (0.07, 0), (0.0, 0)])
-def test_a_window_is_cut_into_no_more_parts_than_the_sensor_can_tell_apart(refresh, count):
+def test_a_window_has_no_more_parts_than_the_sensor_can_resolve(refresh, count):
     series = read(replace(PACKAGE, refresh_seconds=refresh), constant(100.0), 14)
     power_profiles = power_within(POINT, bare(series))
     assert [len(shape) for shape in power_profiles] == ([count] if count else [])
 
 
-def test_without_sensors_samples_or_any_power_there_is_no_shape():
+def test_without_sensors_samples_or_power_there_is_no_power_profile():
     assert power_within(POINT, bare()) == ()
     assert power_within(POINT, bare(read(PACKAGE, constant(100.0), 9))) == ()
     assert power_within(POINT, bare(read(PACKAGE, constant(0.0), 14))) == ()

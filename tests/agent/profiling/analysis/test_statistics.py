@@ -1,4 +1,4 @@
-"""What repeats are summed up to, held against printed tables and against properties that must hold for any values."""
+"""Summaries of repeats, compared with printed tables and with properties that hold for any values."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_the_quantile_falls_towards_the_normal_one() -> None:
     assert quantiles[-1] > 1.959963984540054
 
 
-def test_no_degree_of_freedom_has_no_quantile() -> None:
+def test_zero_degrees_of_freedom_have_no_quantile() -> None:
     with pytest.raises(ValueError, match="at least 1 degree of freedom, not 0"):
         t_quantile(0)
 
 
-def test_repeats_are_summed_up_by_hand_checked_numbers() -> None:
+def test_repeats_are_summarized_as_checked_by_hand() -> None:
     summary = summarize([10, 12, 14])
     assert (summary.count, summary.mean, summary.standard_deviation) == (3, 12, 2)
     assert summary.cv == pytest.approx(1 / 6)
@@ -125,7 +125,7 @@ def test_the_median_of_latencies_is_the_median(values: list[float]) -> None:
     assert summarize_latencies(values).p50 == pytest.approx(median)
 
 
-def test_latencies_are_summed_up_by_their_percentiles() -> None:
+def test_latencies_are_summarized_by_their_percentiles() -> None:
     summary = summarize_latencies([float(value) for value in range(301)])
     assert (summary.count, summary.mean, summary.minimum, summary.maximum) == (301, 150, 0, 300)
     assert (summary.p50, summary.p90, summary.p95, summary.p99) == pytest.approx((150, 270, 285, 297))
@@ -146,7 +146,7 @@ def test_even_values_are_steady() -> None:
     assert found.low < 0 < found.high
 
 
-def test_the_slope_and_its_interval_are_the_ones_of_the_textbook() -> None:
+def test_the_slope_and_its_interval_are_those_of_the_textbook() -> None:
     found = trend([1, 2, 2, 3])  # slope 0.6, s = sqrt(0.2 / 2), Sxx = 5, mean 2
     half = 4.3026527297 * math.sqrt(0.1 / 5) / 2
     assert found.slope == pytest.approx(0.3)
@@ -181,19 +181,19 @@ def test_a_certain_drift_below_the_tolerance_is_steady_and_above_it_is_not() -> 
     ],
     ids=["one value", "mean of zero", "two values"],
 )
-def test_too_little_is_neither_steady_nor_unsteady(values: list[float], expected: Trend) -> None:
+def test_too_few_values_are_neither_steady_nor_unsteady(values: list[float], expected: Trend) -> None:
     assert trend(values) == expected
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=3, max_size=20))
-def test_a_series_told_backwards_has_the_opposite_slope(values: list[int]) -> None:
+def test_a_reversed_series_has_the_opposite_slope(values: list[int]) -> None:
     onward, backward = trend(values), trend(values[::-1])
     assert onward.slope == pytest.approx(-(backward.slope or 0), abs=1e-12)
     assert onward.low == pytest.approx(-(backward.high or 0), abs=1e-9)
 
 
 @pytest.mark.parametrize("describe", [summarize, summarize_latencies, trend, lambda values: percentile(values, 0.5)])
-def test_nothing_cannot_be_described(describe: Callable[[Sequence[float]], object]) -> None:
+def test_no_values_are_refused(describe: Callable[[Sequence[float]], object]) -> None:
     with pytest.raises(ValueError, match="there are no values"):
         describe([])
     with pytest.raises(ValueError, match="not finite"):

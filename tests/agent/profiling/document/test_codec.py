@@ -1,4 +1,4 @@
-"""The profile as a document: what it says of devices, and that it always fits its published schema."""
+"""The profile as a document: its devices, and its fit to the published schema."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_profile_without_sensors_or_prices_fits_as_well():
     assert parsed["devices"] == []
 
 
-def test_what_does_not_fit_is_named_with_its_place():
+def test_a_misfit_is_named_with_its_place():
     parsed = json.loads(to_json(document(sensors())))
     parsed["points"][0]["energy"] = "much"
     with pytest.raises(ValueError, match=r"got `str` - at `\$\.points\[0\]\.energy`"):
@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_named_with_its_place():
         check({})
 
 
-def test_what_is_no_number_is_refused():
+def test_nan_is_refused():
     host = replace(document(sensors()).host, memory_bytes=float("nan"))
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json(replace(document(sensors()), host=host))
@@ -113,7 +113,7 @@ def test_an_unknown_field_is_refused():
         check({**parsed, "colour": "red"})
 
 
-def test_a_device_is_named_by_the_probe_that_knows_most_of_it():
+def test_a_device_has_the_name_of_the_probe_with_the_most_facts():
     plain, named = Device("GPU-a", Kind.GPU), Device("GPU-a", Kind.GPU, "H200", (("serial", "1"),))
     channels = [Channel(plain, "board", "power_watts"), Channel(named, "sm", "frequency_hertz")]
     (facts,) = device_facts(channels, coverage(channels))

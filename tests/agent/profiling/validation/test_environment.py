@@ -1,4 +1,4 @@
-"""Every expectation of what surrounded a point, met and not met."""
+"""Every check of the environment of a point, passed and failed."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def message(evidence, name):
     return next(each.message for each in check_environment(evidence) if each.name == name)
 
 
-def test_a_calm_point_meets_every_expectation():
+def test_a_point_without_disturbances_passes_every_check():
     assert failed(GOOD) == {}
 
 
-def test_nothing_known_is_nothing_against_a_point():
+def test_missing_evidence_fails_no_check():
     assert failed(Evidence(GOOD.windows, (), 0, 0.1, (), ())) == {}
 
 
@@ -106,13 +106,13 @@ def test_nothing_known_is_nothing_against_a_point():
         ),
     ],
 )
-def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, severity, change):
+def test_each_check_fails_alone_and_only_some_withhold_the_energy(name, severity, change):
     changed = replace(GOOD, **change)
     assert failed(changed) == {name: severity}
     assert valid(check_environment(changed)) is (severity == "warning")
 
 
-def test_others_may_use_a_hundredth_of_a_large_host_and_a_quarter_before_they_own_the_joules():
+def test_other_load_is_limited_to_a_hundredth_of_a_large_host_and_dominates_from_a_quarter():
     large = replace(GOOD, processors=64)
     assert failed(replace(large, **calm(max_other_cpus=0.63))) == {}
     assert failed(replace(large, **calm(max_other_cpus=0.65))) == {"background_load": "warning"}
@@ -122,49 +122,49 @@ def test_others_may_use_a_hundredth_of_a_large_host_and_a_quarter_before_they_ow
     assert "workload_dominates" not in failed(replace(large, **calm(**busy | {"self_cpus": 20.0})))
 
 
-def test_others_may_do_as_much_on_a_gpu_as_the_run_or_a_quarter_before_they_own_the_joules():
+def test_others_dominate_a_gpu_above_the_load_of_the_run_and_a_quarter():
     assert failed(replace(GOOD, **gpu(max_other_share=0.9, other_share=0.7))) == {"background_load": "warning"}
     assert failed(replace(GOOD, **gpu(self_share=0.0, other_share=0.25))) == {}
 
 
-def test_a_gpu_of_which_nothing_is_known_or_that_nobody_else_has_open_is_nothing_against_a_point():
+def test_a_gpu_of_unknown_load_or_without_other_processes_fails_no_check():
     unknown = {"self_share": None, "other_share": None, "max_other_share": None}
     for programs in (None, 0):
         assert failed(replace(GOOD, **gpu(**unknown, other_processes=programs))) == {}
 
 
-def test_a_host_that_others_dominate_says_how_far_its_energy_is_known():
+def test_the_check_of_a_dominated_host_states_the_range_of_its_energy():
     busy = replace(GOOD, **calm(self_cpus=1.0, other_cpus=1.5))
     assert message(busy, "workload_dominates") == "the run kept 1.00 CPUs busy, other programs 1.50"
     known = replace(busy, joules_per_inference=(1.0, 1.0, 1.0))
     assert message(known, "workload_dominates").endswith("only between the run's own share and everything")
 
 
-def test_others_on_a_gpu_are_judged_where_the_load_of_the_processors_is_not_known():
+def test_others_on_a_gpu_are_sharedif_the_cpu_load_is_unknown():
     unknown = calm(
         self_cpus=None,
         other_cpus=None,
         max_other_cpus=None,
         gpus=(structs.replace(SHARED, other_share=0.8, max_other_share=0.9),),
     )
-    judged = replace(GOOD, **unknown)
-    assert failed(judged) == {"background_load": "warning", "workload_dominates": "warning"}
-    assert message(judged, "background_load") == (
+    shared = replace(GOOD, **unknown)
+    assert failed(shared) == {"background_load": "warning", "workload_dominates": "warning"}
+    assert message(shared, "background_load") == (
         "the load of other programs is unknown; other programs kept GPU-a busy for 90% of the worst window (limit 1%)"
     )
-    assert message(judged, "workload_dominates").endswith(
+    assert message(shared, "workload_dominates").endswith(
         "unknown; the run kept GPU-a busy for 70% of the time, other programs for 80%"
     )
 
 
-def test_a_shorter_mode_is_labelled_and_not_held_to_the_length_of_a_rigorous_one():
+def test_a_shorter_mode_is_labelled_and_needs_no_rigorous_windows():
     quick = replace(GOOD, windows=tuple((each,) for each in repeats((0, 2, 4, 6))), mode="quick")
     assert failed(quick) == {}
     assert "in quick mode" in message(quick, "rigorous_windows")
     assert "in an unnamed mode" in message(replace(quick, mode=""), "rigorous_windows")
 
 
-def test_messages_say_which_device_by_how_much_and_what_it_takes():
+def test_messages_name_the_device_the_amount_and_the_remedy():
     hot = replace(GOOD, **board(throttle_reasons=("hardware_thermal",), throttled_share=0.25))
     assert "GPU-a: hardware_thermal in 25% of the samples" in message(hot, "not_throttled")
     assert "GPU-a: for 0.3 s" in message(replace(GOOD, **board(throttled_seconds=0.3)), "below_power_limit")

@@ -1,4 +1,4 @@
-"""Every expectation of a point, met and not met."""
+"""Every check of the measurement of a point, passed and failed."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def failed(evidence):
     return {each.name: each.severity for each in validate(evidence) if each.failed}
 
 
-def test_a_good_point_meets_every_expectation():
+def test_a_good_point_passes_every_check():
     assert failed(GOOD) == {}
     assert valid(validate(GOOD))
 
 
-def test_nothing_to_judge_is_nothing_against_a_point():
+def test_missing_evidence_fails_no_check_of_the_measurement():
     bare = replace(
         GOOD, energies=(), devices_expected=0, sampling_period_seconds=0.0, joules_per_inference=(), agreement=()
     )
@@ -68,13 +68,13 @@ def test_nothing_to_judge_is_nothing_against_a_point():
         ("sensors_agree", "warning", {"agreement": (ALIKE, structs.replace(ALIKE, relative_difference=-0.051))}),
     ],
 )
-def test_each_expectation_fails_alone_and_only_some_take_the_figures_away(name, severity, change):
+def test_each_check_fails_alone_and_only_some_withhold_the_energy(name, severity, change):
     changed = replace(GOOD, **change)
     assert failed(changed) == {name: severity}
     assert valid(validate(changed)) is (severity == "warning")
 
 
-def test_a_message_says_which_sensor_and_why():
+def test_a_message_names_the_sensor_and_the_reason():
     missing = replace(READING, channel=DRAM, energy=None, reasons=("no sample before the window's start",))
     message = result(replace(GOOD, energies=(READING, missing)), "samples_bracket_window").message
     assert message == "in 1 windows, package-0/dram: no sample before the window's start"
@@ -97,27 +97,29 @@ def test_a_message_says_which_sensor_and_why():
 
 
 @pytest.mark.parametrize(
-    ("energy", "beat", "gap", "passed"),
+    ("energy", "period", "gap", "passed"),
     [
         (READING, 0.01, 2.9, True),  # a counter loses nothing in a gap
         (BY_GAUGE, 0.1, 0.29, True),
-        (BY_GAUGE, 0.1, 0.31, False),  # three beats
+        (BY_GAUGE, 0.1, 0.31, False),  # three periods
         (BY_GAUGE, 0.01, 0.09, True),
         (BY_GAUGE, 0.01, 0.11, False),  # a hundredth of the window of 10 s
-        (BY_GAUGE, 2.0, 0.31, False),  # its own beats, not those of the slowest sensor beside it
+        (BY_GAUGE, 2.0, 0.31, False),  # its own periods, not those of the slowest sensor
         (replace(BY_GAUGE, channel=replace(GAUGE, refresh_seconds=9.0)), 2.0, 2.9, True),
         (replace(BY_GAUGE, channel=replace(GAUGE, refresh_seconds=9.0)), 2.0, 3.1, False),  # 3 s, however slow
         (replace(READING, channel=MODEL, method="model"), 0.01, 2.9, True),
     ],
 )
-def test_a_gauge_may_miss_three_beats_and_a_counter_three_seconds(energy, beat, gap, passed):
-    evidence = replace(GOOD, sampling_period_seconds=beat, energies=(READING, replace(energy, largest_gap_seconds=gap)))
+def test_a_gauge_can_miss_three_periods_and_a_counter_three_seconds(energy, period, gap, passed):
+    evidence = replace(
+        GOOD, sampling_period_seconds=period, energies=(READING, replace(energy, largest_gap_seconds=gap))
+    )
     found = result(evidence, "gap_between_samples")
     assert (found.status == "passed") is passed
     assert f"{gap:.3g} s" in found.message
 
 
-def test_iterations_have_to_fill_their_own_window():
+def test_iterations_must_fill_their_own_window():
     windows = [each for (each,) in GOOD.windows]
     off = replace(windows[1], latencies_seconds=(9.4,))
     assert failed(replace(GOOD, windows=((windows[0],), (off,), (windows[2],)))) == {
@@ -125,7 +127,7 @@ def test_iterations_have_to_fill_their_own_window():
     }
     near = replace(windows[1], latencies_seconds=(9.6,))
     assert failed(replace(GOOD, windows=((windows[0],), (near,), (windows[2],)))) == {}
-    # 0.6 s are too many for 10 s though a window of 1000 s that is 9 s off is let pass.
+    # An error of 0.6 s is too large for 10 s, although 9 s are within the limit for 1000 s.
     long = replace(windows[2], end_ns=windows[2].start_ns + 1000 * 10**9, latencies_seconds=(991.0,))
     assert failed(replace(GOOD, windows=((windows[0],), (windows[1],), (long,)))) == {}
     assert failed(replace(GOOD, windows=((windows[0],), (off,), (long,)))) == {"window_matches_iterations": "invalid"}
@@ -148,6 +150,6 @@ def test_too_few_repeats_show_neither_trend_nor_spread():
     assert result(replace(GOOD, joules_per_inference=(0.0, 0.0, 0.0)), "energy_spread").status == "unknown"
 
 
-def test_the_bound_of_a_model_is_no_matter_of_the_window_s_length():
+def test_the_bound_of_a_model_does_not_depend_on_the_window_length():
     modelled = replace(READING, channel=MODEL, method="model", energy=Energy(200, 100, 300))
     assert failed(replace(GOOD, energies=(modelled,))) == {}
