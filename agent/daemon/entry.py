@@ -45,7 +45,8 @@ class _Parser(argparse.ArgumentParser):
 
 def serve(read_config: Callable[[], Config]) -> int:
     """Run the service, with a new configuration from `read_config` at each reload; return the exit code."""
-    from agent.daemon.service import DaemonError, run  # noqa: PLC0415  slow to import
+    from agent.daemon.service import run  # noqa: PLC0415  slow to import
+    from agent.daemon.startup import DaemonError  # noqa: PLC0415  same
 
     try:
         run(read_config)

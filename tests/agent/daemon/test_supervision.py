@@ -12,7 +12,7 @@ import pytest
 
 from agent.api.metrics import Exporter
 from agent.config import Config
-from agent.daemon.service import period
+from agent.daemon.startup import period
 from agent.daemon.supervision import Supervisor, supervise
 from agent.runtime.clock import Timebase
 from agent.runtime.signals import ServiceSignals
