@@ -1,4 +1,4 @@
-"""The WSGI application: refuses requests under a foreign name, and routes the others to a view by their path."""
+"""The WSGI application: checks the Host and Origin of a request, and calls the view of its path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     View = Callable[[WSGIEnvironment], "Response"]
 
-_OTHER_METHODS = wsgi.failure(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
+_METHOD_NOT_ALLOWED = wsgi.failure(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,8 @@ class Response:
 class Application:
     """Answers a GET or HEAD with the view that `routes` has for its path.
 
-    With `hosts`, which may be empty, a request must name this host: by an address, a name without a dot, or one of
-    `hosts`. This refuses DNS rebinding, in which a web page lets a browser on this host send requests under the page's
-    own name.
+    If `hosts` is given, the Host header of a request must be an address, a name without a dot, or one of `hosts`. This
+    prevents DNS rebinding: a web page whose name resolves to this host cannot read it through a local browser.
     """
 
     def __init__(self, routes: Mapping[str, View], hosts: Collection[str] | None = None) -> None:
@@ -49,7 +48,7 @@ class Application:
         if self._hosts is not None and (reason := refusal_reason(environ, self._hosts)):
             return wsgi.failure(HTTPStatus.FORBIDDEN, reason=reason)
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return _OTHER_METHODS
+            return _METHOD_NOT_ALLOWED
         view = self._routes.get(environ["PATH_INFO"])
         return wsgi.failure(HTTPStatus.NOT_FOUND) if view is None else _wsgi_response(view(environ))
 
@@ -62,9 +61,9 @@ def refusal_reason(environ: WSGIEnvironment, hosts: Collection[str]) -> str:
     host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
     name = _host_name(host)
     if host and not (name and ("." not in name or name in hosts or _is_address(name))):
-        return f"the Host header {host!r} does not name this host; exporter.hosts lists the names that may be used"
+        return f"the Host header {host!r} does not name this host; exporter.hosts lists the allowed names"
     if origin is not None and (not host or _host_and_port(origin) != host.lower()):
-        return f"pages of {origin!r} may not read this host"
+        return f"web pages from {origin!r} may not read these metrics"
     return ""
 
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def service_routes(exporter: Exporter) -> Mapping[str, View]:
-    """Return the views of a service that runs, by path."""
+    """Return the views of a running service, by path."""
     return {path: partial(view, exporter) for path, view in ROUTES.items()}
 
 
 def starting_routes(reason: str = "starting") -> Mapping[str, View]:
-    """Return the views of a service that has nothing to export yet: healthy, not ready for `reason`, no metrics."""
+    """Return the views of a service without an exporter yet: healthy, and 503 with the reason on all other paths."""
     retry = ("Retry-After", "1")
     starting = Response(f"{reason}\n".encode(), status=HTTPStatus.SERVICE_UNAVAILABLE, headers=(retry,))
-    return {"/metrics": lambda _: starting, "/-/healthy": lambda _: _HEALTHY, "/-/ready": lambda _: starting}
+    return {path: lambda _: starting for path in ROUTES} | {_HEALTHY_PATH: lambda _: _HEALTHY}
 
 
 def parse_accept(header: str) -> dict[str, float]:
@@ -96,11 +96,12 @@ def _index(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
     return Response(page.encode(), "text/html; charset=utf-8")
 
 
+_HEALTHY_PATH = "/-/healthy"
 _HEALTHY = Response(b"healthy\n")
 ROUTES: Mapping[str, Callable[[Exporter, WSGIEnvironment], Response]] = {
     "/": _index,
     "/metrics": _metrics,
-    "/-/healthy": _healthy,
+    _HEALTHY_PATH: _healthy,
     "/-/ready": _ready,
 }
 """The view of each path; a line here adds one."""

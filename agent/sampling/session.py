@@ -22,11 +22,17 @@ if TYPE_CHECKING:
     from store.records import Layout
 
 _LONGEST_WAIT_SECONDS = 5.0
+"""The longest wait for the first or the last ticks; sensors may hang."""
 _TRIES = 3
+"""The number of failed reads after which there is no further wait for a probe."""
 _LONGEST_APPROACH_NS = 60_000_000_000
-_LONGEST_REFRESH_SECONDS = 0.15
+"""The longest time at the high rate before an edge that is never marked."""
+_LONGEST_REFRESH_WAIT_SECONDS = 0.15
+"""The longest wait for a refresh before an edge."""
 _SLOW_REFRESH_SECONDS = 0.01
+"""The shortest refresh period of a counter for which an edge waits."""
 _POLL_SECONDS = 0.001
+"""The time between two checks for a refresh."""
 
 
 class Recording:
@@ -86,15 +92,15 @@ class Recording:
     def await_counter_refresh(self) -> None:
         """Read at the high rate until the next `mark_edge`, and return just after a refresh of the slowest counter.
 
-        An edge right after a refresh has little uncertainty. There is no wait for a counter that refreshes within a few
-        milliseconds, or that does not change within 1.5 refresh periods or 0.15 s.
+        An edge right after a refresh has little uncertainty. It returns at once if every counter refreshes within
+        10 ms, and otherwise waits at most 1.5 refresh periods or 0.15 s, whichever is shorter.
         """
         self.sampler.high_rate_until(time.monotonic_ns() + _LONGEST_APPROACH_NS)
         if not self._slowest:
             return
         state, position, refresh_seconds = self._slowest
         before, began_ns = math.nan, self.timebase.now_ns()
-        deadline = time.monotonic() + min(1.5 * refresh_seconds, _LONGEST_REFRESH_SECONDS)
+        deadline = time.monotonic() + min(1.5 * refresh_seconds, _LONGEST_REFRESH_WAIT_SECONDS)
         while state.up and time.monotonic() < deadline:
             latest = state.latest
             if latest and latest.start_ns >= began_ns:  # an earlier read may have missed several refreshes
@@ -163,11 +169,11 @@ def _wait(ready: Callable[[], bool]) -> None:
 
 @contextmanager
 def recording(pipeline: Pipeline[SinkT]) -> Iterator[Recording]:
-    """Sample inside the block; the sink has every tick when the block is left.
+    """Sample inside the block; afterwards the sink has every tick.
 
-    Once the host was suspended nothing is read any more: no window that includes or follows a suspension has an energy.
+    After a suspension of the host nothing more is read, so a window that includes or follows one has no energy.
 
-    Raises the last error of the sink, if it did not take the ticks in the end.
+    Raises the last error of the sink if it did not take the last ticks.
     """
     with low_latency(), REALTIME_LIMIT.bounding(pipeline.sampler.demote):
         pipeline.start()

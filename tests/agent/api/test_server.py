@@ -22,7 +22,7 @@ from agent.api import wsgi
 from agent.api.application import Application
 from agent.api.endpoint import Endpoint, serve
 from agent.api.metrics import Exporter
-from agent.api.routes import service_routes
+from agent.api.routes import ROUTES, service_routes
 from agent.api.server import DEFAULTS, Limits
 from agent.api.sockets import ListenError, resolve
 from agent.sampling.probe_reader import ProbeHealth
@@ -509,8 +509,8 @@ def test_a_withdrawn_address_is_closed_and_the_one_before_remains(exporter: Expo
 def test_a_service_that_starts_is_healthy_and_not_ready_and_has_no_metrics():
     with closing(Endpoint()) as endpoint:
         endpoint.bind("127.0.0.1:0")
-        statuses = {path: ask(endpoint.address, path)[0].status for path in ("/-/healthy", "/-/ready", "/metrics", "/")}
-    assert statuses == {"/-/healthy": 200, "/-/ready": 503, "/metrics": 503, "/": 404}
+        statuses = {path: ask(endpoint.address, path)[0].status for path in (*ROUTES, "/other")}
+    assert statuses == dict.fromkeys(ROUTES, 503) | {"/-/healthy": 200, "/other": 404}
 
 
 def refuses(address: str) -> bool:
