@@ -69,7 +69,7 @@ def probes():
 
 @pytest.fixture
 def run_child():
-    """Runs one command of store_process.py to its end, as nobody if a test asks for that, and returns its output."""
+    """Runs one command of store_process.py to its end, as nobody if requested, and returns its output."""
 
     def run(*words, nobody=False):
         command = [sys.executable, str(CHILD), *map(str, words)]
@@ -83,7 +83,7 @@ def run_child():
 
 @pytest.fixture(scope="session")
 def opened_by_nobody():
-    """Lets a user who owns nothing here open stores, and returns what that user is told."""
+    """Lets a user without any rights here open stores, and returns the message for that user."""
     command = [sys.executable, str(CHILD), "open_each"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **as_nobody()) as process:
         process.stdout.readline()
@@ -98,7 +98,7 @@ def opened_by_nobody():
 
 @pytest.fixture
 def start_child():
-    """Starts commands of store_process.py, and kills what is left of them when the test is over."""
+    """Starts commands of store_process.py, and kills the remaining ones after the test."""
     running = []
 
     def start(*words):
@@ -117,7 +117,7 @@ def start_child():
 
 @pytest.fixture
 def open_folder():
-    """A folder that every user can reach, as pytest's own are not."""
+    """A folder that every user can reach, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="inferometer-test-") as name:
         Path(name).chmod(0o755)
         yield Path(name)

@@ -1,4 +1,4 @@
-"""What the tests of the store do in processes of their own; run by path, one command a run."""
+"""Commands that the tests of the store run in separate processes, one command a run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def say(words: object) -> None:
 
 
 def try_to_open(url: str) -> None:
-    """Say how opening went, and whether it took Alembic."""
+    """Print the result of opening, and whether Alembic was loaded."""
     open_database(url).dispose()
     say("opened with alembic" if "alembic" in sys.modules else "opened")
 
 
 def open_each() -> None:
-    """Open every database named on standard input, as soon as it is named."""
+    """Open every database named on standard input, one at a time."""
     say("ready")
     for line in sys.stdin:
         try:
@@ -44,7 +44,7 @@ def open_each() -> None:
 
 
 def append(url: str) -> None:
-    """Append without end; say the recording, then how many ticks are committed."""
+    """Append without end; print the recording, then the number of committed ticks."""
     writer = Writer(open_database(url))
     [layout] = writer.register(Host("host", "name"), [("rapl", CHANNELS)], "child", 1)
     say(writer.recording)
@@ -54,7 +54,7 @@ def append(url: str) -> None:
 
 
 def record(url: str) -> None:
-    """Append a second's ticks at a time and compact all the while, without end; say how many ticks were taken."""
+    """Append a second's ticks at a time and compact meanwhile, without end; print the number of ticks."""
     writer = Writer(open_database(url))
     [layout] = writer.register(Host("host", "name"), [("rapl", CHANNELS)], "child", 1)
     threading.Thread(target=compact_for_ever, args=(url,), daemon=True).start()
@@ -71,7 +71,7 @@ def compact_for_ever(url: str) -> None:
 
 
 def read(url: str, recording: str) -> None:
-    """Say how many ticks there are."""
+    """Print the number of ticks."""
     engine = open_database(url, create=False)
     [first, *_] = Reader(engine).series(int(recording), 0, 2**62, frozenset({"power_watts"}))
     say(len(first.values))

@@ -20,7 +20,7 @@ def writer_and_layout(engine):
     return found, found.register(Host("h", "n"), [("rapl", CHANNELS)], "test", 1)[0]
 
 
-def test_a_total_is_kept_once_as_it_was_last(engine, writer_and_layout):
+def test_a_total_is_stored_once_with_its_latest_value(engine, writer_and_layout):
     writer, _ = writer_and_layout
     writer.save_totals([PACKAGE, MODEL])
     later = PACKAGE._replace(boot_id="b008", raw=None, total=2000.25, at_ns=9)

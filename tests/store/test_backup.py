@@ -33,7 +33,7 @@ def tick(layout, at, *values):
     return Tick(layout.id, START + at * SECOND, START + at * SECOND, values)
 
 
-def test_a_copy_made_while_others_write_is_a_store_of_its_own(opened, engine, filled, tmp_path):
+def test_a_copy_made_during_writes_is_a_complete_store(opened, engine, filled, tmp_path):
     writer, layout = filled
     stop = threading.Event()
 
@@ -67,13 +67,13 @@ def test_a_copy_overwrites_nothing(engine, tmp_path):
     assert to.read_text() == "precious"
 
 
-def test_a_copy_that_cannot_be_made_says_why(engine, tmp_path):
+def test_a_failed_copy_states_the_reason(engine, tmp_path):
     with pytest.raises(StoreError, match=r"copy\.db: its folder cannot be used \(No such file or directory\)\. Make "):
         backup(engine, tmp_path / "nowhere" / "copy.db")
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="needs root to mount a tmpfs")
-def test_a_copy_that_does_not_fit_the_disk_is_refused_before_anything_is_written(engine, filled, tmp_path):
+def test_a_copy_too_large_for_the_disk_is_refused_before_any_write(engine, filled, tmp_path):
     assert filled
     place = tmp_path / "disk"
     place.mkdir()

@@ -1,4 +1,4 @@
-"""A single changed bit of a store never changes what is read without a report of it."""
+"""A single changed bit of a store never changes the read data without a report."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ START = 1_700_000_400 * SECOND
 CPU = Device("package-0", Kind.CPU, "A CPU", (("cores", "8"),))
 CHANNELS = (Channel(CPU, "package", "energy_joules", resolution=6.1e-5), Channel(CPU, "package", "power_watts"))
 FLIPS = 12
-"""So many bits are changed in each table and each index, one at a time."""
+"""The number of bits changed in each table and each index, one at a time."""
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """The bytes of a store with rows in every table, and what is read of it."""
+    """The bytes of a store with rows in every table, and the data read from it."""
     path = tmp_path_factory.mktemp("sound") / "inferometer.db"
     engine = open_database(str(path))
     writer = Writer(engine)
@@ -53,7 +53,7 @@ def sound(tmp_path_factory):
 
 
 def outcome(path):
-    """Return what was reported while everything was read, what a check then says, and what was read."""
+    """Return the reports during a complete read, the result of a check after it, and the read data."""
     reported, read = [], []
     try:
         engine = open_database(str(path), create=False)
@@ -103,7 +103,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_changed_bit_changes_what_is_read_without_a_report(sound, tmp_path, name):
+def test_every_changed_bit_is_reported_or_harmless(sound, tmp_path, name):
     path, content, truth = sound
     start, size = pages(path)[name]
     used = [at for at in range(start, start + size) if content[at]]

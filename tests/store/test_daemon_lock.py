@@ -27,7 +27,7 @@ def refusal(engine):
     return str(refused.value)
 
 
-def test_a_second_daemon_is_refused_by_the_number_of_the_first(start_child, engine, path):
+def test_a_second_daemon_is_refused_with_the_process_number_of_the_first(start_child, engine, path):
     holder = start_child("hold", path)
     assert holder.stdout.readline() == "held\n"
     assert refusal(engine) == (
@@ -46,19 +46,19 @@ def test_the_lock_is_free_when_its_daemon_stops_and_when_it_is_killed(start_chil
             assert lock_file(path).read_text() == f"{os.getpid()}\n"
 
 
-def test_two_names_of_one_file_are_one_lock(opened, engine, path):
+def test_two_names_of_a_file_share_one_lock(opened, engine, path):
     link = path.with_name("link.db")
     link.symlink_to(path)
     with daemon_lock(engine, "host"):
         assert f"{path}: a daemon (process {os.getpid()})" in refusal(opened(link))
 
 
-def test_two_databases_are_two_locks(opened, engine, tmp_path):
+def test_two_databases_have_two_locks(opened, engine, tmp_path):
     with daemon_lock(engine, "host"), daemon_lock(opened(tmp_path / "another.db"), "host"):
         assert len(list(tmp_path.glob("*.daemon"))) == 2
 
 
-def test_the_lock_is_given_back_when_what_it_guards_fails(engine):
+def test_the_lock_is_released_if_its_block_fails(engine):
     with pytest.raises(ZeroDivisionError), daemon_lock(engine, "host"):
         raise ZeroDivisionError
     with daemon_lock(engine, "host"):
@@ -75,7 +75,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed(engine, path):
 
 @pytest.fixture
 def shared(opened, open_folder):
-    """A store that every user may write."""
+    """A store that every user can write."""
     path = open_folder / "inferometer.db"
     opened(path).dispose()
     path.chmod(0o666)
@@ -83,7 +83,7 @@ def shared(opened, open_folder):
     return path
 
 
-def test_a_lock_file_that_may_not_be_opened_is_named_with_its_remedy(run_child, shared):
+def test_an_unreadable_lock_file_is_reported_with_its_remedy(run_child, shared):
     lock_file(shared).touch(mode=0o400)
     lock_file(shared).chmod(0o000)
     assert run_child("hold", shared, nobody=True) == (
@@ -116,7 +116,7 @@ def test_a_lock_file_that_was_deleted_or_replaced_is_taken_again(engine, path, t
         assert lock.lost == ""
 
 
-def test_a_daemon_whose_lock_file_another_has_taken_writes_no_more(start_child, engine, path, host):
+def test_a_daemon_that_lost_its_lock_file_to_another_stops_writing(start_child, engine, path, host):
     with daemon_lock(engine, "host") as lock:
         writer = Writer(engine, lock.verify)
         [layout] = writer.register(host, [("none", ())], "daemon", 1)

@@ -1,4 +1,4 @@
-"""What is written past SQLAlchemy is in the store like all else, whole or not at all."""
+"""Rows written without SQLAlchemy are in the store like all others, completely or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def numbers(engine: Engine) -> list[int]:
         return [number for (number,) in connection.exec_driver_sql("SELECT number FROM notes ORDER BY number")]
 
 
-def test_what_a_transaction_wrote_is_there_for_every_other_connection(engine: Engine) -> None:
+def test_every_other_connection_sees_a_committed_transaction(engine: Engine) -> None:
     direct = SQLiteConnection(engine)
     with direct.transaction() as connection:
         connection.executemany("INSERT INTO notes VALUES (?)", [(1,), (2,)])
@@ -39,7 +39,7 @@ def test_what_a_transaction_wrote_is_there_for_every_other_connection(engine: En
     assert numbers(engine) == [1, 2]
 
 
-def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(engine: Engine) -> None:
+def test_a_failed_transaction_leaves_nothing_and_the_next_one_works(engine: Engine) -> None:
     direct = SQLiteConnection(engine)
     with pytest.raises(sqlite3.IntegrityError), direct.transaction() as connection:
         connection.executemany("INSERT INTO notes VALUES (?)", [(1,), (2,), (1,)])
@@ -48,7 +48,7 @@ def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(engine: 
     assert numbers(engine) == [3]
 
 
-def test_a_transaction_that_is_broken_off_leaves_nothing(engine: Engine) -> None:
+def test_an_interrupted_transaction_leaves_nothing(engine: Engine) -> None:
     direct = SQLiteConnection(engine)
     transaction = direct.transaction()
     transaction.__enter__().execute("INSERT INTO notes VALUES (1)")
@@ -56,7 +56,7 @@ def test_a_transaction_that_is_broken_off_leaves_nothing(engine: Engine) -> None
     assert numbers(engine) == []
 
 
-def test_while_another_writes_it_waits_its_time_and_says_so(engine: Engine, tmp_path: Path) -> None:
+def test_it_waits_for_another_writer_and_reports_the_timeout(engine: Engine, tmp_path: Path) -> None:
     direct = SQLiteConnection(engine)
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -69,13 +69,15 @@ def test_while_another_writes_it_waits_its_time_and_says_so(engine: Engine, tmp_
     assert numbers(engine) == [1]
 
 
-def test_its_connection_is_set_up_like_every_other_and_loses_a_second_to_a_power_cut_at_most(engine: Engine) -> None:
+def test_its_connection_has_the_settings_of_every_other_connection(engine: Engine) -> None:
     with SQLiteConnection(engine).transaction() as connection:
         pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "foreign_keys")}
     assert pragmas == {"synchronous": 1, "foreign_keys": 1}
 
 
-def test_with_the_engine_its_connection_is_gone_and_so_is_the_write_ahead_log(engine: Engine, tmp_path: Path) -> None:
+def test_disposing_of_the_engine_closes_its_connection_and_removes_the_write_ahead_log(
+    engine: Engine, tmp_path: Path
+) -> None:
     direct = SQLiteConnection(engine)
     with direct.transaction() as connection:
         connection.execute("INSERT INTO notes VALUES (1)")

@@ -35,7 +35,7 @@ def small_disk(tmp_path):
 
 
 def fill(place, name="ballast"):
-    """Fill the disk to the last byte with a file, which is returned."""
+    """Fill the disk to the last byte with a file, and return it."""
     ballast = place / name
     with ballast.open("wb", buffering=0) as file:
         try:
@@ -45,7 +45,7 @@ def fill(place, name="ballast"):
             return ballast
 
 
-def test_a_full_disk_is_an_error_and_the_next_batch_after_room_is_made_goes_on(opened, small_disk, host, probes):
+def test_a_full_disk_is_an_error_and_writing_continues_when_there_is_space(opened, small_disk, host, probes):
     path = small_disk / "inferometer.db"
     engine = opened(path)
     writer = Writer(engine)
@@ -77,7 +77,7 @@ def test_a_full_disk_is_an_error_and_the_next_batch_after_room_is_made_goes_on(o
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_store_cannot_be_made_on_a_full_disk_and_can_when_there_is_room(opened, small_disk):
+def test_a_store_is_created_on_a_full_disk_only_when_there_is_space(opened, small_disk):
     ballast = fill(small_disk)
     path = small_disk / "inferometer.db"
     with pytest.raises(StoreError, match=r"inferometer\.db: the disk is full\. Free some space"):
@@ -86,14 +86,14 @@ def test_a_store_cannot_be_made_on_a_full_disk_and_can_when_there_is_room(opened
     Writer(opened(path)).register(Host("h", "n"), [], "test", 1)
 
 
-def test_a_store_closed_on_a_full_disk_keeps_what_was_committed(opened, small_disk, host, probes):
+def test_a_store_closed_on_a_full_disk_loses_no_commit(opened, small_disk, host, probes):
     path = small_disk / "inferometer.db"
     engine = opened(path)
     writer = Writer(engine)
     [_, nvml] = writer.register(host, probes, "test", 1)
     writer.append([Tick(nvml.id, at, at, (float(at),)) for at in range(5000)])
     ballast = fill(small_disk)
-    engine.dispose()  # what is in the write-ahead log finds no room in the database: it must stay where it is
+    engine.dispose()  # the database has no space for the content of the write-ahead log, which must stay where it is
     for _ in ("full", "with room again"):
         [_, board] = Reader(opened(path)).series(writer.recording, 0, 2**62, WATTS)
         assert len(board.values) == 5000

@@ -1,4 +1,4 @@
-"""The write-ahead log stays small, and comes back to its size after a long reader or a large change."""
+"""The write-ahead log stays small, and shrinks again after a long reader or a large change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def log(path):
 
 
 def recorder(engine):
-    """Return what appends seconds, each in a transaction of its own."""
+    """Return a function that appends seconds, each in its own transaction."""
     writer, at = Writer(engine), 0
     [layout] = writer.register(Host("h", "n"), [("nvml", CHANNELS)], "daemon", START)
 
@@ -54,7 +54,7 @@ def recorder(engine):
 
 
 @pytest.mark.usefixtures("small")
-def test_the_log_is_cut_once_a_long_reader_is_gone(opened, path, log):
+def test_the_log_is_cut_after_a_long_reader_ends(opened, path, log):
     engine = opened(path)
     record = recorder(engine)
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -71,7 +71,7 @@ def test_the_log_is_cut_once_a_long_reader_is_gone(opened, path, log):
 
 
 @pytest.mark.usefixtures("small")
-def test_the_log_is_short_after_a_prune_and_a_compaction_however_much_they_change(opened, path, log):
+def test_the_log_is_short_after_a_large_prune_and_a_large_compaction(opened, path, log):
     engine = opened(path)
     recorder(engine)(1300)
     rows = [(minute, 1, 1, 60, 0.5, 1.5, 1.0, 60.0) for minute in range(60_000)]
@@ -91,7 +91,7 @@ def test_the_log_is_short_after_a_prune_and_a_compaction_however_much_they_chang
 
 
 @pytest.mark.usefixtures("small")
-def test_a_prune_beside_a_long_reader_ends_and_removes_no_samples_for_the_log(opened, path, log):
+def test_a_prune_beside_a_long_reader_ends_and_removes_no_samples_because_of_the_log(opened, path, log):
     engine = opened(path)
     record = recorder(engine)
     record(100)
@@ -107,7 +107,7 @@ def test_a_prune_beside_a_long_reader_ends_and_removes_no_samples_for_the_log(op
     assert (pruned.ticks, pruned.too_large) == (0, False)
 
 
-def test_a_copy_has_all_that_is_still_in_the_log(opened, path, tmp_path):
+def test_a_copy_includes_the_content_of_the_log(opened, path, tmp_path):
     engine = opened(path)
     recorder(engine)(50)
     backup(engine, tmp_path / "copy.db")
@@ -123,7 +123,7 @@ def test_a_compaction_that_leaves_a_long_log_cuts_it(opened, path, log, monkeypa
     assert log() <= 100_000
 
 
-def test_a_prune_cuts_a_log_that_no_reader_needs_before_it_removes_samples_for_its_size(opened, path, log):
+def test_a_prune_cuts_an_unused_log_before_it_removes_samples(opened, path, log):
     engine = opened(path)
     recorder(engine)(1300)
     assert log() > 2_000_000
@@ -131,7 +131,7 @@ def test_a_prune_cuts_a_log_that_no_reader_needs_before_it_removes_samples_for_i
     assert (pruned.ticks, pruned.too_large) == (0, False)
 
 
-def test_free_room_is_given_back_only_as_long_as_the_log_can_be_cut(opened, path, log, monkeypatch):
+def test_free_space_is_reclaimed_only_while_the_log_can_be_cut(opened, path, log, monkeypatch):
     engine = opened(path)
     change(engine, "CREATE TABLE large AS SELECT zeroblob(20000000)")
     assert sqlite.truncate_log(engine)

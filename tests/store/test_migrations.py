@@ -48,7 +48,7 @@ def journal_mode(path):
         return connection.execute("PRAGMA journal_mode").fetchone()[0]
 
 
-def test_migrating_from_nothing_makes_the_tables_of_the_schema(engine):
+def test_migrating_an_empty_database_creates_the_tables_of_the_schema(engine):
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
@@ -61,13 +61,13 @@ def test_the_schema_names_the_newest_migration():
 
 @pytest.fixture
 def old_store(path):
-    """A store as the first version left it: two ticks of a run."""
+    """A store of the first version: two ticks of a run."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(FIRST_VERSION.read_text(encoding="utf-8"))
     return path
 
 
-def test_a_store_of_the_first_version_keeps_all_it_has(opened, old_store):
+def test_upgrading_a_store_of_the_first_version_loses_nothing(opened, old_store):
     reader = Reader(opened(old_store))
     [layout] = reader.layouts(1)
     [energy, watts] = reader.series(1, 0, 2**62)
@@ -79,19 +79,19 @@ def test_a_store_of_the_first_version_keeps_all_it_has(opened, old_store):
     assert reader.run("run").workload == "onnx"
 
 
-def test_upgrading_makes_the_tables_of_the_schema(opened, old_store):
+def test_upgrading_creates_the_tables_of_the_schema(opened, old_store):
     with opened(old_store).connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
         assert connection.exec_driver_sql("SELECT * FROM rollups_named").all() == []
 
 
-def test_the_first_open_upgrades_in_this_process_and_the_next_finds_nothing_to_do(run_child, old_store):
+def test_the_first_open_upgrades_in_process_and_the_next_does_nothing(run_child, old_store):
     assert run_child("open", old_store) == "opened with alembic"
     assert run_child("open", old_store) == "opened"
 
 
-def test_a_store_of_the_second_version_gets_its_checksums_while_it_is_compacted(opened, path):
+def test_compaction_adds_the_checksums_of_a_store_of_the_second_version(opened, path):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(SECOND_VERSION.read_text(encoding="utf-8"))
     engine = opened(path)
@@ -129,7 +129,7 @@ def test_an_upgrade_copies_the_store_first(opened, old_store):
     assert copies_of(old_store) == [copy]
 
 
-def test_an_upgrade_that_was_killed_leaves_one_copy_at_most_which_the_next_try_replaces(old_store, monkeypatch):
+def test_killed_upgrades_leave_at_most_one_copy_which_the_next_upgrade_replaces(old_store, monkeypatch):
     def fail(*_):
         os._exit(9)
 
@@ -150,7 +150,7 @@ def test_an_upgrade_that_was_killed_leaves_one_copy_at_most_which_the_next_try_r
     assert done.copy.suffix != ".unfinished"
 
 
-def test_an_upgrade_that_fails_says_why_and_leaves_the_store_as_it_was(opened, old_store):
+def test_a_failed_upgrade_states_the_reason_and_leaves_the_store_unchanged(opened, old_store):
     change(old_store, "CREATE TABLE chunks (id INTEGER)")
     with closing(sqlite3.connect(old_store)) as connection:
         before = list(connection.iterdump())
@@ -160,7 +160,7 @@ def test_an_upgrade_that_fails_says_why_and_leaves_the_store_as_it_was(opened, o
     assert copies_of(old_store) == []
 
 
-def test_an_upgrade_without_room_for_the_copy_is_refused_as_something_that_may_pass(opened, old_store, monkeypatch):
+def test_an_upgrade_without_space_for_the_copy_is_a_transient_error(opened, old_store, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
     with pytest.raises(TransientStoreError) as refused:
         opened(old_store)
@@ -169,7 +169,7 @@ def test_an_upgrade_without_room_for_the_copy_is_refused_as_something_that_may_p
     assert copies_of(old_store) == []
 
 
-def test_an_upgrade_that_was_asked_for_reports_each_step_and_the_copy(old_store):
+def test_a_requested_upgrade_reports_each_step_and_the_copy(old_store):
     lines = []
     done = upgrade_database(str(old_store), lines.append)
     assert (done.before, done.after, [done.copy]) == ("0001", REVISION, copies_of(old_store))
@@ -181,7 +181,7 @@ def test_an_upgrade_that_was_asked_for_reports_each_step_and_the_copy(old_store)
     assert len(lines) == 2
 
 
-def test_processes_that_upgrade_a_store_at_the_same_moment_all_succeed_and_make_one_copy(start_child, old_store):
+def test_concurrent_upgrades_of_a_store_all_succeed_and_make_one_copy(start_child, old_store):
     children = [start_child("open", old_store) for _ in range(3)]
     assert {child.stdout.readline() for child in children} <= {"opened\n", "opened with alembic\n"}
     assert len(copies_of(old_store)) == 1
@@ -196,7 +196,7 @@ def test_an_upgrade_waits_for_another_program_to_finish_writing(opened, old_stor
         opened(old_store)
 
 
-def test_a_new_store_is_made_without_loading_alembic(run_child, path):
+def test_a_new_store_is_created_without_alembic(run_child, path):
     assert run_child("open", path) == "opened"
     assert run_child("open", path) == "opened"
 
@@ -208,7 +208,7 @@ def test_opening_again_changes_nothing(opened, path):
     assert digest(path) == before
 
 
-def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(opened, path):
+def test_a_store_of_a_newer_version_is_refused_and_unchanged(opened, path):
     opened(path).dispose()
     change(path, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     before = digest(path)
@@ -231,7 +231,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(opened, path):
     ids=["a browser's", "one that Alembic migrates too", "one with a table of our name"],
 )
 @pytest.mark.parametrize("create", [True, False])
-def test_another_programs_database_is_refused_and_left_as_it_is(opened, path, statements, create):
+def test_a_database_of_another_program_is_refused_and_unchanged(opened, path, statements, create):
     change(path, *statements)
     before = digest(path)
     with pytest.raises(StoreError, match=r"another program's database \(it has a table '(moz|alembic|ticks)"):
@@ -246,13 +246,13 @@ def test_an_empty_file_becomes_a_store(opened, path):
     assert journal_mode(path) == "wal"
 
 
-def test_reading_an_empty_file_says_that_nothing_is_there_yet(opened, path):
+def test_reading_an_empty_file_reports_a_missing_database(opened, path):
     path.touch()
     with pytest.raises(MissingDatabaseError, match="no database here yet"):
         opened(path, create=False)
 
 
-def test_a_copy_that_lost_its_write_ahead_log_has_one_again(opened, path, tmp_path):
+def test_the_write_ahead_log_of_a_copy_is_enabled_again(opened, path, tmp_path):
     copy = tmp_path / "copy.db"
     opened(path).dispose()
     change(path, f"VACUUM INTO '{copy}'")
@@ -261,7 +261,7 @@ def test_a_copy_that_lost_its_write_ahead_log_has_one_again(opened, path, tmp_pa
     assert journal_mode(copy) == "wal"
 
 
-def test_turning_the_write_ahead_log_on_waits_for_another_program_to_finish_writing(opened, path, tmp_path):
+def test_enabling_the_write_ahead_log_waits_for_another_writer(opened, path, tmp_path):
     copy = tmp_path / "copy.db"
     opened(path).dispose()
     change(path, f"VACUUM INTO '{copy}'")
@@ -311,14 +311,14 @@ def test_a_store_can_be_written_while_a_second_program_opens_it(opened, path):
 
 @pytest.fixture
 def second_store(path):
-    """A store as the second version left it: 70 ticks of two channels, a run, windows, a profile and totals."""
+    """A store of the second version: 70 ticks of two channels, a run, windows, a profile and totals."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(SECOND_VERSION.read_text(encoding="utf-8"))
     return path
 
 
 def hold_as_a_daemon(path):
-    """Take the lock of a daemon as version 0002 does, and return the open file."""
+    """Take the lock of a daemon like version 0002, and return the open file."""
     held = path.with_name(f"{path.name}.daemon").open("w")
     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     held.write("4711\n")
@@ -326,7 +326,7 @@ def hold_as_a_daemon(path):
     return held
 
 
-def test_a_store_that_an_old_daemon_writes_to_is_not_upgraded(opened, second_store):
+def test_a_store_in_use_by_an_old_daemon_is_not_upgraded(opened, second_store):
     with hold_as_a_daemon(second_store), pytest.raises(StoreInUseError) as refused:
         opened(second_store)
     assert str(refused.value) == (
@@ -356,7 +356,7 @@ OLD_WRITES = [
 
 
 @pytest.mark.parametrize("statement", OLD_WRITES)
-def test_a_program_of_the_second_version_that_is_still_open_cannot_write_rows_with_no_or_a_wrong_checksum(
+def test_a_running_program_of_the_second_version_cannot_write_rows_without_a_valid_checksum(
     opened, second_store, statement
 ):
     with closing(sqlite3.connect(second_store, isolation_level=None)) as writer:
@@ -375,7 +375,7 @@ def test_a_program_of_the_second_version_that_is_still_open_cannot_write_rows_wi
         ("UPDATE ticks SET readings = CAST(readings AS TEXT) WHERE id = (SELECT max(id) FROM ticks)", "Row"),
     ],
 )
-def test_an_upgrade_gives_no_checksum_to_a_row_with_a_value_of_the_wrong_type(opened, second_store, statement, table):
+def test_an_upgrade_adds_no_checksum_to_a_row_with_a_value_of_the_wrong_type(opened, second_store, statement, table):
     change(second_store, statement)
     engine = opened(second_store)
     compact(engine, 0)

@@ -48,7 +48,7 @@ def end_with_parent():
 
 @pytest.fixture(scope="module")
 def server():
-    """A server of our own on a unix socket: the URL of its databases, without a name, and a way in for its owner."""
+    """A server on a unix socket: the URL of its databases, without a name, and a connection for its owner."""
     with tempfile.TemporaryDirectory(prefix="inferometer-pg-") as name:
         folder, user = Path(name), {}
         if os.geteuid() == 0:
@@ -68,7 +68,7 @@ def server():
             processes.append(subprocess.Popen(command, cwd=folder, preexec_fn=end_with_parent, **quiet, **user))  # noqa: PLW1509  no thread is needed before the exec
 
         def restart():
-            processes[-1].send_signal(signal.SIGQUIT)  # as after a crash: nobody is told
+            processes[-1].send_signal(signal.SIGQUIT)  # as after a crash: no client is notified
             processes[-1].wait(60)
             admin.dispose()
             start()
@@ -119,13 +119,13 @@ def engine(opened, url):
     return opened(url)
 
 
-def test_migrating_from_nothing_makes_the_tables_of_the_schema(engine):
+def test_migrating_an_empty_database_creates_the_tables_of_the_schema(engine):
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
 
 
-def test_samples_totals_and_checks_work_as_in_a_file(engine, host):
+def test_samples_totals_and_checks_work_like_in_a_file(engine, host):
     cpu = Device("package-0", Kind.CPU)
     channels = (Channel(cpu, "package", "energy_joules"), Channel(cpu, "package", "temperature_celsius"))
     writer = Writer(engine)
@@ -168,7 +168,7 @@ def make_tables_of(revision, url):
 
 
 @pytest.mark.parametrize("key", [0x1FE20E7E2, 0x1FE20E7 << 32 | 0xFFFFFFFF], ids=["old", "new"])
-def test_a_store_that_a_daemon_writes_to_is_not_upgraded(opened, url, key):
+def test_a_store_in_use_by_a_daemon_is_not_upgraded(opened, url, key):
     make_tables_of("0002", url)
     daemon = create_store_engine(parse(url), 1.0)
     with daemon.connect() as connection:
@@ -185,9 +185,7 @@ def test_a_store_that_a_daemon_writes_to_is_not_upgraded(opened, url, key):
     "statement",
     ["UPDATE hosts SET name = 'n'", "INSERT INTO recordings SELECT 9, id, '', '', 1, 1 FROM hosts"],
 )
-def test_a_program_of_the_second_version_that_is_still_open_cannot_write_rows_with_no_or_a_wrong_checksum(
-    opened, url, statement
-):
+def test_a_running_program_of_the_second_version_cannot_write_rows_without_a_valid_checksum(opened, url, statement):
     make_tables_of("0002", url)
     old = create_store_engine(parse(url), 1.0)
     with old.begin() as connection:
@@ -199,7 +197,7 @@ def test_a_program_of_the_second_version_that_is_still_open_cannot_write_rows_wi
     assert check(engine) == ()
 
 
-def test_upgrading_makes_the_tables_of_the_schema(opened, url):
+def test_upgrading_creates_the_tables_of_the_schema(opened, url):
     make_tables_of("0001", url)
     with opened(url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
@@ -207,7 +205,7 @@ def test_upgrading_makes_the_tables_of_the_schema(opened, url):
         assert connection.execute(text("SELECT * FROM rollups_named")).all() == []
 
 
-def test_every_record_comes_back_as_it_was_put_in(engine, host, probes):
+def test_every_record_is_read_unchanged(engine, host, probes):
     writer = Writer(engine)
     layouts = writer.register(host, probes, "test", 1)
     assert Reader(engine).layouts(writer.recording) == layouts
@@ -227,14 +225,14 @@ def test_every_record_comes_back_as_it_was_put_in(engine, host, probes):
     assert Reader(engine).profiles() == (profile,)
 
 
-def test_a_nul_and_half_a_letter_are_stored_as_what_text_can_hold(engine, host):
+def test_a_nul_and_an_invalid_character_are_replaced(engine, host):
     writer = Writer(engine)
     writer.register(host, [], "test\0\udcff", 1)
     with engine.connect() as connection:
         assert connection.execute(select(schema.recordings.c.program)).scalars().all() == ["test?"]
 
 
-def test_programs_that_make_the_tables_at_the_same_moment_all_succeed(url, start_child):
+def test_programs_that_create_the_tables_concurrently_all_succeed(url, start_child):
     children = [start_child("open_each") for _ in range(3)]
     for child in children:
         assert child.stdout.readline() == "ready\n"
@@ -250,7 +248,7 @@ def test_programs_that_make_the_tables_at_the_same_moment_all_succeed(url, start
     owner.dispose()
 
 
-def test_programs_that_register_one_host_at_the_same_moment_all_succeed(engine, host, probes):
+def test_programs_that_register_a_host_concurrently_all_succeed(engine, host, probes):
     writers = [Writer(engine) for _ in range(6)]
     ready, errors = threading.Barrier(len(writers)), []
 
@@ -272,7 +270,7 @@ def test_programs_that_register_one_host_at_the_same_moment_all_succeed(engine, 
         assert len(connection.execute(select(schema.devices)).all()) == 2
 
 
-def test_a_second_daemon_is_refused_until_the_first_is_gone(start_child, opened, url):
+def test_a_second_daemon_is_refused_until_the_first_ends(start_child, opened, url):
     holder = start_child("hold", url)
     assert holder.stdout.readline() == "held\n"
     engine = opened(url)
@@ -283,7 +281,7 @@ def test_a_second_daemon_is_refused_until_the_first_is_gone(start_child, opened,
     holder.kill()
     holder.wait()
     deadline = time.monotonic() + 30
-    while True:  # the server takes a moment to see that the connection is gone
+    while True:  # the server takes a moment to notice that the connection is gone
         try:
             with daemon_lock(engine, "host"):
                 break
@@ -292,7 +290,7 @@ def test_a_second_daemon_is_refused_until_the_first_is_gone(start_child, opened,
             time.sleep(0.02)
 
 
-def test_the_lock_is_given_back_to_others_and_holds_no_transaction_open(engine, opened, url):
+def test_the_lock_is_released_and_holds_no_transaction_open(engine, opened, url):
     with daemon_lock(engine, "host"), engine.connect() as connection:
         idle = text(
             "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"
@@ -310,7 +308,7 @@ def end_connections(server):
         )
 
 
-def test_a_lock_that_the_server_dropped_is_taken_again_before_the_next_write(engine, opened, url, server, host):
+def test_a_lock_dropped_by_the_server_is_taken_again_before_the_next_write(engine, opened, url, server, host):
     with daemon_lock(engine, "host") as lock:
         writer = Writer(engine, lock.verify)
         [layout] = writer.register(host, [("none", ())], "daemon", 1)
@@ -322,7 +320,7 @@ def test_a_lock_that_the_server_dropped_is_taken_again_before_the_next_write(eng
         assert lock.lost == ""
 
 
-def test_a_daemon_whose_lock_another_took_after_a_restart_writes_no_more(engine, start_child, url, server, host):
+def test_a_daemon_that_lost_its_lock_to_another_after_a_restart_stops_writing(engine, start_child, url, server, host):
     with daemon_lock(engine, "host") as lock:
         writer = Writer(engine, lock.verify)
         [layout] = writer.register(host, [("none", ())], "daemon", 1)
@@ -337,7 +335,7 @@ def test_a_daemon_whose_lock_another_took_after_a_restart_writes_no_more(engine,
         assert connection.execute(select(schema.ticks)).all() == []
 
 
-def test_after_a_restart_of_the_server_one_of_two_daemons_goes_on_and_the_other_ends(engine, server, url, tmp_path):
+def test_one_of_two_daemons_continues_after_a_restart_of_the_server(engine, server, url, tmp_path):
     homes = [create_host(tmp_path / name) for name in ("first", "second")]
 
     def rows():
@@ -361,7 +359,7 @@ def test_after_a_restart_of_the_server_one_of_two_daemons_goes_on_and_the_other_
         assert [daemon.logged("duplicate key") for daemon in daemons] == [[], []]
 
 
-def test_hosts_share_a_server_and_one_of_them_maintains_it_at_a_time(engine, opened, url):
+def test_hosts_share_a_server_and_only_one_of_them_maintains_it_at_a_time(engine, opened, url):
     with daemon_lock(engine, "one"), daemon_lock(opened(url), "two"):
         with maintenance_lock(engine) as first, maintenance_lock(engine) as second:
             assert (first, second) == (True, False)
@@ -369,12 +367,12 @@ def test_hosts_share_a_server_and_one_of_them_maintains_it_at_a_time(engine, ope
             assert again
 
 
-def test_reading_a_database_without_tables_makes_none(opened, url):
+def test_reading_a_database_without_tables_creates_none(opened, url):
     with pytest.raises(MissingDatabaseError, match=r"postgresql\+psycopg://tester@/test.*: there is no database here"):
         opened(url, create=False)
 
 
-def test_another_programs_tables_are_refused(opened, url):
+def test_tables_of_another_program_are_refused(opened, url):
     other = create_engine(with_driver(url))
     with other.begin() as connection:
         connection.execute(text("CREATE TABLE orders (id integer)"))
@@ -390,7 +388,7 @@ def test_a_newer_version_is_refused(opened, url):
         opened(url)
 
 
-def test_a_database_that_the_server_has_not_is_said_without_the_password(opened, server):
+def test_the_error_of_a_missing_database_hides_the_password(opened, server):
     url = server[0].format("nowhere").replace("tester@", "tester:s3cret@")
     with pytest.raises(StoreError) as refused:
         opened(url)
@@ -399,7 +397,7 @@ def test_a_database_that_the_server_has_not_is_said_without_the_password(opened,
     assert "s3cret" not in str(refused.value)
 
 
-def test_a_user_who_may_not_make_tables_is_told_what_to_grant(opened, server, url):
+def test_the_error_of_a_missing_permission_states_the_grant(opened, server, url):
     with server[1].connect() as connection:
         connection.execute(text("CREATE ROLE guest LOGIN"))
     with pytest.raises(StoreError) as refused:
@@ -409,7 +407,7 @@ def test_a_user_who_may_not_make_tables_is_told_what_to_grant(opened, server, ur
     )
 
 
-def test_a_server_that_ended_our_connection_is_an_error_once(engine, server, host):
+def test_a_connection_closed_by_the_server_is_an_error_only_once(engine, server, host):
     writer = Writer(engine)
     writer.register(host, [], "test", 1)
     with server[1].connect() as connection:
@@ -420,6 +418,6 @@ def test_a_server_that_ended_our_connection_is_an_error_once(engine, server, hos
     writer.register(host, [], "test", 2)
 
 
-def test_a_server_that_is_not_there_is_an_error_soon(opened):
+def test_an_absent_server_is_an_error_within_seconds(opened):
     with pytest.raises(StoreError, match=r"(?s)127\.0\.0\.1.*Check the address, the user and that the server runs"):
         opened("postgresql://me@127.0.0.1:1/db")

@@ -22,13 +22,13 @@ PER_APPEND, A_SECOND = 20, 100  # as in store_process.py
 
 
 def stored_values(engine, recording):
-    """Return the values of every channel that the child wrote; they are whole and the same in all channels."""
+    """Return the values of every channel that the child wrote; they are complete and equal in all channels."""
     channels = [series.values for series in Reader(engine).series(recording, 0, 2**62, WATTS)]
     assert all(values == channels[0] for values in channels)
     return channels[0]
 
 
-def test_a_reader_in_another_process_sees_what_is_committed_and_never_waits(start_child, opened, path):
+def test_a_reader_in_another_process_sees_commits_and_never_waits(start_child, opened, path):
     child = start_child("append", path)
     recording = int(child.stdout.readline())
     engine = opened(path, create=False, busy_seconds=0)
@@ -44,7 +44,7 @@ def test_a_reader_in_another_process_sees_what_is_committed_and_never_waits(star
     assert seen >= 2000
 
 
-def test_killing_the_writer_loses_only_the_transaction_that_was_open(start_child, opened, path):
+def test_killing_the_writer_loses_only_the_open_transaction(start_child, opened, path):
     pace = random.Random(20)
     for _ in range(4):
         child = start_child("append", path)
@@ -62,11 +62,11 @@ def test_killing_the_writer_loses_only_the_transaction_that_was_open(start_child
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_killing_one_that_writes_and_compacts_loses_a_second_at_most_and_doubles_nothing(start_child, opened, path):
+def test_killing_a_writer_that_compacts_loses_at_most_a_second_and_duplicates_nothing(start_child, opened, path):
     pace = random.Random(21)
     for _ in range(4):
         child = start_child("record", path)
-        lines = [child.stdout.readline() for _ in range(20)]  # time enough for chunks
+        lines = [child.stdout.readline() for _ in range(20)]  # enough time for chunks
         time.sleep(pace.uniform(0, 0.1))
         child.kill()
         lines += child.stdout.read().splitlines(keepends=True)
@@ -78,7 +78,7 @@ def test_killing_one_that_writes_and_compacts_loses_a_second_at_most_and_doubles
     assert status(opened(path)).chunks > 0
 
 
-def test_several_programs_write_to_one_store_at_once(start_child, opened, path):
+def test_several_programs_write_to_a_store_concurrently(start_child, opened, path):
     children = [start_child("append", path) for _ in range(2)]
     recordings = [int(child.stdout.readline()) for child in children]
     for child in children:
@@ -93,7 +93,7 @@ def test_several_programs_write_to_one_store_at_once(start_child, opened, path):
         assert len(values) >= 400
 
 
-def test_the_threads_of_one_program_may_write_at_once(engine, host, probes):
+def test_threads_of_one_program_can_write_concurrently(engine, host, probes):
     writer = Writer(engine)
     [_, nvml] = writer.register(host, probes, "test", 1)
     run = Run("run", host.id, writer.recording, "onnx", "{}", RunStatus.RUNNING, 1)

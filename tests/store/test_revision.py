@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_newest_migration_and_its_table_are_those_of_the_schema() -> None:
+def test_revision_and_table_equal_those_of_the_schema() -> None:
     assert newest_revision() == REVISION
     assert _VERSION_TABLE == VERSION_TABLE
 
@@ -25,7 +25,7 @@ def test_a_new_store_is_current_and_one_of_another_version_is_not(tmp_path: Path
     assert not is_current(path)
 
 
-def test_a_file_that_is_missing_damaged_or_no_store_is_not_current_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_missing_damaged_or_foreign_file_is_not_current_and_unchanged(tmp_path: Path) -> None:
     missing, damaged, foreign = (tmp_path / name for name in ("missing", "damaged", "foreign"))
     damaged.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
     with sqlite3.connect(foreign) as database:

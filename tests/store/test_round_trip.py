@@ -53,7 +53,7 @@ WINDOWS = st.builds(
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """One store for all examples of a property, each with a recording of its own."""
+    """One store for all examples of a property, each with its own recording."""
     engine = open_database(str(tmp_path_factory.mktemp("shared") / "inferometer.db"))
     yield engine
     engine.dispose()
@@ -69,7 +69,7 @@ def a_run(writer, run_id="run"):
 
 @settings(max_examples=40)
 @given(drawn=TICKS)
-def test_every_value_and_every_refusal_comes_back_in_its_place(shared, drawn):
+def test_every_value_and_every_rejection_is_read_at_its_position(shared, drawn):
     writer = Writer(shared)
     [layout] = writer.register(Host("h", "n"), [("nvml", CHANNELS)], "test", 1)
     ticks = [Tick(layout.id, at, at + took, values, tuple(refused)) for at, took, values, refused in drawn]
@@ -91,7 +91,7 @@ def test_every_value_and_every_refusal_comes_back_in_its_place(shared, drawn):
 
 @settings(max_examples=20)
 @given(windows=st.lists(WINDOWS, max_size=3))
-def test_windows_come_back_in_the_order_they_were_made(shared, windows):
+def test_windows_are_read_in_the_order_of_their_creation(shared, windows):
     writer = Writer(shared)
     writer.register(Host("5e1f", "n"), [], "test", 1)
     run = a_run(writer, f"run-{writer.recording}")
@@ -102,7 +102,7 @@ def test_windows_come_back_in_the_order_they_were_made(shared, windows):
     assert Reader(shared).windows(run.id) == tuple(windows)
 
 
-def test_a_stretch_has_both_its_ends_and_only_the_metrics_asked_for(engine, host, probes):
+def test_a_time_range_includes_both_ends_and_only_the_given_metrics(engine, host, probes):
     writer = Writer(engine)
     rapl, nvml = writer.register(host, probes, "test", 1)
     writer.append([Tick(rapl.id, at, at, (1.0, 2.0, float(at))) for at in (9, 10, 15, 20, 21)])
@@ -112,7 +112,7 @@ def test_a_stretch_has_both_its_ends_and_only_the_metrics_asked_for(engine, host
     assert (board.times_ns, board.values) == ((16,), (70.0,))
 
 
-def test_channels_can_be_chosen_one_by_one(engine, host, probes):
+def test_single_channels_can_be_selected(engine, host, probes):
     writer = Writer(engine)
     rapl, _ = writer.register(host, probes, "test", 1)
     writer.append([Tick(rapl.id, 5, 5, (1.0, 2.0, 3.0))])
@@ -122,7 +122,7 @@ def test_channels_can_be_chosen_one_by_one(engine, host, probes):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_recordings_of_a_stretch_are_those_with_samples_in_it(engine, host, probes, packed):
+def test_recordings_of_a_time_range_are_those_with_samples_in_it(engine, host, probes, packed):
     writers = [Writer(engine) for _ in range(4)]
     hosts = (host, host, replace(host, id="0ther"), host)
     for number, (writer, own) in enumerate(zip(writers, hosts, strict=True)):
@@ -141,7 +141,7 @@ def test_recordings_of_a_stretch_are_those_with_samples_in_it(engine, host, prob
     assert first == Recording(1, host.id, "b007", "program 0", os.getpid(), 100)
 
 
-def test_people_find_minutes_by_name(engine, host, probes):
+def test_the_view_of_minutes_has_names(engine, host, probes):
     writer = Writer(engine)
     rapl, _ = writer.register(host, probes, "daemon", 1)
     at = 1_700_000_400 * 10**9
@@ -156,7 +156,7 @@ def test_people_find_minutes_by_name(engine, host, probes):
     ]
 
 
-def test_layouts_come_back_with_every_fact_of_their_channels(engine, host, probes):
+def test_layouts_are_read_with_every_property_of_their_channels(engine, host, probes):
     writer = Writer(engine)
     layouts = writer.register(host, probes, "test", 1)
     assert Reader(engine).layouts(writer.recording) == layouts
@@ -181,7 +181,7 @@ def test_two_recordings_of_one_host_never_mix(engine, host, probes):
         assert package.rejections == refused
 
 
-def test_a_device_that_gains_a_name_keeps_its_id_and_its_channels(engine, host, probes):
+def test_a_device_with_a_new_name_has_the_same_id_and_channels(engine, host, probes):
     Writer(engine).register(host, probes, "test", 1)
     rows = select(schema.devices.c.id, schema.devices.c.key, schema.devices.c.name).order_by(schema.devices.c.id)
     numbers = select(schema.layouts.c.channel_ids)
@@ -200,7 +200,7 @@ def test_a_device_that_gains_a_name_keeps_its_id_and_its_channels(engine, host, 
     assert Reader(engine).layouts(again.recording)[0].channels[0].device == named
 
 
-def test_what_is_newly_known_of_a_channel_replaces_what_was(engine, host, probes):
+def test_new_properties_of_a_channel_replace_the_old_ones(engine, host, probes):
     Writer(engine).register(host, probes, "test", 1)
     facts = {"wraps_at": 262143.3, "observed_refresh_seconds": 0.02, "read_seconds": 1e-5, "aliased": True}
     learned = replace(
@@ -220,7 +220,7 @@ def test_one_device_on_two_hosts_is_two_devices(engine, host, probes):
         assert len(connection.execute(select(schema.devices)).all()) == 4
 
 
-def test_a_host_is_kept_once_as_it_was_last_seen(engine, host):
+def test_a_host_is_stored_once_with_its_latest_properties(engine, host):
     Writer(engine).register(host, [], "test", 1)
     Writer(engine).register(replace(host, kernel="6.2.0"), [], "test", 2)
     with engine.connect() as connection:
@@ -242,7 +242,7 @@ def test_the_end_of_a_run_replaces_its_beginning(engine, host):
     assert Reader(engine).run("another") is None
 
 
-def test_profiles_come_back_newest_first_and_one_saved_again_is_replaced(engine, host):
+def test_profiles_are_read_newest_first_and_saving_one_again_replaces_it(engine, host):
     writer = Writer(engine)
     writer.register(host, [], "test", 1)
     writer.save_run(a_run(writer))
@@ -252,7 +252,7 @@ def test_profiles_come_back_newest_first_and_one_saved_again_is_replaced(engine,
     assert Reader(engine).profiles() == (new, old)
 
 
-def test_only_a_profile_waits_for_the_disk(engine, host):
+def test_only_a_profile_is_written_durably(engine, host):
     levels = []
 
     @event.listens_for(engine, "commit")
@@ -270,14 +270,14 @@ def test_only_a_profile_waits_for_the_disk(engine, host):
     assert levels == [normal, normal, full, normal]
 
 
-def test_a_transaction_that_is_asked_to_last_is_one_that_writes(engine):
+def test_a_durable_transaction_takes_the_write_lock(engine):
     with durable(engine).begin() as connection:
         assert connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone() == (2,)
     with write_engine(engine).begin() as connection:
         assert connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone() == (1,)
 
 
-def test_a_batch_that_fails_leaves_nothing_of_itself(engine, host, probes):
+def test_a_failed_batch_leaves_nothing(engine, host, probes):
     writer = Writer(engine)
     [rapl, _] = writer.register(host, probes, "test", 1)
     good, bad = (Tick(layout, 5, 5, (1.0, 2.0, 3.0)) for layout in (rapl.id, 999))
@@ -287,7 +287,7 @@ def test_a_batch_that_fails_leaves_nothing_of_itself(engine, host, probes):
     assert Reader(engine).series(writer.recording, 0, 10, ALL)[0].values == ()
 
 
-def test_names_that_are_not_unicode_and_nuls_do_not_stop_a_recording(engine, host):
+def test_invalid_unicode_and_nuls_in_names_do_not_stop_a_recording(engine, host):
     named = Channel(Device("psu-\udcff", Kind.PSU, "mod\udce8le\0"), "wall", "power_watts")
     twin = Channel(Device("psu-\udcfe", Kind.PSU, "another"), "wall", "power_watts")
     for at in (1, 2):
@@ -302,7 +302,7 @@ def test_names_that_are_not_unicode_and_nuls_do_not_stop_a_recording(engine, hos
 
 
 @pytest.mark.parametrize("at", [2**63, -(2**63) - 1, 10**30])
-def test_a_time_that_does_not_fit_is_refused_and_the_next_batch_is_stored(engine, host, probes, at):
+def test_an_impossible_time_is_refused_and_the_next_batch_is_stored(engine, host, probes, at):
     writer = Writer(engine)
     [_, nvml] = writer.register(host, probes, "test", 1)
     with pytest.raises(StoreError, match=r"does not fit 64 bits of nanoseconds .*Set the host's clock"):

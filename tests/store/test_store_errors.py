@@ -21,7 +21,7 @@ def refusal(opened, url, **settings):
 
 
 @pytest.mark.parametrize("content", [b"hi", b"plain words\n" * 1000, bytes(4096), b"SQLite format 3\0" + b"x" * 5000])
-def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(opened, path, content):
+def test_a_file_other_than_a_database_is_refused_and_unchanged(opened, path, content):
     path.write_bytes(content)
     assert refusal(opened, path) == (
         f"{path}: the file is not a SQLite database. Nothing was changed; use another one with --database"
@@ -30,7 +30,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(opened, path, c
     assert [beside.name for beside in path.parent.iterdir()] == [path.name]
 
 
-def test_a_damaged_store_is_said_to_be_damaged(opened, path):
+def test_a_damaged_store_is_reported_as_damaged(opened, path):
     opened(path).dispose()
     with path.open("r+b") as file:
         file.seek(4096)
@@ -38,7 +38,7 @@ def test_a_damaged_store_is_said_to_be_damaged(opened, path):
     assert refusal(opened, path).startswith(f"{path}: the file is damaged. Restore a backup")
 
 
-def test_a_store_with_a_damaged_name_in_its_schema_is_said_to_be_damaged(opened, path):
+def test_a_store_with_a_damaged_name_in_its_schema_is_reported_as_damaged(opened, path):
     opened(path).dispose()
     content = path.read_bytes()
     assert b"CREATE TABLE chunks" in content
@@ -46,15 +46,15 @@ def test_a_store_with_a_damaged_name_in_its_schema_is_said_to_be_damaged(opened,
     assert "the file is damaged. Restore a backup" in refusal(opened, path)
 
 
-def test_a_folder_is_no_database(opened, tmp_path):
+def test_a_folder_is_refused(opened, tmp_path):
     assert refusal(opened, tmp_path) == f"{tmp_path}: this is a folder. Give the path of a file with --database PATH"
 
 
-def test_a_device_is_no_database(opened):
+def test_a_device_file_is_refused(opened):
     assert refusal(opened, "/dev/null").startswith("/dev/null: this is not a regular file.")
 
 
-def test_a_folder_that_is_a_file_cannot_hold_a_database(opened, path):
+def test_a_path_below_a_file_is_refused(opened, path):
     path.write_text("")
     assert refusal(opened, path / "inferometer.db").startswith(f"{path}/inferometer.db: it cannot be reached (Not a")
 
@@ -63,12 +63,12 @@ def test_a_name_too_long_for_the_disk_is_refused(opened, tmp_path):
     assert "(File name too long)" in refusal(opened, tmp_path / ("x" * 300))
 
 
-def test_without_a_home_a_database_has_to_be_named(opened):
+def test_without_a_home_a_database_path_is_required(opened):
     assert "this user has no home folder for it. Give its path with --database" in refusal(opened, "")
 
 
 @pytest.mark.parametrize("url", [":memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:"])
-def test_a_database_that_keeps_nothing_is_refused(opened, url):
+def test_an_in_memory_database_is_refused(opened, url):
     assert "stores nothing. Give the path of a file" in refusal(opened, url)
 
 
@@ -90,7 +90,7 @@ def test_a_database_that_keeps_nothing_is_refused(opened, url):
         ("~nobody-of-this-name/x.db", "this is not a path"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_refused_with_a_remedy(opened, url, words):
+def test_an_unusable_address_is_refused_with_a_remedy(opened, url, words):
     assert words in refusal(opened, url)
 
 
@@ -118,7 +118,7 @@ def test_a_path_is_taken_as_it_is(opened, tmp_path, name):
     assert f"{name}.db" in {made.name for made in tmp_path.iterdir()}
 
 
-def test_relative_paths_links_and_homes_all_name_one_file(opened, path, tmp_path, monkeypatch):
+def test_relative_paths_links_and_homes_resolve_to_one_file(opened, path, tmp_path, monkeypatch):
     opened(path)
     link = tmp_path / "link.db"
     link.symlink_to(path)
@@ -133,7 +133,7 @@ def test_a_bare_postgresql_url_gets_its_driver():
     assert display(parse("postgres://host/db")) == "postgresql+psycopg://host/db"
 
 
-def test_a_new_store_is_closed_to_others(opened, tmp_path):
+def test_a_new_store_is_inaccessible_to_others(opened, tmp_path):
     path = tmp_path / "new" / "inferometer.db"
     before = os.umask(0)
     try:
@@ -144,7 +144,7 @@ def test_a_new_store_is_closed_to_others(opened, tmp_path):
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o640}
 
 
-def test_reading_a_database_that_is_not_there_makes_none(opened, path):
+def test_reading_a_missing_database_creates_none(opened, path):
     with pytest.raises(
         MissingDatabaseError, match=r"inferometer\.db: there is no database here yet\. `inferometer profile` and `infer"
     ):
@@ -152,7 +152,7 @@ def test_reading_a_database_that_is_not_there_makes_none(opened, path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(opened_by_nobody, open_folder):
+def test_a_read_only_folder_is_reported(opened_by_nobody, open_folder):
     closed = open_folder / "closed"
     closed.mkdir(mode=0o555)
     assert opened_by_nobody(closed / "x.db") == (
@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_written_is_named(opened_by_nobody, open_folder)
     )
 
 
-def test_a_folder_that_cannot_be_entered_is_said_to_be_unreachable(opened_by_nobody, open_folder):
+def test_an_inaccessible_folder_is_reported_as_unreachable(opened_by_nobody, open_folder):
     closed = open_folder / "closed"
     closed.mkdir(mode=0o000)
     said = opened_by_nobody(closed / "x.db")
@@ -170,7 +170,7 @@ def test_a_folder_that_cannot_be_entered_is_said_to_be_unreachable(opened_by_nob
 
 @pytest.fixture
 def stored(opened, open_folder):
-    """A store in a folder where every user may make files; whoever needs less takes it away."""
+    """A store in a folder that every user can write; a test with fewer permissions removes them."""
     path = open_folder / "inferometer.db"
     opened(path).dispose()  # no program has it open: there is no write-ahead log beside it
     open_folder.chmod(0o777)
@@ -178,27 +178,27 @@ def stored(opened, open_folder):
     return path
 
 
-def test_a_store_that_may_not_be_read_is_named(opened_by_nobody, stored):
+def test_an_unreadable_store_is_reported(opened_by_nobody, stored):
     stored.chmod(0o000)
     said = opened_by_nobody(stored)
     assert said == (f"{stored}: this user cannot read it. Run as its owner, or use another one with --database")
 
 
-def test_a_store_in_a_closed_folder_says_why_that_matters(opened_by_nobody, stored):
+def test_the_error_of_a_read_only_folder_states_why_it_matters(opened_by_nobody, stored):
     stored.parent.chmod(0o555)
     said = opened_by_nobody(stored)
     assert "this user cannot write its folder, and SQLite needs two files beside it" in said
     assert f"Make {stored.parent} writable" in said
 
 
-def test_a_store_that_may_only_be_read_can_be_read_and_says_why_it_is_not_written(run_child, opened_by_nobody, stored):
+def test_a_read_only_store_can_be_read_and_its_write_error_states_the_reason(run_child, opened_by_nobody, stored):
     stored.chmod(0o444)
     assert opened_by_nobody(stored) == "opened"
     said = run_child("append", stored, nobody=True)
     assert said.startswith(f"refused: {stored}: this user cannot write inferometer.db. Run as its owner")
 
 
-def test_who_may_only_read_can_read_while_the_daemon_writes(run_child, start_child, stored):
+def test_a_user_with_read_access_can_read_while_the_daemon_writes(run_child, start_child, stored):
     writer = start_child("append", stored)
     recording = int(writer.stdout.readline())
     writer.stdout.readline()
@@ -209,7 +209,7 @@ def test_who_may_only_read_can_read_while_the_daemon_writes(run_child, start_chi
     assert int(run_child("read", stored, recording, nobody=True)) > 0
 
 
-def test_a_store_deleted_under_way_is_said_to_be_gone(opened, path):
+def test_a_store_deleted_while_open_is_reported_as_gone(opened, path):
     engine = opened(path)
     engine.dispose()
     path.parent.rename(path.parent.with_name("elsewhere"))
@@ -217,7 +217,7 @@ def test_a_store_deleted_under_way_is_said_to_be_gone(opened, path):
         Reader(engine).profiles()
 
 
-def test_a_lock_that_another_program_does_not_give_back_is_an_error(opened, path):
+def test_a_lock_held_by_another_program_is_an_error(opened, path):
     engine = opened(path, busy_seconds=0.1)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -230,7 +230,7 @@ def test_a_lock_that_another_program_does_not_give_back_is_an_error(opened, path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
-def test_a_file_system_that_may_only_be_read_is_said_to_be_so(opened, tmp_path):
+def test_a_read_only_file_system_is_reported(opened, tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=False).returncode:

@@ -35,7 +35,7 @@ DICE = random.Random(9)
 
 
 def rapl_joules(count: int, unit: int) -> float:
-    """Return the joules that the kernel shows after so many counts of `unit` thousandths of a microjoule, unwrapped."""
+    """Return the unwrapped joules of the kernel after `count` counts of `unit` thousandths of a microjoule."""
     return (count // 2**32 * ((2**32 - 1) * unit // 1000) + count % 2**32 * unit // 1000) / 1e6
 
 
@@ -67,7 +67,7 @@ def decoder() -> str:
 
 @pytest.fixture
 def stored(engine: Engine) -> Engine:
-    """A store whose first 600 ticks are a chunk, and whose others are rows."""
+    """A store whose first 600 ticks are in a chunk and the others in rows."""
     writer = Writer(engine)
     [layout] = writer.register(Host("h", "n"), [("rapl", CHANNELS)], "test", START)
     starts = [START + n * SECOND + DICE.randrange(10**6) for n in range(TICKS)]

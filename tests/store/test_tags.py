@@ -1,4 +1,4 @@
-"""Profiles can be given a tag, and be deleted."""
+"""Tags and deletion of profiles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tags(engine):
     return {profile.id: profile.tag for profile in Reader(engine).profiles()}
 
 
-def test_a_tag_is_given_changed_and_taken_away(engine, writer):
+def test_a_tag_can_be_set_changed_and_removed(engine, writer):
     assert tags(engine) == {"p-one": None, "p-two": None}
     assert writer.tag_profile("p-one", "baseline")
     assert writer.tag_profile("p-one", "before")
@@ -39,20 +39,20 @@ def test_a_tag_is_given_changed_and_taken_away(engine, writer):
     assert check(engine) == ()
 
 
-def test_a_tag_names_one_profile(writer):
+def test_a_tag_is_unique_among_profiles(writer):
     writer.tag_profile("p-one", "baseline")
     with pytest.raises(StoreError, match="profile p-one already has the tag 'baseline'"):
         writer.tag_profile("p-two", "baseline")
     writer.tag_profile("p-one", "baseline")
 
 
-def test_a_profile_that_is_saved_again_has_its_tag_still(engine, writer):
+def test_saving_a_profile_again_preserves_its_tag(engine, writer):
     writer.tag_profile("p-one", "baseline")
     writer.save_profile(Profile("p-one", "one", 1, "onnx", '{"new": 1}'))
     assert tags(engine)["p-one"] == "baseline"
 
 
-def test_a_deleted_profile_takes_its_run_with_it_but_not_that_of_another(engine, writer):
+def test_deleting_a_profile_deletes_its_run_but_not_that_of_another(engine, writer):
     writer.save_profile(Profile("p-more", "one", 1, "onnx", "{}"))
     assert writer.delete_profile("p-one")
     assert Reader(engine).run("one") is not None

@@ -26,7 +26,7 @@ HALVES = st.lists(st.one_of(st.integers(0, 2**40), st.integers(0, 2**70)), max_s
 
 
 def shown(count, unit):
-    """What the kernel's powercap shows, unwrapped, in joules."""
+    """Return the unwrapped joules of the kernel's powercap."""
     return (count // 2**32 * ((2**32 - 1) * unit // 1000) + count % 2**32 * unit // 1000) / 1e6
 
 
@@ -48,7 +48,7 @@ def with_gaps(values):
     ),
     ends=st.tuples(st.integers(0, 30), st.integers(0, 30)),
 )
-def test_every_bit_comes_back_of_all_and_of_any_part(values, ends):
+def test_every_bit_is_preserved_in_all_values_and_in_any_part(values, ends):
     packed = columns.pack(values)
     assert bits(columns.unpack(packed, len(values))) == bits(values)
     start, stop = sorted(min(end, len(values)) for end in ends)
@@ -69,18 +69,18 @@ def test_every_bit_comes_back_of_all_and_of_any_part(values, ends):
     ],
     ids=["absent", "constant", "a counter", "one that wraps", "percent", "ticks of time", "a temperature", "thirds"],
 )
-def test_what_a_sensor_shows_is_small(values, most_bytes):
+def test_typical_sensor_values_pack_small(values, most_bytes):
     packed = columns.pack(values)
     assert bits(columns.unpack(packed, len(values))) == bits(values)
     assert len(packed) <= most_bytes
 
 
-def test_what_fits_nothing_takes_little_more_than_its_bytes():
+def test_incompressible_values_take_little_more_than_their_bytes():
     values = [math.sin(place) * 10.0**place for place in range(300)]
     assert len(columns.pack(values)) <= 8 * 300 + 32
 
 
-def test_a_single_odd_value_does_not_cost_the_others_their_bits():
+def test_a_single_odd_value_does_not_affect_the_others():
     odd = [-0.0, 1.0, math.inf, -math.inf, math.nan, 5e-324, 1.7976931348623157e308]
     for values in (odd, [1 / 3, 5e-324], [1 / 3, 2 / 3, 1e15 + 1 / 3]):
         assert bits(columns.unpack(columns.pack(values), len(values))) == bits(values)

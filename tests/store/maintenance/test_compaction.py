@@ -78,7 +78,7 @@ def rows_of(engine, table):
 
 @settings(max_examples=40)
 @given(drawn=TICKS, until=st.integers(0, 2800), stretch=st.tuples(st.integers(0, 2000), st.integers(0, 2000)))
-def test_readers_see_the_same_whether_samples_are_packed_or_not(shared, drawn, until, stretch):
+def test_readers_see_the_same_before_and_after_compaction(shared, drawn, until, stretch):
     compact(shared, 2**62)
     writer, layout = registered(shared)
     writer.append([Tick(layout.id, START + at, START + at + took, values) for at, took, values in drawn])
@@ -90,12 +90,12 @@ def test_readers_see_the_same_whether_samples_are_packed_or_not(shared, drawn, u
     assert done.ticks == sum(at < until // 600 * 600 * SECOND for at, _, _ in drawn)
 
 
-def test_what_was_compacted_is_sound(shared):
+def test_a_compacted_store_passes_the_check(shared):
     compact(shared, 2**62)
     assert check(shared) == ()
 
 
-def test_only_whole_stretches_of_600_seconds_are_packed(engine):
+def test_only_whole_parts_of_600_seconds_are_packed(engine):
     writer, layout = registered(engine)
     writer.append([second(layout, number, 1.0, 2.0, 3.0) for number in range(1300)])
     done = compact(engine, START + 1799 * SECOND)
@@ -109,7 +109,7 @@ def test_only_whole_stretches_of_600_seconds_are_packed(engine):
     assert compact(engine, START + 1800 * SECOND).ticks == 100
 
 
-def test_a_wide_or_fast_layout_takes_several_chunks_a_stretch(engine):
+def test_a_wide_or_fast_layout_takes_several_chunks_per_600_seconds(engine):
     writer, layout = registered(engine)
     writer.append([Tick(layout.id, START + at, START + at, (float(at), 1.0, 2.0)) for at in range(5000)])
     assert compact(engine, START + 600 * SECOND).chunks == 2
@@ -118,9 +118,9 @@ def test_a_wide_or_fast_layout_takes_several_chunks_a_stretch(engine):
     assert check(engine) == ()
 
 
-def test_each_minute_is_summed_up_also_where_chunks_meet_within_it(engine):
+def test_a_minute_that_spans_two_chunks_is_aggregated_completely(engine):
     writer, layout = registered(engine)
-    every = 20_000_000  # 4096 ticks, a chunk's worth, end within the second minute
+    every = 20_000_000  # 4096 ticks, one chunk, end within the second minute
     writer.append(
         [
             Tick(layout.id, START + number * every, START + number * every, (10.0 * number, 10.0, float(number % 7)))
@@ -145,7 +145,7 @@ def test_each_minute_is_summed_up_also_where_chunks_meet_within_it(engine):
     assert check(engine) == ()
 
 
-def test_the_minutes_of_a_counter_add_up_over_readings_that_are_absent_for_longer_than_a_chunk(engine):
+def test_the_minutes_of_a_counter_add_up_over_gaps_longer_than_a_chunk(engine):
     writer, layout = registered(engine)
     writer.append([second(layout, number, 5.0 * number, 1.0, 1.0) for number in (0, 10)])
     writer.append([second(layout, number, math.nan, 1.0, 1.0) for number in range(600, 1400, 10)])
@@ -158,7 +158,7 @@ def test_the_minutes_of_a_counter_add_up_over_readings_that_are_absent_for_longe
     assert len(energies) == len(watts) + 2
 
 
-def test_a_channel_of_two_probes_is_summed_up_once_by_the_first_of_them(engine):
+def test_a_channel_of_two_probes_is_aggregated_only_for_the_first(engine):
     writer = Writer(engine)
     energy, watts, _ = CHANNELS
     first, second_one = writer.register(
@@ -176,7 +176,7 @@ def test_a_channel_of_two_probes_is_summed_up_once_by_the_first_of_them(engine):
     assert check(engine) == ()
 
 
-def test_refusals_stay_where_they_are(engine):
+def test_compaction_does_not_change_rejections(engine):
     writer, layout = registered(engine)
     writer.append([Tick(layout.id, START, START, (1.0, math.nan, 1.0), (Rejection(1, Reason.IMPOSSIBLE),))])
     compact(engine, START + 600 * SECOND)
@@ -184,7 +184,7 @@ def test_refusals_stay_where_they_are(engine):
     assert (watts.values, watts.rejections) == ((), ((START, Reason.IMPOSSIBLE),))
 
 
-def test_ticks_that_are_stored_late_come_in_their_place(engine):
+def test_late_ticks_are_read_in_order(engine):
     writer, layout = registered(engine)
     writer.append([second(layout, number, float(number), 1.0, 1.0) for number in (0, 2, 4)])
     compact(engine, START + 600 * SECOND)
@@ -196,7 +196,7 @@ def test_ticks_that_are_stored_late_come_in_their_place(engine):
     assert len(rows_of(engine, schema.chunks)) == 2
 
 
-def test_times_that_are_not_whole_microseconds_survive(engine):
+def test_times_in_nanoseconds_are_preserved(engine):
     writer, layout = registered(engine)
     writer.append([Tick(layout.id, START + at, START + at + 3, (1.0, 1.0, 1.0)) for at in (1, 1001, 2002)])
     before = Reader(engine).series(writer.recording, START + 1, START + 1001)
@@ -205,7 +205,7 @@ def test_times_that_are_not_whole_microseconds_survive(engine):
     assert len(before[0].values) == 2
 
 
-def test_pausing_comes_after_every_chunk_and_can_end_it(engine):
+def test_a_pause_follows_every_chunk_and_can_end_the_compaction(engine):
     writer, layout = registered(engine)
     writer.append([second(layout, number, 1.0, 1.0, 1.0) for number in range(0, 3000, 100)])
     pauses = iter((False, True))
@@ -215,7 +215,7 @@ def test_pausing_comes_after_every_chunk_and_can_end_it(engine):
     assert compact(engine, 2**62, pause=lambda: stop.wait(0)).chunks == 3
 
 
-def test_two_that_compact_at_once_do_not_keep_anything_twice(engine, opened, path, monkeypatch):
+def test_two_concurrent_compactions_duplicate_nothing(engine, opened, path, monkeypatch):
     writer, layout = registered(engine)
     writer.append([second(layout, number, float(number), 1.0, 1.0) for number in range(1200)])
     pack = chunks.pack
@@ -232,7 +232,7 @@ def test_two_that_compact_at_once_do_not_keep_anything_twice(engine, opened, pat
     assert check(engine) == ()
 
 
-def test_a_reader_sees_every_sample_once_while_they_are_packed(engine, opened, path):
+def test_a_reader_sees_every_sample_once_during_compaction(engine, opened, path):
     writer, layout = registered(engine)
     writer.append([second(layout, number, float(number), 1.0, 1.0) for number in range(3000)])
     reader = Reader(opened(path))
@@ -246,7 +246,7 @@ def test_a_reader_sees_every_sample_once_while_they_are_packed(engine, opened, p
     assert seen == [tuple(map(float, range(3000)))] * 5
 
 
-def test_a_chunk_whose_rows_cannot_be_removed_is_not_kept(engine):
+def test_a_chunk_whose_rows_cannot_be_removed_is_not_stored(engine):
     writer, layout = registered(engine)
     writer.append([second(layout, 0, 1.0, 1.0, 1.0)])
     with write_engine(engine).begin() as connection:

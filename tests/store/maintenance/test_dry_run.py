@@ -1,4 +1,4 @@
-"""What pruning would remove is what it removes."""
+"""The estimate of pruning equals its result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
     compacted=st.integers(0, 5000),
     run=st.one_of(st.none(), st.tuples(st.integers(0, 5000), st.integers(1, 500))),
 )
-def test_what_is_foreseen_is_what_is_removed(
+def test_the_estimate_equals_the_removal(
     tmp_path_factory: pytest.TempPathFactory,
     seconds: int | None,
     rollup_seconds: int | None,

@@ -39,7 +39,7 @@ def fill(writer, layout, seconds):
 
 
 def left(engine, recording):
-    """The seconds after the start of which there are samples."""
+    """Return the seconds after the start that have samples."""
     found = Reader(engine).series(recording, 0, 2**62)
     return [(at - START) // SECOND for series in found for at in series.times_ns]
 
@@ -57,7 +57,7 @@ def test_nothing_is_removed_without_a_limit(engine):
     assert left(engine, writer.recording) == list(range(0, 1000, 10))
 
 
-def test_what_is_older_is_removed_packed_or_not_and_a_chunk_as_a_whole(engine):
+def test_older_samples_are_removed_from_rows_and_by_whole_chunks(engine):
     writer, layout = registered(engine)
     fill(writer, layout, range(0, 2000, 10))
     compact(engine, now(1200))
@@ -70,7 +70,7 @@ def test_what_is_older_is_removed_packed_or_not_and_a_chunk_as_a_whole(engine):
     assert check(engine) == ()
 
 
-def test_what_a_run_measured_stays_with_it(engine):
+def test_the_samples_of_a_run_stay(engine):
     writer, layout = registered(engine, "profile")
     fill(writer, layout, range(0, 3000, 10))
     run = Run("run", "h", writer.recording, "onnx", "{}", RunStatus.COMPLETE, now(1000), now(1100))
@@ -80,7 +80,7 @@ def test_what_a_run_measured_stays_with_it(engine):
     assert left(engine, writer.recording) == list(range(600, 1200, 10))
 
 
-def test_a_run_that_is_not_over_keeps_all_that_came_since_it_began(engine):
+def test_all_samples_since_the_start_of_a_running_run_stay(engine):
     writer, layout = registered(engine, "profile")
     fill(writer, layout, range(0, 3000, 10))
     writer.save_run(Run("run", "h", writer.recording, "onnx", "{}", RunStatus.RUNNING, now(2060)))
@@ -88,7 +88,7 @@ def test_a_run_that_is_not_over_keeps_all_that_came_since_it_began(engine):
     assert left(engine, writer.recording) == list(range(2000, 3000, 10))
 
 
-def test_refusals_go_with_the_samples(engine):
+def test_rejections_are_removed_with_the_samples(engine):
     writer, layout = registered(engine)
     for at in (0, 100):
         writer.append([Tick(layout.id, now(at), now(at), (1.0,), (Rejection(0, Reason.RESET),))])
@@ -97,7 +97,7 @@ def test_refusals_go_with_the_samples(engine):
     assert series.rejections == ((now(100), Reason.RESET),)
 
 
-def test_roll_ups_have_a_time_of_their_own(engine):
+def test_roll_ups_have_their_own_age_limit(engine):
     writer, layout = registered(engine)
     fill(writer, layout, range(0, 600, 10))
     compact(engine, now(600))
@@ -126,7 +126,7 @@ def test_a_file_that_is_too_large_loses_its_oldest_samples_and_becomes_smaller(e
 
 
 def fill_with_rollups(engine, layout, minutes, channels=40):
-    """Put in roll-ups of many channels, which the layout's own is the first of."""
+    """Insert roll-ups of many channels, of which the layout's own is the first."""
     [number] = json.loads(row_of(engine, layout).channel_ids)
     with engine.begin() as connection:
         of_it = connection.execute(select(schema.channels).where(schema.channels.c.id == number)).one()._asdict()
@@ -153,7 +153,7 @@ def minutes_left(engine, recording):
     return sorted({one.minute - START // MINUTE for one in Reader(engine).rollups(recording, 0, 2**31 - 1)})
 
 
-def test_where_roll_ups_fill_a_file_the_youngest_samples_stay_and_the_oldest_roll_ups_go(engine):
+def test_in_a_file_full_of_roll_ups_the_oldest_roll_ups_are_removed_and_the_newest_samples_stay(engine):
     writer, layout = registered(engine)
     fill(writer, layout, range(0, 20_000, 10))
     samples = sqlite.used_bytes(engine)
@@ -170,7 +170,7 @@ def test_where_roll_ups_fill_a_file_the_youngest_samples_stay_and_the_oldest_rol
     assert would.rollups == pytest.approx(pruned.rollups, rel=0.3)
 
 
-def test_nothing_younger_than_two_hours_goes_however_large_the_file_is(engine):
+def test_nothing_younger_than_two_hours_is_removed_at_any_file_size(engine):
     writer, layout = registered(engine)
     fill(writer, layout, range(0, 9000, 10))
     compact(engine, now(1200))
@@ -184,14 +184,14 @@ def test_nothing_younger_than_two_hours_goes_however_large_the_file_is(engine):
     assert would.too_large
 
 
-def test_a_limit_that_cannot_be_met_is_said(engine):
+def test_an_unreachable_size_limit_is_reported(engine):
     writer, layout = registered(engine)
     fill(writer, layout, range(100))
     pruned = prune(engine, Retention(bytes=1), now(10**6))
     assert (pruned.ticks, pruned.too_large) == (100, True)
 
 
-def test_a_file_of_the_first_version_says_that_it_needs_a_vacuum_once(opened, path, tmp_path, engine):
+def test_a_file_of_the_first_version_reports_that_it_needs_vacuum_once(opened, path, tmp_path, engine):
     old = tmp_path / "old.db"
     engine.dispose()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -209,7 +209,7 @@ def test_a_file_of_the_first_version_says_that_it_needs_a_vacuum_once(opened, pa
     assert not prune(again, Retention(seconds=0), now(10**6)).needs_vacuum
 
 
-def test_a_recording_of_which_nothing_is_left_is_removed_but_not_the_newest_of_a_program(engine):
+def test_empty_recordings_are_removed_except_the_newest_of_a_program(engine):
     emptied, of_run, rolled_up, newest = (registered(engine, at=at) for at in range(4))
     for writer, layout in (emptied, of_run, rolled_up, newest):
         fill(writer, layout, range(10))
@@ -226,7 +226,7 @@ def test_a_recording_of_which_nothing_is_left_is_removed_but_not_the_newest_of_a
     fill(*newest, range(20))
 
 
-def test_a_recording_that_just_began_is_left_alone(engine):
+def test_a_recording_that_just_began_is_not_removed(engine):
     for at in range(2):
         registered(engine, "measure", at)
     assert prune(engine, Retention(seconds=0), now(1800)).recordings == 0

@@ -23,7 +23,7 @@ def summed(metric, samples, before=None):
 
 
 def rising(steps):
-    """Samples of a counter of whole joules, some of them absent."""
+    """Samples of a counter of whole joules, some of them missing."""
     at, joules, samples = 0, 0, []
     for step, more, given_one in steps:
         at, joules = at + step, joules + more
@@ -32,7 +32,7 @@ def rising(steps):
 
 
 @given(steps=STEPS, cut=st.integers(0, 40))
-def test_the_minutes_of_a_counter_add_up_to_all_it_counted_wherever_it_is_cut(steps, cut):
+def test_the_minutes_of_a_counter_add_up_to_its_total_for_any_split(steps, cut):
     samples = rising(steps)
     parts = [part for part in (samples[:cut], samples[cut:]) if part]
     before, minutes = None, {}
@@ -48,7 +48,7 @@ def test_the_minutes_of_a_counter_add_up_to_all_it_counted_wherever_it_is_cut(st
 
 
 @given(steps=STEPS, cut=st.integers(0, 40))
-def test_parts_of_a_minute_together_are_the_minute(steps, cut):
+def test_merged_parts_of_a_minute_equal_the_minute(steps, cut):
     samples = [(at % (MINUTE // 50), value) for at, value in rising(steps)]
     whole, _ = summed("power_watts", samples)
     one, before = summed("power_watts", samples[:cut]) if samples[:cut] else ([], None)
@@ -64,7 +64,7 @@ def theirs_of(rollup):
     return rollup.samples, rollup.lowest, rollup.highest
 
 
-def test_power_is_integrated_by_trapezoids_and_not_over_a_gap():
+def test_power_is_integrated_by_trapezoids_except_over_a_gap():
     late = MINUTE + 2 * SECOND
     samples = [(0, 10.0), (SECOND, 20.0), (2 * SECOND, 20.0), (late + 1, 99.0), (late + SECOND + 1, 1.0)]
     found, last = summed("power_watts", samples)
@@ -72,18 +72,18 @@ def test_power_is_integrated_by_trapezoids_and_not_over_a_gap():
     assert last == (late + SECOND + 1, 1.0)
 
 
-def test_a_counter_that_falls_counts_what_it_rose():
+def test_only_the_rises_of_a_falling_counter_count():
     found, _ = summed("energy_joules", [(0, 10.0), (1, 15.0), (2, 3.0), (3, 4.5)])
     assert [one.energy_joules for one in found] == [6.5]
 
 
-def test_energy_is_absent_where_there_is_nothing_to_count_from_and_for_what_is_no_energy():
+def test_energy_is_absent_without_a_previous_sample_and_for_other_metrics():
     assert summed("energy_joules", [(0, 10.0)])[0][0].energy_joules is None
     assert summed("throttled_seconds", [(0, 10.0), (1, 12.0)])[0][0].energy_joules is None
     assert summed("energy_joules", [(MINUTE, 10.0)], (0, 4.0))[0][0].energy_joules == 6.0
 
 
-def test_what_is_not_finite_is_not_summed_up():
+def test_values_that_are_not_finite_are_ignored():
     found, last = summed("power_watts", [(0, math.inf), (1, 3.0), (2, math.nan), (3, -math.inf)])
     assert [(one.samples, one.lowest, one.highest, one.mean) for one in found] == [(1, 3.0, 3.0, 3.0)]
     assert last == (1, 3.0)
@@ -96,7 +96,7 @@ def test_a_mean_lies_between_lowest_and_highest():
     assert found[0].mean == 0.1
 
 
-def test_a_channel_belongs_to_the_first_layout_and_place_that_has_it():
+def test_a_channel_belongs_to_its_first_layout_and_position():
     assert canonical_channels([[1, 2], [3, 1, 3], [], [2, 4]]) == [
         [True, True],
         [True, False, False],

@@ -27,7 +27,7 @@ CHANNELS = tuple(Channel(Device(f"gpu-{n}", Kind.GPU), "board", "power_watts") f
 
 @pytest.fixture
 def filled(engine):
-    """1300 ticks of two channels, one of which gives nothing every seventh time; 1200 are packed. And a run."""
+    """1300 ticks of two channels, one of which has no value every seventh time; 1200 are packed. And a run."""
     writer = Writer(engine)
     [layout] = writer.register(Host("h", "n"), [("nvml", CHANNELS)], "test", START)
     nan = float("nan")
@@ -51,7 +51,7 @@ def change(engine, *statements):
         driver.execute("PRAGMA foreign_keys = ON")
 
 
-def test_an_empty_store_has_nothing_in_it(engine, path):
+def test_the_status_of_an_empty_store_is_empty(engine, path):
     found = status(engine)
     assert (found.path, found.schema_revision) == (str(path), REVISION)
     assert (found.recordings, found.samples, found.chunks, found.hot_ticks, found.waiting_ticks) == (0, 0, 0, 0, 0)
@@ -59,7 +59,7 @@ def test_an_empty_store_has_nothing_in_it(engine, path):
     assert check(engine) == ()
 
 
-def test_a_store_says_what_is_in_it(engine, filled):
+def test_the_status_counts_the_content_of_a_store(engine, filled):
     found = status(engine)
     assert (found.recordings, found.runs, found.profiles, found.chunks, found.rollups) == (1, 1, 1, 2, 40)
     assert (found.hot_ticks, found.waiting_ticks) == (100, 0)
@@ -71,7 +71,7 @@ def test_a_store_says_what_is_in_it(engine, filled):
     assert status(engine).waiting_ticks == 100
 
 
-def test_a_sound_store_has_nothing_wrong_with_it(engine, filled):
+def test_an_intact_store_has_no_problems(engine, filled):
     assert filled
     assert check(engine) == ()
 
@@ -81,7 +81,7 @@ OLD = (
     "UPDATE ticks SET checksum = NULL",
     "INSERT INTO unchecked VALUES ('chunks', 0, 1000), ('ticks', 0, 10000)",
 )
-"""Makes the rows those of a version that had no checksums."""
+"""Removes the checksums of rows, like a version that had none."""
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ OLD = (
         ),
     ],
 )
-def test_what_is_wrong_in_rows_without_a_checksum_is_found(engine, filled, statement, wrong):
+def test_damage_in_rows_without_a_checksum_is_found(engine, filled, statement, wrong):
     assert filled
     change(engine, *OLD)
     assert check(engine) == ()
@@ -137,7 +137,7 @@ def test_what_is_wrong_in_rows_without_a_checksum_is_found(engine, filled, state
         ("DROP VIEW rollups_named", "The view rollups_named is not the one of this version"),
     ],
 )
-def test_what_is_wrong_is_found(engine, filled, statement, wrong):
+def test_damage_is_found(engine, filled, statement, wrong):
     assert filled
     change(engine, statement)
     found = check(engine)
@@ -154,7 +154,7 @@ def test_what_is_wrong_is_found(engine, filled, statement, wrong):
         ("layouts", {"channel_ids": '["1",2]'}, "Layout 1: its channels are not a list of numbers"),
     ],
 )
-def test_what_was_wrong_before_there_were_checksums_is_found(engine, filled, table, row, wrong):
+def test_damage_older_than_the_checksums_is_found(engine, filled, table, row, wrong):
     assert filled
     reseal(engine, schema.metadata.tables[table], row)
     found = check(engine)
@@ -162,7 +162,7 @@ def test_what_was_wrong_before_there_were_checksums_is_found(engine, filled, tab
 
 
 def reseal(engine, table, changed):
-    """Change every row of a table, and give each the checksum of what it then holds."""
+    """Change every row of a table, and store the checksum of the changed content."""
     with engine.begin() as connection:
         for row in connection.execute(select(table)).mappings().all():
             connection.execute(
@@ -182,14 +182,14 @@ def test_a_damaged_file_is_found(opened, engine, filled, path):
     assert any(each.startswith("The file is damaged: ") for each in check(opened(path)))
 
 
-def test_roll_ups_of_samples_that_are_gone_are_no_fault(engine, filled):
+def test_roll_ups_of_removed_samples_are_not_a_problem(engine, filled):
     assert filled
     change(engine, "DELETE FROM chunks WHERE id = 1", "DELETE FROM rollups WHERE minute < 28333345")
     assert check(engine) == ()
 
 
 @pytest.mark.usefixtures("filled")
-def test_a_row_that_a_sound_one_replaced_since_it_was_found_is_not_moved_to_quarantine(engine):
+def test_a_damaged_row_that_was_replaced_meanwhile_is_not_moved_to_quarantine(engine):
     with write_engine(engine).begin() as connection:
         connection.exec_driver_sql("UPDATE profiles SET document = '{ }'")
     [damage] = problems(engine)
