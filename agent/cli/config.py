@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.arguments import SHARED
 from agent.cli.options import JSON_HELP, OutputFile, fail, writing
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
@@ -44,7 +45,7 @@ def init(
     print_err(f"wrote {output}")
 
 
-@app.command()
+@app.command(epilog=SHARED)
 def check(
     context: typer.Context,
     file: Annotated[

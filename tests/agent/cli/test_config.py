@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tomllib
 from pathlib import Path  # noqa: TC003  a fixture's annotation
 
 import pytest
@@ -72,3 +73,26 @@ def test_an_option_or_the_file_excludes_a_family(tmp_path: Path) -> None:
     assert "memory" in families()
     assert "memory" not in families("--exclude", "memory,rapl")
     assert "memory" not in families("--config", "config.toml")
+
+
+def test_config_check_prints_the_settings_without_a_password(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('database = "postgresql://me:secret@host/energy"\n[sampling.periods]\nnvml = 0.5\n')
+    done = call(tmp_path, "config", "check", path, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    assert shown["file"] == str(path)
+    assert shown["config"]["database"] == "postgresql+psycopg://me:***@host/energy"
+    assert shown["config"]["sampling"]["periods"] == {"nvml": 0.5}
+    text = call(tmp_path, "config", "check", path).stdout
+    assert "secret" not in text
+    assert tomllib.loads(text.partition("\n")[2]) == shown["config"]
+
+
+@pytest.mark.parametrize("text", ["databse = 'x'", "database = 'postgresql://host:port/x'", "[exporter]\nlisten = 'x'"])
+def test_config_check_ends_with_2_if_the_daemon_cannot_use_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    done = call(tmp_path, "config", "check", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {path}: ")

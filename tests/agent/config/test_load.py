@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import tomllib
@@ -15,14 +14,13 @@ from agent.config import (
     Config,
     ConfigError,
     default_database,
-    default_file,
     load,
     override,
 )
 from agent.config.sample import to_tables
 from agent.config.value_types import SENSOR_NAMES
 from agent.install.systemd import files_folder
-from command import call, environment, run
+from command import environment, run
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
 
@@ -226,44 +224,6 @@ def test_a_level_and_an_address_of_an_option_are_checked() -> None:
         override(Config(), listen="here")
 
 
-@pytest.mark.parametrize(
-    ("variables", "database"),
-    [
-        ({"HOME": "/home/u"}, "/home/u/.local/state/inferometer/inferometer.db"),
-        ({"HOME": "/home/u", "XDG_STATE_HOME": "/state"}, "/state/inferometer/inferometer.db"),
-        ({"HOME": "/home/u", "XDG_STATE_HOME": ""}, "/home/u/.local/state/inferometer/inferometer.db"),
-        ({"HOME": "/home/u", "XDG_STATE_HOME": "relative"}, "/home/u/.local/state/inferometer/inferometer.db"),
-        ({"HOME": ""}, f"{OWN_HOME}/.local/state/inferometer/inferometer.db"),
-        ({}, f"{OWN_HOME}/.local/state/inferometer/inferometer.db"),
-    ],
-)
-def test_the_user_s_database_has_the_path_of_the_xdg_specification(variables: dict[str, str], database: str) -> None:
-    assert default_database(variables) == database
-
-
-def test_the_user_s_file_is_read_if_it_exists(tmp_path: Path) -> None:
-    variables = {"XDG_CONFIG_HOME": str(tmp_path)}
-    assert default_file(variables) is None
-    path = tmp_path / "inferometer/config.toml"
-    path.parent.mkdir()
-    path.write_text("")
-    assert default_file(variables) == path
-    assert default_file({"HOME": str(tmp_path / "nobody")}) is None
-
-
-def test_config_check_prints_the_settings_without_a_password(tmp_path: Path, written) -> None:
-    path = written('database = "postgresql://me:secret@host/energy"\n[sampling.periods]\nnvml = 0.5\n')
-    done = call(tmp_path, "config", "check", path, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    shown = json.loads(done.stdout)
-    assert shown["file"] == str(path)
-    assert shown["config"]["database"] == "postgresql+psycopg://me:***@host/energy"
-    assert shown["config"]["sampling"]["periods"] == {"nvml": 0.5}
-    text = call(tmp_path, "config", "check", path).stdout
-    assert "secret" not in text
-    assert tomllib.loads(text.partition("\n")[2]) == shown["config"]
-
-
 def test_a_configuration_is_shown_as_the_file_has_it(written) -> None:
     sample = Path(__file__).parents[3] / "systemd/config.toml"
     everything = tomllib.loads(sample.read_text(encoding="utf-8"))
@@ -271,14 +231,6 @@ def test_a_configuration_is_shown_as_the_file_has_it(written) -> None:
     path = written('[retention]\nraw_days = 7\n[exporter]\nlisten = "[::1]:1"\n')
     shown = to_tables(load(path))
     assert (shown["retention"]["raw_days"], shown["exporter"]["listen"]) == (7, "[::1]:1")
-
-
-@pytest.mark.parametrize("text", ["databse = 'x'", "database = 'postgresql://host:port/x'", "[exporter]\nlisten = 'x'"])
-def test_config_check_ends_with_2_if_the_daemon_cannot_use_the_file(tmp_path: Path, written, text: str) -> None:
-    path = written(text)
-    done = call(tmp_path, "config", "check", path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {path}: ")
 
 
 def test_an_option_overrides_a_variable_and_a_variable_overrides_the_file(tmp_path: Path, written) -> None:
@@ -296,21 +248,6 @@ def test_an_option_overrides_a_variable_and_a_variable_overrides_the_file(tmp_pa
     )
     output = done.stdout + done.stderr
     assert all(f"{tmp_path}/{place}" in output for place in ("file", "variable", "option")), output
-
-
-@pytest.mark.parametrize("option", ["--path.sysfs", "--path.procfs"])
-def test_a_missing_root_is_an_error_and_not_a_host_without_sensors(tmp_path: Path, option: str) -> None:
-    done = run(tmp_path, "devices", option, tmp_path / "nowhere")
-    assert done.returncode == 2
-    assert f"{tmp_path}/nowhere" in done.stderr
-    assert "there is no such folder" in done.stderr
-
-
-def test_the_folder_above_the_right_root_is_refused_with_the_right_one(tmp_path: Path) -> None:
-    (tmp_path / "tree/sys/class").mkdir(parents=True)
-    done = run(tmp_path, "measure", "--duration", "0.1", "--path.sysfs", tmp_path / "tree")
-    assert done.returncode == 2
-    assert f"did you mean {tmp_path}/tree/sys?" in done.stderr
 
 
 def test_host_names_become_lower_case_and_a_wrong_one_is_refused(written) -> None:
