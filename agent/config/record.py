@@ -20,8 +20,8 @@ LISTEN = "127.0.0.1:19795"
 class RetentionConfig:
     """The limits of what the service stores; 0 is no limit.
 
-    `raw_days` and `rollup_days` are the age of the oldest samples and of the oldest minutes, `raw_bytes` is the size of
-    the database. Nothing younger than two hours is removed for its size.
+    `raw_days` and `rollup_days` are the age of the oldest samples and of the oldest summaries, `raw_bytes` is the size
+    of the database. Nothing younger than two hours is removed for its size.
     """
 
     raw_days: float = 30.0

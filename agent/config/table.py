@@ -10,7 +10,7 @@ from probes.registry import ESTIMATE, FAMILIES
 
 _CONFIG, _ROOTS, _RETENTION = Config(), Roots(), RetentionConfig()
 PERIOD = "period_of_"
-"""The name of a family's period is this and the family."""
+"""Prefix of the name of a family's period setting."""
 
 
 TABLES = (
@@ -23,7 +23,8 @@ TABLES = (
                 _CONFIG.database,
                 "Path or SQLAlchemy URL of the store.",
                 'The URL of an absolute SQLite path begins with "sqlite:////". If the URL of a server '
-                "(postgresql+psycopg://...) holds a password, close this file: chown root:inferometer, chmod 0640.",
+                "(postgresql+psycopg://...) holds a password, restrict access to this file: chown root:inferometer, "
+                "chmod 0640.",
                 variable="INFEROMETER_DATABASE",
                 option="--database",
                 default_text="$XDG_STATE_HOME/inferometer/inferometer.db",
@@ -32,7 +33,7 @@ TABLES = (
                 "log_level",
                 types.LEVEL,
                 _CONFIG.log_level,
-                "Least severity that the service logs: debug, info, warning or error.",
+                "Lowest severity that the service logs: debug, info, warning or error.",
                 variable="INFEROMETER_LOG_LEVEL",
                 option="--log-level",
                 command="daemon",
@@ -204,7 +205,7 @@ TABLES = (
                 "rollup_days",
                 types.DAYS,
                 _RETENTION.rollup_days,
-                "Days after which the samples' summaries by the minute are removed; 0 sets no limit.",
+                "Days after which the per-minute summaries of samples are removed; 0 sets no limit.",
                 "A summary has the count, minimum, maximum, mean and energy of a minute.",
             ),
             Setting(
@@ -212,8 +213,8 @@ TABLES = (
                 types.BYTES,
                 _RETENTION.raw_bytes,
                 "Size of the database, in bytes, beyond which old samples are removed; 0 sets no limit.",
-                "The oldest samples are removed first, then the oldest minutes, but nothing younger than two hours. A "
-                "database that is still too large is reported in the log.",
+                "The oldest samples are removed first, then the oldest summaries, but nothing younger than two hours. "
+                "A database that is still too large is reported in the log.",
             ),
         ),
     ),
