@@ -95,7 +95,7 @@ TOPOLOGIES = (
         places={"0000:c4:00.0": "package-0.gpu", "0000:c5:00.1": "package-0.npu"},
     ),
     Topology(
-        "AMD APU whose RAPL may not be read",
+        "AMD APU with unreadable RAPL zones",
         "0000:c4:00.0/socket",
         Boundary.PACKAGE,
         ("memory", *REST),
