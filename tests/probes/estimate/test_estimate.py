@@ -58,8 +58,8 @@ def test_the_page_cites_the_source_and_prints_every_row_unchanged():
         for row in (*ROWS, GENERIC)
     ]
     assert f"SPECpower-{SOURCE_DATE}.csv" in page
-    assert f"| what the source cannot know | {MODEL_HALF_WIDTH} |" in page
-    assert f"| what a guest cannot know (virtual machines only) | {GUEST_HALF_WIDTH} |" in page
+    assert f"| limits of the source | {MODEL_HALF_WIDTH} |" in page
+    assert f"| limits of a guest (virtual machines only) | {GUEST_HALF_WIDTH} |" in page
 
 
 def test_an_unknown_microarchitecture_has_the_generic_row():
