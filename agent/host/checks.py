@@ -109,7 +109,7 @@ def processor_power(found: Discovery, observed: Observation = NOT_OBSERVED) -> C
         return Check(name, Verdict.FAIL, still, remedy)
     if channels:
         half = max(channel.uncertainty for channel in channels)
-        return Check(name, Verdict.WARN, f"estimated to ±{half:.0%}, not measured: {reason}", remedy)
+        return Check(name, Verdict.WARN, f"estimated to ±{100 * half:.0f} %, not measured: {reason}", remedy)
     return Check(name, Verdict.FAIL, f"neither measured nor estimated: {reason}", f"{remedy}; or allow --estimates")
 
 
@@ -248,7 +248,7 @@ def cpu_load(roots: Roots) -> Check:
         return Check(
             name, Verdict.WARN, "unknown: the counters of /proc/stat do not change", "run outside of the sandbox"
         )
-    found = f"the processors are {share:.0%} busy"
+    found = f"the processors are {100 * share:.0f} % busy"
     if share <= BUSY_SHARE:
         return Check(name, Verdict.PASS, found)
     return Check(
@@ -282,7 +282,7 @@ def _processor_seconds(procfs: str) -> dict[tuple[int, str], float]:
 
 def disk_space(database: str) -> Check:
     """Report whether the disk of the store has space for the samples of a long run; a server is not checked."""
-    name = "disk room"
+    name = "disk space"
     if "://" in database and not database.startswith("sqlite"):
         return Check(name, Verdict.PASS, "the store is on a server")
     path = Path(database.removeprefix("sqlite:///")).absolute()

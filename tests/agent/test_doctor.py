@@ -64,7 +64,7 @@ def test_every_check_passes_on_a_healthy_host_and_the_exit_code_is_0(tmp_path: P
     result = call(tmp_path, *line)
     assert result.returncode == 0, result.stdout
     assert {check[:6] for check in result.stdout.splitlines()} == {"PASS  "}
-    for name in ("configuration", "processor power", "workload transformer", "database", "exporter", "disk room"):
+    for name in ("configuration", "processor power", "workload transformer", "database", "exporter", "disk space"):
         assert f"PASS  {name}: " in result.stdout
     assert files(tmp_path) == before
 

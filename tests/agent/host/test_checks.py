@@ -141,7 +141,7 @@ def test_the_busiest_process_is_named() -> None:
             process.wait()
             process.stdout.close()
     assert check.verdict is Verdict.WARN
-    assert "% busy, most of all process " in check.found
+    assert " % busy, most of all process " in check.found
     assert "top" in check.remedy
 
 
@@ -166,7 +166,7 @@ def test_check_host_runs_every_check(tmp_path: Path) -> None:
     checks = check_host(roots(tmp_path), found, str(tmp_path / "store.db"), virtual=True)
     found.close()
     names = [check.name for check in checks]
-    quiet = ["clock governor", "temperature", "other load", "disk room"]
+    quiet = ["clock governor", "temperature", "other load", "disk space"]
     assert names == ["processor power", "virtual machine", "CPU limit", *quiet]
     assert all(check.remedy for check in checks if check.verdict is not Verdict.PASS)
 
