@@ -19,13 +19,8 @@ NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 # The paths whose words are checked.
-WORDS := README.md CONTRIBUTING.md CHANGELOG.md benchmarks requirements docs/decisions \
-  $(filter-out docs/sensor-faults.md docs/topologies.md,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/docs/*.md $(ROOT)/docs/*.py))) \
-  probes store agent/api agent/cli agent/config agent/cost agent/daemon agent/doctor.py agent/energy agent/host \
-  agent/install agent/profiling agent/render agent/runtime agent/sampling tests/probes tests/agent/api \
-  tests/agent/config tests/agent/daemon tests/agent/energy tests/agent/host tests/agent/install tests/agent/runtime \
-  tests/agent/sampling tests/agent/test_doctor.py \
-  $(filter-out tests/topologies.py,$(patsubst $(ROOT)/%,%,$(wildcard $(ROOT)/tests/*.py)))
+WORDS := $(filter-out $(addprefix $(ROOT)/,agent/workloads tests/agent/workloads tests/agent/cli),\
+  $(wildcard $(addprefix $(ROOT)/,*.md agent/* benchmarks docs probes requirements store tests/*.py tests/probes tests/store tests/agent/*)))
 
 # Runs a step that takes long: $(1) names it, $(2) does it; a line every TICK_SECONDS shows that it is running.
 define step
