@@ -173,11 +173,11 @@ def _check_number(name: str, value: object, allowed: _Range) -> None:
     if value is None and name not in {default.name for default in DEFAULTS}:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TariffError(f"{name} = {quoted(value)} is no number: it must be {allowed.allowed}")
+        raise TariffError(f"{name} = {quoted(value)} is not a number: it must be {allowed.allowed}")
     if not allowed.contains(value):
         raise TariffError(f"{name} = {quoted(value)} is out of range: it must be {allowed.allowed}")
 
 
 def _check_currency(value: object) -> None:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise TariffError(f"currency = {quoted(value)} is no name of a currency: it must be a text such as EUR")
+        raise TariffError(f"currency = {quoted(value)} is not the name of a currency: it must be a text such as EUR")

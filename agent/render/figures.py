@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _Json = dict[str, Any]
-_SECONDS_FROM = 10.0
-"""Times are in milliseconds unless the longest of them lasts this many seconds."""
+_SECONDS_FROM, _MILLISECONDS_FROM = 10.0, 0.001
+"""The longest of several times, in seconds, from which all are shown in seconds or milliseconds."""
 
 
 def best_point(points: Sequence[_Json]) -> _Json | None:
@@ -55,7 +55,9 @@ def figure(value: _Json, unit: str = "", factor: float = 1.0) -> str:
 def time_unit(seconds: Iterable[float | None]) -> tuple[float, str]:
     """Return the factor and the unit in which all of these times are shown."""
     longest = max((each for each in seconds if each is not None), default=0.0)
-    return (1.0, "s") if longest >= _SECONDS_FROM else (1000.0, "ms")
+    if longest >= _SECONDS_FROM:
+        return 1.0, "s"
+    return (1e3, "ms") if longest >= _MILLISECONDS_FROM or not longest else (1e6, "µs")
 
 
 def energy_source(energy: _Json) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.render.figures import best_point, energy_source, figure, preferred_cost, time_unit, total_cost
-from agent.render.tables import percent, plain, wrapped
+from agent.render.figures import best_point, energy_source, figure, preferred_cost, total_cost
+from agent.render.tables import number, percent, plain, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +32,7 @@ def _speed(point: _Json) -> str:
     if tokens:
         rates.append(f"{plain(tokens['mean'])} output tok/s")
     if first:
-        factor, unit = time_unit([first["p50"]])
-        rates.append(f"TTFT {plain(first['p50'] * factor)} {unit}")
+        rates.append(f"TTFT {number(first['p50'], 's')}")
     return f"{point['name']}: {', '.join(rates)}"
 
 

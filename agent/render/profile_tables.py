@@ -24,9 +24,8 @@ def speed_table(points: Sequence[_Json], width: int) -> str:
     """Return rates and latencies; the percentiles of a request only if whole requests ran."""
     whole = any(point["latency_seconds"] for point in points)
     tokens = any(point["output_tokens_per_inference"] for point in points)
-    factor, unit = time_unit(
-        point[name]["p99"] or point[name]["p50"] for point in points for name in _LATENCIES if point[name]
-    )
+    tails = [point[name]["p99"] or point[name]["p50"] for point in points for name in _LATENCIES if point[name]]
+    factor, unit = time_unit([*tails, *(point["mean_latency_seconds"]["mean"] for point in points)])
     columns = ["POINT", "INFERENCES/S>", "LATENCY>"]
     columns += ["p50>", "p99>"] if whole else []
     columns += ["OUTPUT TOK/S>", "TTFT>", "p99>", "ITL>", "p99>"] if tokens else []

@@ -27,7 +27,7 @@ def share_of(text: str) -> float:
     match = _SHARE.fullmatch(text)
     share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < share < 1:
-        raise ValueError(f"{_short(text)!r} is no share; write it as 5% or 0.05")
+        raise ValueError(f"{_short(text)!r} is not a share; write it as 5% or 0.05")
     return share
 
 
@@ -35,7 +35,7 @@ def seconds_of(text: str) -> float:
     """Return the seconds of a length such as 90s, 15m, 1h, 2d or 1w. Raises ValueError."""
     match = _DURATION.fullmatch(text)
     if not match:
-        raise ValueError(f"{_short(text)!r} is no length of time; write it as 90s, 15m, 1h, 2d or 1w")
+        raise ValueError(f"{_short(text)!r} is not a duration; write it as 90s, 15m, 1h, 2d or 1w")
     seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
     if seconds > _LONGEST_SECONDS:
         raise ValueError(f"{_short(text)} is too long; give at most {_LONGEST_SECONDS / _UNIT_SECONDS['d']:.0f}d")
@@ -47,7 +47,7 @@ def bytes_of(text: str) -> int:
     match = _SIZE.fullmatch(text)
     unit = match[2].replace("KB", "kB").replace("kiB", "KiB") if match else "?"
     if not match or unit not in _UNIT_BYTES:
-        raise ValueError(f"{_short(text)!r} is no size; write it as 500MB, 2GB or 2GiB")
+        raise ValueError(f"{_short(text)!r} is not a size; write it as 500MB, 2GB or 2GiB")
     size = float(match[1]) * _UNIT_BYTES[unit]
     if size > _MOST_BYTES:
         raise ValueError(f"{_short(text)} is too much; give at most {_MOST_BYTES // _UNIT_BYTES['TB']}TB")
@@ -64,7 +64,7 @@ def moment_ns(text: str, now_ns: int) -> int:
         return max(0, now_ns - round(seconds * _SECOND_NS))
     match = _MOMENT.fullmatch(text)
     ways = "write it as 15m, 2d or 2026-01-31T08:30:00Z (with Z or an offset such as +01:00)"
-    wrong = f"{_short(text)!r} is no moment; {ways}"
+    wrong = f"{_short(text)!r} is not a time; {ways}"
     if not match:
         raise ValueError(wrong)
     try:

@@ -55,7 +55,7 @@ def percentile(values: Sequence[float], q: float) -> float:
     """
     _check(values)
     if not 0 <= q <= 1:
-        raise ValueError(f"q = {q} is no share from 0 to 1")
+        raise ValueError(f"q = {q} is not a share from 0 to 1")
     return _interpolate(sorted(values), q)
 
 

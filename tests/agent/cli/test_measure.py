@@ -297,7 +297,7 @@ def test_a_command_too_short_for_the_tolerance_has_no_energy_but_the_needed_time
 def test_an_invalid_tolerance_is_a_usage_error(tmp_path: Path, tolerance: str) -> None:
     ended = call(tmp_path, "measure", "--duration", 1, "--tolerance", tolerance)
     assert ended.returncode == 2
-    assert "is no share; write it as 5% or 0.05" in ended.stderr
+    assert "is not a share; write it as 5% or 0.05" in ended.stderr
 
 
 def test_a_gpu_counter_of_20_ms_is_accurate_to_two_percent_in_a_second_despite_slow_calls(

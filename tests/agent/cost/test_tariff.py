@@ -118,18 +118,18 @@ def test_a_value_out_of_range_is_refused_with_file_field_value_and_range(
 
 @pytest.mark.parametrize("value", ['"0.3"', "true", "[1]", "{ a = 1 }", "2025-01-01"])
 def test_a_value_of_another_type_is_no_number(value: str, tmp_path: Path) -> None:
-    with pytest.raises(TariffError, match=r"tariff.toml: price_per_kwh = .* is no number: it must be 0 or more"):
+    with pytest.raises(TariffError, match=r"tariff.toml: price_per_kwh = .* is not a number: it must be 0 or more"):
         load_tariff(written(tmp_path, f"price_per_kwh = {value}"))
 
 
 def test_none_is_refused_for_a_field_with_a_default() -> None:
-    with pytest.raises(TariffError, match="pue = None is no number"):
+    with pytest.raises(TariffError, match="pue = None is not a number"):
         read_tariff({"pue": None})
 
 
 @pytest.mark.parametrize("value", ['""', '" "', "1", r'"EUR\n"'])
 def test_a_currency_is_a_printable_text(value: str, tmp_path: Path) -> None:
-    with pytest.raises(TariffError, match="is no name of a currency"):
+    with pytest.raises(TariffError, match="is not the name of a currency"):
         load_tariff(written(tmp_path, f"currency = {value}"))
 
 

@@ -206,6 +206,15 @@ def test_times_are_in_seconds_if_the_longest_takes_ten() -> None:
     assert any(line.split() == ["batch=1", "4.00", "±2.5", "%", "0.260", "9.00", "12.0"] for line in lines)
 
 
+def test_times_are_in_microseconds_if_all_are_below_a_millisecond() -> None:
+    fast = {**POINT, "latency_seconds": {"p50": 0.0002, "p99": 0.0009}}
+    lines = shown(
+        {**DOCUMENT, "points": [{**fast, "mean_latency_seconds": {**POINT["mean_latency_seconds"], "mean": 0.0003}}]}
+    )
+    assert any(line.startswith("Speed. Latencies in µs:") for line in lines)
+    assert any(line.split() == ["batch=1", "4.00", "±2.5", "%", "300", "200", "900"] for line in lines)
+
+
 def test_an_invalid_point_has_a_row_without_numbers_and_its_reason() -> None:
     lines = shown(DOCUMENT)
     assert any(line.split() == ["batch=2", "-", "-", "-", "-", "invalid"] for line in lines)

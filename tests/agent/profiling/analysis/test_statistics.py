@@ -107,7 +107,7 @@ def test_every_percentile_of_one_value_is_that_value() -> None:
 
 @pytest.mark.parametrize("q", [-0.01, 1.01, 50, math.nan])
 def test_a_percentile_outside_zero_to_one_is_refused(q: float) -> None:
-    with pytest.raises(ValueError, match="no share from 0 to 1"):
+    with pytest.raises(ValueError, match="not a share from 0 to 1"):
         percentile([1, 2], q)
 
 
