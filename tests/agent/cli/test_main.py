@@ -177,6 +177,18 @@ def test_only_one_of_two_probes_of_a_domain_is_added(tmp_path: Path) -> None:
     assert [row.split()[1:4:2] for row in text.splitlines() if row.startswith("+ ")] == [["package", "rapl"]] * 2
 
 
+def test_devices_lists_the_exclusions_and_those_without_a_match(tmp_path: Path) -> None:
+    sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
+    line = ("devices", "--path.sysfs", sysfs, *NO_NVIDIA, "--exclude", "psys,package-0/dram,package-9")
+    text = call(tmp_path, *line).stdout
+    assert "\nexcluded: psys, package-0/dram\n" in text
+    assert "\nnote: package-9\n" in text
+    assert "+ package  measured" in text
+    found = json.loads(call(tmp_path, *line, "--json").stdout)
+    assert found["excluded"] == ["psys", "package-0/dram"]
+    assert [note["sensor"] for note in found["notes"]] == ["package-9"]
+
+
 def test_devices_distinguishes_estimates_from_measurements(tmp_path: Path) -> None:
     text = call(tmp_path, "devices", "--path.sysfs", tmp_path).stdout
     assert "estimated to ±" in text
