@@ -33,7 +33,7 @@ _AROUND_SAMPLES = 3
 class WindowEnergy:
     """The energy of one window by one channel.
 
-    `energy` is None if the samples do not reach both ends; `reasons` are the causes, or the doubts about the number.
+    `energy` is None if the samples do not reach both ends; `reasons` explain why, or why it is doubtful.
     `method` is `counter`, `integrated` or `model`. Powers are in watts; the peak is the highest reading of a gauge, or
     the highest mean of a counter over a part long enough to measure it, None if the window is too short for one.
     `largest_gap_seconds` is between samples in and around the window. `integrated` is the energy by a power gauge of
@@ -87,7 +87,7 @@ class SeriesEnergy:
         channel = self.channel
         if channel.metric not in ENERGY_METRICS:
             raise ValueError(f"{channel.metric} measures no energy")
-        inside = _samples(self.series, start_ns, end_ns)
+        inside = _sample_count(self.series, start_ns, end_ns)
         missing = _missing_ends(self.series, start_ns, end_ns)
         if missing:
             return WindowEnergy(channel, None, method_of(channel), None, None, inside, 0.0, missing)
@@ -106,8 +106,8 @@ class SeriesEnergy:
 
     def _window_result(self, start_ns: int, end_ns: int) -> WindowResult:
         if METRICS[self.channel.metric].type is MetricType.GAUGE:
-            parts = [self._integrated(*ends) for ends in _sampled(self.series, start_ns, end_ns)]
-            return combine_results([*parts, *map(_segment_result, _dropped(self.series, start_ns, end_ns))])
+            parts = [self._integrated(*ends) for ends in _sampled_spans(self.series, start_ns, end_ns)]
+            return combine_results([*parts, *map(_segment_result, _segments_within(self.series, start_ns, end_ns))])
         if self._counter is None:
             self._counter = CounterEnergy(self.series)
         return self._counter.between(start_ns, end_ns, *_around(self.series, start_ns, end_ns))
@@ -124,7 +124,7 @@ def window_energy(series: Series, start_ns: int, end_ns: int) -> WindowEnergy:
 def with_gauge_comparison(counter: WindowEnergy, gauge: WindowEnergy) -> WindowEnergy:
     """Return the energy of a counter with that of a power gauge of the same domain and window.
 
-    A difference above 5 % is a reason for doubt that names the preferred sensor and the ground for it.
+    A difference above 5 % is a reason for doubt that names the preferred sensor and why.
     """
     both = replace(counter, integrated=gauge.energy)
     share = both.disagreement
@@ -186,30 +186,30 @@ def _cut(series: Series, first: int, last: int) -> Series:
 
 
 def _largest_gap_seconds(series: Series, start_ns: int, end_ns: int) -> float:
-    times, gaps = series.times_ns, [each.largest_gap_seconds for each in _dropped(series, start_ns, end_ns)]
-    for since_ns, until_ns in _sampled(series, start_ns, end_ns):
+    times, gaps = series.times_ns, [each.largest_gap_seconds for each in _segments_within(series, start_ns, end_ns)]
+    for since_ns, until_ns in _sampled_spans(series, start_ns, end_ns):
         first, last = bisect_right(times, since_ns) - 1, bisect_left(times, until_ns)
         gaps.append(max(times[i + 1] - times[i] for i in range(first, last)) / 1e9)
     return max(gaps)
 
 
-def _samples(series: Series, start_ns: int, end_ns: int) -> int:
-    times, dropped = series.times_ns, _dropped(series, start_ns, end_ns)
-    parts = _sampled(series, start_ns, end_ns)
+def _sample_count(series: Series, start_ns: int, end_ns: int) -> int:
+    times, segments = series.times_ns, _segments_within(series, start_ns, end_ns)
+    parts = _sampled_spans(series, start_ns, end_ns)
     inside = sum(bisect_right(times, until_ns) - bisect_left(times, since_ns) for since_ns, until_ns in parts)
-    return inside + sum(segment.samples for segment in dropped)
+    return inside + sum(segment.samples for segment in segments)
 
 
-def _dropped(series: Series, start_ns: int, end_ns: int) -> list[EnergySegment]:
+def _segments_within(series: Series, start_ns: int, end_ns: int) -> list[EnergySegment]:
     """Return the stretches of a window that have no samples."""
     return [each for each in series.segments if start_ns <= each.start_ns and each.end_ns <= end_ns]
 
 
-def _sampled(series: Series, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
-    """Return the parts of a window with samples: all of it, or the parts before and after the dropped stretches."""
-    if not (dropped := _dropped(series, start_ns, end_ns)):
+def _sampled_spans(series: Series, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+    """Return the parts of a window with samples: all of it, or the parts before and after its segments."""
+    if not (segments := _segments_within(series, start_ns, end_ns)):
         return [(start_ns, end_ns)]
-    parts = ((start_ns, dropped[0].start_ns), (dropped[-1].end_ns, end_ns))
+    parts = ((start_ns, segments[0].start_ns), (segments[-1].end_ns, end_ns))
     return [(since_ns, until_ns) for since_ns, until_ns in parts if since_ns < until_ns]
 
 
