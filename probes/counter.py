@@ -36,7 +36,7 @@ class Counter:
     fastest plausible growth, or 0 for no limit: `PLAUSIBLE_LIMIT_FACTOR` times the sustained maximum. A refresh can
     appear late, so every step may exceed the limit by the growth of `refresh_seconds` (0: unknown, one second is
     assumed) and by one step of `resolution` (the smallest step, in the counter's unit). `all_ones` is the reading of a
-    register with all bits set, if a driver scales it.
+    register with all bits set, if a driver scales it. `max_per_ns` is infinite without a limit.
     """
 
     __slots__ = (
@@ -45,9 +45,9 @@ class Counter:
         "_candidate_since_ns",
         "_confirmed",
         "_modulus",
-        "_most",
         "_slack_ns",
         "at_ns",
+        "max_per_ns",
         "offset",
         "raw",
         "sentinels",
@@ -64,10 +64,10 @@ class Counter:
         resolution: float = 0.0,
     ) -> None:
         self._modulus = modulus
-        self._most = max_per_second / 1e9 or math.inf
+        self.max_per_ns = max_per_second / 1e9 or math.inf
         # One step of the resolution is expressed as time at the fastest growth, like the refresh.
-        self._slack_ns = (round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS) + math.ceil(resolution / self._most)
-        self.shortest_wrap_ns = modulus / self._most - self._slack_ns if modulus and max_per_second else math.inf
+        self._slack_ns = (round(refresh_seconds * 1e9) or _UNKNOWN_REFRESH_NS) + math.ceil(resolution / self.max_per_ns)
+        self.shortest_wrap_ns = modulus / self.max_per_ns - self._slack_ns if modulus and max_per_second else math.inf
         self.sentinels = SENTINELS | {all_ones}
         self.raw = NEVER
         self.at_ns = 0
@@ -75,11 +75,6 @@ class Counter:
         self._candidate = NEVER
         self._candidate_ns = self._candidate_since_ns = 0
         self._confirmed = False
-
-    @property
-    def max_per_ns(self) -> float:
-        """The fastest plausible growth; infinite without a limit."""
-        return self._most
 
     @property
     def total(self) -> int:
@@ -130,7 +125,7 @@ class Counter:
         return step >= 0 and self._within(step, later_ns - at_ns)
 
     def _within(self, step: int, elapsed_ns: int) -> bool:
-        return step <= self._most * (max(elapsed_ns, 0) + self._slack_ns)
+        return step <= self.max_per_ns * (max(elapsed_ns, 0) + self._slack_ns)
 
     def _count(self, raw: int, at_ns: int) -> None:
         if raw < self.raw:

@@ -26,8 +26,8 @@ class CounterBank:
     def __init__(self, counters: Sequence[Counter], divisors: Sequence[float]) -> None:
         self._counters = tuple(counters)
         self._divisors = tuple(divisors)
-        self._most = [counter.max_per_ns for counter in counters]
-        self._least = min(self._most, default=0.0)
+        self._limits = [counter.max_per_ns for counter in counters]
+        self._smallest_limit = min(self._limits, default=0.0)
         self._shortest_wrap_ns = min((counter.shortest_wrap_ns for counter in counters), default=0.0)
         self._sentinels = SENTINELS.union(*(counter.sentinels for counter in counters))
         self._all_accepted = False  # whether all readings of the last call were accepted: `raws` at `at_ns`
@@ -57,8 +57,8 @@ class CounterBank:
             and min(steps) >= 0
             # Usually no counter exceeds the smallest limit, which spares comparing them one by one.
             and (
-                max(steps) <= self._least * elapsed_ns
-                or all(map(le, steps, map(mul, self._most, repeat(float(elapsed_ns)))))
+                max(steps) <= self._smallest_limit * elapsed_ns
+                or all(map(le, steps, map(mul, self._limits, repeat(float(elapsed_ns)))))
             )
             and self._sentinels.isdisjoint(raws)
         )

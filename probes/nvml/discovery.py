@@ -175,7 +175,7 @@ def _module_publishers(seen: Sequence[GpuInfo]) -> dict[str, str]:
     return {one.device.id: first.setdefault(one.board, one.device.id) for one in seen if one.module}
 
 
-def _module_of(one: GpuInfo, holder: str, roots: Roots) -> tuple[tuple[str, str], ...]:
+def _module_of(one: GpuInfo, publisher: str, roots: Roots) -> tuple[tuple[str, str], ...]:
     """Return the module that a GPU shares with a processor as the (device, domain) of its meter, () for a card.
 
     The module has the number of the processor's socket. If that is unknown, the GPU belongs to some module, unless it
@@ -189,7 +189,7 @@ def _module_of(one: GpuInfo, holder: str, roots: Roots) -> tuple[tuple[str, str]
     package = read_int(sysfs / f"devices/system/cpu/cpu{first[0]}/topology/physical_package_id") if first else None
     if package is not None:
         return ((f"module-{package}", "module"),)
-    return () if holder else (("module", "module"),)
+    return () if publisher else (("module", "module"),)
 
 
 def _refusal(gpu: Gpu) -> ReadError | DeviceLostError:

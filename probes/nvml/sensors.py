@@ -116,16 +116,20 @@ def _ignores_scope(gpu: Gpu, number: int, scope: int) -> bool:
     return False
 
 
-def find_queries(one: GpuInfo, holder: str, module: tuple[Key, ...] = ()) -> tuple[SensorQuery, ...]:
+def find_queries(one: GpuInfo, publisher: str, module: tuple[Key, ...] = ()) -> tuple[SensorQuery, ...]:
     """Return the queries of a GPU, energy first.
 
-    `holder` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is the
-    (device, domain) of the meter of the module that the GPU shares with a processor.
+    `publisher` is the UUID of the GPU that publishes the power of their board, empty if no GPU reports it. `module` is
+    the (device, domain) of the meter of the module that the GPU shares with a processor.
     """
     gpu, device = one.gpu, one.device
-    within = (*(((holder, "module"),) if holder else ()), *module)
-    most = PLAUSIBLE_LIMIT_FACTOR * _highest_limit_watts(gpu)
-    found = [*_energy(one, within, most), *_power(one, holder, within, most), *_utilization(one)]
+    containers = (*(((publisher, "module"),) if publisher else ()), *module)
+    max_plausible = PLAUSIBLE_LIMIT_FACTOR * _highest_limit_watts(gpu)
+    found = [
+        *_energy(one, containers, max_plausible),
+        *_power(one, publisher, containers, max_plausible),
+        *_utilization(one),
+    ]
     if _exists(gpu.memory_bytes):
         sensors = tuple(Sensor(Channel(device, "memory", f"memory_{which}_bytes")) for which in ("used", "total"))
         found.append(SensorQuery(sensors, gpu.memory_bytes))
@@ -188,7 +192,7 @@ def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
     return 0.0
 
 
-def _energy(one: GpuInfo, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
+def _energy(one: GpuInfo, containers: tuple[Key, ...], max_plausible: float) -> list[SensorQuery]:
     channel = Channel(
         one.device,
         "board",
@@ -196,22 +200,22 @@ def _energy(one: GpuInfo, within: tuple[Key, ...], most: float) -> list[SensorQu
         method="counter",
         refresh_seconds=REFRESH_SECONDS,
         resolution=0.001,
-        contained_in=within,
-        max_plausible=most,
+        contained_in=containers,
+        max_plausible=max_plausible,
     )
     ask = partial(one.gpu.number, "nvmlDeviceGetTotalEnergyConsumption")
     counter = Counter(0, max_watts(channel) * 1000, REFRESH_SECONDS)
     return _first_of(Sensor(channel, over=1000, counter=counter), ask)
 
 
-def _power(one: GpuInfo, holder: str, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
+def _power(one: GpuInfo, publisher: str, containers: tuple[Key, ...], max_plausible: float) -> list[SensorQuery]:
     """Return the queries of every power that a GPU reports, in one call if the driver has fields for it.
 
     The average and the memory's power are contained in the board's, and the memory's in the average, so that they are
     never added.
     """
     gpu, device = one.gpu, one.device
-    part_of_board = ((device.id, "board"), *within)
+    part_of_board = ((device.id, "board"), *containers)
     wanted: list[tuple[int, int]] = []
     sensors: list[Sensor] = []
 
@@ -220,24 +224,24 @@ def _power(one: GpuInfo, holder: str, within: tuple[Key, ...], most: float) -> l
         sensors.append(_power_sensor(one, domain, _METHODS[number], contained_in, limit))
 
     for number in power_fields(gpu, SCOPE_GPU):
-        domain, contained_in = ("board-average", part_of_board) if wanted else ("board", within)
-        want(domain, number, SCOPE_GPU, contained_in, most)
-    queries = [] if wanted else _plain_power(one, within, most)
+        domain, contained_in = ("board-average", part_of_board) if wanted else ("board", containers)
+        want(domain, number, SCOPE_GPU, contained_in, max_plausible)
+    queries = [] if wanted else _plain_power(one, containers, max_plausible)
     has_average = any(sensor.channel.domain == "board-average" for sensor in sensors)
     averaged = ((device.id, "board-average"),) if has_average else ()
     for number in power_fields(gpu, SCOPE_MEMORY)[:1]:
-        want("memory", number, SCOPE_MEMORY, (*averaged, *part_of_board), most)
-    if holder == device.id:
+        want("memory", number, SCOPE_MEMORY, (*averaged, *part_of_board), max_plausible)
+    if publisher == device.id:
         limit = PLAUSIBLE_LIMIT_FACTOR * _highest_limit_watts(gpu, SCOPE_MODULE)
-        want("module", one.module[0], SCOPE_MODULE, within[1:], limit)
+        want("module", one.module[0], SCOPE_MODULE, containers[1:], limit)
     if wanted:
         queries.append(SensorQuery(tuple(sensors), partial(gpu.fields, tuple(wanted))))
     return queries
 
 
-def _plain_power(one: GpuInfo, within: tuple[Key, ...], most: float) -> list[SensorQuery]:
+def _plain_power(one: GpuInfo, containers: tuple[Key, ...], max_plausible: float) -> list[SensorQuery]:
     """Return the query for a driver without power fields, which reports instant or average power depending on chip."""
-    sensor = _power_sensor(one, "board", _plain_method(one), within, most)
+    sensor = _power_sensor(one, "board", _plain_method(one), containers, max_plausible)
     return _first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
 
 
@@ -256,7 +260,7 @@ def _is_of(one: GpuInfo, *chips: range) -> bool:
     return one.place is not None and any(one.place.model in chip for chip in chips)
 
 
-def _power_sensor(one: GpuInfo, domain: str, method: str, within: tuple[Key, ...], limit: float) -> Sensor:
+def _power_sensor(one: GpuInfo, domain: str, method: str, containers: tuple[Key, ...], limit: float) -> Sensor:
     aliased = domain.startswith("board") and _is_of(one, _GA100, _GH100)
     channel = Channel(
         one.device,
@@ -266,7 +270,7 @@ def _power_sensor(one: GpuInfo, domain: str, method: str, within: tuple[Key, ...
         aliased=aliased,
         refresh_seconds=AVERAGING_SECONDS if method == "average" else REFRESH_SECONDS,
         resolution=0.001,
-        contained_in=within,
+        contained_in=containers,
         max_plausible=limit,
     )
     return Sensor(channel, over=1000)
