@@ -141,11 +141,15 @@ def _power_probes(found: Discovery, config: Config) -> list[Probe]:
         print_err(f"{problem.label}: {problem.sensor}: {problem.reason}")
     probes = [probe for probe in found.probes if best_channels(probe.channels)]
     if not probes:
-        remedy = "allow the model with --estimates" if not config.estimates else "`inferometer doctor` says why"
+        remedy = (
+            "allow the model with --estimates" if not config.estimates else "`inferometer doctor` reports the reasons"
+        )
         unreadable = [problem.sensor for problem in found.problems if problem.is_unreadable]
         cause = (
             f"cannot read {'; '.join(unreadable)}" if unreadable else f"no sensor was found below {config.roots.sysfs}"
         )
+        if found.excluded:
+            cause += f" (excluded: {', '.join(found.excluded)})"
         fail(f"nothing here measures power: {cause}; {remedy}")
     return probes
 

@@ -137,6 +137,13 @@ def test_shared_options_can_stand_on_both_sides_of_measure(tmp_path: Path, bare:
         assert f"no sensor was found below {bare}" in result.stderr
 
 
+def test_an_error_without_a_sensor_names_the_exclusions(tmp_path: Path, bare: Path) -> None:
+    line = ("--path.sysfs", bare, *NO_DRIVER, "--exclude", "estimate", "measure", "--duration", "0.1")
+    result = call(tmp_path, *line)
+    assert result.returncode == 1
+    assert f"no sensor was found below {bare} (excluded: estimate);" in result.stderr
+
+
 def test_without_a_sensor_and_estimates_the_command_is_not_run(tmp_path: Path, bare: Path) -> None:
     line = ("--path.sysfs", bare, *NO_DRIVER, "--no-estimates", "measure", "--json", "touch", tmp_path / "ran")
     result = call(tmp_path, *line)
