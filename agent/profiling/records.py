@@ -37,9 +37,9 @@ SCHEMA_VERSION = "2.0"
 
 
 class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mean with the interval it lies in and its source.
+    """A mean with its interval and its source.
 
-    The interval is the 95 % interval of the repeats' mean (Student's t), widened by the sensors' own bounds.
+    The interval is the 95 % interval of the mean of repeats (Student's t), widened by the bounds of the sensors.
     """
 
     mean: float
@@ -49,9 +49,9 @@ class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnergyBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Energy in total, the idle part of it (unloaded idle power times the time taken) and what is above it.
+    """The total energy, its idle part (unloaded idle power times the time) and the dynamic part above it.
 
-    Idle and dynamic are None where no idle baseline was measured.
+    Idle and dynamic are None without an idle baseline.
     """
 
     total: UncertainValue
@@ -60,7 +60,7 @@ class EnergyBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SensorEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One sensor's energy per inference; `in_total` says whether the total contains it."""
+    """The energy of one sensor per inference; `in_total` states whether the total includes it."""
 
     device: str
     kind: str
@@ -71,7 +71,7 @@ class SensorEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PhaseEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole boundary's energy of one phase, by the windows in which only that phase ran."""
+    """The energy of the whole boundary in one phase, from the windows in which only that phase ran."""
 
     phase: str
     joules_per_inference: UncertainValue
@@ -80,11 +80,12 @@ class PhaseEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PointEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The energy of a point. Joules per token are the whole boundary's energy over the number of those tokens.
+    """The energy of a point. Joules per token are the energy of the whole boundary over the number of those tokens.
 
-    `repeats` summarizes the total over the repeats, without the sensors' bounds. `estimated_share` is the part of the
-    total that comes from a model: 0 all measured, 1 all estimated. `background_share` is the part of the total that is
-    attributed to other programs; the lower bounds leave it out, the upper ones contain it. None: their load is unknown.
+    `repeats` summarizes the total over the repeats, without the bounds of the sensors. `estimated_share` is the part of
+    the total that comes from a model: 0 all measured, 1 all estimated. `background_share` is the part of the total that
+    is attributed to other programs; the lower bounds exclude it, the upper ones include it. None: their load is
+    unknown.
     """
 
     joules_per_inference: EnergyBreakdown
@@ -99,10 +100,10 @@ class PointEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PointPower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Power while inferences follow one another: their energy over their time.
+    """The mean power of consecutive inferences: their energy over their time.
 
-    `peak_watts` is the sum of the sensors' own peaks, which need not coincide: a gauge's highest reading, a counter's
-    highest mean over a part of the window. None if the windows are too short for one.
+    `peak_watts` is the sum of the peaks of the sensors, which need not coincide: the highest reading of a gauge, the
+    highest mean of a counter over a part of the window. None if the windows are too short for one.
     """
 
     mean_watts: UncertainValue
@@ -111,7 +112,7 @@ class PointPower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PhaseSpeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How fast one phase went; a latency is one iteration's: a batch through the phase."""
+    """The speed of one phase; a latency is that of one iteration: a batch through the phase."""
 
     phase: str
     repeats: int
@@ -127,8 +128,8 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One setting of the sweep. `energy`, `power` and `cost` are None if `valid` is False or nothing measures power.
 
     `parameters` identify the point, `name` is for display. `mean_latency_seconds` is the latency of a whole request:
-    the sum of the phases' means. `latency_seconds` has its percentiles, None if the phases were measured one by one,
-    for no whole request ran then.
+    the sum of the means of the phases. `latency_seconds` has its percentiles, None if the phases were measured one by
+    one, as no whole request ran then.
     """
 
     name: str
@@ -155,7 +156,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The mean power of one sensor while nothing ran."""
+    """The mean power of one idle sensor."""
 
     device: str
     domain: str
@@ -165,7 +166,7 @@ class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One idle window, `when` before or after the sweep: `unloaded` is without a workload, `loaded` with the model.
 
-    `watts` is the mean power of the whole boundary, None if a sensor of the total gave none.
+    `watts` is the mean power of the whole boundary, None if a sensor of the total has none.
     """
 
     state: Literal["unloaded", "loaded"]
@@ -205,7 +206,7 @@ class IncludedSensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CoverageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The sensors that the total adds, each once, and the parts of the host that no sensor covers.
+    """The sensors of the total, each once, and the parts of the host without a sensor.
 
     `relative_uncertainty` is the largest stated half-width of an estimated part, None if all of it is measured.
     """
@@ -239,7 +240,7 @@ class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A profile. `status` is how the run ended; `notes` are sentences to read before any number."""
+    """A profile. `status` is the outcome of the run; `notes` are sentences to read before any number."""
 
     schema: Literal["inferometer.profile"]
     schema_version: str
