@@ -15,7 +15,7 @@ import typer
 
 from agent.api.metrics import PREFIX, Exporter
 from agent.cli.main import command_line
-from agent.energy.boundary import Boundary
+from agent.energy.counted_sensors import Boundary
 from agent.sampling.host_total import HostReading
 from agent.sampling.probe_reader import ProbeHealth
 from agent.sampling.store_state import StoreState

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from agent.energy.boundary import Boundary
+    from agent.energy.counted_sensors import Boundary
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from agent.energy.boundary import Coverage
+from agent.energy.counted_sensors import Coverage
 from agent.energy.window import SeriesEnergy
 from agent.profiling.analysis.metrics import Sensors
 from probes.model import Channel, Device, Kind, Source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import machines
-from agent.energy.boundary import Boundary
+from agent.energy.counted_sensors import Boundary
 from machines import Topology
 
 REST = ("board, disks, network and fans", "power supply losses")

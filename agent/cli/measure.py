@@ -135,7 +135,7 @@ def _run_measurement(
 
 def _power_probes(found: Discovery, config: Config) -> list[Probe]:
     """Print the problems of the discovery, and return the probes that measure power; end the command without any."""
-    from agent.energy.boundary import best_channels
+    from agent.energy.counted_sensors import best_channels
 
     for problem in found.problems:
         print_err(f"{problem.label}: {problem.sensor}: {problem.reason}")
@@ -183,7 +183,7 @@ def _run_or_sleep(
 
 def _extended_duration(duration: float, channels: Sequence[Channel], tolerance: float) -> float:
     """Return the duration, extended to the time that the sensors need for the tolerance."""
-    from agent.energy.boundary import best_channels
+    from agent.energy.counted_sensors import best_channels
     from agent.energy.measurement import longest_needed_seconds
 
     needed = longest_needed_seconds(best_channels(channels), tolerance)

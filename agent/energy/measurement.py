@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.energy.boundary import best_series, cover
 from agent.energy.bounds import Energy
+from agent.energy.counted_sensors import best_series, cover
 from agent.energy.provenance import provenance
 from agent.energy.read_rates import needed_seconds
 from agent.energy.window import NO_SAMPLE, WindowEnergy, method_of, window_energy, with_gauge_comparison
@@ -17,7 +17,7 @@ from store.records import Series
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from agent.energy.boundary import Coverage
+    from agent.energy.counted_sensors import Coverage
     from agent.energy.provenance import Provenance
     from probes.model import Channel
     from store.records import Layout, Tick

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.energy.boundary import best_channels, coverage
+from agent.energy.counted_sensors import best_channels, coverage
 from agent.energy.measurement import WINDOW_MARGIN_FACTOR
 from agent.energy.read_rates import needed_seconds
 

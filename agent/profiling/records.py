@@ -14,7 +14,7 @@ import msgspec
 from agent.cost.interval import Interval  # noqa: TC001
 from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001
-from agent.energy.boundary import Boundary  # noqa: TC001
+from agent.energy.counted_sensors import Boundary  # noqa: TC001
 from agent.energy.provenance import Provenance  # noqa: TC001
 from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
     CheckResult,

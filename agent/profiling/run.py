@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.energy.boundary import best_channels, coverage
+from agent.energy.counted_sensors import best_channels, coverage
 from agent.host.activity import ActivityMonitor, cpu_usage_between
 from agent.host.checks import Verdict, check_host
 from agent.host.inventory import describe_host

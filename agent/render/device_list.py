@@ -5,14 +5,14 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from agent.energy.boundary import coverage
+from agent.energy.counted_sensors import coverage
 from agent.render.tables import percent
 from probes.model import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.energy.boundary import Coverage
+    from agent.energy.counted_sensors import Coverage
     from agent.host.observation import Observation
     from probes.model import Channel, Problem
     from probes.registry import Discovery

@@ -1,7 +1,7 @@
 """Adds the counted channels to the host's energy, power and cost while the service samples.
 
-The channels are those of the boundary (`agent.energy.boundary`), chosen from the latest samples and checked every
-minute, so that a dead zone, a mirror or a sleeping device is never added. There is no host total before the first
+The channels are those of the boundary (`agent.energy.counted_sensors`), chosen from the latest samples and checked
+every minute, so that a dead zone, a mirror or a sleeping device is never added. There is no host total before the first
 choice, or while a counted sensor has no fresh value: a sum without one of its parts is not a total.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.cost.model import capital_per_hour
-from agent.energy.boundary import best_series, cover
+from agent.energy.counted_sensors import best_series, cover
 from agent.energy.provenance import provenance
 from agent.runtime.logs import get_logger
 from agent.sampling.probe_reader import overdue_ns
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from agent.cost.tariff import Tariff
-    from agent.energy.boundary import Boundary, Coverage
+    from agent.energy.counted_sensors import Boundary, Coverage
     from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals
     from probes.model import Channel
     from store.records import Host, Layout, Tick

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import fake_nvml
-from agent.energy.boundary import coverage
+from agent.energy.counted_sensors import coverage
 from probes import nvml, rapl, registry
 from probes.identity import make_unique
 from probes.model import Channel, Device, Kind, Roots

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.cost.interval import Interval
-from agent.energy.boundary import best_series, cover
 from agent.energy.bounds import Energy
+from agent.energy.counted_sensors import best_series, cover
 from agent.energy.provenance import provenance
 from agent.energy.window import SeriesEnergy, method_of
 from agent.profiling.analysis.statistics import summarize
@@ -24,7 +24,7 @@ from probes.model import Source
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.energy.boundary import Coverage
+    from agent.energy.counted_sensors import Coverage
     from agent.energy.provenance import Provenance
     from agent.energy.window import WindowEnergy
     from probes.model import Channel

@@ -15,7 +15,7 @@ from probes.model import ENERGY_METRICS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.energy.boundary import Coverage
+    from agent.energy.counted_sensors import Coverage
     from probes.model import Channel
     from store.records import Host
 

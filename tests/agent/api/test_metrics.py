@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import REGISTRY
 
 from agent.api.metrics import ATTRIBUTES, CounterTotals, Exporter, known_devices
-from agent.energy.boundary import Boundary
+from agent.energy.counted_sensors import Boundary
 from agent.sampling.host_total import HostReading
 from agent.sampling.probe_reader import ProbeHealth
 from agent.sampling.store_state import StoreState

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.energy.boundary import cover
 from agent.energy.containment import containers_among
+from agent.energy.counted_sensors import cover
 from agent.energy.duplicates import find_duplicates, is_duplicate
 from probes.model import Channel, Device, Kind, Source
 from simulated import SECOND

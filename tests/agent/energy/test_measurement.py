@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.energy.boundary import Boundary
+from agent.energy.counted_sensors import Boundary
 from agent.energy.measurement import (
     enforce_tolerance,
     is_stuck,

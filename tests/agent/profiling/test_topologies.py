@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.energy.boundary import Boundary, best_channels, cover, coverage
 from agent.energy.containment import ACCELERATORS
+from agent.energy.counted_sensors import Boundary, best_channels, cover, coverage
 from probes.model import Kind, Source
 from simulated import SECOND
 from store.records import Series

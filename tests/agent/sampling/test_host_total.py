@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.cost.tariff import Tariff
-from agent.energy.boundary import Boundary
+from agent.energy.counted_sensors import Boundary
 from agent.runtime.clock import Timebase
 from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals
 from agent.sampling.host_total import FIRST_CHOICE_SAMPLES, HostTotal

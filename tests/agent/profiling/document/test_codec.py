@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent.cost.tariff import Tariff
-from agent.energy.boundary import coverage
+from agent.energy.counted_sensors import coverage
 from agent.energy.provenance import Provenance
 from agent.host.records import HostSettings
 from agent.profiling.analysis.idle import derive_baselines, derive_drift

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import fake_nvml
-from agent.energy.boundary import Boundary, best_channels, best_series, cover, coverage
+from agent.energy.counted_sensors import Boundary, best_channels, best_series, cover, coverage
 from probes.model import Channel, Device, Kind, Roots, Source
 from probes.registry import discover
 from probes.settings import SensorSettings

@@ -21,8 +21,8 @@ from agent.energy.containment import (
     is_socket,
     root_channels,
 )
-from agent.energy.coverage import devices_without_sensor, missing_sensors
 from agent.energy.duplicates import find_duplicates
+from agent.energy.missing_sensors import devices_without_sensor, missing_sensors
 from probes.model import ENERGY_METRICS, Channel, Kind, Source
 
 if TYPE_CHECKING:
