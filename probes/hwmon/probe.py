@@ -17,7 +17,8 @@ from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.deadline import NoAnswerError, within
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.hwmon.discovery import Chip, SensorDraft, describe, find_chips, without_duplicates
+from probes.hwmon.discovery import SensorDraft, describe
+from probes.hwmon.folders import Chip, find_chips, without_duplicates
 from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Problem, Reason, Rejection, Roots
 from probes.plausibility import BLANKS, check_gauge, max_watts, range_of
 from probes.remedies import cause_of, is_denied, remedy_for
