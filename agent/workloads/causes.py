@@ -1,4 +1,4 @@
-"""The causes of an engine's failures, told apart by its own words, each with the remedy that helps."""
+"""The known causes of engine failures, recognized by the text of the exception, each with its remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_READ = 5000
 _NEWER = "install a newer onnxruntime"
 _ONE_GRAPH = "run onnx.checker on the model, correct what it reports, and export it again"
 
-# The engine's words are led by the place in its source that reports them: `/onnxruntime_src/a/b.cc:12 void f(int) `.
+# The engine begins a message with the place in its source: `/onnxruntime_src/a/b.cc:12 void f(int) `.
 _SOURCE_PLACE = re.compile(
     r"(?:/onnxruntime_src/\S+|\b\w+\.(?:cc|h)):\d+ (?:[^()]*\((?:[^()]|\([^()]*\))*\)(?: const)? |\w+ )?"
 )
@@ -26,10 +26,10 @@ _PREFIXES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One cause of a failure: the pattern of its words, its message and its remedy.
+    """One cause of a failure: the pattern of the exception, a message and a remedy.
 
-    `{1}` in message and remedy stands for the first group of the pattern; an empty message keeps the engine's words.
-    `{inputs}` stands for options that give every integer input the value 0.
+    In message and remedy `{1}` is the first group of the pattern, and `{inputs}` are options that set every integer
+    input to 0. An empty message repeats the message of the engine.
     """
 
     name: str
@@ -70,7 +70,7 @@ CAUSES = (
     _cause(
         "domain_not_imported",
         r"In Node, \(\".*?\", (\w+), .*No opset import for domain '(.*?)'",
-        "the operator {1} is of the domain {2!r}, which the model does not import",
+        "the operator {1} belongs to the domain {2!r}, which the model does not import",
         "export the model with standard ONNX operators; libraries of custom operators are not loaded",
     ),
     _cause(
@@ -82,13 +82,13 @@ CAUSES = (
     _cause(
         "newer_opset",
         r"Opset (\d+) is under development.*support for domain (\S+) is till opset (\d+)",
-        "the model is of opset {1} of {2}, this onnxruntime runs up to {3}",
+        "the model uses opset {1} of {2}, this onnxruntime supports up to {3}",
         f"export the model for opset {{3}}, or {_NEWER}",
     ),
     _cause(
         "newer_ir_version",
         r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
-        "the model is of IR version {1}, this onnxruntime reads up to {2}",
+        "the model has IR version {1}, this onnxruntime supports up to {2}",
         f"save the model with ir_version={{2}}, or {_NEWER}",
     ),
     _cause(
@@ -100,7 +100,7 @@ CAUSES = (
     _cause(
         "unknown_type",
         r"Tensor '(.*?)' does not have valid data type",
-        "the weights {1!r} are of an unknown type",
+        "the weights {1!r} have an unknown type",
         f"export the model with other types, or {_NEWER}",
     ),
     _cause(
@@ -125,7 +125,7 @@ CAUSES = (
     _cause(
         "invalid_file",
         r"InvalidProtobuf|Protobuf parsing failed|No graph was found",
-        "the file is no ONNX model, or is cut short",
+        "the file is not an ONNX model, or it is truncated",
         "export or download it again",
     ),
     _cause(
@@ -145,13 +145,13 @@ CAUSES = (
 
 
 def match_cause(error: Exception) -> Cause | None:
-    """Return the known cause of what the engine or Python raised, None if there is none."""
+    """Return the known cause of an exception of the engine or of Python, None for an unknown one."""
     text = _text(error)
     return next((cause for cause in CAUSES if cause.pattern.search(text)), None)
 
 
 def format_failure(error: Exception, cause: Cause | None, integers: Sequence[str]) -> tuple[str, str]:
-    """Return the message and the remedy for a failure; without a cause the engine's own words and no remedy."""
+    """Return message and remedy of a failure; without a cause the message of the engine and no remedy."""
     words = clean(str(error))
     if cause is None:
         return f"{type(error).__name__}: {words}", ""
@@ -163,9 +163,9 @@ def format_failure(error: Exception, cause: Cause | None, integers: Sequence[str
 
 
 def clean(text: str) -> str:
-    """Return the engine's words on one line, without the places in its source that they come from."""
+    """Return a message of the engine on one line, without the places in its source."""
     line = _PREFIXES.sub("", _SOURCE_PLACE.sub("", " ".join(text[:_MOST_READ].split())))
-    return _PREFIXES.sub("", line).strip()[:_LONGEST] or "no further words"
+    return _PREFIXES.sub("", line).strip()[:_LONGEST] or "no details"
 
 
 def _text(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What a workload declares of itself, in its own folder: the command, the session, the document and the docs use it."""
+"""The declaration of a workload; its command, sweep, document and reference derive from it."""
 
 from __future__ import annotations
 

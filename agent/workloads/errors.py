@@ -1,4 +1,4 @@
-"""The one way a workload fails: what happened, and what to do about it."""
+"""The error of a workload: its cause and its remedy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CANNOT_RUN = (
 
 
 class WorkloadError(Exception):
-    """A workload cannot be loaded, prepared or measured; `message` says why, `remedy` what to do.
+    """A workload cannot be loaded, prepared or measured; `message` is the cause, `remedy` the remedy.
 
-    Both may hold names from a model: control characters in them are escaped. `stderr_tail` are what a process that died
-    wrote to its error output. They are for the user alone: they can hold paths of this host, so no profile has them.
+    Both can contain names from a model, so control characters are escaped. `stderr_tail` is the end of the error output
+    of a dead process. It can contain paths of this host, so it is shown to the user and is not part of a profile.
     """
 
     def __init__(self, message: str, remedy: str = "", stderr_tail: str = "") -> None:
@@ -31,9 +31,9 @@ class WorkloadError(Exception):
 
 
 def as_workload_error(error: Exception, doing: str, remedy: str, integers: Sequence[str] = ()) -> WorkloadError:
-    """Return any failure of the engine as a WorkloadError; `remedy` is for unknown causes.
+    """Return any failure of the engine as a WorkloadError; `remedy` is the remedy of an unknown cause.
 
-    `integers` are the inputs whose values may be out of range.
+    `integers` are the inputs whose values can be out of range.
     """
     if isinstance(error, WorkloadError):
         return error

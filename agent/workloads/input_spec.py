@@ -21,7 +21,7 @@ _SUFFIXES = (".npy", ".npz")
 
 
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The value of one input: JSON `text`, or a `file`; exactly one of them is set.
+    """The value of one input: either JSON `text` or a `file`.
 
     `array` is the name of the array in an .npz file, None for a .npy file.
     """
@@ -75,9 +75,9 @@ def _array_names(option: str, path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             names = [entry.removesuffix(".npy") for entry in archive.namelist()]
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--input {option}: no .npz file ({error}); write it with numpy.savez") from error
+        raise ValueError(f"--input {option}: not an .npz file ({error}); write it with numpy.savez") from error
     if not names:
-        raise ValueError(f"--input {option}: the file holds no array; write it with numpy.savez")
+        raise ValueError(f"--input {option}: the file contains no array; write it with numpy.savez")
     return names
 
 
@@ -90,7 +90,7 @@ def _literal(option: str, value: str) -> str:
         parsed = None
     if not _numeric(parsed):
         raise ValueError(
-            f"--input {option}: {value!r} is no number, no true or false, no list of those, and no .npy or .npz file; "
+            f"--input {option}: {value!r} is not a number, true, false, a list of these, or a .npy or .npz file; "
             f"{_EXAMPLE}"
         )
     return text
@@ -111,7 +111,7 @@ def _numeric(value: object) -> bool:
 
 
 def synthetic_note(inputs: Sequence[InputFacts]) -> str | None:
-    """Return a note on synthetic inputs that may decide how much the model computes: all but arrays of floats."""
+    """Return a note on the synthetic inputs that can change the work of a model: all except arrays of floats."""
     deciding = [
         each for each in inputs if each.values == "synthetic" and (not each.shape or "float" not in each.element)
     ]
@@ -125,15 +125,15 @@ def synthetic_note(inputs: Sequence[InputFacts]) -> str | None:
     first = printable_line(deciding[0].name)
     return (
         f"synthetic input values: {shown}{more}. Integers and booleans are random 0 and 1, scalars are one random "
-        f"number. They can decide how much the model computes: give real ones with --input {first}=VALUE"
+        f"number. They can change the work of the model: give real values with --input {first}=VALUE"
     )
 
 
 class InputFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input of the model and where its values come from; the values themselves are never part of it.
+    """One input of the model and the origin of its values; the values are not part of it.
 
-    `shape` is that of a batch of 1, or that of the given array. `sha256` is that of the file, or of the bytes of a
-    value from the command line; None for synthetic values.
+    `shape` is the shape for a batch of 1, or the shape of the given array. `sha256` is the hash of the file, or of the
+    bytes of a value from the command line; None for synthetic values.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The limits of a run: how long a workload may stay silent, and how much memory it and its inputs may take."""
+"""The limits of a run: the time without an answer, and the memory of the workload and its inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GIB = 1 << 30
 _MIB = 1 << 20
 _OWN_ROOTS = Roots()
 _OWN_PROCFS = Path(_OWN_ROOTS.procfs)
-"""The workload runs on this host, whatever host the sensors are read from."""
+"""The workload runs on this host, even if the sensors are read from other roots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Limits:
 
 
 def available_bytes(procfs: Path = _OWN_PROCFS) -> int | None:
-    """Return the memory that new programs can use without swapping, None if the kernel does not report it."""
+    """Return the bytes that new programs can use without swapping, None if the kernel does not report them."""
     try:
         return parse_meminfo((procfs / "meminfo").read_text(encoding="ascii")).get("MemAvailable")
     except (OSError, ValueError):
@@ -35,7 +35,7 @@ def available_bytes(procfs: Path = _OWN_PROCFS) -> int | None:
 
 
 def resident_bytes(pid: int, procfs: Path = _OWN_PROCFS) -> int:
-    """Return the memory of a process, in RAM and swapped out; 0 if it has ended."""
+    """Return the memory of a process in bytes, in RAM and swapped out; 0 after its end."""
     try:
         amounts = parse_meminfo((procfs / str(pid) / "status").read_text(encoding="ascii", errors="replace"))
     except OSError:
@@ -46,9 +46,9 @@ def resident_bytes(pid: int, procfs: Path = _OWN_PROCFS) -> int:
 def require_memory(
     needed_bytes: int, subject: str, remedy: str, limits: Limits | None = None, roots: Roots = _OWN_ROOTS
 ) -> None:
-    """Raise WorkloadError with the figures if more memory is needed than available, or than a limit allows.
+    """Raise WorkloadError with the figures if the needed memory exceeds the available memory or a limit.
 
-    The limits are that of the run and that of the control group.
+    The limits are those of the run and of the control group.
     """
     limit = limits.memory_bytes if limits else None
     if limit is not None and needed_bytes > limit:

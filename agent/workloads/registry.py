@@ -1,7 +1,7 @@
-"""The workloads that can be profiled: those of this package, and those of installed packages.
+"""The registry of workloads, of this package and of other installed packages.
 
 A workload of this package is one line of `WORKLOADS`. Another package adds one with an entry point of the group
-`inferometer.workloads`, whose name is that of the command and whose value has the same form.
+`inferometer.workloads`: its name is the name of the command, and its value has the same form.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WORKLOADS = {
     "transformer": "agent.workloads.transformer.spec:WORKLOAD",
     "onnx": "agent.workloads.onnx.spec:WORKLOAD",
 }
-"""Where each workload of this package is declared, by the name of its command."""
+"""The declarations of the workloads of this package, by the name of the command."""
 
 
 class UnknownWorkloadError(ValueError):

@@ -1,4 +1,4 @@
-"""The one door to ONNX Runtime: loads a model, keeps tensors where the provider computes, runs without host copies."""
+"""ONNX Runtime: loads models, places tensors on the device that computes, and runs without copies to the host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.workloads.errors import CANNOT_LOAD, WorkloadError, as_workload_error
 
-# Official Linux builds report to their maker from the moment of import on, before anything can be called to stop it;
-# this variable is what keeps the reporter from being made (Privacy.md in the package). Nothing leaves this host.
+# Official Linux builds start telemetry on import, before a call can stop it; this variable prevents that (Privacy.md in
+# the package). Nothing leaves this host.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
@@ -37,7 +37,7 @@ onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A loaded model; `external_weights` are read in place by the engine and must outlive the session."""
+    """A loaded model; the engine reads `external_weights` in place, so they must outlive the session."""
 
     handle: Any
     provider: Literal["cpu", "cuda"]
@@ -47,8 +47,8 @@ class Session:
     def tensor(self, values: NDArray[Any], onnx_type: int | None = None) -> Any:
         """Return the values as a tensor of the engine, in the memory of the device that computes.
 
-        With `onnx_type`, the values hold the bits of a type that numpy lacks. The tensor then shares their memory, on
-        the host, so they must live as long.
+        With `onnx_type`, the values hold the bits of a type that numpy lacks. The tensor then shares their memory on
+        the host, so they must outlive it.
         """
         if onnx_type is not None:
             return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(values, onnx_type)
@@ -70,9 +70,9 @@ class Session:
 def open_session(
     model: bytes | Path, engine: EngineSpec, weights: Mapping[str, NDArray[np.generic]] | None = None
 ) -> Session:
-    """Load a model from its file or its bytes; `weights` are those the bytes name but do not hold.
+    """Load a model from its file or its bytes; `weights` are the external weights of a model in bytes.
 
-    Raises WorkloadError: no model, one the engine cannot run, or a provider that is not to be had.
+    Raises WorkloadError for an invalid or unsupported model, and for an unavailable provider.
     """
     offered = onnxruntime.get_available_providers()
     if engine.provider == "cuda" and _CUDA not in offered:
@@ -98,10 +98,10 @@ def _opened_on_cuda(model: bytes | Path, engine: EngineSpec, weights: Mapping[st
     if engine.provider == "cuda":
         raise WorkloadError(
             f"--provider cuda: {why}",
-            "see that nvidia-smi works and that CUDA and cuDNN are those onnxruntime wants "
+            "check that nvidia-smi works and that CUDA and cuDNN have the versions that onnxruntime needs "
             "(pip install 'onnxruntime-gpu[cuda,cudnn]'); or --provider cpu",
         )
-    sys.stderr.write(f"CUDA is offered but not used: {why}\n")
+    sys.stderr.write(f"CUDA is available but not used: {why}\n")
     return session or _opened(model, [_CPU], engine.threads, weights)
 
 

@@ -1,4 +1,4 @@
-"""The files beside a model that hold its weights: checked before the engine opens them."""
+"""The external files with the weights of a model, checked before the engine opens them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from agent.workloads.errors import WorkloadError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_IN_MEMORY = "*/_ORT_MEM_ADDR_/*"  # the engine's own mark for weights that are already in its memory
+_IN_MEMORY = "*/_ORT_MEM_ADDR_/*"  # the engine's mark for weights in its memory
 
 
 class ExternalFiles:
     """The external files of one model. Every method raises WorkloadError that names the file and the cause.
 
-    A file must be a regular one in the model's directory. A link is followed if it leads there, or to where the
-    model's own link leads: caches keep both as links to one directory. `file_bytes` are the bytes of all files so far,
-    `used_bytes` those of their weights.
+    A file must be a regular file in the directory of the model. A link may lead there, or to the directory that the
+    model's own link leads to, because caches store both as links to one directory. `file_bytes` is the size of all
+    files so far, `used_bytes` the size of the weights in them.
     """
 
     def __init__(self, model: Path) -> None:
@@ -33,7 +33,7 @@ class ExternalFiles:
         return sum(self._sizes.values())
 
     def bytes_of(self, tensor: Any) -> int:
-        """Return the bytes that a tensor has in its file."""
+        """Return the number of bytes of a tensor in its file."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
         if isinstance(location, bytes):  # protobuf returns text that is not UTF-8 as bytes
@@ -47,7 +47,7 @@ class ExternalFiles:
         if offset < 0 or length < 0 or offset + length > size:
             raise WorkloadError(
                 f"the weights {tensor.name!r} are not inside their file {location!r}, which has {size} bytes",
-                "the file is cut short or belongs to another model: export or download both again",
+                "the file is truncated or belongs to another model: export or download both again",
             )
         self.used_bytes += length
         return length
@@ -77,5 +77,7 @@ class ExternalFiles:
                 "copy that file beside the model and export the model again",
             )
         if not stat.S_ISREG(found.st_mode):
-            raise WorkloadError(f"the weights are in {location!r}, which is no regular file", "export the model again")
+            raise WorkloadError(
+                f"the weights are in {location!r}, which is not a regular file", "export the model again"
+            )
         return found.st_size

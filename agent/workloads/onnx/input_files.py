@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files: bounded, checked before they are read, and never unpickled."""
+"""Reads arrays of .npy and .npz files: limited in size, checked before reading, and never unpickled."""
 
 from __future__ import annotations
 
@@ -61,24 +61,26 @@ def _array_stream(name: str, path: Path, file: IO[bytes], array: str | None) -> 
 
 
 def _read(name: str, path: Path, stream: IO[bytes], length: int, element: Element) -> NDArray[Any]:
-    """Read an array whose header, type and length are checked first, so that a header alone reserves no memory."""
+    """Read an array after checking its header, type and length, so a false header reserves no memory."""
     read_header = _HEADERS.get(npy.read_magic(stream))
     if read_header is None:
         raise ValueError("an unknown version of the .npy format")
     shape, fortran, dtype = read_header(stream)
     if dtype.newbyteorder("=") != element.dtype or element.onnx_type is not None:
         wanted = "leave this input synthetic" if element.onnx_type is not None else f"array.astype({element.name!r})"
-        raise _refusal(name, path, f"the array is of {dtype}, the model takes {element.name}", f"save {wanted}")
+        raise _refusal(name, path, f"the array has the type {dtype}, the model takes {element.name}", f"save {wanted}")
     size = prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or size > min(MOST_BYTES, length):
-        raise _refusal(name, path, f"its header promises {size} bytes, it has {length}", f"at most {MOST_BYTES} fit")
+        raise _refusal(
+            name, path, f"its header declares {size} bytes, the file has {length}", f"give at most {MOST_BYTES} bytes"
+        )
     content = bytearray()
     while len(content) < size and (chunk := stream.read(min(size - len(content), 1 << 20))):
         content += chunk
     if len(content) < size:
-        raise ValueError(f"cut short after {len(content)} of {size} bytes")
+        raise ValueError(f"truncated after {len(content)} of {size} bytes")
     if stream.read(1):  # reading to the end also makes zipfile compare the checksum
-        raise ValueError(f"more than the {size} bytes of its header")
+        raise ValueError(f"longer than the {size} bytes of its header")
     flat = np.frombuffer(content, dtype) if size else np.empty(0, dtype)
     values = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
     return np.asarray(values, element.dtype, order="C")

@@ -71,7 +71,7 @@ def element_of(name: str, declared: str) -> Element:
         return found
     reason = next((words for start, words in _REASONS.items() if declared.startswith(start)), "an unknown type")
     raise WorkloadError(
-        f"the input {name!r} takes {declared}: {reason} cannot be made up or given",
+        f"the input {name!r} takes {declared}: {reason} can be neither generated nor given",
         "export the model with inputs that are tensors of floats, integers or booleans",
     )
 
@@ -109,14 +109,14 @@ _BITS: dict[str, Callable[[tuple[int, ...], np.random.Generator], NDArray[Any]]]
 
 
 def from_text(name: str, text: str, element: Element) -> NDArray[Any]:
-    """Return the values of a JSON scalar or list in the type of an input. Raises WorkloadError."""
+    """Return a JSON scalar or list in the type of an input. Raises WorkloadError."""
     try:
         values = np.asarray(json.loads(text))
     except (ValueError, RecursionError):
         values = np.asarray(None)
     if values.dtype.kind not in "biuf":
         raise WorkloadError(
-            f"--input {name}: the value is no list of equal rows, or a number is too large for {element.name}",
+            f"--input {name}: the value is not a list of equal rows, or a number is too large for {element.name}",
             "give one number, or a list whose rows have equal lengths",
         )
     return _converted(name, values, element)

@@ -111,7 +111,8 @@ def supports_batches(
 ) -> bool:
     """Return whether the first dimension of every input is the batch.
 
-    It is, if the model leaves it open, and all other sizes are fixed or those of a given array; --shape settles it.
+    The model must leave it open, and all other sizes must be fixed or known from a given array. With --shape there is
+    no batch.
     """
     return (
         not shapes
@@ -200,7 +201,7 @@ def _check_fit(declared: ModelInput, shape: tuple[int, ...], subject: str) -> No
 
 
 def feed(declared: ModelInput, shape: tuple[int, ...], array: InputArray, *, batched: bool) -> NDArray[Any]:
-    """Return given values in the shape of an input; the first dimension of a batched one gives the rows of the batch.
+    """Return given values in the shape of an input; the first dimension of a batched input selects rows.
 
     Raises WorkloadError for too few rows, and for values that do not fit the shape.
     """
@@ -223,7 +224,7 @@ def feed(declared: ModelInput, shape: tuple[int, ...], array: InputArray, *, bat
 def _shape_error(declared: ModelInput, found: tuple[int, ...], shape: tuple[int, ...]) -> WorkloadError:
     return WorkloadError(
         f"--input {declared.name}: values of the shape {_format_shape(found)} do not fit {_format_shape(shape)}",
-        "give one number for all elements, or values of that shape",
+        "give one number for all elements, or values of this shape",
     )
 
 

@@ -1,4 +1,4 @@
-"""The facts of an ONNX file: parameters, bytes and precision, counted from the bytes that are really there."""
+"""The facts of an ONNX file: parameters, bytes and precision, counted from the stored bytes."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _BYTE_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """`model_bytes` counts the file and the external files it names; `sha256` is that of the file alone.
+    """The facts of a model. `model_bytes` includes its external files, `sha256` does not.
 
-    `precision` is the type that holds most bytes of the parameters, None if there are none. `external_bytes` are the
-    weights that the engine reads from other files. `without_shape` are the inputs without a declared shape.
+    `precision` is the type of most bytes of the parameters, None without parameters. `external_bytes` is the size of
+    the weights in external files. `without_shape` are the inputs without a declared shape.
     """
 
     parameters: int
@@ -55,7 +55,7 @@ class ModelFile:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Check and read a model file before the engine opens it; external files are checked, not read.
+    """Check and read a model file before the engine opens it; external files are only checked.
 
     Raises WorkloadError that names the cause.
     """
@@ -84,7 +84,7 @@ def read_model_file(path: Path) -> ModelFile:
 
 
 def _elements(tensor: Any, bits: int, external_bytes: int | None) -> int:
-    """Return the elements of a tensor: those it declares, but not more than its bytes hold."""
+    """Return the number of elements of a tensor: the declared number, limited by its stored bytes."""
     declared = prod(tensor.dims) if min(tensor.dims, default=1) > 0 else 0
     if external_bytes is not None:
         return min(declared, external_bytes * _BYTE_BITS // bits)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_BYTES = (1 << 31) - 1
-"""The largest protobuf there can be."""
+"""The size limit of a protobuf."""
 
 _MAGIC_BYTES = 64
 
@@ -26,7 +26,7 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
-# The first bytes of files that are taken for models by mistake.
+# The first bytes of formats that users mistake for ONNX.
 _OTHER_FORMATS = (
     (b"version https://git-lfs", "a Git LFS pointer", "run 'git lfs pull' beside it"),
     (b"<!doctype", "a web page", "download the model itself"),
@@ -46,12 +46,12 @@ _SAFETENSORS_AT, _TFLITE_AT = slice(8, 10), slice(4, 8)
 def open_model(path: Path) -> Iterator[BufferedReader]:
     """Open a model file that is a regular file of possible size. Raises WorkloadError that names the cause."""
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for its writer.
+        # Without O_NONBLOCK, opening a pipe waits for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise WorkloadError(f"the model {path} does not exist", "give the path of an .onnx file") from error
     except OSError as error:
-        remedy = "give your user the right to read it" if isinstance(error, PermissionError) else "give another path"
+        remedy = "give your user permission to read it" if isinstance(error, PermissionError) else "give another path"
         raise WorkloadError(f"the model {path} cannot be opened: {error.strerror}", remedy) from error
     try:
         _check_file(path, os.fstat(descriptor))
@@ -76,7 +76,7 @@ def _check_file(path: Path, found: os.stat_result) -> None:
 
 
 def unsupported_format_error(path: Path) -> WorkloadError:
-    """Return the error for a file that does not parse, naming what it is if its first bytes show that."""
+    """Return the error for a file that is not an ONNX model; it names the format if the first bytes identify it."""
     with path.open("rb") as file:
         start = file.read(_MAGIC_BYTES).lower()
     found = next(((what, remedy) for magic, what, remedy in _OTHER_FORMATS if start.startswith(magic)), None)
@@ -85,5 +85,5 @@ def unsupported_format_error(path: Path) -> WorkloadError:
     if start[_TFLITE_AT] == b"tfl3":
         found = "a TensorFlow Lite file", "export it with tf2onnx"
     if found is None:
-        return WorkloadError(f"the file {path} is no ONNX model, or is cut short", "export or download it again")
+        return WorkloadError(f"the file {path} is not an ONNX model, or it is truncated", "export or download it again")
     return WorkloadError(f"the file {path} is {found[0]}, not an ONNX model", found[1])

@@ -1,4 +1,4 @@
-"""The workload that runs any ONNX model: one `inference` is one run of its graph, or one row of a batch."""
+"""Runs any ONNX model: one `inference` is one run of its graph, or one element of a batch."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class OnnxWorkload:
         if batch != 1 and not batched:
             shapes = ", ".join(f"{declared.name} {declared.shown}" for declared in inputs) or "no inputs"
             raise WorkloadError(
-                f"--batch {batch}: {self.spec.model.name} leaves no batch size open, or --shape settled it ({shapes})",
+                f"--batch {batch}: {self.spec.model.name} has no open batch dimension, or --shape sets it ({shapes})",
                 "choose --batch 1, and put the batch into --shape if the model takes one",
             )
         random = np.random.default_rng([self.spec.seed, batch])

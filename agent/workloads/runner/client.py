@@ -1,4 +1,4 @@
-"""The profiling side of a workload: starts its process, talks to it, and sees to it that it ends."""
+"""The profiling side of a workload: starts its process, sends commands, and ends it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 ReplyT = TypeVar("ReplyT", Ready, Prepared, Measured)
 
-# -P: the module must come from where this one came, not from whatever stands in the current directory.
+# -P: the module must come from this installation, not from the current directory.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "agent.workloads.runner.worker")
 
 _STOP_TIMEOUT_SECONDS = 5.0
@@ -59,13 +59,12 @@ class _WorkerProcess:
 
 
 class WorkloadProcess:
-    """One workload in a child process of its own.
+    """One workload in its own child process.
 
-    Every call waits for its answer, at most the timeout of the limits beyond the time it was told to measure; Ctrl-C
-    ends the wait at once, and `stop` (or leaving the `with`) then ends the child. Every call raises WorkloadError if
-    the child fails, dies, does not answer or exceeds its memory, and the child is gone then. The thread that calls
-    `start` must live as long as the child: the kernel kills the child when that thread ends. Not for use by two
-    threads at once.
+    Every call waits for its reply, at most the timeout beyond the requested length of a window. Ctrl-C ends the wait at
+    once; `stop`, or the end of the `with` block, then ends the child. Every call raises WorkloadError if the child
+    fails, dies, does not answer or exceeds its memory; the child is gone then. The thread that calls `start` must live
+    as long as the child, because the kernel kills the child when that thread ends. Not thread-safe.
     """
 
     def __init__(
@@ -90,15 +89,15 @@ class WorkloadProcess:
 
     @property
     def pid(self) -> int:
-        """The process id of the child. Raises WorkloadError when there is none."""
+        """The process id of the child. Raises WorkloadError without a child."""
         return self._running().process.pid
 
     def start(self, spec: Spec, engine: EngineSpec) -> Ready:
-        """Start the child and have it load the model."""
+        """Start the child and load the model in it."""
         if self._child is not None:
             raise WorkloadError("the workload process is running already", "stop it first")
         self._model = spec.label
-        # Settings of this program, such as a database with its password, are none of the workload's business.
+        # The workload must not see settings of this program, such as a database URL with its password.
         inherited = {name: word for name, word in self._environment.items() if not name.startswith("INFEROMETER_")}
         with REALTIME_LIMIT.lifted():
             process = subprocess.Popen(
@@ -115,13 +114,13 @@ class WorkloadProcess:
         return self._ask(load_command(spec, engine), Ready, "being loaded")
 
     def prepare(self, parameters: Point) -> None:
-        """Have the child make the inputs of a point and run it once."""
+        """Make the inputs of a point in the child and run it once."""
         self._ask(Prepare(parameters), Prepared, f"running {point_name(parameters)} once")
 
     def measure(
         self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
     ) -> Measured:
-        """Have the child iterate for at least `seconds` and `iterations`, and return the window.
+        """Iterate in the child for at least `seconds` and `iterations`, and return the window.
 
         `edge` is called when the child reports that the window begins, and again when it reports that it has ended.
         """
@@ -129,7 +128,7 @@ class WorkloadProcess:
         return self._ask(Measure(phase, seconds, iterations), Measured, doing, seconds, edge)
 
     def stop(self) -> None:
-        """End the child: ask it if it is listening, else and then terminate it, then kill it; safe to call twice."""
+        """End the child with Stop if it awaits a command, else and then with SIGTERM, then with SIGKILL; idempotent."""
         child = self._child
         if child is None:
             return
@@ -173,7 +172,7 @@ class WorkloadProcess:
         return self._accepted(reply, kind)
 
     def _line(self, child: _WorkerProcess, deadline: float, doing: str, seconds: float) -> bytes | None:
-        """Return the next reply of the child, None if it closed its output. Raises WorkloadError, the child ended."""
+        """Return the next reply, None if the child closed its output. Raises WorkloadError after ending the child."""
         try:
             return child.pipe_reader.line(deadline - time.monotonic(), self._watch(child.process.pid, doing))
         except TimeoutError:
@@ -182,14 +181,14 @@ class WorkloadProcess:
             raise WorkloadError(
                 f"{self._model} did not finish {doing} within {self._limits.timeout_seconds:g} s{beyond}, "
                 "the limit of --timeout",
-                "give a longer --timeout if the model is that slow; else look for an endless loop in it",
+                "give a longer --timeout if the model is slow; otherwise search for an endless loop in it",
             ) from None
         except WorkloadError:
             self.stop()
             raise
 
     def _watch(self, pid: int, doing: str) -> Callable[[], None] | None:
-        """Return the check of the memory limit while an answer is awaited, None without a limit."""
+        """Return the check of the memory limit during a wait, None without a limit."""
         limit = self._limits.memory_bytes
         if limit is None:
             return None
@@ -209,7 +208,7 @@ class WorkloadProcess:
             return decode_reply(line)
         except ValueError as error:
             self.stop()
-            raise WorkloadError(f"the workload process wrote what is no reply: {error}") from error
+            raise WorkloadError(f"the workload process wrote an invalid reply: {error}") from error
 
     def _accepted(self, reply: Reply, kind: type[ReplyT]) -> ReplyT:
         if isinstance(reply, kind):
@@ -225,14 +224,14 @@ class WorkloadProcess:
         code = child.process.poll()
         self.stop()
         message = f"the workload process ended during {doing!r} ({_exit_reason(code)})"
-        remedy = "see its last words above" if words else ""
+        remedy = "the end of its error output is above" if words else ""
         if code == -signal.SIGKILL:
-            remedy = "if the kernel log (dmesg) says out of memory, choose a smaller batch or model"
+            remedy = "if the kernel log (dmesg) reports out of memory, choose a smaller batch or model"
         return WorkloadError(message, remedy, words)
 
 
 def _send(child: _WorkerProcess, command: Command) -> None:
-    # A child that is gone cannot take the line; what it said last is read by whoever waits for the answer.
+    # A dead child cannot read the line; its last output is read with the reply.
     with contextlib.suppress(BrokenPipeError):
         child.commands.write(encode(command))
 
@@ -252,7 +251,7 @@ def _reap(child: _WorkerProcess) -> None:
 
 def _exit_reason(code: int | None) -> str:
     if code is None:
-        return "it closed its output but did not end"
+        return "it closed its output and did not end"
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit status {code}"

@@ -1,4 +1,4 @@
-"""Listens to a child process: whole lines from its output, the last words of its error output."""
+"""Reads the pipes of a child process: whole lines of its output, the end of its error output."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _WATCH_SECONDS = 0.1
 
 
 class PipeReader:
-    """Reads a child's two pipes as they fill, so that the child never blocks on either.
+    """Reads both pipes of a child as they fill, so the child never blocks on either.
 
-    Waiting is one `select`: it costs nothing while nothing comes, and a signal ends it at once.
+    A wait is one `select`: it uses no CPU, and a signal ends it at once.
     """
 
     def __init__(self, output: IO[bytes], errors: IO[bytes]) -> None:
@@ -31,9 +31,9 @@ class PipeReader:
             self._selector.register(stream, selectors.EVENT_READ)
 
     def line(self, timeout_seconds: float, watch: Callable[[], None] | None = None) -> bytes | None:
-        """Return the next line of the output, None when it has ended. Raises TimeoutError.
+        """Return the next line of the output, None after its end. Raises TimeoutError.
 
-        `watch` is called ten times a second meanwhile; an error that it raises ends the wait.
+        `watch` is called ten times a second during the wait; its error ends the wait.
         """
         deadline = time.monotonic() + timeout_seconds
         while b"\n" not in self._received:
@@ -49,7 +49,7 @@ class PipeReader:
         return bytes(line)
 
     def stderr_tail(self, timeout_seconds: float) -> str:
-        """Return the end of the error output, waiting so long for it to close."""
+        """Return the end of the error output; wait up to `timeout_seconds` for it to close."""
         deadline = time.monotonic() + timeout_seconds
         try:
             while self._selector.get_map():

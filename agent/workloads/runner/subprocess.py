@@ -1,4 +1,4 @@
-"""Runs the command that is measured, with as little of our own as can be between its start, its end and the clock."""
+"""Runs a measured command, with as little work as possible between its start, its end and the clock."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 CANNOT_EXECUTE, NOT_FOUND, SIGNALLED = 126, 127, 128
-"""Exit codes as a shell has them; of a command that a signal ended, the last and the signal's number."""
+"""Exit codes of a shell; a command that a signal ended has SIGNALLED plus the number of the signal."""
 _SLICE_SECONDS = 0.2
 _OUTPUT, _ERRORS = 1, 2
 _NONE = 0
 _MANY_SIGNALS = 4096
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Signals that Python ignores, and that a command expects not to be ignored."""
+"""Signals that Python ignores; a command needs their default action."""
 
 
 class CommandError(Exception):
-    """The command was not run: says why, and with which exit code to end."""
+    """The command cannot run; `code` is the exit code for it."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of CLOCK_MONOTONIC in nanoseconds, and the exit code it ended with; `interrupted` if by a signal."""
+    """A time on CLOCK_MONOTONIC in nanoseconds, and the exit code; `interrupted` if a signal ended it."""
 
     start_ns: int
     end_ns: int
@@ -45,10 +45,10 @@ class Span:
 
 
 def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors: bool) -> Span:
-    """Run a command; its span is from just before it is started until it is known to have ended.
+    """Run a command, and return the time from just before its start to its end.
 
-    `ended` is called at once then. Ctrl-C reaches the command from the terminal and is its to answer; what asks only
-    this process to end is passed on. Raises CommandError if it cannot be run.
+    `ended` is called at once after the end. Ctrl-C reaches the command from the terminal directly; other signals to
+    this process are passed on. Raises CommandError if it cannot run.
     """
     child = _NONE
     pending_signals: list[int] = []
@@ -60,7 +60,7 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
             os.kill(child, number)
 
     path = _path(command)
-    # Not by subprocess: its work before and after the command would be measured as well, some milliseconds of it.
+    # Without the subprocess module: its milliseconds of work around the command would be measured as well.
     actions = [(os.POSIX_SPAWN_DUP2, _ERRORS, _OUTPUT)] if output_to_errors else []
     with termination_signals(pass_on):
         try:
@@ -83,10 +83,10 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
 
 
 def _await_end(child: int) -> None:
-    """Return when the command has ended; it keeps its number until no signal is passed on any more.
+    """Wait for the end of the command without reaping it: its process id stays reserved while signals are passed on.
 
-    Python answers a signal between two of its steps. One that comes just before a wait begins would not be answered
-    until the wait is over, so it is told by a pipe, which ends the wait.
+    Python runs a signal handler between two instructions. A signal just before the wait would be handled only after
+    it, so a pipe that the signal writes to ends the wait.
     """
     try:
         command = os.pidfd_open(child)
@@ -113,10 +113,10 @@ def sleep(
     begin: Callable[[], object] = lambda: None,
     approach: Callable[[], object] = lambda: None,
 ) -> Span:
-    """Let so much time pass, or less if a signal asks for the end; `ended` is called at once then.
+    """Sleep for `seconds`, or until a signal; `ended` is called at once afterwards.
 
-    `begin` is called before the time begins, once a signal ends it early. `approach` is called before either end and
-    may wait for the best moment; a signal is not kept waiting by it.
+    `begin` is called before the start, when a signal can already end the sleep. `approach` is called before both edges
+    and may wait for the best moment; a signal ends that wait too.
     """
     interruption = Interruption()
     with interruption.caught():
@@ -127,7 +127,7 @@ def sleep(
         try:
             with interruption.stoppable():
                 while (left_ns := deadline - time.monotonic_ns()) > 0:
-                    # In slices: a signal that comes just before a sleep does not end it.
+                    # In slices, because a signal just before a sleep does not end it.
                     time.sleep(min(left_ns / 1e9, _SLICE_SECONDS))
                 approach()
         except KeyboardInterrupt:
@@ -143,15 +143,15 @@ def _path(command: Sequence[str]) -> str:
         return name
     found = shutil.which(name)
     if found is None:
-        raise CommandError(f"{name}: there is no such command on PATH", NOT_FOUND)
+        raise CommandError(f"{name}: command not found on PATH", NOT_FOUND)
     return found
 
 
 def _command_error(name: str, error: OSError | ValueError) -> CommandError:
     if isinstance(error, FileNotFoundError):
-        if shutil.which(name):  # it is there, and what its first line names is not
-            return CommandError(f"{name}: the interpreter that its first line names is not there", CANNOT_EXECUTE)
-        return CommandError(f"{name}: there is no such file", NOT_FOUND)
-    # A ValueError is about a NUL character; its own text differs between versions of Python.
-    reason = error.strerror if isinstance(error, OSError) else "its name or an argument holds a NUL character"
+        if shutil.which(name):  # the file exists, and its interpreter does not
+            return CommandError(f"{name}: the interpreter in its first line does not exist", CANNOT_EXECUTE)
+        return CommandError(f"{name}: no such file", NOT_FOUND)
+    # A ValueError means a NUL character; its text differs between versions of Python.
+    reason = error.strerror if isinstance(error, OSError) else "its name or an argument contains a NUL character"
     return CommandError(f"{name}: it cannot be executed ({reason})", CANNOT_EXECUTE)

@@ -1,4 +1,4 @@
-"""The workload process: takes commands as lines on its input, answers on its output, and never outlives its parent."""
+"""The workload process: reads commands from its input, replies on its output, and never outlives its parent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _OOM_SCORE = 1000  # oom_score_adj, proc(5)
 
 
 def main() -> int:
-    """Serve the commands on standard input until it closes; 1 after a failure, which was then the last reply."""
+    """Serve the commands on standard input until it closes; return 1 after a failure, which is the last reply."""
     _harden_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = _reserve_stdout()
@@ -54,14 +54,14 @@ def main() -> int:
         return 1
     except WorkloadError as error:
         return _reply_failure(replies, error)
-    except Exception as error:  # noqa: BLE001 - the edge of the process: whatever went wrong becomes its last reply
+    except Exception as error:  # noqa: BLE001 - the edge of the process: every failure becomes its last reply
         traceback.print_exc()
         return _reply_failure(replies, as_workload_error(error, "running the workload", CANNOT_RUN))
     return 0
 
 
 def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
-    """Answer each command of an iterable of lines, the first of which must be `Load`."""
+    """Reply to each command in `lines`; the first one must be `Load`."""
     workload: Workload | None = None
     phases: Mapping[str, Phase] = {}
     for line in lines:
@@ -79,7 +79,7 @@ def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
             _reply(replies, Prepared())
         else:
             _reply(replies, _measure(phases, command, replies))
-            gc.collect()  # not after the next command: the window is to begin soon after it
+            gc.collect()  # now, because a window must begin soon after its command
 
 
 def _command(line: bytes) -> Command:
@@ -116,7 +116,7 @@ def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Phase]:
 def _measure(phases: Mapping[str, Phase], command: Measure, replies: BinaryIO) -> Measured:
     if command.phase not in phases:
         known = ", ".join(phases) or "none before a point is prepared"
-        raise WorkloadError(f"there is no phase {command.phase!r}", f"the phases are: {known}")
+        raise WorkloadError(f"the workload has no phase {command.phase!r}", f"the phases are: {known}")
     try:
         return measure(
             command.phase,
@@ -142,17 +142,17 @@ def _reply_failure(replies: BinaryIO, error: WorkloadError) -> int:
 
 
 def _reserve_stdout() -> BinaryIO:
-    """Keep the output for replies alone: whatever else is printed in this process goes to its error output."""
+    """Reserve the output for replies; everything else that this process prints goes to its error output."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return replies
 
 
 def _harden_process() -> None:
-    """Have the kernel end this process with its parent or before anything else, and give it no new rights or core file.
+    """Restrict this process: no new privileges, no core file, and an end with its parent.
 
-    The process ends when the thread that started it does, even in the middle of an iteration. If the host runs out of
-    memory, the kernel kills this process first.
+    The kernel ends it with the thread that started it, even in the middle of an iteration, and kills it first if the
+    host runs out of memory.
     """
     library = ctypes.CDLL(None, use_errno=True)
     for option, argument in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):

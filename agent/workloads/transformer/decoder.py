@@ -1,4 +1,4 @@
-"""Builds a decoder-only transformer as one ONNX graph that serves both the prompt and the tokens after it."""
+"""Builds a decoder-only transformer as one ONNX graph, for the prompt and for the tokens after it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
 
-# How far apart the slowest and the fastest rotation are in RoFormer (Su et al. 2021, section 3.2.2).
+# The ratio of the fastest to the slowest rotation in RoFormer (Su et al. 2021, section 3.2.2).
 _ROTARY_BASE = 10_000.0
 
-# Added to the score of a token that may not be seen; fits float16, and exp of it is 0 beside any real score.
+# Added to the score of a masked token; it fits float16, and its exp is 0 beside any real score.
 _MASKED = -30_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class _LayerInputs:
-    """What every layer uses: the mask [new, all], the rotations [new, head width / 2], shapes and constants."""
+    """The shared inputs of all layers: the mask [new, all], rotations [new, head width / 2], shapes and constants."""
 
     mask: str
     cosines: str
@@ -52,7 +52,7 @@ class _Decoder:
         self.spec = spec
         self.graph = Graph(spec.precision)
         self.random = np.random.Generator(np.random.SFC64(spec.seed))  # twice as fast as the default
-        # Keeps the sum of all layers' contributions about as large as the embedding (GPT-2, section 2.3).
+        # Scales the contributions of all layers to about the size of the embedding (GPT-2, section 2.3).
         self.damping = (2 * spec.layers) ** -0.5
 
     def build(self) -> Graph:
@@ -147,7 +147,7 @@ class _Decoder:
 
 
 def _causal_mask(graph: Graph, past: str, total: str) -> str:
-    """Position i of the new tokens sees the past and the new ones up to itself: 0 there, `_MASKED` elsewhere."""
+    """Return the mask: each new token attends to the past and to new tokens up to itself (0, else `_MASKED`)."""
     first, last = graph.op("Squeeze", past), graph.op("Squeeze", total)
     zero, one = (graph.op("Squeeze", graph.integers(number)) for number in (0, 1))
     new = graph.op("Unsqueeze", graph.op("Range", first, last, one), graph.integers(1))
@@ -156,7 +156,7 @@ def _causal_mask(graph: Graph, past: str, total: str) -> str:
 
 
 def _apply_rotation(graph: Graph, value: str, layer_inputs: _LayerInputs) -> str:
-    """Turn each pair (i, i + half) of a head by its position's angle."""
+    """Rotate each pair (i, i + half) of a head by the angle of its position."""
     left, right = graph.split(value, 2)
     turned_left = graph.op(
         "Sub", graph.op("Mul", left, layer_inputs.cosines), graph.op("Mul", right, layer_inputs.sines)
@@ -173,6 +173,6 @@ def cache_names(spec: TransformerSpec, when: str) -> list[str]:
 
 
 def rotation_angles(positions: int, head_width: int) -> NDArray[np.float64]:
-    """Return the angle by which each position turns each pair: [positions, head_width / 2], in radians."""
+    """Return the rotation angle of each pair at each position in radians: [positions, head_width / 2]."""
     pairs = np.arange(head_width // 2) * 2 / head_width
     return np.outer(np.arange(positions), _ROTARY_BASE**-pairs)

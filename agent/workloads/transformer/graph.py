@@ -1,4 +1,4 @@
-"""Puts an ONNX graph together, node by node, and keeps its weights beside it."""
+"""Builds an ONNX graph node by node, with its weights outside the model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 FLOAT = onnx.TensorProto.FLOAT
 
-# Old enough for every onnxruntime we allow, new enough for LayerNormalization.
+# Every supported onnxruntime has this opset, and it has LayerNormalization.
 _OPSET, _IR_VERSION = 17, 8
 
-# Seven bits, not eight: x86 without VNNI adds two products of 8 bits in 16, which 2 * 255 * 127 would overflow.
+# Seven bits, because x86 without VNNI adds two 8-bit products in 16 bits, which 2 * 255 * 127 overflows.
 _INT8_RANGE = 63
 
 
 class Graph:
     """An ONNX graph under construction.
 
-    Every method that adds something returns the name of its output, to be handed to the next. `weights` are not
-    copied into the model: it names them as external, and whoever loads it hands them over. So no model is limited
-    to the 2 GB of a protobuf, and none is ever written to a disk.
+    Every method that adds a node returns the name of its output, an input of later nodes. `weights` are external: the
+    model names them, and the loader passes them to the engine. A model can thus exceed the 2 GB of a protobuf, and
+    nothing is written to a disk.
     """
 
     def __init__(self, precision: Precision) -> None:
@@ -43,11 +43,11 @@ class Graph:
         self._names = 0
 
     def op(self, kind: str, *inputs: str, called: str = "", **attributes: Any) -> str:
-        """Add a node with one output, `called` so if it is to be found again."""
+        """Add a node with one output, with the name `called` if given."""
         return self.ops(kind, inputs, [called or self._name()], **attributes)[0]
 
     def split(self, value: str, parts: int) -> Sequence[str]:
-        """Cut a tensor into equal parts along its last axis."""
+        """Split a tensor into equal parts along its last axis."""
         return self.ops("Split", [value], [self._name() for _ in range(parts)], axis=-1)
 
     def ops(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> Sequence[str]:
@@ -60,17 +60,17 @@ class Graph:
         return self._constant(np.array(values, np.int64))
 
     def constant(self, values: NDArray[Any] | float) -> str:
-        """Add a number or a fixed table, which is no weight, in the graph's own precision."""
+        """Add a number or a fixed table in the precision of the graph; it does not count as a weight."""
         return self._constant(np.asarray(values, self.element))
 
     def weight(self, name: str, values: NDArray[Any]) -> str:
-        """Add a weight in the graph's own precision."""
+        """Add a weight in the precision of the graph."""
         return self._external(name, values.astype(self.element, copy=False))
 
     def linear(self, value: str, name: str, matrix: NDArray[np.float32]) -> str:
-        """Multiply by a weight matrix [inputs, outputs]; int8 quantizes the other side as it comes.
+        """Multiply by a weight matrix [inputs, outputs]; with int8, activations are quantized at run time.
 
-        Matrices have one scale a column and are symmetric; activations have one scale and zero a tensor.
+        Matrices are symmetric with one scale per column; activations have one scale and zero point per tensor.
         """
         if self.precision != "int8":
             return self.op("MatMul", value, self.weight(name, matrix))
@@ -83,12 +83,12 @@ class Graph:
         return self.op("Mul", counted, self.op("Mul", scale, column_scales))
 
     def input(self, name: str, element: np.dtype[Any], shape: Sequence[str | int]) -> str:
-        """Declare an input of the model; a size given as a word is open."""
+        """Declare an input of the model; a size given as a name is open."""
         self._inputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(element), shape))
         return name
 
     def output(self, name: str, element: np.dtype[Any], shape: Sequence[str | int]) -> None:
-        """Declare an output of the model, in the order in which they are asked for."""
+        """Declare an output of the model; the order of the calls is the order of the outputs."""
         self._outputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(element), shape))
 
     def serialized(self) -> bytes:

@@ -1,4 +1,4 @@
-"""The transformer workload: `prefill` reads the prompts, `decode` writes the tokens after the first."""
+"""Runs the transformer: `prefill` reads the prompts and writes the first token, `decode` writes the others."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def load(spec: TransformerSpec, engine: EngineSpec) -> TransformerWorkload:
 class TransformerWorkload:
     """A decoder and a batch of requests: a request is one `prefill` and one `decode` iteration.
 
-    Prefill gives the first output token, decode the others, greedily, each from the one before; with one output token
-    there is no decode. Tokens and cache stay on the device. Every decode iteration starts from the same cache, which
-    the engine copies and never changes.
+    Prefill gives the first output token. Decode gives the others greedily, each from the previous one; a request of one
+    output token has no decode. Tokens and cache stay on the device. Every decode iteration starts from the same cache,
+    which the engine copies and never changes.
     """
 
     def __init__(self, spec: TransformerSpec, engine: EngineSpec, session: Session) -> None:
@@ -63,7 +63,7 @@ class TransformerWorkload:
         self._outputs = ["next_ids", *cache_names(spec, "present")]
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:
-        """Make the prompts of a batch, read them, and write one token after the first."""
+        """Make the prompts of a point, read them, and write one token after the first."""
         spec = at_point(self.spec, parameters)
         batch, element = spec.batch, np.float16 if spec.precision == "fp16" else np.float32
         empty = self.session.tensor(np.zeros((batch, spec.heads, 0, spec.head_width), element))
@@ -74,7 +74,7 @@ class TransformerWorkload:
         def prefill(_steps: list[int]) -> None:
             self.session.run(prompts, self._outputs)
 
-        # Reading a prompt also gives its first output token; decode gives the rest.
+        # Prefill gives the first output token, decode the rest.
         read = batch * spec.prompt_tokens
         phases = {"prefill": Phase(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
         if spec.output_tokens > 1:

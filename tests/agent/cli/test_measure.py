@@ -167,8 +167,8 @@ def test_every_number_of_an_estimated_measurement_is_marked(tmp_path: Path, bare
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("/no/such/program",), 127, "/no/such/program: there is no such file"),
-        (("no-such-program-anywhere",), 127, "no such command on PATH"),
+        (("/no/such/program",), 127, "/no/such/program: no such file"),
+        (("no-such-program-anywhere",), 127, "command not found on PATH"),
         (("/etc",), 126, "/etc: it cannot be executed (Permission denied)"),
         (("./torn",), 126, "./torn: the interpreter"),
         (("sh", "-c", "kill -9 $$"), 137, "total"),

@@ -67,7 +67,7 @@ def test_given_inputs_are_in_the_profile_by_digest_and_synthetic_ones_are_noted(
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("n=many", "--input n=many: 'many' is no number"),
+        ("n=many", "--input n=many: 'many' is not a number"),
         ("n=nowhere.npy", "--input n=nowhere.npy: nowhere.npy does not exist"),
         ("m=1", "--input m: the model has no such input. Remedy: its inputs are n, x"),
         ("n=1.5", "--input n: the value does not fit the type int64"),

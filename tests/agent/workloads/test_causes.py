@@ -71,14 +71,14 @@ MODELS = {
     ),
     "domain_not_imported": (
         model(node("Warp", ["x"], domain="my.ops")),
-        "the operator Warp is of the domain 'my.ops'",
+        "the operator Warp belongs to the domain 'my.ops'",
         "standard ONNX operators",
     ),
     "unknown_operator": (model(node("Warp", ["x"])), "the opset 17 of the model has no operator Warp", "for an opset"),
-    "newer_opset": (model(RELU, opset=99), "the model is of opset 99 of ai.onnx", "export the model for opset "),
+    "newer_opset": (model(RELU, opset=99), "the model uses opset 99 of ai.onnx", "export the model for opset "),
     "newer_ir_version": (
         model(RELU, ir_version=99),
-        "the model is of IR version 99",
+        "the model has IR version 99",
         "save the model with ir_version=",
     ),
     "no_kernel": (
@@ -94,7 +94,7 @@ MODELS = {
     ),
     "unknown_type": (
         model(RELU, initializers=[weights("w", ONES, data_type=99)]),
-        "the weights 'w' are of an unknown type",
+        "the weights 'w' have an unknown type",
         "other types",
     ),
     "short_weights": (
@@ -136,7 +136,7 @@ MODELS = {
 RAISED = {
     "engine_missing": (ImportError("no engine"), "the engine cannot be loaded: no engine", "pip install"),
     "provider": (RuntimeError("CUDA failure 100: no CUDA-capable device"), "CUDA failure 100", "--provider cpu"),
-    "invalid_file": (RuntimeError("Protobuf parsing failed."), "cut short", "download it again"),
+    "invalid_file": (RuntimeError("Protobuf parsing failed."), "truncated", "download it again"),
 }
 
 
@@ -202,9 +202,9 @@ def test_an_unknown_cause_is_reported_in_the_words_of_the_engine_without_its_sou
     ("content", "words", "remedy"),
     [
         (b"", "is empty", "export or download it again"),
-        (b"\x08\x08\x12\x7f", "is no ONNX model, or is cut short", "export or download it again"),
-        (model(RELU)[:40], "is no ONNX model, or is cut short", "export or download it again"),
-        (b"\x08\x08", "is no ONNX model, or is cut short", "export or download it again"),
+        (b"\x08\x08\x12\x7f", "is not an ONNX model, or it is truncated", "export or download it again"),
+        (model(RELU)[:40], "is not an ONNX model, or it is truncated", "export or download it again"),
+        (b"\x08\x08", "is not an ONNX model, or it is truncated", "export or download it again"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer", "git lfs pull"),
         (b"<!DOCTYPE html><title>404</title>", "is a web page", "download the model itself"),
         (b'{"irVersion": "8"}', "is JSON text", "binary format"),
@@ -276,7 +276,7 @@ def test_an_unreadable_model_is_refused_by_its_permissions(tmp_path):
     finally:
         os.seteuid(user)
     assert "cannot be opened: Permission denied" in found.message
-    assert found.remedy == "give your user the right to read it"
+    assert found.remedy == "give your user permission to read it"
 
 
 # --- weights beside the model ---------------------------------------------------------------------------------------
@@ -302,8 +302,8 @@ def with_external(folder, location, *, size=16, **entries):
         ("/etc/passwd", {"length": 16}, "outside the directory of the model"),
         ("/proc/self/environ", {"length": 16}, "outside the directory of the model"),
         ("away.bin", {"length": 16}, "outside the directory of the model"),
-        ("pipe", {"length": 16}, "no regular file"),
-        (".", {"length": 16}, "no regular file"),
+        ("pipe", {"length": 16}, "not a regular file"),
+        (".", {"length": 16}, "not a regular file"),
         ("a\0b", {}, "names no usable file"),
         ("", {}, "names no usable file"),
         ("*/_ORT_MEM_ADDR_/*", {"offset": 4096, "length": 16}, "names no usable file"),

@@ -106,8 +106,8 @@ def test_files_are_found_by_their_suffix_and_must_be_regular(tmp_path, monkeypat
         "x=gone.npy": "gone.npy does not exist",
         "x=pipe.npy": "pipe.npy is not a regular file",
         "gone.npz": "gone.npz does not exist",
-        "bad.npz": "no .npz file",
-        "empty.npz": "holds no array",
+        "bad.npz": "not an .npz file",
+        "empty.npz": "contains no array",
     }.items():
         with pytest.raises(ValueError, match=words):
             parse_inputs([option])
@@ -142,13 +142,13 @@ class Payload:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (header((2,), "'|O'") + pickle.dumps([Payload()]), "the array is of object"),
+        (header((2,), "'|O'") + pickle.dumps([Payload()]), "the array has the type object"),
         (pickle.dumps(Payload()), "no readable array"),
-        (header((1 << 40,)), "promises 8796093022208 bytes"),
-        (header((-5,)), "promises"),
-        (header((4,)) + b"\0" * 8, "cut short"),
-        (header((1,)) + b"\0" * 9, "more than the 8 bytes"),
-        (header((2,), "'<f4'") + b"\0" * 8, "the array is of float32, the model takes int64"),
+        (header((1 << 40,)), "declares 8796093022208 bytes"),
+        (header((-5,)), "declares"),
+        (header((4,)) + b"\0" * 8, "truncated"),
+        (header((1,)) + b"\0" * 9, "longer than the 8 bytes"),
+        (header((2,), "'<f4'") + b"\0" * 8, "the array has the type float32, the model takes int64"),
         (header((1,), version=b"\x09\x00"), "no readable array"),
         (header("__import__('os').system('true')"), "no readable array"),
         (b"", "no readable array"),
@@ -194,7 +194,7 @@ def test_an_archive_that_unpacks_to_too_many_bytes_is_refused_before_it_is_read(
     monkeypatch.setattr(input_files, "MOST_BYTES", 100_000)
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros(1_000_000, np.int64))
     assert (tmp_path / "x.npz").stat().st_size < 100_000
-    refused(tmp_path / "x.npz", "promises 8000000 bytes", array="x")
+    refused(tmp_path / "x.npz", "declares 8000000 bytes", array="x")
 
 
 def test_a_vanished_file_is_an_error_without_a_traceback(tmp_path):

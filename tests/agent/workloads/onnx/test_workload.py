@@ -143,14 +143,15 @@ def test_inputs_that_can_be_neither_generated_nor_given_are_refused_by_name_at_l
         "an optional value": onnx.helper.make_optional_type_proto(tensor),
     }
     for reason, declared in cases.items():
-        with pytest.raises(WorkloadError, match=rf"the input 'x' takes .*: {reason} cannot be made up") as failure:
+        words = rf"the input 'x' takes .*: {reason} can be neither generated nor given"
+        with pytest.raises(WorkloadError, match=words) as failure:
             load(typed(tmp_path / "m.onnx", declared))
         assert "export the model with inputs" in failure.value.remedy
 
 
 @pytest.mark.parametrize("declared", ["map(int64,tensor(float))", "sparse_tensor(float)", "tensor(complex64)", "odd"])
 def test_every_other_type_of_input_has_a_reason(declared):
-    with pytest.raises(WorkloadError, match=r"the input 'x' takes .* cannot be made up or given"):
+    with pytest.raises(WorkloadError, match=r"the input 'x' takes .* can be neither generated nor given"):
         input_values.element_of("x", declared)
 
 
@@ -275,7 +276,7 @@ def test_a_value_is_broadcast_to_the_shape_of_its_input(tmp_path, shape, text, e
         ("float16", "x=70000", "does not fit the type float16"),
         ("float", "x=1e999", "does not fit the type float32"),
         ("bool", "x=2", "does not fit the type bool"),
-        ("int64", "x=[[1],[2,3]]", "no list of equal rows"),
+        ("int64", "x=[[1],[2,3]]", "not a list of equal rows"),
         ("int64", "x=1,2,3", "do not fit 1x2"),
         ("bfloat16", "x=1", "of the type bfloat16 cannot be given"),
         ("int64", "y=1", "--input y: the model has no such input"),
@@ -318,7 +319,7 @@ def test_an_array_of_the_wrong_shape_or_type_is_refused_by_name(tmp_path):
     path = cast(tmp_path / "m.onnx", "int32", ["n", 3])
     with pytest.raises(WorkloadError, match=r"--input x: its array is 2x4: the model declares \[n, 3\]"):
         load(path, npy(tmp_path / "x.npy", np.zeros((2, 4), np.int32)))
-    with pytest.raises(WorkloadError, match=r"x.npy: the array is of int64, the model takes int32") as failure:
+    with pytest.raises(WorkloadError, match=r"x.npy: the array has the type int64, the model takes int32") as failure:
         load(path, npy(tmp_path / "x.npy", np.zeros((2, 3), np.int64)))
     assert failure.value.remedy == "save array.astype('int32')"
     with pytest.raises(WorkloadError, match="values of the shape 2x3 do not fit 4x3"):

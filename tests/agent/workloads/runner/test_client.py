@@ -26,7 +26,7 @@ def playing(program):
         "ready": encode(READY),
         "prepared": encode(Prepared()),
         "measured": encode(MEASURED),
-        "failed": encode(Failed("it broke", "mend it")),
+        "failed": encode(Failed("it broke", "repair it")),
     }
     start = (
         "import os, signal, sys, time\n"
@@ -69,7 +69,7 @@ def test_a_failed_child_reports_message_and_remedy_and_is_gone():
     process = playing("take(); say('failed'); sys.exit(1)")
     with pytest.raises(WorkloadError, match="it broke") as failure:
         start(process)
-    assert failure.value.remedy == "mend it"
+    assert failure.value.remedy == "repair it"
     with pytest.raises(WorkloadError, match="not running"):
         _ = process.pid
 
@@ -147,7 +147,7 @@ def test_a_child_inherits_no_descriptor_but_its_pipes_and_no_setting_of_this_pro
 
 def test_an_invalid_or_unexpected_reply_is_an_error():
     process = playing("take(); os.write(1, b'hello\\n'); take()")
-    with pytest.raises(WorkloadError, match="wrote what is no reply: JSON is malformed"):
+    with pytest.raises(WorkloadError, match="wrote an invalid reply: JSON is malformed"):
         start(process)
     process = playing("take(); say('prepared'); take()")
     with pytest.raises(WorkloadError, match="replied Prepared, not Ready"):

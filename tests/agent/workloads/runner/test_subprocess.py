@@ -48,11 +48,11 @@ def test_a_command_does_not_ignore_the_signals_that_python_ignores() -> None:
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
-        ("no-such-command-here", 127, "there is no such command on PATH"),
-        ("./nowhere/tool", 127, "there is no such file"),
+        ("no-such-command-here", 127, "command not found on PATH"),
+        ("./nowhere/tool", 127, "no such file"),
         ("/", 126, "it cannot be executed (Permission denied)"),
-        ("{folder}/script", 126, "the interpreter that its first line names is not there"),
-        ("{folder}/text\0", 126, "it cannot be executed (its name or an argument holds a NUL character)"),
+        ("{folder}/script", 126, "the interpreter in its first line does not exist"),
+        ("{folder}/text\0", 126, "it cannot be executed (its name or an argument contains a NUL character)"),
     ],
 )
 def test_a_command_that_cannot_run_is_an_error_with_its_cause(tmp_path: Path, name: str, code: int, words: str) -> None:

@@ -106,7 +106,7 @@ def test_a_corrupt_model_is_reported_with_a_remedy(tmp_path):
     path = tmp_path / "corrupt.onnx"
     path.write_bytes(b"this was never a model" * 9)
     failure = failure_of(OnnxSpec(path))
-    assert failure.message == f"the file {path} is no ONNX model, or is cut short"
+    assert failure.message == f"the file {path} is not an ONNX model, or it is truncated"
     assert "download it again" in failure.remedy
 
 
@@ -281,7 +281,7 @@ def test_a_batch_below_one_is_refused():
         (MemoryError("Unable to allocate 3 TiB"), "running: out of memory (Unable to allocate 3 TiB)", "smaller batch"),
         (RuntimeError("std::bad_alloc"), "running: out of memory (std::bad_alloc)", "smaller batch"),
         (RuntimeError("CUDA out of memory"), "running: out of memory (CUDA out of memory)", "smaller batch"),
-        (ValueError(), "running: ValueError: no further words", CANNOT_RUN),
+        (ValueError(), "running: ValueError: no details", CANNOT_RUN),
         (
             RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : bad\n  shape"),
             "running: RuntimeError: bad shape",
