@@ -118,7 +118,7 @@ def test_a_prune_with_yes_follows_the_configuration(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value", "words"),
-    [("--older-than", "30", "no length of time"), ("--larger-than", "2 gigs", "no size")],
+    [("--older-than", "30", "is not a duration"), ("--larger-than", "2 gigs", "is not a size")],
 )
 def test_an_invalid_age_or_size_ends_with_2(home: Path, option: str, value: str, words: str) -> None:
     done = call(home, "db", "prune", option, value)
