@@ -18,10 +18,6 @@ NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,
 
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-# The paths whose words are checked.
-WORDS := $(filter-out $(addprefix $(ROOT)/,agent/workloads tests/agent/workloads tests/agent/cli),\
-  $(wildcard $(addprefix $(ROOT)/,*.md agent/* benchmarks docs probes requirements store tests/*.py tests/probes tests/store tests/agent/*)))
-
 # Runs a step that takes long: $(1) names it, $(2) does it; a line every TICK_SECONDS shows that it is running.
 define step
 @began=$$(date +%s); echo "$(1) ..." >&2; \
@@ -55,7 +51,7 @@ test-unit: $(VENV)/.test  ## run the tests that start no process and take no sec
 
 check: $(VENV)/.test  ## lint, format, types, the import contract and the words
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \
-	  $(BIN)/python docs/check_words.py $(WORDS)
+	  $(BIN)/python docs/check_words.py
 
 format: $(VENV)/.test  ## apply the formatter and the lint fixes that are safe
 	@cd $(ROOT) && $(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .

@@ -41,6 +41,7 @@ NOT_FOUND = (
     "about 150 lines, and at most 300",
     "about 10 and at most 40",
     "200 while at least one probe answers",
+    "batch 8 needs at least 6 GB",
     "What is an inference?",
     "so many that none is left",
     "a mendicant",
