@@ -66,7 +66,7 @@ def test_learned_positions_take_heads_of_an_odd_width():
 def test_every_point_must_fit_into_memory_on_the_host_that_computes():
     small, huge = (points_of({"batch": (1, batch), "prompt_tokens": (512,)}) for batch in (8, 1 << 20))
     check_memory(TransformerSpec(), EngineSpec("cpu"), small, Limits())
-    with pytest.raises(WorkloadError, match="at batch=1048576 prompt_tokens=512 needs at least"):
+    with pytest.raises(WorkloadError, match="at batch=1048576 prompt_tokens=512 needs "):
         check_memory(TransformerSpec(), EngineSpec("cpu"), huge, Limits())
     check_memory(TransformerSpec(), EngineSpec("cuda"), huge, Limits())
 
