@@ -7,6 +7,7 @@ import math
 import pytest
 
 from agent.energy.read_rates import (
+    SLOWEST_SECONDS,
     high_rate_period_seconds,
     is_aliased,
     needed_seconds,
@@ -122,3 +123,14 @@ def test_a_budget_slows_gauges_first_and_no_budget_slows_nothing():
     counter, gauge = (channel(metric, 0.1, read_seconds=0.0004) for metric in ("energy_joules", "power_watts"))
     bases = [[base for base, _ in periods_within([[counter], [gauge]], budget)] for budget in (0.0, 0.025, 0.015)]
     assert bases == [[0.02, 0.05], [0.02, 0.2], [0.05, 1.0]]
+
+
+def test_a_budget_slows_the_fastest_gauges_and_ends_at_the_slowest_period():
+    fast = [channel("power_watts", 0.02, read_seconds=0.0005)]
+    slow = [channel("power_watts", 0.4, read_seconds=0.0005)]
+    before, after, exhausted = (
+        [base for base, _ in periods_within([fast, slow], budget)] for budget in (0.0, 0.02, 1e-6)
+    )
+    assert before[0] < after[0]
+    assert before[1] == after[1]
+    assert exhausted == [SLOWEST_SECONDS, SLOWEST_SECONDS]
