@@ -129,7 +129,7 @@ def test_a_budget_slows_the_fastest_gauges_and_ends_at_the_slowest_period():
     fast = [channel("power_watts", 0.02, read_seconds=0.0005)]
     slow = [channel("power_watts", 0.4, read_seconds=0.0005)]
     before, after, exhausted = (
-        [base for base, _ in periods_within([fast, slow], budget)] for budget in (0.0, 0.02, 1e-6)
+        [base for base, _ in periods_within([fast, slow], budget)] for budget in (0.0, 0.01, 1e-6)
     )
     assert before[0] < after[0]
     assert before[1] == after[1]
