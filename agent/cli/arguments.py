@@ -40,6 +40,7 @@ def with_settings(settings: Sequence[Setting]) -> Callable[[Callable[..., None]]
 
 def _parameter(setting: Setting) -> inspect.Parameter:
     """Return the parameter that Typer makes the option from."""
+    is_list = isinstance(setting.default, tuple)
     option = typer.Option(
         setting.option,
         envvar=setting.variable,
@@ -47,7 +48,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
         help=f"{setting.help} [default: {default_text(setting)}]",
         show_default=False,
     )
-    value: Any = str if setting.type.metavar else bool
+    value: Any = (list[str] if is_list else str) if setting.type.metavar else bool
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[value | None, option]
     )

@@ -38,7 +38,7 @@ def init(
     if output is None:
         print_out(text.rstrip("\n"))
         return
-    if not force and (output.is_symlink() or output.exists()):
+    if not force and (output.is_file() or (output.is_symlink() and not output.exists())):
         fail(f"{output}: it exists and was not changed; --force replaces it", ExitCode.USAGE)
     with writing(output) as stream:
         stream.write(text.encode())

@@ -9,7 +9,7 @@ from agent.config.table import SETTINGS
 
 
 @with_settings([setting for setting in SETTINGS if setting.command == "daemon"])
-def daemon(context: typer.Context, **given: str | bool | None) -> None:
+def daemon(context: typer.Context, **given: str | list[str] | bool | None) -> None:
     """Sample the host's sensors, store the samples and export them to Prometheus, until SIGTERM or Ctrl-C.
 
     SIGHUP reads the configuration file again. Under systemd the daemon reports that it is ready and feeds the watchdog.

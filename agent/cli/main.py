@@ -91,7 +91,7 @@ def root(
     _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    **given: str | bool | None,
+    **given: str | list[str] | bool | None,
 ) -> None:
     """Store the options that all commands share."""
     from agent.config import SharedOptions

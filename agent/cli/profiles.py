@@ -41,7 +41,7 @@ def list_profiles(
     context: typer.Context,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="List only the newest N profiles.")] = None,
     workload: Annotated[
-        str | None, typer.Option(metavar="NAME", help="List only the profiles of one workload: transformer or onnx.")
+        str | None, typer.Option(metavar="NAME", help="List only the profiles of one workload, such as onnx.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
@@ -59,10 +59,17 @@ def list_profiles(
     from agent.render.tables import table
 
     with _reader(context) as reader:
-        stored = [each for each in reader.profiles() if workload in {None, each.workload}] if reader else []
+        every = list(reader.profiles()) if reader else []
+    stored = [each for each in every if workload in {None, each.workload}]
+    stored_workloads = {each.workload for each in every}
     found = [summary(document, profile.tag) for profile, document in _documents(stored[:limit])]
     if as_json:
         print_json({"profiles": found})
+    elif not found and stored_workloads:
+        names = ", ".join(sorted(stored_workloads))
+        print_err(
+            f"no profiles of the workload {workload!r} in {_database_path(context)}, which has profiles of {names}"
+        )
     elif not found:
         print_err(f"no profiles in {_database_path(context)}; make one with `inferometer profile transformer`")
     else:

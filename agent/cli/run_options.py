@@ -143,7 +143,9 @@ class RunOptions:
     def limits(self) -> Limits:
         """Return the limits of the workload process."""
         _check_finite("timeout", self.timeout)
-        limit = _parsed("--memory-limit", self.memory_limit, bytes_of, _MIN_MEMORY_BYTES, _MAX_MEMORY_BYTES)
+        limit = _parsed(
+            "--memory-limit", self.memory_limit, bytes_of, _MIN_MEMORY_BYTES, _MAX_MEMORY_BYTES, show=_mebibytes
+        )
         return Limits(self.timeout, None if limit is None else int(limit))
 
     def seed(self) -> int:
@@ -170,7 +172,22 @@ def _check_finite(name: str, value: float) -> None:
         fail(f"--{name.replace('_', '-')} {value}: give a finite number", ExitCode.USAGE)
 
 
-def _parsed(option: str, text: str | None, parse: Callable[[str], float], least: float, most: float) -> float | None:
+def _mebibytes(count: float) -> str:
+    return f"{count / (1 << 20):.0f}MiB"
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}"
+
+
+def _parsed(
+    option: str,
+    text: str | None,
+    parse: Callable[[str], float],
+    least: float,
+    most: float,
+    show: Callable[[float], str] = _plain,
+) -> float | None:
     """Return the parsed value of an option, None if it is not given; end the command if it is invalid."""
     if text is None:
         return None
@@ -179,7 +196,7 @@ def _parsed(option: str, text: str | None, parse: Callable[[str], float], least:
     except ValueError as error:
         fail(f"{option} {error}", ExitCode.USAGE)
     if not least <= value <= most:
-        fail(f"{option} {text}: give a value from {least:g} to {most:g}", ExitCode.USAGE)
+        fail(f"{option} {text}: give a value from {show(least)} to {show(most)}", ExitCode.USAGE)
     return value
 
 

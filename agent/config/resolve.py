@@ -56,15 +56,17 @@ def load(path: Path | None) -> Config:
 
 
 def override(config: Config, **given: object) -> Config:
-    """Return the configuration with the values given by the names of their settings; None changes nothing.
+    """Return the configuration with the values given by the names of their settings; None and [] change nothing.
 
     A text is parsed. Raises ConfigError for a value that is not allowed.
     """
     values = values_of(config)
     for setting in SETTINGS:
         value = given.get(setting.name)
-        if value is None:
+        if value is None or value == []:
             continue
+        if isinstance(value, list):  # an option that was given once or several times
+            value = ",".join(value)
         label = f"{setting.option.partition('/')[0]} ({setting.variable})"
         values[setting.name] = convert(setting, value, label, parse=True)
     return replace(_build(values), tariff=config.tariff, warnings=config.warnings)

@@ -72,7 +72,7 @@ def _address(value: object) -> str:
 
 def _socket_path(value: object) -> str:
     path = _text(value)
-    if path and not (path.startswith("/") and len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH):
+    if path and not (path.startswith("/") and "\0" not in path and len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH):
         raise ValueError
     return path
 

@@ -131,6 +131,7 @@ def test_a_hanging_driver_affects_only_its_own_family(tmp_path, monkeypatch):
     assert closed.wait(60)  # a late probe is closed
 
 
+@pytest.mark.system
 def test_a_hanging_driver_library_does_not_hang_the_command(tmp_path):
     library = fake_nvml.build(tmp_path)
     fake_nvml.write_state(library, [fake_nvml.Gpu("GPU-slow", delay_seconds=0.3)])

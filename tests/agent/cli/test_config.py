@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import stat
 import tomllib
-from pathlib import Path  # noqa: TC003  a fixture's annotation
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +96,17 @@ def test_config_check_ends_with_2_if_the_daemon_cannot_use_the_file(tmp_path: Pa
     done = call(tmp_path, "config", "check", path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {path}: ")
+
+
+def test_config_init_writes_into_a_device(tmp_path: Path) -> None:
+    done = call(tmp_path, "config", "init", "-o", "/dev/null")
+    assert (done.returncode, done.stderr) == (0, "wrote /dev/null\n")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_socket_path_with_a_nul_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[exporter]\nsocket = "/tmp/a\\u0000b"\n', encoding="utf-8")
+    done = call(tmp_path, "config", "check", "config.toml")
+    assert done.returncode == 2
+    assert "exporter.socket" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -179,7 +179,7 @@ def test_only_one_of_two_probes_of_a_domain_is_added(tmp_path: Path) -> None:
 
 def test_devices_lists_the_exclusions_and_those_without_a_match(tmp_path: Path) -> None:
     sysfs = copy_tree("intel_server_2s", tmp_path / "tree")
-    line = ("devices", "--path.sysfs", sysfs, *NO_NVIDIA, "--exclude", "psys,package-0/dram,package-9")
+    line = ("devices", "--path.sysfs", sysfs, *NO_NVIDIA, "--exclude", "psys,package-0/dram", "--exclude", "package-9")
     text = call(tmp_path, *line).stdout
     assert "\nexcluded: psys, package-0/dram\n" in text
     assert "\nnote: package-9\n" in text

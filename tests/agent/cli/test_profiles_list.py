@@ -87,6 +87,10 @@ def test_the_list_shows_a_row_each_and_can_be_limited(tmp_path: Path) -> None:
     assert example()["created"].replace("T", " ")[:16] in lines[1]
     limited = json.loads(call(tmp_path, "profiles", "list", "--limit", 2, "--json").stdout)["profiles"]
     assert [each["id"] for each in limited] == ["p0", "p1"]
+    other = call(tmp_path, "profiles", "list", "--workload", "onx")
+    assert (other.returncode, other.stdout) == (0, "")
+    assert "no profiles of the workload 'onx' in" in other.stderr
+    assert "which has profiles of transformer" in other.stderr
     none = call(tmp_path, "profiles", "list", "--workload", "onnx", "--json")
     assert json.loads(none.stdout) == {"profiles": []}
 

@@ -174,6 +174,7 @@ def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, sinc
     assert "the energy of that time is not known" in found.reasons[0]
 
 
+@pytest.mark.system
 @settings(QUICK, max_examples=200)
 @given(
     powers(watts=st.one_of(st.just(0.0), st.floats(0.5, 5), st.floats(20, 600))),

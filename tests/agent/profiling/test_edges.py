@@ -20,6 +20,8 @@ from store.records import Tick
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.system
+
 GPU = Device("GPU-1", Kind.GPU)
 TINY = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
 SLOW_GC = """if True:

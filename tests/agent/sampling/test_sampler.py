@@ -475,6 +475,7 @@ def zones_sampled(zones: Zones) -> Iterator[Sampler]:
         sampler.stop()
 
 
+@pytest.mark.system
 def test_a_zone_that_hangs_is_excluded_and_the_others_of_its_probe_are_read(tmp_path: Path) -> None:
     zones = Zones(tmp_path, 3)
     with zones_sampled(zones) as sampler:
