@@ -65,7 +65,7 @@ def list_profiles(
     found = [summary(document, profile.tag) for profile, document in _documents(stored[:limit])]
     if as_json:
         print_json({"profiles": found})
-    elif not found and stored_workloads:
+    elif workload and stored_workloads and not stored:
         names = ", ".join(sorted(stored_workloads))
         print_err(
             f"no profiles of the workload {workload!r} in {_database_path(context)}, which has profiles of {names}"

@@ -38,6 +38,8 @@ DEVICE_SECONDS = 2.0
 """A device whose labels and limits cannot be read within this time counts as hanging and delays no other."""
 MOST_HUNG_FILES = 4
 """A device with this number of unanswered files counts as hanging."""
+MOST_HUNG_CALLS = 8
+"""After this many unanswered files and devices no other is read: each leaves a thread behind and takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         excluded |= entries
         if not entries:
             devices[chip.id].append(chip)
-    drafts, problems = _described(sysfs, devices)
+    hung = _Hung()
+    drafts, problems = _described(sysfs, devices, hung)
     for name in drafts:
         drafts[name], entries = settings.select(f"hwmon/{name}", drafts[name], attrgetter("channel"))
         excluded |= entries
@@ -174,7 +177,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     probes = []
     for name in sorted(drafts):
         chip = devices[name][0]
-        sensors, failed = _open(drafts[name], prove=not chip.is_suspended)
+        sensors, failed = _open(drafts[name], hung, prove=not chip.is_suspended)
         problems += failed
         if any(sensor.channel.metric in ENERGY_METRICS for sensor in sensors):
             probes.append(HwmonProbe(f"hwmon/{name}", sensors, chip.runtime_status))
@@ -184,22 +187,43 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     return DiscoveryResult(tuple(probes), tuple(problems), excluded)
 
 
+@dataclass(slots=True)
+class _Hung:
+    """The number of files and devices that did not answer so far."""
+
+    calls: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more is asked."""
+        return self.calls >= MOST_HUNG_CALLS
+
+
 def _described(
-    sysfs: Path, devices: Mapping[str, Sequence[Chip]]
+    sysfs: Path, devices: Mapping[str, Sequence[Chip]], hung: _Hung
 ) -> tuple[dict[str, list[SensorDraft]], list[Problem]]:
     """Return the drafts of each device, and a problem for each with unreadable labels, limits or intervals."""
     drafts: dict[str, list[SensorDraft]] = {}
     problems = []
     for name, members in devices.items():
+        if hung.is_final:
+            problems.append(_not_asked(f"hwmon/{name}", hung))
+            continue
         try:
             drafts[name] = within(DEVICE_SECONDS, partial(describe, sysfs, members), f"survey-{name}")
         except NoAnswerError:
             reason = f"its labels and limits did not answer within {DEVICE_SECONDS:g} s"
             problems.append(Problem(f"hwmon/{name}", reason, remedy_for(no_answer())))
+            hung.calls += 1
     return drafts, problems
 
 
-def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
+def _not_asked(sensor: str, hung: _Hung) -> Problem:
+    reason = f"it is not read, because {hung.calls} other files or devices of hwmon did not answer"
+    return Problem(sensor, reason, remedy_for(no_answer()))
+
+
+def _open(drafts: Sequence[SensorDraft], hung_calls: _Hung, *, prove: bool) -> tuple[list[Sensor], list[Problem]]:
     """Open the files of the drafts, read each once if `prove`, and return the working sensors and the problems.
 
     A device with several unanswered files counts as hanging; its remaining files are skipped.
@@ -210,6 +234,9 @@ def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], 
     denied: list[Path] = []
     for at, draft in enumerate(drafts):
         files: list[ValueFile] = []
+        if hung_calls.is_final:
+            problems.append(_not_asked(f"{draft.paths[0]} and {len(drafts) - at - 1} more", hung_calls))
+            break
         if hung == MOST_HUNG_FILES:
             left = f"{hung} files of this device did not answer, so its {len(drafts) - at} other sensors are not read"
             problems.append(Problem(str(draft.paths[0].parent), left, remedy_for(no_answer())))
@@ -220,10 +247,12 @@ def _open(drafts: Sequence[SensorDraft], *, prove: bool) -> tuple[list[Sensor], 
         except (OSError, ReadError) as error:
             for file in files:
                 file.close()
-            hung += isinstance(error, ReadError) and errno_of(error) == errno.ETIMEDOUT
+            is_hung = isinstance(error, ReadError) and errno_of(error) == errno.ETIMEDOUT
+            hung += is_hung
+            hung_calls.calls += is_hung
             if is_denied(error):
                 denied.append(path)
-            elif draft.channel.metric in ENERGY_METRICS:  # an unsupported temperature is no loss
+            elif is_hung or draft.channel.metric in ENERGY_METRICS:  # an unsupported temperature is no loss
                 problems.append(Problem(str(path), cause_of(error, path), remedy_for(error)))
             continue
         working.append(Sensor(draft.channel, tuple(files), draft.divisor))

@@ -105,3 +105,11 @@ def test_names_that_steer_a_terminal_are_shown_escaped(tmp_path: Path) -> None:
         assert "\x07" not in result.stdout
         assert "evil\\x1b]0;title\\x07" in result.stdout
     assert len(call(tmp_path, "profiles", "list").stdout.splitlines()) == 2
+
+
+def test_a_store_whose_only_profile_is_damaged_has_none_to_list(tmp_path: Path) -> None:
+    store_profile(tmp_path, "{}", "p0")
+    result = call(tmp_path, "profiles", "list")
+    assert result.stdout == ""
+    assert "None" not in result.stderr
+    assert "no profiles in" in result.stderr

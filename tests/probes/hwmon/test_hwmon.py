@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fake_files import ASLEEP, FAILED, GONE, NOTHING_YET, FakeFiles
-from hwmon_readings import GPU, channel, discover, only
+from hwmon_readings import GPU, card, channel, discover, hang, only, release
 from probes.errors import DeviceLostError
 from probes.hwmon import probe as hwmon
 from probes.model import Channel, Device, DiscoveryResult, Kind, Reason, Rejection, Roots
@@ -15,11 +15,6 @@ from probes.settings import SensorSettings
 from trees import hwmon_chip, write
 
 BROKEN = Path("/proc/self/mem")  # reading its first bytes answers EIO
-
-
-def card(sysfs, index=0):
-    values = {"name": "xe", "temp2_input": 46_000, "energy1_input": 5_000_000, "energy1_label": "card"}
-    return hwmon_chip(sysfs, index, GPU, values | {"power1_input": 40_000_000, "power1_label": "card"}, "xe")
 
 
 def test_counters_are_read_before_gauges(tmp_path):
@@ -202,55 +197,6 @@ def test_a_forbidden_file_is_a_problem_with_a_remedy_and_the_others_work(open_fo
     assert "permission denied" in problem.reason
     assert "udev" in problem.remedy
     assert problem.sensor in problem.remedy
-
-
-def hang(path):
-    """Replace a file by a pipe: opening it waits for a writer."""
-    path.unlink()
-    os.mkfifo(path)
-    return path
-
-
-def release(*paths):
-    """End the threads that wait for pipes; several may wait for one."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
-
-
-def test_a_hanging_file_at_discovery_is_a_problem_and_the_others_of_its_chip_are_found(tmp_path):
-    hanging = hang(card(tmp_path) / "energy1_input")
-    found = discover(tmp_path)
-    (probe,) = found.probes
-    assert [c.metric for c in probe.channels] == ["power_watts", "temperature_celsius"]
-    (problem,) = found.problems
-    assert Path(problem.sensor).samefile(hanging)
-    assert "no answer within 0.5 s" in problem.reason
-    assert "dmesg" in problem.remedy
-    release(hanging)
-
-
-def test_a_chip_with_a_hanging_limit_is_a_problem_and_the_other_chips_are_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(hwmon, "DEVICE_SECONDS", 0.2)
-    hanging = hang(write(card(tmp_path) / "power1_cap", 1))
-    hwmon_chip(tmp_path, 1, GPU.replace("0000:03", "0000:04"), {"name": "xe", "power1_input": 7_000_000}, "xe")
-    found = discover(tmp_path)
-    assert [each.name for each in found.probes] == [f"hwmon/{GPU.split('/')[-1].replace('0000:03', '0000:04')}"]
-    (problem,) = found.problems
-    assert "did not answer within 0.2 s" in problem.reason
-    assert "dmesg" in problem.remedy
-    release(hanging)
-
-
-def test_a_hanging_chip_is_abandoned_after_four_files(tmp_path):
-    values = {"name": "xe"} | {f"power{number}_input": 1_000_000 for number in range(1, 9)}
-    chip = hwmon_chip(tmp_path, 0, GPU, values, "xe")
-    hanging = [hang(chip / f"power{number}_input") for number in range(1, 9)]
-    found = discover(tmp_path)
-    assert found.probes == ()
-    assert len(found.problems) == 5
-    assert "4 files of this device did not answer, so its 4 other sensors are not read" in found.problems[-1].reason
-    release(*hanging)
 
 
 def test_a_chip_without_readable_files_is_one_problem_and_no_probe(open_folder):
