@@ -51,7 +51,7 @@ def open_database(url: str, *, create: bool = True, busy_seconds: float = BUSY_S
             _prepare(engine, create=create)
             if engine.dialect.name == "sqlite":
                 sqlite.enable_wal(engine, busy_seconds)
-    except BaseException:
+    except BaseException:  # after Ctrl-C, too, no connection stays open
         engine.dispose()
         raise
     return engine

@@ -37,7 +37,7 @@ class SQLiteConnection:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # after Ctrl-C, too, no part of a transaction is written
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise

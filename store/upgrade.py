@@ -75,7 +75,7 @@ def upgrade(engine: Engine, report: Callable[[str], object] = lambda _: None) ->
         try:
             report(f"upgrading from schema {before} to {REVISION}")
             _migrate(connection)
-        except BaseException:
+        except BaseException:  # after a signal, too, no copy of an upgrade that did not happen stays
             if copy is not None:
                 copy.unlink(missing_ok=True)
             raise

@@ -32,7 +32,7 @@ def find(name: str) -> Workload:
     point = _entry_point(name)
     try:
         found = point.load()
-    except Exception as error:
+    except Exception as error:  # the code of another package, which can fail in any way
         raise UnknownWorkloadError(f"{_source(point)} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(found, Workload):
         raise UnknownWorkloadError(f"{_source(point)} is {type(found).__name__}, not a Workload")
