@@ -88,7 +88,7 @@ def _meaning(parameter: Any) -> str:
         text += " Required."
     elif parameter.default not in {None, ""} and not getattr(parameter, "is_flag", False) and "default" not in text:
         text += f" The default is {parameter.default}."
-    return text + (f" Environment: `{parameter.envvar}`." if getattr(parameter, "envvar", None) else "")
+    return text
 
 
 def _escaped(text: str) -> str:

@@ -20,6 +20,7 @@ from make_site import write as write_site
 
 from agent.cli.arguments import move_globals_first
 from agent.cli.main import command_line
+from agent.config.table import SETTINGS
 from agent.profiling.document.codec import check
 from agent.profiling.document.versions import _CHECKS, _CONDITIONS, _DEVICE, _GPU, _HOST_STATE, _PER
 from agent.profiling.plan import PLANS
@@ -152,8 +153,11 @@ def test_the_pages_of_settings_list_every_shared_option_with_its_variable() -> N
     shared = typer.main.get_command(command_line())
     daemon = commands()["inferometer daemon"]
     lines = [*text_of(SETTINGS_PAGE).splitlines(), *text_of(CONFIGURATION).splitlines()]
-    for option in (option for option in (*shared.params, *daemon.params) if option.envvar):
-        assert any(f"`{option.opts[0]}`" in line and f"`{option.envvar}`" in line for line in lines), option.opts
+    variables = {setting.option.split("/")[0]: setting.variable for setting in SETTINGS if setting.option}
+    options = {option.opts[0] for option in (*shared.params, *daemon.params)}
+    assert variables.keys() <= options
+    for option, variable in [*variables.items(), ("--config", "INFEROMETER_CONFIG")]:
+        assert any(f"`{option}`" in line and f"`{variable}`" in line for line in lines), option
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -164,7 +168,7 @@ def test_every_option_and_variable_named_exists(page: Path) -> None:
     options = {name for p in parameters for name in (*p.opts, *p.secondary_opts)} | {"--help"}
     named = {word for span in SPAN.findall(FENCE.sub("", text_of(page))) for word in re.findall(r"^--[\w.-]+", span)}
     assert named - options - {"--require-hashes"} == set()  # pip's
-    known = {p.envvar for p in parameters if getattr(p, "envvar", None)}
+    known = {setting.variable for setting in SETTINGS} | {"INFEROMETER_CONFIG"}
     tools = "".join(text_of(path) for path in (ROOT / ".ci/run", ROOT / "tests/conftest.py", Path(__file__)))
     known |= set(re.findall(r'(?:environ\.get\("|export .*?)(INFEROMETER_\w+)', tools))
     assert set(re.findall(r"INFEROMETER_\w+", text_of(page))) - known == set()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.config.setting import Setting
 
 SHARED_SETTINGS = tuple(setting for setting in SETTINGS if setting.option and not setting.command)
+DAEMON_SETTINGS = tuple(setting for setting in SETTINGS if setting.option and setting.command == "daemon")
 GLOBAL_OPTIONS: Mapping[str, bool] = {
     "--config": True,
     **{name: bool(s.type.metavar) for s in SHARED_SETTINGS for name in s.option.split("/")},
@@ -43,9 +44,8 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     is_list = isinstance(setting.default, tuple)
     option = typer.Option(
         setting.option,
-        envvar=setting.variable,
         metavar=setting.type.metavar or None,
-        help=f"{setting.help} [default: {default_text(setting)}]",
+        help=f"{setting.help} [variable: {setting.variable}; default: {default_text(setting)}]",
         show_default=False,
     )
     value: Any = (list[str] if is_list else str) if setting.type.metavar else bool

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.arguments import SHARED
+from agent.cli.arguments import DAEMON_SETTINGS, SHARED, with_settings
 from agent.cli.options import JSON_HELP, OutputFile, fail, writing
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
@@ -46,6 +46,7 @@ def init(
 
 
 @app.command(epilog=SHARED)
+@with_settings(DAEMON_SETTINGS)
 def check(
     context: typer.Context,
     file: Annotated[
@@ -53,34 +54,42 @@ def check(
         typer.Argument(metavar="[FILE]", help="File to check. [default: the file of --config, else the user's own]"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    **given: str | list[str] | bool | None,
 ) -> None:
-    """Check a configuration file.
+    """Check the configuration and show the value and the source of each setting.
 
-    The command prints the settings of the file, or its first error.
+    Variables override the file, and options override both. The output is TOML; the comment of a line is the source: the
+    file, a variable, an option, or `default`. The command prints the first error instead, if there is one.
 
     Example: inferometer config check
 
     Example: inferometer config check /etc/inferometer/config.toml
+
+    Example: inferometer config check --exclude nvml --json
     """
-    from agent.config import ConfigError, default_file, load
-    from agent.config.sample import lines_of, to_tables
+    from agent.config import ConfigError, SharedOptions, effective_config
+    from agent.render.config_text import config_text, document
+    from store.engines import create_store_engine
     from store.errors import StoreError
     from store.url import display, parse
 
-    path = file or context.obj.config_file or default_file()
+    shared: SharedOptions = context.obj
+    options = SharedOptions(file or shared.config_file, {**shared.given, **given}, shared.variables)
     try:
-        loaded = load(path)
-        database = display(parse(loaded.database)) if loaded.database else None
+        effective = effective_config(options)
     except ConfigError as error:
         fail(str(error), ExitCode.USAGE)
+    database = effective.config.database
+    try:
+        if database:
+            create_store_engine(parse(database), 0).dispose()
     except StoreError as error:
-        fail(f"{path}: database: {error}", ExitCode.USAGE)
-    for warning in loaded.warnings:
+        source = effective.sources["database"]
+        fail(f"{source}: {'database: ' * (source == str(effective.file))}{error}", ExitCode.USAGE)
+    for warning in effective.config.warnings:
         print_err(f"warning: {warning}")
-    tables = {**to_tables(loaded), "database": database}
+    shown = document(effective, display(parse(database)) if database else None)
     if as_json:
-        print_json({"file": str(path) if path else None, "config": tables})
-        return
-    print_out(f"{path}: valid" if path else "no configuration file; these are the defaults")
-    for line in lines_of(tables):
-        print_out(f"  {line}")
+        print_json(shown)
+    else:
+        print_out(config_text(shown))

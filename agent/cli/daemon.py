@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from agent.cli.arguments import with_settings
-from agent.config.table import SETTINGS
+from agent.cli.arguments import DAEMON_SETTINGS, with_settings
 
 
-@with_settings([setting for setting in SETTINGS if setting.command == "daemon"])
+@with_settings(DAEMON_SETTINGS)
 def daemon(context: typer.Context, **given: str | list[str] | bool | None) -> None:
     """Sample the host's sensors, store the samples and export them to Prometheus, until SIGTERM or Ctrl-C.
 
@@ -17,8 +16,10 @@ def daemon(context: typer.Context, **given: str | list[str] | bool | None) -> No
 
     Example: inferometer daemon --config /etc/inferometer/config.toml
     """
-    from agent.config import override, resolve_config
+    from agent.config import SharedOptions, resolve_config
     from agent.daemon.entry import serve
 
-    code = serve(lambda: override(resolve_config(context.obj), **given))
+    shared: SharedOptions = context.obj
+    options = SharedOptions(shared.config_file, {**shared.given, **given}, shared.variables)
+    code = serve(lambda: resolve_config(options))
     raise typer.Exit(code)

@@ -85,7 +85,9 @@ def root(
             "--config",
             metavar="FILE",
             envvar="INFEROMETER_CONFIG",
-            help="Configuration file (TOML). [default: $XDG_CONFIG_HOME/inferometer/config.toml if it exists]",
+            show_envvar=False,
+            help="Configuration file (TOML). "
+            "[variable: INFEROMETER_CONFIG; default: $XDG_CONFIG_HOME/inferometer/config.toml if it exists]",
         ),
     ] = None,
     _show_version: Annotated[
@@ -94,9 +96,9 @@ def root(
     **given: str | list[str] | bool | None,
 ) -> None:
     """Store the options that all commands share."""
-    from agent.config import SharedOptions
+    from agent.config import SharedOptions, variables_of
 
-    context.obj = SharedOptions(config_file, given)
+    context.obj = SharedOptions(config_file, given, variables_of(os.environ))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,21 +3,34 @@
 from agent.config.errors import ConfigError
 from agent.config.paths import check_links, check_roots, default_database, default_file
 from agent.config.record import LISTEN, Config, RetentionConfig
-from agent.config.resolve import SharedOptions, load, override, resolve_config
+from agent.config.resolve import (
+    DEFAULT,
+    EffectiveConfig,
+    SharedOptions,
+    effective_config,
+    load,
+    override,
+    resolve_config,
+    variables_of,
+)
 from agent.runtime.console import LOG_LEVELS
 
 __all__ = [
+    "DEFAULT",
     "LISTEN",
     "LOG_LEVELS",
     "Config",
     "ConfigError",
+    "EffectiveConfig",
     "RetentionConfig",
     "SharedOptions",
     "check_links",
     "check_roots",
     "default_database",
     "default_file",
+    "effective_config",
     "load",
     "override",
     "resolve_config",
+    "variables_of",
 ]

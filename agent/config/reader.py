@@ -31,18 +31,23 @@ def known_keys(tables: Sequence[Table]) -> dict[str, tuple[str, ...]]:
 def convert(setting: Setting, value: object, label: str, *, parse: bool = False) -> Any:
     """Return a value as the configuration stores it, after parsing it if it is a text of an option or a variable.
 
-    Raises ConfigError, which calls the setting `label`.
+    Raises ConfigError, which begins with `label`: `exporter.listen = ` or `--listen: `.
     """
     try:
         return setting.type.convert(setting.type.parse(value) if parse and isinstance(value, str) else value)
     except ValueError:
-        raise ConfigError(f"{label} = {quoted(value)} is not {setting.type.wanted}") from None
+        wanted = (parse and setting.type.wanted_text) or setting.type.wanted
+        raise ConfigError(f"{label}{quoted(value)} is not {wanted}") from None
 
 
 class Reader:
-    """Reads files that may hold `tables`; `where` names the file in errors."""
+    """Reads files that may hold `tables`; `where` names the file in errors.
+
+    `found` are the names of the settings that the file has.
+    """
 
     def __init__(self, tables: Sequence[Table], where: str) -> None:
+        self.found: set[str] = set()
         self._tables, self._where = tables, where
         self._keys = known_keys(tables)
 
@@ -68,8 +73,11 @@ class Reader:
     def _value(self, found: Mapping[str, Any], table: Table, setting: Setting) -> Any:
         if setting.file_key not in found:
             return setting.default
-        value = convert(setting, found[setting.file_key], f"{self._where}: {table.path(setting)}")
-        return setting.default if value == "" else value
+        value = convert(setting, found[setting.file_key], f"{self._where}: {table.path(setting)} = ")
+        if value == "":
+            return setting.default
+        self.found.add(setting.name)
+        return value
 
     def _table(self, found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         """Return a table by its name, an empty one if the file has none."""

@@ -11,64 +11,124 @@ from agent.config.paths import check_links, check_roots, default_database, defau
 from agent.config.reader import Reader, convert
 from agent.config.record import Config, RetentionConfig
 from agent.config.table import PERIOD, SETTINGS, TABLES
-from agent.runtime.text_input import TextInputError, read_toml
+from agent.runtime.text_input import TextInputError, quoted, read_toml
 from probes.model import Roots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent.config.setting import Setting
     from agent.cost.tariff import Tariff
+
+DEFAULT = "default"
+"""The source of a setting that nothing sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedOptions:
-    """The configuration file and the settings that override it, as given; None for what is not given."""
+    """The configuration file and the settings that override it.
+
+    `given` are the values of options and `variables` those of environment variables, both by the names of the settings;
+    None and [] are not given.
+    """
 
     config_file: Path | None = None
     given: Mapping[str, object] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveConfig:
+    """The configuration in use, its file (None without one), and the source of each setting by its name.
+
+    A source is the path of the file, a variable, an option, or `DEFAULT`.
+    """
+
+    config: Config
+    file: Path | None
+    sources: Mapping[str, str]
+
+
+def variables_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of the variables that are set and not empty, by the names of their settings."""
+    return {each.name: environment[each.variable] for each in SETTINGS if environment.get(each.variable)}
 
 
 def resolve_config(options: SharedOptions, *, with_file: bool = True) -> Config:
     """Return the configuration under these options, without any file if not `with_file`. Raises ConfigError."""
-    config = load((options.config_file or default_file()) if with_file else None)
-    config = override(config, **options.given)
+    return effective_config(options, with_file=with_file).config
+
+
+def effective_config(options: SharedOptions, *, with_file: bool = True) -> EffectiveConfig:
+    """Return the configuration of file, variables and options: each overrides those before. Raises ConfigError."""
+    path = (options.config_file or default_file()) if with_file else None
+    config, in_file = _loaded(path)
+    sources = {setting.name: str(path) if setting.name in in_file else DEFAULT for setting in SETTINGS}
+    values: dict[str, object] = {}
+    for setting in SETTINGS:
+        option, variable = options.given.get(setting.name), options.variables.get(setting.name)
+        if option is not None and option != []:
+            values[setting.name], sources[setting.name] = option, _option(setting, option)
+        elif variable is not None:
+            values[setting.name], sources[setting.name] = variable, setting.variable
+    config = _overridden(config, values, sources)
     check_links(config)
     check_roots(config.roots)
-    return config
+    return EffectiveConfig(config, path, sources)
+
+
+def _option(setting: Setting, value: object) -> str:
+    """Return the option that a user types for a value: `--no-estimates` if it is False."""
+    name, _, negative = setting.option.partition("/")
+    return negative if value is False else name
 
 
 def load(path: Path | None) -> Config:
     """Read a configuration file; without one, return the defaults. Raises ConfigError."""
+    return _loaded(path)[0]
+
+
+def _loaded(path: Path | None) -> tuple[Config, frozenset[str]]:
+    """Return the configuration of a file, and the names of the settings in it."""
     if path is None:
-        return Config(database=default_database())
+        return Config(database=default_database()), frozenset()
     try:
         found = read_toml(path)
     except TextInputError as error:
         raise ConfigError(f"{path}: {error}") from error
-    values, warnings = Reader(TABLES, str(path)).read(found)
+    reader = Reader(TABLES, str(path))
+    values, warnings = reader.read(found)
     config = _build(values)
-    return replace(
+    if config.socket_group and not config.socket:
+        cause = f"{path}: exporter.socket_group = {quoted(config.socket_group)} has no effect without exporter.socket"
+        warnings = (*warnings, f"{cause}; set exporter.socket as well, or remove exporter.socket_group")
+    config = replace(
         config,
         database=config.database or default_database(),
         tariff=_tariff(config.tariff_file, str(path)) if config.tariff_file else None,
         warnings=warnings,
     )
+    return config, frozenset(reader.found)
 
 
 def override(config: Config, **given: object) -> Config:
-    """Return the configuration with the values given by the names of their settings; None and [] change nothing.
+    """Return the configuration with the values of options by the names of their settings; None and [] change nothing.
 
     A text is parsed. Raises ConfigError for a value that is not allowed.
     """
+    values = {name: value for name, value in given.items() if value is not None and value != []}
+    return _overridden(config, values, {each.name: _option(each, values.get(each.name)) for each in SETTINGS})
+
+
+def _overridden(config: Config, given: Mapping[str, object], sources: Mapping[str, str]) -> Config:
     values = values_of(config)
     for setting in SETTINGS:
-        value = given.get(setting.name)
-        if value is None or value == []:
+        if setting.name not in given:
             continue
+        value = given[setting.name]
         if isinstance(value, list):  # an option that was given once or several times
             value = ",".join(value)
-        label = f"{setting.option.partition('/')[0]} ({setting.variable})"
-        values[setting.name] = convert(setting, value, label, parse=True)
+        values[setting.name] = convert(setting, value, f"{sources[setting.name]}: ", parse=True)
     return replace(_build(values), tariff=config.tariff, warnings=config.warnings)
 
 

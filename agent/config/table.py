@@ -90,7 +90,7 @@ TABLES = (
                 "Families, devices or domains that are neither opened nor read, such as nvml.",
                 'An entry is a family ("nvml"), a device ("package-0"), the part of a device that one family reads '
                 '("hwmon/0000:03:00.0") or one domain of a device ("package-0/dram"). `inferometer devices` lists '
-                "them.",
+                "them. The option --exclude replaces the list of the file, and `--exclude none` clears it.",
                 variable="INFEROMETER_EXCLUDE",
                 option="--exclude",
             ),

@@ -21,6 +21,8 @@ _LONGEST_SOCKET_PATH = 107
 """unix(7): sun_path has 108 bytes, the last of them NUL."""
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+(%\w+)?\]|[^\s:\[\]]+):[0-9]{1,5}")
 _HOST_NAME = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?")
+NONE = "none"
+"""The text that empties a list which the file sets."""
 _SENSOR_NAME = re.compile(r"[^\s,]+")
 _FLAGS: Mapping[str, bool] = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
@@ -33,7 +35,8 @@ _FLAGS: Mapping[str, bool] = {
 class ValueType:
     """The type of a setting.
 
-    `wanted` completes the sentence "x is not ...". `convert` returns the value as the configuration stores it, and
+    `wanted` completes the sentence "x is not ..." for a value of a file, and `wanted_text` for the text of an option or
+    a variable, if that is written differently. `convert` returns the value as the configuration stores it, and
     `parse` a file's value from a text; both raise ValueError. `metavar` stands for the value in help texts; a type
     without one is a flag.
     """
@@ -42,6 +45,7 @@ class ValueType:
     convert: Callable[[object], Any]
     parse: Callable[[str], object] = str
     metavar: str = "TEXT"
+    wanted_text: str = ""
 
 
 def _text(value: object) -> str:
@@ -110,6 +114,13 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
+def _sensor_names(value: object) -> tuple[str, ...]:
+    names = _list(value, _SENSOR_NAME)
+    if NONE in names:  # beside other names it contradicts them
+        raise ValueError
+    return names
+
+
 TEXT = ValueType("a text in quotes", _text)
 PATH = ValueType("a path in quotes", _text, metavar="PATH")
 SOCKET_PATH = ValueType(
@@ -125,9 +136,10 @@ HOST_NAMES = ValueType(
 )
 SENSOR_NAMES = ValueType(
     'a list of families, devices and domains in quotes, such as ["nvml", "package-0/dram"]',
-    lambda value: _list(value, _SENSOR_NAME),
-    _split,
+    _sensor_names,
+    lambda text: [] if text.strip() == NONE else _split(text),
     "NAME,...",
+    f"a list of families, devices and domains, such as nvml,package-0/dram, or {NONE} alone",
 )
 FLAG = ValueType("true or false", _flag, lambda text: _FLAGS.get(text.lower()), "")
 SECONDS = ValueType(

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from agent.config import ConfigError, SharedOptions, resolve_config
-from agent.config.table import SETTINGS
+from agent.config import ConfigError, SharedOptions, resolve_config, variables_of
 from agent.daemon import sd_notify as notify
 from agent.runtime import logs as log
 from agent.runtime.console import ExitCode, print_error
@@ -60,8 +59,7 @@ def serve(read_config: Callable[[], Config]) -> int:
 def config_of(file: str | None, environment: Mapping[str, str]) -> Config:
     """Return the configuration from a file and the environment, which overrides the file. Raises ConfigError."""
     path = file or environment.get("INFEROMETER_CONFIG")
-    given = {setting.name: environment.get(setting.variable) or None for setting in SETTINGS if setting.variable}
-    return resolve_config(SharedOptions(Path(path) if path else None, given))
+    return resolve_config(SharedOptions(Path(path) if path else None, variables=variables_of(environment)))
 
 
 def _ended(message: str, code: ExitCode) -> ExitCode:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from agent.config import ConfigError
 from agent.config.sample import sample_file
 from agent.config.setting import Setting, Table
 from agent.config.value_types import SECONDS
-from command import call
+from agent.daemon.entry import config_of
+from command import call, environment, run
 
 
 @pytest.mark.parametrize("output", [(), ("-o", "-")])
@@ -20,7 +23,8 @@ def test_config_init_prints_a_file_that_config_check_accepts(tmp_path: Path, out
     (tmp_path / "printed.toml").write_text(done.stdout, encoding="utf-8")
     checked = call(tmp_path, "config", "check", "printed.toml")
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert checked.stdout.partition("\n")[2] == call(tmp_path, "config", "check").stdout.partition("\n")[2]
+    unset = call(tmp_path, "config", "check").stdout
+    assert tomllib.loads(checked.stdout.partition("\n")[2]) == tomllib.loads(unset.partition("\n")[2])
 
 
 def test_config_init_writes_a_file(tmp_path: Path) -> None:
@@ -96,6 +100,63 @@ def test_config_check_ends_with_2_if_the_daemon_cannot_use_the_file(tmp_path: Pa
     done = call(tmp_path, "config", "check", path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {path}: ")
+
+
+def test_config_check_shows_the_source_of_each_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is file, variable, option; each setting has the value and the source of the last that sets it."""
+    path = tmp_path / "config.toml"
+    path.write_text('log_level = "debug"\n[sensors]\nexclude = ["rapl"]\n[exporter]\nlisten = "127.0.0.1:1"\n')
+    monkeypatch.setattr(
+        "command.environment",
+        lambda home: {**environment(home), "INFEROMETER_LISTEN": "127.0.0.1:2", "INFEROMETER_EXCLUDE": "nvml"},
+    )
+    line = ("config", "check", path, "--exclude", "none", "--no-realtime")
+    shown = json.loads(call(tmp_path, *line, "--json").stdout)
+    expected = {
+        "log_level": ("debug", str(path)),
+        "exporter.listen": ("127.0.0.1:2", "INFEROMETER_LISTEN"),
+        "sensors.exclude": ([], "--exclude"),
+        "sampling.realtime": (False, "--no-realtime"),
+        "sampling.period_seconds": (1.0, "default"),
+    }
+    for key, (value, source) in expected.items():
+        table, _, name = key.rpartition(".")
+        assert (shown["config"][table] if table else shown["config"])[name] == value
+        assert shown["sources"][key] == source
+    text = call(tmp_path, *line).stdout
+    del shown["config"]["sampling"]["periods"]  # an empty table has no line
+    assert re.search(r'^  exporter.listen = "127.0.0.1:2" +# INFEROMETER_LISTEN$', text, re.MULTILINE)
+    assert tomllib.loads(text.partition("\n")[2]) == shown["config"]
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@x/y", "postgresql+nonsense://x/y", "sqlite:///x?mode=ro"])
+def test_config_check_refuses_a_database_that_no_store_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'database = "{url}"\n')
+    in_file = call(tmp_path, "config", "check", path)
+    by_option = call(tmp_path, "config", "check", "--database", url)
+    monkeypatch.setattr("command.environment", lambda home: {**environment(home), "INFEROMETER_DATABASE": url})
+    by_variable = call(tmp_path, "config", "check")
+    for done, source in (
+        (in_file, f"{path}: database"),
+        (by_option, "--database"),
+        (by_variable, "INFEROMETER_DATABASE"),
+    ):
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {source}: ")
+        assert "secret" not in done.stderr
+
+
+def test_a_wrong_variable_is_refused_in_the_words_of_the_daemon(tmp_path: Path) -> None:
+    for name, text in (("ESTIMATES", "maybe"), ("CPU_BUDGET", "x"), ("LISTEN", "here"), ("LOG_LEVEL", "loud")):
+        words = environment(tmp_path, **{f"INFEROMETER_{name}": text})
+        with pytest.raises(ConfigError) as refused:
+            config_of(None, words)
+        done = run(tmp_path, "devices", env=words)
+        assert (done.returncode, done.stderr) == (2, f"error: {refused.value}\n")
+        assert str(refused.value).startswith(f"INFEROMETER_{name}: {text!r} is not ")
 
 
 def test_config_init_writes_into_a_device(tmp_path: Path) -> None:

@@ -213,14 +213,28 @@ def test_a_given_value_overrides_the_file_and_none_changes_nothing(written) -> N
 
 def test_a_list_in_an_option_is_separated_by_commas() -> None:
     assert override(Config(), exclude="nvml, package-0/dram").exclude == ("nvml", "package-0/dram")
-    with pytest.raises(ConfigError, match=r"--exclude \(INFEROMETER_EXCLUDE\) = 'nvml,' is not a list of families"):
+    with pytest.raises(ConfigError, match="--exclude: 'nvml,' is not a list of families"):
         override(Config(), exclude="nvml,")
 
 
+def test_the_word_none_clears_a_list_of_the_file_and_stands_alone() -> None:
+    config = Config(exclude=("nvml",))
+    assert override(config, exclude=["none"]).exclude == ()
+    for wrong in ("none,rapl", "rapl,none", ""):
+        with pytest.raises(ConfigError, match=f"--exclude: '{wrong}' is not .*, or none alone"):
+            override(config, exclude=[wrong])
+
+
+def test_a_group_without_a_socket_is_warned_of(written) -> None:
+    (warning,) = load(written('[exporter]\nsocket_group = "monitoring"')).warnings
+    assert "exporter.socket_group = 'monitoring' has no effect without exporter.socket; set exporter.socket" in warning
+    assert load(written('[exporter]\nsocket = "/run/x"\nsocket_group = "monitoring"')).warnings == ()
+
+
 def test_a_level_and_an_address_of_an_option_are_checked() -> None:
-    with pytest.raises(ConfigError, match=r"--log-level .*'loud' is not one of"):
+    with pytest.raises(ConfigError, match="--log-level: 'loud' is not one of"):
         override(Config(), log_level="loud")
-    with pytest.raises(ConfigError, match=r"--listen .*'here' is not host:port"):
+    with pytest.raises(ConfigError, match="--listen: 'here' is not host:port"):
         override(Config(), listen="here")
 
 
