@@ -143,8 +143,9 @@ class Reader:
         rows = self._sound(select(table).where(table.c.run_id == run_id).order_by(table.c.id), table)
         found = []
         for row in rows:
-            values = [row[each] for each in _WINDOW_COLUMNS]
-            found.append(Window(*values[:-2], *map(unpack, values[-2:])))
+            values = {each: row[each] for each in _WINDOW_COLUMNS}
+            latencies, steps = unpack(values.pop("latencies")), unpack(values.pop("steps"))
+            found.append(Window(**values, latencies_seconds=latencies, step_seconds=steps))
         return tuple(found)
 
     def profiles(self) -> tuple[Profile, ...]:

@@ -176,6 +176,9 @@ class Window:
     `decode`, `inference`, `idle_unloaded` or `idle_loaded`. An idle baseline's `repeat` is 0 before the sweep, 1 after
     it. Counts are of the whole window. `latencies_seconds` has one entry per iteration, `step_seconds` one per token
     step if the phase has steps.
+
+    A window of a load (phase `serving`) also has `requests_in_window`, its requests by the part of each that lies
+    within the window, and `load`, the report of the client as JSON text; both None otherwise.
     """
 
     run_id: str
@@ -190,11 +193,18 @@ class Window:
     output_tokens: int = 0
     latencies_seconds: tuple[float, ...] = ()
     step_seconds: tuple[float, ...] = ()
+    requests_in_window: float | None = None
+    load: str | None = None
 
     @property
     def seconds(self) -> float:
         """The length of the window."""
         return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def work(self) -> float:
+        """The inferences that the window's energy and time are divided by."""
+        return self.inferences if self.requests_in_window is None else self.requests_in_window
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; a database with an unknown one is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
@@ -213,6 +213,8 @@ windows = Table(
     Column("latencies", LargeBinary, nullable=False),
     Column("steps", LargeBinary, nullable=False),
     _checksum(),
+    Column("requests_in_window", Double, info={"later": True}),
+    Column("load", Text, info={"later": True}),
     Index("windows_run", "run_id"),
 )
 

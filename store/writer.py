@@ -147,6 +147,8 @@ class Writer:
             "output_tokens": window.output_tokens,
             "latencies": pack(window.latencies_seconds),
             "steps": pack(window.step_seconds),
+            "requests_in_window": window.requests_in_window,
+            "load": window.load,
         }
         with translate_errors(self._engine), self._engine.begin() as connection:
             insert_row(connection, schema.windows, row)

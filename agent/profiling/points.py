@@ -81,7 +81,7 @@ def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[
     """Return the repeats in which every phase of the run did work, with their phases in the order of the run."""
     repeats = []
     for number in dict.fromkeys(window.repeat for window in windows):
-        own = {window.phase: window for window in windows if window.repeat == number and window.inferences}
+        own = {window.phase: window for window in windows if window.repeat == number and window.work}
         if len(own) == len(phases):
             repeats.append(tuple(own[phase] for phase in phases))
     return tuple(repeats)

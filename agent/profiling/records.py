@@ -28,12 +28,13 @@ from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
     SensorAgreement,
     Summary,
 )
+from agent.profiling.serving_records import ServingFigures, SustainableRate  # noqa: TC001
 from agent.sampling.facts import SamplingConditions  # noqa: TC001
 from agent.workloads.input_spec import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 
 
 class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,7 +130,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `parameters` identify the point, `name` is for display. `mean_latency_seconds` is the latency of a whole request:
     the sum of the means of the phases. `latency_seconds` has its percentiles, None if the phases were measured one by
-    one, as no whole request ran then.
+    one, as no whole request ran then. `serving` is None unless the workload sends requests to a server.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensor_agreement: tuple[SensorAgreement, ...]
     conditions: Conditions
     checks: tuple[CheckResult, ...]
+    serving: ServingFigures | None = None
 
 
 class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -228,19 +230,25 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The workload: its settings as requested, the facts of the model, and the origin of its inputs."""
+    """The workload: its settings as requested, the facts of the model, and the origin of its inputs.
+
+    The number of parameters and the size are None if the model runs in a server that reports neither.
+    """
 
     name: str
     settings: dict[str, str | int | float | bool | list[str] | dict[str, list[int]] | None]
     precision: str | None
-    parameter_count: int
-    model_bytes: int
+    parameter_count: int | None
+    model_bytes: int | None
     model_sha256: str | None
     inputs: tuple[InputFacts, ...] = ()
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A profile. `status` is the outcome of the run; `notes` are sentences to read before any number."""
+    """A profile. `status` is the outcome of the run; `notes` are sentences to read before any number.
+
+    `sustainable_rate` is None unless the run searched for it.
+    """
 
     schema: Literal["inferometer.profile"]
     schema_version: str
@@ -261,3 +269,4 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     points: tuple[Point, ...]
     tariff: Tariff | None
     notes: tuple[str, ...]
+    sustainable_rate: SustainableRate | None = None

@@ -11,6 +11,7 @@ from agent.host.records import HostLoad, WindowKey, window_key
 from agent.profiling.analysis.idle import AFTER, BEFORE, IDLE_LOADED, IDLE_UNLOADED
 from agent.profiling.analysis.statistics import trend
 from agent.profiling.plan import IDLE_WINDOWS, SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from agent.runtime.typed_json import to_json
 from agent.workloads.point import encode_point, point_name
 from store.records import Window
 
@@ -225,6 +226,8 @@ class Sweep:
             measured.output_tokens,
             measured.latencies_seconds,
             measured.step_seconds,
+            measured.requests_in_window,
+            None if measured.load is None else to_json(measured.load, separators=(",", ":")),
         )
 
     def _add(self, window: Window, before: ActivitySnapshot, after: ActivitySnapshot) -> None:

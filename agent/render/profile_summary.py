@@ -60,7 +60,8 @@ def _model(workload: _Json) -> str:
     settings = workload["settings"]
     if "model" in settings:
         return PurePath(settings["model"]).name
-    return f"{workload['name']} {number(workload['parameter_count'])} {workload['precision'] or ''}".strip()
+    count = workload["parameter_count"]
+    return " ".join(filter(None, (workload["name"], None if count is None else number(count), workload["precision"])))
 
 
 def _cost(cost: _Json) -> dict[str, Any] | None:

@@ -26,7 +26,8 @@ def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     cpus = f", {host['logical_cpus']} logical CPUs" if host["logical_cpus"] else ""
     yield "Profile", f"{document['id']} ({document['status']}, {_plan(document['plan'])})"
     yield "Host", f"{host['name']}: {host['cpu_model'] or 'unknown CPU'}{cpus}{virtual}"
-    parts = (f"{number(workload['parameter_count'])} parameters", _shape(workload))
+    count = workload["parameter_count"]
+    parts = (None if count is None else f"{number(count)} parameters", _shape(workload))
     yield "Model", f"{workload['name']}: {', '.join(filter(None, parts))}"
     yield "Engine", f"{engine['name']} {engine['version']} on {engine['provider']}"
     yield "Energy", _coverage(document["coverage"])

@@ -27,16 +27,21 @@ def checksummed_columns(table: Table) -> tuple[Column[Any], ...]:
     A damaged id of that kind breaks an index or a reference, which SQLite's own checks find.
     """
     given = table.c.id if "id" in table.c and isinstance(table.c.id.type, Integer) else None
-    return tuple(sorted((each for each in table.c if each.name != NAME and each is not given), key=_name))
+    return tuple(sorted((each for each in table.c if each.name != NAME and each is not given), key=_order))
 
 
-def _name(column: Column[Any]) -> str:
-    return column.name
+def later(column: Column[Any]) -> bool:
+    """Return whether a column was added after the checksums: then NULL adds nothing, so older rows stay valid."""
+    return bool(column.info.get("later"))
+
+
+def _order(column: Column[Any]) -> tuple[bool, str]:
+    return later(column), column.name
 
 
 def checksum(table: Table, row: Mapping[str, Any] | RowMapping) -> int:
     """Return the checksum of a row, given as its values by column name."""
-    return crc32(b"".join([_part(_stored(column, row[column.name])) for column in checksummed_columns(table)]))
+    return crc32(b"".join([_column_part(column, row[column.name]) for column in checksummed_columns(table)]))
 
 
 def types_match(table: Table, row: Mapping[str, Any] | RowMapping) -> bool:
@@ -61,13 +66,20 @@ def _cached_checksum(table: Table, values: tuple[Any, ...]) -> int:
 
 
 def _of_values(table: Table, values: tuple[Any, ...]) -> int:
-    return crc32(b"".join([_part(values[place]) for place in _places(table)]))
+    parts = [_part(values[place]) for place in _places(table)]
+    return crc32(b"".join([*parts, *(_column_part(column, values[place]) for column, place in _later_places(table))]))
 
 
 @cache
 def _places(table: Table) -> tuple[int, ...]:
     names = [column.name for column in table.c]
-    return tuple(names.index(column.name) for column in checksummed_columns(table))
+    return tuple(names.index(column.name) for column in checksummed_columns(table) if not later(column))
+
+
+@cache
+def _later_places(table: Table) -> tuple[tuple[Column[Any], int], ...]:
+    names = [column.name for column in table.c]
+    return tuple((column, names.index(column.name)) for column in checksummed_columns(table) if later(column))
 
 
 def with_checksum(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,12 +101,18 @@ class ChecksumAppender:
 
     def of(self, row: Sequence[Any]) -> int:
         """Return the checksum of one row."""
-        return crc32(b"".join([_part(_stored(column, row[place])) for place, column in self._order]))
+        return crc32(b"".join([_column_part(column, row[place]) for place, column in self._order]))
 
 
 def _stored(column: Column[Any], value: Any) -> Any:
     """Return a value as the database returns it: a whole number in a column of floats is a float."""
     return float(value) if isinstance(value, int) and isinstance(column.type, Float) else value
+
+
+def _column_part(column: Column[Any], value: Any) -> bytes:
+    if not later(column):
+        return _part(_stored(column, value))
+    return b"" if value is None else column.name.encode() + _part(_stored(column, value))
 
 
 def _part(value: Any) -> bytes:

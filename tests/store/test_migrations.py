@@ -344,8 +344,9 @@ def test_a_store_in_use_by_an_old_daemon_is_not_upgraded(opened, second_store):
 
 OLD_WRITES = [
     "INSERT INTO ticks (layout_id, start_ns, end_ns, readings) SELECT layout_id, 1, 2, readings FROM ticks LIMIT 1",
-    """INSERT INTO windows SELECT 99, run_id, point, phase, repeat, start_ns, end_ns, iterations, inferences,
-    input_tokens, output_tokens, latencies, steps, NULL FROM windows LIMIT 1""",
+    """INSERT INTO windows (run_id, point, phase, repeat, start_ns, end_ns, iterations, inferences, input_tokens,
+    output_tokens, latencies, steps) SELECT run_id, point, phase, repeat, start_ns, end_ns, iterations, inferences,
+    input_tokens, output_tokens, latencies, steps FROM windows LIMIT 1""",
     """INSERT INTO totals (host_id, probe, device, domain, metric, source, boot_id, raw, total, at_ns)
     SELECT host_id, probe, device, domain, metric, source, boot_id, raw, 9.0, at_ns FROM totals WHERE true
     ON CONFLICT (host_id, probe, device, domain, metric, source) DO UPDATE SET total = excluded.total""",

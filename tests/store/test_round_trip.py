@@ -48,6 +48,8 @@ WINDOWS = st.builds(
     output_tokens=st.integers(0, 2**62),
     latencies_seconds=SECONDS,
     step_seconds=SECONDS,
+    requests_in_window=st.none() | st.floats(0, 1e9),
+    load=st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
 )
 
 

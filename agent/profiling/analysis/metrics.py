@@ -100,13 +100,13 @@ def sensor_windows(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) ->
 
 def seconds_per_inference(repeat: Repeat) -> float:
     """Return the time of one inference: the window time of all phases over the inferences."""
-    return sum(window.seconds / window.inferences for window in repeat)
+    return sum(window.seconds / window.work for window in repeat)
 
 
 def tokens_per_inference(repeat: Repeat) -> tuple[float | None, float | None]:
     """Return the input and output tokens of one inference, None for a workload without tokens."""
-    tokens_in = sum(window.input_tokens / window.inferences for window in repeat)
-    tokens_out = sum(window.output_tokens / window.inferences for window in repeat)
+    tokens_in = sum(window.input_tokens / window.work for window in repeat)
+    tokens_out = sum(window.output_tokens / window.work for window in repeat)
     return tokens_in or None, tokens_out or None
 
 
@@ -140,7 +140,7 @@ def joules_per_inference(
                 energy = reading.windows[number][position].energy
                 if energy is None:
                     return None
-                total = total.plus(energy.times(1 / repeat[position].inferences))
+                total = total.plus(energy.times(1 / repeat[position].work))
         totals.append(total)
     return totals if found else None
 
@@ -244,7 +244,7 @@ def _phase_energies(
     found = []
     for number, window in enumerate(repeats[0]):
         figure = quantity(joules_per_inference(repeats, counted, number) or (), source)
-        tokens_in, tokens_out = window.input_tokens / window.inferences, window.output_tokens / window.inferences
+        tokens_in, tokens_out = window.input_tokens / window.work, window.output_tokens / window.work
         found.append(
             PhaseEnergy(
                 window.phase,

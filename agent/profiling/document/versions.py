@@ -1,4 +1,4 @@
-"""Reads profile documents of every published schema version: 1.x documents are upgraded to 2.0, newer ones refused."""
+"""Reads profile documents of every published schema version: older documents are upgraded, newer ones refused."""
 
 from __future__ import annotations
 
@@ -75,16 +75,22 @@ def parse(text: str) -> _Json:
         raise ProfileError(
             f"its schema version is {version}, this inferometer reads up to {_MAJOR}.x: install a newer inferometer"
         )
-    if major == _MAJOR:
-        return document
     try:
-        return _from_1(document)
+        return _completed(document if major == _MAJOR else _from_1(document))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ProfileError(f"not a profile: it does not fit its schema version {version} ({error!r})") from error
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON number")
+
+
+def _completed(document: _Json) -> _Json:
+    """Return a 2.x document with every field of the present version: null if an earlier version lacks it."""
+    points = [{**point, "serving": point.get("serving")} for point in document["points"]]
+    rate = document.get("sustainable_rate")
+    version = SCHEMA_VERSION if document["schema_version"] == "2.0" else document["schema_version"]
+    return {**document, "schema_version": version, "points": points, "sustainable_rate": rate}
 
 
 def _from_1(old: _Json) -> _Json:

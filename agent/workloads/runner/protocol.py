@@ -9,6 +9,7 @@ import msgspec
 from agent.runtime.typed_json import from_json, to_json
 from agent.workloads.engine_spec import EngineSpec  # noqa: TC001  msgspec resolves the annotations
 from agent.workloads.input_spec import InputFacts  # noqa: TC001 - same
+from agent.workloads.load.records import LoadWindow  # noqa: TC001 - same
 from agent.workloads.point import Point  # noqa: TC001 - same
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Ready(_Reply, frozen=True):
 
     `threads` is the requested number (0: the engine's own choice). `precision` is the type of most weights, `sha256`
     the hash of the model file; both None if there is none. `model_bytes` is the size of the weights of a built model,
-    or of the model file with the external files it names. `load_seconds` is the time the engine took to load it.
-    `inputs` are the inputs of an ONNX model; the transformer makes its own.
+    or of the model file and its external files; None, as `parameters`, for a model in a server. `load_seconds`
+    is the time the engine took to load it. `inputs` are the inputs of an ONNX model; the transformer makes its own.
     """
 
     engine: str
@@ -69,8 +70,8 @@ class Ready(_Reply, frozen=True):
     provider: str
     threads: int
     precision: str | None
-    parameters: int
-    model_bytes: int
+    parameters: int | None
+    model_bytes: int | None
     sha256: str | None
     phases: tuple[str, ...]
     load_seconds: float
@@ -98,6 +99,11 @@ class Measured(_Reply, frozen=True):
 
     Counts are totals of the window. `latencies_seconds` has one entry per iteration, and their sum is the length of the
     window. `step_seconds` has one entry per token step, none if the phase has no steps.
+
+    In a window of a load, an iteration is a request: counts of tokens are those that arrived in the window (an input
+    counts with its first output token), `inferences` are the requests of `load` that succeeded, `requests_in_window` is
+    the sum of the parts of successful requests that lie within the window, and `step_seconds` are the times between two
+    output tokens.
     """
 
     phase: str
@@ -109,6 +115,8 @@ class Measured(_Reply, frozen=True):
     output_tokens: int
     latencies_seconds: tuple[float, ...]
     step_seconds: tuple[float, ...]
+    requests_in_window: float | None = None
+    load: LoadWindow | None = None
 
 
 class Failed(_Reply, frozen=True):

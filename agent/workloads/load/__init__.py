@@ -1,0 +1,1 @@
+"""The load engine: sends requests to an inference server, and records each of them."""
