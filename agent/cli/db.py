@@ -69,7 +69,7 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
 
     Example: inferometer db upgrade
     """
-    from agent.runtime.interrupts import interruptible
+    from agent.runtime.signals import interruptible
     from store.database import upgrade_database
     from store.errors import MissingDatabaseError, StoreError
 
@@ -160,7 +160,7 @@ def backup(
 
     Example: inferometer db backup before-upgrade.db --force
     """
-    from agent.runtime.interrupts import interruptible
+    from agent.runtime.signals import interruptible
     from store.backup import backup as copied
     from store.backup import check_target, target
     from store.maintenance.integrity import check as problems_of

@@ -21,7 +21,7 @@ from agent.cli.arguments import (
 )
 from agent.cli.usage import ClickException, format_usage_error, restore_help
 from agent.runtime.console import ExitCode, print_err, print_error, report_errors_as_json
-from agent.runtime.interrupts import exit_message, received_signal
+from agent.runtime.signals import exit_message, received_signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from agent.profiling.run import RunResult
     from agent.profiling.sweep import Progress
-    from agent.runtime.interrupts import Interruption
+    from agent.runtime.signals import SignalRequests
     from agent.workloads.declaration import Spec, Workload
     from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.errors import WorkloadError
@@ -85,12 +85,12 @@ def _profile(
     from agent.profiling.context import ProfileRequest, RunPolicy
     from agent.profiling.run import UnsupportedWorkloadError, run
     from agent.runtime import logs as log
-    from agent.runtime.interrupts import Interruption
+    from agent.runtime.signals import SignalRequests
     from agent.workloads.errors import WorkloadError
     from store.errors import StoreError
 
     log.configure("warning")
-    interruption = Interruption()
+    signals = SignalRequests()
     request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits)
     try:
         if workload.check is not None:
@@ -98,16 +98,16 @@ def _profile(
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
     try:
-        with progress() as shown, interruption.caught():
+        with progress() as shown, signals.caught():
             policy = RunPolicy(not options.no_store, options.require_energy, _confirmation(shown, force=options.force))
-            outcome = run(request, config, shown, interruption, policy)
+            outcome = run(request, config, shown, signals, policy)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE if isinstance(error, UnsupportedWorkloadError) else ExitCode.FAILURE)
     except StoreError as error:
         fail(str(error) if options.no_store else f"{error}; or profile without a database: --no-store")
     if outcome.document is not None:
         _show(outcome.document, outcome, context.obj.given.get("database"), as_json=options.as_json)
-    _end(outcome, interruption, needs_energy=options.require_energy)
+    _end(outcome, signals, needs_energy=options.require_energy)
 
 
 def _confirmation(shown: Progress, *, force: bool) -> Callable[[str], bool]:
@@ -139,7 +139,7 @@ def _show(document: dict[str, Any], outcome: RunResult, asked: object, *, as_jso
     print_err(f"\nStored in {outcome.database}; show it again with: {command}{where} profiles show {document['id']}")
 
 
-def _end(outcome: RunResult, interruption: Interruption, *, needs_energy: bool) -> None:
+def _end(outcome: RunResult, signals: SignalRequests, *, needs_energy: bool) -> None:
     """Report the end of the run, and end the command with its exit code."""
     kept = "this profile has all complete repeats"
     if outcome.document is None:
@@ -151,7 +151,7 @@ def _end(outcome: RunResult, interruption: Interruption, *, needs_energy: bool) 
         fail(f"{_reason(outcome.failure)}\n{kept}")
     if outcome.interrupted:
         print_err(f"interrupted: the workload was stopped; {kept}")
-        raise typer.Exit(interruption.exit_code)
+        raise typer.Exit(signals.exit_code)
     points_without_energy = _points_without_energy(outcome.document) if outcome.document else ""
     if points_without_energy and needs_energy:
         fail(f"--require-energy: {points_without_energy}")

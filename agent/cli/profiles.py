@@ -232,7 +232,7 @@ def _database_path(context: typer.Context) -> str:
 def _reader(context: typer.Context) -> Iterator[Reader | None]:
     """Open the store for reading; None if it does not exist yet."""
     from agent.cli.stores import SkippedRows
-    from agent.runtime.interrupts import interruptible
+    from agent.runtime.signals import interruptible
     from store.database import open_database
     from store.errors import MissingDatabaseError, StoreError
     from store.reader import Reader

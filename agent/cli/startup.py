@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from agent.runtime import interrupts as interruption
+from agent.runtime.signals import install_signal_handlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def daemon() -> None:
 
 def _begin() -> None:
     _open_streams()
-    interruption.install_signal_handlers()
+    install_signal_handlers()
 
 
 def _end(run: Callable[[], int | None]) -> NoReturn:

@@ -23,7 +23,7 @@ _SHOWN = 10
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Engine]:
     """Yield the configured store; a missing store, or an error of the store within the block, ends the command."""
-    from agent.runtime.interrupts import interruptible
+    from agent.runtime.signals import interruptible
     from store.database import open_database
     from store.errors import StoreError
 

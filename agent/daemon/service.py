@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from agent.api.endpoint import Endpoint
 from agent.api.sockets import ListenError
 from agent.daemon import sd_notify as notify
+from agent.daemon.service_signals import ServiceSignals
 from agent.daemon.startup import DaemonError, StoppedError, running, unix_address
 from agent.daemon.supervision import Supervisor, check_interval_seconds, reload_config, supervise
 from agent.runtime import logs as log
-from agent.runtime.signals import ServiceSignals
 from agent.sampling.store_state import StoreRetry
 from store.errors import StoreError, TransientStoreError
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from agent.api.endpoint import Endpoint
     from agent.config import Config
-    from agent.runtime.signals import ServiceSignals
+    from agent.daemon.service_signals import ServiceSignals
     from agent.sampling.counter_accumulator import UnstoredTotals
     from agent.sampling.pipeline import NamedChannels, Pipeline
     from agent.sampling.schedule import ScheduledProbe

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from agent.api.metrics import Exporter
     from agent.config import Config
+    from agent.daemon.service_signals import ServiceSignals
     from agent.runtime.clock import Timebase
-    from agent.runtime.signals import ServiceSignals
     from agent.sampling.recorder import Recorder
     from agent.sampling.sampler import Sampler
     from agent.sampling.store_state import StoreErrorLog

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from agent.host.checks import Check
     from agent.profiling.context import ProfileRequest
     from agent.profiling.sweep import Progress
-    from agent.runtime.interrupts import Interruption
+    from agent.runtime.signals import SignalRequests
     from agent.sampling.pipeline import Pipeline
     from agent.sampling.session import Recording
     from agent.workloads.runner.protocol import Ready
@@ -85,7 +85,7 @@ def run(
     request: ProfileRequest,
     config: Config,
     progress: Progress,
-    interruption: Interruption,
+    signals: SignalRequests,
     policy: RunPolicy = DEFAULT_POLICY,
 ) -> RunResult:
     """Check the host, run the workload, store the run and its profile, and return the result.
@@ -116,12 +116,12 @@ def run(
         if context.warnings:
             progress.note("`inferometer doctor` explains every warning and its remedy")
         try:
-            with interruption.stoppable():
+            with signals.stoppable():
                 _check_policy(context, contention(cpu_usage_between(before, activity_monitor.snapshot(before))), policy)
         except KeyboardInterrupt:
             return RunResult("", None, stored_in, interrupted=True)
         request = _plan_run(request, context, progress)
-        record = _record(request, context, pipeline, progress, interruption)
+        record = _record(request, context, pipeline, progress, signals)
         return _result(request, context, record, run_store, stored_in)
 
 
@@ -194,7 +194,7 @@ def _record(
     context: RunContext,
     pipeline: Pipeline[RunStore],
     progress: Progress,
-    interruption: Interruption,
+    signals: SignalRequests,
 ) -> RunRecord:
     """Run the workload while sampling, until it finishes, fails or is interrupted.
 
@@ -207,7 +207,7 @@ def _record(
         with recording(pipeline) as active_recording:
             sweep = _new_sweep(ongoing, request, context, run_store, progress, active_recording)
             try:
-                with interruption.stoppable(), WorkloadProcess(limits=request.limits) as process:
+                with signals.stoppable(), WorkloadProcess(limits=request.limits) as process:
                     active_recording.wait_for_first_ticks()
                     sweep.run(process, lambda: _loaded(process, request, progress), process.stop, request.points)
                 status, end = RunStatus.COMPLETE, read_host_settings(context.roots)

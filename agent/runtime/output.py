@@ -13,8 +13,8 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from agent.runtime.interrupts import interruptible
 from agent.runtime.path_walk import Place, is_foreign, resolved
+from agent.runtime.signals import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.runtime.interrupts import Interruption, termination_signals
 from agent.runtime.realtime import REALTIME_LIMIT
+from agent.runtime.signals import SignalRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 CANNOT_EXECUTE, NOT_FOUND, SIGNALLED = 126, 127, 128
 """Exit codes of a shell; a command that a signal ended has SIGNALLED plus the number of the signal."""
-_SLICE_SECONDS = 0.2
 _OUTPUT, _ERRORS = 1, 2
 _NONE = 0
-_MANY_SIGNALS = 4096
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores; a command needs their default action."""
 
@@ -62,7 +59,8 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
     path = _path(command)
     # Without the subprocess module: its milliseconds of work around the command would be measured as well.
     actions = [(os.POSIX_SPAWN_DUP2, _ERRORS, _OUTPUT)] if output_to_errors else []
-    with termination_signals(pass_on):
+    signals = SignalRequests(pass_on)
+    with signals.caught():
         try:
             with REALTIME_LIMIT.lifted():
                 start_ns = time.monotonic_ns()
@@ -73,7 +71,7 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
             raise _command_error(command[0], error) from error
         for number in pending_signals:
             os.kill(child, number)
-        _await_end(child)
+        _await_end(child, signals)
         end_ns = time.monotonic_ns()
         ended()
         ended_child, child = child, _NONE
@@ -82,29 +80,18 @@ def run(command: Sequence[str], ended: Callable[[], object], *, output_to_errors
     return Span(start_ns, end_ns, code if code >= 0 else SIGNALLED - code)
 
 
-def _await_end(child: int) -> None:
-    """Wait for the end of the command without reaping it: its process id stays reserved while signals are passed on.
-
-    Python runs a signal handler between two instructions. A signal just before the wait would be handled only after
-    it, so a pipe that the signal writes to ends the wait.
-    """
+def _await_end(child: int, signals: SignalRequests) -> None:
+    """Wait for the end of the command without reaping it: its process id stays reserved while signals are passed on."""
     try:
         command = os.pidfd_open(child)
     except OSError:  # Linux before 5.3
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         return
-    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
-        waiting = select.poll()
-        waiting.register(command, select.POLLIN)
-        waiting.register(reader, select.POLLIN)
-        while command not in {ready for ready, _ in waiting.poll()}:
-            os.read(reader, _MANY_SIGNALS)
+        while not signals.wait(descriptor=command):
+            pass  # a signal was passed on
     finally:
-        signal.set_wakeup_fd(before)
-        for fd in (command, reader, writer):
-            os.close(fd)
+        os.close(command)
 
 
 def sleep(
@@ -116,25 +103,21 @@ def sleep(
     """Sleep for `seconds`, or until a signal; `ended` is called at once afterwards.
 
     `begin` is called before the start, when a signal can already end the sleep. `approach` is called before both edges
-    and may wait for the best moment; a signal ends that wait too.
+    and may wait for the best moment; after a signal it is not called again.
     """
-    interruption = Interruption()
-    with interruption.caught():
+    signals = SignalRequests()
+    with signals.caught():
         begin()
         approach()
         start_ns = time.monotonic_ns()
         deadline = start_ns + round(seconds * 1e9)
-        try:
-            with interruption.stoppable():
-                while (left_ns := deadline - time.monotonic_ns()) > 0:
-                    # In slices, because a signal just before a sleep does not end it.
-                    time.sleep(min(left_ns / 1e9, _SLICE_SECONDS))
-                approach()
-        except KeyboardInterrupt:
-            pass
+        while not signals.number and (left_ns := deadline - time.monotonic_ns()) > 0:
+            signals.wait(left_ns / 1e9)
+        if not signals.number:
+            approach()
         end_ns = time.monotonic_ns()
         ended()
-    return Span(start_ns, end_ns, interruption.exit_code, interrupted=bool(interruption.number))
+    return Span(start_ns, end_ns, signals.exit_code, interrupted=bool(signals.number))
 
 
 def _path(command: Sequence[str]) -> str:

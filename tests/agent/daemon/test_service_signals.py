@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from agent.daemon.service_signals import HARD_STOP_SECONDS, MIN_STEP_SECONDS, STOP_SECONDS, ServiceSignals
 from agent.install import systemd as service
-from agent.runtime.signals import HARD_STOP_SECONDS, MIN_STEP_SECONDS, STOP_SECONDS, ServiceSignals
 from waiting import await_true
 
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,10 @@ import pytest
 
 from agent.api.metrics import Exporter
 from agent.config import Config
+from agent.daemon.service_signals import ServiceSignals
 from agent.daemon.startup import period
 from agent.daemon.supervision import Supervisor, supervise
 from agent.runtime.clock import Timebase
-from agent.runtime.signals import ServiceSignals
 from agent.sampling.recorder import Recorder
 from agent.sampling.sampler import Sampler
 from agent.sampling.schedule import ScheduledProbe
@@ -198,9 +199,9 @@ def test_a_deferred_restart_follows_the_recovery_of_the_store(
         attended = beside.submit(supervise, signals, one, lambda: wanted, before)
         try:
             systemd.await_message("READY=1")
-            for _ in range(3):
+            for times in (1, 2, 3):
                 signals.wake()
-            systemd.await_message("STATUS=", times=3)
+                systemd.await_message("STATUS=", times)
             assert not attended.done()
         finally:
             one.store_errors.recovered()
@@ -226,7 +227,7 @@ def test_a_restart_stores_the_waiting_ticks_first_and_a_stop_ends_that_wait(stop
         nonlocal refusals
         if stopped or refusals < 3:
             refusals += 1
-            signals.stopping = stopped and refusals == 3
+            signals.number = signal.SIGTERM if stopped and refusals == 3 else 0
             raise TransientStoreError("x.db", "the disk is full", "")
 
     with service("a") as one:

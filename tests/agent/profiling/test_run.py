@@ -13,7 +13,7 @@ from agent.cost.tariff import Tariff
 from agent.profiling.context import ProfileRequest
 from agent.profiling.plan import PLANS, MeasurementPlan
 from agent.profiling.run import UnsupportedWorkloadError, run
-from agent.runtime.interrupts import Interruption
+from agent.runtime.signals import SignalRequests
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.transformer.spec import TransformerSpec
@@ -59,7 +59,7 @@ def test_a_model_that_cannot_run_is_refused_with_its_remedy_and_leaves_no_run(tm
     spec = OnnxSpec(tmp_path / "nowhere.onnx")
     request, heard = ProfileRequest(spec, EngineSpec(), {"batch": (1,)}, SWIFT, Tariff()), Silent()
     with pytest.raises(UnsupportedWorkloadError, match=r"nowhere\.onnx does not exist") as refused:
-        run(request, config(tmp_path), heard, Interruption())
+        run(request, config(tmp_path), heard, SignalRequests())
     assert refused.value.remedy
     assert heard.steps == ["checking this host", "idle, before the model is loaded", "loading the model"]
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
@@ -70,17 +70,17 @@ def test_a_point_that_cannot_run_is_found_before_the_first_window_and_leaves_no_
     request = ProfileRequest(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), {"batch": (1, 2)}, SWIFT, None)
     heard = Silent()
     with pytest.raises(UnsupportedWorkloadError, match="--batch 2"):
-        run(request, config(tmp_path), heard, Interruption())
+        run(request, config(tmp_path), heard, SignalRequests())
     assert heard.steps[-1] == "trying every point"
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
 
 
 def test_an_interruption_before_the_trial_leaves_no_profile(tmp_path: Path) -> None:
-    interruption = Interruption()
-    interruption.number = 2
+    signals = SignalRequests()
+    signals.number = 2
     heard = Silent()
     request = ProfileRequest(TINY, EngineSpec(), {"batch": (1,)}, PLANS["quick"], None)
-    outcome = run(request, config(tmp_path), heard, interruption)
+    outcome = run(request, config(tmp_path), heard, signals)
     assert (outcome.document, outcome.interrupted, outcome.failure) == (None, True, None)
     assert heard.steps == ["checking this host"]
 
@@ -93,6 +93,6 @@ def test_an_unusable_database_is_reported_before_anything_else(tmp_path: Path) -
             ProfileRequest(TINY, EngineSpec(), {"batch": (1,)}, PLANS["quick"], None),
             config(tmp_path),
             heard,
-            Interruption(),
+            SignalRequests(),
         )
     assert heard.steps == ["checking this host"]

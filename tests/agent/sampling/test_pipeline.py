@@ -17,7 +17,7 @@ from agent.profiling.run import UnsupportedWorkloadError
 from agent.profiling.run import run as run_profile
 from agent.runtime.clock import Timebase
 from agent.runtime.cpu_budget import CpuBudget
-from agent.runtime.interrupts import Interruption
+from agent.runtime.signals import SignalRequests
 from agent.sampling.downsampling import Downsampler
 from agent.sampling.pipeline import assembled
 from agent.workloads.engine_spec import EngineSpec
@@ -86,7 +86,7 @@ def profile(home: Path, _budgets: Budgets) -> None:
     config = Config(database=str(home / "store.db"), roots=ROOTS, cpu_budget=0.03, realtime=False)
     request = ProfileRequest(OnnxSpec(home / "nowhere.onnx"), EngineSpec(), {"batch": (1,)}, SWIFT, None)
     with pytest.raises(UnsupportedWorkloadError):
-        run_profile(request, config, Silent(), Interruption())
+        run_profile(request, config, Silent(), SignalRequests())
 
 
 def daemon(home: Path, budgets: Budgets) -> None:
