@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.config import Config
-    from agent.sampling.counter_accumulator import UnstoredTotals
+    from agent.sampling.counter_accumulator import Totals
 
 logger = log.get_logger("daemon")
 
@@ -33,7 +33,7 @@ def run(read_config: Callable[[], Config]) -> None:
     service falls back to the previous one. Raises DaemonError, and the error of the first call of `read_config`.
     """
     wanted, config = read_config(), None
-    memory: UnstoredTotals = {}
+    memory: Totals = {}
     signals = ServiceSignals()
     retry = StoreRetry()
     lost = ""
@@ -72,7 +72,7 @@ def _start(
     stack: ExitStack,
     wanted: Config,
     before: Config | None,
-    memory: UnstoredTotals,
+    memory: Totals,
     signals: ServiceSignals,
     endpoint: Endpoint,
 ) -> tuple[Supervisor, Config]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from agent.api.endpoint import Endpoint
     from agent.config import Config
     from agent.daemon.service_signals import ServiceSignals
-    from agent.sampling.counter_accumulator import UnstoredTotals
+    from agent.sampling.counter_accumulator import Totals
     from agent.sampling.pipeline import NamedChannels, Pipeline
     from agent.sampling.schedule import ScheduledProbe
     from probes.model import Probe
@@ -62,7 +62,7 @@ class StoppedError(Exception):
 
 @contextmanager
 def running(
-    config: Config, memory: UnstoredTotals, signals: ServiceSignals, endpoint: Endpoint, *, first: bool = False
+    config: Config, memory: Totals, signals: ServiceSignals, endpoint: Endpoint, *, first: bool = False
 ) -> Iterator[Supervisor]:
     """Start everything in order, and stop everything in the opposite order.
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agent.cost.tariff import Tariff
     from agent.runtime.clock import Timebase
-    from agent.sampling.counter_accumulator import UnstoredTotals
+    from agent.sampling.counter_accumulator import Totals
     from agent.sampling.schedule import ScheduledProbe
     from agent.sampling.store_state import StoreErrorLog
     from store.records import Host, Tick, Total
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class TickStore:
     """Adds up the counters of `probes` and stores every tick with `writer`.
 
-    The totals continue those in the database (`saved`) and the newer ones that are not stored (`memory`). `wake` is
-    called after a step of the wall clock, as new ticks would have wrong times.
+    The totals continue those in the database (`saved`), or those of this process (`memory`), which are newer if the
+    store could not be written; `memory` receives the new ones. `wake` is called after a step of the wall clock, as new
+    ticks would have wrong times.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class TickStore:
         host: Host,
         probes: Sequence[ScheduledProbe],
         saved: Sequence[Total],
-        memory: UnstoredTotals,
+        memory: Totals,
         tariff: Tariff | None,
         timebase: Timebase,
         writer: Writer,
@@ -40,8 +41,10 @@ class TickStore:
         wake: Callable[[], object],
     ) -> None:
         layouts = [probe.layout for probe in probes]
-        self.totals = CounterAccumulator(host, layouts, saved, memory, timebase)
-        self.host_total = HostTotal(host, layouts, [probe.period_seconds for probe in probes], saved, memory, tariff)
+        before = {total.key: total for total in saved} | memory
+        self.totals = CounterAccumulator(host, layouts, before, timebase)
+        self.host_total = HostTotal(host, layouts, [probe.period_seconds for probe in probes], before, tariff)
+        self._memory = memory
         self._timebase = timebase
         self._writer = writer
         self._store_errors = store_errors
@@ -51,5 +54,9 @@ class TickStore:
         """Store the ticks of about a second. Raises StoreError."""
         if clock_step_ns(self._timebase):
             self._wake()
-        self.host_total.store_ticks(ticks, self.totals, self._writer.append)
+        self.host_total.store_ticks(ticks, self.totals, self._append)
         self._store_errors.committed(self._timebase.now_ns())
+
+    def _append(self, ticks: Sequence[Tick], totals: Sequence[Total]) -> None:
+        self._memory.update((total.key, total) for total in totals)
+        self._writer.append(ticks, totals)

@@ -34,8 +34,7 @@ logger = get_logger("accumulators")
 
 Key = tuple[str, ...]
 """A probe's name and its channel's key."""
-UnstoredTotals = dict[Key, Total]
-"""The totals of this process, which are newer than the stored ones if the store could not be written."""
+Totals = dict[Key, Total]
 
 
 def gap_energy(raw: float, first: float, seconds: float, channel: Channel) -> tuple[float, Reason | None]:
@@ -92,19 +91,15 @@ class _Accumulator:
 
 
 class CounterAccumulator:
-    """The counters of one recording, which continue the totals in `saved`; of two with equal keys the first counts.
+    """The counters of one recording, which continue the totals in `before`; of two with equal keys the first counts.
 
     `store_ticks` runs in the recorder's thread, `exported_value` in any. A total is exported after it was stored, so
     that a kill cannot make it decrease. If the store fails for two seconds, the unstored total is exported.
     """
 
-    def __init__(
-        self, host: Host, layouts: Sequence[Layout], saved: Iterable[Total], memory: UnstoredTotals, timebase: Timebase
-    ) -> None:
+    def __init__(self, host: Host, layouts: Sequence[Layout], before: Totals, timebase: Timebase) -> None:
         self._host = host
         self._timebase = timebase
-        self._memory = memory
-        before = {total.key: total for total in saved} | memory
         taken: set[Key] = set()
         self._counters = {layout.id: _counters(layout, before, taken) for layout in layouts}
         self._by_place = {(number, each.position): each for number, own in self._counters.items() for each in own}
@@ -145,7 +140,6 @@ class CounterAccumulator:
         self.take(ticks)
         counters = [c for own in self._counters.values() for c in own if c.started and c.at_ns > c.stored_at_ns]
         totals = [self._total(counter) for counter in counters]
-        self._memory.update(zip((counter.key for counter in counters), totals, strict=True))
         append(ticks, totals)
         for counter, total in zip(counters, totals, strict=True):
             counter.exported, counter.stored_at_ns = total.total, counter.at_ns
@@ -219,7 +213,7 @@ class CounterAccumulator:
         return Total(host.id, probe, device, domain, metric, source, host.boot_id, counter.raw(), total, at_ns)
 
 
-def _counters(layout: Layout, before: UnstoredTotals, taken: set[Key]) -> tuple[_Accumulator, ...]:
+def _counters(layout: Layout, before: Totals, taken: set[Key]) -> tuple[_Accumulator, ...]:
     """Return the counters of a layout except those in `taken`, and add them to `taken`."""
     found = []
     for position, channel in enumerate(layout.channels):

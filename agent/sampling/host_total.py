@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agent.cost.tariff import Tariff
     from agent.energy.counted_sensors import Boundary, Coverage
-    from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals
+    from agent.sampling.counter_accumulator import CounterAccumulator, Totals
     from probes.model import Channel
     from store.records import Host, Layout, Tick
 
@@ -112,11 +112,10 @@ class _Counted:
 
 
 class HostTotal:
-    """The host's energy and cost of one recording, which continue the totals in `saved`.
+    """The host's energy and cost of one recording, which continue the totals in `before`.
 
-    Each pair of boundary and source has its own total, so that no series contains joules of another one. `memory` has
-    the totals that are newer than the stored ones, and receives the new ones. `store_ticks` runs in the recorder's
-    thread; any thread may read `reading`.
+    Each pair of boundary and source has its own total, so that no series contains joules of another one. `store_ticks`
+    runs in the recorder's thread; any thread may read `reading`.
     """
 
     def __init__(
@@ -124,16 +123,13 @@ class HostTotal:
         host: Host,
         layouts: Sequence[Layout],
         periods: Sequence[float],
-        saved: Iterable[Total],
-        memory: UnstoredTotals,
+        before: Totals,
         tariff: Tariff | None = None,
     ) -> None:
         self.reading: HostReading | None = None
         self._host = host
         self._tariff = tariff
         self._capital = (capital_per_hour(tariff) or 0.0) / _SECONDS_PER_HOUR if tariff else 0.0
-        self._memory = memory
-        before = {total.key: total for total in saved} | memory
         own = [total for total in before.values() if total.device == host.id]
         self._joules = {(total.domain, _source_of(total)): total.total for total in own if total.metric != _COST}
         self._cost = {total.domain: total.total for total in own if total.metric == _COST}
@@ -224,7 +220,6 @@ class HostTotal:
         totals = [self._total(f"{_PROBE}/{source.value}", key[0], "energy_joules", joules, now_ns)]
         if cost is not None:
             totals.append(self._total(_PROBE, self._currency, _COST, cost, now_ns))
-        self._memory.update((total.key, total) for total in totals)
         return self._read(covered, source.value, joules, cost, now_ns), tuple(totals)
 
     def _read(
@@ -272,7 +267,7 @@ def _source_of(total: Total) -> str:
     return total.probe.partition("/")[2]
 
 
-def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: UnstoredTotals) -> Iterable[_Counted]:
+def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: Totals) -> Iterable[_Counted]:
     """Yield each channel of energy or power once, that of the first probe if several read it."""
     seen: set[Key] = set()
     for layout, period in zip(layouts, periods, strict=True):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.runtime.clock import Timebase
-from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals, gap_energy
+from agent.sampling.counter_accumulator import CounterAccumulator, Totals, gap_energy
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Host, Layout, Tick, Total
 
@@ -34,11 +34,13 @@ KEY = ("rapl", *RAPL.key)
 class Store:
     """Stores totals, or fails while `fails` is set."""
 
-    kept: dict[tuple[str, ...], Total] = field(default_factory=dict)
+    kept: Totals = field(default_factory=dict)
+    refused: Totals = field(default_factory=dict)
     fails: bool = False
 
     def append(self, _ticks: Sequence[Tick], totals: Sequence[Total]) -> None:
         if self.fails:
+            self.refused.update((total.key, total) for total in totals)
             raise OSError("the disk is full")
         self.kept.update((total.key, total) for total in totals)
 
@@ -52,14 +54,13 @@ def started(
     store: Store,
     *channels: Channel,
     boot_id: str = "boot",
-    memory: UnstoredTotals | None = None,
+    memory: Totals | None = None,
     asleep_seconds: float = 0.0,
     probe: str = "rapl",
 ) -> CounterAccumulator:
     layout = Layout(1, probe, channels or (RAPL,))
     timebase = Timebase(0, round(asleep_seconds * SECOND))
-    memory = {} if memory is None else memory
-    return CounterAccumulator(replace(HOST, boot_id=boot_id), [layout], store.kept.values(), memory, timebase)
+    return CounterAccumulator(replace(HOST, boot_id=boot_id), [layout], store.kept | (memory or {}), timebase)
 
 
 def after(store: Store, pause_seconds: float, value: float, channel: Channel = RAPL, **how: object) -> float:
@@ -180,13 +181,13 @@ def test_the_unstored_total_is_exported_while_the_store_fails(monkeypatch: pytes
     monkeypatch.setattr("agent.sampling.counter_accumulator._UNSTORED_EXPORT_SECONDS", 0.0)
     store = kept(100.0)
     store.fails = True
-    one = started(store, memory=(memory := {}))
+    one = started(store)
     for _ in range(2):  # as the recorder retries
         with pytest.raises(OSError, match="disk is full"):
             one.store_ticks([tick(12, 110.0)], store.append)
     assert one.exported_value(tick(13, 120.0), 0) == 120.0
-    assert memory[KEY].total == 110.0
-    assert started(store, memory=memory).exported_value(tick(14, 125.0), 0) == 110.0
+    assert store.refused[KEY].total == 110.0
+    assert started(store, memory=store.refused).exported_value(tick(14, 125.0), 0) == 110.0
 
 
 def test_a_repeated_or_empty_tick_changes_nothing() -> None:
@@ -227,7 +228,7 @@ def test_nothing_is_counted_twice_after_the_first_probe_returns(value: float, to
 def test_only_the_first_of_two_probes_with_one_channel_has_a_total() -> None:
     store = Store()
     layouts = [Layout(1, "rapl", (PLAIN,)), Layout(2, "zenergy", (GAUGE, PLAIN))]
-    both = CounterAccumulator(HOST, layouts, (), {}, Timebase(0))
+    both = CounterAccumulator(HOST, layouts, {}, Timebase(0))
     both.store_ticks([tick(1, 100.0), tick(1, 50.0, 7000.0)._replace(layout=2)], store.append)
     assert [(total.probe, total.total) for total in store.kept.values()] == [("rapl", 100.0)]
     assert after(store, 1, 105.0, PLAIN) == 105.0

@@ -10,7 +10,7 @@ import pytest
 from agent.cost.tariff import Tariff
 from agent.energy.counted_sensors import Boundary
 from agent.runtime.clock import Timebase
-from agent.sampling.counter_accumulator import CounterAccumulator, UnstoredTotals
+from agent.sampling.counter_accumulator import CounterAccumulator, Totals
 from agent.sampling.host_total import FIRST_CHOICE_SAMPLES, HostTotal
 from probes.model import Channel, Device, Kind, Source
 from store.records import Host, Layout, Tick, Total
@@ -35,15 +35,15 @@ class Service:
         self.layout = Layout(1, "probe", channels)
         self.tariff = tariff
         self.store: dict[tuple[str, ...], Total] = {}
-        self.memory: UnstoredTotals = {}
+        self.memory: Totals = {}
         self.fails = False
         self.now = 0
         self.restart()
 
     def restart(self) -> None:
-        saved = tuple(self.store.values())
-        self.totals = CounterAccumulator(HOST, [self.layout], saved, self.memory, Timebase(0, 0))
-        self.host = HostTotal(HOST, [self.layout], [1.0], saved, self.memory, self.tariff)
+        before = self.store | self.memory
+        self.totals = CounterAccumulator(HOST, [self.layout], before, Timebase(0, 0))
+        self.host = HostTotal(HOST, [self.layout], [1.0], before, self.tariff)
 
     def run(self, seconds: int, values: Callable[[int], Sequence[float]]) -> None:
         for _ in range(seconds):
@@ -55,6 +55,7 @@ class Service:
                 assert self.fails
 
     def _append(self, _ticks: Sequence[Tick], totals: Sequence[Total]) -> None:
+        self.memory.update((total.key, total) for total in totals)
         if self.fails:
             raise OSError("the disk is full")
         self.store.update((total.key, total) for total in totals)
@@ -228,8 +229,8 @@ def test_there_is_no_cost_without_an_energy_price() -> None:
 
 def test_two_probes_of_one_channel_count_once() -> None:
     layouts = [Layout(1, "rapl", (PACKAGE,)), Layout(2, "other", (PACKAGE,))]
-    totals = CounterAccumulator(HOST, layouts, (), {}, Timebase(0, 0))
-    host = HostTotal(HOST, layouts, [1.0, 1.0], (), {})
+    totals = CounterAccumulator(HOST, layouts, {}, Timebase(0, 0))
+    host = HostTotal(HOST, layouts, [1.0, 1.0], {})
     for now in range(1, 31):
         ticks = [Tick(layout, now * SECOND, now * SECOND, (100.0 * now,)) for layout in (1, 2)]
         host.store_ticks(ticks, totals, lambda _ticks, _totals: None)
