@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Spec(Protocol):
-    """The values of a workload's parameters: a frozen dataclass whose fields are declared with `parameter`."""
+    """The values of a workload's parameters: a frozen dataclass whose fields are declared with `parameter`.
+
+    The spec of a load on a server also has a property `service`, the `Service` it sends its requests to.
+    """
 
     workload: ClassVar[str]
 
@@ -27,6 +30,29 @@ class Spec(Protocol):
     def phases(self) -> tuple[str, ...]:
         """The phases of one request, in order."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The server that a workload sends its requests to.
+
+    `started_here` states whether the run starts it: only then is there a time without the model, and an unloaded idle
+    baseline.
+    """
+
+    url: str
+    started_here: bool = False
+
+
+def uses_service(kind: type[Spec]) -> bool:
+    """Return whether the workloads of a kind of spec send their requests to a server."""
+    return hasattr(kind, "service")
+
+
+def service_of(spec: Spec) -> Service | None:
+    """Return the server of a workload, None for one that runs its model itself."""
+    found: Service | None = getattr(spec, "service", None)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
