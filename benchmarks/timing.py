@@ -21,22 +21,21 @@ from static_host import ROOT, StaticHost, static_host
 
 sys.path.insert(0, str(ROOT))
 
+from agent.config import Config
 from agent.host.inventory import describe_host
 from agent.runtime.clock import Timebase
-from agent.runtime.realtime import low_latency, raise_priority
-from agent.sampling.recorder import Recorder
-from agent.sampling.sampler import Sampler
-from agent.sampling.schedule import ScheduledProbe
+from agent.runtime.cpu_budget import UNLIMITED
+from agent.runtime.realtime import low_latency
+from agent.sampling.pipeline import assembled
 from probes.model import Roots
-from probes.registry import discover
-from probes.settings import SensorSettings
 from store.database import open_database
 from store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from agent.runtime.realtime import Realtime
+    from agent.sampling.sampler import Sampler
     from store.records import Tick
 
 PERIOD_NS = 1_000_000
@@ -96,36 +95,42 @@ def hogs(count: int) -> Iterator[None]:
             process.wait()
 
 
+class StartTimes:
+    """Stores every tick, and has the starts of the reads of the first layout."""
+
+    def __init__(self, writer: Writer, first: int) -> None:
+        self.starts: list[int] = []
+        self._writer = writer
+        self._first = first
+
+    def take(self, ticks: Sequence[Tick]) -> None:
+        """Store ticks."""
+        self.starts.extend(tick.start_ns for tick in ticks if tick.layout == self._first)
+        self._writer.append(ticks)
+
+
 def kept(host: StaticHost, seconds: float, *, realtime: bool) -> Timing:
     """Sample this long, and return the punctuality of the first probe's reads, which all others share."""
-    found = discover(
-        Roots(str(host.sysfs), str(host.folder / "proc"), str(host.folder / "none")), SensorSettings(estimates=False)
-    )
+    roots = Roots(str(host.sysfs), str(host.folder / "proc"), str(host.folder / "none"))
     engine, timebase = open_database(str(host.folder / "timing.db")), Timebase.now()
     writer = Writer(engine)
-    channels = [(probe.name, probe.channels) for probe in found.probes]
-    layouts = writer.register(describe_host(Roots()), channels, "profile", timebase.now_ns())
-    paced = [
-        ScheduledProbe(layout, probe, PERIOD_NS / 1e9) for layout, probe in zip(layouts, found.probes, strict=True)
-    ]
-    sampler = Sampler(paced, timebase, realtime=realtime or None)
-    starts: list[int] = []
-
-    def keep(ticks: list[Tick]) -> None:
-        starts.extend(tick.start_ns for tick in ticks if tick.layout == layouts[0].id)
-        writer.append(ticks)
-
-    recorder = Recorder(sampler.take, keep, enter=raise_priority if realtime else lambda: None)
-    with low_latency():
-        recorder.start()
-        sampler.start()
-        time.sleep(seconds)
-        sampler.stop()
-        recorder.stop()
-    found.close()
+    with assembled(
+        Config(roots=roots, estimates=False, cpu_budget=UNLIMITED),
+        timebase,
+        lambda named: writer.register(describe_host(Roots()), named, "profile", timebase.now_ns()),
+        lambda probes: StartTimes(writer, probes[0].layout.id),
+        period_of=lambda _: PERIOD_NS / 1e9,
+        realtime=realtime or None,
+    ) as pipeline:
+        with low_latency():
+            pipeline.start()
+            time.sleep(seconds)
+            pipeline.stop_reads()
+            pipeline.recorder.stop()
+        sampler = pipeline.sampler
+        began_ns = timebase.unix_ns(sampler.files[0].began_ns) // 1000 * 1000
     engine.dispose()
-    began_ns = timebase.unix_ns(sampler.files[0].began_ns) // 1000 * 1000
-    return timed("real time" if realtime else "nothing", sampler, starts, began_ns)
+    return timed("real time" if realtime else "nothing", sampler, pipeline.sink.starts, began_ns)
 
 
 def timed(asked: str, sampler: Sampler, starts: list[int], began_ns: int) -> Timing:
