@@ -1,0 +1,358 @@
+"""An inference server whose every answer is scripted, and which logs the times of its own writes.
+
+with ScriptedServer([Answer(first_seconds=0.05, gap_seconds=0.01, tokens=8)]) as server:
+    ...                        # a load on server.url; the n-th request gets the n-th answer, then the first again
+    server.served              # one Served for each request: its body, tokens, and times on CLOCK_MONOTONIC
+
+Its energy can drive a sensor: `ScriptedServer(..., idle_watts=20, energy_file=zone / "energy_uj")` rewrites a powercap
+counter a thousand times a second. Each request adds the `joules` of its answer, evenly over its duration.
+
+    python tests/scripted_server.py --port 8000 --first 0.05 --gap 0.01 --tokens 16    # until it is interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+TEMPLATE_TOKENS = 5
+"""The prompt tokens that a chat has beside its words; each word is one token."""
+_COMPLETIONS = {"/v1/chat/completions": "chat", "/v1/completions": "completions", "/v1/embeddings": "embeddings"}
+Fault = Literal["", "hang", "close", "truncated", "garbage", "no done"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one request.
+
+    The first token is written `first_seconds` after the request was read (and got a slot), each other one
+    `gap_seconds` after the one before. `tokens` is a limit beside that of the request, None for only that one.
+    `status` other than 200 is answered at once. Faults: `hang` never answers, `close` closes the connection without
+    an answer, `truncated` closes it after half of the tokens, `garbage` writes an event that is not JSON after half
+    of the tokens, `no done` ends without [DONE].
+    """
+
+    first_seconds: float = 0.0
+    gap_seconds: float = 0.0
+    tokens: int | None = None
+    finish: str = "length"
+    status: int = 200
+    fault: Fault = ""
+    usage: bool = True
+    usage_tokens: int | None = None  # the reported number of output tokens, None for the true one
+    cached_tokens: int | None = None
+    reasoning_tokens: int = 0  # this number of tokens at the start are reasoning
+    tokens_per_event: int = 1
+    events_per_packet: int = 1
+    split: bool = False  # each event goes out in two packets, split in the middle of a character
+    comments: bool = False  # a keep-alive comment before each event
+    crlf: bool = False
+    space: bool = True  # `data: ` or `data:`
+    piece: str = " wörd"
+    joules: float = 0.0
+
+
+@dataclass
+class Served:
+    """One request as the server saw it; times are on CLOCK_MONOTONIC in nanoseconds.
+
+    `written_ns` has the time just before the write of each event with output.
+    """
+
+    path: str
+    headers: dict[str, str]
+    body: Any
+    received_ns: int
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    written_ns: list[int] = field(default_factory=list)
+    end_ns: int = 0
+
+
+class ScriptedServer:
+    """A server on a free port of loopback, in a thread of its own.
+
+    `answers` are the answers in turn, or a function of a request's number and body. `slots` is the number of requests
+    that it answers at once; the others wait. `refuses` are fields that it answers with status 400. `headers` are
+    added to every response.
+    """
+
+    def __init__(
+        self,
+        answers: Sequence[Answer] | Callable[[int, Any], Answer] = (Answer(),),
+        *,
+        models: Sequence[str] = ("scripted",),
+        slots: int | None = None,
+        refuses: Sequence[str] = (),
+        headers: Sequence[str] = (),
+        owner: str = "scripted",
+        idle_watts: float = 0.0,
+        energy_file: Path | None = None,
+        port: int = 0,
+    ) -> None:
+        self.served: list[Served] = []
+        self.connections = 0
+        self._answers = answers if callable(answers) else lambda number, _body: answers[number % len(answers)]
+        self._models, self._refuses, self._headers, self._owner = models, refuses, headers, owner
+        self._slots = slots
+        self._idle_watts, self._energy_file = idle_watts, energy_file
+        self._port = port
+        self._number = 0
+        self._energies: list[tuple[float, float, float]] = []  # start, end, joules
+        self._spent = 0.0
+        self._began = time.monotonic()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(10)
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def joules(self) -> float:
+        """Return the energy since the start, in joules."""
+        now, running = time.monotonic(), self._spent
+        for start, end, joules in list(self._energies):
+            running += joules * min(1.0, max(0.0, (now - start) / max(end - start, 1e-9)))
+        return self._idle_watts * (now - self._began) + running
+
+    async def _run(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        self._slot = asyncio.Semaphore(self._slots or 1_000_000)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, limit=1 << 24, backlog=4096)
+        self._port = server.sockets[0].getsockname()[1]
+        writer = asyncio.create_task(self._write_energy()) if self._energy_file else None
+        self._ready.set()
+        await self._ended.wait()
+        server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        if writer:
+            with suppress(asyncio.CancelledError):
+                await writer
+
+    async def _write_energy(self) -> None:
+        whole = int((self._energy_file.parent / "max_energy_range_uj").read_text())
+        start = int(self._energy_file.read_text())
+        with self._energy_file.open("r+b", buffering=0) as file:
+            while True:
+                file.seek(0)
+                file.write(b"%015d\n" % ((start + int(self.joules() * 1e6)) % whole))
+                await asyncio.sleep(0.001)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while await self._request(reader, writer):
+                pass
+        writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.strip().split("\r\n")
+        method, path, _ = first.split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        sent = await reader.readexactly(int(headers.get("content-length", 0)))
+        received_ns = time.monotonic_ns()
+        if method == "GET":
+            return await self._get(writer, path)
+        with suppress(ValueError):
+            sent = json.loads(sent)
+        served = Served(path, headers, sent, received_ns)
+        self.served.append(served)
+        number, self._number = self._number, self._number + 1
+        return await self._answer(writer, served, self._answers(number, sent))
+
+    async def _get(self, writer: asyncio.StreamWriter, path: str) -> bool:
+        if path != "/v1/models":
+            await self._reply(writer, {"error": {"message": "not here"}}, 404)
+            return True
+        models = [{"id": name, "object": "model", "owned_by": self._owner} for name in self._models]
+        await self._reply(writer, {"object": "list", "data": models})
+        return True
+
+    async def _reply(self, writer: asyncio.StreamWriter, body: Any, status: int = 200) -> None:
+        text = json.dumps(body).encode()
+        more = "".join(f"{each}\r\n" for each in self._headers)
+        head = (
+            f"HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\n{more}Content-Length: {len(text)}\r\n\r\n"
+        )
+        writer.write(head.encode() + text)
+        await writer.drain()
+
+    async def _answer(self, writer: asyncio.StreamWriter, served: Served, answer: Answer) -> bool:
+        api = _COMPLETIONS.get(served.path, "")
+        refused = [name for name in self._refuses if isinstance(served.body, dict) and name in served.body]
+        if refused or answer.status != 200:
+            error = {"error": {"message": f"unknown field {refused[0]}" if refused else "scripted"}}
+            await self._reply(writer, error, 400 if refused else answer.status)
+            served.end_ns = time.monotonic_ns()
+            return True
+        if answer.fault == "close":
+            return False
+        if answer.fault == "hang":
+            await asyncio.Event().wait()
+        async with self._slot:
+            return await self._timed(writer, served, answer, api)
+
+    async def _timed(self, writer: asyncio.StreamWriter, served: Served, answer: Answer, api: str) -> bool:
+        count = _output_tokens(served.body, answer) if api in {"chat", "completions"} else 0
+        served.prompt_tokens = _prompt_tokens(served.body, api)
+        seconds = answer.first_seconds + answer.gap_seconds * max(count - 1, 0)
+        start = time.monotonic()
+        energy = (start, start + seconds, answer.joules)
+        self._energies.append(energy)
+        try:
+            if api in {"chat", "completions"} and served.body.get("stream"):
+                whole = await self._stream(writer, served, answer, api, count, start)
+            else:
+                await _until(start + seconds)
+                served.output_tokens = count
+                served.written_ns.append(time.monotonic_ns())
+                await self._reply(writer, _whole(served, answer, api, count))
+                whole = True
+        finally:
+            served.end_ns = time.monotonic_ns()
+            self._energies.remove(energy)
+            share = min(1.0, (time.monotonic() - start) / seconds) if seconds else 1.0
+            self._spent += answer.joules * share
+        return whole
+
+    async def _stream(
+        self, writer: asyncio.StreamWriter, served: Served, answer: Answer, api: str, count: int, start: float
+    ) -> bool:
+        more = "".join(f"{each}\r\n" for each in self._headers)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{more}Transfer-Encoding: chunked\r\n\r\n"
+        writer.write(head.encode())
+        events: list[bytes] = []
+        if api == "chat":
+            events.append(_event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}, answer))
+        step = answer.tokens_per_event
+        for number in range(0, count, step):
+            await _until(start + answer.first_seconds + answer.gap_seconds * number)
+            if answer.fault in {"truncated", "garbage"} and number * 2 >= count:
+                if answer.fault == "garbage":
+                    writer.write(_chunk(b"data: {]\n\n"))
+                return False
+            here = min(step, count - number)
+            events.append(_event(_delta(answer, api, number, here), answer))
+            served.output_tokens += here
+            if len(events) >= answer.events_per_packet or number + step >= count:
+                await _send(writer, served, events, answer)
+                events = []
+        events.append(_event({"choices": [_choice(api, "", answer.finish)]}, answer))
+        if answer.usage and served.body.get("stream_options", {}).get("include_usage"):
+            events.append(_event({"choices": [], "usage": _usage(served, answer)}, answer))
+        if answer.fault != "no done":
+            events.append(b"data: [DONE]\n\n")
+        writer.write(_chunk(b"".join(events)) + b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))
+
+
+async def _send(writer: asyncio.StreamWriter, served: Served, events: list[bytes], answer: Answer) -> None:
+    """Write events as one packet, or in two whose border lies inside of a character."""
+    whole = _chunk(b"".join(events))
+    served.written_ns.append(time.monotonic_ns())
+    if not answer.split:
+        writer.write(whole)
+        return
+    border = next((at for at, byte in enumerate(whole) if byte >= 0x80), len(whole) // 2) + 1
+    writer.write(whole[:border])
+    await asyncio.sleep(0.001)
+    writer.write(whole[border:])
+
+
+def _chunk(content: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+def _event(content: Any, answer: Answer) -> bytes:
+    end = "\r\n" if answer.crlf else "\n"
+    comment = f": keep-alive{end}{end}" if answer.comments else ""
+    text = json.dumps(content, ensure_ascii=False)
+    return f"{comment}data:{' ' if answer.space else ''}{text}{end}{end}".encode()
+
+
+def _delta(answer: Answer, api: str, number: int, here: int) -> Any:
+    text = answer.piece * here
+    if api == "chat" and number < answer.reasoning_tokens:
+        return {"choices": [{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}]}
+    return {"choices": [_choice(api, text, None)]}
+
+
+def _choice(api: str, text: str, finish: str | None) -> Any:
+    if api == "chat":
+        return {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
+    return {"index": 0, "text": text, "finish_reason": finish}
+
+
+def _usage(served: Served, answer: Answer) -> Any:
+    output = served.output_tokens if answer.usage_tokens is None else answer.usage_tokens
+    details = {} if answer.cached_tokens is None else {"prompt_tokens_details": {"cached_tokens": answer.cached_tokens}}
+    return {"prompt_tokens": served.prompt_tokens, "completion_tokens": output, **details}
+
+
+def _whole(served: Served, answer: Answer, api: str, count: int) -> Any:
+    if not api:
+        return {"outputs": [1.0]}
+    usage = {"usage": _usage(served, answer)} if answer.usage else {}
+    if api == "embeddings":
+        return {"data": [{"index": 0, "embedding": [0.5, 0.5]}], **usage}
+    text = answer.piece * count
+    content = {"message": {"role": "assistant", "content": text}} if api == "chat" else {"text": text}
+    return {"choices": [{"index": 0, "finish_reason": answer.finish, **content}], **usage}
+
+
+def _output_tokens(body: Any, answer: Answer) -> int:
+    limits = [each for each in (answer.tokens, body.get("max_tokens"), body.get("max_completion_tokens")) if each]
+    return min(limits, default=16)
+
+
+def _prompt_tokens(body: Any, api: str) -> int:
+    if api == "chat":
+        return TEMPLATE_TOKENS + sum(len(str(each["content"]).split()) for each in body["messages"])
+    prompt = body.get("prompt", body.get("input", "")) if isinstance(body, dict) else ""
+    texts = prompt if isinstance(prompt, list) else [prompt]
+    return sum(len(each.split()) for each in texts)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--first", type=float, default=0.05)
+    parser.add_argument("--gap", type=float, default=0.01)
+    parser.add_argument("--tokens", type=int, default=None)
+    parser.add_argument("--slots", type=int, default=None)
+    given = parser.parse_args()
+    answer = Answer(first_seconds=given.first, gap_seconds=given.gap, tokens=given.tokens)
+    with ScriptedServer([answer], port=given.port, slots=given.slots) as server, suppress(KeyboardInterrupt):
+        print(server.url, flush=True)  # noqa: T201  for a person at a terminal
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    _main()
