@@ -31,18 +31,6 @@ METRICS_PAGE = Path(__file__).with_name("metrics.md")
 _TABLE = re.compile(r"(?<=<!-- metrics: )(\w+)( -->\n).*?(?=<!-- end of metrics -->)", re.DOTALL)
 
 EXAMPLE = "Example: "
-_VALUES = {
-    "boolean": "",
-    "bool": "",
-    "str": "TEXT",
-    "text": "TEXT",
-    "integer range": "N",
-    "int range": "N",
-    "float range": "NUMBER",
-    "int": "N",
-    "integer": "N",
-    "float": "NUMBER",
-}
 
 
 def commands() -> str:
@@ -72,14 +60,10 @@ def _text(help_text: str) -> Iterator[str]:
 
 def _usage(parameter: Any) -> str:
     """Return the names of a parameter and the name of its value, as a user types them."""
-    kind = parameter.type.name
-    value = parameter.metavar or _VALUES.get(kind, kind.upper())
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.human_readable_name)
-    if choices := getattr(parameter.type, "choices", None):
-        value = "|".join(choices)
     names = ", ".join((*parameter.opts, *parameter.secondary_opts))
-    return names if parameter.is_flag else f"{names} {value}".rstrip()
+    return names if parameter.is_flag else f"{names} {parameter.metavar}"
 
 
 def _meaning(parameter: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli.numbers import real
 from agent.cli.options import JSON_HELP, configuration, fail
 from agent.runtime.console import ExitCode, print_err, print_error, print_json, print_out
 
@@ -33,7 +34,7 @@ def measure(
         list[str] | None, typer.Argument(help="The command to measure with its own options, preferably after --.")
     ] = None,
     duration: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Measure for this time instead of a command.")
+        float | None, real("Measure for this time instead of a command.", 0.1, _LONGEST_SECONDS, "SECONDS")
     ] = None,
     tolerance: Annotated[
         str | None,
@@ -64,8 +65,6 @@ def measure(
 
     if bool(command) == (duration is not None):
         fail("give either a command after -- or --duration SECONDS", ExitCode.USAGE)
-    if duration is not None and not duration <= _LONGEST_SECONDS:
-        fail(f"--duration {duration:g}: give a number of seconds, at most a year", ExitCode.USAGE)
     relative_half_width = _share(tolerance)
     config = configuration(context)
     code, measured, sampler = _run_measurement(config, command, duration or 0.0, relative_half_width, as_json=as_json)
@@ -91,7 +90,7 @@ def _share(tolerance: str | None) -> float | None:
     try:
         return None if tolerance is None else share_of(tolerance)
     except ValueError as error:
-        fail(f"--tolerance {error}", ExitCode.USAGE)
+        fail(f"--tolerance: {error}", ExitCode.USAGE)
 
 
 def _run_measurement(

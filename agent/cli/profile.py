@@ -49,10 +49,8 @@ def _add_command(name: str) -> None:
 
     def profile_workload(context: typer.Context, **values: Any) -> None:
         run = RunOptions(**{field.name: values.pop(field.name) for field in fields(RunOptions)})
-        sources = {name: context.get_parameter_source(name) for name in values}
-        given = frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
         try:
-            spec, axes = requested(workload, values, given)
+            spec, axes = requested(workload, values)
             engine = _engine(run)
         except ValueError as error:
             fail(str(error), ExitCode.USAGE)
@@ -69,7 +67,7 @@ def _engine(run: RunOptions) -> EngineSpec:
 
     usable = len(os.sched_getaffinity(0))
     if run.threads > usable:
-        raise ValueError(f"--threads {run.threads}: this process may use {usable} CPUs; give at most {usable}")
+        raise ValueError(f"--threads: {run.threads} is out of range: 0 to {usable}, the CPUs that this process may use")
     limits = read_limits(Roots())
     # The engine starts one thread for each core of the host; a quota or a CPU set allows fewer.
     limited = limits.quota_cpus is not None or usable < (os.cpu_count() or usable)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.arguments import SHARED
+from agent.cli.numbers import whole
 from agent.cli.options import JSON_HELP, OutputFile, configuration, fail, writing
 from agent.cli.stores import opened
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
@@ -39,7 +40,7 @@ _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 @app.command("list", epilog=SHARED)
 def list_profiles(
     context: typer.Context,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="List only the newest N profiles.")] = None,
+    limit: Annotated[int | None, whole("List only the newest N profiles.", 1)] = None,
     workload: Annotated[
         str | None, typer.Option(metavar="NAME", help="List only the profiles of one workload, such as onnx.")
     ] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli.numbers import choice, real, whole
 from agent.cli.options import JSON_HELP, fail
 from agent.render.quantities import bytes_of, seconds_of, share_of
 from agent.runtime.console import ExitCode
@@ -40,50 +40,42 @@ class RunOptions:
     )
     standard: Annotated[bool, typer.Option("--standard", help="Windows of 10 s, five repeats.")] = False
     rigorous: Annotated[bool, typer.Option("--rigorous", help="Windows of 60 s, five repeats.")] = False
-    repeats: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Number of repeats; energy needs at least 3.")
-    ] = None
-    window_seconds: Annotated[
-        float | None, typer.Option(min=0.01, max=_LONGEST_SECONDS, help="Least length of a window.")
-    ] = None
-    idle_seconds: Annotated[
-        float | None, typer.Option(min=0.1, max=_LONGEST_SECONDS, help="Length of each idle baseline.")
-    ] = None
+    repeats: Annotated[int | None, whole("Number of repeats; energy needs at least 3.", 1, 1000)] = None
+    window_seconds: Annotated[float | None, real("Least length of a window.", 0.01, _LONGEST_SECONDS, "SECONDS")] = None
+    idle_seconds: Annotated[float | None, real("Length of each idle baseline.", 0.1, _LONGEST_SECONDS, "SECONDS")] = (
+        None
+    )
     warmup_seconds: Annotated[
-        float | None, typer.Option(min=0.0, max=_LONGEST_SECONDS, help="Longest warm-up of each phase.")
+        float | None, real("Longest warm-up of each phase.", 0.0, _LONGEST_SECONDS, "SECONDS")
     ] = None
     tolerance: Annotated[
         str | None,
         typer.Option(
-            metavar="5%",
+            metavar="SHARE",
             help="Repeat until the half-width of every point's 95 % interval is at most this share of the mean (of "
-            "the energy, or the rate if nothing measures energy); windows become as long as the sensors need.",
+            "the energy, or the rate if nothing measures energy), such as 5%; windows become as long as the sensors "
+            "need.",
         ),
     ] = None
     budget: Annotated[
         str | None,
         typer.Option(
-            metavar="10m",
+            metavar="TIME",
             help="Longest duration of a run with --tolerance, such as 90s, 10m or 2h; by default twice the plan.",
         ),
     ] = None
     order_seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Seed of the order of the points, to reproduce a run; random and recorded by default."
-        ),
+        int | None, whole("Seed of the order of the points, to reproduce a run; random and recorded by default.", 0)
     ] = None
-    provider: Annotated[Provider, typer.Option(help="Provider of the engine.")] = "auto"
-    threads: Annotated[
-        int, typer.Option(min=0, help="Threads of the engine; 0 is its own choice, within a CPU quota or CPU set.")
-    ] = 0
+    provider: Annotated[Provider, choice(Provider, "Provider of the engine.")] = "auto"
+    threads: Annotated[int, whole("Threads of the engine; 0 is its own choice, within a CPU quota or CPU set.", 0)] = 0
     timeout: Annotated[
         float,
-        typer.Option(
-            min=1.0,
-            max=_LONGEST_TIMEOUT_SECONDS,
-            metavar="SECONDS",
-            help="Time limit for loading the model, for running a point once, and for a window beyond its own length.",
+        real(
+            "Time limit for loading the model, for running a point once, and for a window beyond its own length.",
+            1.0,
+            _LONGEST_TIMEOUT_SECONDS,
+            "SECONDS",
         ),
     ] = DEFAULT_TIMEOUT_SECONDS
     memory_limit: Annotated[
@@ -96,15 +88,13 @@ class RunOptions:
         Path | None,
         typer.Option(metavar="FILE.toml", help="Prices from a file; the options below override it."),
     ] = None
-    price_per_kwh: Annotated[float | None, typer.Option(help="Price of a kilowatt-hour.")] = None
-    currency: Annotated[str | None, typer.Option(help="Currency of all prices, such as EUR.")] = None
-    capital: Annotated[float | None, typer.Option(help="Acquisition cost of this host.")] = None
-    life_years: Annotated[float | None, typer.Option(help="Years until the host is written off.")] = None
-    pue: Annotated[float | None, typer.Option(help="Facility energy over host energy (power usage effectiveness).")] = (
-        None
-    )
+    price_per_kwh: Annotated[float | None, real("Price of a kilowatt-hour.", metavar="PRICE")] = None
+    currency: Annotated[str | None, typer.Option(metavar="CODE", help="Currency of all prices, such as EUR.")] = None
+    capital: Annotated[float | None, real("Acquisition cost of this host.", metavar="PRICE")] = None
+    life_years: Annotated[float | None, real("Years until the host is written off.", metavar="YEARS")] = None
+    pue: Annotated[float | None, real("Facility energy over host energy (power usage effectiveness).")] = None
     utilization: Annotated[
-        float | None, typer.Option(help="Share of the measured rate that is in demand, above 0 and up to 1.")
+        float | None, real("Share of the measured rate that is in demand, above 0 and up to 1.", metavar="SHARE")
     ] = None
     force: Annotated[
         bool, typer.Option("--force", help="Measure even if other programs use half of the CPUs or more.")
@@ -130,8 +120,6 @@ class RunOptions:
             for name in ("repeats", "window_seconds", "idle_seconds", "warmup_seconds")
             if (value := getattr(self, name)) is not None
         }
-        for name, value in given.items():
-            _check_finite(name, value)
         changed = replace(chosen, **given)
         named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
         if self.budget is not None and self.tolerance is None:
@@ -142,7 +130,6 @@ class RunOptions:
 
     def limits(self) -> Limits:
         """Return the limits of the workload process."""
-        _check_finite("timeout", self.timeout)
         limit = _parsed(
             "--memory-limit", self.memory_limit, bytes_of, _MIN_MEMORY_BYTES, _MAX_MEMORY_BYTES, show=_mebibytes
         )
@@ -164,12 +151,6 @@ class RunOptions:
             return (load_tariff(self.tariff) if self.tariff else Tariff()).with_options(**given)
         except TariffError as error:
             fail(str(error), ExitCode.USAGE)
-
-
-def _check_finite(name: str, value: float) -> None:
-    """End the command if a number is not finite; Typer's limits allow `nan`."""
-    if not math.isfinite(value):
-        fail(f"--{name.replace('_', '-')} {value}: give a finite number", ExitCode.USAGE)
 
 
 def _mebibytes(count: float) -> str:
@@ -194,9 +175,9 @@ def _parsed(
     try:
         value = parse(text)
     except ValueError as error:
-        fail(f"{option} {error}", ExitCode.USAGE)
+        fail(f"{option}: {error}", ExitCode.USAGE)
     if not least <= value <= most:
-        fail(f"{option} {text}: give a value from {show(least)} to {show(most)}", ExitCode.USAGE)
+        fail(f"{option}: {text} is out of range: {show(least)} to {show(most)}", ExitCode.USAGE)
     return value
 
 

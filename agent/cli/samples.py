@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from agent.cli.numbers import choice
 from agent.cli.options import OutputFile, fail, option_value, writing
 from agent.runtime.console import ExitCode, print_err
 
@@ -43,7 +44,7 @@ def samples(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Only channels whose device/domain/metric matches; can be repeated."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="Format of the rows.")] = Format.CSV,
+    form: Annotated[Format, choice(Format, "Format of the rows.", "--format")] = Format.CSV,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: OutputFile = None,
 ) -> None:
@@ -87,9 +88,9 @@ def _time_range(since: str, until: str | None) -> tuple[int, int]:
     start_ns = option_value("--since", since, lambda text: moment_ns(text, now_ns))
     end_ns = now_ns if until is None else option_value("--until", until, lambda text: moment_ns(text, now_ns))
     if start_ns >= now_ns:
-        fail(f"--since {since} is in the future; give a time before now", ExitCode.USAGE)
+        fail(f"--since: {since} is in the future; give a time before now", ExitCode.USAGE)
     if start_ns >= end_ns:
-        fail(f"--since {since} is not before --until {until or 'now'}; swap them", ExitCode.USAGE)
+        fail(f"--since: {since} is not before --until {until or 'now'}; swap them", ExitCode.USAGE)
     return start_ns, end_ns
 
 

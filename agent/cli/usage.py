@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from agent.cli.arguments import GLOBAL_OPTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_EXTRA = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
 UsageError = typer.BadParameter.__bases__[0]
 ClickException: type[Exception] = UsageError.__bases__[0]
 """The errors of the parser. Newer versions of Typer contain their own Click, so nothing is imported from Click."""
@@ -19,13 +24,39 @@ ClickException: type[Exception] = UsageError.__bases__[0]
 
 def format_usage_error(error: Any) -> str:
     """Return the error of a command line as a sentence, with the help to read."""
-    message = str(error.format_message()).rstrip(".")
-    if type(error).__name__ == "NoArgsIsHelpError":
+    kind, message = type(error).__name__, str(error.format_message()).rstrip(".")
+    if kind == "NoArgsIsHelpError":
         return "no command is given:\n\n" + message
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "inferometer"
-    see = " See" if message.endswith("?") else "; see"
-    return f"{message[:1].lower()}{message[1:]}{see} `{command} --help`"
+    sentence = _sentence(kind, error, message)
+    see = " See" if sentence.endswith("?") else "; see"
+    return f"{sentence}{see} `{command} --help`"
+
+
+def _sentence(kind: str, error: Any, message: str) -> str:
+    """Return the cause in our words, by the kind of the error; the parser's own words for the other kinds."""
+    if kind == "MissingParameter":
+        return f"{_name(error.param)} is missing"
+    if kind == "BadParameter" and error.param is not None:
+        return f"{_name(error.param)}: {error.message.rstrip('.')}"
+    if kind == "NoSuchOption":
+        known = {name for each in error.ctx.command.params for name in each.opts if name.startswith("--")}
+        near = get_close_matches(error.option_name, sorted({*known, *GLOBAL_OPTIONS}), 1)
+        return f"there is no option {error.option_name}" + (f"; did you mean {near[0]}?" if near else "")
+    if kind == "BadOptionUsage":
+        lacks = "does not take" not in message
+        return f"{error.option_name} {'needs a value' if lacks else 'takes no value'}"
+    if extra := _EXTRA.fullmatch(message):
+        return f"unexpected argument: {extra[1]}"
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _name(parameter: Any) -> str:
+    """Return a parameter as a user types it: the longest name of an option, the metavar of an argument."""
+    if parameter.param_type_name == "option":
+        return str(max(parameter.opts, key=len))
+    return str(parameter.metavar or parameter.human_readable_name)
 
 
 def restore_help(app: typer.Typer) -> None:

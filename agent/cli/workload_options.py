@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli.numbers import choice, real, whole
 from agent.cli.options import check_output_path
 from agent.workloads.axes import request
 from agent.workloads.parameter import Parameter, parameters_of, paths_in
@@ -31,10 +32,8 @@ def options_of(workload: Workload) -> list[inspect.Parameter]:
 
 
 def _default(each: Parameter) -> Any:
-    if each.declared.parse is not None:
+    if each.declared.parse is not None or each.sweepable:
         return None
-    if each.sweepable:
-        return ",".join(map(str, each.declared.sweep))
     return inspect.Parameter.empty if each.default is MISSING else each.default
 
 
@@ -46,15 +45,25 @@ def _annotation(each: Parameter) -> Any:
         ]
     if each.sweepable:
         metavar = "WORD,..." if each.choices else "N,N,..."
-        return Annotated[str, typer.Option(each.option, metavar=metavar, help=declared.help)]
-    limits: dict[str, Any] = {"exists": True, "dir_okay": False} if each.kind is Path else {}
-    return Annotated[
-        each.kind, typer.Option(each.option, metavar=declared.metavar or None, help=declared.help, **limits)
-    ]
+        text = f"{declared.help} [default: {','.join(map(str, declared.sweep))}]"
+        return Annotated[list[str] | None, typer.Option(each.option, metavar=metavar, help=text)]
+    return Annotated[each.kind, _scalar(each)]
 
 
-def requested(workload: Workload, values: Mapping[str, Any], given: frozenset[str]) -> tuple[Spec, Axes]:
-    """Return the spec and the axes that the options ask for; `given` names the options on the command line.
+def _scalar(each: Parameter) -> Any:
+    """Return the option of a parameter that takes one value."""
+    declared = each.declared
+    if each.kind is int:
+        return whole(declared.help, declared.least, declared.most, each.option)
+    if each.kind is float:
+        return real(declared.help, declared.least, declared.most, name=each.option)
+    if each.choices:
+        return choice(each.kind, declared.help, each.option)
+    return typer.Option(each.option, metavar=declared.metavar or "TEXT", help=declared.help)
+
+
+def requested(workload: Workload, values: Mapping[str, Any]) -> tuple[Spec, Axes]:
+    """Return the spec and the axes that the options ask for; a list given several times has all of its values.
 
     Raises ValueError that names the option. Ends the command if a link of another user leads to a file.
     """
@@ -63,14 +72,23 @@ def requested(workload: Workload, values: Mapping[str, Any], given: frozenset[st
         value = values[each.name]
         if each.declared.parse is not None:
             parsed[each.name] = each.declared.parse(value or [])
+        elif isinstance(value, Path):
+            parsed[each.name] = _existing_file(each.option, value)
         elif not each.sweepable:
-            parsed[each.name] = value.absolute() if isinstance(value, Path) else value
-        elif each.name in given:
-            parsed[each.name] = each.parse_values(value)
+            parsed[each.name] = value
+        elif value:
+            parsed[each.name] = each.parse_values(",".join(value))
     spec, axes = request(workload.spec, parsed)
     for path in paths_in(spec):
         check_output_path(path)
     return spec, axes
+
+
+def _existing_file(option: str, path: Path) -> Path:
+    if not path.is_file():
+        found = "is not a regular file" if path.exists() else "does not exist"
+        raise ValueError(f"{option}: {path} {found}; give the path of a file")
+    return path.absolute()
 
 
 def take_options(command: Callable[..., None], options: Sequence[inspect.Parameter]) -> None:

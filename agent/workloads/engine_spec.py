@@ -17,6 +17,6 @@ class EngineSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.provider not in get_args(Provider):
-            raise ValueError(f"--provider is {self.provider!r}: choose one of {', '.join(get_args(Provider))}")
+            raise ValueError(f"--provider: {self.provider!r} is not one of {', '.join(get_args(Provider))}")
         if self.threads < 0:
-            raise ValueError(f"--threads is {self.threads}: give a number of at least 0")
+            raise ValueError(f"--threads: {self.threads} is out of range: 0 or more")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import msgspec
 
 from agent.runtime.console import printable_line
+from agent.runtime.numbers import range_text, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,13 +93,11 @@ class Parameter:
         """Raise ValueError that names the option if a value is of another type or out of its limits."""
         least, most = self.declared.least, self.declared.most
         if self.choices and value not in self.choices:
-            raise ValueError(f"{self.option} is {value!r}: choose one of {', '.join(self.choices)}")
+            raise ValueError(f"{self.option}: {value!r} is not one of {', '.join(self.choices)}")
         if self.kind is int and type(value) is not int:
-            raise ValueError(f"{self.option} is {value!r}: give a whole number")
-        if least is not None and not value >= least:  # type: ignore[operator]
-            raise ValueError(f"{self.option} is {value}: give a number of at least {least}")
-        if most is not None and value > most:  # type: ignore[operator]
-            raise ValueError(f"{self.option} is {value}: give a number up to {most}")
+            raise ValueError(f"{self.option}: {value!r} is not a whole number")
+        if (least is not None and not value >= least) or (most is not None and value > most):  # type: ignore[operator]
+            raise ValueError(f"{self.option}: {value} is out of range: {range_text(least, most)}")
 
     def parse_values(self, text: str) -> tuple[Value, ...]:
         """Return the values in a comma-separated list, each once, in the order given. Raises ValueError."""
@@ -112,7 +111,8 @@ class Parameter:
         numbers = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) <= digits]
         if len(numbers) < len(parts) or not all(least <= number <= most for number in numbers):  # type: ignore[operator]
             example = ",".join(map(str, self.declared.sweep))
-            raise ValueError(f"{self.option} {text}: give whole numbers from {least} to {most}, such as {example}")
+            wanted = f"a list of whole numbers from {least} to {most}, such as {example}"
+            raise ValueError(f"{self.option}: {shortened(text)!r} is not {wanted}")
         return tuple(dict.fromkeys(numbers))
 
 

@@ -32,16 +32,17 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def parse_dims(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Return the sizes in texts such as `seq=128,256`, by dimension. Raises ValueError that names the option."""
+    """Return the sizes in texts such as `seq=128,256`, by dimension; sizes of one dimension in several texts add up.
+
+    Raises ValueError that names the option.
+    """
     dims: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, _, sizes = text.rpartition("=")
         name, parts = name.strip(), [part.strip() for part in sizes.split(",")]
         if not name or not all(part.isascii() and part.isdigit() and int(part) <= LARGEST_SIZE for part in parts):
             raise ValueError(f"--dim {text}: write it as NAME=128 or NAME=128,256, with sizes from 0 to {LARGEST_SIZE}")
-        if name in dims:
-            raise ValueError(f"--dim {text}: the dimension {name!r} has sizes already; give all of them in one list")
-        dims[name] = tuple(dict.fromkeys(map(int, parts)))
+        dims[name] = tuple(dict.fromkeys([*dims.get(name, ()), *map(int, parts)]))
     return dims
 
 

@@ -62,7 +62,7 @@ class TransformerSpec:
                 f"choose --width {-(-self.width // step) * step}"
             )
         if not (0 < self.mlp_ratio <= _LARGEST_MLP_RATIO and self.mlp_width >= 1):
-            raise ValueError(f"--mlp-ratio is {self.mlp_ratio}: give a number above 0 and up to 64, such as 3.5")
+            raise ValueError(f"--mlp-ratio: {self.mlp_ratio} is out of range: above 0 and up to 64, such as 3.5")
 
     @property
     def label(self) -> str:

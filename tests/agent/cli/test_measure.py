@@ -179,7 +179,7 @@ def test_every_number_of_an_estimated_measurement_is_marked(tmp_path: Path, bare
         (("--duration", "inf"), 2, "--duration"),
         (("--duration", "1e300"), 2, "--duration"),
         (("--duration", "soon"), 2, "--duration"),
-        (("--duration", 1, "--config"), 2, "'--config' requires an argument"),
+        (("--duration", 1, "--config"), 2, "--config needs a value"),
         (("--config", "nowhere.toml", "true"), 2, "nowhere.toml"),
     ],
 )

@@ -176,7 +176,7 @@ def test_parquet_without_its_library_is_refused_with_the_package_to_install(home
     ("arguments", "words"),
     [
         (["--since", "yesterday"], "'yesterday' is not a time"),
-        (["--since", "1h", "--until", "2h"], "--since 1h is not before --until 2h"),
+        (["--since", "1h", "--until", "2h"], "--since: 1h is not before --until 2h"),
         (["--format", "parquet"], "name a file with -o"),
     ],
 )

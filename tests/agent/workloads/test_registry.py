@@ -104,7 +104,7 @@ def test_an_installed_distribution_adds_a_command_with_the_options_it_declares(s
     assert "--window-seconds" in options
     refused = inferometer(site, tmp_path, "profile", "sleeper", "--millis", "1,101")
     assert refused.returncode == ExitCode.USAGE
-    assert "--millis 1,101: give whole numbers from 1 to 100, such as 1,2" in refused.stderr
+    assert "--millis: '1,101' is not a list of whole numbers from 1 to 100, such as 1,2" in refused.stderr
 
 
 def test_a_workload_of_a_distribution_is_profiled_over_its_own_points(site: Path) -> None:

@@ -59,8 +59,5 @@ def test_a_text_that_is_no_dimension_is_refused_with_an_example(text):
         parse_dims([text])
 
 
-def test_a_dimension_given_twice_is_refused():
-    with pytest.raises(
-        ValueError, match="--dim seq=2: the dimension 'seq' has sizes already; give all of them in one list"
-    ):
-        parse_dims(["seq=1", "seq=2"])
+def test_a_dimension_given_twice_has_the_sizes_of_both():
+    assert parse_dims(["seq=1", "batch=2", "seq=4,1"]) == {"seq": (1, 4), "batch": (2,)}

@@ -271,7 +271,7 @@ def test_an_unknown_phase_is_reported_with_the_known_ones():
 
 
 def test_a_batch_below_one_is_refused():
-    with pytest.raises(WorkloadError, match="--batch is 0"):
+    with pytest.raises(WorkloadError, match="--batch: 0 is out of range"):
         served(load_command(TINY, ENGINE), Prepare({"batch": 0}))
 
 
