@@ -1,82 +1,21 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 from dataclasses import replace
-from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import REGISTRY
 
-from agent.api.metrics import ATTRIBUTES, CounterTotals, Exporter, known_devices
-from agent.energy.counted_sensors import Boundary
-from agent.sampling.host_total import HostReading
+from agent.api.metrics import ATTRIBUTES, Exporter, known_devices
 from agent.sampling.probe_reader import ProbeHealth
 from agent.sampling.store_state import StoreState
-from probes import rapl
-from probes.model import METRICS, Channel, Device, Kind, Roots, Source
-from store.records import Layout, Tick
-from trees import copy_tree
+from exported import GPU, HOST, LAYOUT, NOW, POWER, SECOND, Losing, export, state, tick
+from probes.model import METRICS, Device, Kind, Source
+from store.records import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from prometheus_client.metrics_core import Metric as Family
     from prometheus_client.samples import Sample
-
-TESTS = Path(__file__).parent.parent.parent
-SECOND = 1_000_000_000
-NOW = 1_700_000_000 * SECOND
-GPU = Device("GPU-1", Kind.GPU, "Accelerator", (("serial", "42"), ("driver_version", "1.2"), ("cores", "7")))
-POWER = Channel(GPU, "board", "power_watts")
-ENERGY = Channel(GPU, "board", "energy_joules")
-LAYOUT = Layout(1, "gpu", (POWER, ENERGY))
-HOST = HostReading(Boundary.ACCELERATOR, "measured", (ENERGY,), ("memory",), 5.0, 2.5, 0.01, "EUR", NOW, 10 * SECOND)
-
-
-def state(probe: str = "gpu", period_seconds: float = 1.0) -> ProbeHealth:
-    return ProbeHealth(probe, period_seconds, read_seconds=0.002, last_success_ns=NOW, ticks=1)
-
-
-def tick(*values: float, layout: int = 1, at_ns: int = NOW) -> Tick:
-    return Tick(layout, at_ns - 2_000_000, at_ns, values)
-
-
-def export(
-    layouts: Sequence[Layout] = (LAYOUT,),
-    states: Sequence[ProbeHealth] | None = None,
-    ticks: Iterable[Tick] = (),
-    now_ns: int = NOW,
-    *,
-    host: HostReading | None = None,
-    store: StoreState | None = None,
-    totals: CounterTotals | None = None,
-    process: bool = False,
-) -> Exporter:
-    states = [state(layout.probe) for layout in layouts] if states is None else states
-    exporter = Exporter(
-        layouts,
-        states,
-        lambda: 3,
-        lambda: now_ns,
-        "1.2.3",
-        host=lambda: host,
-        store=lambda: store,
-        totals=totals,
-        python="3.11.2",
-        process=process,
-    )
-    by_layout = dict(zip((layout.id for layout in layouts), states, strict=True))
-    for one in ticks:
-        by_layout[one.layout].latest = one
-    return exporter
 
 
 def samples(exporter: Exporter, name: str) -> list[Sample]:
@@ -260,19 +199,6 @@ def test_a_failing_store_is_visible_in_ready_and_in_the_metrics():
     assert values(bad, "inferometer_store_last_commit_timestamp_seconds") == []
 
 
-class Losing:
-    """Totals a second old, with a pause of ten seconds of unknown energy."""
-
-    def exported_value(self, tick: Tick, position: int) -> float:
-        return tick.values[position] / 2
-
-    def exported_at_ns(self, tick: Tick) -> int:
-        return tick.end_ns - SECOND
-
-    def lost_seconds(self) -> dict[tuple[str, ...], float]:
-        return {ENERGY.key: 10.0, ("other", "", "", ""): 1.0}
-
-
 def test_totals_are_exported_with_their_sample_time_and_their_lost_pauses():
     exporter = export(ticks=[tick(1.0, 20.0)], totals=Losing())
     assert values(exporter, "inferometer_energy_joules_total") == [10.0]
@@ -284,18 +210,6 @@ def test_totals_are_exported_with_their_sample_time_and_their_lost_pauses():
 
 def test_a_probe_without_a_fresh_tick_has_no_sample_time():
     assert values(export(ticks=[]), "inferometer_probe_sample_timestamp_seconds") == []
-
-
-def everything(*, process: bool) -> Exporter:
-    """Return an exporter with every metric."""
-    refusing = state()
-    refusing.rejected = {(0, "sentinel"): 1}
-    model = Channel(GPU, "model", "power_watts", Source.ESTIMATED, uncertainty=0.6)
-    layout = Layout(1, "gpu", (*(Channel(GPU, "board", metric) for metric in METRICS), model))
-    values = map(float, range(len(METRICS) + 1))
-    return export(
-        [layout], [refusing], [tick(*values)], host=HOST, store=StoreState("", NOW, 2), totals=Losing(), process=process
-    )
 
 
 def test_a_stale_host_reading_is_not_exported():
@@ -310,68 +224,3 @@ def test_the_host_has_no_power_before_two_readings_and_no_cost_without_a_price()
     names = {sample.name for family in families for sample in family.samples}
     assert "inferometer_host_energy_joules_total" in names
     assert not names & {"inferometer_host_power_watts", "inferometer_host_cost_total"}
-
-
-def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return the type and the labels of every metric in the tables of docs/metrics.md."""
-    row = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
-    text = (TESTS.parent / "docs/metrics.md").read_text(encoding="utf-8")
-    return {name: (kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))) for name, kind, labels in row.findall(text)}
-
-
-def shown(families: Iterable[Family]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return the type, in the words of the text format, and the labels of every sample."""
-    return {
-        sample.name: ("gauge" if family.type == "info" else family.type, tuple(sorted(sample.labels)))
-        for family in families
-        for sample in family.samples
-    }
-
-
-def test_the_reference_has_exactly_the_exported_metrics_with_their_types_and_labels():
-    assert documented() == shown(everything(process=True).registry.collect())
-
-
-def test_both_formats_can_be_parsed_and_have_the_same_values():
-    registry = everything(process=False).registry
-    text = list(parse_text(generate_latest(registry).decode()))
-    openmetrics = list(parse_openmetrics(generate_openmetrics(registry).decode()))
-    assert shown(text) == shown(openmetrics)
-    series = [(s.name, *sorted(s.labels.items())) for s in chain.from_iterable(family.samples for family in text)]
-    assert len(set(series)) == len(series) > len(METRICS)
-
-
-def golden_exporter(sysfs: Path, empty: Path) -> Exporter:
-    """Return the exporter of a server with two sockets and a simulated accelerator with every other metric."""
-    (probe,) = rapl.discover(Roots(str(sysfs), str(empty))).probes
-    odd = Device('odd "name"\\', Kind.ACCELERATOR, "Line\nbreak", (("pci_address", "0000:01:00.0"),))
-    metrics = [metric for metric in METRICS if metric != "energy_joules"]
-    channels = [*(Channel(odd, "board", metric) for metric in metrics), replace(POWER, source=Source.ESTIMATED)]
-    layouts = [Layout(1, probe.name, probe.channels), Layout(2, "odd", (*channels, replace(POWER, domain="module")))]
-    states = [state("rapl"), state("odd")]
-    states[1].rejected = {(0, "impossible"): 2}
-    made_up = (*(0.5 + position for position in range(len(channels))), math.nan)
-    exporter = export(layouts, states, [tick(*probe.read(0)), tick(*made_up, layout=2)])
-    probe.close()
-    return exporter
-
-
-@pytest.mark.parametrize(
-    ("file", "encode"), [("metrics.txt", generate_latest), ("metrics.openmetrics.txt", generate_openmetrics)]
-)
-def test_the_output_is_the_golden_one(tmp_path: Path, file: str, encode):
-    """To change the files: INFEROMETER_WRITE_GOLDEN=1 pytest -k golden, then read the difference."""
-    (tmp_path / "proc").mkdir()
-    exporter = golden_exporter(copy_tree("intel_server_2s", tmp_path / "machine"), tmp_path / "proc")
-    output = encode(exporter.registry).decode()
-    golden = TESTS / "golden" / file
-    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
-        golden.write_text(output, encoding="utf-8")
-    assert output.splitlines() == golden.read_text(encoding="utf-8").splitlines()
-
-
-def test_the_golden_files_have_the_energy_of_every_zone():
-    text = (TESTS / "golden/metrics.txt").read_text(encoding="utf-8")
-    energies = [family for family in parse_text(text) if family.name == "inferometer_energy_joules"]
-    places = {(s.labels["device"], s.labels["domain"]) for s in chain.from_iterable(f.samples for f in energies)}
-    assert {("package-0", "package"), ("package-1", "dram"), ("psys", "psys")} <= places
