@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from probes.model import Roots
+
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -62,3 +64,11 @@ def hwmon_chip(sysfs: Path, index: int, bus_device: str, values: dict[str, objec
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(Path("../..") / chip.relative_to(sysfs))
     return chip
+
+
+def roots(sysfs: Path, tmp_path: Path, cpuinfo: str = "vendor_id\t: GenuineIntel\n") -> Roots:
+    """Return the roots of a tree, with a /proc that has this cpuinfo."""
+    procfs = tmp_path / "proc"
+    procfs.mkdir(exist_ok=True)
+    (procfs / "cpuinfo").write_text(cpuinfo)
+    return Roots(sysfs=str(sysfs), procfs=str(procfs))
