@@ -24,12 +24,10 @@ from agent.config.table import SETTINGS
 from agent.profiling.document.codec import check
 from agent.profiling.document.versions import _CHECKS, _CONDITIONS, _DEVICE, _GPU, _HOST_STATE, _PER
 from agent.profiling.plan import PLANS
-from agent.profiling.validation.evidence import Evidence
-from agent.profiling.validation.measurement import validate
 from agent.render.profile_text import profile_text
+from loads import every_check
 from probes.model import METRICS
 from published_schema import validate as validate_with_schema
-from store.records import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,11 +222,9 @@ def test_every_field_of_the_schema_is_explained() -> None:
 
 
 def test_every_check_is_explained_and_no_other() -> None:
-    window = Window("run", "batch=1", "decode", 1, 0, 1_000_000_000)
-    checks = validate(Evidence(((window,),), (), 0, 0.1, (), ()))
     table = text_of(ROOT / "docs/profile.md").partition("### `checks`")[2].partition("\n## ")[0]
     severities = dict(re.findall(r"^\| `(\w+)` \|.*\| (invalid|warning) \|$", table, re.MULTILINE))
-    assert severities == {check.name: check.severity for check in checks}
+    assert severities == {check.name: check.severity for check in every_check()}
 
 
 def test_the_table_of_modes_is_that_of_the_code() -> None:

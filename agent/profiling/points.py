@@ -12,7 +12,7 @@ from agent.host.records import RunEnvironment
 from agent.profiling.analysis.background import attribute_background
 from agent.profiling.analysis.conditions import changed_settings, conditions
 from agent.profiling.analysis.cross_check import cross_check
-from agent.profiling.analysis.idle import IDLE_UNLOADED, derive_drift, idle_windows, loaded_watts
+from agent.profiling.analysis.idle import IDLE_LOADED, IDLE_UNLOADED, derive_drift, idle_windows, loaded_watts
 from agent.profiling.analysis.metrics import (
     Repeat,
     Sensors,
@@ -22,13 +22,16 @@ from agent.profiling.analysis.metrics import (
     point_power,
     seconds_per_inference,
     sensor_windows,
+    token_rate,
     tokens_per_inference,
 )
 from agent.profiling.analysis.precision import precision
+from agent.profiling.analysis.request_times import request_times
+from agent.profiling.analysis.serving import latencies, load_of, serving_figures, widen_edges
 from agent.profiling.analysis.stability import power_by_repeat, power_within
 from agent.profiling.analysis.statistics import summarize_latencies
 from agent.profiling.records import PhaseSpeed, Point
-from agent.profiling.validation.evidence import Evidence
+from agent.profiling.validation.evidence import Evidence, ServingEvidence
 from agent.profiling.validation.measurement import valid, validate
 from agent.workloads.point import decode_point, point_name
 
@@ -39,12 +42,14 @@ if TYPE_CHECKING:
     from agent.cost.tariff import Tariff
     from agent.energy.bounds import Energy
     from agent.profiling.analysis.metrics import SensorWindows
+    from agent.profiling.analysis.request_times import RequestTimes
+    from agent.profiling.analysis.serving import PointLoad
     from agent.profiling.records import PointEnergy
-    from agent.profiling.run_facts import IdleDrift, LatencySummary
+    from agent.profiling.run_facts import IdleDrift
+    from agent.profiling.serving_records import ServiceLevel, ServingFigures
     from agent.workloads.point import Value
     from store.records import Window
 
-PREFILL = "prefill"
 NOTHING_KNOWN = RunEnvironment()
 
 
@@ -57,17 +62,22 @@ class _SharedInputs:
     drift: tuple[IdleDrift, ...]
     run_environment: RunEnvironment
     tariff: Tariff | None
+    level: ServiceLevel | None
 
 
 def analyze(
-    windows: Sequence[Window], sensors: Sensors, tariff: Tariff | None, run_environment: RunEnvironment = NOTHING_KNOWN
+    windows: Sequence[Window],
+    sensors: Sensors,
+    tariff: Tariff | None,
+    run_environment: RunEnvironment = NOTHING_KNOWN,
+    level: ServiceLevel | None = None,
 ) -> tuple[Point, ...]:
     """Return one point for every setting with a complete repeat, in the order of their first run.
 
-    Without a tariff they have no cost.
+    Without a tariff they have no cost. A `level` gives the points of a load their goodput.
     """
     idle = tuple(window for window in windows if not window.point)
-    shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, tariff)
+    shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, tariff, level)
     phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []
     for point in dict.fromkeys(window.point for window in windows if window.point):
@@ -78,32 +88,37 @@ def analyze(
 
 
 def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[Repeat, ...]:
-    """Return the repeats in which every phase of the run did work, with their phases in the order of the run."""
+    """Return the repeats in which every phase of the run did work, with their phases in the order of the run.
+
+    A window of a load did work if at least one of its requests succeeded.
+    """
     repeats = []
     for number in dict.fromkeys(window.repeat for window in windows):
-        own = {window.phase: window for window in windows if window.repeat == number and window.work}
+        own = {
+            window.phase: window for window in windows if window.repeat == number and window.inferences and window.work
+        }
         if len(own) == len(phases):
             repeats.append(tuple(own[phase] for phase in phases))
     return tuple(repeats)
 
 
 def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _SharedInputs) -> Point:
-    sensors = shared.sensors
+    sensors, load = shared.sensors, load_of(repeats)
     found = sensor_windows(repeats, sensors.series)
     totals = joules_per_inference(repeats, sensors.total_of(found))
-    evidence = _evidence(repeats, shared, found, totals)
+    times = request_times(repeats, load)
+    serving = None if load is None else serving_figures(load, shared.level)
+    evidence = _evidence(repeats, shared, found, totals, _serving_evidence(shared, load, serving, times))
     checks = validate(evidence)
-    speed = interval(evidence.rates)
-    tokens_in, tokens_out = tokens_per_inference(repeats[0])
+    speed, tokens = interval(evidence.rates), tokens_per_inference(repeats)
     unloaded = idle_windows(shared.idle, IDLE_UNLOADED)
-    found = attribute_background(found, repeats, sensors.series, shared.run_environment.loads, unloaded)
+    baseline = unloaded or idle_windows(shared.idle, IDLE_LOADED)
+    found = attribute_background(found, repeats, sensors.series, shared.run_environment.loads, baseline)
     counted = sensors.total_of(found)
     known = joules_per_inference(repeats, counted) if valid(checks) else None
     others = _background_share(totals, known) if known and shared.run_environment.loads else None
-    energy = point_energy(repeats, sensors, found, known, unloaded, others) if known else None
-    windows = [window for repeat in repeats for window in repeat]
-    steps = [step for window in windows for step in window.step_seconds]
-    first = [latency for window in windows if window.phase == PREFILL for latency in window.latencies_seconds]
+    energy = _energy(repeats, shared, found, unloaded, others, load) if known else None
+    tokens_in, tokens_out = fmean(tokens.inputs) or None, fmean(tokens.outputs) or None
     return Point(
         name=point_name(parameters),
         parameters=parameters,
@@ -111,14 +126,14 @@ def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _S
         repeats=len(repeats),
         input_tokens_per_inference=tokens_in,
         output_tokens_per_inference=tokens_out,
-        mean_latency_seconds=interval([_mean_latency(repeat) for repeat in repeats]),
-        latency_seconds=_latency(repeats),
-        time_to_first_token_seconds=summarize_latencies(first) if first else None,
-        inter_token_latency_seconds=summarize_latencies(steps) if steps else None,
+        mean_latency_seconds=times.mean_seconds,
+        latency_seconds=times.latency,
+        time_to_first_token_seconds=times.first_token,
+        inter_token_latency_seconds=times.next_token,
         inferences_per_second=speed,
-        input_tokens_per_second=speed.times(tokens_in) if tokens_in else None,
-        output_tokens_per_second=speed.times(tokens_out) if tokens_out else None,
-        phases=_phases(repeats),
+        input_tokens_per_second=token_rate(tokens.inputs, evidence.rates),
+        output_tokens_per_second=token_rate(tokens.outputs, evidence.rates),
+        phases=_phases(repeats, load),
         energy=energy,
         power=point_power(repeats, counted, known, sensors.source) if known else None,
         cost=_cost(shared.tariff, energy, speed, loaded_watts(shared.idle, sensors), (tokens_in, tokens_out)),
@@ -126,11 +141,31 @@ def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _S
         sensor_agreement=evidence.agreement,
         conditions=evidence.conditions,
         checks=checks,
+        serving=serving,
     )
 
 
+def _energy(
+    repeats: Sequence[Repeat],
+    shared: _SharedInputs,
+    found: Sequence[SensorWindows],
+    unloaded: Sequence[Window],
+    background_share: float | None,
+    load: PointLoad | None,
+) -> PointEnergy:
+    """Return the energy of a point whose windows all have one; that of a load is uncertain by the cut requests."""
+    sensors = shared.sensors
+    own = found if load is None else widen_edges(found, load)
+    totals = joules_per_inference(repeats, sensors.total_of(own)) or []
+    return point_energy(repeats, sensors, own, totals, unloaded, background_share)
+
+
 def _evidence(
-    repeats: tuple[Repeat, ...], shared: _SharedInputs, found: Sequence[SensorWindows], totals: Sequence[Energy] | None
+    repeats: tuple[Repeat, ...],
+    shared: _SharedInputs,
+    found: Sequence[SensorWindows],
+    totals: Sequence[Energy] | None,
+    serving: ServingEvidence | None,
 ) -> Evidence:
     sensors, known = shared.sensors, shared.run_environment
     joules = tuple(energy.joules for energy in totals or ())
@@ -154,6 +189,22 @@ def _evidence(
         silent_devices=known.silent,
         mode=known.mode,
         faults=known.faults,
+        serving=serving,
+    )
+
+
+def _serving_evidence(
+    shared: _SharedInputs, load: PointLoad | None, figures: ServingFigures | None, times: RequestTimes
+) -> ServingEvidence | None:
+    if load is None or figures is None:
+        return None
+    typical = times.first_token or times.latency
+    return ServingEvidence(
+        figures=figures,
+        typical_seconds=typical.p50 if typical else 0.0,
+        capped=any(report.capped for report in load.reports),
+        without_counts=load.without_counts,
+        idle_watts=loaded_watts(shared.idle, shared.sensors),
     )
 
 
@@ -178,22 +229,10 @@ def _background_share(totals: Sequence[Energy] | None, known: Sequence[Energy]) 
     return theirs / whole if whole else 0.0
 
 
-def _mean_latency(repeat: Repeat) -> float:
-    """Return the mean latency of a request: the sum of the means of the phases."""
-    return sum(fmean(window.latencies_seconds) for window in repeat)
-
-
-def _latency(repeats: Sequence[Repeat]) -> LatencySummary | None:
-    """Return the latencies of whole requests, None if each ran as separate phases: their pairs never ran."""
-    if len(repeats[0]) > 1:
-        return None
-    return summarize_latencies([latency for (window,) in repeats for latency in window.latencies_seconds])
-
-
-def _phases(repeats: Sequence[Repeat]) -> tuple[PhaseSpeed, ...]:
+def _phases(repeats: Sequence[Repeat], load: PointLoad | None) -> tuple[PhaseSpeed, ...]:
     found = []
     for windows in zip(*repeats, strict=True):
-        latencies = [latency for window in windows for latency in window.latencies_seconds]
+        own = [latency for window in windows for latency in window.latencies_seconds]
         found.append(
             PhaseSpeed(
                 phase=windows[0].phase,
@@ -203,7 +242,7 @@ def _phases(repeats: Sequence[Repeat]) -> tuple[PhaseSpeed, ...]:
                 input_tokens=sum(window.input_tokens for window in windows),
                 output_tokens=sum(window.output_tokens for window in windows),
                 duration_seconds=sum(window.seconds for window in windows),
-                latency_seconds=summarize_latencies(latencies),
+                latency_seconds=summarize_latencies(own) if load is None else latencies(load),
             )
         )
     return tuple(found)

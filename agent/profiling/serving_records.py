@@ -50,7 +50,8 @@ class ServingFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The client's view of a load, over all repeats of a point.
 
     `requests` were due in the windows (in a closed loop: ended in them); `errors` counts the failed ones by outcome,
-    `retries` the additional sends. Latencies are those of the successful requests, from the intended send.
+    `retries` the additional sends. Latencies are those of the successful requests, from the intended send; in an open
+    loop a time-out counts at its limit.
     `send_lag_p99_seconds` is the 99th percentile of the sends' lateness. `client_cpus` is the mean number of CPUs that
     the client kept busy, `loop_lag_p99_seconds` the largest p99 lateness of its event loop, None if another tool sent
     the requests.

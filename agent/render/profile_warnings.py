@@ -15,6 +15,7 @@ _STOP_OTHERS = "Stop the other programs and measure again."
 _DOCTOR = "Run `inferometer doctor` to see the state of the sensor."
 _WARM_UP = "Warm up longer with --warmup-seconds."
 _LONGER = "Use longer windows: --standard, or --window-seconds."
+_FREE_CLIENT = "Give the client a CPU of its own, or choose a lower load."
 ADVICE: Mapping[str, tuple[str, str]] = {
     "repeats": ("The run ended early, or --repeats is below 3.", "Run it again to its end."),
     "samples_bracket_window": ("A sensor stopped answering, or it started late.", _DOCTOR),
@@ -78,6 +79,18 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "Select the performance governor, or warm up longer with --warmup-seconds.",
     ),
     "devices_present": ("Their energy is not in the total.", _DOCTOR),
+    "sends_on_time": ("The client had too little CPU time.", _FREE_CLIENT),
+    "client_not_limiting": ("The figures show the client, not the server.", _FREE_CLIENT),
+    "arrivals_uncapped": ("The server is overloaded at this rate.", "Choose a lower --rate."),
+    "server_elsewhere": (
+        "The URL leads to a gateway or a tunnel.",
+        "Run the profile on the host of the server.",
+    ),
+    "no_errors": ("The server refused or dropped them.", "Read its log, or choose a lower load."),
+    "token_counts_known": (
+        "Energy per token counts the known ones alone.",
+        "Let the server report its usage.",
+    ),
     "rigorous_windows": ("--window-seconds is below that of rigorous mode.", "Omit it, or use --standard."),
 }
 """Likely cause and action by check. The messages of the other checks contain both."""

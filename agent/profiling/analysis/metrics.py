@@ -103,11 +103,35 @@ def seconds_per_inference(repeat: Repeat) -> float:
     return sum(window.seconds / window.work for window in repeat)
 
 
-def tokens_per_inference(repeat: Repeat) -> tuple[float | None, float | None]:
-    """Return the input and output tokens of one inference, None for a workload without tokens."""
-    tokens_in = sum(window.input_tokens / window.work for window in repeat)
-    tokens_out = sum(window.output_tokens / window.work for window in repeat)
-    return tokens_in or None, tokens_out or None
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """The tokens of one inference in each repeat; 0 for a workload without them."""
+
+    inputs: tuple[float, ...]
+    outputs: tuple[float, ...]
+
+    @property
+    def both(self) -> tuple[float, ...]:
+        """Input and output tokens."""
+        return tuple(map(sum, zip(self.inputs, self.outputs, strict=True)))
+
+
+def tokens_per_inference(repeats: Sequence[Repeat]) -> TokenCounts:
+    """Return the input and output tokens of one inference in each repeat."""
+    return TokenCounts(
+        tuple(sum(window.input_tokens / window.work for window in repeat) for repeat in repeats),
+        tuple(sum(window.output_tokens / window.work for window in repeat) for repeat in repeats),
+    )
+
+
+def token_rate(tokens: Sequence[float], rates: Sequence[float]) -> Interval | None:
+    """Return tokens per second from the tokens of an inference and the inferences per second, by repeat.
+
+    None for a workload without tokens.
+    """
+    if not any(tokens):
+        return None
+    return interval([count * rate for count, rate in zip(tokens, rates, strict=True)])
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -181,8 +205,7 @@ def point_energy(
     `unloaded` the idle windows without a workload.
     """
     split = _split(totals, repeats, sensors.included, unloaded)
-    tokens_in, tokens_out = tokens_per_inference(repeats[0])
-    tokens = (tokens_in or 0) + (tokens_out or 0)
+    tokens = tokens_per_inference(repeats)
     counted = sensors.total_of(found)
     measured = []
     for series, reading in zip(sensors.series, found, strict=True):
@@ -194,9 +217,9 @@ def point_energy(
         repeats=summarize([total.joules for total in totals]),
         estimated_share=_estimated_share(repeats, counted, totals),
         background_share=background_share,
-        joules_per_input_token=_times(split.total, 1 / tokens_in) if tokens_in else None,
-        joules_per_output_token=_times(split.total, 1 / tokens_out) if tokens_out else None,
-        joules_per_total_token=_times(split.total, 1 / tokens) if tokens else None,
+        joules_per_input_token=_per_token(totals, tokens.inputs, sensors.source),
+        joules_per_output_token=_per_token(totals, tokens.outputs, sensors.source),
+        joules_per_total_token=_per_token(totals, tokens.both, sensors.source),
         sensors=tuple(measured),
         phases=_phase_energies(repeats, counted, sensors.source),
     )
@@ -234,8 +257,11 @@ def _sensor(channel: Channel, split: EnergyBreakdown, sensors: Sensors) -> Senso
     )
 
 
-def _times(figure: UncertainValue, factor: float) -> UncertainValue:
-    return UncertainValue(figure.mean * factor, figure.lower * factor, figure.upper * factor, figure.source)
+def _per_token(totals: Sequence[Energy], tokens: Sequence[float], source: Provenance) -> UncertainValue | None:
+    """Return the energy per token from the energy and the tokens of an inference, by repeat; None without tokens."""
+    if not all(tokens):
+        return None
+    return quantity([total.times(1 / count) for total, count in zip(totals, tokens, strict=True)], source)
 
 
 def _phase_energies(
@@ -243,14 +269,14 @@ def _phase_energies(
 ) -> tuple[PhaseEnergy, ...]:
     found = []
     for number, window in enumerate(repeats[0]):
-        figure = quantity(joules_per_inference(repeats, counted, number) or (), source)
-        tokens_in, tokens_out = window.input_tokens / window.work, window.output_tokens / window.work
+        totals = joules_per_inference(repeats, counted, number) or ()
+        tokens = tokens_per_inference([(repeat[number],) for repeat in repeats])
         found.append(
             PhaseEnergy(
                 window.phase,
-                figure,
-                _times(figure, 1 / tokens_in) if tokens_in else None,
-                _times(figure, 1 / tokens_out) if tokens_out and not tokens_in else None,
+                quantity(totals, source),
+                _per_token(totals, tokens.inputs, source),
+                None if any(tokens.inputs) else _per_token(totals, tokens.outputs, source),
             )
         )
     return tuple(found)

@@ -8,9 +8,27 @@ from typing import TYPE_CHECKING
 from agent.profiling.run_facts import UNKNOWN_CONDITIONS, UNKNOWN_CONVERGENCE, Conditions, Convergence
 
 if TYPE_CHECKING:
+    from agent.cost.interval import Interval
     from agent.energy.window import WindowEnergy
     from agent.profiling.run_facts import IdleDrift, SensorAgreement
+    from agent.profiling.serving_records import ServingFigures
     from store.records import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ServingEvidence:
+    """The evidence about a load on a server.
+
+    `typical_seconds` is the median time to the first token, or of a whole request without streaming. `capped` states
+    whether an open loop reached its limit of requests under way, `without_counts` is the number of successful requests
+    with an unknown number of tokens. `idle_watts` is the power of the idle server's host, None if unknown.
+    """
+
+    figures: ServingFigures
+    typical_seconds: float
+    capped: bool
+    without_counts: int
+    idle_watts: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +40,7 @@ class Evidence:
     `agreement` compares power gauges with counters. `power_profiles` are, by phase, the power in each part of a window
     over that of the whole window. `processors` is the number of CPUs of the host, 0 if unknown. `silent_devices` have
     power sensors without samples; `mode` is the name of the mode. `faults` are the failed sensors, each as
-    `device/domain: reason`.
+    `device/domain: reason`. `serving` is None unless the point is a load on a server.
     """
 
     windows: tuple[tuple[Window, ...], ...]
@@ -42,3 +60,4 @@ class Evidence:
     silent_devices: tuple[str, ...] = ()
     mode: str = ""
     faults: tuple[str, ...] = ()
+    serving: ServingEvidence | None = None

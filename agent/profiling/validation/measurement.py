@@ -14,6 +14,7 @@ from agent.energy.window import MAX_DISAGREEMENT
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.run_facts import checked
 from agent.profiling.validation.environment import check_environment
+from agent.profiling.validation.serving import check_serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,10 @@ MAX_RELATIVE_BOUND = 0.1
 
 
 def validate(evidence: Evidence) -> tuple[CheckResult, ...]:
-    """Return the result of every check of a point."""
+    """Return the result of every check of a point.
+
+    The requests of a load overlap, so they do not add up to the window.
+    """
     return (
         _repeats(evidence),
         _samples_bracket_window(evidence),
@@ -43,12 +47,13 @@ def validate(evidence: Evidence) -> tuple[CheckResult, ...]:
         _samples(evidence),
         _devices(evidence),
         _uninterrupted(evidence),
-        _duration(evidence),
+        *(() if evidence.serving else (_duration(evidence),)),
         _spread(evidence),
         _not_stuck(evidence),
         _long_enough(evidence),
         _sensors_agree(evidence),
         *check_environment(evidence),
+        *(check_serving(evidence, evidence.serving) if evidence.serving else ()),
     )
 
 

@@ -11,6 +11,8 @@ Arrivals = Literal["closed", "poisson", "constant"]
 OK = "ok"
 """The outcome of a request that ended as expected; every other outcome names its error."""
 TIMEOUT = "timeout"
+UNSENT = "unsent"
+"""The outcome of a request that was due and that the client did not send."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -19,7 +21,7 @@ class RequestRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, arr
     `intended_ns` is the time at which the request was due: in a closed loop, the time at which it was sent. The output
     arrived from `first_ns` to `last_ns`, both None without streaming or output; `end_ns` is the end of the response.
     Token counts are those of the server or of a tokenizer, None if unknown; `cached_tokens` is the part of the input
-    that the server read from its cache. `outcome` is `ok`, `timeout`, or the error: `http 500`, `connection`,
+    that the server read from its cache. `outcome` is `ok`, `timeout`, `unsent`, or the error: `http 500`, `connection`,
     `truncated`, `malformed`. `attempts` counts the sends, retries included.
     """
 

@@ -12,6 +12,7 @@ from agent.energy.bounds import Energy
 from agent.energy.provenance import Provenance, provenance
 from agent.profiling.analysis.metrics import (
     Sensors,
+    TokenCounts,
     idle_watts,
     interval,
     joules_per_inference,
@@ -19,6 +20,7 @@ from agent.profiling.analysis.metrics import (
     quantity,
     seconds_per_inference,
     sensor_windows,
+    token_rate,
     tokens_per_inference,
 )
 from simulated import constant
@@ -66,8 +68,16 @@ def test_a_rate_of_one_repeat_has_no_interval():
 def test_an_inference_takes_the_time_of_all_its_phases():
     repeat = (window(1, 0, 1, "prefill", 10, tokens=(100, 1)), window(1, 1, 3, "decode", 5, tokens=(0, 19)))
     assert seconds_per_inference(repeat) == pytest.approx(0.5)
-    assert tokens_per_inference(repeat) == (100, 20)
-    assert tokens_per_inference(POINT[0]) == (None, None)
+    assert tokens_per_inference([repeat]) == TokenCounts((100,), (20,))
+    assert tokens_per_inference([repeat]).both == (120,)
+    assert tokens_per_inference(POINT[:1]) == TokenCounts((0,), (0,))
+
+
+def test_the_rate_of_tokens_is_that_of_each_repeat() -> None:
+    found = token_rate((10.0, 20.0), (3.0, 1.0))
+    assert found is not None
+    assert found.mean == 25
+    assert token_rate((0.0, 0.0), (3.0, 1.0)) is None
 
 
 def test_a_channel_that_two_probes_read_counts_once():

@@ -1,0 +1,94 @@
+"""The checks of a load on a server: client, arrivals, place of the server, errors, token counts; pure."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from agent.profiling.run_facts import checked
+
+if TYPE_CHECKING:
+    from agent.profiling.run_facts import CheckResult
+    from agent.profiling.validation.evidence import Evidence, ServingEvidence
+
+MAX_SEND_LAG_SECONDS = 0.002
+MAX_SEND_LAG_SHARE = 0.01
+MAX_LOOP_LAG_SECONDS = 0.005
+MAX_LOOP_LAG_SHARE = 0.05
+"""The limits of the client's lateness: a time, or a share of the median time to the first token if that is more."""
+MAX_CLIENT_CPUS = 0.8
+"""The load of a client whose event loop runs on one CPU from which requests wait for it."""
+MIN_SERVER_CPUS = 0.1
+"""The CPU load from which a server is seen to work on this host, above that of sampling."""
+
+
+def check_serving(evidence: Evidence, serving: ServingEvidence) -> tuple[CheckResult, ...]:
+    """Return the result of every check of a load."""
+    return (
+        _sends_on_time(serving),
+        _client_not_limiting(serving),
+        _arrivals_uncapped(serving),
+        _server_elsewhere(evidence, serving),
+        _no_errors(serving),
+        _token_counts_known(serving),
+    )
+
+
+def _sends_on_time(serving: ServingEvidence) -> CheckResult:
+    name, lag = "sends_on_time", serving.figures.send_lag_p99_seconds
+    if serving.figures.arrivals == "closed":
+        return checked(name, True, "a closed loop has no times at which requests are due", "invalid")
+    if lag is None:
+        return checked(name, None, "the times of the sends are unknown", "invalid")
+    limit = max(MAX_SEND_LAG_SECONDS, MAX_SEND_LAG_SHARE * serving.typical_seconds)
+    message = f"the client sent requests up to {_ms(lag)} late (p99; limit {_ms(limit)})"
+    return checked(name, lag <= limit, message, "invalid")
+
+
+def _client_not_limiting(serving: ServingEvidence) -> CheckResult:
+    name, cpus, lag = "client_not_limiting", serving.figures.client_cpus, serving.figures.loop_lag_p99_seconds
+    if cpus is None or lag is None:
+        return checked(name, None, "the load of the client is unknown", "invalid")
+    limit = max(MAX_LOOP_LAG_SECONDS, MAX_LOOP_LAG_SHARE * serving.typical_seconds)
+    message = f"the client kept {cpus:.2f} CPUs busy (limit {MAX_CLIENT_CPUS:g}), "
+    message += f"its event loop was up to {_ms(lag)} late (p99; limit {_ms(limit)})"
+    return checked(name, cpus <= MAX_CLIENT_CPUS and lag <= limit, message, "invalid")
+
+
+def _arrivals_uncapped(serving: ServingEvidence) -> CheckResult:
+    message = "the client sent every request that was due"
+    if serving.capped:
+        message = "the client reached its limit of requests under way, so later ones were not sent when due"
+    return checked("arrivals_uncapped", not serving.capped, message, "invalid")
+
+
+def _server_elsewhere(evidence: Evidence, serving: ServingEvidence) -> CheckResult:
+    """Compare the power under load with that of the idle server, if no other sign shows that it works here."""
+    name, idle, cpus = "server_elsewhere", serving.idle_watts, evidence.conditions.self_cpus
+    if idle is None or not evidence.watts:
+        return checked(name, None, "nothing measures the power of the server's host", "invalid")
+    busy = fmean(evidence.watts)
+    message = f"{busy:.3g} W under load, {idle.mean:.3g} W with the idle server"
+    works = cpus is not None and cpus - (serving.figures.client_cpus or 0.0) > MIN_SERVER_CPUS
+    if busy > (idle.upper or idle.mean) or works:
+        return checked(name, True, f"the server works on this host: {message}", "invalid")
+    return checked(name, False, f"the load shows no energy on this host: {message}", "invalid")
+
+
+def _no_errors(serving: ServingEvidence) -> CheckResult:
+    errors = serving.figures.errors
+    named = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(errors.items()))
+    message = f"{sum(errors.values())} of {serving.figures.requests} requests failed: {named}"
+    return checked("no_errors", not errors, message if errors else "no request failed", "warning")
+
+
+def _token_counts_known(serving: ServingEvidence) -> CheckResult:
+    name, missing = "token_counts_known", serving.without_counts
+    if serving.figures.token_source == "none":  # noqa: S105  no password
+        return checked(name, None, "the responses have no token counts", "warning")
+    message = f"the token counts of {missing} successful requests are unknown" if missing else "all are known"
+    return checked(name, not missing, message, "warning")
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms"
