@@ -26,7 +26,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test test-unit check format bench docs schema settings lock clean
+.PHONY: help profile test test-unit check format bench proof-aiperf docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -60,6 +60,9 @@ bench: $(VENV)/.test  ## run the benchmarks, each of which prints a table and wr
 	@cd $(ROOT) && failed=; for name in $(BENCH); do echo "== $$name"; \
 	  $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || failed="$$failed $$name"; done; \
 	[ -z "$$failed" ] || { echo "benchmarks that did not run to their end:$$failed" >&2; exit 1; }
+
+proof-aiperf: $(VENV)/.test  ## let AIPerf read the energy of accelerators from the service (installs AIPerf once)
+	@cd $(ROOT) && $(BIN)/python benchmarks/aiperf_energy.py
 
 docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and check every link within them
 	@cd $(ROOT)/docs && rm -rf _build && $(BIN)/python make_site.py _build/source && \

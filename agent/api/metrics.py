@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from agent.api.dcgm import DcgmView
 from agent.api.host_metrics import host_families, uncertainty_family
 from agent.api.store_metrics import store_families
 from agent.sampling.probe_reader import overdue_ns
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric as Family
 
+    from agent.api.dcgm import WattsAndJoules
     from agent.sampling.host_total import HostReading
     from agent.sampling.probe_reader import ProbeHealth
     from agent.sampling.store_state import StoreState
+    from probes.model import Channel
     from store.records import Layout, Tick
 
 PREFIX = "inferometer_"
@@ -94,6 +97,7 @@ class Exporter(Collector):
     `layouts` and `states` are the sampler's, in the same order. `dropped` returns the number of dropped ticks, `now_ns`
     the Unix time on the clock of the ticks. `totals` has the total to export for each counter; without it, the probe's
     value is exported. `host` returns the host's totals, None if there are none; `store` returns the state of the store.
+    `watts_and_joules` returns the mean power of an energy counter, and the energy integrated from a power, by key.
     `process` adds the CPU time, memory and files of the process. `registry` contains only this exporter.
     """
 
@@ -108,6 +112,7 @@ class Exporter(Collector):
         host: Callable[[], HostReading | None] = lambda: None,
         store: Callable[[], StoreState | None] = lambda: None,
         *,
+        watts_and_joules: WattsAndJoules = lambda _: (None, None),
         python: str = platform.python_version(),
         process: bool = True,
     ) -> None:
@@ -124,6 +129,8 @@ class Exporter(Collector):
             for layout, state, lines in zip(layouts, states, exported_series(layouts), strict=True)
         )
         self._devices = tuple(known_devices(layouts))
+        shown = (each.layout.channels[line.position] for each in self._exported for line in each.lines)
+        self._dcgm = DcgmView(self._devices, shown, watts_and_joules)
         self.registry = CollectorRegistry()
         self.registry.register(self)
         if process:
@@ -170,20 +177,28 @@ class Exporter(Collector):
             return None
         return tick
 
+    def dcgm_page(self) -> str:
+        """Return the accelerators as dcgm-exporter shows them."""
+        values = self._values(self._now_ns())
+        return self._dcgm.page({channel.key: value for channel, _, value in values})
+
     def _sensor_families(self, now_ns: int) -> Iterable[Family]:
         families = {name: _family(metric, SERIES_LABELS) for name, metric in METRICS.items()}
+        for _, line, value in self._values(now_ns):
+            families[line.metric].add_metric(line.labels, value)
+        return families.values()
+
+    def _values(self, now_ns: int) -> Iterator[tuple[Channel, ExportedSeries, float]]:
+        """Yield every channel that has a fresh value, with its series and the value; that of a counter is its total."""
         for exported in self._exported:
             tick = self._fresh(exported, now_ns)
-            if tick is None:
-                continue
-            for line in exported.lines:
-                if math.isnan(tick.values[line.position]):
+            for line in exported.lines if tick else ():
+                if tick is None or math.isnan(tick.values[line.position]):
                     continue
                 counts = METRICS[line.metric].type is MetricType.COUNTER
                 totals = self._totals if counts else None
                 value = totals.exported_value(tick, line.position) if totals else tick.values[line.position]
-                families[line.metric].add_metric(line.labels, value)
-        return families.values()
+                yield exported.layout.channels[line.position], line, value
 
     def _host_totals(self, now_ns: int) -> Iterable[Family]:
         reading = self._host()

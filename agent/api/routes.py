@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
 
+from agent.api import dcgm
 from agent.api.application import Response
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ def _ready(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
     return Response(f"{reason}\n".encode(), status=status)
 
 
+def _dcgm(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
+    return Response(exporter.dcgm_page().encode(), dcgm.CONTENT_TYPE)
+
+
 def _index(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
     page = f"""<!DOCTYPE html>
 <html lang="en">
@@ -88,6 +93,7 @@ def _index(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
 <p>Measures what an inference costs on this host.</p>
 <ul>
 <li><a href="/metrics">/metrics</a>: the latest reading of every sensor, for Prometheus</li>
+<li><a href="/dcgm/metrics">/dcgm/metrics</a>: the accelerators, in the metrics of dcgm-exporter</li>
 <li><a href="/-/healthy">/-/healthy</a>: whether the service is alive</li>
 <li><a href="/-/ready">/-/ready</a>: whether its probes give values and its store takes them</li>
 </ul>
@@ -101,6 +107,7 @@ _HEALTHY = Response(b"healthy\n")
 ROUTES: Mapping[str, Callable[[Exporter, WSGIEnvironment], Response]] = {
     "/": _index,
     "/metrics": _metrics,
+    "/dcgm/metrics": _dcgm,
     _HEALTHY_PATH: _healthy,
     "/-/ready": _ready,
 }

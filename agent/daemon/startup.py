@@ -145,6 +145,7 @@ def _exporter(pipeline: Pipeline[TickStore], store_errors: StoreErrorLog) -> Exp
         sink.totals,
         lambda: sink.host_total.reading,
         lambda: store_errors.state(lambda: sampler.waiting + recorder.waiting),
+        watts_and_joules=sink.host_total.watts_and_joules,
     )
 
 

@@ -107,7 +107,8 @@ class _Counted:
         if not self.is_counter:
             return value
         shortest_ns = max(HISTORY_SECONDS, 2 * self.channel.refresh_seconds) * 1e9
-        earlier = next((kept for kept in reversed(self.history) if at_ns - kept[0] >= shortest_ns), None)
+        history = tuple(self.history)  # another thread may add to it
+        earlier = next((kept for kept in reversed(history) if at_ns - kept[0] >= shortest_ns), None)
         return None if earlier is None else (value - earlier[1]) / (at_ns - earlier[0]) * 1e9
 
 
@@ -115,7 +116,7 @@ class HostTotal:
     """The host's energy and cost of one recording, which continue the totals in `before`.
 
     Each pair of boundary and source has its own total, so that no series contains joules of another one. `store_ticks`
-    runs in the recorder's thread; any thread may read `reading`.
+    runs in the recorder's thread; any thread may read `reading` and call `watts_and_joules`.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class HostTotal:
         self._joules = {(total.domain, _source_of(total)): total.total for total in own if total.metric != _COST}
         self._cost = {total.domain: total.total for total in own if total.metric == _COST}
         self._channels = tuple(_counted(layouts, periods, before))
+        self._by_key = {each.channel.key: each for each in self._channels}
         self._others = [
             channel for layout in layouts for channel in layout.channels if channel.metric not in ENERGY_METRICS
         ]
@@ -147,6 +149,14 @@ class HostTotal:
         self._latest_ns: dict[int, int] = {}
         self._chosen_ns = self._priced_ns = 0
         self._stored = True
+
+    def watts_and_joules(self, key: Key) -> tuple[float | None, float | None]:
+        """Return a channel's power, and its energy; that of a power gauge is counted from the start of this process.
+
+        A counter's power is its mean over about a second. Each is None if it is unknown.
+        """
+        each = self._by_key.get(key)
+        return (each.watts(), each.joules) if each else (None, None)
 
     def store_ticks(
         self,

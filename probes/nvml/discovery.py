@@ -154,6 +154,7 @@ def identify_gpu(gpu: Gpu, driver: str) -> GpuInfo:
     if not serial.strip("0"):
         serial = ""  # never written into the GPU, so it identifies no board
     attributes = (
+        ("driver", "nvidia"),
         ("pci_address", place.address if place else ""),
         ("serial", serial),
         ("driver_version", driver),

@@ -245,3 +245,12 @@ def test_the_power_of_a_slow_counter_is_its_mean_over_two_refresh_periods() -> N
     service.run(60, lambda now: [500.0 * (now // 5)])
     assert service.host.reading is not None
     assert service.host.reading.watts == pytest.approx(100)
+
+
+def test_the_power_of_a_counter_and_the_energy_of_a_gauge_are_given_by_channel() -> None:
+    service = Service(PACKAGE, BOARD)
+    assert service.host.watts_and_joules(PACKAGE.key) == (None, None)
+    service.run(5, constant(100, 300, gauges=[1]))
+    assert service.host.watts_and_joules(PACKAGE.key) == (pytest.approx(100), pytest.approx(1500))
+    assert service.host.watts_and_joules(BOARD.key) == (300, pytest.approx(300 * 4))
+    assert service.host.watts_and_joules(DRAM.key) == (None, None)

@@ -34,6 +34,7 @@ def test_a_gpu_is_identified_by_its_uuid_and_has_the_address_of_sysfs(discover_g
     (device,) = {channel.device for channel in probe.channels}
     assert (device.id, device.kind, device.name) == (H100.uuid, Kind.GPU, "NVIDIA H100 80GB HBM3")
     assert device.attributes == (
+        ("driver", "nvidia"),
         ("pci_address", "0008:af:00.0"),
         ("serial", "1650000000001"),
         ("driver_version", "580.105.08"),
@@ -45,7 +46,7 @@ def test_a_gpu_is_identified_by_its_uuid_and_has_the_address_of_sysfs(discover_g
 
 def test_unreported_attributes_of_a_gpu_are_left_out(discover_gpus: GpuDiscovery) -> None:
     probe = only(discover_gpus(replace(T4, serial=None, board_id=None, module_id=None)))
-    assert dict(probe.channels[0].device.attributes).keys() == {"pci_address", "driver_version"}
+    assert dict(probe.channels[0].device.attributes).keys() == {"driver", "pci_address", "driver_version"}
 
 
 def test_energy_is_power_times_time(discover_gpus: GpuDiscovery) -> None:
