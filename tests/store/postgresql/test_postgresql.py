@@ -1,13 +1,8 @@
+"""A store on PostgreSQL: its tables, upgrades, records and errors."""
+
 from __future__ import annotations
 
-import ctypes
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -15,16 +10,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, func, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import DBAPIError
 
-from daemons import create_host, launched
+from postgresql_server import with_driver
 from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store import schema
 from store.backup import backup
-from store.database import create_store_engine, daemon_lock
-from store.errors import MissingDatabaseError, StoreError, StoreInUseError
-from store.locks import maintenance_lock
+from store.database import create_store_engine
+from store.errors import StoreError, StoreInUseError
 from store.maintenance.compaction import compact
 from store.maintenance.integrity import check
 from store.maintenance.retention import Retention, prune
@@ -34,89 +28,9 @@ from store.records import Profile, Run, RunStatus, Tick, Total, Window
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.url import parse
 from store.writer import Writer
-from waiting import await_true
 
-BINARIES = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)]
-INITDB = next(filter(None, BINARIES), None)
-pytestmark = pytest.mark.skipif(INITDB is None, reason="postgresql is not installed")
+pytestmark = pytest.mark.system
 ALL = frozenset({"energy_joules", "power_watts"})
-
-
-def end_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG: no server outlives the tests, however they end
-
-
-@pytest.fixture(scope="module")
-def server():
-    """A server on a unix socket: the URL of its databases, without a name, and a connection for its owner."""
-    with tempfile.TemporaryDirectory(prefix="inferometer-pg-") as name:
-        folder, user = Path(name), {}
-        if os.geteuid() == 0:
-            os.chown(folder, 65534, 65534)  # PostgreSQL refuses to run as root
-            user = {"user": 65534, "group": 65534, "extra_groups": []}
-        options = ["--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C"]
-        subprocess.run(
-            [INITDB, "-D", folder / "cluster", *options], check=True, capture_output=True, cwd=folder, **user
-        )
-        postgres = Path(INITDB).resolve().with_name("postgres")
-        settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-        processes = []
-
-        def start():
-            command = [postgres, "-D", folder / "cluster", *settings]
-            quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-            processes.append(subprocess.Popen(command, cwd=folder, preexec_fn=end_with_parent, **quiet, **user))  # noqa: PLW1509  no thread is needed before the exec
-
-        def restart():
-            processes[-1].send_signal(signal.SIGQUIT)  # as after a crash: no client is notified
-            processes[-1].wait(60)
-            admin.dispose()
-            start()
-            wait_until_it_answers(admin)
-
-        start()
-        try:
-            url = f"postgresql://tester@/{{}}?host={folder}"
-            admin = create_engine(with_driver(url.format("postgres")), isolation_level="AUTOCOMMIT")
-            wait_until_it_answers(admin)
-            yield url, admin, restart
-            admin.dispose()
-        finally:
-            processes[-1].send_signal(signal.SIGINT)
-            processes[-1].wait(60)
-
-
-def with_driver(url):
-    return url.replace("://", "+psycopg://")
-
-
-def wait_until_it_answers(admin):
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            admin.connect().close()
-        except OperationalError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
-
-
-@pytest.fixture
-def url(server, request):
-    """The URL of an empty database for one test."""
-    template, admin, _ = server
-    name = f"test{abs(hash(request.node.name))}"
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield template.format(name)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@pytest.fixture
-def engine(opened, url):
-    return opened(url)
 
 
 def test_migrating_an_empty_database_creates_the_tables_of_the_schema(engine):
@@ -268,108 +182,6 @@ def test_programs_that_register_a_host_concurrently_all_succeed(engine, host, pr
     assert len({writer.recording for writer in writers}) == len(writers)
     with engine.connect() as connection:
         assert len(connection.execute(select(schema.devices)).all()) == 2
-
-
-def test_a_second_daemon_is_refused_until_the_first_ends(start_child, opened, url):
-    holder = start_child("hold", url)
-    assert holder.stdout.readline() == "held\n"
-    engine = opened(url)
-    with pytest.raises(StoreError) as refused, daemon_lock(engine, "host"):
-        pass
-    assert "a daemon (on the same host as the server, session " in str(refused.value)
-    assert "already writes here. Stop that one" in str(refused.value)
-    holder.kill()
-    holder.wait()
-    deadline = time.monotonic() + 30
-    while True:  # the server takes a moment to notice that the connection is gone
-        try:
-            with daemon_lock(engine, "host"):
-                break
-        except StoreError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-
-def test_the_lock_is_released_and_holds_no_transaction_open(engine, opened, url):
-    with daemon_lock(engine, "host"), engine.connect() as connection:
-        idle = text(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"
-        )
-        assert connection.execute(idle).scalar() == 0
-    with daemon_lock(opened(url), "host"):
-        pass
-
-
-def end_connections(server):
-    """End every connection to the tests' databases, as a restart of the server does."""
-    with server[1].connect() as connection:
-        connection.execute(
-            text("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname LIKE 'test%'")
-        )
-
-
-def test_a_lock_dropped_by_the_server_is_taken_again_before_the_next_write(engine, opened, url, server, host):
-    with daemon_lock(engine, "host") as lock:
-        writer = Writer(engine, lock.verify)
-        [layout] = writer.register(host, [("none", ())], "daemon", 1)
-        writer.append([Tick(layout.id, 1, 1, ())])
-        end_connections(server)
-        writer.append([Tick(layout.id, 2, 2, ())])
-        with pytest.raises(StoreInUseError), daemon_lock(opened(url), "host"):
-            pass
-        assert lock.lost == ""
-
-
-def test_a_daemon_that_lost_its_lock_to_another_after_a_restart_stops_writing(engine, start_child, url, server, host):
-    with daemon_lock(engine, "host") as lock:
-        writer = Writer(engine, lock.verify)
-        [layout] = writer.register(host, [("none", ())], "daemon", 1)
-        end_connections(server)
-        holder = start_child("hold", url)
-        assert holder.stdout.readline() == "held\n"
-        for _ in range(3):
-            with pytest.raises(StoreInUseError, match="already writes here"):
-                writer.append([Tick(layout.id, 1, 1, ())])
-        assert "each needs a different /etc/machine-id" in lock.lost
-    with engine.connect() as connection:
-        assert connection.execute(select(schema.ticks)).all() == []
-
-
-def test_one_of_two_daemons_continues_after_a_restart_of_the_server(engine, server, url, tmp_path):
-    homes = [create_host(tmp_path / name) for name in ("first", "second")]
-
-    def rows():
-        with engine.connect() as connection:
-            return connection.execute(select(func.count()).select_from(schema.ticks)).scalar()
-
-    with launched(homes[0], "--database", url) as first:
-        first.await_log("msg=started")
-        with launched(homes[1], "--database", url) as refused:
-            assert refused.process.wait(60) == 1
-            assert refused.logged("already writes here")
-        engine.dispose()
-        server[2]()
-        with launched(homes[1], "--database", url) as second:
-            daemons = (first, second)
-            await_true(lambda: any(daemon.process.poll() is not None for daemon in daemons))
-            [left] = [daemon for daemon in daemons if daemon.process.poll() is None]
-            before = rows()
-            await_true(lambda: rows() > before)
-            assert left.process.poll() is None
-        assert [daemon.logged("duplicate key") for daemon in daemons] == [[], []]
-
-
-def test_hosts_share_a_server_and_only_one_of_them_maintains_it_at_a_time(engine, opened, url):
-    with daemon_lock(engine, "one"), daemon_lock(opened(url), "two"):
-        with maintenance_lock(engine) as first, maintenance_lock(engine) as second:
-            assert (first, second) == (True, False)
-        with maintenance_lock(engine) as again:
-            assert again
-
-
-def test_reading_a_database_without_tables_creates_none(opened, url):
-    with pytest.raises(MissingDatabaseError, match=r"postgresql\+psycopg://tester@/test.*: there is no database here"):
-        opened(url, create=False)
 
 
 def test_tables_of_another_program_are_refused(opened, url):
