@@ -30,7 +30,7 @@ def load(path, *given, **shapes):
 
 def fed(workload, batch):
     """Return the shapes the model is fed for a batch."""
-    return onnx_inputs.resolved_shapes(workload.inputs, workload.spec.shapes, workload.arrays, batch)
+    return onnx_inputs.resolved_shapes(workload.inputs.declared, workload.spec.shapes, workload.inputs.arrays, batch)
 
 
 def cast(path, element, shape):

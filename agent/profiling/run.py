@@ -208,6 +208,8 @@ def _record(
             sweep = _new_sweep(ongoing, request, context, run_store, progress, active_recording)
             try:
                 with signals.stoppable(), WorkloadProcess(limits=request.limits) as process:
+                    progress.step(0, None, "checking the model")
+                    process.check(request.spec, request.engine, request.points)
                     active_recording.wait_for_first_ticks()
                     sweep.run(process, lambda: _loaded(process, request, progress), process.stop, request.points)
                 status, end = RunStatus.COMPLETE, read_host_settings(context.roots)

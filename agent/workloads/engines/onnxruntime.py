@@ -67,6 +67,16 @@ class Session:
         return tensors
 
 
+def check_provider(engine: EngineSpec) -> None:
+    """Raise WorkloadError if this installation of the engine lacks the provider."""
+    offered = onnxruntime.get_available_providers()
+    if engine.provider == "cuda" and _CUDA not in offered:
+        raise WorkloadError(
+            f"--provider cuda: this onnxruntime {VERSION} offers only {', '.join(offered)}",
+            "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or --provider cpu",
+        )
+
+
 def open_session(
     model: bytes | Path, engine: EngineSpec, weights: Mapping[str, NDArray[np.generic]] | None = None
 ) -> Session:
@@ -74,13 +84,8 @@ def open_session(
 
     Raises WorkloadError for an invalid or unsupported model, and for an unavailable provider.
     """
-    offered = onnxruntime.get_available_providers()
-    if engine.provider == "cuda" and _CUDA not in offered:
-        raise WorkloadError(
-            f"--provider cuda: this onnxruntime {VERSION} offers only {', '.join(offered)}",
-            "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or --provider cpu",
-        )
-    if engine.provider == "cpu" or _CUDA not in offered:
+    check_provider(engine)
+    if engine.provider == "cpu" or _CUDA not in onnxruntime.get_available_providers():
         return _opened(model, [_CPU], engine.threads, weights or {})
     return _opened_on_cuda(model, engine, weights or {})
 

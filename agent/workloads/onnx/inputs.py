@@ -13,11 +13,23 @@ from agent.workloads.onnx.input_values import element_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
     from agent.workloads.onnx.input_values import Element
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredInput:
+    """One input in a model file.
+
+    `type` is in the engine's words, such as `tensor(float)`. A size is a number, or the name of an open dimension,
+    empty without a name; `sizes` is None without a declared shape.
+    """
+
+    name: str
+    type: str
+    sizes: tuple[int | str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +91,12 @@ class InputArray:
     from_file: bool
 
 
-def parse_declared_inputs(entries: Sequence[Any], without_shape: AbstractSet[str]) -> tuple[ModelInput, ...]:
-    """Return the inputs that a session lists (`get_inputs`); the engine reports a missing shape as a scalar.
+def parse_declared_inputs(entries: Sequence[DeclaredInput]) -> tuple[ModelInput, ...]:
+    """Return the inputs of a model file.
 
     Raises WorkloadError for an input of a type that can be neither generated nor given.
     """
-    return tuple(
-        ModelInput(
-            entry.name,
-            element_of(entry.name, entry.type),
-            None
-            if entry.name in without_shape
-            else tuple(size if isinstance(size, int) and size >= 0 else str(size or "") for size in entry.shape),
-        )
-        for entry in entries
-    )
+    return tuple(ModelInput(entry.name, element_of(entry.name, entry.type), entry.sizes) for entry in entries)
 
 
 def check_names(inputs: Sequence[ModelInput], option: str, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from agent.workloads.onnx.external_files import ExternalFiles
+from agent.workloads.onnx.inputs import DeclaredInput
 from agent.workloads.onnx.model_path import open_model, unsupported_format_error
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ModelFile:
     """The facts of a model. `model_bytes` includes its external files, `sha256` does not.
 
     `precision` is the type of most bytes of the parameters, None without parameters. `external_bytes` is the size of
-    the weights in external files. `without_shape` are the inputs without a declared shape.
+    the weights in external files. `inputs` are those that a run must give.
     """
 
     parameters: int
@@ -51,7 +52,7 @@ class ModelFile:
     external_bytes: int
     precision: str | None
     sha256: str
-    without_shape: frozenset[str]
+    inputs: tuple[DeclaredInput, ...]
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -79,8 +80,37 @@ def read_model_file(path: Path) -> ModelFile:
             parameters += count
             bits[known[0]] += count * known[1]
     precision = bits.most_common(1)[0][0] if parameters else None
-    without_shape = frozenset(value.name for value in model.graph.input if not value.type.tensor_type.HasField("shape"))
-    return ModelFile(parameters, size + externals.file_bytes, externals.used_bytes, precision, digest, without_shape)
+    inputs = tuple(_inputs(model.graph))
+    return ModelFile(parameters, size + externals.file_bytes, externals.used_bytes, precision, digest, inputs)
+
+
+def _inputs(graph: Any) -> Iterator[DeclaredInput]:
+    """Yield the inputs without a default; old versions of ONNX list the weights among the inputs."""
+    weights = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
+    for value in graph.input:
+        if value.name not in weights:
+            tensor = value.type.tensor_type
+            sizes = tuple(map(_size, tensor.shape.dim)) if tensor.HasField("shape") else None
+            yield DeclaredInput(value.name, _type(value.type), sizes)
+
+
+def _size(dimension: Any) -> int | str:
+    known = dimension.HasField("dim_value") and dimension.dim_value >= 0
+    return int(dimension.dim_value) if known else str(dimension.dim_param)
+
+
+def _type(declared: Any) -> str:
+    """Return a type in the words of the engine: `tensor(float)`, `seq(tensor(int64))`."""
+    kind = declared.WhichOneof("value") or "unknown"
+    own: Any = getattr(declared, kind, None)
+    name = kind.removesuffix("_type").replace("sequence", "seq")
+    if kind in {"tensor_type", "sparse_tensor_type"}:
+        inner = _TYPE_NAMES.get(own.elem_type, "unknown").lower()
+    elif kind == "map_type":
+        inner = f"{_TYPE_NAMES.get(own.key_type, 'unknown').lower()},{_type(own.value_type)}"
+    else:
+        inner = _type(own.elem_type) if hasattr(own, "elem_type") else ""
+    return f"{name}({inner})"
 
 
 def _elements(tensor: Any, bits: int, external_bytes: int | None) -> int:

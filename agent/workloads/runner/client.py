@@ -17,6 +17,7 @@ from agent.workloads.limits import Limits, resident_bytes, size
 from agent.workloads.point import point_name
 from agent.workloads.runner.pipes import PipeReader
 from agent.workloads.runner.protocol import (
+    Checked,
     Command,
     Ended,
     Failed,
@@ -28,6 +29,7 @@ from agent.workloads.runner.protocol import (
     Reply,
     Started,
     Stop,
+    check_command,
     decode_reply,
     encode,
     load_command,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.point import Point
 
-ReplyT = TypeVar("ReplyT", Ready, Prepared, Measured)
+ReplyT = TypeVar("ReplyT", Checked, Ready, Prepared, Measured)
 
 # -P: the module must come from this installation, not from the current directory.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "agent.workloads.runner.worker")
@@ -77,6 +79,7 @@ class WorkloadProcess:
         self._environment = os.environ if environment is None else environment
         self._limits = limits or Limits()
         self._model = "the model"
+        self._loaded = False
         self._child: _WorkerProcess | None = None
 
     def __enter__(self) -> Self:
@@ -92,11 +95,22 @@ class WorkloadProcess:
         """The process id of the child. Raises WorkloadError without a child."""
         return self._running().process.pid
 
+    def check(self, spec: Spec, engine: EngineSpec, points: Sequence[Point]) -> None:
+        """Start the child and check in it that the model can run these points, without loading the model."""
+        self._start_child(spec)
+        self._ask(check_command(spec, engine, points), Checked, "being checked")
+
     def start(self, spec: Spec, engine: EngineSpec) -> Ready:
-        """Start the child and load the model in it."""
+        """Load the model in the child, which is started now unless it has checked the model."""
+        if self._child is None or self._loaded:
+            self._start_child(spec)
+        self._loaded = True
+        return self._ask(load_command(spec, engine), Ready, "being loaded")
+
+    def _start_child(self, spec: Spec) -> None:
         if self._child is not None:
             raise WorkloadError("the workload process is running already", "stop it first")
-        self._model = spec.label
+        self._model, self._loaded = spec.label, False
         # The workload must not see settings of this program, such as a database URL with its password.
         inherited = {name: word for name, word in self._environment.items() if not name.startswith("INFEROMETER_")}
         with REALTIME_LIMIT.lifted():
@@ -111,7 +125,6 @@ class WorkloadProcess:
             )
         pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
         self._child = _WorkerProcess(process, pipes[0], PipeReader(pipes[1], pipes[2]))
-        return self._ask(load_command(spec, engine), Ready, "being loaded")
 
     def prepare(self, parameters: Point) -> None:
         """Make the inputs of a point in the child and run it once."""

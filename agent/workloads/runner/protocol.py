@@ -13,6 +13,8 @@ from agent.workloads.load.records import LoadWindow  # noqa: TC001 - same
 from agent.workloads.point import Point  # noqa: TC001 - same
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.workloads.declaration import Spec
 
 
@@ -24,8 +26,17 @@ class _Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     pass
 
 
+class Check(_Command, frozen=True):
+    """Check that a model can run these points, without loading it. The reply is `Checked`."""
+
+    workload: str
+    spec: str
+    engine: EngineSpec
+    points: tuple[Point, ...]
+
+
 class Load(_Command, frozen=True):
-    """Load this model; the first command. The reply is `Ready`.
+    """Load this model; only `Check` may come before it. The reply is `Ready`.
 
     `spec` is the spec as JSON text; the declaration of the `workload` has its type.
     """
@@ -54,6 +65,10 @@ class Measure(_Command, frozen=True):
 
 class Stop(_Command, frozen=True):
     """End the process. There is no reply."""
+
+
+class Checked(_Reply, frozen=True):
+    """No reason is known why the model could not run the points."""
 
 
 class Ready(_Reply, frozen=True):
@@ -126,8 +141,13 @@ class Failed(_Reply, frozen=True):
     remedy: str
 
 
-Command = Load | Prepare | Measure | Stop
-Reply = Ready | Prepared | Started | Ended | Measured | Failed
+Command = Check | Load | Prepare | Measure | Stop
+Reply = Checked | Ready | Prepared | Started | Ended | Measured | Failed
+
+
+def check_command(spec: Spec, engine: EngineSpec, points: Sequence[Point]) -> Check:
+    """Return the command that checks a model and its points."""
+    return Check(spec.workload, to_json(spec), engine, tuple(points))
 
 
 def load_command(spec: Spec, engine: EngineSpec) -> Load:

@@ -18,6 +18,8 @@ from agent.workloads import registry
 from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, WorkloadError, as_workload_error
 from agent.workloads.point import point_name
 from agent.workloads.runner.protocol import (
+    Check,
+    Checked,
     Ended,
     Failed,
     Load,
@@ -36,6 +38,7 @@ from agent.workloads.runner.timing import Phase, measure
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from agent.workloads.declaration import Spec
     from agent.workloads.runner.protocol import Command
     from agent.workloads.runner.timing import Workload
 
@@ -61,14 +64,17 @@ def main() -> int:
 
 
 def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
-    """Reply to each command in `lines`; the first one must be `Load`."""
+    """Reply to each command in `lines`; only `Check` may come before `Load`."""
     workload: Workload | None = None
     phases: Mapping[str, Phase] = {}
     for line in lines:
         command = _command(line)
         if isinstance(command, Stop):
             return
-        if isinstance(command, Load):
+        if isinstance(command, Check):
+            _check(command)
+            _reply(replies, Checked())
+        elif isinstance(command, Load):
             workload = _load(command)
             _reply(replies, workload.ready)
         elif workload is None:
@@ -93,14 +99,30 @@ def _unreadable(error: ValueError) -> WorkloadError:
     return WorkloadError(f"the workload process cannot read its command: {error}", "check the workload's options")
 
 
-def _load(command: Load) -> Workload:
+def _parsed(command: Check | Load) -> tuple[str, Spec]:
+    """Return the module that implements the workload of a command, and its spec."""
     try:
         declared = registry.find(command.workload)
-        spec = from_json(command.spec, declared.spec)
+        return declared.implementation, from_json(command.spec, declared.spec)
     except ValueError as error:
         raise _unreadable(error) from error
+
+
+def _check(command: Check) -> None:
+    """Import the workload and call its `check`, if it has one."""
+    implementation, spec = _parsed(command)
     try:
-        workload: Workload = import_module(declared.implementation).load(spec, command.engine)
+        module = import_module(implementation)
+        if check := getattr(module, "check", None):
+            check(spec, command.engine, command.points)
+    except (ImportError, MemoryError) as error:
+        raise as_workload_error(error, "checking the model", CANNOT_LOAD) from error
+
+
+def _load(command: Load) -> Workload:
+    implementation, spec = _parsed(command)
+    try:
+        workload: Workload = import_module(implementation).load(spec, command.engine)
     except (ImportError, MemoryError) as error:
         raise as_workload_error(error, "loading the model", CANNOT_LOAD) from error
     return workload

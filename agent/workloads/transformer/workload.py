@@ -9,28 +9,34 @@ import msgspec
 import numpy as np
 
 from agent.workloads.axes import at_point
-from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, open_session
+from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, check_provider, open_session
 from agent.workloads.errors import WorkloadError
 from agent.workloads.runner.protocol import Ready
 from agent.workloads.runner.timing import Phase
 from agent.workloads.transformer.decoder import build_decoder, cache_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.point import Point
     from agent.workloads.transformer.spec import TransformerSpec
 
 
+def check(spec: TransformerSpec, engine: EngineSpec, _points: Sequence[Point]) -> None:
+    """Check the provider without building the model. Raises WorkloadError."""
+    if spec.precision == "int8" and engine.provider == "cuda":
+        raise WorkloadError(
+            "--precision int8 with --provider cuda: the engine quantizes activations on the CPU only",
+            "choose --precision fp16, or --provider cpu",
+        )
+    check_provider(engine)
+
+
 def load(spec: TransformerSpec, engine: EngineSpec) -> TransformerWorkload:
     """Build the model in memory and load it. Raises WorkloadError."""
+    check(spec, engine, ())
     if spec.precision == "int8":
-        if engine.provider == "cuda":
-            raise WorkloadError(
-                "--precision int8 with --provider cuda: the engine quantizes activations on the CPU only",
-                "choose --precision fp16, or --provider cpu",
-            )
         engine = msgspec.structs.replace(engine, provider="cpu")
     graph = build_decoder(spec)
     return TransformerWorkload(spec, engine, open_session(graph.serialized(), engine, graph.weights))

@@ -116,3 +116,43 @@ def test_an_unwritable_database_is_reported_before_the_run(tmp_path: Path) -> No
         assert "--database" in result.stderr
         assert "with the model loaded" not in result.stderr
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("shape", "arguments", "words"),
+    [
+        (["batch", "seq"], (), "--dim seq=128"),
+        (["batch", "seq"], ("--dim", "length=3"), "--dim length: no input of the model has a dimension of this name"),
+        (["batch", "seq"], ("--dim", "seq=3", "--shape", "x=1x2"), "--shape gives this dimension"),
+        ([1, 3], ("--batch", 2), "--batch 2: model.onnx has no open batch dimension"),
+        ([1, 3], ("--shape", "x=1x4"), "--shape x=1x4"),
+        ([1, 3], ("--shape", "y=1x3"), "--shape y: the model has no such input"),
+        ([1, 3], ("--input", "y=1"), "--input y: the model has no such input"),
+        ([1, 3], ("--input", "x=[1,2]"), "--input x: values of the shape 2"),
+        (["n", 1 << 40], (), "the input of a batch of 1"),
+        ([1, 3], ("--provider", "cuda"), "--provider cuda"),
+        (None, (), "broken.onnx"),
+    ],
+)
+def test_everything_that_needs_no_measurement_is_refused_before_the_first_baseline(
+    tmp_path: Path, shape: list[int | str] | None, arguments: tuple[object, ...], words: str
+) -> None:
+    model = tmp_path / ("broken.onnx" if shape is None else "model.onnx")
+    model.write_bytes(b"no model")
+    if shape is not None:
+        save_model(model, shape)
+    line = ("profile", "onnx", "--model", model, *arguments, "--force", "--path.sysfs", SERVER, *BARE_METAL)
+    result = call(tmp_path, *line)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert "checking the model" in result.stderr
+    assert "idle, before" not in result.stderr
+
+
+def test_a_provider_that_is_not_installed_is_refused_before_the_first_baseline(tmp_path: Path) -> None:
+    for more, words in (((), "--provider cuda"), (("--precision", "int8"), "--precision int8 with --provider cuda")):
+        line = (*TINY, "--provider", "cuda", *more, "--force", "--path.sysfs", SERVER, *BARE_METAL)
+        result = call(tmp_path, *line)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"error: {words}" in result.stderr
+        assert "idle, before" not in result.stderr

@@ -18,7 +18,6 @@ from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.transformer.spec import TransformerSpec
 from probes.model import Roots
-from profile_runs import save_model
 from store.errors import StoreError
 from trees import FIXTURES
 
@@ -61,15 +60,25 @@ def test_a_model_that_cannot_run_is_refused_with_its_remedy_and_leaves_no_run(tm
     with pytest.raises(UnsupportedWorkloadError, match=r"nowhere\.onnx does not exist") as refused:
         run(request, config(tmp_path), heard, SignalRequests())
     assert refused.value.remedy
-    assert heard.steps == ["checking this host", "idle, before the model is loaded", "loading the model"]
+    assert heard.steps == ["checking this host", "checking the model"]
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}
 
 
+def save_reshape(path: Path) -> None:
+    """Save a model that declares any batch, and fails with all but one of 1."""
+    from onnx import TensorProto, helper, save_model
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in "xy")
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 3])
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "shape"], ["y"])], "g", [x], [y], [shape])
+    save_model(helper.make_model(graph, opset_imports=[helper.make_operatorsetid("", 17)], ir_version=8), str(path))
+
+
 def test_a_point_that_cannot_run_is_found_before_the_first_window_and_leaves_no_run(tmp_path: Path) -> None:
-    save_model(tmp_path / "model.onnx", [1, 3])
+    save_reshape(tmp_path / "model.onnx")
     request = ProfileRequest(OnnxSpec(tmp_path / "model.onnx"), EngineSpec(), {"batch": (1, 2)}, SWIFT, None)
     heard = Silent()
-    with pytest.raises(UnsupportedWorkloadError, match="--batch 2"):
+    with pytest.raises(UnsupportedWorkloadError, match="running batch=2"):
         run(request, config(tmp_path), heard, SignalRequests())
     assert heard.steps[-1] == "trying every point"
     assert rows(tmp_path / "store.db") == {"runs": 0, "windows": 0, "profiles": 0, "ticks": 0}

@@ -18,9 +18,9 @@ onnx_inputs = pytest.importorskip("agent.workloads.onnx.inputs", reason="the onn
 
 def fed_values(workload, batch):
     """Return what the one input of a workload is fed for a batch, as the engine echoes it."""
-    batched = onnx_inputs.supports_batches(workload.inputs, workload.spec.shapes, workload.arrays)
-    array = workload.arrays["x"]
-    return onnx_inputs.feed(workload.inputs[0], fed(workload, batch)[0], array, batched=batched)
+    batched = onnx_inputs.supports_batches(workload.inputs.declared, workload.spec.shapes, workload.inputs.arrays)
+    array = workload.inputs.arrays["x"]
+    return onnx_inputs.feed(workload.inputs.declared[0], fed(workload, batch)[0], array, batched=batched)
 
 
 def npy(path, values):
@@ -137,8 +137,10 @@ def counting_loop(path):
 def test_a_given_loop_count_decides_the_iterations(tmp_path):
     workload = load(counting_loop(tmp_path / "m.onnx"), "n=10", "x=1")
     feeds = {
-        each.name: workload.session.tensor(onnx_inputs.feed(each, shape, workload.arrays[each.name], batched=False))
-        for each, shape in zip(workload.inputs, fed(workload, 1), strict=True)
+        each.name: workload.session.tensor(
+            onnx_inputs.feed(each, shape, workload.inputs.arrays[each.name], batched=False)
+        )
+        for each, shape in zip(workload.inputs.declared, fed(workload, 1), strict=True)
     }
     assert workload.session.run(feeds, ["y"])[0].numpy().tolist() == [2.0**10]
     assert synthetic_note(workload.ready.inputs) is None

@@ -81,7 +81,7 @@ BITS = ["bfloat16", "float8e4m3fn", "float8e5m2", "int4", "uint4"]
 def test_synthetic_inputs_of_every_type_are_finite_varied_and_accepted(tmp_path, element):
     workload = load(cast(tmp_path / "m.onnx", element, ["n", 40]))
     workload.prepare({"batch": 2})
-    declared = workload.inputs[0]
+    declared = workload.inputs.declared[0]
     values = input_values.synthetic(declared.element, (2, 40), np.random.default_rng(0))
     tensor = workload.session.tensor(values, declared.element.onnx_type)
     result = workload.session.run({"x": tensor}, ["y"])[0].numpy()

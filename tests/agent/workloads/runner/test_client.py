@@ -13,7 +13,7 @@ from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits
 from agent.workloads.runner.client import WorkloadProcess
-from agent.workloads.runner.protocol import Failed, Measured, Prepared, Ready, encode
+from agent.workloads.runner.protocol import Checked, Failed, Measured, Prepared, Ready, encode
 from agent.workloads.transformer.spec import TransformerSpec
 
 READY = Ready("fake", "1", "cpu", 1, None, 0, 0, None, ("inference",), 0.0)
@@ -23,6 +23,7 @@ MEASURED = Measured("inference", 1, 2, 1, 1, 0, 0, (1e-9,), ())
 def playing(program):
     """Give a process whose child is a program; `take()` waits for a command, `say(name)` writes a reply."""
     replies = {
+        "checked": encode(Checked()),
         "ready": encode(READY),
         "prepared": encode(Prepared()),
         "measured": encode(MEASURED),
@@ -54,6 +55,16 @@ def test_a_child_answers_its_calls_and_ends_on_request():
         began = time.monotonic()
     assert gone(pid)
     assert time.monotonic() - began < 4
+
+
+def test_a_child_that_checked_the_model_loads_it_and_is_started_once():
+    with playing("take(); say('checked'); take(); say('ready'); take()") as process:
+        process.check(TransformerSpec(), EngineSpec(), ({"batch": 1},))
+        pid = process.pid
+        assert start(process) == READY
+        assert process.pid == pid
+        with pytest.raises(WorkloadError, match="running already"):
+            start(process)
 
 
 def test_a_reply_is_read_in_pieces_beside_a_long_error_output():

@@ -17,7 +17,17 @@ from agent.workloads.limits import Limits
 from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.runner import worker as child
 from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
-from agent.workloads.runner.protocol import Failed, Measure, Prepare, Stop, decode_reply, encode, load_command
+from agent.workloads.runner.protocol import (
+    Checked,
+    Failed,
+    Measure,
+    Prepare,
+    Stop,
+    check_command,
+    decode_reply,
+    encode,
+    load_command,
+)
 from agent.workloads.transformer.spec import TransformerSpec
 
 pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
@@ -258,6 +268,15 @@ def test_commands_before_load_and_after_stop_do_nothing():
     assert served(Stop(), Prepare({"batch": 1})) == b""
     with pytest.raises(WorkloadError, match="got a command before its model"):
         served(Prepare({"batch": 1}))
+
+
+def test_a_check_loads_nothing_and_refuses_a_provider_that_is_not_installed():
+    points = ({"batch": 1},)
+    assert served(check_command(TINY, ENGINE, points)) == encode(Checked())
+    with pytest.raises(WorkloadError, match="before its model"):
+        served(check_command(TINY, ENGINE, points), Prepare({"batch": 1}))
+    with pytest.raises(WorkloadError, match="--provider cuda: this onnxruntime"):
+        served(check_command(TINY, EngineSpec(provider="cuda"), points))
 
 
 def test_an_unknown_phase_is_reported_with_the_known_ones():
