@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.cli.main import main
+from fork_server import start
 from nobody import nobody
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 @contextmanager
 def started(home: Path, *arguments: object, **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """Start the command in a new session, to which a test can send Ctrl-C (`os.killpg`); kill it after the block."""
+    """Start the command in a new session, to which a test can send Ctrl-C (`os.killpg`); kill it after the block.
+
+    Most commands start in a fork of a process that has imported the program; with `fresh=True` in a new Python.
+    """
     given = {"env": environment(home), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     line = [*INFEROMETER, *map(str, arguments)]
-    with subprocess.Popen(line, cwd=home, text=True, start_new_session=True, **given) as process:
+    with start(line, cwd=home, text=True, **given) as process:
         watchdog = Timer(LONGEST_SECONDS, _kill, [process])
         watchdog.start()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from agent.cli.main import command_line
 
 
+@cache
 def commands_of() -> dict[str, Any]:
     """Return every command and group by its words; the program itself has no words."""
     found: dict[str, Any] = {}

@@ -9,6 +9,8 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, settings
 
+import fork_server
+
 # A busy machine must not fail a property test, so no example has a deadline. CI searches harder than a quick local run.
 _SLOW_HOST = [HealthCheck.too_slow]
 settings.register_profile("quick", deadline=None, suppress_health_check=_SLOW_HOST, max_examples=25)
@@ -27,7 +29,7 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
-_STARTERS = {"subprocess", "command", "daemons", "profile_runs", "prometheus_server", "nobody"}
+_STARTERS = {"subprocess", "fork_server", "command", "daemons", "profile_runs", "prometheus_server", "nobody"}
 """Modules with which a test starts processes."""
 
 
@@ -57,6 +59,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     if report.skipped:
         _skipped.append(report.nodeid)
+
+
+def pytest_unconfigure() -> None:
+    fork_server.stop()
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 import sqlite3
-import subprocess
 import tempfile
 import threading
 import time
@@ -22,11 +21,13 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from command import INFEROMETER, environment
+from fork_server import start
 from store.database import open_database
 from trees import powercap_zone, write
 from waiting import await_true
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 PROC = Path(__file__).parent / "fixtures/proc/xeon_guest"
@@ -233,7 +234,7 @@ def launched(home: Path, *arguments: object, **variables: str) -> Iterator[Daemo
     for name in {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"} - variables.keys():
         environ.pop(name, None)
     with (home / "log").open("ab") as errors:
-        process = subprocess.Popen([*map(str, line)], cwd=home, env=environ, stderr=errors, start_new_session=True)
+        process = start([*map(str, line)], environ, cwd=home, stderr=errors)
     try:
         yield Daemon(process, home / "log", home / "state/inferometer/inferometer.db")
     finally:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-STEP_SECONDS = 0.0005
+STEP_SECONDS = 0.001
 
 _COUNTER_SCRIPT = """
 import os, sys, time

@@ -61,7 +61,7 @@ def files(folder: Path) -> set[str]:
 
 def test_every_check_passes_on_a_healthy_host_and_the_exit_code_is_0(tmp_path: Path, line: tuple[object, ...]) -> None:
     before = files(tmp_path)
-    result = call(tmp_path, *line)
+    result = run(tmp_path, *line)
     assert result.returncode == 0, result.stdout
     assert {check[:6] for check in result.stdout.splitlines()} == {"PASS  "}
     for name in ("configuration", "processor power", "workload transformer", "database", "exporter", "disk space"):
@@ -70,7 +70,7 @@ def test_every_check_passes_on_a_healthy_host_and_the_exit_code_is_0(tmp_path: P
 
 
 def test_warnings_end_with_1_and_the_json_has_every_check(tmp_path: Path, line: tuple[object, ...]) -> None:
-    result = call(tmp_path, *line, "--path.sysfs", tmp_path, "--json")
+    result = run(tmp_path, *line, "--path.sysfs", tmp_path, "--json")
     assert result.returncode == 1
     found = json.loads(result.stdout)
     assert found["verdict"] == "WARN"

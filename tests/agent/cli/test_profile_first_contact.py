@@ -8,7 +8,9 @@ import pty
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 NO_NVIDIA = ("--path.nvml-library", "/nowhere/libnvidia-ml.so.1")
 RUN = (*TINY, *SHORT, "--batch", 1, *NO_NVIDIA)
 STILL = (*RUN, "--path.sysfs", FIXTURES / "trees/intel_server_2s/sys", *BARE_METAL)
+ANSWERS = {b"n\n": 1, b"\n": 1, b"y\n": 130}
+"""The exit code for each answer to the question."""
 HOG = "import os; os.nice(19)\nwhile True: pass"
 
 
@@ -48,19 +52,37 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield tree
 
 
-def test_a_busy_host_is_refused_in_the_first_seconds(tmp_path: Path, server: Path) -> None:
-    with hogs():
-        result = run(tmp_path, *RUN, "--path.sysfs", server)
+@dataclass(frozen=True)
+class Busy:
+    """The same command on a busy host: with no terminal, with --force, and with each answer on a terminal."""
+
+    home: Path
+    refused: subprocess.CompletedProcess[str]
+    forced: subprocess.CompletedProcess[str]
+    asked: dict[bytes, tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory, server: Path) -> Busy:
+    line, home = (*RUN, "--path.sysfs", server), tmp_path_factory.mktemp("busy")
+    with hogs(), ThreadPoolExecutor() as pool:
+        forced = pool.submit(run, tmp_path_factory.mktemp("forced"), *line, "--force", "--json")
+        refused = pool.submit(run, home, *line)
+        asked = {answer: pool.submit(answered, tmp_path_factory.mktemp("asked"), answer, *line) for answer in ANSWERS}
+        return Busy(home, refused.result(), forced.result(), {answer: one.result() for answer, one in asked.items()})
+
+
+def test_a_busy_host_is_refused_in_the_first_seconds(busy: Busy) -> None:
+    result = busy.refused
     assert (result.returncode, result.stdout) == (1, "")
     assert "CPUs busy: latency and throughput will be distorted" in result.stderr
     assert "continue anyway with --force" in result.stderr
     assert "idle" not in result.stderr
-    assert json.loads(call(tmp_path, "profiles", "list", "--json").stdout) == {"profiles": []}
+    assert json.loads(call(busy.home, "profiles", "list", "--json").stdout) == {"profiles": []}
 
 
-def test_force_measures_a_busy_host_with_a_range_that_includes_other_programs(tmp_path: Path, server: Path) -> None:
-    with hogs():
-        result = run(tmp_path, *RUN, "--path.sysfs", server, "--force", "--json")
+def test_force_measures_a_busy_host_with_a_range_that_includes_other_programs(busy: Busy) -> None:
+    result = busy.forced
     assert result.returncode == 0, result.stderr
     assert "warning: other programs keep" in result.stderr
     [point] = document(result)["points"]
@@ -207,15 +229,12 @@ def until(terminal: int, words: str | None) -> str:
     return screen
 
 
-@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"y\n", 130)])
-def test_a_terminal_is_asked_whether_to_continue_on_a_busy_host(
-    tmp_path: Path, server: Path, answer: bytes, code: int
-) -> None:
-    with hogs():
-        returned, screen = answered(tmp_path, answer, *RUN, "--path.sysfs", server)
-    assert returned == code
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_terminal_is_asked_whether_to_continue_on_a_busy_host(busy: Busy, answer: bytes) -> None:
+    returned, screen = busy.asked[answer]
+    assert returned == ANSWERS[answer]
     assert "warning: other programs keep" in screen
-    assert ("error: other programs keep" in screen) is (code == 1)
+    assert ("error: other programs keep" in screen) is (returned == 1)
     assert "Traceback" not in screen
 
 

@@ -63,7 +63,7 @@ def test_a_signal_at_any_moment_gives_one_line_and_its_exit_code(
         expected |= {0}  # a stopped service ends without an error
     delays = DELAYS if number == signal.SIGINT else (0.0, 0.3)
     for delay in delays:
-        with started(tmp_path, *LINES[name], *NO_NVIDIA) as process:
+        with started(tmp_path, *LINES[name], *NO_NVIDIA, fresh=True) as process:
             await_true(lambda: has_control(process), 60)
             time.sleep(delay)
             os.killpg(process.pid, number)
