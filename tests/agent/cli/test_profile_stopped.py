@@ -129,7 +129,7 @@ def test_a_hanging_workload_is_ended_by_the_timeout_and_the_profile_has_the_comp
     ended = stopped["hung"]
     assert ended.result.returncode == 1
     assert "the transformer did not finish being measured" in ended.result.stderr
-    assert "within 15 s beyond the 0.3 s of the window, the limit of --timeout" in ended.result.stderr
+    assert "within 15 s beyond the 0.15 s of the window, the limit of --timeout" in ended.result.stderr
     assert [Path(f"/proc/{pid}").exists() for pid in ended.workers] == [False]
     found = document(ended.result)
     assert found["status"] == "failed"
