@@ -65,8 +65,10 @@ def test_commands_that_need_no_store_work_without_a_valid_home(tmp_path: Path, h
     result = run(tmp_path, "devices", *SERVER, *NO_NVIDIA, env=bare(HOME=home), fresh=True)
     assert (result.returncode, result.stderr) == (0, "")
     stored = run(tmp_path, "db", "status", env=bare(HOME=home))
-    assert stored.returncode == 1
-    assert stored.stderr.startswith("error: ")
+    assert "Traceback" not in stored.stderr
+    if home:  # without a value, the home of /etc/passwd counts, which may have a store
+        assert stored.returncode == 1
+        assert stored.stderr.startswith("error: ")
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)

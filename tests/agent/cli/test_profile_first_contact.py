@@ -64,7 +64,7 @@ class Busy:
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory, server: Path) -> Busy:
-    line, home = (*RUN, "--path.sysfs", server), tmp_path_factory.mktemp("busy")
+    line, home = (*RUN, "--window-seconds", 0.3, "--path.sysfs", server), tmp_path_factory.mktemp("busy")
     with hogs(), ThreadPoolExecutor() as pool:
         forced = pool.submit(run, tmp_path_factory.mktemp("forced"), *line, "--force", "--json")
         refused = pool.submit(run, home, *line)

@@ -159,8 +159,8 @@ def test_a_port_in_use_is_reported_with_its_remedy_and_nothing_stays_locked(home
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--log-level", "loud"], "--log-level (INFEROMETER_LOG_LEVEL) = 'loud' is not one of debug"),
-        (["--listen", "here"], "--listen (INFEROMETER_LISTEN) = 'here' is not host:port"),
+        (["--log-level", "loud"], "--log-level: 'loud' is not one of debug"),
+        (["--listen", "here"], "--listen: 'here' is not host:port"),
         (["--config", "/nowhere.toml"], "/nowhere.toml: it cannot be read"),
     ],
 )
