@@ -1,6 +1,5 @@
 """Real children: the whole way from the spec to a measured window, and how it ends."""
 
-import io
 import os
 import re
 import signal
@@ -12,18 +11,12 @@ from pathlib import Path
 import pytest
 
 from agent.workloads.engine_spec import EngineSpec
-from agent.workloads.errors import CANNOT_RUN, WorkloadError, as_workload_error
+from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits
 from agent.workloads.onnx.spec import OnnxSpec
-from agent.workloads.runner import worker as child
 from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
 from agent.workloads.runner.protocol import (
-    Checked,
     Failed,
-    Measure,
-    Prepare,
-    Stop,
-    check_command,
     decode_reply,
     encode,
     load_command,
@@ -256,60 +249,3 @@ def test_a_child_ignores_an_interrupt_of_its_parent():
         os.kill(process.pid, signal.SIGINT)
         process.prepare({"batch": 1})
         assert process.measure("prefill", 0.0, 2).iterations == 2
-
-
-def served(*commands):
-    replies = io.BytesIO()
-    child.serve([encode(command) for command in commands], replies)
-    return replies.getvalue()
-
-
-def test_commands_before_load_and_after_stop_do_nothing():
-    assert served(Stop(), Prepare({"batch": 1})) == b""
-    with pytest.raises(WorkloadError, match="got a command before its model"):
-        served(Prepare({"batch": 1}))
-
-
-def test_a_check_loads_nothing_and_refuses_a_provider_that_is_not_installed():
-    points = ({"batch": 1},)
-    assert served(check_command(TINY, ENGINE, points)) == encode(Checked())
-    with pytest.raises(WorkloadError, match="before its model"):
-        served(check_command(TINY, ENGINE, points), Prepare({"batch": 1}))
-    with pytest.raises(WorkloadError, match="--provider cuda: this onnxruntime"):
-        served(check_command(TINY, EngineSpec(provider="cuda"), points))
-
-
-def test_an_unknown_phase_is_reported_with_the_known_ones():
-    load = load_command(TINY, ENGINE)
-    with pytest.raises(WorkloadError, match="no phase 'inference'") as failure:
-        served(load, Prepare({"batch": 1}), Measure("inference", 0.0, 1))
-    assert failure.value.remedy == "the phases are: prefill, decode"
-    with pytest.raises(WorkloadError) as failure:
-        served(load, Measure("prefill", 0.0, 1))
-    assert "none before a point is prepared" in failure.value.remedy
-
-
-def test_a_batch_below_one_is_refused():
-    with pytest.raises(WorkloadError, match="--batch: 0 is out of range"):
-        served(load_command(TINY, ENGINE), Prepare({"batch": 0}))
-
-
-@pytest.mark.parametrize(
-    ("error", "message", "remedy"),
-    [
-        (MemoryError("Unable to allocate 3 TiB"), "running: out of memory (Unable to allocate 3 TiB)", "smaller batch"),
-        (RuntimeError("std::bad_alloc"), "running: out of memory (std::bad_alloc)", "smaller batch"),
-        (RuntimeError("CUDA out of memory"), "running: out of memory (CUDA out of memory)", "smaller batch"),
-        (ValueError(), "running: ValueError: no details", CANNOT_RUN),
-        (
-            RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : bad\n  shape"),
-            "running: RuntimeError: bad shape",
-            CANNOT_RUN,
-        ),
-        (WorkloadError("known", "do this"), "known", "do this"),
-    ],
-)
-def test_every_exception_becomes_one_line_with_a_remedy(error, message, remedy):
-    said = as_workload_error(error, "running", CANNOT_RUN)
-    assert said.message == message
-    assert remedy in said.remedy
