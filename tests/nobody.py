@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
 
 NOBODY = 65534
+USER: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
 def nobody() -> dict[str, Any]:
@@ -19,10 +21,16 @@ def nobody() -> dict[str, Any]:
     """
     if os.geteuid() != 0:
         return {}
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    if refusal := _refusal():
+        pytest.skip(f"user {NOBODY} cannot run {sys.executable} here: {refusal}")
+    return dict(USER)
+
+
+@cache
+def _refusal() -> str:
+    line = [sys.executable, "-c", "import probes.rapl, store.database, agent.cli.main"]
     try:
-        line = [sys.executable, "-c", "import probes.rapl, store.database, agent.cli.main"]
-        subprocess.run(line, cwd="/", check=True, capture_output=True, **user)
+        subprocess.run(line, cwd="/", check=True, capture_output=True, **USER)
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"user {NOBODY} cannot run {sys.executable} here: {error}")
-    return user
+        return str(error)
+    return ""

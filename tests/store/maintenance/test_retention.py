@@ -125,7 +125,7 @@ def test_a_file_that_is_too_large_loses_its_oldest_samples_and_becomes_smaller(e
     assert (pruned.too_large, pruned.needs_vacuum) == (False, False)
 
 
-def fill_with_rollups(engine, layout, minutes, channels=40):
+def fill_with_rollups(engine, layout, minutes, channels=15):
     """Insert roll-ups of many channels, of which the layout's own is the first."""
     [number] = json.loads(row_of(engine, layout).channel_ids)
     with engine.begin() as connection:
