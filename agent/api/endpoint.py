@@ -87,6 +87,12 @@ class Endpoint:
         newest = self._tcp.newest
         return newest.address if newest else ""
 
+    @property
+    def unix_path(self) -> str | None:
+        """The path of the newest unix socket, None without one."""
+        newest = self._unix.newest
+        return newest.address if newest else None
+
     def bind(self, listen: str, unix: UnixAddress | None = None) -> None:
         """Listen on `listen`, and on `unix` if it is given, unless they are bound already. Raises ListenError."""
         self._bind_tcp(listen)

@@ -35,27 +35,15 @@ def status(context: typer.Context, as_json: _Json = False) -> None:
 
     Example: inferometer db status
     """
-    from agent.render.tables import number
+    from agent.render.store_text import status_text, time_text
     from store.maintenance.status import status as status_of
 
     with opened(context) as engine:
         found = status_of(engine)
-    times = {"oldest": _time(found.oldest_ns), "newest": _time(found.newest_ns)}
     if as_json:
-        print_json({**asdict(found), **times})
+        print_json({**asdict(found), "oldest": time_text(found.oldest_ns), "newest": time_text(found.newest_ns)})
         return
-    print_out(f"{found.path}, schema {found.schema_revision}")
-    per_sample = f", {found.bytes_per_sample:.3g} bytes per sample" if found.bytes_per_sample else ""
-    log = f", including {number(found.log_bytes, 'B')} of write-ahead log" if found.log_bytes else ""
-    print_out(f"  size       {number(found.bytes, 'B')}{log}{per_sample}")
-    print_out(f"  samples    {found.samples} in {found.recordings} recordings, {times['oldest']} to {times['newest']}")
-    print_out(f"  stored as  {found.hot_ticks} rows, {found.chunks} chunks, {found.rollups} one-minute roll-ups")
-    print_out(f"  waiting    {found.waiting_ticks} rows can be compacted (inferometer db compact)")
-    print_out(f"  runs       {found.runs} with {found.profiles} profiles")
-    if found.unchecked:
-        print_out("  checksums  rows of an older version have none; `inferometer db compact` adds them")
-    if found.quarantined:
-        print_out(f"  damaged    {found.quarantined} rows are in the table quarantine")
+    print_out(status_text(found))
 
 
 @app.command(epilog=SHARED)
@@ -69,6 +57,7 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
 
     Example: inferometer db upgrade
     """
+    from agent.render.store_text import upgrade_text
     from agent.runtime.signals import interruptible
     from store.database import upgrade_database
     from store.errors import MissingDatabaseError, StoreError
@@ -85,10 +74,8 @@ def upgrade(context: typer.Context, as_json: _Json = False) -> None:
     if as_json:
         copy = str(done.copy) if done and done.copy else None
         print_json({"before": done and done.before, "after": done and done.after, "copy": copy})
-    elif done and done.before == done.after:
-        print_out(f"the store is up to date (schema {done.after})")
     elif done:
-        print_out(f"upgraded from schema {done.before} to {done.after}; copy: {done.copy or 'none'}")
+        print_out(upgrade_text(done))
 
 
 app.command(epilog=SHARED)(compact)
@@ -116,6 +103,7 @@ def check(
 
     Example: inferometer db check --repair
     """
+    from agent.render.store_text import check_text, problem_text
     from store.damage import Damage
     from store.maintenance.integrity import problems
     from store.maintenance.quarantine import quarantine
@@ -128,14 +116,12 @@ def check(
             moved = bool(repair and damage and quarantine(engine, damage, time.time_ns()))
             found.append({"problem": str(problem), "table": damage and damage.table, "quarantined": moved})
             if not as_json:
-                print_out(f"{problem}{' (moved to quarantine)' if moved else ''}")
+                print_out(problem_text(problem, moved=moved))
     left = sum(not each["quarantined"] for each in found)
     if as_json:
         print_json({"sound": not left, "problems": found})
-    elif left:
-        print_out(f"{left} problems; move damaged rows to quarantine with --repair, or restore a copy")
     else:
-        print_out(f"sound, with {len(found)} rows moved to quarantine" if found else "sound")
+        print_out(check_text(left, len(found) - left))
     if left:
         raise typer.Exit(ExitCode.FAILURE)
 
@@ -181,9 +167,3 @@ def backup(
         print_json({"file": str(to.absolute()), "bytes": size})
     else:
         print_out(f"{to}: {size} bytes")
-
-
-def _time(at_ns: int | None) -> str | None:
-    from agent.render.quantities import rfc3339
-
-    return None if at_ns is None else rfc3339(at_ns)

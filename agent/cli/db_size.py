@@ -15,7 +15,7 @@ from agent.runtime.console import ExitCode, print_err, print_json, print_out
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from store.maintenance.retention import PruneResult, Retention
+    from store.maintenance.retention import Retention
 
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 _PROGRESS_INTERVAL_SECONDS = 2.0
@@ -38,6 +38,7 @@ def compact(
 
     Example: inferometer db compact --vacuum
     """
+    from agent.render.store_text import compaction_text
     from store.maintenance.compaction import compact as compacted
 
     with opened(context) as engine:
@@ -53,10 +54,8 @@ def compact(
         print_err(f"warning: {damage}; it is not changed")
     if as_json:
         print_json({**asdict(done), "damaged": [str(damage) for damage in done.damaged]})
-    elif done.chunks:
-        print_out(f"{done.ticks} rows, {done.samples} samples: {done.chunks} chunks of {done.bytes} bytes")
     else:
-        print_out("nothing to compact")
+        print_out(compaction_text(done))
 
 
 def prune(
@@ -88,6 +87,7 @@ def prune(
 
     Example: inferometer db prune --larger-than 2GiB
     """
+    from agent.render.store_text import prune_notes, prune_text
     from store.maintenance.dry_run import estimate_prune
     from store.maintenance.retention import prune as pruned
 
@@ -101,7 +101,9 @@ def prune(
     if as_json:
         print_json({"dry_run": plans, **asdict(done)})
     else:
-        _show_pruned(done, dry_run=plans)
+        print_out(prune_text(done, dry_run=plans))
+        for note in prune_notes(done):
+            print_err(note)
     if asks:
         fail("nothing was removed: this is the plan of [retention]; --yes carries it out", ExitCode.USAGE)
 
@@ -121,22 +123,6 @@ def _retention(context: typer.Context, older: str | None, larger: str | None, ro
         None if larger is None else option_value("--larger-than", larger, bytes_of),
         None if rollups is None else option_value("--rollups-older-than", rollups, seconds_of),
     )
-
-
-def _show_pruned(done: PruneResult, *, dry_run: bool) -> None:
-    from agent.render.tables import number
-
-    would = "would be removed" if dry_run else "removed"
-    about = "about " if dry_run else ""
-    rows = f"{done.ticks} rows, {done.chunks} chunks, {done.rejections} refused readings, {done.rollups} roll-ups"
-    print_out(f"{would}: {rows}; {about}{number(done.freed_bytes, 'B')} of disk")
-    if done.too_large:
-        print_err(
-            "the store is still larger than the limit: the remaining data is newer than 2 h, part of a stored run, or "
-            "not sample data"
-        )
-    if done.needs_vacuum:
-        print_err("the file cannot shrink yet; run once: inferometer db compact --vacuum")
 
 
 def _chunk_progress() -> Callable[[], None]:

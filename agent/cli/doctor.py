@@ -24,24 +24,14 @@ def doctor(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
     """
     from agent.doctor import worst_verdict
     from agent.host.checks import Verdict
+    from agent.render.doctor_text import doctor_text, document
 
     checks = _checks(context)
     verdict = worst_verdict(checks)
     if as_json:
-        print_json(
-            {
-                "verdict": verdict.value,
-                "checks": [
-                    {"check": c.name, "verdict": c.verdict.value, "found": c.found, "remedy": c.remedy or None}
-                    for c in checks
-                ],
-            }
-        )
+        print_json(document(checks, verdict))
     else:
-        for check in checks:
-            print_out(f"{check.verdict.value}  {check.name}: {check.found}")
-            if check.remedy:
-                print_out(f"      remedy: {check.remedy}")
+        print_out(doctor_text(checks))
     raise typer.Exit(list(Verdict).index(verdict))
 
 

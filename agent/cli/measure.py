@@ -184,13 +184,14 @@ def _extended_duration(duration: float, channels: Sequence[Channel], tolerance: 
     """Return the duration, extended to the time that the sensors need for the tolerance."""
     from agent.energy.counted_sensors import best_channels
     from agent.energy.measurement import longest_needed_seconds
+    from agent.render.tables import percent
 
     needed = longest_needed_seconds(best_channels(channels), tolerance)
     if needed <= duration:
         return duration
     longer = math.ceil(10 * needed) / 10
     print_err(
-        f"measuring for {longer:g} s instead of {duration:g} s: a sensor needs this time for ±{100 * tolerance:.2g} %"
+        f"measuring for {longer:g} s instead of {duration:g} s: a sensor needs this time for ±{percent(tolerance)}"
     )
     return longer
 

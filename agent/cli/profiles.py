@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,11 +28,21 @@ app = typer.Typer(
 )
 
 _NEWEST = "latest"
+_MAX_DOCUMENT_BYTES = 64 << 20
+"""More than a profile of a thousand points and repeats."""
 _TAG = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _Id = Annotated[
     str,
     typer.Argument(
         metavar="ID", help="The profile: its id, the beginning of its id, its tag, or `latest` for the newest."
+    ),
+]
+_Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID|FILE",
+        help="The profile: its id, the beginning of its id, its tag, `latest` for the newest, or a JSON file of one (a "
+        "name that ends in .json or contains a slash).",
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
@@ -78,16 +89,18 @@ def list_profiles(
 
 
 @app.command(epilog=SHARED)
-def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = False) -> None:
-    """Show one profile.
+def show(context: typer.Context, profile_id: _Source = "latest", as_json: _Json = False) -> None:
+    """Show one profile, from the store or from a file.
 
     Example: inferometer profiles show
 
     Example: inferometer profiles show baseline --json
+
+    Example: inferometer profiles show ./profile.json
     """
     from agent.render.profile_text import profile_text
 
-    document = _document(_find(context, profile_id))
+    document = _stored_or_read(context, profile_id)
     if as_json:
         print_json(document)
     else:
@@ -97,28 +110,29 @@ def show(context: typer.Context, profile_id: _Id = "latest", as_json: _Json = Fa
 @app.command(epilog=SHARED)
 def export(
     context: typer.Context,
-    profile_id: _Id = "latest",
+    profile_id: _Source = "latest",
     output: OutputFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print id and file of the profile as JSON. A profile is always JSON.")
     ] = False,
 ) -> None:
-    """Write one profile as JSON.
+    """Write one profile as JSON, from the store or from a file.
 
     The document has the published schema. A profile of an older schema is upgraded.
 
     Example: inferometer profiles export latest -o profile.json
+
+    Example: inferometer profiles export ./old.json -o upgraded.json
     """
-    profile = _find(context, profile_id)
-    document = _document(profile)
+    document = _stored_or_read(context, profile_id)
     if output is None:
         print_json(document)
         return
     with writing(output) as stream:
         stream.write(f"{json.dumps(document, indent=2, allow_nan=False)}\n".encode())
-    print_err(f"{profile.id} written to {output}")
+    print_err(f"{document['id']} written to {output}")
     if as_json:
-        print_json({"id": profile.id, "file": str(output.absolute())})
+        print_json({"id": document["id"], "file": str(output.absolute())})
 
 
 @app.command(epilog=SHARED)
@@ -191,6 +205,22 @@ def _documents(profiles: Iterable[Profile]) -> Iterator[tuple[Profile, dict[str,
             yield profile, parse(profile.document)
         except ProfileError as error:
             print_err(f"warning: profile {profile.id} is left out: {error}")
+
+
+def _stored_or_read(context: typer.Context, name: str) -> dict[str, Any]:
+    """Return the document of a stored profile, or of a file if `name` is a path."""
+    if not (name.endswith(".json") or "/" in name):
+        return _document(_find(context, name))
+    from agent.profiling.document.codec import check
+    from agent.profiling.document.versions import parse
+    from agent.runtime.text_input import read_text
+
+    try:
+        document = parse(read_text(Path(name), _MAX_DOCUMENT_BYTES))
+        check(document)
+    except ValueError as error:  # of the file, of its schema version, or of its fields
+        fail(f"{name}: {error}", ExitCode.USAGE)
+    return document
 
 
 def _document(profile: Profile) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from agent.cli.options import JSON_HELP, fail
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from agent.install.files import Change
-    from agent.install.systemd import ServiceState
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run Inferometer as a systemd service.")
 
@@ -117,6 +116,7 @@ def status(
 
     from agent.install import python_env as environment
     from agent.install import systemd as service
+    from agent.render.service_text import state_text
 
     run = service.run_command if not root and service.systemd_runs() else None
     health = None if root else service.ask_health(service.listen_address(Path("/", service.CONFIG)))
@@ -124,25 +124,20 @@ def status(
     if as_json:
         print_json(dataclasses.asdict(state))
     else:
-        _show_state(state)
+        print_out(state_text(state))
     raise typer.Exit(0 if state.running else ExitCode.NOT_RUNNING if state.installed else ExitCode.NOT_INSTALLED)
 
 
-def _show_state(state: ServiceState) -> None:
-    for file in state.files:
-        print_out(f"{file.presence:10}{file.path}")
-    print_out(f"{'unit':10}{state.active or 'unknown'}, {state.enabled or 'unknown'}")
-    print_out(f"{'health':10}{f'{state.health.url}: {state.health.answer}' if state.health else 'not asked'}")
-
-
-def _report(changes: Iterable[Change], warnings: Iterable[str], *, as_json: bool) -> None:
+def _report(changes: Sequence[Change], warnings: Sequence[str], *, as_json: bool) -> None:
     import dataclasses
+
+    from agent.render.service_text import changes_text
 
     if as_json:
         print_json({"changes": [dataclasses.asdict(change) for change in changes], "warnings": list(warnings)})
         return
-    for change in changes:
-        print_out(f"{change.outcome:10}{change.path}")
+    if changes:
+        print_out(changes_text(changes))
     for sentence in warnings:
         print_err(f"warning: {sentence}")
 

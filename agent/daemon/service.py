@@ -58,7 +58,13 @@ def run(read_config: Callable[[], Config]) -> None:
                 probes = len(service.sampler.states)
                 for warning in config.warnings:
                     logger.warning(warning)
-                logger.info("started", database=service.database, listen=endpoint.address, probes=probes)
+                logger.info(
+                    "started",
+                    database=service.database,
+                    listen=endpoint.address,
+                    socket=endpoint.unix_path,
+                    probes=probes,
+                )
                 wanted = supervise(signals, service, read_config, config)
             notify.watchdog()  # a stop may have waited for the store, and a start may wait for it too
             if (lost := service.lost()) and not signals.stopping:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.render.tables import percent, plain, plain_spread
+from agent.render.tables import percent, plain, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ def total_cost(parts: Mapping[str, _Json | None]) -> _Json | None:
 def figure(value: _Json, unit: str = "", factor: float = 1.0) -> str:
     """Return a mean with its bounds, each times `factor`: `0.627 J ±12 %`, `0.627 J (0 to 1.31)`."""
     mean, lower, upper = (None if value[name] is None else value[name] * factor for name in ("mean", "lower", "upper"))
-    bounds = plain_spread(mean or 0.0, lower, upper)
+    bounds = spread(mean or 0.0, lower, upper)
     shown = f"{plain(mean)} {unit}".strip()
     if not bounds:
         return shown

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.energy.measurement import is_stuck
 from agent.energy.provenance import Provenance
-from agent.render.tables import number, percent, spread, table
+from agent.render.tables import percent, plain, spread, table
 from probes.model import Source
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent.energy.window import WindowEnergy
     from agent.sampling.facts import SamplingConditions
 
-COLUMNS = ("DEVICE", "DOMAIN", "ENERGY>", "RANGE>", "MEAN POWER>", "SOURCE", "IN TOTAL")
+COLUMNS = ("DEVICE", "DOMAIN", "JOULES>", "RANGE>", "WATTS>", "SOURCE", "IN TOTAL")
 
 
 def document(measured: Measurement, exit_code: int | None, sampler: SamplingConditions) -> dict[str, Any]:
@@ -80,11 +80,9 @@ def measurement_text(measured: Measurement) -> str:
         source = str(measured.source)
         if measured.source is Provenance.MIXED:
             source += f" ({percent(estimated_share(measured) or 0.0)} estimated)"
-        bounds = spread(total.joules, total.lower, total.upper, "J")
-        watts = number(total.joules / measured.seconds, "W")
-        rows.append(
-            ("total", measured.coverage.boundary.value, number(total.joules, "J", 4), bounds, watts, source, "")
-        )
+        bounds = spread(total.joules, total.lower, total.upper)
+        watts = plain(total.joules / measured.seconds)
+        rows.append(("total", measured.coverage.boundary.value, plain(total.joules), bounds, watts, source, ""))
     missing = "; ".join(measured.coverage.not_covered) or "nothing"
     boundary = f"boundary {measured.coverage.boundary.value}; not covered: {missing}"
     return f"{table(COLUMNS, rows)}\n\n{measured.seconds:.3f} s; {boundary}"
@@ -95,9 +93,9 @@ def _row(reading: WindowEnergy, *, in_total: bool) -> tuple[str, ...]:
     return (
         channel.device.id,
         channel.domain,
-        number(energy.joules, "J", 4) if energy else "-",
-        spread(energy.joules, energy.lower, energy.upper, "J") if energy else "; ".join(reading.reasons),
-        number(reading.mean_watts, "W"),
+        plain(energy.joules) if energy else "-",
+        spread(energy.joules, energy.lower, energy.upper) if energy else "; ".join(reading.reasons),
+        plain(reading.mean_watts),
         channel.source.value,
         "yes" if in_total else "no",
     )

@@ -6,12 +6,12 @@ from pathlib import PurePath
 from typing import Any
 
 from agent.render.figures import best_point, joules_per_inference, preferred_cost, total_cost
-from agent.render.tables import number
+from agent.render.tables import number, plain
 
 _Json = dict[str, Any]
 COLUMNS = (
     *("ID", "TAG", "DATE", "MODEL", "HOST", "STATUS", "BEST POINT"),
-    *("ENERGY/INFERENCE>", "COST>", "SOURCE", "BOUNDARY"),
+    *("J/INFERENCE>", "COST>", "SOURCE", "BOUNDARY"),
 )
 _MILLION = 1e6
 
@@ -49,7 +49,7 @@ def cells(found: _Json) -> tuple[str, ...]:
         found["host"],
         found["status"],
         found["best_point"] or "-",
-        number(found["least_joules_per_inference"], "J"),
+        plain(found["least_joules_per_inference"]),
         price,
         found["source"] or "-",
         found["boundary"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.render.figures import energy_source, figure, time_unit, total_cost
-from agent.render.tables import percent, plain, plain_spread, table, wrapped
+from agent.render.tables import percent, plain, spread, table, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ def _energy_row(point: _Json, *, tokens: bool) -> list[str]:
         point["name"],
         plain(power["mean_watts"]["mean"]) if power else "-",
         plain(total["mean"]),
-        plain_spread(total["mean"], total["lower"], total["upper"]),
+        spread(total["mean"], total["lower"], total["upper"]),
         plain(dynamic["mean"]) if dynamic else "-",
     ]
     if tokens:

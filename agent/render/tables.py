@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent.runtime.console import printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _PREFIXES = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
 _PLAIN = _PREFIXES.index("")
@@ -97,26 +97,17 @@ def plain(value: float | None) -> str:
     return f"{rounded:,.{decimals}f}"
 
 
-def spread(mean: float, lower: float | None, upper: float | None, unit: str = "") -> str:
-    """Return the bounds of a mean: `±12 %`, or both ends if the sides differ: `0 J to 7.4 mJ`."""
-    return _spread(mean, lower, upper, lambda value: number(value, unit))
-
-
-def plain_spread(mean: float, lower: float | None, upper: float | None) -> str:
-    """Return the bounds of a mean as `spread` does, in numbers without units: `±12 %`, `0 to 0.0074`."""
-    return _spread(mean, lower, upper, plain)
-
-
-def _spread(mean: float, lower: float | None, upper: float | None, shown: Callable[[float], str]) -> str:
+def spread(mean: float, lower: float | None, upper: float | None) -> str:
+    """Return the bounds of a mean: `±12 %`, or both ends if the sides differ: `0 to 0.0074`."""
     if upper is None:
-        return "" if lower is None else f"{shown(lower)} or more"
+        return "" if lower is None else f"{plain(lower)} or more"
     if lower is None:
-        return f"up to {shown(upper)}"
+        return f"up to {plain(upper)}"
     below, above = mean - lower, upper - mean
     wider = max(below, above)
     if mean and min(below, above) >= 0 and wider < abs(mean) and abs(below - above) <= _ASYMMETRIC * wider:
         return f"±{percent(wider / abs(mean))}"
-    return f"{shown(lower)} to {shown(upper)}"
+    return f"{plain(lower)} to {plain(upper)}"
 
 
 def percent(share: float) -> str:

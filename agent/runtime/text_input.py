@@ -1,4 +1,4 @@
-"""Reads the small text files that a user names (configuration, tariff): bounded, UTF-8, no links of other users."""
+"""Reads the text files that a user names (configuration, tariff, profile): bounded, UTF-8, no links of other users."""
 
 from __future__ import annotations
 
@@ -20,17 +20,12 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class TextInputError(ValueError):
-    """A file that cannot be read as TOML: the message has the cause and the remedy, but not the file's name."""
+    """A file that cannot be read: the message has the cause and the remedy, but not the file's name."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file, which may begin with a byte order mark. Raises TextInputError."""
-    try:
-        content = _content(path)
-    except OSError as error:
-        raise TextInputError(f"it cannot be read ({error.strerror}). Check the path and its permissions") from error
-    if len(content) > MAX_BYTES:
-        raise TextInputError(f"it is larger than {MAX_BYTES >> 20} MiB. Name a TOML file")
+    content = _content(path, MAX_BYTES, "a TOML file")
     try:
         return tomllib.loads(content.removeprefix(_BYTE_ORDER_MARK).decode())
     except UnicodeDecodeError as error:
@@ -42,7 +37,27 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise TextInputError(f"this is not TOML: {error}") from error
 
 
-def _content(path: Path) -> bytes:
+def read_text(path: Path, most_bytes: int) -> str:
+    """Return the text of a JSON file of at most `most_bytes`. Raises TextInputError."""
+    content = _content(path, most_bytes, "a JSON file")
+    try:
+        return content.removeprefix(_BYTE_ORDER_MARK).decode()
+    except UnicodeDecodeError as error:
+        raise TextInputError("it is not UTF-8. Save the file as UTF-8") from error
+
+
+def _content(path: Path, most_bytes: int, wanted: str) -> bytes:
+    try:
+        content = _read(path, most_bytes + 1)
+    except OSError as error:
+        raise TextInputError(f"it cannot be read ({error.strerror}). Check the path and its permissions") from error
+    if len(content) > most_bytes:
+        raise TextInputError(f"it is larger than {most_bytes >> 20} MiB. Name {wanted}")
+    return content
+
+
+def _read(path: Path, count: int) -> bytes:
+    """Return at most `count` bytes of a file."""
     with resolved(path) as place:
         if place.descriptor is not None:
             opened = os.dup(place.descriptor)
@@ -50,7 +65,7 @@ def _content(path: Path) -> bytes:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
             opened = os.open(place.name, flags, dir_fd=place.directory)
     with os.fdopen(opened, "rb") as stream:
-        return stream.read(MAX_BYTES + 1)
+        return stream.read(count)
 
 
 def quoted(value: object) -> str:

@@ -221,6 +221,7 @@ def test_the_daemon_serves_the_socket_of_its_configuration_and_a_reload_moves_it
     leave_dead_socket(first)
     with running(home) as daemon:
         assert ask(first, "/-/ready") == (200, b"ready\n")
+        await_true(lambda: f"socket={first} " in daemon.log.read_text())
         configure(home, exporter=f'socket = "{second}"')
         daemon.send(signal.SIGHUP)
         await_true(lambda: second.exists() and not first.exists())

@@ -215,7 +215,7 @@ def test_a_duration_too_short_for_the_tolerance_is_extended(tmp_path: Path, serv
     ended = run(tmp_path, *line)
     found = json.loads(ended.stdout)
     assert 0.2 <= found["duration_seconds"] < 1
-    assert "instead of 0.1 s: a sensor needs this time for ±1 %" in ended.stderr
+    assert "instead of 0.1 s: a sensor needs this time for ±1.0 %" in ended.stderr
 
 
 def test_a_command_too_short_for_the_tolerance_has_no_energy_but_the_needed_time(tmp_path: Path, server: Path) -> None:

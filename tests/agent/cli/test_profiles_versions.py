@@ -66,3 +66,44 @@ def test_a_profile_that_cannot_be_read_is_an_error_with_the_reason(
     assert (result.returncode, result.stdout) == (1, "")
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["1.0.json", "1.1.json", "2.0.json"])
+def test_a_file_of_a_profile_is_shown_and_upgraded_without_a_store(tmp_path: Path, name: str) -> None:
+    path = FIXTURES / "profiles" / name
+    shown = call(tmp_path, "profiles", "show", path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("Best point ")
+    exported = call(tmp_path, "profiles", "export", path, "-o", "new.json")
+    assert exported.returncode == 0
+    assert exported.stderr.endswith(" written to new.json\n")
+    upgraded = json.loads((tmp_path / "new.json").read_text(encoding="utf-8"))
+    check(upgraded)
+    assert call(tmp_path, "profiles", "show", "new.json").stdout == shown.stdout
+    assert json.loads(call(tmp_path, "profiles", "show", "new.json", "--json").stdout) == upgraded
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "it cannot be read (No such file or directory)"),
+        (b"{}", "not a profile: its `schema` is not inferometer.profile"),
+        (b"{", "not a profile: "),
+        (b"\xff", "it is not UTF-8"),
+        (LATER.encode(), "install a newer inferometer"),
+        (b'{"schema": "inferometer.profile", "schema_version": "2.0"}', "not a profile: "),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused_by_its_name(tmp_path: Path, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / "file.json").write_bytes(content)
+    done = call(tmp_path, "profiles", "show", "./file.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ./file.json: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_of_any_size_is_read_up_to_a_limit(tmp_path: Path) -> None:
+    done = call(tmp_path, "profiles", "show", "/dev/zero")
+    assert (done.returncode, done.stderr) == (2, "error: /dev/zero: it is larger than 64 MiB. Name a JSON file\n")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.render.tables import number, percent, plain, plain_spread, spread, table, wrapped
+from agent.render.tables import number, percent, plain, spread, table, wrapped
 
 
 @pytest.mark.parametrize(
@@ -53,22 +53,22 @@ def test_a_printed_number_is_the_value_to_its_digits(value: float, digits: int) 
     [
         ((2.0, 1.0, 3.0), "±50 %"),
         ((100.0, 95.0, 104.0), "±5.0 %"),
-        ((2.0, 0.0, 4.0), "0 J to 4 J"),
-        ((0.00277, 0.0, 0.00737), "0 J to 7.37 mJ"),
-        ((2.0, 1.9, 5.0), "1.9 J to 5 J"),
-        ((0.0, -1.0, 1.0), "-1 J to 1 J"),
+        ((2.0, 0.0, 4.0), "0 to 4.00"),
+        ((0.00277, 0.0, 0.00737), "0 to 0.00737"),
+        ((2.0, 1.9, 5.0), "1.90 to 5.00"),
+        ((0.0, -1.0, 1.0), "-1.00 to 1.00"),
         ((-2.0, -3.0, -1.0), "±50 %"),
         ((2.0, 1.99999, 2.00001), "±0.1 %"),
         ((2.0, 2.0, 2.0), "±0 %"),
-        ((2.0, 1.0, None), "1 J or more"),
-        ((2.0, None, 3.0), "up to 3 J"),
+        ((2.0, 1.0, None), "1.00 or more"),
+        ((2.0, None, 3.0), "up to 3.00"),
         ((2.0, None, None), ""),
     ],
 )
 def test_symmetric_bounds_are_a_percentage_and_others_have_both_ends(
     bounds: tuple[float, float | None, float | None], shown: str
 ) -> None:
-    assert spread(*bounds, "J") == shown
+    assert spread(*bounds) == shown
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_a_plain_number_is_the_value_to_three_digits(value: float) -> None:
 
 
 def test_plain_bounds_have_no_unit() -> None:
-    assert plain_spread(2.0, 0.0, 4.0) == "0 to 4.00"
-    assert plain_spread(2.0, 1.0, 3.0) == "±50 %"
-    assert plain_spread(2.0, None, 2500.0) == "up to 2,500"
+    assert spread(2.0, 0.0, 4.0) == "0 to 4.00"
+    assert spread(2.0, 1.0, 3.0) == "±50 %"
+    assert spread(2.0, None, 2500.0) == "up to 2,500"
 
 
 def test_columns_are_as_wide_as_their_widest_cell_and_lines_have_no_trailing_space() -> None:

@@ -1,0 +1,27 @@
+"""The state of the systemd service and the changes of its files as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.install.files import Change
+    from agent.install.systemd import ServiceState
+
+
+def state_text(state: ServiceState) -> str:
+    """Return a line for each file, for the unit and for the health of the daemon."""
+    health = f"{state.health.url}: {state.health.answer}" if state.health else "not asked"
+    rows = [
+        *((file.presence, str(file.path)) for file in state.files),
+        ("unit", f"{state.active or 'unknown'}, {state.enabled or 'unknown'}"),
+        ("health", health),
+    ]
+    return "\n".join(f"{label:10}{text}" for label, text in rows)
+
+
+def changes_text(changes: Iterable[Change]) -> str:
+    """Return a line for each file that was written, removed or left unchanged."""
+    return "\n".join(f"{change.outcome:10}{change.path}" for change in changes)
