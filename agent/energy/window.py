@@ -130,7 +130,9 @@ def with_gauge_comparison(counter: WindowEnergy, gauge: WindowEnergy) -> WindowE
     share = both.disagreement
     if share is None or abs(share) <= MAX_DISAGREEMENT:
         return both
-    words = f"its power gauge differs by {share:+.1%}; the counter is preferred: {preference_reason(gauge.channel)}"
+    words = (
+        f"its power gauge differs by {share * 100:+.1f} %; the counter is preferred: {preference_reason(gauge.channel)}"
+    )
     return replace(both, reasons=(*both.reasons, words))
 
 

@@ -150,7 +150,7 @@ def _notes(request: ProfileRequest, record: RunRecord, sensors: Sensors, points:
 
 
 def _tolerance(tolerance: float, missed: list[str]) -> str:
-    asked = f"the tolerance of ±{tolerance * 100:g}%"
+    asked = f"the tolerance of ±{tolerance * 100:g} %"
     if not missed:
         return f"{asked} was met by every point"
     missing = f"{asked} was not met in time by {', '.join(missed)}"

@@ -74,7 +74,7 @@ def _steady_within_windows(evidence: Evidence) -> CheckResult:
     if not moving:
         return checked(name, True, "power has no trend within the windows", "warning")
     rise = max((power_profile[-1] - power_profile[0] for power_profile in moving), key=abs)
-    message = f"power changes by {rise:+.1%} from the first to the last part of the windows"
+    message = f"power changes by {rise * 100:+.1f} % from the first to the last part of the windows"
     return checked(name, False, message, "warning")
 
 
@@ -82,7 +82,8 @@ def _idle(evidence: Evidence) -> CheckResult:
     if not evidence.idle_drift:
         return checked("idle_drift", None, "idle power was not measured before and after the run", "warning")
     worst = max(evidence.idle_drift, key=lambda each: abs(each.relative_change) / each.limit)
-    message = f"{worst.state} idle power changed by {worst.relative_change:+.1%} over the run (limit {worst.limit:.0%})"
+    message = f"{worst.state} idle power changed by {worst.relative_change * 100:+.1f} % over the run"
+    message += f" (limit {worst.limit * 100:.0f} %)"
     return checked("idle_drift", abs(worst.relative_change) <= worst.limit, message, "warning")
 
 
@@ -92,7 +93,9 @@ def _throttled(devices: Sequence[DeviceConditions], *, by_power: bool) -> list[s
     for each in devices:
         reasons = [reason for reason in each.throttle_reasons if (reason == POWER_CAP) is by_power]
         if reasons:
-            found.append(f"{each.device}: {', '.join(reasons)} in {each.throttled_share or 0:.0%} of the samples")
+            found.append(
+                f"{each.device}: {', '.join(reasons)} in {(each.throttled_share or 0) * 100:.0f} % of the samples"
+            )
         elif each.throttled_seconds and not each.throttle_reasons and by_power:
             found.append(f"{each.device}: for {each.throttled_seconds:.3g} s")
     return found
@@ -136,7 +139,8 @@ def _gpu_background_load(gpu: GpuSharing) -> str:
         return f"{programs} other processes have {gpu.device} open; their load is unknown" if programs else ""
     if busy <= MAX_OTHER_SHARE:
         return ""
-    return f"other programs kept {gpu.device} busy for {busy:.0%} of the worst window (limit {MAX_OTHER_SHARE:.0%})"
+    limit = f"limit {MAX_OTHER_SHARE * 100:.0f} %"
+    return f"other programs kept {gpu.device} busy for {busy * 100:.0f} % of the worst window ({limit})"
 
 
 def _workload_dominates(evidence: Evidence) -> CheckResult:
@@ -164,16 +168,13 @@ def _gpu_dominated_by_others(gpu: GpuSharing) -> str:
     others, own = gpu.other_share, gpu.self_share
     if others is None or own is None or others <= max(own, DOMINANT_OTHER_SHARE):
         return ""
-    return f"the run kept {gpu.device} busy for {own:.0%} of the time, other programs for {others:.0%}"
+    return f"the run kept {gpu.device} busy for {own * 100:.0f} % of the time, other programs for {others * 100:.0f} %"
 
 
 def _accelerators_idle_at_baseline(evidence: Evidence) -> CheckResult:
-    known = [each for each in evidence.conditions.devices if each.baseline_utilization is not None]
-    used = [
-        f"{each.device} {each.baseline_utilization:.0%}"
-        for each in known
-        if (each.baseline_utilization or 0.0) > MAX_IDLE_UTILIZATION
-    ]
+    shares = [(each.device, each.baseline_utilization) for each in evidence.conditions.devices]
+    known = [(device, share) for device, share in shares if share is not None]
+    used = [f"{device} {share * 100:.0f} %" for device, share in known if share > MAX_IDLE_UTILIZATION]
     message = "no accelerator was busy during the idle baselines" if known else "no accelerator reports its utilization"
     if used:
         message = f"busy with other work during the idle baselines: {', '.join(used)}"
@@ -184,7 +185,9 @@ def _steal_time(evidence: Evidence) -> CheckResult:
     share = evidence.conditions.steal_share
     if share is None:
         return checked("steal_time", None, "the steal time of the hypervisor is unknown", "warning")
-    message = f"the hypervisor gave {share:.1%} of the CPU time to other guests (limit {MAX_STEAL_SHARE:.0%})"
+    message = (
+        f"the hypervisor gave {share * 100:.1f} % of the CPU time to other guests (limit {MAX_STEAL_SHARE * 100:.0f} %)"
+    )
     return checked("steal_time", share <= MAX_STEAL_SHARE, message, "warning")
 
 
@@ -192,7 +195,8 @@ def _within_quota(evidence: Evidence) -> CheckResult:
     share = evidence.conditions.quota_stopped_share
     if share is None:
         return checked("cpu_quota_not_reached", passed=True, message="no CPU quota", severity="warning")
-    message = f"a CPU quota stopped the run for {share:.1%} of the worst window (limit {MAX_QUOTA_STOPPED_SHARE:.0%})"
+    message = f"a CPU quota stopped the run for {share * 100:.1f} % of the worst window"
+    message += f" (limit {MAX_QUOTA_STOPPED_SHARE * 100:.0f} %)"
     return checked("cpu_quota_not_reached", share <= MAX_QUOTA_STOPPED_SHARE, message, "warning")
 
 
@@ -211,7 +215,8 @@ def _clocks(evidence: Evidence) -> CheckResult:
                 worst, name = change, f"{each.device}/{each.domain}"
     if not name:
         return checked("clocks_steady", None, "no clock frequency was read", "warning")
-    message = f"{name} ran at {worst:+.1%} in the last repeat against the first (limit {MAX_CLOCK_CHANGE:.0%})"
+    message = f"{name} ran at {worst * 100:+.1f} % in the last repeat against the first"
+    message += f" (limit {MAX_CLOCK_CHANGE * 100:.0f} %)"
     return checked("clocks_steady", abs(worst) <= MAX_CLOCK_CHANGE, message, "warning")
 
 
@@ -234,8 +239,8 @@ def _tolerance_met(evidence: Evidence) -> CheckResult:
     known = evidence.precision
     if known.tolerance is None:
         return checked("tolerance_met", None, "no tolerance was requested", "warning")
-    width = "is unknown" if known.relative_half_width is None else f"is ±{known.relative_half_width:.1%}"
-    message = f"the interval of the mean {width}, ±{known.tolerance * 100:g}% was requested"
+    width = "is unknown" if known.relative_half_width is None else f"is ±{known.relative_half_width * 100:.1f} %"
+    message = f"the interval of the mean {width}, ±{known.tolerance * 100:g} % was requested"
     if not known.converged:
         needed = "an unknown number of" if known.repeats_needed is None else f"about {known.repeats_needed}"
         message += f"; that takes {needed} repeats"

@@ -132,7 +132,7 @@ def _spread(evidence: Evidence) -> CheckResult:
     cv = summarize(evidence.joules_per_inference).cv if evidence.joules_per_inference else None
     if cv is None:
         return checked("energy_spread", None, "fewer than two repeats with an energy", "warning")
-    message = f"the energy varies by {cv:.1%} between repeats (standard deviation; limit {MAX_CV:.0%})"
+    message = f"the energy varies by {cv * 100:.1f} % between repeats (standard deviation; limit {MAX_CV * 100:.0f} %)"
     return checked("energy_spread", cv <= MAX_CV, message, "warning")
 
 
@@ -153,9 +153,10 @@ def _long_enough(evidence: Evidence) -> CheckResult:
     if not shares:
         return checked("windows_long_enough", None, "no measured energy", "warning")
     share, name, words = max(shares)
-    message = f"{name} leaves ±{share:.1%} of a window's energy open (limit ±{MAX_RELATIVE_BOUND:.0%}); {words}"
+    message = f"{name} leaves ±{share * 100:.1f} % of a window's energy open"
+    message += f" (limit ±{MAX_RELATIVE_BOUND * 100:.0f} %); {words}"
     if share <= MAX_RELATIVE_BOUND:
-        message = f"the sensors' bounds are within ±{share:.1%} of every window's energy"
+        message = f"the sensors' bounds are within ±{share * 100:.1f} % of every window's energy"
     return checked("windows_long_enough", share <= MAX_RELATIVE_BOUND, message, "warning")
 
 
@@ -171,8 +172,8 @@ def _sensors_agree(evidence: Evidence) -> CheckResult:
         return checked("sensors_agree", None, "no domain has both a counter and a power gauge", "warning")
     worst = max(evidence.agreement, key=lambda each: abs(each.relative_difference))
     share = abs(worst.relative_difference)
-    message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share:.1%} (limit "
-    message += f"{MAX_DISAGREEMENT:.0%}); the {worst.preferred} is preferred: {worst.reason}"
+    message = f"{worst.device}/{worst.domain}: power gauge and counter differ by {share * 100:.1f} % (limit "
+    message += f"{MAX_DISAGREEMENT * 100:.0f} %); the {worst.preferred} is preferred: {worst.reason}"
     return checked("sensors_agree", share <= MAX_DISAGREEMENT, message, "warning")
 
 

@@ -45,7 +45,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     model = home / "dynamic.onnx"
     save_model(model, ["batch", 3])
     tiny, served = (*TINY, *SHORT, "--path.sysfs"), (server, *BARE_METAL)
-    hasty, easy = ("--tolerance", "0.01%", "--budget", "1s"), ("--tolerance", "99%", "--order-seed", 5)
+    hasty, easy = ("--tolerance", "0.01 %", "--budget", "1s"), ("--tolerance", "99 %", "--order-seed", 5)
     lines = {
         "measured": (*tiny, *served, "--batch", "1,2,1", "--tariff", tariff, "--json", *easy),
         "estimated": (*tiny, bare, "--path.procfs", home / "proc", "--batch", 1, "--price-per-kwh", 0.2),
@@ -160,7 +160,7 @@ def test_without_sensors_and_estimates_a_profile_has_time_figures_only(
     assert result.returncode == 0, result.stderr
     found = document(result)
     assert any("latency and throughput only" in note for note in found["notes"])
-    assert any("the tolerance of ±0.01% was not met in time by batch=1" in note for note in found["notes"])
+    assert any("the tolerance of ±0.01 % was not met in time by batch=1" in note for note in found["notes"])
     for point in found["points"]:
         assert point["inferences_per_second"]["mean"] > 0
         assert (point["energy"], point["power"], point["cost"]) == (None, None, None)
@@ -190,8 +190,8 @@ def test_a_gpu_that_only_others_use_causes_warnings(runs: Runs) -> None:
         return
     assert [shared[name] for name in own] == [0.0, 0.5, 0.5, 1]
     refused = {each["name"]: each["message"] for each in point["checks"] if each["status"] == "failed"}
-    assert "busy for 0% of the time, other programs for 50%" in refused["workload_dominates"]
-    assert "busy for 50% of the worst window" in refused["background_load"]
+    assert "busy for 0 % of the time, other programs for 50 %" in refused["workload_dominates"]
+    assert "busy for 50 % of the worst window" in refused["background_load"]
 
 
 def test_an_onnx_model_with_an_open_batch_is_swept(runs: Runs) -> None:

@@ -150,10 +150,10 @@ def test_others_on_a_gpu_are_sharedif_the_cpu_load_is_unknown():
     shared = replace(GOOD, **unknown)
     assert failed(shared) == {"background_load": "warning", "workload_dominates": "warning"}
     assert message(shared, "background_load") == (
-        "the load of other programs is unknown; other programs kept GPU-a busy for 90% of the worst window (limit 1%)"
+        "the load of other programs is unknown; other programs kept GPU-a busy for 90 % of the worst window (limit 1 %)"
     )
     assert message(shared, "workload_dominates").endswith(
-        "unknown; the run kept GPU-a busy for 70% of the time, other programs for 80%"
+        "unknown; the run kept GPU-a busy for 70 % of the time, other programs for 80 %"
     )
 
 
@@ -166,16 +166,16 @@ def test_a_shorter_mode_is_labelled_and_needs_no_rigorous_windows():
 
 def test_messages_name_the_device_the_amount_and_the_remedy():
     hot = replace(GOOD, **board(throttle_reasons=("hardware_thermal",), throttled_share=0.25))
-    assert "GPU-a: hardware_thermal in 25% of the samples" in message(hot, "not_throttled")
+    assert "GPU-a: hardware_thermal in 25 % of the samples" in message(hot, "not_throttled")
     assert "GPU-a: for 0.3 s" in message(replace(GOOD, **board(throttled_seconds=0.3)), "below_power_limit")
-    assert "GPU-a/board ran at -6.0%" in message(replace(GOOD, **board(end_frequency_hertz=0.94e9)), "clocks_steady")
+    assert "GPU-a/board ran at -6.0 %" in message(replace(GOOD, **board(end_frequency_hertz=0.94e9)), "clocks_steady")
     slow_first = calm(devices=(structs.replace(BOARD, end_frequency_hertz=0.94e9), BOARD))
-    assert "ran at -6.0%" in message(replace(GOOD, **slow_first), "clocks_steady")
+    assert "ran at -6.0 %" in message(replace(GOOD, **slow_first), "clocks_steady")
     moving = replace(GOOD, power_profiles=((1.1, 1.05, 1.0, 0.95, 0.9),))
-    assert "power changes by -20.0%" in message(moving, "steady_within_windows")
+    assert "power changes by -20.0 %" in message(moving, "steady_within_windows")
     wide = structs.replace(GOOD.precision, relative_half_width=0.03, converged=False, repeats_needed=7)
     assert message(replace(GOOD, precision=wide), "tolerance_met").endswith(
-        "±3.0%, ±2% was requested; that takes about 7 repeats"
+        "±3.0 %, ±2 % was requested; that takes about 7 repeats"
     )
     unknown = structs.replace(wide, relative_half_width=None, repeats_needed=None)
     assert "is unknown" in message(replace(GOOD, precision=unknown), "tolerance_met")

@@ -86,7 +86,7 @@ def test_a_message_names_the_sensor_and_the_reason():
     assert "package-0/dram" in result(replace(GOOD, energies=(READING, still)), "sensors_not_stuck").message
     wide = replace(READING, channel=GPU, energy=Energy(200, 100, 300))
     message = result(replace(GOOD, energies=(READING, wide)), "windows_long_enough").message
-    assert message.startswith("GPU-a/board leaves ±50.0% ")
+    assert message.startswith("GPU-a/board leaves ±50.0 % ")
     assert message.endswith("use longer windows")
     moments = replace(BY_GAUGE, energy=Energy(200, 0, 4000))
     message = result(replace(GOOD, energies=(READING, moments)), "windows_long_enough").message
@@ -139,7 +139,7 @@ def test_sensors_that_disagree_are_named_with_the_preferred_one_and_the_reason()
         agreement=(structs.replace(ALIKE, relative_difference=0.02), structs.replace(ALIKE, relative_difference=-0.3)),
     )
     message = result(apart, "sensors_agree").message
-    assert message.startswith("GPU-a/board: power gauge and counter differ by 30.0%")
+    assert message.startswith("GPU-a/board: power gauge and counter differ by 30.0 %")
     assert message.endswith("the counter is preferred: it misses nothing")
 
 
