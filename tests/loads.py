@@ -9,7 +9,7 @@ from agent.profiling.analysis.serving import load_of, serving_figures
 from agent.profiling.validation.evidence import Evidence, ServingEvidence
 from agent.profiling.validation.measurement import validate
 from agent.runtime.typed_json import to_json
-from agent.workloads.load.records import ClientLoad, LoadWindow, RequestRecord
+from agent.workloads.load_records import ClientLoad, LoadWindow, RequestRecord
 from simulated import SECOND
 from store.records import Window
 

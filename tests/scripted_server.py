@@ -140,15 +140,16 @@ class ScriptedServer:
         self._slot = asyncio.Semaphore(self._slots or 1_000_000)
         server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, limit=1 << 24, backlog=4096)
         self._port = server.sockets[0].getsockname()[1]
-        writer = asyncio.create_task(self._write_energy()) if self._energy_file else None
+        if self._energy_file:
+            self._energy_writer = asyncio.create_task(self._write_energy())
         self._ready.set()
         await self._ended.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        if writer:
-            with suppress(asyncio.CancelledError):
-                await writer
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close their sockets
 
     async def _write_energy(self) -> None:
         whole = int((self._energy_file.parent / "max_energy_range_uj").read_text())
@@ -210,7 +211,7 @@ class ScriptedServer:
         if answer.fault == "close":
             return False
         if answer.fault == "hang":
-            await asyncio.Event().wait()
+            await self._ended.wait()
         async with self._slot:
             return await self._timed(writer, served, answer, api)
 
@@ -249,6 +250,8 @@ class ScriptedServer:
         step = answer.tokens_per_event
         for number in range(0, count, step):
             await _until(start + answer.first_seconds + answer.gap_seconds * number)
+            if writer.is_closing():
+                return False
             if answer.fault in {"truncated", "garbage"} and number * 2 >= count:
                 if answer.fault == "garbage":
                     writer.write(_chunk(b"data: {]\n\n"))

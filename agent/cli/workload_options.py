@@ -44,9 +44,9 @@ def _annotation(each: Parameter) -> Any:
             list[str] | None, typer.Option(each.option, metavar=declared.metavar or None, help=declared.help)
         ]
     if each.sweepable:
-        metavar = "WORD,..." if each.choices else "N,N,..."
-        text = f"{declared.help} [default: {','.join(map(str, declared.sweep))}]"
-        return Annotated[list[str] | None, typer.Option(each.option, metavar=metavar, help=text)]
+        metavar = declared.metavar or ("WORD,..." if each.choices else "N,N,...")
+        default = f" [default: {','.join(map(str, declared.sweep))}]" if declared.sweep else ""
+        return Annotated[list[str] | None, typer.Option(each.option, metavar=metavar, help=f"{declared.help}{default}")]
     return Annotated[each.kind, _scalar(each)]
 
 
@@ -54,11 +54,14 @@ def _scalar(each: Parameter) -> Any:
     """Return the option of a parameter that takes one value."""
     declared = each.declared
     if each.kind is int:
-        return whole(declared.help, declared.least, declared.most, each.option)
+        least, most = (None if limit is None else int(limit) for limit in (declared.least, declared.most))
+        return whole(declared.help, least, most, each.option)
     if each.kind is float:
         return real(declared.help, declared.least, declared.most, name=each.option)
     if each.choices:
         return choice(each.kind, declared.help, each.option)
+    if each.kind is bool:
+        return typer.Option(f"{each.option}/--no-{each.option.removeprefix('--')}", help=declared.help)
     return typer.Option(each.option, metavar=declared.metavar or "TEXT", help=declared.help)
 
 
@@ -75,7 +78,8 @@ def requested(workload: Workload, values: Mapping[str, Any]) -> tuple[Spec, Axes
         elif isinstance(value, Path):
             parsed[each.name] = _existing_file(each.option, value)
         elif not each.sweepable:
-            parsed[each.name] = value
+            if value is not None or not each.declared.replaces:
+                parsed[each.name] = value
         elif value:
             parsed[each.name] = each.parse_values(",".join(value))
     spec, axes = request(workload.spec, parsed)

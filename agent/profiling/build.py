@@ -85,7 +85,7 @@ def build_document(
         engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads or None),
         workload=WorkloadFacts(
             request.spec.workload,
-            _settings(request),
+            {**_settings(request), **({"model": ready.model} if ready.model else {})},
             ready.precision,
             ready.parameters,
             ready.model_bytes,

@@ -41,15 +41,18 @@ def request(kind: type[_SpecT], given: Mapping[str, Any]) -> tuple[_SpecT, Axes]
 def _axes(kind: type, given: Mapping[str, Any]) -> tuple[dict[str, Sequence[Value]], dict[str, Sequence[Value]]]:
     """Return the axes that are parameters, in declared order, and those that the user names.
 
-    A parameter is an axis if it has several values, or belongs to every point; named axes replace its default.
+    A parameter is an axis if it has several values, or belongs to every point; named axes, and the parameter that
+    replaces it, take the place of its default.
     """
     named: dict[str, Sequence[Value]] = {}
     for each in parameters_of(kind):
         if each.declared.names_axes:
             named.update(given.get(each.name, {}))
     axes: dict[str, Sequence[Value]] = {}
+    replaced = _replaced(kind, given)
     for each in parameters_of(kind):
-        if not each.sweepable or (each.name not in given and named):
+        omitted = each.name not in given and (named or each.name in replaced or not each.declared.sweep)
+        if not each.sweepable or omitted:
             continue
         values = given.get(each.name, each.declared.sweep)
         if each.declared.in_every_point or len(values) > 1:
@@ -60,8 +63,18 @@ def _axes(kind: type, given: Mapping[str, Any]) -> tuple[dict[str, Sequence[Valu
     return axes, named
 
 
+def _replaced(kind: type, given: Mapping[str, Any]) -> frozenset[str]:
+    """Return the parameters whose place others take. Raises ValueError if both are given."""
+    options = {each.name: each.option for each in parameters_of(kind)}
+    replacing = {each.declared.replaces: each.option for each in parameters_of(kind) if each.name in given}
+    for name, option in replacing.items():
+        if name in given:
+            raise ValueError(f"{options[name]} and {option} exclude each other: give one of them")
+    return frozenset(replacing)
+
+
 def _largest(values: Sequence[Value]) -> Value:
-    return values[0] if isinstance(values[0], str) else max(values)
+    return values[0] if any(isinstance(each, str) for each in values) else max(values)
 
 
 def at_point(spec: _SpecT, point: Point) -> _SpecT:

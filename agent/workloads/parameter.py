@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.workloads.point import Value
 
     Parse = Callable[[Sequence[str]], Mapping[str, Any]]
+    ParseValues = Callable[[str], Sequence[Value]]
 
 _METADATA = "parameter"
 
@@ -27,13 +28,16 @@ class _Declared:
     help: str
     option: str
     metavar: str
-    least: int | None
-    most: int | None
+    least: float | None
+    most: float | None
     sweep: tuple[Value, ...]
     in_every_point: bool
     parse: Parse | None
     names_axes: bool
     private: bool
+    values: ParseValues | None
+    replaces: str
+    shown: Callable[[Any], object] | None
 
 
 def parameter(
@@ -42,23 +46,30 @@ def parameter(
     help: str,  # noqa: A002  the word of Typer and argparse
     option: str = "",
     metavar: str = "",
-    least: int | None = None,
-    most: int | None = None,
+    least: float | None = None,
+    most: float | None = None,
     sweep: tuple[Value, ...] = (),
     in_every_point: bool = False,
     parse: Parse | None = None,
     names_axes: bool = False,
     private: bool = False,
+    values: ParseValues | None = None,
+    replaces: str = "",
+    shown: Callable[[Any], object] | None = None,
 ) -> Any:
     """Declare a field of a spec as a parameter; without a `default` it is required.
 
     `least` and `most` bound a number. `sweep` makes it sweepable and holds the values of its default sweep, and
     `in_every_point` makes it part of a point even with one value. `parse` reads an option that may be given repeatedly
     into a mapping, which is empty by default; with `names_axes` it returns the values of axes that the user names, and
-    the field holds one value of each. `option` is the name of the option if it is not that of the field. A `private`
-    parameter is left out of profiles.
+    the field holds one value of each. `values` reads a list of values that are not whole numbers; without a `sweep` the
+    parameter is swept only if it is given. A given parameter excludes the one that it `replaces`. `option` is the name
+    of the option if it is not that of the field. A `private` parameter is left out of profiles; of another one, `shown`
+    returns the part that a profile may have.
     """
-    declared = _Declared(help, option, metavar, least, most, sweep, in_every_point, parse, names_axes, private)
+    declared = _Declared(
+        help, option, metavar, least, most, sweep, in_every_point, parse, names_axes, private, values, replaces, shown
+    )
     metadata = {_METADATA: declared}
     if parse is not None:
         return field(default_factory=dict, hash=False, metadata=metadata)
@@ -82,7 +93,7 @@ class Parameter:
     @property
     def sweepable(self) -> bool:
         """Whether a list of values can be given."""
-        return bool(self.declared.sweep)
+        return bool(self.declared.sweep or self.declared.values)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -101,6 +112,8 @@ class Parameter:
 
     def parse_values(self, text: str) -> tuple[Value, ...]:
         """Return the values in a comma-separated list, each once, in the order given. Raises ValueError."""
+        if self.declared.values is not None:
+            return tuple(dict.fromkeys(self.declared.values(text)))
         parts = [part.strip() for part in text.split(",")]
         if self.choices:
             for part in parts:
@@ -133,12 +146,17 @@ def check_parameters(spec: Any) -> None:
 
 
 def settings_of(spec: Any) -> dict[str, Any]:
-    """Return the parameters of a run that a profile may show, without those of its points; of a path only the name."""
+    """Return the given parameters that a profile may show, without those of its points; of a path only the name."""
     return {
-        each.name: _plain(getattr(spec, each.name))
+        each.name: _plain((each.declared.shown or _unchanged)(getattr(spec, each.name)))
         for each in parameters_of(type(spec))
         if not (each.declared.private or each.declared.names_axes or each.declared.in_every_point)
+        and getattr(spec, each.name) not in (None, "")  # a mapping has no hash
     }
+
+
+def _unchanged(value: object) -> object:
+    return value
 
 
 def _plain(value: object) -> object:

@@ -14,6 +14,7 @@ GROUP = "inferometer.workloads"
 WORKLOADS = {
     "transformer": "agent.workloads.transformer.spec:WORKLOAD",
     "onnx": "agent.workloads.onnx.spec:WORKLOAD",
+    "endpoint": "agent.workloads.endpoint.spec:WORKLOAD",
 }
 """The declarations of the workloads of this package, by the name of the command."""
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from agent.profiling.analysis.binomial import lower_limit, upper_limit
 from agent.profiling.analysis.statistics import trend
 from agent.profiling.serving_records import Goodput
-from agent.workloads.load.records import TIMEOUT
+from agent.workloads.load_records import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.profiling.serving_records import ServiceLevel
-    from agent.workloads.load.records import LoadWindow, RequestRecord
+    from agent.workloads.load_records import LoadWindow, RequestRecord
 
 BLOCKS = 10
 """The number of parts of a window whose mean latencies show the growth of a queue."""

@@ -13,7 +13,7 @@ from agent.profiling.analysis.goodput import goodput, request_latency
 from agent.profiling.analysis.statistics import percentile, summarize_latencies
 from agent.profiling.serving_records import Lengths, ServingFigures
 from agent.runtime.typed_json import from_json
-from agent.workloads.load.records import TIMEOUT, UNSENT, LoadWindow
+from agent.workloads.load_records import TIMEOUT, UNSENT, LoadWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.profiling.analysis.metrics import Repeat, SensorWindows
     from agent.profiling.run_facts import LatencySummary
     from agent.profiling.serving_records import ServiceLevel
-    from agent.workloads.load.records import RequestRecord
+    from agent.workloads.load_records import RequestRecord
     from store.records import Window
 
 _P99 = 0.99

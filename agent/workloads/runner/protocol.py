@@ -9,7 +9,7 @@ import msgspec
 from agent.runtime.typed_json import from_json, to_json
 from agent.workloads.engine_spec import EngineSpec  # noqa: TC001  msgspec resolves the annotations
 from agent.workloads.input_spec import InputFacts  # noqa: TC001 - same
-from agent.workloads.load.records import LoadWindow  # noqa: TC001 - same
+from agent.workloads.load_records import LoadWindow  # noqa: TC001 - same
 from agent.workloads.point import Point  # noqa: TC001 - same
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Ready(_Reply, frozen=True):
     the hash of the model file; both None if there is none. `model_bytes` is the size of the weights of a built model,
     or of the model file and its external files; None, as `parameters`, for a model in a server. `load_seconds`
     is the time the engine took to load it. `inputs` are the inputs of an ONNX model; the transformer makes its own.
+    `model` is the name of a model in a server.
     """
 
     engine: str
@@ -91,6 +92,7 @@ class Ready(_Reply, frozen=True):
     phases: tuple[str, ...]
     load_seconds: float
     inputs: tuple[InputFacts, ...] = ()
+    model: str | None = None
 
 
 class Prepared(_Reply, frozen=True):

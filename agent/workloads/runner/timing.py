@@ -6,7 +6,7 @@ import gc
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from agent.workloads.runner.protocol import Measured
 
@@ -30,6 +30,30 @@ class Phase:
     output_tokens: int = 0
 
 
+class MeasuringPhase(Protocol):
+    """A phase that measures its own windows, because its requests overlap."""
+
+    def measure(
+        self,
+        phase: str,
+        seconds: float,
+        iterations: int,
+        started: Callable[[int], object],
+        ended: Callable[[int], object],
+    ) -> Measured:
+        """Return one window, as `measure` does for a `Phase`."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A workload that must be closed at the end: it started a server, for example."""
+
+    def close(self) -> None:
+        """End everything that the workload started."""
+        ...
+
+
 class Workload(Protocol):
     """A loaded model. Every method raises WorkloadError, or the engine's own exception."""
 
@@ -38,8 +62,8 @@ class Workload(Protocol):
         """The facts of the model, the engine and the phases."""
         ...
 
-    def prepare(self, parameters: Point) -> Mapping[str, Phase]:
-        """Make the inputs of a point, run it once, and return one iteration of each of its phases.
+    def prepare(self, parameters: Point) -> Mapping[str, Phase | MeasuringPhase]:
+        """Make the inputs of a point, run it once, and return its phases, each as one iteration or as a whole.
 
         The first run of an input shape is slow in many engines, so it must not be part of a window.
         """
@@ -67,7 +91,7 @@ def measure(
     clock = time.monotonic_ns
     run_once, steps = work.run_once, list[int]()
     ends, done, shortest_ns = list[int](), 0, int(seconds * 1e9)
-    with _no_garbage_collection():
+    with no_garbage_collection():
         start = end = clock() + LEAD_NS
         started(start)
         while clock() < start:
@@ -92,7 +116,7 @@ def measure(
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Collect garbage now, then not before the end of the window."""
     gc.collect()
     gc.freeze()

@@ -9,7 +9,8 @@ import resource
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -33,14 +34,14 @@ from agent.workloads.runner.protocol import (
     decode_command,
     encode,
 )
-from agent.workloads.runner.timing import Phase, measure
+from agent.workloads.runner.timing import Closing, Phase, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agent.workloads.declaration import Spec
     from agent.workloads.runner.protocol import Command
-    from agent.workloads.runner.timing import Workload
+    from agent.workloads.runner.timing import MeasuringPhase, Workload
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # prctl(2)
 _OOM_SCORE = 1000  # oom_score_adj, proc(5)
@@ -64,9 +65,14 @@ def main() -> int:
 
 
 def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
-    """Reply to each command in `lines`; only `Check` may come before `Load`."""
+    """Reply to each command in `lines`; only `Check` may come before `Load`. The workload is closed at the end."""
+    with ExitStack() as stack:
+        _serve(lines, replies, stack)
+
+
+def _serve(lines: Iterable[bytes], replies: BinaryIO, stack: ExitStack) -> None:
     workload: Workload | None = None
-    phases: Mapping[str, Phase] = {}
+    phases: Mapping[str, Phase | MeasuringPhase] = {}
     for line in lines:
         command = _command(line)
         if isinstance(command, Stop):
@@ -76,6 +82,8 @@ def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
             _reply(replies, Checked())
         elif isinstance(command, Load):
             workload = _load(command)
+            if isinstance(workload, Closing):
+                stack.callback(workload.close)
             _reply(replies, workload.ready)
         elif workload is None:
             raise WorkloadError("the workload process got a command before its model", "send Load first")
@@ -128,23 +136,23 @@ def _load(command: Load) -> Workload:
     return workload
 
 
-def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Phase]:
+def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Phase | MeasuringPhase]:
     try:
         return workload.prepare(command.parameters)
     except Exception as error:
         raise as_workload_error(error, f"running {point_name(command.parameters)}", CANNOT_RUN) from error
 
 
-def _measure(phases: Mapping[str, Phase], command: Measure, replies: BinaryIO) -> Measured:
+def _measure(phases: Mapping[str, Phase | MeasuringPhase], command: Measure, replies: BinaryIO) -> Measured:
     if command.phase not in phases:
         known = ", ".join(phases) or "none before a point is prepared"
         raise WorkloadError(f"the workload has no phase {command.phase!r}", f"the phases are: {known}")
+    phase = phases[command.phase]
     try:
-        return measure(
+        return (partial(measure, work=phase) if isinstance(phase, Phase) else phase.measure)(
             command.phase,
-            phases[command.phase],
-            command.seconds,
-            command.iterations,
+            seconds=command.seconds,
+            iterations=command.iterations,
             started=lambda start_ns: _reply(replies, Started(start_ns)),
             ended=lambda end_ns: _reply(replies, Ended(end_ns)),
         )

@@ -8,6 +8,7 @@ import msgspec
 
 Arrivals = Literal["closed", "poisson", "constant"]
 """`closed`: each of N clients sends its next request after the end of the last one; the others are an open loop."""
+TokenSource = Literal["usage", "tokenizer", "none"]
 OK = "ok"
 """The outcome of a request that ended as expected; every other outcome names its error."""
 TIMEOUT = "timeout"
@@ -90,7 +91,7 @@ class LoadWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: tuple[RequestRecord, ...]
     in_flight_start: int
     in_flight_end: int
-    token_source: Literal["usage", "tokenizer", "none"]
+    token_source: TokenSource
     timeout_seconds: float
     client: ClientLoad
     capped: bool = False

@@ -1,0 +1,1 @@
+"""The workload that loads an OpenAI-compatible server."""

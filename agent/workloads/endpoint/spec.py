@@ -1,0 +1,105 @@
+"""The declaration of the workload that loads an OpenAI-compatible server: its parameters and its phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  the declaration resolves the annotations
+from typing import ClassVar, Literal
+
+from agent.workloads.declaration import Workload
+from agent.workloads.endpoint.lengths import parse_length_list, parse_lengths
+from agent.workloads.load.spec import LoadSpec
+from agent.workloads.load.target import parse_url
+from agent.workloads.parameter import parameter
+
+Api = Literal["chat", "completions", "embeddings"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec(LoadSpec):
+    """A load of text requests. `model` is empty for the only model of the server."""
+
+    model: str = parameter("", help="Model to request; by default the only one that the server lists.", metavar="NAME")
+    api: Api = parameter("chat", help="Kind of request: /v1/chat/completions, /v1/completions or /v1/embeddings.")
+    stream: bool = parameter(
+        True,
+        help="Receive tokens as they are made; without it there are no times of tokens.",
+    )
+    prompt_tokens: int | str = parameter(
+        256,
+        help="Tokens of a prompt: a number, a list, lognormal:MEDIAN,SIGMA or uniform:LEAST,MOST.",
+        metavar="N,N,...",
+        sweep=(256,),
+        values=parse_length_list,
+    )
+    output_tokens: int | str = parameter(
+        64,
+        help="Tokens of an output: as --prompt-tokens. With --prompts it is the most.",
+        metavar="N,N,...",
+        sweep=(64,),
+        values=parse_length_list,
+    )
+    shared_prefix: float = parameter(
+        0.0, help="Part of a prompt that all prompts share, from 0 to 1, for prefix caches.", least=0.0, most=1.0
+    )
+    prompts: Path | None = parameter(
+        None,
+        help="File of prompts, one JSON value a line: a text, a list of messages, or a conversation.",
+        metavar="FILE.jsonl",
+        replaces="prompt_tokens",
+    )
+    tokenizer: Path | None = parameter(
+        None,
+        help="Tokenizer that counts tokens if the server reports no usage.",
+        metavar="tokenizer.json",
+        private=True,
+    )
+    api_key_file: Path | None = parameter(
+        None,
+        help="File with the API key, readable by its owner only; by default the variable OPENAI_API_KEY.",
+        metavar="FILE",
+        private=True,
+    )
+
+    workload: ClassVar[str] = "endpoint"
+
+    def __post_init__(self) -> None:
+        LoadSpec.__post_init__(self)  # super() has no class in a dataclass with slots
+        if "?" in parse_url(self.url).path:
+            raise ValueError(f"--url is {self.url!r}: leave out the part after the question mark")
+        for option, value in (("--prompt-tokens", self.prompt_tokens), ("--output-tokens", self.output_tokens)):
+            try:
+                parse_lengths(value)
+            except ValueError as error:
+                raise ValueError(f"{option}: {error}") from error
+
+    @property
+    def streams(self) -> bool:
+        """Whether responses are streams of events."""
+        return self.stream and self.api != "embeddings"
+
+
+WORKLOAD = Workload(
+    spec=EndpointSpec,
+    implementation="agent.workloads.endpoint.workload",
+    help="""Profile a running OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, TGI and others.
+
+    Sends requests from a process of its own and measures time to first token, time between tokens, rates, and the
+    energy of this host per request and token. Run it on the host of the server, because energy is measured here.
+
+    --concurrency is a closed loop: its results do not include queueing, since clients wait for the server. --rate is an
+    open loop, with latencies from the intended time of each request. --concurrency, --rate, --prompt-tokens and
+    --output-tokens take lists; several lists sweep all combinations.
+
+    Token counts are those that the server reports. Prompts are synthetic and unique unless --prompts or --shared-prefix
+    is given. Prompts and outputs are neither stored nor logged.
+
+    Example: inferometer profile endpoint --url http://127.0.0.1:8000
+
+    Example: inferometer profile endpoint --url http://127.0.0.1:8000 --rate 0.5,1,2 --prompt-tokens lognormal:512,0.6
+
+    Example: inferometer profile endpoint --url http://127.0.0.1:8080 --server-command 'llama-server -m model.gguf'
+    """,
+    requires=("httptools",),
+    remedy="pip install 'inferometer[endpoint]'",
+)

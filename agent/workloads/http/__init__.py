@@ -1,0 +1,1 @@
+"""The workload that loads any HTTP inference service with one request."""

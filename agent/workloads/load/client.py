@@ -1,0 +1,138 @@
+"""The HTTP client of a load: a pool of connections to one server, without redirects and proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+from agent.workloads.load.connection import Connection
+from agent.workloads.load.exchange import CONNECTION
+from agent.workloads.load_records import TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.workloads.load.exchange import Exchange
+    from agent.workloads.load.target import Target
+
+_TLS_FAILURE = "tls"
+
+
+class Client:
+    """Sends requests to one server.
+
+    The host's addresses are looked up once. A request ends `timeout_seconds` after its intended time at the latest. A
+    response with a redirect is an answer like any other. Proxy variables have no effect, because a proxy would become
+    part of the measured server. A request on a connection that the server has closed meanwhile is sent once more.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        headers: Mapping[str, str],
+        timeout_seconds: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.timeout_seconds = timeout_seconds
+        self.failure = ""
+        self._target = target
+        self._tls = tls
+        self._headers = headers
+        self._addresses: list[str] = []
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+
+    def head(self, method: str, path: str, content_type: str = "application/json") -> bytes:
+        """Return the first part of every request to a path, up to the length of its body."""
+        headers = {
+            "Host": self._target.authority,
+            "User-Agent": "inferometer",
+            "Accept": "*/*",
+            "Content-Type": content_type,
+            **self._headers,
+        }
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        return "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
+
+    async def send(self, head: bytes, exchange: Exchange) -> Mapping[bytes, bytes]:
+        """Send a request, wait for its end, and return the headers of the response; errors become its outcome."""
+        exchange.sent_ns = time.monotonic_ns()
+        exchange.intended_ns = exchange.intended_ns or exchange.sent_ns
+        deadline = self._deadline(exchange)
+        request = b"%s%d\r\n\r\n%s" % (head, len(exchange.body), exchange.body)
+        while True:
+            connection = self._pooled() or await self._connected(exchange, deadline)
+            if connection is None:
+                return {}
+            reused = connection.answered > 0
+            timer = asyncio.get_running_loop().call_at(deadline, connection.expire, TIMEOUT)
+            try:
+                await connection.exchange(request, exchange)
+            finally:
+                timer.cancel()
+                self._release(connection)
+            if not (reused and exchange.outcome == CONNECTION and exchange.attempts == 1):
+                return connection.headers
+            exchange.outcome = ""
+            exchange.attempts += 1
+
+    def close(self) -> None:
+        """Close every connection, those of requests under way included."""
+        for connection in tuple(self._open):
+            connection.close()
+        self._open.clear()
+        self._idle.clear()
+
+    def _pooled(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    def _deadline(self, exchange: Exchange) -> float:
+        waited_seconds = (time.monotonic_ns() - exchange.intended_ns) / 1e9
+        return asyncio.get_running_loop().time() + self.timeout_seconds - waited_seconds
+
+    async def _connected(self, exchange: Exchange, deadline: float) -> Connection | None:
+        """Return a new connection, None if there is none; the outcome of the exchange is its failure then."""
+        outcome = CONNECTION
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._connect()
+        except TimeoutError:
+            outcome = TIMEOUT
+            self.failure = "no connection within the time limit"
+        except ssl.SSLError as error:
+            outcome = _TLS_FAILURE
+            self.failure = str(error.reason or error)
+        except OSError as error:
+            self.failure = error.strerror or str(error)
+        exchange.end(outcome, time.monotonic_ns())
+        return None
+
+    async def _connect(self) -> Connection:
+        self._addresses = self._addresses or self._target.addresses()
+        loop, failure = asyncio.get_running_loop(), OSError("no address")
+        name = self._target.host if self._tls else None
+        for address in self._addresses:
+            try:
+                _, connection = await loop.create_connection(
+                    Connection, address, self._target.port, ssl=self._tls, server_hostname=name
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                failure = error
+                continue
+            self._open.add(connection)
+            return connection
+        raise failure
+
+    def _release(self, connection: Connection) -> None:
+        if connection.usable:
+            self._idle.append(connection)
+        else:
+            self._open.discard(connection)
