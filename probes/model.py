@@ -204,6 +204,17 @@ class CounterReader(Probe, Protocol):
         ...
 
 
+@runtime_checkable
+class TimedProbe(Probe, Protocol):
+    """A probe whose values were read earlier, such as by another host.
+
+    `taken_ns` is the interval on the monotonic clock in which the values of the last `read` were taken, None if that
+    read returned nothing new.
+    """
+
+    taken_ns: tuple[int, int] | None
+
+
 class IsolatedFile(Protocol):
     """A file that did not answer and is left out of its probe's reads; `channels` are the positions that it feeds."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric as Family
 
+    from agent.api.counters import CounterView
     from agent.api.dcgm import WattsAndJoules
     from agent.sampling.host_total import HostReading
     from agent.sampling.probe_reader import ProbeHealth
@@ -113,10 +114,12 @@ class Exporter(Collector):
         store: Callable[[], StoreState | None] = lambda: None,
         *,
         watts_and_joules: WattsAndJoules = lambda _: (None, None),
+        counters: CounterView | None = None,
         python: str = platform.python_version(),
         process: bool = True,
     ) -> None:
         self.version = version
+        self.counters = counters
         self._python = python
         self._dropped = dropped
         self._now_ns = now_ns

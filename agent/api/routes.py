@@ -84,6 +84,12 @@ def _dcgm(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
     return Response(exporter.dcgm_page().encode(), dcgm.CONTENT_TYPE)
 
 
+def _counters(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
+    if exporter.counters is None:
+        return Response(b"no sensors\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+    return Response(exporter.counters.encoded(), "application/json")
+
+
 def _index(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
     page = f"""<!DOCTYPE html>
 <html lang="en">
@@ -94,6 +100,7 @@ def _index(exporter: Exporter, _environ: WSGIEnvironment) -> Response:
 <ul>
 <li><a href="/metrics">/metrics</a>: the latest reading of every sensor, for Prometheus</li>
 <li><a href="/dcgm/metrics">/dcgm/metrics</a>: the accelerators, in the metrics of dcgm-exporter</li>
+<li><a href="/api/v1/counters">/api/v1/counters</a>: every sensor, for a profile made on another host</li>
 <li><a href="/-/healthy">/-/healthy</a>: whether the service is alive</li>
 <li><a href="/-/ready">/-/ready</a>: whether its probes give values and its store takes them</li>
 </ul>
@@ -108,6 +115,7 @@ ROUTES: Mapping[str, Callable[[Exporter, WSGIEnvironment], Response]] = {
     "/": _index,
     "/metrics": _metrics,
     "/dcgm/metrics": _dcgm,
+    "/api/v1/counters": _counters,
     _HEALTHY_PATH: _healthy,
     "/-/ready": _ready,
 }

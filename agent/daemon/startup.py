@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.api.counters import CounterView
 from agent.api.metrics import Exporter
 from agent.api.sockets import ListenError
 from agent.api.unix_socket import UnixAddress
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from probes.model import Probe
     from probes.registry import Discovery
     from store.damage import Damage
-    from store.records import Layout
+    from store.records import Host, Layout
 
 _RECORDER_SECONDS = 12.0
 """Longer than the store waits for a lock."""
@@ -105,7 +106,7 @@ def running(
                     close_seconds=lambda: signals.remaining_seconds(CLOSE_SECONDS),
                 )
             )
-            exporter = _exporter(pipeline, store_errors)
+            exporter = _exporter(host, pipeline, store_errors)
             periods = [probe.period_seconds for probe in pipeline.probes]
             interval = interval_seconds(pipeline.layouts, periods)
             maintenance = Maintenance(config.database, config.retention_config, interval)
@@ -134,18 +135,21 @@ def running(
         yield service
 
 
-def _exporter(pipeline: Pipeline[TickStore], store_errors: StoreErrorLog) -> Exporter:
+def _exporter(host: Host, pipeline: Pipeline[TickStore], store_errors: StoreErrorLog) -> Exporter:
     sampler, recorder, sink = pipeline.sampler, pipeline.recorder, pipeline.sink
+    uncovered = [problem.device for problem in pipeline.discovery.problems if problem.device]
+    now_ns = pipeline.timebase.now_ns
     return Exporter(
         pipeline.layouts,
         sampler.states,
         lambda: sampler.dropped + recorder.dropped,
-        pipeline.timebase.now_ns,
+        now_ns,
         version("inferometer"),
         sink.totals,
         lambda: sink.host_total.reading,
         lambda: store_errors.state(lambda: sampler.waiting + recorder.waiting),
         watts_and_joules=sink.host_total.watts_and_joules,
+        counters=CounterView(host, pipeline.layouts, sampler.states, uncovered, now_ns),
     )
 
 

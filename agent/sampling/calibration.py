@@ -14,7 +14,7 @@ from agent.energy.read_rates import mark_aliased, periods_within, run_period_sec
 from agent.runtime.cpu_budget import CPU_BUDGET
 from agent.runtime.logs import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import ENERGY_METRICS, CounterReader, Source
+from probes.model import ENERGY_METRICS, CounterReader, Source, TimedProbe
 from probes.polling import MAX_READ_SHARE, STUCK_SECONDS, read_all
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibr
     """Calibrate all probes at the same time, within 1.2 s.
 
     Probes that only read files share one thread. A probe that fails or hangs stays uncalibrated, and a probe without an
-    energy sensor is not read. A gauge that `cpu_budget` allows to read too rarely is marked as aliased.
+    energy sensor is not read. The channels of a TimedProbe have the calibration of their own host. A gauge that
+    `cpu_budget` allows to read too rarely is marked as aliased.
     """
-    calibrators = [ProbeCalibrator(probe) for probe in probes if measured_positions(probe.channels)]
+    own = [probe for probe in probes if not isinstance(probe, TimedProbe)]
+    calibrators = [ProbeCalibrator(probe) for probe in own if measured_positions(probe.channels)]
     hanging = read_all(calibrators, LONGEST_SECONDS + STUCK_SECONDS)
     calibrated = {
         calibrator.probe: calibrator.channels() for calibrator in calibrators if calibrator.probe not in hanging

@@ -80,6 +80,7 @@ def assembled(
     register: Callable[[Sequence[NamedChannels]], Sequence[Layout]],
     open_sink: Callable[[Sequence[ScheduledProbe]], SinkT],
     *,
+    found: Discovery | None = None,
     select: Callable[[Discovery], Sequence[Probe]] = lambda discovery: discovery.probes,
     period_of: Callable[[Probe], float] | None = None,
     realtime: bool | None = None,
@@ -89,15 +90,15 @@ def assembled(
 ) -> Iterator[Pipeline[SinkT]]:
     """Discover and calibrate the host's probes, and wire a sampler and a recorder that share one CPU budget.
 
-    `select` picks the probes to sample, `register` makes the layouts of their calibrated channels, `open_sink` makes
-    the receiver of their ticks. A probe is read every `period_of` seconds; without that function its sensors set the
-    period, and the edges of windows are read at a high rate. `realtime` is None for a process that never asks for
-    real-time scheduling. `on_resume` is called after the host was suspended. The probes are closed at the end of the
-    block, within `close_seconds`.
+    `found` are the probes of another host, instead of those of this one. `select` picks the probes to sample,
+    `register` makes the layouts of their calibrated channels, `open_sink` makes the receiver of their ticks. A probe is
+    read every `period_of` seconds; without that function its sensors set the period, and the edges of windows are read
+    at a high rate. `realtime` is None for a process that never asks for real-time scheduling. `on_resume` is called
+    after the host was suspended. The probes are closed at the end of the block, within `close_seconds`.
 
     Raises what `select`, `register` and `open_sink` raise.
     """
-    discovery = discover(config.roots, config.sensors)
+    discovery = found or discover(config.roots, config.sensors)
     hanging: list[Probe] = []
     try:
         probes = select(discovery)

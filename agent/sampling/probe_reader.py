@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.runtime.logs import get_logger
 from probes.errors import DeviceLostError, ReadError
-from probes.model import CounterReader, IsolatableProbe
+from probes.model import CounterReader, IsolatableProbe, TimedProbe
 from store.records import Tick
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class ProbeReader:
         "_offset_ns",
         "_queue",
         "_slow_ns",
+        "_timed_probe",
         "periods_ns",
         "probe",
         "quick_reads",
@@ -125,6 +126,7 @@ class ProbeReader:
         self._limit = limit
         self.periods_ns = periods_ns
         self._counter_reader = probe if isinstance(probe, CounterReader) else None
+        self._timed_probe = probe if isinstance(probe, TimedProbe) else None
         self._slow_ns = min(SLOW_NS, periods_ns[0] // 2)
         self._isolations = self.slow_reads = self.quick_reads = 0
         self._clock = clock
@@ -157,6 +159,10 @@ class ProbeReader:
         state.reading_since_ns = 0
         self._time(end_ns - start_ns)
         values = found if isinstance(found, BaseException) else self._floats(found)
+        if self._timed_probe and not isinstance(values, BaseException):
+            if self._timed_probe.taken_ns is None:
+                return
+            start_ns, end_ns = self._timed_probe.taken_ns
         self._finish(start_ns, end_ns, values)
 
     def isolate_file(self) -> IsolatedFile | None:

@@ -1,0 +1,1 @@
+"""The sensors of another host, read from its service."""
