@@ -27,6 +27,8 @@ from simulated import (
 )
 
 QUICK = settings(suppress_health_check=list(HealthCheck))  # a busy machine is no fault of the code
+MANY = 4 * settings.default.max_examples
+"""For the rarest faults; CI searches four times as long."""
 UNTIL = 5.0
 WRAP_JOULES = 1700.0  # more than 2400 W draw in the longest gap: six periods of 0.1 s, and jitter
 watts = st.one_of(st.just(0.0), st.floats(0, 20), st.floats(20, 600))
@@ -175,7 +177,7 @@ def test_a_counter_that_stays_frozen_at_the_end_is_a_reason(watts, refresh, sinc
 
 
 @pytest.mark.system
-@settings(QUICK, max_examples=200)
+@settings(QUICK, max_examples=MANY)
 @given(
     powers(watts=st.one_of(st.just(0.0), st.floats(0.5, 5), st.floats(20, 600))),
     st.sampled_from((0.001, 0.02)),
@@ -217,7 +219,7 @@ GAUGES = st.sampled_from(
 )
 
 
-@settings(QUICK, max_examples=200)
+@settings(QUICK, max_examples=MANY)
 @given(
     powers(),
     GAUGES,
