@@ -16,6 +16,7 @@ import pytest
 from agent.config import Config
 from agent.doctor import database, exporter, run_checks, workloads, worst_verdict
 from agent.host.checks import Check, Verdict
+from agent.workloads import registry
 from command import as_nobody, call, run
 from moving_counters import advancing_counters, busy_processors
 from probes.model import Roots
@@ -153,10 +154,12 @@ def test_unchanged_energy_counters_and_an_unchanged_proc_stat_fail(tmp_path: Pat
 
 def test_a_missing_engine_is_reported_with_the_command_that_installs_it() -> None:
     installed = [(check.name, check.verdict) for check in workloads()]
-    assert installed == [("workload transformer", Verdict.PASS), ("workload onnx", Verdict.PASS)]
-    for check in workloads(lambda name: None if name == "onnxruntime" else name):
-        assert (check.verdict, check.remedy) == (Verdict.WARN, "pip install 'inferometer[onnx]'")
-        assert check.found == "onnxruntime not installed"
+    assert installed == [(f"workload {name}", Verdict.PASS) for name in registry.names()]
+    for module, extra in (("onnxruntime", "onnx"), ("httptools", "endpoint")):
+        checks = workloads(lambda name, module=module: None if name == module else name)
+        missing = {check.remedy for check in checks if check.found == f"{module} not installed"}
+        assert missing == {f"pip install 'inferometer[{extra}]'"}
+        assert {check.verdict for check in checks} == {Verdict.PASS, Verdict.WARN}
 
 
 def test_a_missing_database_is_not_created(tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ def test_every_option_with_a_value_names_it(tmp_path: Path, words: str) -> None:
 def test_every_number_is_refused_in_the_same_words(tmp_path: Path, words: str, option: str) -> None:
     done = call(tmp_path, *words.split(), option, "x")
     assert (done.returncode, done.stdout) == (2, "")
-    missing = words == "profile onnx" and "error: --model is missing" in done.stderr
+    missing = re.match("error: --(model|url) is missing", done.stderr)
     assert missing or re.match(f"error: {option}: 'x' is not a (whole )?number; see `inferometer {words}", done.stderr)
     below = call(tmp_path, *words.split(), option, "-7").stderr
-    assert re.match(f"error: ({option}: -7(.0)? is out of range: |\\w+ = -7|--model)", below)
+    assert re.match(f"error: ({option}: -7(.0)? is out of range: |\\w+ = -7|--model|--url)", below)
     assert not OF_THE_PARSER.search(done.stderr + below)
 
 
@@ -95,7 +95,10 @@ def test_a_list_given_several_times_has_all_of_its_values(name: str, tmp_path: P
     declared = parameters_of(workload.spec)
     defaults = {each.name: None if each.default is MISSING else each.default for each in declared}
     values = {**defaults, **{each.name: None for each in declared if each.sweepable or each.declared.parse}}
-    values |= {"model": model} if "model" in values else {}
+    required = {"model": model, "url": "http://127.0.0.1:8000"}
+    values |= {
+        each.name: required[each.name] for each in declared if each.default is MISSING and not each.declared.parse
+    }
     swept = [each.name for each in declared if each.sweepable]
     assert swept
     for each in swept:
