@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -99,6 +100,7 @@ class ScriptedServer:
         idle_watts: float = 0.0,
         energy_file: Path | None = None,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.served: list[Served] = []
         self.connections = 0
@@ -106,7 +108,7 @@ class ScriptedServer:
         self._models, self._refuses, self._headers, self._owner = models, refuses, headers, owner
         self._slots = slots
         self._idle_watts, self._energy_file = idle_watts, energy_file
-        self._port = port
+        self._port, self._tls = port, tls
         self._number = 0
         self._energies: list[tuple[float, float, float]] = []  # start, end, joules
         self._spent = 0.0
@@ -126,7 +128,7 @@ class ScriptedServer:
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     def joules(self) -> float:
         """Return the energy since the start, in joules."""
@@ -138,7 +140,9 @@ class ScriptedServer:
     async def _run(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         self._slot = asyncio.Semaphore(self._slots or 1_000_000)
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, limit=1 << 24, backlog=4096)
+        server = await asyncio.start_server(
+            self._connected, "127.0.0.1", self._port, limit=1 << 24, backlog=4096, ssl=self._tls
+        )
         self._port = server.sockets[0].getsockname()[1]
         if self._energy_file:
             self._energy_writer = asyncio.create_task(self._write_energy())

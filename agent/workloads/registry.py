@@ -15,6 +15,7 @@ WORKLOADS = {
     "transformer": "agent.workloads.transformer.spec:WORKLOAD",
     "onnx": "agent.workloads.onnx.spec:WORKLOAD",
     "endpoint": "agent.workloads.endpoint.spec:WORKLOAD",
+    "http": "agent.workloads.http.spec:WORKLOAD",
 }
 """The declarations of the workloads of this package, by the name of the command."""
 

@@ -123,7 +123,7 @@ class EndpointWorkload:
             "serving": self._session.phase(
                 spec,
                 self._traffic(spec),
-                token_source="tokenizer" if self._counts_tokens else "usage",
+                counted_by="tokenizer" if self._counts_tokens else "usage",
                 streams=spec.streams,
                 request_seconds=(tried.end_ns - tried.sent_ns) / 1e9,
             )

@@ -46,13 +46,14 @@ class Client:
 
     def head(self, method: str, path: str, content_type: str = "application/json") -> bytes:
         """Return the first part of every request to a path, up to the length of its body."""
-        headers = {
+        given = {name.lower() for name in self._headers}
+        own = {
             "Host": self._target.authority,
             "User-Agent": "inferometer",
             "Accept": "*/*",
             "Content-Type": content_type,
-            **self._headers,
         }
+        headers = {**{name: text for name, text in own.items() if name.lower() not in given}, **self._headers}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         return "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
 

@@ -69,13 +69,13 @@ class Session:
         spec: LoadSpec,
         traffic: Traffic,
         *,
-        token_source: TokenSource,
+        counted_by: TokenSource,
         streams: bool,
         request_seconds: float,
         inferences_per_request: int = 1,
     ) -> LoadPhase:
         """Return the phase that puts the load of a spec on the server."""
-        facts = LoadFacts(spec.loop, token_source, spec.request_timeout, inferences_per_request)
+        facts = LoadFacts(spec.loop, counted_by, spec.request_timeout, inferences_per_request)
         return LoadPhase(
             self.loop,
             traffic,

@@ -8,6 +8,7 @@ from pathlib import Path  # noqa: TC003  the declaration resolves the annotation
 from typing import TYPE_CHECKING, Literal
 
 from agent.runtime.numbers import shortened
+from agent.workloads.declaration import Service
 from agent.workloads.load.target import origin, parse_url
 from agent.workloads.parameter import check_parameters, parameter
 
@@ -118,6 +119,11 @@ class LoadSpec:
     def phases(self) -> tuple[str, ...]:
         """The one phase of a load."""
         return ("serving",)
+
+    @property
+    def service(self) -> Service:
+        """The server that gets the requests."""
+        return Service(self.url, bool(self.server_command))
 
     @property
     def loop(self) -> Arrivals:
