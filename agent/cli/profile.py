@@ -18,6 +18,7 @@ from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.workload_options import options_of, requested, take_options
 from agent.runtime.console import ExitCode, print_err, print_out, terminal_width
 from agent.workloads import registry
+from agent.workloads.declaration import uses_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ def _add_command(name: str) -> None:
     own = options_of(workload)
 
     def profile_workload(context: typer.Context, **values: Any) -> None:
-        run = RunOptions(**{field.name: values.pop(field.name) for field in fields(RunOptions)})
+        run = RunOptions(**{each.name: values.pop(each.name) for each in fields(RunOptions) if each.name in values})
         try:
             spec, axes = requested(workload, values)
             engine = _engine(run)
@@ -56,7 +57,7 @@ def _add_command(name: str) -> None:
             fail(str(error), ExitCode.USAGE)
         _profile(context, workload, spec, axes, engine, run)
 
-    take_options(profile_workload, [*own, *shared_options()])
+    take_options(profile_workload, [*own, *shared_options(runs_engine=not uses_service(workload.spec))])
     app.command(name, help=cleandoc(workload.help), epilog=SHARED)(profile_workload)
 
 

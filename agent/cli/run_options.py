@@ -181,7 +181,14 @@ def _parsed(
     return value
 
 
-def shared_options() -> list[inspect.Parameter]:
-    """Return the options of `RunOptions` as parameters of a function."""
+_OF_THE_ENGINE = {"provider", "threads", "memory_limit"}
+
+
+def shared_options(*, runs_engine: bool) -> list[inspect.Parameter]:
+    """Return the options of `RunOptions` as parameters of a function; a load on a server has none of the engine."""
     parameters = inspect.signature(RunOptions, eval_str=True).parameters.values()
-    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    return [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in parameters
+        if runs_engine or parameter.name not in _OF_THE_ENGINE
+    ]

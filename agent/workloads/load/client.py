@@ -25,7 +25,8 @@ class Client:
 
     The host's addresses are looked up once. A request ends `timeout_seconds` after its intended time at the latest. A
     response with a redirect is an answer like any other. Proxy variables have no effect, because a proxy would become
-    part of the measured server. A request on a connection that the server has closed meanwhile is sent once more.
+    part of the measured server. A request on a connection that the server has closed meanwhile is sent once more; each
+    later request then has a new connection, because servers such as llama.cpp close them although they announce reuse.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Client:
         self._addresses: list[str] = []
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
+        self._reuses = True
 
     def head(self, method: str, path: str, content_type: str = "application/json") -> bytes:
         """Return the first part of every request to a path, up to the length of its body."""
@@ -78,6 +80,7 @@ class Client:
                 return connection.headers
             exchange.outcome = ""
             exchange.attempts += 1
+            self._reuses = False
 
     def close(self) -> None:
         """Close every connection, those of requests under way included."""
@@ -133,7 +136,9 @@ class Client:
         raise failure
 
     def _release(self, connection: Connection) -> None:
-        if connection.usable:
+        if connection.usable and self._reuses:
             self._idle.append(connection)
-        else:
-            self._open.discard(connection)
+            return
+        if connection.usable:
+            connection.close()
+        self._open.discard(connection)
