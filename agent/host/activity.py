@@ -1,8 +1,8 @@
 """Takes a snapshot of processor and GPU use before and after each window: users, and thermal throttling.
 
-Processor time comes from /proc/stat and from /proc/PID/stat of this process and its children (proc(5)). Nothing is read
-during a window, and no other process is ever read: the remaining time belongs to others. A GPU's driver reports its
-users.
+Processor time comes from /proc/stat and from /proc/PID/stat of this process, of the server under load if there is one,
+and of the children of both (proc(5)). Nothing is read during a window, and no other process is ever read: the remaining
+time belongs to others. A GPU's driver reports its users.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from probes.cpu.utilization import TICK_SECONDS, Times, parse_times
 from probes.sysfs import read_int
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from agent.host.gpu_activity import GpuHandle
     from probes.model import Roots
@@ -54,11 +54,22 @@ class ActivitySnapshot:
 
 
 class ActivityMonitor:
-    """Takes the snapshots; finds the files that count throttle events once."""
+    """Takes the snapshots; finds the files that count throttle events once.
 
-    def __init__(self, roots: Roots, gpus: Sequence[GpuHandle] = (), pid: int | None = None) -> None:
+    `server` are the processes of the server under load: they and their children count as this program. If they are None
+    the load of other programs is unknown.
+    """
+
+    def __init__(
+        self,
+        roots: Roots,
+        gpus: Sequence[GpuHandle] = (),
+        pid: int | None = None,
+        server: Collection[int] | None = (),
+    ) -> None:
         self._procfs = Path(roots.procfs)
         self._pid = os.getpid() if pid is None else pid
+        self._server = server
         self._gpu_monitor = GpuActivityMonitor(gpus)
         self._limits = read_limits(roots)
         # Without CONFIG_PROC_CHILDREN the workload would count as other load.
@@ -87,14 +98,15 @@ class ActivityMonitor:
         )
 
     def _own(self) -> frozenset[int] | None:
-        """Return this process and all of its descendants; None if they cannot be listed."""
-        if not self._can_list_children:
+        """Return this process, the server and all of their descendants; None if they cannot be listed."""
+        if not self._can_list_children or self._server is None:
             return None
-        found, waiting = set[int](), [self._pid]
+        found, waiting = set[int](), [self._pid, *self._server]
         while waiting:
             pid = waiting.pop()
-            found.add(pid)
-            waiting += _children(self._procfs / str(pid))
+            if pid not in found:
+                found.add(pid)
+                waiting += _children(self._procfs / str(pid))
         return frozenset(found)
 
 

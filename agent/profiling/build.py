@@ -15,6 +15,7 @@ from agent.profiling.document.codec import coverage_facts, device_facts, host_fa
 from agent.profiling.points import analyze
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.run_facts import PlanFacts
+from agent.profiling.service import server_notes
 from agent.profiling.stopping import AROUND_NS
 from agent.workloads.input_spec import synthetic_note
 from agent.workloads.parameter import settings_of
@@ -22,7 +23,7 @@ from probes.model import ENERGY_METRICS, Source
 from store.records import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from agent.profiling.context import ProfileRequest, RunContext, RunRecord
     from agent.profiling.records import Point
@@ -72,7 +73,9 @@ def build_document(
         return None
     energetic = (each for each in found if each.channel.metric in ENERGY_METRICS)
     sensors = Sensors.of(energetic, record.sampling_period_seconds, context.channels)
-    points = analyze(windows, sensors, request.tariff, _run_environment(request, record, context.channels, found))
+    points = analyze(
+        windows, sensors, request.tariff, _run_environment(request, record, context.channels, found), request.level
+    )
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
@@ -98,10 +101,16 @@ def build_document(
         sampler=record.sampler,
         baselines=derive_baselines(windows, sensors),
         idle_drift=derive_drift(windows, sensors),
-        points=tuple(sorted(points, key=lambda point: request.points.index(point.parameters))),
+        points=tuple(sorted(points, key=lambda point: _position(request, point))),
         tariff=request.tariff,
-        notes=(*_notes(request, record, sensors, points), *context.warnings),
+        notes=(*_notes(request, context, record, sensors, points), *context.warnings),
+        sustainable_rate=record.sustainable_rate,
     )
+
+
+def _position(request: ProfileRequest, point: Point) -> int:
+    """Return the place of a point in the document; those that a search chose come last, in the order of their run."""
+    return request.points.index(point.parameters) if point.parameters in request.points else len(request.points)
 
 
 def samples(context: RunContext, record: RunRecord) -> tuple[Series, ...]:
@@ -130,13 +139,17 @@ def _run_environment(
     )
 
 
-def _notes(request: ProfileRequest, record: RunRecord, sensors: Sensors, points: Iterable[Point]) -> tuple[str, ...]:
+def _notes(
+    request: ProfileRequest, context: RunContext, record: RunRecord, sensors: Sensors, points: Sequence[Point]
+) -> tuple[str, ...]:
     notes = []
     if record.run.status is RunStatus.INTERRUPTED:
         notes.append("the run was interrupted: points and repeats that were not complete by then are missing")
     if record.failure:
         notes.append(f"the run failed, and points and repeats after that are missing: {record.failure.message}")
-    if not sensors.coverage.includes:
+    if context.server is not None:
+        notes += server_notes(context.server, request, record.windows)
+    if not sensors.coverage.includes and not context.is_elsewhere:
         notes.append("nothing on this host measures power, and no estimate was allowed: latency and throughput only")
     if record.ready and (note := synthetic_note(record.ready.inputs)):
         notes.append(note)

@@ -13,14 +13,16 @@ from store.reader import Reader
 from store.records import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Engine
 
     from agent.cost.tariff import Tariff
     from agent.host.records import HostLoad, WindowKey
+    from agent.host.server import Server
     from agent.profiling.plan import MeasurementPlan
     from agent.profiling.run_facts import HostState
+    from agent.profiling.serving_records import ServiceLevel, SustainableRate
     from agent.runtime.clock import Timebase
     from agent.sampling.facts import SamplingConditions
     from agent.workloads.declaration import Spec
@@ -41,7 +43,8 @@ _READ_CHUNK_NS = 60 * 10**9
 class ProfileRequest:
     """A requested profile: the workload, the values of each swept parameter, the plan and the prices.
 
-    `order_seed` is the seed of the order in which the points are measured.
+    `order_seed` is the seed of the order in which the points are measured. `level` is the service level of a load on a
+    server; with `find_max` the run searches for the highest rate that meets it, from the one point of the request.
     """
 
     spec: Spec
@@ -51,6 +54,8 @@ class ProfileRequest:
     tariff: Tariff | None
     order_seed: int = 0
     limits: Limits = field(default_factory=Limits)
+    level: ServiceLevel | None = None
+    find_max: bool = False
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -77,7 +82,11 @@ class RunPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The host of a run with its sensors and warnings, and the store of the run."""
+    """The host of a run with its sensors and warnings, and the store of the run.
+
+    `server` is the server under load, None if the run loads its own model. The sensors of this host do not measure a
+    server on another host.
+    """
 
     host: Host
     roots: Roots
@@ -87,18 +96,28 @@ class RunContext:
     timebase: Timebase
     engine: Engine
     writer: Writer
+    server: Server | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the workload runs on another host."""
+        return self.server is not None and not self.server.local
 
     @property
     def channels(self) -> list[Channel]:
-        """All channels of the host, with their calibration."""
+        """All channels of the host that runs the workload, with their calibration."""
+        if self.is_elsewhere:
+            return []
         return [channel for layout in self.layouts for channel in layout.channels]
 
     def series(self, start_ns: int, end_ns: int, metrics: frozenset[str]) -> tuple[Series, ...]:
         """Return the samples of this run, with the calibration at its start.
 
         Another program may have calibrated the stored channels of the same sensors since. Samples are read in chunks
-        into arrays: 24 bytes a sample instead of 137 for tuples.
+        into arrays: 24 bytes a sample instead of 137 for tuples. None measure a workload on another host.
         """
+        if self.is_elsewhere:
+            return ()
         known = {channel.key: channel for channel in reversed(self.channels)}
         reader, whole = Reader(self.engine, _report), dict[int, Series]()
         for since_ns in range(start_ns, end_ns + 1, _READ_CHUNK_NS):
@@ -139,5 +158,14 @@ class RunRecord:
     sampling_period_seconds: float
     host_state: HostState
     failure: WorkloadError | None = None
+    sustainable_rate: SustainableRate | None = None
     sampler: SamplingConditions | None = None
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
+
+
+def complete_windows(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, ...]:
+    """Drop the windows of an incomplete repeat: an inference has all phases."""
+    seen: dict[tuple[str, int], int] = {}
+    for window in windows:
+        seen[window.point, window.repeat] = seen.get((window.point, window.repeat), 0) + 1
+    return tuple(w for w in windows if not w.point or seen[w.point, w.repeat] == len(phases))

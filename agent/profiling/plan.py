@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 0.5
 """The pause before an idle baseline."""
 IDLE_WINDOWS = 4
+"""The idle baselines of a run that loads its own model: two before the sweep and two after it."""
 STEADY_CHUNKS = 4
 """The number of short measurements in a row that must show no trend before a warm-up ends."""
 
@@ -58,11 +59,11 @@ def chunk_seconds(plan: MeasurementPlan) -> float:
     return min(plan.warmup_seconds / STEADY_CHUNKS / 2, 1.0)
 
 
-def planned_seconds(plan: MeasurementPlan, windows: int) -> float:
+def planned_seconds(plan: MeasurementPlan, windows: int, idle_windows: int = IDLE_WINDOWS) -> float:
     """Return the least duration of a run; `windows` is the number of points times the number of their phases."""
     warm_up = (STEADY_CHUNKS + plan.repeats - 1) * chunk_seconds(plan)
     repeats = plan.repeats * plan.window_seconds
-    return IDLE_WINDOWS * (SETTLE_SECONDS + plan.idle_seconds) + windows * (warm_up + repeats)
+    return idle_windows * (SETTLE_SECONDS + plan.idle_seconds) + windows * (warm_up + repeats)
 
 
 def lengthen_windows(plan: MeasurementPlan, channels: Iterable[Channel]) -> MeasurementPlan:
@@ -78,3 +79,9 @@ def lengthen_windows(plan: MeasurementPlan, channels: Iterable[Channel]) -> Meas
     if seconds <= plan.window_seconds:
         return plan
     return replace(plan, window_seconds=seconds, limiting_sensor=name)
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration for a message: `45 s`, `12 min`."""
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes > 1 else f"{seconds:.0f} s"

@@ -16,11 +16,12 @@ from agent.host.inventory import describe_host
 from agent.host.settings import read_host_settings
 from agent.profiling.build import build_document, requested_settings, samples
 from agent.profiling.contention import BUSY_REMEDY, contention
-from agent.profiling.context import RunContext, RunPolicy, RunRecord
+from agent.profiling.context import RunContext, RunPolicy, RunRecord, complete_windows
 from agent.profiling.document.codec import to_json
-from agent.profiling.plan import lengthen_windows, planned_seconds
+from agent.profiling.plan import duration_text, lengthen_windows, planned_seconds
 from agent.profiling.run_facts import HostState
 from agent.profiling.run_store import RunStore, open_run_database
+from agent.profiling.service import baselines, elsewhere_note, place_notes, server_of
 from agent.profiling.stopping import StoppingRule
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from agent.sampling.session import Recording
     from agent.workloads.runner.protocol import Ready
     from probes.registry import Discovery
-    from store.records import Host, Window
+    from store.records import Host
 
 DEFAULT_POLICY = RunPolicy()
 _BUDGET_OF_PLANNED = 2.0
@@ -99,7 +100,8 @@ def run(
         engine = stack.enter_context(open_run_database(config.database, stored=policy.stored))
         config = config if policy.stored else replace(config, database=str(engine.url.database))
         host, writer, timebase = describe_host(config.roots), Writer(engine), Timebase.now()
-        run_store, activity_monitor = RunStore(writer), ActivityMonitor(config.roots)
+        run_store, server = RunStore(writer), server_of(request, config)
+        activity_monitor = ActivityMonitor(config.roots, server=server.processes if server else ())
         before = activity_monitor.snapshot()
         pipeline = stack.enter_context(
             assembled(
@@ -110,8 +112,9 @@ def run(
                 realtime=config.realtime,
             )
         )
-        context, stored_in = _context(config, host, pipeline, engine), display(engine.url) if policy.stored else None
-        for warning in context.warnings:
+        context = replace(_context(config, host, pipeline, engine), server=server)
+        stored_in = display(engine.url) if policy.stored else None
+        for warning in (*place_notes(server), *context.warnings):
             progress.note(f"warning: {warning}")
         if context.warnings:
             progress.note("`inferometer doctor` explains every warning and its remedy")
@@ -149,6 +152,8 @@ def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> tup
 
 def _check_policy(context: RunContext, busy: str, policy: RunPolicy) -> None:
     """Raise UnfitHostError if energy is needed and not measurable, or the host is busy and the user stops."""
+    if policy.needs_energy and context.server is not None and context.is_elsewhere:
+        raise UnfitHostError(f"--require-energy: {elsewhere_note(context.server)}", "run it on the server's host")
     if policy.needs_energy and not coverage(best_channels(context.channels)).includes:
         remedy = "`inferometer doctor` names the missing sensors; --estimates allows a model"
         raise UnfitHostError("--require-energy: nothing on this host measures power", remedy)
@@ -176,15 +181,16 @@ def _plan_run(request: ProfileRequest, context: RunContext, progress: Progress) 
     plan = lengthen_windows(request.plan, context.channels)
     if plan.limiting_sensor:
         progress.note(f"windows last {plan.window_seconds:.3g} s, the length that {plan.limiting_sensor} needs")
-    seconds = planned_seconds(plan, len(request.points) * len(request.spec.phases))
+    windows = len(request.points) * len(request.spec.phases)
+    seconds = planned_seconds(plan, windows, 2 * len(baselines(request, context)))
     if plan.tolerance is not None and plan.budget_seconds is None:
         plan = replace(plan, budget_seconds=_BUDGET_OF_PLANNED * seconds)
     budget = plan.budget_seconds or 0.0
     if 0 < budget < seconds:
         progress.note(f"warning: --budget is shorter than the run: {plan.repeats} repeats are measured, and no more")
-    most = f" and at most about {_duration(budget)}" if budget > seconds else ""
+    most = f" and at most about {duration_text(budget)}" if budget > seconds else ""
     progress.note(
-        f"the run takes at least {_duration(seconds)}{most}; after Ctrl-C the profile has the complete repeats"
+        f"the run takes at least {duration_text(seconds)}{most}; after Ctrl-C the profile has the complete repeats"
     )
     return replace(request, plan=plan)
 
@@ -226,10 +232,18 @@ def _record(
         run_store.note(error)
     ended = replace(ongoing, status=status, ended_ns=context.timebase.now_ns())
     run_store.end(ended)
-    whole, around = _complete_windows(sweep.windows, request.spec.phases), HostState(start, end)
+    whole, around = complete_windows(sweep.windows, request.spec.phases), HostState(start, end)
     facts = active_recording.facts()
     return RunRecord(
-        ended, sweep.ready, whole, active_recording.sampling_period_seconds, around, failure, facts, sweep.loads
+        run=ended,
+        ready=sweep.ready,
+        windows=whole,
+        sampling_period_seconds=active_recording.sampling_period_seconds,
+        host_state=around,
+        failure=failure,
+        sustainable_rate=sweep.sustainable_rate(request.points[0]) if request.find_max else None,
+        sampler=facts,
+        loads=sweep.loads,
     )
 
 
@@ -272,25 +286,16 @@ def _new_sweep(
         seed=request.order_seed,
         approach=active_recording.await_counter_refresh,
         edge=active_recording.mark_edge,
-        snapshot=ActivityMonitor(context.roots, gpus).snapshot,
+        snapshot=ActivityMonitor(
+            context.roots, gpus, server=context.server.processes if context.server else ()
+        ).snapshot,
         estimator=StoppingRule(context.series, active_recording.wait_for_last_ticks, request.spec.phases),
         on_trial_complete=lambda: run_store.begin(ongoing, sweep.windows),
+        baselines=baselines(request, context),
+        level=request.level if request.find_max else None,
     )
     return sweep
 
 
-def _complete_windows(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, ...]:
-    """Drop the windows of an incomplete repeat: an inference has all phases."""
-    seen: dict[tuple[str, int], int] = {}
-    for window in windows:
-        seen[window.point, window.repeat] = seen.get((window.point, window.repeat), 0) + 1
-    return tuple(w for w in windows if not w.point or seen[w.point, w.repeat] == len(phases))
-
-
 def _run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes > 1 else f"{seconds:.0f} s"

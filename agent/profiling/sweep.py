@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from agent.host.activity import cpu_usage_between
 from agent.host.records import HostLoad, WindowKey, window_key
-from agent.profiling.analysis.idle import AFTER, BEFORE, IDLE_LOADED, IDLE_UNLOADED
+from agent.profiling.analysis.idle import AFTER, BASELINES, BEFORE, IDLE_LOADED, IDLE_UNLOADED
+from agent.profiling.analysis.serving import load_of
 from agent.profiling.analysis.statistics import trend
-from agent.profiling.plan import IDLE_WINDOWS, SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from agent.profiling.plan import SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from agent.profiling.rate_driver import RateSearch
+from agent.profiling.rate_search import FIRST_RATE, at_rate
 from agent.runtime.typed_json import to_json
 from agent.workloads.point import encode_point, point_name
 from store.records import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from agent.host.activity import ActivitySnapshot
     from agent.profiling.plan import MeasurementPlan
+    from agent.profiling.serving_records import ServiceLevel, SustainableRate
     from agent.runtime.clock import Timebase
+    from agent.workloads.load.records import LoadWindow
     from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Measured, Ready
 
-_OTHER_STEPS = IDLE_WINDOWS + 3
+_OTHER_STEPS = 3
 """The steps of loading, trying and ending the model."""
-_IDLE_AFTER = 2
-"""The number of idle baselines after the sweep."""
+_SIDES = 2
+"""Every idle baseline is measured before the sweep and after it."""
 _STEADY_WITHIN = 0.03
 
 
@@ -78,7 +84,9 @@ class Sweep:
     `phases` is the number of phases. `approach` is called before an edge of a window and may wait for the best moment;
     `edge` is called at the edge or just after it. `snapshot` reads the activity of CPUs and GPUs before each window and
     after it, then given the first snapshot; the load between both is in `loads`. `estimator` is used only if the plan
-    has a tolerance. `ready` is the workload's description of its loaded model, None before.
+    has a tolerance. `ready` is the workload's description of its loaded model, None before. `baselines` are the phases
+    of the idle baselines, each before the sweep and after it. With a `level` the sweep is a search for the highest rate
+    that meets it, in requests per second.
     """
 
     def __init__(
@@ -96,11 +104,14 @@ class Sweep:
         snapshot: Callable[[ActivitySnapshot | None], ActivitySnapshot],
         estimator: HalfWidthEstimator,
         on_trial_complete: Callable[[], object],
+        baselines: Collection[str] = BASELINES,
+        level: ServiceLevel | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.windows: list[Window] = []
         self.loads: dict[WindowKey, HostLoad] = {}
         self.ready: Ready | None = None
+        self._search: RateSearch | None = None
         self._run_id = run_id
         self._plan = plan
         self._timebase = timebase
@@ -113,6 +124,8 @@ class Sweep:
         self._snapshot = snapshot
         self._estimator = estimator
         self._on_trial_complete = on_trial_complete
+        self._baselines = baselines
+        self._level = level
         self._sleep = sleep
         self._began = time.monotonic()
         self._prepared: Point | None = None
@@ -126,7 +139,9 @@ class Sweep:
         `load` returns once the workload has loaded its model; `unload` ends the workload. Every point is tried before
         the first window of any, so that none fails after minutes; `on_trial_complete` is called then.
         """
-        self._total = _OTHER_STEPS + len(points) * self._phases * (1 + self._plan.repeats)
+        self._total = (
+            _OTHER_STEPS + _SIDES * len(self._baselines) + len(points) * self._phases * (1 + self._plan.repeats)
+        )
         self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
         self._step("loading the model")
         self.ready = load()
@@ -136,12 +151,51 @@ class Sweep:
             self._prepared = point
         self._on_trial_complete()
         self._idle(IDLE_LOADED, BEFORE, "idle, with the model loaded")
-        self._sweep(workload, self.ready, points)
+        if self._level is None:
+            self._sweep(workload, self.ready, points)
+        else:
+            self._find_rate(workload, self.ready, points[0], self._level)
         self._idle(IDLE_LOADED, AFTER, "idle, with the model still loaded")
         self._step("ending the workload")
         unload()
         self._idle(IDLE_UNLOADED, AFTER, "idle, after the workload")
         self._progress.step(self._total, self._total, "done")
+
+    def sustainable_rate(self, point: Point) -> SustainableRate | None:
+        """Return the result of the search so far, None before it; `point` is the one it began with."""
+        if self._search is None:
+            return None
+        return self._search.result(lambda rate: point_name(at_rate(point, rate)))
+
+    def _find_rate(self, workload: Workload, ready: Ready, point: Point, level: ServiceLevel) -> None:
+        """Search the highest rate that meets the level, and measure the point of that rate."""
+        plan, first_rate = self._plan, float(point.get("rate") or FIRST_RATE)
+
+        def measure(rate: float, seconds: float) -> tuple[Sequence[LoadWindow], float]:
+            self._prepare(workload, at_rate(point, rate))
+            measured = workload.measure(ready.phases[0], seconds, 1)
+            return () if measured.load is None else (measured.load,), seconds
+
+        def confirm(rate: float, seconds: float) -> tuple[Sequence[LoadWindow], float]:
+            chosen = at_rate(point, rate)
+            self._total += self._plan.repeats + 1
+            self._plan = replace(plan, window_seconds=max(plan.window_seconds, seconds))
+            self._sweep(workload, ready, [chosen])
+            load = load_of([(window,) for window in self.windows if window.point == encode_point(chosen)])
+            return (load.reports, load.seconds) if load else ((), seconds)
+
+        def report(text: str) -> None:
+            self._total += 1
+            self._step(text)
+
+        self._total = self._done + 1 + len(self._baselines)
+        self._search = RateSearch(level, first_rate, plan.window_seconds, measure, confirm, report)
+        self._search.run()
+
+    def _prepare(self, workload: Workload, point: Point) -> None:
+        if point != self._prepared:
+            workload.prepare(point)
+            self._prepared = point
 
     def _sweep(self, workload: Workload, ready: Ready, points: Sequence[Point]) -> None:
         """Repeat all points, each time in another random order: drift of the host then affects all of them alike."""
@@ -159,7 +213,7 @@ class Sweep:
         tolerance, budget = self._plan.tolerance, self._plan.budget_seconds
         if tolerance is None:
             return []
-        ahead = block_seconds + _IDLE_AFTER * (SETTLE_SECONDS + self._plan.idle_seconds)
+        ahead = block_seconds + len(self._baselines) * (SETTLE_SECONDS + self._plan.idle_seconds)
         if budget is not None and time.monotonic() - self._began + ahead > budget:
             return []
         known = self._estimator(self.windows)
@@ -169,6 +223,8 @@ class Sweep:
         return still
 
     def _idle(self, phase: str, side: int, doing: str) -> None:
+        if phase not in self._baselines:
+            return
         self._step(doing)
         self._sleep(SETTLE_SECONDS)
         before = self._snapshot(None)

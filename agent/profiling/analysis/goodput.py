@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 BLOCKS = 10
 """The number of parts of a window whose mean latencies show the growth of a queue."""
 MIN_PER_BLOCK = 3
-GROWTH_TOLERANCE = 0.1
-"""The rise of the latency over a window, as a share of its mean, that no queue needs to explain."""
+GROWTH_TOLERANCE = 0.5
+"""The rise of the latency over a window, as a share of its mean, that a queue without growth shows by chance."""
 
 
 def meets(request: RequestRecord, level: ServiceLevel) -> bool:
@@ -71,7 +71,7 @@ def queue_grows(loads: Sequence[LoadWindow]) -> bool:
     """Return whether requests took longer the later they were due: the sign of more arrivals than completions.
 
     Each window is cut into equal parts by the times at which requests were due. A straight line through their mean
-    latencies, averaged over the windows, must rise with 97.5 % confidence and by more than a tenth of the mean. A
+    latencies, averaged over the windows, must rise with 97.5 % confidence and by more than half of the mean. A
     time-out counts at its limit. Few requests show no growth.
     """
     found = [blocks for load in loads if (blocks := _mean_latencies(load))]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 IDLE_UNLOADED = "idle_unloaded"
 IDLE_LOADED = "idle_loaded"
+BASELINES = (IDLE_UNLOADED, IDLE_LOADED)
+"""The phases of the idle baselines of a run that loads its own model."""
 BEFORE, AFTER = 0, 1
 """The `repeat` of an idle window: before the sweep or after it."""
 MAX_IDLE_DRIFT = 0.1

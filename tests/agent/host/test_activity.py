@@ -109,3 +109,14 @@ def test_the_time_of_a_real_child_is_our_own() -> None:
     assert load is not None
     assert load.own >= 0.25
     assert load.seconds <= (time.monotonic_ns() - before.at_ns) / 1e9
+
+
+def test_the_server_under_load_and_its_children_count_as_this_program(roots: Roots, tmp_path: Path) -> None:
+    write_process(tmp_path / "proc", 20, 5, "21 10 ")  # its child 10 is this program, which counts once
+    write_process(tmp_path / "proc", 21, 5)
+    activity_monitor = ActivityMonitor(roots, pid=10, server={20})
+    assert activity_monitor.snapshot().own_seconds == 5 * 5
+
+
+def test_usage_is_unknown_if_the_processes_of_the_server_are(roots: Roots) -> None:
+    assert ActivityMonitor(roots, pid=10, server=None).snapshot().own_seconds is None

@@ -1,0 +1,114 @@
+"""The search for the highest rate of an open loop that meets a service level: its steps and its verdicts; pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from agent.profiling.analysis.binomial import trials_without_miss
+from agent.profiling.analysis.goodput import goodput, missed, queue_grows
+from agent.profiling.serving_records import RateTrial
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.profiling.serving_records import ServiceLevel
+    from agent.workloads.load.records import LoadWindow
+    from agent.workloads.point import Point
+
+FIRST_RATE = 1.0
+"""The first rate of a search, in requests per second, if none was requested."""
+RESOLUTION = 1.05
+"""The largest ratio of both ends of the bracket at the end of a search."""
+LOWEST_SHARE = 1 / 17
+"""A search ends without a result before it tries a lower share of its first rate: each halving takes twice the time."""
+_MARGIN = 1.2
+"""The requests of a trial over the fewest that can show the attainment, since arrivals are random."""
+_REQUEST_DURATIONS = 10
+"""The least length of a trial in mean durations of a request: a queue needs time to grow."""
+
+
+def at_rate(point: Point, rate: float) -> Point:
+    """Return a point of an open loop at another rate."""
+    return {**{name: value for name, value in point.items() if name != "concurrency"}, "rate": rate}
+
+
+def next_rate(trials: Sequence[RateTrial], first: float) -> float | None:
+    """Return the next rate to try, in requests per second; None at the end of the search.
+
+    Rates double from `first` until one is not met, or halve until one is; then the bracket is halved on a logarithmic
+    scale. An undecided rate is an upper end: its attainment cannot be told from the requested one.
+    """
+    met, upper = _bracket(trials)
+    if met is None and upper is None:
+        return first
+    if upper is None:
+        return _rounded((met or first) * 2)
+    if met is None:
+        return _rounded(upper / 2) if upper / 2 >= first * LOWEST_SHARE else None
+    return _rounded(math.sqrt(met * upper)) if upper / met > RESOLUTION else None
+
+
+def rate_to_confirm(trials: Sequence[RateTrial]) -> float | None:
+    """Return the rate to confirm: the highest that was met, below every one that was not; None without one.
+
+    A rate whose confirmation failed counts as not met, so that the next rate is one step of the resolution below it.
+    """
+    met, upper = _bracket(trials)
+    if met is None or upper is None:
+        return met
+    return met if upper / met <= RESOLUTION else _rounded(upper / RESOLUTION)
+
+
+def highest_met(trials: Sequence[RateTrial]) -> float | None:
+    """Return the highest rate that was met, below every one that was not."""
+    return _bracket(trials)[0]
+
+
+def lowest_missed(trials: Sequence[RateTrial]) -> float | None:
+    """Return the lowest rate that was missed; undecided ones do not count."""
+    return min((each.requests_per_second for each in trials if each.outcome == "missed"), default=None)
+
+
+def _bracket(trials: Sequence[RateTrial]) -> tuple[float | None, float | None]:
+    """Return the highest rate that was met below the lowest one that was not, and the latter."""
+    upper = min((each.requests_per_second for each in trials if each.outcome != "met"), default=None)
+    met = [
+        each.requests_per_second
+        for each in trials
+        if each.outcome == "met" and (upper is None or each.requests_per_second < upper)
+    ]
+    return max(met, default=None), upper
+
+
+def _rounded(rate: float) -> float:
+    """Return a rate of four digits, which is part of the name of its point."""
+    return float(f"{rate:.4g}")
+
+
+def trial_seconds(rate: float, level: ServiceLevel, request_seconds: float, shortest: float) -> float:
+    """Return the length of a window that can show the attainment at a rate, at least `shortest`.
+
+    `request_seconds` is the mean duration of a request, 0 if it is unknown.
+    """
+    needed = _MARGIN * trials_without_miss(level.attainment) / rate
+    return max(shortest, needed, _REQUEST_DURATIONS * request_seconds)
+
+
+def verdict(rate: float, loads: Sequence[LoadWindow], seconds: float, level: ServiceLevel) -> RateTrial:
+    """Return the trial of a rate from its windows so far, of `seconds` in total."""
+    requests = sum(len(load.requests) for load in loads)
+    found = goodput(loads, seconds, level)
+    if found is None:
+        return RateTrial(rate, "undecided", 0, None, None, "no request was due")
+    shares = (requests, found.attained, found.attained_lower)
+    shown = f"{found.attained:.2%} met the limits, {found.attained_lower:.2%} or more with 95 % confidence"
+    if any(load.capped for load in loads):
+        return RateTrial(rate, "undecided", *shares, "the client reached its limit of requests under way")
+    if found.met:
+        return RateTrial(rate, "met", *shares, shown)
+    if queue_grows(loads):
+        return RateTrial(rate, "missed", *shares, "the queue of the server grew")
+    if missed(loads, level):
+        return RateTrial(rate, "missed", *shares, shown)
+    return RateTrial(rate, "undecided", *shares, shown)

@@ -1,0 +1,86 @@
+"""The server of a load: its place, its idle baselines, and the notes on what is not available and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.host.server import find_server
+from agent.profiling.analysis.idle import BASELINES, IDLE_LOADED
+from agent.workloads.declaration import service_of
+from agent.workloads.point import decode_point, point_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.config import Config
+    from agent.host.server import Server
+    from agent.profiling.context import ProfileRequest, RunContext
+    from store.records import Window
+
+
+def server_of(request: ProfileRequest, config: Config) -> Server | None:
+    """Return the server under load, None for a run that loads its own model.
+
+    The processes of a server that the run starts are part of the run already.
+    """
+    service = service_of(request.spec)
+    if service is None:
+        return None
+    found = find_server(service.url, config.roots.procfs)
+    return replace(found, processes=frozenset()) if service.started_here and found.local else found
+
+
+def baselines(request: ProfileRequest, context: RunContext) -> tuple[str, ...]:
+    """Return the phases of the idle baselines that the run can measure.
+
+    The sensors of this host show none of a server elsewhere, and a server that runs already is never unloaded.
+    """
+    service = service_of(request.spec)
+    if context.is_elsewhere:
+        return ()
+    return (IDLE_LOADED,) if service and not service.started_here else BASELINES
+
+
+def place_notes(server: Server | None) -> list[str]:
+    """Return the notes on the place of a server."""
+    if server is None:
+        return []
+    if not server.local:
+        return [elsewhere_note(server)]
+    return [] if server.processes is not None else [hidden_note(server)]
+
+
+def server_notes(server: Server, request: ProfileRequest, windows: Sequence[Window]) -> list[str]:
+    """Return the notes on the place of the server, its idle power, and the points without a successful request."""
+    notes = place_notes(server)
+    service = service_of(request.spec)
+    if server.local and service and not service.started_here:
+        notes.append(
+            "the run did not start the server, so there is no idle power without it: the energy has no idle and no "
+            "dynamic part, and the cost of idle time uses the power of the idle server"
+        )
+    if any(point.get("concurrency") for point in request.points):
+        notes.append("closed loop: N clients wait for the server, so the latencies are no queueing latencies")
+    points = {window.point for window in windows if window.point}
+    failed = points - {window.point for window in windows if window.inferences and window.work}
+    if failed:
+        names = ", ".join(sorted(point_name(decode_point(point)) for point in failed))
+        notes.append(f"no request succeeded at {names}: the point is left out")
+    return notes
+
+
+def elsewhere_note(server: Server) -> str:
+    """Return the note on a server of another host."""
+    return (
+        f"the server at {server.origin} is not on this host, so its energy is not available: "
+        "--energy-from URL reads it from the daemon there"
+    )
+
+
+def hidden_note(server: Server) -> str:
+    """Return the note on a server whose processes are not visible."""
+    return (
+        f"the processes of the server at {server.origin} are not visible, so the load of other programs is unknown: "
+        "run as root or as the user of the server; a server in a container may stay hidden"
+    )

@@ -1,0 +1,184 @@
+"""The search finds the highest sustainable rate of a queue whose capacity is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.profiling.rate_driver import MOST_CONFIRMATIONS, MOST_WINDOWS, RateSearch
+from agent.profiling.rate_search import (
+    LOWEST_SHARE,
+    RESOLUTION,
+    highest_met,
+    lowest_missed,
+    next_rate,
+    rate_to_confirm,
+    trial_seconds,
+    verdict,
+)
+from agent.profiling.serving_records import RateTrial, ServiceLevel
+from loads import report, request, streamed
+from simulated_server import QueueServer, constant, exponential
+
+NINETY = ServiceLevel(0.9, e2e_seconds=0.2)
+
+
+def trial(rate, outcome):
+    return RateTrial(rate, outcome, 100, 0.5, 0.4, "")
+
+
+def searched(server, level, first=1.0, shortest=5.0):
+    search = RateSearch(level, first, shortest, server.measure, server.confirm, lambda _: None)
+    search.run()
+    return search
+
+
+# --- the steps ------------------------------------------------------------------------------------------------------
+
+
+def test_rates_double_until_one_is_not_met_then_the_bracket_is_halved():
+    trials = []
+    seen = []
+    while (rate := next_rate(trials, 3.0)) is not None:
+        seen.append(rate)
+        trials.append(trial(rate, "met" if rate <= 17 else "missed"))
+    assert seen[:4] == [3, 6, 12, 24]
+    assert highest_met(trials) <= 17 < lowest_missed(trials)
+    assert lowest_missed(trials) / highest_met(trials) <= RESOLUTION
+    assert len(seen) < 10
+
+
+@given(st.floats(0.01, 1e4), st.floats(0.01, 1e4))
+def test_any_capacity_within_reach_is_bracketed_to_the_resolution(first, capacity):
+    trials = []
+    while (rate := next_rate(trials, first)) is not None:
+        trials.append(trial(rate, "met" if rate <= capacity else "missed"))
+    if capacity < first * LOWEST_SHARE:
+        assert highest_met(trials) is None
+    if highest_met(trials) is not None:
+        assert highest_met(trials) <= capacity < lowest_missed(trials)
+        assert lowest_missed(trials) / highest_met(trials) <= RESOLUTION
+    assert len(trials) < 40
+
+
+def test_a_search_gives_up_far_below_its_first_rate():
+    trials = []
+    while (rate := next_rate(trials, 8.0)) is not None:
+        trials.append(trial(rate, "missed"))
+    assert [each.requests_per_second for each in trials] == [8, 4, 2, 1, 0.5]
+    assert rate_to_confirm(trials) is None
+
+
+def test_an_undecided_rate_is_an_upper_end_and_not_a_miss():
+    trials = [trial(1, "met"), trial(2, "undecided")]
+    assert next_rate(trials, 1.0) == pytest.approx(math.sqrt(2), rel=1e-3)
+    assert lowest_missed(trials) is None
+    assert lowest_missed([*trials, trial(4, "missed"), trial(3, "missed")]) == 3
+
+
+def test_a_failed_confirmation_leads_to_the_next_lower_step():
+    trials = [trial(10, "met"), trial(20, "met"), trial(20.5, "missed")]
+    assert rate_to_confirm(trials) == 20
+    trials.append(trial(20, "missed"))
+    assert rate_to_confirm(trials) == pytest.approx(20 / RESOLUTION, rel=1e-3)
+    assert rate_to_confirm([trial(10, "met")]) == 10
+
+
+# --- the verdicts ---------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_lasts_long_enough_for_the_attainment_and_for_a_queue_to_grow():
+    assert trial_seconds(10.0, NINETY, 0.0, 1.0) == pytest.approx(1.2 * 29 / 10)
+    assert trial_seconds(10.0, NINETY, 2.0, 1.0) == 20.0
+    assert trial_seconds(1000.0, NINETY, 0.0, 5.0) == 5.0
+
+
+def test_each_outcome_has_its_reason():
+    fast, slow = (report([streamed(0.1 * n, late, 0.0) for n in range(40)]) for late in (0.1, 0.3))
+    few = report(fast.requests[:5])
+    growing = report([streamed(0.1 * n, 0.05 + 0.0035 * n, 0.0) for n in range(40)])
+    capped = report(fast.requests, capped=True)
+    failed = report([request(0, 1, outcome="unsent")] * 40)
+    assert [(found.outcome, found.reason[:18]) for found in (verdict(9, [load], 4, NINETY) for load in
+            (fast, slow, few, growing, capped, failed, report([])))] == [
+        ("met", "100.00% met the li"),
+        ("missed", "0.00% met the limi"),
+        ("undecided", "100.00% met the li"),
+        ("missed", "the queue of the s"),
+        ("undecided", "the client reached"),
+        ("missed", "0.00% met the limi"),
+        ("undecided", "no request was due"),
+    ]  # fmt: skip
+
+
+# --- the search on a queue --------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=6)
+@given(st.integers(0, 10_000), st.sampled_from([4.0, 32.0, 100.0]))
+def test_the_rate_of_an_exponential_queue_is_that_of_theory(seed, first):
+    """P(T > t) of M/M/1 is exp(-(mu - lambda) t), so 90 % need lambda <= mu - ln(10) / t."""
+    truth = 50.0 - math.log(10) / 0.2
+    server = QueueServer(exponential(1 / 50), seed=seed)
+    search = searched(server, NINETY, first, shortest=30.0)
+    found = search.result(lambda rate: f"rate={rate:g}")
+    assert search.confirmed is not None
+    assert 0.8 * truth <= search.confirmed <= 1.08 * truth
+    assert found.point == f"rate={search.confirmed:g}"
+    assert found.highest_met == search.confirmed
+    assert all(each.outcome == "met" for each in found.trials if each.requests_per_second < search.confirmed)
+
+
+@settings(max_examples=6)
+@given(st.integers(0, 10_000), st.integers(1, 8))
+def test_the_rate_of_a_queue_of_constant_services_is_below_its_capacity(seed, slots):
+    server = QueueServer(constant(0.1), slots, seed)
+    search = searched(server, ServiceLevel(0.95, e2e_seconds=1.0), shortest=60.0)
+    assert search.confirmed is not None
+    assert 0.7 * slots / 0.1 <= search.confirmed <= 1.02 * slots / 0.1
+
+
+def test_a_server_that_never_meets_the_level_has_no_rate():
+    search = searched(QueueServer(constant(1.0)), NINETY)
+    found = search.result(str)
+    assert (found.highest_met, found.point) == (None, None)
+    assert found.lowest_missed == 0.0625
+    assert {each.outcome for each in found.trials} == {"missed"}
+
+
+def test_a_trial_without_a_verdict_ends_with_its_budget():
+    """91 of 100 requests are too close to 90 % for a verdict."""
+    requests = [streamed(0.1 * n, 0.5 if n % 100 < 9 else 0.1, 0.0) for n in range(100)]
+    calls = []
+
+    def measure(rate, seconds):
+        calls.append(rate)
+        return [report(requests)], seconds
+
+    search = RateSearch(NINETY, 1.0, 1.0, measure, measure, lambda _: None)
+    search.run()
+    assert {each.outcome for each in search.trials} == {"undecided"}
+    assert len(calls) == MOST_WINDOWS * len(search.trials)
+    assert search.confirmed is None
+
+
+def test_a_rate_that_is_never_confirmed_is_no_result():
+    good = report([streamed(0.1 * n, 0.1, 0.0) for n in range(40)])
+    bad = report([streamed(0.1 * n, 0.3, 0.0) for n in range(40)])
+    asked = []
+
+    def confirm(rate, seconds):
+        asked.append(rate)
+        return [bad], seconds
+
+    search = RateSearch(
+        NINETY, 1.0, 1.0, lambda rate, seconds: ([good if rate < 10 else bad], seconds), confirm, lambda _: None
+    )
+    search.run()
+    assert len(asked) == MOST_CONFIRMATIONS
+    assert asked == sorted(asked, reverse=True)
+    assert search.result(str).point is None
+    assert search.trials[-1].reason.startswith("not confirmed: ")
