@@ -12,7 +12,7 @@ from loads import report, streamed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agent.workloads.load.records import LoadWindow
+    from agent.workloads.load_records import LoadWindow
 
 
 @dataclass
@@ -32,14 +32,16 @@ class QueueServer:
         """Offer Poisson arrivals to the empty server for two more windows' worth of lead-in, and report the window."""
         self.offered.append((rate, seconds))
         source = self.sources.setdefault(0, random.Random(self.seed))
-        free, now, requests = [0.0] * self.slots, 0.0, []
+        free, now, requests, times = [0.0] * self.slots, 0.0, [], []
         lead = 0.5 * seconds
         while (now := now + source.expovariate(rate)) < lead + seconds:
             end = max(now, heapq.heappop(free)) + self.service(source)
             heapq.heappush(free, end)
+            times.append((now, end))
             if now >= lead:
                 requests.append(streamed(now - lead, end - now, 0.0))
-        return [report(requests)], seconds
+        under_way = tuple(sum(due < edge <= end for due, end in times) for edge in (lead, lead + seconds))
+        return [report(requests, in_flight=under_way)], seconds
 
     def confirm(self, rate: float, seconds: float) -> tuple[Sequence[LoadWindow], float]:
         """Offer it for three windows."""

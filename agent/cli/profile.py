@@ -15,6 +15,7 @@ import typer
 from agent.cli.arguments import SHARED
 from agent.cli.options import configuration, fail
 from agent.cli.run_options import RunOptions, shared_options
+from agent.cli.service_options import ServiceOptions, service_options
 from agent.cli.workload_options import options_of, requested, take_options
 from agent.runtime.console import ExitCode, print_err, print_out, terminal_width
 from agent.workloads import registry
@@ -47,15 +48,24 @@ def _add_command(name: str) -> None:
         app.command(name, help=f"Not available: {reason}")(lambda: fail(reason))
         return
     own = options_of(workload)
+    if uses_service(workload.spec):
+        own += service_options()
 
     def profile_workload(context: typer.Context, **values: Any) -> None:
         run = RunOptions(**{each.name: values.pop(each.name) for each in fields(RunOptions) if each.name in values})
+        service = ServiceOptions(
+            **{each.name: values.pop(each.name) for each in fields(ServiceOptions) if each.name in values}
+        )
         try:
             spec, axes = requested(workload, values)
+            if service.find_max:
+                from agent.profiling.rate_search import search_axes
+
+                axes = search_axes(axes)
             engine = _engine(run)
         except ValueError as error:
             fail(str(error), ExitCode.USAGE)
-        _profile(context, workload, spec, axes, engine, run)
+        _profile(context, workload, spec, axes, engine, run, service)
 
     take_options(profile_workload, [*own, *shared_options(runs_engine=not uses_service(workload.spec))])
     app.command(name, help=cleandoc(workload.help), epilog=SHARED)(profile_workload)
@@ -76,9 +86,16 @@ def _engine(run: RunOptions) -> EngineSpec:
 
 
 def _profile(
-    context: typer.Context, workload: Workload, spec: Spec, axes: Axes, engine: EngineSpec, options: RunOptions
+    context: typer.Context,
+    workload: Workload,
+    spec: Spec,
+    axes: Axes,
+    engine: EngineSpec,
+    options: RunOptions,
+    service: ServiceOptions,
 ) -> None:
     plan, tariff, seed, limits = options.plan(), options.prices(), options.seed(), options.limits()
+    level = service.level()
     config = configuration(context)
     from agent.cli.progress import progress
     from agent.profiling.context import ProfileRequest, RunPolicy
@@ -90,7 +107,7 @@ def _profile(
 
     log.configure("warning")
     signals = SignalRequests()
-    request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits)
+    request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits, level, service.find_max)
     try:
         if workload.check is not None:
             workload.check(spec, engine, request.points, limits)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.profiling.analysis.goodput import request_latency
 from agent.profiling.rate_search import (
     highest_met,
     lowest_missed,
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.profiling.serving_records import RateTrial, ServiceLevel
-    from agent.workloads.load.records import LoadWindow
+    from agent.workloads.load_records import LoadWindow
 
     Windows = tuple[Sequence[LoadWindow], float]
     Measure = Callable[[float, float], Windows]
@@ -103,12 +101,7 @@ class RateSearch:
         return trial_seconds(rate, self._level, self._request_seconds, self._shortest_seconds)
 
     def _note_durations(self, loads: Sequence[LoadWindow]) -> None:
-        """Note the shortest mean duration of a request so far: that of a server without a queue."""
-        known = [
-            latency
-            for load in loads
-            for request in load.requests
-            if (latency := request_latency(load, request)) is not None
-        ]
-        if known:
-            self._request_seconds = min(self._request_seconds or fmean(known), fmean(known))
+        """Note the duration of the fastest request so far, which waited least in a queue."""
+        found = [request.end_to_end_seconds for load in loads for request in load.requests if request.ok]
+        if found:
+            self._request_seconds = min(self._request_seconds or found[0], *found)

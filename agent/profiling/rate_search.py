@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.profiling.serving_records import ServiceLevel
-    from agent.workloads.load.records import LoadWindow
-    from agent.workloads.point import Point
+    from agent.workloads.load_records import LoadWindow
+    from agent.workloads.point import Axes, Point
 
 FIRST_RATE = 1.0
 """The first rate of a search, in requests per second, if none was requested."""
 RESOLUTION = 1.05
 """The largest ratio of both ends of the bracket at the end of a search."""
 LOWEST_SHARE = 1 / 17
-"""A search ends without a result before it tries a lower share of its first rate: each halving takes twice the time."""
+"""A search ends without a result below this share of its first rate or of one request per second, whichever is less:
+each halving takes twice the time."""
+MIN_WINDOWS_OF_GROWTH = 2
+"""The windows that must show together that a queue grows: in one alone, latencies rise by chance too often."""
 _MARGIN = 1.2
 """The requests of a trial over the fewest that can show the attainment, since arrivals are random."""
 _REQUEST_DURATIONS = 10
-"""The least length of a trial in mean durations of a request: a queue needs time to grow."""
+"""The least length of a trial in durations of a request: a queue needs time to grow."""
+_MOST_LENGTHENED = 4
 
 
 def at_rate(point: Point, rate: float) -> Point:
@@ -33,11 +37,24 @@ def at_rate(point: Point, rate: float) -> Point:
     return {**{name: value for name, value in point.items() if name != "concurrency"}, "rate": rate}
 
 
+def search_axes(axes: Axes) -> Axes:
+    """Return the axes of the one point from which a search begins: an open loop at the first rate.
+
+    Raises ValueError that names the option if the axes have several points.
+    """
+    for name, values in axes.items():
+        if name != "concurrency" and len(values) > 1:
+            wanted = "one rate to begin with" if name == "rate" else "one value"
+            raise ValueError(f"--{name.replace('_', '-')}: --find-max searches one setting; give {wanted}")
+    rate = axes.get("rate", (FIRST_RATE,))
+    return {**{name: values for name, values in axes.items() if name not in {"concurrency", "rate"}}, "rate": rate}
+
+
 def next_rate(trials: Sequence[RateTrial], first: float) -> float | None:
     """Return the next rate to try, in requests per second; None at the end of the search.
 
     Rates double from `first` until one is not met, or halve until one is; then the bracket is halved on a logarithmic
-    scale. An undecided rate is an upper end: its attainment cannot be told from the requested one.
+    scale. An undecided rate is an upper end: its attainment cannot be distinguished from the requested one.
     """
     met, upper = _bracket(trials)
     if met is None and upper is None:
@@ -45,19 +62,19 @@ def next_rate(trials: Sequence[RateTrial], first: float) -> float | None:
     if upper is None:
         return _rounded((met or first) * 2)
     if met is None:
-        return _rounded(upper / 2) if upper / 2 >= first * LOWEST_SHARE else None
+        return _rounded(upper / 2) if upper / 2 >= LOWEST_SHARE * min(first, FIRST_RATE) else None
     return _rounded(math.sqrt(met * upper)) if upper / met > RESOLUTION else None
 
 
 def rate_to_confirm(trials: Sequence[RateTrial]) -> float | None:
-    """Return the rate to confirm: the highest that was met, below every one that was not; None without one.
+    """Return the highest rate that was met, below every one that was not; None if none ever was.
 
-    A rate whose confirmation failed counts as not met, so that the next rate is one step of the resolution below it.
+    A rate whose confirmation failed counts as not met: the next one is at most one step of the resolution below it.
     """
     met, upper = _bracket(trials)
-    if met is None or upper is None:
+    if upper is None or all(each.outcome != "met" for each in trials):
         return met
-    return met if upper / met <= RESOLUTION else _rounded(upper / RESOLUTION)
+    return max(met or 0.0, _rounded(upper / RESOLUTION)) if met is None or upper / met > RESOLUTION else met
 
 
 def highest_met(trials: Sequence[RateTrial]) -> float | None:
@@ -89,10 +106,11 @@ def _rounded(rate: float) -> float:
 def trial_seconds(rate: float, level: ServiceLevel, request_seconds: float, shortest: float) -> float:
     """Return the length of a window that can show the attainment at a rate, at least `shortest`.
 
-    `request_seconds` is the mean duration of a request, 0 if it is unknown.
+    `request_seconds` is the duration of a request without a queue, 0 if it is unknown. It makes a window up to four
+    times as long.
     """
-    needed = _MARGIN * trials_without_miss(level.attainment) / rate
-    return max(shortest, needed, _REQUEST_DURATIONS * request_seconds)
+    needed = max(shortest, _MARGIN * trials_without_miss(level.attainment) / rate)
+    return min(max(needed, _REQUEST_DURATIONS * request_seconds), _MOST_LENGTHENED * needed)
 
 
 def verdict(rate: float, loads: Sequence[LoadWindow], seconds: float, level: ServiceLevel) -> RateTrial:
@@ -107,7 +125,7 @@ def verdict(rate: float, loads: Sequence[LoadWindow], seconds: float, level: Ser
         return RateTrial(rate, "undecided", *shares, "the client reached its limit of requests under way")
     if found.met:
         return RateTrial(rate, "met", *shares, shown)
-    if queue_grows(loads):
+    if len(loads) >= MIN_WINDOWS_OF_GROWTH and queue_grows(loads):
         return RateTrial(rate, "missed", *shares, "the queue of the server grew")
     if missed(loads, level):
         return RateTrial(rate, "missed", *shares, shown)

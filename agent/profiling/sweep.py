@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.profiling.plan import MeasurementPlan
     from agent.profiling.serving_records import ServiceLevel, SustainableRate
     from agent.runtime.clock import Timebase
-    from agent.workloads.load.records import LoadWindow
+    from agent.workloads.load_records import LoadWindow
     from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Measured, Ready
 

@@ -83,7 +83,7 @@ ADVICE: Mapping[str, tuple[str, str]] = {
     "client_not_limiting": ("The figures show the client, not the server.", _FREE_CLIENT),
     "arrivals_uncapped": ("The server is overloaded at this rate.", "Choose a lower --rate."),
     "server_elsewhere": (
-        "The URL leads to a gateway or a tunnel.",
+        "The URL may lead to a gateway or a tunnel to another host.",
         "Run the profile on the host of the server.",
     ),
     "no_errors": ("The server refused or dropped them.", "Read its log, or choose a lower load."),

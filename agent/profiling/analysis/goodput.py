@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BLOCKS = 10
 """The number of parts of a window whose mean latencies show the growth of a queue."""
 MIN_PER_BLOCK = 3
+_DEVIATIONS = 3
 GROWTH_TOLERANCE = 0.5
 """The rise of the latency over a window, as a share of its mean, that a queue without growth shows by chance."""
 
@@ -61,19 +62,26 @@ def goodput(loads: Sequence[LoadWindow], seconds: float, level: ServiceLevel) ->
 
 
 def missed(loads: Sequence[LoadWindow], level: ServiceLevel) -> bool:
-    """Return whether open-loop windows show that a level is not met: by its upper 95 % limit, or by a growing queue."""
+    """Return whether windows show that a level is not met: the upper 95 % limit of the share is below it."""
     requests = [request for load in loads for request in load.requests]
     met = sum(meets(request, level) for request in requests)
-    return bool(requests) and (upper_limit(met, len(requests)) < level.attainment or queue_grows(loads))
+    return bool(requests) and upper_limit(met, len(requests)) < level.attainment
 
 
 def queue_grows(loads: Sequence[LoadWindow]) -> bool:
-    """Return whether requests took longer the later they were due: the sign of more arrivals than completions.
+    """Return whether more requests arrived than were completed: more were under way later, and they took longer.
 
-    Each window is cut into equal parts by the times at which requests were due. A straight line through their mean
-    latencies, averaged over the windows, must rise with 97.5 % confidence and by more than half of the mean. A
-    time-out counts at its limit. Few requests show no growth.
+    At the ends of the windows more requests must be under way than at their starts, by three standard deviations of a
+    random number of this mean (Poisson). And each window is cut into equal parts by the times at which requests were
+    due: a straight line through their mean latencies, averaged over the windows, must rise with 97.5 % confidence and
+    by more than half of the mean. A time-out counts at its limit. Few requests show no growth.
     """
+    at_start = sum(load.in_flight_start for load in loads)
+    more = sum(load.in_flight_end for load in loads) - at_start
+    return more > _DEVIATIONS * math.sqrt(at_start + len(loads)) and _latencies_rise(loads)
+
+
+def _latencies_rise(loads: Sequence[LoadWindow]) -> bool:
     found = [blocks for load in loads if (blocks := _mean_latencies(load))]
     count = min(map(len, found), default=0)
     means = [sum(blocks[number] for blocks in found) / len(found) for number in range(count)]

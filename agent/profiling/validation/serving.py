@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from agent.profiling.run_facts import checked
+from agent.profiling.validation.environment import DOMINANT_OTHER_SHARE
 
 if TYPE_CHECKING:
     from agent.profiling.run_facts import CheckResult
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_SEND_LAG_SECONDS = 0.002
 MAX_SEND_LAG_SHARE = 0.01
-MAX_LOOP_LAG_SECONDS = 0.005
+MAX_LOOP_LAG_SECONDS = 0.01
 MAX_LOOP_LAG_SHARE = 0.05
 """The limits of the client's lateness: a time, or a share of the median time to the first token if that is more."""
 MAX_CLIENT_CPUS = 0.8
@@ -72,6 +73,8 @@ def _server_elsewhere(evidence: Evidence, serving: ServingEvidence) -> CheckResu
     works = cpus is not None and cpus - (serving.figures.client_cpus or 0.0) > MIN_SERVER_CPUS
     if busy > (idle.upper or idle.mean) or works:
         return checked(name, True, f"the server works on this host: {message}", "invalid")
+    if (evidence.conditions.max_other_cpus or 0.0) > DOMINANT_OTHER_SHARE * evidence.processors:
+        return checked(name, None, f"the load of other programs hides that of the server: {message}", "invalid")
     return checked(name, False, f"the load shows no energy on this host: {message}", "invalid")
 
 

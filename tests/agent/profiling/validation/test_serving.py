@@ -35,6 +35,7 @@ def test_a_good_load_passes_every_check():
         ("sends_on_time", "invalid", {"send_lag_p99_seconds": 0.011}, {"typical_seconds": 1.0}),
         ("client_not_limiting", "invalid", {"client_cpus": 0.81}, {}),
         ("client_not_limiting", "invalid", {"loop_lag_p99_seconds": 0.011}, {}),
+        ("client_not_limiting", "invalid", {"loop_lag_p99_seconds": 0.06}, {"typical_seconds": 1.0}),
         ("arrivals_uncapped", "invalid", {}, {"capped": True}),
         ("server_elsewhere", "invalid", {}, {"idle_watts": Interval(81, 80, 82)}),
         ("server_elsewhere", "invalid", {}, {"idle_watts": Interval(82)}),
@@ -52,7 +53,7 @@ def test_each_check_fails_on_its_own_fault(name, severity, figures, changes):
     [
         ("sends_on_time", {"send_lag_p99_seconds": 0.009}, {"typical_seconds": 1.0}),
         ("sends_on_time", {"send_lag_p99_seconds": 9.0, "arrivals": "closed"}, {}),
-        ("client_not_limiting", {"loop_lag_p99_seconds": 0.009}, {}),
+        ("client_not_limiting", {"loop_lag_p99_seconds": 0.04}, {"typical_seconds": 1.0}),
     ],
 )
 def test_the_limits_follow_the_median_time_to_the_first_token(name, figures, changes):
@@ -73,6 +74,16 @@ def test_a_busy_server_works_here_even_if_its_power_is_lost_in_that_of_the_host(
     assert results(busy, idle_watts=idle)["server_elsewhere"].status == "passed"
     client_alone = {"client_cpus": 0.45}
     assert results(busy, client_alone, idle_watts=idle)["server_elsewhere"].failed
+
+
+def test_other_programs_can_hide_the_load_of_a_server() -> None:
+    others = structs.replace(UNKNOWN_CONDITIONS, max_other_cpus=1.1)
+    idle = Interval(82, 81, 83)
+    assert (
+        results(replace(EVIDENCE, conditions=others, processors=4), idle_watts=idle)["server_elsewhere"].status
+        == "unknown"
+    )
+    assert results(replace(EVIDENCE, conditions=others, processors=8), idle_watts=idle)["server_elsewhere"].failed
 
 
 def test_failed_requests_are_named_by_their_error():

@@ -1,0 +1,92 @@
+"""The options of `inferometer profile NAME` for workloads whose requests go to a server: service level and search."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.options import fail
+from agent.render.quantities import share_of
+from agent.runtime.console import ExitCode
+
+if TYPE_CHECKING:
+    from agent.profiling.serving_records import ServiceLevel
+
+_DEFAULT_ATTAINMENT = 0.99
+_SECONDS = {"ms": 0.001, "s": 1.0}
+_LIMIT = re.compile(r"(ttft|tpot|e2e)=(\d+(?:\.\d+)?)(ms|s)", re.ASCII)
+_LONGEST_SECONDS = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """The given options; a field has the name of its option."""
+
+    slo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMITS",
+            help="Latency limits of a request, such as ttft=500ms,tpot=50ms,e2e=10s: time to the first token, mean "
+            "time of an output token after it, whole request.",
+        ),
+    ] = None
+    attainment: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Share of the requests that must meet --slo, such as 95%; 99% by default."),
+    ] = None
+    find_max: Annotated[
+        bool,
+        typer.Option(
+            "--find-max",
+            help="Search for the highest rate that meets --slo, from --rate or 1 request per second, and profile it.",
+        ),
+    ] = False
+
+    def level(self) -> ServiceLevel | None:
+        """Return the service level, None without limits; end the command if an option is invalid."""
+        from agent.profiling.serving_records import ServiceLevel
+
+        if self.slo is None:
+            for option, given in (("--attainment", self.attainment is not None), ("--find-max", self.find_max)):
+                if given:
+                    fail(f"{option} needs the limits of a request: give --slo too", ExitCode.USAGE)
+            return None
+        limits = _limits(self.slo)
+        return ServiceLevel(
+            _DEFAULT_ATTAINMENT if self.attainment is None else _attainment(self.attainment),
+            limits.get("ttft"),
+            limits.get("tpot"),
+            limits.get("e2e"),
+        )
+
+
+def _limits(text: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        match = _LIMIT.fullmatch(part.strip())
+        seconds = float(match[2]) * _SECONDS[match[3]] if match else 0.0
+        if not match or not 0 < seconds <= _LONGEST_SECONDS or match[1] in found:
+            fail(
+                f"--slo: {part.strip()[:40]!r} is not a limit; give each of ttft, tpot and e2e once, in ms or s, "
+                "such as ttft=500ms,tpot=50ms,e2e=10s",
+                ExitCode.USAGE,
+            )
+        found[match[1]] = seconds
+    return found
+
+
+def _attainment(text: str) -> float:
+    try:
+        return share_of(text)
+    except ValueError as error:
+        fail(f"--attainment: {error}", ExitCode.USAGE)
+
+
+def service_options() -> list[inspect.Parameter]:
+    """Return the options of `ServiceOptions` as parameters of a function."""
+    parameters = inspect.signature(ServiceOptions, eval_str=True).parameters.values()
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
