@@ -95,7 +95,7 @@ def _profile(
     service: ServiceOptions,
 ) -> None:
     plan, tariff, seed, limits = options.plan(), options.prices(), options.seed(), options.limits()
-    level = service.level()
+    level, energy_from = service.level(), service.measuring_service(spec)
     config = configuration(context)
     from agent.cli.progress import progress
     from agent.profiling.context import ProfileRequest, RunPolicy
@@ -107,7 +107,7 @@ def _profile(
 
     log.configure("warning")
     signals = SignalRequests()
-    request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits, level, service.find_max)
+    request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits, level, service.find_max, energy_from)
     try:
         if workload.check is not None:
             workload.check(spec, engine, request.points, limits)

@@ -12,9 +12,11 @@ import typer
 from agent.cli.options import fail
 from agent.render.quantities import share_of
 from agent.runtime.console import ExitCode
+from agent.workloads.declaration import service_of
 
 if TYPE_CHECKING:
     from agent.profiling.serving_records import ServiceLevel
+    from agent.workloads.declaration import Spec
 
 _DEFAULT_ATTAINMENT = 0.99
 _SECONDS = {"ms": 0.001, "s": 1.0}
@@ -45,6 +47,36 @@ class ServiceOptions:
             help="Search for the highest rate that meets --slo, from --rate or 1 request per second, and profile it.",
         ),
     ] = False
+    energy_from: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Service of Inferometer on the host of the server, such as http://node1:19795, which measures the "
+            "energy; by default the sensors of this host do.",
+        ),
+    ] = ""
+
+    def measuring_service(self, spec: Spec) -> str:
+        """Return the URL of the service that measures the server's host, empty for this host.
+
+        Ends the command if it is no URL, or if the server starts on this host.
+        """
+        from agent.runtime.http_get import HttpError, checked_url
+
+        service = service_of(spec)
+        if not self.energy_from:
+            return ""
+        try:
+            checked_url(self.energy_from)
+        except HttpError as error:
+            fail(f"--energy-from: {error}", ExitCode.USAGE)
+        if service and service.started_here:
+            fail(
+                "--energy-from reads the energy of another host, and --server-command starts the server on this one: "
+                "give one of them",
+                ExitCode.USAGE,
+            )
+        return self.energy_from
 
     def level(self) -> ServiceLevel | None:
         """Return the service level, None without limits; end the command if an option is invalid."""

@@ -148,7 +148,7 @@ def _notes(
     if record.failure:
         notes.append(f"the run failed, and points and repeats after that are missing: {record.failure.message}")
     if context.server is not None:
-        notes += server_notes(context.server, request, record.windows)
+        notes += server_notes(context.server, request, record.windows, context.remote)
     if not sensors.coverage.includes and not context.is_elsewhere:
         notes.append("nothing on this host measures power, and no estimate was allowed: latency and throughput only")
     if record.ready and (note := synthetic_note(record.ready.inputs)):

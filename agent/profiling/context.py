@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
+from agent.host.settings import read_host_settings
 from agent.runtime.logs import get_logger
 from agent.workloads.limits import Limits
 from agent.workloads.point import points_of
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from agent.cost.tariff import Tariff
-    from agent.host.records import HostLoad, WindowKey
+    from agent.host.records import HostLoad, HostSettings, WindowKey
     from agent.host.server import Server
     from agent.profiling.plan import MeasurementPlan
     from agent.profiling.run_facts import HostState
     from agent.profiling.serving_records import ServiceLevel, SustainableRate
     from agent.runtime.clock import Timebase
     from agent.sampling.facts import SamplingConditions
+    from agent.sampling.remote.probe import RemoteHost
     from agent.workloads.declaration import Spec
     from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.errors import WorkloadError
@@ -45,6 +47,7 @@ class ProfileRequest:
 
     `order_seed` is the seed of the order in which the points are measured. `level` is the service level of a load on a
     server; with `find_max` the run searches for the highest rate that meets it, from the one point of the request.
+    `energy_from` is the URL of the service that measures the server's host, empty for this host.
     """
 
     spec: Spec
@@ -56,6 +59,7 @@ class ProfileRequest:
     limits: Limits = field(default_factory=Limits)
     level: ServiceLevel | None = None
     find_max: bool = False
+    energy_from: str = ""
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -85,7 +89,8 @@ class RunContext:
     """The host of a run with its sensors and warnings, and the store of the run.
 
     `server` is the server under load, None if the run loads its own model. The sensors of this host do not measure a
-    server on another host.
+    server on another host. `remote` is the host of the server if its sensors are read; `host` and `discovery` are then
+    those of that host.
     """
 
     host: Host
@@ -97,11 +102,16 @@ class RunContext:
     engine: Engine
     writer: Writer
     server: Server | None = None
+    remote: RemoteHost | None = None
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether the workload runs on another host."""
-        return self.server is not None and not self.server.local
+        """Whether the workload runs on another host, whose sensors are not read."""
+        return self.server is not None and not self.server.local and self.remote is None
+
+    def host_settings(self) -> HostSettings | None:
+        """Return the settings of the measured host now, None if it is another one."""
+        return None if self.remote else read_host_settings(self.roots)
 
     @property
     def channels(self) -> list[Channel]:

@@ -9,23 +9,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from agent.energy.counted_sensors import best_channels, coverage
 from agent.host.activity import ActivityMonitor, cpu_usage_between
-from agent.host.checks import Verdict, check_host
 from agent.host.inventory import describe_host
-from agent.host.settings import read_host_settings
 from agent.profiling.build import build_document, requested_settings, samples
-from agent.profiling.contention import BUSY_REMEDY, contention
+from agent.profiling.contention import contention
 from agent.profiling.context import RunContext, RunPolicy, RunRecord, complete_windows
 from agent.profiling.document.codec import to_json
-from agent.profiling.plan import duration_text, lengthen_windows, planned_seconds
+from agent.profiling.preparation import check_policy, describe_context, plan_run, remote_host
 from agent.profiling.run_facts import HostState
 from agent.profiling.run_store import RunStore, open_run_database
-from agent.profiling.service import baselines, elsewhere_note, place_notes, server_of
+from agent.profiling.service import baselines, place_notes, server_of
 from agent.profiling.stopping import StoppingRule
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
-from agent.sampling.calibration import UNCHANGED
 from agent.sampling.pipeline import assembled
 from agent.sampling.session import recording
 from agent.workloads.errors import WorkloadError
@@ -38,24 +34,15 @@ from store.url import display
 from store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Engine
-
     from agent.config import Config
-    from agent.host.checks import Check
     from agent.profiling.context import ProfileRequest
     from agent.profiling.sweep import Progress
     from agent.runtime.signals import SignalRequests
     from agent.sampling.pipeline import Pipeline
     from agent.sampling.session import Recording
     from agent.workloads.runner.protocol import Ready
-    from probes.registry import Discovery
-    from store.records import Host
 
 DEFAULT_POLICY = RunPolicy()
-_BUDGET_OF_PLANNED = 2.0
-"""The default budget for a tolerance, as a multiple of the planned duration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +65,6 @@ class UnsupportedWorkloadError(WorkloadError):
     """The trial of the requested run failed on this host; nothing was measured."""
 
 
-class UnfitHostError(WorkloadError):
-    """The host cannot provide the requested figures now; nothing was measured."""
-
-
 def run(
     request: ProfileRequest,
     config: Config,
@@ -99,7 +82,8 @@ def run(
         progress.step(0, None, "checking this host")
         engine = stack.enter_context(open_run_database(config.database, stored=policy.stored))
         config = config if policy.stored else replace(config, database=str(engine.url.database))
-        host, writer, timebase = describe_host(config.roots), Writer(engine), Timebase.now()
+        remote, writer, timebase = remote_host(request), Writer(engine), Timebase.now()
+        host = remote.host if remote else describe_host(config.roots)
         run_store, server = RunStore(writer), server_of(request, config)
         activity_monitor = ActivityMonitor(config.roots, server=server.processes if server else ())
         before = activity_monitor.snapshot()
@@ -109,21 +93,25 @@ def run(
                 timebase,
                 lambda channels: writer.register(host, channels, "profile", timebase.now_ns()),
                 lambda _: run_store,
+                found=remote.discovery if remote else None,
+                period_of=remote.period_of if remote else None,
                 realtime=config.realtime,
             )
         )
-        context = replace(_context(config, host, pipeline, engine), server=server)
+        context = describe_context(config, host, pipeline, engine, server, remote)
         stored_in = display(engine.url) if policy.stored else None
-        for warning in (*place_notes(server), *context.warnings):
+        for note in place_notes(server, remote):
+            progress.note(note if remote else f"warning: {note}")
+        for warning in context.warnings:
             progress.note(f"warning: {warning}")
         if context.warnings:
             progress.note("`inferometer doctor` explains every warning and its remedy")
         try:
             with signals.stoppable():
-                _check_policy(context, contention(cpu_usage_between(before, activity_monitor.snapshot(before))), policy)
+                check_policy(context, contention(cpu_usage_between(before, activity_monitor.snapshot(before))), policy)
         except KeyboardInterrupt:
             return RunResult("", None, stored_in, interrupted=True)
-        request = _plan_run(request, context, progress)
+        request = plan_run(request, context, progress)
         record = _record(request, context, pipeline, progress, signals)
         return _result(request, context, record, run_store, stored_in)
 
@@ -150,51 +138,6 @@ def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> tup
         return tuple(Series(channel, (), ()) for channel in context.channels)
 
 
-def _check_policy(context: RunContext, busy: str, policy: RunPolicy) -> None:
-    """Raise UnfitHostError if energy is needed and not measurable, or the host is busy and the user stops."""
-    if policy.needs_energy and context.server is not None and context.is_elsewhere:
-        raise UnfitHostError(f"--require-energy: {elsewhere_note(context.server)}", "run it on the server's host")
-    if policy.needs_energy and not coverage(best_channels(context.channels)).includes:
-        remedy = "`inferometer doctor` names the missing sensors; --estimates allows a model"
-        raise UnfitHostError("--require-energy: nothing on this host measures power", remedy)
-    if busy and not policy.proceed(busy):
-        raise UnfitHostError(busy, BUSY_REMEDY)
-
-
-def _context(config: Config, host: Host, pipeline: Pipeline[RunStore], engine: Engine) -> RunContext:
-    """Check the host, and describe the conditions of a run on it."""
-    discovery = pipeline.discovery
-    checks = check_host(config.roots, discovery, config.database, virtual=host.virtual)
-    still = tuple(f"{each.path}: {UNCHANGED}" for each in pipeline.unchanged)
-    warnings = (*still, *_warnings(checks, discovery))
-    writer = pipeline.sink.writer
-    return RunContext(host, config.roots, discovery, pipeline.layouts, warnings, pipeline.timebase, engine, writer)
-
-
-def _warnings(checks: Sequence[Check], discovery: Discovery) -> tuple[str, ...]:
-    disturbing = (f"{check.name}: {check.found}" for check in checks if check.verdict is not Verdict.PASS)
-    return (*disturbing, *(f"{each.label}: {each.sensor}: {each.reason}" for each in discovery.problems))
-
-
-def _plan_run(request: ProfileRequest, context: RunContext, progress: Progress) -> ProfileRequest:
-    """Make the windows long enough for the sensors at the requested tolerance, and report the duration of the run."""
-    plan = lengthen_windows(request.plan, context.channels)
-    if plan.limiting_sensor:
-        progress.note(f"windows last {plan.window_seconds:.3g} s, the length that {plan.limiting_sensor} needs")
-    windows = len(request.points) * len(request.spec.phases)
-    seconds = planned_seconds(plan, windows, 2 * len(baselines(request, context)))
-    if plan.tolerance is not None and plan.budget_seconds is None:
-        plan = replace(plan, budget_seconds=_BUDGET_OF_PLANNED * seconds)
-    budget = plan.budget_seconds or 0.0
-    if 0 < budget < seconds:
-        progress.note(f"warning: --budget is shorter than the run: {plan.repeats} repeats are measured, and no more")
-    most = f" and at most about {duration_text(budget)}" if budget > seconds else ""
-    progress.note(
-        f"the run takes at least {duration_text(seconds)}{most}; after Ctrl-C the profile has the complete repeats"
-    )
-    return replace(request, plan=plan)
-
-
 def _record(
     request: ProfileRequest,
     context: RunContext,
@@ -208,7 +151,7 @@ def _record(
     """
     ongoing, run_store = _new_run(request, context), pipeline.sink
     status, failure, end = RunStatus.FAILED, None, None
-    start = read_host_settings(context.roots)
+    start = context.host_settings()
     try:
         with recording(pipeline) as active_recording:
             sweep = _new_sweep(ongoing, request, context, run_store, progress, active_recording)
@@ -218,7 +161,7 @@ def _record(
                     process.check(request.spec, request.engine, request.points)
                     active_recording.wait_for_first_ticks()
                     sweep.run(process, lambda: _loaded(process, request, progress), process.stop, request.points)
-                status, end = RunStatus.COMPLETE, read_host_settings(context.roots)
+                status, end = RunStatus.COMPLETE, context.host_settings()
             except KeyboardInterrupt:
                 status = RunStatus.INTERRUPTED
             except WorkloadError as error:
@@ -243,7 +186,7 @@ def _record(
         failure=failure,
         sustainable_rate=sweep.sustainable_rate(request.points[0]) if request.find_max else None,
         sampler=facts,
-        loads=sweep.loads,
+        loads={} if context.remote else sweep.loads,
     )
 
 

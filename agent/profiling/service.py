@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.host.server import Server
     from agent.profiling.context import ProfileRequest, RunContext
+    from agent.sampling.remote.probe import RemoteHost
     from store.records import Window
 
 
@@ -28,6 +29,8 @@ def server_of(request: ProfileRequest, config: Config) -> Server | None:
     if service is None:
         return None
     found = find_server(service.url, config.roots.procfs)
+    if request.energy_from:  # its processes are those of another host, even behind a tunnel on this one
+        return replace(found, processes=None)
     return replace(found, processes=frozenset()) if service.started_here and found.local else found
 
 
@@ -42,20 +45,24 @@ def baselines(request: ProfileRequest, context: RunContext) -> tuple[str, ...]:
     return (IDLE_LOADED,) if service and not service.started_here else BASELINES
 
 
-def place_notes(server: Server | None) -> list[str]:
-    """Return the notes on the place of a server."""
+def place_notes(server: Server | None, remote: RemoteHost | None = None) -> list[str]:
+    """Return the notes on the place of a server, and on the host whose sensors measure it."""
     if server is None:
         return []
+    if remote:
+        return [_remote_note(remote)]
     if not server.local:
         return [elsewhere_note(server)]
     return [] if server.processes is not None else [hidden_note(server)]
 
 
-def server_notes(server: Server, request: ProfileRequest, windows: Sequence[Window]) -> list[str]:
+def server_notes(
+    server: Server, request: ProfileRequest, windows: Sequence[Window], remote: RemoteHost | None = None
+) -> list[str]:
     """Return the notes on the place of the server, its idle power, and the points without a successful request."""
-    notes = place_notes(server)
+    notes = place_notes(server, remote)
     service = service_of(request.spec)
-    if server.local and service and not service.started_here:
+    if (server.local or remote) and service and not service.started_here:
         notes.append(
             "the run did not start the server, so there is no idle power without it: the energy has no idle and no "
             "dynamic part, and the cost of idle time uses the power of the idle server"
@@ -68,6 +75,14 @@ def server_notes(server: Server, request: ProfileRequest, windows: Sequence[Wind
         names = ", ".join(sorted(point_name(decode_point(point)) for point in failed))
         notes.append(f"no request succeeded at {names}: the point is left out")
     return notes
+
+
+def _remote_note(remote: RemoteHost) -> str:
+    return (
+        f"host, sensors and energy are those of {remote.host.name}, read from {remote.url}: its clock is known to "
+        f"within {1e3 * remote.clock_uncertainty_seconds:.2g} ms, which widens the bounds; the load of its other "
+        "programs is unknown"
+    )
 
 
 def elsewhere_note(server: Server) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,18 +34,18 @@ class Reading:
         """Return the shortest interval on CLOCK_MONOTONIC that certainly contains an interval of the other clock."""
         return start_ns - self.highest_ns, end_ns - self.lowest_ns
 
-    @property
-    def offset_uncertainty_seconds(self) -> float:
-        """The half-width of the bounds."""
-        return (self.highest_ns - self.lowest_ns) / 2e9
-
 
 class Feed:
-    """The sensors of the host whose service is at `url`; any thread may ask, and one request answers all."""
+    """The sensors of the host whose service is at `url`; any thread may ask, and one request answers all.
+
+    `interval_seconds` is the time between two requests, `clock_uncertainty_seconds` the half-width of the bounds of the
+    clock's lead at the last one.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.interval_seconds = POLL_SECONDS
+        self.clock_uncertainty_seconds = math.inf
         self._lock = threading.Lock()
         self._clock = ClockOffset()
         self._session = ""
@@ -75,4 +76,6 @@ class Feed:
         if counters.session != self._session:  # a restart of the service measures its clock again
             self._session, self._clock = counters.session, ClockOffset()
         self._clock.add(answer.sent_ns, counters.now_ns, answer.received_ns)
-        return Reading(counters, *self._clock.bounds_ns())
+        lowest_ns, highest_ns = self._clock.bounds_ns()
+        self.clock_uncertainty_seconds = (highest_ns - lowest_ns) / 2e9
+        return Reading(counters, lowest_ns, highest_ns)

@@ -37,12 +37,21 @@ class RemoteHostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RemoteHost:
-    """A host, its sensors, the periods in which they are read, and the uncertainty of its clock."""
+    """A host, and its sensors as the service at a URL has them."""
 
-    url: str
+    feed: Feed
     host: Host
     discovery: Discovery
-    clock_uncertainty_seconds: float
+
+    @property
+    def url(self) -> str:
+        """The URL of the service."""
+        return self.feed.url
+
+    @property
+    def clock_uncertainty_seconds(self) -> float:
+        """The half-width of the bounds of that host's clock, by the latest exchange."""
+        return self.feed.clock_uncertainty_seconds
 
     def period_of(self, probe: Probe) -> float:
         """Return the seconds between two reads of a probe of this host."""
@@ -154,7 +163,7 @@ def connect(url: str, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> Re
     feed.interval_seconds = min((probe.period_seconds for probe in probes), default=POLL_SECONDS)
     feed.interval_seconds = min(feed.interval_seconds, POLL_SECONDS)
     host, discovery = reading.counters.host, Discovery(tuple(probes), tuple(problems), ())
-    return RemoteHost(feed.url, host, discovery, reading.offset_uncertainty_seconds)
+    return RemoteHost(feed, host, discovery)
 
 
 def _uncovered(channel: Channel) -> Problem:

@@ -13,10 +13,14 @@ from agent.host.server import Server
 from agent.profiling.context import ProfileRequest, RunContext
 from agent.profiling.plan import PLANS
 from agent.profiling.service import baselines, place_notes, server_notes, server_of
+from agent.sampling.remote.feed import Feed
+from agent.sampling.remote.probe import RemoteHost
 from agent.workloads.declaration import Service
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.transformer.spec import TransformerSpec
 from loads import load_window, report, request, streamed
+from probes.registry import Discovery
+from store.records import Host
 
 HERE = Server("http://127.0.0.1:8000", True, frozenset({7}))
 HIDDEN, AWAY = replace(HERE, processes=None), Server("http://192.0.2.1:8000", False, None)
@@ -101,3 +105,19 @@ def test_points_without_a_success_are_named():
     good = load_window(1, 0, 1, report([streamed(0, 0.1, 0.01)]), '{"rate":1.0}')
     bad = load_window(1, 2, 3, report([request(0, 0.1, outcome="http 500")]), '{"rate":9.0}')
     assert server_notes(HERE, STARTED, (good, bad)) == ["no request succeeded at rate=9.0: the point is left out"]
+
+
+def test_a_server_whose_host_is_measured_there_names_that_host_and_the_doubt_about_its_clock():
+    remote = RemoteHost(Feed("http://node1:19795/"), Host("the-id", "node1"), Discovery((), (), ()))
+    remote.feed.clock_uncertainty_seconds = 0.00042
+    (note,) = place_notes(AWAY, remote)
+    assert "those of node1, read from http://node1:19795: its clock is known to within 0.42 ms" in note
+
+
+def test_a_server_whose_host_is_measured_there_has_an_idle_baseline_and_no_processes_here():
+    request = replace(RUNNING, energy_from="http://node1:19795")
+    remote = RemoteHost(Feed("http://node1:19795"), Host("the-id", "node1"), Discovery((), (), ()))
+    server = server_of(request, Config())
+    assert server is not None
+    assert server.processes is None
+    assert baselines(request, replace(context(AWAY), remote=remote)) == baselines(RUNNING, context(HERE))
