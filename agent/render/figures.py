@@ -15,11 +15,20 @@ _SECONDS_FROM, _MILLISECONDS_FROM = 10.0, 0.001
 
 
 def best_point(points: Sequence[_Json]) -> _Json | None:
-    """Return the point of the least energy per inference, without energies that of the highest rate."""
+    """Return the point of the least energy per inference, without energies that of the highest rate.
+
+    Points that met a service level come first.
+    """
+    points = [point for point in points if _met(point)] or points
     known = [point for point in points if point["energy"]]
     if known:
         return min(known, key=joules_per_inference)
     return max(points, key=lambda point: float(point["inferences_per_second"]["mean"]), default=None)
+
+
+def _met(point: _Json) -> bool:
+    goodput = point["serving"]["goodput"] if point.get("serving") else None
+    return bool(goodput and goodput["met"])
 
 
 def joules_per_inference(point: _Json) -> float:
@@ -64,3 +73,11 @@ def energy_source(energy: _Json) -> str:
     """Return the source of a point's energy, with the estimated share if it is mixed."""
     source = str(energy["joules_per_inference"]["total"]["source"])
     return f"{percent(energy['estimated_share'])} estimated" if source == "mixed" else source
+
+
+def unmeasured_reason(document: Mapping[str, Any]) -> str:
+    """Return the reason for a total without a sensor; a profile of a server elsewhere has no devices."""
+    served = any(point.get("serving") for point in document["points"])
+    if served and not document["devices"]:
+        return "the server is on another host"
+    return "nothing on this host measures power"

@@ -8,9 +8,12 @@ from agent.render.headline import headline
 from agent.render.profile_tables import cost_table, energy_table, speed_table
 from agent.render.profile_warnings import profile_warnings
 from agent.render.run_details import run_details
+from agent.render.serving_tables import latency_table, load_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+_Json = dict[str, Any]
 
 
 def profile_text(document: Mapping[str, Any], width: int) -> str:
@@ -19,9 +22,15 @@ def profile_text(document: Mapping[str, Any], width: int) -> str:
     parts = (
         headline(document, width),
         profile_warnings(document, width),
-        speed_table(points, width),
+        *_speed(points, width),
         energy_table(points, width),
         cost_table(points, width),
         run_details(document, width),
     )
     return "\n\n".join(part for part in parts if part)
+
+
+def _speed(points: Sequence[_Json], width: int) -> tuple[str, ...]:
+    """Return the tables of speed: those of a load, or that of a model in this process."""
+    served = [point for point in points if point.get("serving")]
+    return (load_table(served, width), latency_table(served, width)) if served else (speed_table(points, width),)

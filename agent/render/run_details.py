@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.profiling.analysis.background import MAX_OTHER_SHARE
-from agent.render.figures import figure
+from agent.render.figures import figure, unmeasured_reason
+from agent.render.serving_tables import client_text
 from agent.render.tables import number, percent, wrapped
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     count = workload["parameter_count"]
     parts = (None if count is None else f"{number(count)} parameters", _shape(workload))
     yield "Model", f"{workload['name']}: {', '.join(filter(None, parts))}"
-    yield "Engine", f"{engine['name']} {engine['version']} on {engine['provider']}"
-    yield "Energy", _coverage(document["coverage"])
+    yield "Engine", f"{' '.join(filter(None, (engine['name'], engine['version'])))} on {engine['provider']}"
+    yield "Energy", _coverage(document)
     for text in _idle(document["baselines"]):
         yield "Idle", text
     states = [point["conditions"] for point in document["points"]]
+    yield "Client", client_text(document["points"])
     yield "Other load", _other_load(states, host["logical_cpus"])
     yield "Temperature", _temperature(states, document["host_state"])
 
@@ -86,9 +88,10 @@ def _shape(workload: _Json) -> str:
     return str(own.get("model") or ", ".join(f"{name} {value}" for name, value in own.items()))
 
 
-def _coverage(coverage: _Json) -> str:
+def _coverage(document: Mapping[str, Any]) -> str:
+    coverage = document["coverage"]
     if not coverage["includes"]:
-        return "not available: nothing on this host measures power"
+        return f"not available: {unmeasured_reason(document)}"
     parts = ", ".join(f"{each['device']}/{each['domain']}" for each in coverage["includes"])
     part = " its estimated part" if coverage["source"] == "mixed" else ""
     half = f",{part} ±{percent(coverage['relative_uncertainty'])}" if coverage["relative_uncertainty"] else ""
