@@ -52,12 +52,17 @@ class JsonExchange(Exchange):
 
 
 class Server:
-    """A server as it describes itself. `root` is the path before /v1."""
+    """A server as it describes itself. `root` is the path before /v1.
+
+    `parameters` and `model_bytes` are those of the model, None if the server does not list them.
+    """
 
     def __init__(self, client: Client, root: str) -> None:
         self._client = client
         self._root = root
         self._owner = ""
+        self.parameters: int | None = None
+        self.model_bytes: int | None = None
         self._headers: Mapping[bytes, bytes] = {}
 
     async def is_ready(self) -> bool:
@@ -75,13 +80,19 @@ class Server:
         models = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         self._owner = str(models[0].get("owned_by", "")) if models else ""
         names = [str(each.get("id", "")) for each in models]
-        if asked:
-            return asked
-        if len(names) == 1:
-            return names[0]
+        if asked or len(names) == 1:
+            chosen = asked or names[0]
+            self._describe(next((each.get("meta") for each in models if each.get("id") == chosen), None))
+            return chosen
         shown = ", ".join(printable_line(each)[:_LONGEST_NAME] for each in names[:_MOST_NAMES]) or "none"
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         raise WorkloadError(f"the server lists {len(names)} models: {shown}{more}", "choose one with --model")
+
+    def _describe(self, meta: Any) -> None:
+        """Take the number of parameters and the bytes of the weights, which llama.cpp lists."""
+        if isinstance(meta, dict):
+            found = [value if type(value) is int else None for value in (meta.get("n_params"), meta.get("size"))]
+            self.parameters, self.model_bytes = found
 
     async def kind(self) -> tuple[str, str]:
         """Return the kind of the server and its version, which is empty if it is unknown."""

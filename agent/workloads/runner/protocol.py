@@ -76,7 +76,7 @@ class Ready(_Reply, frozen=True):
 
     `threads` is the requested number (0: the engine's own choice). `precision` is the type of most weights, `sha256`
     the hash of the model file; both None if there is none. `model_bytes` is the size of the weights of a built model,
-    or of the model file and its external files; None, as `parameters`, for a model in a server. `load_seconds`
+    or of the model file and its external files; None, as `parameters`, if a server does not list it. `load_seconds`
     is the time the engine took to load it. `inputs` are the inputs of an ONNX model; the transformer makes its own.
     `model` is the name of a model in a server.
     """
