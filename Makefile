@@ -14,7 +14,7 @@ TICK_SECONDS ?= 10
 BENCH ?= accuracy deriving live overhead timing storage interference startup gpu_counter harmless
 BENCH_ARGS ?=
 # The modules that make numbers.
-NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py
+NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py,agent/attribution/*
 
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 

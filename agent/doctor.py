@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.host.checks import Check, Verdict, check_host, hanging, stuck_counters
 from agent.host.observation import observe
+from agent.host.server_processes import ServerProcesses
 from agent.runtime.closing import close_probes
 from agent.workloads import registry
 from probes.cpu.model import parse_cpuinfo
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.config import Config
+    from agent.config.serving import ServingConfig
     from probes.registry import Discovery
 
 
@@ -43,6 +45,7 @@ def run_checks(config: Config) -> list[Check]:
             *workloads(),
             database(config.database),
             exporter(config.listen),
+            *serving(config, found),
             *host_checks,
         ]
     finally:
@@ -148,6 +151,28 @@ def _new_database(name: str, path: Path) -> Check:
         return Check(name, Verdict.PASS, f"{path} will be created at first use")
     why = f"{place} {'is not writable' if place.is_dir() else 'is not a folder'}"
     return Check(name, Verdict.FAIL, f"{path} cannot be created: {why}", "choose another place with --database PATH")
+
+
+def serving(config: Config, found: Discovery) -> list[Check]:
+    """Check for each server of production traffic whether its energy can be attributed."""
+    known = {channel.device.id for probe in found.probes for channel in probe.channels}
+    return [_serving_check(server, config.roots.procfs, known) for server in config.serving]
+
+
+def _serving_check(server: ServingConfig, procfs: str, known: set[str]) -> Check:
+    name = f"serving {server.name}"
+    if missing := [device for device in server.devices if device not in known]:
+        remedy = f"set devices to some of {', '.join(sorted(known)) or 'the devices of a host with sensors'}"
+        return Check(name, Verdict.FAIL, f"{', '.join(missing)}: this host has no such device", remedy)
+    processes = ServerProcesses(procfs, server.port).advance()
+    if processes:
+        return Check(name, Verdict.PASS, f"port {server.port} is that of {len(processes[0])} visible processes")
+    hidden = f"no visible process of this host listens on port {server.port}"
+    if server.devices:
+        share = f"the energy of {', '.join(server.devices)} above idle is that of its servers"
+        return Check(name, Verdict.PASS, f"{hidden}; {share}")
+    remedy = "set devices, start the server, or run the service as a user who may see its processes"
+    return Check(name, Verdict.FAIL, f"{hidden}, so no energy is attributed", remedy)
 
 
 def exporter(listen: str) -> Check:

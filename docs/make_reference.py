@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from agent.api.metrics import PREFIX, Exporter
+from agent.attribution.idle import IdlePower
+from agent.attribution.snapshot import DeviceState, ModelState, ServerState, ServingSnapshot
+from agent.attribution.traffic import TokenCost, WindowFigures
 from agent.cli.main import command_line
+from agent.energy.bounds import Energy
 from agent.energy.counted_sensors import Boundary
 from agent.sampling.host_total import HostReading
 from agent.sampling.probe_reader import ProbeHealth
@@ -94,6 +98,20 @@ class _Accumulators:
         return {("GPU-1", "board", "energy_joules", "measured"): 1.0}
 
 
+def serving_snapshot() -> ServingSnapshot:
+    """Return the state of a server with one model on one device, with every figure."""
+    server = ServerState("chat", "vllm", True, 1, 2, {"timeout": 1}, 1, 1, 1, 2.0, 1.0, ("GPU-1",))
+    energy = Energy(100.0, 90.0, 110.0)
+    counts = {"output_tokens": 50.0, "input_tokens": 10.0, "requests": 5.0, "duration": 10.0}
+    window = WindowFigures(60, 60.0, energy, counts)
+    joules = {("attributed", "gpu_time", "measured"): 80.0, ("idle", "equal", "measured"): 20.0}
+    costs = (TokenCost("generation", "multiplier", 0.5),)
+    model = ModelState("chat", "m", counts, joules, window, "measured", costs)
+    parts = {"idle": 20.0, "attributed": 80.0, "unattributed": 5.0}
+    device = DeviceState("GPU-1", "measured", parts, -0.5, 2.0, IdlePower(50.0, 49.0, 51.0, 1))
+    return ServingSnapshot((server,), (model,), (device,), "EUR")
+
+
 def families() -> list[Family]:
     """Return every family that the exporter can have, from a device with every metric."""
     device = Device("GPU-1", Kind.GPU, "Accelerator")
@@ -104,7 +122,15 @@ def families() -> list[Family]:
     host = HostReading(Boundary.ACCELERATOR, "estimated", (model,), ("memory",), 1.0, 1.0, 1.0, "EUR", 1, 9)
     store, totals = StoreState("", 1, 0), _Accumulators()
     exporter = Exporter(
-        [layout], [health], lambda: 0, lambda: 2, "1.2.3", host=lambda: host, store=lambda: store, totals=totals
+        [layout],
+        [health],
+        lambda: 0,
+        lambda: 2,
+        "1.2.3",
+        host=lambda: host,
+        store=lambda: store,
+        serving=serving_snapshot,
+        totals=totals,
     )
     return list(exporter.registry.collect())
 
@@ -128,6 +154,8 @@ def _group(name: str) -> str:
         return "sensors"
     if own.startswith("host_") or own == "power_uncertainty_ratio":
         return "host"
+    if own.startswith("serving_"):
+        return "serving"
     if own in {"device", "build"}:
         return "info"
     return "process" if own.startswith("process_") else "probes"

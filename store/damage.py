@@ -34,6 +34,7 @@ _WORDS = {
     "chunks": "Chunk",
     "rollups": "Roll-up",
     "totals": "Total",
+    "serving_hours": "Hour of traffic",
     "rejections": "Refused reading",
     "runs": "Run",
     "windows": "Window",

@@ -18,6 +18,7 @@ from store.layouts import load_layouts
 from store.records import ROLLUP_COLUMNS, Profile, Recording, Rollup, Run, RunStatus, Window
 from store.rows import unpack
 from store.series_query import has_samples, load_series
+from store.serving_hours import load_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from probes.model import Channel
     from store.damage import Report
-    from store.records import Layout, Series, Total
+    from store.records import Layout, Series, ServingHour, Total
 
 
 _WINDOW_COLUMNS = tuple(column.name for column in schema.windows.c if column.name not in {"id", NAME})
@@ -113,6 +114,11 @@ class Reader:
         """Return the accumulated values of a host's counters."""
         with self._snapshot() as (connection, verifier):
             return load_totals(connection, host, verifier)
+
+    def serving_hours(self, start_ns: int, end_ns: int) -> tuple[ServingHour, ...]:
+        """Return the hours of the traffic of inference servers that overlap a time, the oldest first."""
+        with self._snapshot() as (connection, verifier):
+            return load_hours(connection, start_ns, end_ns, verifier)
 
     def rollups(self, recording: int, start_minute: int, end_minute: int) -> tuple[Rollup, ...]:
         """Return the one-minute roll-ups of a recording between two minutes of Unix time, both included."""

@@ -220,3 +220,40 @@ class Profile:
     workload: str
     document: str
     tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServingHour:
+    """One hour of the traffic of a model of an inference server; `hour` counts hours of Unix time.
+
+    `basis` is `arrivals` if requests count when they were received, `served` if when they ended. `source` is the source
+    of the energy. `bins` are the observed bins of ten seconds, `censored_bins` those in which requests waited or errors
+    rose. A histogram is a JSON list of [upper limit of the rate per second, bins, censored bins]; the rate of tokens is
+    that of output tokens, or of input tokens if the server has no others. The sums are over all intervals, observed in
+    bins or not: `duration` in seconds, energies in joules with bounds; None for a quantity that is unknown.
+    """
+
+    host_id: str
+    server: str
+    model: str
+    hour: int
+    basis: str
+    source: str
+    bins: int
+    censored_bins: int
+    requests_histogram: str
+    tokens_histogram: str
+    requests: float | None = None
+    errors: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    duration: float | None = None
+    idle_joules: float | None = None
+    idle_lower: float | None = None
+    idle_upper: float | None = None
+    attributed_joules: float | None = None
+    attributed_lower: float | None = None
+    attributed_upper: float | None = None
+
+
+SERVING_HOUR_COLUMNS = tuple(field.name for field in fields(ServingHour))

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration; a database with an unknown one is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
@@ -166,6 +166,30 @@ totals = Table(
     Column("raw", Double),
     Column("total", Double, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
+serving_hours = Table(
+    "serving_hours",
+    metadata,
+    Column("host_id", ForeignKey("hosts.id"), primary_key=True),
+    Column("server", String(64), primary_key=True),
+    Column("model", String(128), primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("basis", String(16), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("bins", Integer, nullable=False),
+    Column("censored_bins", Integer, nullable=False),
+    Column("requests_histogram", Text, nullable=False),
+    Column("tokens_histogram", Text, nullable=False),
+    *(
+        Column(name, Double)
+        for name in (
+            *("requests", "errors", "input_tokens", "output_tokens", "duration"),
+            *(f"{part}_{bound}" for part in ("idle", "attributed") for bound in ("joules", "lower", "upper")),
+        )
+    ),
     _checksum(),
     sqlite_with_rowid=False,
 )

@@ -22,6 +22,7 @@ from store.fast_writer import SQLiteConnection
 from store.inventory import upsert_channels
 from store.records import Layout
 from store.rows import insert_all, insert_row, insert_statement, pack, upsert
+from store.serving_hours import replace_hours
 from store.url import display
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from probes.model import Channel
-    from store.records import Host, Profile, Run, Tick, Total, Window
+    from store.records import Host, Profile, Run, ServingHour, Tick, Total, Window
 
 _TRIES = 3
 TICK_COLUMNS = ("layout_id", "start_ns", "end_ns", "readings", NAME)
@@ -117,6 +118,12 @@ class Writer:
     def save_totals(self, totals: Sequence[Total]) -> None:
         """Store the totals of counters, replacing those of the same ones."""
         self.append((), totals)
+
+    def save_serving_hours(self, hours: Sequence[ServingHour]) -> None:
+        """Store hours of the traffic of inference servers, replacing those of the same hour and model."""
+        self._verify()
+        with translate_errors(self._engine), self._engine.begin() as connection:
+            replace_hours(connection, hours)
 
     def save_run(self, run: Run) -> None:
         """Store the current state of a run: a new one, or the new status and end of a known one."""

@@ -14,6 +14,7 @@ from store.records import Layout, Tick
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from agent.attribution.snapshot import ServingSnapshot
     from agent.sampling.store_state import StoreState
 
 
@@ -42,6 +43,7 @@ def export(
     *,
     host: HostReading | None = None,
     store: StoreState | None = None,
+    serving: ServingSnapshot | None = None,
     totals: CounterTotals | None = None,
     process: bool = False,
 ) -> Exporter:
@@ -54,6 +56,7 @@ def export(
         "1.2.3",
         host=lambda: host,
         store=lambda: store,
+        serving=lambda: serving,
         totals=totals,
         python="3.11.2",
         process=process,

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from agent.api.dcgm import DcgmView
 from agent.api.host_metrics import host_families, uncertainty_family
+from agent.api.serving_metrics import serving_families
 from agent.api.store_metrics import store_families
 from agent.sampling.probe_reader import overdue_ns
 from probes.model import METRICS, Device, Metric, MetricType, unit_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from agent.api.counters import CounterView
     from agent.api.dcgm import WattsAndJoules
+    from agent.attribution.snapshot import ServingSnapshot
     from agent.sampling.host_total import HostReading
     from agent.sampling.probe_reader import ProbeHealth
     from agent.sampling.store_state import StoreState
@@ -97,9 +99,10 @@ class Exporter(Collector):
 
     `layouts` and `states` are the sampler's, in the same order. `dropped` returns the number of dropped ticks, `now_ns`
     the Unix time on the clock of the ticks. `totals` has the total to export for each counter; without it, the probe's
-    value is exported. `host` returns the host's totals, None if there are none; `store` returns the state of the store.
-    `watts_and_joules` returns the mean power of an energy counter, and the energy integrated from a power, by key.
-    `process` adds the CPU time, memory and files of the process. `registry` contains only this exporter.
+    value is exported. `host` returns the host's totals, None if there are none; `store` returns the state of the store,
+    `serving` that of the measured inference servers. `watts_and_joules` returns the mean power of an energy counter,
+    and the energy integrated from a power, by key. `process` adds the CPU time, memory and files of the process.
+    `registry` contains only this exporter.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Exporter(Collector):
         totals: CounterTotals | None = None,
         host: Callable[[], HostReading | None] = lambda: None,
         store: Callable[[], StoreState | None] = lambda: None,
+        serving: Callable[[], ServingSnapshot | None] = lambda: None,
         *,
         watts_and_joules: WattsAndJoules = lambda _: (None, None),
         counters: CounterView | None = None,
@@ -126,6 +130,7 @@ class Exporter(Collector):
         self._totals = totals
         self._host = host
         self._store = store
+        self._serving = serving
         self._uncertainties = uncertainty_family(layouts)
         self._exported = tuple(
             ExportedProbe(layout, state, lines, overdue_ns(state.period_seconds))
@@ -171,6 +176,7 @@ class Exporter(Collector):
             self._rejection_families(),
             self._gap_families(),
             store_families(self._store()),
+            serving_families(self._serving()),
         )
         return [family for family in families if family.samples]
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "devices": "List the sensors of this host.",
     "doctor": "Check the host and the installation.",
     "daemon": "Sample, store and export until stopped.",
+    "serving": "Show the energy of production traffic.",
     "samples": "Export stored samples as CSV, JSON or Parquet.",
     "db": "Maintain the store: status, compaction, pruning, checks and copies.",
     "config": "Write or check a configuration file.",

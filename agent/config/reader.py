@@ -61,19 +61,21 @@ class Reader:
         values: dict[str, Any] = {}
         for table in self._tables:
             if table.repeated:
-                values[table.name] = tuple(self._values(each, table) for each in self._records(found, table))
+                records = enumerate(self._records(found, table), 1)
+                values[table.name] = tuple(self._values(each, table, f"{table.name}[{at}]") for at, each in records)
             else:
-                values |= self._values(self._table(found, table.name), table)
+                values |= self._values(self._table(found, table.name), table, table.name)
         return values, warnings
 
-    def _values(self, found: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    def _values(self, found: Mapping[str, Any], table: Table, place: str) -> dict[str, Any]:
         self._check_keys(found, f"{table.name}." if table.name else "")
-        return {setting.name: self._value(found, table, setting) for setting in table.settings}
+        return {setting.name: self._value(found, setting, place) for setting in table.settings}
 
-    def _value(self, found: Mapping[str, Any], table: Table, setting: Setting) -> Any:
+    def _value(self, found: Mapping[str, Any], setting: Setting, place: str) -> Any:
         if setting.file_key not in found:
             return setting.default
-        value = convert(setting, found[setting.file_key], f"{self._where}: {table.path(setting)} = ")
+        path = f"{place}.{setting.file_key}" if place else setting.file_key
+        value = convert(setting, found[setting.file_key], f"{self._where}: {path} = ")
         if value == "":
             return setting.default
         self.found.add(setting.name)

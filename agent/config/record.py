@@ -10,6 +10,7 @@ from probes.model import Roots
 from probes.settings import SensorSettings
 
 if TYPE_CHECKING:
+    from agent.config.serving import ServingConfig
     from agent.cost.tariff import Tariff
 
 LISTEN = "127.0.0.1:19795"
@@ -38,7 +39,8 @@ class Config:
     for no limit. `realtime` allows real-time scheduling for one thread of a measurement or a profile. `tariff` is the
     content of `tariff_file`, None without one. `hosts` are DNS names by which requests may address the exporter.
     `socket` is the path of a unix socket on which it listens too, empty for none, and `socket_group` the group that may
-    connect to it. `warnings` are sentences about the file, for the user.
+    connect to it. `serving` are the
+    inference servers whose traffic is measured. `warnings` are sentences about the file, for the user.
     """
 
     database: str = ""
@@ -57,6 +59,7 @@ class Config:
     socket: str = ""
     socket_group: str = ""
     retention_config: RetentionConfig = field(default_factory=RetentionConfig)
+    serving: tuple[ServingConfig, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -10,6 +10,7 @@ from agent.config.errors import ConfigError
 from agent.config.paths import check_links, check_roots, default_database, default_file
 from agent.config.reader import Reader, convert
 from agent.config.record import Config, RetentionConfig
+from agent.config.serving import servers_of
 from agent.config.table import PERIOD, SETTINGS, TABLES
 from agent.runtime.text_input import TextInputError, quoted, read_toml
 from probes.model import Roots
@@ -98,7 +99,7 @@ def _loaded(path: Path | None) -> tuple[Config, frozenset[str]]:
         raise ConfigError(f"{path}: {error}") from error
     reader = Reader(TABLES, str(path))
     values, warnings = reader.read(found)
-    config = _build(values)
+    config = _build({name: value for name, value in values.items() if name != "serving"})
     if config.socket_group and not config.socket:
         cause = f"{path}: exporter.socket_group = {quoted(config.socket_group)} has no effect without exporter.socket"
         warnings = (*warnings, f"{cause}; set exporter.socket as well, or remove exporter.socket_group")
@@ -106,6 +107,7 @@ def _loaded(path: Path | None) -> tuple[Config, frozenset[str]]:
         config,
         database=config.database or default_database(),
         tariff=_tariff(config.tariff_file, str(path)) if config.tariff_file else None,
+        serving=servers_of(values.get("serving", ()), str(path)),
         warnings=warnings,
     )
     return config, frozenset(reader.found)
@@ -129,7 +131,7 @@ def _overridden(config: Config, given: Mapping[str, object], sources: Mapping[st
         if isinstance(value, list):  # an option that was given once or several times
             value = ",".join(value)
         values[setting.name] = convert(setting, value, f"{sources[setting.name]}: ", parse=True)
-    return replace(_build(values), tariff=config.tariff, warnings=config.warnings)
+    return replace(_build(values), tariff=config.tariff, serving=config.serving, warnings=config.warnings)
 
 
 def values_of(config: Config) -> dict[str, Any]:

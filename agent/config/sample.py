@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from agent.config.resolve import values_of
+from agent.config.serving import as_table
 from agent.config.table import TABLES
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ def to_tables(config: Config) -> dict[str, Any]:
     """Return the keys and tables of a file that sets all of this."""
     values, tables = values_of(config), dict[str, Any]()
     for table in TABLES:
+        if table.repeated:
+            continue
         section = tables
         for part in table.name.split(".") if table.name else ():
             section = section.setdefault(part, {})
         for setting in table.settings:
             if (value := values[setting.name]) is not None:
                 section[setting.file_key] = list(value) if isinstance(value, tuple) else value
+    if config.serving:
+        tables["serving"] = [as_table(server) for server in config.serving]
     return tables
 
 
@@ -39,19 +44,21 @@ def sample_file(values: Mapping[str, object] | None = None) -> str:
     """Return a file with every setting, its explanation and its default, or its value in `values` (by name)."""
     lines = [_HEAD]
     for table in TABLES:
-        lines.append(f"\n[{table.name}]\n" if table.name else "\n")
+        head = f"# [[{table.name}]]" if table.repeated else f"[{table.name}]"
+        lines.append(f"\n{head}\n" if table.name else "\n")
         explained: list[str] = []
         for number, setting in enumerate(table.settings):
             if (comment := _comment(setting)) != explained:
                 lines += ["\n"] * (number > 0) + comment
             explained = comment
-            lines.append(_assignment(setting, (values or {}).get(setting.name, setting.default)))
+            value = None if table.repeated else (values or {}).get(setting.name, setting.default)
+            lines.append(_assignment(setting, value))
     return "".join(lines)
 
 
 def _comment(setting: Setting) -> list[str]:
     sentences = [f"{setting.help} {setting.more}".strip()]
-    if setting.default == "":
+    if setting.default == "" and setting.default_text and setting.example is None:
         sentences.append(f"If empty: {setting.default_text}.")
     return [f"# {line}\n" for sentence in sentences for line in textwrap.wrap(sentence, _WIDTH)]
 
@@ -63,7 +70,8 @@ def toml_value(value: object) -> str:
 
 def _assignment(setting: Setting, value: object) -> str:
     if value is None:
-        return f"# {setting.file_key} = {toml_value(setting.example)}\n"
+        example = setting.default if setting.example is None else setting.example
+        return f"# {setting.file_key} = {toml_value(example)}\n"
     return f"{setting.file_key} = {toml_value(value)}\n"
 
 
@@ -72,5 +80,8 @@ def lines_of(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in table.items():
         if isinstance(value, dict):
             yield from lines_of(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for at, each in enumerate(value, 1):
+                yield from lines_of(each, f"{prefix}{key}[{at}].")
         else:
             yield f"{prefix}{key} = {toml_value(value)}"

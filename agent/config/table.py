@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.config import value_types as types
 from agent.config.record import Config, RetentionConfig
+from agent.config.serving import SERVING
 from agent.config.setting import Setting, Table
 from probes.model import Roots
 from probes.registry import ESTIMATE, FAMILIES
@@ -205,7 +206,7 @@ TABLES = (
                 "rollup_days",
                 types.DAYS,
                 _RETENTION.rollup_days,
-                "Days after which the per-minute summaries of samples are removed; 0 sets no limit.",
+                "Days after which per-minute summaries of samples and hours of traffic are removed; 0 sets no limit.",
                 "A summary has the count, minimum, maximum, mean and energy of a minute.",
             ),
             Setting(
@@ -218,6 +219,7 @@ TABLES = (
             ),
         ),
     ),
+    SERVING,
 )
 
 SETTINGS = tuple(setting for table in TABLES if not table.repeated for setting in table.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from agent.daemon import sd_notify as notify
 from agent.daemon.maintenance import Maintenance, interval_seconds
 from agent.daemon.supervision import StoreFile, Supervisor
 from agent.daemon.tick_store import TickStore
+from agent.host.gpu_activity import GpuHandle
 from agent.host.inventory import describe_host
 from agent.runtime import logs as log
 from agent.runtime.clock import Timebase
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from agent.api.endpoint import Endpoint
     from agent.config import Config
     from agent.daemon.service_signals import ServiceSignals
+    from agent.daemon.serving.thread import ServingThread
     from agent.sampling.counter_accumulator import Totals
     from agent.sampling.pipeline import NamedChannels, Pipeline
     from agent.sampling.schedule import ScheduledProbe
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
     from store.damage import Damage
     from store.records import Host, Layout
 
+_SERVING_SECONDS = 2.0
+_SERVING_PART = 0.2
+"""The part of the CPU budget that the measurement of production traffic may use; sampling has the rest."""
 _RECORDER_SECONDS = 12.0
 """Longer than the store waits for a lock."""
 
@@ -95,7 +101,7 @@ def running(
 
             pipeline = stack.enter_context(
                 assembled(
-                    config,
+                    _without_serving_budget(config),
                     timebase,
                     register,
                     open_sink,
@@ -106,7 +112,8 @@ def running(
                     close_seconds=lambda: signals.remaining_seconds(CLOSE_SECONDS),
                 )
             )
-            exporter = _exporter(host, pipeline, store_errors)
+            serving = _serving(config, host, timebase, pipeline, Reader(engine, _log_damage), memory, writer)
+            exporter = _exporter(host, pipeline, store_errors, serving)
             periods = [probe.period_seconds for probe in pipeline.probes]
             interval = interval_seconds(pipeline.layouts, periods)
             maintenance = Maintenance(config.database, config.retention_config, interval)
@@ -129,13 +136,44 @@ def running(
         )
         stack.callback(lambda: pipeline.recorder.stop(signals.remaining_seconds(_RECORDER_SECONDS)))
         stack.callback(lambda: service.await_stored(signals))
+        if serving:
+            stack.callback(lambda: serving.stop(signals.remaining_seconds(_SERVING_SECONDS)))
         stack.enter_context(gc_frozen())
         stack.callback(lambda: _stop_reads(pipeline, signals))
         pipeline.start()
+        if serving:
+            serving.start()
         yield service
 
 
-def _exporter(host: Host, pipeline: Pipeline[TickStore], store_errors: StoreErrorLog) -> Exporter:
+def _without_serving_budget(config: Config) -> Config:
+    """Return the configuration of sampling: scrapes have a part of the CPU budget."""
+    return replace(config, cpu_budget=config.cpu_budget * (1 - _SERVING_PART)) if config.serving else config
+
+
+def _serving(
+    config: Config,
+    host: Host,
+    timebase: Timebase,
+    pipeline: Pipeline[TickStore],
+    saved: Reader,
+    memory: Totals,
+    writer: Writer,
+) -> ServingThread | None:
+    """Return the thread that measures production traffic, None without servers."""
+    if not config.serving:
+        return None
+    from agent.daemon.serving.thread import ServingThread  # noqa: PLC0415  asyncio is slow to import
+
+    gpus = [probe for probe in pipeline.discovery.probes if isinstance(probe, GpuHandle)]
+    sink = pipeline.sink
+    share = config.cpu_budget * _SERVING_PART
+    return ServingThread(config, host, timebase, lambda: sink.host_total.channels, gpus, saved, memory, writer, share)
+
+
+def _exporter(
+    host: Host, pipeline: Pipeline[TickStore], store_errors: StoreErrorLog, serving: ServingThread | None
+) -> Exporter:
     sampler, recorder, sink = pipeline.sampler, pipeline.recorder, pipeline.sink
     uncovered = [problem.device for problem in pipeline.discovery.problems if problem.device]
     now_ns = pipeline.timebase.now_ns
@@ -148,6 +186,7 @@ def _exporter(host: Host, pipeline: Pipeline[TickStore], store_errors: StoreErro
         sink.totals,
         lambda: sink.host_total.reading,
         lambda: store_errors.state(lambda: sampler.waiting + recorder.waiting),
+        serving=(lambda: serving.snapshot) if serving else lambda: None,
         watts_and_joules=sink.host_total.watts_and_joules,
         counters=CounterView(host, pipeline.layouts, sampler.states, uncovered, now_ns),
     )

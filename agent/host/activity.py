@@ -79,7 +79,7 @@ class ActivityMonitor:
             path for folder in folders for path in sorted(folder.glob("*_throttle_count")) if read_int(path) is not None
         )
         # In a container a driver shows the host's process numbers, or none outside: neither identifies other users.
-        self._shares_pid_namespace = _link_target(Path(roots.procfs, f"{self._pid}/ns/pid")) == _HOST_PIDS
+        self._shares_pid_namespace = has_host_pids(roots.procfs, self._pid)
 
     def snapshot(self, since: ActivitySnapshot | None = None) -> ActivitySnapshot:
         """Take a snapshot, with the use of GPUs since `before` if given; unreadable parts are left out."""
@@ -139,11 +139,12 @@ def _increase(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else max(0.0, after - before)
 
 
-def _link_target(link: Path) -> str:
+def has_host_pids(procfs: str, pid: int) -> bool:
+    """Return whether a process is in the host's own namespace of process numbers, whose numbers drivers show."""
     try:
-        return str(link.readlink())
+        return str(Path(procfs, f"{pid}/ns/pid").readlink()) == _HOST_PIDS
     except OSError:
-        return ""
+        return False
 
 
 def _processor_seconds(folder: Path) -> float:

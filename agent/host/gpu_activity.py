@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from agent.host.records import GpuLoad
 
@@ -17,6 +17,7 @@ _LONGEST_SAMPLING_SECONDS = 1.0
 """A driver samples the users every 1/6 to 1 s (NVML API Reference Guide: nvmlUtilization_t)."""
 
 
+@runtime_checkable
 class GpuHandle(Protocol):
     """A GPU whose driver can be queried; `gpu` is its id."""
 

@@ -43,7 +43,7 @@ def find_server(url: str, procfs: str = "/proc") -> Server:
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 80)
     local = _is_local(parts.hostname or "", port)
     origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return Server(origin, local, _listeners(port, Path(procfs)) if local else None)
+    return Server(origin, local, listening_processes(port, Path(procfs)) if local else None)
 
 
 def _is_local(name: str, port: int) -> bool:
@@ -61,7 +61,7 @@ def _can_bind(family: int, address: str | int) -> bool:
     return False
 
 
-def _listeners(port: int, procfs: Path) -> frozenset[int] | None:
+def listening_processes(port: int, procfs: Path) -> frozenset[int] | None:
     """Return all processes that share a socket that listens on a TCP port; None if none is visible, or it forwards.
 
     /proc/net/tcp has the inodes of the sockets (proc(5)), /proc/PID/fd those that a process has open.

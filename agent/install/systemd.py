@@ -203,10 +203,15 @@ def listen_address(config: Path) -> str:
         return LISTEN
 
 
+def reachable_address(listen: str) -> str:
+    """Return the address of a daemon at `listen` for requests of this host: loopback if it listens on every address."""
+    host, _, port = listen.rpartition(":")
+    return f"{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 -- not bound
+
+
 def ask_health(listen: str) -> Health:
     """Query the daemon at `listen` (host:port), over loopback if it listens on every address."""
-    host, _, port = listen.rpartition(":")
-    address = f"{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 -- not bound
+    address = reachable_address(listen)
     url = f"http://{address}/-/healthy"
     try:
         connection = HTTPConnection(address, timeout=_HEALTH_TIMEOUT_SECONDS)

@@ -21,9 +21,17 @@ def document(effective: EffectiveConfig, database: str | None) -> dict[str, Any]
         for setting in table.settings
         if values.get(setting.name) is not None
     }
+    tables = to_tables(effective.config)
+    repeated = (
+        (table.name, at, each)
+        for table in TABLES
+        if table.repeated
+        for at, each in enumerate(tables.get(table.name, ()), 1)
+    )
+    sources |= {f"{name}[{at}].{key}": str(effective.file) for name, at, each in repeated for key in each}
     return {
         "file": str(effective.file) if effective.file else None,
-        "config": {**to_tables(effective.config), "database": database},
+        "config": {**tables, "database": database},
         "sources": sources,
     }
 

@@ -69,7 +69,10 @@ def prune_text(done: PruneResult, *, dry_run: bool) -> str:
     """Return the rows that pruning removed, or would remove, and the space that they take."""
     would = "would be removed" if dry_run else "removed"
     about = "about " if dry_run else ""
-    rows = f"{done.ticks} rows, {done.chunks} chunks, {done.rejections} refused readings, {done.rollups} roll-ups"
+    rows = (
+        f"{done.ticks} rows, {done.chunks} chunks, {done.rejections} refused readings, {done.rollups} roll-ups, "
+        f"{done.serving_hours} hours of traffic"
+    )
     return f"{would}: {rows}; {about}{number(done.freed_bytes, 'B')} of disk"
 
 

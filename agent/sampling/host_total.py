@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.cost.model import capital_per_hour
 from agent.energy.counted_sensors import best_series, cover
@@ -65,11 +65,26 @@ class HostReading:
     stale_ns: int
 
 
+class ChannelJoules(NamedTuple):
+    """The joules of one channel since the start of the recording, read at `at_ns` (Unix time).
+
+    For a gauge, `lower` and `upper` are the joules if its power was the lower, or the higher, of the readings around
+    each moment; for a counter both equal `joules`.
+    """
+
+    channel: Channel
+    at_ns: int
+    joules: float
+    lower: float
+    upper: float
+
+
 @dataclass(slots=True)
 class _Counted:
     """One channel of energy or power: its position, its latest samples about a second apart, and its joules so far.
 
-    `joules` is None before the first value. `added` is the part of it that a host total already contains.
+    `joules` is None before the first value. `added` is the part of it that a host total already contains. `lower` and
+    `upper` are the bounds of a gauge's joules by the readings around each moment.
     """
 
     layout: int
@@ -80,6 +95,8 @@ class _Counted:
     latest: tuple[int, float] | None = None
     joules: float | None = None
     added: float | None = None
+    lower: float = 0.0
+    upper: float = 0.0
 
     @property
     def is_counter(self) -> bool:
@@ -91,9 +108,18 @@ class _Counted:
             earlier_ns, watts = self.latest or (at_ns, value)
             seconds = (at_ns - earlier_ns) / 1e9 if at_ns - earlier_ns <= self.stale_ns else 0.0
             self.joules = (self.joules or 0.0) + (watts + value) / 2 * seconds
+            self.lower += min(watts, value) * seconds
+            self.upper += max(watts, value) * seconds
         self.latest = (at_ns, value)
         if not self.history or at_ns - self.history[-1][0] >= HISTORY_SECONDS * 1e9:
             self.history.append((at_ns, value))
+
+    def reading(self) -> ChannelJoules | None:
+        """Return the joules so far, None before the first sample."""
+        if self.latest is None or self.joules is None:
+            return None
+        bounds = (self.joules, self.joules) if self.is_counter else (self.lower, self.upper)
+        return ChannelJoules(self.channel, self.latest[0], self.joules, *bounds)
 
     def series(self) -> Series:
         """Return the samples in memory."""
@@ -116,7 +142,8 @@ class HostTotal:
     """The host's energy and cost of one recording, which continue the totals in `before`.
 
     Each pair of boundary and source has its own total, so that no series contains joules of another one. `store_ticks`
-    runs in the recorder's thread; any thread may read `reading` and call `watts_and_joules`.
+    runs in the recorder's thread; any thread may read `reading` and `channels`, the joules of every channel of energy
+    or power, and call `watts_and_joules`.
     """
 
     def __init__(
@@ -128,6 +155,7 @@ class HostTotal:
         tariff: Tariff | None = None,
     ) -> None:
         self.reading: HostReading | None = None
+        self.channels: tuple[ChannelJoules, ...] = ()
         self._host = host
         self._tariff = tariff
         self._capital = (capital_per_hour(tariff) or 0.0) / _SECONDS_PER_HOUR if tariff else 0.0
@@ -192,6 +220,8 @@ class HostTotal:
             if each.is_counter and each.latest is not None:
                 each.joules = totals.current(each.layout, each.position)
                 each.added = each.joules if each.added is None else each.added
+        readings = (each.reading() for each in self._channels)
+        self.channels = tuple(reading for reading in readings if reading)
         now_ns = max(self._latest_ns.values(), default=0)
         self._choose(now_ns)
         return self._add(now_ns)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from store import schema, sqlite
+from store import schema, serving_hours, sqlite
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
 from store.maintenance.retention import MIN_AGE_NS, PruneResult, belongs_to_run
@@ -39,6 +39,7 @@ def estimate_prune(engine: Engine, retention: Retention, now_ns: int) -> PruneRe
             select(func.count()).select_from(_orphaned_rows(schema.rejections, "at_ns", "at_ns", oldest_ns).subquery())
         ).scalar_one()
         rollups = _old_rollups(connection, retention, now_ns)
+        hours = _old_hours(connection, retention, now_ns)
         freed = chunk_bytes + tick_bytes + rollups * _ROLLUP_BYTES
         if retention.bytes is not None and on_file:
             excess, newest_prunable_ns = (
@@ -53,7 +54,16 @@ def estimate_prune(engine: Engine, retention: Retention, now_ns: int) -> PruneRe
             more_rollups = max(0, min(old, -(-(excess - freed) // _ROLLUP_BYTES)))
             rollups, freed = rollups + more_rollups, freed + more_rollups * _ROLLUP_BYTES
     too_large = retention.bytes is not None and on_file and sqlite.used_bytes(engine) - freed > retention.bytes
-    return PruneResult(ticks, chunks, rejections, rollups, freed_bytes=freed, size_bytes=size, too_large=too_large)
+    return PruneResult(
+        ticks,
+        chunks,
+        rejections,
+        rollups,
+        freed_bytes=freed,
+        size_bytes=size,
+        too_large=too_large,
+        serving_hours=hours,
+    )
 
 
 def _orphaned_rows(table: Table, start: str, end: str, before_ns: int) -> Select[tuple[int]]:
@@ -90,6 +100,12 @@ def _old_rollups(connection: Connection, retention: Retention, now_ns: int) -> i
     if retention.rollup_seconds is None:
         return 0
     return _rollups_before(connection, (now_ns - round(retention.rollup_seconds * 1e9)) // MINUTE_NS)
+
+
+def _old_hours(connection: Connection, retention: Retention, now_ns: int) -> int:
+    if retention.rollup_seconds is None:
+        return 0
+    return serving_hours.count_before(connection, now_ns - round(retention.rollup_seconds * 1e9))
 
 
 def _rollups_before(connection: Connection, minute: int) -> int:

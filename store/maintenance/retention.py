@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, exists, or_, select
 
-from store import schema, sqlite
+from store import schema, serving_hours, sqlite
 from store.engines import write_engine
 from store.error_messages import translate_errors
 from store.errors import StoreError
@@ -34,7 +34,9 @@ _GRACE_NS = 3600 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The age limit of samples, the size limit of a SQLite file, the age limit of roll-ups; None: no limit.
+    """The age limit of samples, the size limit of a SQLite file, the age limit of roll-ups and hours of traffic.
+
+    None is no limit.
 
     Rows younger than `MIN_AGE_NS` stay at any size of the file.
     """
@@ -61,6 +63,7 @@ class PruneResult:
     size_bytes: int | None = None
     too_large: bool = False
     needs_vacuum: bool = False
+    serving_hours: int = 0
 
 
 def prune(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
@@ -94,6 +97,8 @@ def _by_age(engine: Engine, retention: Retention, now_ns: int) -> PruneResult:
     if retention.rollup_seconds is not None:
         oldest = (now_ns - round(retention.rollup_seconds * 1e9)) // MINUTE_NS
         pruned = replace(pruned, rollups=_repeat_until_empty(partial(_oldest_rollups, engine, oldest)))
+        with write_engine(engine).begin() as connection:
+            pruned = replace(pruned, serving_hours=serving_hours.delete_before(connection, oldest * MINUTE_NS))
     if retention.seconds is None:
         return pruned
     oldest_ns = now_ns - round(retention.seconds * 1e9)

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.config import Config
-from agent.doctor import database, exporter, run_checks, workloads, worst_verdict
+from agent.config.serving import ServingConfig
+from agent.doctor import database, exporter, run_checks, serving, workloads, worst_verdict
 from agent.host.checks import Check, Verdict
+from agent.runtime.closing import close_probes
 from agent.workloads import registry
 from command import as_nobody, call, run
 from moving_counters import advancing_counters, busy_processors
 from probes.model import Roots
+from probes.registry import discover
+from probes.settings import SensorSettings
 from store.database import open_database
 from trees import FIXTURES, copy_tree, powercap_zone
 
@@ -244,3 +248,24 @@ def test_the_exporter_address_is_free_ours_or_another_program_s(free: str) -> No
     assert theirs.verdict is Verdict.WARN
     assert "ss -ltnp" in theirs.remedy
     assert exporter("nonsense").verdict is Verdict.FAIL
+
+
+def test_a_server_whose_processes_are_hidden_needs_devices(server: Roots) -> None:
+    entry = {"url": "http://127.0.0.1:1/metrics", "kind": "vllm"}
+    servers = (
+        ServingConfig("hidden", **entry),
+        ServingConfig("listed", **entry, devices=("package-0",)),
+        ServingConfig("wrong", **entry, devices=("GPU-9",)),
+    )
+    found = discover(server, SensorSettings())
+    try:
+        checks = {check.name: check for check in serving(Config(roots=server, serving=servers), found)}
+    finally:
+        close_probes(found)
+    assert checks["serving hidden"].verdict is Verdict.FAIL
+    assert checks["serving hidden"].remedy.startswith("set devices")
+    assert checks["serving listed"].verdict is Verdict.PASS
+    assert "package-0 above idle" in checks["serving listed"].found
+    assert checks["serving wrong"].verdict is Verdict.FAIL
+    assert "GPU-9: this host has no such device" in checks["serving wrong"].found
+    assert "package-0" in checks["serving wrong"].remedy

@@ -17,7 +17,7 @@ from store.maintenance.compaction import compact
 from store.maintenance.integrity import check
 from store.maintenance.status import status
 from store.reader import Reader
-from store.records import Host, Profile, Run, RunStatus, Tick, Total, Window
+from store.records import Host, Profile, Run, RunStatus, ServingHour, Tick, Total, Window
 from store.writer import Writer
 
 pytestmark = pytest.mark.system
@@ -46,6 +46,10 @@ def sound(tmp_path_factory):
     writer.save_window(Window("run", "b", "decode", 1, START, START + SECOND, 3, 3, 9, 9, (0.1, 0.2), (1e-3,)))
     writer.save_profile(Profile("p", "run", START, "onnx", '{"points": [1.25, 2.5], "name": "a profile"}'))
     writer.tag_profile("p", "best")
+    hour = START // (3600 * SECOND)
+    writer.save_serving_hours(
+        [ServingHour("h", "chat", "m", hour, "served", "measured", 3, 1, "[[0.0,3,1]]", "[]", requests=2.0)]
+    )
     compact(engine, START + 600 * SECOND)
     engine.dispose()
     content = path.read_bytes()
@@ -70,6 +74,7 @@ def outcome(path):
         lambda: reader.run("run"),
         lambda: reader.windows("run"),
         reader.profiles,
+        lambda: reader.serving_hours(0, 2**62),
     )
     found = ()
     try:

@@ -90,7 +90,7 @@ def test_compaction_adds_the_checksums_of_a_store_of_the_second_version(opened, 
         ]
         checked = [name for name in tables if name not in {VERSION_TABLE, "unchecked", "quarantine"}]
         without = [f"SELECT count(*) FROM {name} WHERE checksum IS NULL" for name in checked]
-        assert [connection.execute(each).fetchone() for each in without] == [(0,)] * 13
+        assert [connection.execute(each).fetchone() for each in without] == [(0,)] * 14
         assert connection.execute("SELECT count(*) FROM unchecked").fetchone() == (0,)
     again = [reader.series(1, 0, 2**62), reader.rollups(1, 0, 2**31), reader.profiles(), reader.windows("run")]
     assert (again, check(engine)) == (before, ())

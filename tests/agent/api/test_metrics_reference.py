@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from make_reference import serving_snapshot
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -41,7 +42,14 @@ def everything(*, process: bool) -> Exporter:
     layout = Layout(1, "gpu", (*(Channel(GPU, "board", metric) for metric in METRICS), model))
     values = map(float, range(len(METRICS) + 1))
     return export(
-        [layout], [refusing], [tick(*values)], host=HOST, store=StoreState("", NOW, 2), totals=Losing(), process=process
+        [layout],
+        [refusing],
+        [tick(*values)],
+        host=HOST,
+        store=StoreState("", NOW, 2),
+        serving=serving_snapshot(),
+        totals=Losing(),
+        process=process,
     )
 
 

@@ -100,7 +100,7 @@ def test_a_repeated_table_gives_one_record_for_each_of_its_tables() -> None:
         ("[serving]\nname = 'x'", "is not a list of tables"),
         ("serving = [1]", "is not a list of tables"),
         ("[[serving]]\nnames = 'x'", "unknown key 'serving.names'; did you mean 'serving.name'"),
-        ("[[serving]]\nlisten = 1", "serving.listen = 1 is not host:port"),
+        ("[[serving]]\nlisten = 1", r"serving\[1\].listen = 1 is not host:port"),
     ],
 )
 def test_a_wrong_repeated_table_is_refused(text: str, message: str) -> None:

@@ -22,7 +22,7 @@ def test_an_unknown_time_has_no_text() -> None:
 
 def test_a_plan_of_pruning_differs_from_its_result_in_words_only() -> None:
     done = PruneResult(ticks=3, chunks=2, freed_bytes=4096)
-    counts = "3 rows, 2 chunks, 0 refused readings, 0 roll-ups"
+    counts = "3 rows, 2 chunks, 0 refused readings, 0 roll-ups, 0 hours of traffic"
     assert prune_text(done, dry_run=False) == f"removed: {counts}; 4.1 kB of disk"
     assert prune_text(done, dry_run=True) == f"would be removed: {counts}; about 4.1 kB of disk"
     assert prune_notes(done) == []

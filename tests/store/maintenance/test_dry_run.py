@@ -12,7 +12,7 @@ from store.database import open_database
 from store.maintenance.compaction import compact
 from store.maintenance.dry_run import estimate_prune
 from store.maintenance.retention import Retention, prune
-from store.records import Host, Run, RunStatus, Tick
+from store.records import Host, Run, RunStatus, ServingHour, Tick
 from store.writer import Writer
 from stored import prepared
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
 SECOND_NS = 1_000_000_000
+HOUR_NS = 3600 * SECOND_NS
 BEGAN_NS = 1_700_000_100 * SECOND_NS
 CHANNEL = Channel(Device("package-0", Kind.CPU), "package", "energy_joules")
 
@@ -44,6 +45,10 @@ def test_the_estimate_equals_the_removal(
         (layout,) = writer.register(Host("host", "name"), [("rapl", (CHANNEL,))], "daemon", BEGAN_NS)
         moments = [BEGAN_NS + n * 50 * SECOND_NS for n in range(100)]
         writer.append([Tick(layout.id, at, at, (float(n),)) for n, at in enumerate(moments)])
+        hours = range(BEGAN_NS // HOUR_NS, BEGAN_NS // HOUR_NS + 2)
+        writer.save_serving_hours(
+            [ServingHour("host", "chat", "", hour, "served", "measured", 0, 0, "[]", "[]") for hour in hours]
+        )
         compact(engine, BEGAN_NS + compacted * SECOND_NS)
         if run:
             start_ns = BEGAN_NS + run[0] * SECOND_NS
@@ -54,6 +59,7 @@ def test_the_estimate_equals_the_removal(
         would = estimate_prune(engine, retention, now_ns)
         did = prune(engine, retention, now_ns)
         assert (would.ticks, would.chunks, would.rollups) == (did.ticks, did.chunks, did.rollups)
+        assert would.serving_hours == did.serving_hours
         assert bool(would.freed_bytes) == bool(did.ticks or did.chunks or did.rollups)
     finally:
         engine.dispose()

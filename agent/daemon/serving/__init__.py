@@ -1,0 +1,1 @@
+"""Measures production traffic: scrapes inference servers, and attributes energy to them."""

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from agent.runtime.addresses import parse_address, refusal
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "169.254.169.254",
+        "169.254.0.1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "::ffff:169.254.169.254",
+        "64:ff9b::169.254.169.254",
+        "2002:a9fe:a9fe::1",
+        "224.0.0.1",
+        "ff02::1",
+        "0.0.0.0",
+        "::",
+    ],
+)
+def test_link_local_addresses_and_metadata_services_are_refused(text: str) -> None:
+    address = parse_address(text)
+    assert address is not None
+    assert refusal(address)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "fd00::1", "8.8.8.8", "2001:db8::1"])
+def test_addresses_of_hosts_are_allowed(text: str) -> None:
+    assert refusal(ipaddress.ip_address(text)) == ""
+
+
+def test_a_name_is_no_address() -> None:
+    assert parse_address("localhost") is None
