@@ -13,6 +13,7 @@ COVERAGE ?=
 TICK_SECONDS ?= 10
 BENCH ?= accuracy deriving live overhead timing storage interference startup gpu_counter harmless
 BENCH_ARGS ?=
+PROOF_ARGS ?=
 # The modules that make numbers.
 NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/contention.py,agent/sampling/downsampling.py,agent/host/gpu_activity.py,agent/attribution/*
 
@@ -26,7 +27,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test test-unit check format bench proof-aiperf docs schema settings lock clean
+.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -61,8 +62,11 @@ bench: $(VENV)/.test  ## run the benchmarks, each of which prints a table and wr
 	  $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || failed="$$failed $$name"; done; \
 	[ -z "$$failed" ] || { echo "benchmarks that did not run to their end:$$failed" >&2; exit 1; }
 
+proof-servers: $(VENV)/.test  ## compare the profile of a server with AIPerf on llama-server (builds both once; PROOF_ARGS=--quick)
+	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/servers.py $(PROOF_ARGS)
+
 proof-aiperf: $(VENV)/.test  ## let AIPerf read the energy of accelerators from the service (installs AIPerf once)
-	@cd $(ROOT) && $(BIN)/python benchmarks/aiperf_energy.py
+	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/aiperf_energy.py
 
 docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and check every link within them
 	@cd $(ROOT)/docs && rm -rf _build && $(BIN)/python make_site.py _build/source && \

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "docs/words.md"
-FOLDERS = ("agent", "benchmarks", "docs", "probes", "requirements", "store", "tests")
+FOLDERS = ("agent", "benchmarks", "docs", "probes", "proofs", "requirements", "store", "tests")
 EXCLUDED = {"fixtures", "_build", ".venvs", "test_words.py", "words.md"}
 _ROW = re.compile(r"\| `(?P<pattern>.+?)` \| (?P<use>.+?) \|")
 _CODE = re.compile(r"```.*?```|`[^`]*`|<[^>]*>|https?://\S+", re.DOTALL)

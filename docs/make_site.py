@@ -22,6 +22,7 @@ MOVED = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "benchmarks/README.md": "benchmarks.md",
+    "proofs/README.md": "proofs.md",
     "requirements/README.md": "requirements.md",
     "systemd/config.toml": "config.toml",
     "LICENSE": "LICENSE",
@@ -29,7 +30,7 @@ MOVED = {
 """Each file outside of docs/ that the site has, and its name there."""
 CONTENTS = {
     "Use": "getting-started commands sensors cost configuration service metrics production-traffic security exit-codes",
-    "Numbers": "methodology profile estimates topologies sensor-faults benchmarks glossary",
+    "Numbers": "methodology profile estimates topologies sensor-faults benchmarks proofs glossary",
     "Reference": "settings store man-inferometer man-inferometerd",
     "Development": "contributing words decisions/README changelog requirements",
 }

@@ -8,7 +8,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     page
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "requirements/README.md")
+    for page in (
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        ROOT / "requirements/README.md",
+        ROOT / "proofs/README.md",
+    )
     if "_build" not in page.parts
 )
 OUTPUT = re.compile(r"(?<=<!-- output -->\n```\n).*?(?=```\n<!-- end of output -->)", re.DOTALL)

@@ -177,7 +177,7 @@ def test_every_link_to_a_file_or_a_heading_leads_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_file_named_is_there(page: Path) -> None:
-    folders = r"(?:agent|probes|store|tests|docs|systemd|requirements|benchmarks|\.ci)"
+    folders = r"(?:agent|probes|store|tests|docs|systemd|requirements|benchmarks|proofs|\.ci)"
     named = re.findall(rf"^{folders}/[\w./-]*$", "\n".join(SPAN.findall(text_of(page))), re.MULTILINE)
     assert [path for path in named if path != "docs/_build" and not (ROOT / path).exists()] == []
 

