@@ -85,7 +85,8 @@ WORKLOAD = Workload(
     help="""Profile a running OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, TGI and others.
 
     Sends requests from a process of its own and measures time to first token, time between tokens, rates, and the
-    energy of this host per request and token. Run it on the host of the server, because energy is measured here.
+    energy of this host per request and token. Run it on the host of the server, or name the Inferometer service of
+    that host with --energy-from.
 
     --concurrency is a closed loop: its results do not include queueing, since clients wait for the server. --rate is an
     open loop, with latencies from the intended time of each request. --concurrency, --rate, --prompt-tokens and
@@ -97,6 +98,8 @@ WORKLOAD = Workload(
     Example: inferometer profile endpoint --url http://127.0.0.1:8000
 
     Example: inferometer profile endpoint --url http://127.0.0.1:8000 --rate 0.5,1,2 --prompt-tokens lognormal:512,0.6
+
+    Example: inferometer profile endpoint --url http://node1:8000 --energy-from http://node1:19795
 
     Example: inferometer profile endpoint --url http://127.0.0.1:8080 --server-command 'llama-server -m model.gguf'
     """,

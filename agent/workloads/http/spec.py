@@ -44,7 +44,7 @@ WORKLOAD = Workload(
     help="""Profile any HTTP inference service: KServe, Triton, OpenVINO Model Server, a recommender.
 
     Repeats one request from a process of its own, and measures rate, latency and the energy of this host per inference.
-    Run it on the host of the service, because energy is measured here.
+    Run it on the host of the service, or name the Inferometer service of that host with --energy-from.
 
     --concurrency is a closed loop: its results do not include queueing, since clients wait for the server. --rate is an
     open loop, with latencies from the intended time of each request.

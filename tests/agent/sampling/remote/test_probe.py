@@ -159,6 +159,7 @@ def test_a_reset_that_happened_in_a_tick_that_was_not_seen_is_rejected(service: 
     read(probe, 1.5)
     service.state.rejected[0, "reset"] = 1
     service.state.rejected[0, "sentinel"] = 3
+    service.state.rejected[1, "backward"] = 2  # of a gauge
     service.tick(3.0, 120.0, 5.0)
     assert math.isnan(read(probe, 3.5)[0])
     assert probe.rejections == [Rejection(0, Reason.RESET)]

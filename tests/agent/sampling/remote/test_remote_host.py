@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 import daemons
+from agent.api.counters import CounterView
+from agent.api.metrics import Exporter
 from agent.config import Config
 from agent.energy.window import WindowEnergy, window_energy
 from agent.runtime.clock import Timebase
 from agent.sampling.pipeline import assembled
+from agent.sampling.probe_reader import ProbeHealth
 from agent.sampling.remote.probe import RemoteHost, RemoteHostError, connect
 from agent.sampling.session import Recording, recording
 from http_clients import export, serving
 from moving_counters import advancing_counters
-from store.records import Layout, Series, Tick
+from probes.model import Channel, Device, Kind
+from store.records import Host, Layout, Series, Tick
 from waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from probes.model import Channel
 
 WATTS = 60.0
 PERIOD_SECONDS = 0.2
@@ -161,6 +163,24 @@ def test_the_energy_is_withheld_if_the_other_host_stops_to_answer_within_a_windo
     assert found.energy is None
     assert found.reasons == ("no sample after the window's end",)
     assert url.removeprefix("http://") in reasons["package-0", "package"]
+
+
+def test_sensors_that_are_read_too_rarely_or_not_at_all_are_problems_and_are_named_as_missing():
+    fast, slow, unread = (
+        Channel(Device(name, Kind.GPU), "board", "power_watts") for name in ("fast", "slow", "unread")
+    )
+    layouts = [Layout(number, channel.device.id, (channel,)) for number, channel in enumerate((fast, slow))]
+    states = [ProbeHealth("fast", 1.0), ProbeHealth("slow", 10.0)]
+    view = CounterView(Host("the-id", "node1"), layouts, states, [unread], time.time_ns)
+    exporter = Exporter(layouts, states, lambda: 0, time.time_ns, "1.2.3", counters=view, process=False)
+    with serving(exporter) as endpoint:
+        remote = connect(f"http://{endpoint.address}")
+    assert [probe.name for probe in remote.discovery.probes] == ["fast"]
+    assert {problem.sensor: problem.reason for problem in remote.discovery.problems} == {
+        "unread/board": "the serving host cannot read it",
+        "slow": "the serving host reads it every 10 s, too rarely for windows of seconds",
+    }
+    assert set(remote.discovery.channels) == {fast, slow, unread}
 
 
 def test_a_service_without_sensors_yet_is_refused_with_its_reason():
