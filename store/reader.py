@@ -15,9 +15,9 @@ from store.damage import Damage, RowVerifier
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
 from store.layouts import load_layouts
-from store.records import ROLLUP_COLUMNS, Profile, Recording, Rollup, Run, RunStatus, Window
+from store.records import ROLLUP_COLUMNS, Host, Profile, Recording, RecordingSpan, Rollup, Run, RunStatus, Window
 from store.rows import unpack
-from store.series_query import has_samples, load_series
+from store.series_query import has_samples, load_series, sampled_span
 from store.serving_hours import load_hours
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from store.records import Layout, Series, ServingHour, Total
 
 
+_HOST_COLUMNS = tuple(column.name for column in schema.hosts.c if column.name != NAME)
+_RECORDING_COLUMNS = ("id", "host_id", "boot_id", "program", "process_id", "started_ns")
 _WINDOW_COLUMNS = tuple(column.name for column in schema.windows.c if column.name not in {"id", NAME})
 
 
@@ -64,6 +66,14 @@ class Reader:
         """Return the intact rows of a query that selects all columns of one table."""
         with self._snapshot() as (connection, verifier):
             return [row for row in connection.execute(query).mappings() if verifier.is_intact(table, row)]
+
+    def hosts(self) -> tuple[Host, ...]:
+        """Return every host, ordered by name; none has a boot id, which belongs to a recording."""
+        rows = self._sound(select(schema.hosts).order_by(schema.hosts.c.name, schema.hosts.c.id), schema.hosts)
+        return tuple(
+            Host(**{**{each: row[each] for each in _HOST_COLUMNS}, "cpu_flags": tuple(row["cpu_flags"].split())})
+            for row in rows
+        )
 
     def layouts(self, recording: int) -> tuple[Layout, ...]:
         """Return the layouts of one recording."""
@@ -104,11 +114,20 @@ class Reader:
             rows = [row for row in connection.execute(wanted).mappings() if verifier.is_intact(table, row)]
             known = connection.execute(select(layouts.c.recording_id, layouts.c.id)).all()
             sampled = {recording for recording, layout in known if has_samples(connection, layout, start_ns, end_ns)}
-        return tuple(
-            Recording(*(row[name] for name in ("id", "host_id", "boot_id", "program", "process_id", "started_ns")))
-            for row in rows
-            if row["id"] in sampled
-        )
+        return tuple(_recording(row) for row in rows if row["id"] in sampled)
+
+    def spans(self, host: str) -> tuple[RecordingSpan, ...]:
+        """Return the recordings of a host that have samples, each with its first and last tick, the oldest first."""
+        table, layouts = schema.recordings, schema.layouts
+        wanted = select(table).where(table.c.host_id == host).order_by(table.c.started_ns, table.c.id)
+        found = []
+        with self._snapshot() as (connection, verifier):
+            for row in connection.execute(wanted).mappings().all():
+                own = select(layouts.c.id).where(layouts.c.recording_id == row["id"])
+                span = sampled_span(connection, connection.execute(own).scalars().all())
+                if span and verifier.is_intact(table, row):
+                    found.append(RecordingSpan(_recording(row), *span))
+        return tuple(found)
 
     def totals(self, host: str) -> tuple[Total, ...]:
         """Return the accumulated values of a host's counters."""
@@ -160,3 +179,7 @@ class Reader:
         rows = self._sound(select(table).order_by(table.c.created_ns.desc(), table.c.id), table)
         columns = ("id", "run_id", "created_ns", "workload", "document", "tag")
         return tuple(Profile(*(row[each] for each in columns)) for row in rows)
+
+
+def _recording(row: RowMapping) -> Recording:
+    return Recording(*(row[name] for name in _RECORDING_COLUMNS))

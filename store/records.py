@@ -99,6 +99,15 @@ class Recording:
     started_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingSpan:
+    """The times of the first and of the last stored tick of a recording, which can have gaps between them."""
+
+    recording: Recording
+    first_ns: int
+    last_ns: int
+
+
 class Total(NamedTuple):
     """The accumulated value of a counter over restarts and reboots, in its metric's unit.
 

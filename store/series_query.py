@@ -8,7 +8,7 @@ from itertools import compress
 from operator import itemgetter, le
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, literal_column, select, union_all
+from sqlalchemy import bindparam, func, literal_column, select, union_all
 from sqlalchemy.dialects import sqlite
 
 from probes.model import Reason
@@ -194,3 +194,12 @@ def has_samples(connection: Connection, layout: int, start_ns: int, end_ns: int)
         connection.execute(query.with_only_columns(query.selected_columns[0]).limit(1), asked).first()
         for query in (_HOT, _PACKED)
     )
+
+
+def sampled_span(connection: Connection, layouts: Sequence[int]) -> tuple[int, int] | None:
+    """Return the start of the first tick and the end of the last one of some layouts, None without a tick."""
+    found: list[int] = []
+    for own in (_ticks, _chunks):
+        ends = select(func.min(own.start_ns), func.max(own.end_ns)).where(own.layout_id.in_(layouts))
+        found += [each for each in connection.execute(ends).one() if each is not None]
+    return (min(found), max(found)) if found else None

@@ -230,6 +230,9 @@ def _background_share(totals: Sequence[Energy] | None, known: Sequence[Energy]) 
 
 
 def _phases(repeats: Sequence[Repeat], load: PointLoad | None) -> tuple[PhaseSpeed, ...]:
+    """Return the speed of each phase; none if the latencies of single requests are unknown."""
+    if load is not None and load.totals:
+        return ()
     found = []
     for windows in zip(*repeats, strict=True):
         own = [latency for window in windows for latency in window.latencies_seconds]

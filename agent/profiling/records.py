@@ -29,6 +29,7 @@ from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
     Summary,
 )
 from agent.profiling.serving_records import ServingFigures, SustainableRate  # noqa: TC001
+from agent.profiling.tool_records import ToolReport  # noqa: TC001
 from agent.sampling.facts import SamplingConditions  # noqa: TC001
 from agent.workloads.input_spec import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
@@ -131,6 +132,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `parameters` identify the point, `name` is for display. `mean_latency_seconds` is the latency of a whole request:
     the sum of the means of the phases. `latency_seconds` has its percentiles, None if the phases were measured one by
     one, as no whole request ran then. `serving` is None unless the workload sends requests to a server.
+    `reported` are the own figures of the tool whose results were imported, one for each repeat.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conditions: Conditions
     checks: tuple[CheckResult, ...]
     serving: ServingFigures | None = None
+    reported: tuple[ToolReport, ...] = ()
 
 
 class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -192,7 +192,7 @@ def _record(
 
 def _new_run(request: ProfileRequest, context: RunContext) -> Run:
     return Run(
-        id=_run_id(),
+        id=run_id(),
         host_id=context.host.id,
         recording=context.writer.recording,
         workload=request.spec.workload,
@@ -240,5 +240,6 @@ def _new_sweep(
     return sweep
 
 
-def _run_id() -> str:
+def run_id() -> str:
+    """Return a new id of a run: the present second in UTC and four random digits."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"

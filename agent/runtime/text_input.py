@@ -25,7 +25,7 @@ class TextInputError(ValueError):
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file, which may begin with a byte order mark. Raises TextInputError."""
-    content = _content(path, MAX_BYTES, "a TOML file")
+    content = read_bytes(path, MAX_BYTES, "a TOML file")
     try:
         return tomllib.loads(content.removeprefix(_BYTE_ORDER_MARK).decode())
     except UnicodeDecodeError as error:
@@ -39,14 +39,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def read_text(path: Path, most_bytes: int) -> str:
     """Return the text of a JSON file of at most `most_bytes`. Raises TextInputError."""
-    content = _content(path, most_bytes, "a JSON file")
+    content = read_bytes(path, most_bytes, "a JSON file")
     try:
         return content.removeprefix(_BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as error:
         raise TextInputError("it is not UTF-8. Save the file as UTF-8") from error
 
 
-def _content(path: Path, most_bytes: int, wanted: str) -> bytes:
+def read_bytes(path: Path, most_bytes: int, wanted: str) -> bytes:
+    """Return the content of a file of at most `most_bytes`; `wanted` names the kind of file. Raises TextInputError."""
     try:
         content = _read(path, most_bytes + 1)
     except OSError as error:

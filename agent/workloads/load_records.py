@@ -6,9 +6,13 @@ from typing import Literal
 
 import msgspec
 
-Arrivals = Literal["closed", "poisson", "constant"]
-"""`closed`: each of N clients sends its next request after the end of the last one; the others are an open loop."""
-TokenSource = Literal["usage", "tokenizer", "none"]
+Arrivals = Literal["closed", "poisson", "constant", "unknown"]
+"""`closed`: each of N clients sends its next request after the end of the last one; the others are an open loop.
+
+`unknown`: another program sent the requests and does not state when they were due.
+"""
+TokenSource = Literal["usage", "tokenizer", "tool", "none"]
+"""`tool`: the count of the program that sent the requests."""
 OK = "ok"
 """The outcome of a request that ended as expected; every other outcome names its error."""
 TIMEOUT = "timeout"
@@ -78,13 +82,22 @@ class ClientLoad(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loop_lag_max_seconds: float
 
 
+class LoadTotals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The totals of a window whose client reports no single requests; latencies are means in seconds."""
+
+    requests: int
+    completed: int
+    mean_latency_seconds: float
+
+
 class LoadWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One window of a load.
 
     `requests` are, in a closed loop, those that ended in the window; in an open loop, those that were due in the
     window, each followed to its end. Failed ones are included. `in_flight_start` and `in_flight_end` count the requests
     under way at its edges. `token_source` names the origin of the token counts. `timeout_seconds` is the limit of a
-    request. `capped` states whether an open loop reached its limit of requests under way.
+    request. `capped` states whether an open loop reached its limit of requests under way. `client` is None if another
+    program sent the requests. `totals` replaces `requests` if that program reports only those.
     """
 
     arrivals: Arrivals
@@ -93,5 +106,6 @@ class LoadWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_flight_end: int
     token_source: TokenSource
     timeout_seconds: float
-    client: ClientLoad
+    client: ClientLoad | None
     capped: bool = False
+    totals: LoadTotals | None = None

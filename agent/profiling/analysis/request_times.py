@@ -38,6 +38,8 @@ def request_times(repeats: Sequence[Repeat], load: PointLoad | None) -> RequestT
     next_token = summarize_latencies(steps) if steps else None
     if load is not None:
         means = interval([fmean(own) for own in latencies_by_window(load)])
+        if load.totals:
+            return RequestTimes(means, None, None, next_token)
         return RequestTimes(means, latencies(load), times_to_first_token(load), next_token)
     first = [latency for window in windows if window.phase == PREFILL for latency in window.latencies_seconds]
     return RequestTimes(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.profiling.analysis.metrics import Repeat, SensorWindows
     from agent.profiling.run_facts import LatencySummary
     from agent.profiling.serving_records import ServiceLevel
-    from agent.workloads.load_records import RequestRecord
+    from agent.workloads.load_records import LoadTotals, RequestRecord
     from store.records import Window
 
 _P99 = 0.99
@@ -43,6 +43,11 @@ class PointLoad:
     def completed(self) -> tuple[RequestRecord, ...]:
         """The successful requests."""
         return tuple(request for request in self.requests if request.ok)
+
+    @property
+    def totals(self) -> tuple[LoadTotals, ...]:
+        """The totals of the windows whose client reports no single requests."""
+        return tuple(report.totals for report in self.reports if report.totals is not None)
 
     @property
     def streamed(self) -> bool:
@@ -76,9 +81,11 @@ def latencies(load: PointLoad) -> LatencySummary:
 
 
 def latencies_by_window(load: PointLoad) -> list[list[float]]:
-    """Return the end-to-end latencies of each window."""
+    """Return the end-to-end latencies of each window; its mean if the client reports no single requests."""
     return [
-        [latency for request in report.requests if (latency := request_latency(report, request)) is not None]
+        [report.totals.mean_latency_seconds]
+        if report.totals
+        else [latency for request in report.requests if (latency := request_latency(report, request)) is not None]
         for report in load.reports
     ]
 
@@ -108,12 +115,14 @@ def serving_figures(load: PointLoad, level: ServiceLevel | None = None) -> Servi
     cached = [request.cached_tokens for request in completed if request.cached_tokens is not None]
     per_token = [each for request in completed if (each := request.time_per_output_token_seconds) is not None]
     lags = [request.lag_seconds for request in requests if request.outcome != UNSENT]
-    clients = [report.client for report in load.reports]
+    clients = [report.client for report in load.reports if report.client is not None]
+    requested = len(requests) + sum(each.requests for each in load.totals)
+    succeeded = len(completed) + sum(each.completed for each in load.totals)
     return ServingFigures(
         arrivals=load.reports[0].arrivals,
-        requests=len(requests),
-        completed=len(completed),
-        errors=dict(Counter(request.outcome for request in requests if not request.ok)),
+        requests=requested,
+        completed=succeeded,
+        errors=_errors(load),
         retries=sum(max(0, request.attempts - 1) for request in requests),
         finish_reasons=dict(Counter(request.finish_reason for request in completed if request.finish_reason)),
         token_source=load.reports[0].token_source,
@@ -122,10 +131,17 @@ def serving_figures(load: PointLoad, level: ServiceLevel | None = None) -> Servi
         output_tokens=_lengths([request.output_tokens for request in completed]),
         time_per_output_token_seconds=summarize_latencies(per_token) if per_token else None,
         goodput=None if level is None else goodput(load.reports, load.seconds, level),
-        send_lag_p99_seconds=percentile(lags, _P99) if lags else None,
-        client_cpus=sum(client.cpu_seconds for client in clients) / load.seconds,
-        loop_lag_p99_seconds=max(client.loop_lag_p99_seconds for client in clients),
+        send_lag_p99_seconds=percentile(lags, _P99) if lags and load.reports[0].arrivals != "unknown" else None,
+        client_cpus=sum(client.cpu_seconds for client in clients) / load.seconds if clients else None,
+        loop_lag_p99_seconds=max((client.loop_lag_p99_seconds for client in clients), default=None),
     )
+
+
+def _errors(load: PointLoad) -> dict[str, int]:
+    """Return the failed requests by outcome; those known only by their number are `failed`."""
+    found = Counter(request.outcome for request in load.requests if not request.ok)
+    unnamed = sum(each.requests - each.completed for each in load.totals)
+    return dict(found + Counter({"failed": unnamed} if unnamed else {}))
 
 
 def _lengths(counts: Iterable[int | None]) -> Lengths | None:

@@ -87,7 +87,10 @@ def _refuse(constant: str) -> None:
 
 def _completed(document: _Json) -> _Json:
     """Return a 2.x document with every field of the present version: null if an earlier version lacks it."""
-    points = [{**point, "serving": point.get("serving")} for point in document["points"]]
+    points = [
+        {**point, "serving": point.get("serving"), "reported": point.get("reported", [])}
+        for point in document["points"]
+    ]
     rate = document.get("sustainable_rate")
     version = SCHEMA_VERSION if document["schema_version"] == "2.0" else document["schema_version"]
     return {**document, "schema_version": version, "points": points, "sustainable_rate": rate}

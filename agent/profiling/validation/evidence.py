@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from agent.profiling.serving_records import ServingFigures
     from store.records import Window
 
+IMPORTED = "imported"
+"""The mode of a profile whose load another program sent, mostly in a single run and with timing of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServingEvidence:

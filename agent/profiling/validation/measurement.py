@@ -7,13 +7,14 @@ for doubt.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from agent.energy.read_rates import needed_seconds, run_period_seconds
 from agent.energy.window import MAX_DISAGREEMENT
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.run_facts import checked
 from agent.profiling.validation.environment import check_environment
+from agent.profiling.validation.evidence import IMPORTED
 from agent.profiling.validation.serving import check_serving
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def validate(evidence: Evidence) -> tuple[CheckResult, ...]:
 def _repeats(evidence: Evidence) -> CheckResult:
     found = len(evidence.windows)
     message = f"{found} complete repeats; at least {MIN_REPEATS} needed, {PREFERRED_REPEATS} better"
-    return checked("repeats", found >= MIN_REPEATS, message, "invalid")
+    severity: Literal["warning", "invalid"] = "warning" if evidence.mode == IMPORTED else "invalid"
+    return checked("repeats", found >= MIN_REPEATS, message, severity)
 
 
 def _samples_bracket_window(evidence: Evidence) -> CheckResult:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from agent.profiling.run_facts import checked
 from agent.profiling.validation.environment import DOMINANT_OTHER_SHARE
+from agent.profiling.validation.evidence import IMPORTED
 
 if TYPE_CHECKING:
     from agent.profiling.run_facts import CheckResult
@@ -26,7 +27,7 @@ MIN_SERVER_CPUS = 0.1
 def check_serving(evidence: Evidence, serving: ServingEvidence) -> tuple[CheckResult, ...]:
     """Return the result of every check of a load."""
     return (
-        _sends_on_time(serving),
+        _sends_on_time(serving, "warning" if evidence.mode == IMPORTED else "invalid"),
         _client_not_limiting(serving),
         _arrivals_uncapped(serving),
         _server_elsewhere(evidence, serving),
@@ -35,15 +36,15 @@ def check_serving(evidence: Evidence, serving: ServingEvidence) -> tuple[CheckRe
     )
 
 
-def _sends_on_time(serving: ServingEvidence) -> CheckResult:
+def _sends_on_time(serving: ServingEvidence, severity: Literal["warning", "invalid"]) -> CheckResult:
     name, lag = "sends_on_time", serving.figures.send_lag_p99_seconds
     if serving.figures.arrivals == "closed":
-        return checked(name, True, "a closed loop has no times at which requests are due", "invalid")
+        return checked(name, True, "a closed loop has no times at which requests are due", severity)
     if lag is None:
-        return checked(name, None, "the times of the sends are unknown", "invalid")
+        return checked(name, None, "the times of the sends are unknown", severity)
     limit = max(MAX_SEND_LAG_SECONDS, MAX_SEND_LAG_SHARE * serving.typical_seconds)
     message = f"the client sent requests up to {_ms(lag)} late (p99; limit {_ms(limit)})"
-    return checked(name, lag <= limit, message, "invalid")
+    return checked(name, lag <= limit, message, severity)
 
 
 def _client_not_limiting(serving: ServingEvidence) -> CheckResult:

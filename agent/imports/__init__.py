@@ -1,0 +1,1 @@
+"""Results of other tools, joined with the samples that the service stored."""

@@ -1,0 +1,32 @@
+"""Reads YAML reports with the safe loader, which makes plain values only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from agent.imports.records import ResultError
+
+if TYPE_CHECKING:
+    from agent.imports.records import ResultFile
+
+MAX_YAML_BYTES = 1 << 20
+"""A hundred times the size of a report; the loader takes seconds for a megabyte."""
+_Record = TypeVar("_Record")
+_REMEDY = "Install the extra `import`: pip install 'inferometer[import]'"
+
+
+def from_yaml(file: ResultFile, kind: type[_Record]) -> _Record:
+    """Return a YAML document as a record. Raises ResultError."""
+    if len(file.content) > MAX_YAML_BYTES:
+        raise ResultError(f"{file.name}: it is larger than {MAX_YAML_BYTES >> 20} MiB. Name the report of one stage")
+    if b"&" in file.content or b"*" in file.content:
+        raise ResultError(f"{file.name}: it has YAML aliases, which a report has not. Name the report of one stage")
+    try:
+        return msgspec.yaml.decode(file.content, type=kind)
+    except ImportError as error:
+        raise ResultError(f"{file.name}: this is YAML, and PyYAML is not installed. {_REMEDY}") from error
+    except (ValueError, RecursionError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise ResultError(f"{file.name}: this is no report: {cause}. Import the file as the tool wrote it") from error
