@@ -51,7 +51,7 @@ Example: inferometer profile import bench.json --window 2026-01-31T08:30:00Z/202
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to `inferometer profile`."""
-    prices = [each for each in shared_options() if each.name in _PRICES]
+    prices = [each for each in shared_options(runs_engine=False) if each.name in _PRICES]
     own = [
         each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for each in inspect.signature(_options, eval_str=True).parameters.values()
