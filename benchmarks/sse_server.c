@@ -1,8 +1,9 @@
-/* A server of event streams for benchmarks/client.py: sse_server PORT
+/* An OpenAI-compatible server of event streams for benchmarks/client.py: sse_server INTERVAL_US
  *
- * A request POST /EVENTS/INTERVAL_US (any body with a Content-Length) is answered with EVENTS events of a chat
- * completion, one a write and INTERVAL_US apart (0: as fast as the socket takes them), then the usage and [DONE].
- * Each event carries the time of its write, in nanoseconds on CLOCK_MONOTONIC, as `t`.
+ * It prints its port. A POST is answered with as many events of a chat completion as its max_tokens or
+ * max_completion_tokens, one a write and INTERVAL_US apart (0: as fast as the socket takes them), then the usage and
+ * [DONE]; a prompt has a token for each space of the request. Each event carries the time of its write, in nanoseconds
+ * on CLOCK_MONOTONIC, as `t`. A GET is answered with the list of models.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,12 +23,13 @@
 #define INPUT (1 << 16)
 
 struct client {
-    long events, sent;
-    int64_t interval, due; /* ns; due is 0 without a request */
+    long events, sent, words;
+    int64_t due; /* of the next event, ns; 0 without a request */
     size_t filled, out_length, out_done;
     char input[INPUT], out[512];
 };
 
+static int64_t interval;
 static struct pollfd polled[MOST + 1];
 static struct client *clients[MOST + 1];
 static int count = 1;
@@ -55,18 +57,36 @@ static void take(struct client *c) {
     size_t whole = (size_t)(end - c->input) + 4 + (length ? strtoul(length + 15, NULL, 10) : 0);
     *end = '\r';
     if (c->filled < whole) return;
-    long interval = 0;
-    c->events = 1;
-    sscanf(c->input, "%*s /%ld/%ld", &c->events, &interval);
+    c->events = c->words = 0;
+    if (c->input[0] == 'P') {
+        char last = c->input[whole - 1], *limit;
+        c->input[whole - 1] = 0;
+        limit = strstr(c->input, "\"max_tokens\"");
+        if (!limit) limit = strstr(c->input, "\"max_completion_tokens\"");
+        c->events = limit ? strtol(strchr(limit, ':') + 1, NULL, 10) : 1;
+        for (char *at = end; (at = strchr(at + 1, ' '));) c->words++;
+        c->input[whole - 1] = last;
+    }
     memmove(c->input, c->input + whole, c->filled - whole);
     c->filled -= whole;
-    c->interval = interval * 1000L;
     c->sent = -1;
     c->due = now();
 }
 
+static void list_models(struct client *c) {
+    const char *models = "{\"object\":\"list\",\"data\":[{\"id\":\"bench\",\"object\":\"model\"}]}";
+    c->out_length = (size_t)sprintf(c->out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                    "Content-Length: %zu\r\n\r\n%s", strlen(models), models);
+    c->out_done = 0;
+    c->sent = c->events + 1;
+}
+
 static void next_event(struct client *c) {
     char event[400], *out = c->out;
+    if (c->events == 0) {
+        list_models(c);
+        return;
+    }
     if (c->sent < 0) {
         c->out_length = (size_t)sprintf(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                         "Transfer-Encoding: chunked\r\n\r\n");
@@ -76,12 +96,12 @@ static void next_event(struct client *c) {
                         "\"finish_reason\":null}],\"t\":%ld}\n\n", (long)now());
         c->out_length = (size_t)sprintf(out, "%x\r\n%s\r\n", n, event);
     } else {
-        int n = sprintf(event, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":8,\"completion_tokens\":%ld}}\n\n"
-                        "data: [DONE]\n\n", c->events);
+        int n = sprintf(event, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":%ld,\"completion_tokens\":%ld}}\n\n"
+                        "data: [DONE]\n\n", c->words, c->events);
         c->out_length = (size_t)sprintf(out, "%x\r\n%s\r\n0\r\n\r\n", n, event);
     }
     c->out_done = 0;
-    c->due = c->sent < 0 && c->interval == 0 ? c->due : c->due + c->interval;
+    c->due += interval;
     c->sent++;
 }
 
@@ -119,7 +139,8 @@ static void accept_client(int listener) {
 
 int main(int argc, char **argv) {
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), yes = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argc > 1 ? argv[1] : "0"))};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = 0};
+    interval = argc > 1 ? atol(argv[1]) * 1000 : 0;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (bind(listener, (void *)&address, sizeof address) || listen(listener, MOST)) {
