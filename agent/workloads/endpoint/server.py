@@ -11,7 +11,7 @@ from agent.workloads.errors import WorkloadError
 from agent.workloads.load.exchange import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from agent.workloads.load.client import Client
 
@@ -78,21 +78,16 @@ class Server:
             raise WorkloadError(*self._unavailable(exchange))
         listed = exchange.decoded().get("data")
         models = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        self._owner = str(models[0].get("owned_by", "")) if models else ""
-        names = [str(each.get("id", "")) for each in models]
-        if asked or len(names) == 1:
-            chosen = asked or names[0]
-            self._describe(next((each.get("meta") for each in models if each.get("id") == chosen), None))
-            return chosen
-        shown = ", ".join(printable_line(each)[:_LONGEST_NAME] for each in names[:_MOST_NAMES]) or "none"
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        raise WorkloadError(f"the server lists {len(names)} models: {shown}{more}", "choose one with --model")
-
-    def _describe(self, meta: Any) -> None:
-        """Take the number of parameters and the bytes of the weights, which llama.cpp lists."""
-        if isinstance(meta, dict):
-            found = [value if type(value) is int else None for value in (meta.get("n_params"), meta.get("size"))]
-            self.parameters, self.model_bytes = found
+        found = [each for each in models if not asked or asked in _names(each)]
+        if asked and not models:
+            return asked
+        if len(found) != 1:
+            raise WorkloadError(*_refusal(asked, models))
+        self._owner = str(found[0].get("owned_by", ""))
+        meta = found[0].get("meta")
+        if isinstance(meta, dict):  # llama.cpp
+            self.parameters, self.model_bytes = _whole(meta.get("n_params")), _whole(meta.get("size"))
+        return asked or str(found[0].get("id", ""))
 
     async def kind(self) -> tuple[str, str]:
         """Return the kind of the server and its version, which is empty if it is unknown."""
@@ -118,5 +113,23 @@ class Server:
             )
         if exchange.status:
             return f"the server does not list its models ({exchange.outcome})", "check --url, or give --model"
-        cause = self._client.failure or exchange.outcome
-        return f"the server does not answer: {printable_line(cause)}", "start it, and check --url"
+        return f"the server does not answer: {self._client.cause(exchange)}", "start it, and check --url"
+
+
+def _names(model: dict[str, Any]) -> set[str]:
+    """Return the names that a server accepts for a model: Ollama leaves out `:latest`, llama.cpp lists others."""
+    name, aliases = str(model.get("id", "")), model.get("aliases")
+    return {name, name.removesuffix(":latest"), *(map(str, aliases) if isinstance(aliases, list) else ())}
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _refusal(asked: str, models: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    names = [printable_line(str(each.get("id", "")))[:_LONGEST_NAME] for each in models[:_MOST_NAMES]]
+    more = f" and {len(models) - _MOST_NAMES} more" if len(models) > _MOST_NAMES else ""
+    shown = f"{', '.join(names) or 'none'}{more}"
+    if asked:
+        return f"--model {printable_line(asked)}: the server lists {shown}", "give one of these"
+    return f"the server lists {len(models)} models: {shown}", "choose one with --model"

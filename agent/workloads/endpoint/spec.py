@@ -65,8 +65,12 @@ class EndpointSpec(LoadSpec):
 
     def __post_init__(self) -> None:
         LoadSpec.__post_init__(self)  # super() has no class in a dataclass with slots
-        if "?" in parse_url(self.url).path:
+        path = parse_url(self.url).path
+        if "?" in path:
             raise ValueError(f"--url is {self.url!r}: leave out the part after the question mark")
+        for end in ("/chat/completions", "/completions", "/embeddings", "/models"):
+            if path.endswith(end):
+                raise ValueError(f"--url is {self.url!r}: leave out {end}; --api chooses the kind of requests")
         for option, value in (("--prompt-tokens", self.prompt_tokens), ("--output-tokens", self.output_tokens)):
             try:
                 parse_lengths(value)

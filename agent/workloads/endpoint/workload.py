@@ -190,7 +190,7 @@ class EndpointWorkload:
                 "its counts are wrong: give the tokenizer of its model with --tokenizer tokenizer.json",
             )
         said = "" if self._prompts else printable_line(exchange.error.decode(errors="replace"))[:_LONGEST_MESSAGE]
-        cause = said or (self._session.client.failure if not exchange.status else "")
+        cause = said or ("" if exchange.status else self._session.client.cause(exchange))
         detail = f": {cause}" if cause else ""
         return f"the server did not answer a request ({exchange.outcome}){detail}", "correct the request or the server"
 

@@ -140,8 +140,9 @@ def _tried(session: Session, traffic: FixedTraffic) -> float:
             f"{session.target.origin} answered the request with {exchange.outcome}",
             "correct --url, --body or --header, or give the status of a success: --expect-status",
         )
-    cause = printable_line(session.client.failure or exchange.outcome)
-    raise WorkloadError(f"{session.target.origin} does not answer: {cause}", "start it, and check --url")
+    raise WorkloadError(
+        f"{session.target.origin} does not answer: {session.client.cause(exchange)}", "start it, and check --url"
+    )
 
 
 def _content(file: Path) -> bytes:

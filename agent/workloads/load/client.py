@@ -7,6 +7,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
+from agent.runtime.console import printable_line
 from agent.workloads.load.connection import Connection
 from agent.workloads.load.exchange import CONNECTION
 from agent.workloads.load_records import TIMEOUT
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from agent.workloads.load.target import Target
 
 _TLS_FAILURE = "tls"
+NO_TLS = "it does not answer TLS; an http server needs http:// in --url"
+_NOT_TLS_REASONS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
+_HANDSHAKE_SECONDS = 10.0
 
 
 class Client:
@@ -82,6 +86,12 @@ class Client:
             exchange.attempts += 1
             self._reuses = False
 
+    def cause(self, exchange: Exchange) -> str:
+        """Return the reason why a request got no response, in words."""
+        if exchange.outcome == CONNECTION and not self.failure:
+            return "it closed the connection"
+        return printable_line(self.failure or exchange.outcome)
+
     def close(self) -> None:
         """Close every connection, those of requests under way included."""
         for connection in tuple(self._open):
@@ -111,7 +121,7 @@ class Client:
             self.failure = "no connection within the time limit"
         except ssl.SSLError as error:
             outcome = _TLS_FAILURE
-            self.failure = str(error.reason or error)
+            self.failure = NO_TLS if error.reason in _NOT_TLS_REASONS else str(error.reason or error.strerror or error)
         except OSError as error:
             self.failure = error.strerror or str(error)
         exchange.end(outcome, time.monotonic_ns())
@@ -124,10 +134,17 @@ class Client:
         for address in self._addresses:
             try:
                 _, connection = await loop.create_connection(
-                    Connection, address, self._target.port, ssl=self._tls, server_hostname=name
+                    Connection,
+                    address,
+                    self._target.port,
+                    ssl=self._tls,
+                    server_hostname=name,
+                    ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
                 )
             except ssl.SSLError:
                 raise
+            except ConnectionAbortedError as error:  # asyncio's error of a handshake that takes too long
+                raise ssl.SSLError(0, NO_TLS) from error
             except OSError as error:
                 failure = error
                 continue

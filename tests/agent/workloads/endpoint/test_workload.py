@@ -144,6 +144,15 @@ def test_several_models_are_listed_in_the_error():
         assert server.served[-1].body["model"] == "two"
 
 
+def test_a_model_that_the_server_does_not_list_is_refused():
+    with ScriptedServer(models=("llama3:latest", "other")) as server:
+        lists = "--model llama4: the server lists llama3:latest, other"
+        with pytest.raises(WorkloadError, match=lists), loaded(server, model="llama4"):
+            pass
+        with loaded(server, model="llama3") as (_, ready):
+            assert ready.model == "llama3"
+
+
 def test_a_server_that_is_not_there_is_named():
     with ScriptedServer() as server:
         pass

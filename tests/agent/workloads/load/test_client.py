@@ -43,9 +43,9 @@ async def read_request(reader):
     await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r")[0]))
 
 
-async def sent(url, requests=1, limit_seconds=5.0, tls=None):
+async def sent(url, requests=1, limit_seconds=5.0):
     """Send requests one after the other, and return them."""
-    client = Client(parse_url(url), {}, limit_seconds, tls)
+    client = Client(parse_url(url), {}, limit_seconds)
     made = [Exchange(b"{}") for _ in range(requests)]
     for each in made:
         await client.send(client.head("POST", "/x"), each)
@@ -158,9 +158,14 @@ def test_plain_http_on_a_tls_connection_is_an_error_of_tls():
 
     async def run():
         async with serving(connected) as url:
-            return await sent(url.replace("http:", "https:"), tls=ssl.create_default_context())
+            client = Client(parse_url(url.replace("http:", "https:")), {}, 5.0, ssl.create_default_context())
+            made = Exchange(b"")
+            await client.send(client.head("GET", "/"), made)
+            return made, client
 
-    assert asyncio.run(run())[0].outcome == "tls"
+    made, client = asyncio.run(run())
+    assert made.outcome == "tls"
+    assert client.cause(made) == "it does not answer TLS; an http server needs http:// in --url"
 
 
 def test_given_headers_take_the_place_of_the_client_s_own():

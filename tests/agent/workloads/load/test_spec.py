@@ -42,6 +42,7 @@ def test_lists_of_lengths_are_swept_with_the_load():
         ({"url": "http://user:word@host"}, "--url has a user or a password"),
         ({"url": "http://host/a b"}, "percent-encoding"),
         ({"url": "http://host/v1?key=secret"}, "question mark"),
+        ({"url": "http://host/v1/chat/completions"}, "leave out /chat/completions"),
         ({"concurrency": (0,)}, "--concurrency: 0 is out of range"),
         ({"shared_prefix": 1.5}, "--shared-prefix: 1.5 is out of range"),
         ({"request_timeout": float("nan")}, "--request-timeout"),
