@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.config.serving_kinds import QUANTITIES
+from agent.config.serving_kinds import QUANTITIES, SUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +26,8 @@ MOST_MODELS = 1_000
 LONGEST_LABEL = 128
 _CONDITION = re.compile(r'(?P<name>[^{]+)(?:\{(?P<label>\w+)="(?P<value>[^"]*)"\})?')
 _SAMPLE_NAME = re.compile(rb"[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)")
+_Condition = tuple[str, str | None, str | None]
+"""The name of a metric, and the label and the value that its series must have; None for no condition."""
 _TIMES = frozenset({"duration", "prefill", "decode"})
 
 
@@ -73,7 +75,8 @@ def read_exposition(text: bytes, names: MetricNames, model: str = "") -> ServerR
 
 def _series(text: bytes, names: MetricNames) -> dict[str, list[Sample]]:
     """Return the samples of the metrics of a server by name."""
-    wanted = {_parsed(each)[0] for quantity in QUANTITIES for each in getattr(names, quantity)}
+    chosen = (each for quantity in QUANTITIES for each in getattr(names, quantity))
+    wanted = {_parsed(part)[0] for each in chosen for part in each.split(SUM)}
     lines = list(_lines(text, {name.encode() for name in wanted}))
     if len(lines) > MOST_SERIES:
         raise ExpositionError(f"it has more than {MOST_SERIES} series of the server's metrics")
@@ -100,13 +103,18 @@ def _lines(text: bytes, names: set[bytes]) -> Iterator[bytes]:
 def _chosen(alternatives: Names, series: Mapping[str, list[Sample]]) -> list[Sample]:
     """Return the samples of the first name that the server exports."""
     for each in alternatives:
-        name, label, value = _parsed(each)
-        if name in series:
-            return [sample for sample in series[name] if not label or sample.labels.get(label) == value]
+        first, *more = map(_parsed, each.split(SUM))
+        if first[0] in series:
+            return [sample for part in (first, *more) for sample in _matching(part, series)]
     return []
 
 
-def _parsed(name: str) -> tuple[str, str | None, str | None]:
+def _matching(part: _Condition, series: Mapping[str, list[Sample]]) -> list[Sample]:
+    name, label, value = part
+    return [each for each in series.get(name, ()) if not label or each.labels.get(label) == value]
+
+
+def _parsed(name: str) -> _Condition:
     """Return the name of a metric, and the label and the value that its series must have; None for no condition."""
     parts = _CONDITION.fullmatch(name)
     return (parts["name"], parts["label"], parts["value"]) if parts else (name, None, None)

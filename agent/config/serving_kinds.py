@@ -1,10 +1,11 @@
 """The table of the metrics of inference servers: one row per kind of server.
 
-A name may have one label: `name{label="value"}`; then only series with this value count. The first name that a server
-exports counts. Sources, read in 2026: the source code of vLLM (`vllm/v1/metrics/loggers.py`), SGLang
-(`observability/metrics_collector.py`), Text Generation Inference and Text Embeddings Inference (`metrics::counter!` in
-`router` and `core`), llama.cpp (`tools/server`) and TensorRT-LLM (`MetricsCollector`), and the metrics page of Triton
-Inference Server. Ollama exports no metrics in any release.
+A name may have one label: `name{label="value"}`; then only series with this value count. `a+b` is the sum of two
+metrics, or `a` alone if the server has no `b`. The first name that a server exports counts. Sources, read in 2026: the
+source code of vLLM (`vllm/v1/metrics/loggers.py`), SGLang (`observability/metrics_collector.py`), Text Generation
+Inference, Text Embeddings Inference (`metrics::counter!` in `router` and `core`), llama.cpp (`tools/server`) and
+TensorRT-LLM (`MetricsCollector`), and the metrics page of Triton Inference Server. Ollama exports no metrics in any
+release.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 GENERIC = "generic"
 """The kind without metrics of its own: the settings name them."""
+
+SUM = "+"
+"""The sign between metrics that are added."""
 
 Names = tuple[str, ...]
 
@@ -85,7 +89,7 @@ KINDS: Mapping[str, MetricNames] = {
         duration=("tgi_request_duration_sum",),
     ),
     "llamacpp": MetricNames(
-        input_tokens=("llamacpp:prompt_tokens_total",),
+        input_tokens=("llamacpp:prompt_tokens_total+llamacpp:prompt_tokens_cached_total",),
         output_tokens=("llamacpp:tokens_predicted_total",),
         running=("llamacpp:requests_processing",),
         waiting=("llamacpp:requests_deferred",),

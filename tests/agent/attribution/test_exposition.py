@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent.attribution.exposition import (
@@ -10,6 +12,7 @@ from agent.attribution.exposition import (
     ServerReading,
     read_exposition,
 )
+from agent.attribution.increments import ServerCounters
 from agent.config.serving_kinds import KINDS, MetricNames
 
 VLLM = KINDS["vllm"]
@@ -49,7 +52,8 @@ tgi_queue_size 1
 tgi_request_duration_sum 8.5
 """,
     "llamacpp": """# TYPE llamacpp:prompt_tokens_total counter
-llamacpp:prompt_tokens_total 10
+llamacpp:prompt_tokens_total 4
+llamacpp:prompt_tokens_cached_total 6
 llamacpp:prompt_seconds_total 1.5
 llamacpp:tokens_predicted_total 200
 llamacpp:tokens_predicted_seconds_total 7
@@ -168,3 +172,58 @@ def test_too_many_series_or_models_are_refused() -> None:
 def test_lines_of_other_metrics_are_not_parsed() -> None:
     text = b"unparsable {{{\n" * 1000 + b"tokens_total 5\n"
     assert read_exposition(text, NAMES) == ServerReading({"": {"output_tokens": 5.0}})
+
+
+FIXTURES = Path(__file__).parents[2] / "fixtures/serving"
+
+
+def test_a_real_vllm_server_under_load_is_read() -> None:
+    reading = read_exposition((FIXTURES / "vllm/metrics_load.txt").read_bytes(), VLLM)
+    assert reading.models["smollm2"] == pytest.approx(
+        {
+            "input_tokens": 546,
+            "output_tokens": 398,
+            "requests": 15,
+            "errors": 0,
+            "running": 4,
+            "waiting": 1,
+            "duration": 17.46787428855896,
+            "prefill": 1.4456068970030174,
+            "decode": 15.694282673000998,
+        }
+    )
+
+
+def test_a_real_llama_server_is_read_with_the_tokens_of_its_cache() -> None:
+    names = KINDS["llamacpp"]
+    load = read_exposition((FIXTURES / "llama-server/metrics_load.txt").read_bytes(), names, "smollm2")
+    after = read_exposition((FIXTURES / "llama-server/metrics_after.txt").read_bytes(), names, "smollm2")
+    assert (load.models["smollm2"]["running"], load.models["smollm2"]["waiting"]) == (4, 1)
+    assert after.models["smollm2"] == pytest.approx(
+        {
+            "input_tokens": 83 + 531,
+            "output_tokens": 1297,
+            "running": 0,
+            "waiting": 0,
+            "prefill": 2.38721,
+            "decode": 93.3043,
+        }
+    )
+
+
+def test_the_increments_of_a_real_server_are_those_between_two_scrapes() -> None:
+    counters = ServerCounters()
+    for name in ("load", "after"):
+        reading = read_exposition((FIXTURES / f"vllm/metrics_{name}.txt").read_bytes(), VLLM)
+        step = counters.advance(reading)
+    assert step.total("output_tokens") == 1345 - 398
+    assert step.total("requests") == 5
+    assert step.total("running") == 0
+
+
+def test_a_sum_is_that_of_its_metrics_as_far_as_they_exist() -> None:
+    names = MetricNames(input_tokens=("a+b",))
+    assert read_exposition(b"a 3\nb 4", names).models[""] == {"input_tokens": 7.0}
+    assert read_exposition(b"a 3", names).models[""] == {"input_tokens": 3.0}
+    with pytest.raises(ExpositionError):
+        read_exposition(b"b 3", names)
