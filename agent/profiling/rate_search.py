@@ -27,8 +27,8 @@ MIN_WINDOWS_OF_GROWTH = 2
 """The windows that must show together that a queue grows: in one alone, latencies rise by chance too often."""
 _MARGIN = 1.2
 """The requests of a trial over the fewest that can show the attainment, since arrivals are random."""
-_REQUEST_DURATIONS = 10
-"""The least length of a trial in durations of a request: a queue needs time to grow."""
+_TIMES = 10
+"""The least length of a trial in limits of the level, and in durations of a request: a queue needs time to grow."""
 _MOST_LENGTHENED = 4
 
 
@@ -106,11 +106,12 @@ def _rounded(rate: float) -> float:
 def trial_seconds(rate: float, level: ServiceLevel, request_seconds: float, shortest: float) -> float:
     """Return the length of a window that can show the attainment at a rate, at least `shortest`.
 
-    `request_seconds` is the duration of a request without a queue, 0 if it is unknown. It makes a window up to four
-    times as long.
+    A queue needs time to reach the limits of the level, so a window lasts ten times the longest. `request_seconds` is
+    the duration of a request without a queue, 0 if it is unknown. It makes a window up to four times as long.
     """
-    needed = max(shortest, _MARGIN * trials_without_miss(level.attainment) / rate)
-    return min(max(needed, _REQUEST_DURATIONS * request_seconds), _MOST_LENGTHENED * needed)
+    longest = max(level.ttft_seconds or 0.0, level.e2e_seconds or 0.0)
+    needed = max(shortest, _MARGIN * trials_without_miss(level.attainment) / rate, _TIMES * longest)
+    return min(max(needed, _TIMES * request_seconds), _MOST_LENGTHENED * needed)
 
 
 def verdict(rate: float, loads: Sequence[LoadWindow], seconds: float, level: ServiceLevel) -> RateTrial:

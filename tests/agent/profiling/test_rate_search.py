@@ -101,6 +101,8 @@ def test_a_trial_lasts_long_enough_for_the_attainment_and_for_a_queue_to_grow():
     assert trial_seconds(10.0, NINETY, 1.0, 1.0) == 10.0
     assert trial_seconds(10.0, NINETY, 90.0, 1.0) == pytest.approx(4 * 1.2 * 29 / 10)
     assert trial_seconds(1000.0, NINETY, 0.0, 5.0) == 5.0
+    assert trial_seconds(1000.0, NINETY, 0.0, 1.0) == 10 * 0.2
+    assert trial_seconds(1000.0, ServiceLevel(0.9, ttft_seconds=3.0, tpot_seconds=9.0), 0.0, 1.0) == 30.0
 
 
 def test_each_outcome_has_its_reason():
