@@ -87,7 +87,7 @@ def measured(folder: Path, chips: int, spinning: Sequence[int], repeats: int) ->
     found: dict[str, list[Window]] = {user: [] for user in users}
     control = []
     for _ in range(repeats):
-        control.append(slept(spinning))
+        control.append(idle_window(spinning))
         for user, before in users.items():
             found[user].append(ours(folder, before, spinning))
     beside_sleep = statistics.median(window.hogs_percent for window in control)
@@ -128,7 +128,7 @@ def ours(folder: Path, before: Sequence[str], spinning: Sequence[int]) -> Window
     return Window(seconds - WINDOW_SECONDS, 100 * own / seconds, 100 * theirs / seconds, answer["sampler"]["policy"])
 
 
-def slept(spinning: Sequence[int]) -> Window:
+def idle_window(spinning: Sequence[int]) -> Window:
     """Return the CPU use of the spinning processes beside an idle program."""
     began_ns = time.time_ns()
     process = subprocess.Popen(["sleep", str(WINDOW_SECONDS)])

@@ -93,7 +93,7 @@ GAUGES = tuple(
 
 
 @dataclass(frozen=True)
-class Scene:
+class SimulatedWindow:
     """One window of one load: its edges in ns, the reads, the truth and the result of two plain reads."""
 
     start_ns: int
@@ -105,7 +105,7 @@ class Scene:
 
 def play(
     sensor: Sensor, waveform: Waveform, window_seconds: float, random: Random, *, starved: bool = False
-) -> Scene | None:
+) -> SimulatedWindow | None:
     """Read a sensor around a window at the rates of `inferometer measure`.
 
     It reads at the high rate before the start, at the base rate in the middle, and at the high rate again from the
@@ -133,7 +133,7 @@ def play(
     if not series.times_ns[0] <= start_ns <= end_ns <= series.times_ns[-1]:
         return None
     joules = waveform.joules(end_ns / 1e9) - waveform.joules(start_ns / 1e9)
-    return Scene(start_ns, end_ns, series, joules, plain)
+    return SimulatedWindow(start_ns, end_ns, series, joules, plain)
 
 
 def _refreshes(sensor: Sensor, until: float, random: Random) -> list[float]:

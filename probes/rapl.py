@@ -126,7 +126,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     failed: dict[Zone, Exception] = {}
     for zone, channel in kept:
         if zone.is_mmio_duplicate and zone.path_of_names in read:
-            continue  # the memory-mapped twin shows the same counter again
+            continue  # the memory-mapped duplicate shows the same counter again
         try:
             opened.append((channel, *_open(zone, channel)))
             read.add(zone.path_of_names)
@@ -138,7 +138,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
 
 
 def find_zones(powercap: Path) -> list[Zone]:
-    """List the zones of the control types `intel-rapl` and `intel-rapl-mmio`, the twin last."""
+    """List the zones of the control types `intel-rapl` and `intel-rapl-mmio`, the duplicate last."""
     folders = sorted(
         (path for path in powercap.glob("intel-rapl*:*") if (path / "energy_uj").exists()),
         key=lambda path: (path.name.startswith(_MMIO_PREFIX), path.name),

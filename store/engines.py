@@ -38,7 +38,7 @@ def durable(engine: Engine) -> Engine:
 
 
 def create_store_engine(url: URL, busy_seconds: float) -> Engine:
-    """Return the engine of a database, whatever its tables. Raises StoreError for an unusable URL."""
+    """Return the engine of a database, with any tables. Raises StoreError for an unusable URL."""
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
         sqlite.set_up(engine, busy_seconds)

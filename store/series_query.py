@@ -55,7 +55,7 @@ _HOT = select(
     literal_column("0"),
 ).where(_ticks.layout_id == _LAYOUT, _ticks.start_ns.between(_FROM, _UNTIL))
 _BOTH = union_all(_PACKED, _HOT)
-"""One query, so that a tick appears exactly once during compaction, whatever the transaction isolation; rows have no
+"""One query, so that a tick appears exactly once during compaction, at any transaction isolation; rows have no
 tick count.
 """
 _SQLITE_BOTH = str(_BOTH.compile(dialect=sqlite.dialect(paramstyle="named")))

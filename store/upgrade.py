@@ -120,7 +120,7 @@ def _finish_copy(copy: Path) -> Path:
 
 
 def _migrate(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415  slow to import, and seldom needed
+    from alembic import command  # noqa: PLC0415  slow to import, and rarely needed
     from alembic.config import Config  # noqa: PLC0415  same
 
     config = Config()

@@ -157,7 +157,7 @@ def test_every_target_is_explained() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what the headings of a page are called in a link."""
+    """Return the anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -105,7 +105,7 @@ def test_it_profiles_into_a_database_that_it_makes(installed: Run, tmp_path: Pat
     database = tmp_path / "new/store.db"
     tiny = ("--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 64, "--prompt-tokens", 4, "--output-tokens", 3)
     short = ("--batch", 1, "--idle-seconds", 0.1, "--warmup-seconds", 0, "--window-seconds", 0.05)
-    # A counter of BARE_METAL stands still, and has nothing to say of a run; nor is the load of this host the question.
+    # The counters of BARE_METAL never change, and the load of this host is not under test.
     estimated = ("--path.sysfs", tmp_path, "--path.procfs", tmp_path / "proc")
     with busy_processors(tmp_path / "proc", 0.5):
         profiled = installed("profile", "transformer", *tiny, *short, *estimated, "--database", database, "--json")

@@ -47,14 +47,14 @@ TOPOLOGIES = (
         covers=_PLATFORM,
     ),
     Topology(
-        "Intel client: graphics inside, the memory-mapped twin of its zone",
+        "Intel client: graphics inside, the memory-mapped duplicate of its zone",
         "package-0/package",
         Boundary.PACKAGE,
         ("memory", *REST),
         build=machines.client,
     ),
     Topology(
-        "Intel laptop: psys, graphics inside, the twin",
+        "Intel laptop: psys, graphics inside, the duplicate",
         "psys/psys",
         Boundary.NODE,
         PSYS,

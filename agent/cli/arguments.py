@@ -78,9 +78,9 @@ def asks_for_json(arguments: Sequence[str]) -> bool:
     return "--json" in _split_arguments(arguments)[1]
 
 
-def command_of(arguments: Sequence[str]) -> str | None:
-    """Return the first word that is not a shared option: the name of the command, if the command line is correct."""
-    return next(iter(_split_arguments(arguments)[1]), None)
+def own_words(arguments: Sequence[str]) -> list[str]:
+    """Return the words of this program that are no shared options; the first is the command's name, if correct."""
+    return _split_arguments(arguments)[1]
 
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:

@@ -56,7 +56,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
     **given: str | list[str] | bool | None,
 ) -> None:
-    """Check the configuration and show the value and the source of each setting.
+    """Check the configuration and show the source of each setting.
 
     Variables override the file, and options override both. The output is TOML; the comment of a line is the source: the
     file, a variable, an option, or `default`. The command prints the first error instead, if there is one.

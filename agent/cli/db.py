@@ -87,7 +87,7 @@ def check(
     context: typer.Context,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Move damaged rows to the table `quarantine`, which keeps their bytes."),
+        typer.Option("--repair", help="Move damaged rows to the table `quarantine`, which stores their bytes."),
     ] = False,
     as_json: _Json = False,
 ) -> None:
@@ -146,6 +146,7 @@ def backup(
 
     Example: inferometer db backup before-upgrade.db --force
     """
+    from agent.render.store_text import backup_text
     from agent.runtime.signals import interruptible
     from store.backup import backup as copied
     from store.backup import check_target, target
@@ -166,4 +167,4 @@ def backup(
     if as_json:
         print_json({"file": str(to.absolute()), "bytes": size})
     else:
-        print_out(f"{to}: {size} bytes")
+        print_out(backup_text(to, size))

@@ -15,8 +15,8 @@ from agent.cli.arguments import (
     SHARED,
     SHARED_SETTINGS,
     asks_for_json,
-    command_of,
     move_globals_first,
+    own_words,
     with_settings,
 )
 from agent.cli.usage import ClickException, format_usage_error, restore_help
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     words = move_globals_first(list(sys.argv[1:] if arguments is None else arguments))
     report_errors_as_json(asks_for_json(words))
-    name = command_of(words)
+    name = next(iter(own_words(words)), "")
     app = command_line(name if name in COMMANDS else None)
     restore_help(app)
     sys.exit(_run(app, words))
@@ -131,7 +131,7 @@ def _run(app: typer.Typer, words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer cannot be written either
         return ExitCode.FAILURE
     except ClickException as error:
-        print_error(format_usage_error(error), ExitCode.USAGE)
+        print_error(format_usage_error(error, typer.main.get_command(app), own_words(words)), ExitCode.USAGE)
         return ExitCode.USAGE
     return _interrupted() or int(code)
 

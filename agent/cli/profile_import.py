@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 _PRICES = ("tariff", "price_per_kwh", "currency", "capital", "life_years", "pue", "utilization", "as_json")
 _LONGEST_OFFSET_SECONDS = 86_400.0
-HELP = """Import results of a load generator, with the energy of this host at that time.
+HELP = """Import the results of a load generator.
 
-The service must have recorded while the load ran. The tool is recognized by the content of the files:
+The profile has the energy of the host at that time, so the service must have recorded it. The tool is recognized by the
+content of the files:
 
 - vllm bench serve: the file of --save-result, best with --save-detailed
 

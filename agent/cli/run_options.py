@@ -41,12 +41,14 @@ class RunOptions:
     standard: Annotated[bool, typer.Option("--standard", help="Windows of 10 s, five repeats.")] = False
     rigorous: Annotated[bool, typer.Option("--rigorous", help="Windows of 60 s, five repeats.")] = False
     repeats: Annotated[int | None, whole("Number of repeats; energy needs at least 3.", 1, 1000)] = None
-    window_seconds: Annotated[float | None, real("Least length of a window.", 0.01, _LONGEST_SECONDS, "SECONDS")] = None
+    window_seconds: Annotated[float | None, real("Minimum length of a window.", 0.01, _LONGEST_SECONDS, "SECONDS")] = (
+        None
+    )
     idle_seconds: Annotated[float | None, real("Length of each idle baseline.", 0.1, _LONGEST_SECONDS, "SECONDS")] = (
         None
     )
     warmup_seconds: Annotated[
-        float | None, real("Longest warm-up of each phase.", 0.0, _LONGEST_SECONDS, "SECONDS")
+        float | None, real("Maximum warm-up of each phase.", 0.0, _LONGEST_SECONDS, "SECONDS")
     ] = None
     tolerance: Annotated[
         str | None,
@@ -61,7 +63,7 @@ class RunOptions:
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Longest duration of a run with --tolerance, such as 90s, 10m or 2h; by default twice the plan.",
+            help="Maximum duration of a run with --tolerance, such as 90s, 10m or 2h; by default twice the plan.",
         ),
     ] = None
     order_seed: Annotated[
@@ -81,7 +83,7 @@ class RunOptions:
     memory_limit: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Largest host memory of the workload process, such as 8GiB; the run ends beyond it."
+            metavar="SIZE", help="Maximum host memory of the workload process, such as 8GiB; the run ends beyond it."
         ),
     ] = None
     tariff: Annotated[
@@ -148,9 +150,14 @@ class RunOptions:
         if self.tariff is None and all(value is None for value in given.values()):
             return None
         try:
-            return (load_tariff(self.tariff) if self.tariff else Tariff()).with_options(**given)
+            tariff = load_tariff(self.tariff) if self.tariff else Tariff()
         except TariffError as error:
             fail(str(error), ExitCode.USAGE)
+        try:
+            return tariff.with_options(**given)
+        except TariffError as error:
+            name, _, problem = str(error).partition(" = ")
+            fail(f"--{name.replace('_', '-')}: {problem}", ExitCode.USAGE)
 
 
 def _mebibytes(count: float) -> str:

@@ -38,7 +38,7 @@ def samples(
     ] = "1h",
     until: Annotated[
         str | None,
-        typer.Option(metavar="WHEN", help="End, written like the start; it is excluded. [default: now]"),
+        typer.Option(metavar="WHEN", help="End, in the format of --since; excluded. [default: now]"),
     ] = None,
     channel: Annotated[
         list[str] | None,

@@ -138,6 +138,8 @@ def _report(changes: Sequence[Change], warnings: Sequence[str], *, as_json: bool
         return
     if changes:
         print_out(changes_text(changes))
+    else:
+        print_err("nothing is installed, so nothing was removed")
     for sentence in warnings:
         print_err(f"warning: {sentence}")
 

@@ -30,9 +30,10 @@ def group() -> None:
 
 @app.command(epilog=SHARED)
 def status(context: typer.Context, as_json: _Json = False) -> None:
-    """Show the servers that the running service measures, with joules per token, cost and load.
+    """Show the servers that the service measures now.
 
-    The figures are those of the service at `exporter.listen`; the load is that of the last hour in the store.
+    Each has its joules per token, cost and load. The figures are those of the service at `exporter.listen`; the load is
+    that of the last hour in the store.
 
     Example: inferometer serving status
 
@@ -68,9 +69,10 @@ def history(
     server: Annotated[str | None, typer.Option(metavar="NAME", help="Only the server with this name.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Show the traffic, energy and load of each server and model by hour.
+    """Show the hours of each server and model.
 
-    A rate is that of bins of ten seconds. Censored bins are those in which requests waited or errors rose.
+    An hour has its traffic, energy and load. Rates are those of bins of ten seconds. In censored bins requests waited,
+    or errors rose.
 
     Example: inferometer serving history --since 7d
 

@@ -14,7 +14,7 @@ import typer
 from agent.cli.arguments import GLOBAL_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _EXTRA = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
 UsageError = typer.BadParameter.__bases__[0]
@@ -22,16 +22,27 @@ ClickException: type[Exception] = UsageError.__bases__[0]
 """The errors of the parser. Newer versions of Typer contain their own Click, so nothing is imported from Click."""
 
 
-def format_usage_error(error: Any) -> str:
+def format_usage_error(error: Any, program: Any, words: Sequence[str]) -> str:
     """Return the error of a command line as a sentence, with the help to read."""
     kind, message = type(error).__name__, str(error.format_message()).rstrip(".")
     if kind == "NoArgsIsHelpError":
         return "no command is given:\n\n" + message
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "inferometer"
+    command = context.command_path if context else _command_path(program, words)
     sentence = _sentence(kind, error, message)
     see = " See" if sentence.endswith("?") else "; see"
     return f"{sentence}{see} `{command} --help`"
+
+
+def _command_path(command: Any, words: Sequence[str]) -> str:
+    """Return the command that the first words name, for the errors of the parser that do not name it."""
+    path = "inferometer"
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path += f" {word}"
+    return path
 
 
 def _sentence(kind: str, error: Any, message: str) -> str:

@@ -34,6 +34,8 @@ def options_of(workload: Workload) -> list[inspect.Parameter]:
 def _default(each: Parameter) -> Any:
     if each.declared.parse is not None or each.sweepable:
         return None
+    if isinstance(each.default, float) and each.default.is_integer():
+        return int(each.default)  # the help shows 120, not 120.0
     return inspect.Parameter.empty if each.default is MISSING else each.default
 
 

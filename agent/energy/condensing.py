@@ -40,7 +40,7 @@ class GaugeSamples:
         self._rejections: list[tuple[int, Reason]] = []
 
     def refuse(self, at_ns: int, reason: Reason) -> None:
-        """Add a refused reading; only the first thousand count."""
+        """Add a rejected reading; only the first thousand count."""
         if len(self._rejections) < _MAX_REJECTIONS:
             self._rejections.append((at_ns, reason))
 

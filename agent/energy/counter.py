@@ -28,7 +28,7 @@ from agent.energy.bounds import (
     ceiling_watts,
     slowest_refresh_seconds,
 )
-from agent.energy.refreshes import Refreshes
+from agent.energy.interpolation import Refreshes
 from probes.model import Reason, Source
 from probes.plausibility import max_watts
 

@@ -169,7 +169,7 @@ def _missing_ends(series: Series, start_ns: int, end_ns: int) -> tuple[str, ...]
     refused = Counter(reason for _, reason in series.rejections)
     if missing and refused:
         words = ", ".join(f"{count} as {reason.value}" for reason, count in refused.most_common())
-        missing.append(f"readings were refused: {words} (docs/sensor-faults.md)")
+        missing.append(f"readings were rejected: {words} (docs/sensor-faults.md)")
     return tuple(missing)
 
 

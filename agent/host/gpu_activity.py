@@ -54,10 +54,10 @@ class GpuActivityMonitor:
 
 
 def gpu_loads(
-    told: Mapping[str, GpuProcesses | None], ours: frozenset[int] | None, seconds: float
+    reported: Mapping[str, GpuProcesses | None], ours: frozenset[int] | None, seconds: float
 ) -> tuple[GpuLoad, ...]:
     """Split the users of each GPU over a time in seconds into this program and others; unknown without `own`."""
-    return tuple(_gpu_load(gpu, gpu_processes, ours, seconds) for gpu, gpu_processes in told.items())
+    return tuple(_gpu_load(gpu, gpu_processes, ours, seconds) for gpu, gpu_processes in reported.items())
 
 
 def _gpu_load(gpu: str, gpu_processes: GpuProcesses | None, ours: frozenset[int] | None, seconds: float) -> GpuLoad:

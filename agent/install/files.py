@@ -41,7 +41,7 @@ class Change:
     outcome: Action
 
 
-def presence(target: Path, text: str) -> FileStatus:
+def file_status(target: Path, text: str) -> FileStatus:
     """Return the state of `target` against `text`; an unreadable file counts as changed."""
     if target.is_symlink() and str(target.readlink()) == os.devnull:
         return FileStatus.MASKED
@@ -59,7 +59,7 @@ def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
     Raises OSError if the disk does, and PermissionError if a link leads out of `root`.
     """
     target = root / place
-    found = presence(target, text)
+    found = file_status(target, text)
     if found is FileStatus.CURRENT:
         return Change(str(target), Action.UNCHANGED)
     if found is FileStatus.MASKED:
@@ -70,7 +70,7 @@ def write(root: Path, place: str, text: str, *, keep: bool) -> Change:
         raise PermissionError(f"{target} leads out of {root} through a link: nothing was written")
     for folder in reversed([folder for folder in target.parents if not folder.exists()]):
         folder.mkdir()
-        folder.chmod(0o755)  # whatever the umask is
+        folder.chmod(0o755)  # with any umask
     with output(target, 0o644) as stream:
         stream.write(text.encode())
     return Change(str(target), Action.WRITTEN)

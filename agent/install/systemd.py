@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent.config import LISTEN, ConfigError, load
-from agent.install.files import Action, Change, FileStatus, presence, remove, write
+from agent.install.files import Action, Change, FileStatus, file_status, remove, write
 from agent.install.python_env import quoted
 from probes.cpu.library import SYSTEM_PATH
 
@@ -51,7 +51,7 @@ class FileState:
     """The state of one file of the service."""
 
     path: str
-    presence: FileStatus
+    status: FileStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def _run_required(run: Run, *argv: str) -> None:
 
 def service_state(root: Path, program: Path, *, run: Run | None, health: Health | None) -> ServiceState:
     """Return the state of the service below `root`; `run` runs systemctl, None without systemd."""
-    files = tuple(FileState(str(root / place), presence(root / place, text)) for place, text in _texts(program))
+    files = tuple(FileState(str(root / place), file_status(root / place, text)) for place, text in _texts(program))
     active = run(("systemctl", "is-active", UNIT)).stdout.strip() or None if run else None
     enabled = run(("systemctl", "is-enabled", UNIT)).stdout.strip() or None if run else None
     running = active in ("active", "reloading") if run else health is not None and health.ok

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 UNFIT_CPU_SHARE = 0.5
 """A profile needs confirmation if other programs use this share of the CPUs or more."""
-BUSY_REMEDY = "Stop them (`top` lists them), wait until they are done, or continue anyway with --force"
+BUSY_REMEDY = "stop them (`top` lists them), wait until they are done, or continue anyway with --force"
 
 
 def contention(load: HostLoad | None) -> str:

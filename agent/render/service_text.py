@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def state_text(state: ServiceState) -> str:
     """Return a line for each file, for the unit and for the health of the daemon."""
-    health = f"{state.health.url}: {state.health.answer}" if state.health else "not asked"
+    health = f"{state.health.url}: {state.health.answer}" if state.health else "not checked"
     rows = [
-        *((file.presence, str(file.path)) for file in state.files),
-        ("unit", f"{state.active or 'unknown'}, {state.enabled or 'unknown'}"),
+        *((file.status, str(file.path)) for file in state.files),
+        ("unit", ", ".join(filter(None, (state.active, state.enabled))) or "unknown"),
         ("health", health),
     ]
     return "\n".join(f"{label:10}{text}" for label, text in rows)

@@ -49,7 +49,7 @@ class Model:
         """Return the number of hardware threads to count for a package.
 
         On bare metal with disabled second threads, each core still draws the power of two: cores count as in the
-        servers of the table. The processors of a guest are threads, whatever its topology shows.
+        servers of the table. The processors of a guest are threads, even if its topology shows cores.
         """
         if self.virtual or len(package.cpus) > len(package.cores):
             return len(package.cpus)

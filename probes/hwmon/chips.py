@@ -60,7 +60,7 @@ _IGNORED: Mapping[str, frozenset[str]] = {
     "amdgpu": frozenset({"fastppt"}),  # the power of slowPPT again, over a shorter time
     "spbm": frozenset({"pl1", "pl2", "syspl1", "syspl2"}),  # limits, or the limiters' view of soc_pkg and sys_total
 }
-# Chips with one sensor, whatever its label.
+# Chips with one sensor, of any label.
 _ONLY_DOMAIN: Mapping[str, str] = {
     **dict.fromkeys(("amdgpu", "radeon", "grayskull", "wormhole", "blackhole"), "package"),
     **dict.fromkeys(("i915", "nouveau"), "card"),

@@ -55,7 +55,7 @@ def test_a_probe_without_counters_has_an_empty_bank():
 
 
 @given(st.lists(st.tuples(st.lists(STEPS | READINGS, min_size=4, max_size=4), st.integers(-1, 90), st.booleans())))
-def test_the_bank_returns_what_each_counter_returns_alone(ticks):
+def test_the_bank_returns_the_values_of_its_separate_counters(ticks):
     alone, bank = counters(), CounterBank(counters(), ONES)
     raws, now = [0, 0, 0, 0], 0
     for changes, seconds, steady in ticks:

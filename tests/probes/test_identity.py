@@ -89,7 +89,7 @@ def test_two_probes_with_the_same_name_get_different_names() -> None:
     assert len({probe.name for probe in probes}) == 3
 
 
-def test_two_zones_with_the_same_name_are_both_read_and_the_mapped_twin_is_not(tmp_path: Path) -> None:
+def test_two_zones_with_the_same_name_are_both_read_and_the_mapped_duplicate_is_not(tmp_path: Path) -> None:
     for zone in ("intel-rapl:0", "intel-rapl:1", "intel-rapl-mmio:0"):
         powercap_zone(tmp_path, zone, "package-0", 1_000_000)
     found = registry.discover(Roots(sysfs=str(tmp_path), procfs=str(tmp_path), nvml_library="/nowhere"))
@@ -98,7 +98,7 @@ def test_two_zones_with_the_same_name_are_both_read_and_the_mapped_twin_is_not(t
     found.close()
 
 
-def test_the_mapped_twin_replaces_an_unreadable_zone(tmp_path: Path) -> None:
+def test_the_mapped_duplicate_replaces_an_unreadable_zone(tmp_path: Path) -> None:
     powercap_zone(tmp_path, "intel-rapl:0", "package-0", 1)
     powercap_zone(tmp_path, "intel-rapl-mmio:0", "package-0", 2)
     (tmp_path / "devices/virtual/powercap/intel-rapl/intel-rapl:0/energy_uj").write_text("N/A\n")

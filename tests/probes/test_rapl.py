@@ -19,7 +19,7 @@ def keys(found):
     return {channel.place for channel in probe.channels}
 
 
-def test_a_two_socket_server_has_each_counter_once_and_the_mapped_twin_is_dropped(tmp_path):
+def test_a_two_socket_server_has_each_counter_once_and_the_mapped_duplicate_is_dropped(tmp_path):
     found = rapl.discover(roots(copy_tree("intel_server_2s", tmp_path / "tree"), tmp_path))
     assert keys(found) == {
         ("package-0", "package"),
@@ -91,7 +91,7 @@ def test_the_core_zone_of_amd_is_ignored(tmp_path, vendor):
     assert keys(rapl.discover(roots(sysfs, tmp_path, f"vendor_id\t: {vendor}\n"))) == {("package-0", "package")}
 
 
-def test_the_twin_replaces_a_zone_that_does_not_work(tmp_path):
+def test_the_duplicate_replaces_a_zone_that_does_not_work(tmp_path):
     sysfs = tmp_path / "sys"
     powercap_zone(sysfs, "intel-rapl:0", "package-0", "N/A")
     powercap_zone(sysfs, "intel-rapl-mmio:0", "package-0", 7_000_000)

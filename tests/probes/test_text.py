@@ -83,7 +83,7 @@ def test_labels_and_names_of_chips_and_zones_are_printable(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", [b"\xf8\x95\xc2\xff\x03\x7f", EVIL.encode().replace(b"\0", b"").split(b"\r")[0]])
-def test_a_gpu_is_measured_whatever_its_name(tmp_path: Path, name: bytes) -> None:
+def test_a_gpu_of_any_name_is_measured(tmp_path: Path, name: bytes) -> None:
     library = fake_nvml.build(tmp_path)
     odd = fake_nvml.Gpu(
         "GPU-odd", name=name.decode(errors="surrogateescape"), serial=name.decode(errors="surrogateescape")

@@ -243,10 +243,10 @@ def test_a_failed_batch_leaves_nothing(engine, host, probes):
 
 def test_invalid_unicode_and_nuls_in_names_do_not_stop_a_recording(engine, host):
     named = Channel(Device("psu-\udcff", Kind.PSU, "mod\udce8le\0"), "wall", "power_watts")
-    twin = Channel(Device("psu-\udcfe", Kind.PSU, "another"), "wall", "power_watts")
+    duplicate = Channel(Device("psu-\udcfe", Kind.PSU, "another"), "wall", "power_watts")
     for at in (1, 2):
         writer = Writer(engine)
-        [layout] = writer.register(replace(host, name="h\udcffst"), [("psu", (named, twin))], "test", at)
+        [layout] = writer.register(replace(host, name="h\udcffst"), [("psu", (named, duplicate))], "test", at)
         writer.append([Tick(layout.id, at, at, (float(at), 3.0))])
         assert Reader(engine).series(writer.recording, 0, 9, WATTS)[0].values == (float(at),)
     writer.save_run(replace(a_run(writer), settings='{"path": "/models/caf\udce9.onnx"}'))

@@ -86,11 +86,11 @@ class EndpointSpec(LoadSpec):
 WORKLOAD = Workload(
     spec=EndpointSpec,
     implementation="agent.workloads.endpoint.workload",
-    help="""Profile a running OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, TGI and others.
+    help="""Profile an OpenAI-compatible server that is running.
 
-    Sends requests from a process of its own and measures time to first token, time between tokens, rates, and the
-    energy of this host per request and token. Run it on the host of the server, or name the Inferometer service of
-    that host with --energy-from.
+    vLLM, SGLang, llama.cpp, Ollama, TGI and others are such servers. The command sends requests from a process of its
+    own and measures time to first token, time between tokens, rates, and the energy of the host per request and token.
+    Run it on the host of the server, or name the Inferometer service of that host with --energy-from.
 
     --concurrency is a closed loop: its results do not include queueing, since clients wait for the server. --rate is an
     open loop, with latencies from the intended time of each request. --concurrency, --rate, --prompt-tokens and

@@ -41,10 +41,11 @@ class HttpSpec(LoadSpec):
 WORKLOAD = Workload(
     spec=HttpSpec,
     implementation="agent.workloads.http.workload",
-    help="""Profile any HTTP inference service: KServe, Triton, OpenVINO Model Server, a recommender.
+    help="""Profile any HTTP inference service.
 
-    Repeats one request from a process of its own, and measures rate, latency and the energy of this host per inference.
-    Run it on the host of the service, or name the Inferometer service of that host with --energy-from.
+    KServe, Triton and OpenVINO Model Server are examples. The command repeats one request from a process of its own,
+    and measures rate, latency and the energy of the host per inference. Run it on the host of the service, or name the
+    Inferometer service of that host with --energy-from.
 
     --concurrency is a closed loop: its results do not include queueing, since clients wait for the server. --rate is an
     open loop, with latencies from the intended time of each request.

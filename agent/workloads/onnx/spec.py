@@ -44,9 +44,7 @@ class OnnxSpec:
         private=True,
     )
     seed: int = parameter(0, help="Seed of the inputs.", least=0)
-    batch: int = parameter(
-        1, help="Elements in a batch.", least=1, most=_LARGEST_BATCH, sweep=(1,), in_every_point=True
-    )
+    batch: int = parameter(1, help="Batch size.", least=1, most=_LARGEST_BATCH, sweep=(1,), in_every_point=True)
 
     workload: ClassVar[str] = "onnx"
 
@@ -70,10 +68,11 @@ class OnnxSpec:
 WORKLOAD = Workload(
     spec=OnnxSpec,
     implementation="agent.workloads.onnx.workload",
-    help="""Profile any ONNX model; one inference is one run of its graph.
+    help="""Profile an ONNX model.
 
-    Inputs without a value are synthetic: random floats of the declared shape, and 0 and 1 for integers. Integers and
-    scalars often decide how much a model computes (lengths, loop counts, sample rates), so give those with --input.
+    One inference is one run of the graph. Inputs without a value are synthetic: random floats of the declared shape,
+    and 0 and 1 for integers. Integers and scalars often decide how much a model computes (lengths, loop counts, sample
+    rates), so give those with --input.
 
     If only the first dimension of every input is open, it is the batch: --batch sweeps it, and one inference is one
     element of it. An array of --input then needs one row, or as many as the largest batch.

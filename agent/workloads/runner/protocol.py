@@ -68,7 +68,7 @@ class Stop(_Command, frozen=True):
 
 
 class Checked(_Reply, frozen=True):
-    """No reason is known why the model could not run the points."""
+    """The model can run the points, as far as that shows before it is loaded."""
 
 
 class Ready(_Reply, frozen=True):
@@ -163,12 +163,12 @@ def encode(message: Command | Reply) -> bytes:
 
 
 def decode_command(line: bytes) -> Command:
-    """Return the command in a line. Raises ValueError that names the misfit."""
+    """Return the command in a line. Raises ValueError that names the violation."""
     command: Command = from_json(line, Command)
     return command
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Return the reply in a line. Raises ValueError that names the misfit."""
+    """Return the reply in a line. Raises ValueError that names the violation."""
     reply: Reply = from_json(line, Reply)
     return reply

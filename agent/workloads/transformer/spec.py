@@ -37,15 +37,20 @@ class TransformerSpec:
     """
 
     batch: int = parameter(
-        1, help="Requests at once.", least=1, most=_LARGEST_BATCH, sweep=(1, 2, 4, 8), in_every_point=True
+        1,
+        help="Batch size: requests processed together.",
+        least=1,
+        most=_LARGEST_BATCH,
+        sweep=(1, 2, 4, 8),
+        in_every_point=True,
     )
     layers: int = parameter(4, help="Decoder layers.", least=1, most=_LARGEST)
     width: int = parameter(256, help="Width of the model.", least=1, most=_LARGEST)
     heads: int = parameter(4, help="Attention heads.", least=1, most=_LARGEST)
     vocabulary: int = parameter(8192, help="Size of the vocabulary.", least=2, most=_LARGEST)
-    mlp_ratio: float = parameter(3.5, help="Width of the feed-forward over the width of the model.")
-    prompt_tokens: int = parameter(64, help="Tokens read at once.", least=1, most=_LARGEST, sweep=(64,))
-    output_tokens: int = parameter(32, help="Tokens written one by one.", least=1, most=_LARGEST, sweep=(32,))
+    mlp_ratio: float = parameter(3.5, help="Width of the feed-forward as a multiple of the model's width.")
+    prompt_tokens: int = parameter(64, help="Length of a prompt in tokens.", least=1, most=_LARGEST, sweep=(64,))
+    output_tokens: int = parameter(32, help="Generated tokens of a request.", least=1, most=_LARGEST, sweep=(32,))
     positions: Positions = parameter("rope", help="Encoding of the positions.")
     precision: Precision = parameter("fp32", help="Precision of the weights.")
     seed: int = parameter(0, help="Seed of the weights.", least=0)
@@ -134,10 +139,11 @@ def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits
 WORKLOAD = Workload(
     spec=TransformerSpec,
     implementation="agent.workloads.transformer.workload",
-    help="""Profile a decoder-only transformer with random weights: prefill and decode, by default over batch sizes.
+    help="""Profile a decoder-only transformer with random weights.
 
-    Time and energy depend on shapes and precision, not on the values of the weights. The model is therefore generated
-    from a seed, and nothing is downloaded. The profile has money figures only if prices are given.
+    The points are batch sizes by default; each measures prefill and decode. Time and energy depend on shapes and
+    precision, not on the values of the weights. The model is therefore generated from a seed, and nothing is
+    downloaded. The profile has money figures only if prices are given.
 
     --batch, --prompt-tokens and --output-tokens take lists; several lists sweep all combinations.
 

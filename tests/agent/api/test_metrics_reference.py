@@ -91,8 +91,8 @@ def golden_exporter(sysfs: Path, empty: Path) -> Exporter:
     layouts = [Layout(1, probe.name, probe.channels), Layout(2, "odd", (*channels, replace(POWER, domain="module")))]
     states = [state("rapl"), state("odd")]
     states[1].rejected = {(0, "impossible"): 2}
-    made_up = (*(0.5 + position for position in range(len(channels))), math.nan)
-    exporter = export(layouts, states, [tick(*probe.read(0)), tick(*made_up, layout=2)])
+    values = (*(0.5 + position for position in range(len(channels))), math.nan)
+    exporter = export(layouts, states, [tick(*probe.read(0)), tick(*values, layout=2)])
     probe.close()
     return exporter
 

@@ -50,7 +50,7 @@ def test_status_reports_size_and_contents_of_the_store(home: Path) -> None:
     assert str(found["oldest"]) < str(found["newest"])
     shown = call(home, "db", "status").stdout
     assert str(store_of(home)) in shown
-    assert "2020 rows, 0 chunks" in shown
+    assert "2,020 rows, 0 chunks" in shown
 
 
 def test_compact_turns_old_rows_into_chunks_and_loses_no_sample(home: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_store_that_is_too_large_loses_its_oldest_samples_but_no_recent_ones(h
     would = answer(home, "prune", "--larger-than", "1kB", "--dry-run")
     assert (would["ticks"], would["too_large"]) == (2000, True)  # the empty tables alone are larger
     done = call(home, "db", "prune", "--larger-than", "1kB")
-    assert "removed: 2000 rows" in done.stdout
+    assert "removed: 2,000 rows" in done.stdout
     assert "the store is still larger than the limit" in done.stderr
 
 
@@ -98,7 +98,7 @@ def test_a_prune_without_options_prints_the_plan_of_the_configuration_and_asks_f
     before = answer(home, "status")
     asked = call(home, "db", "prune", *configured)
     assert asked.returncode == 2
-    assert asked.stdout.startswith("would be removed: 2000 rows")
+    assert asked.stdout.startswith("would be removed: 2,000 rows")
     assert "nothing was removed" in asked.stderr
     assert "--yes" in asked.stderr
     as_json = call(home, "db", "prune", *configured, "--json")

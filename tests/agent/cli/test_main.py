@@ -47,6 +47,7 @@ def test_every_command_and_option_has_help_and_every_command_shows_an_example(wo
     assert not [option.opts for option in command.params if not getattr(option, "help", None)]
     if hasattr(command, "commands"):
         assert all(each.help for each in command.commands.values())
+        assert "..." not in result.stdout.partition("Commands:")[2]  # the summary of a command fits its line
         return
     paragraphs = result.stdout.split("\n\n")
     examples = [paragraph.strip() for paragraph in paragraphs if "Example:" in paragraph]

@@ -106,7 +106,7 @@ def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_b
     assert found["host_state"]["after"] is not None
 
 
-def test_a_tariff_file_prices_what_was_measured_and_names_what_it_lacks(
+def test_a_tariff_file_prices_the_energy_and_names_missing_prices(
     runs: Runs,
 ) -> None:
     for point in document(runs["measured"])["points"]:

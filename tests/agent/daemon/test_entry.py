@@ -114,6 +114,6 @@ def test_an_unknown_argument_exits_with_2(wrong: list[str], capsys: pytest.Captu
 def test_both_entry_points_refuse_a_configuration_in_the_same_way(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", main.__module__, "--config", "/nowhere.toml"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    told = call(tmp_path, "daemon", "--config", "/nowhere.toml")
-    assert (done.returncode, done.stderr) == (told.returncode, told.stderr) == (2, told.stderr)
-    assert "/nowhere.toml" in told.stderr
+    reported = call(tmp_path, "daemon", "--config", "/nowhere.toml")
+    assert (done.returncode, done.stderr) == (reported.returncode, reported.stderr) == (2, reported.stderr)
+    assert "/nowhere.toml" in reported.stderr

@@ -108,8 +108,8 @@ def test_the_best_series_of_a_domain_has_samples():
 
 def test_one_of_two_sensors_of_a_domain_is_taken():
     package = channel("package-0", "package")
-    twins = (series(package, MOVING), series(package, range(1, 21)))
-    assert best_series(twins) == twins[:1]
+    duplicates = (series(package, MOVING), series(package, range(1, 21)))
+    assert best_series(duplicates) == duplicates[:1]
 
 
 def keys(covered):

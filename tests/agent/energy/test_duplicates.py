@@ -40,7 +40,7 @@ def shown(channel, values, *, late_ns=0, each=1):
     return Series(channel, times, tuple(value for value in values for _ in range(each)))
 
 
-ZONE, TWIN = counter(), counter("mmio-package-0")
+ZONE, DUPLICATE = counter(), counter("mmio-package-0")
 
 
 def polled(channel, truth, offset_ns=0, period_ns=100_000_000, reads=120):
@@ -126,37 +126,37 @@ def test_the_two_drivers_of_an_ampere_server_count_the_processor_once():
 
 @pytest.mark.parametrize("start", [0.0, 4242.123456])
 def test_two_counters_with_the_same_varying_steps_are_one(start):
-    assert is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN, start))
+    assert is_duplicate(counted(ZONE, UNEVEN), counted(DUPLICATE, UNEVEN, start))
 
 
 def test_a_counter_that_changes_between_the_reads_of_its_two_names_is_one():
     late = list(UNEVEN)
-    for at in (10, 50, 90):  # this read of the twin saw a step that the zone's missed
+    for at in (10, 50, 90):  # this read of the duplicate saw a step that the zone's missed
         late[at], late[at + 1] = late[at] + 0.01, late[at + 1] - 0.01
-    assert is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, late))
+    assert is_duplicate(counted(ZONE, UNEVEN), counted(DUPLICATE, late))
 
 
 def test_equal_even_steps_prove_nothing():
-    assert not is_duplicate(counted(ZONE, STEADY), counted(TWIN, STEADY))
+    assert not is_duplicate(counted(ZONE, STEADY), counted(DUPLICATE, STEADY))
     few = UNEVEN[:8] + STEADY
-    assert not is_duplicate(counted(ZONE, few), counted(TWIN, few))
+    assert not is_duplicate(counted(ZONE, few), counted(DUPLICATE, few))
 
 
 def test_counters_that_diverge_are_two():
-    assert not is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, UNEVEN[:50] + OTHER[50:]))
-    assert not is_duplicate(counted(ZONE, UNEVEN), counted(TWIN, STEADY))
+    assert not is_duplicate(counted(ZONE, UNEVEN), counted(DUPLICATE, UNEVEN[:50] + OTHER[50:]))
+    assert not is_duplicate(counted(ZONE, UNEVEN), counted(DUPLICATE, STEADY))
 
 
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)), min_size=12, max_size=60))
 def test_counters_that_differ_in_one_step_of_five_are_two(steps):
     mine = [a / 1e6 for a, _ in steps]
     its = [(a if number % 5 else a + b) / 1e6 for number, (a, b) in enumerate(steps)]
-    assert not is_duplicate(counted(ZONE, mine), counted(TWIN, its))
+    assert not is_duplicate(counted(ZONE, mine), counted(DUPLICATE, its))
 
 
 def test_a_model_or_another_metric_is_no_duplicate():
-    modelled = replace(TWIN, source=Source.ESTIMATED)
-    watts = replace(TWIN, metric="power_watts")
+    modelled = replace(DUPLICATE, source=Source.ESTIMATED)
+    watts = replace(DUPLICATE, metric="power_watts")
     for other in (modelled, watts):
         assert not is_duplicate(counted(ZONE, UNEVEN), counted(other, UNEVEN))
 

@@ -186,8 +186,8 @@ def test_the_fault_of_a_sensor_replaces_the_missing_sample_as_its_reason():
     ticks = [tick(1, at, at * 10.0, math.nan) for at in range(1, 9)]
     measured = measure(series_of(layouts, ticks), 3000, 5000)
     faults = {channel.place: "it hangs" for channel in (PACKAGE, DRAM)}
-    told = {reading.channel.domain: reading for reading in with_causes(measured, faults).readings}
-    assert told["package"].energy
-    assert "it hangs" not in told["package"].reasons
-    assert told["dram"].reasons == ("it hangs",)
+    reported = {reading.channel.domain: reading for reading in with_causes(measured, faults).readings}
+    assert reported["package"].energy
+    assert "it hangs" not in reported["package"].reasons
+    assert reported["dram"].reasons == ("it hangs",)
     assert with_causes(measured, {}).readings == measured.readings

@@ -49,7 +49,7 @@ def ramp(channel):
 def test_an_average_is_bounded_by_the_spans_that_lie_in_the_window_and_those_that_cover_it():
     channel = watts_channel(1.0, "average", max_plausible=4 * 400.0, observed_refresh_seconds=0.1, resolution=0.001)
     found = energy(ramp(channel), 3, 7)
-    # A span of 1 s is known to a read. Three lie in the window, and a part of a fourth; five cover it and more.
+    # A span of 1 s is uncertain by one read. Three and a part of a fourth lie in the window; five cover more than it.
     assert 290 < found.lower < 400 < found.upper < 502
     assert found.joules == pytest.approx(400, rel=0.01)
 

@@ -106,7 +106,10 @@ def test_a_gauge_with_unobserved_time_is_aliased(known, period, aliased):
         (channel("energy_joules", 0.1, observed_refresh_seconds=0.02), 0.021 / 0.05),
         (channel("energy_joules"), 1.005 / 0.05),
         (channel("power_watts", 1.0, method="average", observed_refresh_seconds=0.02), 1 / 0.04),
-        (channel("power_watts", 1.0, method="average", observed_refresh_seconds=0.1), math.inf),  # known to a read
+        (
+            channel("power_watts", 1.0, method="average", observed_refresh_seconds=0.1),
+            math.inf,
+        ),  # uncertain by one read
         (channel("power_watts", method="average"), math.inf),
         (channel("power_watts", 0.1), math.inf),
         (channel("power_watts", 0.1, source=Source.ESTIMATED), 2),

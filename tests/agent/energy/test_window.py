@@ -32,7 +32,7 @@ def test_a_sensor_whose_readings_were_all_refused_says_why():
     refused = tuple((second * SECOND, Reason.IMPOSSIBLE) for second in range(5))
     found = window_energy(Series(watts_channel(), (), (), (*refused, (9 * SECOND, Reason.SENTINEL))), *at(1, 2))
     assert found.energy is None
-    assert found.reasons[-1] == "readings were refused: 5 as impossible, 1 as sentinel (docs/sensor-faults.md)"
+    assert found.reasons[-1] == "readings were rejected: 5 as impossible, 1 as sentinel (docs/sensor-faults.md)"
 
 
 def test_a_channel_without_samples_has_no_energy():

@@ -107,7 +107,7 @@ def test_the_bound_of_a_counter_slower_than_stated_holds_after_calibration(power
 def test_the_bound_of_a_counter_without_stated_properties_holds(power, refresh, irregular, read, step, data):
     series = counter(power, refreshes(refresh, UNTIL, irregular), read, step)
     window = data.draw(windows(read[0], read[-1] - ASSUMED_REFRESH_SECONDS - 1e-6))
-    assume(step <= 0.001 or len(set(series.values)) > 1)  # of a resolution that was never seen nothing can be known
+    assume(step <= 0.001 or len(set(series.values)) > 1)  # a resolution that never showed bounds nothing
     held(series, power, window)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.host import checks as preflight
 from agent.host.checks import (
     Check,
     Verdict,
@@ -102,7 +101,7 @@ def zone(sysfs: Path, number: int, kind: str, now: int, **trips: int) -> None:
 def test_a_hanging_thermal_zone_is_a_warning_and_blocks_no_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "_CHECK_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("agent.host.checks._CHECK_TIMEOUT_SECONDS", 0.2)
     zone(tmp_path, 0, "x86_pkg_temp", 60_000)
     hanging = tmp_path / "class/thermal/thermal_zone0/temp"
     hanging.unlink()

@@ -32,8 +32,8 @@ def load(gpu_processes: GpuProcesses | None, ours: frozenset[int] | None = OURS,
 
 
 def test_shares_are_added_for_this_program_and_others_and_other_programs_are_counted() -> None:
-    told = GpuProcesses(frozenset({10, 11, 20, 30}), {10: 0.5, 11: 0.25, 20: 0.125, 40: 0.0625})
-    assert load(told) == GpuLoad("GPU-a", 0.75, 0.1875, 2)
+    reported = GpuProcesses(frozenset({10, 11, 20, 30}), {10: 0.5, 11: 0.25, 20: 0.125, 40: 0.0625})
+    assert load(reported) == GpuLoad("GPU-a", 0.75, 0.1875, 2)
 
 
 def test_all_use_of_a_gpu_without_the_run_belongs_to_others() -> None:
@@ -80,16 +80,16 @@ class Prompt:
 
 
 def test_a_hanging_driver_is_not_waited_for_and_not_queried_again_until_it_answers() -> None:
-    hanging, told = Hanging(), GpuProcesses(frozenset(), {7: 1.0})
+    hanging, reported = Hanging(), GpuProcesses(frozenset(), {7: 1.0})
     gpu_monitor = GpuActivityMonitor([Prompt(), hanging], within_seconds=0.05)
-    assert gpu_monitor.snapshot(7) == {"GPU-a": told, "GPU-b": None}
+    assert gpu_monitor.snapshot(7) == {"GPU-a": reported, "GPU-b": None}
     assert gpu_monitor.snapshot(7) == {"GPU-a": None, "GPU-b": None}
     assert hanging.asked == 1
     hanging.go.set()
     deadline = time.monotonic() + 10
     while gpu_monitor.snapshot(7)["GPU-b"] is None and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert gpu_monitor.snapshot(7) == {"GPU-a": told, "GPU-b": GpuProcesses(frozenset(), {7: 0.5})}
+    assert gpu_monitor.snapshot(7) == {"GPU-a": reported, "GPU-b": GpuProcesses(frozenset(), {7: 0.5})}
 
 
 def test_no_query_without_a_gpu() -> None:

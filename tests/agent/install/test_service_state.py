@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.install import files as placement
+from agent.install import files
 from agent.install import systemd as service
 from fake_systemd import PLACES, PROGRAM, Systemd, invoke
 
@@ -37,7 +37,7 @@ def test_status_reports_the_state_of_each_file(tmp_path: Path) -> None:
 
 def test_an_unreadable_file_counts_as_changed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert placement.presence(tmp_path / "folder", "") is placement.FileStatus.CHANGED
+    assert files.file_status(tmp_path / "folder", "") is files.FileStatus.CHANGED
 
 
 def test_status_ends_with_4_if_nothing_is_installed(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_status_as_json_is_one_document(tmp_path: Path) -> None:
         "active": None,
         "enabled": None,
         "health": None,
-        "files": [{"path": f"{tmp_path}/{place}", "presence": "current"} for place in PLACES],
+        "files": [{"path": f"{tmp_path}/{place}", "status": "current"} for place in PLACES],
     }
 
 

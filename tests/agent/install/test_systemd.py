@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.install import files as placement
 from agent.install import python_env as environment
 from agent.install import systemd as service
+from agent.install.files import Action
 from fake_systemd import PLACES, PROGRAM, Systemd, invoke
 from trees import hwmon_chip, powercap_zone
 
@@ -51,7 +51,7 @@ def test_everyone_can_read_the_written_files_with_any_umask(tmp_path: Path) -> N
 
 def test_installing_again_changes_nothing(tmp_path: Path) -> None:
     service.write_files(tmp_path, PROGRAM)
-    assert {change.outcome for change in service.write_files(tmp_path, PROGRAM)} == {placement.Action.UNCHANGED}
+    assert {change.outcome for change in service.write_files(tmp_path, PROGRAM)} == {Action.UNCHANGED}
 
 
 def test_installing_again_restores_the_unit_and_not_the_configuration(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_installing_again_restores_the_unit_and_not_the_configuration(tmp_path: 
     unit.write_text("[Service]\n")
     config.write_text("log_level = 'debug'\n")
     outcomes = {change.path: change.outcome for change in service.write_files(tmp_path, PROGRAM)}
-    assert outcomes[str(unit)] is placement.Action.WRITTEN
-    assert outcomes[str(config)] is placement.Action.KEPT
+    assert outcomes[str(unit)] is Action.WRITTEN
+    assert outcomes[str(config)] is Action.KEPT
     assert unit.read_text() == service.unit_text(PROGRAM)
     assert config.read_text() == "log_level = 'debug'\n"
 
@@ -109,7 +109,8 @@ def test_a_purge_also_removes_configuration_and_database(tmp_path: Path) -> None
     assert result.exit_code == 0
     assert files(tmp_path) == set()
     assert not (tmp_path / "var/lib/inferometer").exists()
-    assert invoke("uninstall", "--root", str(tmp_path), "--purge").stdout == ""
+    again = invoke("uninstall", "--root", str(tmp_path), "--purge")
+    assert (again.stdout, again.stderr) == ("", "nothing is installed, so nothing was removed\n")
 
 
 def test_a_purge_of_a_linked_folder_leaves_the_target_of_the_link(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_edge_of_our_own_comes_right_after_a_refresh_of_a_slow_counter(
 
 
 @pytest.mark.parametrize("refresh_seconds", [1e6, 0.001])
-def test_a_counter_that_stands_still_or_is_fast_delays_no_edge(refresh_seconds: float) -> None:
+def test_a_counter_that_never_changes_or_is_fast_delays_no_edge(refresh_seconds: float) -> None:
     probe, done = CounterProbe(refresh_seconds), threading.Event()
     with recorded([probe], lambda _: None) as active_recording:
         active_recording.wait_for_first_ticks()

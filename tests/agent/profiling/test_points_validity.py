@@ -101,10 +101,10 @@ def test_only_windows_of_both_sensors_are_compared():
     windows = [(each,) for each in repeats((6, 8, 10, 12))]
     counted, short, other = sensor_windows(windows, energies(STATIC, gauge(150, 7), gauge(150, channel=GPU)))
     (full,) = sensor_windows(windows, energies(gauge(150)))
-    (told,) = cross_check([counted], [full])
-    assert (told.device, told.domain, told.preferred) == ("package-0", "package", "counter")
-    assert told.relative_difference == approx(0.5)
-    assert cross_check([counted], [full, short, other]) == (told,)
+    (reported,) = cross_check([counted], [full])
+    assert (reported.device, reported.domain, reported.preferred) == ("package-0", "package", "counter")
+    assert reported.relative_difference == approx(0.5)
+    assert cross_check([counted], [full, short, other]) == (reported,)
     assert cross_check([counted], [short]) == ()
     assert cross_check([counted], []) == ()
     still = SensorWindows(PACKAGE, sensor_windows(windows, energies(read(PACKAGE, constant(0.0), 14)))[0].windows)
@@ -175,5 +175,5 @@ def test_without_a_known_load_the_share_of_others_is_unknown():
 
 
 def test_a_disagreement_of_sensors_is_part_of_the_point():
-    (told,) = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(106)).sensor_agreement
-    assert (told.device, told.domain, told.relative_difference) == ("package-0", "package", approx(0.06))
+    (reported,) = only_point(repeats((6, 8, 10, 12)), STATIC, gauge(106)).sensor_agreement
+    assert (reported.device, reported.domain, reported.relative_difference) == ("package-0", "package", approx(0.06))

@@ -108,7 +108,7 @@ def go(
     seed: int = 0,
     estimator: HalfWidthEstimator | None = None,
 ) -> Went:
-    kept, heard, suspended, told = list[Window](), Heard(), list[float](), estimator or HalfWidthEstimator()
+    kept, heard, suspended, reported = list[Window](), Heard(), list[float](), estimator or HalfWidthEstimator()
     ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
     tries = list[list[int]]()
 
@@ -127,7 +127,7 @@ def go(
         approach=lambda: edges.append("approach"),
         edge=lambda: edges.append("edge"),
         snapshot=snapshot,
-        estimator=told,
+        estimator=reported,
         on_trial_complete=lambda: tries.append(list(workload.prepared)),
         sleep=suspended.append,
     )
@@ -139,7 +139,7 @@ def go(
     assert ends == [len(kept) - 1]
     idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
     assert edges == [each for window in kept for each in (of_a_point if window.point else idle)]
-    return Went(sweep, kept, heard, told, looked)
+    return Went(sweep, kept, heard, reported, looked)
 
 
 def visits(windows: list[Window]) -> list[tuple[int, str]]:

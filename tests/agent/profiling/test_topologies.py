@@ -1,4 +1,4 @@
-"""What is added on machines of every build, by the probes' own channels, and whatever of their sensors goes dead."""
+"""The sensors counted on machines of every build, by the probes' own channels, also if sensors stop."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_sampled_sensors_add_up_like_discovered_ones(topology, channels_of):
     assert (found.boundary, found.not_covered) == (topology.boundary, topology.not_covered)
 
 
-# --- whatever goes dead ---------------------------------------------------------------------------------------------
+# --- sensors that stop --------------------------------------------------------------------------------------------
 
 
 def energetic(channels):

@@ -46,6 +46,6 @@ def test_a_type_that_json_lacks_is_refused() -> None:
         ('{"path": "a", "sizes": [NaN]}', "malformed"),
     ],
 )
-def test_a_misfit_is_refused_with_its_place(text: str, words: str) -> None:
+def test_a_violation_is_refused_with_its_place(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         from_json(text, Place)

@@ -132,16 +132,16 @@ def test_a_lost_device_is_not_read_again_and_the_others_are() -> None:
 
 
 def test_after_a_suspension_nothing_is_read_and_every_scheduled_read_is_a_failure() -> None:
-    host, told = Host(), []
+    host, reported = Host(), []
     first, second = Probe(host), Probe(host, name="memory")
     made, states, queue = beats(host, first, second, suspended=lambda: len(first.starts) == 3)
     host.during = {9: made.ask_to_stop}
-    made.on_cycle = told.append
+    made.on_cycle = reported.append
     made.run()
     assert (len(first.starts), len(second.starts), len(queue)) == (3, 2, 5)
     assert states[1].failed == states[0].failed + 1 > 3
     assert not any(state.up or state.lost for state in states)
-    assert len(told) == 2 + states[1].failed
+    assert len(reported) == 2 + states[1].failed
 
 
 def test_the_thread_ends_when_every_probe_is_lost() -> None:

@@ -50,7 +50,7 @@ def test_one_value_of_a_parameter_is_part_of_no_point_unless_it_belongs_to_every
     assert names(batch=(2,), tokens=(16,)) == ["batch=2"]
 
 
-def test_lists_sweep_their_product_in_declared_order_whatever_order_they_are_given_in():
+def test_lists_sweep_their_product_in_declared_order():
     assert names(precision=("int8", "fp32"), tokens=(16, 8), batch=(2,)) == [
         "batch=2 tokens=16 precision=int8",
         "batch=2 tokens=16 precision=fp32",

@@ -127,7 +127,7 @@ def test_an_amd_family_model_and_brand_identify_the_microarchitecture(family, mo
     assert microarchitecture("AuthenticAMD", family, model, 1, brand) == name
 
 
-def test_the_library_fills_what_the_text_lacks_and_adds_flags_without_repeating_any():
+def test_the_library_adds_missing_facts_and_flags_without_repeating_any():
     known = CpuModel(family=0x41, model=0xD0C, stepping=1, flags=("fp", "aes"), microarchitecture="Neoverse N1")
     full = completed(known, LibraryAnswer("ARM", "Neoverse-N1  ", "aarch64", ("aes", "sve")))
     assert (full.vendor, full.brand, full.architecture) == ("ARM", "Neoverse-N1", "aarch64")

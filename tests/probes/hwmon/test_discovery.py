@@ -89,8 +89,8 @@ def test_the_cores_of_amd_energy_are_parts_of_their_socket(tmp_path):
 
 def test_cores_are_assigned_to_sockets_in_order_without_topology_files(tmp_path):
     probe = only(tree("amd_energy", tmp_path))
-    holders = [outer(probe, f"core-00{core}", "energy_joules")[0][0] for core in range(4)]
-    assert holders == ["package-0", "package-0", "package-1", "package-1"]
+    containers = [outer(probe, f"core-00{core}", "energy_joules")[0][0] for core in range(4)]
+    assert containers == ["package-0", "package-0", "package-1", "package-1"]
 
 
 def test_amd_accelerators_are_gpus_with_pci_address_and_name(tmp_path):

@@ -251,9 +251,9 @@ def test_a_chunk_whose_rows_cannot_be_removed_is_not_stored(engine):
     writer.append([second(layout, 0, 1.0, 1.0, 1.0)])
     with write_engine(engine).begin() as connection:
         connection.exec_driver_sql(
-            "CREATE TRIGGER stay BEFORE UPDATE ON layouts BEGIN SELECT RAISE(ABORT, 'no seam today'); END"
+            "CREATE TRIGGER stay BEFORE UPDATE ON layouts BEGIN SELECT RAISE(ABORT, 'simulated failure'); END"
         )
-    with pytest.raises(Exception, match="no seam today"):
+    with pytest.raises(Exception, match="simulated failure"):
         compact(engine, 2**62)
     assert len(rows_of(engine, schema.ticks)) == 1
     assert rows_of(engine, schema.chunks) == rows_of(engine, schema.rollups) == []

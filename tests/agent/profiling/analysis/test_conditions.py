@@ -25,12 +25,12 @@ def series(metric, *samples, domain="board"):
     return Series(channel, tuple(round(at * SECOND) for at, _ in samples), tuple(float(value) for _, value in samples))
 
 
-def told(*found):
+def reported(*found):
     return conditions(POINT, RunEnvironment(series=found))
 
 
 def only_device(*found):
-    (device,) = told(*found).devices
+    (device,) = reported(*found).devices
     return device
 
 
@@ -59,10 +59,10 @@ def test_load_within_the_clock_resolution_belongs_to_no_one():
 
 
 def test_the_sharing_of_a_gpu_is_the_mean_and_the_worst_of_the_known_windows():
-    told = (GpuLoad("GPU-a", 0.6, 0.0, 0), GpuLoad("GPU-a", 0.3, 0.3, 2), GpuLoad("GPU-a", None, None, None))
+    reported = (GpuLoad("GPU-a", 0.6, 0.0, 0), GpuLoad("GPU-a", 0.3, 0.3, 2), GpuLoad("GPU-a", None, None, None))
     loads = {
         window_key(window): replace(LOAD, seconds=seconds, gpus=(gpu, GpuLoad("GPU-b", None, None, None)))
-        for (window,), seconds, gpu in zip(POINT, (10.0, 20.0, 40.0), told, strict=True)
+        for (window,), seconds, gpu in zip(POINT, (10.0, 20.0, 40.0), reported, strict=True)
     }
     first, other = conditions(POINT, RunEnvironment(loads=loads)).gpus
     assert first == GpuSharing("GPU-a", approx(0.4), approx(0.2), 0.3, 2)
@@ -70,7 +70,7 @@ def test_the_sharing_of_a_gpu_is_the_mean_and_the_worst_of_the_known_windows():
 
 
 def test_without_snapshots_and_samples_nothing_is_known():
-    found = told(series("temperature_celsius"))
+    found = reported(series("temperature_celsius"))
     assert found == conditions(POINT, RunEnvironment())
     assert (found.self_cpus, found.other_cpus, found.steal_share, found.devices) == (None, None, None, ())
 
@@ -131,7 +131,7 @@ def test_an_accelerator_busy_in_the_idle_baselines_works_for_others():
 
 
 def test_each_part_of_a_device_has_its_own_conditions():
-    found = told(series("temperature_celsius", (9, 40), domain="core"), series("power_limit_watts", (9, 300)))
+    found = reported(series("temperature_celsius", (9, 40), domain="core"), series("power_limit_watts", (9, 300)))
     assert [(each.device, each.domain) for each in found.devices] == [("GPU-a", "core"), ("GPU-a", "board")]
 
 

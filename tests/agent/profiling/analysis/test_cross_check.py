@@ -28,8 +28,8 @@ def test_the_counter_is_preferred_because_of_the_time_that_the_gauge_misses(know
     times = tuple(number * 50_000_000 for number in range(200))
     gauge = Series(replace(GAUGE, **known), times, (50.0,) * len(times))
     counted = sensor_windows(POINT, energies(read(PACKAGE, constant(100.0), 10)))
-    (told,) = cross_check(counted, sensor_windows(POINT, energies(gauge)))
-    assert told.relative_difference == pytest.approx(-0.5)
-    assert told.preferred == "counter"
-    assert told.reason.startswith("a counter misses nothing")
-    assert words in told.reason
+    (reported,) = cross_check(counted, sensor_windows(POINT, energies(gauge)))
+    assert reported.relative_difference == pytest.approx(-0.5)
+    assert reported.preferred == "counter"
+    assert reported.reason.startswith("a counter misses nothing")
+    assert words in reported.reason

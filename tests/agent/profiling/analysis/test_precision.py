@@ -41,9 +41,9 @@ def test_the_repeats_needed_are_the_smallest_sufficient_number(values, tolerance
 
 @given(VALUES, st.floats(0.001, 0.9))
 def test_a_met_tolerance_needs_no_more_repeats(values, tolerance):
-    told = precision(values, (), tolerance)
-    assert told.converged is (half_width(values) <= tolerance)
-    assert told.converged is (told.repeats_needed is not None and told.repeats_needed <= len(values))
+    reported = precision(values, (), tolerance)
+    assert reported.converged is (half_width(values) <= tolerance)
+    assert reported.converged is (reported.repeats_needed is not None and reported.repeats_needed <= len(values))
 
 
 def test_too_wide_a_spread_or_one_value_gives_no_number_of_repeats():
@@ -53,10 +53,10 @@ def test_too_wide_a_spread_or_one_value_gives_no_number_of_repeats():
 
 
 def test_convergence_is_that_of_the_energy_or_of_the_rate_without_sensors():
-    told = precision(SPREAD, (5.0, 5.0, 5.0), 0.01)
-    assert (told.metric, told.converged, told.tolerance) == ("joules_per_inference", False, 0.01)
-    told = precision((), (5.0, 5.0, 5.0), 0.01)
-    assert (told.metric, told.relative_half_width, told.converged) == ("inferences_per_second", 0, True)
-    told = precision(SPREAD, (), None)
-    assert (told.converged, told.tolerance, told.repeats_needed) == (None, None, None)
+    reported = precision(SPREAD, (5.0, 5.0, 5.0), 0.01)
+    assert (reported.metric, reported.converged, reported.tolerance) == ("joules_per_inference", False, 0.01)
+    reported = precision((), (5.0, 5.0, 5.0), 0.01)
+    assert (reported.metric, reported.relative_half_width, reported.converged) == ("inferences_per_second", 0, True)
+    reported = precision(SPREAD, (), None)
+    assert (reported.converged, reported.tolerance, reported.repeats_needed) == (None, None, None)
     assert precision((1.0,), (), 0.5).converged is False

@@ -86,7 +86,7 @@ def test_a_profile_without_sensors_or_prices_fits_as_well():
     assert parsed["devices"] == []
 
 
-def test_a_misfit_is_named_with_its_place():
+def test_a_violation_is_named_with_its_place():
     parsed = json.loads(to_json(document(sensors())))
     parsed["points"][0]["energy"] = "much"
     with pytest.raises(ValueError, match=r"got `str` - at `\$\.points\[0\]\.energy`"):
@@ -132,7 +132,7 @@ def test_coverage_states_the_uncertainty_of_its_widest_estimate():
     assert coverage_facts(coverage([GPU])).relative_uncertainty is None
 
 
-def test_the_schema_on_disk_is_what_the_records_make():
+def test_the_schema_on_disk_matches_the_records():
     script = Path(__file__).parents[4] / "docs/make_schema.py"
     spec = importlib.util.spec_from_file_location("make_schema", script)
     made = importlib.util.module_from_spec(spec)

@@ -47,7 +47,7 @@ def test_a_file_of_another_format_is_reported_by_its_format(tmp_path, content, w
     assert remedy in found.remedy
 
 
-def test_a_protobuf_is_a_model_whatever_its_name_ends_in(tmp_path):
+def test_a_protobuf_with_any_suffix_is_a_model(tmp_path):
     for name in ("m.json", "m.textproto", "m.txt", "model"):
         (tmp_path / name).write_bytes(model(RELU))
         assert onnx_model.load(OnnxSpec(tmp_path / name), ENGINE).prepare({"batch": 1})

@@ -159,7 +159,7 @@ def test_a_spec_survives_the_round_trip_through_its_command(spec, engine):
         (b'{"do":"load","workload":"x","spec":"","engine":{"provider":"tpu"}}', "Invalid enum value 'tpu'"),
     ],
 )
-def test_a_line_that_is_no_command_is_refused_with_the_place_of_the_misfit(line, words):
+def test_a_line_that_is_no_command_is_refused_with_the_place_of_the_violation(line, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         decode_command(line)
 
@@ -175,7 +175,7 @@ def test_a_line_that_is_no_command_is_refused_with_the_place_of_the_misfit(line,
         (OnnxSpec, '{"model":"m","shapes":{"x":[1,"a"]}}', "Expected `int`, got `str` - at `$.shapes[...][1]`"),
     ],
 )
-def test_a_spec_of_another_form_is_refused_with_its_misfit(kind, spec, words):
+def test_a_spec_of_another_form_is_refused_with_its_violation(kind, spec, words):
     command = Load(kind.workload, spec, EngineSpec())
     with pytest.raises(ValueError, match=re.escape(words)):
         from_json(command.spec, kind)

@@ -21,12 +21,14 @@ def nothing() -> None:
 
 
 def test_the_span_contains_the_command_and_its_end_is_reported_at_once(tmp_path: Path) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     stamps = tmp_path / "stamps"
     script = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(time.monotonic_ns()))"
     before = time.monotonic_ns()
-    span = run(["python3", "-c", script, str(stamps)], lambda: told.append(time.monotonic_ns()), output_to_errors=False)
-    assert before <= span.start_ns < int(stamps.read_text()) < span.end_ns <= told[0]
+    span = run(
+        ["python3", "-c", script, str(stamps)], lambda: reported.append(time.monotonic_ns()), output_to_errors=False
+    )
+    assert before <= span.start_ns < int(stamps.read_text()) < span.end_ns <= reported[0]
     assert (span.code, span.interrupted) == (0, False)
 
 
@@ -70,14 +72,14 @@ def test_a_sleep_ends_after_its_time_or_at_a_signal() -> None:
     span = sleep(0.05, nothing)
     assert span.end_ns - span.start_ns >= 50_000_000
     assert (span.code, span.interrupted) == (0, False)
-    told: list[bool] = []
+    reported: list[bool] = []
     previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
-        cut = sleep(30, lambda: told.append(True))
+        cut = sleep(30, lambda: reported.append(True))
     finally:
         signal.signal(signal.SIGALRM, previous)
-    assert (cut.code, cut.interrupted, told) == (143, True, [True])
+    assert (cut.code, cut.interrupted, reported) == (143, True, [True])
     assert cut.end_ns - cut.start_ns < 10_000_000_000
 
 

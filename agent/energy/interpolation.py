@@ -1,4 +1,4 @@
-"""Finds the refreshes of a counter in its samples: their times and values, and the power between them; pure."""
+"""Finds the refreshes of a counter in its samples, interpolates its energy between them, and gives the power; pure."""
 
 from __future__ import annotations
 
