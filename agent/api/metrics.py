@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import platform
 from collections import Counter
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from agent.api.dcgm import DcgmView
 from agent.api.host_metrics import host_families, uncertainty_family
+from agent.api.series import ExportedProbe, ExportedSeries, exported_series
 from agent.api.serving_metrics import serving_families
 from agent.api.store_metrics import store_families
 from agent.sampling.probe_reader import overdue_ns
@@ -60,25 +60,6 @@ DROPPED = Metric("samples_dropped", MetricType.COUNTER, "Reads of a whole probe 
 LOST = Metric(
     "energy_lost_seconds", MetricType.COUNTER, "Pauses whose energy is in no total because it is not known, in seconds."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedSeries:
-    """One series: the name of its metric, the position of its value in the tick, and its label values."""
-
-    metric: str
-    position: int
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedProbe:
-    """One probe: its layout, its state, its series, and the age from which a tick is not exported."""
-
-    layout: Layout
-    state: ProbeHealth
-    lines: tuple[ExportedSeries, ...]
-    stale_ns: int
 
 
 class CounterTotals(Protocol):
@@ -267,24 +248,6 @@ class Exporter(Collector):
                 if channel.key in seconds:
                     lost.add_metric(line.labels, seconds[channel.key])
         yield lost
-
-
-def exported_series(layouts: Sequence[Layout]) -> Iterator[tuple[ExportedSeries, ...]]:
-    """Yield the series of each layout.
-
-    If two channels have the same key, only the first is exported, even while it has no value: a series that changed its
-    sensor would jump.
-    """
-    shown: set[tuple[str, str, str, str]] = set()
-    for layout in layouts:
-        lines = []
-        for position, channel in enumerate(layout.channels):
-            if channel.key in shown:
-                continue
-            shown.add(channel.key)
-            labels = (channel.device.id, channel.device.kind.value, channel.domain, channel.source.value)
-            lines.append(ExportedSeries(channel.metric, position, labels))
-        yield tuple(lines)
 
 
 def known_devices(layouts: Sequence[Layout]) -> Iterable[Device]:

@@ -15,7 +15,7 @@ from probes.model import METRICS, MetricType
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.sampling.host_total import ChannelJoules
+    from agent.sampling.channel_energy import ChannelJoules
     from probes.model import Channel
 
 

@@ -8,23 +8,23 @@ choice, or while a counted sensor has no fresh value: a sum without one of its p
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.cost.model import capital_per_hour
 from agent.energy.counted_sensors import best_series, cover
 from agent.energy.provenance import provenance
 from agent.runtime.logs import get_logger
-from agent.sampling.probe_reader import overdue_ns
-from probes.model import ENERGY_METRICS, METRICS, MetricType, Source
-from store.records import Series, Total
+from agent.sampling.channel_energy import ChannelEnergy, Key, channel_energies
+from probes.model import ENERGY_METRICS, Source
+from store.records import Total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from agent.cost.tariff import Tariff
     from agent.energy.counted_sensors import Boundary, Coverage
+    from agent.sampling.channel_energy import ChannelJoules
     from agent.sampling.counter_accumulator import CounterAccumulator, Totals
     from probes.model import Channel
     from store.records import Host, Layout, Tick
@@ -34,15 +34,11 @@ FIRST_CHOICE_SAMPLES = 12
 FIRST_CHOICE_SECONDS = 180.0
 """The longest time before the first choice, however slow the sampling is."""
 CHOICE_SECONDS = 60.0
-HISTORY_SECONDS = 0.9
-HISTORY_SAMPLES = 30
 _JOULES_PER_KWH = 3.6e6
 _SECONDS_PER_HOUR = 3600
 _PROBE, _COST = "host", "cost"
 
 logger = get_logger("host_total")
-
-Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,79 +59,6 @@ class HostReading:
     currency: str
     at_ns: int
     stale_ns: int
-
-
-class ChannelJoules(NamedTuple):
-    """The joules of one channel since the start of the recording, read at `at_ns` (Unix time).
-
-    For a gauge, `lower` and `upper` are the joules if its power was the lower, or the higher, of the readings around
-    each moment; for a counter both equal `joules`.
-    """
-
-    channel: Channel
-    at_ns: int
-    joules: float
-    lower: float
-    upper: float
-
-
-@dataclass(slots=True)
-class _Counted:
-    """One channel of energy or power: its position, its latest samples about a second apart, and its joules so far.
-
-    `joules` is None before the first value. `added` is the part of it that a host total already contains. `lower` and
-    `upper` are the bounds of a gauge's joules by the readings around each moment.
-    """
-
-    layout: int
-    position: int
-    channel: Channel
-    stale_ns: int
-    history: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=HISTORY_SAMPLES))
-    latest: tuple[int, float] | None = None
-    joules: float | None = None
-    added: float | None = None
-    lower: float = 0.0
-    upper: float = 0.0
-
-    @property
-    def is_counter(self) -> bool:
-        return METRICS[self.channel.metric].type is MetricType.COUNTER
-
-    def record(self, at_ns: int, value: float) -> None:
-        """Add a sample; a gauge adds the trapezoid since the sample before, unless that sample is stale."""
-        if not self.is_counter:
-            earlier_ns, watts = self.latest or (at_ns, value)
-            seconds = (at_ns - earlier_ns) / 1e9 if at_ns - earlier_ns <= self.stale_ns else 0.0
-            self.joules = (self.joules or 0.0) + (watts + value) / 2 * seconds
-            self.lower += min(watts, value) * seconds
-            self.upper += max(watts, value) * seconds
-        self.latest = (at_ns, value)
-        if not self.history or at_ns - self.history[-1][0] >= HISTORY_SECONDS * 1e9:
-            self.history.append((at_ns, value))
-
-    def reading(self) -> ChannelJoules | None:
-        """Return the joules so far, None before the first sample."""
-        if self.latest is None or self.joules is None:
-            return None
-        bounds = (self.joules, self.joules) if self.is_counter else (self.lower, self.upper)
-        return ChannelJoules(self.channel, self.latest[0], self.joules, *bounds)
-
-    def series(self) -> Series:
-        """Return the samples in memory."""
-        return Series(self.channel, tuple(at for at, _ in self.history), tuple(value for _, value in self.history))
-
-    def watts(self) -> float | None:
-        """Return a gauge's reading, or a counter's mean power over about a second or two refresh periods."""
-        if self.latest is None:
-            return None
-        at_ns, value = self.latest
-        if not self.is_counter:
-            return value
-        shortest_ns = max(HISTORY_SECONDS, 2 * self.channel.refresh_seconds) * 1e9
-        history = tuple(self.history)  # another thread may add to it
-        earlier = next((kept for kept in reversed(history) if at_ns - kept[0] >= shortest_ns), None)
-        return None if earlier is None else (value - earlier[1]) / (at_ns - earlier[0]) * 1e9
 
 
 class HostTotal:
@@ -162,18 +85,18 @@ class HostTotal:
         own = [total for total in before.values() if total.device == host.id]
         self._joules = {(total.domain, _source_of(total)): total.total for total in own if total.metric != _COST}
         self._cost = {total.domain: total.total for total in own if total.metric == _COST}
-        self._channels = tuple(_counted(layouts, periods, before))
+        self._channels = tuple(channel_energies(layouts, periods, before))
         self._by_key = {each.channel.key: each for each in self._channels}
         self._others = [
             channel for layout in layouts for channel in layout.channels if channel.metric not in ENERGY_METRICS
         ]
-        self._by_layout: dict[int, list[_Counted]] = {}
+        self._by_layout: dict[int, list[ChannelEnergy]] = {}
         for each in self._channels:
             self._by_layout.setdefault(each.layout, []).append(each)
         slowest = max((period for period in periods), default=0.0)
         self._first_choice_ns = round(min(FIRST_CHOICE_SAMPLES * max(1.0, slowest), FIRST_CHOICE_SECONDS) * 1e9)
         self._coverage: Coverage | None = None
-        self._included: tuple[_Counted, ...] = ()
+        self._included: tuple[ChannelEnergy, ...] = ()
         self._latest_ns: dict[int, int] = {}
         self._chosen_ns = self._priced_ns = 0
         self._stored = True
@@ -305,15 +228,3 @@ class HostTotal:
 
 def _source_of(total: Total) -> str:
     return total.probe.partition("/")[2]
-
-
-def _counted(layouts: Sequence[Layout], periods: Sequence[float], before: Totals) -> Iterable[_Counted]:
-    """Yield each channel of energy or power once, that of the first probe if several read it."""
-    seen: set[Key] = set()
-    for layout, period in zip(layouts, periods, strict=True):
-        stale_ns = overdue_ns(period)
-        for position, channel in enumerate(layout.channels):
-            if channel.metric in ENERGY_METRICS and channel.key not in seen:
-                seen.add(channel.key)
-                saved = before.get((layout.probe, *channel.key))
-                yield _Counted(layout.id, position, channel, stale_ns, added=saved.total if saved else None)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from agent.config.serving import ServingConfig
     from agent.host.gpu_activity import GpuHandle
     from agent.runtime.clock import Timebase
+    from agent.sampling.channel_energy import ChannelJoules
     from agent.sampling.counter_accumulator import Totals as StoredTotals
-    from agent.sampling.host_total import ChannelJoules
     from store.reader import Reader
     from store.records import Host
     from store.writer import Writer

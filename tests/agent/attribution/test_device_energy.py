@@ -4,7 +4,7 @@ import pytest
 
 from agent.attribution.device_energy import DeviceMeter
 from agent.energy.bounds import Energy
-from agent.sampling.host_total import ChannelJoules
+from agent.sampling.channel_energy import ChannelJoules
 from probes.model import Channel, Device, Kind, Source
 
 SECOND = 10**9
