@@ -169,6 +169,8 @@ def _end(outcome: RunResult, signals: SignalRequests, *, needs_energy: bool) -> 
     if outcome.interrupted:
         print_err(f"interrupted: the workload was stopped; {kept}")
         raise typer.Exit(signals.exit_code)
+    if outcome.document and not outcome.document["points"]:
+        fail("no point is complete: no request succeeded; the notes above have the errors")
     points_without_energy = _points_without_energy(outcome.document) if outcome.document else ""
     if points_without_energy and needs_energy:
         fail(f"--require-energy: {points_without_energy}")

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from agent.profiling.analysis.serving import PointLoad
     from agent.profiling.records import PointEnergy
     from agent.profiling.run_facts import IdleDrift
-    from agent.profiling.serving_records import ServiceLevel, ServingFigures
+    from agent.profiling.serving_records import Goodput, Lengths, ServiceLevel, ServingFigures
     from agent.workloads.point import Value
     from store.records import Window
 
@@ -124,8 +124,8 @@ def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _S
         parameters=parameters,
         valid=valid(checks),
         repeats=len(repeats),
-        input_tokens_per_inference=tokens_in,
-        output_tokens_per_inference=tokens_out,
+        input_tokens_per_inference=tokens_in if serving is None else _mean(serving.input_tokens),
+        output_tokens_per_inference=tokens_out if serving is None else _mean(serving.output_tokens),
         mean_latency_seconds=times.mean_seconds,
         latency_seconds=times.latency,
         time_to_first_token_seconds=times.first_token,
@@ -136,13 +136,24 @@ def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _S
         phases=_phases(repeats, load),
         energy=energy,
         power=point_power(repeats, counted, known, sensors.source) if known else None,
-        cost=_cost(shared.tariff, energy, speed, loaded_watts(shared.idle, sensors), (tokens_in, tokens_out)),
+        cost=_cost(
+            shared.tariff,
+            energy,
+            speed,
+            loaded_watts(shared.idle, sensors),
+            (tokens_in, tokens_out),
+            serving.goodput if serving else None,
+        ),
         convergence=evidence.precision,
         sensor_agreement=evidence.agreement,
         conditions=evidence.conditions,
         checks=checks,
         serving=serving,
     )
+
+
+def _mean(lengths: Lengths | None) -> float | None:
+    return lengths.mean if lengths else None
 
 
 def _energy(
@@ -214,11 +225,15 @@ def _cost(
     speed: Interval,
     idle_watts: Interval | None,
     tokens: tuple[float | None, float | None],
+    met: Goodput | None,
 ) -> Cost | None:
+    """Return the cost of a point; where a service level was met, that of the requests that met it."""
     if tariff is None or energy is None:
         return None
     total = energy.joules_per_inference.total
     joules = Interval(total.mean, total.lower, total.upper)
+    if met is not None and met.met:
+        joules, speed = joules.times(1 / met.attained), speed.times(met.attained)
     return price_point(tariff, PointCost(joules, speed, idle_watts, *tokens))
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from agent.host.server import find_server
 from agent.profiling.analysis.idle import BASELINES, IDLE_LOADED
+from agent.profiling.analysis.serving import errors_text, load_of
 from agent.workloads.declaration import service_of
 from agent.workloads.point import decode_point, point_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from agent.config import Config
     from agent.host.server import Server
@@ -69,12 +70,18 @@ def server_notes(
         )
     if any(point.get("concurrency") for point in request.points):
         notes.append("closed loop: N clients wait for the server, so the latencies are no queueing latencies")
-    points = {window.point for window in windows if window.point}
-    failed = points - {window.point for window in windows if window.inferences and window.work}
-    if failed:
-        names = ", ".join(sorted(point_name(decode_point(point)) for point in failed))
-        notes.append(f"no request succeeded at {names}: the point is left out")
-    return notes
+    return notes + [
+        f"no request succeeded at {name}: {errors}; the point is left out" for name, errors in _failed(windows)
+    ]
+
+
+def _failed(windows: Sequence[Window]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each point without a successful request, and its errors."""
+    for point in dict.fromkeys(window.point for window in windows if window.point):
+        own = [window for window in windows if window.point == point]
+        load = load_of([(window,) for window in own])
+        if load is not None and not any(window.inferences and window.work for window in own):
+            yield point_name(decode_point(point)), errors_text(load.errors) or "none was due"
 
 
 def _remote_note(remote: RemoteHost) -> str:

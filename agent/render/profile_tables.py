@@ -53,34 +53,43 @@ def _percentiles(latencies: _Json | None, factor: float) -> list[str]:
 
 
 def energy_table(points: Sequence[_Json], width: int) -> str:
-    """Return power and energy."""
+    """Return power and energy. A load has no column for values that are unknown, or equal, in all of its points."""
     if not any(point["energy"] for point in points):
         return "Energy: not available; the reasons are above."
-    tokens = any(point["energy"] and point["energy"]["joules_per_output_token"] for point in points)
-    columns = ["POINT", "WATTS>", "J/INFERENCE>", "UNCERTAINTY>", "DYNAMIC>"]
+    served = any(point.get("serving") for point in points)
+    known = [point["energy"] for point in points if point["energy"]]
+    sources = {energy_source(energy) for energy in known}
+    tokens = any(energy["joules_per_output_token"] for energy in known)
+    dynamic = not served or any(energy["joules_per_inference"]["dynamic"] for energy in known)
+    source = not served or len(sources) > 1 or len(known) < len(points)
+    columns = ["POINT", "WATTS>", "J/REQUEST>" if served else "J/INFERENCE>", "UNCERTAINTY>"]
+    columns += ["DYNAMIC>"] if dynamic else []
     columns += ["J/OUTPUT TOKEN>"] if tokens else []
-    title = (
-        "Energy. Idle power is included, DYNAMIC is the part above it (J). UNCERTAINTY: 95 %, and the sensors' bounds."
-    )
-    return _titled(title, width, [*columns, "SOURCE"], [_energy_row(point, tokens=tokens) for point in points])
+    columns += ["SOURCE"] if source else []
+    title = "Energy." if source else f"Energy, {sources.pop()}."
+    title += " Idle power is included"
+    title += ", DYNAMIC is the part above it (J)." if dynamic else "."
+    title += " UNCERTAINTY: 95 %, and the sensors' bounds."
+    rows = [_energy_row(point, tokens=tokens, dynamic=dynamic, source=source) for point in points]
+    return _titled(title, width, columns, rows)
 
 
-def _energy_row(point: _Json, *, tokens: bool) -> list[str]:
+def _energy_row(point: _Json, *, tokens: bool, dynamic: bool, source: bool) -> list[str]:
     energy, power = point["energy"], point["power"]
     if energy is None:
-        return [point["name"], *["-"] * (5 if tokens else 4), "not available" if point["valid"] else "invalid"]
+        blank = ["-"] * (3 + dynamic + tokens)
+        return [point["name"], *blank, "not available" if point["valid"] else "invalid"]
     split = energy["joules_per_inference"]
-    total, dynamic, token = split["total"], split["dynamic"], energy["joules_per_output_token"]
+    total, above, token = split["total"], split["dynamic"], energy["joules_per_output_token"]
     row = [
         point["name"],
         plain(power["mean_watts"]["mean"]) if power else "-",
         plain(total["mean"]),
         spread(total["mean"], total["lower"], total["upper"]),
-        plain(dynamic["mean"]) if dynamic else "-",
     ]
-    if tokens:
-        row.append(plain(token["mean"]) if token else "-")
-    return [*row, energy_source(energy)]
+    row += [plain(above["mean"]) if above else "-"] if dynamic else []
+    row += [plain(token["mean"]) if token else "-"] if tokens else []
+    return [*row, energy_source(energy)] if source else row
 
 
 def cost_table(points: Sequence[_Json], width: int) -> str:

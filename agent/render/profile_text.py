@@ -19,14 +19,8 @@ _Json = dict[str, Any]
 def profile_text(document: Mapping[str, Any], width: int) -> str:
     """Return a profile document of the present schema as text, in lines of up to `width` characters."""
     points = document["points"]
-    parts = (
-        headline(document, width),
-        profile_warnings(document, width),
-        *_speed(points, width),
-        energy_table(points, width),
-        cost_table(points, width),
-        run_details(document, width),
-    )
+    tables = (*_speed(points, width), energy_table(points, width), cost_table(points, width)) if points else ()
+    parts = (headline(document, width), profile_warnings(document, width), *tables, run_details(document, width))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -87,6 +87,7 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "Run the profile on the host of the server.",
     ),
     "no_errors": ("The server refused or dropped them.", "Read its log, or choose a lower load."),
+    "requests_succeed": ("The server is overloaded or broken.", "Read its log, or choose a lower load."),
     "token_counts_known": (
         "Energy per token counts the known ones alone.",
         "Let the server report its usage.",

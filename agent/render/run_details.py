@@ -30,7 +30,8 @@ def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     count = workload["parameter_count"]
     parts = (None if count is None else f"{number(count)} parameters", _shape(workload))
     yield "Model", f"{workload['name']}: {', '.join(filter(None, parts))}"
-    yield "Engine", f"{' '.join(filter(None, (engine['name'], engine['version'])))} on {engine['provider']}"
+    provider = "" if engine["provider"] == "server" else f"on {engine['provider']}"
+    yield "Engine", " ".join(filter(None, (engine["name"], engine["version"], provider)))
     yield "Energy", _coverage(document)
     for text in _idle(document["baselines"]):
         yield "Idle", text

@@ -16,7 +16,7 @@ from agent.runtime.typed_json import from_json
 from agent.workloads.load_records import TIMEOUT, UNSENT, LoadWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from agent.profiling.analysis.metrics import Repeat, SensorWindows
     from agent.profiling.run_facts import LatencySummary
@@ -50,6 +50,11 @@ class PointLoad:
         return tuple(report.totals for report in self.reports if report.totals is not None)
 
     @property
+    def errors(self) -> dict[str, int]:
+        """The number of failed requests by outcome."""
+        return dict(Counter(request.outcome for request in self.requests if not request.ok))
+
+    @property
     def streamed(self) -> bool:
         """Whether the responses show the arrival of their tokens."""
         return any(request.first_ns is not None for request in self.completed)
@@ -73,6 +78,11 @@ def load_of(repeats: Iterable[Repeat]) -> PointLoad | None:
     windows = tuple(window for repeat in repeats for window in repeat)
     reports = tuple(from_json(window.load, LoadWindow) for window in windows if window.load is not None)
     return PointLoad(windows, reports) if reports else None
+
+
+def errors_text(errors: Mapping[str, int]) -> str:
+    """Return the numbers of failed requests: `2 x http 500, 1 x timeout`."""
+    return ", ".join(f"{count} x {outcome}" for outcome, count in sorted(errors.items()))
 
 
 def latencies(load: PointLoad) -> LatencySummary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
+from agent.profiling.analysis.serving import errors_text
 from agent.profiling.run_facts import checked
 from agent.profiling.validation.environment import DOMINANT_OTHER_SHARE
 from agent.profiling.validation.evidence import IMPORTED
@@ -20,6 +21,7 @@ MAX_LOOP_LAG_SHARE = 0.05
 """The limits of the client's lateness: a time, or a share of the median time to the first token if that is more."""
 MAX_CLIENT_CPUS = 0.8
 """The load of a client whose event loop runs on one CPU from which requests wait for it."""
+MAX_FAILED_SHARE = 0.1
 MIN_SERVER_CPUS = 0.1
 """The CPU load from which a server is seen to work on this host, above that of sampling."""
 
@@ -32,6 +34,7 @@ def check_serving(evidence: Evidence, serving: ServingEvidence) -> tuple[CheckRe
         _arrivals_uncapped(serving),
         _server_elsewhere(evidence, serving),
         _no_errors(serving),
+        _requests_succeed(serving),
         _token_counts_known(serving),
     )
 
@@ -73,17 +76,24 @@ def _server_elsewhere(evidence: Evidence, serving: ServingEvidence) -> CheckResu
     message = f"{busy:.3g} W under load, {idle.mean:.3g} W with the idle server"
     works = cpus is not None and cpus - (serving.figures.client_cpus or 0.0) > MIN_SERVER_CPUS
     if busy > (idle.upper or idle.mean) or works:
-        return checked(name, True, f"the server works on this host: {message}", "invalid")
+        return checked(name, True, f"the server works on the measured host: {message}", "invalid")
     if (evidence.conditions.max_other_cpus or 0.0) > DOMINANT_OTHER_SHARE * evidence.processors:
         return checked(name, None, f"the load of other programs hides that of the server: {message}", "invalid")
-    return checked(name, False, f"the load shows no energy on this host: {message}", "invalid")
+    return checked(name, False, f"the load shows no energy on the measured host: {message}", "invalid")
 
 
 def _no_errors(serving: ServingEvidence) -> CheckResult:
     errors = serving.figures.errors
-    named = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(errors.items()))
-    message = f"{sum(errors.values())} of {serving.figures.requests} requests failed: {named}"
+    message = f"{sum(errors.values())} of {serving.figures.requests} requests failed: {errors_text(errors)}"
     return checked("no_errors", not errors, message if errors else "no request failed", "warning")
+
+
+def _requests_succeed(serving: ServingEvidence) -> CheckResult:
+    """Limit the failed share: the energy of failed requests is divided by the successful ones."""
+    figures = serving.figures
+    share = sum(figures.errors.values()) / figures.requests
+    message = f"{share:.1%} of the requests failed (limit {MAX_FAILED_SHARE:.0%})"
+    return checked("requests_succeed", share <= MAX_FAILED_SHARE, message, "invalid")
 
 
 def _token_counts_known(serving: ServingEvidence) -> CheckResult:

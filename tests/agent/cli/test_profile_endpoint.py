@@ -162,8 +162,21 @@ def test_faults_are_counted_and_are_part_of_no_latency(runs: Runs) -> None:
     assert point["latency_seconds"]["count"] == serving["completed"]
     assert point["latency_seconds"]["minimum"] >= 0.5
     assert serving["goodput"]["attained"] <= serving["completed"] / serving["requests"]
-    (check,) = [each for each in point["checks"] if each["name"] == "no_errors"]
-    assert (check["status"], check["severity"]) == ("failed", "warning")
+    failed = {each["name"] for each in point["checks"] if each["status"] == "failed"}
+    assert failed >= {"no_errors", "requests_succeed"}
+    assert (point["valid"], point["energy"]) == (False, None)
+
+
+def test_a_run_without_a_success_is_an_error_that_names_the_failures(home: Path) -> None:
+    with ScriptedServer(lambda number, _: Answer(status=503) if number > 5 else Answer()) as server:
+        line = ("profile", "endpoint", "--url", server.url, *LENGTHS, *SHORT, "--window-seconds", 0.3, "--no-store")
+        result = run(home, *line, "--rate", 60)
+    assert result.returncode == 1
+    found = document(result)
+    assert found["points"] == []
+    (note,) = [each for each in found["notes"] if each.startswith("no request succeeded at rate=60.0: ")]
+    assert "x http 503" in note
+    assert "no point is complete" in result.stderr
 
 
 def test_the_highest_rate_of_two_slots_is_found_and_profiled(runs: Runs) -> None:

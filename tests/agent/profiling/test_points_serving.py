@@ -41,7 +41,7 @@ def test_energy_is_divided_by_the_parts_of_requests_in_the_window():
     assert (energy.joules_per_inference.idle, energy.joules_per_inference.dynamic) == (None, None)
     assert point.inferences_per_second.mean == approx(9.5 / 6)
     assert point.output_tokens_per_second.mean == approx(110 / 6)
-    assert point.output_tokens_per_inference == approx(110 / 9.5)
+    assert (point.input_tokens_per_inference, point.output_tokens_per_inference) == (100, 11)
     assert point.power.mean_watts.mean == approx(100)
     assert point.time_to_first_token_seconds.p50 == approx(0.1)
     assert point.inter_token_latency_seconds.p50 == approx(0.02)
@@ -87,10 +87,32 @@ def test_the_load_of_others_leaves_the_loaded_idle_power_out_if_no_other_is_know
     assert total.upper == approx(60, rel=0.01)
 
 
+def test_requests_without_token_counts_have_no_lengths():
+    blank = report([request(0.5 * number, 0.5 * number + 0.4, tokens=(None, None)) for number in range(10)])
+    point = only_point(loaded(blank))
+    assert (point.input_tokens_per_inference, point.output_tokens_per_inference) == (None, None)
+    assert point.energy.joules_per_total_token is None
+
+
 def test_a_level_gives_a_load_its_goodput():
     serving = only_point(loaded(), level=ServiceLevel(0.9, e2e_seconds=0.4)).serving
     assert (serving.requests, serving.completed, serving.goodput.met) == (30, 30, True)
     assert serving.goodput.requests_per_second == approx(30 / 18)
+
+
+def test_the_cost_at_a_met_level_is_that_of_the_requests_that_met_it():
+    tariff = Tariff(price_per_kwh=3.6, capital=100.0, pue=1.0)
+    slow = streamed(4.9, 2.0, 0.02)
+    load = report([*LOAD.requests[:9], slow])
+    plain, priced = (
+        only_point(loaded(load), tariff, level=level) for level in (None, ServiceLevel(0.5, e2e_seconds=1.0))
+    )
+    assert (priced.serving.goodput.met, priced.serving.goodput.attained) == (True, 0.9)
+    for part in ("energy", "capital"):
+        whole, met = (getattr(point.cost.usage.per_inference, part).mean for point in (plain, priced))
+        assert met == approx(whole / 0.9)
+    missed = only_point(loaded(load), tariff, level=ServiceLevel(0.99, e2e_seconds=1.0))
+    assert missed.cost == plain.cost
 
 
 def test_a_window_without_a_success_is_no_repeat():

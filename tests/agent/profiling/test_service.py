@@ -104,7 +104,11 @@ def test_a_closed_loop_is_labelled():
 def test_points_without_a_success_are_named():
     good = load_window(1, 0, 1, report([streamed(0, 0.1, 0.01)]), '{"rate":1.0}')
     bad = load_window(1, 2, 3, report([request(0, 0.1, outcome="http 500")]), '{"rate":9.0}')
-    assert server_notes(HERE, STARTED, (good, bad)) == ["no request succeeded at rate=9.0: the point is left out"]
+    empty = load_window(1, 4, 5, report([]), '{"rate":0.1}')
+    assert server_notes(HERE, STARTED, (good, bad, empty)) == [
+        "no request succeeded at rate=9.0: 1 x http 500; the point is left out",
+        "no request succeeded at rate=0.1: none was due; the point is left out",
+    ]
 
 
 def test_a_server_whose_host_is_measured_there_names_that_host_and_the_doubt_about_its_clock():

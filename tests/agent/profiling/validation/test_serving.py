@@ -39,7 +39,7 @@ def test_a_good_load_passes_every_check():
         ("arrivals_uncapped", "invalid", {}, {"capped": True}),
         ("server_elsewhere", "invalid", {}, {"idle_watts": Interval(81, 80, 82)}),
         ("server_elsewhere", "invalid", {}, {"idle_watts": Interval(82)}),
-        ("no_errors", "warning", {"errors": {"http 500": 2, "timeout": 1}}, {}),
+        ("no_errors", "warning", {"errors": {"http 500": 2, "timeout": 1}, "requests": 30}, {}),
         ("token_counts_known", "warning", {}, {"without_counts": 3}),
     ],
 )
@@ -84,6 +84,15 @@ def test_other_programs_can_hide_the_load_of_a_server() -> None:
         == "unknown"
     )
     assert results(replace(EVIDENCE, conditions=others, processors=8), idle_watts=idle)["server_elsewhere"].failed
+
+
+def test_a_point_with_many_failures_is_invalid() -> None:
+    found = results(figures={"errors": {"timeout": 4}, "requests": 39})["requests_succeed"]
+    assert (found.failed, found.severity, found.message) == (
+        True,
+        "invalid",
+        "10.3% of the requests failed (limit 10%)",
+    )
 
 
 def test_failed_requests_are_named_by_their_error():
