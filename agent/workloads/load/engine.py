@@ -88,7 +88,7 @@ class LoadPhase:
             start_ns = requests.begin_window()
             started(start_ns)
             lag = LoopLag()
-            await asyncio.sleep((start_ns - time.monotonic_ns()) / 1e9 + seconds)
+            await requests.rest((start_ns - time.monotonic_ns()) / 1e9 + seconds)
             await requests.until(lambda: self._count(requests) >= iterations)
             end_ns = requests.end_window()
             lag.stop()
@@ -120,7 +120,7 @@ class LoadPhase:
 
     async def _lead_in(self, requests: Requests) -> None:
         if not self._closed:
-            await asyncio.sleep(self._lead_seconds)
+            await requests.rest(self._lead_seconds)
         await requests.until(lambda: requests.warm >= (self._clients if self._closed else 1))
 
     async def _stop(self, requests: Requests, sources: list[asyncio.Task[None]]) -> None:

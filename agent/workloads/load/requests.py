@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from agent.workloads.load_records import UNSENT
@@ -50,8 +52,11 @@ class Requests:
         self._most_in_flight = most_in_flight
         self._in_flight: set[Exchange] = set()
         self._first: list[Exchange] = []
+        self._start_ns, self._end_ns = 0, sys.maxsize
+        self._next_arrival_ns = sys.maxsize
         self._followed: set[Exchange] | None = None
         self._failure: Exception | None = None
+        self._failed = asyncio.Event()
 
     @property
     def warm(self) -> int:
@@ -61,18 +66,26 @@ class Requests:
     def begin_window(self) -> int:
         """Begin the window, and return its start, which is up to a millisecond ahead."""
         self.exchanges.clear()
-        self.due = 0
-        return time.monotonic_ns() + LEAD_NS
+        self.due, self._start_ns = 0, time.monotonic_ns() + LEAD_NS
+        return self._start_ns
 
     def end_window(self) -> int:
         """End the window, and return its end."""
-        self._followed = set(self._in_flight)
-        return time.monotonic_ns()
+        self._followed, self._end_ns = set(self._in_flight), time.monotonic_ns()
+        return self._end_ns
 
     def followed(self) -> bool:
-        """Return whether all requests that were under way at the end of the window have ended."""
+        """Return whether all requests that were under way at the end of the window, or due in it, have ended."""
         self._followed = {each for each in self._followed or () if not each.ended}
-        return not self._followed
+        return not self._followed and self._next_arrival_ns >= self._end_ns
+
+    async def rest(self, seconds: float) -> None:
+        """Wait for this time. Raises the exception that ended a client, at once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._failed.wait()
+        if self._failure is not None:
+            raise self._failure
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition is true. Raises the exception that ended a client."""
@@ -99,16 +112,19 @@ class Requests:
         while self.running:
             intended += gap()
             exchange = self._traffic.next()
-            exchange.intended_ns = round(intended * 1e9)
+            exchange.intended_ns = self._next_arrival_ns = round(intended * 1e9)
             if not self._first:
                 self._first.append(exchange)
             await asyncio.sleep(max(0.0, intended - time.monotonic()))
-            self.due += 1
+            self.due += exchange.intended_ns >= self._start_ns
             if len(self._in_flight) >= self._most_in_flight:
                 exchange.sent_ns = exchange.intended_ns
                 exchange.end(UNSENT, time.monotonic_ns())
                 self._note(exchange)
                 continue
+            self._in_flight.add(exchange)
+            if self._followed is not None and exchange.intended_ns < self._end_ns:  # this loop is late
+                self._followed.add(exchange)
             task = asyncio.create_task(self._run(exchange))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
@@ -119,11 +135,12 @@ class Requests:
             await self._traffic.send(exchange)
         except Exception as error:
             self._failure = error
+            self._failed.set()
             raise
         finally:
             self._in_flight.discard(exchange)
             self._note(exchange)
 
     def _note(self, exchange: Exchange) -> None:
-        if exchange.ended and (self._followed is None or exchange in self._followed):
+        if exchange.ended and exchange.end_ns >= self._start_ns and exchange.intended_ns < self._end_ns:
             self.exchanges.append(exchange)
