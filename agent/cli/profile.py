@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from agent.cli import profile_import
+from agent.cli import profile_from_serving, profile_import
 from agent.cli.arguments import SHARED
 from agent.cli.options import configuration, fail
 from agent.cli.run_options import RunOptions, shared_options
@@ -194,3 +194,4 @@ def _points_without_energy(document: dict[str, Any]) -> str:
 for _name in registry.names():
     _add_command(_name)
 profile_import.add_to(app)
+profile_from_serving.add_to(app)

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.host.inventory import describe_host
 from command import call, run
 from daemons import configure, create_host, running
 from metrics_server import MetricsServer, response
+from probes.model import Roots
 from store.database import open_database
 from store.records import Host, ServingHour
 from store.writer import Writer
@@ -86,3 +89,33 @@ def test_status_shows_the_figures_of_the_running_service(tmp_path: Path) -> None
             (check,) = [each for each in checks if each["check"] == "serving chat"]
             assert check["verdict"] == "PASS"
             assert "the energy of package-0 above idle is that of its servers" in check["found"]
+
+
+def test_a_profile_of_stored_traffic_is_printed_and_written(tmp_path: Path) -> None:
+    database = tmp_path / "own.db"
+    engine = open_database(str(database))
+    writer = Writer(engine)
+    host = describe_host(Roots())
+    writer.register(host, [], "daemon", 1)
+    now = int(time.time()) // 3600
+    hours = [
+        ServingHour(
+            host.id, "chat", "m", now - age, "served", "measured", 360, 0, "[]", "[]", 720.0, 0.0, 7200.0, 3600.0
+        )
+        for age in (2, 1)
+    ]
+    parts = {f"{part}_{bound}": 1000.0 for part in ("idle", "attributed") for bound in ("joules", "lower", "upper")}
+    writer.save_serving_hours([replace(hour, duration=360.0, **parts) for hour in hours])
+    engine.dispose()
+    line = ("profile", "from-serving", "chat", "--database", database, "--since", "24h")
+    printed = call(tmp_path, *line)
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.startswith("Best point        model=m: 0.200 inferences/s")
+    assert json.loads(call(tmp_path, *line, "--json").stdout)["points"][0]["repeats"] == 2
+    written = call(tmp_path, *line, "-o", tmp_path / "chat.json")
+    assert written.returncode == 0
+    shown = call(tmp_path, "profiles", "show", tmp_path / "chat.json")
+    assert "production traffic" in shown.stdout
+    missing = call(tmp_path, "profile", "from-serving", "nobody", "--database", database)
+    assert missing.returncode == 1
+    assert "no traffic of nobody is stored" in missing.stderr
