@@ -25,8 +25,8 @@ from agent.workloads.declaration import uses_service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.profiling.progress import Progress
     from agent.profiling.run import RunResult
-    from agent.profiling.sweep import Progress
     from agent.runtime.signals import SignalRequests
     from agent.workloads.declaration import Spec, Workload
     from agent.workloads.engine_spec import EngineSpec

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from agent.profiling.sweep import Progress
+    from agent.profiling.progress import Progress
 
 _REFRESHES_A_SECOND = 1  # drawing loads the host under measurement
 _HEARTBEAT_SECONDS = 10.0
@@ -48,22 +48,22 @@ def progress() -> Iterator[Progress]:
 
 
 class RemainingTime:
-    """Extrapolates the remaining time from the mean time of the steps."""
+    """Extrapolates the remaining time from the mean time of the steps; it is at least the planned rest."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._start: tuple[float, int] | None = None
 
-    def remaining(self, done: int, total: int | None) -> str:
-        """Return the remaining time in words, empty until the first step is done."""
+    def remaining(self, done: int, total: int | None, least_seconds: float = 0.0) -> str:
+        """Return the remaining time in words, empty without a finished step and a planned rest."""
         if total is None or done >= total:
             return ""
         if self._start is None:
             self._start = (self._clock(), done)
         began, first = self._start
-        if done <= first:
-            return ""
-        return f"about {duration((self._clock() - began) / (done - first) * (total - done))} left"
+        by_pace = (self._clock() - began) / (done - first) * (total - done) if done > first else 0.0
+        left = max(by_pace, least_seconds)
+        return f"about {duration(left)} left" if left or done > first else ""
 
 
 def duration(seconds: float) -> str:
@@ -104,9 +104,10 @@ class Lines:
             over.set()
             thread.join()
 
-    def step(self, done: int, total: int | None, doing: str) -> None:
+    def step(self, done: int, total: int | None, doing: str, least_seconds: float = 0.0) -> None:
         """Print the current step, unless too many lines were printed recently."""
-        parts = [doing if total is None else f"[{done}/{total}] {doing}", self._remaining_time.remaining(done, total)]
+        left = self._remaining_time.remaining(done, total, least_seconds)
+        parts = [doing if total is None else f"[{done}/{total}] {doing}", left]
         with self._lock:
             self._now = ", ".join(filter(None, parts))
             self._printed += 1
@@ -139,8 +140,9 @@ class _Bar:
         self._task = task
         self._remaining_time = RemainingTime(time.monotonic)
 
-    def step(self, done: int, total: int | None, doing: str) -> None:
-        count, left = "" if total is None else f"{done}/{total}", self._remaining_time.remaining(done, total)
+    def step(self, done: int, total: int | None, doing: str, least_seconds: float = 0.0) -> None:
+        count = "" if total is None else f"{done}/{total}"
+        left = self._remaining_time.remaining(done, total, least_seconds)
         self._bar.update(
             self._task, completed=done, total=total, description=printable_line(doing), count=count, left=left
         )

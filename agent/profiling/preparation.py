@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from agent.host.checks import Check
     from agent.host.server import Server
     from agent.profiling.context import ProfileRequest
+    from agent.profiling.progress import Progress
     from agent.profiling.run_store import RunStore
-    from agent.profiling.sweep import Progress
     from agent.sampling.pipeline import Pipeline
     from agent.sampling.remote.probe import RemoteHost
     from probes.registry import Discovery

@@ -36,7 +36,7 @@ from store.writer import Writer
 if TYPE_CHECKING:
     from agent.config import Config
     from agent.profiling.context import ProfileRequest
-    from agent.profiling.sweep import Progress
+    from agent.profiling.progress import Progress
     from agent.runtime.signals import SignalRequests
     from agent.sampling.pipeline import Pipeline
     from agent.sampling.session import Recording

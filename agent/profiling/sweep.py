@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from agent.host.activity import ActivitySnapshot
     from agent.profiling.plan import MeasurementPlan
+    from agent.profiling.progress import Progress
     from agent.profiling.serving_records import ServiceLevel, SustainableRate
     from agent.runtime.clock import Timebase
     from agent.workloads.load_records import LoadWindow
@@ -51,22 +52,6 @@ class Workload(Protocol):
 
         `edge` is called when the window begins and when it has ended.
         """
-        ...
-
-
-class Progress(Protocol):
-    """Shows the progress of a run to the user."""
-
-    def step(self, done: int, total: int | None, doing: str) -> None:
-        """Show the current step: the number of finished steps, of all steps (None if unknown), and its description."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Show a message."""
-        ...
-
-    def confirm(self, question: str) -> bool:
-        """Ask the user whether to continue; return False if there is no terminal to ask on."""
         ...
 
 
@@ -130,6 +115,7 @@ class Sweep:
         self._began = time.monotonic()
         self._prepared: Point | None = None
         self._done = self._total = 0
+        self._windows_ahead, self._idles_ahead = 0, _SIDES * len(baselines)
 
     def run(
         self, workload: Workload, load: Callable[[], Ready], unload: Callable[[], object], points: Sequence[Point]
@@ -139,9 +125,8 @@ class Sweep:
         `load` returns once the workload has loaded its model; `unload` ends the workload. Every point is tried before
         the first window of any, so that none fails after minutes; `on_trial_complete` is called then.
         """
-        self._total = (
-            _OTHER_STEPS + _SIDES * len(self._baselines) + len(points) * self._phases * (1 + self._plan.repeats)
-        )
+        self._windows_ahead = len(points) * self._phases * self._plan.repeats
+        self._total = _OTHER_STEPS + self._idles_ahead + len(points) * self._phases + self._windows_ahead
         self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
         self._step("loading the model")
         self.ready = load()
@@ -178,7 +163,8 @@ class Sweep:
 
         def confirm(rate: float, seconds: float) -> tuple[Sequence[LoadWindow], float]:
             chosen = at_rate(point, rate)
-            self._total += self._plan.repeats + 1
+            self._total += plan.repeats + 1
+            self._windows_ahead = plan.repeats
             self._plan = replace(plan, window_seconds=max(plan.window_seconds, seconds))
             self._sweep(workload, ready, [chosen])
             load = load_of([(window,) for window in self.windows if window.point == encode_point(chosen)])
@@ -220,6 +206,7 @@ class Sweep:
         shares = [(point, known.get(encode_point(point))) for point in points]
         still = [point for point, share in shares if share is None or share > tolerance]
         self._total += len(still) * self._phases
+        self._windows_ahead = len(still) * self._phases
         return still
 
     def _idle(self, phase: str, side: int, doing: str) -> None:
@@ -290,9 +277,15 @@ class Sweep:
         load = cpu_usage_between(before, after)
         if load is not None:
             self.loads[window_key(window)] = load
+        if window.point:
+            self._windows_ahead -= 1
+        else:
+            self._idles_ahead -= 1
         self._save_window(window)
         self.windows.append(window)
 
     def _step(self, doing: str) -> None:
-        self._progress.step(self._done, self._total, doing)
+        idle = self._idles_ahead * (SETTLE_SECONDS + self._plan.idle_seconds)
+        least = idle + self._windows_ahead * self._plan.window_seconds
+        self._progress.step(self._done, self._total, doing, least)
         self._done += 1

@@ -46,6 +46,15 @@ def test_the_remaining_time_is_extrapolated_from_the_finished_steps(clock: Clock
     assert pace.remaining(10, 10) == ""
 
 
+def test_the_remaining_time_is_at_least_the_planned_rest(clock: Clock) -> None:
+    pace = RemainingTime(clock)
+    assert pace.remaining(0, 10, 62.0) == "about 1 min left"
+    clock.now += 1
+    assert pace.remaining(2, 10, 50.0) == "about 50 s left"
+    clock.now += 99
+    assert pace.remaining(5, 10, 50.0) == "about 2 min left"
+
+
 def test_each_step_is_a_line_with_count_and_remaining_time(clock: Clock) -> None:
     said: list[str] = []
     lines = Lines(said.append, clock)

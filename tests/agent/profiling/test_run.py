@@ -35,7 +35,7 @@ class Silent:
         self.notes: list[str] = []
         self.steps: list[str] = []
 
-    def step(self, _done: int, _total: int | None, doing: str) -> None:
+    def step(self, _done: int, _total: int | None, doing: str, _least_seconds: float = 0.0) -> None:
         self.steps.append(doing)
 
     def note(self, text: str) -> None:

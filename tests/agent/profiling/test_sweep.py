@@ -61,9 +61,11 @@ class Heard:
     """Hears the progress."""
 
     steps: list[tuple[int, int | None, str]] = field(default_factory=list)
+    least: list[float] = field(default_factory=list)
 
-    def step(self, done: int, total: int | None, doing: str) -> None:
+    def step(self, done: int, total: int | None, doing: str, least_seconds: float = 0.0) -> None:
         self.steps.append((done, total, doing))
+        self.least.append(least_seconds)
 
     def note(self, text: str) -> None:
         raise AssertionError(text)
@@ -205,6 +207,16 @@ def test_every_window_has_the_load_around_it() -> None:
     assert len(went.sweep.loads) == 4 + 6  # the idle baselines as well
     (load,) = set(went.sweep.loads.values())
     assert (load.seconds, load.processors, load.own, load.others) == (1.0, 4, 1.5, 0.5)
+
+
+def test_every_step_reports_the_least_time_of_the_rest() -> None:
+    went = go(FakeWorkload())
+    plan, idle = SWIFT, SETTLE_SECONDS + SWIFT.idle_seconds
+    whole = 4 * idle + 2 * plan.repeats * plan.window_seconds
+    assert went.heard.least[0] == pytest.approx(whole)
+    assert went.heard.least[1] == pytest.approx(whole - idle)
+    assert went.heard.least[-2] == pytest.approx(idle)
+    assert went.heard.least[-1] == 0
 
 
 def test_without_a_tolerance_no_precision_is_estimated() -> None:

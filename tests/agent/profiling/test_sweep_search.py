@@ -48,7 +48,7 @@ class Endpoint:
 class Heard:
     steps: list[tuple[int, int | None, str]] = field(default_factory=list)
 
-    def step(self, done, total, doing):
+    def step(self, done, total, doing, _least_seconds=0.0):
         self.steps.append((done, total, doing))
 
 
