@@ -59,7 +59,7 @@ def _scalar(each: Parameter) -> Any:
         least, most = (None if limit is None else int(limit) for limit in (declared.least, declared.most))
         return whole(declared.help, least, most, each.option)
     if each.kind is float:
-        return real(declared.help, declared.least, declared.most, name=each.option)
+        return real(declared.help, declared.least, declared.most, declared.metavar or "NUMBER", each.option)
     if each.choices:
         return choice(each.kind, declared.help, each.option)
     if each.kind is bool:

@@ -113,7 +113,10 @@ class Parameter:
     def parse_values(self, text: str) -> tuple[Value, ...]:
         """Return the values in a comma-separated list, each once, in the order given. Raises ValueError."""
         if self.declared.values is not None:
-            return tuple(dict.fromkeys(self.declared.values(text)))
+            try:
+                return tuple(dict.fromkeys(self.declared.values(text)))
+            except ValueError as error:
+                raise ValueError(f"{self.option}: {error}") from error
         parts = [part.strip() for part in text.split(",")]
         if self.choices:
             for part in parts:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from agent.runtime.numbers import shortened
+
 if TYPE_CHECKING:
     import random
 
@@ -57,7 +59,7 @@ def parse_lengths(value: int | str) -> Lengths:
         return Lengths("lognormal", first, second)
     if kind == "uniform" and 1 <= first <= second <= MOST_TOKENS and first == int(first) and second == int(second):
         return Lengths("uniform", first, second)
-    raise ValueError(f"{value!r} is no number and no distribution: {_EXAMPLE}")
+    raise ValueError(f"{shortened(value)!r} is neither a number nor a distribution: {_EXAMPLE}")
 
 
 def parse_length_list(text: str) -> list[int | str]:

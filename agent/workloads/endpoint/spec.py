@@ -23,28 +23,28 @@ class EndpointSpec(LoadSpec):
     api: Api = parameter("chat", help="Kind of request: /v1/chat/completions, /v1/completions or /v1/embeddings.")
     stream: bool = parameter(
         True,
-        help="Receive tokens as they are made; without it there are no times of tokens.",
+        help="Stream the tokens; without streaming, token times are not measured.",
     )
     prompt_tokens: int | str = parameter(
         256,
-        help="Tokens of a prompt: a number, a list, lognormal:MEDIAN,SIGMA or uniform:LEAST,MOST.",
+        help="Tokens of a prompt: a number, a list, lognormal:MEDIAN,SIGMA or uniform:MIN,MAX.",
         metavar="N,N,...",
         sweep=(256,),
         values=parse_length_list,
     )
     output_tokens: int | str = parameter(
         64,
-        help="Tokens of an output: as --prompt-tokens. With --prompts it is the most.",
+        help="Tokens of an output, given like --prompt-tokens; with --prompts, the maximum.",
         metavar="N,N,...",
         sweep=(64,),
         values=parse_length_list,
     )
     shared_prefix: float = parameter(
-        0.0, help="Part of a prompt that all prompts share, from 0 to 1, for prefix caches.", least=0.0, most=1.0
+        0.0, help="Share of a prompt that all prompts have in common.", metavar="SHARE", least=0.0, most=1.0
     )
     prompts: Path | None = parameter(
         None,
-        help="File of prompts, one JSON value a line: a text, a list of messages, or a conversation.",
+        help="File of prompts, one JSON value per line: a text, a list of messages, or a conversation.",
         metavar="FILE.jsonl",
         replaces="prompt_tokens",
     )

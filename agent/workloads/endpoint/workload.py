@@ -116,7 +116,7 @@ class EndpointWorkload:
         """Try a request of the point, and return its load."""
         spec = at_point(self._spec, parameters)
         try:
-            tried = self._tried(spec)
+            tried = self._trial(spec)
         finally:
             self._session.client.close()
         return {
@@ -135,7 +135,7 @@ class EndpointWorkload:
         client = self._session.client
         return PromptTraffic(client, self._head, self._dialect, spec, self._text, calibration, self._prompts, count)
 
-    def _tried(self, spec: EndpointSpec) -> Completion:
+    def _trial(self, spec: EndpointSpec) -> Completion:
         """Send single requests until prompts have their length, and return the last one. Raises WorkloadError."""
         output_tokens = parse_lengths(spec.output_tokens).middle
         wanted = parse_lengths(spec.prompt_tokens).middle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from typing import TYPE_CHECKING
@@ -123,7 +124,8 @@ class Client:
             outcome = _TLS_FAILURE
             self.failure = NO_TLS if error.reason in _NOT_TLS_REASONS else str(error.reason or error.strerror or error)
         except OSError as error:
-            self.failure = error.strerror or str(error)
+            # asyncio's own text names a function and an address.
+            self.failure = os.strerror(error.errno) if error.errno else error.strerror or str(error)
         exchange.end(outcome, time.monotonic_ns())
         return None
 

@@ -24,14 +24,14 @@ _MOST_CPUS = 4096
 
 
 def parse_rates(text: str) -> Sequence[float]:
-    """Return the rates in a comma-separated list. Raises ValueError that names the option."""
+    """Return the rates in a comma-separated list. Raises ValueError."""
     try:
         rates = [float(part) for part in text.split(",")]
     except ValueError:
         rates = []
     if not rates or not all(0 < rate <= _MOST_RATE for rate in rates):
         wanted = f"a list of numbers above 0 and up to {_MOST_RATE:g}, such as 0.5,1,2"
-        raise ValueError(f"--rate: {shortened(text)!r} is not {wanted}")
+        raise ValueError(f"{shortened(text)!r} is not {wanted}")
     return rates
 
 

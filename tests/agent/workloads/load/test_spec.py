@@ -59,7 +59,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_option(given, message):
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "x", "1,,2", "inf", "nan", "1e9"])
 def test_other_rates_are_refused_with_an_example(text):
-    with pytest.raises(ValueError, match=r"--rate: .* is not a list of numbers .* such as 0\.5,1,2"):
+    with pytest.raises(ValueError, match=r"'.*' is not a list of numbers .* such as 0\.5,1,2"):
         parse_rates(text)
 
 
