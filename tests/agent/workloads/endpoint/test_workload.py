@@ -178,7 +178,7 @@ def test_each_fault_has_its_counted_outcome(answer, outcome):
         return Answer(0.01, 0.002) if number < 3 or number % 2 else answer
 
     with ScriptedServer(answers) as server:
-        found = window(server, {"concurrency": 2}, seconds=0.3, request_timeout=0.5)
+        found = window(server, {"concurrency": 2}, seconds=0.2, iterations=8, request_timeout=0.5)
     assert {each.outcome for each in found.load.requests} == {"ok", outcome}
     assert found.inferences == sum(each.ok for each in found.load.requests)
 
