@@ -17,11 +17,11 @@ from agent.cli.workload_options import take_options
 from agent.runtime.console import print_err, print_out, terminal_width
 
 _PRICES = ("tariff", "price_per_kwh", "currency", "capital", "life_years", "pue", "utilization", "as_json")
-HELP = """Make a profile of the production traffic of a server below [[serving]].
+HELP = """Make a profile of the production traffic of a server.
 
-The hours that the service stored are its repeats: latency, rate, energy and cost of a request of your users, with the
-share of idle energy. The server must count requests. The profile is printed, or written as JSON with -o; it is not
-stored. `inferometer profiles show FILE` reads it.
+The server is one below [[serving]]. The hours that the service stored are repeats: latency, rate, energy and cost of a
+request of your users, with the share of idle energy. The server must count requests. The profile is printed, or written
+as JSON with -o; it is not stored. `inferometer profiles show FILE` reads it.
 
 Example: inferometer profile from-serving chat --since 24h
 
