@@ -13,10 +13,12 @@ from agent.profiling.rate_search import (
     FIRST_RATE,
     LOWEST_SHARE,
     RESOLUTION,
+    at_rate,
     highest_met,
     lowest_missed,
     next_rate,
     rate_to_confirm,
+    search_axes,
     trial_seconds,
     verdict,
 )
@@ -91,6 +93,24 @@ def test_a_failed_confirmation_leads_to_the_next_lower_step():
     assert rate_to_confirm([trial(10, "met"), trial(10, "missed")]) == pytest.approx(10 / RESOLUTION, rel=1e-3)
     assert rate_to_confirm([trial(10, "missed")]) is None
     assert rate_to_confirm([]) is None
+
+
+def test_a_search_begins_with_one_open_loop():
+    axes = {"concurrency": (1, 2, 4), "prompt_tokens": (64,)}
+    assert search_axes(axes) == {"prompt_tokens": (64,), "rate": (FIRST_RATE,)}
+    assert search_axes({"rate": (4.0,)}) == {"rate": (4.0,)}
+    assert at_rate({"concurrency": 2, "prompt_tokens": 64}, 3.7) == {"prompt_tokens": 64, "rate": 3.7}
+    for several, words in (({"rate": (1, 2)}, "--rate: .* one rate"), ({"prompt_tokens": (8, 9)}, "--prompt-tokens: ")):
+        with pytest.raises(ValueError, match=words):
+            search_axes(several)
+
+
+def test_a_server_that_refuses_everything_has_no_rate():
+    refused = report([request(0.1 * n, 0.1 * n + 0.01, outcome="http 503") for n in range(40)])
+    search = RateSearch(NINETY, 1.0, 1.0, lambda _, seconds: ([refused], seconds), None, lambda _: None)
+    search.run()
+    assert {each.outcome for each in search.trials} == {"missed"}
+    assert search.result(str).highest_met is None
 
 
 # --- the verdicts ---------------------------------------------------------------------------------------------------
