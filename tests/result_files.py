@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.host.inventory import host_id
 from agent.imports.files import read_file
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RESULTS = ROOT / "tests/fixtures/results"
 SECOND = 1_000_000_000
+BEFORE_NS = 10 * SECOND
+"""The time from the start of a recording to that of the result."""
 METER = Channel(
     Device("package-0", Kind.CPU),
     "package",
@@ -80,3 +82,8 @@ def record_power(
         ]
     )
     engine.dispose()
+
+
+def record_around_guidellm(home: Path, power: Power | float = 100.0, **facts: Any) -> None:
+    """Store a recording from 10 s before the result of GuideLLM to well after it."""
+    record_power(home, GUIDELLM_START_NS - BEFORE_NS, 45, power, **facts)

@@ -34,7 +34,8 @@ content of the files:
 
 - AIPerf: profile_export.jsonl, and profile_export_aiperf.json for its own figures
 
-- inference-perf: the report of each stage (YAML; extra `import`), and per_request_lifecycle_metrics.json
+- inference-perf: the report of each stage (YAML; extra `import`), per_request_lifecycle_metrics.json, and
+stage_0_lifecycle_metrics.json for the concurrency
 
 - llama-bench: the output of -o json or -o jsonl
 

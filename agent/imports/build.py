@@ -56,8 +56,10 @@ def build_document(
     """Return the profile of the windows, each of which belongs to the run at its position."""
     energetic = (each for each in samples.series if each.channel.metric in ENERGY_METRICS)
     sensors = Sensors.of(energetic, samples.sampling_period_seconds, samples.channels)
-    half_ns = max(each.start.half_ns for each in placed)
-    sensors = replace(sensors, series=tuple(UncertainTimeEnergy(each.series, half_ns) for each in sensors.series))
+    halves_ns = {
+        (window.start_ns, window.end_ns): each.start.half_ns for window, each in zip(windows, placed, strict=True)
+    }
+    sensors = replace(sensors, series=tuple(UncertainTimeEnergy(each.series, halves_ns) for each in sensors.series))
     points = analyze(windows, sensors, tariff, _environment(samples))
     first = placed[0].run
     return Document(
@@ -79,7 +81,7 @@ def build_document(
         idle_drift=(),
         points=tuple(_completed(point, placed) for point in points),
         tariff=tariff,
-        notes=_notes(placed, half_ns),
+        notes=_notes(placed, host),
     )
 
 
@@ -154,10 +156,10 @@ def _engine(run: ToolRun) -> EngineFacts:
 
 
 def _workload(run: ToolRun) -> WorkloadFacts:
-    engine = run.engine
+    engine, settings = run.engine, {"workload": run.tool, "tool_version": run.version, "model": run.model}
     return WorkloadFacts(
         name=run.tool,
-        settings={"workload": run.tool, "tool_version": run.version, "model": run.model},
+        settings={name: value for name, value in settings.items() if value is not None},
         precision=engine.precision if engine else None,
         parameter_count=engine.parameter_count if engine else None,
         model_bytes=engine.model_bytes if engine else None,
@@ -165,11 +167,12 @@ def _workload(run: ToolRun) -> WorkloadFacts:
     )
 
 
-def _notes(placed: Sequence[PlacedRun], half_ns: int) -> tuple[str, ...]:
+def _notes(placed: Sequence[PlacedRun], host: Host) -> tuple[str, ...]:
     first = placed[0].run
     tool = f"{first.tool} {first.version}" if first.version else first.tool
     files = ", ".join(dict.fromkeys(each.run.file.rpartition("/")[2] for each in placed))
-    notes = [f"imported from {files} of {tool}; the energy is that of this host in the stored samples"]
+    notes = [f"imported from {files} of {tool}; the energy is that of {host.name} in the stored samples"]
+    half_ns = max(each.start.half_ns for each in placed)
     if half_ns:
         notes.append(
             f"the result gives its start to within ±{half_ns / 1e9:.3g} s only: the bounds of the energy contain "

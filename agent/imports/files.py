@@ -14,8 +14,8 @@ from agent.runtime.typed_json import from_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_BYTES = 256 << 20
-"""More than 100,000 requests of the tool that writes most about each, without its texts."""
+MAX_BYTES = 128 << 20
+"""The size of about 10,000 requests of the tools that write most about each."""
 _Record = TypeVar("_Record")
 _Object = dict[str, msgspec.Raw]
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -55,7 +55,7 @@ def import_results(
     host = host_named(reader, request.host, own)
     tool = tool_of(files)
     runs = tool.runs(files, timebase.offset_ns if host.id == own.id else None)
-    _check_successful(runs)
+    _check(runs)
     placed = [_placed(run, request) for run in distinguished(runs)]
     if request.window is not None and len(placed) > 1:
         raise ResultError(f"--window: the results have {len(placed)} runs, and a window is that of one: import one run")
@@ -84,9 +84,15 @@ def import_results(
     return text
 
 
-def _check_successful(runs: Sequence[ToolRun]) -> None:
-    """Raise ResultError if no request of a run succeeded."""
+def _check(runs: Sequence[ToolRun]) -> None:
+    """Raise ResultError if no request of a run succeeded, or one has times in the wrong order."""
     for run in runs:
+        for request in run.requests:
+            times = (request.sent_ns, request.first_ns, request.last_ns, request.end_ns)
+            known = [each for each in times if each is not None]
+            if known != sorted(known):
+                remedy = "its clock was set meanwhile: run the load again"
+                raise ResultError(f"{run.file}: the times of a request are in the wrong order; {remedy}")
         succeeded = run.repetitions or (run.totals.completed if run.totals else any(each.ok for each in run.requests))
         if not succeeded:
             raise ResultError(f"{run.file}: no request succeeded, so there is nothing to divide the energy by")

@@ -1,21 +1,24 @@
 """Results of inference-perf: the report of each stage (YAML), and `per_request_lifecycle_metrics.json`.
 
-Only the reports have Unix times; requests have seconds on CLOCK_MONOTONIC.
+Only the reports have Unix times; requests have seconds on CLOCK_MONOTONIC. `stage_0_lifecycle_metrics.json` has the
+concurrency.
 Docs: https://github.com/kubernetes-sigs/inference-perf
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.imports.files import records
+from agent.imports.inference_perf_format import Body, Lifecycle, Report, Request, Response
 from agent.imports.records import ResultError, TimeRange, Tool, ToolRun
 from agent.imports.report_text import from_yaml
-from agent.imports.values import Count, MonotonicSeconds, Number, checked_duration, figure, ns, outcome, unix_ns
+from agent.imports.values import checked_duration, figure, ns, outcome, unix_ns
 from agent.workloads.load_records import OK, LoadTotals, RequestRecord
 
 if TYPE_CHECKING:
@@ -28,97 +31,6 @@ NAME = "inference-perf"
 _MARGIN_NS = 1_000_000_000
 """The time by which a request can lie outside its stage: the clocks were compared at another moment."""
 _REPORT = b"inference-perf-"
-
-
-class _Cached(msgspec.Struct):
-    cached_tokens: Count | None = None
-
-
-class _ServerUsage(msgspec.Struct):
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-    prompt_tokens_details: _Cached | None = None
-
-
-class _Response(msgspec.Struct):
-    output_tokens: Count | None = None
-    server_usage: _ServerUsage | None = None
-    chunk_times: list[MonotonicSeconds] | None = None
-
-
-class _Info(msgspec.Struct):
-    response_metrics: _Response | None = None
-    input_tokens: Count | None = None
-
-
-class _Failure(msgspec.Struct):
-    error_type: str = "error"
-
-
-class _Request(msgspec.Struct):
-    start_time: MonotonicSeconds
-    end_time: MonotonicSeconds
-    info: _Info
-    error: _Failure | None = None
-
-
-class _Statistics(msgspec.Struct):
-    mean: Number
-    p50: Number | None = None
-    p90: Number | None = None
-    p95: Number | None = None
-    p99: Number | None = None
-
-
-class _Counts(msgspec.Struct):
-    total: Count
-    failures: Count
-    input_length: _Statistics | None = None
-    output_length: _Statistics | None = None
-
-
-class _Latencies(msgspec.Struct):
-    request_latency: _Statistics
-    time_to_first_token: _Statistics | None = None
-    time_per_output_token: _Statistics | None = None
-    inter_token_latency: _Statistics | None = None
-
-
-class _Throughput(msgspec.Struct):
-    request_rate: _Statistics
-    input_token_rate: _Statistics | None = None
-    output_token_rate: _Statistics | None = None
-    total_token_rate: _Statistics | None = None
-
-
-class _Aggregate(msgspec.Struct):
-    requests: _Counts
-    latency: _Latencies
-    throughput: _Throughput
-
-
-class _Performance(msgspec.Struct):
-    aggregate: _Aggregate
-
-
-class _Results(msgspec.Struct):
-    request_performance: _Performance
-
-
-class _Time(msgspec.Struct):
-    start: Any
-    end: Any
-
-
-class _RunFacts(msgspec.Struct):
-    uid: Annotated[str, msgspec.Meta(pattern="^inference-perf-")]
-    time: _Time
-
-
-class _Report(msgspec.Struct):
-    version: str
-    run: _RunFacts
-    results: _Results
 
 
 def _is_report(file: ResultFile) -> bool:
@@ -140,25 +52,46 @@ def _recognizes(file: ResultFile) -> bool:
 def _runs(files: Sequence[ResultFile], monotonic_zero_ns: int | None) -> list[ToolRun]:
     """Return one run for each stage, with its requests if one list and their times show which are its own."""
     lists = [file for file in files if _is_list(file)]
-    reports = [(file.name, from_yaml(file, _Report)) for file in files if _is_report(file)]
+    reports = [(file.name, from_yaml(file, Report)) for file in files if _is_report(file)]
+    loads = [records(file, Lifecycle)[0] for file in files if _is_summary(file)]
     if not lists and not reports:
         remedy = "name the report of the stage too, such as inference-perf.partial.stage_0.yaml"
         raise ResultError(f"{files[0].name}: it has no time at which the run began: {remedy}")
     if len(lists) > 1:
         raise ResultError(f"{lists[1].name}: the second list of requests: import the results of each run on their own")
-    requests = records(lists[0], _Request) if lists else []
+    requests = records(lists[0], Request) if lists else []
+    return [_with_load(each, loads) for each in _found(lists, requests, reports, monotonic_zero_ns)]
+
+
+def _found(
+    lists: Sequence[ResultFile],
+    requests: Sequence[Request],
+    reports: Sequence[tuple[str, Report]],
+    monotonic_zero_ns: int | None,
+) -> list[ToolRun]:
     if not reports:
         return [_run(lists[0].name, requests, None, None)]
-    if len(reports) == 1 and requests:
-        ((_, report),) = reports
-        return [_run(lists[0].name, requests, report, _zero_ns(requests, [report], monotonic_zero_ns))]
     zero_ns = _zero_ns(requests, [report for _, report in reports], monotonic_zero_ns)
+    if len(reports) == 1 and requests:
+        return [_run(lists[0].name, requests, reports[0][1], zero_ns)]
     if requests and zero_ns is not None:
         return [_run(name, _within(requests, report, zero_ns), report, zero_ns) for name, report in reports]
     return [_report_run(name, report) for name, report in reports]
 
 
-def _stage(report: _Report) -> TimeRange:
+def _with_load(run: ToolRun, loads: Sequence[Lifecycle]) -> ToolRun:
+    """Return a run with the concurrency or the rate of the summary that has the same mean latency."""
+    own = run.figures.get("request_latency_seconds")
+    for each in loads:
+        if own is not None and each.successes.latency.request_latency.mean == own.mean:
+            concurrency, rate = each.load_summary.concurrency, each.load_summary.requested_rate
+            if concurrency is not None:
+                return replace(run, parameters={"concurrency": concurrency}, arrivals="closed")
+            return run if rate is None else replace(run, parameters={"rate": rate})
+    return run
+
+
+def _stage(report: Report) -> TimeRange:
     """Return the time of a stage, a text or what YAML makes of it. Raises ResultError."""
     try:
         start, end = (datetime.fromisoformat(str(each)) for each in (report.run.time.start, report.run.time.end))
@@ -168,7 +101,7 @@ def _stage(report: _Report) -> TimeRange:
     return TimeRange(*ends)
 
 
-def _zero_ns(requests: Sequence[_Request], reports: Sequence[_Report], monotonic_zero_ns: int | None) -> int | None:
+def _zero_ns(requests: Sequence[Request], reports: Sequence[Report], monotonic_zero_ns: int | None) -> int | None:
     """Return the Unix time of the zero of CLOCK_MONOTONIC if all requests then lie within the stages, else None."""
     if monotonic_zero_ns is None or not requests:
         return None
@@ -180,12 +113,12 @@ def _zero_ns(requests: Sequence[_Request], reports: Sequence[_Report], monotonic
     return monotonic_zero_ns if earliest_ns <= first_ns and last_ns <= latest_ns else None
 
 
-def _within(requests: Sequence[_Request], report: _Report, zero_ns: int) -> list[_Request]:
+def _within(requests: Sequence[Request], report: Report, zero_ns: int) -> list[Request]:
     stage = _stage(report)
     return [each for each in requests if stage.earliest_ns <= ns(each.start_time) + zero_ns < stage.latest_ns]
 
 
-def _run(file: str, requests: Sequence[_Request], report: _Report | None, zero_ns: int | None) -> ToolRun:
+def _run(file: str, requests: Sequence[Request], report: Report | None, zero_ns: int | None) -> ToolRun:
     if not requests:
         raise ResultError(f"{file}: it has no request: import the result of a finished run")
     first_ns = ns(min(each.start_time for each in requests))
@@ -199,7 +132,7 @@ def _run(file: str, requests: Sequence[_Request], report: _Report | None, zero_n
         tool=NAME,
         version=None,
         file=file,
-        model=None,
+        model=_model(requests[0]),
         parameters={},
         start=start,
         duration_ns=duration_ns,
@@ -209,12 +142,20 @@ def _run(file: str, requests: Sequence[_Request], report: _Report | None, zero_n
     )
 
 
+def _model(request: Request) -> str | None:
+    """Return the name of the model from the body of a request, whose other fields are dropped."""
+    try:
+        return outcome(msgspec.json.decode(msgspec.json.decode(request.request, type=str), type=Body).model)
+    except ValueError:
+        return None
+
+
 def _start_within(stage: TimeRange, duration_ns: int) -> TimeRange:
     """Return the possible starts of requests that take a known time within a stage."""
     return TimeRange(stage.earliest_ns, max(stage.earliest_ns, stage.latest_ns - duration_ns))
 
 
-def _record(request: _Request, first_ns: int) -> RequestRecord:
+def _record(request: Request, first_ns: int) -> RequestRecord:
     response = request.info.response_metrics
     usage = response.server_usage if response else None
     chunks = response.chunk_times if response and request.error is None else None
@@ -233,7 +174,7 @@ def _record(request: _Request, first_ns: int) -> RequestRecord:
     )
 
 
-def _output_tokens(response: _Response | None) -> int | None:
+def _output_tokens(response: Response | None) -> int | None:
     """Return the number of output tokens: that of the server, else that of the tool's tokenizer."""
     if response is None:
         return None
@@ -241,7 +182,7 @@ def _output_tokens(response: _Response | None) -> int | None:
     return usage.completion_tokens if usage and usage.completion_tokens is not None else response.output_tokens
 
 
-def _steps(request: _Request) -> list[float]:
+def _steps(request: Request) -> list[float]:
     """Return the seconds between the tokens: the time between two chunks over their mean number of tokens."""
     response = request.info.response_metrics
     chunks, tokens = response.chunk_times if response else None, _output_tokens(response) or 0
@@ -251,7 +192,7 @@ def _steps(request: _Request) -> list[float]:
     return [(after - before) * share for before, after in pairwise(chunks)]
 
 
-def _report_run(file: str, report: _Report) -> ToolRun:
+def _report_run(file: str, report: Report) -> ToolRun:
     """Return the run of a report alone; its rate and its counts give the time from first request to last reply."""
     stage, own = _stage(report), report.results.request_performance.aggregate
     counts, rate = own.requests, own.throughput.request_rate.mean
@@ -275,7 +216,7 @@ def _report_run(file: str, report: _Report) -> ToolRun:
     )
 
 
-def _figures(report: _Report) -> dict[str, ToolFigure]:
+def _figures(report: Report) -> dict[str, ToolFigure]:
     own = report.results.request_performance.aggregate
     found = {
         "request_latency_seconds": own.latency.request_latency,

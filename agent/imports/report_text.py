@@ -11,8 +11,8 @@ from agent.imports.records import ResultError
 if TYPE_CHECKING:
     from agent.imports.records import ResultFile
 
-MAX_YAML_BYTES = 1 << 20
-"""A hundred times the size of a report; the loader takes seconds for a megabyte."""
+MAX_YAML_BYTES = 64 << 10
+"""More than ten times the size of a report; the time of the loader can grow with the square of the size."""
 _Record = TypeVar("_Record")
 _REMEDY = "Install the extra `import`: pip install 'inferometer[import]'"
 
@@ -20,7 +20,7 @@ _REMEDY = "Install the extra `import`: pip install 'inferometer[import]'"
 def from_yaml(file: ResultFile, kind: type[_Record]) -> _Record:
     """Return a YAML document as a record. Raises ResultError."""
     if len(file.content) > MAX_YAML_BYTES:
-        raise ResultError(f"{file.name}: it is larger than {MAX_YAML_BYTES >> 20} MiB. Name the report of one stage")
+        raise ResultError(f"{file.name}: it is larger than {MAX_YAML_BYTES >> 10} KiB. Name the report of one stage")
     if b"&" in file.content or b"*" in file.content:
         raise ResultError(f"{file.name}: it has YAML aliases, which a report has not. Name the report of one stage")
     try:

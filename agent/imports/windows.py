@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from agent.imports.records import SERVING
 from agent.runtime.typed_json import to_json
-from agent.workloads.load_records import LoadWindow
+from agent.workloads.load_records import OK, LoadWindow
 from agent.workloads.point import encode_point
 from store.records import Window
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from agent.imports.records import TimeRange, ToolRun
     from agent.workloads.load_records import RequestRecord
 
+MOST_OUTCOMES = 20
+"""The number of kinds of errors that are counted one by one."""
+_OTHER = "other"
 MAX_LENGTH_DIFFERENCE = 0.05
 """The relative difference of the mean token counts from which two runs of the same load are different points."""
 
@@ -94,7 +99,7 @@ def _window(placed: PlacedRun, run_id: str, point: str, repeat: int) -> Window:
         )
     load = LoadWindow(
         arrivals=run.arrivals,
-        requests=run.requests,
+        requests=_with_few_outcomes(run.requests),
         in_flight_start=_under_way(run.requests, 0),
         in_flight_end=_under_way(run.requests, run.duration_ns + 1) + run.in_flight_end,
         token_source="tool",  # noqa: S106  no password
@@ -122,6 +127,15 @@ def _window(placed: PlacedRun, run_id: str, point: str, repeat: int) -> Window:
         output_tokens=round(sum((each.output_tokens or 0) * _output_share(each, run.duration_ns) for each in good)),
         requests_in_window=sum(_time_share(each, run.duration_ns) for each in good),
     )
+
+
+def _with_few_outcomes(requests: tuple[RequestRecord, ...]) -> tuple[RequestRecord, ...]:
+    """Return requests with the most frequent outcomes, and `other` in place of the rest."""
+    found = Counter(each.outcome for each in requests)
+    if len(found) <= MOST_OUTCOMES:
+        return requests
+    named = {name for name, _ in found.most_common(MOST_OUTCOMES - 1)} | {OK}
+    return tuple(each if each.outcome in named else structs.replace(each, outcome=_OTHER) for each in requests)
 
 
 def _under_way(requests: Iterable[RequestRecord], at_ns: int) -> int:

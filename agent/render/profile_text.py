@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agent.render.headline import headline
 from agent.render.profile_tables import cost_table, energy_table, speed_table
 from agent.render.profile_warnings import profile_warnings
+from agent.render.reported_table import reported_table
 from agent.render.run_details import run_details
 from agent.render.serving_tables import latency_table, load_table
 
@@ -19,8 +20,15 @@ _Json = dict[str, Any]
 def profile_text(document: Mapping[str, Any], width: int) -> str:
     """Return a profile document of the present schema as text, in lines of up to `width` characters."""
     points = document["points"]
-    tables = (*_speed(points, width), energy_table(points, width), cost_table(points, width)) if points else ()
-    parts = (headline(document, width), profile_warnings(document, width), *tables, run_details(document, width))
+    tables = (energy_table(points, width), cost_table(points, width)) if points else ()
+    speed = (*_speed(points, width), reported_table(points, width)) if points else ()
+    parts = (
+        headline(document, width),
+        profile_warnings(document, width),
+        *speed,
+        *tables,
+        run_details(document, width),
+    )
     return "\n\n".join(part for part in parts if part)
 
 

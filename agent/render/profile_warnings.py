@@ -97,13 +97,26 @@ ADVICE: Mapping[str, tuple[str, str]] = {
 """Likely cause and action by check. The messages of the other checks contain both."""
 
 
+IMPORT_ADVICE: Mapping[str, tuple[str, str]] = {
+    **ADVICE,
+    "repeats": ("One result shows no spread.", "Import several results of the same load."),
+    "gap_between_samples": ("The service was stopped, or had no CPU for that long.", "Run the load again."),
+    "samples_bracket_window": ("The service did not record all of the load.", "Run the load again."),
+    "samples_in_window": ("The sensor refreshes too slowly for a load that short.", "Run a longer load."),
+}
+"""The same for imported results, whose load ran without this program."""
+
+
 def profile_warnings(document: Mapping[str, Any], width: int) -> str:
     """Return the failed checks and the notes, empty if there are none."""
-    lines = [*_failed_checks(document["points"]), *(f"Note: {note}" for note in document["notes"])]
+    lines = [
+        *_failed_checks(document["points"], IMPORT_ADVICE if document["plan"]["mode"] == "imported" else ADVICE),
+        *(f"Note: {note}" for note in document["notes"]),
+    ]
     return "\n".join(wrapped(line, width, _INDENT) for line in lines)
 
 
-def _failed_checks(points: Sequence[_Json]) -> Iterator[str]:
+def _failed_checks(points: Sequence[_Json], advice: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     """Yield every failed check once, with its points and the message of one; those that withhold energy come first."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for point in points:
@@ -116,4 +129,4 @@ def _failed_checks(points: Sequence[_Json]) -> Iterator[str]:
         alike = len({words for _, words in failures}) == 1
         where += "" if alike else f", here {first}"
         kind = "Invalid" if severity == "invalid" else "Warning"
-        yield " ".join((f"{kind} ({where}): {message}.", *ADVICE.get(name, ()), f"[{name}]"))
+        yield " ".join((f"{kind} ({where}): {message}.", *advice.get(name, ()), f"[{name}]"))

@@ -29,9 +29,8 @@ def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Host", f"{host['name']}: {host['cpu_model'] or 'unknown CPU'}{cpus}{virtual}"
     count = workload["parameter_count"]
     parts = (None if count is None else f"{number(count)} parameters", _shape(workload))
-    yield "Model", f"{workload['name']}: {', '.join(filter(None, parts))}"
-    provider = "" if engine["provider"] == "server" else f"on {engine['provider']}"
-    yield "Engine", " ".join(filter(None, (engine["name"], engine["version"], provider)))
+    yield "Model", ": ".join(filter(None, (workload["name"], ", ".join(filter(None, parts)))))
+    yield "Engine", _engine(engine)
     yield "Energy", _coverage(document)
     for text in _idle(document["baselines"]):
         yield "Idle", text
@@ -41,8 +40,17 @@ def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Temperature", _temperature(states, document["host_state"])
 
 
+def _engine(engine: _Json) -> str:
+    """Return the engine, empty if an imported result does not name it."""
+    if engine["name"] == "unknown":
+        return ""
+    provider = "" if engine["provider"] == "server" else f"on {engine['provider']}"
+    return " ".join(filter(None, (engine["name"], engine["version"], provider)))
+
+
 def _plan(plan: _Json) -> str:
-    length = f"{plan['mode']}: {plan['repeats']} repeats of {plan['window_seconds']:.3g} s"
+    times = f"{plan['repeats']} repeat{'s' if plan['repeats'] != 1 else ''}"
+    length = f"{plan['mode']}: {times} of {plan['window_seconds']:.3g} s"
     return f"{length}, more until ±{percent(plan['tolerance'])}" if plan["tolerance"] else length
 
 

@@ -60,8 +60,10 @@ def level_text(level: Mapping[str, Any]) -> str:
 
 
 def latency_table(points: Sequence[_Json], width: int) -> str:
-    """Return the percentiles of every latency that the points have, a row each; a closed loop is labelled."""
+    """Return the percentiles of every latency that the points have, a row each; empty without any."""
     found = [(point, name, summary) for point in points for name, of in _LATENCIES.items() if (summary := of(point))]
+    if not found:
+        return ""
     factor, unit = time_unit([summary["p99"] or summary["p50"] for _, _, summary in found])
     columns = ["POINT", "LATENCY", *(f"{part}>" for part in _COLUMNS), "COUNT>"]
     rows = [
@@ -77,9 +79,12 @@ def _shown(value: float | None, factor: float) -> str:
 
 
 def _loop(points: Sequence[_Json]) -> str:
-    """Return the meaning of the latencies: with queueing in an open loop, without it in a closed one."""
-    if points[0]["serving"]["arrivals"] == "closed":
+    """Return the meaning of the latencies by the kind of arrivals."""
+    arrivals = points[0]["serving"]["arrivals"]
+    if arrivals == "closed":
         return "N clients, not queueing latency."
+    if arrivals == "unknown":
+        return "From the send: the times at which requests were due are unknown."
     return "From the intended send, queueing included."
 
 

@@ -13,6 +13,7 @@ from command import call
 from result_files import (
     AIPERF,
     AIPERF_SUMMARY,
+    BEFORE_NS,
     GUIDELLM,
     GUIDELLM_SECONDS,
     GUIDELLM_START_NS,
@@ -22,6 +23,7 @@ from result_files import (
     RESULTS,
     SECOND,
     VLLM,
+    record_around_guidellm,
     record_power,
     written,
 )
@@ -31,8 +33,6 @@ from store.records import Host
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-BEFORE_NS = 10 * SECOND
 
 
 @pytest.fixture(autouse=True)
@@ -58,10 +58,6 @@ def refused(home: Path, *arguments: object) -> str:
     result = call(home, "profile", "import", *arguments)
     assert (result.returncode, result.stdout) == (1, ""), result.stderr
     return result.stderr
-
-
-def record_around_guidellm(home: Path, power: Power | float = 100.0, **facts: Any) -> None:
-    record_power(home, GUIDELLM_START_NS - BEFORE_NS, 45, power, **facts)
 
 
 def total(document: dict[str, Any], position: int = 0) -> dict[str, Any]:
@@ -240,7 +236,9 @@ def test_a_benchmark_of_llama_cpp_needs_no_server(tmp_path: Path) -> None:
 def test_window_gives_the_time_of_a_result_without_one(tmp_path: Path) -> None:
     record_around_guidellm(tmp_path)
     requests = json.loads(LIFECYCLES.read_text())
-    short = written(tmp_path, json.dumps([each for each in requests if each["start_time"] < 25100]))
+    short = written(
+        tmp_path, json.dumps([each for each in requests if each["start_time"] < 25100 and not each["error"]])
+    )
     assert "give --window START/END" in refused(tmp_path, short)
     window = "2026-11-27T01:21:10Z/2026-11-27T01:21:25Z"
     document = imported(tmp_path, short, "--window", window)
