@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from make_reference import METRICS_PAGE, families, with_metrics
+from make_site import CONTENTS
 from make_site import write as write_site
 
 from agent.profiling.document.codec import check
@@ -80,6 +81,11 @@ def test_every_check_is_explained_and_no_other() -> None:
     table = text_of(ROOT / "docs/profile.md").partition("### `checks`")[2].partition("\n## ")[0]
     severities = dict(re.findall(r"^\| `(\w+)` \|.*\| (invalid|warning) \|$", table, re.MULTILINE))
     assert severities == {check.name: check.severity for check in every_check()}
+
+
+def test_the_contents_of_the_site_have_every_page() -> None:
+    listed = {name for names in CONTENTS.values() for name in names.split()}
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} - listed == set()
 
 
 def test_the_table_of_modes_is_that_of_the_code() -> None:
