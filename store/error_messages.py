@@ -57,7 +57,7 @@ def translate_errors(engine: Engine) -> Iterator[None]:
 
 
 def _from_postgresql(database: str, error: BaseException | None) -> StoreError:
-    words = getattr(getattr(error, "diag", None), "message_primary", None) or " ".join(str(error).split())
+    words = getattr(getattr(error, "diag", None), "message_primary", None) or _without_hints(error)
     state = getattr(error, "sqlstate", None) or ""
     unreachable = (
         not state and type(error).__name__ == "OperationalError"
@@ -67,6 +67,11 @@ def _from_postgresql(database: str, error: BaseException | None) -> StoreError:
     if cause:
         return kind(database, f"{cause} ({words})", remedy)
     return kind(database, words.rstrip(".?! "), "Check the address, the user and that the server runs")
+
+
+def _without_hints(error: BaseException | None) -> str:
+    """Return the message of libpq in one line; its hints, which start with a tab, are left out."""
+    return " ".join(line.strip() for line in str(error).splitlines() if not line.startswith("\t"))
 
 
 def _from_sqlite(path: Path, error: sqlite3.Error) -> StoreError:

@@ -121,11 +121,6 @@ class Endpoint:
         listener, file = bind_unix(unix)
         slot.propose(_Bound(unix, listener, unix.path, file))
 
-    def unbind(self) -> None:
-        """Close the addresses that were bound since the last `show`."""
-        self._tcp.withdraw()
-        self._unix.withdraw()
-
     def show(self, exporter: Exporter, hosts: Collection[str] = ()) -> None:
         """Answer with `exporter` from now on, on the newest addresses only; requests may use the names in `hosts`."""
         newest = self._tcp.newest

@@ -39,8 +39,8 @@ class Config:
     for no limit. `realtime` allows real-time scheduling for one thread of a measurement or a profile. `tariff` is the
     content of `tariff_file`, None without one. `hosts` are DNS names by which requests may address the exporter.
     `socket` is the path of a unix socket on which it listens too, empty for none, and `socket_group` the group that may
-    connect to it. `serving` are the
-    inference servers whose traffic is measured. `warnings` are sentences about the file, for the user.
+    connect to it. `serving` are the inference servers whose traffic is measured. `warnings` are sentences about the
+    file, for the user.
     """
 
     database: str = ""

@@ -76,18 +76,6 @@ def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibr
     return Calibration(tuple(marked), hanging, tuple(unchanged))
 
 
-def calibrate_probe(
-    probe: Probe,
-    monotonic_ns: Callable[[], int] = time.monotonic_ns,
-    sleep: Callable[[float], object] = time.sleep,
-) -> tuple[Channel, ...]:
-    """Read one probe repeatedly until its energy sensors have changed ten times, and return its channels."""
-    calibrator = ProbeCalibrator(probe, monotonic_ns)
-    while calibrator.wanted:
-        sleep(calibrator.read())
-    return calibrator.channels()
-
-
 class ProbeCalibrator:
     """Calibrates one probe: it is read until its energy sensors have changed ten times."""
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_VALUES, _MAX_TICKS = 1 << 16, 1 << 12
 """The largest chunk, which bounds the memory, the length of a transaction, and the work of one query."""
-_SEAM = struct.Struct("<qd")
+_SAMPLE = struct.Struct("<qd")
 _CHUNK_COLUMNS = ("layout_id", "start_ns", "end_ns", "ticks", "samples", "packed")
 _values = attrgetter(*ROLLUP_COLUMNS)
 _ticks, _layouts, _rollups = schema.ticks, schema.layouts, schema.rollups
@@ -63,15 +63,15 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A layout during compaction: `seam` has the last compacted sample of each channel, None if there is none.
+    """A layout during compaction: `carry_over` (column `seam`) is the last compacted sample of each channel, or None.
 
-    `owned` states for each channel whether its roll-ups come from this layout.
+    `canonical` states for each channel whether its roll-ups come from this layout.
     """
 
     row: RowMapping
     channels: tuple[RollupKey, ...]
-    owned: Sequence[bool]
-    seam: tuple[Sample | None, ...]
+    canonical: Sequence[bool]
+    carry_over: tuple[Sample | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _compact_one(engine: Engine, layout: _Layout, batch: _TickBatch, report: Rep
     """Create one chunk; None, and nothing changed, if one of its ticks was deleted."""
     packed = chunks.pack(batch.starts, batch.ends, batch.columns)
     samples = sum(len(column) - sum(map(math.isnan, column)) for column in batch.columns)
-    rollups, seam = _aggregate(layout, batch)
+    rollups, carry_over = _aggregate(layout, batch)
     with write_engine(engine).begin() as connection:
         if delete_ids(connection, _ticks, batch.ids) != len(batch.ids):
             connection.rollback()
@@ -151,7 +151,7 @@ def _compact_one(engine: Engine, layout: _Layout, batch: _TickBatch, report: Rep
         row = (layout.row["id"], batch.starts[0], batch.starts[-1], len(batch.ids), samples, packed)
         insert_all(connection, schema.chunks, (*_CHUNK_COLUMNS, NAME), _append_chunk_checksums([row]))
         _add_rollups(connection, layout, rollups, report)
-        changed = stored_row(_layouts, {**layout.row, "seam": seam})
+        changed = stored_row(_layouts, {**layout.row, "seam": carry_over})
         connection.execute(update(_layouts).where(_layouts.c.id == layout.row["id"]).values(**changed))
     return Compaction(1, len(batch.ids), samples, len(packed))
 
@@ -169,8 +169,8 @@ def _next_rows(connection: Connection, layout: _Layout, limit_ns: int, place: tu
     found = connection.execute(wanted.limit(most)).all()
     if not found:
         return ()
-    stretch = found[0].start_ns // PARTITION_NS
-    return found[: bisect_right(found, stretch, key=lambda row: row.start_ns // PARTITION_NS)]
+    partition = found[0].start_ns // PARTITION_NS
+    return found[: bisect_right(found, partition, key=lambda row: row.start_ns // PARTITION_NS)]
 
 
 def _tick_batch(rows: Sequence[Row[Any]], layout: _Layout, verifier: RowVerifier) -> _TickBatch | None:
@@ -210,7 +210,7 @@ def _layout(connection: Connection, number: int, verifier: RowVerifier) -> _Layo
         verifier.report_damage(_layouts, (number,), "some of its channels are damaged or missing")
         return None
     subjects = tuple(RollupKey(channel, row["recording_id"], named[channel]) for channel in ids)
-    return _Layout(row, subjects, _canonical_channels(connection, row), _seam(row["seam"], len(ids)))
+    return _Layout(row, subjects, _canonical_channels(connection, row), _carry_over(row["seam"], len(ids)))
 
 
 def _canonical_channels(connection: Connection, row: RowMapping) -> Sequence[bool]:
@@ -220,22 +220,23 @@ def _canonical_channels(connection: Connection, row: RowMapping) -> Sequence[boo
     return canonical_channels(channel_ids(each, unreported) or [] for each in found)[-1]
 
 
-def _seam(kept: bytes | None, channels: int) -> tuple[Sample | None, ...]:
-    if kept is None:
+def _carry_over(stored: bytes | None, channels: int) -> tuple[Sample | None, ...]:
+    if stored is None:
         return (None,) * channels
-    return tuple(None if math.isnan(value) else (at, value) for at, value in _SEAM.iter_unpack(kept))
+    return tuple(None if math.isnan(value) else (at, value) for at, value in _SAMPLE.iter_unpack(stored))
 
 
 def _aggregate(layout: _Layout, batch: _TickBatch) -> tuple[list[Rollup], bytes]:
     """Return the roll-ups of ticks, and the last sample of each channel after them."""
     moments = SampleTimes.of([(start + end) // 2 for start, end in zip(batch.starts, batch.ends, strict=True)])
     rollups: list[Rollup] = []
-    seam = []
-    for subject, own, values, before in zip(layout.channels, layout.owned, batch.columns, layout.seam, strict=True):
-        found, last = roll_up(subject, moments, values, before) if own else ([], None)
+    carry_over = []
+    columns = zip(layout.channels, layout.canonical, batch.columns, layout.carry_over, strict=True)
+    for subject, is_canonical, values, before in columns:
+        found, last = roll_up(subject, moments, values, before) if is_canonical else ([], None)
         rollups += found
-        seam.append(_SEAM.pack(*(last or (0, math.nan))))
-    return rollups, b"".join(seam)
+        carry_over.append(_SAMPLE.pack(*(last or (0, math.nan))))
+    return rollups, b"".join(carry_over)
 
 
 def _add_rollups(connection: Connection, layout: _Layout, rollups: Sequence[Rollup], report: Report) -> None:

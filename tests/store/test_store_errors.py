@@ -112,6 +112,11 @@ def test_no_error_shows_a_password(opened, url):
     assert "s3cret" not in f"{error} {error.__cause__}"
 
 
+def test_an_absent_server_is_an_error_without_the_question_of_its_driver(opened):
+    with pytest.raises(StoreError, match=r"failed: Connection refused\. Check the address, the user and"):
+        opened("postgresql://me@127.0.0.1:1/db")
+
+
 @pytest.mark.parametrize("name", ["a b", "a%20b", "50%", "what?", "why?x=1", "a#b", "ä:ö", "it's", "-x", "a;b", "x&y"])
 def test_a_path_is_taken_as_it_is(opened, tmp_path, name):
     opened(tmp_path / f"{name}.db")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from agent.runtime.clock import Timebase
-from agent.sampling.calibration import LONGEST_SECONDS, calibrate, calibrate_probe
+from agent.sampling.calibration import LONGEST_SECONDS, ProbeCalibrator, calibrate
 from agent.sampling.sampler import Sampler
 from agent.sampling.schedule import ScheduledProbe
 from probes.errors import DeviceLostError, ReadError
@@ -59,10 +59,17 @@ class Watched:
         return [float(at_ns // round(period * SECOND)) if period else 7.0 for period in self._periods]
 
 
+def read_until_calibrated(probe, monotonic_ns=time.monotonic_ns, sleep=time.sleep):
+    calibrator = ProbeCalibrator(probe, monotonic_ns)
+    while calibrator.wanted:
+        sleep(calibrator.read())
+    return calibrator.channels()
+
+
 def calibrated(periods, **more):
     clock = Clock()
     probe = Watched(clock, periods, **more)
-    channels = calibrate_probe(probe, clock.monotonic_ns, clock.sleep)
+    channels = read_until_calibrated(probe, clock.monotonic_ns, clock.sleep)
     return probe, channels, (clock.now - 5 * SECOND) / SECOND
 
 
@@ -249,7 +256,7 @@ def test_a_fault_in_one_probe_is_logged_and_the_others_are_calibrated(caplog):
 def test_invalid_values_end_only_the_calibration_of_their_probe(values):
     probe = Counting(0)
     probe.read = lambda _at_ns: values
-    (channel,) = calibrate_probe(probe)
+    (channel,) = read_until_calibrated(probe)
     assert not channel.observed_refresh_seconds
 
 
