@@ -153,26 +153,35 @@ def _new_database(name: str, path: Path) -> Check:
     return Check(name, Verdict.FAIL, f"{path} cannot be created: {why}", "choose another place with --database PATH")
 
 
-def serving(config: Config, found: Discovery) -> list[Check]:
-    """Check for each server of production traffic whether its energy can be attributed."""
+def serving(config: Config, found: Discovery, root: Path = Path("/")) -> list[Check]:
+    """Check for each server of production traffic whether its energy can be attributed; `root` has the unit."""
+    if not config.serving:
+        return []
+    from agent.install.systemd import hides_processes  # noqa: PLC0415 -- slow to import
+
     known = {channel.device.id for probe in found.probes for channel in probe.channels}
-    return [_serving_check(server, config.roots.procfs, known) for server in config.serving]
+    hidden = hides_processes(root)
+    return [_serving_check(server, config.roots.procfs, known, hidden=hidden) for server in config.serving]
 
 
-def _serving_check(server: ServingConfig, procfs: str, known: set[str]) -> Check:
+def _serving_check(server: ServingConfig, procfs: str, known: set[str], *, hidden: bool) -> Check:
     name = f"serving {server.name}"
     if missing := [device for device in server.devices if device not in known]:
         remedy = f"set devices to some of {', '.join(sorted(known)) or 'the devices of a host with sensors'}"
         return Check(name, Verdict.FAIL, f"{', '.join(missing)}: this host has no such device", remedy)
+    if hidden and not server.devices:
+        remedy = "set devices, or let the service see them (docs/production-traffic.md)"
+        found = "the systemd unit hides the processes of other users from the service, so no energy is attributed"
+        return Check(name, Verdict.FAIL, found, remedy)
     processes = ServerProcesses(procfs, server.port).advance()
     if processes:
         return Check(name, Verdict.PASS, f"port {server.port} is that of {len(processes[0])} visible processes")
-    hidden = f"no visible process of this host listens on port {server.port}"
+    found = f"no visible process of this host listens on port {server.port}"
     if server.devices:
         share = f"the energy of {', '.join(server.devices)} above idle is that of its servers"
-        return Check(name, Verdict.PASS, f"{hidden}; {share}")
+        return Check(name, Verdict.PASS, f"{found}; {share}")
     remedy = "set devices, start the server, or run the service as a user who may see its processes"
-    return Check(name, Verdict.FAIL, f"{hidden}, so no energy is attributed", remedy)
+    return Check(name, Verdict.FAIL, f"{found}, so no energy is attributed", remedy)
 
 
 def exporter(listen: str) -> Check:

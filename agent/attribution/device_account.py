@@ -28,11 +28,12 @@ Account = dict[tuple[str, str, str], Energy]
 class DeviceAccount:
     """The account of a device; `latest` are the parts of its last energy.
 
-    `residual` is the sum of the residuals so far, within plus or minus `residual_bound`.
+    `residual` is the sum of the residuals so far, within plus or minus `residual_bound`. `earlier` is the idle power
+    before a restart of the service.
     """
 
-    def __init__(self, device: str) -> None:
-        self.idle = IdleEstimator()
+    def __init__(self, device: str, earlier: IdlePower | None = None) -> None:
+        self.idle = IdleEstimator(earlier)
         self.source = ""
         self.latest: dict[str, Energy] = {}
         self.residual = self.residual_bound = 0.0

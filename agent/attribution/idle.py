@@ -45,12 +45,13 @@ class _Minute:
 
 
 class IdleEstimator:
-    """Collects the intervals of one device into minutes."""
+    """Collects the intervals of one device into minutes; `earlier` is the estimate before a restart of the service."""
 
-    def __init__(self) -> None:
-        self._drained: deque[Energy] = deque(maxlen=_DRAINED_MINUTES)
-        self._all: deque[Energy] = deque(maxlen=_MINUTES)
-        self._at_ns: int | None = None
+    def __init__(self, earlier: IdlePower | None = None) -> None:
+        known = () if earlier is None else (Energy(earlier.watts, earlier.lower, earlier.upper),)
+        self._drained: deque[Energy] = deque(known, maxlen=_DRAINED_MINUTES)
+        self._all: deque[Energy] = deque(known, maxlen=_MINUTES)
+        self._at_ns = earlier.at_ns if earlier else None
         self._minute = _Minute()
 
     @property

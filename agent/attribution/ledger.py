@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from agent.attribution.device_energy import DeviceEnergy
     from agent.attribution.exposition import Counts, ServerReading
+    from agent.attribution.idle import IdlePower
     from agent.config.serving import ServingConfig
     from agent.cost.tariff import Tariff
     from store.records import ServingHour
@@ -58,11 +59,15 @@ class Observation:
 
 @dataclass(slots=True)
 class Totals:
-    """The sums that continue after a restart of the service: counts, joules, and the parts of devices."""
+    """The sums that continue after a restart of the service: counts, joules, and the parts of devices.
+
+    `idle` is the measured idle power of each device.
+    """
 
     counts: defaultdict[CountKey, float] = field(default_factory=lambda: defaultdict(float))
     joules: defaultdict[EnergyKey, float] = field(default_factory=lambda: defaultdict(float))
     parts: defaultdict[PartKey, float] = field(default_factory=lambda: defaultdict(float))
+    idle: dict[str, IdlePower] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -158,7 +163,7 @@ class Ledger:
         energies = {each.device: each for each in seen.energies}
         for device in sorted({device for server in self._servers.values() for device in server.devices}):
             users = {name: server for name, server in self._servers.items() if device in server.devices}
-            account = self._devices.setdefault(device, DeviceAccount(device))
+            account = self._devices.setdefault(device, DeviceAccount(device, self.totals.idle.get(device)))
             activities = {name: seen.servers.get(name, ServerObservation()).activity for name in users}
             increments = {name: server.increment for name, server in users.items()}
             loaded = all(server.up for server in users.values())
@@ -170,6 +175,8 @@ class Ledger:
                     own[key] = own.get(key, NOTHING).plus(part)
             for name, energy in account.latest.items():
                 self.totals.parts[device, name, account.source] += energy.joules
+            if account.idle.power.at_ns is not None:
+                self.totals.idle[device] = account.idle.power
         return found
 
     def _record(self, name: str, server: _Server, energies: Account, seen: Observation) -> None:

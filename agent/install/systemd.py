@@ -6,6 +6,7 @@ import grp
 import os
 import stat
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -201,6 +202,18 @@ def listen_address(config: Path) -> str:
         return load(config).listen
     except ConfigError:
         return LISTEN
+
+
+def hides_processes(root: Path = Path("/")) -> bool:
+    """Return whether an installed service does not see the processes of other users, by its unit and its drop-ins."""
+    unit = root / dict(PLACES)[UNIT]
+    visibility = ""
+    for path in (unit, *sorted(unit.with_name(f"{UNIT}.d").glob("*.conf"))):
+        with suppress(OSError):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            settings = [line.partition("=")[2].strip() for line in lines if line.startswith("ProtectProc=")]
+            visibility = settings[-1] if settings else visibility
+    return visibility in {"invisible", "noaccess", "ptraceable"}
 
 
 def reachable_address(listen: str) -> str:

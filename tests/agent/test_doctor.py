@@ -250,7 +250,7 @@ def test_the_exporter_address_is_free_ours_or_another_program_s(free: str) -> No
     assert exporter("nonsense").verdict is Verdict.FAIL
 
 
-def test_a_server_whose_processes_are_hidden_needs_devices(server: Roots) -> None:
+def test_a_server_whose_processes_are_hidden_needs_devices(tmp_path: Path, server: Roots) -> None:
     entry = {"url": "http://127.0.0.1:1/metrics", "kind": "vllm"}
     servers = (
         ServingConfig("hidden", **entry),
@@ -259,9 +259,16 @@ def test_a_server_whose_processes_are_hidden_needs_devices(server: Roots) -> Non
     )
     found = discover(server, SensorSettings())
     try:
-        checks = {check.name: check for check in serving(Config(roots=server, serving=servers), found)}
+        checks = {check.name: check for check in serving(Config(roots=server, serving=servers), found, tmp_path)}
+        unit = tmp_path / "etc/systemd/system/inferometer.service"
+        unit.parent.mkdir(parents=True)
+        unit.write_text("[Service]\nProtectProc=invisible\n")
+        behind = {check.name: check for check in serving(Config(roots=server, serving=servers), found, tmp_path)}
+        assert serving(Config(roots=server), found, tmp_path) == []
     finally:
         close_probes(found)
+    assert "the systemd unit hides" in behind["serving hidden"].found
+    assert behind["serving listed"].verdict is Verdict.PASS
     assert checks["serving hidden"].verdict is Verdict.FAIL
     assert checks["serving hidden"].remedy.startswith("set devices")
     assert checks["serving listed"].verdict is Verdict.PASS

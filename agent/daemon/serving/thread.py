@@ -75,7 +75,7 @@ class ServingThread:
         self._share = cpu_share
         self._memory = memory
         before = {total.key: total for total in saved.totals(host.id)} | memory
-        self._ledger = Ledger(config.serving, config.tariff, totals_of(before.values()))
+        self._ledger = Ledger(config.serving, config.tariff, totals_of(before.values(), now_ns))
         hours = saved.serving_hours(now_ns, now_ns + HOUR_NS)
         self._ledger.resume(hour for hour in hours if hour.host_id == host.id)
         self._observer = HostObserver(config.roots, config.serving, gpus)
@@ -83,6 +83,7 @@ class ServingThread:
         self._running: dict[str, asyncio.Task[ServerObservation]] = {}
         self._targets: dict[str, Target] = {}
         self._failing: dict[str, str] = {}
+        self._warned: set[str] = set()
         self._last_ns = now_ns
         self._rounds = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,6 +163,15 @@ class ServingThread:
         self._rounds += 1
         self._store(with_hours=self._rounds % _HOURS_EVERY == 0)
         self.snapshot = self._ledger.snapshot
+        self._warn_of_servers_without_devices()
+
+    def _warn_of_servers_without_devices(self) -> None:
+        """Log once each server whose energy cannot be attributed."""
+        for server in self.snapshot.servers:
+            if server.up and not server.devices and server.name not in self._warned and self._channels():
+                self._warned.add(server.name)
+                reason = "the processes of the server are not visible to this user"
+                logger.warning("no energy is attributed", server=server.name, reason=reason, remedy="set its devices")
 
     def _store(self, *, with_hours: bool) -> None:
         """Store the totals before they are exported, so that a kill cannot make them decrease."""

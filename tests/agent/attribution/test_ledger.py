@@ -353,3 +353,14 @@ def test_totals_of_a_server_that_was_removed_are_not_exported() -> None:
     rig = Rig([server("a")], totals=totals)
     rig.step()
     assert [each.server for each in rig.ledger.snapshot.models] == ["a"]
+
+
+def test_idle_power_goes_on_after_a_restart() -> None:
+    rig = Rig([server("a", devices=["dev"])])
+    drain(rig)
+    after = Rig([server("a", devices=["dev"])], totals=rig.ledger.totals, seconds=60.0)
+    before = after.part("a", "idle")
+    for _ in range(6):
+        after.step({"a": 4.0})
+    assert after.part("a", "idle") - before == pytest.approx(50 * 30, rel=0.02)
+    assert after.ledger.snapshot.devices[0].idle.at_ns == START + 60 * SECOND

@@ -225,3 +225,17 @@ def test_the_command_line_starts_without_loading_the_modules_of_its_commands() -
     slow = "('agent.install.systemd', 'sqlalchemy')"
     code = f"import sys, agent.cli.service; sys.exit(any(name in sys.modules for name in {slow}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_visibility_of_processes_follows_from_the_unit_and_its_drop_ins(tmp_path: Path) -> None:
+    assert not service.hides_processes(tmp_path)
+    unit = tmp_path / "etc/systemd/system/inferometer.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text(service.unit_text(Path("/opt/bin/inferometerd")))
+    assert service.hides_processes(tmp_path)
+    drop_in = unit.with_name("inferometer.service.d") / "override.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nUMask=0077\n")
+    assert service.hides_processes(tmp_path)
+    drop_in.write_text("[Service]\nProtectProc=default\n")
+    assert not service.hides_processes(tmp_path)
