@@ -151,7 +151,7 @@ class Traffic:
 def _phase(traffic: Traffic, clients: int) -> LoadPhase:
     facts = LoadFacts("closed", "usage", 60.0)
     return LoadPhase(
-        new_event_loop(), traffic, facts, clients=clients, rate=0.0, seed=0, streams=True, request_seconds=0.1
+        new_event_loop(), traffic, facts, clients=clients, rate=0.0, seed="0", streams=True, request_seconds=0.1
     )
 
 

@@ -13,7 +13,7 @@ from agent.workloads.endpoint.prompt_file import Message, as_text
 from agent.workloads.endpoint.responses import Completion, Embedding, StreamedCompletion, WholeCompletion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from agent.workloads.endpoint.prompts import Calibration, SyntheticText
     from agent.workloads.endpoint.spec import Api, EndpointSpec
@@ -84,14 +84,14 @@ class PromptTraffic:
         spec: EndpointSpec,
         text: SyntheticText,
         calibration: Calibration,
-        prompts: Sequence[list[Message]],
+        prompts: Iterator[list[Message]] | None,
         count: Callable[[str], int] | None,
+        seed: str,
     ) -> None:
         self._client, self._head, self._dialect = client, head, dialect
         self._text, self._calibration, self._prompts, self._count = text, calibration, prompts, count
         self._input, self._output = parse_lengths(spec.prompt_tokens), parse_lengths(spec.output_tokens)
-        self._random = random.Random(spec.seed)  # noqa: S311  lengths that can be repeated, no secret
-        self._sent = 0
+        self._random = random.Random(seed)  # noqa: S311  lengths that can be repeated, no secret
 
     def next(self) -> Exchange:
         """Return the next request."""
@@ -100,8 +100,7 @@ class PromptTraffic:
     def request(self, input_tokens: int, output_tokens: int) -> Completion:
         """Return a request of these lengths; a prompt of the file has its own length."""
         if self._prompts:
-            messages = self._prompts[self._sent % len(self._prompts)]
-            self._sent += 1
+            messages = next(self._prompts)
         else:
             messages = [{"role": "user", "content": self._text.text(self._calibration.words(input_tokens))}]
         body = self._dialect.body(messages, output_tokens, exact=not self._prompts)

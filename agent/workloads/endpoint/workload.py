@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from agent.runtime.console import printable_line
@@ -78,7 +79,8 @@ class EndpointWorkload:
 
     def __init__(self, spec: EndpointSpec, session: Session) -> None:
         self._spec, self._session = spec, session
-        self._prompts, self._tokenizer = _files(spec)
+        prompts, self._tokenizer = _files(spec)
+        self._prompts = cycle(prompts) if prompts else None
         server = Server(session.client, _root(session))
         began = time.monotonic()
         session.start(spec, server.is_ready)
@@ -133,7 +135,8 @@ class EndpointWorkload:
         count = self._tokenizer if self._counts_tokens else None
         calibration = self._calibration or _UNCALIBRATED
         client = self._session.client
-        return PromptTraffic(client, self._head, self._dialect, spec, self._text, calibration, self._prompts, count)
+        seed, turns = self._session.seed(spec), self._prompts
+        return PromptTraffic(client, self._head, self._dialect, spec, self._text, calibration, turns, count, seed)
 
     def _trial(self, spec: EndpointSpec) -> Completion:
         """Send single requests until prompts have their length, and return the last one. Raises WorkloadError."""
@@ -174,6 +177,7 @@ class EndpointWorkload:
             if exchange.outcome in {NO_USAGE, TOKEN_MISMATCH} and self._tokenizer and not self._counts_tokens:
                 self._counts_tokens = True
             elif exchange.outcome not in _REFUSALS or not self._dialect.adapt(exchange.error):
+                self._session.check()
                 raise WorkloadError(*self._failed(exchange))
 
     def _failed(self, exchange: Completion) -> tuple[str, str]:

@@ -35,7 +35,8 @@ class LoadPhase:
     """A phase of a workload that measures itself: one load of `clients`, or of `rate` requests per second.
 
     `streams` states whether the server notices a closed connection before the end of a request. `request_seconds` is
-    the duration of a request that was alone.
+    the duration of a request that was alone. `check` is called after each window, and raises WorkloadError if the
+    server has ended.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class LoadPhase:
         *,
         clients: int,
         rate: float,
-        seed: int,
+        seed: str,
         streams: bool,
         request_seconds: float,
         most_in_flight: int = MOST_IN_FLIGHT,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
         self._loop = loop
         self._traffic = traffic
@@ -60,6 +62,7 @@ class LoadPhase:
         self._streams = streams
         self._lead_seconds = max(_LEAST_LEAD_SECONDS, _LEAD_REQUESTS * request_seconds)
         self._most_in_flight = most_in_flight
+        self._check = check
 
     def measure(
         self,
@@ -71,7 +74,9 @@ class LoadPhase:
     ) -> Measured:
         """Run the load around one window of at least `seconds` and `iterations` reported requests."""
         with no_garbage_collection():
-            return self._loop.run_until_complete(self._measure(phase, seconds, iterations, started, ended))
+            window = self._loop.run_until_complete(self._measure(phase, seconds, iterations, started, ended))
+        self._check()
+        return window
 
     async def _measure(
         self,

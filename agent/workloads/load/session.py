@@ -39,6 +39,7 @@ class Session:
         self.client = Client(self.target, headers, spec.request_timeout, self.target.tls(spec.ca_file))
         self._most_in_flight = min(MOST_IN_FLIGHT, _raised_file_limit() - _SPARE_FILES)
         self._server: ServerProcess | None = None
+        self._phases = 0
 
     def start(self, spec: LoadSpec, is_ready: Callable[[], Awaitable[bool]]) -> None:
         """Start the server, if the run does, wait until it is ready, and take the CPUs of the client.
@@ -75,6 +76,7 @@ class Session:
         inferences_per_request: int = 1,
     ) -> LoadPhase:
         """Return the phase that puts the load of a spec on the server."""
+        self._phases += 1
         facts = LoadFacts(spec.loop, counted_by, spec.request_timeout, inferences_per_request)
         return LoadPhase(
             self.loop,
@@ -82,11 +84,21 @@ class Session:
             facts,
             clients=spec.concurrency,
             rate=spec.rate,
-            seed=spec.seed,
+            seed=self.seed(spec),
             streams=streams,
             request_seconds=request_seconds,
             most_in_flight=self._most_in_flight,
+            check=self.check,
         )
+
+    def seed(self, spec: LoadSpec) -> str:
+        """Return the seed of the next phase: repeats of a point differ, and runs of one seed and order do not."""
+        return f"{spec.seed} {self._phases}"
+
+    def check(self) -> None:
+        """Raise WorkloadError if the server that was started has ended."""
+        if self._server is not None:
+            self._server.check()
 
     def close(self) -> None:
         """Close the connections, and end the server that was started."""

@@ -105,6 +105,16 @@ def test_the_command_of_the_server_is_started_and_ended(tmp_path):
     assert not child.is_running()
 
 
+def test_a_server_that_ends_during_a_load_is_reported():
+    url, port = free_address()
+    with loaded(url, server_command=f"{sys.executable} {SERVER} --port {port} --gap 0") as (process, _):
+        process.prepare({"concurrency": 1})
+        (child,) = psutil.Process(process.pid).children()
+        child.kill()
+        with pytest.raises(WorkloadError, match="ended with exit status -9"):
+            process.measure("serving", 0.1, 1)
+
+
 def test_the_server_ends_with_a_killed_workload_process():
     url, port = free_address()
     with loaded(url, server_command=f"{sys.executable} {SERVER} --port {port}") as (process, _):

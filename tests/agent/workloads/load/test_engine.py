@@ -52,7 +52,7 @@ def loop():
 def phase(loop, traffic, *, clients=1, rate=0.0, streams=True, arrivals=None, **more):
     facts = LoadFacts(arrivals or ("constant" if rate else "closed"), "none", 5.0)
     return LoadPhase(
-        loop, traffic, facts, clients=clients, rate=rate, seed=3, streams=streams, request_seconds=0.02, **more
+        loop, traffic, facts, clients=clients, rate=rate, seed="3", streams=streams, request_seconds=0.02, **more
     )
 
 
@@ -92,7 +92,8 @@ def test_an_open_loop_waits_for_no_answer(loop):
 
 def test_random_arrivals_have_the_mean_rate(loop):
     found = phase(loop, SleepingTraffic(), rate=1000.0, arrivals="poisson").measure("serving", 1.0, 1)
-    assert found.iterations == pytest.approx(1000, abs=130)  # four standard deviations
+    seconds = (found.end_ns - found.start_ns) / 1e9
+    assert found.iterations / seconds == pytest.approx(1000, abs=130)  # four standard deviations
     gaps = sorted((after.intended_ns - before.intended_ns) / 1e6 for before, after in pairwise(found.load.requests))
     assert gaps[len(gaps) // 2] == pytest.approx(0.693, rel=0.2)
 
