@@ -43,14 +43,26 @@ def test_every_option_with_a_value_names_it(tmp_path: Path, words: str) -> None:
     assert not OF_THE_PARSER.search(call(tmp_path, *words.split(), "--help").stdout)
 
 
+def required(words: str, model: Path) -> list[str]:
+    """Return the words that a command requires, so that it reads the option under test."""
+    model.touch()
+    values = {"model": str(model), "url": "http://127.0.0.1:8000"}
+    return [
+        word
+        for each in COMMANDS[words].params
+        if each.required
+        for word in (*each.opts[: each.param_type_name == "option"], values.get(each.name, "any"))
+    ]
+
+
 @pytest.mark.parametrize(("words", "option"), NUMBERS)
 def test_every_number_is_refused_in_the_same_words(tmp_path: Path, words: str, option: str) -> None:
-    done = call(tmp_path, *words.split(), option, "x")
+    given = (*words.split(), *required(words, tmp_path / "model.onnx"))
+    done = call(tmp_path, *given, option, "x")
     assert (done.returncode, done.stdout) == (2, "")
-    missing = re.match("error: --(model|url) is missing", done.stderr)
-    assert missing or re.match(f"error: {option}: 'x' is not a (whole )?number; see `inferometer {words}", done.stderr)
-    below = call(tmp_path, *words.split(), option, "-7").stderr
-    assert re.match(f"error: ({option}: -7(.0)? is out of range: |--model|--url|RESULT)", below)
+    assert re.match(f"error: {option}: 'x' is not a (whole )?number; see `inferometer {words}", done.stderr)
+    below = call(tmp_path, *given, option, "-7").stderr
+    assert re.match(f"error: {option}: -7(.0)? is out of range: ", below)
     assert not OF_THE_PARSER.search(done.stderr + below)
 
 
