@@ -96,6 +96,6 @@ def plan_run(request: ProfileRequest, context: RunContext, progress: Progress) -
         progress.note(f"warning: --budget is shorter than the run: {plan.repeats} repeats are measured, and no more")
     most = f" and at most about {duration_text(budget)}" if budget > seconds else ""
     progress.note(
-        f"the run takes at least {duration_text(seconds)}{most}; after Ctrl-C the profile has the complete repeats"
+        f"the run takes at least {duration_text(seconds)}{most}; Ctrl-C ends it with a profile of the complete repeats"
     )
     return replace(request, plan=plan)

@@ -150,7 +150,7 @@ def _workload_dominates(evidence: Evidence) -> CheckResult:
         passed = others <= max(own, DOMINANT_OTHER_SHARE * evidence.processors)
         message = f"the run kept {own:.2f} CPUs busy, other programs {others:.2f}"
         if not passed and evidence.joules_per_inference:
-            message += "; the energy is known only between the run's own share and everything"
+            message += "; the energy lies between the run's own share and the total"
     lost = [words for gpu in evidence.conditions.gpus if (words := _gpu_dominated_by_others(gpu))]
     return checked("workload_dominates", False if lost else passed, "; ".join((message, *lost)), "warning")
 

@@ -137,7 +137,7 @@ def test_the_check_of_a_dominated_host_states_the_range_of_its_energy():
     busy = replace(GOOD, **calm(self_cpus=1.0, other_cpus=1.5))
     assert message(busy, "workload_dominates") == "the run kept 1.00 CPUs busy, other programs 1.50"
     known = replace(busy, joules_per_inference=(1.0, 1.0, 1.0))
-    assert message(known, "workload_dominates").endswith("only between the run's own share and everything")
+    assert message(known, "workload_dominates").endswith("the energy lies between the run's own share and the total")
 
 
 def test_others_on_a_gpu_are_sharedif_the_cpu_load_is_unknown():
