@@ -27,11 +27,11 @@ _QUIET_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ServerActivity:
-    """The processes of a server now, and the processor time that they used since the last observation."""
+    """The processes of a server now, their processor time since the last observation, and the server's age."""
 
     pids: frozenset[int]
     cpu_seconds: float
-    restarted: bool = False
+    age_seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,12 +48,13 @@ class ServerCounters:
     def advance(self, reading: ServerReading, *, restarted: bool = False) -> Increment:
         """Return the increments since the last reading; those of the first one are 0, as its counts are older.
 
-        A counter that decreased started again from 0, so its value is the increment; after a restart that is known
-        otherwise (`restarted`), all values are. A series that was not in the last readings started from 0 as well.
+        A counter that decreased started again from 0, so its value is the increment: that of one model can, while the
+        others continue. After a restart that is known otherwise (`restarted`), all values are increments. A series that
+        was not in the last readings started from 0 as well.
         """
         counts: dict[str, Counts] = {}
         gauges: dict[str, Counts] = {}
-        folded = set()
+        folded, decreased = set(), False
         for model, values in reading.models.items():
             name = self._name(model)
             if name != model:
@@ -64,10 +65,11 @@ class ServerCounters:
                     _add(gauges, name, quantity, value)
                     continue
                 fell = value < last.get(quantity, 0.0)
-                restarted = restarted or fell
+                decreased = decreased or fell
                 step = value - (0.0 if fell else last.get(quantity, 0.0))
                 _add(counts, name, quantity, step if self._started else 0.0)
             self._last[model] = {**self._last.get(model, {}), **values}
+        restarted = restarted or decreased
         if restarted or len(self._last) > MOST_MODELS_REMEMBERED:  # a model that returns starts from 0
             self._last = {model: dict(values) for model, values in reading.models.items()}
         self._started = True

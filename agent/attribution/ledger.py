@@ -72,7 +72,10 @@ class Totals:
 
 @dataclass(slots=True)
 class _Server:
-    """One server: its counters, its last gauges and models, and its traffic by model."""
+    """One server: its counters, its last gauges and models, and its traffic by model.
+
+    `unread_seconds` is the time since its last reading; `span_seconds` is that before a new reading, 0 without one.
+    """
 
     config: ServingConfig
     counters: ServerCounters = field(default_factory=ServerCounters)
@@ -84,6 +87,8 @@ class _Server:
     scrapes: int = 0
     restarts: int = 0
     last_success_ns: int = 0
+    unread_seconds: float = 0.0
+    span_seconds: float = 0.0
     up: bool = False
     shortened: int = 0
     traffic: dict[str, Traffic] = field(default_factory=dict)
@@ -132,6 +137,7 @@ class Ledger:
     def _count(self, server: _Server, observed: ServerObservation, seen: Observation) -> None:
         """Take the reading of one server."""
         server.increment = Increment(gauges=server.increment.gauges)
+        server.unread_seconds, server.span_seconds = server.unread_seconds + seen.seconds, 0.0
         if observed.error:
             server.scrapes += 1
             server.errors[observed.error] += 1
@@ -139,10 +145,11 @@ class Ledger:
             server.increment = Increment()
         if observed.reading is None:
             return
-        restarted = observed.activity is not None and observed.activity.restarted
+        restarted = observed.activity is not None and observed.activity.age_seconds < server.unread_seconds
         server.increment = increment = server.counters.advance(observed.reading, restarted=restarted)
         server.scrapes += 1
         server.up, server.last_success_ns = True, seen.at_ns
+        server.unread_seconds, server.span_seconds = 0.0, server.unread_seconds
         server.restarts += increment.restarted
         server.shortened = observed.reading.shortened
         server.models = tuple(sorted({*increment.counts, *increment.gauges})) or server.models
@@ -198,7 +205,7 @@ class Ledger:
             load = self._load_of(server, model)
             load.source = self._source_of(server)
             if server.up:
-                load.add(interval, self._requests(server, own), censored=self._is_censored(server))
+                load.add(interval, server.span_seconds, self._requests(server, own), censored=self._is_censored(server))
 
     def _load_of(self, server: _Server, model: str) -> HourlyLoad:
         if model not in server.load:

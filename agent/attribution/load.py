@@ -20,7 +20,7 @@ HOUR_NS = 3600 * 10**9
 LEVELS_PER_OCTAVE = 8
 """Neighboring levels of a histogram differ by 9 %."""
 LONGEST_SPREAD_NS = 3 * BIN_NS
-"""The longest time between two scrapes over which increments are spread; the bins of a longer one are unknown."""
+"""The longest time between two readings over which increments are spread; the bins of a longer one are unknown."""
 _FULL = 0.999
 
 ARRIVALS, SERVED = "arrivals", "served"
@@ -118,8 +118,11 @@ class HourlyLoad:
             parse_histogram(stored.tokens_histogram),
         )
 
-    def add(self, interval: Interval, requests: float | None, *, censored: bool) -> None:
-        """Add an interval; `requests` are those that arrived in it, or ended if arrivals are unknown."""
+    def add(self, interval: Interval, span_seconds: float, requests: float | None, *, censored: bool) -> None:
+        """Add an interval; `requests` are those that arrived in it, or ended if arrivals are unknown.
+
+        The counts are those of the `span_seconds` before its end, the time since the last reading; 0 without a new one.
+        """
         start_ns = interval.end_ns - round(interval.seconds * 1e9)
         hour = self._hour(max(start_ns, interval.end_ns - 1) // HOUR_NS)
         for name in ("errors", "input_tokens", "output_tokens", "duration"):
@@ -132,12 +135,14 @@ class HourlyLoad:
             hour.add(f"{name}_joules", energy.joules)
             hour.add(f"{name}_lower", energy.lower)
             hour.add(f"{name}_upper", energy.upper)
-        if interval.end_ns - start_ns <= LONGEST_SPREAD_NS:
-            self._spread(interval, start_ns, requests, censored=censored)
-        self._complete(interval.end_ns)
+        span_ns = round(span_seconds * 1e9)
+        if span_ns:
+            if span_ns <= LONGEST_SPREAD_NS:
+                self._spread(interval, interval.end_ns - span_ns, requests, censored=censored)
+            self._complete(interval.end_ns)
 
     def _spread(self, interval: Interval, start_ns: int, requests: float | None, *, censored: bool) -> None:
-        """Distribute the counts of an interval over its bins by time."""
+        """Distribute the counts of a span, which ends with an interval, over its bins by time."""
         end_ns = interval.end_ns
         for number in range(start_ns // BIN_NS, (end_ns - 1) // BIN_NS + 1):
             part_ns = min(end_ns, (number + 1) * BIN_NS) - max(start_ns, number * BIN_NS)

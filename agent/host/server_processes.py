@@ -42,11 +42,10 @@ class ServerProcesses:
         self._searched = -SEARCH_SECONDS
         self._pids: frozenset[int] = frozenset()
         self._last: dict[int, Process] = {}
-        self._owner: tuple[int, int] | None = None
-        self._restarted = False
+        self._owner = 0
 
-    def advance(self) -> tuple[frozenset[int], float, bool] | None:
-        """Return the processes, their processor seconds since the last call, and whether the server was restarted.
+    def advance(self) -> tuple[frozenset[int], float, float] | None:
+        """Return the processes, their processor seconds since the last call, and the seconds since the server's start.
 
         None if no process is found.
         """
@@ -58,8 +57,8 @@ class ServerProcesses:
         before, self._last, self._pids = self._last, known, frozenset(known)
         if not known:
             return None
-        restarted, self._restarted = self._restarted, False
-        return self._pids, _used_ticks(before, known) * TICK_SECONDS, restarted
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - known[self._owner].started * TICK_SECONDS
+        return self._pids, _used_ticks(before, known) * TICK_SECONDS, age
 
     def _search(self) -> dict[int, Process]:
         owners = listening_processes(self._port, self._procfs)
@@ -69,8 +68,7 @@ class ServerProcesses:
         oldest = min(((every[pid].started, pid) for pid in owners if pid in every), default=None)
         if oldest is None:
             return {}
-        self._restarted = self._restarted or self._owner not in {None, oldest}
-        self._owner = oldest
+        self._owner = oldest[1]
         unit = self._unit(oldest[1])
         found = {pid for pid in every if pid in owners or (unit and self._unit(pid) == unit)}
         while more := {pid for pid, process in every.items() if process.parent in found} - found:

@@ -213,7 +213,11 @@ def _body(received: bytes) -> bytes:
 
 
 def _decompressed(content: bytes) -> bytes:
+    stream = zlib.decompressobj(_GZIP)
     try:
-        return zlib.decompressobj(_GZIP).decompress(content, MOST_BYTES + 1)
+        found = stream.decompress(content, MOST_BYTES + 1)
     except zlib.error as error:
         raise FetchError("content", f"the response cannot be decompressed ({error})") from error
+    if not stream.eof and len(found) <= MOST_BYTES:
+        raise FetchError("content", "the compressed response ends early")
+    return found

@@ -30,6 +30,14 @@ def test_a_counter_that_decreased_started_from_zero() -> None:
     assert counted(counters, m=9) == 2
 
 
+def test_the_counter_of_one_model_that_decreased_does_not_restart_those_of_other_models() -> None:
+    counters = ServerCounters()
+    counted(counters, a=100, b=1e6)
+    step = counters.advance(reading(a=10, b=1e6 + 5))
+    assert step.counts == {"a": {"output_tokens": 10}, "b": {"output_tokens": 5}}
+    assert step.restarted
+
+
 def test_a_restart_that_no_counter_shows_counts_the_values_since_then() -> None:
     counters = ServerCounters()
     counted(counters, m=100)

@@ -14,6 +14,7 @@ from agent.attribution.claims import HostActivity, ServerActivity
 from agent.attribution.device_energy import DeviceEnergy
 from agent.attribution.exposition import ServerReading
 from agent.attribution.ledger import Ledger, Observation, ServerObservation, Totals
+from agent.attribution.load import level, parse_histogram
 from agent.config.serving import ServingConfig
 from agent.config.serving_kinds import KINDS
 from agent.cost.tariff import Tariff
@@ -324,6 +325,41 @@ def test_totals_and_hours_go_on_after_a_restart() -> None:
     (hour,) = after.ledger.hours("host")
     assert (hour.basis, hour.bins, hour.censored_bins, hour.output_tokens) == ("served", 12, 6, 2200)
     assert hour.attributed_joules == pytest.approx(model.joules["attributed", "cpu_time", "measured"])
+
+
+def test_tokens_after_a_restart_count_once_when_its_process_is_found_later() -> None:
+    rig = Rig([server("a")])
+    ages = {
+        100.0: None,
+        60.0: ServerActivity(frozenset({1}), 0.0, 12.0),
+        70.0: ServerActivity(frozenset({1}), 0.0, 17.0),
+    }
+    for n, (tokens, activity) in enumerate(ages.items()):
+        seen = {"a": ServerObservation(ServerReading({"m": {"output_tokens": tokens}}), activity=activity)}
+        rig.ledger.observe(Observation(START + 5 * n * SECOND, STEP, seen))
+    assert rig.ledger.totals.counts["a", "m", "output_tokens"] == 60 + 10
+
+
+def test_a_restart_during_failed_scrapes_is_seen_by_the_age_of_the_process() -> None:
+    rig = Rig([server("a")])
+    young = ServerActivity(frozenset({2}), 0.0, 7.0)
+    for n, (tokens, activity) in enumerate([(100.0, None), (None, None), (None, young), (150.0, young)]):
+        reading = None if tokens is None else ServerReading({"m": {"output_tokens": tokens}})
+        seen = {"a": ServerObservation(reading, "" if reading else "connection", activity)}
+        rig.ledger.observe(Observation(START + 5 * n * SECOND, STEP, seen))
+    assert rig.ledger.totals.counts["a", "m", "output_tokens"] == 150
+    assert rig.ledger.snapshot.servers[0].restarts == 1
+
+
+def test_the_load_between_two_readings_is_spread_over_the_failed_scrapes() -> None:
+    rig = Rig([server("a")])
+    for n in range(13):
+        reading = None if n in {3, 4, 7} else ServerReading({"m": {"output_tokens": 100.0 * n}})
+        seen = {"a": ServerObservation(reading, "timeout" if n in {3, 4} else "")}
+        rig.ledger.observe(Observation(START + 5 * n * SECOND, STEP, seen))
+    (hour,) = [each for each in rig.ledger.hours("host") if each.hour == 480_000]
+    assert set(parse_histogram(hour.tokens_histogram)) == {level(20.0)}
+    assert hour.bins == 6
 
 
 def test_the_load_of_a_server_that_counts_arrivals_is_that_of_arrivals() -> None:

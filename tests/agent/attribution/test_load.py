@@ -33,7 +33,7 @@ def test_a_level_contains_its_rates_to_nine_percent(rate: float) -> None:
 def test_an_hour_of_steady_load_has_one_level() -> None:
     load = HourlyLoad("arrivals", "measured")
     for n in range(1, 721):
-        load.add(interval(5 * n, 5.0, output_tokens=40.0), 10.0, censored=False)
+        load.add(interval(5 * n, 5.0, output_tokens=40.0), 5.0, 10.0, censored=False)
     (hour,) = records(load)
     assert (hour.hour, hour.basis, hour.source, hour.bins, hour.censored_bins) == (HOUR, "arrivals", "measured", 360, 0)
     assert parse_histogram(hour.requests_histogram) == {2.0: [360, 0]}
@@ -50,7 +50,7 @@ def test_an_hour_of_steady_load_has_one_level() -> None:
 def test_counts_are_distributed_over_bins_by_time() -> None:
     load = HourlyLoad("served")
     for end, tokens in ((4, 0), (14, 100), (24, 0)):
-        load.add(interval(end, 10.0, output_tokens=tokens), None, censored=False)
+        load.add(interval(end, 10.0, output_tokens=tokens), 10.0, None, censored=False)
     (later,) = records(load)
     assert parse_histogram(later.tokens_histogram) == {level(6): [1, 0], level(4): [1, 0]}
     assert (later.bins, later.requests, parse_histogram(later.requests_histogram)) == (2, None, {})
@@ -58,8 +58,8 @@ def test_counts_are_distributed_over_bins_by_time() -> None:
 
 def test_a_bin_in_which_requests_waited_is_censored() -> None:
     load = HourlyLoad("served")
-    load.add(interval(10, 10.0, output_tokens=10.0), 1.0, censored=True)
-    load.add(interval(20, 10.0, output_tokens=10.0), 1.0, censored=False)
+    load.add(interval(10, 10.0, output_tokens=10.0), 10.0, 1.0, censored=True)
+    load.add(interval(20, 10.0, output_tokens=10.0), 10.0, 1.0, censored=False)
     (hour,) = records(load)
     assert hour.censored_bins == 1
     assert parse_histogram(hour.tokens_histogram) == {1.0: [2, 1]}
@@ -68,22 +68,22 @@ def test_a_bin_in_which_requests_waited_is_censored() -> None:
 
 def test_bins_of_a_long_pause_between_scrapes_are_unknown_but_its_counts_are_kept() -> None:
     load = HourlyLoad("served")
-    load.add(interval(120, 120.0, output_tokens=10.0), 1.0, censored=False)
+    load.add(interval(120, 120.0, output_tokens=10.0), 120.0, 1.0, censored=False)
     (hour,) = records(load)
     assert (hour.bins, hour.output_tokens) == (0, 10.0)
 
 
 def test_a_server_without_output_tokens_has_the_rate_of_its_input_tokens() -> None:
     load = HourlyLoad("served")
-    load.add(interval(10, 10.0, input_tokens=20.0), None, censored=False)
+    load.add(interval(10, 10.0, input_tokens=20.0), 10.0, None, censored=False)
     assert parse_histogram(records(load)[0].tokens_histogram) == {2.0: [1, 0]}
 
 
 def test_an_hour_continues_after_a_restart() -> None:
     before, after = HourlyLoad("served"), HourlyLoad("served")
-    before.add(interval(10, 10.0, output_tokens=10.0), 4.0, censored=True)
+    before.add(interval(10, 10.0, output_tokens=10.0), 10.0, 4.0, censored=True)
     after.resume(records(before)[0])
-    after.add(interval(30, 10.0, output_tokens=10.0), 2.0, censored=False)
+    after.add(interval(30, 10.0, output_tokens=10.0), 10.0, 2.0, censored=False)
     (hour,) = records(after)
     assert (hour.bins, hour.censored_bins, hour.requests, hour.output_tokens) == (2, 1, 6.0, 20.0)
     assert parse_histogram(hour.tokens_histogram) == {1.0: [2, 1]}
@@ -93,7 +93,7 @@ def test_an_hour_continues_after_a_restart() -> None:
 def test_only_the_newest_two_hours_stay_in_memory() -> None:
     load = HourlyLoad("served")
     for n in range(4):
-        load.add(interval(3600 * n + 10, 10.0), None, censored=False)
+        load.add(interval(3600 * n + 10, 10.0), 10.0, None, censored=False)
     assert [each.hour for each in records(load)] == [HOUR, HOUR + 1, HOUR + 2, HOUR + 3]
     assert [each.hour for each in records(load)] == [HOUR + 2, HOUR + 3]
 
@@ -103,7 +103,7 @@ def test_the_sums_of_an_hour_are_those_of_its_intervals(steps: list[tuple[float,
     load, end = HourlyLoad("served"), 0.0
     for seconds, tokens in steps:
         end += seconds
-        load.add(interval(end, seconds, output_tokens=tokens), tokens / 10, censored=False)
+        load.add(interval(end, seconds, output_tokens=tokens), seconds, tokens / 10, censored=False)
     hours = records(load)
     assert math.isclose(sum(each.output_tokens or 0.0 for each in hours), sum(t for _, t in steps), abs_tol=1e-6)
     assert sum(each.bins for each in hours) <= end * SECOND / BIN_NS

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,8 +50,9 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_server_is_the_listening_process_and_its_descendants(proc: Path) -> None:
-    assert ServerProcesses(str(proc), 8000).advance() == (frozenset({10, 11, 12}), 0.0, False)
+def test_a_server_is_the_listening_process_and_its_descendants(proc: Path, monkeypatch) -> None:
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 100.0)
+    assert ServerProcesses(str(proc), 8000).advance() == (frozenset({10, 11, 12}), 0.0, 99.0)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,8 @@ def test_a_new_process_counts_from_its_start_and_an_ended_one_no_more(proc: Path
     assert found[1] == pytest.approx(25 * TICK_SECONDS)
 
 
-def test_a_restarted_server_is_noticed(proc: Path) -> None:
+def test_the_age_of_a_server_is_that_of_its_oldest_listening_process(proc: Path, monkeypatch) -> None:
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 100.0)
     server = ServerProcesses(str(proc), 8000)
     server.advance()
     for pid in (10, 11, 12):
@@ -114,7 +117,7 @@ def test_a_restarted_server_is_noticed(proc: Path) -> None:
     server._searched = -1e9
     found = server.advance()
     assert found is not None
-    assert (found[0], found[2]) == (frozenset({30}), True)
+    assert (found[0], found[2]) == (frozenset({30}), 97.0)
 
 
 def test_a_port_on_which_nothing_listens_has_no_process(proc: Path) -> None:
