@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from command import call
+from imported_profiles import imported, refused, shift, total
 from result_files import (
     AIPERF,
     AIPERF_SUMMARY,
@@ -28,7 +29,6 @@ from result_files import (
     written,
 )
 from simulated import Power
-from store.records import Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,29 +43,6 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         time.tzset()
         yield
     time.tzset()
-
-
-def imported(home: Path, *arguments: object) -> dict[str, Any]:
-    """Import results and return the profile."""
-    result = call(home, "profile", "import", *arguments, "--json")
-    assert result.returncode == 0, result.stderr
-    document: dict[str, Any] = json.loads(result.stdout)
-    return document
-
-
-def refused(home: Path, *arguments: object) -> str:
-    """Import results that are refused, and return the error."""
-    result = call(home, "profile", "import", *arguments)
-    assert (result.returncode, result.stdout) == (1, ""), result.stderr
-    return result.stderr
-
-
-def total(document: dict[str, Any], position: int = 0) -> dict[str, Any]:
-    """Return the energy of all requests of a point: that of one, times their number."""
-    point = document["points"][position]
-    found = point["energy"]["joules_per_inference"]["total"]
-    count = point["serving"]["completed"] if point["serving"] else sum(p["inferences"] for p in point["phases"])
-    return {name: found[name] * count for name in ("mean", "lower", "upper")}
 
 
 def check_of(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -91,14 +68,6 @@ def test_power_outside_the_interval_does_not_count(tmp_path: Path) -> None:
     found = total(imported(tmp_path, GUIDELLM))
     assert found["mean"] == pytest.approx(100 * GUIDELLM_SECONDS, abs=60 * 0.1)  # a sampling period at each edge
     assert found["lower"] <= 100 * GUIDELLM_SECONDS <= found["upper"]
-
-
-def test_offset_is_added_to_the_times_of_the_result(tmp_path: Path) -> None:
-    record_around_guidellm(tmp_path, Power(((11.2, 10.0), (GUIDELLM_SECONDS, 100.0), (1.0, 10.0))))
-    late = total(imported(tmp_path, GUIDELLM, "--offset", "1.2s"))
-    early = total(imported(tmp_path, GUIDELLM, "--offset", "-1.2s"))
-    assert late["mean"] == pytest.approx(100 * GUIDELLM_SECONDS, abs=100 * 0.1)
-    assert early["mean"] == pytest.approx(100 * (GUIDELLM_SECONDS - 2.4) + 10 * 2.4, abs=100 * 0.1)
 
 
 def test_a_profile_of_an_import_is_stored_listed_shown_and_deleted(tmp_path: Path) -> None:
@@ -151,21 +120,12 @@ def test_results_of_the_same_load_are_repeats(tmp_path: Path) -> None:
     record_around_guidellm(tmp_path)
     later = json.loads(GUIDELLM.read_text())
     for benchmark in later["benchmarks"]:
-        _shift(benchmark, 100.0)
+        shift(benchmark, 100.0)
     record_power(tmp_path, GUIDELLM_START_NS + 90 * SECOND, 45, 140.0)
     document = imported(tmp_path, GUIDELLM, written(tmp_path, json.dumps(later), "second.json"))
     (point,) = document["points"]
     assert (point["repeats"], len(point["reported"])) == (2, 2)
     assert total(document)["mean"] == pytest.approx(2 * 120 * GUIDELLM_SECONDS)
-
-
-def _shift(node: Any, seconds: float) -> None:
-    """Move every Unix time in a result."""
-    for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
-        if isinstance(value, (dict, list)):
-            _shift(value, seconds)
-        elif isinstance(value, float) and value > 1e9:
-            node[key] = value + seconds
 
 
 def test_vllms_local_time_in_whole_seconds_widens_the_energy(tmp_path: Path) -> None:
@@ -233,102 +193,12 @@ def test_a_benchmark_of_llama_cpp_needs_no_server(tmp_path: Path) -> None:
     assert total(document)["lower"] < 20  # a second of uncertainty in a second of work
 
 
-def test_window_gives_the_time_of_a_result_without_one(tmp_path: Path) -> None:
+def test_requests_that_the_tool_ended_are_named(tmp_path: Path) -> None:
     record_around_guidellm(tmp_path)
-    requests = json.loads(LIFECYCLES.read_text())
-    short = written(
-        tmp_path, json.dumps([each for each in requests if each["start_time"] < 25100 and not each["error"]])
-    )
-    assert "give --window START/END" in refused(tmp_path, short)
-    window = "2026-11-27T01:21:10Z/2026-11-27T01:21:25Z"
-    document = imported(tmp_path, short, "--window", window)
-    (report,) = document["points"][0]["reported"]
-    seconds = report["duration_seconds"]
-    assert report["start_uncertainty_seconds"] == pytest.approx((15 - seconds) / 2)
-    assert document["points"][0]["power"]["mean_watts"]["mean"] == pytest.approx(100)
-    assert "give a longer one" in refused(tmp_path, GUIDELLM, "--window", window)
-
-
-def test_a_window_is_that_of_one_run(tmp_path: Path) -> None:
-    record_around_guidellm(tmp_path)
-    error = refused(tmp_path, LLAMA_BENCH, "--window", "2026-11-27T01:21:10Z/2026-11-27T01:21:25Z")
-    assert "3 runs" in error
-
-
-@pytest.mark.parametrize("text", ["now", "2026-11-27T01:21:10Z", "5m/10m", "/", "x/y"])
-def test_a_wrong_window_is_a_usage_error(tmp_path: Path, text: str) -> None:
-    result = call(tmp_path, "profile", "import", GUIDELLM, "--window", text)
-    assert (result.returncode, "--window" in result.stderr) == (2, True)
-
-
-@pytest.mark.parametrize("text", ["1", "fast", "--1s", "9d"])
-def test_a_wrong_offset_is_a_usage_error(tmp_path: Path, text: str) -> None:
-    result = call(tmp_path, "profile", "import", GUIDELLM, f"--offset={text}")
-    assert (result.returncode, "--offset" in result.stderr) == (2, True)
-
-
-def test_without_a_recording_of_the_interval_the_error_lists_the_recorded_ones(tmp_path: Path) -> None:
-    record_power(tmp_path, GUIDELLM_START_NS - 3600 * SECOND, 60)
-    record_power(tmp_path, GUIDELLM_START_NS + 3600 * SECOND, 30, program="measure")
-    error = refused(tmp_path, GUIDELLM)
-    assert "no recording of this host covers 2026-11-27T01:21:05.827Z to 2026-11-27T01:21:27.046Z" in error
-    assert "2026-11-27T00:21:05.827Z to 2026-11-27T00:22:05.827Z (the service)" in error
-    assert "2026-11-27T02:21:05.827Z to 2026-11-27T02:21:35.827Z (inferometer measure)" in error
-    assert json.loads(call(tmp_path, "profiles", "list", "--json").stdout) == {"profiles": []}
-
-
-def test_a_partly_recorded_interval_is_refused(tmp_path: Path) -> None:
-    record_power(tmp_path, GUIDELLM_START_NS + 5 * SECOND, 60)
-    error = refused(tmp_path, GUIDELLM)
-    assert "2026-11-27T01:21:10.827Z to" in error
-
-
-def test_an_interval_over_a_restart_of_the_service_is_refused(tmp_path: Path) -> None:
-    record_power(tmp_path, GUIDELLM_START_NS - BEFORE_NS, 20)
-    record_power(tmp_path, GUIDELLM_START_NS + 11 * SECOND, 20)
-    assert "no recording of this host covers" in refused(tmp_path, GUIDELLM)
-
-
-def test_a_run_that_is_not_recorded_beside_one_that_is_has_no_energy(tmp_path: Path) -> None:
-    later = json.loads(GUIDELLM.read_text())
-    later["benchmarks"][0]["config"]["strategy"]["streams"] = 4
-    _shift(later["benchmarks"][0], 100.0)
-    record_around_guidellm(tmp_path)
-    document = imported(tmp_path, GUIDELLM, written(tmp_path, json.dumps(later), "second.json"))
-    known, unknown = document["points"]
-    assert (known["valid"], unknown["valid"], unknown["energy"]) == (True, False, None)
-    assert unknown["latency_seconds"] == known["latency_seconds"]
-
-
-def test_a_long_gap_in_the_recording_makes_the_point_invalid(tmp_path: Path) -> None:
-    record_around_guidellm(tmp_path, period=5.0)
-    (point,) = imported(tmp_path, GUIDELLM)["points"]
-    assert (point["valid"], point["energy"]) == (False, None)
-
-
-def test_samples_of_another_host_count_only_if_it_is_named(tmp_path: Path) -> None:
-    other = Host("0123", "gpu-server", "boot")
-    record_around_guidellm(tmp_path, host=other)
-    error = refused(tmp_path, GUIDELLM)
-    assert "no samples of this host are stored; --host takes one of: gpu-server (0123)" in error
-    assert "no samples of the host elsewhere are stored" in refused(tmp_path, GUIDELLM, "--host", "elsewhere")
-    for name in ("gpu-server", "0123"):
-        document = imported(tmp_path, GUIDELLM, "--host", name)
-        assert (document["host"]["name"], document["host"]["boot_id"]) == ("gpu-server", "boot")
-
-
-def test_a_host_whose_name_is_not_unique_is_named_by_its_id(tmp_path: Path) -> None:
-    record_around_guidellm(tmp_path, host=Host("0123", "node", "boot"))
-    record_around_guidellm(tmp_path, host=Host("4567", "node", "boot"))
-    assert "several hosts have the name node" in refused(tmp_path, GUIDELLM, "--host", "node")
-    assert imported(tmp_path, GUIDELLM, "--host", "4567")["host"]["id"] == "4567"
-
-
-def test_the_recording_of_a_run_counts_if_the_service_recorded_nothing(tmp_path: Path) -> None:
-    record_around_guidellm(tmp_path, program="measure")
-    assert total(imported(tmp_path, GUIDELLM))["mean"] == pytest.approx(100 * GUIDELLM_SECONDS)
-    record_around_guidellm(tmp_path, 50.0)
-    assert total(imported(tmp_path, GUIDELLM))["mean"] == pytest.approx(50 * GUIDELLM_SECONDS)
+    result = json.loads(GUIDELLM.read_text())
+    result["benchmarks"][0]["metrics"]["request_totals"]["incomplete"] = 2
+    document = imported(tmp_path, written(tmp_path, json.dumps(result)))
+    assert any("ended 2 requests unfinished" in note for note in document["notes"])
 
 
 @pytest.mark.parametrize("name", ["guidellm/errors.json", "vllm-bench/errors.json", "aiperf/errors.jsonl"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -265,3 +266,22 @@ def test_errors_of_many_kinds_are_counted_as_others(tmp_path: Path) -> None:
     assert len(errors) <= 20
     assert sum(errors.values()) == 25
     assert errors["other"] >= 6
+
+
+def test_a_wrong_line_is_refused_by_its_number(tmp_path: Path) -> None:
+    lines = AIPERF.read_text().splitlines()
+    lines[4] = lines[4].replace('"benchmark_phase":"profiling"', '"benchmark_phase":7')
+    assert "line 5: Expected `str`" in error_of(written(tmp_path, "\n".join(lines)))
+
+
+def test_yaml_without_its_library_is_an_error_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert "pip install 'inferometer[import]'" in error_of(REPORT)
+
+
+def test_a_summary_of_inference_perf_alone_has_no_time() -> None:
+    assert "name the report of the stage too" in error_of(REPORT.with_name("stage_0_lifecycle_metrics.json"))
+
+
+def test_an_empty_list_of_requests_or_tests_is_no_result(tmp_path: Path) -> None:
+    assert "this is no result of" in error_of(written(tmp_path, "[]"))
