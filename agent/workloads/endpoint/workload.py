@@ -7,6 +7,8 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from agent.runtime.console import printable_line
 from agent.workloads.axes import at_point
 from agent.workloads.endpoint.api_key import read_api_key
@@ -38,6 +40,14 @@ _UNCALIBRATED = Calibration(0.0, 1.0)
 _NEAR_TOKENS, _NEAR_SHARE = 2, 0.02
 _REFUSALS = {"http 400", "http 422"}
 _LONGEST_MESSAGE = 300
+
+
+class _ErrorMessage(msgspec.Struct):
+    message: str
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _ErrorMessage
 
 
 def check(spec: EndpointSpec, _engine: EngineSpec, _points: Sequence[Point]) -> None:
@@ -193,10 +203,18 @@ class EndpointWorkload:
                 f"the server reports {tokens} output tokens, but sent {events} events with output",
                 "its counts are wrong: give the tokenizer of its model with --tokenizer tokenizer.json",
             )
-        said = "" if self._prompts else printable_line(exchange.error.decode(errors="replace"))[:_LONGEST_MESSAGE]
+        said = "" if self._prompts else printable_line(_error_text(exchange.error))[:_LONGEST_MESSAGE]
         cause = said or ("" if exchange.status else self._session.client.cause(exchange))
         detail = f": {cause}" if cause else ""
         return f"the server did not answer a request ({exchange.outcome}){detail}", "correct the request or the server"
+
+
+def _error_text(body: bytes) -> str:
+    """Return the message in the body of an error, the body itself if it has another form."""
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody).error.message
+    except ValueError:
+        return body.decode(errors="replace")
 
 
 def _tokens(exchange: Completion) -> int:

@@ -30,8 +30,8 @@ class Client:
 
     The host's addresses are looked up once. A request ends `timeout_seconds` after its intended time at the latest. A
     response with a redirect is an answer like any other. Proxy variables have no effect, because a proxy would become
-    part of the measured server. A request on a connection that the server has closed meanwhile is sent once more; each
-    later request then has a new connection, because servers such as llama.cpp close them although they announce reuse.
+    part of the measured server. A request on a connection that the server has closed meanwhile is sent once more. Once
+    a server has closed a connection although it announced reuse, as llama.cpp does, each request has a new one.
     """
 
     def __init__(
@@ -105,6 +105,8 @@ class Client:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
+            self._open.discard(connection)
+            self._reuses &= not connection.closed_at_once
         return None
 
     def _deadline(self, exchange: Exchange) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_HEADER_BYTES = 1 << 16
 _FIRST_FINAL_STATUS = 200
+_SOON_NS = 1_000_000_000
 
 
 class Connection(asyncio.Protocol):
@@ -27,6 +28,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.usable = False
         self.answered = 0
+        self._answered_ns = self._lost_ns = 0
         self.headers: dict[bytes, bytes] = {}
         self._exchange: Exchange | None = None
         self._done: asyncio.Future[None] | None = None
@@ -39,6 +41,11 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._loop = asyncio.get_running_loop()
         self.usable = True
+
+    @property
+    def closed_at_once(self) -> bool:
+        """Whether the server closed the connection soon after an answer, although it announced to reuse it."""
+        return self.answered > 0 and 0 < self._lost_ns - self._answered_ns < _SOON_NS
 
     async def exchange(self, request: bytes, exchange: Exchange) -> None:
         """Send a request, and return when its response or the connection has ended."""
@@ -75,10 +82,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """End the exchange under way: a response without a length is complete, every other one is truncated."""
         self.usable = False
+        at_ns = self._lost_ns = time.monotonic_ns()
         exchange = self._exchange
         if exchange is None:
             return
-        at_ns = time.monotonic_ns()
         if self._began and not self._delimited and _error is None:
             exchange.complete(at_ns)
         self._end(TRUNCATED if self._began else CONNECTION, at_ns)
@@ -118,6 +125,7 @@ class Connection(asyncio.Protocol):
             return
         self._exchange.complete(self._at_ns)
         self.answered += 1
+        self._answered_ns = self._at_ns
         if not self._parser.should_keep_alive():
             self.close()
         self._finish()

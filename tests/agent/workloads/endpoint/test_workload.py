@@ -174,6 +174,17 @@ def test_a_model_that_the_server_does_not_list_is_refused():
             assert ready.model == "llama3"
 
 
+def test_the_message_of_the_server_is_shown_for_synthetic_prompts_only(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('"private"\n', encoding="ascii")
+    with ScriptedServer([Answer(status=500)]) as server:
+        for given, message in (({}, "(http 500): scripted"), ({"prompts": file}, "(http 500)")):
+            with loaded(server, **given) as (process, _):
+                with pytest.raises(WorkloadError) as failed:
+                    process.prepare({"concurrency": 1})
+                assert failed.value.message.endswith(message)
+
+
 def test_a_server_that_is_not_there_is_named():
     with ScriptedServer() as server:
         pass

@@ -144,6 +144,24 @@ def test_a_request_on_a_closed_connection_is_sent_once_more_and_then_no_connecti
     assert [each.attempts for each in made] == [1, 2, 1, 1, 1]
 
 
+def test_a_connection_that_the_server_closes_at_once_is_not_used_again():
+    async def connected(reader, writer):
+        await read_request(reader)
+        writer.write(OK)
+
+    async def run():
+        async with serving(connected) as url:
+            client = Client(parse_url(url), {}, 5.0)
+            made = [Exchange(b"{}") for _ in range(4)]
+            for each in made:
+                await client.send(client.head("POST", "/"), each)
+                await asyncio.sleep(0 if made[1].ended else 0.05)
+            client.close()
+            return made
+
+    assert [(each.outcome, each.attempts) for each in asyncio.run(run())] == [("ok", 1)] * 4
+
+
 def test_a_refused_connection_names_its_cause():
     client = Client(parse_url("http://127.0.0.1:1"), {}, 5.0)
     made = Exchange(b"")
