@@ -86,7 +86,7 @@ def test_its_commands_work_without_the_checkout(installed: Run, tmp_path: Path) 
     assert installed("--version").stdout.startswith("inferometer ")
     measured = installed("measure", "--duration", 0.5, "--json", *BARE_METAL)
     assert json.loads(measured.stdout)["duration_seconds"] >= 0.5
-    assert measured.returncode == 1  # the stored counters stand still, and that is no measurement
+    assert measured.returncode == 1  # the stored counters stand still, and that is not a measurement
     assert "a frozen sensor measures nothing" in measured.stderr
     refused = installed("service", "install", "--root", tmp_path)  # the unit could not run what is below /tmp
     assert refused.returncode == 1

@@ -60,7 +60,7 @@ def _metrics(exporter: Exporter, environ: WSGIEnvironment) -> Response:
     wanted = ",".join(name for name, weight in formats.items() if weight > 0)
     try:
         encode, content_type = choose_encoder(wanted if wanted.isascii() and wanted.isprintable() else "")
-    except TypeError:  # a version that is no number
+    except TypeError:  # a version that is not a number
         encode, content_type = choose_encoder("")
     body = encode(exporter.registry)
     headers: tuple[tuple[str, str], ...] = (("Vary", "Accept, Accept-Encoding"),)

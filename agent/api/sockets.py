@@ -66,7 +66,7 @@ def resolve(listen: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
         or (":" in host) != bracketed
         or not (port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT)
     ):
-        raise ListenError(listen, "this is no host:port", "write it as 127.0.0.1:19795 or [::1]:19795")
+        raise ListenError(listen, "this is not host:port", "write it as 127.0.0.1:19795 or [::1]:19795")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:

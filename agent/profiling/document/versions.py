@@ -70,7 +70,7 @@ def parse(text: str) -> _Json:
     try:
         major = int(str(version).partition(".")[0])
     except ValueError:
-        raise ProfileError(f"not a profile: its `schema_version` {version!r} is no version") from None
+        raise ProfileError(f"not a profile: its `schema_version` {version!r} is not a version") from None
     if major > _MAJOR:
         raise ProfileError(
             f"its schema version is {version}, this inferometer reads up to {_MAJOR}.x: install a newer inferometer"
@@ -82,7 +82,7 @@ def parse(text: str) -> _Json:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _completed(document: _Json) -> _Json:

@@ -142,7 +142,7 @@ def test_a_range_is_named_in_words(least: float | None, most: float | None, word
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", "1e3", "٣", "9" * 5000])
-def test_a_text_that_is_no_whole_number_is_refused_and_shortened(text: str) -> None:
+def test_a_text_that_is_not_a_whole_number_is_refused_and_shortened(text: str) -> None:
     with pytest.raises(ValueError, match="is not a whole number") as refused:
         whole_number(text)
     assert len(str(refused.value)) < 80

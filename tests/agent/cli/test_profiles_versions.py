@@ -94,7 +94,7 @@ def test_a_file_of_a_profile_is_shown_and_upgraded_without_a_store(tmp_path: Pat
         (b'{"schema": "inferometer.profile", "schema_version": "2.0"}', "not a profile: "),
     ],
 )
-def test_a_file_that_is_no_profile_is_refused_by_its_name(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_file_that_is_not_a_profile_is_refused_by_its_name(tmp_path: Path, content: bytes | None, words: str) -> None:
     if content is not None:
         (tmp_path / "file.json").write_bytes(content)
     done = call(tmp_path, "profiles", "show", "./file.json")

@@ -117,7 +117,7 @@ def test_a_value_out_of_range_is_refused_with_file_field_value_and_range(
 
 
 @pytest.mark.parametrize("value", ['"0.3"', "true", "[1]", "{ a = 1 }", "2025-01-01"])
-def test_a_value_of_another_type_is_no_number(value: str, tmp_path: Path) -> None:
+def test_a_value_of_another_type_is_not_a_number(value: str, tmp_path: Path) -> None:
     with pytest.raises(TariffError, match=r"tariff.toml: price_per_kwh = .* is not a number: it must be 0 or more"):
         load_tariff(written(tmp_path, f"price_per_kwh = {value}"))
 
@@ -151,13 +151,13 @@ def test_an_unknown_key_without_a_near_one_lists_all_keys(tmp_path: Path) -> Non
         load_tariff(written(tmp_path, "[energy]\nprice_per_kwh = 0.3"))
 
 
-def test_an_internal_field_is_no_key(tmp_path: Path) -> None:
+def test_an_internal_field_is_not_a_key(tmp_path: Path) -> None:
     with pytest.raises(TariffError, match="unknown key 'given'"):
         load_tariff(written(tmp_path, 'given = ["pue"]'))
 
 
 @pytest.mark.parametrize("content", [b"price_per_kwh = ", b"currency = '\xff'"])
-def test_a_file_that_is_no_toml_is_named(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "tariff.toml"
     path.write_bytes(content)
     with pytest.raises(TariffError, match=r"tariff.toml: this is not TOML: "):

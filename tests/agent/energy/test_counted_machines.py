@@ -173,7 +173,7 @@ MACHINES = {
         Boundary.COMPONENTS,
         ("memory", *REST),
     ),
-    "two modules and a card that is no GPU": (
+    "two modules and a card that is not a GPU": (
         (*grace(0), *grace(1), *nvidia(module="module-1"), GAUDI),
         {("module-0", "module"), ("module-1", "module"), ("0000:19:00.0", "card")},
         Boundary.COMPONENTS,

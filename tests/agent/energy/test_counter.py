@@ -141,7 +141,7 @@ def test_energy_drawn_after_a_pause_is_not_spread_over_the_pause():
 
 
 def test_a_coarse_counter_at_low_power_goes_on_evenly_between_its_steps():
-    # 1 W in steps of a joule: a step a second, which is no burst after a pause.
+    # 1 W in steps of a joule: a step a second, which is not a burst after a pause.
     series = counter(constant(1.0), refreshes(0.01, 9), read_times(0.1, 9), 1.0, joules_channel(0.01, 1.0))
     found = window_energy(series, *at(2.5, 4.5))
     assert found.energy.joules == pytest.approx(2, abs=0.15)

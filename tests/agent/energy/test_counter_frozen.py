@@ -67,7 +67,7 @@ def test_the_peak_of_a_counter_that_catches_up_is_no_power_that_the_device_canno
     assert window_energy(frozen(4, 7, max_plausible=4 * 250.0), *at(2, 9)).peak_watts == pytest.approx(200, rel=0.1)
 
 
-def test_a_device_that_rests_between_two_small_steps_is_no_silent_counter():
+def test_a_device_that_rests_between_two_small_steps_is_not_a_silent_counter():
     # 100 W, nothing from 3 s to 9 s, 100 W again: the step at 9 s shows that nothing was drawn.
     rests = Power(((3.0, 100.0), (6.0, 0.0), (9.0, 100.0)))
     series = counter(

@@ -154,7 +154,7 @@ def test_counters_that_differ_in_one_step_of_five_are_two(steps):
     assert not is_duplicate(counted(ZONE, mine), counted(DUPLICATE, its))
 
 
-def test_a_model_or_another_metric_is_no_duplicate():
+def test_a_model_or_another_metric_is_not_a_duplicate():
     modelled = replace(DUPLICATE, source=Source.ESTIMATED)
     watts = replace(DUPLICATE, metric="power_watts")
     for other in (modelled, watts):
@@ -175,7 +175,7 @@ def test_one_meter_under_two_names_is_one_if_read_at_different_times(late_ns):
         assert not is_duplicate(first, shown(meter("ACPI000D:01"), values, late_ns=late_ns, each=5))
 
 
-def test_a_part_equal_to_its_container_is_no_duplicate():
+def test_a_part_equal_to_its_container_is_not_a_duplicate():
     core = counter(domain="core", within=(("package-0", "package"),))
     both = [counted(ZONE, UNEVEN), counted(core, UNEVEN)]
     containers = containers_among(each.channel for each in both)

@@ -40,7 +40,7 @@ def test_ticks_become_one_series_a_domain_in_the_middle_of_the_reads():
     assert (dram.channel, dram.values) == (DRAM, (1.0, 2.0))
 
 
-def test_a_missing_reading_is_no_sample_and_a_refused_one_stays_with_its_reason():
+def test_a_missing_reading_is_not_a_sample_and_a_refused_one_stays_with_its_reason():
     refused = (Rejection(0, Reason.RESET), Rejection(1, Reason.READ_ERROR))
     ticks = [tick(1, 1, 10.0, 1.0), tick(1, 2, math.nan, math.nan, rejections=refused), tick(1, 3, 30.0, 3.0)]
     package, dram = series_of([Layout(1, "rapl", (PACKAGE, DRAM))], ticks)
@@ -108,7 +108,7 @@ def test_a_stuck_sensor_of_the_total_leaves_no_total():
     assert (found.total, found.readings[0].energy.joules) == (None, 0)
 
 
-def test_a_gauge_that_shows_no_power_is_no_dead_sensor():
+def test_a_gauge_that_shows_no_power_is_not_a_dead_sensor():
     supply = Channel(Device("psu-1", Kind.PSU), "wall", "power_watts", method="instant", refresh_seconds=0.1)
     standby = replace(read(PACKAGE, constant(0.0), 6), channel=supply, values=(0.0,) * 1201)
     found = measure([standby], 2 * SECOND, round(2.5 * SECOND))

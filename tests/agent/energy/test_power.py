@@ -123,12 +123,12 @@ def test_a_gauge_with_readings_impossible_for_an_average_is_bounded_by_the_ceili
     assert found.joules == pytest.approx(5 * 200, rel=0.05)
 
 
-def test_a_supply_on_standby_is_no_frozen_gauge():
+def test_a_supply_on_standby_is_not_a_frozen_gauge():
     channel = watts_channel(0.1, "instant", max_plausible=4 * 400.0, resolution=0.001)
     assert window_energy(gauged({0.1 * n: 0.0 for n in range(200)}, channel), *at(2, 14)).reasons == ()
 
 
-def test_the_noise_of_a_gauge_around_0_is_no_negative_energy():
+def test_the_noise_of_a_gauge_around_0_is_not_a_negative_energy():
     noise = {0: 0.01, 1: -0.01, 2: -0.02, 3: -0.01, 4: 0.01, 5: 0.0}
     for method in ("instant", "average"):
         for end in (1, 2, 4, 5):

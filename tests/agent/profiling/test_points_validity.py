@@ -72,13 +72,13 @@ def test_a_repeat_that_was_cut_short_does_not_count():
     assert not point.valid
 
 
-def test_a_point_cut_short_before_its_second_phase_is_no_point():
+def test_a_point_cut_short_before_its_second_phase_is_not_a_point():
     windows, series = phased()
     prefill = window(1, 15, 16, "prefill", 10, point="batch=8", tokens=(100, 1))
     assert [point.name for point in analyze([*windows, prefill], sensors(series), None)] == ["batch=1"]
 
 
-def test_a_window_without_inferences_is_no_repeat():
+def test_a_window_without_inferences_is_not_a_repeat():
     empty = window(4, 12, 14, inferences=0)
     assert only_point([*repeats((6, 8, 10, 12)), empty], STATIC).repeats == 3
 

@@ -17,7 +17,7 @@ def test_a_share_is_a_percentage_or_a_fraction(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "1", "5", "100%", "-5%", "five", "5%%", "1e-2", "nan"])
-def test_a_text_that_is_no_share_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_not_a_share_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a share; write it as 5% or 0\.05"):
         share_of(text)
 
@@ -30,7 +30,7 @@ def test_a_length_of_time_is_a_number_and_a_unit(text: str, seconds: float) -> N
 
 
 @pytest.mark.parametrize("text", ["", "90", "h", "1 h", "-1h", "1y", "1h30m", "1e3s", "infs"])
-def test_a_text_that_is_no_duration_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_not_a_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration; write it as 90s"):
         seconds_of(text)
 
@@ -55,7 +55,7 @@ def test_a_size_counts_in_thousands_or_with_an_i_in_1024s(text: str, size: int) 
 
 
 @pytest.mark.parametrize("text", ["", "GB", "2G", "2iB", "-1GB", "2 gigabytes", "1,5GB"])
-def test_a_text_that_is_no_size_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_not_a_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size; write it as 500MB"):
         bytes_of(text)
 
@@ -78,7 +78,7 @@ def test_a_time_is_a_duration_ago_or_a_timestamp_with_its_offset(text: str, at_n
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2026-01-31", "2026-01-31T08:30:00", "2026-02-30T00:00:00Z", "2026-01-31T25:00:00Z"]
 )
-def test_a_text_that_is_no_time_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_not_a_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a time; write it as 15m, 2d or 2026-01-31T08:30:00Z"):
         moment_ns(text, 0)
 

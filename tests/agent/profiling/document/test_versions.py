@@ -139,12 +139,12 @@ def test_a_later_major_version_is_refused_with_the_way_out(version: str) -> None
         ("{}", "`schema`"),
         ("[]", "`schema`"),
         ("[" * 100_000, "recursion"),
-        ('{"schema": "inferometer.profile"}', "None is no version"),
-        ('{"schema": "inferometer.profile", "schema_version": "zzz"}', "'zzz' is no version"),
+        ('{"schema": "inferometer.profile"}', "None is not a version"),
+        ('{"schema": "inferometer.profile", "schema_version": "zzz"}', "'zzz' is not a version"),
         ('{"schema": "inferometer.profile", "schema_version": "1.1"}', "does not fit its schema version 1.1"),
-        (OLD["1.1"].replace("0.61", "NaN"), "NaN is no JSON number"),
+        (OLD["1.1"].replace("0.61", "NaN"), "NaN is not a JSON number"),
     ],
 )
-def test_a_text_that_is_no_profile_is_refused_with_the_reason(text: str, words: str) -> None:
+def test_a_text_that_is_not_a_profile_is_refused_with_the_reason(text: str, words: str) -> None:
     with pytest.raises(ProfileError, match=words):
         parse(text)

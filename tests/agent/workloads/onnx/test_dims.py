@@ -72,7 +72,7 @@ def test_the_batch_may_have_any_name_or_be_given_with_its_own_option(tmp_path, m
     assert fed(by_option, {"batch": 4, "length": 3}, monkeypatch) == ({"x": (4, 3)}, 4)
 
 
-def test_a_first_dimension_that_not_every_input_has_is_no_batch(tmp_path, monkeypatch):
+def test_a_first_dimension_that_not_every_input_has_is_not_a_batch(tmp_path, monkeypatch):
     path = model(tmp_path / "m.onnx", x=["rows", 2], y=["rows", "rows"], z=[3])
     workload, _ = load(path, dims={"rows": (4,)})
     assert fed(workload, {"rows": 4}, monkeypatch) == ({"x": (4, 2), "y": (4, 4), "z": (3,)}, 1)

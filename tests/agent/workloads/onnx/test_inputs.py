@@ -55,7 +55,7 @@ def test_a_value_is_a_number_a_boolean_or_a_list(option, name, text):
 @pytest.mark.parametrize(
     "option", ["", "x", "x=", "=1", "x=word", "x=null", 'x="a"', "x=NaN", "x={}", "x=1,a", "x=[1,[null]]", "x=m.bin"]
 )
-def test_a_text_that_is_no_value_is_refused_with_examples(option):
+def test_a_text_that_is_not_a_value_is_refused_with_examples(option):
     with pytest.raises(ValueError, match=r"--input .*write NAME=200, NAME=\[16, 8\], NAME=FILE.npy"):
         parse_inputs([option])
 

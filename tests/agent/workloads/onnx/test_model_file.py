@@ -1,4 +1,4 @@
-"""Files that are no model, or a damaged one."""
+"""Files that are not a model, or a damaged one."""
 
 import contextlib
 import os
@@ -53,7 +53,7 @@ def test_a_protobuf_with_any_suffix_is_a_model(tmp_path):
         assert onnx_model.load(OnnxSpec(tmp_path / name), ENGINE).prepare({"batch": 1})
 
 
-def test_a_path_that_is_no_regular_file_is_refused_at_once_and_by_name(tmp_path):
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once_and_by_name(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     (tmp_path / "loop").symlink_to("loop")

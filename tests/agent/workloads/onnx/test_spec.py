@@ -36,7 +36,7 @@ def test_a_shape_is_read_from_its_text(text, shape):
 @pytest.mark.parametrize(
     "text", ["", "x", "x=", "=1x2", "x=1x", "x=1x-2", "x=9999999999999999999", "x=1.5", "x=1,2", "x=1x٣"]
 )
-def test_a_text_that_is_no_shape_is_refused_with_an_example(text):
+def test_a_text_that_is_not_a_shape_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="write it as name=1x3x224x224"):
         parse_shape(text)
 
@@ -54,7 +54,7 @@ def test_the_sizes_of_a_named_dimension_are_read_each_once_in_their_order():
 @pytest.mark.parametrize(
     "text", ["", "seq", "seq=", "=1", "seq=1,", "seq=-1", "seq=1.5", "seq=1x2", "seq=٣", "seq=2147483648"]
 )
-def test_a_text_that_is_no_dimension_is_refused_with_an_example(text):
+def test_a_text_that_is_not_a_dimension_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match=f"write it as NAME=128 or NAME=128,256, with sizes from 0 to {LARGEST_SIZE}"):
         parse_dims([text])
 

@@ -93,7 +93,7 @@ def test_synthetic_inputs_of_every_type_are_finite_varied_and_accepted(tmp_path,
 
 
 def typed(path, declared):
-    """Save a model whose one input has a type that is no tensor of numbers."""
+    """Save a model whose one input has a type that is not a tensor of numbers."""
     info = onnx.helper.make_value_info("x", declared)
     output = onnx.helper.make_value_info("y", declared)
     return save(path, [onnx.helper.make_node("Identity", ["x"], ["y"])], [info], [output])

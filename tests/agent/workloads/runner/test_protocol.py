@@ -159,7 +159,7 @@ def test_a_spec_survives_the_round_trip_through_its_command(spec, engine):
         (b'{"do":"load","workload":"x","spec":"","engine":{"provider":"tpu"}}', "Invalid enum value 'tpu'"),
     ],
 )
-def test_a_line_that_is_no_command_is_refused_with_the_place_of_the_violation(line, words):
+def test_a_line_that_is_not_a_command_is_refused_with_the_place_of_the_violation(line, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         decode_command(line)
 
