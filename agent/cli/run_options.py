@@ -79,7 +79,7 @@ class RunOptions:
             _LONGEST_TIMEOUT_SECONDS,
             "SECONDS",
         ),
-    ] = DEFAULT_TIMEOUT_SECONDS
+    ] = int(DEFAULT_TIMEOUT_SECONDS)  # the help shows 600, not 600.0
     memory_limit: Annotated[
         str | None,
         typer.Option(
