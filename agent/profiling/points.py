@@ -81,9 +81,10 @@ def analyze(
     phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []
     for point in dict.fromkeys(window.point for window in windows if window.point):
-        repeats = complete_repeats([window for window in windows if window.point == point], phases)
+        own = [window for window in windows if window.point == point]
+        repeats = complete_repeats(own, phases)
         if repeats:
-            points.append(_point(decode_point(point), repeats, shared))
+            points.append(_point(decode_point(point), repeats, load_of((window,) for window in own), shared))
     return tuple(points)
 
 
@@ -102,8 +103,11 @@ def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[
     return tuple(repeats)
 
 
-def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _SharedInputs) -> Point:
-    sensors, load = shared.sensors, load_of(repeats)
+def _point(
+    parameters: dict[str, Value], repeats: tuple[Repeat, ...], load: PointLoad | None, shared: _SharedInputs
+) -> Point:
+    """Return a point; `load` is the client's report on all of its windows, those without a success included."""
+    sensors = shared.sensors
     found = sensor_windows(repeats, sensors.series)
     totals = joules_per_inference(repeats, sensors.total_of(found))
     times = request_times(repeats, load)
@@ -117,7 +121,7 @@ def _point(parameters: dict[str, Value], repeats: tuple[Repeat, ...], shared: _S
     counted = sensors.total_of(found)
     known = joules_per_inference(repeats, counted) if valid(checks) else None
     others = _background_share(totals, known) if known and shared.run_environment.loads else None
-    energy = _energy(repeats, shared, found, unloaded, others, load) if known else None
+    energy = _energy(repeats, shared, found, unloaded, others, load_of(repeats)) if known else None
     tokens_in, tokens_out = fmean(tokens.inputs) or None, fmean(tokens.outputs) or None
     return Point(
         name=point_name(parameters),

@@ -37,7 +37,7 @@ def request_times(repeats: Sequence[Repeat], load: PointLoad | None) -> RequestT
     steps = [step for window in windows for step in window.step_seconds]
     next_token = summarize_latencies(steps) if steps else None
     if load is not None:
-        means = interval([fmean(own) for own in latencies_by_window(load)])
+        means = interval([fmean(own) for own in latencies_by_window(load) if own])
         if load.totals:
             return RequestTimes(means, None, None, next_token)
         return RequestTimes(means, latencies(load), times_to_first_token(load), next_token)

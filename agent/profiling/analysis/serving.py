@@ -168,10 +168,7 @@ def widen_edges(found: Sequence[SensorWindows], load: PointLoad) -> tuple[Sensor
     """
     if load.streamed:
         return tuple(found)
-    shares = [
-        (report.in_flight_start + report.in_flight_end) / max(1, sum(request.ok for request in report.requests))
-        for report in load.reports
-    ]
+    shares = [(report.in_flight_start + report.in_flight_end) / max(1, _completed(report)) for report in load.reports]
     return tuple(
         replace(
             reading,
@@ -182,6 +179,10 @@ def widen_edges(found: Sequence[SensorWindows], load: PointLoad) -> tuple[Sensor
         )
         for reading in found
     )
+
+
+def _completed(report: LoadWindow) -> int:
+    return report.totals.completed if report.totals else sum(request.ok for request in report.requests)
 
 
 def _widened(energy: Energy, share: float) -> Energy:

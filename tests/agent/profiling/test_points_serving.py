@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest import approx  # noqa: PT013  stands in almost every line
 
 from agent.cost.tariff import Tariff
 from agent.host.records import HostLoad, RunEnvironment, window_key
 from agent.profiling.points import analyze
 from agent.profiling.serving_records import ServiceLevel
+from agent.runtime.typed_json import to_json
 from loads import load_window, report, request, streamed
 from synthetic_run import PACKAGE, idle, power_steps, read, sensors
 
@@ -118,6 +121,20 @@ def test_the_cost_at_a_met_level_is_that_of_the_requests_that_met_it():
 def test_a_window_without_a_success_is_no_repeat():
     failed = load_window(4, 23, 24, report([request(0.1, 0.2, outcome="http 500")]), work=0.4)
     assert only_point([*loaded(), failed]).repeats == 3
+
+
+def test_the_failures_of_a_window_without_a_success_count():
+    dead = report([request(0.5 * number, 0.5 * number + 60, outcome="timeout") for number in range(10)])
+    first, *others = loaded()
+    point = only_point(
+        [first, *(replace(window, load=to_json(dead), inferences=0) for window in others)],
+        level=ServiceLevel(0.5, e2e_seconds=1.0),
+    )
+    assert (point.repeats, point.valid, point.energy) == (1, False, None)
+    assert (point.serving.requests, point.serving.completed, point.serving.errors) == (30, 10, {"timeout": 20})
+    assert (point.serving.goodput.met, point.serving.goodput.attained) == (False, 1 / 3)
+    assert (point.latency_seconds.count, point.latency_seconds.maximum) == (30, 60.0)
+    assert "requests_succeed" in {check.name for check in point.checks if check.failed}
 
 
 def test_requests_that_overlap_need_not_add_up_to_the_window():

@@ -18,6 +18,7 @@ from agent.profiling.analysis.serving import (
     widen_edges,
 )
 from agent.profiling.serving_records import Lengths, ServiceLevel
+from agent.workloads.load_records import LoadTotals
 from loads import CLIENT, load_window, report, request, streamed
 from synthetic_run import PACKAGE, window
 
@@ -126,6 +127,13 @@ def test_without_streaming_the_energy_is_uncertain_by_the_requests_at_the_edges(
     (found,) = widen_edges(sensor(), load)
     energy = found.windows[0][0].energy
     assert (energy.joules, energy.lower, energy.upper) == (100.0, pytest.approx(60), pytest.approx(180))
+
+
+def test_the_requests_at_the_edges_are_related_to_the_total_without_single_requests():
+    load = point(report([], in_flight=(0, 5), totals=LoadTotals(12, 10, 1.0)))
+    (found,) = widen_edges(sensor(), load)
+    energy = found.windows[0][0].energy
+    assert (energy.lower, energy.upper) == (pytest.approx(60), pytest.approx(180))
 
 
 def test_with_streaming_tokens_have_their_own_times_and_nothing_is_widened():
