@@ -28,10 +28,11 @@ _HANDSHAKE_SECONDS = 10.0
 class Client:
     """Sends requests to one server.
 
-    The host's addresses are looked up once. A request ends `timeout_seconds` after its intended time at the latest. A
-    response with a redirect is an answer like any other. Proxy variables have no effect, because a proxy would become
-    part of the measured server. A request on a connection that the server has closed meanwhile is sent once more. Once
-    a server has closed a connection although it announced reuse, as llama.cpp does, each request has a new one.
+    The host's addresses are looked up once, and the first one that accepts a connection is used. A request ends
+    `timeout_seconds` after its intended time at the latest. A response with a redirect is an answer like any other.
+    Proxy variables have no effect, because a proxy would become part of the measured server. A request on a connection
+    that the server has closed meanwhile is sent once more. Once a server has closed a connection although it announced
+    reuse, as llama.cpp does, each request has a new one.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Client:
             except OSError as error:
                 failure = error
                 continue
+            self._addresses = [address]  # the next connection tries no other one
             self._open.add(connection)
             return connection
         raise failure
