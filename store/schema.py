@@ -22,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 
+from store.views import view_of_rollups
+
 REVISION = "0005"
 """The newest migration; a database with an unknown one is from a newer version."""
 
@@ -276,27 +278,6 @@ quarantine = Table(
     Column("content", LargeBinary, nullable=False),
 )
 """Damaged rows that a repair moved out of a table: `content` is JSON, with blobs in hexadecimal."""
-
-_UTC = {
-    "sqlite": "strftime('%Y-%m-%d %H:%M', rollups.minute * 60, 'unixepoch')",
-    "postgresql": "to_char(to_timestamp(rollups.minute::bigint * 60) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')",
-}
-
-
-def view_of_rollups(backend: str) -> str | None:
-    """Return the statement that creates the view `rollups_named` for people; None for other databases."""
-    if backend not in _UTC:
-        return None
-    return f"""
-CREATE VIEW rollups_named AS
-SELECT {_UTC[backend]} AS utc, devices.host_id AS host, recordings.program, devices.key AS device, devices.kind,
-  channels.domain, channels.metric, channels.source, rollups.samples, rollups.lowest, rollups.mean, rollups.highest,
-  rollups.energy_joules
-FROM rollups
-JOIN recordings ON recordings.id = rollups.recording_id
-JOIN channels ON channels.id = rollups.channel_id
-JOIN devices ON devices.id = channels.device_id
-"""  # noqa: S608  the words in it are those above
 
 
 @event.listens_for(metadata, "after_create")

@@ -32,7 +32,7 @@ _TIMES = frozenset({"duration", "prefill", "decode"})
 
 
 class ExpositionError(ValueError):
-    """A text that has none of the metrics of the server, is no text of Prometheus, or has too many series."""
+    """A text that lacks the metrics of the server, is not in the format of Prometheus, or has too many series."""
 
 
 Counts = dict[str, float]
@@ -88,7 +88,7 @@ def _series(text: bytes, names: MetricNames) -> dict[str, list[Sample]]:
                 if math.isfinite(sample.value) and sample.value >= 0:
                     found.setdefault(sample.name, []).append(sample)
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:  # of the parser, at garbage
-        raise ExpositionError(f"it is no text of Prometheus ({type(error).__name__})") from error
+        raise ExpositionError(f"it is not in the text format of Prometheus ({type(error).__name__})") from error
     return found
 
 

@@ -18,6 +18,7 @@ from store.error_messages import translate_errors
 from store.errors import StoreError
 from store.maintenance.rollup import MINUTE_NS, canonical_channels
 from store.scan import channels_of, damaged_rows
+from store.views import view_of_rollups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,7 +76,7 @@ def _check_view(engine: Engine) -> Iterator[str]:
         return
     with engine.connect() as connection:
         found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'rollups_named'").scalar()
-    if (found or "").strip() != (schema.view_of_rollups("sqlite") or "").strip():
+    if (found or "").strip() != (view_of_rollups("sqlite") or "").strip():
         yield "The view rollups_named is not the one of this version"
 
 

@@ -139,7 +139,7 @@ async def _addresses(host: str, port: int) -> list[str]:
         found = resolved_names
     for each in found:
         address = parse_address(each)
-        reason = refusal(address) if address else "it is no address"
+        reason = refusal(address) if address else "it is not an address"
         if reason:
             raise FetchError("address", f"{each} is refused: {reason}")
     return found
@@ -189,13 +189,13 @@ class _Received(io.BytesIO):
 
 
 def _body(received: bytes) -> bytes:
-    """Return the body of a response. Raises FetchError if it is no success, or too large."""
+    """Return the body of a response. Raises FetchError if it is not a success, or too large."""
     response = http.client.HTTPResponse(cast("socket.socket", _Received(received)))  # it only calls makefile
     try:
         response.begin()
         content = response.read(MOST_BYTES + 1)
     except (http.client.HTTPException, ValueError) as error:
-        raise FetchError("content", f"the response is no HTTP ({type(error).__name__})") from error
+        raise FetchError("content", f"the response is not HTTP ({type(error).__name__})") from error
     if response.status in range(300, 400):
         raise FetchError("redirect", f"it redirects (status {response.status}), which is not followed")
     if response.status != http.client.OK:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.schema import view_of_rollups
+from store.views import view_of_rollups
 
 revision = "0002"
 down_revision = "0001"

@@ -39,5 +39,5 @@ def test_addresses_of_hosts_are_allowed(text: str) -> None:
     assert refusal(ipaddress.ip_address(text)) == ""
 
 
-def test_a_name_is_no_address() -> None:
+def test_a_name_is_not_an_address() -> None:
     assert parse_address("localhost") is None

@@ -85,7 +85,7 @@ def test_a_token_that_other_users_may_read_is_refused(tmp_path: Path, mode: int)
 
 
 @pytest.mark.parametrize("content", ["", "two words", "two\nlines", "a\x1b", "x" * 5000 + " "])
-def test_a_file_that_is_no_token_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_token_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "token"
     path.write_text(content)
     path.chmod(0o600)
@@ -126,7 +126,7 @@ def test_a_redirect_is_not_followed(status: str) -> None:
         (b"SSH-2.0-OpenSSH\r\n", "content"),
     ],
 )
-def test_a_response_that_is_no_success_is_an_error_with_a_reason(script: bytes, reason: str) -> None:
+def test_a_response_that_is_not_a_success_is_an_error_with_a_reason(script: bytes, reason: str) -> None:
     assert error_of(script).reason == reason
 
 
