@@ -204,8 +204,7 @@ class Ledger:
             server.traffic.setdefault(model, Traffic()).add(interval)
             load = self._load_of(server, model)
             load.source = self._source_of(server)
-            if server.up:
-                load.add(interval, server.span_seconds, self._requests(server, own), censored=self._is_censored(server))
+            load.add(interval, server.span_seconds, self._requests(server, own), censored=self._is_censored(server))
 
     def _load_of(self, server: _Server, model: str) -> HourlyLoad:
         if model not in server.load:

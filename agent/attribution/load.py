@@ -111,7 +111,7 @@ class HourlyLoad:
     def resume(self, stored: ServingHour) -> None:
         """Continue an hour that was stored before a restart."""
         hour = self._hour(stored.hour)
-        hour.bins, hour.censored = stored.bins, stored.censored_bins
+        hour.source, hour.bins, hour.censored = stored.source, stored.bins, stored.censored_bins
         hour.sums = {name: value for name in SUMS if (value := getattr(stored, name)) is not None}
         hour.requests, hour.tokens = (
             parse_histogram(stored.requests_histogram),
@@ -125,6 +125,7 @@ class HourlyLoad:
         """
         start_ns = interval.end_ns - round(interval.seconds * 1e9)
         hour = self._hour(max(start_ns, interval.end_ns - 1) // HOUR_NS)
+        hour.source = self.source or hour.source
         for name in ("errors", "input_tokens", "output_tokens", "duration"):
             if name in interval.counts:
                 hour.add(name, interval.counts[name])

@@ -123,3 +123,13 @@ def test_rates_are_read_from_a_merged_histogram() -> None:
     assert histogram == {0.0: [5, 0], 2.0: [4, 2], 4.0: [1, 0]}
     assert [rate_at(histogram, share) for share in (0.5, 0.6, 0.9, 1.0)] == [0.0, 2.0, 2.0, 4.0]
     assert rate_at({}, 0.5) is None
+
+
+def test_the_source_of_an_hour_is_that_of_its_last_energy_also_after_a_restart() -> None:
+    load, after = HourlyLoad("served"), HourlyLoad("served")
+    load.add(interval(5, 5.0), 5.0, None, censored=False)
+    load.source = "measured"
+    load.add(interval(10, 5.0), 5.0, None, censored=False)
+    assert records(load)[0].source == "measured"
+    after.resume(records(load)[0])
+    assert records(after)[0].source == "measured"
