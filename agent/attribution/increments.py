@@ -81,6 +81,31 @@ class ServerCounters:
         return model if model in self._names else OTHER
 
 
+class Arrivals:
+    """The requests that arrived at each model of a server that counts every end of a request.
+
+    They are the ended requests plus the change of those that run or wait.
+    """
+
+    def __init__(self) -> None:
+        self._in_flight: dict[str, float] = {}
+
+    def advance(self, increment: Increment) -> dict[str, float]:
+        """Return the arrivals between the last reading and this one by model, of those whose gauges are known.
+
+        The first reading of a model gives none. A restart ends all requests in flight.
+        """
+        found = {}
+        for model, gauges in increment.gauges.items():
+            if gauges.keys() >= GAUGES:
+                now, before = gauges["running"] + gauges["waiting"], self._in_flight.get(model)
+                self._in_flight[model] = now
+                ended = increment.counts.get(model, {}).get("requests")
+                if before is not None and ended is not None:
+                    found[model] = max(0.0, ended + now - (0.0 if increment.restarted else before))
+        return found
+
+
 def _add(counts: dict[str, Counts], model: str, quantity: str, value: float) -> None:
     own = counts.setdefault(model, {})
     own[quantity] = own.get(quantity, 0.0) + value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.attribution.claims import PROCESSOR_KINDS, HostActivity, ServerActivity
 from agent.attribution.device_account import IDLE, PARTS, Account, DeviceAccount
-from agent.attribution.increments import Increment, ServerCounters
+from agent.attribution.increments import Arrivals, Increment, ServerCounters
 from agent.attribution.load import ARRIVALS, SERVED, HourlyLoad
 from agent.attribution.parts import NOTHING
 from agent.attribution.snapshot import DeviceState, ModelState, ServerState, ServingSnapshot
@@ -80,6 +80,8 @@ class _Server:
     config: ServingConfig
     counters: ServerCounters = field(default_factory=ServerCounters)
     increment: Increment = field(default_factory=Increment)
+    arriving: Arrivals = field(default_factory=Arrivals)
+    arrivals: Mapping[str, float] = field(default_factory=dict)
     in_flight: float | None = None
     models: tuple[str, ...] = ("",)
     devices: tuple[str, ...] = ()
@@ -137,6 +139,7 @@ class Ledger:
     def _count(self, server: _Server, observed: ServerObservation, seen: Observation) -> None:
         """Take the reading of one server."""
         server.increment = Increment(gauges=server.increment.gauges)
+        server.arrivals = {}
         server.unread_seconds, server.span_seconds = server.unread_seconds + seen.seconds, 0.0
         if observed.error:
             server.scrapes += 1
@@ -151,6 +154,7 @@ class Ledger:
         server.up, server.last_success_ns = True, seen.at_ns
         server.unread_seconds, server.span_seconds = 0.0, server.unread_seconds
         server.restarts += increment.restarted
+        server.arrivals = server.arriving.advance(increment)
         server.shortened = observed.reading.shortened
         server.models = tuple(sorted({*increment.counts, *increment.gauges})) or server.models
         running, waiting = increment.total("running"), increment.total("waiting")
@@ -204,16 +208,23 @@ class Ledger:
             server.traffic.setdefault(model, Traffic()).add(interval)
             load = self._load_of(server, model)
             load.source = self._source_of(server)
-            load.add(interval, server.span_seconds, self._requests(server, own), censored=self._is_censored(server))
+            load.add(
+                interval, server.span_seconds, self._requests(server, model, own), censored=self._is_censored(server)
+            )
 
     def _load_of(self, server: _Server, model: str) -> HourlyLoad:
         if model not in server.load:
-            basis = ARRIVALS if server.config.metrics.arrivals else SERVED
+            names = server.config.metrics
+            basis = ARRIVALS if names.arrivals or names.counts_every_end else SERVED
             server.load[model] = HourlyLoad(basis, self._source_of(server))
         return server.load[model]
 
-    def _requests(self, server: _Server, counts: Counts) -> float | None:
-        return counts.get("arrivals") if server.config.metrics.arrivals else counts.get("requests")
+    def _requests(self, server: _Server, model: str, counts: Counts) -> float | None:
+        """Return the requests that arrived, or that ended if arrivals are unknown."""
+        names = server.config.metrics
+        if names.arrivals:
+            return counts.get("arrivals")
+        return server.arrivals.get(model) if names.counts_every_end else counts.get("requests")
 
     def _is_censored(self, server: _Server) -> bool:
         """Return whether the load that was served may be less than the demand."""

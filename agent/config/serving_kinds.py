@@ -30,7 +30,8 @@ class MetricNames:
     """The names of a server's metrics, empty if it has none for a quantity.
 
     `requests` counts ended requests, `arrivals` received ones. `running` and `waiting` are gauges of requests.
-    `duration`, `prefill` and `decode` are counters of request time in units of `time_unit_seconds`.
+    `duration`, `prefill` and `decode` are counters of request time in units of `time_unit_seconds`. `counts_every_end`
+    states that `requests` includes those that failed or were aborted, so that arrivals follow from it and the gauges.
     """
 
     input_tokens: Names = ()
@@ -45,9 +46,11 @@ class MetricNames:
     decode: Names = ()
     model_labels: Names = ()
     time_unit_seconds: float = 1.0
+    counts_every_end: bool = False
 
 
-QUANTITIES = tuple(each.name for each in fields(MetricNames) if each.name not in {"model_labels", "time_unit_seconds"})
+_SETTINGS = {"model_labels", "time_unit_seconds", "counts_every_end"}
+QUANTITIES = tuple(each.name for each in fields(MetricNames) if each.name not in _SETTINGS)
 """The quantities that a server may report."""
 
 
@@ -67,6 +70,7 @@ KINDS: Mapping[str, MetricNames] = {
         prefill=("vllm:request_prefill_time_seconds_sum",),
         decode=("vllm:request_decode_time_seconds_sum",),
         model_labels=("model_name",),
+        counts_every_end=True,
     ),
     "sglang": MetricNames(
         input_tokens=_sglang("prompt_tokens_total"),

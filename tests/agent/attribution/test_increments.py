@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from agent.attribution import increments
 from agent.attribution.exposition import ServerReading
-from agent.attribution.increments import OTHER, Increment, ServerCounters
+from agent.attribution.increments import OTHER, Arrivals, Increment, ServerCounters
 
 
 def reading(**tokens: float) -> ServerReading:
@@ -97,3 +97,40 @@ def test_increments_add_up_to_the_true_count_over_restarts_seen_in_time(steps: l
         truth += tokens
         found += counters.advance(reading(m=value), restarted=restarted).total("output_tokens") or 0.0
     assert found == truth
+
+
+def state(requests: float, running: float, waiting: float) -> ServerReading:
+    return ServerReading({"m": {"requests": requests, "running": running, "waiting": waiting}})
+
+
+def test_arrivals_are_ended_requests_plus_the_change_of_those_in_flight() -> None:
+    counters, arrivals = ServerCounters(), Arrivals()
+    readings = [state(5, 2, 0), state(7, 3, 4), state(14, 0, 0), state(14, 0, 0)]
+    assert [arrivals.advance(counters.advance(each)) for each in readings] == [{}, {"m": 7}, {"m": 0}, {"m": 0}]
+
+
+def test_a_restart_ends_the_requests_in_flight() -> None:
+    counters, arrivals = ServerCounters(), Arrivals()
+    arrivals.advance(counters.advance(state(100, 8, 8)))
+    assert arrivals.advance(counters.advance(state(3, 1, 0))) == {"m": 4}
+
+
+def test_arrivals_are_unknown_without_both_gauges_or_a_count() -> None:
+    counters, arrivals = ServerCounters(), Arrivals()
+    for counts in (
+        {"requests": 1.0, "running": 1.0},
+        {"running": 1.0, "waiting": 0.0},
+        {"running": 1.0, "waiting": 1.0},
+    ):
+        assert arrivals.advance(counters.advance(ServerReading({"m": counts}))) == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=40))
+def test_arrivals_add_up_to_the_received_requests(steps: list[tuple[int, int]]) -> None:
+    counters, arrivals, ended, flight, received, found = ServerCounters(), Arrivals(), 0, 0, 0, 0.0
+    arrivals.advance(counters.advance(state(0, 0, 0)))
+    for arrived, wanted in steps:
+        done = min(wanted, flight + arrived)
+        received, ended, flight = received + arrived, ended + done, flight + arrived - done
+        found += arrivals.advance(counters.advance(state(ended, min(flight, 4), max(0, flight - 4))))["m"]
+    assert found == received

@@ -220,7 +220,7 @@ def test_totals_and_hours_go_on_after_a_restart() -> None:
     (model,) = after.ledger.snapshot.models
     assert model.counts["output_tokens"] == 1100 + 1100
     (hour,) = after.ledger.hours("host")
-    assert (hour.basis, hour.bins, hour.censored_bins, hour.output_tokens) == ("served", 12, 6, 2200)
+    assert (hour.basis, hour.bins, hour.censored_bins, hour.output_tokens) == ("arrivals", 12, 6, 2200)
     assert hour.attributed_joules == pytest.approx(model.joules["attributed", "cpu_time", "measured"])
 
 

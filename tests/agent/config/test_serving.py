@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ from agent.render.config_text import config_text, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
 
 ENTRY = '[[serving]]\nname = "chat"\nurl = "http://127.0.0.1:8000/metrics"\nkind = "vllm"\n'
 
@@ -137,3 +139,8 @@ def test_a_token_may_be_sent_on_this_host_and_by_https_only(written, host: str) 
     assert load(written(remote.replace("http:", "https:"))).serving
     with pytest.raises(ConfigError, match=r"serving\[1\]\.credentials_file would be sent over plain http"):
         load(written(remote))
+
+
+def test_the_page_has_every_kind_of_server() -> None:
+    page = (Path(__file__).parents[3] / "docs/production-traffic.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \| .* \| .* \| .* \|$", page, re.MULTILINE)) == KINDS.keys()
