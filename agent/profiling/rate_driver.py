@@ -61,10 +61,10 @@ class RateSearch:
     def run(self) -> None:
         """Find the bracket, then confirm its lower end; each failed confirmation takes a step down."""
         while len(self.trials) < MOST_TRIALS and (rate := next_rate(self.trials, self._first_rate)) is not None:
-            self._report(f"trying {rate:g} requests/s")
+            self._report(f"trying {rate:g} requests/s, for {self._seconds(rate):.0f} s or more")
             self.trials.append(self._try(rate))
-        for _ in range(MOST_CONFIRMATIONS):
-            rate = rate_to_confirm(self.trials)
+        for failures in range(MOST_CONFIRMATIONS):
+            rate = rate_to_confirm(self.trials, failures)
             if rate is None:
                 return
             self._report(f"confirming {rate:g} requests/s")

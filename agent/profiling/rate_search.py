@@ -66,15 +66,16 @@ def next_rate(trials: Sequence[RateTrial], first: float) -> float | None:
     return _rounded(math.sqrt(met * upper)) if upper / met > RESOLUTION else None
 
 
-def rate_to_confirm(trials: Sequence[RateTrial]) -> float | None:
+def rate_to_confirm(trials: Sequence[RateTrial], failures: int = 0) -> float | None:
     """Return the highest rate that was met, below every one that was not; None if none ever was.
 
-    A rate whose confirmation failed counts as not met: the next one is at most one step of the resolution below it.
+    A rate whose confirmation failed counts as not met: the next one is lower by the resolution, after the second of the
+    `failures` by twice the resolution, and so on, but not below a rate that was met.
     """
     met, upper = _bracket(trials)
-    if upper is None or all(each.outcome != "met" for each in trials):
+    if not failures or upper is None or all(each.outcome != "met" for each in trials):
         return met
-    return max(met or 0.0, _rounded(upper / RESOLUTION)) if met is None or upper / met > RESOLUTION else met
+    return max(met or 0.0, _rounded(upper / RESOLUTION**failures))
 
 
 def highest_met(trials: Sequence[RateTrial]) -> float | None:

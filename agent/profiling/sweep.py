@@ -171,8 +171,7 @@ class Sweep:
             return (load.reports, load.seconds) if load else ((), seconds)
 
         def report(text: str) -> None:
-            self._total += 1
-            self._step(text)
+            self._progress.step(self._done, None, text)
 
         self._total = self._done + 1 + len(self._baselines)
         self._search = RateSearch(level, first_rate, plan.window_seconds, measure, confirm, report)

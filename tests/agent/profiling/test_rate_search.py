@@ -84,14 +84,17 @@ def test_an_undecided_rate_is_an_upper_end_and_not_a_miss():
     assert lowest_missed([*trials, trial(4, "missed"), trial(3, "missed")]) == 3
 
 
-def test_a_failed_confirmation_leads_to_the_next_lower_step():
+def test_each_failed_confirmation_leads_to_a_larger_step_down():
     trials = [trial(10, "met"), trial(20, "met"), trial(20.5, "missed")]
     assert rate_to_confirm(trials) == 20
     trials.append(trial(20, "missed"))
-    assert rate_to_confirm(trials) == pytest.approx(20 / RESOLUTION, rel=1e-3)
+    assert rate_to_confirm(trials, 1) == pytest.approx(20 / RESOLUTION, rel=1e-3)
+    trials.append(trial(19.05, "undecided"))
+    assert rate_to_confirm(trials, 2) == pytest.approx(19.05 / RESOLUTION**2, rel=1e-3)
+    assert rate_to_confirm([trial(19, "met"), trial(20, "met"), trial(20, "missed")], 2) == 19
     assert rate_to_confirm([trial(10, "met")]) == 10
-    assert rate_to_confirm([trial(10, "met"), trial(10, "missed")]) == pytest.approx(10 / RESOLUTION, rel=1e-3)
-    assert rate_to_confirm([trial(10, "missed")]) is None
+    assert rate_to_confirm([trial(10, "met"), trial(10, "missed")], 1) == pytest.approx(10 / RESOLUTION, rel=1e-3)
+    assert rate_to_confirm([trial(10, "missed")], 1) is None
     assert rate_to_confirm([]) is None
 
 
@@ -156,7 +159,7 @@ def test_the_rate_of_an_exponential_queue_is_that_of_theory(seed, first):
     search = searched(server, NINETY, first, shortest=30.0)
     found = search.result(lambda rate: f"rate={rate:g}")
     assert search.confirmed is not None
-    assert 0.7 * truth <= search.confirmed <= 1.08 * truth
+    assert 0.6 * truth <= search.confirmed <= 1.08 * truth
     assert found.point == f"rate={search.confirmed:g}"
     assert found.highest_met == search.confirmed
     assert all(each.outcome == "met" for each in found.trials if each.requests_per_second < search.confirmed)
@@ -168,7 +171,7 @@ def test_the_rate_of_a_queue_of_constant_services_is_below_its_capacity(seed, sl
     server = QueueServer(constant(0.1), slots, seed)
     search = searched(server, ServiceLevel(0.95, e2e_seconds=1.0), shortest=60.0)
     assert search.confirmed is not None
-    assert 0.7 * slots / 0.1 <= search.confirmed <= 1.02 * slots / 0.1
+    assert 0.55 * slots / 0.1 <= search.confirmed <= 1.02 * slots / 0.1
 
 
 def test_a_server_that_never_meets_the_level_has_no_rate():
