@@ -27,12 +27,13 @@ def read_prompts(path: Path) -> list[list[Message]]:
     A ShareGPT conversation ends with its first message of the user. Raises WorkloadError that names the line.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise WorkloadError(f"--prompts {path.name}: larger than {_MOST_BYTES >> 20} MiB", "give a part of it")
         with path.open("rb") as file:
-            lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
+            content = file.read(_MOST_BYTES + 1)  # a device such as /dev/zero has no size and never ends
     except OSError as error:
         raise WorkloadError(f"--prompts {path.name}: {error.strerror}", "check the path and its permissions") from error
+    if len(content) > _MOST_BYTES:
+        raise WorkloadError(f"--prompts {path.name}: larger than {_MOST_BYTES >> 20} MiB", "give a part of it")
+    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip()]
     prompts = [_messages(line, f"--prompts {path.name}, line {number}") for number, line in lines]
     if not prompts:
         raise WorkloadError(f"--prompts {path.name}: no prompts", _REMEDY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -17,15 +17,17 @@ NO_USAGE, TOKEN_MISMATCH, SERVER_ERROR = "no usage", "token mismatch", "server e
 """Outcomes: token counts are missing, are smaller than the events with output, or the stream reports an error."""
 _DONE = b"[DONE]"
 _MOST_ERROR_BYTES = 4096
+_LONGEST_REASON = 64
+_Tokens = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 
 class _CachedTokens(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: _Tokens | None = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Tokens | None = None
+    completion_tokens: _Tokens | None = None
     prompt_tokens_details: _CachedTokens | None = None
 
 
@@ -84,7 +86,7 @@ class Completion(Exchange):
         if self.ok and self._usage is None and self._count is not None:
             self.input_tokens = self._count(self._prompt)
             self.output_tokens = self._count("".join(self._texts))
-        self._texts, self._prompt, self.body = [], "", b""
+        self._texts, self._prompt = [], ""
 
     def _read_error(self, chunk: bytes) -> None:
         self.error = (self.error + chunk)[:_MOST_ERROR_BYTES]
@@ -98,7 +100,7 @@ class Completion(Exchange):
             made = choice.delta or choice.message
             text = choice.text or (made.text if made else "")
             output = output or bool(text or (made and made.tool_calls))
-            self.finish_reason = choice.finish_reason or self.finish_reason
+            self.finish_reason = (choice.finish_reason or "")[:_LONGEST_REASON] or self.finish_reason
             if self._count is not None and text:
                 self._texts.append(text)
         return output
@@ -175,7 +177,7 @@ class Embedding(WholeCompletion):
         """Count the tokens of the prompt if the server reported none."""
         if self.ok and self.input_tokens is None and self._count is not None:
             self.input_tokens = self._count(self._prompt)
-        self._prompt, self.body = "", b""
+        self._prompt = ""
 
     def _complete(self, _at_ns: int) -> str:
         usage = _DECODE_EMBEDDINGS(self._content).usage

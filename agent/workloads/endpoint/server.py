@@ -46,7 +46,7 @@ class JsonExchange(Exchange):
         """Return the object, an empty one if there is none."""
         try:
             found = msgspec.json.decode(self.content) if self.ok else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

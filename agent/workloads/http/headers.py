@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.1
-_SECRET = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
+_SECRET = re.compile(r"auth|cookie|key|token|secret|passw|credential|session", re.IGNORECASE)
 _OWN = {"content-length", "transfer-encoding", "connection"}
 
 

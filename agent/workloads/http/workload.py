@@ -45,7 +45,7 @@ def load(spec: HttpSpec, _engine: EngineSpec) -> HttpWorkload:
 
 
 def _session(spec: HttpSpec) -> Session:
-    for name in filter(is_secret, spec.headers):
+    for name in (name for name, value in spec.headers.items() if is_secret(name) or value.startswith("@")):
         require_private_channel(parse_url(spec.url), f"the header {name}")
     return Session(spec, resolved(spec.headers))
 

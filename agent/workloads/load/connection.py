@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._done: asyncio.Future[None] | None = None
         self._began = self._delimited = False
-        self._header_bytes = 0
+        self._header_bytes = self._unparsed_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the open connection."""
@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         """Send a request, and return when its response or the connection has ended."""
         self._exchange, self._done = exchange, self._loop.create_future()
         self._began = self._delimited = False
+        self._unparsed_bytes = 0
         self._transport.write(request)
         try:
             await self._done
@@ -74,9 +75,12 @@ class Connection(asyncio.Protocol):
         if self._exchange is None:
             self.close()
             return
+        self._unparsed_bytes = 0 if self._began else self._unparsed_bytes + len(received)
         try:
             self._parser.feed_data(received)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._end(MALFORMED, self._at_ns)
+        if self._unparsed_bytes > _MOST_HEADER_BYTES and not self._began:  # the parser stores an endless header
             self._end(MALFORMED, self._at_ns)
 
     def connection_lost(self, _error: Exception | None) -> None:

@@ -73,7 +73,7 @@ class Exchange:
         else:
             try:
                 self._read(chunk, at_ns)
-            except ValueError:
+            except (ValueError, RecursionError):
                 self.end(MALFORMED, at_ns)
 
     def complete(self, at_ns: int) -> None:
@@ -85,7 +85,7 @@ class Exchange:
             return
         try:
             self.end(self._complete(at_ns), at_ns)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.end(MALFORMED, at_ns)
 
     def end(self, outcome: str, at_ns: int) -> None:

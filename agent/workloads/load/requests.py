@@ -139,6 +139,7 @@ class Requests:
             raise
         finally:
             self._in_flight.discard(exchange)
+            exchange.body = b""  # long prompts must not fill the memory during a window
             self._note(exchange)
 
     def _note(self, exchange: Exchange) -> None:

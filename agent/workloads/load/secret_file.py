@@ -15,7 +15,10 @@ _MOST_BYTES = 4096
 
 
 def read_secret(file: Path, source: str) -> str:
-    """Return the content without the spaces around it. Raises WorkloadError, which never has the content."""
+    """Return the content without the spaces around it: one line of ASCII, or nothing.
+
+    Raises WorkloadError, which never has the content.
+    """
     try:
         opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
         with os.fdopen(opened, "rb") as stream:
@@ -27,4 +30,7 @@ def read_secret(file: Path, source: str) -> str:
         raise WorkloadError(f"{source}: other users have access to it", f"chmod 600 {file.name}")
     if len(content) > _MOST_BYTES:
         raise WorkloadError(f"{source}: larger than {_MOST_BYTES} bytes", "write only the secret into it")
-    return content.decode(errors="replace").strip()
+    secret = content.decode(errors="replace").strip()
+    if not (secret.isascii() and secret.isprintable()):
+        raise WorkloadError(f"{source}: other characters than printable ASCII", "write only the secret, on one line")
+    return secret

@@ -50,6 +50,7 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "agent.workloads.runner.worker")
 
 _STOP_TIMEOUT_SECONDS = 5.0
 _TERMINATE_TIMEOUT_SECONDS = 2.0
+_POLL_SECONDS = 0.005
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ class WorkloadProcess:
             if not child.awaiting_reply:
                 _send(child, Stop())
                 _await_end(child.process, _STOP_TIMEOUT_SECONDS)
-            if child.process.poll() is None:
+            if not _await_end(child.process, 0.0):
                 os.killpg(child.process.pid, signal.SIGTERM)
                 _await_end(child.process, _TERMINATE_TIMEOUT_SECONDS)
         finally:
@@ -233,9 +234,9 @@ class WorkloadProcess:
 
     def _exit_error(self, child: _WorkerProcess, doing: str) -> WorkloadError:
         words = child.pipe_reader.stderr_tail(_TERMINATE_TIMEOUT_SECONDS)
-        _await_end(child.process, _TERMINATE_TIMEOUT_SECONDS)
-        code = child.process.poll()
+        ended = _await_end(child.process, _TERMINATE_TIMEOUT_SECONDS)
         self.stop()
+        code = child.process.returncode if ended else None
         message = f"the workload process ended during {doing!r} ({_exit_reason(code)})"
         remedy = "the end of its error output is above" if words else ""
         if code == -signal.SIGKILL:
@@ -249,14 +250,22 @@ def _send(child: _WorkerProcess, command: Command) -> None:
         child.commands.write(encode(command))
 
 
-def _await_end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
+def _await_end(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for the end of a process, and return whether it ended.
+
+    It is not reaped, so that its process id and that of its group stay reserved.
+    """
+    deadline = time.monotonic() + seconds
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _reap(child: _WorkerProcess) -> None:
-    if child.process.poll() is None:
-        os.killpg(child.process.pid, signal.SIGKILL)
+    """End all that is left of the group of the child, such as the processes of a server that it started."""
+    os.killpg(child.process.pid, signal.SIGKILL)
     child.process.wait()
     child.commands.close()
     child.pipe_reader.close()

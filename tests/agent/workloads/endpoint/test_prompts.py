@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,9 @@ def test_sizes_are_limited(tmp_path, monkeypatch):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WorkloadError, match="--prompts nowhere: No such file"):
         read_prompts(tmp_path / "nowhere")
+
+
+def test_a_device_that_never_ends_is_refused(monkeypatch):
+    monkeypatch.setattr(prompt_file, "_MOST_BYTES", 1 << 20)
+    with pytest.raises(WorkloadError, match="--prompts zero: larger than 1 MiB"):
+        read_prompts(Path("/dev/zero"))

@@ -112,6 +112,7 @@ def test_the_message_of_an_error_is_available_for_the_trial():
     [
         (b'data: {"error": {"message": "out of memory"}}\n\n', "server error"),
         (b'data: {"choices": 3}\n\n', "malformed"),
+        (b'data: {"usage": {"prompt_tokens": -5, "completion_tokens": 1}}\n\n', "malformed"),
         (b"data: {\n\n", "malformed"),
         (b"\xff\xfe\n\n", "truncated"),
         (b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n', "truncated"),
@@ -124,6 +125,21 @@ def test_a_wrong_stream_has_its_outcome(content, outcome):
     made.receive(content, 1)
     made.complete(2)
     assert made.outcome == outcome
+
+
+def test_an_object_nested_too_deep_is_malformed():
+    made = WholeCompletion(b"")
+    made.begin(200)
+    made.receive(b'{"error": ' + b"[" * 100_000, 1)
+    made.complete(2)
+    assert made.outcome == "malformed"
+
+
+def test_the_finish_reason_is_cut():
+    made = StreamedCompletion(b"")
+    made.begin(200)
+    made.receive(b'data: {"choices": [{"finish_reason": "' + b"x" * 1000 + b'"}]}\n\n', 1)
+    assert made.finish_reason == "x" * 64
 
 
 def test_a_response_beyond_the_limit_ends_the_request():

@@ -21,6 +21,7 @@ def test_headers_are_read_by_name():
         ("X: a\r\nY: b", "printable ASCII"),
         ("Authorization: Bearer abc", "every process can read"),
         ("X-API-Key: abc", "every process can read"),
+        ("X-Auth: abc", "every process can read"),
     ],
 )
 def test_a_wrong_header_is_refused_without_its_value(text, message):
@@ -46,3 +47,13 @@ def test_a_secret_header_comes_from_a_file_of_its_owner(tmp_path, monkeypatch):
     with pytest.raises(WorkloadError, match="other users have access") as refused:
         resolved(headers)
     assert refused.value.remedy == "chmod 600 key"
+
+
+@pytest.mark.parametrize("content", [b"abc\r\nX-Other: 1", b"abc\xff", "ключ".encode()])
+def test_a_secret_with_other_characters_than_a_header_may_have_is_refused_without_it(tmp_path, content):
+    secret = tmp_path / "key"
+    secret.write_bytes(content)
+    secret.chmod(0o600)
+    with pytest.raises(WorkloadError, match="other characters than printable ASCII") as refused:
+        resolved({"X-Key": f"@{secret}"})
+    assert "abc" not in str(refused.value)

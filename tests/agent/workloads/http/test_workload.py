@@ -14,6 +14,7 @@ from agent.workloads.axes import request
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
 from agent.workloads.http.spec import HttpSpec
+from agent.workloads.http.workload import check
 from agent.workloads.parameter import settings_of
 from agent.workloads.runner.client import WorkloadProcess
 from command import ROOT
@@ -92,6 +93,11 @@ def test_a_closed_connection_is_replaced_and_the_retry_is_counted():
     assert server.connections > len(found.load.requests)
 
 
+def test_a_header_from_a_file_does_not_go_to_another_host_in_plain_text(tmp_path):
+    with pytest.raises(WorkloadError, match="the header X-Own is not sent"):
+        check(spec_of("http://192.0.2.1:9", headers={"X-Own": f"@{tmp_path}/key"}), EngineSpec(), [])
+
+
 def test_the_command_of_the_server_is_started_and_ended(tmp_path):
     url, port = free_address()
     marked = tmp_path / "a b"
@@ -103,6 +109,16 @@ def test_the_command_of_the_server_is_started_and_ended(tmp_path):
         process.prepare({"concurrency": 1})
         assert process.measure("serving", 0.1, 1).inferences >= 1
     assert not child.is_running()
+
+
+@pytest.mark.parametrize("script", ["", "trap '' TERM; "])
+def test_the_children_of_the_server_end_with_it(script):
+    url, port = free_address()
+    command = f"sh -c '{script}{sys.executable} {SERVER} --port {port} --first 0.01 --gap 0; true'"
+    with loaded(url, server_command=command) as (process, _):
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) == 2
+    assert psutil.wait_procs(started, timeout=5)[1] == []
 
 
 def test_a_server_that_ends_during_a_load_is_reported():

@@ -101,6 +101,8 @@ def test_requests_at_once_have_connections_of_their_own():
         (b"SSH-2.0-OpenSSH\r\n\r\n", "malformed"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "malformed"),
         (b"HTTP/1.1 200 OK\r\n" + b"".join(b"H%d: %d\r\n" % (n, n) for n in range(9000)) + b"\r\n", "malformed"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 2_000_000, "malformed"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "malformed"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", "http 204"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "http 302"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, "ok"),

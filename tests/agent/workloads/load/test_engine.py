@@ -132,3 +132,17 @@ def test_the_client_reports_its_cpu_time_and_lateness(loop):
     assert 0 < client.cpu_seconds < 60
     assert 0 <= client.loop_lag_p99_seconds <= client.loop_lag_max_seconds
     assert client.cpus >= 1
+
+
+def test_the_bodies_of_ended_requests_are_dropped_during_the_window(loop):
+    class Bodies(SleepingTraffic):
+        def next(self):
+            made.append(Exchange(b"prompt"))
+            return made[-1]
+
+    made = []
+    ended = []
+    phase(loop, Bodies()).measure(
+        "serving", 0.1, 3, ended=lambda _: ended.extend(each.body for each in made if each.ended)
+    )
+    assert set(ended) == {b""}
