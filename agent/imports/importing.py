@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from agent.imports.build import build_document
 from agent.imports.files import read_file
 from agent.imports.records import ResultError, TimeRange
 from agent.imports.registry import tool_of
-from agent.imports.samples import covering, host_named, stored_samples
+from agent.imports.samples import await_samples, covering, host_named, stored_samples
 from agent.imports.windows import PlacedRun, distinguished, windows_of
 from agent.profiling.document.codec import to_json
 from agent.profiling.run import run_id
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from agent.runtime.clock import Timebase
     from store.damage import Damage
     from store.records import Host
+
+
+MOST_RUNS = 500
+"""More than the repeats and points of any sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,9 @@ def import_results(
     placed = [_placed(run, request) for run in distinguished(runs)]
     if request.window is not None and len(placed) > 1:
         raise ResultError(f"--window: the results have {len(placed)} runs, and a window is that of one: import one run")
-    recordings = covering(reader.spans(host.id), placed)
+    _check_apart(placed)
+    spans = await_samples(lambda: reader.spans(host.id), placed, timebase.now_ns)
+    recordings = covering(spans, placed)
     samples = stored_samples(reader, recordings, placed)
     newest = recordings[-1].recording
     created_ns, settings = timebase.now_ns(), _settings(request, tool.name)
@@ -84,8 +91,31 @@ def import_results(
     return text
 
 
+def _check_apart(placed: Sequence[PlacedRun]) -> None:
+    """Raise ResultError if two runs took place at the same time: the samples have the energy of both."""
+    for one, other in combinations(placed, 2):
+        if (one.start, one.run.duration_ns) == (other.start, other.run.duration_ns) or _overlap(one, other):
+            raise ResultError(
+                f"{other.run.file}: this run took place at the same time as that of {one.run.file}, "
+                "and the samples have the energy of both: import each result once, without those of a second client"
+            )
+
+
+def _overlap(one: PlacedRun, other: PlacedRun) -> bool:
+    """Return whether two runs overlapped whatever their true starts."""
+    return all(
+        first.start.latest_ns < second.earliest_ns + second.run.duration_ns
+        for first, second in ((one, other), (other, one))
+    )
+
+
 def _check(runs: Sequence[ToolRun]) -> None:
-    """Raise ResultError if no request of a run succeeded, or one has times in the wrong order."""
+    """Raise ResultError for too many runs, several models, a run without a success, or times in the wrong order."""
+    if len(runs) > MOST_RUNS:
+        raise ResultError(f"these are {len(runs)} runs: import at most {MOST_RUNS} at once")
+    models = sorted({run.model for run in runs if run.model})
+    if len(models) > 1:
+        raise ResultError(f"these are results of several models ({', '.join(models)[:200]}): import each on its own")
     for run in runs:
         for request in run.requests:
             times = (request.sent_ns, request.first_ns, request.last_ns, request.end_ns)

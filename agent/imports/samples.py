@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -14,7 +15,7 @@ from agent.profiling.stopping import AROUND_NS
 from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from agent.imports.windows import PlacedRun
     from probes.model import Channel
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 SERVICE = "daemon"
 """The program of the recordings of the service; a host has one at a time."""
+STORED_AFTER_NS = 5_000_000_000
+"""The time after which the service has stored a sample, with a margin for a busy host."""
+MAX_CLOCK_ERROR_NS = 2_000_000_000
+_PAUSE_SECONDS = 0.2
 _SHOWN_SPANS = 10
 
 
@@ -57,6 +62,26 @@ def host_named(reader: Reader, wanted: str | None, own: Host) -> Host:
         raise ResultError(f"--host: several hosts have the name {key}: give the id of one: {known}")
     named = "this host" if wanted is None else f"the host {key}"
     raise ResultError(f"no samples of {named} are stored; --host takes one of: {known}")
+
+
+def await_samples(
+    spans: Callable[[], tuple[RecordingSpan, ...]],
+    placed: Sequence[PlacedRun],
+    now_ns: Callable[[], int],
+    sleep: Callable[[float], object] = time.sleep,
+) -> tuple[RecordingSpan, ...]:
+    """Return the recordings of a host; if the runs ended just now, wait until their last samples are stored.
+
+    A time in the future is that of another clock, for which no wait helps.
+    """
+    end_ns = max(run.latest_end_ns for run in placed)
+    found = spans()
+    while -MAX_CLOCK_ERROR_NS < now_ns() - end_ns < STORED_AFTER_NS:
+        if any(_covers(span, run) for span in found for run in placed if run.latest_end_ns == end_ns):
+            break
+        sleep(_PAUSE_SECONDS)
+        found = spans()
+    return found
 
 
 def covering(spans: Sequence[RecordingSpan], placed: Sequence[PlacedRun]) -> tuple[RecordingSpan, ...]:

@@ -153,3 +153,21 @@ def test_a_host_without_samples_is_an_error_that_names_the_service(tmp_path: Pat
     Writer(engine).register(Host("4567", "idle", "boot"), [("meter", (METER,))], "daemon", 1)
     engine.dispose()
     assert "inferometer service install" in refused(tmp_path, GUIDELLM, "--host", "idle")
+
+
+def test_a_result_given_twice_is_no_repeat(tmp_path: Path) -> None:
+    record_around_guidellm(tmp_path)
+    assert "at the same time as that of" in refused(tmp_path, GUIDELLM, written(tmp_path, GUIDELLM.read_text()))
+
+
+def test_results_of_two_clients_at_the_same_time_are_refused(tmp_path: Path) -> None:
+    record_around_guidellm(tmp_path)
+    later = json.loads(GUIDELLM.read_text())
+    shift(later["benchmarks"][0], 5.0)
+    assert "at the same time as that of" in refused(tmp_path, GUIDELLM, written(tmp_path, json.dumps(later)))
+
+
+def test_results_of_several_models_are_imported_one_by_one(tmp_path: Path) -> None:
+    record_around_guidellm(tmp_path)
+    other = GUIDELLM.read_text().replace("smollm2", "mistral")
+    assert "several models (mistral, smollm2)" in refused(tmp_path, GUIDELLM, written(tmp_path, other))

@@ -285,3 +285,10 @@ def test_a_summary_of_inference_perf_alone_has_no_time() -> None:
 
 def test_an_empty_list_of_requests_or_tests_is_no_result(tmp_path: Path) -> None:
     assert "this is no result of" in error_of(written(tmp_path, "[]"))
+
+
+def test_thousands_of_runs_are_refused(tmp_path: Path) -> None:
+    record_around_guidellm(tmp_path)
+    line = json.dumps({**json.loads(VLLM.read_text()), "start_times": None, "itls": None})
+    result = call(tmp_path, "profile", "import", written(tmp_path, f"{line}\n" * 2000))
+    assert (result.returncode, "import at most 500 at once" in result.stderr) == (1, True)
