@@ -59,7 +59,7 @@ class ServiceOptions:
     def measuring_service(self, spec: Spec) -> str:
         """Return the URL of the service that measures the server's host, empty for this host.
 
-        Ends the command if it is no URL, or if the server starts on this host.
+        Ends the command if it is not a URL, or if the server starts on this host.
         """
         from agent.runtime.http_get import HttpError, checked_url
 

@@ -15,7 +15,7 @@ from agent.profiling.document.codec import coverage_facts, device_facts, host_fa
 from agent.profiling.points import analyze
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
 from agent.profiling.run_facts import PlanFacts
-from agent.profiling.service import server_notes
+from agent.profiling.service import model_name, server_notes
 from agent.profiling.stopping import AROUND_NS
 from agent.workloads.input_spec import synthetic_note
 from agent.workloads.parameter import settings_of
@@ -88,7 +88,7 @@ def build_document(
         engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads or None),
         workload=WorkloadFacts(
             request.spec.workload,
-            {**_settings(request), **({"model": ready.model} if ready.model else {})},
+            {**_settings(request), **({"model": model_name(ready.model)} if ready.model else {})},
             ready.precision,
             ready.parameters,
             ready.model_bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from agent.host.server import find_server
@@ -69,7 +70,7 @@ def server_notes(
             "dynamic part, and the cost of idle time uses the power of the idle server"
         )
     if any(point.get("concurrency") for point in request.points):
-        notes.append("closed loop: N clients wait for the server, so the latencies are no queueing latencies")
+        notes.append("closed loop: N clients wait for the server, so the latencies do not include queueing")
     return notes + [
         f"no request succeeded at {name}: {errors}; the point is left out" for name, errors in _failed(windows)
     ]
@@ -90,6 +91,11 @@ def _remote_note(remote: RemoteHost) -> str:
         f"within {1e3 * remote.clock_uncertainty_seconds:.2g} ms, which widens the bounds; the load of its other "
         "programs is unknown"
     )
+
+
+def model_name(listed: str) -> str:
+    """Return the model that a server lists; of a path on its host, which a profile must not show, the last part."""
+    return PurePath(listed).name if listed.startswith("/") else listed
 
 
 def elsewhere_note(server: Server) -> str:

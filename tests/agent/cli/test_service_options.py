@@ -37,7 +37,7 @@ def test_a_level_has_limits_in_seconds_and_an_attainment():
         (("--slo", "e2e=1s", "--find-max", "--prompt-tokens", "8,9"), "--prompt-tokens: --find-max searches one"),
     ],
 )
-def test_an_option_that_is_no_level_is_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_an_option_that_is_not_a_level_is_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     result = call(tmp_path, *URL, *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert message in result.stderr

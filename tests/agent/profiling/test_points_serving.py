@@ -118,7 +118,7 @@ def test_the_cost_at_a_met_level_is_that_of_the_requests_that_met_it():
     assert missed.cost == plain.cost
 
 
-def test_a_window_without_a_success_is_no_repeat():
+def test_a_window_without_a_success_is_not_a_repeat():
     failed = load_window(4, 23, 24, report([request(0.1, 0.2, outcome="http 500")]), work=0.4)
     assert only_point([*loaded(), failed]).repeats == 3
 

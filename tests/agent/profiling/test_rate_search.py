@@ -198,7 +198,7 @@ def test_a_trial_without_a_verdict_ends_with_its_budget():
     assert search.confirmed is None
 
 
-def test_a_rate_that_is_never_confirmed_is_no_result():
+def test_a_rate_that_is_never_confirmed_is_not_a_result():
     good = report([streamed(0.1 * n, 0.1, 0.0) for n in range(40)])
     bad = report([streamed(0.1 * n, 0.3, 0.0) for n in range(40)])
     asked = []

@@ -12,7 +12,7 @@ from agent.config import Config
 from agent.host.server import Server
 from agent.profiling.context import ProfileRequest, RunContext
 from agent.profiling.plan import PLANS
-from agent.profiling.service import baselines, place_notes, server_notes, server_of
+from agent.profiling.service import baselines, model_name, place_notes, server_notes, server_of
 from agent.sampling.remote.feed import Feed
 from agent.sampling.remote.probe import RemoteHost
 from agent.workloads.declaration import Service
@@ -97,7 +97,7 @@ def test_a_server_that_the_run_did_not_start_has_no_unloaded_idle_power():
 def test_a_closed_loop_is_labelled():
     closed = requested(LoadSpec(HERE.origin, started=True), concurrency=(1, 2))
     assert server_notes(HERE, closed, ()) == [
-        "closed loop: N clients wait for the server, so the latencies are no queueing latencies"
+        "closed loop: N clients wait for the server, so the latencies do not include queueing"
     ]
 
 
@@ -125,3 +125,8 @@ def test_a_server_whose_host_is_measured_there_has_an_idle_baseline_and_no_proce
     assert server is not None
     assert server.processes is None
     assert baselines(request, replace(context(AWAY), remote=remote)) == baselines(RUNNING, context(HERE))
+
+
+def test_a_model_that_a_server_lists_by_its_path_is_shown_by_its_name():
+    assert model_name("/home/me/models/small.gguf") == "small.gguf"
+    assert model_name("meta-llama/Llama-3.1-8B") == "meta-llama/Llama-3.1-8B"

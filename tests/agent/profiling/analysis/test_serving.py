@@ -55,7 +55,7 @@ def test_latencies_start_at_the_intended_send():
     assert latencies(load).mean == pytest.approx(0.145 + 0.2)
 
 
-def test_errors_and_retries_are_counted_and_are_no_latency():
+def test_errors_and_retries_are_counted_and_have_no_latency():
     failed = [request(1, 1.001, outcome="http 500", attempts=3), request(2, 9, outcome="connection")]
     found = serving_figures(point(report([*TEN, *failed, request(3, 3.1, attempts=2)])))
     assert (found.requests, found.completed) == (13, 11)
