@@ -83,7 +83,7 @@ def test_tokens_and_energy_are_exported_and_go_on_after_a_restart(home: Path) ->
             assert daemon.end() == 0
         with closing(sqlite3.connect(daemon.database)) as stored:
             [row] = stored.execute("SELECT server, model, basis, output_tokens FROM serving_hours").fetchall()
-        assert row[:3] == ("s1", "m", "served")
+        assert row[:3] == ("s1", "m", "arrivals")
         assert row[3] in {500, 600}
         with running(home) as daemon:
             await_scrapes(daemon, 1)
