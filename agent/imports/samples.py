@@ -60,7 +60,7 @@ def host_named(reader: Reader, wanted: str | None, own: Host) -> Host:
     known = ", ".join(f"{host.name} ({host.id})" for host in hosts) or "none"
     if found:
         raise ResultError(f"--host: several hosts have the name {key}: give the id of one: {known}")
-    named = "this host" if wanted is None else f"the host {key}"
+    named = "this host" if wanted is None else f"the host {key!r}"
     raise ResultError(f"no samples of {named} are stored; --host takes one of: {known}")
 
 
@@ -109,7 +109,7 @@ def _not_covered(spans: Sequence[RecordingSpan], placed: Sequence[PlacedRun]) ->
     wanted = f"{shown(min(run.earliest_ns for run in placed))} to {shown(max(run.latest_end_ns for run in placed))}"
     if not spans:
         remedy = "start the service before the load (`inferometer service install`), and run the load again"
-        return f"no recording of this host covers {wanted}, because it has no samples: {remedy}"
+        return f"no recording covers {wanted}, because it has no samples: {remedy}"
     newest = sorted(spans, key=lambda span: span.last_ns, reverse=True)[:_SHOWN_SPANS]
     listed = "\n  ".join(
         f"{shown(span.first_ns)} to {shown(span.last_ns)} ({_program(span)})" for span in reversed(newest)
@@ -118,7 +118,7 @@ def _not_covered(spans: Sequence[RecordingSpan], placed: Sequence[PlacedRun]) ->
     remedy = (
         "if the clock of the load generator was wrong, give --offset; for another time, --window; else run it again"
     )
-    return f"no recording of this host covers {wanted}; {remedy}. Recorded:\n  {listed}{more}"
+    return f"no recording covers {wanted}; {remedy}. Recorded:\n  {listed}{more}"
 
 
 def _program(span: RecordingSpan) -> str:

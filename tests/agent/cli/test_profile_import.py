@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,10 @@ def test_a_profile_of_an_import_is_stored_listed_shown_and_deleted(tmp_path: Pat
     assert shown.returncode == 0
     assert "concurrency=2" in shown.stdout
     assert "imported from benchmarks.json of guidellm 0.8.1" in " ".join(shown.stdout.split())
+    assert "As guidellm 0.8.1 reports them, in ms, by its own definitions" in shown.stdout
+    assert re.search(r"concurrency=2 +TPOT +87\.8 +77\.9", shown.stdout)  # its TPOT includes the TTFT
+    assert re.search(r"concurrency=2 +TPOT +44\.3", shown.stdout)
+    assert "Import several results of the same load. [repeats]" in " ".join(shown.stdout.split())
     assert json.loads(call(tmp_path, "profiles", "export").stdout) == document
     assert call(tmp_path, "profiles", "delete", document["id"], "--yes").returncode == 0
 
