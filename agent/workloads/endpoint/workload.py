@@ -203,7 +203,8 @@ class EndpointWorkload:
                 f"the server reports {tokens} output tokens, but sent {events} events with output",
                 "its counts are wrong: give the tokenizer of its model with --tokenizer tokenizer.json",
             )
-        said = "" if self._prompts else printable_line(_error_text(exchange.error))[:_LONGEST_MESSAGE]
+        error = self._session.client.without_secrets(_error_text(exchange.error))
+        said = "" if self._prompts else printable_line(error)[:_LONGEST_MESSAGE]
         cause = said or ("" if exchange.status else self._session.client.cause(exchange))
         detail = f": {cause}" if cause else ""
         return f"the server did not answer a request ({exchange.outcome}){detail}", "correct the request or the server"

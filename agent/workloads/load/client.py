@@ -94,6 +94,12 @@ class Client:
             return "it closed the connection"
         return printable_line(self.failure or exchange.outcome)
 
+    def without_secrets(self, text: str) -> str:
+        """Return a text of the server without the values of the headers, which a server can repeat in an error."""
+        for value in self._headers.values():
+            text = text.replace(value.rpartition(" ")[2] or value, "...") if value else text
+        return text
+
     def close(self) -> None:
         """Close every connection, those of requests under way included."""
         for connection in tuple(self._open):

@@ -11,6 +11,7 @@ from agent.workloads.endpoint.api_key import read_api_key
 from agent.workloads.endpoint.spec import EndpointSpec
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
+from agent.workloads.load.client import Client
 from agent.workloads.load.target import parse_url, require_private_channel
 from agent.workloads.runner.client import WorkloadProcess
 from agent.workloads.runner.protocol import encode, load_command
@@ -96,6 +97,11 @@ def test_a_redirect_does_not_take_the_key_elsewhere(key_file):
                 process.prepare({"concurrency": 1})
         assert KEY not in str(failed.value)
         assert other.connections == 0
+
+
+def test_an_error_of_the_server_that_repeats_the_key_is_shown_without_it():
+    client = Client(parse_url("http://127.0.0.1:1"), {"Authorization": f"Bearer {KEY}", "X-Empty": ""}, 1.0)
+    assert client.without_secrets(f"invalid key Bearer {KEY}, ends in 123") == "invalid key Bearer ..., ends in 123"
 
 
 def test_a_server_is_verified_by_its_certificate(key_file):
