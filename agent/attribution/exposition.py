@@ -5,7 +5,6 @@ The text is untrusted: its size, its series and its labels are limited, and only
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 MOST_SERIES = 10_000
 MOST_MODELS = 1_000
 LONGEST_LABEL = 128
+LARGEST = 1e15
+"""The largest value: 30 years in microseconds. A larger one would stay in the totals for good."""
 _CONDITION = re.compile(r'(?P<name>[^{]+)(?:\{(?P<label>\w+)="(?P<value>[^"]*)"\})?')
 _SAMPLE_NAME = re.compile(rb"[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)")
 _Condition = tuple[str, str | None, str | None]
@@ -50,7 +51,7 @@ class ServerReading:
 def read_exposition(text: bytes, names: MetricNames, model: str = "") -> ServerReading:
     """Return the values of a server; `model` is the name of the model for series without a label for it.
 
-    Values that are negative or not finite are left out. Raises ExpositionError.
+    Values that are negative, not finite or above LARGEST are left out. Raises ExpositionError.
     """
     series = _series(text, names)
     models: dict[str, Counts] = {}
@@ -85,7 +86,7 @@ def _series(text: bytes, names: MetricNames) -> dict[str, list[Sample]]:
         plain = b"\n".join(lines).decode() + "\n"
         for family in text_string_to_metric_families(plain):
             for sample in family.samples:
-                if math.isfinite(sample.value) and sample.value >= 0:
+                if 0 <= sample.value <= LARGEST:
                     found.setdefault(sample.name, []).append(sample)
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:  # of the parser, at garbage
         raise ExpositionError(f"it is not in the text format of Prometheus ({type(error).__name__})") from error

@@ -214,7 +214,7 @@ def _error_text(body: bytes) -> str:
     """Return the message in the body of an error, the body itself if it has another form."""
     try:
         return msgspec.json.decode(body, type=_ErrorBody).error.message
-    except ValueError:
+    except (ValueError, RecursionError):
         return body.decode(errors="replace")
 
 

@@ -133,7 +133,7 @@ def test_a_condition_selects_series_and_an_unmet_one_none() -> None:
     assert read_exposition(b'n{end="good"} 3', names).models[""] == {"requests": 3.0}
 
 
-@pytest.mark.parametrize("value", ["NaN", "-1", "+Inf"])
+@pytest.mark.parametrize("value", ["NaN", "-1", "+Inf", "1e308"])
 def test_an_impossible_value_is_left_out(value: str) -> None:
     with pytest.raises(ExpositionError, match="none of the server's metrics"):
         read_exposition(f"tokens_total {value}\n".encode(), NAMES)
