@@ -128,8 +128,8 @@ def _point(
         parameters=parameters,
         valid=valid(checks),
         repeats=len(repeats),
-        input_tokens_per_inference=tokens_in if serving is None else _mean(serving.input_tokens),
-        output_tokens_per_inference=tokens_out if serving is None else _mean(serving.output_tokens),
+        input_tokens_per_inference=_mean_length(serving.input_tokens if serving else None, tokens_in),
+        output_tokens_per_inference=_mean_length(serving.output_tokens if serving else None, tokens_out),
         mean_latency_seconds=times.mean_seconds,
         latency_seconds=times.latency,
         time_to_first_token_seconds=times.first_token,
@@ -156,8 +156,9 @@ def _point(
     )
 
 
-def _mean(lengths: Lengths | None) -> float | None:
-    return lengths.mean if lengths else None
+def _mean_length(lengths: Lengths | None, tokens: float | None) -> float | None:
+    """Return the mean length of requests whose lengths are known, else the `tokens` of a window over its work."""
+    return lengths.mean if lengths else tokens
 
 
 def _energy(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Literal
 
 from agent.profiling.analysis.binomial import trials_without_miss
 from agent.profiling.analysis.goodput import goodput, missed, queue_grows
+from agent.profiling.analysis.serving import send_lag, send_lag_limit
 from agent.profiling.serving_records import RateTrial
 
 if TYPE_CHECKING:
@@ -121,14 +123,32 @@ def verdict(rate: float, loads: Sequence[LoadWindow], seconds: float, level: Ser
     found = goodput(loads, seconds, level)
     if found is None:
         return RateTrial(rate, "undecided", 0, None, None, "no request was due")
-    shares = (requests, found.attained, found.attained_lower)
     shown = f"{found.attained:.2%} met the limits, {found.attained_lower:.2%} or more with 95 % confidence"
+    doubt = _doubt(loads)
+    outcome: Literal["met", "missed", "undecided"] = "undecided"
+    if found.met and not any(load.capped for load in loads):
+        outcome, reason = "met", shown
+    elif doubt:
+        reason = doubt
+    elif len(loads) >= MIN_WINDOWS_OF_GROWTH and queue_grows(loads):
+        outcome, reason = "missed", "the queue of the server grew"
+    else:
+        outcome, reason = "missed" if missed(loads, level) else "undecided", shown
+    return RateTrial(rate, outcome, requests, found.attained, found.attained_lower, reason)
+
+
+def _doubt(loads: Sequence[LoadWindow]) -> str:
+    """Return the reason why a rate that was not met says nothing about the server, empty without one."""
     if any(load.capped for load in loads):
-        return RateTrial(rate, "undecided", *shares, "the client reached its limit of requests under way")
-    if found.met:
-        return RateTrial(rate, "met", *shares, shown)
-    if len(loads) >= MIN_WINDOWS_OF_GROWTH and queue_grows(loads):
-        return RateTrial(rate, "missed", *shares, "the queue of the server grew")
-    if missed(loads, level):
-        return RateTrial(rate, "missed", *shares, shown)
-    return RateTrial(rate, "undecided", *shares, shown)
+        return "the client reached its limit of requests under way"
+    late = send_lag(loads) or 0.0
+    if late > send_lag_limit(_typical_seconds(loads)):
+        return f"the client sent requests up to {late * 1e3:.3g} ms late (p99)"
+    return ""
+
+
+def _typical_seconds(loads: Sequence[LoadWindow]) -> float:
+    """Return the median time to the first token, or of a request without one; 0 without a success."""
+    completed = [request for load in loads for request in load.requests if request.ok]
+    known = [request.time_to_first_token_seconds or request.end_to_end_seconds for request in completed]
+    return median(known) if known else 0.0

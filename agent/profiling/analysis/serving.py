@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from agent.workloads.load_records import LoadTotals, RequestRecord
     from store.records import Window
 
+MAX_SEND_LAG_SECONDS = 0.002
+MAX_SEND_LAG_SHARE = 0.01
+"""The limit of the p99 of the sends' lateness: a time, or a share of the median time to the first token."""
 _P99 = 0.99
 
 
@@ -51,8 +54,10 @@ class PointLoad:
 
     @property
     def errors(self) -> dict[str, int]:
-        """The number of failed requests by outcome."""
-        return dict(Counter(request.outcome for request in self.requests if not request.ok))
+        """The failed requests by outcome; those known only by their number are `failed`."""
+        found = Counter(request.outcome for request in self.requests if not request.ok)
+        unnamed = sum(each.requests - each.completed for each in self.totals)
+        return dict(found + Counter({"failed": unnamed} if unnamed else {}))
 
     @property
     def streamed(self) -> bool:
@@ -78,6 +83,17 @@ def load_of(repeats: Iterable[Repeat]) -> PointLoad | None:
     windows = tuple(window for repeat in repeats for window in repeat)
     reports = tuple(from_json(window.load, LoadWindow) for window in windows if window.load is not None)
     return PointLoad(windows, reports) if reports else None
+
+
+def send_lag_limit(typical_seconds: float) -> float:
+    """Return the largest acceptable lateness of sends, given the median time to the first token, or of a request."""
+    return max(MAX_SEND_LAG_SECONDS, MAX_SEND_LAG_SHARE * typical_seconds)
+
+
+def send_lag(reports: Iterable[LoadWindow]) -> float | None:
+    """Return the 99th percentile of the sends' lateness, None without a send."""
+    lags = [each.lag_seconds for report in reports for each in report.requests if each.outcome != UNSENT]
+    return percentile(lags, _P99) if lags else None
 
 
 def errors_text(errors: Mapping[str, int]) -> str:
@@ -124,7 +140,6 @@ def serving_figures(load: PointLoad, level: ServiceLevel | None = None) -> Servi
     requests, completed = load.requests, load.completed
     cached = [request.cached_tokens for request in completed if request.cached_tokens is not None]
     per_token = [each for request in completed if (each := request.time_per_output_token_seconds) is not None]
-    lags = [request.lag_seconds for request in requests if request.outcome != UNSENT]
     clients = [report.client for report in load.reports if report.client is not None]
     requested = len(requests) + sum(each.requests for each in load.totals)
     succeeded = len(completed) + sum(each.completed for each in load.totals)
@@ -132,7 +147,7 @@ def serving_figures(load: PointLoad, level: ServiceLevel | None = None) -> Servi
         arrivals=load.reports[0].arrivals,
         requests=requested,
         completed=succeeded,
-        errors=_errors(load),
+        errors=load.errors,
         retries=sum(max(0, request.attempts - 1) for request in requests),
         finish_reasons=dict(Counter(request.finish_reason for request in completed if request.finish_reason)),
         token_source=load.reports[0].token_source,
@@ -141,17 +156,10 @@ def serving_figures(load: PointLoad, level: ServiceLevel | None = None) -> Servi
         output_tokens=_lengths([request.output_tokens for request in completed]),
         time_per_output_token_seconds=summarize_latencies(per_token) if per_token else None,
         goodput=None if level is None else goodput(load.reports, load.seconds, level),
-        send_lag_p99_seconds=percentile(lags, _P99) if lags and load.reports[0].arrivals != "unknown" else None,
+        send_lag_p99_seconds=None if load.reports[0].arrivals == "unknown" else send_lag(load.reports),
         client_cpus=sum(client.cpu_seconds for client in clients) / load.seconds if clients else None,
         loop_lag_p99_seconds=max((client.loop_lag_p99_seconds for client in clients), default=None),
     )
-
-
-def _errors(load: PointLoad) -> dict[str, int]:
-    """Return the failed requests by outcome; those known only by their number are `failed`."""
-    found = Counter(request.outcome for request in load.requests if not request.ok)
-    unnamed = sum(each.requests - each.completed for each in load.totals)
-    return dict(found + Counter({"failed": unnamed} if unnamed else {}))
 
 
 def _lengths(counts: Iterable[int | None]) -> Lengths | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from agent.profiling.analysis.serving import errors_text
+from agent.profiling.analysis.serving import errors_text, send_lag_limit
 from agent.profiling.run_facts import checked
 from agent.profiling.validation.environment import DOMINANT_OTHER_SHARE
 from agent.profiling.validation.evidence import IMPORTED
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from agent.profiling.run_facts import CheckResult
     from agent.profiling.validation.evidence import Evidence, ServingEvidence
 
-MAX_SEND_LAG_SECONDS = 0.002
-MAX_SEND_LAG_SHARE = 0.01
 MAX_LOOP_LAG_SECONDS = 0.01
 MAX_LOOP_LAG_SHARE = 0.05
-"""The limits of the client's lateness: a time, or a share of the median time to the first token if that is more."""
+"""The limit of the lateness of the client's event loop: a time, or a share of the median time to the first token."""
 MAX_CLIENT_CPUS = 0.8
 """The load of a client whose event loop runs on one CPU from which requests wait for it."""
 MAX_FAILED_SHARE = 0.1
@@ -45,7 +43,7 @@ def _sends_on_time(serving: ServingEvidence, severity: Literal["warning", "inval
         return checked(name, True, "a closed loop has no times at which requests are due", severity)
     if lag is None:
         return checked(name, None, "the times of the sends are unknown", severity)
-    limit = max(MAX_SEND_LAG_SECONDS, MAX_SEND_LAG_SHARE * serving.typical_seconds)
+    limit = send_lag_limit(serving.typical_seconds)
     message = f"the client sent requests up to {_ms(lag)} late (p99; limit {_ms(limit)})"
     return checked(name, lag <= limit, message, severity)
 

@@ -11,6 +11,7 @@ from agent.host.records import HostLoad, RunEnvironment, window_key
 from agent.profiling.points import analyze
 from agent.profiling.serving_records import ServiceLevel
 from agent.runtime.typed_json import to_json
+from agent.workloads.load_records import LoadTotals
 from loads import load_window, report, request, streamed
 from synthetic_run import PACKAGE, idle, power_steps, read, sensors
 
@@ -95,6 +96,20 @@ def test_requests_without_token_counts_have_no_lengths():
     point = only_point(loaded(blank))
     assert (point.input_tokens_per_inference, point.output_tokens_per_inference) == (None, None)
     assert point.energy.joules_per_total_token is None
+
+
+def test_totals_of_a_load_give_rates_and_energy_and_no_percentiles():
+    totals = replace(load_window(1, 0, 1, report([], totals=LoadTotals(12, 10, 0.4))), inferences=10)
+    windows = [
+        replace(window, load=totals.load, inferences=10, requests_in_window=10.0, input_tokens=1000, output_tokens=110)
+        for window in loaded()
+    ]
+    point = only_point(windows)
+    assert (point.serving.requests, point.serving.completed, point.serving.errors) == (36, 30, {"failed": 6})
+    assert (point.input_tokens_per_inference, point.output_tokens_per_inference) == (100, 11)
+    assert point.mean_latency_seconds.mean == approx(0.4)
+    assert (point.latency_seconds, point.time_to_first_token_seconds, point.phases) == (None, None, ())
+    assert point.output_tokens_per_second.mean == approx(110 / 6)
 
 
 def test_a_level_gives_a_load_its_goodput():

@@ -147,6 +147,16 @@ def test_each_outcome_has_its_reason():
     ]  # fmt: skip
 
 
+def test_a_late_client_does_not_make_the_server_miss():
+    def late(lag, first):
+        return [report([streamed(0.1 * n, first, 0.0, late=lag) for n in range(40)])]
+
+    found = verdict(9, late(0.02, 0.3), 4, NINETY)
+    assert (found.outcome, found.reason) == ("undecided", "the client sent requests up to 20 ms late (p99)")
+    assert verdict(9, late(0.0029, 0.3), 4, NINETY).outcome == "missed"  # 1 % of the median time to the first token
+    assert verdict(9, late(0.02, 0.1), 4, NINETY).outcome == "met"  # latencies contain the lateness
+
+
 # --- the search on a queue --------------------------------------------------------------------------------------------
 
 
