@@ -75,7 +75,16 @@ class Session:
         request_seconds: float,
         inferences_per_request: int = 1,
     ) -> LoadPhase:
-        """Return the phase that puts the load of a spec on the server."""
+        """Return the phase that puts the load of a spec on the server.
+
+        Raises WorkloadError if this process may not open a connection for each client.
+        """
+        if not spec.rate and spec.concurrency > self._most_in_flight:
+            raise WorkloadError(
+                f"--concurrency {spec.concurrency}: this process may open {self._most_in_flight + _SPARE_FILES} files "
+                "only, and each client needs one",
+                f"allow more before the command: ulimit -n {spec.concurrency + _SPARE_FILES}",
+            )
         self._phases += 1
         facts = LoadFacts(spec.loop, counted_by, spec.request_timeout, inferences_per_request)
         return LoadPhase(

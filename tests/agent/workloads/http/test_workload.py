@@ -16,7 +16,7 @@ from agent.workloads.errors import WorkloadError
 from agent.workloads.http.spec import HttpSpec
 from agent.workloads.http.workload import check
 from agent.workloads.parameter import settings_of
-from agent.workloads.runner.client import WorkloadProcess
+from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
 from command import ROOT
 from scripted_server import Answer, ScriptedServer
 
@@ -161,6 +161,15 @@ def test_a_command_is_refused_if_a_server_answers_already():
         command = f"{sys.executable} {SERVER}"
         with pytest.raises(WorkloadError, match="is running already"), loaded(server.url, server_command=command):
             pass
+
+
+def test_more_clients_than_files_that_may_be_open_are_refused():
+    limited = ("prlimit", "--nofile=128", *WORKER_COMMAND)
+    with ScriptedServer() as server, WorkloadProcess(limited) as process:
+        process.start(spec_of(server.url), EngineSpec())
+        with pytest.raises(WorkloadError, match="may open 128 files only") as refused:
+            process.prepare({"concurrency": 65})
+        assert refused.value.remedy == "allow more before the command: ulimit -n 129"
 
 
 def test_the_client_uses_the_given_cpus_only():
