@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-EXAMPLE = ROOT / "docs/profile.example.json"
+EXAMPLES = {ROOT / "docs/getting-started.md": "profile.example.json", ROOT / "docs/serving.md": "serving.example.json"}
+"""The pages that show a rendered profile, and its document."""
 DECISIONS = ROOT / "docs/decisions"
 STARTED = ROOT / "docs/getting-started.md"
 OTHER_NAMES = {
@@ -94,27 +95,25 @@ def test_the_table_of_modes_is_that_of_the_code() -> None:
     assert shown == {e.name: (e.idle_seconds, e.repeats, e.window_seconds) for e in PLANS.values()}
 
 
-def test_the_example_is_a_profile() -> None:
-    check(json.loads(text_of(EXAMPLE)))
-    validate_with_schema(json.loads(text_of(EXAMPLE)))
-
-
-def test_the_output_on_the_page_is_the_rendered_example() -> None:
+@pytest.mark.parametrize("page", EXAMPLES, ids=name_of)
+def test_the_output_on_a_page_is_its_rendered_example(page: Path) -> None:
     """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest tests/test_docs.py, then read the difference."""
-    shown = f"{profile_text(json.loads(text_of(EXAMPLE)), 80)}\n"
+    example = json.loads(text_of(ROOT / "docs" / EXAMPLES[page]))
+    check(example)
+    validate_with_schema(example)
+    shown = f"{profile_text(example, 80)}\n"
     if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
-        STARTED.write_text(OUTPUT.sub(lambda _: shown, text_of(STARTED)), encoding="utf-8")
-    assert OUTPUT.findall(text_of(STARTED)) == [shown]
+        page.write_text(OUTPUT.sub(lambda _: shown, text_of(page)), encoding="utf-8")
+    assert OUTPUT.findall(text_of(page)) == [shown]
 
 
-def test_the_readme_shows_the_answer_and_the_energy_table_of_the_output() -> None:
-    [output] = OUTPUT.findall(text_of(STARTED))
-    blocks = output.split("\n\n")
-    [energy] = [block for block in blocks if block.startswith("Energy. ")]
-    excerpt = f"{blocks[0]}\n...\n{energy}\n"
+def test_the_readme_shows_the_answers_of_both_outputs() -> None:
+    answers = (OUTPUT.findall(text_of(page))[0].partition("\n\n")[0] for page in EXAMPLES)
+    excerpts = [f"{answer}\n" for answer in answers]
     if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
-        README.write_text(EXCERPT.sub(lambda _: excerpt, text_of(README)), encoding="utf-8")
-    assert EXCERPT.findall(text_of(README)) == [excerpt]
+        new = iter(excerpts)
+        README.write_text(EXCERPT.sub(lambda _: next(new), text_of(README)), encoding="utf-8")
+    assert EXCERPT.findall(text_of(README)) == excerpts
 
 
 def test_the_first_60_lines_of_the_readme_answer_the_questions_of_a_newcomer() -> None:
