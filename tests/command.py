@@ -35,7 +35,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(home: Path, *arguments: object, **more: Any) -> Iterator[subprocess.Popen[str]]:
+def started(
+    home: Path, *arguments: object, longest_seconds: float = LONGEST_SECONDS, **more: Any
+) -> Iterator[subprocess.Popen[str]]:
     """Start the command in a new session, to which a test can send Ctrl-C (`os.killpg`); kill it after the block.
 
     Most commands start in a fork of a process that has imported the program; with `fresh=True` in a new Python.
@@ -43,7 +45,7 @@ def started(home: Path, *arguments: object, **more: Any) -> Iterator[subprocess.
     given = {"env": environment(home), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     line = [*INFEROMETER, *map(str, arguments)]
     with start(line, cwd=home, text=True, **given) as process:
-        watchdog = Timer(LONGEST_SECONDS, _kill, [process])
+        watchdog = Timer(longest_seconds, _kill, [process])
         watchdog.start()
         try:
             yield process
