@@ -239,7 +239,8 @@ class ServingHour:
     of the energy. `bins` are the observed bins of ten seconds, `censored_bins` those in which requests waited or errors
     rose. A histogram is a JSON list of [upper limit of the rate per second, bins, censored bins]; the rate of tokens is
     that of output tokens, or of input tokens if the server has no others. The sums are over all intervals, observed in
-    bins or not: `duration` in seconds, energies in joules with bounds; None for a quantity that is unknown.
+    bins or not: `seconds` is the time that the counts cover, `duration` is in seconds, energies are in joules with
+    bounds; None for a quantity that is unknown.
     """
 
     host_id: str
@@ -252,6 +253,7 @@ class ServingHour:
     censored_bins: int
     requests_histogram: str
     tokens_histogram: str
+    seconds: float | None = None
     requests: float | None = None
     errors: float | None = None
     input_tokens: float | None = None

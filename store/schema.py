@@ -188,7 +188,7 @@ serving_hours = Table(
     *(
         Column(name, Double)
         for name in (
-            *("requests", "errors", "input_tokens", "output_tokens", "duration"),
+            *("seconds", "requests", "errors", "input_tokens", "output_tokens", "duration"),
             *(f"{part}_{bound}" for part in ("idle", "attributed") for bound in ("joules", "lower", "upper")),
         )
     ),

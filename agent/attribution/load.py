@@ -136,6 +136,7 @@ class HourlyLoad:
             hour.add(f"{name}_joules", energy.joules)
             hour.add(f"{name}_lower", energy.lower)
             hour.add(f"{name}_upper", energy.upper)
+        hour.add("seconds", span_seconds)
         span_ns = round(span_seconds * 1e9)
         if span_ns:
             if span_ns <= LONGEST_SPREAD_NS:
@@ -179,6 +180,7 @@ class HourlyLoad:
 
 
 SUMS = (
+    "seconds",
     "requests",
     "errors",
     "input_tokens",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from contextlib import suppress
@@ -58,7 +59,7 @@ class ServerProcesses:
         if not known:
             return None
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - known[self._owner].started * TICK_SECONDS
-        return self._pids, _used_ticks(before, known) * TICK_SECONDS, age
+        return self._pids, _used_ticks(before, known) * TICK_SECONDS, age if age >= 0 else math.inf
 
     def _search(self) -> dict[int, Process]:
         owners = listening_processes(self._port, self._procfs)

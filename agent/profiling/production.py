@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 WORKLOAD = "serving"
 _HOUR_SECONDS = 3600
-_BIN_SECONDS = 10
 _PARTS = ("idle", "attributed")
 
 
@@ -61,7 +60,7 @@ def build_production_profile(
     """
     if not hours:
         raise NoTrafficError(f"no traffic of {server} is stored for this time; see `inferometer serving history`")
-    used = [hour for hour in hours if hour.requests and hour.bins]
+    used = [hour for hour in hours if hour.requests and hour.bins and hour.seconds]
     if not used:
         reason = f"{server} counts no requests, so an inference has no energy"
         if any(hour.requests is not None for hour in hours):
@@ -127,7 +126,7 @@ def _plan(points: Sequence[Point]) -> PlanFacts:
 
 def _point(model: str, hours: Sequence[ServingHour], tariff: Tariff | None) -> Point:
     requests = [hour.requests or 0.0 for hour in hours]
-    rates = [count / (hour.bins * _BIN_SECONDS) for count, hour in zip(requests, hours, strict=True)]
+    rates = [count / (hour.seconds or 1.0) for count, hour in zip(requests, hours, strict=True)]
     inputs, outputs = _per_request(hours, "input_tokens"), _per_request(hours, "output_tokens")
     totals = [own.times(1 / (hour.requests or 1.0)) for hour in hours if (own := _energy_of(hour))]
     complete = len(totals) == len(hours)

@@ -8,7 +8,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    sums = ("requests", "errors", "input_tokens", "output_tokens", "duration")
+    sums = ("seconds", "requests", "errors", "input_tokens", "output_tokens", "duration")
     energies = (f"{part}_{bound}" for part in ("idle", "attributed") for bound in ("joules", "lower", "upper"))
     op.create_table(
         "serving_hours",

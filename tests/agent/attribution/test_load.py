@@ -39,6 +39,7 @@ def test_an_hour_of_steady_load_has_one_level() -> None:
     assert parse_histogram(hour.requests_histogram) == {2.0: [360, 0]}
     assert parse_histogram(hour.tokens_histogram) == {8.0: [360, 0]}
     assert (hour.requests, hour.output_tokens, hour.errors, hour.duration) == (7200, 28800, None, None)
+    assert hour.seconds == 3600
     assert (hour.idle_joules, hour.attributed_joules, hour.attributed_lower, hour.attributed_upper) == (
         1440,
         14400,

@@ -100,7 +100,21 @@ def test_a_profile_of_stored_traffic_is_printed_and_written(tmp_path: Path) -> N
     now = int(time.time()) // 3600
     hours = [
         ServingHour(
-            host.id, "chat", "m", now - age, "served", "measured", 360, 0, "[]", "[]", 720.0, 0.0, 7200.0, 3600.0
+            host.id,
+            "chat",
+            "m",
+            now - age,
+            "served",
+            "measured",
+            360,
+            0,
+            "[]",
+            "[]",
+            3600.0,
+            720.0,
+            0.0,
+            7200.0,
+            3600.0,
         )
         for age in (2, 1)
     ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -118,6 +119,13 @@ def test_the_age_of_a_server_is_that_of_its_oldest_listening_process(proc: Path,
     found = server.advance()
     assert found is not None
     assert (found[0], found[2]) == (frozenset({30}), 97.0)
+
+
+def test_the_age_of_a_server_that_started_in_the_future_is_unknown(proc: Path, monkeypatch) -> None:
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 0.5)
+    found = ServerProcesses(str(proc), 8000).advance()
+    assert found is not None
+    assert found[2] == math.inf
 
 
 def test_a_port_on_which_nothing_listens_has_no_process(proc: Path) -> None:

@@ -22,6 +22,7 @@ HOUR = ServingHour(
     36,
     "[]",
     "[]",
+    seconds=3600.0,
     requests=7200.0,
     errors=0.0,
     input_tokens=720_000.0,
@@ -34,6 +35,13 @@ HOUR = ServingHour(
     attributed_lower=350_000.0,
     attributed_upper=370_000.0,
 )
+
+
+def test_rate_and_power_are_those_of_the_time_that_the_counts_cover() -> None:
+    (point,) = build_production_profile("chat", [replace(HOUR, bins=180)], HOST, None, 10**18).points
+    assert point.inferences_per_second.mean == 2.0
+    assert point.power
+    assert point.power.mean_watts.mean == 150
 
 
 def test_an_hour_of_traffic_is_a_repeat_of_its_model() -> None:
