@@ -24,7 +24,7 @@ MOST_SERIES = 10_000
 MOST_MODELS = 1_000
 LONGEST_LABEL = 128
 LARGEST = 1e15
-"""The largest value: 30 years in microseconds. A larger one would stay in the totals for good."""
+"""The largest value: 30 years in microseconds. A larger one would stay in the totals permanently."""
 _CONDITION = re.compile(r'(?P<name>[^{]+)(?:\{(?P<label>\w+)="(?P<value>[^"]*)"\})?')
 _SAMPLE_NAME = re.compile(rb"[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)")
 _Condition = tuple[str, str | None, str | None]
