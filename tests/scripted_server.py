@@ -18,66 +18,19 @@ import json
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from scripted_answers import Answer, Served, choice, chunk, delta, event, output_tokens, prompt_tokens, response, usage
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-TEMPLATE_TOKENS = 5
-"""The prompt tokens that a chat has beside its words; each word is one token."""
 _COMPLETIONS = {"/v1/chat/completions": "chat", "/v1/completions": "completions", "/v1/embeddings": "embeddings"}
-Fault = Literal["", "hang", "close", "truncated", "garbage", "no done"]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The answer to one request.
-
-    The first token is written `first_seconds` after the request was read (and got a slot), each other one
-    `gap_seconds` after the one before. `tokens` is a limit beside that of the request, None for only that one.
-    `status` other than 200 is answered at once. Faults: `hang` never answers, `close` closes the connection without
-    an answer, `truncated` closes it after half of the tokens, `garbage` writes an event that is not JSON after half
-    of the tokens, `no done` ends without [DONE].
-    """
-
-    first_seconds: float = 0.0
-    gap_seconds: float = 0.0
-    tokens: int | None = None
-    finish: str = "length"
-    status: int = 200
-    fault: Fault = ""
-    usage: bool = True
-    usage_tokens: int | None = None  # the reported number of output tokens, None for the true one
-    cached_tokens: int | None = None
-    reasoning_tokens: int = 0  # this number of tokens at the start are reasoning
-    tokens_per_event: int = 1
-    events_per_packet: int = 1
-    split: bool = False  # each event goes out in two packets, split in the middle of a character
-    comments: bool = False  # a keep-alive comment before each event
-    crlf: bool = False
-    space: bool = True  # `data: ` or `data:`
-    piece: str = " wörd"
-    joules: float = 0.0
-
-
-@dataclass
-class Served:
-    """One request as the server saw it; times are on CLOCK_MONOTONIC in nanoseconds.
-
-    `written_ns` has the time just before the write of each event with output.
-    """
-
-    path: str
-    headers: dict[str, str]
-    body: Any
-    received_ns: int
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    written_ns: list[int] = field(default_factory=list)
-    end_ns: int = 0
+_AT_ONCE = Answer()
 
 
 class ScriptedServer:
@@ -90,7 +43,7 @@ class ScriptedServer:
 
     def __init__(
         self,
-        answers: Sequence[Answer] | Callable[[int, Any], Answer] = (Answer(),),
+        answers: Sequence[Answer] | Callable[[int, Any], Answer] = (_AT_ONCE,),
         *,
         models: Sequence[str] = ("scripted",),
         slots: int | None = None,
@@ -220,8 +173,8 @@ class ScriptedServer:
             return await self._timed(writer, served, answer, api)
 
     async def _timed(self, writer: asyncio.StreamWriter, served: Served, answer: Answer, api: str) -> bool:
-        count = _output_tokens(served.body, answer) if api in {"chat", "completions"} else 0
-        served.prompt_tokens = _prompt_tokens(served.body, api)
+        count = output_tokens(served.body, answer) if api in {"chat", "completions"} else 0
+        served.prompt_tokens = prompt_tokens(served.body, api)
         seconds = answer.first_seconds + answer.gap_seconds * max(count - 1, 0)
         start = time.monotonic()
         energy = (start, start + seconds, answer.joules)
@@ -233,7 +186,7 @@ class ScriptedServer:
                 await _until(start + seconds)
                 served.output_tokens = count
                 served.written_ns.append(time.monotonic_ns())
-                await self._reply(writer, _whole(served, answer, api, count))
+                await self._reply(writer, response(served, answer, api, count))
                 whole = True
         finally:
             served.end_ns = time.monotonic_ns()
@@ -250,7 +203,7 @@ class ScriptedServer:
         writer.write(head.encode())
         events: list[bytes] = []
         if api == "chat":
-            events.append(_event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}, answer))
+            events.append(event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}, answer))
         step = answer.tokens_per_event
         for number in range(0, count, step):
             await _until(start + answer.first_seconds + answer.gap_seconds * number)
@@ -258,20 +211,20 @@ class ScriptedServer:
                 return False
             if answer.fault in {"truncated", "garbage"} and number * 2 >= count:
                 if answer.fault == "garbage":
-                    writer.write(_chunk(b"data: {]\n\n"))
+                    writer.write(chunk(b"data: {]\n\n"))
                 return False
             here = min(step, count - number)
-            events.append(_event(_delta(answer, api, number, here), answer))
+            events.append(event(delta(answer, api, number, here), answer))
             served.output_tokens += here
             if len(events) >= answer.events_per_packet or number + step >= count:
                 await _send(writer, served, events, answer)
                 events = []
-        events.append(_event({"choices": [_choice(api, "", answer.finish)]}, answer))
+        events.append(event({"choices": [choice(api, "", answer.finish)]}, answer))
         if answer.usage and served.body.get("stream_options", {}).get("include_usage"):
-            events.append(_event({"choices": [], "usage": _usage(served, answer)}, answer))
+            events.append(event({"choices": [], "usage": usage(served, answer)}, answer))
         if answer.fault != "no done":
             events.append(b"data: [DONE]\n\n")
-        writer.write(_chunk(b"".join(events)) + b"0\r\n\r\n")
+        writer.write(chunk(b"".join(events)) + b"0\r\n\r\n")
         await writer.drain()
         return True
 
@@ -282,7 +235,7 @@ async def _until(moment: float) -> None:
 
 async def _send(writer: asyncio.StreamWriter, served: Served, events: list[bytes], answer: Answer) -> None:
     """Write events as one packet, or in two whose border lies inside of a character."""
-    whole = _chunk(b"".join(events))
+    whole = chunk(b"".join(events))
     served.written_ns.append(time.monotonic_ns())
     if not answer.split:
         writer.write(whole)
@@ -291,60 +244,6 @@ async def _send(writer: asyncio.StreamWriter, served: Served, events: list[bytes
     writer.write(whole[:border])
     await asyncio.sleep(0.001)
     writer.write(whole[border:])
-
-
-def _chunk(content: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(content), content)
-
-
-def _event(content: Any, answer: Answer) -> bytes:
-    end = "\r\n" if answer.crlf else "\n"
-    comment = f": keep-alive{end}{end}" if answer.comments else ""
-    text = json.dumps(content, ensure_ascii=False)
-    return f"{comment}data:{' ' if answer.space else ''}{text}{end}{end}".encode()
-
-
-def _delta(answer: Answer, api: str, number: int, here: int) -> Any:
-    text = answer.piece * here
-    if api == "chat" and number < answer.reasoning_tokens:
-        return {"choices": [{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}]}
-    return {"choices": [_choice(api, text, None)]}
-
-
-def _choice(api: str, text: str, finish: str | None) -> Any:
-    if api == "chat":
-        return {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
-    return {"index": 0, "text": text, "finish_reason": finish}
-
-
-def _usage(served: Served, answer: Answer) -> Any:
-    output = served.output_tokens if answer.usage_tokens is None else answer.usage_tokens
-    details = {} if answer.cached_tokens is None else {"prompt_tokens_details": {"cached_tokens": answer.cached_tokens}}
-    return {"prompt_tokens": served.prompt_tokens, "completion_tokens": output, **details}
-
-
-def _whole(served: Served, answer: Answer, api: str, count: int) -> Any:
-    if not api:
-        return {"outputs": [1.0]}
-    usage = {"usage": _usage(served, answer)} if answer.usage else {}
-    if api == "embeddings":
-        return {"data": [{"index": 0, "embedding": [0.5, 0.5]}], **usage}
-    text = answer.piece * count
-    content = {"message": {"role": "assistant", "content": text}} if api == "chat" else {"text": text}
-    return {"choices": [{"index": 0, "finish_reason": answer.finish, **content}], **usage}
-
-
-def _output_tokens(body: Any, answer: Answer) -> int:
-    limits = [each for each in (answer.tokens, body.get("max_tokens"), body.get("max_completion_tokens")) if each]
-    return min(limits, default=16)
-
-
-def _prompt_tokens(body: Any, api: str) -> int:
-    if api == "chat":
-        return TEMPLATE_TOKENS + sum(len(str(each["content"]).split()) for each in body["messages"])
-    prompt = body.get("prompt", body.get("input", "")) if isinstance(body, dict) else ""
-    texts = prompt if isinstance(prompt, list) else [prompt]
-    return sum(len(each.split()) for each in texts)
 
 
 def _main() -> None:

@@ -25,7 +25,7 @@ def parse_headers(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, colon, value = (part.strip() for part in text.partition(":"))
         if not colon or not _NAME.fullmatch(name):
-            raise ValueError(f"--header: {name!r} is no name of a header; write 'Name: value' or 'Name: @FILE'")
+            raise ValueError(f"--header: {name!r} is not the name of a header; write 'Name: value' or 'Name: @FILE'")
         if name.lower() in _OWN:
             raise ValueError(f"--header {name}: the client sets it itself; leave it out")
         if name.lower() in {each.lower() for each in headers}:

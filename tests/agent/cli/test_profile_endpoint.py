@@ -15,7 +15,8 @@ from agent.runtime.typed_json import from_json
 from agent.workloads.load_records import LoadWindow
 from command import call, run
 from profile_runs import document, stored
-from scripted_server import Answer, ScriptedServer
+from scripted_answers import Answer
+from scripted_server import ScriptedServer
 from trees import powercap_zone
 
 if TYPE_CHECKING:

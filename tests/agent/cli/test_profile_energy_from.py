@@ -12,7 +12,8 @@ import daemons
 from command import call, finish, read_until, run, started
 from moving_counters import advancing_counters
 from profile_runs import document, invalid
-from scripted_server import Answer, ScriptedServer
+from scripted_answers import Answer
+from scripted_server import ScriptedServer
 from trees import powercap_zone
 
 if TYPE_CHECKING:

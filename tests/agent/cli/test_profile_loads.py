@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from command import call, run
 from profile_runs import BARE_METAL, document
-from scripted_server import Answer, ScriptedServer
+from scripted_answers import Answer
+from scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ from agent.workloads.load.client import Client
 from agent.workloads.load.target import parse_url, require_private_channel
 from agent.workloads.runner.client import WorkloadProcess
 from agent.workloads.runner.protocol import encode, load_command
-from scripted_server import Answer, ScriptedServer
+from scripted_answers import Answer
+from scripted_server import ScriptedServer
 from trees import FIXTURES
 
 KEY = "sk-secret-123"

@@ -13,7 +13,8 @@ from agent.workloads.endpoint.spec import EndpointSpec
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
 from agent.workloads.runner.client import WorkloadProcess
-from scripted_server import TEMPLATE_TOKENS, Answer, ScriptedServer
+from scripted_answers import TEMPLATE_TOKENS, Answer
+from scripted_server import ScriptedServer
 
 STEADY = Answer(first_seconds=0.03, gap_seconds=0.005)
 

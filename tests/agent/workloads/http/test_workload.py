@@ -18,7 +18,8 @@ from agent.workloads.http.workload import check
 from agent.workloads.parameter import settings_of
 from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
 from command import ROOT
-from scripted_server import Answer, ScriptedServer
+from scripted_answers import Answer
+from scripted_server import ScriptedServer
 
 SERVER = ROOT / "tests/scripted_server.py"
 
