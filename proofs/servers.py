@@ -1,10 +1,11 @@
-"""Compares `inferometer profile endpoint` with AIPerf on llama-server, which runs a small real model.
+"""Compares `inferometer profile endpoint` with AIPerf on llama-server or vLLM, which run a small real model.
 
-    make proof-servers
+    make proof-servers                              # llama-server
+    make proof-servers PROOF_ARGS="--server vllm"
 
 Both tools send the same prompts at the same load, in alternating pairs: first with a fixed number of clients, then at a
-fixed rate. The exit code is 1 if the medians of a quantity differ by more than 5 %, or if a request has a wrong number
-of tokens.
+fixed rate. The service measures the traffic meanwhile. The exit code is 1 if the medians of a quantity differ by more
+than 5 %, if a request has a wrong number of tokens, or if the service's counts and energies do not add up.
 """
 
 from __future__ import annotations
@@ -13,33 +14,36 @@ import argparse
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from programs import AIPERF, CACHE, LLAMA, MODEL, aiperf, llama_server, small_model, write_tokenizer
+from live_service import LIVE, PROGRAM, free_port, observing, traffic, wait_until_ready
+from programs import AIPERF, CACHE, LLAMA, MODEL, VLLM, aiperf, llama_server, small_model, vllm, write_tokenizer
 from reporting import Bar, Verdict, finish, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-PROGRAM = Path(sys.executable).with_name("inferometer")
-NAME, SLOTS, CLIENTS, PAIRS = "smollm2", 4, 2, 5
+NAME, SLOTS, CLIENTS, PAIRS, WINDOWS = "smollm2", 4, 1, 5, 3
 PROMPTS, PROMPT_WORDS, OUTPUT_TOKENS = 64, 40, 16
 WORDS = "river stone light garden winter paper silver window morning bridge ocean music letter forest candle mountain"
 """One token each, so all prompts have the same number of tokens."""
 BUSY_SHARE = 0.5
 """The rate of the open loop, as a share of the rate of the closed loop."""
 MOST_DIFFERENCE = 0.05
-LOAD_SECONDS, START_SECONDS, LIMIT_SECONDS = 30.0, 60.0, 600.0
+THREADS, CONTEXT = max(1, (os.cpu_count() or 1) // 2), 2048
+"""Half of the CPUs serve; the others are for the client."""
+VLLM_VARIABLES = {
+    "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": f"0-{THREADS - 1}", "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}  # fmt: skip
+LOAD_SECONDS, START_SECONDS, LIMIT_SECONDS = 10.0, 600.0, 600.0
 QUANTITIES = {
     "ttft": "time to first token",
     "itl": "inter-token latency",
@@ -73,40 +77,45 @@ class Rig:
     seconds: float
 
 
-@contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """Run llama-server inside the block, and yield its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    # Half of the CPUs serve; the others are for the client. Every prompt is new, so a cache of prompts is off.
-    threads = str(max(1, (os.cpu_count() or 1) // 2))
-    command = (
-        llama_server(), "--model", small_model(), "--alias", NAME, "--port", port, "--threads", threads,
-        "--parallel", str(SLOTS), "--ctx-size", str(2048 * SLOTS), "--metrics", "--no-webui", "--offline",
+def llama_command(port: str) -> tuple[str | Path, ...]:
+    """Return the command of llama-server, which has one slot for each request under way."""
+    return (
+        llama_server(), "--model", small_model(), "--alias", NAME, "--port", port, "--threads", str(THREADS),
+        "--parallel", str(SLOTS), "--ctx-size", str(CONTEXT * SLOTS), "--metrics", "--no-webui", "--offline",
         "--no-cache-prompt",
     )  # fmt: skip
+
+
+def vllm_command(port: str) -> tuple[str | Path, ...]:
+    """Return the command of vLLM."""
+    program, model = vllm()
+    return (
+        program, "serve", model, "--served-model-name", NAME, "--host", "127.0.0.1", "--port", port, "--enforce-eager",
+        "--max-model-len", str(CONTEXT), "--max-num-seqs", str(SLOTS), "--dtype", "bfloat16",
+        "--no-enable-prefix-caching",
+    )  # fmt: skip
+
+
+SERVERS = {"llama": (LLAMA, llama_command, "llamacpp"), "vllm": (VLLM, vllm_command, "vllm")}
+"""The package of each server, its command, and its kind for the service."""
+
+
+@contextmanager
+def serving(home: Path, command: Callable[[str], tuple[str | Path, ...]]) -> Iterator[str]:
+    """Run a server inside the block, and yield its URL. Every prompt is new, so a cache of prompts is off."""
+    port = free_port()
     with (home / "server.log").open("wb") as log:
-        server = subprocess.Popen([*map(str, command)], stdout=log, stderr=log)
+        line = [*map(str, command(port))]
+        server = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, **VLLM_VARIABLES})
     try:
-        wait_until_ready(f"http://127.0.0.1:{port}", server)
+        wait_until_ready(f"http://127.0.0.1:{port}/health", server, START_SECONDS)
         yield f"http://127.0.0.1:{port}"
+    except SystemExit:
+        print((home / "server.log").read_text(errors="replace")[-2000:], file=sys.stderr)
+        raise
     finally:
         server.terminate()
         server.wait()
-
-
-def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
-    """Wait until the server has loaded its model."""
-    for _ in range(round(START_SECONDS / 0.2)):
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return
-        except OSError:
-            if server.poll() is not None:
-                break
-            time.sleep(0.2)
-    raise SystemExit("llama-server did not start")
 
 
 def write_prompts(home: Path) -> None:
@@ -118,12 +127,13 @@ def write_prompts(home: Path) -> None:
 
 
 def inferometer(rig: Rig, rate: float | None) -> Run:
-    """Measure with Inferometer: three windows."""
-    load = ("--concurrency", str(CLIENTS)) if rate is None else ("--rate", f"{rate:.3f}", "--arrivals", "constant")
+    """Measure with Inferometer: three windows; at a fixed rate, each of a whole number of requests."""
+    seconds = rig.seconds / WINDOWS if rate is None else max(1, round(rig.seconds / WINDOWS * rate)) / rate
+    load = ("--concurrency", str(CLIENTS)) if rate is None else ("--rate", f"{rate}", "--arrivals", "constant")
     document = json.loads(
         output(
             PROGRAM, "profile", "endpoint", "--url", rig.url, "--prompts", rig.home / "inferometer.jsonl",
-            "--output-tokens", str(OUTPUT_TOKENS), *load, "--window-seconds", f"{rig.seconds / 3:.1f}",
+            "--output-tokens", str(OUTPUT_TOKENS), *load, "--window-seconds", f"{seconds:.3f}",
             "--idle-seconds", "0.5", "--warmup-seconds", "3", "--force", "--no-store", "--json",
         )
     )  # fmt: skip
@@ -155,7 +165,7 @@ def peer(rig: Rig, rate: float | None) -> Run:
     """
     load = ["--concurrency", str(CLIENTS)]
     if rate is not None:
-        load = ["--request-rate", f"{rate:.3f}", "--request-rate-mode", "constant"]
+        load = ["--request-rate", f"{rate}", "--request-rate-mode", "constant"]
     folder = Path(tempfile.mkdtemp(dir=rig.home))
     output(
         aiperf(), "profile", "--model", NAME, "--url", rig.url, "--endpoint-type", "chat", "--streaming",
@@ -163,19 +173,19 @@ def peer(rig: Rig, rate: float | None) -> Run:
         "--custom-dataset-type", "single_turn", "--dataset-sampling-strategy", "sequential", *load,
         "--extra-inputs", f"max_tokens:{OUTPUT_TOKENS}", "--extra-inputs", "temperature:0", "--use-server-token-count",
         "--benchmark-duration", f"{rig.seconds:.0f}", "--benchmark-grace-period", "60", "--warmup-request-count", "4",
-        "--no-gpu-telemetry", "--no-server-metrics", "--artifact-dir", folder, "--ui", "none", "--workers-max", "1",
-        "--record-processors", "1",
+        "--no-gpu-telemetry", "--no-server-metrics", "--connection-reuse-strategy", "never", "--artifact-dir", folder,
+        "--ui", "none", "--workers-max", "1", "--record-processors", "1",
     )  # fmt: skip
-    report = json.loads((folder / "profile_export_aiperf.json").read_text())
     lines = [json.loads(line) for line in (folder / "profile_export.jsonl").read_text().splitlines()]
     requests = [line for line in lines if line["metadata"]["benchmark_phase"] == "profiling"]
     metrics = [line["metrics"] for line in requests if not line.get("error")]
+    ends_ns = sorted(line["metadata"]["request_end_ns"] for line in requests)
     return Run(
         median(each["time_to_first_token"]["value"] for each in metrics) / 1e3,
         median(gap for each in metrics for gap in each["inter_chunk_latency"]["value"]) / 1e3,
         median(each["inter_token_latency"]["value"] for each in metrics) / 1e3,
         median(each["request_latency"]["value"] for each in metrics) / 1e3,
-        report["request_throughput"]["avg"],
+        (len(ends_ns) - 1) / (ends_ns[-1] - ends_ns[0]) * 1e9,
         len(metrics),
         len(requests) - len(metrics),
         tuple(sorted({each["usage_prompt_tokens"]["value"] for each in metrics})),
@@ -225,26 +235,35 @@ def main() -> None:
     """Compare both tools at both loads."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short pair of each load, without bars on its medians")
-    parser.add_argument("--json", type=Path, default=CACHE / "results/servers.json", metavar="FILE")
+    parser.add_argument("--server", choices=SERVERS, default="llama", help="the server under load")
     options = parser.parse_args()
     pairs, seconds = (1, 6.0) if options.quick else (PAIRS, LOAD_SECONDS)
+    package, command, kind = SERVERS[options.server]
     rows, bars, runs = [], [], {}
     with tempfile.TemporaryDirectory(prefix="inferometer-proof-") as folder:
         home = Path(folder)
         write_prompts(home)
         write_tokenizer(aiperf(), home / "tokenizer")
-        with serving(home) as url:
+        with serving(home, command) as url, observing(home, url, kind) as metrics:
             rig, rate = Rig(url, home, seconds), None
             for name in ("closed loop", "open loop"):
                 ours, theirs = compared(rig, name, rate, pairs)
-                rate = BUSY_SHARE * median(run.rate for run in ours)
+                rate = round(BUSY_SHARE * median(run.rate for run in ours), 3)
                 new_rows, new_bars = bars_of(name, ours, theirs)
                 rows += new_rows
-                bars += [bar for bar in new_bars if not options.quick or bar.limit == 0]
+                bars += new_bars
                 runs[name] = {"inferometer": [asdict(run) for run in ours], "aiperf": [asdict(run) for run in theirs]}
+            figures, new_bars = traffic(metrics, url, kind)
+            bars += new_bars
+    if options.quick:
+        bars = [bar for bar in bars if bar.limit != MOST_DIFFERENCE and bar.note != LIVE]
     columns = ("LOAD", "MEDIAN", "INFEROMETER>", "AIPERF>", "RATIO>", "RATIOS OF PAIRS")
-    table(f"{pairs} pairs on llama-server ({LLAMA}, {MODEL}) beside {AIPERF}", columns, rows)
-    finish(options.json, {"pairs": pairs, "seconds": seconds, "runs": runs}, bars)
+    table(f"{pairs} pairs on {package} with {MODEL}, beside {AIPERF}", columns, rows)
+    finish(
+        CACHE / f"results/servers-{options.server}.json",
+        {"pairs": pairs, "seconds": seconds, "runs": runs, "service": figures},
+        bars,
+    )
     if any(bar.verdict is not Verdict.MET for bar in bars):
         raise SystemExit(1)
 
