@@ -1,8 +1,9 @@
 """The load engine: a closed or an open loop of requests around one window.
 
-A load begins before its window: a closed loop until every client has received output, an open loop for about twice the
-duration of a request. It goes on after the window until each request that was under way at its end has ended, so that
-these end under the same load. Then it stops: open streams are closed, and other requests are awaited.
+A load begins before its window: a closed loop until every client has received output, and then for a random part of the
+duration of a request; an open loop for about twice that duration. It goes on after the window until each request that
+was under way at its end has ended, so that these end under the same load. Then it stops: open streams are closed, and
+other requests are awaited.
 """
 
 from __future__ import annotations
@@ -126,7 +127,11 @@ class LoadPhase:
     async def _lead_in(self, requests: Requests) -> None:
         if not self._closed:
             await requests.rest(self._lead_seconds)
-        await requests.until(lambda: requests.warm >= (self._clients if self._closed else 1))
+            await requests.until(lambda: requests.warm > 0)
+            return
+        await requests.until(lambda: requests.warm >= self._clients and requests.first_seconds is not None)
+        # Equal requests of all clients run in step: at a fixed moment, a short window would have too many tokens.
+        await requests.rest(self._random.random() * (requests.first_seconds or 0.0))
 
     async def _stop(self, requests: Requests, sources: list[asyncio.Task[None]]) -> None:
         """Stop the load: cancel the requests whose end the server notices, await the others."""

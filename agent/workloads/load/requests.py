@@ -63,6 +63,14 @@ class Requests:
         """The clients whose first request has output or has ended; in an open loop 1 or 0."""
         return sum(each.ended or bool(each.outputs_ns) for each in self._first)
 
+    @property
+    def first_seconds(self) -> float | None:
+        """The duration of the first request of a client that has ended, 0 if it failed; None before."""
+        ended = next((each for each in self._first if each.ended), None)
+        if ended is None:
+            return None
+        return (ended.end_ns - ended.sent_ns) / 1e9 if ended.ok else 0.0
+
     def begin_window(self) -> int:
         """Begin the window, and return its start, which is up to a millisecond ahead."""
         self.exchanges.clear()

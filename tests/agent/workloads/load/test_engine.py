@@ -65,6 +65,16 @@ def test_the_window_begins_when_every_client_has_output(loop):
     assert found.end_ns - found.start_ns >= 0.1e9
 
 
+def test_windows_begin_at_any_moment_of_a_request(loop):
+    """Clients in step would otherwise have the same part of a request at the start of each window."""
+    load, parts = phase(loop, SleepingTraffic(0.1), clients=2), []
+    for _ in range(8):
+        found = load.measure("serving", 0.0, 1)
+        parts.append(-min(each.sent_ns for each in found.load.requests) / 0.1e9)
+    assert max(parts) - min(parts) > 0.25
+    assert all(part >= 0 for part in parts)
+
+
 def test_a_window_lasts_until_it_has_its_requests(loop):
     found = phase(loop, SleepingTraffic(), clients=2).measure("serving", 0.0, 12)
     assert found.iterations >= 12
