@@ -17,6 +17,7 @@ from metrics_server import HANG, MetricsServer, response
 if TYPE_CHECKING:
     from pathlib import Path
 
+PACKED = gzip.compress(b"x_total 12345678\n", mtime=0)  # without a time: every worker collects the same tests
 BIG = b"x_total 1\n" * 450_000
 
 
@@ -119,7 +120,7 @@ def test_a_redirect_is_not_followed(status: str) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000, "content"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort", "content"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip", "content"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x_total 12345678\n", mtime=0)[:-12], "content"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + PACKED[:-12], "content"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx", "content"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "content"),
         (b"\x00\xff garbage \x00", "content"),
