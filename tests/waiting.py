@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def await_true(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Return as soon as something condition; fail the test if it never does."""
+    """Return as soon as `condition` is true; fail the test if it never is."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not true after {seconds} s"

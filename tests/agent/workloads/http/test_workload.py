@@ -20,6 +20,7 @@ from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
 from command import ROOT
 from scripted_answers import Answer
 from scripted_server import ScriptedServer
+from waiting import await_true
 
 SERVER = ROOT / "tests/scripted_server.py"
 
@@ -64,7 +65,7 @@ def test_an_open_loop_awaits_its_requests_before_it_reports():
     with ScriptedServer([Answer(first_seconds=0.05)]) as server, loaded(server.url, rate=(100.0,)) as (process, _):
         process.prepare({"rate": 100.0})
         found = process.measure("serving", 0.3, 1)
-        assert all(each.end_ns for each in server.served)
+        await_true(lambda: all(each.end_ns for each in server.served), 5)
     assert all(each.ok for each in found.load.requests)
     assert found.load.in_flight_end > 0
 
