@@ -131,7 +131,7 @@ def _window(text: str) -> TimeRange:
 
     start, slash, end = text.partition("/")
     if not slash:
-        raise ValueError(f"{text!r} is no window; write it as START/END, with a time or an age for each")
+        raise ValueError(f"{text!r} is not a window; write it as START/END, with a time or an age for each")
     now_ns = time.time_ns()
     found = TimeRange(moment_ns(start, now_ns), moment_ns(end, now_ns))
     if found.latest_ns <= found.earliest_ns:

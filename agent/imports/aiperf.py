@@ -241,7 +241,7 @@ def _local_ns(file: str, text: str) -> int:
     try:
         return unix_ns(datetime.fromisoformat(text).astimezone())
     except (ValueError, OverflowError) as error:
-        raise ResultError(f"{file}: {outcome(text)!r} is no time. Import the file as the tool wrote it") from error
+        raise ResultError(f"{file}: {outcome(text)!r} is not a time. Import the file as the tool wrote it") from error
 
 
 def _model(summary: _Summary | None) -> str | None:

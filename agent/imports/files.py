@@ -27,7 +27,7 @@ def read_file(path: Path) -> ResultFile:
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise ResultError(f"{name}: this is no file: name the file that the tool wrote")
+            raise ResultError(f"{name}: this is not a file: name the file that the tool wrote")
         content = read_bytes(path, MAX_BYTES, "the result of a tool")
     except OSError as error:
         raise ResultError(

@@ -71,7 +71,7 @@ def _time_ns(file: str, test: _Test) -> int:
     try:
         return unix_ns(datetime.fromisoformat(test.test_time).astimezone())
     except (ValueError, OverflowError) as error:
-        cause = f"{outcome(test.test_time)!r} is no time such as 2026-01-31T08:30:00Z"
+        cause = f"{outcome(test.test_time)!r} is not a time such as 2026-01-31T08:30:00Z"
         raise ResultError(f"{file}: {cause}. Import the file as the tool wrote it") from error
 
 

@@ -28,7 +28,7 @@ def tool_of(files: Sequence[ResultFile]) -> Tool:
         if tool is None:
             known = ", ".join(each.name for each in TOOLS)
             remedy = "`inferometer profile import --help` names the file of each tool"
-            raise ResultError(f"{name}: this is no result of {known}: {remedy}")
+            raise ResultError(f"{name}: this is not a result of {known}: {remedy}")
     tools = {tool.name: tool for tool in found.values() if tool is not None}
     if len(tools) > 1:
         raise ResultError(f"these are results of {' and '.join(tools)}: import those of each tool on their own")

@@ -29,4 +29,6 @@ def from_yaml(file: ResultFile, kind: type[_Record]) -> _Record:
         raise ResultError(f"{file.name}: this is YAML, and PyYAML is not installed. {_REMEDY}") from error
     except (ValueError, RecursionError) as error:
         cause = " ".join(str(error).split())[:200]
-        raise ResultError(f"{file.name}: this is no report: {cause}. Import the file as the tool wrote it") from error
+        raise ResultError(
+            f"{file.name}: this is not a report: {cause}. Import the file as the tool wrote it"
+        ) from error

@@ -192,7 +192,7 @@ def _start(file: str, result: _Result, duration_ns: int, first_ns: int, monotoni
     try:
         date_ns = unix_ns(datetime.strptime(result.date, "%Y%m%d-%H%M%S").astimezone())
     except (ValueError, OverflowError) as error:
-        raise ResultError(f"{file}: its date {outcome(result.date)!r} is no time such as 20260131-083000") from error
+        raise ResultError(f"{file}: its date {outcome(result.date)!r} is not a time such as 20260131-083000") from error
     by_date = TimeRange(date_ns - SUMMARY_NS - duration_ns, date_ns + _SECOND_NS - duration_ns)
     if first_ns and monotonic_zero_ns is not None:
         exact_ns = first_ns + monotonic_zero_ns

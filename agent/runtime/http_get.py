@@ -33,11 +33,11 @@ def checked_url(url: str) -> SplitResult:
     """Return the parts of an http or https URL without credentials, query and fragment; else raise HttpError."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError if it is no port
+        parts.port  # noqa: B018 - raises ValueError if it is not a port
     except ValueError as error:
-        raise HttpError(f"{url!r} is no URL: {error}") from error
+        raise HttpError(f"{url!r} is not a URL: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
-        raise HttpError(f"{url!r} is no URL such as http://host:19795")
+        raise HttpError(f"{url!r} is not a URL such as http://host:19795")
     if parts.username is not None or parts.password is not None:
         raise HttpError("a URL with a user name or a password would be visible in the list of processes")
     if parts.query or parts.fragment:

@@ -60,7 +60,7 @@ def encode(counters: Counters) -> bytes:
 
 
 def decode(text: bytes) -> Counters:
-    """Return the answer of a service. Raises ValueError if it is no such answer, or contradicts itself."""
+    """Return the answer of a service. Raises ValueError if it is not such an answer, or contradicts itself."""
     counters = msgspec.json.decode(text, type=Counters)
     for probe in counters.probes:
         if probe.tick and len(probe.tick.values) != len(probe.channels):

@@ -98,7 +98,7 @@ class EndpointWorkload:
         try:
             model = session.run(server.model(spec.model))
             engine, version = session.run(server.kind())
-        except BaseException:
+        except BaseException:  # an interruption too must end the server that this run started
             session.close()
             raise
         self._head = session.client.head("POST", f"{_root(session)}/v1{PATHS[spec.api]}")

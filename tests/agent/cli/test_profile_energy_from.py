@@ -88,7 +88,7 @@ def test_a_host_of_the_server_that_stops_to_answer_withholds_the_energy_and_name
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--energy-from", "node1:19795"), "--energy-from: 'node1:19795' is no URL such as http://host:19795"),
+        (("--energy-from", "node1:19795"), "--energy-from: 'node1:19795' is not a URL such as http://host:19795"),
         (("--energy-from", "http://user:secret@node1"), "--energy-from: a URL with a user name or a password"),
         (("--energy-from", "http://node1", "--server-command", "serve"), "--server-command starts the server on this"),
     ],

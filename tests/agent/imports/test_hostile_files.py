@@ -134,7 +134,7 @@ def test_a_wrong_number_of_tokens_is_refused(tmp_path: Path, value: object) -> N
 
 @pytest.mark.parametrize("date", ["", "yesterday", "99999999-999999", "20260131", "00010101-000000", "\x1b[2J"])
 def test_a_wrong_date_of_vllm_is_refused(tmp_path: Path, date: str) -> None:
-    assert "is no time such as" in error_of(changed(VLLM, tmp_path, lambda result: result.update(date=date)))
+    assert "is not a time such as" in error_of(changed(VLLM, tmp_path, lambda result: result.update(date=date)))
 
 
 def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_times_of_a_request_in_the_wrong_order_are_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["2026-13-01T00:00:00", "0001-01-01T00:00:00", "soon", "9999-12-31T23:59:59"])
 def test_a_wrong_local_time_of_aiperf_is_refused(tmp_path: Path, text: str) -> None:
     path = changed(AIPERF_SUMMARY, tmp_path, lambda result: result.update(start_time=text))
-    assert "is no time" in error_of(path)
+    assert "is not a time" in error_of(path)
 
 
 @pytest.mark.parametrize("text", ["soon", "0001-01-01T00:00:00Z", "2026-01-31"])
@@ -170,7 +170,7 @@ def test_a_wrong_time_of_llama_bench_is_refused_or_used_as_it_is(tmp_path: Path,
     if text.startswith("2026"):
         assert len(tool_of([read_file(path)]).runs([read_file(path)], None)) == 3
     else:
-        assert "is no time such as" in error_of(path)
+        assert "is not a time such as" in error_of(path)
 
 
 def test_repetitions_between_unmeasured_work_are_refused(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_devices_folders_and_sockets_are_refused_at_once(tmp_path: Path) -> None
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
         for path in (tmp_path, tmp_path / "socket", *(tmp_path.__class__("/dev", name) for name in ("zero", "null"))):
-            assert "this is no file" in error_of(path)
+            assert "this is not a file" in error_of(path)
 
 
 def test_a_missing_file_is_an_error_with_its_name(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_summary_of_inference_perf_alone_has_no_time() -> None:
 
 
 def test_an_empty_list_of_requests_or_tests_is_no_result(tmp_path: Path) -> None:
-    assert "this is no result of" in error_of(written(tmp_path, "[]"))
+    assert "this is not a result of" in error_of(written(tmp_path, "[]"))
 
 
 def test_thousands_of_runs_are_refused(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_every_result_is_recognized_by_its_content_alone(path: Path, tmp_path: P
 def test_a_file_of_no_tool_is_refused_by_name(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text('{"a": 1}')
-    with pytest.raises(ResultError, match=r"other\.json: this is no result of vllm-bench, guidellm, aiperf"):
+    with pytest.raises(ResultError, match=r"other\.json: this is not a result of vllm-bench, guidellm, aiperf"):
         tool_of([read_file(other)])
 
 
