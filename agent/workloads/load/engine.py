@@ -1,9 +1,10 @@
 """The load engine: a closed or an open loop of requests around one window.
 
-A load begins before its window: a closed loop until every client has received output, and then for a random part of the
-duration of a request; an open loop for about twice that duration. It goes on after the window until each request that
-was under way at its end has ended, so that these end under the same load. Then it stops: open streams are closed, and
-other requests are awaited.
+A load begins before its window: a closed loop until every client has received output, an open loop for about twice the
+duration of a request. A window begins and ends at a random moment of a request: an edge at the end of a request would
+count too many of its tokens, and one at its start too few. The load goes on after the window until each request that was
+under way at its end has ended, so that these end under the same load. Then it stops: open streams are closed, and other
+requests are awaited.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class LoadPhase:
             started(start_ns)
             lag = LoopLag()
             await requests.rest((start_ns - time.monotonic_ns()) / 1e9 + seconds)
-            await requests.until(lambda: self._count(requests) >= iterations)
+            if self._count(requests) < iterations:
+                await requests.until(lambda: self._count(requests) >= iterations)
+                await self._rest_randomly(requests)
             end_ns = requests.end_window()
             lag.stop()
             ended(end_ns)
@@ -128,10 +131,14 @@ class LoadPhase:
         if not self._closed:
             await requests.rest(self._lead_seconds)
             await requests.until(lambda: requests.warm > 0)
-            return
-        await requests.until(lambda: requests.warm >= self._clients and requests.first_seconds is not None)
-        # Equal requests of all clients run in step: at a fixed moment, a short window would have too many tokens.
-        await requests.rest(self._random.random() * (requests.first_seconds or 0.0))
+        else:
+            await requests.until(lambda: requests.warm >= self._clients and bool(requests.exchanges))
+        await self._rest_randomly(requests)
+
+    async def _rest_randomly(self, requests: Requests) -> None:
+        """Wait for a random part of a period of the load: a request of a client, or the time between two arrivals."""
+        period = requests.mean_seconds if self._closed else 1 / self._rate
+        await requests.rest(self._random.random() * period)
 
     async def _stop(self, requests: Requests, sources: list[asyncio.Task[None]]) -> None:
         """Stop the load: cancel the requests whose end the server notices, await the others."""

@@ -40,7 +40,8 @@ class Traffic(Protocol):
 class Requests:
     """Runs the requests of one load until `running` is False.
 
-    `exchanges` are the ended requests that touch the window: those that were under way in it or due in it.
+    `exchanges` are the ended requests that touch the window: those that were under way in it or due in it. Before the
+    window, they are all that have ended.
     """
 
     def __init__(self, traffic: Traffic, most_in_flight: int) -> None:
@@ -64,12 +65,10 @@ class Requests:
         return sum(each.ended or bool(each.outputs_ns) for each in self._first)
 
     @property
-    def first_seconds(self) -> float | None:
-        """The duration of the first request of a client that has ended, 0 if it failed; None before."""
-        ended = next((each for each in self._first if each.ended), None)
-        if ended is None:
-            return None
-        return (ended.end_ns - ended.sent_ns) / 1e9 if ended.ok else 0.0
+    def mean_seconds(self) -> float:
+        """The mean duration of the successful ended requests, 0 if there are none."""
+        seconds = [(each.end_ns - each.sent_ns) / 1e9 for each in self.exchanges if each.ok]
+        return sum(seconds) / len(seconds) if seconds else 0.0
 
     def begin_window(self) -> int:
         """Begin the window, and return its start, which is up to a millisecond ahead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from itertools import pairwise
 
 import pytest
@@ -40,6 +41,17 @@ class SleepingTraffic:
 
     def close(self):
         self.closed += 1
+
+
+class StreamedTraffic(SleepingTraffic):
+    """Requests with all their output at one moment, in as many events as it has tokens."""
+
+    TOKENS = 16
+
+    async def send(self, exchange):
+        await super().send(exchange)
+        exchange.outputs_ns = array("q", [exchange.outputs_ns[0]] * self.TOKENS)
+        exchange.output_tokens = self.TOKENS
 
 
 @pytest.fixture
@@ -79,6 +91,15 @@ def test_a_window_lasts_until_it_has_its_requests(loop):
     found = phase(loop, SleepingTraffic(), clients=2).measure("serving", 0.0, 12)
     assert found.iterations >= 12
     assert phase(loop, SleepingTraffic(), rate=200.0).measure("serving", 0.0, 7).iterations >= 7
+
+
+@pytest.mark.parametrize("first_share", [0.1, 0.8])
+def test_windows_of_few_requests_have_the_tokens_of_a_request(loop, first_share):
+    """The output of a request that comes at its end, or at its start, must not count more often than the request."""
+    load = phase(loop, StreamedTraffic(0.02, 0.02 * first_share))
+    found = [load.measure("serving", 0.0, 3) for _ in range(16)]
+    tokens, requests = sum(each.output_tokens for each in found), sum(each.requests_in_window for each in found)
+    assert tokens / requests == pytest.approx(StreamedTraffic.TOKENS, rel=0.09)
 
 
 def test_streams_end_with_the_load_and_other_requests_are_awaited(loop):
