@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.cli.arguments import SHARED
 from agent.cli.numbers import whole
-from agent.cli.options import JSON_HELP, OutputFile, configuration, fail, writing
+from agent.cli.options import JSON_HELP, OutputFile, fail, writing
+from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, database_path, document_named, find, reading, stored_profiles
 from agent.cli.stores import opened
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from store.reader import Reader
     from store.records import Profile
     from store.writer import Writer
 
@@ -27,9 +26,6 @@ app = typer.Typer(
     no_args_is_help=True, help="List, show, export, tag and delete stored profiles.", rich_markup_mode=None
 )
 
-_NEWEST = "latest"
-_MAX_DOCUMENT_BYTES = 64 << 20
-"""More than a profile of a thousand points and repeats."""
 _TAG = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _Id = Annotated[
     str,
@@ -41,8 +37,7 @@ _Source = Annotated[
     str,
     typer.Argument(
         metavar="ID|FILE",
-        help="The profile: its id, the beginning of its id, its tag, `latest` for the newest, or a JSON file of one (a "
-        "name that ends in .json or contains a slash).",
+        help=f"The profile: {SOURCE_HELP}",
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
@@ -70,7 +65,7 @@ def list_profiles(
     from agent.render.profile_summary import COLUMNS, cells, summary
     from agent.render.tables import table
 
-    with _reader(context) as reader:
+    with reading(context) as reader:
         every = list(reader.profiles()) if reader else []
     stored = [each for each in every if workload in {None, each.workload}]
     stored_workloads = {each.workload for each in every}
@@ -80,10 +75,10 @@ def list_profiles(
     elif workload and stored_workloads and not stored:
         names = ", ".join(sorted(stored_workloads))
         print_err(
-            f"no profiles of the workload {workload!r} in {_database_path(context)}, which has profiles of {names}"
+            f"no profiles of the workload {workload!r} in {database_path(context)}, which has profiles of {names}"
         )
     elif not found:
-        print_err(f"no profiles in {_database_path(context)}; make one with `inferometer profile transformer`")
+        print_err(f"no profiles in {database_path(context)}; make one with `inferometer profile transformer`")
     else:
         print_out(table(COLUMNS, map(cells, found)))
 
@@ -100,7 +95,7 @@ def show(context: typer.Context, profile_id: _Source = "latest", as_json: _Json 
     """
     from agent.render.profile_text import profile_text
 
-    document = _stored_or_read(context, profile_id)
+    document = document_named(context, profile_id)
     if as_json:
         print_json(document)
     else:
@@ -124,7 +119,7 @@ def export(
 
     Example: inferometer profiles export ./old.json -o upgraded.json
     """
-    document = _stored_or_read(context, profile_id)
+    document = document_named(context, profile_id)
     if output is None:
         print_json(document)
         return
@@ -155,11 +150,11 @@ def tag(
     """
     if (name is None) != remove:
         fail("give either a TAG or --remove", ExitCode.USAGE)
-    if name is not None and (name == _NEWEST or not _TAG.fullmatch(name)):
+    if name is not None and (name == NEWEST or not _TAG.fullmatch(name)):
         allowed = "use at most 64 letters and digits, with . _ - between them, and not the word latest"
         fail(f"{name!r} is not a tag: {allowed}", ExitCode.USAGE)
-    profile = _find(context, profile_id)
-    if name and any(each.id.startswith(name) for each in _stored(context)):
+    profile = find(context, profile_id)
+    if name and any(each.id.startswith(name) for each in stored_profiles(context)):
         fail(f"the id of a profile begins with {name!r}; choose another tag", ExitCode.USAGE)
     with _writer(context) as writer:
         writer.tag_profile(profile.id, name)
@@ -183,7 +178,7 @@ def delete(
 
     Example: inferometer profiles delete 20260131-083000-01a0 --yes
     """
-    found = {profile.id: profile for profile in (_find(context, each) for each in profile_ids)}
+    found = {profile.id: profile for profile in (find(context, each) for each in profile_ids)}
     if not yes:
         named = ", ".join(found)
         fail(f"nothing was deleted; --yes deletes {named}", ExitCode.USAGE)
@@ -205,84 +200,6 @@ def _documents(profiles: Iterable[Profile]) -> Iterator[tuple[Profile, dict[str,
             yield profile, parse(profile.document)
         except ProfileError as error:
             print_err(f"warning: profile {profile.id} is left out: {error}")
-
-
-def _stored_or_read(context: typer.Context, name: str) -> dict[str, Any]:
-    """Return the document of a stored profile, or of a file if `name` is a path."""
-    if not (name.endswith(".json") or "/" in name):
-        return _document(_find(context, name))
-    from agent.profiling.document.codec import check
-    from agent.profiling.document.versions import parse
-    from agent.runtime.text_input import read_text
-
-    try:
-        document = parse(read_text(Path(name), _MAX_DOCUMENT_BYTES))
-        check(document)
-    except ValueError as error:  # of the file, of its schema version, or of its fields
-        fail(f"{name}: {error}", ExitCode.USAGE)
-    return document
-
-
-def _document(profile: Profile) -> dict[str, Any]:
-    from agent.profiling.document.versions import ProfileError, parse
-
-    try:
-        return parse(profile.document)
-    except ProfileError as error:
-        fail(f"profile {profile.id}: {error}")
-
-
-def _find(context: typer.Context, profile_id: str) -> Profile:
-    profiles = _stored(context)
-    if profile_id == _NEWEST:
-        matches = profiles[:1]
-    else:
-        matches = tuple(profile for profile in profiles if profile_id in {profile.id, profile.tag})
-        matches = matches or tuple(profile for profile in profiles if profile.id.startswith(profile_id))
-    if not matches:
-        stored = f"no profile {profile_id!r} is stored in {_database_path(context)}"
-        fail(f"{stored}; `inferometer profiles list` lists the stored ones")
-    if len(matches) > 1:
-        names = ", ".join(profile.id for profile in matches)
-        fail(f"{profile_id!r} is the beginning of several ids: {names}; give more characters", ExitCode.USAGE)
-    return matches[0]
-
-
-def _stored(context: typer.Context) -> tuple[Profile, ...]:
-    with _reader(context) as reader:
-        return reader.profiles() if reader else ()
-
-
-def _database_path(context: typer.Context) -> str:
-    from store.url import display, parse
-
-    return display(parse(configuration(context).database))
-
-
-@contextmanager
-def _reader(context: typer.Context) -> Iterator[Reader | None]:
-    """Open the store for reading; None if it does not exist yet."""
-    from agent.cli.stores import SkippedRows
-    from agent.runtime.signals import interruptible
-    from store.database import open_database
-    from store.errors import MissingDatabaseError, StoreError
-    from store.reader import Reader
-
-    config = configuration(context)
-    try:
-        with interruptible():  # an interrupted upgrade removes its copy
-            engine = open_database(config.database, create=False)
-    except MissingDatabaseError:
-        yield None
-        return
-    except StoreError as error:
-        fail(str(error))
-    try:
-        yield Reader(engine, SkippedRows().report)
-    except StoreError as error:
-        fail(str(error))
-    finally:
-        engine.dispose()
 
 
 @contextmanager
