@@ -2,9 +2,9 @@
 
 A load begins before its window: a closed loop until every client has received output, an open loop for about twice the
 duration of a request. A window begins and ends at a random moment of a request: an edge at the end of a request would
-count too many of its tokens, and one at its start too few. The load goes on after the window until each request that was
-under way at its end has ended, so that these end under the same load. Then it stops: open streams are closed, and other
-requests are awaited.
+count too many of its tokens, and one at its start too few. The load goes on after the window until each request that
+was under way at its end has ended, so that these end under the same load. Then it stops: open streams are closed, and
+other requests are awaited.
 """
 
 from __future__ import annotations
