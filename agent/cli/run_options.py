@@ -143,7 +143,8 @@ class RunOptions:
 
     def prices(self) -> Tariff | None:
         """Return the tariff of the file, overridden by the options; None if neither is given."""
-        from agent.cost.tariff import Tariff, TariffError, load_tariff
+        from agent.cost.limits import TariffError
+        from agent.cost.tariff import Tariff, load_tariff
 
         names = ("price_per_kwh", "currency", "capital", "life_years", "pue", "utilization")
         given = {name: getattr(self, name) for name in names}

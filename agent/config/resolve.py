@@ -158,7 +158,8 @@ def _build(values: Mapping[str, Any]) -> Config:
 
 
 def _tariff(file: str, where: str) -> Tariff:
-    from agent.cost.tariff import TariffError, load_tariff  # noqa: PLC0415  most commands have no tariff
+    from agent.cost.limits import TariffError  # noqa: PLC0415  most commands have no tariff
+    from agent.cost.tariff import load_tariff  # noqa: PLC0415  same
 
     try:
         return load_tariff(Path(file))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from agent.cost.limits import AMOUNT, OVERHEAD, PART, POSITIVE, SHARE, TariffError, check_number, check_text
 from agent.runtime.text_input import TextInputError, named, quoted, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from agent.cost.limits import Range
+
 Origin = Literal["given", "default"]
-
-
-class TariffError(ValueError):
-    """A tariff is invalid: the message names the file, the field, its value and the allowed range."""
 
 
 class TariffDefault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,37 +33,19 @@ _RESIDUAL = TariffDefault("residual_share", 0.0, "assumed")
 _RATE = TariffDefault("discount_rate", 0.0, "assumed")
 DEFAULTS = (_PUE, _LIFE, _RESIDUAL, _RATE)
 
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    low: float
-    high: float
-    allowed: str
-    low_excluded: bool = False
-
-    def contains(self, value: float) -> bool:
-        return self.low <= value <= self.high and not (self.low_excluded and value == self.low)
-
-
-_AMOUNT = _Range(0, sys.float_info.max, "0 or more")
-_POSITIVE = _Range(0, sys.float_info.max, "more than 0", low_excluded=True)
-_SHARE = _Range(0, 1, "from 0 to 1 (0.05 is 5 %)")
-_PART = _Range(0, 1, "more than 0 and at most 1 (0.3 is 30 %)", low_excluded=True)
-_OVERHEAD = _Range(1, sys.float_info.max, "1 or more")
-
-_RANGES: Mapping[str, _Range] = {
-    "price_per_kwh": _AMOUNT,
-    "pue": _OVERHEAD,
-    "carbon_intensity_g_per_kwh": _AMOUNT,
-    "capital": _AMOUNT,
-    "life_years": _POSITIVE,
-    "residual_share": _SHARE,
-    "discount_rate": _SHARE,
-    "maintenance_share": _SHARE,
-    "licences_per_year": _AMOUNT,
-    "facility_per_kw_month": _AMOUNT,
-    "provisioned_watts": _POSITIVE,
-    "utilization": _PART,
+_RANGES: Mapping[str, Range] = {
+    "price_per_kwh": AMOUNT,
+    "pue": OVERHEAD,
+    "carbon_intensity_g_per_kwh": AMOUNT,
+    "capital": AMOUNT,
+    "life_years": POSITIVE,
+    "residual_share": SHARE,
+    "discount_rate": SHARE,
+    "maintenance_share": SHARE,
+    "licences_per_year": AMOUNT,
+    "facility_per_kw_month": AMOUNT,
+    "provisioned_watts": POSITIVE,
+    "utilization": PART,
 }
 
 
@@ -101,9 +80,9 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
-            _check_number(name, getattr(self, name), allowed)
+            _check_given(name, getattr(self, name), allowed)
         if self.currency is not None:
-            _check_currency(self.currency)
+            check_text("currency", self.currency, "the name of a currency: it must be a text such as EUR")
         if (self.facility_per_kw_month is None) != (self.provisioned_watts is None):
             raise TariffError("facility_per_kw_month and provisioned_watts are given together or not at all")
 
@@ -169,15 +148,6 @@ def _override(tariff: Tariff, values: Mapping[str, Any]) -> Tariff:
     return msgspec.structs.replace(tariff, **values, given=given)
 
 
-def _check_number(name: str, value: object, allowed: _Range) -> None:
-    if value is None and name not in {default.name for default in DEFAULTS}:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TariffError(f"{name} = {quoted(value)} is not a number: it must be {allowed.allowed}")
-    if not allowed.contains(value):
-        raise TariffError(f"{name} = {quoted(value)} is out of range: it must be {allowed.allowed}")
-
-
-def _check_currency(value: object) -> None:
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise TariffError(f"currency = {quoted(value)} is not the name of a currency: it must be a text such as EUR")
+def _check_given(name: str, value: object, allowed: Range) -> None:
+    if value is not None or name in {default.name for default in DEFAULTS}:
+        check_number(name, value, allowed)

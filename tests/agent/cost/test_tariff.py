@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.cost.tariff import DEFAULTS, Tariff, TariffError, load_tariff, read_tariff
+from agent.cost.limits import TariffError
+from agent.cost.tariff import DEFAULTS, Tariff, load_tariff, read_tariff
 
 DOCS = Path(__file__).parents[3] / "docs"
 NAMES = [name for name in Tariff.__struct_fields__ if name != "given"]

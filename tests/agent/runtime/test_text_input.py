@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from agent.config import ConfigError, check_links, load, override
 from agent.config.table import TABLES
-from agent.cost.tariff import Tariff, TariffError, load_tariff
+from agent.cost.limits import TariffError
+from agent.cost.tariff import Tariff, load_tariff
 from agent.runtime.console import printable_line
 from agent.runtime.text_input import MAX_BYTES, TextInputError, quoted, read_toml
 from command import call
