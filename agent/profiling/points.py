@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from agent.cost.interval import Interval
-from agent.cost.model import PointCost, price_point
 from agent.host.records import RunEnvironment
 from agent.profiling.analysis.background import attribute_background
 from agent.profiling.analysis.conditions import changed_settings, conditions
 from agent.profiling.analysis.cross_check import cross_check
-from agent.profiling.analysis.idle import IDLE_LOADED, IDLE_UNLOADED, derive_drift, idle_windows, loaded_watts
+from agent.profiling.analysis.idle import (
+    IDLE_LOADED,
+    IDLE_UNLOADED,
+    derive_baselines,
+    derive_drift,
+    idle_windows,
+    loaded_watts,
+)
 from agent.profiling.analysis.metrics import (
     Repeat,
     Sensors,
@@ -30,6 +35,7 @@ from agent.profiling.analysis.request_times import request_times
 from agent.profiling.analysis.serving import latencies, load_of, serving_figures, widen_edges
 from agent.profiling.analysis.stability import power_by_repeat, power_within
 from agent.profiling.analysis.statistics import summarize_latencies
+from agent.profiling.pricing import price_points
 from agent.profiling.records import PhaseSpeed, Point
 from agent.profiling.validation.evidence import Evidence, ServingEvidence
 from agent.profiling.validation.measurement import valid, validate
@@ -38,7 +44,6 @@ from agent.workloads.point import decode_point, point_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.cost.model import Cost
     from agent.cost.tariff import Tariff
     from agent.energy.bounds import Energy
     from agent.profiling.analysis.metrics import SensorWindows
@@ -46,7 +51,7 @@ if TYPE_CHECKING:
     from agent.profiling.analysis.serving import PointLoad
     from agent.profiling.records import PointEnergy
     from agent.profiling.run_facts import IdleDrift
-    from agent.profiling.serving_records import Goodput, Lengths, ServiceLevel, ServingFigures
+    from agent.profiling.serving_records import Lengths, ServiceLevel, ServingFigures
     from agent.workloads.point import Value
     from store.records import Window
 
@@ -61,7 +66,6 @@ class _SharedInputs:
     sensors: Sensors
     drift: tuple[IdleDrift, ...]
     run_environment: RunEnvironment
-    tariff: Tariff | None
     level: ServiceLevel | None
 
 
@@ -77,7 +81,7 @@ def analyze(
     Without a tariff they have no cost. A `level` gives the points of a load their goodput.
     """
     idle = tuple(window for window in windows if not window.point)
-    shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, tariff, level)
+    shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, level)
     phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []
     for point in dict.fromkeys(window.point for window in windows if window.point):
@@ -85,7 +89,7 @@ def analyze(
         repeats = complete_repeats(own, phases)
         if repeats:
             points.append(_point(decode_point(point), repeats, load_of((window,) for window in own), shared))
-    return tuple(points)
+    return price_points(points, derive_baselines(idle, sensors), tariff)
 
 
 def complete_repeats(windows: Sequence[Window], phases: Sequence[str]) -> tuple[Repeat, ...]:
@@ -140,14 +144,7 @@ def _point(
         phases=_phases(repeats, load),
         energy=energy,
         power=point_power(repeats, counted, known, sensors.source) if known else None,
-        cost=_cost(
-            shared.tariff,
-            energy,
-            speed,
-            loaded_watts(shared.idle, sensors),
-            (tokens_in, tokens_out),
-            serving.goodput if serving else None,
-        ),
+        cost=None,
         convergence=evidence.precision,
         sensor_agreement=evidence.agreement,
         conditions=evidence.conditions,
@@ -222,24 +219,6 @@ def _serving_evidence(
         without_counts=load.without_counts,
         idle_watts=loaded_watts(shared.idle, shared.sensors),
     )
-
-
-def _cost(
-    tariff: Tariff | None,
-    energy: PointEnergy | None,
-    speed: Interval,
-    idle_watts: Interval | None,
-    tokens: tuple[float | None, float | None],
-    met: Goodput | None,
-) -> Cost | None:
-    """Return the cost of a point; where a service level was met, that of the requests that met it."""
-    if tariff is None or energy is None:
-        return None
-    total = energy.joules_per_inference.total
-    joules = Interval(total.mean, total.lower, total.upper)
-    if met is not None and met.met:
-        joules, speed = joules.times(1 / met.attained), speed.times(met.attained)
-    return price_point(tariff, PointCost(joules, speed, idle_watts, *tokens))
 
 
 def _background_share(totals: Sequence[Energy] | None, known: Sequence[Energy]) -> float:

@@ -9,8 +9,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from agent.cost.interval import Interval
-from agent.cost.model import PointCost, price_point
 from agent.energy.bounds import Energy
 from agent.energy.counted_sensors import Boundary
 from agent.energy.provenance import Provenance
@@ -18,6 +16,7 @@ from agent.profiling.analysis.metrics import interval, quantity, token_rate
 from agent.profiling.analysis.precision import precision
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.document.codec import host_facts
+from agent.profiling.pricing import price_points
 from agent.profiling.records import (
     SCHEMA_VERSION,
     CoverageFacts,
@@ -37,7 +36,6 @@ from store.records import RunStatus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.cost.model import Cost
     from agent.cost.tariff import Tariff
     from agent.profiling.records import UncertainValue
     from store.records import Host, ServingHour
@@ -69,7 +67,7 @@ def build_production_profile(
     if any(not hour.duration for hour in used):
         raise NoTrafficError(f"{server} reports no durations of requests; set the metric `duration` of its [[serving]]")
     models = dict.fromkeys(hour.model for hour in used)
-    points = tuple(_point(model, [hour for hour in used if hour.model == model], tariff) for model in models)
+    points = [_point(model, [hour for hour in used if hour.model == model]) for model in models]
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
@@ -94,7 +92,7 @@ def build_production_profile(
         sampler=None,
         baselines=(),
         idle_drift=(),
-        points=points,
+        points=price_points(points, (), tariff),
         tariff=tariff,
         notes=_notes(used),
     )
@@ -124,7 +122,7 @@ def _plan(points: Sequence[Point]) -> PlanFacts:
     )
 
 
-def _point(model: str, hours: Sequence[ServingHour], tariff: Tariff | None) -> Point:
+def _point(model: str, hours: Sequence[ServingHour]) -> Point:
     requests = [hour.requests or 0.0 for hour in hours]
     rates = [count / (hour.seconds or 1.0) for count, hour in zip(requests, hours, strict=True)]
     inputs, outputs = _per_request(hours, "input_tokens"), _per_request(hours, "output_tokens")
@@ -151,7 +149,7 @@ def _point(model: str, hours: Sequence[ServingHour], tariff: Tariff | None) -> P
         phases=(),
         energy=energy,
         power=_power(totals, rates, source) if complete else None,
-        cost=_cost(tariff, energy, speed, tokens),
+        cost=None,
         convergence=precision([total.joules for total in totals] if complete else [], rates, None),
         sensor_agreement=(),
         conditions=UNKNOWN_CONDITIONS,
@@ -200,15 +198,6 @@ def _energy(
 def _power(totals: Sequence[Energy], rates: Sequence[float], source: Provenance) -> PointPower:
     watts = [total.times(rate) for total, rate in zip(totals, rates, strict=True)]
     return PointPower(quantity(watts, source), None, source)
-
-
-def _cost(
-    tariff: Tariff | None, energy: PointEnergy | None, speed: Interval, tokens: tuple[float | None, float | None]
-) -> Cost | None:
-    if tariff is None or energy is None:
-        return None
-    total = energy.joules_per_inference.total
-    return price_point(tariff, PointCost(Interval(total.mean, total.lower, total.upper), speed, None, *tokens))
 
 
 def _source(hours: Sequence[ServingHour]) -> Provenance:

@@ -1,0 +1,137 @@
+"""From a profile document to the inputs of its costs, and the costs of a document under a tariff; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agent.cost.hourly import HourlyModel
+from agent.cost.interval import Interval
+from agent.cost.model import PointCost, capital_per_hour, price_point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agent.cost.model import Cost
+    from agent.cost.tariff import Tariff
+    from agent.profiling.records import Baseline, Document, Point
+    from agent.workloads.point import Value
+
+_LOAD = {"rate", "concurrency"}
+"""The parameters that set the load of a server."""
+
+
+class NoCostError(ValueError):
+    """A document or point has no cost; the message names the missing input."""
+
+
+def price_document(document: Document, tariff: Tariff | None) -> Document:
+    """Return the document with the costs of its points under another tariff, without costs if that is None."""
+    points = price_points(document.points, document.baselines, tariff)
+    return msgspec.structs.replace(document, tariff=tariff, points=points)
+
+
+def price_points(points: Iterable[Point], baselines: Sequence[Baseline], tariff: Tariff | None) -> tuple[Point, ...]:
+    """Return the points with their costs; a point without energy has none."""
+    return tuple(msgspec.structs.replace(point, cost=_cost(point, baselines, tariff)) for point in points)
+
+
+def _cost(point: Point, baselines: Sequence[Baseline], tariff: Tariff | None) -> Cost | None:
+    if tariff is None or point.energy is None:
+        return None
+    return price_point(tariff, point_cost(point, baselines))
+
+
+def point_cost(point: Point, baselines: Iterable[Baseline]) -> PointCost:
+    """Return the quantities behind the cost of a point; where a service level was met, of the requests that met it.
+
+    Raises NoCostError if the point has no energy.
+    """
+    if point.energy is None:
+        reason = "nothing measures its power" if point.valid else "a check failed"
+        raise NoCostError(f"the point {point.name or 'of this profile'} has no energy and no cost: {reason}")
+    total, rate = point.energy.joules_per_inference.total, point.inferences_per_second
+    joules = Interval(total.mean, total.lower, total.upper)
+    met = point.serving.goodput if point.serving else None
+    share = met.attained if met is not None and met.met else 1.0
+    return PointCost(
+        energy_joules=joules.times(1 / share),
+        throughput=rate.times(share),
+        idle_watts=loaded_idle_watts(baselines),
+        input_tokens=_per_inference(point.input_tokens_per_second, rate, point.input_tokens_per_inference),
+        output_tokens=_per_inference(point.output_tokens_per_second, rate, point.output_tokens_per_inference),
+    )
+
+
+def loaded_idle_watts(baselines: Iterable[Baseline]) -> Interval | None:
+    """Return the mean power of the loaded, idle model with bounds that span the baselines; None without any."""
+    known = [each.watts for each in baselines if each.state == "loaded" and each.watts is not None]
+    if not known:
+        return None
+    mean = sum(watts.mean for watts in known) / len(known)
+    return Interval(mean, min(watts.lower for watts in known), max(watts.upper for watts in known))
+
+
+def _per_inference(tokens_rate: Interval | None, rate: Interval, mean_length: float | None) -> float | None:
+    """Return the tokens of the windows over their inferences, as the energy is; else the mean length of a request."""
+    if tokens_rate is None or not rate.mean:
+        return mean_length
+    return tokens_rate.mean / rate.mean or None
+
+
+def sustained_point(document: Document) -> tuple[Point, str | None]:
+    """Return the point whose throughput is the capacity X* of the machine, and a note unless a run confirmed it.
+
+    It is the confirmed point at the highest sustainable rate, else the point with the highest throughput, of those that
+    met their service level if any did. Raises NoCostError if no point has energy.
+    """
+    priced = [point for point in document.points if point.energy is not None]
+    if not priced:
+        raise NoCostError(f"profile {document.id} has no point with energy, so it has no cost")
+    rate = document.sustainable_rate
+    confirmed = [point for point in priced if rate is not None and point.name == rate.point]
+    if confirmed:
+        return confirmed[0], None
+    met = [point for point in priced if point.serving and point.serving.goodput and point.serving.goodput.met]
+    best = max(met or priced, key=lambda point: point_cost(point, ()).throughput.mean)
+    measured = "the highest measured rate that met the service level" if met else "the highest measured rate"
+    return best, f"the capacity is {measured}: --find-max finds the highest sustainable one"
+
+
+def hourly_model(document: Document, point: Point, tariff: Tariff) -> HourlyModel:
+    """Return the machine of a document at full use at a point, with inferences as units of work.
+
+    Its curve has idle, the loads that were measured below that of the point, and the point. Raises NoCostError if the
+    tariff has no price of energy or no capital, or the document no idle power with the model loaded.
+    """
+    inputs = point_cost(point, document.baselines)
+    fixed = capital_per_hour(tariff)
+    if fixed is None or tariff.price_per_kwh is None:
+        raise NoCostError(f"the tariff has no {'capital' if fixed is None else 'price_per_kwh'}")
+    curve = power_curve(document, point)
+    return HourlyModel(fixed, tariff.price_per_kwh, tariff.pue, curve, inputs.throughput.mean)
+
+
+def power_curve(document: Document, point: Point) -> tuple[tuple[float, float], ...]:
+    """Return the power in watts by utilization: idle with the model loaded, lower loads of the same kind, the point.
+
+    Only loads on a server are loads of one machine at different utilizations: a smaller batch is another way to work.
+    Raises NoCostError if the idle power was not measured.
+    """
+    inputs = point_cost(point, document.baselines)
+    if inputs.idle_watts is None:
+        raise NoCostError(f"profile {document.id} has no idle power with the model loaded")
+    curve = {0.0: inputs.idle_watts.mean, 1.0: inputs.busy_watts}
+    for other in document.points:
+        if point.serving and other.serving and other.energy and _work(other) == _work(point):
+            load = point_cost(other, ())
+            utilization = load.throughput.mean / inputs.throughput.mean
+            if utilization < 1:
+                curve.setdefault(utilization, load.busy_watts)
+    return tuple(sorted(curve.items()))
+
+
+def _work(point: Point) -> dict[str, Value]:
+    """Return the parameters of a point that describe its requests."""
+    return {name: value for name, value in point.parameters.items() if name not in _LOAD}
