@@ -25,7 +25,7 @@ def summary(document: _Json, tag: str | None = None) -> dict[str, Any]:
         "tag": tag,
         "created": document["created"],
         "workload": document["workload"]["name"],
-        "model": _model(document["workload"]),
+        "model": model_name(document["workload"]),
         "host": document["host"]["name"],
         "status": document["status"],
         "points": len(document["points"]),
@@ -56,7 +56,8 @@ def cells(found: _Json) -> tuple[str, ...]:
     )
 
 
-def _model(workload: _Json) -> str:
+def model_name(workload: _Json) -> str:
+    """Return the name of the model without its folders, or the size of a generated one."""
     settings = workload["settings"]
     if "model" in settings:
         return PurePath(settings["model"]).name
