@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,8 @@ import typer
 
 from agent.cli.arguments import SHARED
 from agent.cli.numbers import whole
-from agent.cli.options import JSON_HELP, OutputFile, fail, writing
+from agent.cli.options import JSON_HELP, fail
+from agent.cli.profile_export import export
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, database_path, document_named, find, reading, stored_profiles
 from agent.cli.stores import opened
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
@@ -102,32 +102,7 @@ def show(context: typer.Context, profile_id: _Source = "latest", as_json: _Json 
         print_out(profile_text(document, terminal_width()))
 
 
-@app.command(epilog=SHARED)
-def export(
-    context: typer.Context,
-    profile_id: _Source = "latest",
-    output: OutputFile = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print id and file of the profile as JSON. A profile is always JSON.")
-    ] = False,
-) -> None:
-    """Write one profile as JSON, from the store or from a file.
-
-    The document has the published schema. A profile of an older schema is upgraded.
-
-    Example: inferometer profiles export latest -o profile.json
-
-    Example: inferometer profiles export ./old.json -o upgraded.json
-    """
-    document = document_named(context, profile_id)
-    if output is None:
-        print_json(document)
-        return
-    with writing(output) as stream:
-        stream.write(f"{json.dumps(document, indent=2, allow_nan=False)}\n".encode())
-    print_err(f"{document['id']} written to {output}")
-    if as_json:
-        print_json({"id": document["id"], "file": str(output.absolute())})
+app.command(epilog=SHARED)(export)
 
 
 @app.command(epilog=SHARED)
