@@ -72,7 +72,7 @@ def _cost(basis: str, amount: str) -> Callable[[_Json, _Json], Cell]:
         if not parts or None in parts.values():
             return None
         total = total_cost(parts)
-        return total and float(total["mean"])
+        return float(total["mean"]) if total else None
 
     return cell
 
