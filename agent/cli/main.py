@@ -30,6 +30,7 @@ COMMANDS = {
     "measure": "Measure the energy of a command or of a period.",
     "profile": "Measure latency, energy and cost of an inference.",
     "profiles": "List, show, export, tag and delete stored profiles.",
+    "export": "Write the files of planners such as llm-d-planner.",
     "devices": "List the sensors of this host.",
     "doctor": "Check the host and the installation.",
     "daemon": "Sample, store and export until stopped.",

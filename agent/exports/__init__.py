@@ -1,1 +1,1 @@
-"""Files for other programs, made from profiles."""
+"""Files for other programs, made from profiles: one module for each kind."""

@@ -1,0 +1,23 @@
+"""The registry of exporters: one line for each."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from agent.exports import llm_d_planner
+
+if TYPE_CHECKING:
+    from agent.exports.records import Exporter
+
+EXPORTERS: tuple[Exporter, ...] = (llm_d_planner.EXPORTER,)
+
+
+def exporter_named(name: str) -> Exporter:
+    """Return the exporter of that name. Raises ValueError, with the nearest name."""
+    names = {each.name: each for each in EXPORTERS}
+    if name in names:
+        return names[name]
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the names are {', '.join(names)}"
+    raise ValueError(f"--to: no export is named {name[:40]!r}: {hint}")
