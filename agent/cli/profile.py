@@ -15,6 +15,7 @@ import typer
 from agent.cli import profile_from_serving, profile_import
 from agent.cli.arguments import SHARED
 from agent.cli.options import configuration, fail
+from agent.cli.planner_points import planner_option, take_points
 from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.service_options import ServiceOptions, service_options
 from agent.cli.workload_options import options_of, requested, take_options
@@ -25,6 +26,7 @@ from agent.workloads.declaration import uses_service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.cli.planner_points import NeededPoints
     from agent.profiling.progress import Progress
     from agent.profiling.run import RunResult
     from agent.runtime.signals import SignalRequests
@@ -50,7 +52,7 @@ def _add_command(name: str) -> None:
         return
     own = options_of(workload)
     if uses_service(workload.spec):
-        own += service_options()
+        own += [*service_options(), *planner_option(workload)]
 
     def profile_workload(context: typer.Context, **values: Any) -> None:
         run = RunOptions(**{each.name: values.pop(each.name) for each in fields(RunOptions) if each.name in values})
@@ -58,6 +60,7 @@ def _add_command(name: str) -> None:
             **{each.name: values.pop(each.name) for each in fields(ServiceOptions) if each.name in values}
         )
         try:
+            needed = take_points(values)
             spec, axes = requested(workload, values)
             if service.find_max:
                 from agent.profiling.rate_search import search_axes
@@ -66,7 +69,7 @@ def _add_command(name: str) -> None:
             engine = _engine(run)
         except ValueError as error:
             fail(str(error), ExitCode.USAGE)
-        _profile(context, workload, spec, axes, engine, run, service)
+        _profile(context, workload, spec, axes, engine, run, service, needed)
 
     take_options(profile_workload, [*own, *shared_options(runs_engine=not uses_service(workload.spec))])
     app.command(name, help=cleandoc(workload.help), epilog=SHARED)(profile_workload)
@@ -94,8 +97,9 @@ def _profile(
     engine: EngineSpec,
     options: RunOptions,
     service: ServiceOptions,
+    needed: NeededPoints,
 ) -> None:
-    plan, tariff, seed, limits = options.plan(), options.prices(), options.seed(), options.limits()
+    plan, tariff, seed, limits = needed.lengthened(options.plan()), options.prices(), options.seed(), options.limits()
     level, energy_from = service.level(), service.measuring_service(spec)
     config = configuration(context)
     from agent.cli.progress import progress
@@ -108,7 +112,9 @@ def _profile(
 
     log.configure("warning")
     signals = SignalRequests()
-    request = ProfileRequest(spec, engine, axes, plan, tariff, seed, limits, level, service.find_max, energy_from)
+    request = ProfileRequest(
+        spec, engine, axes, plan, tariff, seed, limits, level, service.find_max, energy_from, needed.combinations
+    )
     try:
         if workload.check is not None:
             workload.check(spec, engine, request.points, limits)

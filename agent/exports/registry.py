@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 EXPORTERS: tuple[Exporter, ...] = (llm_d_planner.EXPORTER,)
 
 
-def exporter_named(name: str) -> Exporter:
-    """Return the exporter of that name. Raises ValueError, with the nearest name."""
+def exporter_named(name: str, option: str = "--to") -> Exporter:
+    """Return the exporter of that name. Raises ValueError that names the option, with the nearest name."""
     names = {each.name: each for each in EXPORTERS}
     if name in names:
         return names[name]
     near = get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the names are {', '.join(names)}"
-    raise ValueError(f"--to: no export is named {name[:40]!r}: {hint}")
+    raise ValueError(f"{option}: no export is named {name[:40]!r}: {hint}")

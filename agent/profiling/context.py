@@ -47,7 +47,8 @@ class ProfileRequest:
 
     `order_seed` is the seed of the order in which the points are measured. `level` is the service level of a load on a
     server; with `find_max` the run searches for the highest rate that meets it, from the one point of the request.
-    `energy_from` is the URL of the service that measures the server's host, empty for this host.
+    `energy_from` is the URL of the service that measures the server's host, empty for this host. `combinations` are the
+    values of some parameters that the points must have together, empty for all combinations.
     """
 
     spec: Spec
@@ -60,11 +61,17 @@ class ProfileRequest:
     level: ServiceLevel | None = None
     find_max: bool = False
     energy_from: str = ""
+    combinations: tuple[Point, ...] = ()
 
     @property
     def points(self) -> tuple[Point, ...]:
         """The points of the sweep, in the order of the document."""
-        return points_of(self.axes)
+        every = points_of(self.axes)
+        return tuple(point for point in every if self._is_wanted(point)) if self.combinations else every
+
+    def _is_wanted(self, point: Point) -> bool:
+        """Return whether a point has one of the combinations; a parameter with one value is part of no point."""
+        return any(all(point.get(name, value) == value for name, value in each.items()) for each in self.combinations)
 
 
 def _always(_reason: str) -> bool:

@@ -105,6 +105,8 @@ WORKLOAD = Workload(
 
     Example: inferometer profile endpoint --url http://node1:8000 --energy-from http://node1:19795
 
+    Example: inferometer profile endpoint --url http://127.0.0.1:8000 --for llm-d-planner --rate 1,2,4
+
     Example: inferometer profile endpoint --url http://127.0.0.1:8080 --server-command 'llama-server -m model.gguf'
     """,
     requires=("httptools",),
