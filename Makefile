@@ -74,7 +74,7 @@ docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and che
 	  $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder $$builder _build/source _build/$$builder || exit 1; \
 	done; echo "The site: docs/_build/html/index.html. The man pages: man docs/_build/man/inferometer.1" >&2
 
-schema: $(VENV)/.test  ## write docs/profile.schema.json from the records that it describes
+schema: $(VENV)/.test  ## write docs/profile.schema.json and docs/tariff.schema.json from the records they describe
 	@cd $(ROOT) && $(BIN)/python docs/make_schema.py
 
 settings: $(VENV)/.test  ## write docs/settings.md and systemd/config.toml from the table of settings

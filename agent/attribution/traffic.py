@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from agent.attribution.parts import NOTHING, OUTPUT_WEIGHT, tokens_of
-from agent.cost.model import capital_per_hour
+from agent.cost.lines import capital_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -140,9 +140,9 @@ def token_costs(figures: WindowFigures, tariff: Tariff, machine_share: float) ->
     of energy and a capital.
     """
     hourly = capital_per_hour(tariff)
-    if tariff.price_per_kwh is None or hourly is None:
+    if tariff.energy_price is None or hourly is None:
         return
-    cost = figures.energy.joules / _JOULES_PER_KWH * tariff.pue * tariff.price_per_kwh
+    cost = figures.energy.joules / _JOULES_PER_KWH * tariff.overhead * tariff.energy_price
     cost += hourly * figures.seconds / _SECONDS_PER_HOUR * machine_share
     tokens = {
         "prompt": figures.counts.get("input_tokens", 0.0),

@@ -124,7 +124,7 @@ def _document(context: typer.Context, name: str) -> Document:
 def _priced(documents: list[Document], tariff: Path | None) -> tuple[Document, ...]:
     """Return the profiles with the costs of a tariff file; without one they have their own."""
     from agent.cost.limits import TariffError
-    from agent.cost.tariff import load_tariff
+    from agent.cost.tariff_file import load_tariff
     from agent.profiling.pricing import price_document
 
     if tariff is None:

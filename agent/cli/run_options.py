@@ -144,7 +144,8 @@ class RunOptions:
     def prices(self) -> Tariff | None:
         """Return the tariff of the file, overridden by the options; None if neither is given."""
         from agent.cost.limits import TariffError
-        from agent.cost.tariff import Tariff, load_tariff
+        from agent.cost.tariff import Tariff
+        from agent.cost.tariff_file import load_tariff
 
         names = ("price_per_kwh", "currency", "capital", "life_years", "pue", "utilization")
         given = {name: getattr(self, name) for name in names}
@@ -158,7 +159,7 @@ class RunOptions:
             return tariff.with_options(**given)
         except TariffError as error:
             name, _, problem = str(error).partition(" = ")
-            fail(f"--{name.replace('_', '-')}: {problem}", ExitCode.USAGE)
+            fail(f"--{name.replace('_', '-')}: {problem}" if problem else name, ExitCode.USAGE)
 
 
 def _mebibytes(count: float) -> str:

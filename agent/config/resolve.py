@@ -159,7 +159,7 @@ def _build(values: Mapping[str, Any]) -> Config:
 
 def _tariff(file: str, where: str) -> Tariff:
     from agent.cost.limits import TariffError  # noqa: PLC0415  most commands have no tariff
-    from agent.cost.tariff import load_tariff  # noqa: PLC0415  same
+    from agent.cost.tariff_file import load_tariff  # noqa: PLC0415  same
 
     try:
         return load_tariff(Path(file))

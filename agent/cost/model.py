@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.cost.carbon import CarbonBreakdown, carbon
 from agent.cost.interval import Interval
+from agent.cost.lines import (
+    WATTS_PER_KILOWATT,
+    CostLine,
+    capital_per_hour,
+    demand_charge_per_hour,
+    energy_lines,
+    machine_lines,
+)
 from agent.cost.tariff import TariffDefault  # noqa: TC001  the profile's schema is made from the annotations
 
 if TYPE_CHECKING:
     from agent.cost.tariff import Tariff
 
-_HOURS_PER_YEAR = 8760
-_HOURS_PER_MONTH = 730
 _JOULES_PER_KWH = 3.6e6
 _SECONDS_PER_HOUR = 3600
-_WATTS_PER_KILOWATT = 1000
 _TOKENS_PRICED = 1e6
 
 
@@ -76,10 +81,14 @@ class PointCost:
 
 
 class HourlyCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The cost of an hour of the machine; a part that cannot be computed is None, and with it the total."""
+    """The cost of an hour of the machine; a part that cannot be computed is None, and with it the total.
+
+    `lines` are the known lines of both parts, None in a profile of an earlier version.
+    """
 
     energy: float | None
     capital: float | None
+    lines: tuple[CostLine, ...] | None = None
 
     @property
     def total(self) -> float | None:
@@ -90,7 +99,8 @@ class HourlyCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CostBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The cost of one amount of work; a part that cannot be computed is None, and with it the total.
 
-    `capital` contains acquisition, maintenance, licences and facility.
+    `energy` contains cooling, distribution and the demand charge, `capital` acquisition or rent, interest, maintenance,
+    licences, staff and facility.
     """
 
     energy: Interval | None
@@ -110,7 +120,10 @@ class CostBreakdown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BasisCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The cost on one basis; `no_total_reason` names the missing input of the total, None if there is a total."""
+    """The cost on one basis; `no_total_reason` names the missing input of the total, None if there is a total.
+
+    `carbon_grams_per_inference` is None without a carbon intensity and embodied carbon.
+    """
 
     utilization: float
     per_hour: HourlyCost
@@ -118,6 +131,7 @@ class BasisCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_million_output_tokens: CostBreakdown | None
     per_million_total_tokens: CostBreakdown | None
     no_total_reason: str | None
+    carbon_grams_per_inference: CarbonBreakdown | None = None
 
 
 class MissingInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +150,7 @@ _REQUIRED = (
 _OPTIONAL = (
     MissingInput("maintenance_share", "the capital part excludes maintenance"),
     MissingInput("licences_per_year", "the capital part excludes licences"),
+    MissingInput("staff_per_year", "the capital part excludes staff"),
     MissingInput("facility_per_kw_month", "the capital part excludes the facility"),
 )
 _NO_IDLE = MissingInput("idle_watts", "no energy part and no total on the allocation basis")
@@ -158,52 +173,25 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assumed: tuple[TariffDefault, ...]
 
 
-def capital_recovery_factor(life_years: float, rate: float) -> float:
-    """Return the yearly share of a sum that writes it off over its life, at `rate` interest a year.
-
-    r (1 + r)^L / ((1 + r)^L - 1), and its limit 1 / L at r = 0 (any textbook of engineering economics). Raises
-    ValueError if the life is not above 0 or the rate is negative.
-    """
-    if not life_years > 0 or not rate >= 0:
-        raise ValueError(f"a life of {life_years} years at rate {rate} cannot be written off")
-    if rate * (life_years + 1) < sys.float_info.epsilon:  # the limit, to a double's precision
-        return 1 / life_years
-    return rate / -math.expm1(-life_years * math.log1p(rate))  # the same over (1 + r)^L, exact for small r
-
-
-def capital_per_hour(tariff: Tariff) -> float | None:
-    """Return the cost of the machine for an hour without energy; None without `capital`.
-
-    C ((1 - s) CRF + s r) / 8760 + m C / 8760 + licences / 8760 + facility * kW / 730; a term that is not given is left
-    out. The residual s C is paid back at the end of the life, but its interest s r C is due every year until then.
-    """
-    if tariff.capital is None:
-        return None
-    recovery = capital_recovery_factor(tariff.life_years, tariff.discount_rate)
-    share = tariff.residual_share
-    yearly = (1 - share) * recovery + share * tariff.discount_rate + (tariff.maintenance_share or 0.0)
-    kilowatts = (tariff.provisioned_watts or 0.0) / _WATTS_PER_KILOWATT
-    facility = (tariff.facility_per_kw_month or 0.0) * kilowatts / _HOURS_PER_MONTH
-    return (tariff.capital * yearly + (tariff.licences_per_year or 0.0)) / _HOURS_PER_YEAR + facility
-
-
 def energy_cost_per_hour(
     tariff: Tariff, idle_watts: float | None, busy_watts: float, utilization: float
 ) -> float | None:
     """Return the cost of the energy of an hour at `utilization` (0 to 1); None without a price.
 
-    price * PUE * (idle + (busy - idle) u) / 1000. Without `idle_watts` only full utilization has a cost. Raises
-    ValueError if a power is negative or not finite, or the utilization outside 0 to 1.
+    price * overhead * (idle + (busy - idle) u) / 1000, and the demand charge of the busy power. Without `idle_watts`
+    only full utilization has a cost, unless the facility or the rent pays for the energy. Raises ValueError if a power
+    is negative or not finite, or the utilization outside 0 to 1.
     """
     _check_not_negative("busy_watts", busy_watts)
     if idle_watts is not None:
         _check_not_negative("idle_watts", idle_watts)
     if not 0 <= utilization <= 1:
         raise ValueError(f"utilization = {utilization}: it must be from 0 to 1")
-    if tariff.price_per_kwh is None or (idle_watts is None and utilization < 1):
+    price = tariff.energy_price
+    if price is None or (idle_watts is None and utilization < 1 and not tariff.includes_power):
         return None
     watts = busy_watts * utilization + (idle_watts or 0.0) * (1 - utilization)
-    return tariff.price_per_kwh * tariff.pue * watts / _WATTS_PER_KILOWATT
+    return price * tariff.overhead * watts / WATTS_PER_KILOWATT + demand_charge_per_hour(tariff, busy_watts)
 
 
 def price_point(tariff: Tariff, point: PointCost) -> Cost:
@@ -220,7 +208,7 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
         allocation=None if utilization is None else _prices(tariff, point, utilization),
         no_allocation_reason="no utilization is given" if utilization is None else None,
         carbon_grams_per_inference=_priced(
-            point.joules, tariff.carbon_intensity_g_per_kwh, tariff.pue / _JOULES_PER_KWH
+            point.joules, tariff.carbon_intensity_g_per_kwh, tariff.overhead / _JOULES_PER_KWH
         ),
         missing=_missing(tariff, point),
         assumed=_used_defaults(tariff),
@@ -229,22 +217,40 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
 
 def _prices(tariff: Tariff, point: PointCost, utilization: float) -> BasisCost:
     idle = None if point.idle_watts is None else point.idle_watts.mean
-    hourly = HourlyCost(
-        energy_cost_per_hour(tariff, idle, point.busy_watts, utilization),
-        capital_per_hour(tariff),
-    )
+    energy = energy_cost_per_hour(tariff, idle, point.busy_watts, utilization)
+    capital = capital_per_hour(tariff)
+    seconds = point.seconds.times(1 / utilization)
+    joules = _joules_with_idle(point, utilization)
     parts = CostBreakdown(
-        energy=_priced(_joules_with_idle(point, utilization), tariff.price_per_kwh, tariff.pue / _JOULES_PER_KWH),
-        capital=_priced(point.seconds, hourly.capital, 1 / _SECONDS_PER_HOUR / utilization),
+        energy=_energy(tariff, point, joules, seconds),
+        capital=_priced(seconds, capital, 1 / _SECONDS_PER_HOUR),
     )
     return BasisCost(
         utilization=utilization,
-        per_hour=hourly,
+        per_hour=HourlyCost(energy, capital, _lines(tariff, point, idle, utilization)),
         per_inference=parts,
         per_million_output_tokens=parts.per_million(point.output_tokens),
         per_million_total_tokens=parts.per_million(point.total_tokens),
         no_total_reason=_no_total(tariff, parts),
+        carbon_grams_per_inference=carbon(tariff, joules, seconds),
     )
+
+
+def _energy(tariff: Tariff, point: PointCost, joules: Interval | None, seconds: Interval) -> Interval | None:
+    """Return the cost of the energy of an inference, with its share of the demand charge."""
+    if tariff.includes_power:
+        return Interval.exact(0.0)
+    energy = _priced(joules, tariff.energy_price, tariff.overhead / _JOULES_PER_KWH)
+    charge = demand_charge_per_hour(tariff, point.busy_watts)
+    return energy.plus(seconds.times(charge / _SECONDS_PER_HOUR)) if energy and charge else energy
+
+
+def _lines(tariff: Tariff, point: PointCost, idle: float | None, utilization: float) -> tuple[CostLine, ...]:
+    machine = machine_lines(tariff)
+    if idle is None and utilization < 1:
+        return machine
+    watts = point.busy_watts * utilization + (idle or 0.0) * (1 - utilization)
+    return (*machine, *(energy_lines(tariff, watts, point.busy_watts) or ()))
 
 
 def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
@@ -259,7 +265,7 @@ def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
 def _no_total(tariff: Tariff, parts: CostBreakdown) -> str | None:
     absent = []
     if parts.energy is None:
-        absent.append("idle_watts" if tariff.price_per_kwh is not None else "price_per_kwh")
+        absent.append("idle_watts" if tariff.energy_price is not None else "price_per_kwh")
     if parts.capital is None:
         absent.append("capital")
     return f"no total without {' and '.join(absent)}" if absent else None
@@ -267,16 +273,20 @@ def _no_total(tariff: Tariff, parts: CostBreakdown) -> str | None:
 
 def _missing(tariff: Tariff, point: PointCost) -> tuple[MissingInput, ...]:
     candidates = _REQUIRED if tariff.capital is None else _REQUIRED + _OPTIONAL
-    missing = [candidate for candidate in candidates if getattr(tariff, candidate.name) is None]
-    if point.idle_watts is None and tariff.utilization is not None and tariff.utilization < 1:
-        missing.append(_NO_IDLE)
-    return tuple(missing)
+    replaced = {"capital"} if tariff.price_per_hour is not None else set()
+    replaced |= {"price_per_kwh"} if tariff.includes_power else set()
+    missing = [each for each in candidates if getattr(tariff, each.name) is None and each.name not in replaced]
+    idles = tariff.utilization is not None and tariff.utilization < 1 and not tariff.includes_power
+    return (*missing, _NO_IDLE) if idles and point.idle_watts is None else tuple(missing)
 
 
 def _used_defaults(tariff: Tariff) -> tuple[TariffDefault, ...]:
-    has_energy = tariff.price_per_kwh is not None or tariff.carbon_intensity_g_per_kwh is not None
-    has_capital = tariff.capital is not None
-    return tuple(default for default in tariff.assumed if (has_energy if default.name == "pue" else has_capital))
+    has_energy = tariff.energy_price is not None and not tariff.includes_power
+    has_energy = has_energy or tariff.carbon_intensity_g_per_kwh is not None
+    used = {"pue"} if has_energy else set()
+    used |= {"life_years", "residual_share", "discount_rate"} if tariff.capital is not None else set()
+    used |= {"life_years"} if tariff.embodied_kg_co2e is not None else set()
+    return tuple(default for default in tariff.assumed if default.name in used)
 
 
 def _priced(amount: Interval | None, price: float | None, units: float) -> Interval | None:

@@ -8,7 +8,8 @@ import msgspec
 
 from agent.cost.hourly import HourlyModel
 from agent.cost.interval import Interval
-from agent.cost.model import PointCost, capital_per_hour, price_point
+from agent.cost.lines import capital_per_hour, demand_charge_per_hour
+from agent.cost.model import PointCost, price_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,10 +108,11 @@ def hourly_model(document: Document, point: Point, tariff: Tariff) -> HourlyMode
     """
     inputs = point_cost(point, document.baselines)
     fixed = capital_per_hour(tariff)
-    if fixed is None or tariff.price_per_kwh is None:
+    if fixed is None or tariff.energy_price is None:
         raise NoCostError(f"the tariff has no {'capital' if fixed is None else 'price_per_kwh'}")
     curve = power_curve(document, point)
-    return HourlyModel(fixed, tariff.price_per_kwh, tariff.pue, curve, inputs.throughput.mean)
+    fixed += demand_charge_per_hour(tariff, inputs.busy_watts)
+    return HourlyModel(fixed, tariff.energy_price, tariff.overhead, curve, inputs.throughput.mean)
 
 
 def power_curve(document: Document, point: Point) -> tuple[tuple[float, float], ...]:

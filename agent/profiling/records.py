@@ -35,7 +35,7 @@ from agent.workloads.input_spec import InputFacts  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 
-SCHEMA_VERSION = "2.1"
+SCHEMA_VERSION = "2.2"
 
 
 class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.cost.model import capital_per_hour
+from agent.cost.lines import capital_per_hour
 from agent.energy.counted_sensors import best_series, cover
 from agent.energy.provenance import provenance
 from agent.runtime.logs import get_logger
@@ -211,12 +211,12 @@ class HostTotal:
 
     def _price(self, joules: float, now_ns: int) -> float | None:
         """Add the cost of these joules and of the time since the last ones; None without an energy price."""
-        if self._tariff is None or self._tariff.price_per_kwh is None:
+        if self._tariff is None or self._tariff.energy_price is None:
             return None
         longest_ns = max(each.stale_ns for each in self._included)
         seconds = min(now_ns - self._priced_ns, longest_ns) / 1e9 if self._priced_ns else 0.0
         self._priced_ns = now_ns
-        energy = joules / _JOULES_PER_KWH * self._tariff.pue * self._tariff.price_per_kwh
+        energy = joules / _JOULES_PER_KWH * self._tariff.overhead * self._tariff.energy_price
         cost = self._cost.get(self._currency, 0.0) + energy + self._capital * max(0.0, seconds)
         self._cost[self._currency] = cost
         return cost

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
+from agent.cost.tariff import Tariff
 from agent.profiling.analysis.statistics import supports_percentile
 from agent.profiling.records import SCHEMA_VERSION
 
@@ -51,6 +54,8 @@ _PER = {
 }
 
 
+_EARLIER = {"2.0", "2.1"}
+_NO_TARIFF: _Json = json.loads(msgspec.json.encode(Tariff()))
 _TAILS = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 
@@ -86,14 +91,37 @@ def _refuse(constant: str) -> None:
 
 
 def _completed(document: _Json) -> _Json:
-    """Return a 2.x document with every field of the present version: null if an earlier version lacks it."""
+    """Return a 2.x document with every field of the present version: its default if an earlier version lacks it."""
     points = [
-        {**point, "serving": point.get("serving"), "reported": point.get("reported", [])}
+        {
+            **point,
+            "serving": point.get("serving"),
+            "reported": point.get("reported", []),
+            "cost": point["cost"] and _completed_cost(point["cost"]),
+        }
         for point in document["points"]
     ]
-    rate = document.get("sustainable_rate")
-    version = SCHEMA_VERSION if document["schema_version"] == "2.0" else document["schema_version"]
-    return {**document, "schema_version": version, "points": points, "sustainable_rate": rate}
+    rate, tariff = document.get("sustainable_rate"), document["tariff"]
+    version = SCHEMA_VERSION if document["schema_version"] in _EARLIER else document["schema_version"]
+    return {
+        **document,
+        "schema_version": version,
+        "points": points,
+        "sustainable_rate": rate,
+        "tariff": tariff and {**_NO_TARIFF, **tariff},
+    }
+
+
+def _completed_cost(cost: _Json) -> _Json:
+    found = {}
+    for basis in ("usage", "allocation"):
+        prices = cost[basis]
+        found[basis] = prices and {
+            **prices,
+            "per_hour": {"lines": None, **prices["per_hour"]},
+            "carbon_grams_per_inference": prices.get("carbon_grams_per_inference"),
+        }
+    return {**cost, **found}
 
 
 def _from_1(old: _Json) -> _Json:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cost.model import capital_per_hour, capital_recovery_factor, energy_cost_per_hour
+from agent.cost.lines import capital_per_hour, capital_recovery_factor
+from agent.cost.model import energy_cost_per_hour
 from agent.cost.tariff import Tariff
 
 

@@ -12,7 +12,8 @@ from msgspec import structs
 
 from agent.cost.interval import Interval
 from agent.cost.model import BasisCost, CostBreakdown, HourlyCost, PointCost, price_point
-from agent.cost.tariff import Tariff, load_tariff
+from agent.cost.tariff import Tariff
+from agent.cost.tariff_file import load_tariff
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -99,7 +100,7 @@ def test_without_a_tariff_there_is_no_cost_and_the_missing_inputs_are_named() ->
     cost = price_point(Tariff(), POINT)
     assert cost.usage.per_inference == CostBreakdown(None, None)
     assert cost.usage.per_inference.total is None
-    assert cost.usage.per_hour == HourlyCost(None, None)
+    assert cost.usage.per_hour == HourlyCost(None, None, ())
     assert cost.usage.per_hour.total is None
     assert cost.usage.no_total_reason == "no total without price_per_kwh and capital"
     assert cost.currency is None
@@ -165,7 +166,13 @@ def test_at_full_utilization_idle_power_is_not_needed() -> None:
 
 def test_terms_left_out_of_the_capital_part_are_named() -> None:
     names = [missing.name for missing in price_point(Tariff(price_per_kwh=1, capital=1, utilization=1), POINT).missing]
-    assert names == ["carbon_intensity_g_per_kwh", "maintenance_share", "licences_per_year", "facility_per_kw_month"]
+    assert names == [
+        "carbon_intensity_g_per_kwh",
+        "maintenance_share",
+        "licences_per_year",
+        "staff_per_year",
+        "facility_per_kw_month",
+    ]
 
 
 @pytest.mark.parametrize(

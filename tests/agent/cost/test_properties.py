@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from agent.cost.interval import Interval
-from agent.cost.model import BasisCost, PointCost, capital_recovery_factor, price_point
+from agent.cost.lines import capital_recovery_factor
+from agent.cost.model import BasisCost, PointCost, price_point
 from agent.cost.tariff import Tariff
 
 positive = st.floats(min_value=1e-3, max_value=1e6)

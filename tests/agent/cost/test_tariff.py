@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 from agent.cost.limits import TariffError
-from agent.cost.tariff import DEFAULTS, Tariff, load_tariff, read_tariff
+from agent.cost.tariff import DEFAULTS, Tariff
+from agent.cost.tariff_file import KEYS, load_tariff, read_tariff
 
+OVERHEADS = ("cooling_overhead", "distribution_loss")
 DOCS = Path(__file__).parents[3] / "docs"
-NAMES = [name for name in Tariff.__struct_fields__ if name != "given"]
+NAMES = list(KEYS)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -25,6 +28,7 @@ def test_an_empty_file_gives_the_defaults_and_nothing_else(tmp_path: Path) -> No
     assert tariff == Tariff()
     assert (tariff.pue, tariff.life_years, tariff.residual_share, tariff.discount_rate) == (1.54, 4, 0, 0)
     assert {name for name in NAMES if tariff.origin(name) is None} == set(NAMES) - {d.name for d in DEFAULTS}
+    assert {name: tariff.origin(name) for name in ("pue", "life_years")} == {"pue": "default", "life_years": "assumed"}
     assert tariff.assumed == DEFAULTS
 
 
@@ -34,15 +38,23 @@ def test_every_default_names_its_source() -> None:
     assert set(sources.values()) == {"assumed"}
 
 
+EXCLUSIVE = ("pue", "capital", "maintenance_share", "facility_per_kw_month", "facility_includes_power")
+"""Keys beside which cooling_overhead, distribution_loss or price_per_hour is refused."""
+
+
 def test_every_key_is_read(tmp_path: Path) -> None:
-    lines = [f"{name} = {index / 100 + 1 if name == 'pue' else index / 100}" for index, name in enumerate(NAMES, 1)]
-    text = "\n".join(lines).replace("currency = 0.02", 'currency = "EUR"')
-    tariff = load_tariff(written(tmp_path, text))
-    assert [getattr(tariff, name) for name in NAMES] == [
-        0.01, "EUR", 1.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.13
-    ]  # fmt: skip
-    assert {tariff.origin(name) for name in NAMES} == {"given"}
-    assert tariff.assumed == ()
+    values = {name: index / 100 for index, name in enumerate(NAMES, 1)}
+    values |= {name: 1 + values[name] for name in ("pue", "wall_factor", "peak_factor")}
+    values |= {"currency": "EUR", "facility_includes_power": True, "spares": 2}
+    owned = {name: value for name, value in values.items() if name not in {*OVERHEADS, "price_per_hour"}}
+    rented = {name: value for name, value in values.items() if name not in EXCLUSIVE}
+    assert {*owned, *rented} == set(NAMES)
+    for given in (owned, rented):
+        text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
+        tariff = load_tariff(written(tmp_path, text))
+        assert {name: getattr(tariff, name) for name in given} == given
+        assert {tariff.origin(name) for name in given} == {"given"}
+        assert set(tariff.given) == set(given)
 
 
 def test_a_default_that_the_user_wrote_down_is_given(tmp_path: Path) -> None:
@@ -134,10 +146,87 @@ def test_a_currency_is_a_printable_text(value: str, tmp_path: Path) -> None:
         load_tariff(written(tmp_path, f"currency = {value}"))
 
 
-@pytest.mark.parametrize("line", ["facility_per_kw_month = 180", "provisioned_watts = 1500"])
-def test_half_a_facility_is_refused(line: str, tmp_path: Path) -> None:
-    with pytest.raises(TariffError, match="facility_per_kw_month and provisioned_watts are given together"):
-        load_tariff(written(tmp_path, line))
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("facility_per_kw_month = 180", "facility_per_kw_month is given without provisioned_watts"),
+        ("facility_includes_power = true", "facility_includes_power is given without facility_per_kw_month"),
+        ("cooling_overhead = 0.3", "cooling_overhead and distribution_loss are given together"),
+        ("cooling_overhead = 0.3\ndistribution_loss = 0.1\npue = 1.4", "pue is given beside cooling_overhead"),
+        ("price_per_hour = 2\ncapital = 100", "capital is given beside price_per_hour"),
+        ("price_per_hour = 2\nmaintenance_share = 0.1", "maintenance_share is given beside price_per_hour"),
+        ("facility_includes_power = 1", "facility_includes_power = 1 is not true or false"),
+        ("spares = 1.5", "spares = 1.5 is out of range: it must be a whole number"),
+        ("spares = -1", "spares = -1 is out of range"),
+        ("headroom = 1", "headroom = 1 is out of range"),
+        ('measured = "pue"', "measured is not a list of keys"),
+        ('measured = ["pue"]', "measured = 'pue' is not a field that the tariff gives"),
+        ("range = 1", "range is not a table"),
+        ("range.capital = [1, 2]", "range.capital: the tariff gives no number capital"),
+        ("range.currency = [1, 2]", "range.currency: the tariff gives no number currency"),
+        ("pue = 1.2\nrange.pue = [1.1, 1.15]", r"range.pue = \[1.1, 1.15\] does not contain pue = 1.2"),
+        ("pue = 1.2\nrange.pue = [0.9, 1.3]", "range.pue = 0.9 is out of range: it must be 1 or more"),
+        ("pue = 1.2\nrange.pue = [1.1]", r"range.pue = \[1.1\] is not a range: write"),
+        ('pue = 1.2\nrange.pue = [1.1, "x"]', r"range.pue = \[1.1, 'x'\] is not a range"),
+        ('currency = "EUR"\n[[offer]]\nname = "x"\nprice_per_hour = 1\nrequests_per_second = 1\ncurrency = "USD"',
+         "offer x is in USD"),
+    ],
+)  # fmt: skip
+def test_keys_that_contradict_one_another_are_refused(text: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(TariffError, match=f"tariff.toml: {problem}"):
+        load_tariff(written(tmp_path, text))
+
+
+def test_a_power_without_a_price_of_the_facility_is_allowed() -> None:
+    assert read_tariff({"provisioned_watts": 1500}).provisioned_watts == 1500
+
+
+def test_a_value_that_the_user_measured_is_named_as_such() -> None:
+    tariff = read_tariff({"pue": 1.31, "utilization": 0.4, "measured": ["pue"]})
+    assert (tariff.origin("pue"), tariff.origin("utilization")) == ("measured", "given")
+    changed = tariff.with_values({"pue": 1.2})
+    assert (changed.origin("pue"), changed.measured) == ("given", ())
+
+
+def test_another_value_replaces_the_range_of_the_first() -> None:
+    tariff = read_tariff({"pue": 1.3, "capital": 10, "range": {"pue": [1.2, 1.4], "capital": [9, 12]}})
+    assert [each.name for each in tariff.with_values({"pue": 1.1}).ranges] == ["capital"]
+
+
+def test_cooling_and_distribution_are_the_parts_of_a_pue() -> None:
+    tariff = read_tariff({"cooling_overhead": 0.3, "distribution_loss": 0.1, "wall_factor": 1.1})
+    assert tariff.facility_overhead == pytest.approx(1.4)
+    assert tariff.overhead == pytest.approx(1.54)
+    assert "pue" not in {default.name for default in tariff.assumed}
+
+
+def test_a_rent_replaces_the_costs_of_an_owner() -> None:
+    owned = read_tariff(
+        {
+            "capital": 100,
+            "maintenance_share": 0.1,
+            "facility_per_kw_month": 5,
+            "provisioned_watts": 100,
+            "facility_includes_power": True,
+            "staff_per_year": 3,
+            "price_per_kwh": 0.3,
+            "measured": ["capital"],
+            "range": {"capital": [90, 110], "staff_per_year": [2, 4]},
+        }
+    )
+    rented = owned.rented(2.5)
+    assert (rented.price_per_hour, rented.capital, rented.maintenance_share) == (2.5, None, None)
+    assert (rented.facility_per_kw_month, rented.facility_includes_power, rented.staff_per_year) == (None, None, 3)
+    assert rented.given == ("price_per_hour", "price_per_kwh", "provisioned_watts", "staff_per_year")
+    assert (rented.measured, [each.name for each in rented.ranges]) == ((), ["staff_per_year"])
+    assert rented.energy_price == 0
+
+
+def test_the_price_of_a_facility_that_includes_power_pays_for_the_energy() -> None:
+    facility = {"facility_per_kw_month": 180, "provisioned_watts": 1000, "price_per_kwh": 0.3}
+    assert read_tariff(facility).energy_price == 0.3
+    assert read_tariff({**facility, "facility_includes_power": True}).energy_price == 0
+    assert read_tariff({}).energy_price is None
 
 
 def test_a_misspelt_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
@@ -148,7 +237,7 @@ def test_a_misspelt_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> N
 
 
 def test_an_unknown_key_without_a_near_one_lists_all_keys(tmp_path: Path) -> None:
-    with pytest.raises(TariffError, match=r"unknown key 'energy': the keys are price_per_kwh, .*without sections"):
+    with pytest.raises(TariffError, match=r"unknown key 'energy': the keys are price_per_kwh, .*"):
         load_tariff(written(tmp_path, "[energy]\nprice_per_kwh = 0.3"))
 
 
@@ -186,11 +275,11 @@ def test_the_example_file_is_a_tariff() -> None:
     assert tariff.assumed == ()
 
 
-def test_the_example_file_shows_every_key_and_is_a_tariff_with_all_of_them(tmp_path: Path) -> None:
+def test_the_example_file_shows_every_key_and_table() -> None:
     text = (DOCS / "tariff.example.toml").read_text(encoding="utf-8")
-    lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
-    tariff = load_tariff(written(tmp_path, "\n".join(lines)))
-    assert set(tariff.given) == set(NAMES)
+    shown = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines()}
+    assert set(NAMES) <= shown
+    assert {"[range]", "[[time_of_day]]", "[[offer]]", "[[site]]"} <= shown
 
 
 def test_the_page_names_every_key_and_every_default() -> None:

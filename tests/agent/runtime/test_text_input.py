@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from agent.config import ConfigError, check_links, load, override
 from agent.config.table import TABLES
 from agent.cost.limits import TariffError
-from agent.cost.tariff import Tariff, load_tariff
+from agent.cost.tariff import Tariff
+from agent.cost.tariff_file import load_tariff
 from agent.runtime.console import printable_line
 from agent.runtime.text_input import MAX_BYTES, TextInputError, quoted, read_toml
 from command import call
