@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from agent.cli.options import JSON_HELP, OutputFile, fail, writing
+from agent.cli.profile_export import check_parquet
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
@@ -60,8 +61,10 @@ def export(
         exporter.check(given)
     except ValueError as error:
         fail(str(error), ExitCode.USAGE)
-    if output is None and (exporter.folder or as_json):
+    if output is None and (exporter.folder or exporter.binary or as_json):
         fail(f"--output: give the {'folder' if exporter.folder else 'file'} to write with -o PATH", ExitCode.USAGE)
+    if exporter.binary:
+        check_parquet()
     documents = _priced([_document(context, name) for name in profiles or [NEWEST]], tariff)
     try:
         exported = exporter.files(ExportRequest(documents, given))

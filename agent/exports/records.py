@@ -62,14 +62,16 @@ class Exporter:
     """A kind of files.
 
     `summary` names the files and their reader in one line. `files` returns them; it raises ExportError. With `folder`
-    they are several, in a folder, else it is one file. `points` are the points of a load that the reader needs, and
-    `requests` the successful requests that each needs: `inferometer profile endpoint --for NAME` measures them.
+    they are several, in a folder, else it is one file, of text unless it is `binary`. `points` are the points of a load
+    that the reader needs, and `requests` the successful requests that each needs: `inferometer profile endpoint --for
+    NAME` measures them.
     """
 
     name: str
     summary: str
     files: Callable[[ExportRequest], Exported]
     folder: bool = False
+    binary: bool = False
     facts: tuple[Fact, ...] = ()
     points: tuple[Point, ...] = ()
     requests: int = 0

@@ -5,12 +5,19 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from agent.exports import llm_d_planner
+from agent.exports import aiconfigurator, focus, llm_d_planner, opencost, points
 
 if TYPE_CHECKING:
     from agent.exports.records import Exporter
 
-EXPORTERS: tuple[Exporter, ...] = (llm_d_planner.EXPORTER,)
+EXPORTERS: tuple[Exporter, ...] = (
+    llm_d_planner.EXPORTER,
+    opencost.EXPORTER,
+    focus.EXPORTER,
+    aiconfigurator.EXPORTER,
+    points.CSV,
+    points.PARQUET,
+)
 
 
 def exporter_named(name: str, option: str = "--to") -> Exporter:

@@ -118,9 +118,22 @@ class TransformerSpec:
         rotations = self.context_tokens * self.head_width if self.positions == "rope" else 0
         return self.model_bytes() + element * (cache + scores + rotations + batch * self.vocabulary)
 
+    def prompt_operations(self) -> int:
+        """Return the additions and multiplications of the matrices for one prompt, which writes logits once."""
+        weights = 2 * self.prompt_tokens * self.layers * self._layer()
+        attention = 4 * self.layers * self.prompt_tokens * self.prompt_tokens * self.width
+        return weights + attention + 2 * self.vocabulary * self.width
+
+    def step_bytes(self) -> int:
+        """Return the bytes of the weights that one step of the decode reads: all but the table of the embedding."""
+        element = _BYTES["fp16" if self.precision == "fp16" else "fp32"]
+        return self.model_bytes() - element * self.vocabulary * self.width
+
+    def _layer(self) -> int:
+        return 4 * self.width * self.width + 3 * self.width * self.mlp_width
+
     def _matrices(self) -> int:
-        layer = 4 * self.width * self.width + 3 * self.width * self.mlp_width
-        return self.layers * layer + self.vocabulary * self.width
+        return self.layers * self._layer() + self.vocabulary * self.width
 
     def _vectors(self) -> int:
         rows = self.vocabulary + (self.context_tokens if self.positions == "learned" else 0)

@@ -73,3 +73,9 @@ def test_list_has_every_planner_with_its_facts(tmp_path):
     assert "hardware" in shown[0]["facts"]
     text = call(tmp_path, "export", "--list").stdout
     assert all(each["name"] in text for each in shown)
+
+
+def test_binary_file_is_not_printed(tmp_path):
+    done = call(tmp_path, "export", stored(tmp_path), "--to", "parquet")
+    assert done.returncode == 2
+    assert "give the file to write with -o PATH" in done.stderr

@@ -23,6 +23,15 @@ def test_the_parameters_of_a_small_model_match_a_count_by_hand():
     assert dataclasses.replace(spec, precision="fp16").model_bytes() == 2 * spec.parameter_count()
 
 
+def test_operations_of_a_prompt_and_bytes_of_a_step_match_a_count_by_hand():
+    spec = TransformerSpec(layers=2, width=8, heads=2, vocabulary=10, mlp_ratio=2, prompt_tokens=3, output_tokens=4)
+    matrices = 8 * 24 + 8 * 8 + 8 * 32 + 16 * 8
+    scores_and_values = 2 * (3 * 3 * 8) + 2 * (3 * 3 * 8)
+    assert spec.prompt_operations() == 2 * (2 * 3 * matrices + scores_and_values) + 2 * 8 * 10
+    assert spec.step_bytes() == 4 * (2 * matrices + (2 * 2 + 1) * 8 + 8 * 10)
+    assert dataclasses.replace(spec, precision="fp16").step_bytes() == spec.step_bytes() // 2
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
