@@ -41,14 +41,14 @@ def break_even_utilizations(model: HourlyModel, price: float) -> tuple[Range, ..
     return _joined(_positive(gain, low, high) for (low, _), (high, _) in pairwise(model.curve))
 
 
-def cheaper_demands(model: HourlyModel, rental: Rental, headroom: float) -> tuple[Range, ...]:
+def cheaper_demands(model: HourlyModel, rental: Rental, usable: float) -> tuple[Range, ...]:
     """Return the constant demands, in requests per second, that whole owned machines serve cheaper than a rental.
 
-    The least sufficient number of machines shares the demand equally. Machines are bought and instances are rented
-    whole, so there are several ranges; they are searched up to `searched_demand`.
+    The least number of machines, each of which does up to `usable` requests per second, shares the demand equally.
+    Machines are bought and instances are rented whole, so there are several ranges; they are searched up to
+    `searched_demand`.
     """
-    limit = searched_demand(model, rental, headroom)
-    usable = model.capacity * (1 - headroom)
+    limit = searched_demand(rental, usable)
     edges = {0.0, limit}
     for machines in range(1, round(limit / usable) + 1):
         edges.add(machines * usable)
@@ -62,9 +62,9 @@ def cheaper_demands(model: HourlyModel, rental: Rental, headroom: float) -> tupl
     return _joined(_cheaper(model, rental, usable, low, high) for low, high in pairwise(places))
 
 
-def searched_demand(model: HourlyModel, rental: Rental, headroom: float) -> float:
+def searched_demand(rental: Rental, usable: float) -> float:
     """Return the highest demand up to which crossings are searched, in requests per second."""
-    limit = _MOST_MACHINES * model.capacity * (1 - headroom)
+    limit = _MOST_MACHINES * usable
     if rental.price_per_request is not None or rental.capacity is None:
         return limit
     return min(limit, _MOST_INSTANCES * rental.capacity)
@@ -98,11 +98,6 @@ def payback_years(
 def owned_per_hour(model: HourlyModel, rate: float, machines: int) -> float:
     """Return the cost of an hour of machines that share a rate equally."""
     return machines * model.per_hour(min(1.0, rate / (machines * model.capacity)))
-
-
-def hours_that_pay(owned_cost: float, price_per_hour: float) -> float | None:
-    """Return the rented hours whose price is the cost of a year of the owned machines; None if they are free."""
-    return owned_cost / price_per_hour if price_per_hour else None
 
 
 def _cheaper(model: HourlyModel, rental: Rental, usable: float, low: float, high: float) -> Range | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +11,6 @@ from agent.cost.break_even import (
     Range,
     break_even_utilizations,
     cheaper_demands,
-    hours_that_pay,
     payback_years,
     searched_demand,
 )
@@ -23,23 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agent.cost.demand import Demand
-    from agent.cost.hourly import HourlyModel
+    from agent.cost.hybrid import Machine
     from agent.cost.offers import Offer
     from agent.cost.rented import Mix, Rental, RentedWork
     from agent.cost.requirements import Requirements
 
 _MILLION = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """An own machine: its cost at a load in requests, its acquisition cost, and the yearly part that recovers it."""
-
-    model: HourlyModel
-    capital: float
-    recovery_per_year: float
-    life_years: float
-    headroom: float = 0.0
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -68,9 +56,10 @@ class BreakEven(msgspec.Struct, frozen=True):
 
     `price_per_request` is that of the offer, on an instance that is always busy unless its utilization is given, and
     `utilizations` those of one machine at which it costs less. `demands` are constant demands in requests per second
-    that whole machines serve cheaper, searched up to `searched_demand`. `payback_years` is the time in which the saved
-    rent pays the machines for the demand, without interest; None: not within their life, or no demand. `hours_per_year`
-    are the rented hours of an instance that cost as much as a year of one own machine at full use.
+    that whole machines, without spares, serve cheaper, searched up to `searched_demand`. `payback_years` is the time in
+    which the saved rent pays the machines for the demand, without interest; None: not within their life, no demand, or
+    no acquisition cost. `hours_per_year` are the rented hours of an instance that cost as much as a year of one own
+    machine at full use; None for an API or a price of 0.
     """
 
     offer: str
@@ -129,7 +118,7 @@ def decide(
             left_out.append(LeftOut(offer.name, str(error)))
     options: tuple[Option, ...] = ()
     if demand is not None:
-        found = _options(machine, demand, rentals, mix, requirements)
+        found = _options(machine, demand, [_sized(each, machine) for each in rentals], mix, requirements)
         options = tuple(sorted(found, key=lambda option: (option.cost, option.machines)))
     cheapest = next((option for option in options if not option.objections), None)
     return Decision(
@@ -147,22 +136,21 @@ def _options(
     machine: Machine, demand: Demand, rentals: Sequence[Rental], mix: Mix, requirements: Requirements
 ) -> Iterator[Option]:
     """Yield own machines alone, and for each rental it alone and its best splits with and without the requirements."""
-    model, headroom = machine.model, machine.headroom
-    own = owned_alone(model, demand, headroom)
+    own = owned_alone(machine, demand)
     yield _option(own, None, demand, mix, ())
     for each in rentals:
         work = rented_work(each, demand)
-        least = machines_for(requirements.owned_share(each.offer) * demand.peak, model, headroom)
-        alone = Split(owned_year(model, demand, 0, headroom), work.above(0.0))
-        splits = {0: alone}
+        least = machines_for(requirements.owned_share(each.offer) * demand.peak, machine)
+        splits = {0: Split(owned_year(machine, demand, 0), work.above(0.0))}
         for lower in {0, least}:
-            split = best_split(model, demand, work, headroom, lower)
+            split = best_split(machine, demand, work, lower)
             splits[split.owned.machines] = split
         objections = requirements.objections(each.offer)
         for machines, split in splits.items():
             if machines == own.owned.machines:
                 continue  # own machines alone are no dearer
-            more = () if machines >= least else (_share_objection(requirements),)
+            kept = machines - machine.spares if machines else 0
+            more = () if kept >= least else (_share_objection(requirements),)
             yield _option(split, each.offer.name, demand, mix, (*objections, *more))
 
 
@@ -189,25 +177,31 @@ def _option(split: Split, offer: str | None, demand: Demand, mix: Mix, objection
     )
 
 
+def _sized(each: Rental, machine: Machine) -> Rental:
+    """Return a rental whose instances are sized for the peaks within a step, as own machines are."""
+    return replace(each, capacity=each.capacity and each.capacity / machine.peak_factor)
+
+
 def _break_even(machine: Machine, demand: Demand | None, each: Rental, mix: Mix) -> BreakEven:
-    price = each.at_full_use()
+    price, hour = each.at_full_use(), each.offer.price_per_hour
+    sized = _sized(each, machine)
     return BreakEven(
         offer=each.offer.name,
         price_per_request=price,
         price_per_million_output_tokens=_per_million(price, mix),
         utilizations=break_even_utilizations(machine.model, price),
-        demands=cheaper_demands(machine.model, each, machine.headroom),
-        searched_demand=searched_demand(machine.model, each, machine.headroom),
-        payback_years=None if demand is None else _payback(machine, demand, rented_work(each, demand)),
-        hours_per_year=None
-        if each.offer.price_per_hour is None
-        else hours_that_pay(HOURS_PER_YEAR * machine.model.per_hour(1.0), each.offer.price_per_hour),
+        demands=cheaper_demands(machine.model, sized, machine.usable),
+        searched_demand=searched_demand(sized, machine.usable),
+        payback_years=None if demand is None else _payback(machine, demand, rented_work(sized, demand)),
+        hours_per_year=HOURS_PER_YEAR * machine.model.per_hour(1.0) / hour if hour else None,
     )
 
 
 def _payback(machine: Machine, demand: Demand, work: RentedWork) -> float | None:
-    """Return the payback time of the machines that do all work, against renting all of it."""
-    own = owned_alone(machine.model, demand, machine.headroom).owned
+    """Return the payback time of the machines that do all work against renting all of it; None without capital."""
+    own = owned_alone(machine, demand).owned
+    if not machine.capital:
+        return None
     return payback_years(
         own.machines * machine.capital,
         work.above(0.0).cost,

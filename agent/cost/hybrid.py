@@ -19,6 +19,28 @@ _MOST_EVALUATIONS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """An own machine: its cost at a load in requests, its acquisition cost and the yearly part that recovers it.
+
+    `headroom` is the share of its capacity that stays free at the peak, `spares` the machines beyond the needed ones,
+    `peak_factor` the highest rate over the one of a step, for which machines and instances are sized.
+    """
+
+    model: HourlyModel
+    capital: float
+    recovery_per_year: float
+    life_years: float
+    headroom: float = 0.0
+    spares: int = 0
+    peak_factor: float = 1.0
+
+    @property
+    def usable(self) -> float:
+        """The requests per second of a step that a machine can do."""
+        return self.model.capacity * (1 - self.headroom) / self.peak_factor
+
+
+@dataclass(frozen=True, slots=True)
 class OwnedYear:
     """The owned part of a year: the number of machines, the cost without energy and that of energy."""
 
@@ -45,43 +67,42 @@ class Split:
         return self.owned.cost + (self.rented.cost if self.rented else 0.0)
 
 
-def machines_for(rate: float, model: HourlyModel, headroom: float) -> int:
-    """Return the least number of machines whose capacity, without the headroom, is at least a rate."""
-    return whole(rate / (model.capacity * (1 - headroom)))
+def machines_for(rate: float, machine: Machine) -> int:
+    """Return the least number of machines that can do a rate, without spares."""
+    return whole(rate / machine.usable)
 
 
-def owned_year(model: HourlyModel, demand: Demand, machines: int, headroom: float) -> OwnedYear:
-    """Return the year of owned machines, which share the demand equally up to their capacity without the headroom."""
-    if not machines:
+def owned_year(machine: Machine, demand: Demand, needed: int) -> OwnedYear:
+    """Return the year of the needed machines and the spares, which share the demand equally; none if none is needed."""
+    if not needed:
         return OwnedYear(0, 0.0, 0.0)
-    most = 1 - headroom
+    machines, most, model = needed + machine.spares, needed * machine.usable, machine.model
     energy = math.fsum(
-        share * model.energy_per_hour(min(most, rate / (machines * model.capacity))) for rate, share in demand.levels
+        share * model.energy_per_hour(min(most, rate) / (machines * model.capacity)) for rate, share in demand.levels
     )
     hours = machines * HOURS_PER_YEAR
     return OwnedYear(machines, hours * model.fixed_per_hour, hours * energy)
 
 
-def owned_alone(model: HourlyModel, demand: Demand, headroom: float) -> Split:
+def owned_alone(machine: Machine, demand: Demand) -> Split:
     """Return the year in which owned machines do all work."""
-    return Split(owned_year(model, demand, machines_for(demand.peak, model, headroom), headroom), None)
+    return Split(owned_year(machine, demand, machines_for(demand.peak, machine)), None)
 
 
-def best_split(model: HourlyModel, demand: Demand, work: RentedWork, headroom: float, least: int = 0) -> Split:
-    """Return the split with the lowest cost, over all numbers of owned machines from `least` on.
+def best_split(machine: Machine, demand: Demand, work: RentedWork, least: int = 0) -> Split:
+    """Return the split with the lowest cost, over all numbers of needed machines from `least` on.
 
-    Owned machines do the work up to their capacity, and the rest is rented. Of equal costs, the one with fewer machines
-    is returned. Raises DemandError if the demand needs more machines than can be compared.
+    Owned machines do the work up to their capacity, and the rest is rented. If two splits cost the same, the one with
+    fewer machines is returned. Raises DemandError if the demand needs more machines than can be compared.
     """
-    most = max(least, machines_for(demand.peak, model, headroom))
+    most = max(least, machines_for(demand.peak, machine))
     if most * len(demand.levels) > _MOST_EVALUATIONS:
         raise DemandError(
             f"the peak of the demand needs {most:,} machines, which are too many to compare: divide the demand by ten, "
             "and multiply the result"
         )
-    usable = model.capacity * (1 - headroom)
     splits = (
-        Split(owned_year(model, demand, machines, headroom), work.above(machines * usable))
-        for machines in range(least, most + 1)
+        Split(owned_year(machine, demand, needed), work.above(needed * machine.usable))
+        for needed in range(least, most + 1)
     )
     return min(splits, key=lambda split: (split.cost, split.owned.machines))

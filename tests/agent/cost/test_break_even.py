@@ -12,7 +12,6 @@ from agent.cost.break_even import (
     Range,
     break_even_utilizations,
     cheaper_demands,
-    hours_that_pay,
     owned_per_hour,
     payback_years,
     searched_demand,
@@ -60,7 +59,7 @@ def test_the_worked_example_breaks_even_by_the_formula() -> None:
 def test_a_price_below_the_energy_of_the_work_is_never_reached() -> None:
     assert break_even_utilizations(WORKED, 0.0) == ()
     assert break_even_utilizations(WORKED, 0.07 / 1e6) == ()  # below 0.077, the cost at full use
-    assert cheaper_demands(WORKED, api(0.07 / 1e6), 0.0) == ()
+    assert cheaper_demands(WORKED, api(0.07 / 1e6), 4890) == ()
 
 
 def test_a_power_curve_can_cross_a_price_twice() -> None:
@@ -97,8 +96,8 @@ def test_whole_machines_are_cheaper_exactly_in_the_ranges_of_demand(
     model: HourlyModel, price: float, ratio: float, is_api: bool, headroom: float
 ) -> None:
     offer = api(price / 3600) if is_api else instance(price, model.capacity * ratio)
-    ranges = cheaper_demands(model, offer, headroom)
     usable = model.capacity * (1 - headroom)
+    ranges = cheaper_demands(model, offer, usable)
     for step in range(1, 60):
         rate = step * 0.137 * model.capacity
         own = owned_per_hour(model, rate, math.ceil(rate / usable))
@@ -109,21 +108,21 @@ def test_whole_machines_are_cheaper_exactly_in_the_ranges_of_demand(
 
 def test_whole_machines_give_several_ranges() -> None:
     model = HourlyModel(1.0, 0.0, 1.0, ((0.0, 0.0), (1.0, 0.0)), 10)
-    ranges = cheaper_demands(model, api(1 / (3600 * 6)), 0.0)  # a machine pays from 6 requests/s on
+    ranges = cheaper_demands(model, api(1 / (3600 * 6)), 10)  # a machine pays from 6 requests/s on
     assert ranges[:2] == (Range(pytest.approx(6), 10), Range(pytest.approx(12), 500))
-    assert searched_demand(model, api(1), 0.0) == 500
+    assert searched_demand(api(1), 10) == 500
 
 
 def test_rented_instances_are_whole_too() -> None:
     model = HourlyModel(1.6, 0.0, 1.0, ((0.0, 0.0), (1.0, 0.0)), 10)
-    ranges = cheaper_demands(model, instance(1.0, 5.0), 0.0)
+    ranges = cheaper_demands(model, instance(1.0, 5.0), 10)
     assert ranges == (Range(5, 10), Range(15, 500))
-    assert searched_demand(model, instance(1.0, 0.001), 0.0) == 2
+    assert searched_demand(instance(1.0, 0.001), 10) == 2
 
 
 def test_coinciding_edges_of_machines_and_instances_split_no_range() -> None:
     model = HourlyModel(0.9, 0.0, 1.0, ((0.0, 0.0), (1.0, 0.0)), 0.3)
-    found = cheaper_demands(model, instance(0.31, 0.1), 0.0)  # three instances for each machine
+    found = cheaper_demands(model, instance(0.31, 0.1), 0.3)  # three instances for each machine
     assert len(found) == 20
     assert all(each.high - each.low > 0.09 for each in found)
 
@@ -147,8 +146,3 @@ def test_the_payback_time_is_the_one_at_which_the_saved_rent_reaches_the_investm
 ) -> None:
     found = payback_years(investment, rent, running, life, change)
     assert found == (None if years is None else pytest.approx(years))
-
-
-def test_the_hours_that_pay_are_the_cost_over_the_price() -> None:
-    assert hours_that_pay(8760, 4) == 2190
-    assert hours_that_pay(8760, 0) is None

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from agent.cost.break_even import Range
-from agent.cost.decision import Decision, Machine, decide
+from agent.cost.decision import Decision, decide
 from agent.cost.demand import Demand, Step, constant
 from agent.cost.hourly import HourlyModel
+from agent.cost.hybrid import Machine
 from agent.cost.limits import TariffError
 from agent.cost.offers import Offer
 from agent.cost.rented import Mix
@@ -122,6 +123,20 @@ def test_work_without_tokens_has_a_price_of_a_request_only() -> None:
 
 def test_the_headroom_needs_more_machines() -> None:
     assert next(option.machines for option in decided(headroom=0.2).options if option.offer is None) == 4
+
+
+def test_spares_do_not_serve_the_confidential_share() -> None:
+    found = decided(DAY, Requirements(confidential_share=0.5), CLOUD, spares=1)
+    assert {option.machines: bool(option.objections) for option in found.options if option.offer} == {0: True, 3: False}
+
+
+def test_instances_are_sized_for_the_peaks_within_a_step_too() -> None:
+    found = decided(constant(10), None, CLOUD, peak_factor=2.0)
+    assert {(option.machines, option.rented_instances) for option in found.options} == {(2, None), (0, 2)}
+
+
+def test_a_machine_without_acquisition_cost_has_no_payback_time() -> None:
+    assert [each.payback_years for each in decided(constant(30), capital=0.0).break_even] == [None, None]
 
 
 def test_currencies_never_mix() -> None:

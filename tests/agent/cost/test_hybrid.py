@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from agent.cost.demand import Demand, DemandError, Step, constant
 from agent.cost.hourly import HourlyModel
-from agent.cost.hybrid import best_split, machines_for, owned_alone, owned_year
+from agent.cost.hybrid import Machine, best_split, machines_for, owned_alone, owned_year
 from agent.cost.offers import Offer
 from agent.cost.rented import HOURS_PER_YEAR, Mix, rental, rented_work
 
 MODEL = HourlyModel(1.0, 0.25, 1.2, ((0.0, 200.0), (0.5, 500.0), (1.0, 800.0)), 10)
+MACHINE = Machine(MODEL, capital=30_000, recovery_per_year=7500, life_years=4)
+ROOMY = replace(MACHINE, headroom=0.2)
 
 
 def demand_of(rates: list[int]) -> Demand:
@@ -27,18 +30,31 @@ def rent(offer: Offer, demand: Demand) -> Any:
 
 
 def test_machines_share_the_demand_up_to_their_capacity_without_the_headroom() -> None:
-    assert machines_for(20, MODEL, 0.0) == 2
-    assert machines_for(20, MODEL, 0.2) == 3
-    year = owned_year(MODEL, constant(16), 2, 0.2)
+    assert machines_for(20, MACHINE) == 2
+    assert machines_for(20, ROOMY) == 3
+    year = owned_year(ROOMY, constant(16), 2)
     assert year.fixed == 2 * HOURS_PER_YEAR
     assert year.energy == pytest.approx(2 * HOURS_PER_YEAR * 0.25 * 1.2 * 0.680)
     assert year.cost == year.fixed + year.energy
-    assert owned_year(MODEL, constant(500), 2, 0.2).energy == pytest.approx(year.energy)  # the rest is not theirs
-    assert owned_year(MODEL, constant(16), 0, 0.2).cost == 0
+    assert owned_year(ROOMY, constant(500), 2).energy == pytest.approx(year.energy)  # the rest is not theirs
+    assert owned_year(ROOMY, constant(16), 0).cost == 0
+
+
+def test_spares_share_the_load_and_cost_as_much_as_the_others() -> None:
+    with_spare = owned_alone(replace(MACHINE, spares=1), constant(20)).owned
+    assert with_spare.machines == 3
+    assert with_spare.fixed == 3 * HOURS_PER_YEAR
+    assert with_spare.energy == pytest.approx(3 * HOURS_PER_YEAR * 0.25 * 1.2 * MODEL.watts(2 / 3) / 1000)
+    assert owned_year(replace(MACHINE, spares=1), constant(20), 0).machines == 0
+
+
+def test_machines_are_sized_for_the_peaks_within_a_step() -> None:
+    assert machines_for(20, replace(MACHINE, peak_factor=2.5)) == 5
+    assert machines_for(20, replace(ROOMY, peak_factor=2)) == 5
 
 
 def test_an_idle_hour_costs_idle_power() -> None:
-    half = owned_alone(MODEL, demand_of([10, 0]), 0.0)
+    half = owned_alone(MACHINE, demand_of([10, 0]))
     assert half.owned.machines == 1
     assert half.cost == half.owned.cost
     assert half.owned.energy == pytest.approx(HOURS_PER_YEAR * 0.25 * 1.2 * (0.8 + 0.2) / 2)
@@ -47,26 +63,26 @@ def test_an_idle_hour_costs_idle_power() -> None:
 def test_the_base_load_is_owned_and_the_peak_rented() -> None:
     demand = demand_of([*[9] * 22, 28, 28])
     offer = Offer(name="cloud", price_per_hour=4, requests_per_second=10)
-    best = best_split(MODEL, demand, rent(offer, demand), 0.0)
+    best = best_split(MACHINE, demand, rent(offer, demand))
     assert best.owned.machines == 1
     assert best.rented is not None
     assert best.rented.hours == pytest.approx(2 * 2 * 365)
     assert best.rented.instances == 2
-    assert best.cost < owned_alone(MODEL, demand, 0.0).cost
+    assert best.cost < owned_alone(MACHINE, demand).cost
 
 
 def test_at_least_the_confidential_machines_are_owned() -> None:
     demand = constant(30)
     free = rent(Offer(name="free", price_per_hour=0, requests_per_second=10), demand)
-    assert best_split(MODEL, demand, free, 0.0).owned.machines == 0
-    assert best_split(MODEL, demand, free, 0.0, least=2).owned.machines == 2
-    assert best_split(MODEL, demand, free, 0.0, least=5).owned.machines == 5
+    assert best_split(MACHINE, demand, free).owned.machines == 0
+    assert best_split(MACHINE, demand, free, least=2).owned.machines == 2
+    assert best_split(MACHINE, demand, free, least=5).owned.machines == 5
 
 
 def test_too_many_machines_are_refused_with_the_way_out() -> None:
     demand = Demand(tuple(Step(1, rate) for rate in range(1, 1001)), "given").times(1000)
     with pytest.raises(DemandError, match="needs 100,000 machines, which are too many to compare: divide the demand"):
-        best_split(MODEL, demand, rent(Offer(name="a", price_per_million_output_tokens=1), demand), 0.0)
+        best_split(MACHINE, demand, rent(Offer(name="a", price_per_million_output_tokens=1), demand))
 
 
 @settings(max_examples=60)
@@ -95,7 +111,7 @@ def test_the_best_split_is_that_of_a_search_over_every_number_of_machines(
             load_seconds=load,
         )
     )
-    best = best_split(MODEL, demand, rent(offer, demand), headroom)
+    best = best_split(replace(MACHINE, headroom=headroom), demand, rent(offer, demand))
     usable = 10 * (1 - headroom)
     costs = []
     for machines in range(math.ceil(max(rates) / usable) + 1):

@@ -1,0 +1,199 @@
+"""The answer of `inferometer cost` about offers as text: the cheapest option, all options, and the break-even loads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent.render.tables import percent, plain, table, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_Json = dict[str, Any]
+_INDENT = 18
+_SHOWN_RANGES = 2
+_MILLION = 1e6
+_NEIGHBORS = 1e-9
+
+
+def offers_text(answer: Mapping[str, Any], width: int) -> str:
+    """Return the answer as paragraphs and tables of `width` characters."""
+    lines = [wrapped(text, width, _INDENT, label) for label, text in _headline(answer)]
+    parts = ["\n".join(lines)]
+    if answer["options"]:
+        parts.append(_options(answer, width))
+    if answer["break_even"]:
+        parts.append(_break_even(answer, width))
+    notes = [wrapped(f"- {text}", width, 2) for text in _notes(answer)]
+    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
+
+
+def _headline(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Own machine", _machine(answer)
+    demand = answer["demand"]
+    if demand is None:
+        yield "Demand", "not given: --demand or a utilization in the tariff adds the cost of each option"
+        return
+    mean, peak = plain(demand["mean_requests_per_second"]), plain(demand["peak_requests_per_second"])
+    peak_text = "" if mean == peak else f", {peak} at the peak"
+    yield "Demand", f"{mean} requests/s{peak_text} ({demand['origin']})"
+    yield "Cheapest", _cheapest(answer)
+    if answer["sovereignty_per_year"] is not None:
+        yield "Sovereignty", _sovereignty(answer)
+
+
+def _sovereignty(answer: Mapping[str, Any]) -> str:
+    price, least, currency = answer["sovereignty_per_year"], answer["options"][0], _currency(answer)
+    if not price:
+        return f"{_required(answer['requirements'])} costs nothing: the cheapest option meets it"
+    share = f" ({percent(price / least['cost'])})" if least["cost"] else ""
+    cheapest = f"{_name(least)} for {plain(least['cost'])} {currency}"
+    return f"{_required(answer['requirements'])} costs {plain(price)} {currency} a year{share} more than {cheapest}"
+
+
+def _required(requirements: Mapping[str, Any]) -> str:
+    names = ["on_premises"] if requirements["on_premises"] else []
+    names += [f"region={each}" for each in requirements["regions"]]
+    names += [f"certification={each}" for each in requirements["certifications"]]
+    if requirements["confidential_share"]:
+        names.append(f"confidential_share={100 * requirements['confidential_share']:g}%")
+    return ", ".join(names)
+
+
+def _machine(answer: Mapping[str, Any]) -> str:
+    mix = answer["tokens_per_request"]
+    tokens = [f"{plain(mix[name])} {name}" for name in ("input", "output") if mix[name]]
+    cached = f", {plain(mix['cached_input'])} input cached" if mix["cached_input"] else ""
+    size = f"; tokens of a request: {', '.join(tokens)}{cached}" if tokens else ""
+    return f"{plain(answer['capacity_requests_per_second'])} requests/s at {answer['point']}{size}"
+
+
+def _cheapest(answer: Mapping[str, Any]) -> str:
+    option = answer["cheapest"]
+    if option is None:
+        return "no option meets the requirements"
+    currency = _currency(answer)
+    unit, amount = _per_work(option)
+    rented = (
+        f", {percent(option['rented_share'])} of the requests rented"
+        if option["machines"] and option["rented_share"]
+        else ""
+    )
+    return f"{_name(option)}{rented}: {plain(option['cost'])} {currency} a year, {plain(amount)} {currency} for {unit}"
+
+
+def _name(option: _Json) -> str:
+    machines = option["machines"]
+    own = f"{machines:,} own machine{'s' if machines != 1 else ''}"
+    if option["offer"] is None:
+        return own
+    return f"{own} with {option['offer']}" if machines else f"{option['offer']} alone"
+
+
+def _per_work(option: _Json) -> tuple[str, float]:
+    if option["per_million_output_tokens"] is not None:
+        return "1M output tokens", option["per_million_output_tokens"]
+    return "1M requests", option["per_request"] * _MILLION
+
+
+def _options(answer: Mapping[str, Any], width: int) -> str:
+    title = f"A year of each option in {_currency(answer)} (per 1M: for {_per_work(answer['options'][0])[0]}):"
+    columns: tuple[str, ...] = (
+        "option",
+        "machines>",
+        "energy>",
+        "rented>",
+        "total>",
+        "per 1M>",
+        "rented h>",
+        "allowed",
+    )
+    rows: list[tuple[str, ...]] = [
+        (
+            _short_name(option),
+            plain(option["owned_capital"]),
+            plain(option["owned_energy"]),
+            plain(option["rented_cost"]),
+            plain(option["cost"]),
+            plain(_per_work(option)[1]),
+            plain(option["rented_hours"]),
+            "no" if option["objections"] else "yes",
+        )
+        for option in answer["options"]
+    ]
+    if not any(option["objections"] for option in answer["options"]):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+
+
+def _short_name(option: _Json) -> str:
+    own = [f"{option['machines']:,} own"] if option["machines"] else []
+    return " + ".join([*own, *([option["offer"]] if option["offer"] else [])])
+
+
+def _break_even(answer: Mapping[str, Any], width: int) -> str:
+    tokens = all(each["price_per_million_output_tokens"] is not None for each in answer["break_even"])
+    unit = "1M output tokens" if tokens else "1M requests"
+    title = f"Own machines are cheaper than an offer (its price in {_currency(answer)} for {unit}) at these loads:"
+    columns = ("offer", "price>", "utilization", "requests/s", "rented h>", "payback")
+    rows = [
+        (
+            each["offer"],
+            plain(each["price_per_million_output_tokens"] if tokens else each["price_per_request"] * _MILLION),
+            _ranges([(100 * r["low"], 100 * r["high"]) for r in each["utilizations"]], 100.0, " %"),
+            _ranges([(r["low"], r["high"]) for r in each["demands"]], each["searched_demand"], ""),
+            "-" if each["hours_per_year"] is None else f"from {plain(each['hours_per_year'])}",
+            _payback(each["payback_years"], answer),
+        )
+        for each in answer["break_even"]
+    ]
+    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+
+
+def _ranges(ranges: Sequence[tuple[float, float]], limit: float, unit: str) -> str:
+    """Return ranges as text, the last one without its end if it reaches the limit of the search."""
+    if not ranges:
+        return "never"
+    texts = [_range(low, high, limit, unit) for low, high in ranges]
+    if len(texts) > _SHOWN_RANGES + 1:
+        texts[_SHOWN_RANGES:-1] = ["..."]
+    return ", ".join(texts)
+
+
+def _range(low: float, high: float, limit: float, unit: str) -> str:
+    if high < limit * (1 - _NEIGHBORS):
+        return f"{plain(low)} to {plain(high)}{unit}"
+    return f"from {plain(low)}{unit}" if low else "any"
+
+
+def _payback(years: float | None, answer: Mapping[str, Any]) -> str:
+    if answer["demand"] is None or answer["life_years"] is None:
+        return "-"
+    return f"over {answer['life_years']:g} years" if years is None else f"{plain(years)} years"
+
+
+def _notes(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield from (answer["demand"] or {}).get("notes", ())
+    yield from answer["notes"]
+    objections: dict[tuple[str, ...], list[str]] = {}
+    for option in answer["options"]:
+        if option["objections"]:
+            objections.setdefault(tuple(option["objections"]), []).append(_name(option))
+    for reasons, names in objections.items():
+        yield f"not allowed: {', '.join(names)}: {'; '.join(reasons)}"
+    for each in answer["left_out"]:
+        yield f"left out: {each['reason']}"
+    if any(each["hours_per_year"] is not None for each in answer["break_even"]):
+        yield (
+            "price and utilization are against an instance that is always busy, requests/s against whole instances; "
+            "rented h are the hours a year of one instance that cost as much as a year of one own machine at full use"
+        )
+    assumed: dict[str, list[str]] = {}
+    for each in answer["assumptions"]:
+        assumed.setdefault(each["reason"], []).append(each["offer"])
+    for text, names in assumed.items():
+        yield f"assumed for {', '.join(names)}: {text}"
+
+
+def _currency(answer: Mapping[str, Any]) -> str:
+    return answer["currency"] or "price units"
