@@ -1,5 +1,6 @@
 """Fixtures and settings of all tests. With INFEROMETER_NO_SKIPS=1 a skipped test is a failure."""
 
+import gc
 import os
 import signal
 from functools import cache
@@ -34,6 +35,7 @@ _STARTERS = {"subprocess", "fork_server", "command", "daemons", "profile_runs", 
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # the objects of the collection live until the end
     config.addinivalue_line(
         "markers", "system: starts processes, or takes seconds; every test of a module that starts processes has it"
     )
@@ -43,6 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and _starts_processes(item.module):
             item.add_marker("system")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @cache

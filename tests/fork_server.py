@@ -125,10 +125,13 @@ def _import_program() -> None:
     from importlib import import_module
 
     import agent
+    from agent.cli import main
 
     for module in pkgutil.walk_packages(agent.__path__, "agent."):
         if module.name != "agent.cli.entry" and not module.name.startswith("agent.workloads."):
             import_module(module.name)
+    for name in (None, *main.COMMANDS):
+        main._parser(name)
     gc.freeze()  # the forks share these objects
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -111,15 +112,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = move_globals_first(list(sys.argv[1:] if arguments is None else arguments))
     report_errors_as_json(asks_for_json(words))
     name = next(iter(own_words(words)), "")
-    app = command_line(name if name in COMMANDS else None)
+    sys.exit(_run(_parser(name if name in COMMANDS else None), words))
+
+
+@cache
+def _parser(name: str | None) -> Any:
+    """Return the parser of `command_line`; Typer would build it again for each command line and each error."""
+    app = command_line(name)
     restore_help(app)
-    sys.exit(_run(app, words))
+    return typer.main.get_command(app)
 
 
-def _run(app: typer.Typer, words: list[str]) -> int:
+def _run(parser: Any, words: list[str]) -> int:
     """Run the command and return its exit code; report the errors that the command does not report."""
     try:
-        code = app(words, prog_name="inferometer", standalone_mode=False) or ExitCode.OK
+        code = parser(words, prog_name="inferometer", standalone_mode=False) or ExitCode.OK
         sys.stdout.flush()
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
         return _closed_pipe()
@@ -132,7 +139,7 @@ def _run(app: typer.Typer, words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer cannot be written either
         return ExitCode.FAILURE
     except ClickException as error:
-        print_error(format_usage_error(error, typer.main.get_command(app), own_words(words)), ExitCode.USAGE)
+        print_error(format_usage_error(error, parser, own_words(words)), ExitCode.USAGE)
         return ExitCode.USAGE
     return _interrupted() or int(code)
 
