@@ -8,6 +8,7 @@ import msgspec
 
 from agent.cost.interval import Interval
 from agent.cost.tariff import Tariff
+from agent.energy.provenance import Provenance
 from agent.profiling.pricing import price_document
 from agent.profiling.records import Baseline, Document, Point
 from agent.profiling.run_facts import LatencySummary
@@ -34,20 +35,12 @@ def load(
 ) -> Point:
     """Return a point of a load: lengths, time to the first token, time between tokens, requests per second.
 
-    `load` is `rate` or `concurrency`. The power is that of the synthetic run, 100 W.
+    `load` is `rate` or `concurrency`. The power is 100 W.
     """
     prompt, output = shape
     example = msgspec.convert(OPEN[0], Point)
     assert example.serving is not None
-    assert example.energy is not None
-    joules = msgspec.structs.replace(
-        example.energy.joules_per_inference.total, mean=100 / per_second, lower=90 / per_second, upper=110 / per_second
-    )
-    energy = msgspec.structs.replace(
-        example.energy,
-        joules_per_inference=msgspec.structs.replace(example.energy.joules_per_inference, total=joules),
-    )
-    return msgspec.structs.replace(
+    found = msgspec.structs.replace(
         example,
         name=f"{next(iter(load))}={next(iter(load.values()))} prompt_tokens={prompt} output_tokens={output}",
         parameters={**load, "prompt_tokens": prompt, "output_tokens": output},
@@ -59,13 +52,35 @@ def load(
         inferences_per_second=Interval(per_second, per_second * 0.98, per_second * 1.02),
         input_tokens_per_second=Interval.exact(per_second * prompt),
         output_tokens_per_second=Interval.exact(per_second * output),
-        energy=energy,
         serving=msgspec.structs.replace(
             example.serving,
             requests=requests,
             completed=requests,
             input_tokens=Lengths(float(prompt), prompt, prompt),
+            time_per_output_token_seconds=latency(step, requests),
             output_tokens=Lengths(float(output), output, output),
+        ),
+    )
+    return with_watts(found, 100.0)
+
+
+def with_watts(point: Point, watts: float, source: str = "measured") -> Point:
+    """Return a point whose mean power is this."""
+    assert point.power is not None
+    assert point.energy is not None
+    joules = watts / point.inferences_per_second.mean
+    total = msgspec.structs.replace(
+        point.energy.joules_per_inference.total, mean=joules, lower=joules, upper=joules, source=Provenance(source)
+    )
+    mean = msgspec.structs.replace(
+        point.power.mean_watts, mean=watts, lower=watts, upper=watts, source=Provenance(source)
+    )
+    return msgspec.structs.replace(
+        point,
+        power=msgspec.structs.replace(point.power, mean_watts=mean, source=Provenance(source)),
+        energy=msgspec.structs.replace(
+            point.energy,
+            joules_per_inference=msgspec.structs.replace(point.energy.joules_per_inference, total=total),
         ),
     )
 

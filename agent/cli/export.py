@@ -70,6 +70,9 @@ def export(
         exported = exporter.files(ExportRequest(documents, given))
     except ExportError as error:
         _refuse(exporter, error)
+    except ModuleNotFoundError as error:
+        remedy = f"pip install 'inferometer[{exporter.extra}]'"
+        fail(f"--to {exporter.name}: {error.name} is not installed; install the extra: {remedy}", ExitCode.USAGE)
     _write(exporter, exported, output)
     for note in exported.notes:
         print_err(f"note: {note}")

@@ -17,14 +17,10 @@ if TYPE_CHECKING:
 
     from agent.exports.loads import Load
     from agent.exports.records import ExportRequest
+    from agent.profiling.run_facts import LatencySummary
 
 SHAPES = ((512, 256), (1024, 1024), (4096, 512), (10240, 1536))
 """The tokens of prompt and output of the planner's use cases."""
-_LATENCIES = {
-    "ttft": "time_to_first_token_seconds",
-    "itl": "inter_token_latency_seconds",
-    "e2e": "latency_seconds",
-}
 _STATISTICS = ("mean", "p90", "p95", "p99")
 _REQUESTS = 300
 """A p99 needs 299 requests, and the planner's table has no row without it."""
@@ -79,23 +75,28 @@ def _files(request: ExportRequest) -> Exported:
 
 def _unmeasured(load: Load) -> Iterator[str]:
     """Yield the reasons for which a point has no row."""
-    for name, field in _LATENCIES.items():
-        for statistic in _STATISTICS:
-            if milliseconds(getattr(load.point, field), statistic) is None:
-                count = load.point.serving.completed if load.point.serving else 0
-                yield f"{load.name}: no {statistic} of {name} from {count} requests; 299 are needed"
-                break
+    for name, latency in _latencies(load).items():
+        absent = [statistic for statistic in _STATISTICS if milliseconds(latency, statistic) is None]
+        if absent:
+            count = load.point.serving.completed if load.point.serving else 0
+            yield f"{load.name}: no {', '.join(absent)} of {name} from {count} requests; 299 are needed"
     for wanted, mean in ((load.prompt_tokens, load.mean_input_tokens), (load.output_tokens, load.mean_output_tokens)):
         if mean is None or wanted is None or abs(mean / wanted - 1) > _MOST_DIFFERENCE:
             found = "unknown" if mean is None else f"{mean:.1f}"
             yield f"{load.name}: {wanted} tokens of a prompt or an output, which were {found} on average"
 
 
+def _latencies(load: Load) -> dict[str, LatencySummary | None]:
+    """Return the latencies by the planner's names; its time between tokens is the mean one of a request."""
+    point = load.point
+    return {"ttft": point.time_to_first_token_seconds, "itl": load.token_latency, "e2e": point.latency_seconds}
+
+
 def _row(load: Load) -> dict[str, Any]:
     """Return the figures of a point; the planner ignores the last two."""
     latencies = {
-        f"{name}_{statistic}": milliseconds(getattr(load.point, field), statistic)
-        for name, field in _LATENCIES.items()
+        f"{name}_{statistic}": milliseconds(latency, statistic)
+        for name, latency in _latencies(load).items()
         for statistic in _STATISTICS
     }
     tokens, power = load.point.output_tokens_per_second, load.point.power

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from agent.profiling.run_facts import LatencySummary
 
 _MILLISECONDS = 1000.0
+_CACHED_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,65 @@ class Load:
     def name(self) -> str:
         """The profile and the point, for a message."""
         return f"{self.document.id} {self.point.name}"
+
+    @property
+    def clients(self) -> int | None:
+        """The clients of a closed loop, None for an open loop."""
+        value = self.point.parameters.get("concurrency")
+        return value if isinstance(value, int) else None
+
+    @property
+    def first_token_seconds(self) -> float:
+        """The mean time to the first token, NaN if it is unknown."""
+        return _mean(self.point.time_to_first_token_seconds)
+
+    @property
+    def token_latency(self) -> LatencySummary | None:
+        """The mean time of an output token after the first one, of each request."""
+        return self.point.serving.time_per_output_token_seconds if self.point.serving else None
+
+    @property
+    def token_seconds(self) -> float:
+        """The mean time of an output token after the first one, NaN if it is unknown."""
+        return _mean(self.token_latency)
+
+    @property
+    def output_tokens_per_second(self) -> float:
+        """The output tokens of all requests per second."""
+        rate = self.point.output_tokens_per_second
+        return math.nan if rate is None else rate.mean
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether the times of the first and of the other tokens and their numbers are known."""
+        lengths = (self.mean_input_tokens, self.mean_output_tokens)
+        numbers = (self.first_token_seconds, self.token_seconds, self.output_tokens_per_second)
+        return all(lengths) and not any(map(math.isnan, numbers))
+
+    @property
+    def context_tokens(self) -> float:
+        """The mean tokens of a request in the KV cache while its output grows: the prompt and half of the output."""
+        return (self.mean_input_tokens or 0.0) + (self.mean_output_tokens or 0.0) / 2
+
+    @property
+    def cached_tokens(self) -> float:
+        """The mean tokens in the KV cache of the requests that are decoding.
+
+        These are the output tokens per second times the time of one (Little's law).
+        """
+        return self.output_tokens_per_second * self.token_seconds * self.context_tokens
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether more than a tenth of the prompts came from the cache of the server."""
+        rate, cached = self.point.input_tokens_per_second, None
+        if self.point.serving:
+            cached = self.point.serving.cached_input_tokens_per_second
+        return bool(rate and cached and cached > _CACHED_SHARE * rate.mean)
+
+
+def _mean(latency: LatencySummary | None) -> float:
+    return math.nan if latency is None else latency.mean
 
 
 def loads_of(documents: Iterable[Document]) -> Iterator[Load]:

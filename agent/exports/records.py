@@ -64,7 +64,8 @@ class Exporter:
     `summary` names the files and their reader in one line. `files` returns them; it raises ExportError. With `folder`
     they are several, in a folder, else it is one file, of text unless it is `binary`. `points` are the points of a load
     that the reader needs, and `requests` the successful requests that each needs: `inferometer profile endpoint --for
-    NAME` measures them.
+    NAME` measures them. `extra` is the extra of the libraries that it imports; without it `files` raises
+    ModuleNotFoundError.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Exporter:
     facts: tuple[Fact, ...] = ()
     points: tuple[Point, ...] = ()
     requests: int = 0
+    extra: str = ""
 
     def check(self, given: Mapping[str, str]) -> None:
         """Raise ValueError if a given fact is unknown, empty, or not a number above 0 where one is needed."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from agent.exports import aiconfigurator, focus, llm_d_planner, opencost, points
+from agent.exports import aiconfigurator, dynamo, focus, llm_d_planner, opencost, points, wva
 
 if TYPE_CHECKING:
     from agent.exports.records import Exporter
 
 EXPORTERS: tuple[Exporter, ...] = (
     llm_d_planner.EXPORTER,
+    dynamo.EXPORTER,
+    wva.EXPORTER,
     opencost.EXPORTER,
     focus.EXPORTER,
     aiconfigurator.EXPORTER,
