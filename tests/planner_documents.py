@@ -70,10 +70,14 @@ def with_watts(point: Point, watts: float, source: str = "measured") -> Point:
     assert point.energy is not None
     joules = watts / point.inferences_per_second.mean
     total = msgspec.structs.replace(
-        point.energy.joules_per_inference.total, mean=joules, lower=joules, upper=joules, source=Provenance(source)
+        point.energy.joules_per_inference.total,
+        mean=joules,
+        lower=0.9 * joules,
+        upper=1.1 * joules,
+        source=Provenance(source),
     )
     mean = msgspec.structs.replace(
-        point.power.mean_watts, mean=watts, lower=watts, upper=watts, source=Provenance(source)
+        point.power.mean_watts, mean=watts, lower=0.9 * watts, upper=1.1 * watts, source=Provenance(source)
     )
     return msgspec.structs.replace(
         point,
