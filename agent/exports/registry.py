@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from agent.exports import aiconfigurator, dynamo, focus, llm_d_planner, opencost, points, wva
+from agent.exports import aiconfigurator, benchmark_report, dynamo, focus, llm_d_planner, opencost, points, wva
 
 if TYPE_CHECKING:
     from agent.exports.records import Exporter
@@ -14,6 +14,7 @@ EXPORTERS: tuple[Exporter, ...] = (
     llm_d_planner.EXPORTER,
     dynamo.EXPORTER,
     wva.EXPORTER,
+    benchmark_report.EXPORTER,
     opencost.EXPORTER,
     focus.EXPORTER,
     aiconfigurator.EXPORTER,
