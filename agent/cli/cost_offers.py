@@ -50,64 +50,22 @@ def offers_answer(
     require_texts: list[str] | None,
 ) -> dict[str, Any]:
     """Return the answer about the offers of a tariff as a document; an invalid input ends the command."""
-    import msgspec
-
-    from agent.cost.decision import decide
     from agent.cost.demand import DemandError
     from agent.cost.limits import TariffError
     from agent.cost.requirements import parse_requirements
-    from agent.profiling.offer_inputs import machine_of, mix_of, usual_demand
+    from agent.profiling.offer_answer import answer
+    from agent.profiling.offer_inputs import mix_of
     from agent.profiling.pricing import NoCostError, sustained_point
 
     required = option_value("--require", ",".join(require_texts or []), lambda text: parse_requirements([text]))
     try:
-        point, note = sustained_point(document)
-        mix = mix_of(point)
+        mix = mix_of(sustained_point(document)[0])
         demand = demand_of(context, demand_text, mix) if demand_text else None
-        machine = machine_of(document, point, tariff, sized_for_peaks=demand is None or len(demand.steps) == 1)
+        return answer(document, tariff, demand, required)
     except NoCostError as error:
         fail(str(error))
-    demand = demand or usual_demand(machine, tariff)
-    try:
-        decision = decide(machine, demand, tariff.offers, mix, required, tariff.currency)
     except (DemandError, TariffError) as error:
         fail(str(error), ExitCode.USAGE)
-    return {
-        "profile": document.id,
-        "point": point.name,
-        "capacity_requests_per_second": machine.model.capacity,
-        "tokens_per_request": {
-            "input": mix.input_tokens,
-            "cached_input": mix.cached_input_tokens,
-            "output": mix.output_tokens,
-        },
-        "life_years": machine.life_years if machine.capital else None,
-        "headroom": machine.headroom,
-        "spares": machine.spares,
-        "peak_factor": machine.peak_factor,
-        "demand": demand and _demand_document(demand),
-        "requirements": msgspec.to_builtins(required),
-        **msgspec.to_builtins(decision),
-        "notes": [*([note] if note else []), *_price_changes(tariff)],
-    }
-
-
-def _price_changes(tariff: Tariff) -> list[str]:
-    return [
-        f"the price of {offer.name} changes by {100 * offer.price_change_per_year:+g} % a year: the options have the "
-        "price of the first year, and the payback time has the change"
-        for offer in tariff.offers
-        if offer.price_change_per_year
-    ]
-
-
-def _demand_document(demand: Demand) -> dict[str, Any]:
-    return {
-        "origin": demand.origin,
-        "mean_requests_per_second": demand.mean,
-        "peak_requests_per_second": demand.peak,
-        "notes": list(demand.notes),
-    }
 
 
 def demand_of(context: typer.Context, text: str, mix: Mix) -> Demand:

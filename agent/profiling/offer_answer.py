@@ -1,0 +1,66 @@
+"""The answer about the offers of a tariff for a profile, as a document; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent.cost.decision import decide
+from agent.profiling.offer_inputs import machine_of, mix_of, usual_demand
+from agent.profiling.pricing import sustained_point
+
+if TYPE_CHECKING:
+    from agent.cost.demand import Demand
+    from agent.cost.requirements import Requirements
+    from agent.cost.tariff import Tariff
+    from agent.profiling.records import Document
+
+
+def answer(document: Document, tariff: Tariff, demand: Demand | None, required: Requirements) -> dict[str, Any]:
+    """Return the options, the break-even loads and their inputs; without a demand, for the usual one of the tariff.
+
+    Raises NoCostError if the profile or the tariff has no cost, TariffError if an offer is in another currency, and
+    DemandError if the demand needs too many machines.
+    """
+    point, note = sustained_point(document)
+    mix = mix_of(point)
+    machine = machine_of(document, point, tariff, sized_for_peaks=demand is None or len(demand.steps) == 1)
+    demand = demand or usual_demand(machine, tariff)
+    decision = decide(machine, demand, tariff.offers, mix, required, tariff.currency)
+    return {
+        "profile": document.id,
+        "point": point.name,
+        "capacity_requests_per_second": machine.model.capacity,
+        "tokens_per_request": {
+            "input": mix.input_tokens,
+            "cached_input": mix.cached_input_tokens,
+            "output": mix.output_tokens,
+        },
+        "life_years": machine.life_years if machine.capital else None,
+        "headroom": machine.headroom,
+        "spares": machine.spares,
+        "peak_factor": machine.peak_factor,
+        "demand": demand and _demand_document(demand),
+        "requirements": msgspec.to_builtins(required),
+        **msgspec.to_builtins(decision),
+        "notes": [*([note] if note else []), *_price_changes(tariff)],
+    }
+
+
+def _demand_document(demand: Demand) -> dict[str, Any]:
+    return {
+        "origin": demand.origin,
+        "mean_requests_per_second": demand.mean,
+        "peak_requests_per_second": demand.peak,
+        "notes": list(demand.notes),
+    }
+
+
+def _price_changes(tariff: Tariff) -> list[str]:
+    return [
+        f"the price of {offer.name} changes by {100 * offer.price_change_per_year:+g} % a year: the options have the "
+        "price of the first year, and the payback time has the change"
+        for offer in tariff.offers
+        if offer.price_change_per_year
+    ]
