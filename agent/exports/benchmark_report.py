@@ -50,9 +50,8 @@ def _files(request: ExportRequest) -> Exported:
     if missing:
         raise ExportError(list(dict.fromkeys(missing)), "" if loads else "inferometer profile endpoint --url URL")
     digits = len(str(len(loads)))
-    files = {
-        f"stage_{number:0{digits}}.json": json_file(_report(request, each, number)) for number, each in enumerate(loads)
-    }
+    reports = [_report(request, each, number) for number, each in enumerate(loads)]
+    files = {f"stage_{number:0{digits}}.json": json_file(_known(each)) for number, each in enumerate(reports)}
     return Exported(files, (f"{len(files)} reports; the power is {sources(loads)}",))
 
 
