@@ -15,7 +15,18 @@ from store.damage import Damage, RowVerifier
 from store.engines import snapshot_engine
 from store.error_messages import translate_errors
 from store.layouts import load_layouts
-from store.records import ROLLUP_COLUMNS, Host, Profile, Recording, RecordingSpan, Rollup, Run, RunStatus, Window
+from store.records import (
+    IMPORTER,
+    ROLLUP_COLUMNS,
+    Host,
+    Profile,
+    Recording,
+    RecordingSpan,
+    Rollup,
+    Run,
+    RunStatus,
+    Window,
+)
 from store.rows import unpack
 from store.series_query import has_samples, load_series, sampled_span
 from store.serving_hours import load_hours
@@ -175,10 +186,13 @@ class Reader:
 
     def profiles(self) -> tuple[Profile, ...]:
         """Return every profile, newest first."""
-        table = schema.profiles
+        table, runs, recordings = schema.profiles, schema.runs, schema.recordings
         rows = self._sound(select(table).order_by(table.c.created_ns.desc(), table.c.id), table)
-        columns = ("id", "run_id", "created_ns", "workload", "document", "tag")
-        return tuple(Profile(*(row[each] for each in columns)) for row in rows)
+        names = ("id", "run_id", "created_ns", "workload", "document", "tag")
+        of_imports = select(runs.c.id).join(recordings).where(recordings.c.program == IMPORTER)
+        with self._snapshot() as (connection, _):
+            imported = set(connection.execute(of_imports).scalars())
+        return tuple(Profile(**{each: row[each] for each in names}, imported=row["run_id"] in imported) for row in rows)
 
 
 def _recording(row: RowMapping) -> Recording:

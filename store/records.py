@@ -87,6 +87,10 @@ class Series:
     segments: Sequence[EnergySegment] = ()
 
 
+IMPORTER = "import"
+"""The program of a recording whose samples come from another store; the id of its host begins with the same word."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """One process that sampled a host; `id` is the store's, `program` its name, `boot_id` the boot of the host."""
@@ -220,7 +224,7 @@ class Window:
 class Profile:
     """The result derived from a run: `document` is the JSON text of docs/profile.schema.json.
 
-    `tag` is the user's name for it, unique among profiles.
+    `tag` is the user's name for it, unique among profiles. An `imported` profile comes from another store.
     """
 
     id: str
@@ -229,6 +233,7 @@ class Profile:
     workload: str
     document: str
     tag: str | None = None
+    imported: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from agent.cli.options import JSON_HELP, OutputFile, fail, writing
-from agent.cli.profile_export import check_parquet
+from agent.cli.profile_bundles import check_parquet
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 

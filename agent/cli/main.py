@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "measure": "Measure the energy of a command or of a period.",
     "profile": "Measure latency, energy and cost of an inference.",
-    "profiles": "List, show, export, tag and delete stored profiles.",
+    "profiles": "List, show, export, import, tag and delete profiles.",
     "export": "Write the files of planners such as llm-d-planner.",
     "devices": "List the sensors of this host.",
     "doctor": "Check the host and the installation.",

@@ -1,4 +1,4 @@
-"""`inferometer profiles`: lists, shows, exports, tags and deletes stored profiles."""
+"""`inferometer profiles`: lists, shows, exports, imports, tags and deletes stored profiles."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ import typer
 from agent.cli.arguments import SHARED
 from agent.cli.numbers import whole
 from agent.cli.options import JSON_HELP, fail
+from agent.cli.profile_bundles import import_bundles
 from agent.cli.profile_export import export
-from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, database_path, document_named, find, reading, stored_profiles
+from agent.cli.stored_profiles import (
+    NEWEST,
+    SOURCE_HELP,
+    database_path,
+    document_named,
+    find,
+    is_path,
+    reading,
+    stored_profiles,
+)
 from agent.cli.stores import opened
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
@@ -23,10 +33,11 @@ if TYPE_CHECKING:
     from store.writer import Writer
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, show, export, tag and delete stored profiles.", rich_markup_mode=None
+    no_args_is_help=True, help="List, show, export, import, tag and delete profiles.", rich_markup_mode=None
 )
 
 _TAG = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}[A-Za-z0-9])?", re.ASCII)
+_IMPORTED = "imported: this profile comes from another store (`profiles import`)"
 _Id = Annotated[
     str,
     typer.Argument(
@@ -56,7 +67,7 @@ def list_profiles(
 
     Each has its best point: the lowest energy per inference, or the highest rate if there are no energy figures. The
     cost is for a million output tokens, or for a million inferences if the model has no tokens, at the utilization
-    given, else at full use.
+    given, else at full use. A profile of another store is `imported`.
 
     Example: inferometer profiles list
 
@@ -69,7 +80,10 @@ def list_profiles(
         every = list(reader.profiles()) if reader else []
     stored = [each for each in every if workload in {None, each.workload}]
     stored_workloads = {each.workload for each in every}
-    found = [summary(document, profile.tag) for profile, document in _documents(stored[:limit])]
+    found = [
+        {**summary(document, profile.tag), "origin": "imported" if profile.imported else "measured"}
+        for profile, document in _documents(stored[:limit])
+    ]
     if as_json:
         print_json({"profiles": found})
     elif workload and stored_workloads and not stored:
@@ -96,6 +110,8 @@ def show(context: typer.Context, profile_id: _Source = "latest", as_json: _Json 
     from agent.render.profile_text import profile_text
 
     document = document_named(context, profile_id)
+    if not is_path(profile_id) and find(context, profile_id).imported:
+        document["notes"] = [_IMPORTED, *document["notes"]]
     if as_json:
         print_json(document)
     else:
@@ -103,6 +119,7 @@ def show(context: typer.Context, profile_id: _Source = "latest", as_json: _Json 
 
 
 app.command(epilog=SHARED)(export)
+app.command("import", epilog=SHARED)(import_bundles)
 
 
 @app.command(epilog=SHARED)

@@ -27,9 +27,14 @@ _MAX_DOCUMENT_BYTES = 64 << 20
 """More than a profile of a thousand points and repeats."""
 
 
+def is_path(name: str) -> bool:
+    """Return whether the name of a profile is the path of a file."""
+    return name.endswith(".json") or "/" in name
+
+
 def document_named(context: typer.Context, name: str) -> dict[str, Any]:
     """Return the document of a stored profile, or of a file if `name` is a path."""
-    if not (name.endswith(".json") or "/" in name):
+    if not is_path(name):
         return _document(find(context, name))
     from agent.profiling.document.codec import check
     from agent.profiling.document.versions import parse

@@ -21,8 +21,8 @@ _SHOWN = 10
 
 
 @contextmanager
-def opened(context: typer.Context) -> Iterator[Engine]:
-    """Yield the configured store; a missing store, or an error of the store within the block, ends the command."""
+def opened(context: typer.Context, *, create: bool = False) -> Iterator[Engine]:
+    """Yield the configured store; an error of the store ends the command, as does a missing one unless `create`."""
     from agent.runtime.signals import interruptible
     from store.database import open_database
     from store.errors import StoreError
@@ -30,7 +30,7 @@ def opened(context: typer.Context) -> Iterator[Engine]:
     database = configuration(context).database
     try:
         with interruptible():  # an interrupted upgrade removes its copy
-            engine = open_database(database, create=False)
+            engine = open_database(database, create=create)
         try:
             yield engine
         finally:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from agent.cost.hourly import HourlyModel
     from agent.cost.rented import RentedWork, RentedYear
 
-_MOST_EVALUATIONS = 200_000
-"""Numbers of machines times levels of demand, which take about a second."""
+_MOST_EVALUATIONS = 2_000_000
+"""Numbers of machines times levels of demand, which take a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def cells(found: _Json) -> tuple[str, ...]:
         found["created"][:16].replace("T", " "),
         found["model"],
         found["host"],
-        found["status"],
+        f"{found['status']}, imported" if found.get("origin") == "imported" else found["status"],
         found["best_point"] or "-",
         plain(found["least_joules_per_inference"]),
         price,

@@ -54,10 +54,7 @@ def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
     import pyarrow as pa  # noqa: PLC0415  an extra
     from pyarrow import parquet  # noqa: PLC0415  same
 
-    word = pa.dictionary(pa.int32(), pa.string())
-    kinds = {"time_ns": pa.int64(), "value": pa.float64(), "recording": pa.int64()}
-    time = ("time", pa.timestamp("ns", "UTC"))
-    schema = pa.schema([time, *((name, kinds.get(name, word)) for name in Sample._fields)])
+    schema = parquet_schema()
     count, waiting = 0, iter(samples)
     with parquet.ParquetWriter(_CountingStream(stream), schema, compression="zstd") as writer:
         while rows := list(islice(waiting, _ROWS_AT_ONCE)):
@@ -66,6 +63,16 @@ def write_parquet(samples: Iterable[Sample], stream: BinaryIO) -> int:
             writer.write_table(pa.table(table, schema=schema))
             count += len(rows)
     return count
+
+
+def parquet_schema() -> Any:
+    """Return the names and types of the columns of Parquet. Raises ImportError without pyarrow."""
+    import pyarrow as pa  # noqa: PLC0415  an extra
+
+    word = pa.dictionary(pa.int32(), pa.string())
+    kinds = {"time_ns": pa.int64(), "value": pa.float64(), "recording": pa.int64()}
+    time = ("time", pa.timestamp("ns", "UTC"))
+    return pa.schema([time, *((name, kinds.get(name, word)) for name in Sample._fields)])
 
 
 class _CountingStream:

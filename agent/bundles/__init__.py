@@ -1,0 +1,1 @@
+"""Profiles as bundles: one file with document, samples, tariff and checksums, also without the names of a host."""
