@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,7 @@ def demand_of(context: typer.Context, text: str, mix: Mix) -> Demand:
 
     if text.startswith(_MEASURED):
         return _measured(context, text.removeprefix(_MEASURED), mix)
-    if text.lower().endswith(".csv") or Path(text).exists():
+    if text.lower().endswith(".csv") or os.path.exists(text):  # noqa: PTH110  pathlib raises for a very long text
         return _day(Path(text))
     return option_value("--demand", text, parse_rate)
 
@@ -107,6 +108,10 @@ def _measured(context: typer.Context, name: str, mix: Mix) -> Demand:
     if len(models) > 1:
         choices = ", ".join(f"{_MEASURED}{server}/{each}" for each in models)
         fail(f"--demand: {server} serves several models; give one of {choices}", ExitCode.USAGE)
+    if len({hour.host_id for hour in own}) > 1:
+        fail(
+            f"--demand: {server} has hours of several hosts in this store; give the sum of them as a CSV file of a day"
+        )
     return _of_hours(own, mix)
 
 

@@ -140,7 +140,7 @@ def _options(
     yield _option(own, None, demand, mix, ())
     for each in rentals:
         work = rented_work(each, demand)
-        least = machines_for(requirements.owned_share(each.offer) * demand.peak, machine)
+        least = machines_for(requirements.owned_share(each.offer) * demand.peak, machine.usable)
         splits = {0: Split(owned_year(machine, demand, 0), work.above(0.0))}
         for lower in {0, least}:
             split = best_split(machine, demand, work, lower)

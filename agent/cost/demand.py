@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Step:
     rate: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, in which nothing can be cached
 class Demand:
     """The steps of a demand in the order of time; the whole repeats. `notes` are sentences about its limits.
 
@@ -49,22 +50,22 @@ class Demand:
         if not any(step.rate for step in self.steps):
             raise DemandError("the demand is 0 at all times: give at least one rate above 0")
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """The length of the whole, after which it repeats."""
         return math.fsum(step.seconds for step in self.steps)
 
-    @property
+    @cached_property
     def peak(self) -> float:
         """The highest rate, in requests per second."""
         return max(step.rate for step in self.steps)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """The mean rate, in requests per second."""
         return math.fsum(step.seconds * step.rate for step in self.steps) / self.seconds
 
-    @property
+    @cached_property
     def levels(self) -> tuple[tuple[float, float], ...]:
         """Each rate once with its share of the time, rising."""
         shares: dict[float, float] = {}

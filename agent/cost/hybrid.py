@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from agent.cost.hourly import HourlyModel
     from agent.cost.rented import RentedWork, RentedYear
 
-_MOST_EVALUATIONS = 2_000_000
-"""Numbers of machines times levels of demand, which take a few seconds."""
+_MOST_EVALUATIONS = 200_000
+"""Numbers of machines times levels of demand, which take about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Split:
         return self.owned.cost + (self.rented.cost if self.rented else 0.0)
 
 
-def machines_for(rate: float, machine: Machine) -> int:
-    """Return the least number of machines that can do a rate, without spares."""
-    return whole(rate / machine.usable)
+def machines_for(rate: float, usable: float) -> int:
+    """Return the least number of machines, each with a `usable` rate, that can do a rate together."""
+    return whole(rate / usable)
 
 
 def owned_year(machine: Machine, demand: Demand, needed: int) -> OwnedYear:
@@ -86,7 +86,7 @@ def owned_year(machine: Machine, demand: Demand, needed: int) -> OwnedYear:
 
 def owned_alone(machine: Machine, demand: Demand) -> Split:
     """Return the year in which owned machines do all work."""
-    return Split(owned_year(machine, demand, machines_for(demand.peak, machine)), None)
+    return Split(owned_year(machine, demand, machines_for(demand.peak, machine.usable)), None)
 
 
 def best_split(machine: Machine, demand: Demand, work: RentedWork, least: int = 0) -> Split:
@@ -95,7 +95,7 @@ def best_split(machine: Machine, demand: Demand, work: RentedWork, least: int = 
     Owned machines do the work up to their capacity, and the rest is rented. If two splits cost the same, the one with
     fewer machines is returned. Raises DemandError if the demand needs more machines than can be compared.
     """
-    most = max(least, machines_for(demand.peak, machine))
+    most = max(least, machines_for(demand.peak, machine.usable))
     if most * len(demand.levels) > _MOST_EVALUATIONS:
         raise DemandError(
             f"the peak of the demand needs {most:,} machines, which are too many to compare: divide the demand by ten, "

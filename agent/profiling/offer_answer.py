@@ -12,6 +12,7 @@ from agent.profiling.pricing import sustained_point
 
 if TYPE_CHECKING:
     from agent.cost.demand import Demand
+    from agent.cost.hybrid import Machine
     from agent.cost.requirements import Requirements
     from agent.cost.tariff import Tariff
     from agent.profiling.records import Document
@@ -44,7 +45,7 @@ def answer(document: Document, tariff: Tariff, demand: Demand | None, required: 
         "demand": demand and _demand_document(demand),
         "requirements": msgspec.to_builtins(required),
         **msgspec.to_builtins(decision),
-        "notes": [*([note] if note else []), *_price_changes(tariff)],
+        "notes": [*([note] if note else []), *_sizes(machine), *_price_changes(tariff)],
     }
 
 
@@ -55,6 +56,17 @@ def _demand_document(demand: Demand) -> dict[str, Any]:
         "peak_requests_per_second": demand.peak,
         "notes": list(demand.notes),
     }
+
+
+def _sizes(machine: Machine) -> list[str]:
+    parts = []
+    if machine.headroom:
+        parts.append(f"{100 * machine.headroom:g} % of each own machine stays free at the peak")
+    if machine.spares:
+        parts.append(f"spares: {machine.spares}")
+    if machine.peak_factor > 1:
+        parts.append(f"machines and instances are sized for {machine.peak_factor:g} times the demand")
+    return parts or ["own machines are fully used at the peak: the tariff has no headroom, spares or peak_factor"]
 
 
 def _price_changes(tariff: Tariff) -> list[str]:

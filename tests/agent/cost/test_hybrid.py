@@ -30,8 +30,8 @@ def rent(offer: Offer, demand: Demand) -> Any:
 
 
 def test_machines_share_the_demand_up_to_their_capacity_without_the_headroom() -> None:
-    assert machines_for(20, MACHINE) == 2
-    assert machines_for(20, ROOMY) == 3
+    assert machines_for(20, MACHINE.usable) == 2
+    assert machines_for(20, ROOMY.usable) == 3
     year = owned_year(ROOMY, constant(16), 2)
     assert year.fixed == 2 * HOURS_PER_YEAR
     assert year.energy == pytest.approx(2 * HOURS_PER_YEAR * 0.25 * 1.2 * 0.680)
@@ -49,8 +49,8 @@ def test_spares_share_the_load_and_cost_as_much_as_the_others() -> None:
 
 
 def test_machines_are_sized_for_the_peaks_within_a_step() -> None:
-    assert machines_for(20, replace(MACHINE, peak_factor=2.5)) == 5
-    assert machines_for(20, replace(ROOMY, peak_factor=2)) == 5
+    assert machines_for(20, replace(MACHINE, peak_factor=2.5).usable) == 5
+    assert machines_for(20, replace(ROOMY, peak_factor=2).usable) == 5
 
 
 def test_an_idle_hour_costs_idle_power() -> None:
