@@ -29,7 +29,7 @@ MOVED = {
 }
 """Each file outside of docs/ that the site has, and its name there."""
 CONTENTS = {
-    "Use": "getting-started serving import commands planners sensors cost configuration service metrics "
+    "Use": "getting-started serving import commands planners sensors cost comparing configuration service metrics "
     "production-traffic sharing privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies sensor-faults benchmarks proofs glossary",
     "Reference": "settings store man-inferometer man-inferometerd",

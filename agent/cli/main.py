@@ -32,6 +32,7 @@ COMMANDS = {
     "profile": "Measure latency, energy and cost of an inference.",
     "profiles": "List, show, export, import, tag and delete profiles.",
     "export": "Write the files of planners such as llm-d-planner.",
+    "compare": "Compare profiles side by side.",
     "devices": "List the sensors of this host.",
     "doctor": "Check the host and the installation.",
     "daemon": "Sample, store and export until stopped.",

@@ -72,13 +72,25 @@ class SensorEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     joules_per_inference: EnergyBreakdown
 
 
+class SensorJoules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The mean energy of one sensor per inference."""
+
+    device: str
+    domain: str
+    joules_per_inference: float
+
+
 class PhaseEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The energy of the whole boundary in one phase, from the windows in which only that phase ran."""
+    """The energy of the whole boundary in one phase, from the windows in which only that phase ran.
+
+    `sensors` has the part of each sensor, also of those that are not in the total.
+    """
 
     phase: str
     joules_per_inference: UncertainValue
     joules_per_input_token: UncertainValue | None
     joules_per_output_token: UncertainValue | None
+    sensors: tuple[SensorJoules, ...] = ()
 
 
 class PointEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from agent.cost.interval import Interval
@@ -17,6 +18,7 @@ from agent.profiling.records import (
     PointEnergy,
     PointPower,
     SensorEnergy,
+    SensorJoules,
     UncertainValue,
 )
 from probes.model import Source
@@ -221,7 +223,7 @@ def point_energy(
         joules_per_output_token=_per_token(totals, tokens.outputs, sensors.source),
         joules_per_total_token=_per_token(totals, tokens.both, sensors.source),
         sensors=tuple(measured),
-        phases=_phase_energies(repeats, counted, sensors.source),
+        phases=_phase_energies(repeats, found, counted, sensors.source),
     )
 
 
@@ -265,21 +267,23 @@ def _per_token(totals: Sequence[Energy], tokens: Sequence[float], source: Proven
 
 
 def _phase_energies(
-    repeats: Sequence[Repeat], counted: Sequence[SensorWindows], source: Provenance
+    repeats: Sequence[Repeat], found: Sequence[SensorWindows], counted: Sequence[SensorWindows], source: Provenance
 ) -> tuple[PhaseEnergy, ...]:
-    found = []
+    phases = []
     for number, window in enumerate(repeats[0]):
         totals = joules_per_inference(repeats, counted, number) or ()
         tokens = tokens_per_inference([(repeat[number],) for repeat in repeats])
-        found.append(
+        energies = ((each.channel, joules_per_inference(repeats, (each,), number)) for each in found)
+        phases.append(
             PhaseEnergy(
                 window.phase,
                 quantity(totals, source),
                 _per_token(totals, tokens.inputs, source),
                 None if any(tokens.inputs) else _per_token(totals, tokens.outputs, source),
+                tuple(SensorJoules(*channel.place, fmean(e.joules for e in own)) for channel, own in energies if own),
             )
         )
-    return tuple(found)
+    return tuple(phases)
 
 
 def _split(

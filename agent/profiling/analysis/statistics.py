@@ -131,6 +131,13 @@ def t_quantile(degrees: int) -> float:
     return math.sqrt(degrees) * math.tan((low + high) / 2)
 
 
+def t_beyond(t: float, degrees: int) -> float:
+    """Return the probability that Student's t lies beyond -t or t, the two-sided p value. Raises ValueError below 1."""
+    if degrees < 1:
+        raise ValueError(f"Student's t needs at least 1 degree of freedom, not {degrees}")
+    return max(0.0, 1 - _central_probability(math.atan(abs(t) / math.sqrt(degrees)), degrees))
+
+
 def _central_probability(theta: float, degrees: int) -> float:
     """P(|T| < t) at theta = atan(t / sqrt(degrees)): a finite series in the cosine, of odd or of even powers."""
     cosine, odd = math.cos(theta), degrees % 2

@@ -97,6 +97,7 @@ def _completed(document: _Json) -> _Json:
             **point,
             "serving": point.get("serving"),
             "reported": point.get("reported", []),
+            "energy": point["energy"] and _completed_energy(point["energy"]),
             "cost": point["cost"] and _completed_cost(point["cost"]),
         }
         for point in document["points"]
@@ -110,6 +111,10 @@ def _completed(document: _Json) -> _Json:
         "sustainable_rate": rate,
         "tariff": tariff and {**_NO_TARIFF, **tariff},
     }
+
+
+def _completed_energy(energy: _Json) -> _Json:
+    return {**energy, "phases": [{"sensors": [], **phase} for phase in energy["phases"]]}
 
 
 def _completed_cost(cost: _Json) -> _Json:

@@ -1,0 +1,223 @@
+"""`inferometer compare`: setups side by side, and the cheapest mix of their machines for a demand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from agent.cli.numbers import choice
+from agent.cli.options import JSON_HELP, fail, option_value
+from agent.cli.service_options import ServiceOptions
+from agent.cli.stored_profiles import SOURCE_HELP, document_named
+from agent.comparison.setups import Grouping
+from agent.runtime.console import ExitCode, print_json, print_out, terminal_width
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent.comparison.matching import IncomparableError
+    from agent.comparison.records import Comparison
+    from agent.comparison.setups import Setup
+    from agent.cost.tariff import Tariff
+    from agent.profiling.records import Document
+
+_MAX_RESULT_BYTES = 64 << 20
+"""A result of lm-evaluation-harness has the configuration of each task, thousands in a large suite."""
+
+
+def compare(
+    context: typer.Context,
+    profiles: Annotated[
+        list[str], typer.Argument(metavar="PROFILE...", help=f"Two or more profiles: of each, {SOURCE_HELP}")
+    ],
+    by: Annotated[
+        Grouping | None,
+        choice(
+            Grouping,
+            "Profiles that form one group. [default: those of one setup; if all have one, those of one day; else each]",
+        ),
+    ] = None,
+    tariff: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.toml", help="Prices in place of those in the profiles: for all groups, or once for each."
+        ),
+    ] = None,
+    accuracy: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RESULTS.json", help="Results of lm-evaluation-harness, once for each group, in their order."
+        ),
+    ] = None,
+    accuracy_energy: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MEASURE.json", help="Output of `inferometer measure --json -- lm_eval ...` for each --accuracy."
+        ),
+    ] = None,
+    demand: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="Print the cheapest mix of machines for this demand instead, such as 40/s."),
+    ] = None,
+    slo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMITS", help="Latency limits that a machine of the mix must meet, such as ttft=500ms,tpot=50ms."
+        ),
+    ] = None,
+    attainment: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Share of the requests that must meet --slo, such as 95%; 99% by default."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare what is not comparable; the result states the reasons.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> None:
+    """Compare profiles: devices, engines, precisions or dates side by side.
+
+    Profiles of one setup are its independent runs. With three or more on each side a difference is tested, and stated
+    with its 95 % interval: "B is 1.8x ± 0.1 cheaper". With fewer it holds within these runs only. Points are matched by
+    their parameters. Another boundary or source of the energy, other work, and prompts or outputs that differ by more
+    than 5 % are refused. docs/comparing.md explains the rules.
+
+    Example: inferometer compare fp32-1 fp32-2 fp32-3 int8-1 int8-2 int8-3 --tariff tariff.toml
+
+    Example: inferometer compare monday friday --by profile
+
+    Example: inferometer compare small large --tariff small.toml --tariff large.toml --demand 40/s --slo ttft=500ms
+
+    Example: inferometer compare fp32 int8 --accuracy fp32-results.json --accuracy int8-results.json
+    """
+    from agent.comparison.setups import SetupError, group
+
+    if demand is None and (slo is not None or attainment is not None):
+        fail("--slo and --attainment are limits of a mix: give --demand too", ExitCode.USAGE)
+    documents = _read(context, profiles)
+    try:
+        setups = group(documents, by)
+    except SetupError as error:
+        fail(str(error), ExitCode.USAGE)
+    setups = _priced(setups, [_tariff(path) for path in tariff or []])
+    if demand is not None:
+        _print_mix(setups, demand, ServiceOptions(slo=slo, attainment=attainment), force=force, as_json=as_json)
+        return
+    found = _compared(setups, accuracy or [], accuracy_energy or [], force=force)
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(found))
+    else:
+        from agent.render.comparison_text import comparison_text
+
+        print_out(comparison_text(found, terminal_width()))
+
+
+def _read(context: typer.Context, names: Sequence[str]) -> list[Document]:
+    import msgspec
+
+    from agent.profiling.records import Document
+
+    documents = []
+    for name in names:
+        try:
+            documents.append(msgspec.convert(document_named(context, name), Document))
+        except ValueError as error:
+            fail(f"{name}: {error}")
+    return documents
+
+
+def _tariff(path: Path) -> Tariff:
+    from agent.cost.limits import TariffError
+    from agent.cost.tariff_file import load_tariff
+
+    try:
+        return load_tariff(path)
+    except TariffError as error:
+        fail(str(error), ExitCode.USAGE)
+
+
+def _priced(setups: tuple[Setup, ...], tariffs: Sequence[Tariff]) -> tuple[Setup, ...]:
+    """Return the setups with the costs of these tariffs: one for all, or one for each; without any with their own."""
+    from dataclasses import replace
+
+    from agent.profiling.pricing import price_document
+
+    if not tariffs:
+        return setups
+    if len(tariffs) not in {1, len(setups)}:
+        labels = ", ".join(f"{each.label}: {each.name}" for each in setups)
+        fail(f"--tariff: give one for all groups, or one for each of the {len(setups)} ({labels})", ExitCode.USAGE)
+    each = list(tariffs) * (len(setups) if len(tariffs) == 1 else 1)
+    return tuple(
+        replace(setup, documents=tuple(price_document(document, prices) for document in setup.documents))
+        for setup, prices in zip(setups, each, strict=True)
+    )
+
+
+def _compared(
+    setups: tuple[Setup, ...], accuracy: Sequence[Path], energies: Sequence[Path], *, force: bool
+) -> Comparison:
+    import msgspec
+
+    from agent.comparison.accuracy import quality
+    from agent.comparison.compare import compare as compared
+    from agent.comparison.lm_eval import read_evaluation, read_measurement
+    from agent.comparison.matching import IncomparableError
+
+    if accuracy and len(accuracy) != len(setups):
+        fail(f"--accuracy: give one for each of the {len(setups)} groups, in their order", ExitCode.USAGE)
+    if energies and len(energies) != len(accuracy):
+        fail("--accuracy-energy: give one for each --accuracy, in their order", ExitCode.USAGE)
+    evaluations = [_file(path, read_evaluation) for path in accuracy]
+    measured = [_file(path, read_measurement) for path in energies]
+    try:
+        found = compared(setups, force=force)
+    except IncomparableError as error:
+        _refuse(error)
+    if not evaluations:
+        return found
+    qualities, notes = quality(setups, evaluations, measured)
+    return msgspec.structs.replace(found, quality=qualities, notes=(*found.notes, *notes))
+
+
+def _file(path: Path, read: Callable[[str], Any]) -> Any:
+    """Return the content of a file that another tool wrote; end the command if it is not one."""
+    from agent.runtime.text_input import named, read_text
+
+    try:
+        return read(read_text(path, _MAX_RESULT_BYTES))
+    except ValueError as error:
+        fail(f"{named(path)}: {error}", ExitCode.USAGE)
+
+
+def _refuse(error: IncomparableError) -> NoReturn:
+    lines = ["these profiles are not comparable; --force compares them and marks the result:"]
+    fail("\n".join([*lines, *(f"  - {reason}" for reason in error.reasons)]), ExitCode.USAGE)
+
+
+def _print_mix(setups: tuple[Setup, ...], demand: str, service: ServiceOptions, *, force: bool, as_json: bool) -> None:
+    from agent.comparison.matching import IncomparableError
+    from agent.comparison.mix import MixError, mix_of
+    from agent.cost.demand import parse_rate
+
+    rate = option_value("--demand", demand, parse_rate).peak
+    level = service.level()
+    try:
+        found = mix_of(setups, rate, level, force=force)
+    except ModuleNotFoundError as error:
+        fail(f"a mix needs {error.name}: pip install 'inferometer[planning]'", ExitCode.USAGE)
+    except IncomparableError as error:
+        _refuse(error)
+    except MixError as error:
+        fail(f"there is no mix: {error}")
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(found))
+    else:
+        from agent.render.mix_text import mix_text
+
+        print_out(mix_text(found, terminal_width()))
