@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -116,42 +117,41 @@ def decide(
             rentals.append(rental(offer, mix))
         except UnsuitableOfferError as error:
             left_out.append(LeftOut(offer.name, str(error)))
-    options: tuple[Option, ...] = ()
-    if demand is not None:
-        found = _options(machine, demand, [_sized(each, machine) for each in rentals], mix, requirements)
-        options = tuple(sorted(found, key=lambda option: (option.cost, option.machines)))
+    works = [] if demand is None else [rented_work(_sized(each, machine), demand) for each in rentals]
+    found = [] if demand is None else _options(machine, demand, works, mix, requirements)
+    options = tuple(sorted(found, key=lambda option: (option.cost, option.machines)))
     cheapest = next((option for option in options if not option.objections), None)
     return Decision(
         currency=currency,
         options=options,
         cheapest=cheapest,
         sovereignty_per_year=cheapest.cost - options[0].cost if cheapest and requirements.given else None,
-        break_even=tuple(_break_even(machine, demand, each, mix) for each in rentals),
+        break_even=tuple(_break_even(machine, each, mix, work) for each, work in zip_longest(rentals, works)),
         left_out=tuple(left_out),
         assumptions=tuple(LeftOut(each.offer.name, text) for each in rentals for text in each.offer.assumptions),
     )
 
 
 def _options(
-    machine: Machine, demand: Demand, rentals: Sequence[Rental], mix: Mix, requirements: Requirements
+    machine: Machine, demand: Demand, works: Sequence[RentedWork], mix: Mix, requirements: Requirements
 ) -> Iterator[Option]:
     """Yield own machines alone, and for each rental it alone and its best splits with and without the requirements."""
     own = owned_alone(machine, demand)
     yield _option(own, None, demand, mix, ())
-    for each in rentals:
-        work = rented_work(each, demand)
-        least = machines_for(requirements.owned_share(each.offer) * demand.peak, machine.usable)
+    for work in works:
+        offer = work.rental.offer
+        least = machines_for(requirements.owned_share(offer) * demand.peak, machine.usable)
         splits = {0: Split(owned_year(machine, demand, 0), work.above(0.0))}
         for lower in {0, least}:
             split = best_split(machine, demand, work, lower)
             splits[split.owned.machines] = split
-        objections = requirements.objections(each.offer)
+        objections = requirements.objections(offer)
         for machines, split in splits.items():
             if machines == own.owned.machines:
                 continue  # own machines alone are no dearer
             kept = machines - machine.spares if machines else 0
             more = () if kept >= least else (_share_objection(requirements),)
-            yield _option(split, each.offer.name, demand, mix, (*objections, *more))
+            yield _option(split, offer.name, demand, mix, (*objections, *more))
 
 
 def _share_objection(requirements: Requirements) -> str:
@@ -182,7 +182,7 @@ def _sized(each: Rental, machine: Machine) -> Rental:
     return replace(each, capacity=each.capacity and each.capacity / machine.peak_factor)
 
 
-def _break_even(machine: Machine, demand: Demand | None, each: Rental, mix: Mix) -> BreakEven:
+def _break_even(machine: Machine, each: Rental, mix: Mix, work: RentedWork | None) -> BreakEven:
     price, hour = each.at_full_use(), each.offer.price_per_hour
     sized = _sized(each, machine)
     return BreakEven(
@@ -192,14 +192,14 @@ def _break_even(machine: Machine, demand: Demand | None, each: Rental, mix: Mix)
         utilizations=break_even_utilizations(machine.model, price),
         demands=cheaper_demands(machine.model, sized, machine.usable),
         searched_demand=searched_demand(sized, machine.usable),
-        payback_years=None if demand is None else _payback(machine, demand, rented_work(sized, demand)),
+        payback_years=None if work is None else _payback(machine, work),
         hours_per_year=HOURS_PER_YEAR * machine.model.per_hour(1.0) / hour if hour else None,
     )
 
 
-def _payback(machine: Machine, demand: Demand, work: RentedWork) -> float | None:
+def _payback(machine: Machine, work: RentedWork) -> float | None:
     """Return the payback time of the machines that do all work against renting all of it; None without capital."""
-    own = owned_alone(machine, demand).owned
+    own = owned_alone(machine, work.demand).owned
     if not machine.capital:
         return None
     return payback_years(
