@@ -52,7 +52,14 @@ _SAFE = frozenset(
         *("WorkloadFacts.precision", "InputFacts.name", "InputFacts.element", "DeviceFacts.name"),
         *("SensorFacts.domain", "SensorFacts.metric", "SensorFacts.method", "IncludedSensor.domain"),
         *("HostSettings.cpu_governors", "SamplingConditions.policy", "IdlePower.domain", "PhaseSpeed.phase"),
-        *("SensorEnergy.kind", "SensorEnergy.domain", "SensorEnergy.method", "PhaseEnergy.phase", "Cost.currency"),
+        *(
+            "SensorEnergy.kind",
+            "SensorEnergy.domain",
+            "SensorJoules.domain",
+            "SensorEnergy.method",
+            "PhaseEnergy.phase",
+            "Cost.currency",
+        ),
         *("Cost.no_allocation_reason", "BasisCost.no_total_reason", "MissingInput.name", "MissingInput.effect"),
         *("TariffDefault.name", "TariffDefault.source", "SensorAgreement.domain", "DeviceConditions.domain"),
         *("DeviceConditions.throttle_reasons", "CheckResult.name", "ToolReport.tool", "ToolReport.version"),
@@ -64,7 +71,10 @@ _DEVICES = frozenset(
     f"{record}.{name}"
     for record, name in (
         ("DeviceFacts", "id"),
-        *((each, "device") for each in ("IncludedSensor", "IdlePower", "SensorEnergy", "SensorAgreement")),
+        *(
+            (each, "device")
+            for each in ("IncludedSensor", "IdlePower", "SensorEnergy", "SensorJoules", "SensorAgreement")
+        ),
         *((each, "device") for each in ("DeviceConditions", "GpuSharing")),
     )
 )
