@@ -111,7 +111,7 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads around an edge of a window, in seconds; 0 without a counter.
 
     A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms; reads take at most a quarter of the time.
-    The period is one of the grid.
+    The period is one of the grid. An estimate has no high rate: its error is larger than that of an edge.
     """
     wanted = [
         max(
@@ -124,7 +124,7 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
             period_at_least(channel.read_seconds / MAX_HIGH_RATE_SHARE),
         )
         for channel in channels
-        if channel.metric == "energy_joules"
+        if channel.metric == "energy_joules" and channel.source is Source.MEASURED
     ]
     return min(wanted, default=0.0)
 
@@ -150,14 +150,15 @@ def mark_aliased(channels: Iterable[Channel], period_seconds: float) -> tuple[Ch
 def needed_seconds(channel: Channel, tolerance: float) -> float:
     """Return the window length in seconds from which a sensor measures energy to within a share `tolerance`.
 
-    The uncertainty at an edge is the energy of one update and one high-rate read for a counter, and the energy of half
+    The uncertainty at an edge is the energy of one update and one read for a counter, and the energy of half
     the averaging time for an average, whose refresh time is also uncertain by one read. The length is infinite if no
     window suffices: a model has its stated uncertainty, and the energy of unobserved time is bounded only by the
     ceiling of the device.
     """
     left = tolerance - channel.uncertainty
     if left > 0 and channel.metric == "energy_joules":
-        return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + high_rate_period_seconds([channel])) / left
+        between = high_rate_period_seconds([channel]) or run_period_seconds([channel])
+        return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + between) / left
     if left > 0 and channel.source is Source.ESTIMATED:
         return (update_seconds(channel) or ASSUMED_REFRESH_SECONDS) / left
     if observes_in_part(channel):

@@ -7,11 +7,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agent.energy.read_rates import trailing_seconds, update_seconds
+from agent.energy.read_rates import high_rate_period_seconds, trailing_seconds, update_seconds
 from agent.runtime.realtime import REALTIME_LIMIT, low_latency
 from agent.sampling.facts import SamplingConditions, ThrottledPeriod
 from agent.sampling.thread import STUCK_NS
-from probes.model import ENERGY_METRICS
+from probes.model import ENERGY_METRICS, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.runtime.realtime import Realtime
     from agent.sampling.pipeline import Pipeline, SinkT
     from agent.sampling.probe_reader import ProbeHealth
+    from probes.model import Channel
     from store.records import Layout
 
 _LONGEST_WAIT_SECONDS = 5.0
@@ -48,6 +49,7 @@ class Recording:
             for layout, state in zip(sampler.layouts, self._states, strict=True)
             if any(channel.metric in ENERGY_METRICS for channel in layout.channels)
         ]
+        self._edge_seconds = max((_edge_seconds(channels) for _, channels in self._measuring), default=0.0)
         self._slowest = _slowest_counter(zip(self._states, sampler.layouts, strict=True))
         self.sampling_period_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
 
@@ -110,11 +112,11 @@ class Recording:
             time.sleep(_POLL_SECONDS)
 
     def mark_edge(self) -> None:
-        """Mark an edge of a window: read at the high rate from now until every sensor has refreshed."""
-        seconds = max(
-            (trailing_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
-        )
-        self.sampler.high_rate_until(time.monotonic_ns() + round(seconds * 1e9))
+        """Mark an edge of a window: read counters at the high rate from now until each of them has refreshed.
+
+        Gauges are not read at the high rate, so an average over a second does not prolong it.
+        """
+        self.sampler.high_rate_until(time.monotonic_ns() + round(self._edge_seconds * 1e9))
 
     def wait_for_first_ticks(self) -> None:
         """Return when every probe was read, and every power sensor for long enough that a window can start.
@@ -142,6 +144,12 @@ class Recording:
                 for state, until_ns, most_failed in wanted
             )
         )
+
+
+def _edge_seconds(channels: Iterable[Channel]) -> float:
+    """Return the time at the high rate after an edge, in seconds: until every counter of a probe has refreshed."""
+    counters = [each for each in channels if each.metric == "energy_joules" and each.source is Source.MEASURED]
+    return trailing_seconds(counters, high_rate_period_seconds(counters)) if counters else 0.0
 
 
 def _slowest_counter(probes: Iterable[tuple[ProbeHealth, Layout]]) -> tuple[ProbeHealth, int, float] | None:

@@ -76,6 +76,8 @@ def test_reading_continues_until_every_energy_sensor_has_shown_the_end(channels,
         ([channel("energy_joules")], 0.005),
         ([channel("energy_joules", 0.1, read_seconds=0.002)], 0.01),
         ([channel("energy_joules", 0.1), channel("energy_joules", 0.001)], 0.0005),
+        ([channel("energy_joules", 0.01, source=Source.ESTIMATED)], 0.0),
+        ([channel("energy_joules", 0.1), channel("energy_joules", 0.01, source=Source.ESTIMATED)], 0.005),
     ],
 )
 def test_around_an_edge_a_counter_is_read_twenty_times_a_refresh(channels, seconds):
@@ -115,6 +117,7 @@ def test_a_gauge_with_unobserved_time_is_aliased(known, period, aliased):
         (channel("power_watts", 0.1, source=Source.ESTIMATED), 2),
         (channel("power_watts", 0.1, aliased=True, method="average of 25 in 100 ms"), math.inf),
         (channel("energy_joules", 0.1, uncertainty=0.4), math.inf),
+        (channel("energy_joules", 0.01, source=Source.ESTIMATED), 0.02 / 0.05),
         (channel("energy_joules", 0.1, uncertainty=0.03), 0.105 / 0.02),
     ],
 )

@@ -44,7 +44,7 @@ class CounterProbe:
         self._refresh_ns = round(refresh_seconds * 1e9) or 1
 
     def read(self, at_ns: int) -> Sequence[float]:
-        return [float(at_ns // self._refresh_ns)]
+        return [float(at_ns // self._refresh_ns), 1.0][: len(self.channels)]
 
     def close(self) -> None:
         pass
@@ -73,6 +73,20 @@ def test_reads_are_at_the_high_rate_at_both_edges_of_a_window_of_a_child_that_st
     assert reads_between(ticks, end_ns, end_ns + tenth_ns) >= 5
     middle_ns = (start_ns + end_ns) // 2 + 7 * tenth_ns
     assert reads_between(ticks, middle_ns - tenth_ns, middle_ns + tenth_ns) <= 4
+
+
+def test_a_slow_gauge_of_the_same_probe_does_not_prolong_the_high_rate() -> None:
+    """A GPU has a counter of 0.1 s beside an average over 1 s, and its slow reads would use up the budget."""
+    probe, timebase, ticks = CounterProbe(0.1), Timebase.now(), list[Tick]()
+    probe.channels += (Channel(GPU, "board-average", "power_watts", method="average", refresh_seconds=1.0),)
+    with recorded([probe], ticks.extend, timebase) as active_recording:
+        active_recording.await_counter_refresh()
+        active_recording.mark_edge()
+        edge_ns = timebase.now_ns()
+        active_recording.wait_for_last_ticks()
+    tenth_ns = 100_000_000  # five reads at the base rate, twenty at the high rate; a busy host misses some
+    assert reads_between(ticks, edge_ns, edge_ns + tenth_ns) >= 6
+    assert reads_between(ticks, edge_ns + 3 * tenth_ns, edge_ns + 9 * tenth_ns) <= 32
 
 
 @pytest.mark.parametrize(("refresh_seconds", "pause_seconds"), [(0.05, 0.03), (0.1, 0.03), (0.1, 0.43)])
