@@ -39,7 +39,7 @@ NOT_OBSERVED = {
     "settings_unchanged": "the governors and limits of the host were not read during the load",
     "cpu_quota_not_reached": "the quotas of the server and of the client are unknown",
     "arrivals_uncapped": "the tool does not state whether it sent every request when it was due",
-    "server_elsewhere": "without an idle baseline the samples do not show whether the server ran on this host",
+    "server_elsewhere": "without an idle baseline the samples do not show whether the server ran on the measured host",
 }
 """The checks that need an observer during the load, with the reason why an import has none."""
 

@@ -154,14 +154,19 @@ def _requests(file: str, result: _Result) -> tuple[tuple[RequestRecord, ...], tu
         starts, firsts, gaps, latencies, inputs, outputs, errors, strict=True
     ):
         sent_ns, good = ns(start) - zero_ns, not error
-        last_ns = sent_ns + ns(latency)
+        end_ns = sent_ns + ns(latency)
+        arrival = None
+        if good and own:
+            arrival = (sent_ns + ns(first), end_ns)
+        elif good and first and tokens_out == 1:  # one token has no gap, and arrives at once
+            arrival = (sent_ns + ns(first), sent_ns + ns(first))
         found.append(
             RequestRecord(
                 intended_ns=sent_ns,
                 sent_ns=sent_ns,
-                first_ns=sent_ns + ns(first) if good and own else None,
-                last_ns=last_ns if good and own else None,
-                end_ns=last_ns,
+                first_ns=arrival and arrival[0],
+                last_ns=arrival and arrival[1],
+                end_ns=end_ns,
                 input_tokens=tokens_in if good else None,
                 cached_tokens=None,
                 output_tokens=tokens_out if good else None,

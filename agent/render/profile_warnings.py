@@ -84,7 +84,7 @@ ADVICE: Mapping[str, tuple[str, str]] = {
     "arrivals_uncapped": ("The server is overloaded at this rate.", "Choose a lower --rate."),
     "server_elsewhere": (
         "The URL may lead to a gateway or a tunnel to another host.",
-        "Run the profile on the host of the server.",
+        "Run the profile on the host of the server, or measure that host with --energy-from.",
     ),
     "no_errors": ("The server refused or dropped them.", "Read its log, or choose a lower load."),
     "requests_succeed": ("The server is overloaded or broken.", "Read its log, or choose a lower load."),

@@ -8,7 +8,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
-from threading import Timer
+from threading import Event, Thread
 from urllib.parse import SplitResult, urlsplit
 
 _CHUNK_BYTES = 65_536
@@ -57,32 +57,56 @@ def get(url: str, deadline_seconds: float, max_bytes: int, context: ssl.SSLConte
         connection: HTTPConnection = HTTPSConnection(host, parts.port, timeout=deadline_seconds, context=context)
     else:
         connection = HTTPConnection(host, parts.port, timeout=deadline_seconds)
-    ends = time.monotonic() + deadline_seconds
     try:
-        answer = _exchange(connection, path, ends, max_bytes)
+        return _within(deadline_seconds, connection, path, max_bytes)
+    except TimeoutError as error:
+        raise HttpError(f"{parts.netloc} did not answer within {deadline_seconds:g} s") from error
     except (OSError, HTTPException, ValueError) as error:
-        if time.monotonic() < ends:
-            raise HttpError(f"{parts.netloc}: {error or type(error).__name__}") from error
-        answer = None
-    if answer is None or time.monotonic() >= ends:
-        raise HttpError(f"{parts.netloc} did not answer within {deadline_seconds:g} s")
-    return answer
+        raise HttpError(f"{parts.netloc}: {error or type(error).__name__}") from error
 
 
-def _exchange(connection: HTTPConnection, path: str, ends: float, max_bytes: int) -> Answer:
-    with closing(connection):
-        connection.connect()
-        timer = Timer(max(0.0, ends - time.monotonic()), _abort, (connection.sock,))
-        timer.daemon = True
-        timer.start()
+def _within(seconds: float, connection: HTTPConnection, path: str, max_bytes: int) -> Answer:
+    """Return the response. Raises TimeoutError after `seconds`, even if the name of the host is not resolved by then.
+
+    A thread does the work, since nothing else can leave the resolver of the system; it then ends on its own.
+    """
+    done: list[Answer | Exception] = []
+    opened: list[socket.socket] = []
+    over = Event()
+
+    def work() -> None:
         try:
-            sent_ns = time.monotonic_ns()
-            connection.request("GET", path, headers={"Accept-Encoding": "identity", "Connection": "close"})
-            response = connection.getresponse()
-            body = _read(response, max_bytes)
-            return Answer(response.status, response.getheader("Content-Type", ""), body, sent_ns, time.monotonic_ns())
-        finally:
-            timer.cancel()
+            with closing(connection):
+                connection.connect()
+                opened.append(connection.sock)
+                if not over.is_set():
+                    done.append(_exchange(connection, path, max_bytes))
+        except Exception as error:  # noqa: BLE001  raised again in the calling thread
+            done.append(error)
+
+    worker = Thread(target=work, name="http-get", daemon=True)
+    worker.start()
+    worker.join(seconds)
+    over.set()
+    if not done:
+        for each in opened:
+            _abort(each)
+        raise TimeoutError
+    outcome = done.pop()
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+    finally:
+        del outcome  # a cycle of the exception and this frame would keep the socket open
+
+
+def _exchange(connection: HTTPConnection, path: str, max_bytes: int) -> Answer:
+    sent_ns = time.monotonic_ns()
+    connection.request("GET", path, headers={"Accept-Encoding": "identity", "Connection": "close"})
+    with closing(connection.getresponse()) as response:
+        body = _read(response, max_bytes)
+        return Answer(response.status, response.getheader("Content-Type", ""), body, sent_ns, time.monotonic_ns())
 
 
 def _abort(connected: socket.socket) -> None:

@@ -150,6 +150,18 @@ def test_the_load_of_vllm_names_its_point(tmp_path: Path, values: Any, parameter
     assert (dict(run.parameters), run.arrivals) == (parameters, arrivals)
 
 
+def test_one_token_output_of_vllm_has_its_time_to_first_token(tmp_path: Path) -> None:
+    result = json.loads(VLLM.read_text())
+    result |= {"itls": [[], *result["itls"][1:]], "output_lens": [1, *result["output_lens"][1:]]}
+    first, second, *_ = only_run(written(tmp_path, json.dumps(result))).requests
+    assert first.time_to_first_token_seconds == pytest.approx(result["ttfts"][0], abs=1e-8)
+    assert first.last_ns == first.first_ns
+    assert first.time_per_output_token_seconds is None
+    assert second.time_to_first_token_seconds == pytest.approx(result["ttfts"][1], abs=1e-8)
+    unstreamed = {**result, "ttfts": [0.0, *result["ttfts"][1:]]}
+    assert only_run(written(tmp_path, json.dumps(unstreamed))).requests[0].first_ns is None
+
+
 def test_appended_results_of_vllm_are_runs_of_their_own(tmp_path: Path) -> None:
     line = VLLM.read_text().strip()
     assert len(runs_of(written(tmp_path, f"{line}\n{line}\n"))) == 2

@@ -22,6 +22,16 @@ from agent.runtime.addresses import parse_address, refusal
         "::ffff:169.254.169.254",
         "64:ff9b::169.254.169.254",
         "2002:a9fe:a9fe::1",
+        "2002:6464:64c8::1",
+        "::a9fe:a9fe",
+        "::100.100.100.200",
+        "64:ff9b::a9fe:1",
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:ffa9:fe:a9fe::",
+        "64:ff9b:1:ffff:a9:fea9:fe00:0",
+        "64:ff9b:1:ffff:ffff:ffff:a83f:8110",
+        "::ffff:224.0.0.1",
         "224.0.0.1",
         "ff02::1",
         "0.0.0.0",
@@ -34,7 +44,22 @@ def test_link_local_addresses_and_metadata_services_are_refused(text: str) -> No
     assert refusal(address)
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "fd00::1", "8.8.8.8", "2001:db8::1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1",
+        "::1",
+        "10.1.2.3",
+        "192.168.0.9",
+        "fd00::1",
+        "8.8.8.8",
+        "2001:db8::1",
+        "::10.1.2.3",
+        "64:ff9b::10.1.2.3",
+        "64:ff9b:1::10.1.2.3",
+        "2002:a01:203::1",
+    ],
+)
 def test_addresses_of_hosts_are_allowed(text: str) -> None:
     assert refusal(ipaddress.ip_address(text)) == ""
 

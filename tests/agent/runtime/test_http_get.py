@@ -92,6 +92,27 @@ def test_a_server_that_sends_a_byte_now_and_then_is_left_at_the_deadline(head: b
         get(f"http://{address}/", 0.4, 100)
 
 
+def test_a_resolver_that_hangs_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch):
+    released, resolve = threading.Event(), socket.getaddrinfo
+
+    def hanging(*asked, **more):
+        released.wait(60)
+        return resolve(*asked, **more)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", hanging)
+        with pytest.raises(HttpError, match=r"within 0\.1 s"):
+            get(f"http://localhost:{server.getsockname()[1]}/", 0.1, 100)
+        assert not released.is_set()
+        (worker,) = (thread for thread in threading.enumerate() if thread.name == "http-get")
+        released.set()
+        worker.join(60)
+        assert not worker.is_alive()
+        connected, _ = server.accept()
+        with connected:
+            assert connected.recv(100) == b""  # nothing is requested after the deadline
+
+
 def test_a_port_without_a_server_is_an_error():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
