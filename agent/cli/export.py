@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -9,11 +10,14 @@ import typer
 
 from agent.cli.options import JSON_HELP, OutputFile, fail, writing
 from agent.cli.profile_bundles import check_parquet
-from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named
+from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named, reading
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.exports.records import Exported, Exporter, ExportError
+    from agent.exports.run_power import PoweredWindow
     from agent.profiling.records import Document
 
 
@@ -67,7 +71,7 @@ def export(
         check_parquet()
     documents = _priced([_document(context, name) for name in profiles or [NEWEST]], tariff)
     try:
-        exported = exporter.files(ExportRequest(documents, given))
+        exported = exporter.files(ExportRequest(documents, given, partial(_windows, context)))
     except ExportError as error:
         _refuse(exporter, error)
     except ModuleNotFoundError as error:
@@ -142,6 +146,14 @@ def _priced(documents: list[Document], tariff: Path | None) -> tuple[Document, .
     return tuple(price_document(each, prices) for each in documents)
 
 
+def _windows(context: typer.Context, document: Document) -> Sequence[PoweredWindow]:
+    """Return the windows of a profile with their power, none if the database does not have its run."""
+    from agent.exports.run_power import powered_windows
+
+    with reading(context) as reader:
+        return powered_windows(reader, document) if reader else ()
+
+
 def _refuse(exporter: Exporter, error: ExportError) -> NoReturn:
     lines = [f"nothing is written, because the profiles lack something that {exporter.name} needs:"]
     lines += [f"  - {each}" for each in error.missing]
@@ -161,7 +173,8 @@ def _write(exporter: Exporter, exported: Exported, output: Path | None) -> None:
         return
     if exporter.folder:
         try:
-            output.mkdir(exist_ok=True)
+            for path in _paths(exporter, exported, output):
+                path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             fail(f"{output}: it cannot be created ({error.strerror}); choose another folder with -o", ExitCode.USAGE)
     for path, content in zip(_paths(exporter, exported, output), exported.files.values(), strict=True):

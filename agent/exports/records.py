@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from agent.exports.run_power import PoweredWindow
     from agent.profiling.records import Document
     from agent.workloads.point import Point
 
@@ -34,10 +35,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """The profiles to export, with their tariffs, and the given facts by name."""
+    """The profiles to export, with their tariffs, and the given facts by name.
+
+    `windows` returns the windows of a profile with the power in them, none if their samples are not stored.
+    """
 
     documents: tuple[Document, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
+    windows: Callable[[Document], Sequence[PoweredWindow]] = lambda _: ()
 
     def text(self, name: str) -> str | None:
         """Return a given fact, None if it is not given."""

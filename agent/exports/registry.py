@@ -5,7 +5,17 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from agent.exports import aiconfigurator, benchmark_report, dynamo, focus, llm_d_planner, opencost, points, wva
+from agent.exports import (
+    aiconfigurator,
+    benchmark_report,
+    dynamo,
+    focus,
+    llm_d_planner,
+    mlperf_power,
+    opencost,
+    points,
+    wva,
+)
 
 if TYPE_CHECKING:
     from agent.exports.records import Exporter
@@ -18,6 +28,7 @@ EXPORTERS: tuple[Exporter, ...] = (
     opencost.EXPORTER,
     focus.EXPORTER,
     aiconfigurator.EXPORTER,
+    mlperf_power.EXPORTER,
     points.CSV,
     points.PARQUET,
 )
