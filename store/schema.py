@@ -22,9 +22,9 @@ from sqlalchemy import (
     text,
 )
 
-from store.views import view_of_rollups
+from store.views import views
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration; a database with an unknown one is from a newer version."""
 
 VERSION_TABLE = "inferometer_version"
@@ -281,6 +281,7 @@ quarantine = Table(
 
 
 @event.listens_for(metadata, "after_create")
-def _make_view(_metadata: MetaData, connection: Connection, **_: object) -> None:
-    if statement := view_of_rollups(connection.dialect.name):
-        connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name != "sqlite" else statement)
+def _make_views(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    backend = connection.dialect.name
+    for statement in views(backend).values():
+        connection.exec_driver_sql(statement if backend == "sqlite" else statement.replace("%", "%%"))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from store.profile_views import views_of_profiles
+
 _UTC = {
     "sqlite": "strftime('%Y-%m-%d %H:%M', rollups.minute * 60, 'unixepoch')",
     "postgresql": "to_char(to_timestamp(rollups.minute::bigint * 60) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')",
 }
+
+
+def views(backend: str) -> dict[str, str]:
+    """Return the statements that create the views, by name; none for databases other than SQLite and PostgreSQL."""
+    rollups = view_of_rollups(backend)
+    return {"rollups_named": rollups, **views_of_profiles(backend)} if rollups else {}
 
 
 def view_of_rollups(backend: str) -> str | None:

@@ -18,7 +18,7 @@ from store.error_messages import translate_errors
 from store.errors import StoreError
 from store.maintenance.rollup import MINUTE_NS, canonical_channels
 from store.scan import channels_of, damaged_rows
-from store.views import view_of_rollups
+from store.views import views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def problems(engine: Engine) -> Iterator[str | Damage]:
     """
     parts: dict[str, Callable[[Engine], Iterator[str | Damage]]] = {
         "The file": _check_file,
-        "The view": _check_view,
+        "The view": _check_views,
         "The rows": damaged_rows,
         "The chunks": _check_layouts,
     }
@@ -71,13 +71,15 @@ def _check_file(engine: Engine) -> Iterator[str]:
         yield f"Row {row} of {table} refers to a missing row of {parent}"
 
 
-def _check_view(engine: Engine) -> Iterator[str]:
+def _check_views(engine: Engine) -> Iterator[str]:
     if engine.dialect.name != "sqlite":
         return
     with engine.connect() as connection:
-        found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'rollups_named'").scalar()
-    if (found or "").strip() != (view_of_rollups("sqlite") or "").strip():
-        yield "The view rollups_named is not the one of this version"
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'").all()
+    found = {str(name): str(statement) for name, statement in rows}
+    for name, statement in views("sqlite").items():
+        if found.get(name, "").strip() != statement.strip():
+            yield f"The view {name} is not the one of this version"
 
 
 def _check_layouts(engine: Engine) -> Iterator[str | Damage]:

@@ -19,6 +19,7 @@ from store.maintenance.compaction import compact
 from store.reader import Reader
 from store.records import Host, Profile, Recording, Run, RunStatus, Tick, Window
 from store.writer import Writer
+from viewed_profiles import assert_views, store_documents
 
 ALL = frozenset({"energy_joules", "power_watts"})
 WATTS = frozenset({"power_watts"})
@@ -267,3 +268,8 @@ def test_an_impossible_time_is_refused_and_the_next_batch_is_stored(engine, host
         writer.save_run(run)
     [_, board] = Reader(engine).series(writer.recording, 0, 2**62, frozenset({"power_watts"}))
     assert board.values == (1.0,)
+
+
+def test_the_views_of_profiles_have_a_row_for_each_point_and_each_cost(engine, host):
+    store_documents(engine, host)
+    assert_views(engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from store.maintenance.compaction import compact
 from store.reader import Reader
 from store.records import Host, Tick
 from store.writer import Writer
+from viewed_profiles import DOCUMENTS, store_documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,3 +116,15 @@ def test_store_of_the_test_has_every_kind_of_column(stored: Engine) -> None:
     assert any(kind < 32 for kind in kinds)
     assert any(32 <= kind < 96 for kind in kinds)
     assert any(kind >= 128 for kind in kinds)
+
+
+def test_the_queries_on_the_page_have_rows(engine, host):
+    store_documents(engine, host)
+    queries = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(queries) == 2
+    with engine.connect() as connection:
+        rows = [connection.exec_driver_sql(query.replace("'measured'", "'estimated'")).all() for query in queries]
+    assert [len(found) for found in rows] == [7, 7]
+    joules = DOCUMENTS[0]["points"][0]["energy"]["joules_per_output_token"]["mean"]
+    kwh = joules * 1e6 / 3.6e6
+    assert any(row.kwh_per_million_output_tokens == pytest.approx(kwh) for row in rows[1])

@@ -135,6 +135,7 @@ def test_damage_in_rows_without_a_checksum_is_found(engine, filled, statement, w
         ),
         ("DELETE FROM runs", "Row 1 of profiles refers to a missing row of runs"),
         ("DROP VIEW rollups_named", "The view rollups_named is not the one of this version"),
+        ("DROP VIEW v_costs", "The view v_costs is not the one of this version"),
     ],
 )
 def test_damage_is_found(engine, filled, statement, wrong):

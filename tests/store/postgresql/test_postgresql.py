@@ -27,7 +27,9 @@ from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Tick, Total, Window
 from store.schema import REVISION, VERSION_TABLE, metadata
 from store.url import parse
+from store.views import views
 from store.writer import Writer
+from viewed_profiles import assert_views, store_documents
 
 pytestmark = pytest.mark.system
 ALL = frozenset({"energy_joules", "power_watts"})
@@ -116,7 +118,8 @@ def test_upgrading_creates_the_tables_of_the_schema(opened, url):
     with opened(url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
-        assert connection.execute(text("SELECT * FROM rollups_named")).all() == []
+        for view in views("postgresql"):
+            assert connection.execute(text(f"SELECT * FROM {view}")).all() == []
 
 
 def test_every_record_is_read_unchanged(engine, host, probes):
@@ -233,3 +236,8 @@ def test_a_connection_closed_by_the_server_is_an_error_only_once(engine, server,
 def test_an_absent_server_is_an_error_within_seconds(opened):
     with pytest.raises(StoreError, match=r"(?s)127\.0\.0\.1.*Check the address, the user and that the server runs"):
         opened("postgresql://me@127.0.0.1:1/db")
+
+
+def test_the_views_of_profiles_are_those_of_a_file(engine, host):
+    store_documents(engine, host)
+    assert_views(engine)
