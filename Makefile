@@ -5,6 +5,7 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
+REPORT ?= $(ROOT)/report.html
 # The tests mostly wait for processes, so two run per CPU; those of one file run one after the other.
 TEST_JOBS ?= $(shell echo $$(( 2 * $$(nproc) )))
 # COVERAGE=1 measures branch coverage as well, and fails unless the modules that make numbers have full coverage.
@@ -33,8 +34,8 @@ endef
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(realpath $(lastword $(MAKEFILE_LIST)))
 
-profile: $(VENV)/.profile  ## profile a transformer on this host and print what an inference costs (PROFILE_ARGS="...")
-	@cd $(ROOT) && $(BIN)/inferometer profile transformer $(PROFILE_ARGS)
+profile: $(VENV)/.profile  ## profile a transformer on this host, print the cost of an inference, write a report (PROFILE_ARGS="...")
+	@cd $(ROOT) && $(BIN)/inferometer profile transformer --report $(REPORT) $(PROFILE_ARGS)
 
 test: $(VENV)/.test  ## run the tests (TEST_ARGS="...", COVERAGE=1)
 ifeq ($(COVERAGE),)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "measure": "Measure the energy of a command or of a period.",
     "profile": "Measure latency, energy and cost of an inference.",
+    "report": "Write profiles as one page that explains them.",
+    "plot": "Draw one chart of a profile as SVG or PNG.",
     "profiles": "List, show, export, import, tag and delete profiles.",
     "export": "Write the files of planners such as llm-d-planner.",
     "compare": "Compare profiles side by side.",

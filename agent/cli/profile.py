@@ -16,6 +16,7 @@ from agent.cli import profile_from_serving, profile_import
 from agent.cli.arguments import SHARED
 from agent.cli.options import configuration, fail
 from agent.cli.planner_points import planner_option, take_points
+from agent.cli.report import check_report_path, write_report
 from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.service_options import ServiceOptions, service_options
 from agent.cli.workload_options import options_of, requested, take_options
@@ -102,6 +103,8 @@ def _profile(
     plan, tariff, seed, limits = needed.lengthened(options.plan()), options.prices(), options.seed(), options.limits()
     level, energy_from = service.level(), service.measuring_service(spec)
     config = configuration(context)
+    if options.report is not None:
+        check_report_path(options.report)
     from agent.cli.progress import progress
     from agent.profiling.context import ProfileRequest, RunPolicy
     from agent.profiling.run import UnsupportedWorkloadError, run
@@ -130,6 +133,8 @@ def _profile(
         fail(str(error) if options.no_store else f"{error}; or profile without a database: --no-store")
     if outcome.document is not None:
         _show(outcome.document, outcome, context.obj.given.get("database"), as_json=options.as_json)
+        if options.report is not None:
+            write_report(context, outcome.document, options.report)
     _end(outcome, signals, needs_energy=options.require_energy)
 
 

@@ -108,6 +108,12 @@ class RunOptions:
         bool,
         typer.Option("--no-store", help="Print the profile without storing it, for hosts without a writable database."),
     ] = False
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Also write a report, as `inferometer report` does; `make profile` does."
+        ),
+    ] = None
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False
 
     def plan(self) -> MeasurementPlan:

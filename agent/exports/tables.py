@@ -217,17 +217,17 @@ def write_markdown(table: Table, stream: TextIO) -> None:
 
 def _markdown_lines(table: Table, shown: Sequence[int]) -> Iterator[list[str]]:
     columns = [table.columns[index] for index in shown]
-    yield [_escaped(column.heading) for column in columns]
+    yield [escaped(column.heading) for column in columns]
     yield ["---:" if column.kind is float else "---" for column in columns]
     for row in table.rows:
         yield [_shown(row[index]) for index in shown]
 
 
 def _shown(cell: Cell) -> str:
-    return _escaped(cell) if isinstance(cell, str) else plain(cell)
+    return escaped(cell) if isinstance(cell, str) else plain(cell)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return a text without the characters that mean something in Markdown or HTML."""
     return escape(_MARKUP.sub(r"\\\1", printable_line(text)), quote=False)
 

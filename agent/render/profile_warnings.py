@@ -109,11 +109,14 @@ IMPORT_ADVICE: Mapping[str, tuple[str, str]] = {
 
 def profile_warnings(document: Mapping[str, Any], width: int) -> str:
     """Return the failed checks and the notes, empty if there are none."""
-    lines = [
-        *_failed_checks(document["points"], IMPORT_ADVICE if document["plan"]["mode"] == "imported" else ADVICE),
-        *(f"Note: {note}" for note in document["notes"]),
-    ]
-    return "\n".join(wrapped(line, width, _INDENT) for line in lines)
+    return "\n".join(wrapped(line, width, _INDENT) for line in warning_lines(document))
+
+
+def warning_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the failed checks, then the notes, each as a paragraph."""
+    advice = IMPORT_ADVICE if document["plan"]["mode"] == "imported" else ADVICE
+    yield from _failed_checks(document["points"], advice)
+    yield from (f"Note: {note}" for note in document["notes"])
 
 
 def _failed_checks(points: Sequence[_Json], advice: Mapping[str, tuple[str, str]]) -> Iterator[str]:

@@ -18,10 +18,11 @@ _INDENT = 13
 
 def run_details(document: Mapping[str, Any], width: int) -> str:
     """Return a labelled line for each fact that is known."""
-    return "\n".join(wrapped(text, width, _INDENT, label) for label, text in _details(document) if text)
+    return "\n".join(wrapped(text, width, _INDENT, label) for label, text in details(document) if text)
 
 
-def _details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the label and the text of each fact; a text is empty if the fact is unknown."""
     host, engine, workload = document["host"], document["engine"], document["workload"]
     virtual = ", virtual machine" if host["virtual"] else ""
     cpus = f", {host['logical_cpus']} logical CPUs" if host["logical_cpus"] else ""

@@ -1,0 +1,1 @@
+"""Profiles as one HTML page, as images, and as tables for tickets."""
