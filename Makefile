@@ -16,7 +16,7 @@ BENCH ?= accuracy deriving live overhead timing storage interference startup gpu
 BENCH_ARGS ?=
 PROOF_ARGS ?=
 # The modules that make numbers.
-NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/pricing.py,agent/profiling/offer_*.py,agent/profiling/contention.py,agent/profiling/rate_search.py,agent/profiling/production.py,agent/sampling/downsampling.py,agent/sampling/remote/clock.py,agent/host/gpu_activity.py,agent/attribution/*,agent/comparison/*
+NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/pricing.py,agent/profiling/cost*.py,agent/profiling/offer_*.py,agent/profiling/contention.py,agent/profiling/rate_search.py,agent/profiling/production.py,agent/sampling/downsampling.py,agent/sampling/remote/clock.py,agent/host/gpu_activity.py,agent/attribution/*,agent/comparison/*
 
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 

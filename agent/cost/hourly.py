@@ -6,6 +6,10 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SECONDS_PER_HOUR = 3600
 _WATTS_PER_KILOWATT = 1000
@@ -42,10 +46,7 @@ class HourlyModel:
         """Return the power of the machine in watts. Raises ValueError unless the utilization is from 0 to 1."""
         if not 0 <= utilization <= 1:
             raise ValueError(f"utilization = {utilization}: it must be from 0 to 1")
-        above = max(1, bisect_left(self.curve, utilization, key=lambda place: place[0]))
-        (low, low_watts), (high, high_watts) = self.curve[above - 1 : above + 1]
-        share = (utilization - low) / (high - low)
-        return low_watts * (1 - share) + high_watts * share
+        return power_at(self.curve, utilization)
 
     def energy_per_hour(self, utilization: float) -> float:
         """Return the cost of the energy of an hour, overhead included. Raises ValueError as `watts` does."""
@@ -60,3 +61,11 @@ class HourlyModel:
         if not 0 < utilization <= 1:
             raise ValueError(f"utilization = {utilization}: it must be more than 0 and at most 1")
         return self.per_hour(utilization) / (_SECONDS_PER_HOUR * self.capacity * utilization)
+
+
+def power_at(curve: Sequence[tuple[float, float]], utilization: float) -> float:
+    """Return the watts of a curve of (utilization, watts) at a utilization, linear between its points."""
+    above = min(max(1, bisect_left(curve, utilization, key=lambda place: place[0])), len(curve) - 1)
+    (low, low_watts), (high, high_watts) = curve[above - 1 : above + 1]
+    share = (utilization - low) / (high - low)
+    return low_watts * (1 - share) + high_watts * share

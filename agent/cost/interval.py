@@ -33,6 +33,12 @@ class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return it times a factor from 0 on."""
         return Interval(self.mean * factor, _product(self.lower, factor), _product(self.upper, factor))
 
+    def shifted(self, by: float) -> Interval:
+        """Return it with all three moved by a number, the lower bound at most to 0 and none above the mean."""
+        mean = self.mean + by
+        lower = None if self.lower is None else min(mean, max(0.0, self.lower + by))
+        return Interval(mean, lower, None if self.upper is None else max(mean, self.upper + by))
+
     def multiplied_by(self, other: Interval) -> Interval:
         """Return the product with another interval, neither below 0, with the bounds of the worst case."""
         return Interval(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.cost.carbon import CarbonBreakdown, carbon
+from agent.cost.hourly import power_at
 from agent.cost.interval import Interval
 from agent.cost.lines import (
-    WATTS_PER_KILOWATT,
     CostLine,
     capital_per_hour,
     demand_charge_per_hour,
     energy_lines,
     machine_lines,
+    total,
 )
+from agent.cost.missing import MissingInput, missing_inputs
 from agent.cost.tariff import TariffDefault  # noqa: TC001  the profile's schema is made from the annotations
 
 if TYPE_CHECKING:
@@ -33,9 +36,9 @@ class PointCost:
     """The physical quantities of a point that determine its cost, of the same windows.
 
     `energy_joules` is the energy of the whole boundary per inference, `throughput` inferences per second. `idle_watts`
-    is the power of the same boundary with the model loaded and idle, None if it was not measured. Tokens are per
-    inference, None for work without tokens. Raises ValueError if the throughput is not above 0, or another number is
-    negative or not finite.
+    is the power of the same boundary with the model loaded and idle, None if it was not measured. `load_watts` is its
+    power at utilizations in between, rising. Tokens are per inference, None for work without tokens. Raises ValueError
+    if the throughput is not above 0, another number is negative or not finite, or a utilization is not in between.
     """
 
     energy_joules: Interval
@@ -43,6 +46,7 @@ class PointCost:
     idle_watts: Interval | None = None
     input_tokens: float | None = None
     output_tokens: float | None = None
+    load_watts: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.throughput.mean <= 0:
@@ -53,11 +57,29 @@ class PointCost:
         for name in ("input_tokens", "output_tokens"):
             if (value := getattr(self, name)) is not None:
                 _check_not_negative(name, value)
+        loads = [0.0, *(load for load, _ in self.load_watts), 1.0]
+        if any(low >= high for low, high in pairwise(loads)):
+            raise ValueError(f"the loads {self.load_watts} do not rise between the utilizations 0 and 1")
+        for _, watts in self.load_watts:
+            _check_not_negative("load_watts", watts)
 
     @property
     def busy_watts(self) -> float:
         """Mean power at the throughput, in watts: joules per inference times inferences per second."""
         return self.energy_joules.mean * self.throughput.mean
+
+    @property
+    def curve(self) -> tuple[tuple[float, float], ...] | None:
+        """The power in watts by utilization, from idle to busy; None without an idle power."""
+        if self.idle_watts is None:
+            return None
+        return ((0.0, self.idle_watts.mean), *self.load_watts, (1.0, self.busy_watts))
+
+    def watts(self, utilization: float) -> float | None:
+        """Return the mean power at a utilization from 0 to 1, linear between measured loads; None if it is unknown."""
+        if utilization == 1:
+            return self.busy_watts
+        return None if self.curve is None else power_at(self.curve, utilization)
 
     @property
     def joules(self) -> Interval:
@@ -134,28 +156,6 @@ class BasisCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     carbon_grams_per_inference: CarbonBreakdown | None = None
 
 
-class MissingInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A tariff field without a value, and its effect on the figures."""
-
-    name: str
-    effect: str
-
-
-_REQUIRED = (
-    MissingInput("price_per_kwh", "no energy part and no total"),
-    MissingInput("capital", "no capital part and no total"),
-    MissingInput("utilization", "no allocation basis: the cost of idle time is unknown"),
-    MissingInput("carbon_intensity_g_per_kwh", "no carbon"),
-)
-_OPTIONAL = (
-    MissingInput("maintenance_share", "the capital part excludes maintenance"),
-    MissingInput("licences_per_year", "the capital part excludes licences"),
-    MissingInput("staff_per_year", "the capital part excludes staff"),
-    MissingInput("facility_per_kw_month", "the capital part excludes the facility"),
-)
-_NO_IDLE = MissingInput("idle_watts", "no energy part and no total on the allocation basis")
-
-
 class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The cost of a point under a tariff, in `currency` (None: the unit of the given prices).
 
@@ -173,25 +173,12 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assumed: tuple[TariffDefault, ...]
 
 
-def energy_cost_per_hour(
-    tariff: Tariff, idle_watts: float | None, busy_watts: float, utilization: float
-) -> float | None:
-    """Return the cost of the energy of an hour at `utilization` (0 to 1); None without a price.
-
-    price * overhead * (idle + (busy - idle) u) / 1000, and the demand charge of the busy power. Without `idle_watts`
-    only full utilization has a cost, unless the facility or the rent pays for the energy. Raises ValueError if a power
-    is negative or not finite, or the utilization outside 0 to 1.
-    """
-    _check_not_negative("busy_watts", busy_watts)
-    if idle_watts is not None:
-        _check_not_negative("idle_watts", idle_watts)
-    if not 0 <= utilization <= 1:
-        raise ValueError(f"utilization = {utilization}: it must be from 0 to 1")
-    price = tariff.energy_price
-    if price is None or (idle_watts is None and utilization < 1 and not tariff.includes_power):
+def _energy_lines(tariff: Tariff, point: PointCost, utilization: float) -> tuple[CostLine, ...] | None:
+    """Return the lines of the energy of an hour; None without a price or the power at this utilization."""
+    watts = point.watts(utilization)
+    if watts is None and not tariff.includes_power:
         return None
-    watts = busy_watts * utilization + (idle_watts or 0.0) * (1 - utilization)
-    return price * tariff.overhead * watts / WATTS_PER_KILOWATT + demand_charge_per_hour(tariff, busy_watts)
+    return energy_lines(tariff, watts or 0.0, point.busy_watts)
 
 
 def price_point(tariff: Tariff, point: PointCost) -> Cost:
@@ -210,14 +197,14 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
         carbon_grams_per_inference=_priced(
             point.joules, tariff.carbon_intensity_g_per_kwh, tariff.overhead / _JOULES_PER_KWH
         ),
-        missing=_missing(tariff, point),
+        missing=missing_inputs(tariff, has_idle=point.idle_watts is not None),
         assumed=_used_defaults(tariff),
     )
 
 
 def _prices(tariff: Tariff, point: PointCost, utilization: float) -> BasisCost:
-    idle = None if point.idle_watts is None else point.idle_watts.mean
-    energy = energy_cost_per_hour(tariff, idle, point.busy_watts, utilization)
+    lines = _energy_lines(tariff, point, utilization)
+    energy = None if lines is None else total(lines)
     capital = capital_per_hour(tariff)
     seconds = point.seconds.times(1 / utilization)
     joules = _joules_with_idle(point, utilization)
@@ -227,7 +214,7 @@ def _prices(tariff: Tariff, point: PointCost, utilization: float) -> BasisCost:
     )
     return BasisCost(
         utilization=utilization,
-        per_hour=HourlyCost(energy, capital, _lines(tariff, point, idle, utilization)),
+        per_hour=HourlyCost(energy, capital, (*machine_lines(tariff), *(lines or ()))),
         per_inference=parts,
         per_million_output_tokens=parts.per_million(point.output_tokens),
         per_million_total_tokens=parts.per_million(point.total_tokens),
@@ -245,21 +232,19 @@ def _energy(tariff: Tariff, point: PointCost, joules: Interval | None, seconds: 
     return energy.plus(seconds.times(charge / _SECONDS_PER_HOUR)) if energy and charge else energy
 
 
-def _lines(tariff: Tariff, point: PointCost, idle: float | None, utilization: float) -> tuple[CostLine, ...]:
-    machine = machine_lines(tariff)
-    if idle is None and utilization < 1:
-        return machine
-    watts = point.busy_watts * utilization + (idle or 0.0) * (1 - utilization)
-    return (*machine, *(energy_lines(tariff, watts, point.busy_watts) or ()))
-
-
 def _joules_with_idle(point: PointCost, utilization: float) -> Interval | None:
-    """Return the energy of one inference and of its share of idle time, (1 - u) / u of its own time."""
+    """Return the energy of one inference and of its share of idle time, (1 - u) / u of its own time.
+
+    Loads that were measured in between move it to the curve: by the difference of the power from the straight line.
+    """
     if utilization == 1:
         return point.joules
     if point.idle_watts is None:
         return None
-    return point.joules.plus(point.seconds.multiplied_by(point.idle_watts).times((1 - utilization) / utilization))
+    linear = point.joules.plus(point.seconds.multiplied_by(point.idle_watts).times((1 - utilization) / utilization))
+    straight = point.busy_watts * utilization + point.idle_watts.mean * (1 - utilization)
+    difference = ((point.watts(utilization) or 0.0) - straight) * point.seconds.mean / utilization
+    return linear.shifted(difference) if point.load_watts else linear
 
 
 def _no_total(tariff: Tariff, parts: CostBreakdown) -> str | None:
@@ -269,15 +254,6 @@ def _no_total(tariff: Tariff, parts: CostBreakdown) -> str | None:
     if parts.capital is None:
         absent.append("capital")
     return f"no total without {' and '.join(absent)}" if absent else None
-
-
-def _missing(tariff: Tariff, point: PointCost) -> tuple[MissingInput, ...]:
-    candidates = _REQUIRED if tariff.capital is None else _REQUIRED + _OPTIONAL
-    replaced = {"capital"} if tariff.price_per_hour is not None else set()
-    replaced |= {"price_per_kwh"} if tariff.includes_power else set()
-    missing = [each for each in candidates if getattr(tariff, each.name) is None and each.name not in replaced]
-    idles = tariff.utilization is not None and tariff.utilization < 1 and not tariff.includes_power
-    return (*missing, _NO_IDLE) if idles and point.idle_watts is None else tuple(missing)
 
 
 def _used_defaults(tariff: Tariff) -> tuple[TariffDefault, ...]:

@@ -83,6 +83,11 @@ def check_file(path: Path) -> tuple[str, ...]:
     return names
 
 
+def check_key(name: str) -> None:
+    """Raise TariffError unless a name is a key of a tariff."""
+    _check_keys({name: None}, KEYS)
+
+
 def _tariff(values: Mapping[str, Any], site: str | None) -> Tariff:
     plain = {key: values[key] for key in values if key in KEYS}
     measured = values.get("measured", [])

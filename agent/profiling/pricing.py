@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,34 +36,60 @@ def price_document(document: Document, tariff: Tariff | None) -> Document:
 
 def price_points(points: Iterable[Point], baselines: Sequence[Baseline], tariff: Tariff | None) -> tuple[Point, ...]:
     """Return the points with their costs; a point without energy has none."""
-    return tuple(msgspec.structs.replace(point, cost=_cost(point, baselines, tariff)) for point in points)
+    every = tuple(points)
+    return tuple(msgspec.structs.replace(point, cost=_cost(point, every, baselines, tariff)) for point in every)
 
 
-def _cost(point: Point, baselines: Sequence[Baseline], tariff: Tariff | None) -> Cost | None:
+def _cost(point: Point, points: Sequence[Point], baselines: Sequence[Baseline], tariff: Tariff | None) -> Cost | None:
     if tariff is None or point.energy is None:
         return None
-    return price_point(tariff, point_cost(point, baselines))
+    return price_point(tariff, point_cost(point, baselines, points))
 
 
-def point_cost(point: Point, baselines: Iterable[Baseline]) -> PointCost:
+def point_cost(point: Point, baselines: Iterable[Baseline], points: Iterable[Point] = ()) -> PointCost:
     """Return the quantities behind the cost of a point; where a service level was met, of the requests that met it.
 
-    Raises NoCostError if the point has no energy.
+    Of the other `points`, the lower loads of the same requests give its power between idle and busy: only loads on a
+    server are loads of one machine at different utilizations, a smaller batch is another way to work. Raises
+    NoCostError if the point has no energy.
     """
     if point.energy is None:
         reason = "nothing measures its power" if point.valid else "a check failed"
         raise NoCostError(f"the point {point.name or 'of this profile'} has no energy and no cost: {reason}")
     total, rate = point.energy.joules_per_inference.total, point.inferences_per_second
     joules = Interval(total.mean, total.lower, total.upper)
-    met = point.serving.goodput if point.serving else None
-    share = met.attained if met is not None and met.met else 1.0
-    return PointCost(
+    share = met_share(point)
+    own = PointCost(
         energy_joules=joules.times(1 / share),
         throughput=rate.times(share),
         idle_watts=loaded_idle_watts(baselines),
         input_tokens=_per_inference(point.input_tokens_per_second, rate, point.input_tokens_per_inference),
         output_tokens=_per_inference(point.output_tokens_per_second, rate, point.output_tokens_per_inference),
     )
+    return replace(own, load_watts=tuple((load, watts) for load, watts, _ in lower_loads(point, own, points)))
+
+
+def met_share(point: Point) -> float:
+    """Return the share of the requests that count as work: those that met the service level if the point met it."""
+    met = point.serving.goodput if point.serving else None
+    return met.attained if met is not None and met.met else 1.0
+
+
+def lower_loads(point: Point, own: PointCost, points: Iterable[Point]) -> list[tuple[float, float, Point]]:
+    """Return the utilization and the power in watts of lower loads of the same requests, rising, with their points."""
+    found: dict[float, tuple[float, float, Point]] = {}
+    for other in points:
+        if point.serving and other.serving and other.energy and _requests(other) == _requests(point):
+            load = point_cost(other, ())
+            utilization = load.throughput.mean / own.throughput.mean
+            if 0 < utilization < 1:
+                found.setdefault(utilization, (utilization, load.busy_watts, other))
+    return [found[each] for each in sorted(found)]
+
+
+def _requests(point: Point) -> dict[str, Value]:
+    """Return the parameters of a point that describe its requests."""
+    return {name: value for name, value in point.parameters.items() if name not in _LOAD}
 
 
 def loaded_idle_watts(baselines: Iterable[Baseline]) -> Interval | None:
@@ -103,37 +130,23 @@ def sustained_point(document: Document) -> tuple[Point, str | None]:
 def hourly_model(document: Document, point: Point, tariff: Tariff) -> HourlyModel:
     """Return the machine of a document at full use at a point, with inferences as units of work.
 
-    Its curve has idle, the loads that were measured below that of the point, and the point. Raises NoCostError if the
-    tariff has no price of energy or no capital, or the document no idle power with the model loaded.
+    Raises NoCostError if the tariff has no price of energy, and no capital or rent, or the document no idle power with
+    the model loaded.
     """
-    inputs = point_cost(point, document.baselines)
-    fixed = capital_per_hour(tariff)
-    if fixed is None or tariff.energy_price is None:
-        raise NoCostError(f"the tariff has no {'capital' if fixed is None else 'price_per_kwh'}")
-    curve = power_curve(document, point)
+    inputs = point_cost(point, document.baselines, document.points)
+    fixed, price = capital_per_hour(tariff), tariff.energy_price
+    if fixed is None or price is None:
+        raise NoCostError(f"the tariff has no {'capital and no price_per_hour' if fixed is None else 'price_per_kwh'}")
     fixed += demand_charge_per_hour(tariff, inputs.busy_watts)
-    return HourlyModel(fixed, tariff.energy_price, tariff.overhead, curve, inputs.throughput.mean)
+    return HourlyModel(fixed, price, tariff.overhead, power_curve(document, point), inputs.throughput.mean)
 
 
 def power_curve(document: Document, point: Point) -> tuple[tuple[float, float], ...]:
     """Return the power in watts by utilization: idle with the model loaded, lower loads of the same kind, the point.
 
-    Only loads on a server are loads of one machine at different utilizations: a smaller batch is another way to work.
     Raises NoCostError if the idle power was not measured.
     """
-    inputs = point_cost(point, document.baselines)
-    if inputs.idle_watts is None:
+    curve = point_cost(point, document.baselines, document.points).curve
+    if curve is None:
         raise NoCostError(f"profile {document.id} has no idle power with the model loaded")
-    curve = {0.0: inputs.idle_watts.mean, 1.0: inputs.busy_watts}
-    for other in document.points:
-        if point.serving and other.serving and other.energy and _work(other) == _work(point):
-            load = point_cost(other, ())
-            utilization = load.throughput.mean / inputs.throughput.mean
-            if utilization < 1:
-                curve.setdefault(utilization, load.busy_watts)
-    return tuple(sorted(curve.items()))
-
-
-def _work(point: Point) -> dict[str, Value]:
-    """Return the parameters of a point that describe its requests."""
-    return {name: value for name, value in point.parameters.items() if name not in _LOAD}
+    return curve

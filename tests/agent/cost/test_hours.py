@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from agent.cost.interval import Interval
 from agent.cost.lines import capital_per_hour, capital_recovery_factor
-from agent.cost.model import energy_cost_per_hour
+from agent.cost.model import PointCost, price_point
 from agent.cost.tariff import Tariff
 
 
@@ -77,18 +80,40 @@ def test_licences_alone_give_no_capital_cost() -> None:
 @pytest.mark.parametrize(("utilization", "watts"), [(0, 100), (0.25, 150), (1, 300)])
 def test_power_rises_from_idle_to_busy_with_utilization(utilization: float, watts: float) -> None:
     tariff = Tariff(price_per_kwh=0.5, pue=1.2)
-    assert energy_cost_per_hour(tariff, 100, 300, utilization) == pytest.approx(0.5 * 1.2 * watts / 1000)
+    assert machine(300, 100).watts(utilization) == pytest.approx(watts)
+    if utilization:
+        hour = price_point(structs.replace(tariff, utilization=utilization), machine(300, 100)).allocation
+        assert hour is not None
+        assert hour.per_hour.energy == pytest.approx(0.5 * 1.2 * watts / 1000)
+
+
+@pytest.mark.parametrize(("utilization", "watts"), [(0.125, 190), (0.25, 280), (0.5, 286.67), (1, 300)])
+def test_power_follows_the_loads_that_were_measured(utilization: float, watts: float) -> None:
+    point = replace(machine(300, 100), load_watts=((0.25, 280.0),))
+    assert point.watts(utilization) == pytest.approx(watts, abs=0.01)
+    tariff = Tariff(price_per_kwh=0.5, pue=1.2, capital=0, utilization=utilization)
+    cost = price_point(tariff, point).allocation
+    assert cost is not None
+    assert cost.per_hour.energy == pytest.approx(0.5 * 1.2 * watts / 1000, abs=1e-5)
+    assert cost.per_inference.energy is not None
+    assert cost.per_inference.energy.mean * 3600 * utilization == pytest.approx(cost.per_hour.energy)
 
 
 def test_without_idle_power_only_a_full_hour_has_a_price() -> None:
-    tariff = Tariff(price_per_kwh=0.5, pue=1)
-    assert energy_cost_per_hour(tariff, None, 300, 1) == pytest.approx(0.15)
-    assert energy_cost_per_hour(tariff, None, 300, 0.5) is None
+    tariff = Tariff(price_per_kwh=0.5, pue=1, utilization=0.5)
+    cost = price_point(tariff, machine(300, None))
+    assert cost.allocation is not None
+    assert cost.usage.per_hour.energy == pytest.approx(0.15)
+    assert cost.allocation.per_hour.energy is None
+    assert machine(300, None).watts(0.5) is None
 
 
-@pytest.mark.parametrize(
-    ("idle", "busy", "utilization"), [(-1, 10, 1), (1, -10, 1), (1, math.nan, 1), (1, 10, 1.1), (1, 10, math.nan)]
-)
-def test_an_hour_of_impossible_power_is_refused(idle: float, busy: float, utilization: float) -> None:
-    with pytest.raises(ValueError, match="it must be"):
-        energy_cost_per_hour(Tariff(price_per_kwh=1), idle, busy, utilization)
+@pytest.mark.parametrize("loads", [((0.0, 1.0),), ((1.0, 1.0),), ((0.5, 1.0), (0.5, 2.0)), ((0.5, -1.0),)])
+def test_an_impossible_load_is_refused(loads: tuple[tuple[float, float], ...]) -> None:
+    with pytest.raises(ValueError, match=r"do not rise|it must be"):
+        replace(machine(300, 100), load_watts=loads)
+
+
+def machine(busy: float, idle: float | None) -> PointCost:
+    """Return a machine that does one inference a second."""
+    return PointCost(Interval.exact(busy), Interval.exact(1), None if idle is None else Interval.exact(idle))

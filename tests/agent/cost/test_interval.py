@@ -36,3 +36,9 @@ def test_an_interval_is_finite(bounds: tuple[float, float | None, float | None])
 def test_an_interval_is_in_order(bounds: tuple[float, float | None, float | None]) -> None:
     with pytest.raises(ValueError, match="out of order"):
         Interval(*bounds)
+
+
+def test_a_shift_moves_all_three_and_stops_at_zero():
+    assert Interval(2, 1, 4).shifted(3) == Interval(5, 4, 7)
+    assert Interval(2, 1, 4).shifted(-1.5) == Interval(0.5, 0, 2.5)
+    assert Interval(2).shifted(1) == Interval(3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.cost.carbon import carbon
 from agent.cost.interval import Interval
 from agent.cost.lines import capital_per_hour, demand_charge_per_hour, energy_lines, machine_lines, total
-from agent.cost.model import PointCost, energy_cost_per_hour, price_point
+from agent.cost.model import PointCost, price_point
 from agent.cost.tariff import Tariff
 
 POINT = PointCost(Interval(20.0, 18.0, 22.0), Interval(40.0, 39.0, 41.0), Interval(200.0, 190.0, 210.0), 300, 100)
@@ -88,9 +88,8 @@ def test_a_demand_charge_is_due_at_every_utilization():
     without = Tariff(price_per_kwh=0.25, capital=0, pue=1, utilization=0.5)
     charged = without.with_values({"demand_charge_per_kw_month": 7.3})
     charge = 7.3 * 0.8 / 730  # 800 W busy
-    assert energy_cost_per_hour(charged, 200, 800, 0.5) == pytest.approx(
-        energy_cost_per_hour(without, 200, 800, 0.5) + charge
-    )
+    (hour, dearer) = (price_point(each, POINT).allocation.per_hour.energy for each in (without, charged))
+    assert dearer - hour == pytest.approx(charge)
     (before, after) = (price_point(each, POINT).allocation.per_inference.energy.mean for each in (without, charged))
     assert after - before == pytest.approx(charge / 3600 / 40 / 0.5)
 
