@@ -35,6 +35,7 @@ COMMANDS = {
     "profiles": "List, show, export, import, tag and delete profiles.",
     "export": "Write the files of planners such as llm-d-planner.",
     "compare": "Compare profiles side by side.",
+    "accept": "Check claims about a machine.",
     "cost": "Price profiles without measuring again.",
     "tariff": "Write, check or show a tariff, the file of prices.",
     "devices": "List the sensors of this host.",

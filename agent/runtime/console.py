@@ -18,6 +18,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     NOT_RUNNING = 3
     NOT_INSTALLED = 4
+    MISSED = 5
+    UNDECIDED = 6
     CANNOT_EXECUTE = 126
     NOT_FOUND = 127
     HUNG_UP = 129
