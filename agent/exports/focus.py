@@ -43,7 +43,12 @@ _DIGITS = Decimal("1e-12")
 """The last digit of an amount of money."""
 
 
-_PRICES_IN_CURRENCY = ("PricingCurrencyContractedUnitPrice", "PricingCurrencyListUnitPrice")
+_PRICES = (
+    "ContractedUnitPrice",
+    "ListUnitPrice",
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyListUnitPrice",
+)
 _FIXED: dict[str, str | None] = {
     **dict.fromkeys(("AvailabilityZone", "CapacityReservationId", "CapacityReservationStatus", "ChargeClass")),
     **dict.fromkeys(f"CommitmentDiscount{each}" for each in ("Category", "Id", "Name", "Quantity", "Status", "Type")),
@@ -103,7 +108,7 @@ def _charge(priced: PricedPoint, region: str | None) -> dict[str, Any]:
         "BillingAccountId": document.host.id,
         "BillingAccountName": document.host.name,
         "ChargeDescription": f"{model}, {point.name or document.workload.name}, profile {document.id}",
-        "ConsumedQuantity": str(count),
+        "ConsumedQuantity": _decimal(Decimal(count)),
         "ConsumedUnit": unit.consumed,
         "PricingUnit": unit.priced,
         "RegionId": region,
@@ -135,10 +140,9 @@ def _periods(created: str) -> dict[str, str]:
 def _money(quantity: Decimal, price: Decimal, currency: str) -> dict[str, str]:
     """Return the columns of prices and costs; without discounts and taxes they are all the same."""
     costs = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "PricingCurrencyEffectiveCost")
-    prices = ("ContractedUnitPrice", "ListUnitPrice", *_PRICES_IN_CURRENCY)
     return {
         **dict.fromkeys(costs, _decimal(quantity * price)),
-        **dict.fromkeys(prices, _decimal(price)),
+        **dict.fromkeys(_PRICES, _decimal(price)),
         **dict.fromkeys(("BillingCurrency", "PricingCurrency"), currency),
         "PricingQuantity": _decimal(quantity),
     }
@@ -219,6 +223,6 @@ def _count(value: float | None, factor: int) -> int | None:
 
 
 def _decimal(value: Decimal) -> str:
-    """Return a number without an exponent, as FOCUS recommends."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """Return a decimal number without an exponent and with a point, as readers infer the type from it."""
+    whole, _, part = f"{value:f}".partition(".")
+    return f"{whole}.{part.rstrip('0') or '0'}"
