@@ -142,7 +142,7 @@ def _generated(document: Document) -> Iterator[_Generated]:
     if document.workload.name != TransformerSpec.workload:
         return
     names = {each.name for each in fields(TransformerSpec)}
-    for point in document.points:
+    for point in (each for each in document.points if each.valid):
         settings: dict[str, Any] = {**document.workload.settings, **point.parameters}
         model = TransformerSpec(**{name: value for name, value in settings.items() if name in names})
         yield _Generated(document, point, model)

@@ -73,6 +73,12 @@ def priced_points(documents: Iterable[Document]) -> list[PricedPoint]:
     return priced
 
 
+def left_out(document: Document) -> tuple[str, ...]:
+    """Return the note about points without energy, none if every point has one."""
+    names = [point.name or document.workload.name for point in document.points if point.energy is None]
+    return (f"{document.id}: left out, since they have no energy: {', '.join(names)}",) if names else ()
+
+
 def priced_at_capacity(documents: Iterable[Document]) -> tuple[list[PricedPoint], tuple[str, ...]]:
     """Return the point of each document at the machine's capacity, and the notes about those capacities.
 

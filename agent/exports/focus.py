@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from agent.exports.costs import priced_points
+from agent.exports.costs import left_out, priced_points
 from agent.exports.csv_file import csv_file
 from agent.exports.records import Exported, Exporter, ExportError, Fact
 from agent.render.profile_summary import model_name
@@ -73,7 +73,9 @@ def _export(request: ExportRequest) -> Exported:
             raise ExportError([f"{reason} {each.currency[:20]!r}"])
     charges = [_charge(each, request.text("region")) for each in priced]
     columns = tuple(charges[0])
-    return Exported({"focus.csv": csv_file(columns, [tuple(charge.values()) for charge in charges])}, _notes(priced))
+    return Exported(
+        {"focus.csv": csv_file(columns, [tuple(charge.values()) for charge in charges])}, _notes(request, priced)
+    )
 
 
 EXPORTER = Exporter(
@@ -84,11 +86,11 @@ EXPORTER = Exporter(
 )
 
 
-def _notes(priced: list[PricedPoint]) -> tuple[str, ...]:
+def _notes(request: ExportRequest, priced: list[PricedPoint]) -> tuple[str, ...]:
     notes = ["a charge is the work of one point in its measured windows, dated by the day of the profile"]
     if any(each.point.energy and each.point.energy.estimated_share for each in priced):
         notes.append("x_EnergySource names the charges whose energy is estimated")
-    return tuple(notes)
+    return (*notes, *(note for document in request.documents for note in left_out(document)))
 
 
 def _charge(priced: PricedPoint, region: str | None) -> dict[str, Any]:

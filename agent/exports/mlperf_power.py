@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.exports.costs import left_out
 from agent.exports.records import Exported, Exporter, ExportError
 from agent.profiling.analysis.statistics import percentile
 from agent.render.profile_summary import model_name
@@ -49,7 +50,8 @@ def _export(request: ExportRequest) -> Exported:
     if len(request.documents) > 1:
         raise ExportError(["one profile: its points and repeats are the runs"])
     document = request.documents[0]
-    runs = [each for each in request.windows(document) if each.window.phase in _PHASES]
+    defensible = [point.parameters for point in document.points if point.energy is not None]
+    runs = [each for each in request.windows(document) if decode_point(each.window.point) in defensible]
     missing = list(_missing(document, runs))
     if missing:
         raise ExportError(missing, "" if document.coverage.source is None else _command(document))
@@ -58,7 +60,8 @@ def _export(request: ExportRequest) -> Exported:
     files = {"NOT_AN_MLPERF_RESULT.txt": _README.format(**texts)}
     for run in runs:
         files |= _run(document, run, source)
-    return Exported({name: text.encode() for name, text in files.items()}, (_WARNING, f"the power is {source}"))
+    notes = (_WARNING, f"the power is {source}", *left_out(document))
+    return Exported({name: text.encode() for name, text in files.items()}, notes)
 
 
 EXPORTER = Exporter(
@@ -81,6 +84,8 @@ def _missing(document: Document, runs: Sequence[PoweredWindow]) -> Iterator[str]
         yield f"{document.id}: power (`inferometer doctor` names the sensors)"
     elif not {phase.phase for point in document.points for phase in point.phases} <= _PHASES:
         yield f"{document.id}: whole requests; its phases were measured one by one"
+    elif not any(point.energy for point in document.points):
+        yield f"{document.id}: a point with energy (`inferometer profiles show {document.id}` names the failed checks)"
     elif not runs:
         yield f"{document.id}: its stored samples: export it by its id from the database of the host that measured it"
     elif any(len(each.power) < _LEAST_PARTS or each.window.seconds < _LEAST_SECONDS for each in runs):

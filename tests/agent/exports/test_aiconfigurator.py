@@ -131,6 +131,14 @@ def test_point_without_energy_is_refused():
     assert [each[:24] for each in refused.missing] == ["the power of the device "]
 
 
+def test_point_that_a_check_made_invalid_does_not_count():
+    first, *others = EXAMPLE.points
+    doubtful = [msgspec.structs.replace(point, valid=False, energy=None) for point in others]
+    document = msgspec.structs.replace(generated(**LARGE), points=(first, *doubtful))
+    assert system(document)[1] == system(msgspec.structs.replace(document, points=(first,)))[1]
+    assert refusal(msgspec.structs.replace(document, points=tuple(doubtful)))
+
+
 def test_profile_of_a_server_is_refused():
     assert refusal(
         msgspec.structs.replace(EXAMPLE, workload=msgspec.structs.replace(EXAMPLE.workload, name="endpoint"))

@@ -123,6 +123,15 @@ def test_currency_without_an_iso_code_is_refused(currency):
         charges(profile(POINT, tariff=msgspec.structs.replace(PRICES, currency=currency)))
 
 
+def test_point_without_energy_is_left_out_with_a_note():
+    other = msgspec.structs.replace(load((512, 256), 0.1, 0.02, 4.0, rate=4.0), valid=False, energy=None)
+    document = profile(POINT, other)
+    assert len(charges(document)) == 1
+    assert f"left out, since they have no energy: {other.name}" in " ".join(
+        EXPORTER.files(ExportRequest((document,))).notes
+    )
+
+
 def test_profile_without_energy_is_refused():
     with pytest.raises(ExportError, match="an energy, which its cost needs"):
         charges(profile(msgspec.structs.replace(POINT, energy=None)))

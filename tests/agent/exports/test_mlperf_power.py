@@ -12,6 +12,7 @@ from agent.exports.records import ExportError, ExportRequest
 from agent.exports.run_power import PoweredWindow, powered_windows
 from agent.profiling.records import Document
 from agent.workloads.load_records import ClientLoad, LoadWindow, RequestRecord
+from agent.workloads.point import decode_point
 from planner_documents import load, profile
 from probes.model import Channel, Device, Kind
 from store.database import open_database
@@ -45,7 +46,16 @@ def powered(window, watts=(90.0, 110.0) * 5):
     return PoweredWindow(window, tuple((window.start_ns + step * n + step // 2, each) for n, each in enumerate(watts)))
 
 
-def files(*runs, document=DOCUMENT):
+def of_points(*runs):
+    """The document, with the points of these runs."""
+    points = tuple(
+        msgspec.structs.replace(DOCUMENT.points[0], parameters=decode_point(run.window.point)) for run in runs
+    )
+    return msgspec.structs.replace(DOCUMENT, points=points or DOCUMENT.points)
+
+
+def files(*runs, document=None):
+    document = document or of_points(*runs)
     exported = EXPORTER.files(ExportRequest((document,), windows=lambda _: runs))
     return {name: content.decode() for name, content in exported.files.items()}
 
@@ -143,6 +153,18 @@ def test_names_of_points_cannot_leave_the_folder():
 def test_refusal_names_what_is_missing(runs, reason):
     with pytest.raises(ExportError, match=reason):
         files(*runs)
+
+
+def test_points_without_energy_have_no_power_and_are_named():
+    runs = powered(window(point='{"rate":2.0}')), powered(window(point='{"rate":4.0}'))
+    good, bad = of_points(*runs).points
+    bad = msgspec.structs.replace(bad, name="rate=4.0", valid=False, energy=None)
+    document = msgspec.structs.replace(DOCUMENT, points=(good, bad))
+    exported = EXPORTER.files(ExportRequest((document,), windows=lambda _: runs))
+    assert not any("rate=4.0" in name for name in exported.files)
+    assert "left out, since they have no energy: rate=4.0" in " ".join(exported.notes)
+    with pytest.raises(ExportError, match="a point with energy"):
+        files(*runs, document=msgspec.structs.replace(DOCUMENT, points=(bad,)))
 
 
 def test_profiles_without_power_or_whole_requests_are_refused():
