@@ -76,7 +76,7 @@ docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and che
 	done; echo "The site: docs/_build/html/index.html. The man pages: man docs/_build/man/inferometer.1" >&2
 
 schema: $(VENV)/.test  ## write docs/profile.schema.json and docs/tariff.schema.json from the records they describe
-	@cd $(ROOT) && $(BIN)/python docs/make_schema.py
+	@cd $(ROOT) && $(BIN)/python docs/make_schema.py && $(BIN)/python docs/profile_fields.py
 
 settings: $(VENV)/.test  ## write docs/settings.md and systemd/config.toml from the table of settings
 	@cd $(ROOT) && $(BIN)/python docs/make_settings.py

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from profile_fields import explained
 
 from agent.cost.offers import Offer
 from agent.cost.tariff import RANGES, Tariff
@@ -21,10 +22,11 @@ _SCHEMA_OF_TYPE = {bool: {"type": "boolean"}, str: {"type": "string", "minLength
 def made() -> str:
     """Return the schema of profiles: every object closed, every field required, no generated titles."""
     parts = msgspec.json.schema(Document)["$defs"]
-    for part in parts.values():
+    for name, part in parts.items():
         _tidy(part)
         if "properties" in part:
             part["required"] = list(part["properties"])
+            part["properties"] = {each: explained(name, each, found) for each, found in part["properties"].items()}
     document = parts.pop(Document.__name__)
     head = {"$schema": _DIALECT, "$id": f"urn:inferometer:profile:{SCHEMA_VERSION}", "title": "Inferometer profile"}
     return _text({**head, **document, "$defs": dict(sorted(parts.items()))})

@@ -32,7 +32,7 @@ CONTENTS = {
     "Use": "getting-started serving import commands report planners sensors cost comparing configuration service "
     "metrics production-traffic sharing privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies sensor-faults benchmarks proofs glossary",
-    "Reference": "settings store man-inferometer man-inferometerd",
+    "Reference": "profile-fields settings store man-inferometer man-inferometerd",
     "Development": "contributing words decisions/README changelog requirements",
 }
 _LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")

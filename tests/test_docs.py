@@ -34,6 +34,7 @@ DECISIONS = ROOT / "docs/decisions"
 STARTED = ROOT / "docs/getting-started.md"
 OTHER_NAMES = {
     "profile.md": {"inferometer_version"},
+    "profile-fields.md": {"inferometer_version"},
     "CHANGELOG.md": {
         "inferometer_probe_late_beats_total",
         "inferometer_probe_missed_beats_total",

@@ -1,4 +1,4 @@
-"""What the views of profiles show, in the same words for SQLite and PostgreSQL."""
+"""The rows of the views of profiles, in SQLite and in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from agent.cli.numbers import whole
 from agent.cli.options import JSON_HELP, fail
 from agent.cli.profile_bundles import import_bundles
 from agent.cli.profile_export import export
+from agent.cli.profile_validate import validate
 from agent.cli.stored_profiles import (
     NEWEST,
     SOURCE_HELP,
@@ -120,6 +121,7 @@ def show(context: typer.Context, profile_id: _Source = "latest", as_json: _Json 
 
 app.command(epilog=SHARED)(export)
 app.command("import", epilog=SHARED)(import_bundles)
+app.command(epilog=SHARED)(validate)
 
 
 @app.command(epilog=SHARED)

@@ -68,7 +68,7 @@ def test_a_profile_that_cannot_be_read_is_an_error_with_the_reason(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("name", ["1.0.json", "1.1.json", "2.0.json"])
+@pytest.mark.parametrize("name", ["1.0.json", "1.1.json", "2.0.json", "2.1.json"])
 def test_a_file_of_a_profile_is_shown_and_upgraded_without_a_store(tmp_path: Path, name: str) -> None:
     path = FIXTURES / "profiles" / name
     shown = call(tmp_path, "profiles", "show", path)

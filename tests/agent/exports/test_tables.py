@@ -103,7 +103,7 @@ def test_parquet_has_the_same_table() -> None:
     assert [tuple(row.values()) for row in read.to_pylist()] == list(table.rows)
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1", "2.0"])
+@pytest.mark.parametrize("version", ["1.0", "1.1", "2.0", "2.1"])
 def test_a_profile_of_an_older_schema_has_a_table(version: str) -> None:
     rows = as_csv(parse((FIXTURES / f"profiles/{version}.json").read_text(encoding="utf-8")))
     assert all(float(row["energy_per_inference (J)"]) > 0 for row in rows)
