@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.cost.hybrid import machines_for
 from agent.cost.lines import HOURS_PER_YEAR, WATTS_PER_KILOWATT
-from agent.cost.rented import whole
 
 if TYPE_CHECKING:
     from agent.cost.hourly import HourlyModel
@@ -47,9 +47,9 @@ class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     racks: int | None
 
 
-def machines_for(peak_rate: float, capacity: float, tariff: Tariff) -> int:
+def fleet_size(peak_rate: float, capacity: float, tariff: Tariff) -> int:
     """Return ceil(peak / (X* (1 - headroom))) + spares, with the headroom and the spares of a tariff."""
-    return whole(peak_rate / (capacity * (1 - (tariff.headroom or 0.0)))) + (tariff.spares or 0)
+    return machines_for(peak_rate, capacity * (1 - (tariff.headroom or 0.0))) + (tariff.spares or 0)
 
 
 def fleet(mean_rate: float, peak_rate: float, model: HourlyModel, tariff: Tariff, peak_watts: float) -> Fleet:
@@ -61,7 +61,7 @@ def fleet(mean_rate: float, peak_rate: float, model: HourlyModel, tariff: Tariff
     if not 0 < mean_rate <= peak_rate < math.inf:
         raise ValueError(f"a demand of {mean_rate} on average and {peak_rate} at its peak is not possible")
     headroom, spares = tariff.headroom or 0.0, tariff.spares or 0
-    count = machines_for(peak_rate, model.capacity, tariff)
+    count = fleet_size(peak_rate, model.capacity, tariff)
     utilization = min(1.0, mean_rate / (count * model.capacity))
     watts = tariff.provisioned_watts or peak_watts * (tariff.wall_factor or 1.0)
     kilowatts = count * watts / WATTS_PER_KILOWATT

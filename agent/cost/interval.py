@@ -18,10 +18,11 @@ class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upper: float | None = None
 
     def __post_init__(self) -> None:
-        known = [value for value in (self.lower, self.mean, self.upper) if value is not None]
-        if not all(map(math.isfinite, known)):
+        mean, lower, upper = self.mean, self.lower, self.upper
+        bounds = (0.0 if lower is None else lower, 0.0 if upper is None else upper)
+        if not (math.isfinite(mean) and math.isfinite(bounds[0]) and math.isfinite(bounds[1])):
             raise ValueError(f"{self} is not finite")
-        if known != sorted(known):
+        if (lower is not None and lower > mean) or (upper is not None and upper < mean):
             raise ValueError(f"{self} is out of order")
 
     @classmethod

@@ -14,7 +14,6 @@ from agent.cost.hourly import power_at
 from agent.cost.interval import Interval
 from agent.cost.lines import (
     CostLine,
-    capital_per_hour,
     demand_charge_per_hour,
     energy_lines,
     machine_lines,
@@ -188,11 +187,11 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
     u = 1 on the usage basis, with the tariff's utilization on the allocation basis. Bounds of energy and of
     throughput are taken at their worst together, so a total's interval is rather too wide than too narrow.
     """
-    utilization = tariff.utilization
+    utilization, machine = tariff.utilization, machine_lines(tariff)
     return Cost(
         currency=tariff.currency,
-        usage=_prices(tariff, point, 1.0),
-        allocation=None if utilization is None else _prices(tariff, point, utilization),
+        usage=_prices(tariff, point, 1.0, machine),
+        allocation=None if utilization is None else _prices(tariff, point, utilization, machine),
         no_allocation_reason="no utilization is given" if utilization is None else None,
         carbon_grams_per_inference=_priced(
             point.joules, tariff.carbon_intensity_g_per_kwh, tariff.overhead / _JOULES_PER_KWH
@@ -202,10 +201,10 @@ def price_point(tariff: Tariff, point: PointCost) -> Cost:
     )
 
 
-def _prices(tariff: Tariff, point: PointCost, utilization: float) -> BasisCost:
+def _prices(tariff: Tariff, point: PointCost, utilization: float, machine: tuple[CostLine, ...]) -> BasisCost:
     lines = _energy_lines(tariff, point, utilization)
     energy = None if lines is None else total(lines)
-    capital = capital_per_hour(tariff)
+    capital = total(machine) if machine else None
     seconds = point.seconds.times(1 / utilization)
     joules = _joules_with_idle(point, utilization)
     parts = CostBreakdown(
@@ -214,7 +213,7 @@ def _prices(tariff: Tariff, point: PointCost, utilization: float) -> BasisCost:
     )
     return BasisCost(
         utilization=utilization,
-        per_hour=HourlyCost(energy, capital, (*machine_lines(tariff), *(lines or ()))),
+        per_hour=HourlyCost(energy, capital, (*machine, *(lines or ()))),
         per_inference=parts,
         per_million_output_tokens=parts.per_million(point.output_tokens),
         per_million_total_tokens=parts.per_million(point.total_tokens),

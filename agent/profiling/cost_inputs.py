@@ -29,9 +29,7 @@ def machine_inputs(document: Document, point: Point) -> MachineInputs:
     energy = cast("PointEnergy", point.energy)  # point_cost refuses a point without it
     share, sensors = met_share(point), sensor_shares(document, point)
     idle = own.idle_watts
-    loads = tuple(
-        (load, _power(watts, other, sensors)) for load, watts, other in lower_loads(point, own, document.points)
-    )
+    loads = tuple((load, _power(watts, other, sensors)) for load, watts, other in lower_loads(point, document.points))
     return MachineInputs(
         joules=_joules(energy, 1 / share, sensors),
         rate=_rate(own.throughput, point.repeats),

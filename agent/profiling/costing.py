@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from agent.cost.fleet import Fleet, fleet, machines_for
+from agent.cost.fleet import Fleet, fleet, fleet_size
 from agent.cost.model import Cost, price_point
 from agent.cost.sensitivity import Influence, influences, worst_case
 from agent.cost.tariff import DEFAULTS
@@ -228,7 +228,7 @@ def _load_of(
 
     def load(year: int) -> tuple[int, float]:
         factor = growth ** (year - 1)
-        count = machines_for(machines.peak_rate * factor, capacity, tariff)
+        count = fleet_size(machines.peak_rate * factor, capacity, tariff)
         return count, min(1.0, machines.mean_rate * factor / (count * capacity))
 
     return load

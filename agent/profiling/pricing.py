@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -56,17 +55,15 @@ def point_cost(point: Point, baselines: Iterable[Baseline], points: Iterable[Poi
     if point.energy is None:
         reason = "nothing measures its power" if point.valid else "a check failed"
         raise NoCostError(f"the point {point.name or 'of this profile'} has no energy and no cost: {reason}")
-    total, rate = point.energy.joules_per_inference.total, point.inferences_per_second
-    joules = Interval(total.mean, total.lower, total.upper)
-    share = met_share(point)
-    own = PointCost(
-        energy_joules=joules.times(1 / share),
+    total, rate, share = point.energy.joules_per_inference.total, point.inferences_per_second, met_share(point)
+    return PointCost(
+        energy_joules=Interval(total.mean, total.lower, total.upper).times(1 / share),
         throughput=rate.times(share),
         idle_watts=loaded_idle_watts(baselines),
         input_tokens=_per_inference(point.input_tokens_per_second, rate, point.input_tokens_per_inference),
         output_tokens=_per_inference(point.output_tokens_per_second, rate, point.output_tokens_per_inference),
+        load_watts=tuple((load, watts) for load, watts, _ in lower_loads(point, points)),
     )
-    return replace(own, load_watts=tuple((load, watts) for load, watts, _ in lower_loads(point, own, points)))
 
 
 def met_share(point: Point) -> float:
@@ -75,15 +72,19 @@ def met_share(point: Point) -> float:
     return met.attained if met is not None and met.met else 1.0
 
 
-def lower_loads(point: Point, own: PointCost, points: Iterable[Point]) -> list[tuple[float, float, Point]]:
+def lower_loads(point: Point, points: Iterable[Point]) -> list[tuple[float, float, Point]]:
     """Return the utilization and the power in watts of lower loads of the same requests, rising, with their points."""
+    if point.serving is None:
+        return []
     found: dict[float, tuple[float, float, Point]] = {}
+    capacity = point.inferences_per_second.mean * met_share(point)
     for other in points:
-        if point.serving and other.serving and other.energy and _requests(other) == _requests(point):
-            load = point_cost(other, ())
-            utilization = load.throughput.mean / own.throughput.mean
+        if other.serving is not None and other.energy is not None and _requests(other) == _requests(point):
+            rate = other.inferences_per_second.mean
+            utilization = rate * met_share(other) / capacity
             if 0 < utilization < 1:
-                found.setdefault(utilization, (utilization, load.busy_watts, other))
+                watts = other.energy.joules_per_inference.total.mean * rate
+                found.setdefault(utilization, (utilization, watts, other))
     return [found[each] for each in sorted(found)]
 
 

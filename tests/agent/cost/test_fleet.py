@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cost.fleet import fleet, machines_for
+from agent.cost.fleet import fleet, fleet_size
 from agent.cost.hourly import HourlyModel
 from agent.cost.tariff import Tariff
 
@@ -59,6 +59,6 @@ def test_a_rack_without_power_for_a_machine_is_refused():
 
 @given(st.floats(0.001, 1e6), st.floats(0, 0.9), st.integers(0, 5))
 def test_the_needed_machines_can_do_the_peak_and_one_less_cannot(peak, headroom, spares):
-    count = machines_for(peak, 10, Tariff(headroom=headroom, spares=spares)) - spares
+    count = fleet_size(peak, 10, Tariff(headroom=headroom, spares=spares)) - spares
     assert count * 10 * (1 - headroom) >= peak * (1 - 1e-6)
     assert (count - 1) * 10 * (1 - headroom) < peak
