@@ -30,7 +30,9 @@ SLOWEST_HIGH_RATE_SECONDS = 0.005
 HIGH_RATE_READS_PER_REFRESH = 20
 _NEARLY = 1 + 1e-9
 CPU_SECONDS = 0.001
-"""The assumed maximum of CPU time for one read; a longer read waits for its device."""
+"""The assumed maximum of CPU time for one read whose CPU time is unknown; a longer read waits for its device."""
+BASE_SHARE = 0.5
+"""The share of the CPU budget for reads at the base rate."""
 TICK_SECONDS = 0.00003
 """The CPU time of a tick without its read."""
 MAX_READ_SHARE = 0.02
@@ -84,26 +86,29 @@ def period_at_least(seconds: float) -> float:
     )
 
 
-def periods_within(probes: Sequence[Sequence[Channel]], cpu_budget: float) -> tuple[tuple[float, float], ...]:
+def periods_within(
+    probes: Sequence[Sequence[Channel]], cpu_budget: float, cpu_seconds: Sequence[float] = ()
+) -> tuple[tuple[float, float], ...]:
     """Return the base period of each probe and its period at the high rate, in seconds, 0 if it has none.
 
-    If reads at the base periods would take more than `cpu_budget` of one CPU (0: no limit), the shortest periods are
-    lengthened, those of gauges first: a counter loses nothing between two edges.
+    Reads at the base periods may take half of `cpu_budget`, a share of one CPU (0: no limit); the other half pays for
+    the edges. If they would take more, the periods of the probes that use the most are lengthened, those of gauges
+    first: a counter loses nothing between two edges. `cpu_seconds` is the measured CPU time of a read of each probe, 0
+    if it was not measured.
     """
     periods = [run_period_seconds(channels) for channels in probes]
+    measured = cpu_seconds or [0.0] * len(probes)
     costs = [
-        min(max((channel.read_seconds for channel in each), default=0.0), CPU_SECONDS) + TICK_SECONDS for each in probes
+        (known or min(max((channel.read_seconds for channel in channels), default=0.0), CPU_SECONDS)) + TICK_SECONDS
+        for channels, known in zip(probes, measured, strict=True)
     ]
     gauges = [all(channel.metric != "energy_joules" for channel in each) for each in probes]
-    while cpu_budget and sum(map(truediv, costs, periods)) > cpu_budget:
+    while cpu_budget and sum(map(truediv, costs, periods)) > cpu_budget * BASE_SHARE:
         open_ = [number for number, period in enumerate(periods) if period < SLOWEST_SECONDS]
         if not open_:
             break
-        first = [number for number in open_ if gauges[number]] or open_
-        shortest = min(periods[number] for number in first)
-        for number in first:
-            if periods[number] == shortest:
-                periods[number] = period_at_least(shortest * _NEARLY**2)
+        most = max([number for number in open_ if gauges[number]] or open_, key=lambda n: costs[n] / periods[n])
+        periods[most] = period_at_least(periods[most] * _NEARLY**2)
     return tuple((base, high_rate_period_seconds(channels)) for base, channels in zip(periods, probes, strict=True))
 
 

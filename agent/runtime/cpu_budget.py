@@ -59,16 +59,16 @@ class CpuBudget:
             self._fill()
             self._left_ns = max(self._left_ns - cpu_ns, -float(self._burst_ns))
 
-    def pause_ns(self, *, high_rate: bool) -> int:
+    def pause_ns(self, *, reserved: bool) -> int:
         """Return the time until the next read may begin, in nanoseconds.
 
-        Reads at the high rate may use the whole burst; reads at the base rate leave the part reserved for edges.
+        With `reserved` it may use the whole burst; others leave the part reserved for edges.
         """
         if not self.share:
             return 0
         with self._lock:
             self._fill()
-            missing = (0 if high_rate else self._reserve_ns) - self._left_ns
+            missing = (0 if reserved else self._reserve_ns) - self._left_ns
             return max(0, round(missing / self.share))
 
     def record_wait(self, start_ns: int, end_ns: int) -> None:

@@ -52,6 +52,8 @@ class Calibration:
     hanging: Mapping[Probe, Callable[[], bool]]
     unchanged: tuple[Channel, ...] = ()
     """The energy counters that were read and never changed."""
+    cpu_seconds: tuple[float, ...] = ()
+    """The median CPU time of a read of each probe, in seconds, 0 if it was not measured."""
 
 
 def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibration:
@@ -68,12 +70,14 @@ def calibrate(probes: Sequence[Probe], cpu_budget: float = CPU_BUDGET) -> Calibr
         calibrator.probe: calibrator.channels() for calibrator in calibrators if calibrator.probe not in hanging
     }
     channels = [calibrated.get(probe, probe.channels) for probe in probes]
-    periods = periods_within(channels, cpu_budget)
+    costs = {calibrator.probe: calibrator.cpu_seconds for calibrator in calibrators}
+    cpu_seconds = tuple(costs.get(probe, 0.0) for probe in probes)
+    periods = periods_within(channels, cpu_budget, cpu_seconds)
     marked = (mark_aliased(known, base) for known, (base, _) in zip(channels, periods, strict=True))
     unchanged = (
         channel for calibrator in calibrators if calibrator.probe not in hanging for channel in calibrator.unchanged()
     )
-    return Calibration(tuple(marked), hanging, tuple(unchanged))
+    return Calibration(tuple(marked), hanging, tuple(unchanged), cpu_seconds)
 
 
 class ProbeCalibrator:
@@ -88,6 +92,7 @@ class ProbeCalibrator:
         self._last: dict[int, float] = {}
         self._costs: list[int] = []
         self._counter_costs: list[int] = []
+        self._cpu_costs: list[int] = []
         slowest = max((_refresh(probe.channels[position]) for position in positions), default=0.0)
         self._period = min(slowest / READS_A_REFRESH, SLOWEST_SECONDS)
         self._failed = False
@@ -121,8 +126,10 @@ class ProbeCalibrator:
 
     def _read(self, before: int) -> int:
         """Read once, record the values, and return the time of the end of the read."""
+        cpu_before = time.thread_time_ns()
         values = self.probe.read(before)
         after = self._clock()
+        self._cpu_costs.append(time.thread_time_ns() - cpu_before)
         self._costs.append(after - before)
         self._time_counters()
         for position, seen in self._changes.items():
@@ -143,6 +150,11 @@ class ProbeCalibrator:
             with suppress(ReadError, DeviceLostError):
                 self.probe.read_counters(before)
                 self._counter_costs.append(self._clock() - before)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The median CPU time of a read, in seconds, 0 without one."""
+        return median(self._cpu_costs) / 1e9 if self._cpu_costs else 0.0
 
     def unchanged(self) -> Iterator[Channel]:
         """Yield the energy counters that returned one value only."""

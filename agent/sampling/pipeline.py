@@ -106,7 +106,7 @@ def assembled(
         if period_of:
             periods: Sequence[tuple[float, float]] = [(period_of(probe), 0.0) for probe in probes]
         else:
-            periods = periods_within(calibration.channels, config.cpu_budget)
+            periods = periods_within(calibration.channels, config.cpu_budget, calibration.cpu_seconds)
         calibrated = zip(probes, calibration.channels, periods, strict=True)
         layouts = register([(probe.name, mark_aliased(channels, base)) for probe, channels, (base, _) in calibrated])
         scheduled = tuple(

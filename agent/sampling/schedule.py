@@ -17,6 +17,9 @@ SLOW_SECONDS = 0.005
 SHARED_SECONDS = 0.0005
 """Probes without a high rate share the first thread with the others if their reads take at most this long in total."""
 
+LONGEST_WAIT_NS = 1_000_000_000
+"""The time after which a read that waits for the CPU budget may use the part reserved for edges."""
+
 
 class ReaderGroup:
     """Readers with the same base period and the same period at the high rate.
@@ -25,15 +28,27 @@ class ReaderGroup:
     drift. The high rate begins with an immediate read.
     """
 
-    __slots__ = ("base_ns", "due_ns", "full_read_due_ns", "high_ns", "period_ns", "readers", "throttled")
+    __slots__ = ("base_ns", "due_ns", "full_read_due_ns", "high_ns", "period_ns", "readers", "waits_since_ns")
 
     def __init__(self, readers: Iterable[ProbeReader], periods_ns: tuple[int, int], due_ns: int = 0) -> None:
         self.readers = tuple(readers)
         self.base_ns, self.high_ns = periods_ns
         self.period_ns = self.base_ns
         self.due_ns = due_ns
-        self.throttled = False
+        self.waits_since_ns = 0
         self.full_read_due_ns = 0
+
+    def may_use_reserve(self, now_ns: int) -> bool:
+        """Return whether a read may use the part of the CPU budget that is reserved for edges.
+
+        It may at the high rate, and if it has waited for long: frequent edges must not stop all other reads.
+        """
+        return self.at_high_rate or bool(self.waits_since_ns and now_ns >= self.reserve_ns)
+
+    @property
+    def reserve_ns(self) -> int:
+        """The time from which a read that waits may use the reserved part."""
+        return self.waits_since_ns + LONGEST_WAIT_NS
 
     @property
     def at_high_rate(self) -> bool:
@@ -45,7 +60,8 @@ class ReaderGroup:
         left = ReaderGroup(
             (each for each in self.readers if each is not reader), (self.base_ns, self.high_ns), self.due_ns
         )
-        left.period_ns, left.throttled, left.full_read_due_ns = self.period_ns, self.throttled, self.full_read_due_ns
+        left.period_ns, left.full_read_due_ns = self.period_ns, self.full_read_due_ns
+        left.waits_since_ns = self.waits_since_ns
         return left
 
     def is_due(self, now_ns: int, *, high_rate: bool) -> bool:
@@ -71,7 +87,7 @@ class ReaderGroup:
         """Count the reads that were due and did not begin, as throttled or missed; return their number."""
         passed = max(0, (now_ns - self.due_ns) // self.period_ns)
         for reader in self.readers if passed else ():
-            if self.throttled:
+            if self.waits_since_ns:
                 reader.state.throttled += passed
             else:
                 reader.state.missed += passed

@@ -26,8 +26,8 @@ _LONGEST_WAIT_SECONDS = 5.0
 """The longest wait for the first or the last ticks; sensors may hang."""
 _TRIES = 3
 """The number of failed reads after which there is no further wait for a probe."""
-_LONGEST_APPROACH_NS = 60_000_000_000
-"""The longest time at the high rate before an edge that is never marked."""
+_LONGEST_APPROACH_NS = 1_000_000_000
+"""The longest time at the high rate before an edge; a load that begins later must not use up the CPU budget."""
 _LONGEST_REFRESH_WAIT_SECONDS = 0.15
 """The longest wait for a refresh before an edge."""
 _SLOW_REFRESH_SECONDS = 0.01

@@ -210,8 +210,11 @@ class SamplingThread:
         if not due:
             self._wakeup.wait((min(group.due_ns for group in groups) - now_ns) / 1e9)
             return False
-        pauses_ns = [self._budget.pause_ns(high_rate=group.at_high_rate) for group in due]
+        pauses_ns = [self._budget.pause_ns(reserved=group.may_use_reserve(now_ns)) for group in due]
         allowed = [group for group, pause_ns in zip(due, pauses_ns, strict=True) if not pause_ns]
+        for group, pause_ns in zip(due, pauses_ns, strict=True):
+            if pause_ns and not group.waits_since_ns:
+                group.waits_since_ns = now_ns
         if not allowed:
             self._pause(due, min(pauses_ns), now_ns)
             return False
@@ -220,15 +223,14 @@ class SamplingThread:
             group.due_ns += group.period_ns
             if not self._read(groups, group, late_from_ns):
                 return True
-            group.throttled = False
+            group.waits_since_ns = 0
         self.on_cycle(self._clock())
         return True
 
     def _pause(self, due: Sequence[ReaderGroup], pause_ns: int, now_ns: int) -> None:
         """Wait until the budget allows a read of the due groups, or until another group may be read."""
-        others = (group.due_ns - now_ns for group in self.groups if group.at_high_rate and group not in due)
-        for group in due:
-            group.throttled = True
+        others = [group.due_ns - now_ns for group in self.groups if group.at_high_rate and group not in due]
+        others += [group.reserve_ns - now_ns for group in due if group.reserve_ns > now_ns]
         self._wakeup.wait(min(pause_ns, *others, pause_ns) / 1e9)
         self._budget.record_wait(now_ns, self._clock())
 
