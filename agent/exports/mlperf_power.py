@@ -17,6 +17,7 @@ from agent.exports.costs import left_out
 from agent.exports.records import Exported, Exporter, ExportError
 from agent.profiling.analysis.statistics import percentile
 from agent.render.profile_summary import model_name
+from agent.runtime.console import printable_line
 from agent.workloads.load_records import LoadWindow
 from agent.workloads.point import decode_point, point_name
 
@@ -56,7 +57,7 @@ def _export(request: ExportRequest) -> Exported:
     if missing:
         raise ExportError(missing, "" if document.coverage.source is None else _command(document))
     source = str(document.coverage.source)
-    texts = {"boundary": document.coverage.boundary, "source": source, "profile": document.id}
+    texts = {"boundary": document.coverage.boundary, "source": source, "profile": _mark(document.id)}
     files = {"NOT_AN_MLPERF_RESULT.txt": _README.format(**texts)}
     for run in runs:
         files |= _run(document, run, source)
@@ -101,7 +102,7 @@ def _run(document: Document, run: PoweredWindow, source: str) -> dict[str, str]:
     return {
         f"{folder}/mlperf_log_detail.txt": _detail(window, {"sut_name": model, **values}),
         f"{folder}/mlperf_log_summary.txt": _summary(model, scenario, values),
-        f"{folder}/spl.txt": _meter(run, f"{document.id} {source}"),
+        f"{folder}/spl.txt": _meter(run, _mark(f"{document.id} {source}")),
     }
 
 
@@ -189,6 +190,11 @@ def _meter(run: PoweredWindow, mark: str) -> str:
     return "".join(
         f"Time,{_time(middle)},Watts,{watts:.6f},Volts,nan,Amps,nan,PF,nan,Mark,{mark}\n" for middle, watts in run.power
     )
+
+
+def _mark(text: str) -> str:
+    """Return a text as the last field of a line."""
+    return printable_line(text).replace(",", ";")
 
 
 def _time(unix_ns: int) -> str:

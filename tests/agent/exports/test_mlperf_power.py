@@ -142,6 +142,14 @@ def test_names_of_points_cannot_leave_the_folder():
     assert all(re.fullmatch(r"[\w./=-]+", name) and ".." not in name.split("/") for name in files(named))
 
 
+def test_foreign_id_cannot_add_a_line_or_a_field():
+    run = powered(window())
+    document = msgspec.structs.replace(of_points(run), id="x\nTime,1,Watts,9")
+    lines = files(run, document=document)["Server/rate=2.0/performance/run_1/spl.txt"].splitlines()
+    assert {line.count(",") for line in lines} == {11}
+    assert len(lines) == 10
+
+
 @pytest.mark.parametrize(
     ("runs", "reason"),
     [
