@@ -63,6 +63,8 @@ def cost(
 
     Example: inferometer cost latest --tariff tariff.toml --demand 40/s --years 5
 
+    Example: inferometer cost latest --tariff tariff.toml --demand day.csv --require on_premises
+
     Example: inferometer cost ./profile.json --tariff tariff.toml --price-per-hour 2.49 --json
     """
     _check_extra()
@@ -174,5 +176,5 @@ def _answer(
     has_offers = bool(tariff.offers)
     if require and not has_offers:
         fail("--require: the tariff has no [[offer]] that could meet it", ExitCode.USAGE)
-    answer["offers"] = offers_answer(context, document, tariff, demand_text, require) if has_offers else None
+    answer["offers"] = offers_answer(document, tariff, demand, require) if has_offers else None
     return answer

@@ -44,24 +44,17 @@ _MOST_CSV_BYTES = 4 << 20
 
 
 def offers_answer(
-    context: typer.Context,
-    document: Document,
-    tariff: Tariff,
-    demand_text: str | None,
-    require_texts: list[str] | None,
+    document: Document, tariff: Tariff, demand: Demand | None, require_texts: list[str] | None
 ) -> dict[str, Any]:
     """Return the answer about the offers of a tariff as a document; an invalid input ends the command."""
     from agent.cost.demand import DemandError
     from agent.cost.limits import TariffError
     from agent.cost.requirements import parse_requirements
     from agent.profiling.offer_answer import answer
-    from agent.profiling.offer_inputs import mix_of
-    from agent.profiling.pricing import NoCostError, sustained_point
+    from agent.profiling.pricing import NoCostError
 
     required = option_value("--require", ",".join(require_texts or []), lambda text: parse_requirements([text]))
     try:
-        mix = mix_of(sustained_point(document)[0])
-        demand = demand_of(context, demand_text, mix) if demand_text else None
         return answer(document, tariff, demand, required)
     except NoCostError as error:
         fail(str(error))

@@ -60,7 +60,8 @@ class BreakEven(msgspec.Struct, frozen=True):
     that whole machines, without spares, serve cheaper, searched up to `searched_demand`. `payback_years` is the time in
     which the saved rent pays the machines for the demand, without interest; None: not within their life, no demand, or
     no acquisition cost. `hours_per_year` are the rented hours of an instance that cost as much as a year of one own
-    machine at full use; None for an API or a price of 0.
+    machine at full use; None for an API or a price of 0. `owning_wins` is the share of the draws of uncertain inputs in
+    which the machines for the demand cost less than renting all of it; None without a demand or draws.
     """
 
     offer: str
@@ -71,6 +72,7 @@ class BreakEven(msgspec.Struct, frozen=True):
     searched_demand: float
     payback_years: float | None
     hours_per_year: float | None
+    owning_wins: float | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True):

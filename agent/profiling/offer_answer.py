@@ -7,28 +7,33 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.cost.decision import decide
+from agent.profiling.cost_inputs import machine_inputs
 from agent.profiling.offer_inputs import machine_of, mix_of, usual_demand
 from agent.profiling.pricing import sustained_point
 
 if TYPE_CHECKING:
+    from agent.cost.decision import Decision
     from agent.cost.demand import Demand
     from agent.cost.hybrid import Machine
     from agent.cost.requirements import Requirements
     from agent.cost.tariff import Tariff
+    from agent.cost.uncertain import MachineInputs
     from agent.profiling.records import Document
 
 
 def answer(document: Document, tariff: Tariff, demand: Demand | None, required: Requirements) -> dict[str, Any]:
     """Return the options, the break-even loads and their inputs; without a demand, for the usual one of the tariff.
 
-    Raises NoCostError if the profile or the tariff has no cost, TariffError if an offer is in another currency, and
-    DemandError if the demand needs too many machines.
+    Needs NumPy for a demand. Raises NoCostError if the profile or the tariff has no cost, TariffError if an offer is in
+    another currency, and DemandError if the demand needs too many machines.
     """
-    point, note = sustained_point(document)
+    point, _ = sustained_point(document)
     mix = mix_of(point)
     machine = machine_of(document, point, tariff, sized_for_peaks=demand is None or len(demand.steps) == 1)
     demand = demand or usual_demand(machine, tariff)
     decision = decide(machine, demand, tariff.offers, mix, required, tariff.currency)
+    if demand is not None:
+        decision = _with_chances(decision, machine, demand, tariff, machine_inputs(document, point))
     return {
         "profile": document.id,
         "point": point.name,
@@ -45,8 +50,21 @@ def answer(document: Document, tariff: Tariff, demand: Demand | None, required: 
         "demand": demand and _demand_document(demand),
         "requirements": msgspec.to_builtins(required),
         **msgspec.to_builtins(decision),
-        "notes": [*([note] if note else []), *_sizes(machine), *_price_changes(tariff)],
+        "notes": [*_sizes(machine), *_price_changes(tariff)],
     }
+
+
+def _with_chances(
+    decision: Decision, machine: Machine, demand: Demand, tariff: Tariff, inputs: MachineInputs
+) -> Decision:
+    """Return the decision with the share of draws in which owning is cheaper than each offer."""
+    from agent.cost.chances import owned_cost, owning_wins  # noqa: PLC0415  NumPy is slow to import
+    from agent.cost.draws import Draws  # noqa: PLC0415  same
+
+    rents = {option.offer: option.cost for option in decision.options if option.offer and not option.machines}
+    wins = owning_wins(owned_cost(machine, Draws().machine(tariff, inputs), demand), rents)
+    found = tuple(msgspec.structs.replace(each, owning_wins=wins[each.offer]) for each in decision.break_even)
+    return msgspec.structs.replace(decision, break_even=found)
 
 
 def _demand_document(demand: Demand) -> dict[str, Any]:

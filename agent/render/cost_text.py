@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.render.offers_text import offers_text
+from agent.render.offers_text import cheapest_text, offers_text
 from agent.render.tables import percent, plain, table, wrapped
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def _headline(answer: Mapping[str, Any], width: int) -> str:
         ("Capacity", f"{rate} at {answer['point'] or 'its only point'}"),
         ("Energy", f"{answer['energy_source']}, boundary {answer['boundary']}"),
     ]
+    if answer["offers"] and answer["offers"]["options"]:
+        lines.insert(1, ("Cheapest", cheapest_text(answer["offers"])))
     return "\n".join(wrapped(text, width, _LABEL, label) for label, text in lines)
 
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _Json = dict[str, Any]
-_INDENT = 18
+_LABEL = 19
+_NOTE = 7
 _SHOWN_RANGES = 2
 _MILLION = 1e6
 _NEIGHBORS = 1e-9
@@ -18,13 +19,13 @@ _NEIGHBORS = 1e-9
 
 def offers_text(answer: Mapping[str, Any], width: int) -> str:
     """Return the answer as paragraphs and tables of `width` characters."""
-    lines = [wrapped(text, width, _INDENT, label) for label, text in _headline(answer)]
-    parts = ["\n".join(lines)]
+    lines = [wrapped(text, width, _LABEL, label) for label, text in _headline(answer)]
+    parts = ["\n".join(["Own machines, offers, or both.", *lines])]
     if answer["options"]:
         parts.append(_options(answer, width))
     if answer["break_even"]:
         parts.append(_break_even(answer, width))
-    notes = [wrapped(f"- {text}", width, 2) for text in _notes(answer)]
+    notes = [wrapped(f"{text}.", width, _NOTE, "Note:") for text in _notes(answer)]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
 
@@ -37,7 +38,9 @@ def _headline(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     mean, peak = plain(demand["mean_requests_per_second"]), plain(demand["peak_requests_per_second"])
     peak_text = "" if mean == peak else f", {peak} at the peak"
     yield "Demand", f"{mean} requests/s{peak_text} ({demand['origin']})"
-    yield "Cheapest", _cheapest(answer)
+    yield "Cheapest", cheapest_text(answer)
+    if chances := _chances(answer):
+        yield "Own or rent", chances
     if answer["sovereignty_per_year"] is not None:
         yield "Sovereignty", _sovereignty(answer)
 
@@ -68,7 +71,14 @@ def _machine(answer: Mapping[str, Any]) -> str:
     return f"{plain(answer['capacity_requests_per_second'])} requests/s at {answer['point']}{size}"
 
 
-def _cheapest(answer: Mapping[str, Any]) -> str:
+def _chances(answer: Mapping[str, Any]) -> str:
+    known = [each for each in answer["break_even"] if each["owning_wins"] is not None]
+    shares = [f"than {each['offer']} in {percent(each['owning_wins'])}" for each in known]
+    return f"own machines alone cost less {', '.join(shares)} of the draws of uncertain inputs" if shares else ""
+
+
+def cheapest_text(answer: Mapping[str, Any]) -> str:
+    """Return the cheapest allowed option with its cost."""
     option = answer["cheapest"]
     if option is None:
         return "no option meets the requirements"
@@ -99,14 +109,14 @@ def _per_work(option: _Json) -> tuple[str, float]:
 def _options(answer: Mapping[str, Any], width: int) -> str:
     title = f"A year of each option in {_currency(answer)} (per 1M: for {_per_work(answer['options'][0])[0]}):"
     columns: tuple[str, ...] = (
-        "option",
-        "machines>",
-        "energy>",
-        "rented>",
-        "total>",
-        "per 1M>",
-        "rented h>",
-        "allowed",
+        "OPTION",
+        "MACHINES>",
+        "ENERGY>",
+        "RENTED>",
+        "TOTAL>",
+        "PER 1M>",
+        "RENTED H>",
+        "ALLOWED",
     )
     rows: list[tuple[str, ...]] = [
         (
@@ -135,7 +145,7 @@ def _break_even(answer: Mapping[str, Any], width: int) -> str:
     tokens = all(each["price_per_million_output_tokens"] is not None for each in answer["break_even"])
     unit = "1M output tokens" if tokens else "1M requests"
     title = f"Own machines are cheaper than an offer (its price in {_currency(answer)} for {unit}) at these loads:"
-    columns = ("offer", "price>", "utilization", "requests/s", "rented h>", "payback")
+    columns = ("OFFER", "PRICE>", "UTILIZATION", "REQUESTS/S", "RENTED H>", "PAYBACK")
     rows = [
         (
             each["offer"],
@@ -186,7 +196,7 @@ def _notes(answer: Mapping[str, Any]) -> Iterator[str]:
     if any(each["hours_per_year"] is not None for each in answer["break_even"]):
         yield (
             "price and utilization are against an instance that is always busy, requests/s against whole instances; "
-            "rented h are the hours a year of one instance that cost as much as a year of one own machine at full use"
+            "rented hours are those a year of one instance that cost as much as a year of one own machine at full use"
         )
     assumed: dict[str, list[str]] = {}
     for each in answer["assumptions"]:

@@ -16,7 +16,7 @@ from agent.cost.offers import Offer
 from agent.cost.rented import Mix
 from agent.cost.tariff import Tariff
 from agent.profiling.records import Document
-from command import ROOT
+from command import ROOT, call
 from store.database import open_database
 from store.records import Host, ServingHour
 from store.writer import Writer
@@ -47,8 +47,8 @@ def context(folder: Path) -> typer.Context:
 
 
 def answered(folder: Path, demand: str | None = None, *required: str, **changes: Any) -> dict[str, Any]:
-    tariff = TARIFF.with_values(changes)
-    found = offers_answer(context(folder), DOCUMENT, tariff, demand, list(required))
+    parsed = demand_of(context(folder), demand, MIX) if demand else None
+    found = offers_answer(DOCUMENT, TARIFF.with_values(changes), parsed, list(required))
     return cast("dict[str, Any]", json.loads(json.dumps(found, allow_nan=False)))
 
 
@@ -88,7 +88,7 @@ def test_the_answer_has_the_machine_the_demand_and_the_options(tmp_path: Path) -
     assert found["cheapest"] == found["options"][0]
     assert {each["offer"] for each in found["break_even"]} == {"api", "cloud"}
     assert next(each["machines"] for each in found["options"] if each["offer"] is None) == 6  # twice 5/s over 1.94/s
-    assert any("--find-max" in note for note in found["notes"])
+    assert {each["owning_wins"] for each in found["break_even"]} <= {0.0, 1.0}
     assert "machines and instances are sized for 2 times the demand" in found["notes"]
     assert any("the price of cloud changes by -10 % a year" in note for note in found["notes"])
 
@@ -104,7 +104,9 @@ def test_without_a_demand_the_utilization_of_the_tariff_is_the_demand(tmp_path: 
     found = answered(tmp_path)
     assert found["demand"]["origin"] == "assumed"
     assert found["demand"]["mean_requests_per_second"] == pytest.approx(0.3 * CAPACITY)
-    assert answered(tmp_path, None, utilization=None)["options"] == []
+    without = answered(tmp_path, None, utilization=None)
+    assert without["options"] == []
+    assert [each["owning_wins"] for each in without["break_even"]] == [None, None]
 
 
 def test_requirements_have_a_price(tmp_path: Path) -> None:
@@ -206,3 +208,41 @@ def test_hours_of_several_hosts_are_not_one_demand(tmp_path: Path, capsys: pytes
     with pytest.raises(typer.Exit) as ended:
         demand_of(context(tmp_path), "measured:chat", MIX)
     assert "chat has hours of several hosts" in refused(capsys, ended.value.exit_code)
+
+
+def test_the_command_has_the_answer_in_both_forms(tmp_path: Path) -> None:
+    prices = tmp_path / "tariff.toml"
+    prices.write_text(
+        'currency = "EUR"\nprice_per_kwh = 0.25\ncapital = 900\n[[offer]]\nname = "api"\n'
+        "price_per_million_input_tokens = 0.05\nprice_per_million_output_tokens = 0.2\n",
+        encoding="utf-8",
+    )
+    words = (
+        "cost",
+        ROOT / "docs/serving.example.json",
+        "--tariff",
+        prices,
+        "--demand",
+        "5/s",
+        "--require",
+        "on_premises",
+    )
+    (found,) = json.loads(call(tmp_path, *words, "--json").stdout)["costs"]
+    assert found["offers"]["cheapest"]["machines"] == found["fleet"]["machines"] == 3
+    assert found["offers"]["cheapest"]["cost"] == pytest.approx(found["fleet"]["cost_per_year"])
+    shown = call(tmp_path, *words).stdout
+    assert "\nCheapest           3 own machines: " in shown
+    assert "\nSovereignty        on_premises costs " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_an_offer_in_another_currency_is_refused_by_name(tmp_path: Path) -> None:
+    prices = tmp_path / "tariff.toml"
+    prices.write_text(
+        'currency = "EUR"\nprice_per_kwh = 0.25\ncapital = 900\n[[offer]]\nname = "api"\ncurrency = "USD"\n'
+        "price_per_million_output_tokens = 0.2\n",
+        encoding="utf-8",
+    )
+    done = call(tmp_path, "cost", ROOT / "docs/serving.example.json", "--tariff", prices)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "offer api is in USD, and the tariff is in EUR: amounts are never converted" in done.stderr

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from agent.cost.limits import TariffError
 from agent.cost.offers import Offer, check_currencies, read_offers
 
+DOCS = Path(__file__).parents[3] / "docs"
 INSTANCE: dict[str, Any] = {"name": "cloud", "price_per_hour": 3.5, "output_tokens_per_second": 2400}
 API: dict[str, Any] = {"name": "api", "price_per_million_output_tokens": 0.6, "price_per_million_input_tokens": 0.15}
 
@@ -112,3 +116,12 @@ def test_an_offer_in_another_currency_is_refused_by_name() -> None:
         check_currencies([dollars], "EUR")
     with pytest.raises(TariffError, match=r"^offer api is in USD, and the tariff names no currency"):
         check_currencies([dollars], None)
+
+
+def test_the_offers_of_the_example_file_are_valid_and_the_page_names_every_key() -> None:
+    text = (DOCS / "tariff.example.toml").read_text(encoding="utf-8").partition("# [[offer]]")
+    block = "".join(text[1:]).partition("\n\n")[0]
+    tables = tomllib.loads("\n".join(line.removeprefix("# ") for line in block.splitlines()))["offer"]
+    assert [offer.is_hourly for offer in read_offers(tables)] == [True, False]
+    rows = [line.split("|")[1] for line in (DOCS / "offers.md").read_text(encoding="utf-8").splitlines() if "|" in line]
+    assert set(Offer.__struct_fields__) <= {name for row in rows for name in re.findall(r"`(\w+)`", row)}

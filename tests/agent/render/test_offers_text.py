@@ -54,10 +54,10 @@ def answer(demand: Demand | None = DAY, required: Requirements | None = None, mi
 
 def test_the_answer_begins_with_the_cheapest_option() -> None:
     text = offers_text(answer(), 80)
-    assert text.startswith("Own machine       10.0 requests/s at rate=10; tokens of a request: 300 input,")
+    assert text.startswith("Own machines, offers, or both.\nOwn machine        10.0 requests/s at rate=10; tokens")
     assert "100 output, 30.0 input cached" in text
-    assert "Demand            10.6 requests/s, 28.0 at the peak (given)" in text
-    assert "Cheapest          dear alone: " in text
+    assert "Demand             10.6 requests/s, 28.0 at the peak (given)" in text
+    assert "Cheapest           dear alone: " in text
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
@@ -73,20 +73,28 @@ def test_each_option_has_its_parts_and_each_offer_its_break_even_loads() -> None
     assert "any         from 5,430" in rows["cloud"]
 
 
+def test_the_shares_of_draws_are_shown_if_they_are_known() -> None:
+    shown = answer()
+    assert "Own or rent" not in offers_text(shown, 80)
+    shown["break_even"][0]["owning_wins"], shown["break_even"][1]["owning_wins"] = 0.87, 0.0
+    text = offers_text(shown, 200)
+    assert "Own or rent        own machines alone cost less than api in 87 %, than cloud in 0 % of the draws" in text
+
+
 def test_notes_have_reasons_and_assumptions_once() -> None:
     text = offers_text(answer(required=Requirements(regions=("EU",))), 200)
-    assert "- a note about the demand\n- a note about the profile\n" in text
-    assert "- not allowed: dear alone: its region is not given\n" in text
-    assert "- left out: offer blind: price_per_million_output_tokens is not given\n" in text
-    assert "- assumed for api, cloud, dear: data_leaves_premises is not given: the data leaves" in text
-    assert "- price and utilization are against an instance that is always busy" in text
+    assert "Note:  a note about the demand.\nNote:  a note about the profile.\n" in text
+    assert "Note:  not allowed: dear alone: its region is not given.\n" in text
+    assert "Note:  left out: offer blind: price_per_million_output_tokens is not given.\n" in text
+    assert "Note:  assumed for api, cloud, dear: data_leaves_premises is not given: the data leaves" in text
+    assert "Note:  price and utilization are against an instance that is always busy" in text
 
 
 @pytest.mark.parametrize(
     ("required", "text"),
     [
-        (Requirements(on_premises=True), "Sovereignty       on_premises costs "),
-        (Requirements(regions=("EU", "CH")), "Sovereignty       region=EU, region=CH costs "),
+        (Requirements(on_premises=True), "Sovereignty        on_premises costs "),
+        (Requirements(regions=("EU", "CH")), "Sovereignty        region=EU, region=CH costs "),
         (
             Requirements(certifications=("C5",), confidential_share=0.5),
             "certification=C5, confidential_share=50% costs ",
@@ -112,19 +120,19 @@ def test_a_free_option_has_no_percentage() -> None:
 
 
 def test_without_an_allowed_option_the_answer_states_it() -> None:
-    assert "Cheapest          no option meets the requirements" in offers_text({**answer(), "cheapest": None}, 80)
+    assert "Cheapest           no option meets the requirements" in offers_text({**answer(), "cheapest": None}, 80)
 
 
 def test_without_a_demand_there_are_break_even_loads_alone() -> None:
     text = offers_text(answer(None), 80)
-    assert "Demand            not given: --demand or a utilization in the tariff" in text
+    assert "Demand             not given: --demand or a utilization in the tariff" in text
     assert "A year of each option" not in text
     assert "at these loads:" in text
 
 
 def test_a_rented_own_machine_has_no_payback_time() -> None:
     text = offers_text({**answer(), "life_years": None}, 80)
-    assert "years" not in text.partition("payback")[2].partition("\n\n")[0]
+    assert "years" not in text.partition("PAYBACK")[2].partition("\n\n")[0]
 
 
 def test_work_without_tokens_is_priced_by_the_request() -> None:
