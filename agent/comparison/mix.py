@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent.comparison.cheapest import fleet_cost
 from agent.comparison.machines import estimates_of_several_machines, machines
 from agent.comparison.matching import IncomparableError, different_lengths, reasons_against
 
@@ -42,8 +43,8 @@ class MixPart(msgspec.Struct, frozen=True):
 class Mix(msgspec.Struct, frozen=True):
     """The cheapest machines for a demand, in inferences per second.
 
-    `currency` is None if the prices have none. `single` is the cost of an hour with machines of one setup alone, by
-    setup. `left_out` are setups without the figures that a mix needs, `notes` the origins of the capacities,
+    `currency` is None if the prices have none. `single` is the cost of an hour with the fewest machines of one setup
+    alone, by setup. `left_out` are setups without the figures that a mix needs, `notes` the origins of the capacities,
     `incomparable` the reasons that --force overrode.
     """
 
@@ -80,7 +81,7 @@ def cheapest_mix(found: Sequence[Machine], demand: float) -> Mix:
         if count
     )
     total = sum(part.cost_per_hour for part in parts)
-    single = {each.label: sum(_solved([each], demand)[2]) for each in found}
+    single = {each.label: fleet_cost(each.model, demand) for each in found}
     notes = tuple(f"{each.label}: {note}" for each in found for note in each.notes)
     return Mix(demand, found[0].currency, total, total / (3600 * demand) * 1e6, parts, single, notes=notes)
 
