@@ -61,7 +61,8 @@ class BreakEven(msgspec.Struct, frozen=True):
     which the saved rent pays the machines for the demand, without interest; None: not within their life, no demand, or
     no acquisition cost. `hours_per_year` are the rented hours of an instance that cost as much as a year of one own
     machine at full use; None for an API or a price of 0. `owning_wins` is the share of the draws of uncertain inputs in
-    which the machines for the demand cost less than renting all of it; None without a demand or draws.
+    which the machines for the demand cost less than renting all of it; None without a demand or draws. `objections` are
+    the requirements that the offer does not meet.
     """
 
     offer: str
@@ -73,6 +74,7 @@ class BreakEven(msgspec.Struct, frozen=True):
     payback_years: float | None
     hours_per_year: float | None
     owning_wins: float | None = None
+    objections: tuple[str, ...] = ()
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -128,7 +130,9 @@ def decide(
         options=options,
         cheapest=cheapest,
         sovereignty_per_year=cheapest.cost - options[0].cost if cheapest and requirements.given else None,
-        break_even=tuple(_break_even(machine, each, mix, work) for each, work in zip_longest(rentals, works)),
+        break_even=tuple(
+            _break_even(machine, each, mix, work, requirements) for each, work in zip_longest(rentals, works)
+        ),
         left_out=tuple(left_out),
         assumptions=tuple(LeftOut(each.offer.name, text) for each in rentals for text in each.offer.assumptions),
     )
@@ -184,7 +188,9 @@ def _sized(each: Rental, machine: Machine) -> Rental:
     return replace(each, capacity=each.capacity and each.capacity / machine.peak_factor)
 
 
-def _break_even(machine: Machine, each: Rental, mix: Mix, work: RentedWork | None) -> BreakEven:
+def _break_even(
+    machine: Machine, each: Rental, mix: Mix, work: RentedWork | None, requirements: Requirements
+) -> BreakEven:
     price, hour = each.at_full_use(), each.offer.price_per_hour
     sized = _sized(each, machine)
     return BreakEven(
@@ -196,6 +202,7 @@ def _break_even(machine: Machine, each: Rental, mix: Mix, work: RentedWork | Non
         searched_demand=searched_demand(sized, machine.usable),
         payback_years=None if work is None else _payback(machine, work),
         hours_per_year=HOURS_PER_YEAR * machine.model.per_hour(1.0) / hour if hour else None,
+        objections=requirements.objections(each.offer),
     )
 
 

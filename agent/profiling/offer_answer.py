@@ -48,9 +48,10 @@ def answer(document: Document, tariff: Tariff, demand: Demand | None, required: 
         "spares": machine.spares,
         "peak_factor": machine.peak_factor,
         "demand": demand and _demand_document(demand),
+        "offers": msgspec.to_builtins(tariff.offers),
         "requirements": msgspec.to_builtins(required),
         **msgspec.to_builtins(decision),
-        "notes": [*_sizes(machine), *_price_changes(tariff)],
+        "notes": [*_sizes(machine), *_premises(tariff, required), *_price_changes(tariff)],
     }
 
 
@@ -85,6 +86,14 @@ def _sizes(machine: Machine) -> list[str]:
     if machine.peak_factor > 1:
         parts.append(f"machines and instances are sized for {machine.peak_factor:g} times the demand")
     return parts or ["own machines are fully used at the peak: the tariff has no headroom, spares or peak_factor"]
+
+
+def _premises(tariff: Tariff, required: Requirements) -> list[str]:
+    if not required.given:
+        return []
+    if tariff.price_per_hour is not None:
+        return ["the own machine is a rented one: check that it meets the requirements"]
+    return ["own machines are assumed to meet the requirements"]
 
 
 def _price_changes(tariff: Tariff) -> list[str]:

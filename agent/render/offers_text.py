@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _Json = dict[str, Any]
 _LABEL = 19
 _NOTE = 7
-_SHOWN_RANGES = 2
+_SHOWN_RANGES = 1
 _MILLION = 1e6
 _NEIGHBORS = 1e-9
 
@@ -24,7 +24,7 @@ def offers_text(answer: Mapping[str, Any], width: int) -> str:
     if answer["options"]:
         parts.append(_options(answer, width))
     if answer["break_even"]:
-        parts.append(_break_even(answer, width))
+        parts += [_break_even(answer, width), _offers(answer, width)]
     notes = [wrapped(f"{text}.", width, _NOTE, "Note:") for text in _notes(answer)]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
@@ -74,7 +74,8 @@ def _machine(answer: Mapping[str, Any]) -> str:
 def _chances(answer: Mapping[str, Any]) -> str:
     known = [each for each in answer["break_even"] if each["owning_wins"] is not None]
     shares = [f"than {each['offer']} in {percent(each['owning_wins'])}" for each in known]
-    return f"own machines alone cost less {', '.join(shares)} of the draws of uncertain inputs" if shares else ""
+    shares[:1] = [f"{each} of the draws of uncertain inputs" for each in shares[:1]]
+    return f"own machines alone cost less {', '.join(shares)}" if shares else ""
 
 
 def cheapest_text(answer: Mapping[str, Any]) -> str:
@@ -145,19 +146,40 @@ def _break_even(answer: Mapping[str, Any], width: int) -> str:
     tokens = all(each["price_per_million_output_tokens"] is not None for each in answer["break_even"])
     unit = "1M output tokens" if tokens else "1M requests"
     title = f"Own machines are cheaper than an offer (its price in {_currency(answer)} for {unit}) at these loads:"
-    columns = ("OFFER", "PRICE>", "UTILIZATION", "REQUESTS/S", "RENTED H>", "PAYBACK")
-    rows = [
+    columns: tuple[str, ...] = ("OFFER", "PRICE>", "UTILIZATION", "REQUESTS/S", "PAYBACK", "RENTED H>")
+    rows: list[tuple[str, ...]] = [
         (
             each["offer"],
             plain(each["price_per_million_output_tokens"] if tokens else each["price_per_request"] * _MILLION),
             _ranges([(100 * r["low"], 100 * r["high"]) for r in each["utilizations"]], 100.0, " %"),
             _ranges([(r["low"], r["high"]) for r in each["demands"]], each["searched_demand"], ""),
-            "-" if each["hours_per_year"] is None else f"from {plain(each['hours_per_year'])}",
             _payback(each["payback_years"], answer),
+            "-" if each["hours_per_year"] is None else f"from {plain(each['hours_per_year'])}",
         )
         for each in answer["break_even"]
     ]
+    used = [place for place in range(len(columns)) if any(row[place] != "-" for row in rows)]
+    columns, rows = tuple(columns[place] for place in used), [tuple(row[place] for place in used) for row in rows]
     return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+
+
+def _offers(answer: Mapping[str, Any], width: int) -> str:
+    columns = ("OFFER", "AS GIVEN", "REGION", "SOURCE")
+    rows = [(each["name"], _given(each), each["region"] or "-", each["source"] or "given") for each in answer["offers"]]
+    return table(columns, rows, width)
+
+
+def _given(offer: _Json) -> str:
+    """Return the prices and the throughput of an offer as they are in the tariff."""
+    if offer["price_per_hour"] is None:
+        names = {"input": "in", "cached_input": "cached", "output": "out"}
+        prices = {short: offer[f"price_per_million_{name}_tokens"] for name, short in names.items()}
+        return (
+            f"{', '.join(f'{price:g} {short}' for short, price in prices.items() if price is not None)} for 1M tokens"
+        )
+    unit = "requests/s" if offer["requests_per_second"] is not None else "output tok/s"
+    rate = offer["requests_per_second"] or offer["output_tokens_per_second"]
+    return f"{offer['price_per_hour']:g} an hour, {rate:g} {unit} ({offer['throughput_origin'] or 'stated'})"
 
 
 def _ranges(ranges: Sequence[tuple[float, float]], limit: float, unit: str) -> str:
@@ -189,6 +211,9 @@ def _notes(answer: Mapping[str, Any]) -> Iterator[str]:
     for option in answer["options"]:
         if option["objections"]:
             objections.setdefault(tuple(option["objections"]), []).append(_name(option))
+    for each in () if answer["options"] else answer["break_even"]:
+        if each["objections"]:
+            objections.setdefault(tuple(each["objections"]), []).append(each["offer"])
     for reasons, names in objections.items():
         yield f"not allowed: {', '.join(names)}: {'; '.join(reasons)}"
     for each in answer["left_out"]:

@@ -112,8 +112,16 @@ def test_without_a_demand_the_utilization_of_the_tariff_is_the_demand(tmp_path: 
 def test_requirements_have_a_price(tmp_path: Path) -> None:
     found = answered(tmp_path, "5/s", "on_premises", "confidential_share=30%")
     assert found["requirements"]["on_premises"]
+    assert "own machines are assumed to meet the requirements" in found["notes"]
+    assert all(each["objections"] for each in found["break_even"])
     assert found["cheapest"]["offer"] is None
     assert found["sovereignty_per_year"] == pytest.approx(found["cheapest"]["cost"] - found["options"][0]["cost"])
+
+
+def test_a_rented_own_machine_is_not_assumed_to_meet_the_requirements() -> None:
+    found = offers_answer(DOCUMENT, TARIFF.rented(0.05), None, ["on_premises"])
+    assert "the own machine is a rented one: check that it meets the requirements" in found["notes"]
+    assert [offer["name"] for offer in found["offers"]] == ["api", "cloud"]
 
 
 def test_a_day_has_its_own_peaks(tmp_path: Path) -> None:
