@@ -28,7 +28,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf docs schema settings lock clean
+.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf proof-planners docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -68,6 +68,9 @@ proof-servers: $(VENV)/.test  ## compare `profile endpoint` with AIPerf on llama
 
 proof-aiperf: $(VENV)/.test  ## let AIPerf read the energy of accelerators from the service (installs AIPerf once)
 	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/aiperf_energy.py
+
+proof-planners: $(VENV)/.test  ## let planners read exports of measured profiles, and check their answers (PROOF_ARGS=--quick)
+	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/planners.py $(PROOF_ARGS)
 
 docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and check every link within them
 	@cd $(ROOT)/docs && rm -rf _build && $(BIN)/python make_site.py _build/source && \

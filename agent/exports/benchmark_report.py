@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.exports.loads import loads_of, sources
+from agent.exports.loads import left_out, loads_of, sources
 from agent.exports.machines import machine_of, model_of
 from agent.exports.records import Exported, Exporter, ExportError, Fact, json_file
 
@@ -41,7 +41,8 @@ _STATISTICS = {
 
 def _files(request: ExportRequest) -> Exported:
     loads = list(loads_of(request.documents))
-    missing = [] if loads else ["a load on a server: the profiles have none"]
+    invalid = left_out(request.documents)
+    missing = [] if loads else ["a load on a server: the profiles have none", *invalid]
     for document in request.documents:
         if machine_of(document).count > 1 and request.number("tp") is None:
             missing.append("the devices of a tensor-parallel group: --set tp=N")
@@ -52,7 +53,7 @@ def _files(request: ExportRequest) -> Exported:
     digits = len(str(len(loads)))
     reports = [_report(request, each, number) for number, each in enumerate(loads)]
     files = {f"stage_{number:0{digits}}.json": json_file(_known(each)) for number, each in enumerate(reports)}
-    return Exported(files, (f"{len(files)} reports; the power is {sources(loads)}",))
+    return Exported(files, (f"{len(files)} reports; the power is {sources(loads)}", *invalid))
 
 
 def _report(request: ExportRequest, load: Load, stage: int) -> dict[str, Any]:
@@ -215,7 +216,7 @@ def _power(load: Load) -> dict[str, Any] | None:
 def _energy_and_cost(load: Load) -> dict[str, Any]:
     """Return energy and cost of a point with their bounds; every energy names its source."""
     energy, cost = load.point.energy, load.point.cost
-    found: dict[str, Any] = {"profile": load.document.id, "point": load.point.name, "valid": load.point.valid}
+    found: dict[str, Any] = {"profile": load.document.id, "point": load.point.name}
     if energy is not None:
         found["energy"] = {
             "joules_per_request": _uncertain(energy.joules_per_inference.total),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.exports.loads import loads_of
+from agent.exports.loads import left_out, loads_of
 from agent.exports.machines import check_alike, machine_of
 from agent.exports.records import Exported, Exporter, ExportError, Fact, json_file
 
@@ -29,6 +29,7 @@ _COMMAND = "inferometer profile endpoint --url URL --for dynamo"
 
 def _files(request: ExportRequest) -> Exported:
     check_alike(request.documents)
+    invalid = left_out(request.documents)
     loads = [each for each in loads_of(request.documents) if each.clients and each.is_decoding]
     alone = [each for each in loads if each.clients == 1 and not each.is_cached]
     lengths = {each.mean_input_tokens for each in alone}
@@ -40,7 +41,7 @@ def _files(request: ExportRequest) -> Exported:
     capacity = request.number("max_kv_tokens")
     missing = [] if capacity else ["the tokens that the KV cache holds: --set max_kv_tokens=N"]
     if unmeasured or missing or capacity is None:
-        raise ExportError([*unmeasured, *missing], _COMMAND if unmeasured else "")
+        raise ExportError([*unmeasured, *(unmeasured and invalid), *missing], _COMMAND if unmeasured else "")
     count = round(request.number("gpus") or machine_of(request.documents[0]).count)
     full = [each for each in loads if each.cached_tokens > capacity]
     if full:
@@ -56,7 +57,7 @@ def _files(request: ExportRequest) -> Exported:
             "prefill_raw_data.json": json_file({**_prefill(alone, count), "source": source}),
             "decode_raw_data.json": json_file({**_decode(loads, count, round(capacity)), "source": source}),
         },
-        (f"{len(alone)} points of prefill, {len(loads)} of decode, on {count} devices",),
+        (f"{len(alone)} points of prefill, {len(loads)} of decode, on {count} devices", *invalid),
     )
 
 

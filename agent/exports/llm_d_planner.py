@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.exports.loads import loads_of, milliseconds, sources
+from agent.exports.loads import left_out, loads_of, milliseconds, sources
 from agent.exports.machines import check_alike, hour_price, machine_of, model_of
 from agent.exports.records import Exported, Exporter, ExportError, Fact, json_file
 
@@ -30,6 +30,7 @@ _MOST_DIFFERENCE = 0.1
 
 def _files(request: ExportRequest) -> Exported:
     check_alike(request.documents)
+    invalid = left_out(request.documents)
     first = request.documents[0]
     loads = [each for each in loads_of(request.documents) if each.shape in SHAPES]
     unmeasured = [reason for each in loads for reason in _unmeasured(each)] if loads else [_NO_LOAD]
@@ -47,7 +48,7 @@ def _files(request: ExportRequest) -> Exported:
     if price is None and loads:
         missing.append(no_price)
     if unmeasured or missing or price is None:
-        raise ExportError([*unmeasured, *missing], _COMMAND if unmeasured else "")
+        raise ExportError([*unmeasured, *(unmeasured and invalid), *missing], _COMMAND if unmeasured else "")
     power = f"the power is {sources(loads)}"
     note = f"cost_per_hour_usd is an hour at full use with its energy, over its devices ({count}); {power}"
     benchmarks = {
@@ -70,7 +71,7 @@ def _files(request: ExportRequest) -> Exported:
         "notes": f"Inferometer {first.inferometer_version}: {note}",
     }
     files = {"benchmarks.json": json_file(benchmarks), "gpu_catalog.json": json_file({"gpu_types": [row]})}
-    return Exported(files, (note, *_absent(loads)))
+    return Exported(files, (note, *_absent(loads), *invalid))
 
 
 def _unmeasured(load: Load) -> Iterator[str]:

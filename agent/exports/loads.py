@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.profiling.records import Document, Point
     from agent.profiling.run_facts import LatencySummary
+    from agent.profiling.serving_records import Lengths
 
 _MILLISECONDS = 1000.0
 _CACHED_SHARE = 0.1
@@ -20,7 +21,7 @@ _CACHED_SHARE = 0.1
 class Load:
     """One point of a load on a server, with its profile.
 
-    `prompt_tokens` and `output_tokens` are the requested lengths, None if they are not one number.
+    `prompt_tokens` and `output_tokens` are the requested lengths, else those of all requests; None if they vary.
     """
 
     document: Document
@@ -30,7 +31,7 @@ class Load:
 
     @property
     def shape(self) -> tuple[int | None, int | None]:
-        """The requested lengths of prompt and output."""
+        """The lengths of prompt and output."""
         return self.prompt_tokens, self.output_tokens
 
     @property
@@ -111,19 +112,36 @@ def _mean(latency: LatencySummary | None) -> float:
 
 
 def loads_of(documents: Iterable[Document]) -> Iterator[Load]:
-    """Yield the points of loads on a server that have requests."""
+    """Yield the valid points of loads on a server that have requests."""
     for document in documents:
         for point in document.points:
-            if point.serving is not None and point.serving.completed:
-                yield Load(document, point, *(_requested(document, point, name) for name in _LENGTHS))
+            served = point.serving
+            if served is not None and served.completed and point.valid:
+                prompt = _length(document, point, "prompt_tokens", served.input_tokens)
+                yield Load(document, point, prompt, _length(document, point, "output_tokens", served.output_tokens))
 
 
-_LENGTHS = ("prompt_tokens", "output_tokens")
+def left_out(documents: Iterable[Document]) -> list[str]:
+    """Return a line for each invalid point of a load, with the reason."""
+    return [
+        f"{document.id} {point.name} is invalid and left out: {_reason(point)}"
+        for document in documents
+        for point in document.points
+        if point.serving is not None and not point.valid
+    ]
 
 
-def _requested(document: Document, point: Point, name: str) -> int | None:
+def _reason(point: Point) -> str:
+    failed = (each.message for each in point.checks if each.failed and each.severity == "invalid")
+    return next(failed, "a check failed")
+
+
+def _length(document: Document, point: Point, name: str, found: Lengths | None) -> int | None:
+    """Return the requested length, else the one that all requests had, as in results of other tools."""
     value = point.parameters.get(name, document.workload.settings.get(name))
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, int):
+        return value
+    return found.minimum if value is None and found is not None and found.minimum == found.maximum else None
 
 
 def milliseconds(latency: LatencySummary | None, statistic: str) -> float | None:

@@ -60,7 +60,10 @@ def hour_price(loads: Iterable[Load], currency: str | None = None) -> tuple[floa
     """
     costs = [each.point.cost for each in loads if each.point.cost is not None]
     if not costs:
-        return None, "the cost of an hour: give prices with --tariff FILE.toml (price_per_kwh and capital)"
+        return (
+            None,
+            "the cost of an hour: give prices with --tariff FILE.toml (price_per_kwh and capital, or price_per_hour)",
+        )
     other = {cost.currency or "no currency" for cost in costs} - {currency}
     if currency is not None and other:
         return None, f"prices in {currency}, and nothing is converted: the tariff is in {', '.join(sorted(other))}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.exports.fits import fit, r_squared
-from agent.exports.loads import loads_of, sources
+from agent.exports.loads import left_out, loads_of, sources
 from agent.exports.machines import check_alike, hour_price, machine_of, model_of
 from agent.exports.records import Exported, Exporter, ExportError, Fact, json_file
 from agent.profiling.pricing import loaded_idle_watts
@@ -34,6 +34,7 @@ _COMMAND = "inferometer profile endpoint --url URL --for wva"
 
 def _files(request: ExportRequest) -> Exported:
     check_alike(request.documents)
+    invalid = left_out(request.documents)
     first = request.documents[0]
     loads = [each for each in loads_of(request.documents) if each.clients and each.is_decoding and not each.is_cached]
     machine = machine_of(first)
@@ -46,7 +47,7 @@ def _files(request: ExportRequest) -> Exported:
     if price is None and loads:
         missing.append(no_price)
     if unmeasured or missing or price is None:
-        raise ExportError([*unmeasured, *missing], _COMMAND if unmeasured else "")
+        raise ExportError([*unmeasured, *(unmeasured and invalid), *missing], _COMMAND if unmeasured else "")
     currency = loads[0].document.tariff.currency if loads[0].document.tariff else None
     notes = [
         f"the power is {sources(loads)}, in whole watts",
@@ -73,7 +74,7 @@ def _files(request: ExportRequest) -> Exported:
     ]
     return Exported(
         {"accelerators.json": json_file({"accelerators": [accelerator]}), "models.json": json_file({"models": [row]})},
-        tuple(notes),
+        (*notes, *invalid),
     )
 
 

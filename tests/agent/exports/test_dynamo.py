@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from agent.exports.dynamo import EXPORTER
 from agent.exports.records import ExportError, ExportRequest
+from agent.profiling.run_facts import CheckResult
 from planner_documents import load, profile
 
 ALONE = [load((prompt, 128), prompt / 1000, 0.01, 0.5, 15, concurrency=1) for prompt in (128, 256, 512, 1024, 2048)]
@@ -57,6 +59,16 @@ def test_too_few_points_are_refused_with_the_command():
 def test_cache_that_is_smaller_than_its_use_is_refused():
     (line,) = missing(*ALONE, BUSY, facts={"max_kv_tokens": "1000"}).missing
     assert line.startswith("a max_kv_tokens of at least 2949, the tokens that")
+
+
+def test_invalid_points_are_left_out_with_their_reason():
+    check = CheckResult("client_not_limiting", "failed", "invalid", "the client was late")
+    late = replace(ALONE[0], valid=False, checks=(check,))
+    assert missing(late, *ALONE[1:]).missing[:2] == (
+        "uncached prompts of 5 lengths with one client: there are 4",
+        "5 loads with a number of clients: there are 4",
+    )
+    assert missing(late, *ALONE[1:]).missing[2].endswith("is invalid and left out: the client was late")
 
 
 def test_open_loops_are_left_out_because_their_number_of_requests_varies():

@@ -124,6 +124,14 @@ def test_notes_name_the_lengths_without_a_benchmark():
     assert "no benchmark at 1024/1024, 4096/512, 10240/1536 tokens" in notes[1]
 
 
+def test_lengths_of_imported_results_are_those_that_all_requests_had():
+    other_tool = msgspec.structs.replace(CHAT, parameters={"concurrency": 4})
+    document = profile(other_tool)
+    workload = msgspec.structs.replace(document.workload, settings={"model": "org/model"})
+    (row,) = exported(msgspec.structs.replace(document, workload=workload))[0]["benchmarks"]
+    assert (row["prompt_tokens"], row["output_tokens"]) == (512, 256)
+
+
 def test_needed_points_are_the_lengths_of_the_planner():
     assert [(each["prompt_tokens"], each["output_tokens"]) for each in EXPORTER.points] == list(SHAPES)
     assert EXPORTER.requests >= 299
