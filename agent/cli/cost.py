@@ -176,5 +176,5 @@ def _answer(
     has_offers = bool(tariff.offers)
     if require and not has_offers:
         fail("--require: the tariff has no [[offer]] that could meet it", ExitCode.USAGE)
-    answer["offers"] = offers_answer(document, tariff, demand, require) if has_offers else None
+    answer["offers"] = offers_answer(document, tariff, demand, require, years) if has_offers else None
     return answer

@@ -44,7 +44,11 @@ _MOST_CSV_BYTES = 4 << 20
 
 
 def offers_answer(
-    document: Document, tariff: Tariff, demand: Demand | None, require_texts: list[str] | None
+    document: Document,
+    tariff: Tariff,
+    demand: Demand | None,
+    require_texts: list[str] | None,
+    years: int | None = None,
 ) -> dict[str, Any]:
     """Return the answer about the offers of a tariff as a document; an invalid input ends the command."""
     from agent.cost.demand import DemandError
@@ -55,7 +59,7 @@ def offers_answer(
 
     required = option_value("--require", ",".join(require_texts or []), lambda text: parse_requirements([text]))
     try:
-        return answer(document, tariff, demand, required)
+        return answer(document, tariff, demand, required, years)
     except NoCostError as error:
         fail(str(error))
     except (DemandError, TariffError) as error:

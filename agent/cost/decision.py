@@ -121,7 +121,7 @@ def decide(
             rentals.append(rental(offer, mix))
         except UnsuitableOfferError as error:
             left_out.append(LeftOut(offer.name, str(error)))
-    works = [] if demand is None else [rented_work(_sized(each, machine), demand) for each in rentals]
+    works = [] if demand is None else [rented_work(sized(each, machine), demand) for each in rentals]
     found = [] if demand is None else _options(machine, demand, works, mix, requirements)
     options = tuple(sorted(found, key=lambda option: (option.cost, option.machines)))
     cheapest = next((option for option in options if not option.objections), None)
@@ -183,7 +183,7 @@ def _option(split: Split, offer: str | None, demand: Demand, mix: Mix, objection
     )
 
 
-def _sized(each: Rental, machine: Machine) -> Rental:
+def sized(each: Rental, machine: Machine) -> Rental:
     """Return a rental whose instances are sized for the peaks within a step, as own machines are."""
     return replace(each, capacity=each.capacity and each.capacity / machine.peak_factor)
 
@@ -192,14 +192,14 @@ def _break_even(
     machine: Machine, each: Rental, mix: Mix, work: RentedWork | None, requirements: Requirements
 ) -> BreakEven:
     price, hour = each.at_full_use(), each.offer.price_per_hour
-    sized = _sized(each, machine)
+    whole = sized(each, machine)
     return BreakEven(
         offer=each.offer.name,
         price_per_request=price,
         price_per_million_output_tokens=_per_million(price, mix),
         utilizations=break_even_utilizations(machine.model, price),
-        demands=cheaper_demands(machine.model, sized, machine.usable),
-        searched_demand=searched_demand(sized, machine.usable),
+        demands=cheaper_demands(machine.model, whole, machine.usable),
+        searched_demand=searched_demand(whole, machine.usable),
         payback_years=None if work is None else _payback(machine, work),
         hours_per_year=HOURS_PER_YEAR * machine.model.per_hour(1.0) / hour if hour else None,
         objections=requirements.objections(each.offer),

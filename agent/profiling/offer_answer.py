@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.cost.decision import decide
+from agent.cost.decision import decide, sized
+from agent.cost.rent_years import rent_years
+from agent.cost.rented import rental, rented_work
 from agent.profiling.cost_inputs import machine_inputs
 from agent.profiling.offer_inputs import machine_of, mix_of, usual_demand
 from agent.profiling.pricing import sustained_point
@@ -15,14 +17,20 @@ if TYPE_CHECKING:
     from agent.cost.decision import Decision
     from agent.cost.demand import Demand
     from agent.cost.hybrid import Machine
+    from agent.cost.rent_years import RentYears
+    from agent.cost.rented import Mix
     from agent.cost.requirements import Requirements
     from agent.cost.tariff import Tariff
     from agent.cost.uncertain import MachineInputs
     from agent.profiling.records import Document
 
 
-def answer(document: Document, tariff: Tariff, demand: Demand | None, required: Requirements) -> dict[str, Any]:
+def answer(
+    document: Document, tariff: Tariff, demand: Demand | None, required: Requirements, years: int | None = None
+) -> dict[str, Any]:
     """Return the options, the break-even loads and their inputs; without a demand, for the usual one of the tariff.
+
+    With `years` each offer has its rents of these years.
 
     Needs NumPy for a demand. Raises NoCostError if the profile or the tariff has no cost, TariffError if an offer is in
     another currency, and DemandError if the demand needs too many machines.
@@ -51,8 +59,22 @@ def answer(document: Document, tariff: Tariff, demand: Demand | None, required: 
         "offers": msgspec.to_builtins(tariff.offers),
         "requirements": msgspec.to_builtins(required),
         **msgspec.to_builtins(decision),
+        "rents": msgspec.to_builtins(_rents(decision, machine, demand, tariff, mix, years)),
         "notes": [*_sizes(machine), *_premises(tariff, required), *_price_changes(tariff)],
     }
+
+
+def _rents(
+    decision: Decision, machine: Machine, demand: Demand | None, tariff: Tariff, mix: Mix, years: int | None
+) -> list[RentYears]:
+    """Return the rents of the compared offers over some years, the lowest present value first."""
+    if demand is None or not years:
+        return []
+    compared = {each.offer for each in decision.break_even}
+    rentals = [sized(rental(offer, mix), machine) for offer in tariff.offers if offer.name in compared]
+    growth, rate = tariff.demand_growth_per_year or 0.0, tariff.discount_rate
+    found = [rent_years(rented_work(each, demand), years, growth, rate) for each in rentals]
+    return sorted(found, key=lambda each: each.net_present_value)
 
 
 def _with_chances(

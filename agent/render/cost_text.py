@@ -27,7 +27,7 @@ def cost_text(answer: Mapping[str, Any], width: int) -> str:
         _fleet(answer, width),
         _years(answer, width),
         _sensitivity(answer, width),
-        offers_text(answer["offers"], width) if answer["offers"] else "",
+        offers_text(answer["offers"], width, answer["ownership"]) if answer["offers"] else "",
         _values(answer, width),
         _notes(answer, width),
     ]

@@ -17,12 +17,14 @@ _MILLION = 1e6
 _NEIGHBORS = 1e-9
 
 
-def offers_text(answer: Mapping[str, Any], width: int) -> str:
-    """Return the answer as paragraphs and tables of `width` characters."""
+def offers_text(answer: Mapping[str, Any], width: int, ownership: Mapping[str, Any] | None = None) -> str:
+    """Return the answer as paragraphs and tables of `width` characters; `ownership` has the years of own machines."""
     lines = [wrapped(text, width, _LABEL, label) for label, text in _headline(answer)]
     parts = ["\n".join(["Own machines, offers, or both.", *lines])]
     if answer["options"]:
         parts.append(_options(answer, width))
+    if answer["rents"]:
+        parts.append(_years(answer, ownership, width))
     if answer["break_even"]:
         parts += [_break_even(answer, width), _offers(answer, width)]
     notes = [wrapped(f"{text}.", width, _NOTE, "Note:") for text in _notes(answer)]
@@ -140,6 +142,21 @@ def _options(answer: Mapping[str, Any], width: int) -> str:
 def _short_name(option: _Json) -> str:
     own = [f"{option['machines']:,} own"] if option["machines"] else []
     return " + ".join([*own, *([option["offer"]] if option["offer"] else [])])
+
+
+def _years(answer: Mapping[str, Any], ownership: Mapping[str, Any] | None, width: int) -> str:
+    """Return the rents of each year, with the payments of own machines for the same years."""
+    found = [(each["offer"], each["payments"], each["net_present_value"]) for each in answer["rents"]]
+    if ownership:
+        totals = [year["total"] for year in ownership["years"]]
+        found.append(("own machines", totals, ownership["net_present_value"]))
+    years = len(answer["rents"][0]["payments"])
+    columns = ("ALL WORK BY", "PRESENT VALUE>", *(f"YEAR {year}>" for year in range(1, years + 1)))
+    rows = [
+        (name, plain(value), *map(plain, payments)) for name, payments, value in sorted(found, key=lambda row: row[2])
+    ]
+    title = f"Payments of {years} years in {_currency(answer)}, with growth and changes of prices:"
+    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
 
 
 def _break_even(answer: Mapping[str, Any], width: int) -> str:

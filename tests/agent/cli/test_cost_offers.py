@@ -109,6 +109,20 @@ def test_without_a_demand_the_utilization_of_the_tariff_is_the_demand(tmp_path: 
     assert [each["owning_wins"] for each in without["break_even"]] == [None, None]
 
 
+def test_years_add_the_rents_of_each_offer(tmp_path: Path) -> None:
+    prices = tmp_path / "tariff.toml"
+    offers = "".join(
+        f'[[offer]]\nname = "{name}"\nprice_per_million_input_tokens = {price}\nprice_per_million_output_tokens = 1\n'
+        for name, price in (("dear", 0.2), ("cheap", 0.1))
+    )
+    prices.write_text(f"price_per_kwh = 0.25\ncapital = 900\nutilization = 0.3\n{offers}", encoding="utf-8")
+    words = ("cost", ROOT / "docs/serving.example.json", "--tariff", prices, "--years", "2")
+    (found,) = json.loads(call(tmp_path, *words, "--json").stdout)["costs"]
+    assert [(each["offer"], len(each["payments"])) for each in found["offers"]["rents"]] == [("cheap", 2), ("dear", 2)]
+    assert "Payments of 2 years in price units, with growth" in call(tmp_path, *words).stdout
+    assert answered(tmp_path, "5/s")["rents"] == []
+
+
 def test_requirements_have_a_price(tmp_path: Path) -> None:
     found = answered(tmp_path, "5/s", "on_premises", "confidential_share=30%")
     assert found["requirements"]["on_premises"]

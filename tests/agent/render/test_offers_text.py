@@ -49,6 +49,7 @@ def answer(demand: Demand | None = DAY, required: Requirements | None = None, mi
         "offers": to_builtins(OFFERS),
         "requirements": to_builtins(chosen),
         **to_builtins(found),
+        "rents": [],
         "notes": ["a note about the profile"],
     }
 
@@ -139,6 +140,15 @@ def test_without_a_demand_there_are_break_even_loads_alone() -> None:
     assert "at these loads:" in text
     required = Requirements(regions=("EU",))
     assert "Note:  not allowed: api: its region is US.\n" in offers_text(answer(None, required), 80)
+
+
+def test_the_years_of_offers_stand_beside_those_of_own_machines() -> None:
+    rents = [{"offer": "api", "payments": [100.0, 120.0], "total": 220.0, "net_present_value": 200.0}]
+    own = {"years": [{"total": 300.0}, {"total": -120.0}], "net_present_value": 190.0}
+    lines = offers_text({**answer(), "rents": rents}, 80, own).partition("Payments of 2 years in EUR")[2].splitlines()
+    assert lines[1].split() == ["ALL", "WORK", "BY", "PRESENT", "VALUE", "YEAR", "1", "YEAR", "2"]
+    assert [line.split()[0] for line in lines[2:4]] == ["own", "api"]
+    assert "own machines" not in offers_text({**answer(), "rents": rents}, 80).partition("Payments of")[2][:300]
 
 
 def test_offers_are_shown_as_they_are_given() -> None:
