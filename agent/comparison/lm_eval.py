@@ -6,6 +6,7 @@ The format is that of `results_*.json` of lm_eval 0.4: `results` by task with `m
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ import msgspec
 _SHARES = ("exact_match", "acc", "acc_norm", "pass@1", "pass_at_1", "em")
 """The metrics that are the share of correct answers; the first one that a task has counts."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_LONGEST_NAME = 100
 _NOT_A_RESULT = "it is not a results file of lm-evaluation-harness (results_*.json)"
 
 
@@ -93,7 +95,12 @@ class MeasuredEnergy(msgspec.Struct, frozen=True):
 
 def read_evaluation(text: str) -> Evaluation:
     """Return an evaluation. Raises AccuracyError for another file, or one without a share of correct answers."""
-    found = _decoded(text, dict[str, Any], _NOT_A_RESULT)
+    try:
+        found = json.loads(text)  # it may contain NaN
+    except (ValueError, RecursionError) as error:
+        raise AccuracyError(f"{_NOT_A_RESULT}: {error}") from error
+    if not isinstance(found, dict):
+        raise AccuracyError(_NOT_A_RESULT)
     results, config = found.get("results"), found.get("config")
     if not isinstance(results, dict) or not isinstance(config, dict):
         raise AccuracyError(_NOT_A_RESULT)
@@ -107,7 +114,7 @@ def read_evaluation(text: str) -> Evaluation:
     return Evaluation(
         model=str(
             found.get("model_name") or arguments.get("pretrained") or arguments.get("model") or config.get("model")
-        ),
+        )[:_LONGEST_NAME],
         precision=_text(config.get("model_dtype") or arguments.get("dtype")),
         tasks=tuple(tasks),
         started=_number(found.get("date")),
@@ -119,8 +126,10 @@ def read_evaluation(text: str) -> Evaluation:
 
 def read_measurement(text: str) -> MeasuredEnergy:
     """Return a measurement. Raises AccuracyError for another file."""
-    found: MeasuredEnergy = _decoded(text, MeasuredEnergy, "it is not the output of `inferometer measure --json`")
-    return found
+    try:
+        return msgspec.json.decode(text, type=MeasuredEnergy)
+    except (ValueError, RecursionError) as error:
+        raise AccuracyError(f"it is not the output of `inferometer measure --json`: {error}") from error
 
 
 def _task(found: dict[str, Any], name: str) -> TaskAccuracy | None:
@@ -137,13 +146,6 @@ def _task(found: dict[str, Any], name: str) -> TaskAccuracy | None:
             name, key, accuracy, error, questions, _text(hashed), shots if isinstance(shots, int) else None
         )
     return None
-
-
-def _decoded(text: str, kind: Any, otherwise: str) -> Any:
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except (ValueError, RecursionError) as error:
-        raise AccuracyError(f"{otherwise}: {error}") from error
 
 
 def _mapping(found: dict[str, Any], name: str) -> dict[str, Any]:

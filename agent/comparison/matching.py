@@ -78,7 +78,8 @@ def _match(names: Sequence[str], key: Sequence[object], runs: Sequence[Sequence[
 
 
 def _nothing_shared(setups: Sequence[Setup]) -> str:
-    have = "; ".join(f"{setup.label} has {', '.join(point.name for point in setup.first.points)}" for setup in setups)
+    points = {setup.label: ", ".join(point.name for point in setup.first.points) or "no points" for setup in setups}
+    have = "; ".join(f"{label} has {names}" for label, names in points.items())
     return f"no load is in two setups: {have}. Measure the same points"
 
 

@@ -85,6 +85,7 @@ def facts(document: Document) -> Mapping[str, str]:
         "governors": before and sorted(set(before.cpu_governors)),
         "power_limits": before and sorted(before.power_limits_watts.items()),
         "cpu_quota": before and before.cpu_quota_cpus,
+        "device_power_limits": sorted(_power_limits(document)),
         "boundary": document.coverage.boundary.value,
         "source": document.coverage.source and document.coverage.source.value,
         "sensors": sorted(f"{each.device}/{each.domain}" for each in document.coverage.includes),
@@ -101,6 +102,16 @@ def model(document: Document) -> str:
         return PurePath(str(named)).name
     count = workload.parameter_count
     return workload.name if count is None else f"{workload.name} of {count / 1e6:.3g} M weights"
+
+
+def _power_limits(document: Document) -> set[tuple[str, float]]:
+    """Return the power limits of accelerators at the starts of the points, by device."""
+    return {
+        (device.device, device.start_power_limit_watts)
+        for point in document.points
+        for device in point.conditions.devices
+        if device.start_power_limit_watts is not None
+    }
 
 
 def _key(document: Document, by: Grouping) -> object:

@@ -214,7 +214,7 @@ def _shares_table(found: Comparison, width: int) -> str:
         [each.setup, each.phase or "all", plain(each.joules), *(_share(each, name) for name in parts)] for each in own
     ]
     headings = ["", "PHASE", "J/INFERENCE>", *(f"{name.upper()}>" for name in parts)]
-    return f"Shares of the energy at {busiest}.\n{table(headings, rows, width)}"
+    return f"{wrapped(f'Shares of the energy at {busiest}.', width, 0)}\n{table(headings, rows, width)}"
 
 
 def _share(shares: Shares, part: str) -> str:

@@ -169,3 +169,4 @@ def test_strange_numbers_are_unknown() -> None:
     found = read_evaluation(strange)
     assert (found.started, found.seconds) == (None, None)
     assert read_evaluation(changed(RESULTS, date="inf")).started is None
+    assert read_evaluation(RESULTS.replace("0.10389", 'NaN, "unused": 0.0')).tasks[0].standard_error is None

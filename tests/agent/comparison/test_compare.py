@@ -73,6 +73,18 @@ def test_settings_without_a_name_of_their_own_name_the_setups_if_nothing_else_di
     assert [each.name for each in found] == ["m.onnx", "transformer"]
 
 
+def test_runs_under_another_power_limit_of_an_accelerator_are_another_setup() -> None:
+    def limited(document, watts):
+        point = document.points[0]
+        device = structs.replace(point.conditions.devices[0], device="GPU-1", start_power_limit_watts=watts)
+        conditions = structs.replace(point.conditions, devices=(device,))
+        return structs.replace(document, points=(structs.replace(point, conditions=conditions),))
+
+    found = group([limited(profile(0), 300.0), limited(profile(1), 300.0), limited(profile(2), 250.0)])
+    assert [len(each.documents) for each in found] == [2, 1]
+    assert found[1].name == "device_power_limits=[('GPU-1', 250.0)]"
+
+
 def test_a_repeated_profile_a_single_group_and_too_many_groups_are_refused() -> None:
     with pytest.raises(SetupError, match="given twice"):
         group([profile(0), profile(0)])
@@ -215,6 +227,8 @@ def test_setups_without_a_load_in_common_are_refused() -> None:
     points = [structs.replace(each, name="clients=9", parameters={"clients": 9}) for each in moved.points]
     with pytest.raises(IncomparableError, match=r"no load is in two setups: A has batch=1.*; B has clients=9"):
         compared(profile(0), structs.replace(moved, points=tuple(points)), force=True)
+    with pytest.raises(IncomparableError, match="B has no points"):
+        compared(profile(0), structs.replace(moved, points=()))
 
 
 def test_a_setup_that_lacks_a_point_is_left_out_of_its_row() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from statistics import fmean, variance
 
 import pytest
@@ -109,3 +110,16 @@ def test_holm_multiplies_the_smallest_p_value_most_and_keeps_the_order() -> None
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_equal_setups_rarely_differ_and_intervals_contain_the_true_ratio() -> None:
+    """Four points and three runs a side: at most 5 % of the comparisons may call equal setups different."""
+    source, alarms, contained, trials = random.Random(1), 0, 0, 300
+    for _ in range(trials):
+        groups = [[[math.exp(source.gauss(0, 0.05)) for _ in range(3)] for _ in range(2)] for _ in range(4)]
+        found = [welch_ratio(one, other) for one, other in groups]
+        contained += sum(each.lower <= 1 <= each.upper for each in found)
+        corrected = holm([each.p for each in found])
+        alarms += any(is_significant(each, p) for each, p in zip(found, corrected, strict=True))
+    assert alarms <= 0.05 * trials
+    assert contained >= 0.95 * 4 * trials
