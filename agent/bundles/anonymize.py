@@ -88,6 +88,7 @@ class Anonymizer:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._original: Document = msgspec.convert(document, Document)
         self._names: dict[str, str] = {}
+        self._offers: dict[str, str] = {}
         self._secrets: set[str] = set()
         for device in self._original.devices:
             self.device(device.id, device.kind)
@@ -174,7 +175,8 @@ class Anonymizer:
         if place == "WorkloadFacts.model_sha256":
             return text
         if place not in _SAFE:
-            return self._remember(text)
+            removed = self._remember(text)
+            return self._offers.setdefault(text, f"offer-{len(self._offers) + 1}") if place == "Offer.name" else removed
         return self.word(self._with_new_ids(text) if place == "CoverageFacts.not_covered" else text)
 
     def _with_new_ids(self, text: str) -> str:

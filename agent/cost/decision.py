@@ -16,7 +16,7 @@ from agent.cost.break_even import (
     searched_demand,
 )
 from agent.cost.hybrid import Split, best_split, machines_for, owned_alone, owned_year
-from agent.cost.offers import check_currencies
+from agent.cost.offers import check_currencies, check_names
 from agent.cost.rented import HOURS_PER_YEAR, SECONDS_PER_HOUR, UnsuitableOfferError, rental, rented_work
 
 if TYPE_CHECKING:
@@ -111,8 +111,10 @@ def decide(
 ) -> Decision:
     """Return the options and break-even loads of a machine and offers in one currency, for requests of one mix.
 
-    Raises TariffError if an offer is in another currency, and DemandError if the demand needs too many machines.
+    Raises TariffError if an offer is in another currency or two have one name, and DemandError if the demand needs too
+    many machines.
     """
+    check_names(offers)
     check_currencies(offers, currency)
     rentals: list[Rental] = []
     left_out: list[LeftOut] = []

@@ -219,6 +219,18 @@ def test_the_name_of_a_model_stays_and_its_path_does_not(model: str, shown: str)
     assert Anonymizer(document).document()["workload"]["settings"]["model"] == shown
 
 
+def test_offers_keep_their_prices_and_have_new_names() -> None:
+    document = json.loads((ROOT / "docs/serving.example.json").read_text(encoding="utf-8"))
+    prices = {"price_per_million_output_tokens": 0.6, "price_per_million_input_tokens": 0.1}
+    named = [{"name": name, "source": MARKERS["url"], "region": "EU", **prices} for name in MARKERS.values()]
+    document["tariff"]["offers"] = named
+    anonymous = Anonymizer(document).document()
+    assert_absent(json.dumps(anonymous).encode())
+    offers = anonymous["tariff"]["offers"]
+    assert [each["name"] for each in offers] == [f"offer-{number}" for number in range(1, len(named) + 1)]
+    assert {each["price_per_million_output_tokens"] for each in offers} == {0.6}
+
+
 def test_the_same_profile_has_the_same_anonymous_id_and_another_one_does_not() -> None:
     one, other = marked(), marked()
     other["points"][0]["repeats"] += 1

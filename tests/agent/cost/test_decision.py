@@ -143,3 +143,8 @@ def test_currencies_never_mix() -> None:
     dollars = Offer(name="dollars", price_per_hour=2.0, requests_per_second=10, currency="USD")
     with pytest.raises(TariffError, match="offer dollars is in USD, and the tariff is in EUR"):
         decided(DAY, None, dollars)
+
+
+def test_two_offers_of_one_name_are_refused() -> None:
+    with pytest.raises(TariffError, match="two offers have the name 'api'"):
+        decided(DAY, None, API, API)
