@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -48,6 +49,16 @@ def archive(files: Mapping[str, bytes] | Iterable[tuple[str | zipfile.ZipInfo, b
         for name, content in files.items() if isinstance(files, dict) else files:
             made.writestr(name, content)
     return stream.getvalue()
+
+
+def listed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of a bundle with a manifest that lists those other than itself."""
+    facts = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in files.items()
+        if name != "manifest.json"
+    }
+    return {**files, "manifest.json": json.dumps({**manifest, "files": facts}).encode()}
 
 
 def files_of(bundle: bytes | Path) -> dict[str, bytes]:

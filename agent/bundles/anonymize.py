@@ -63,7 +63,8 @@ _SAFE = frozenset(
         *("Cost.no_allocation_reason", "BasisCost.no_total_reason", "MissingInput.name", "MissingInput.effect"),
         *("TariffDefault.name", "TariffDefault.source", "SensorAgreement.domain", "DeviceConditions.domain"),
         *("DeviceConditions.throttle_reasons", "CheckResult.name", "ToolReport.tool", "ToolReport.version"),
-        *("Tariff.currency", "Tariff.given", "CoverageFacts.not_covered"),
+        *("Tariff.currency", "Tariff.given", "Tariff.measured", "ValueRange.name", "CoverageFacts.not_covered"),
+        *("Offer.currency", "Offer.region", "Offer.certifications"),
     }
 )
 """The fields whose texts stay if they are words and contain no address and nothing that was removed elsewhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import stat
 import struct
@@ -73,9 +74,21 @@ def read_bundle(content: bytes) -> Bundle:
         check(document)
     except ValueError as error:
         raise BundleError(f"{PROFILE}: {error}") from error
+    _check_texts(document)
     if document["id"] != manifest.uid:
         raise BundleError(f"{PROFILE}: its id {quoted(document['id'])} is not the uid {manifest.uid} of the bundle")
     return Bundle(manifest, text, document, files.get(SAMPLES), signature)
+
+
+def _check_texts(document: object) -> None:
+    """Raise BundleError for a text with a null character or half a surrogate pair, which PostgreSQL refuses."""
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BundleError(f"{PROFILE}: a text in it is not valid Unicode") from error
+    if "\\u0000" in text:
+        raise BundleError(f"{PROFILE}: a text in it has a null character")
 
 
 def _read_files(content: bytes) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.bundles.manifest import SAMPLES, Bundle, BundleError
 from agent.bundles.trace import MAX_CHANNELS, read_samples
 from agent.profiling.document.versions import ProfileError, parse
+from agent.runtime.text_input import quoted
 from probes.model import Channel, Device, Kind, Source
 from probes.text import one_line
 from store.reader import Reader
@@ -28,6 +29,10 @@ _Json = dict[str, Any]
 _Key = tuple[str, str, str, str]
 _TICKS_AT_ONCE = 10_000
 _LONGEST_HOST_ID = 64
+_LATEST_SECONDS = 4_102_444_800
+"""The year 2100."""
+_MOST_CPUS, _MOST_BYTES = 2**31 - 1, 2**63 - 1
+"""The largest numbers that the columns of the store hold."""
 
 
 def store_bundle(bundle: Bundle, engine: Engine) -> bool:
@@ -130,9 +135,12 @@ def _append(bundle: Bundle, writer: Writer, layouts: Mapping[_Key, int]) -> None
 
 def _created_ns(document: _Json) -> int:
     try:
-        return int(datetime.fromisoformat(document["created"]).timestamp()) * 10**9
-    except (ValueError, OverflowError) as error:
-        raise BundleError(f"profile.json: `created` {document['created'][:40]!r} is not a time ({error})") from error
+        seconds = int(datetime.fromisoformat(document["created"]).timestamp())
+    except (ValueError, OverflowError):
+        seconds = -1
+    if not 0 <= seconds < _LATEST_SECONDS:
+        raise BundleError(f"profile.json: `created` {quoted(document['created'])} is not a time from 1970 to 2100")
+    return seconds * 10**9
 
 
 def _host_id(host: _Json) -> str:
@@ -150,7 +158,7 @@ def _host(host: _Json) -> Host:
         cpu_model=one_line(host["cpu_model"] or ""),
         microarchitecture=one_line(host["microarchitecture"] or ""),
         cpu_flags=tuple(map(one_line, host["cpu_flags"])),
-        cores=host["logical_cpus"] or 0,
-        memory_bytes=host["memory_bytes"] or 0,
+        cores=min(max(host["logical_cpus"] or 0, 0), _MOST_CPUS),
+        memory_bytes=min(max(host["memory_bytes"] or 0, 0), _MOST_BYTES),
         virtual=host["virtual"],
     )

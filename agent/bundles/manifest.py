@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -29,6 +29,10 @@ MAX_BUNDLE_BYTES = 320 << 20
 _UID = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}[A-Za-z0-9])?", re.ASCII)
 
 
+UnixNanoseconds = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800 * 10**9)]
+"""A time from the year 1970 to the year 2100."""
+
+
 class BundleError(ValueError):
     """A file is not a valid bundle, or a bundle cannot be written; the message has the cause and the remedy."""
 
@@ -48,8 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uid: str
     inferometer_version: str
     anonymized: bool
-    started_ns: int | None
-    ended_ns: int | None
+    started_ns: UnixNanoseconds | None
+    ended_ns: UnixNanoseconds | None
     files: dict[str, FileFacts]
 
 

@@ -60,7 +60,7 @@ def model_name(workload: _Json) -> str:
     """Return the name of the model without its folders, or the size of a generated one."""
     settings = workload["settings"]
     if "model" in settings:
-        return PurePath(settings["model"]).name
+        return PurePath(str(settings["model"])).name
     count = workload["parameter_count"]
     return " ".join(filter(None, (workload["name"], None if count is None else number(count), workload["precision"])))
 

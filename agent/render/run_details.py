@@ -89,7 +89,7 @@ def _temperature(states: Sequence[_Json], host_state: _Json) -> str:
 def _shape(workload: _Json) -> str:
     """Return the shape of a model from its settings, which lack the swept parameters."""
     settings = workload["settings"]
-    if "layers" in settings:
+    if isinstance(settings.get("layers"), int) and "width" in settings:
         layers = f"{settings['layers']} layer{'s' if settings['layers'] > 1 else ''}"
         lengths = {"prompt_tokens": "tokens in", "output_tokens": "out"}
         tokens = [f"{settings[name]} {words}" for name, words in lengths.items() if name in settings]

@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from agent.bundles.anonymize import _DEVICES, _POINTS, _SAFE, Anonymizer
+from agent.cost.offers import Offer
 from agent.profiling.document.codec import check
 from agent.profiling.records import Document
 from agent.profiling.tool_records import ToolReport
@@ -100,6 +101,23 @@ def marked() -> dict[str, Any]:
             }
         ],
     }
+    offer = dict.fromkeys(Offer.__struct_fields__)
+    document["tariff"] |= {
+        "site": every["host name"],
+        "measured": ["utilization"],
+        "ranges": [{"name": "utilization", "low": 0.1, "high": 0.5}],
+        "offers": [
+            {
+                **offer,
+                "name": every["person"],
+                "price_per_hour": 2.0,
+                "requests_per_second": 4.0,
+                "region": every["user path"],
+                "certifications": ["ISO 27001", every["url"]],
+                "source": every["url"],
+            }
+        ],
+    }
     for point in document["points"][:1]:
         point |= {"name": f"prompts={every['user path']}", "parameters": {"prompts": every["user path"]}}
         point["serving"]["errors"] = {every["url"]: 1, "timeout": 2, every["process"]: 3}
@@ -139,6 +157,8 @@ def assert_absent(content: bytes) -> None:
 def test_no_marker_is_in_an_anonymized_document() -> None:
     document = Anonymizer(marked()).document()
     assert document["host_state"]["before"]["power_limits_watts"] == {"intel-rapl:0 long_term": 120.0, "removed": 100.0}
+    assert document["tariff"]["ranges"] == [{"name": "utilization", "low": 0.1, "high": 0.5}]
+    assert document["tariff"]["offers"][0]["certifications"] == ["ISO 27001", "removed"]
     assert document["points"][0]["serving"]["errors"] == {"removed": 4, "timeout": 2}
     check(document)
     validate(document)

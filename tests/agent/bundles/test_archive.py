@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from io import BytesIO
@@ -20,7 +19,7 @@ from agent.bundles.manifest import BundleError
 from agent.bundles.trace import as_parquet, read_samples
 from agent.bundles.writing import bundle_bytes
 from agent.render.sample_rows import Sample
-from bundled import archive, files_of
+from bundled import archive, files_of, listed
 from command import ROOT
 
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs/profile.example.json").read_text(encoding="utf-8"))
@@ -35,15 +34,8 @@ def refused(content: bytes, words: str) -> None:
         read_bundle(content)
 
 
-def listed(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return files with a manifest that lists them."""
-    facts = {
-        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in files.items()
-        if name != "manifest.json"
-    }
-    manifest = {**json.loads(FILES["manifest.json"]), "files": facts}
-    return {**files, "manifest.json": json.dumps(manifest).encode()}
+def relisted(files: dict[str, bytes]) -> dict[str, bytes]:
+    return listed(files, json.loads(FILES["manifest.json"]))
 
 
 def test_the_bundle_of_these_tests_is_valid() -> None:
@@ -51,7 +43,7 @@ def test_the_bundle_of_these_tests_is_valid() -> None:
     assert bundle.document == DOCUMENT
     assert bundle.samples is not None
     assert list(read_samples(bundle.samples)) == ROWS
-    assert read_bundle(archive(listed(FILES))).document == DOCUMENT
+    assert read_bundle(archive(relisted(FILES))).document == DOCUMENT
 
 
 @pytest.mark.parametrize(
@@ -103,7 +95,7 @@ def test_another_compression_is_refused(method: int) -> None:
 @pytest.mark.parametrize("text", ["[" * 40, '{"a":' * 40, '["]]]]",' * 40])
 def test_json_that_is_nested_too_deep_is_refused_before_it_is_parsed(text: str) -> None:
     refused(archive({**FILES, "manifest.json": text.encode()}), "manifest.json is nested deeper than 32 levels")
-    refused(archive(listed({**FILES, "profile.json": text.encode()})), "profile.json is nested deeper than 32 levels")
+    refused(archive(relisted({**FILES, "profile.json": text.encode()})), "profile.json is nested deeper than 32 levels")
 
 
 def test_brackets_in_texts_are_no_nesting() -> None:
@@ -126,6 +118,7 @@ def test_a_changed_file_is_refused(name: str) -> None:
         ({"uid": "latest"}, "is not the id of a profile"),
         ({"uid": "other"}, "is not the uid other of the bundle"),
         ({"more": 1}, "manifest.json: "),
+        ({"ended_ns": 2**63}, "manifest.json: .*ended_ns"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(changed: dict[str, object], words: str) -> None:
@@ -138,8 +131,14 @@ def test_another_file_is_refused(content: bytes) -> None:
     refused(content, "it is not a bundle: name a file that `inferometer profiles export --bundle` wrote")
 
 
+@pytest.mark.parametrize(("text", "words"), [("\0", "has a null character"), ("\ud800", "not valid Unicode")])
+def test_a_text_that_a_store_cannot_hold_is_refused(text: str, words: str) -> None:
+    document = json.dumps({**DOCUMENT, "notes": [text]}).encode()
+    refused(archive(relisted({**FILES, "profile.json": document})), words)
+
+
 def test_a_profile_of_another_program_is_refused() -> None:
-    refused(archive(listed({**FILES, "profile.json": b"{}"})), "profile.json: not a profile")
+    refused(archive(relisted({**FILES, "profile.json": b"{}"})), "profile.json: not a profile")
 
 
 @given(position=st.integers(0, len(BUNDLE) - 1), byte=st.integers(0, 255), cut=st.booleans())
