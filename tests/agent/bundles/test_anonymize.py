@@ -235,6 +235,7 @@ def test_numbers_and_words_of_the_field_stay() -> None:
 )
 def test_the_name_of_a_model_stays_and_its_path_does_not(model: str, shown: str) -> None:
     document = json.loads((ROOT / "docs/serving.example.json").read_text(encoding="utf-8"))
+    document["points"] = []
     document["workload"]["settings"]["model"] = model
     assert Anonymizer(document).document()["workload"]["settings"]["model"] == shown
 
