@@ -165,7 +165,7 @@ def _compared(
     from agent.comparison.accuracy import quality
     from agent.comparison.compare import compare as compared
     from agent.comparison.lm_eval import read_evaluation, read_measurement
-    from agent.comparison.matching import IncomparableError
+    from agent.comparison.matching import IncomparableError, NoSharedLoadError
 
     if accuracy and len(accuracy) != len(setups):
         fail(f"--accuracy: give one for each of the {len(setups)} groups, in their order", ExitCode.USAGE)
@@ -175,6 +175,8 @@ def _compared(
     measured = [_file(path, read_measurement) for path in energies]
     try:
         found = compared(setups, force=force)
+    except NoSharedLoadError as error:
+        fail(f"these profiles cannot be compared: {error}", ExitCode.USAGE)
     except IncomparableError as error:
         _refuse(error)
     if not evaluations:

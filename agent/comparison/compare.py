@@ -33,8 +33,8 @@ _ESTIMATES = frozenset({Provenance.ESTIMATED, Provenance.MIXED})
 def compare(setups: Sequence[Setup], *, force: bool = False) -> Comparison:
     """Return the comparison of setups, each against the first one that has the point.
 
-    Raises IncomparableError if they have no load in common; and for other boundaries, sources, kinds of work or lengths
-    unless `force` is given.
+    Raises NoSharedLoadError if they have no load in common, and IncomparableError for other boundaries, sources, kinds
+    of work or lengths unless `force` is given.
     """
     matches = matched(setups)
     reasons = reasons_against(setups, matches)
@@ -56,7 +56,7 @@ def compare(setups: Sequence[Setup], *, force: bool = False) -> Comparison:
         shares=shares(setups, matches),
         cheapest_by_load=cheapest,
         quality=(),
-        notes=(*notes, *_notes(setups), *left_out),
+        notes=(*notes, *_notes(setups), *(f"least cost by demand: {reason}" for reason in left_out)),
     )
 
 

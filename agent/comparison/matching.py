@@ -18,8 +18,12 @@ MAX_LENGTH_DIFFERENCE = 0.05
 """The largest difference of mean prompt or output lengths, as a share, between points that are compared."""
 
 
+class NoSharedLoadError(ValueError):
+    """No load was measured by two setups, so there is nothing to compare; the message has the remedy."""
+
+
 class IncomparableError(ValueError):
-    """Profiles that cannot be compared. `reasons` are sentences without a full stop."""
+    """Profiles that are compared only if that is forced. `reasons` are sentences without a full stop."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("; ".join(reasons))
@@ -46,7 +50,7 @@ class Match:
 def matched(setups: Sequence[Setup]) -> tuple[Match, ...]:
     """Return the loads that at least two setups have, in the order of the first setup that has them.
 
-    A parameter that one profile sweeps has in another the value of its settings. Raises IncomparableError if the setups
+    A parameter that one profile sweeps has in another the value of its settings. Raises NoSharedLoadError if the setups
     have no load in common.
     """
     documents = [document for setup in setups for document in setup.documents]
@@ -61,7 +65,7 @@ def matched(setups: Sequence[Setup]) -> tuple[Match, ...]:
                 found.setdefault(key, [[] for _ in setups])[index].append(Run(document, point))
     shared = {key: runs for key, runs in found.items() if sum(map(bool, runs)) > 1}
     if not shared:
-        raise IncomparableError([_nothing_shared(setups)])
+        raise NoSharedLoadError(_nothing_shared(setups))
     return tuple(_match(names, key, runs) for key, runs in shared.items())
 
 
@@ -80,7 +84,7 @@ def _match(names: Sequence[str], key: Sequence[object], runs: Sequence[Sequence[
 def _nothing_shared(setups: Sequence[Setup]) -> str:
     points = {setup.label: ", ".join(point.name for point in setup.first.points) or "no points" for setup in setups}
     have = "; ".join(f"{label} has {names}" for label, names in points.items())
-    return f"no load is in two setups: {have}. Measure the same points"
+    return f"no load is in two setups: {have}. Measure the same points of both"
 
 
 def reasons_against(setups: Sequence[Setup], matches: Iterable[Match]) -> list[str]:

@@ -37,6 +37,7 @@ _IN_HEADLINE = (
 _WORDS = {metric.name: metric.words for metric in METRICS}
 _PARTS = ("cpu", "gpu", "npu", "fpga", "accelerator", "dram", REST)
 _MOST_DIGITS = 3
+_ROUNDING = 1e-9
 _SYMMETRIC = 0.25
 """The share by which the sides of a ratio's interval may differ before both of its ends are shown."""
 
@@ -65,6 +66,10 @@ def difference_text(metric: str, difference: Difference) -> str:
         return f"no significant difference ({_range(difference.lower, difference.upper)})"
     less, more = _WORDS[metric]
     ratio, lower, upper = difference.ratio, difference.lower, difference.upper
+    if lower is None and upper is None:
+        return (
+            "equal" if ratio == 1 else f"{max(ratio, 1 / ratio):.2f}x {less if ratio < 1 else more}, without interval"
+        )
     if difference.verdict == "within this run only" and _contains_one(difference):
         return f"no difference shown ({_range(lower, upper)})"
     if ratio < 1:
@@ -84,13 +89,20 @@ def _times(ratio: float, lower: float | None, upper: float | None) -> str:
     half = max(below, above)
     if abs(below - above) > _SYMMETRIC * half:
         return f"{ratio:.2f}x ({_range(lower, upper)})"
-    digits = min(_MOST_DIGITS, max(0, -math.floor(math.log10(half)))) if half else _MOST_DIGITS
-    return f"{ratio:.{digits}f}x ± {half:.{digits}f}"
+    digits = min(_MOST_DIGITS, max(0, _digits(half))) if half else _MOST_DIGITS
+    rounded = math.floor(half * 10**digits + 0.5) / 10**digits  # a half is rounded up
+    return f"{ratio:.{digits}f}x ± {rounded:.{digits}f}"
+
+
+def _digits(half: float) -> int:
+    """Return the decimals of a half-width: to its first digit, or to its second if the first is 1."""
+    place = math.floor(math.log10(half) + _ROUNDING)
+    return 1 - place if half < 2 * 10.0**place else -place
 
 
 def _range(lower: float | None, upper: float | None) -> str:
     if lower is None and upper is None:
-        return "unbounded"
+        return "without bounds"
     if lower is None or upper is None:
         return f"up to {upper:.2f}x" if lower is None else f"{lower:.2f}x or more"
     return f"{lower:.2f}x to {upper:.2f}x"

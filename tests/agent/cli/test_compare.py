@@ -128,6 +128,12 @@ def test_wrong_options_are_refused(tmp_path: Path, pair: list[str], words: str, 
     assert done.stderr.startswith(f"error: {message}")
 
 
+def test_profiles_without_a_load_in_common_cannot_be_forced(tmp_path: Path, pair: list[str]) -> None:
+    done = call(tmp_path, "compare", pair[0], ROOT / "docs/serving.example.json", "--force")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: these profiles cannot be compared: no load is in two setups: A has batch=1")
+
+
 def test_one_profile_or_a_repeated_one_is_refused(tmp_path: Path, pair: list[str]) -> None:
     assert "needs two groups of profiles" in call(tmp_path, "compare", pair[0]).stderr
     assert "is given twice" in call(tmp_path, "compare", pair[0], pair[0]).stderr

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from agent.comparison.compare import compare, prices_of
-from agent.comparison.matching import IncomparableError
+from agent.comparison.matching import IncomparableError, NoSharedLoadError
 from agent.comparison.metrics import METRICS, Prices, sensor_bounds
 from agent.comparison.records import Difference
 from agent.comparison.setups import SetupError, group
@@ -225,9 +225,9 @@ def test_a_parameter_that_one_profile_sweeps_matches_the_setting_of_another() ->
 def test_setups_without_a_load_in_common_are_refused() -> None:
     moved = profile(10, precision="int8")
     points = [structs.replace(each, name="clients=9", parameters={"clients": 9}) for each in moved.points]
-    with pytest.raises(IncomparableError, match=r"no load is in two setups: A has batch=1.*; B has clients=9"):
+    with pytest.raises(NoSharedLoadError, match=r"no load is in two setups: A has batch=1.*; B has clients=9"):
         compared(profile(0), structs.replace(moved, points=tuple(points)), force=True)
-    with pytest.raises(IncomparableError, match="B has no points"):
+    with pytest.raises(NoSharedLoadError, match="B has no points"):
         compared(profile(0), structs.replace(moved, points=()))
 
 
