@@ -1,7 +1,6 @@
 """Writes docs/profile.schema.json and docs/tariff.schema.json from the records; `make schema` runs it."""
 
 import json
-import sys
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,8 @@ def _key(name: str) -> dict[str, Any]:
         return _SCHEMA_OF_TYPE[bool if name == "facility_includes_power" else str]
     allowed = RANGES[name]
     least = "exclusiveMinimum" if allowed.low_excluded else "minimum"
-    found = {"type": "integer" if name == "spares" else "number", least: allowed.low, "description": allowed.allowed}
-    return found if allowed.high == sys.float_info.max else {**found, "maximum": allowed.high}
+    kind = "integer" if name == "spares" else "number"
+    return {"type": kind, least: allowed.low, "maximum": allowed.high, "description": allowed.allowed}
 
 
 def _tidy(part: dict[str, Any]) -> None:

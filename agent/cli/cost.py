@@ -11,7 +11,7 @@ from agent.cli.cost_offers import DemandText, RequireTexts
 from agent.cli.numbers import real, whole
 from agent.cli.options import JSON_HELP, fail, option_value
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named
-from agent.runtime.console import ExitCode, print_json, print_out, terminal_width
+from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 
 if TYPE_CHECKING:
     from agent.cost.tariff import Tariff
@@ -69,6 +69,7 @@ def cost(
     """
     _check_extra()
     changes = option_value("--what-if", ",".join(what_if or []), _changes)
+    _note_sites(tariff, site)
     documents = [_document(context, name) for name in profiles or [NEWEST]]
     answers = []
     for document in documents:
@@ -80,6 +81,20 @@ def cost(
     from agent.render.cost_text import cost_text
 
     print_out("\n\n".join(cost_text(answer, terminal_width()) for answer in answers))
+
+
+def _note_sites(file: Path | None, site: str | None) -> None:
+    """Name the sites of a tariff of which none was chosen."""
+    from agent.cost.tariff_file import check_file
+
+    if file is None or site is not None:
+        return
+    try:
+        sites = check_file(file)
+    except ValueError as error:
+        fail(str(error), ExitCode.USAGE)
+    if sites:
+        print_err(f"note: the tariff has the sites {', '.join(sites)}; --site counts the values of one")
 
 
 def _check_extra() -> None:

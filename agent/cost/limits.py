@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 from agent.runtime.text_input import quoted
@@ -28,11 +27,13 @@ class Range:
         return self.low <= value <= self.high and not (self.low_excluded and value == self.low)
 
 
-AMOUNT = Range(0, sys.float_info.max, "0 or more")
-POSITIVE = Range(0, sys.float_info.max, "more than 0", low_excluded=True)
+_LARGEST = 1e15
+"""More than any price, power or rate, and small enough that no sum of them overflows."""
+AMOUNT = Range(0, _LARGEST, "0 or more, and at most 1e15")
+POSITIVE = Range(1e-9, _LARGEST, "more than 0: from 1e-9 to 1e15")
 SHARE = Range(0, 1, "from 0 to 1 (0.05 is 5 %)")
 PART = Range(0, 1, "more than 0 and at most 1 (0.3 is 30 %)", low_excluded=True)
-OVERHEAD = Range(1, sys.float_info.max, "1 or more")
+OVERHEAD = Range(1, 1000, "from 1 to 1000")
 
 
 def check_number(name: str, value: object, allowed: Range) -> None:

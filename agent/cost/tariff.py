@@ -53,7 +53,8 @@ DEFAULTS = (_PUE, _LIFE, _RESIDUAL, _RATE)
 _CHANGE = Range(-1, 10, "more than -1 and at most 10 (0.1 is 10 % more each year)", low_excluded=True)
 _RATIO = Range(0, 10, "from 0 to 10 (0.3 is 30 %)")
 _HEADROOM = Range(0, 0.99, "from 0 to 0.99 (0.2 is 20 %)")
-_SPARES = Range(0, 1_000_000, "a whole number from 0 on")
+_YEARS = Range(0.01, 200, "from 0.01 to 200")
+_SPARES = Range(0, 1_000_000, "a whole number from 0 to 1,000,000")
 
 RANGES: Mapping[str, Range] = {
     "price_per_kwh": AMOUNT,
@@ -67,7 +68,7 @@ RANGES: Mapping[str, Range] = {
     "embodied_kg_co2e": AMOUNT,
     "capital": AMOUNT,
     "price_per_hour": AMOUNT,
-    "life_years": POSITIVE,
+    "life_years": _YEARS,
     "residual_share": SHARE,
     "discount_rate": SHARE,
     "maintenance_share": SHARE,

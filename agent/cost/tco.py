@@ -62,12 +62,15 @@ class Ownership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def ownership(tariff: Tariff, model: HourlyModel, years: int, load_of: Callable[[int], tuple[int, float]]) -> Ownership:
     """Return the payments of `years`, in each of which `load_of(year)` gives the machines and their utilization.
 
-    Machines are bought at the beginning of a year, and replaced at the end of their life; all are sold at the end of
-    the last year, at a value that falls evenly to the residual one. Other payments are due at the end of their year.
-    The price of energy changes each year. Raises ValueError unless there is a year, and a capital or a rent.
+    Machines are bought at the beginning of a year, and replaced at the first one after the end of their life; all are
+    sold at the end of the last year, at a value that falls evenly to the residual one. Other payments are due at the
+    end of their year. The price of energy changes each year. Raises ValueError unless there is a year, and a capital
+    with a life of at least a year or a rent.
     """
     if years < 1 or (tariff.capital is None and tariff.price_per_hour is None):
         raise ValueError("a table of ownership needs at least one year, and a capital or a rent")
+    if tariff.capital is not None and tariff.life_years < 1:
+        raise ValueError(f"life_years = {tariff.life_years:g}: a table of years needs a life of at least a year")
     loads = [load_of(year) for year in range(1, years + 1)]
     bought = _purchases(tariff, [machines for machines, _ in loads])
     rate, found = tariff.discount_rate, []
@@ -97,18 +100,18 @@ def _purchases(tariff: Tariff, machines: Sequence[int]) -> dict[int, list[tuple[
     found: dict[int, list[tuple[PaymentName, float]]] = {year: [] for year in range(1, len(machines) + 1)}
     if tariff.capital is None:
         return found
-    ages: list[float] = []
+    batches: list[tuple[int, int]] = []  # (age in years, machines)
     life, residual = tariff.life_years, tariff.residual_share
     for year, wanted in enumerate(machines, 1):
-        old = [age for age in ages if age >= life]
-        ages = [age for age in ages if age < life]
-        new = max(0, wanted - len(ages))
+        old = sum(count for age, count in batches if age >= life)
+        batches = [(age, count) for age, count in batches if age < life]
+        new = max(0, wanted - sum(count for _, count in batches))
         if new:
             found[year].append(("purchases", new * tariff.capital))
         if old and residual:
-            found[year].append(("resale", -len(old) * residual * tariff.capital))
-        ages = [age + 1 for age in (*ages, *(0.0 for _ in range(new)))]
-    value = sum(1 - (1 - residual) * min(age, life) / life for age in ages) * tariff.capital
+            found[year].append(("resale", -old * residual * tariff.capital))
+        batches = [(age + 1, count) for age, count in (*batches, (0, new))]
+    value = sum(count * (1 - (1 - residual) * min(age, life) / life) for age, count in batches) * tariff.capital
     if value:
         found[len(machines)].append(("resale", -value))
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from agent.cost.fleet import Fleet, fleet, fleet_size
+from agent.cost.fleet import Density, Fleet, density, fleet, fleet_size
 from agent.cost.model import Cost, price_point
 from agent.cost.sensitivity import Influence, influences, worst_case
 from agent.cost.tariff import DEFAULTS
@@ -84,6 +84,7 @@ class CostAnswer(msgspec.Struct, frozen=True):
     totals: dict[Basis, Spread]
     cost_of_idle: float | None
     token_prices: TokenPrices | None
+    density: Density
     fleet: Fleet | None
     ownership: Ownership | None
     sensitivity: tuple[Influence, ...]
@@ -105,6 +106,7 @@ def cost_answer(
     notes = [capacity_note] if capacity_note else []
     totals = _totals(document, point, tariff, inputs, cost, count)
     used = [*_tariff_values(tariff), *_measured_values(inputs, str(document.coverage.source))]
+    room = density(inputs.throughput.mean, inputs.output_tokens, tariff, _peak_watts(point, inputs))
     machines = years_of = None
     try:
         model = hourly_model(document, point, tariff)
@@ -112,8 +114,7 @@ def cost_answer(
         notes += [f"no fleet and no table of years: {error}"] if demand or years else []
     else:
         if demand is not None:
-            peak = _peak(demand, tariff)
-            machines = fleet(demand.mean, peak, model, tariff, _peak_watts(point, inputs))
+            machines = fleet(demand, model, tariff, room)
             used += _fleet_values(tariff)
         if years is not None:
             years_of = ownership(tariff, model, years, _load_of(tariff, demand, machines, model.capacity, notes))
@@ -134,6 +135,7 @@ def cost_answer(
         totals=totals,
         cost_of_idle=_difference(totals),
         token_prices=_token_prices(document, point, cost),
+        density=room,
         fleet=machines,
         ownership=years_of,
         sensitivity=influences(tariff, inputs, _amount("allocation" if cost.allocation else "usage")),
@@ -205,11 +207,6 @@ def _token_prices(document: Document, point: Point, cost: Cost) -> TokenPrices |
     return TokenPrices(
         split.method, split.input_share, prices(usage), prices(allocation) if allocation else None, split.refused
     )
-
-
-def _peak(demand: Demand, tariff: Tariff) -> float:
-    """Return the highest demand; the peak factor is that of a demand that is a number."""
-    return demand.peak * ((tariff.peak_factor or 1.0) if len(demand.steps) == 1 else 1.0)
 
 
 def _peak_watts(point: Point, inputs: PointCost) -> float:

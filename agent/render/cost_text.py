@@ -24,6 +24,7 @@ def cost_text(answer: Mapping[str, Any], width: int) -> str:
         _lines(answer, width),
         _token_prices(answer, width),
         _carbon(answer, width),
+        _density(answer, width),
         _fleet(answer, width),
         _years(answer, width),
         _sensitivity(answer, width),
@@ -138,6 +139,20 @@ def _carbon(answer: Mapping[str, Any], width: int) -> str:
     return _titled("Grams of CO2 equivalent of an inference.", columns, rows, width) if rows else ""
 
 
+def _density(answer: Mapping[str, Any], width: int) -> str:
+    found = answer["density"]
+    rows = []
+    for name, machines, key in (
+        ("provisioned kW", found["machines_per_kilowatt"], "kilowatt"),
+        ("rack", found["machines_per_rack"], "rack"),
+    ):
+        if machines is not None:
+            work = (found[f"{unit}_per_second_per_{key}"] for unit in ("inferences", "output_tokens"))
+            rows.append((name, plain(machines), *map(plain, work)))
+    title = f"Density, with {plain(found['watts_per_machine'])} W provisioned for a machine."
+    return _titled(title, ("IN A", "MACHINES>", "INFERENCES/S>", "OUTPUT TOK/S>"), rows, width)
+
+
 def _fleet(answer: Mapping[str, Any], width: int) -> str:
     found = answer["fleet"]
     if found is None:
@@ -149,14 +164,13 @@ def _fleet(answer: Mapping[str, Any], width: int) -> str:
         ("Utilization", f"{percent(found['utilization'])} on average"),
         ("Capital", "-" if found["capital"] is None else f"{plain(found['capital'])} {currency}"),
         ("Cost of a year", f"{plain(found['cost_per_year'])} {currency}"),
-        ("1M inferences", f"{plain(found['cost_per_million_units'])} {currency}"),
-        ("Provisioned", f"{plain(found['provisioned_kilowatts'])} kW, {plain(found['watts_per_machine'])} W a machine"),
+        ("1M inferences", f"{plain(found['cost_per_million_inferences'])} {currency}"),
+        ("Provisioned", f"{plain(found['provisioned_kilowatts'])} kW for the machines"),
         ("With the facility", f"{plain(found['facility_kilowatts'])} kW"),
         ("Energy of a year", f"{plain(found['kilowatt_hours_per_year'])} kWh"),
-        ("In a kW", f"{plain(found['units_per_second_per_kilowatt'])} inferences/s"),
     ]
     if found["racks"]:
-        lines.append(("Racks", f"{found['racks']} with up to {found['machines_per_rack']} machines"))
+        lines.append(("Racks", f"{found['racks']:,}"))
     return "\n".join(["Fleet for the demand.", *(wrapped(text, width, _LABEL, label) for label, text in lines)])
 
 

@@ -101,3 +101,8 @@ def test_a_rented_machine_is_neither_bought_nor_sold():
 def test_no_year_or_no_price_of_the_machine_is_refused(tariff, years):
     with pytest.raises(ValueError, match="at least one year, and a capital or a rent"):
         ownership(tariff, MODEL, years, one_machine)
+
+
+def test_a_life_below_a_year_has_no_table_of_years():
+    with pytest.raises(ValueError, match=r"life_years = 0.5: a table of years needs a life of at least a year"):
+        ownership(TARIFF.with_values({"life_years": 0.5}), MODEL, 2, one_machine)

@@ -100,7 +100,8 @@ def test_a_fleet_has_the_peak_of_its_demand():
     day = Demand((Step(43_200, 10.0), Step(43_200, 30.0)), "given")
     curve = answered(document(), TARIFF.with_values({"peak_factor": 3}), demand=day).fleet
     assert (curve.mean_rate, curve.peak_rate) == (20, 30)
-    assert number.watts_per_machine >= point_cost(document().points[0], ()).busy_watts
+    watts = answered(document()).density.watts_per_machine
+    assert watts >= point_cost(document().points[0], ()).busy_watts
 
 
 def test_a_growing_demand_needs_more_machines_each_year():
