@@ -5,7 +5,7 @@ with ScriptedServer([Answer(first_seconds=0.05, gap_seconds=0.01, tokens=8)]) as
     server.served              # one Served for each request: its body, tokens, and times on CLOCK_MONOTONIC
 
 Its energy can drive a sensor: `ScriptedServer(..., idle_watts=20, energy_file=zone / "energy_uj")` rewrites a powercap
-counter a thousand times a second. Each request adds the `joules` of its answer, evenly over its duration.
+counter every 4 ms. Each request adds the `joules` of its answer, evenly over its duration.
 
     python tests/scripted_server.py --port 8000 --first 0.05 --gap 0.01 --tokens 16    # until it is interrupted
 """
@@ -115,7 +115,7 @@ class ScriptedServer:
             while True:
                 file.seek(0)
                 file.write(b"%015d\n" % ((start + int(self.joules() * 1e6)) % whole))
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.004)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -6,9 +6,13 @@ A workload of this package is one line of `WORKLOADS`. Another package adds one 
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from agent.workloads.declaration import Workload
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 GROUP = "inferometer.workloads"
 WORKLOADS = {
@@ -26,11 +30,15 @@ class UnknownWorkloadError(ValueError):
 
 def names() -> tuple[str, ...]:
     """Return the names of all workloads, those of this package first."""
-    return tuple(dict.fromkeys([*WORKLOADS, *sorted(each.name for each in entry_points(group=GROUP))]))
+    return tuple(dict.fromkeys([*WORKLOADS, *sorted(each.name for each in _entry_points())]))
 
 
 def find(name: str) -> Workload:
     """Return a declared workload. Raises UnknownWorkloadError."""
+    if name in WORKLOADS:
+        module, _, variable = WORKLOADS[name].partition(":")
+        workload: Workload = getattr(import_module(module), variable)
+        return workload
     point = _entry_point(name)
     try:
         found = point.load()
@@ -44,12 +52,16 @@ def find(name: str) -> Workload:
 
 
 def _entry_point(name: str) -> EntryPoint:
-    if name in WORKLOADS:
-        return EntryPoint(name, WORKLOADS[name], GROUP)
-    point = next(iter(entry_points(group=GROUP, name=name)), None)
+    point = next((each for each in _entry_points() if each.name == name), None)
     if point is None:
         raise UnknownWorkloadError(f"there is no workload {name!r}: choose one of {', '.join(names())}")
     return point
+
+
+def _entry_points() -> EntryPoints:
+    from importlib.metadata import entry_points  # slow, and a worker of this package does not need it
+
+    return entry_points(group=GROUP)
 
 
 def _source(point: EntryPoint) -> str:

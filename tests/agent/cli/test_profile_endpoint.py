@@ -1,10 +1,8 @@
-"""`inferometer profile endpoint` on a scripted server whose requests have a known energy."""
+"""The energy of `inferometer profile endpoint` on scripted servers whose requests have a known energy."""
 
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -13,36 +11,19 @@ import pytest
 
 from agent.runtime.typed_json import from_json
 from agent.workloads.load_records import LoadWindow
-from command import call, run
+from command import call
+from endpoint_runs import CONSTANT, IDLE_WATTS, JOULES, STEADY, TOKENS, Load, only_point, run_all
 from profile_runs import document, stored
-from scripted_answers import Answer
-from scripted_server import ScriptedServer
-from trees import powercap_zone
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
 
-    Runs = dict[str, subprocess.CompletedProcess[str]]
+    from endpoint_runs import Runs
 
 pytestmark = pytest.mark.system
 
-IDLE_WATTS, JOULES = 20.0, 2.0
-TOKENS = 8
-STEADY = Answer(first_seconds=0.5, gap_seconds=0.01, tokens=TOKENS, joules=JOULES, cached_tokens=3)
 SLOW = replace(STEADY, first_seconds=2.0)
 """The first token takes long, so that the limit of a late client, a share of it, suits a busy test host."""
-FAST = replace(STEADY, first_seconds=0.04)
-FAULTY = (STEADY, Answer(status=500), replace(STEADY, fault="truncated"), STEADY)
-SHORT = ("--idle-seconds", 0.5, "--warmup-seconds", 0, "--window-seconds", 2, "--force", "--json")
-LONGEST_SECONDS = 180.0
-"""A search takes half a minute, on a busy test host several times as long."""
-SPARED = 20
-"""The first requests of a run, which calibrate the lengths and try the point, get no fault."""
-NEED_ENERGY = {"open", "closed", "whole"}
-LENGTHS = ("--prompt-tokens", 16, "--output-tokens", TOKENS)
-LEVEL = ("--slo", "ttft=900ms,e2e=3s", "--attainment", "40%")
 
 
 @pytest.fixture(scope="module")
@@ -51,49 +32,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """Runs of every kind, two at a time, each on a server of its own that drives the counter of its own tree."""
-    lines = {
-        "sought": ((FAST,), 2, ("--rate", 12, "--find-max", "--slo", "e2e=200ms", "--attainment", "50%")),
-        "open": (
-            (SLOW,),
-            None,
-            ("--rate", 10, "--slo", "ttft=3s,e2e=5s", "--attainment", "40%", "--price-per-kwh", 0.5),
-        ),
-        "closed": ((STEADY,), None, ("--concurrency", 4)),
-        "whole": ((STEADY,), None, ("--concurrency", 4, "--no-stream")),
-        "faulty": (
-            lambda number, _: FAULTY[number % 4] if number > SPARED else STEADY,
-            None,
-            ("--rate", 16, *LEVEL),
-        ),
+def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    limits = ("--slo", "ttft=3s,e2e=5s", "--attainment", "40%", "--price-per-kwh", 0.5)
+    loads = {
+        "open": Load([SLOW], ("--rate", 10, *CONSTANT, *limits), needs_energy=True),
+        "closed": Load([STEADY], ("--concurrency", 4), needs_energy=True),
+        "whole": Load([STEADY], ("--concurrency", 4, "--no-stream"), needs_energy=True),
     }
-    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
-        waiting = {}
-        for name, (answers, slots, options) in lines.items():
-            sysfs = tmp_path_factory.mktemp(name)
-            zone = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000)
-            server = ScriptedServer(answers, slots=slots, idle_watts=IDLE_WATTS, energy_file=zone / "energy_uj")
-            url = stack.enter_context(server).url
-            constant = () if name in {"closed", "whole"} else ("--arrivals", "constant")
-            line = ("profile", "endpoint", "--url", url, "--path.sysfs", sysfs, *LENGTHS, *SHORT, *constant, *options)
-            waiting[name] = pool.submit(_run, home, name, *line)
-        yield {name: future.result() for name, future in waiting.items()}
-
-
-def _run(home: Path, name: str, *line: object) -> subprocess.CompletedProcess[str]:
-    """Run a profile, up to three times if it needs energy and has none: tests beside this one can take all CPUs."""
-    for _ in range(3):
-        result = run(home, *line, longest_seconds=LONGEST_SECONDS)
-        if name not in NEED_ENERGY or "no energy for" not in result.stderr:
-            break
-    return result
-
-
-def only_point(runs: Runs, name: str) -> dict:
-    assert runs[name].returncode == 0, runs[name].stderr
-    (point,) = document(runs[name])["points"]
-    return point
+    return run_all(home, tmp_path_factory.mktemp("sysfs"), loads)
 
 
 @pytest.mark.parametrize("name", ["open", "closed"])
@@ -160,45 +106,6 @@ def test_without_streaming_the_energy_is_uncertain_by_the_cut_requests(runs: Run
     assert point["time_to_first_token_seconds"] is None
     assert total["upper"] / total["mean"] > 1.05
     assert total["lower"] < IDLE_WATTS / point["inferences_per_second"]["mean"] + JOULES < total["upper"]
-
-
-def test_faults_are_counted_and_are_part_of_no_latency(runs: Runs) -> None:
-    point = only_point(runs, "faulty")
-    serving = point["serving"]
-    assert set(serving["errors"]) == {"http 500", "truncated"}
-    assert serving["completed"] + sum(serving["errors"].values()) == serving["requests"]
-    assert sum(serving["errors"].values()) == pytest.approx(serving["requests"] / 2, abs=2)
-    assert point["latency_seconds"]["count"] == serving["completed"]
-    assert point["latency_seconds"]["minimum"] >= 0.5
-    assert serving["goodput"]["attained"] <= serving["completed"] / serving["requests"]
-    failed = {each["name"] for each in point["checks"] if each["status"] == "failed"}
-    assert failed >= {"no_errors", "requests_succeed"}
-    assert (point["valid"], point["energy"]) == (False, None)
-
-
-def test_a_run_without_a_success_is_an_error_that_names_the_failures(home: Path) -> None:
-    with ScriptedServer(lambda number, _: Answer(status=503) if number > 5 else Answer()) as server:
-        line = ("profile", "endpoint", "--url", server.url, *LENGTHS, *SHORT, "--window-seconds", 0.3, "--no-store")
-        result = run(home, *line, "--rate", 60)
-    assert result.returncode == 1
-    found = document(result)
-    assert found["points"] == []
-    (note,) = [each for each in found["notes"] if each.startswith("no request succeeded at rate=60.0: ")]
-    assert "x http 503" in note
-    assert "no point is complete" in result.stderr
-
-
-def test_the_highest_rate_of_two_slots_is_found_and_profiled(runs: Runs) -> None:
-    """A request takes 0.11 s, so two slots serve 18 a second."""
-    assert runs["sought"].returncode == 0, runs["sought"].stderr
-    found = document(runs["sought"])
-    rate = found["sustainable_rate"]
-    assert rate["lowest_missed"] is None or rate["highest_met"] < rate["lowest_missed"]
-    assert 5 <= rate["highest_met"] <= 19
-    assert {each["outcome"] for each in rate["trials"]} <= {"met", "missed", "undecided"}
-    points = {point["name"]: point for point in found["points"]}
-    assert points[rate["point"]]["serving"]["goodput"]["met"] is True
-    assert points[rate["point"]]["parameters"]["rate"] == rate["highest_met"]
 
 
 def test_stored_loads_are_listed_shown_and_exported(home: Path, runs: Runs) -> None:

@@ -176,6 +176,6 @@ def test_an_unknown_workload_is_refused_with_the_names_of_all() -> None:
 
 def test_a_workload_of_this_package_cannot_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("onnx", "nowhere:WORKLOAD", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda **_: (entry,))
+    monkeypatch.setattr(registry, "_entry_points", lambda: (entry,))
     assert registry.names() == tuple(registry.WORKLOADS)
     assert registry.find("onnx").spec.workload == "onnx"

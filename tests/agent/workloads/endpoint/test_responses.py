@@ -146,5 +146,5 @@ def test_a_response_beyond_the_limit_ends_the_request():
     made = StreamedCompletion(b"")
     made.begin(200)
     for _ in range(65):
-        made.receive(b": ping\n" + b"\n" * ((1 << 20) - 7), 1)
+        made.receive((b": ping" + b" " * 1016 + b"\n\n") * 1024, 1)
     assert made.outcome == "too large"
