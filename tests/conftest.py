@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 from functools import cache
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
@@ -33,6 +34,18 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
 _STARTERS = {"subprocess", "fork_server", "command", "daemons", "profile_runs", "prometheus_server", "nobody"}
 """Modules with which a test starts processes."""
 
+_LONGEST = (
+    *("agent/cli/test_profile_endpoint_limits.py", "agent/cli/test_profile_endpoint.py"),
+    *("agent/cli/test_profile_first_contact.py", "agent/daemon/test_service_faults.py"),
+    *("agent/cli/test_odd_environments.py", "agent/daemon/serving/test_thread.py", "agent/cli/test_signals.py"),
+    *("agent/cli/test_measure.py", "agent/daemon/test_service_restarts.py", "agent/cli/test_profile_inputs.py"),
+    *("agent/workloads/endpoint/test_workload.py", "agent/cli/test_main.py", "agent/cli/test_profile.py"),
+    *("agent/daemon/test_service_scrapes.py", "agent/cli/test_profile_stopped.py", "agent/daemon/test_service.py"),
+    *("agent/workloads/load/test_engine.py", "agent/api/test_prometheus_hosts.py", "agent/cli/test_db.py"),
+    *("agent/cli/test_profile_refused.py", "agent/cli/test_profile_energy_from.py", "agent/profiling/test_edges.py"),
+)
+"""The files that take longest (`--durations=0`), from 60 s down to 20 s. They come first, so that none is left last."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # the objects of the collection live until the end
@@ -42,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first = {Path(__file__).parent / name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
     for item in items:
         if isinstance(item, pytest.Function) and _starts_processes(item.module):
             item.add_marker("system")

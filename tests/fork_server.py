@@ -1,7 +1,8 @@
 """Runs the command in forks of a process that has imported the program once: most of a command's time is imports.
 
 A fork is a process of its own, with the arguments, folder, environment, streams, session and signals of a new one.
-Tests of the start itself, of variables that Python reads first, and of other users start a new Python instead.
+Commands whose Python starts with other variables are forks of other servers. Tests of the start itself, of libraries
+that are loaded before Python, and of other users start a new Python instead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -21,21 +21,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_BEFORE_PYTHON = ("PYTHON", "LD_", "LC_", "LANG")
-"""The variables that act before the first line of a program."""
+_BEFORE_PYTHON = ("PYTHON", "LC_", "LANG")
+"""The variables that Python reads at its start."""
+_BEFORE_EVERYTHING = "LD_"
+"""The variables that act before Python."""
 _FORKED = {"cwd", "text", "stdin", "stdout", "stderr"}
 """The arguments of a process that a fork can have."""
 _LARGEST_REQUEST = 1 << 20
-_STARTING = Lock()
-"""Held while the server may be started, as tests run commands in threads."""
+_ROOT = str(Path(__file__).parent.parent)
+_SENDING = Lock()
+"""Held while a server may be started, as tests run commands in threads."""
 
 
 def start(line: Sequence[str], env: Mapping[str, str], fresh: bool = False, **more: Any) -> subprocess.Popen[Any]:
     """Start a command in a new session: in a fork if that is the same, in a new Python otherwise or if `fresh`."""
-    with _STARTING:
-        ours = _server().environment
-    names = {name for name in env.keys() | ours.keys() if name.startswith(_BEFORE_PYTHON)}
-    same = not fresh and more.keys() <= _FORKED and all(env.get(name, "") == ours.get(name, "") for name in names)
+    names = {name for name in env.keys() | os.environ.keys() if name.startswith(_BEFORE_EVERYTHING)}
+    as_here = env.get("PYTHONPATH") == _ROOT and all(env.get(name) == os.environ.get(name) for name in names)
+    same = not fresh and more.keys() <= _FORKED and as_here
     return (Fork if same else subprocess.Popen)(line, env=env, start_new_session=True, **more)
 
 
@@ -50,8 +52,9 @@ class Fork(subprocess.Popen[Any]):
         streams = [number if given == -1 else given for number, given in enumerate((pipes[0], pipes[3], pipes[5]))]
         request = json.dumps({"words": list(args), "folder": str(cwd), "environment": dict(env)}).encode()
         self._monitor, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            socket.send_fds(_server().requests, [request], [*streams, theirs.fileno()])
+        before_python = frozenset((name, word) for name, word in env.items() if name.startswith(_BEFORE_PYTHON))
+        with theirs, _SENDING:
+            socket.send_fds(_server(before_python).requests, [request], [*streams, theirs.fileno()])
         self.pid = int(self._monitor.recv(16))
         self._close_pipe_fds(*pipes)
 
@@ -83,25 +86,31 @@ class Fork(subprocess.Popen[Any]):
 class _Server:
     process: subprocess.Popen[bytes]
     requests: socket.socket
-    environment: Mapping[str, str]
 
 
-@cache
-def _server() -> _Server:
-    """Start the server of this process; it ends with it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    line = [sys.executable, "-P", __file__, str(theirs.fileno())]
-    with theirs:
-        process = subprocess.Popen(line, cwd="/", env=environment, pass_fds=[theirs.fileno()], start_new_session=True)
-    return _Server(process, ours, environment)
+_SERVERS: dict[frozenset[tuple[str, str]], _Server] = {}
+"""The servers of this process, which end with it, by the variables with which their Python started."""
+
+
+def _server(before_python: frozenset[tuple[str, str]]) -> _Server:
+    """Return the server of these variables, which is started by the first command that needs it."""
+    if before_python not in _SERVERS:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        others = {name: word for name, word in os.environ.items() if not name.startswith(_BEFORE_PYTHON)}
+        line = [sys.executable, "-P", __file__, str(theirs.fileno())]
+        with theirs:
+            process = subprocess.Popen(
+                line, cwd="/", env={**others, **dict(before_python)}, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+        _SERVERS[before_python] = _Server(process, ours)
+    return _SERVERS[before_python]
 
 
 def stop() -> None:
-    """End the server, if one was started; a command that still runs is not waited for."""
-    if _server.cache_info().currsize:
-        _server().requests.close()
-        _server().process.wait()
+    """End the servers; a command that still runs is not waited for."""
+    for server in _SERVERS.values():
+        server.requests.close()
+        server.process.wait()
 
 
 def _serve(requests: socket.socket) -> None:
@@ -164,9 +173,10 @@ def _become(words: list[str], folder: str, environment: dict[str, str], streams:
     os.environ.clear()
     os.environ.update(environment)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        line_by_line = name == "stderr" or os.isatty(number)
-        errors = "backslashreplace" if name == "stderr" else "strict"
-        stream = open(number, "w" if number else "r", 1 if line_by_line else -1, errors=errors, closefd=False)  # noqa: SIM115  for the life of the process
+        line_by_line, first = name == "stderr" or os.isatty(number), getattr(sys, name)
+        stream = open(  # noqa: SIM115  for the life of the process
+            number, "w" if number else "r", 1 if line_by_line else -1, first.encoding, first.errors, closefd=False
+        )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.orig_argv, sys.argv = words, words[2:]

@@ -59,7 +59,7 @@ def _entry_point(name: str) -> EntryPoint:
 
 
 def _entry_points() -> EntryPoints:
-    from importlib.metadata import entry_points  # slow, and a worker of this package does not need it
+    from importlib.metadata import entry_points  # noqa: PLC0415  slow, and no worker of this package needs it
 
     return entry_points(group=GROUP)
 

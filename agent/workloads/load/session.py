@@ -112,6 +112,7 @@ class Session:
     def close(self) -> None:
         """Close the connections, and end the server that was started."""
         self.client.close()
+        self.loop.close()
         if self._server is not None:
             self._server.stop()
 

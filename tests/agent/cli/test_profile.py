@@ -207,7 +207,7 @@ def test_an_onnx_model_with_an_open_batch_is_swept(runs: Runs) -> None:
 
 
 def test_lists_of_parameters_sweep_their_combinations(tmp_path: Path) -> None:
-    result = run(tmp_path, *TINY, *SHORT, *UNMEASURED, "--batch", 1, "--prompt-tokens", "4,8")
+    result = run(tmp_path, *TINY, *SHORT, *UNMEASURED, "--batch", 1, "--prompt-tokens", "4,8", "--repeats", 1)
     assert result.returncode == 0, result.stderr
     assert "1 layer 32 wide, fp32, 3 out" in result.stdout
     rows = {line.partition("  ")[0] for line in result.stdout.splitlines() if line.startswith("batch=")}
@@ -217,7 +217,8 @@ def test_lists_of_parameters_sweep_their_combinations(tmp_path: Path) -> None:
 def test_named_dimensions_are_parameters_of_the_points_and_the_first_is_the_batch(tmp_path: Path) -> None:
     save_model(tmp_path / "m.onnx", ["rows", "seq"])
     dims = ("--dim", "rows=1,4", "--dim", "seq=2")
-    result = run(tmp_path, "profile", "onnx", "--model", tmp_path / "m.onnx", *dims, *SHORT, *UNMEASURED, "--json")
+    options = (*SHORT, *UNMEASURED, "--repeats", 1, "--json")
+    result = run(tmp_path, "profile", "onnx", "--model", tmp_path / "m.onnx", *dims, *options)
     assert result.returncode == 0, result.stderr
     found = document(result)
     assert found["plan"]["sweep"] == {"rows": [1, 4], "seq": [2]}

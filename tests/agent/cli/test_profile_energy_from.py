@@ -54,7 +54,10 @@ def test_the_energy_is_that_of_the_host_of_the_server(
 ):
     with server_on(serving_host) as server:
         to = ("--url", server.url, "--energy-from", f"http://{serving_host.address}")
-        done = run(tmp_path, *LOAD, *to, *SHORT, *client, "--json")
+        for _ in range(2):  # tests beside this one can take all CPUs
+            done = run(tmp_path, *LOAD, *to, *SHORT, *client, "--json")
+            if "no energy for" not in done.stderr:
+                break
     assert done.returncode == 0, done.stderr
     found = document(done)
     (point,) = found["points"]

@@ -112,7 +112,7 @@ def test_a_stuck_sensor_withholds_the_energy_with_a_warning_of_one_line(tmp_path
     assert point["inferences_per_second"]["mean"] > 0
     [line] = [line for line in plain.stderr.splitlines() if line.startswith("warning: no energy for")]
     assert line.startswith("warning: no energy for batch=1: ")
-    strict = run(tmp_path, *STILL, "--require-energy", "--json")
+    strict = run(tmp_path, *STILL, "--require-energy", "--repeats", 1, "--json")
     assert strict.returncode == 1
     assert "--require-energy: no energy for batch=1" in strict.stderr
     assert document(strict)["points"]
@@ -128,7 +128,7 @@ def test_the_model_is_loaded_once_in_a_run(tmp_path: Path, server: Path) -> None
         "if 'agent.workloads.runner.worker' in sys.orig_argv:\n"
         f"    with open({str(starts)!r}, 'a') as file: file.write('start\\n')\n"
     )
-    line = (*RUN, "--batch", "1,2", "--path.sysfs", server, *BARE_METAL, "--json")
+    line = (*RUN, "--batch", "1,2", "--repeats", 1, "--path.sysfs", server, *BARE_METAL, "--json")
     result = run(tmp_path, *line, env=environment(tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}"))
     assert result.returncode == 0, result.stderr
     assert len(document(result)["points"]) == 2
@@ -158,9 +158,9 @@ def test_a_profile_that_cannot_be_stored_is_printed_with_a_warning(tmp_path: Pat
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False).returncode:
         pytest.skip("needs root to mount a tmpfs")
     try:
-        line = (*RUN, "--path.sysfs", server, *BARE_METAL, "--database", disk / "store.db", "--json")
+        line = (*RUN, "--repeats", 1, "--path.sysfs", server, *BARE_METAL, "--database", disk / "store.db", "--json")
         with started(tmp_path, *line) as process:
-            read_until(process.stderr, "decode: repeat 3")
+            read_until(process.stderr, "decode: repeat 1")
             fill(disk / "ballast")
             result = finish(process)
     finally:
