@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -268,3 +270,21 @@ def test_an_offer_in_another_currency_is_refused_by_name(tmp_path: Path) -> None
     done = call(tmp_path, "cost", ROOT / "docs/serving.example.json", "--tariff", prices)
     assert (done.returncode, done.stdout) == (2, "")
     assert "offer api is in USD, and the tariff is in EUR: amounts are never converted" in done.stderr
+
+
+def test_the_example_on_the_page_is_the_output_of_its_command(tmp_path: Path) -> None:
+    """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest with this file, then read the difference."""
+    page = ROOT / "docs/offers.md"
+    text = page.read_text(encoding="utf-8")
+    example = text.partition("## An example")[2]
+    (tmp_path / "tariff.toml").write_text(example.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
+    words = re.findall(r"`inferometer (cost docs.*?)` prints", example)[0].split()
+    words[1], words[3] = ROOT / words[1], tmp_path / words[3]
+    shown = (
+        call(tmp_path, *words).stdout.partition("Own machines, offers, or both.")[2].partition("\n\nValues behind")[0]
+    )
+    shown = f"Own machines, offers, or both.{shown}\n"
+    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
+        page.write_text(re.sub(r"(?<=```text\n).*?(?=```)", lambda _: shown, text, flags=re.DOTALL), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+    assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [shown]
