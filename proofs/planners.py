@@ -147,9 +147,9 @@ def _differs(best: dict[str, Any], row: dict[str, Any], device: dict[str, Any]) 
     return not (alike and all(latencies) and best["meets_slo"])
 
 
-def dynamo(proof: Proof) -> list[Bar]:
+def dynamo(proof: Proof, profile: Path) -> list[Bar]:
     """Ask the regressions of Dynamo's planner for the measured times and for a capacity."""
-    folder = proof.export(proof.profile("dynamo", "--for", "dynamo"), "dynamo", "--set", f"max_kv_tokens={KV_TOKENS}")
+    folder = proof.export(profile, "dynamo", "--set", f"max_kv_tokens={KV_TOKENS}")
     answer = ask(DYNAMO, "dynamo", folder, *map(str, (FIRST_MS, TOKEN_MS, PROMPT, OUTPUT)))
     shown, bars = [], []
     for name, limit in (("prefill", FIRST_MS), ("decode", TOKEN_MS)):
@@ -217,7 +217,7 @@ def main() -> None:
         with ScriptedServer(lawful(lambda: servers[0]), models=[MODEL]) as server:
             servers.append(server)
             proof = Proof(home, server, quick)
-            bars += dynamo(proof)
+            bars += dynamo(proof, proof.profile("dynamo", "--for", "dynamo"))
             profile = proof.profile("wva", "--for", "wva")
             bars += wva(proof, profile) + benchmark_report(proof, profile)
     finish(CACHE / "results/planners.json", {"quick": quick}, bars)
