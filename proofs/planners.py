@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cost_formats import aiconfigurator, focus, generated_profile
 from live_service import PROGRAM
 from planner_environments import DYNAMO, LLM_D_PLANNER, REPORT, ask
 from programs import CACHE
@@ -220,6 +221,8 @@ def main() -> None:
             bars += dynamo(proof, proof.profile("dynamo", "--for", "dynamo"))
             profile = proof.profile("wva", "--for", "wva")
             bars += wva(proof, profile) + benchmark_report(proof, profile)
+        generated = generated_profile(home)
+        bars += focus(home, profile, generated) + aiconfigurator(home, generated)
     finish(CACHE / "results/planners.json", {"quick": quick}, bars)
     if any(bar.verdict is not Verdict.MET for bar in bars):
         raise SystemExit(1)
