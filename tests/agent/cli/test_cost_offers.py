@@ -106,6 +106,8 @@ def test_without_a_demand_the_utilization_of_the_tariff_is_the_demand(tmp_path: 
     found = answered(tmp_path)
     assert found["demand"]["origin"] == "assumed"
     assert found["demand"]["mean_requests_per_second"] == pytest.approx(0.3 * CAPACITY)
+    (own,) = [each for each in found["options"] if each["offer"] is None]
+    assert own["machines"] == 1  # as on the allocation basis, although the tariff has a peak factor
     without = answered(tmp_path, None, utilization=None)
     assert without["options"] == []
     assert [each["owning_wins"] for each in without["break_even"]] == [None, None]
