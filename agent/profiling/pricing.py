@@ -124,6 +124,8 @@ def sustained_point(document: Document) -> tuple[Point, str | None]:
         return confirmed[0], None
     met = [point for point in priced if point.serving and point.serving.goodput and point.serving.goodput.met]
     best = max(met or priced, key=lambda point: point_cost(point, ()).throughput.mean)
+    if document.plan.mode == "production":
+        return best, "the rate is that of the production traffic, not the capacity: full use is this traffic"
     measured = "the highest measured rate that met the service level" if met else "the highest measured rate"
     return best, f"the capacity is {measured}: --find-max finds the highest sustainable one"
 

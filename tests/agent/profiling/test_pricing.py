@@ -103,6 +103,12 @@ def test_without_a_level_the_capacity_is_the_highest_rate():
     assert "--find-max" in note
 
 
+def test_production_traffic_is_not_a_capacity():
+    found = document()
+    traffic = structs.replace(found, plan=structs.replace(found.plan, mode="production"))
+    assert "production traffic, not the capacity" in sustained_point(traffic)[1]
+
+
 def test_a_profile_without_energy_has_no_capacity_and_no_cost():
     blank = [{**point, "energy": None, "power": None, "cost": None} for point in OPEN]
     without = document(blank)
