@@ -98,10 +98,12 @@ class Reader:
         end_ns: int,
         metrics: Container[str] = METRICS,
         where: Callable[[Channel], bool] = lambda _: True,
+        every_ns: int = 0,
     ) -> tuple[Series, ...]:
         """Return the samples of a recording from `start_ns` to `end_ns`, both included, from chunks and rows.
 
-        Only the given metrics, and the channels for which `where` is true, are read.
+        Only the given metrics, and the channels for which `where` is true, are read; with `every_ns` only the first
+        tick of each such part of Unix time, which is enough for a counter.
         """
         found: list[Series] = []
         with self._snapshot() as (connection, verifier):
@@ -109,7 +111,7 @@ class Reader:
                 each = enumerate(layout.channels)
                 wanted = [i for i, channel in each if channel.metric in metrics and where(channel)]
                 if wanted:
-                    found.extend(load_series(connection, layout, wanted, (start_ns, end_ns), verifier))
+                    found.extend(load_series(connection, layout, wanted, (start_ns, end_ns), verifier, every_ns))
         return tuple(found)
 
     def recordings(self, start_ns: int, end_ns: int, host: str | None = None) -> tuple[Recording, ...]:

@@ -8,7 +8,7 @@ from itertools import compress
 from operator import itemgetter, le
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, literal_column, select, union_all
+from sqlalchemy import BigInteger, bindparam, func, literal_column, select, union_all
 from sqlalchemy.dialects import sqlite
 
 from probes.model import Reason
@@ -58,7 +58,17 @@ _BOTH = union_all(_PACKED, _HOT)
 """One query, so that a tick appears exactly once during compaction, at any transaction isolation; rows have no
 tick count.
 """
+_EVERY: BindParameter[int] = bindparam("every_ns", type_=BigInteger)
+_others = schema.ticks.alias("others").c
+_FIRST_TICKS = (
+    select(func.min(_others.id))
+    .where(_others.layout_id == _LAYOUT, _others.start_ns.between(_FROM, _UNTIL))
+    .group_by(_others.start_ns // _EVERY)
+)
+_THINNED = union_all(_PACKED, _HOT.where(_ticks.id.in_(_FIRST_TICKS)))
+"""The same with one row of each part of Unix time, of which a long run has few."""
 _SQLITE_BOTH = str(_BOTH.compile(dialect=sqlite.dialect(paramstyle="named")))
+_SQLITE_THINNED = str(_THINNED.compile(dialect=sqlite.dialect(paramstyle="named")))
 _REJECTED = (
     select(schema.rejections)
     .where(_refused.layout_id == _LAYOUT, _refused.at_ns.between(_FROM, _UNTIL))
@@ -114,6 +124,13 @@ class SampleColumns:
             for each in (self.starts, self.middles, self.halves, *self.columns):
                 each[:] = [each[place] for place in order]  # type: ignore[index]  # each is a list of its own kind
 
+    def thin(self, every_ns: int) -> None:
+        """Drop all but the first tick of each part of Unix time."""
+        parts = [start // every_ns for start in self.starts]
+        kept = [place for place, part in enumerate(parts) if not place or part != parts[place - 1]]
+        for each in (self.starts, self.middles, self.halves, *self.columns):
+            each[:] = [each[place] for place in kept]  # type: ignore[index]  # each is a list of its own kind
+
 
 def read_samples(
     connection: Connection,
@@ -121,10 +138,15 @@ def read_samples(
     positions: Sequence[int],
     between_ns: tuple[int, int],
     verifier: RowVerifier,
+    every_ns: int = 0,
 ) -> SampleColumns:
-    """Return the intact samples of the channels at the positions, of the ticks that start within both ends."""
+    """Return the intact samples of the channels at the positions, of the ticks that start within both ends.
+
+    With `every_ns` they are those of the first tick of each such part of Unix time.
+    """
     start_ns, end_ns = between_ns
     asked = {"layout": layout.id, "start_ns": start_ns, "end_ns": end_ns, "reach_ns": start_ns - PARTITION_NS}
+    asked |= {"every_ns": every_ns} if every_ns else {}
     rows = sorted(_rows(connection, asked), key=itemgetter(0, 1, 2))
     hot = bisect_right(rows, 0, key=itemgetter(0))
     found = SampleColumns(positions)
@@ -138,6 +160,8 @@ def read_samples(
                 verifier.report_damage(schema.chunks, (number,), f"it cannot be unpacked ({error})")
     found.add_rows(list(_sound_ticks(rows[:hot], layout, verifier)))
     found.sort()
+    if every_ns:
+        found.thin(every_ns)
     return found
 
 
@@ -156,12 +180,13 @@ def _sound_ticks(rows: Sequence[Any], layout: Layout, verifier: RowVerifier) -> 
 
 def _rows(connection: Connection, asked: Mapping[str, int]) -> Iterable[tuple[Any, ...]]:
     """Run `_BOTH`; a direct call of SQLite's driver takes a fifth of the time."""
+    thinned = "every_ns" in asked
     if connection.dialect.name != "sqlite":
-        return map(tuple, connection.execute(_BOTH, asked))
+        return map(tuple, connection.execute(_THINNED if thinned else _BOTH, asked))
     if not connection.in_transaction():
         connection.begin()
     driver: Any = connection.connection.driver_connection
-    return driver.execute(_SQLITE_BOTH, asked).fetchall()  # type: ignore[no-any-return]  # the driver is not typed
+    return driver.execute(_SQLITE_THINNED if thinned else _SQLITE_BOTH, asked).fetchall()  # type: ignore[no-any-return]  # the driver is not typed
 
 
 def load_series(
@@ -170,9 +195,10 @@ def load_series(
     wanted: Sequence[int],
     between_ns: tuple[int, int],
     verifier: RowVerifier,
+    every_ns: int = 0,
 ) -> Iterator[Series]:
-    """Return the series of the channels at the positions `wanted`, of the ticks that start within both ends."""
-    found = read_samples(connection, layout, wanted, between_ns, verifier)
+    """Return the series of the channels at the positions `wanted`, of the ticks as in `read_samples`."""
+    found = read_samples(connection, layout, wanted, between_ns, verifier, every_ns)
     asked = {"layout": layout.id, "start_ns": between_ns[0], "end_ns": between_ns[1]}
     refused = connection.execute(_REJECTED, asked).mappings()
     rejected = [row for row in refused if verifier.is_intact(schema.rejections, row)]

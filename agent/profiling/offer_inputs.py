@@ -56,6 +56,5 @@ def usual_demand(machine: Machine, tariff: Tariff) -> Demand | None:
     """Return the constant demand that uses one machine at the utilization of the tariff; None without one."""
     if tariff.utilization is None:
         return None
-    share = f"{100 * tariff.utilization:g} %"
-    note = f"no --demand: one machine at the utilization of the tariff, {share}, without headroom and spares"
+    note = f"no --demand: one machine at the utilization of the tariff, {100 * tariff.utilization:g} %"
     return constant(tariff.utilization * machine.model.capacity, "assumed", (note,))

@@ -117,15 +117,16 @@ def _setups(found: Comparison, width: int) -> str:
 
 
 def _headline(found: Comparison, width: int) -> str:
+    return "\n".join(wrapped(sentence, width, 2) for sentence in headlines(found))
+
+
+def headlines(found: Comparison) -> list[str]:
     """Return a sentence for each setup against the first one, at the point of the highest throughput."""
     busiest = max(found.points, key=_throughput)
     cells = {row.metric: {cell.setup: cell for cell in row.cells} for row in busiest.metrics}
     reference = next(iter(cells["inferences_per_second"]))
-    return "\n".join(
-        wrapped(sentence, width, 2)
-        for setup in found.setups
-        if (sentence := _sentence(cells, setup.label, reference, busiest.point))
-    )
+    sentences = (_sentence(cells, setup.label, reference, busiest.point) for setup in found.setups)
+    return [sentence for sentence in sentences if sentence]
 
 
 def _sentence(cells: Mapping[str, Mapping[str, Cell]], label: str, reference: str, point: str) -> str:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _Json = dict[str, Any]
+TitledTable = tuple[str, "Sequence[str]", "Sequence[Sequence[str]]"]
+"""Title, headings and rows; a heading that ends in `>` is right-aligned."""
 _LABEL = 19
 _NOTE = 7
 _SHOWN_RANGES = 1
@@ -22,12 +24,12 @@ def offers_text(answer: Mapping[str, Any], width: int, ownership: Mapping[str, A
     lines = [wrapped(text, width, _LABEL, label) for label, text in _headline(answer)]
     parts = ["\n".join(["Own machines, offers, or both.", *lines])]
     if answer["options"]:
-        parts.append(_options(answer, width))
+        parts.append(_titled(options_table(answer), width))
     if answer["rents"]:
         parts.append(_years(answer, ownership, width))
     if answer["break_even"]:
-        parts += [_break_even(answer, width), _offers(answer, width)]
-    notes = [wrapped(f"{text}.", width, _NOTE, "Note:") for text in _notes(answer)]
+        parts += [_titled(break_even_table(answer), width), _offers(answer, width)]
+    notes = [wrapped(f"{text}.", width, _NOTE, "Note:") for text in notes_of(answer)]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
 
@@ -109,7 +111,13 @@ def _per_work(option: _Json) -> tuple[str, float]:
     return "1M requests", option["per_request"] * _MILLION
 
 
-def _options(answer: Mapping[str, Any], width: int) -> str:
+def _titled(parts: TitledTable, width: int) -> str:
+    title, columns, rows = parts
+    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+
+
+def options_table(answer: Mapping[str, Any]) -> TitledTable:
+    """Return the table of the options."""
     title = f"A year of each option in {_currency(answer)} (per 1M: for {_per_work(answer['options'][0])[0]}):"
     columns: tuple[str, ...] = (
         "OPTION",
@@ -136,7 +144,7 @@ def _options(answer: Mapping[str, Any], width: int) -> str:
     ]
     if not any(option["objections"] for option in answer["options"]):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+    return title, columns, rows
 
 
 def _short_name(option: _Json) -> str:
@@ -159,7 +167,8 @@ def _years(answer: Mapping[str, Any], ownership: Mapping[str, Any] | None, width
     return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
 
 
-def _break_even(answer: Mapping[str, Any], width: int) -> str:
+def break_even_table(answer: Mapping[str, Any]) -> TitledTable:
+    """Return the table of the break-even loads, without the columns that are unknown for all offers."""
     tokens = all(each["price_per_million_output_tokens"] is not None for each in answer["break_even"])
     unit = "1M output tokens" if tokens else "1M requests"
     title = f"Own machines are cheaper than an offer (its price in {_currency(answer)} for {unit}) at these loads:"
@@ -176,8 +185,7 @@ def _break_even(answer: Mapping[str, Any], width: int) -> str:
         for each in answer["break_even"]
     ]
     used = [place for place in range(len(columns)) if any(row[place] != "-" for row in rows)]
-    columns, rows = tuple(columns[place] for place in used), [tuple(row[place] for place in used) for row in rows]
-    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+    return title, [columns[place] for place in used], [[row[place] for place in used] for row in rows]
 
 
 def _offers(answer: Mapping[str, Any], width: int) -> str:
@@ -221,7 +229,8 @@ def _payback(years: float | None, answer: Mapping[str, Any]) -> str:
     return f"over {answer['life_years']:g} years" if years is None else f"{plain(years)} years"
 
 
-def _notes(answer: Mapping[str, Any]) -> Iterator[str]:
+def notes_of(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the notes to read beside the tables: the demand, the requirements, and the offers that are left out."""
     yield from (answer["demand"] or {}).get("notes", ())
     yield from answer["notes"]
     objections: dict[tuple[str, ...], list[str]] = {}

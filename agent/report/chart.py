@@ -48,7 +48,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """A part of each bar, at the positions 0, 1, 2...; parts are stacked. A bar starts at `base` if that is given."""
+    """A part of each bar, at the positions 0, 1, 2...; parts are stacked.
+
+    A bar starts at `base` if that is given, and a table then has the values `listed` in place of the lengths.
+    """
 
     name: str
     values: Values
@@ -56,6 +59,7 @@ class Bars:
     lower: Values = ()
     upper: Values = ()
     base: tuple[float, ...] = ()
+    listed: Values = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def columns(chart: Chart) -> tuple[tuple[str, ...], list[tuple[str | float | Non
     if chart.bars:
         headings = (axis.title or "", *(bars.name for bars in chart.bars))
         rows: list[tuple[str | float | None, ...]] = [
-            (name, *(bars.values[at] for bars in chart.bars)) for at, name in enumerate(axis.names)
+            (name, *((bars.listed or bars.values)[at] for bars in chart.bars)) for at, name in enumerate(axis.names)
         ]
         return headings, rows
     places = sorted({x for line in chart.lines for x in line.x})

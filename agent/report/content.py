@@ -9,9 +9,11 @@ from agent.exports.tables import points_table
 from agent.render.run_details import details
 from agent.render.tables import number, percent, plain
 from agent.report.cost_charts import cost_charts, million_of, total
+from agent.report.decisions import Table, compared, options
 from agent.report.energy_charts import energy_chart, idle_chart, idle_share
 from agent.report.honesty import origins
 from agent.report.loads import loads_of
+from agent.report.sensitivity import sensitivity_chart
 from agent.report.sentence import qualifications, sentence
 from agent.report.speed_charts import latency_chart, power_chart, throughput_chart
 from agent.report.view import preferred, token_energy, work_energy
@@ -25,33 +27,27 @@ if TYPE_CHECKING:
 
 _EXACT = 1e6
 """The size up to which a whole number is shown with all digits."""
+_MOST_SENSITIVITIES = 3
+"""The profiles of which a page shows the sensitivity."""
 _NO_TRACE = "The store has no samples of this run, so there is no chart of its power over time: {labels}."
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table of texts; the first column names its row."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page; `lists` are headings with their lines."""
+    """A part of the page; `notes` follow its tables, and `lists` are headings with their lines."""
 
     key: str
     title: str
     paragraphs: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
     lists: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = ()
 
     @property
     def has_content(self) -> bool:
         """Whether there is more than a title."""
-        return bool(self.paragraphs or self.charts or self.tables or self.lists)
+        return bool(self.paragraphs or self.charts or self.tables or self.notes or self.lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,7 @@ def charts_of(views: Sequence[View]) -> dict[str, tuple[Chart, ...]]:
         "speed": [latency_chart(views, loads), throughput_chart(views, loads)],
         "energy": [energy_chart(views, loads), idle_chart(views)],
         "cost": [*cost_charts(views, loads)],
+        "sensitivity": [sensitivity_chart(view, at) for at, view in enumerate(views[:_MOST_SENSITIVITIES])],
     }
     return {key: tuple(chart for chart in found if chart) for key, found in charts.items()}
 
@@ -90,7 +87,9 @@ def sections_of(views: Sequence[View]) -> tuple[Section, ...]:
         Section("power", "Power over time", _untraced(untraced), charts["power"]),
         Section("speed", "Latency and throughput", charts=charts["speed"]),
         Section("energy", "Energy", _absent(charts["energy"], "energy"), charts["energy"]),
-        Section("cost", "Cost", _absent(charts["cost"], "cost"), charts["cost"]),
+        Section("cost", "Cost", _absent(charts["cost"], "cost"), charts["cost"], tuple(_token_prices(views))),
+        *_offers(views),
+        Section("sensitivity", "Sensitivity", charts=charts["sensitivity"]),
         _honesty(views),
         _figures(views),
         _runs(views),
@@ -137,22 +136,58 @@ def _tiles(view: View) -> Iterator[tuple[str, str, str]]:
 def _comparison(views: Sequence[View]) -> Section | None:
     if len(views) == 1:
         return None
-    answers = answers_of(views)
-    labels = list(dict.fromkeys(f"{name} ({unit})" for answer in answers for name, _, unit in answer.tiles))
+    found = answers_of(views)
+    labels = list(dict.fromkeys(f"{name} ({unit})" for answer in found for name, _, unit in answer.tiles))
     table = []
     for label in labels:
         cells = [
-            next((value for name, value, unit in answer.tiles if f"{name} ({unit})" == label), "-")
-            for answer in answers
+            next((value for name, value, unit in answer.tiles if f"{name} ({unit})" == label), "-") for answer in found
         ]
         table.append((label, *cells))
+    answers, notes = compared(views)
     points = ("point", *((view.point and view.point.name) or "-" for view in views))
     return Section(
         "comparison",
         "Comparison",
-        ("Each profile at its own point of highest sustainable or measured rate.",),
-        tables=(Table("Key figures", ("", *(view.label for view in views)), (points, *table)),),
+        answers,
+        notes=notes,
+        tables=(
+            Table(
+                "Key figures at the highest sustainable or measured rate",
+                ("", *(view.label for view in views)),
+                (points, *table),
+            ),
+        ),
     )
+
+
+def _token_prices(views: Sequence[View]) -> Iterator[Table]:
+    """Yield a table of the prices of input and output tokens, if the energy or the time of both is known."""
+    rows = []
+    for view in views:
+        prices = view.cost.token_prices if view.cost else None
+        if prices is not None:
+            name, method = ("" if len(views) == 1 else f"{view.label}, "), prices.method.replace("_", " ")
+            rows.append((f"{name}full use", *_pair(prices.usage), view.currency, method))
+            used = view.document.tariff.utilization if view.document.tariff else None
+            if prices.allocation and used:
+                rows.append((f"{name}{percent(used)} utilization", *_pair(prices.allocation), view.currency, method))
+    if rows:
+        headings = ("at", "a million input tokens", "a million output tokens", "currency", "split by")
+        yield Table("Prices of tokens", headings, tuple(rows))
+
+
+def _pair(prices: tuple[float, float]) -> tuple[str, str]:
+    return plain(prices[0]), plain(prices[1])
+
+
+def _offers(views: Sequence[View]) -> Iterator[Section]:
+    """Yield a section of own machines beside the offers of the tariff, for each profile with offers."""
+    for at, view in enumerate(views):
+        tables, notes = options(view)
+        if tables or notes:
+            title = "Own, rent, or both" if len(views) == 1 else f"Own, rent, or both: {view.label}"
+            yield Section(f"offers-{at}", title, tables=tables, notes=notes)
 
 
 def _honesty(views: Sequence[View]) -> Section:

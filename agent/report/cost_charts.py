@@ -163,7 +163,7 @@ def _by_utilization(views: Sequence[View], suffix: str) -> Chart | None:
         return None
     tariffs = [view.document.tariff for view in views if view.document.tariff]
     given = dict.fromkeys(tariff.utilization for tariff in tariffs if tariff.utilization)
-    offers = {offer.name: offer.price_per_request * _requests(view) for view in views for offer in priced_offers(view)}
+    offers = {offer.label: offer.price_per_request * _requests(view) for view in views for offer in priced_offers(view)}
     unit = f"{views[0].currency} per {million_of(views[0])}"
     beside = (
         " The dotted lines are offers of the tariff; an offer is cheaper while the curve is above its line."

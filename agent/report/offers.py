@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PricedOffer:
-    """An offer: its price of a request at full use, and the utilizations at which the own machine costs less."""
+    """An offer: its price of a request, and the utilizations at which the own machine costs less.
+
+    The price of an instance whose utilization is not given is that of one that is always busy.
+    """
 
     name: str
     price_per_request: float
     cheaper: tuple[Range, ...]
+    always_busy: bool
+
+    @property
+    def label(self) -> str:
+        """The name with the condition of the price."""
+        return f"{self.name}, always busy" if self.always_busy else self.name
 
 
 def machine_of(view: View) -> HourlyModel | None:
@@ -38,7 +47,7 @@ def machine_of(view: View) -> HourlyModel | None:
 
 
 def priced_offers(view: View) -> Iterator[PricedOffer]:
-    """Yield the offers that serve the work of the chosen point, the cheapest first."""
+    """Yield the offers that serve the work of the chosen point: the cheapest first, those always busy last."""
     machine, point, tariff = machine_of(view), view.point, view.document.tariff
     if machine is None or point is None or tariff is None:
         return
@@ -46,8 +55,9 @@ def priced_offers(view: View) -> Iterator[PricedOffer]:
     found = []
     for offer in tariff.offers:
         try:
-            price = rental(offer, mix).at_full_use()
+            priced = rental(offer, mix)
         except UnsuitableOfferError:
             continue
-        found.append(PricedOffer(offer.name, price, break_even_utilizations(machine, price)))
-    yield from sorted(found, key=lambda each: each.price_per_request)
+        price, busy = priced.at_full_use(), priced.price_per_request is None
+        found.append(PricedOffer(offer.name, price, break_even_utilizations(machine, price), busy))
+    yield from sorted(found, key=lambda each: (each.always_busy, each.price_per_request))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.workloads.point import decode_point, point_name
-from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from store.records import Series, Window
 
 _MOST_PARTS = 600
+_COUNTS_A_PART = 5
+"""The readings of a counter in a part; a gauge is integrated over all of its readings."""
 _LEAST_SAMPLES = 2
 _GAP_SECONDS = 3.0
 _GAP_PERIODS = 3
@@ -64,11 +65,14 @@ def stored_trace(reader: Reader, document: Document) -> PowerTrace | None:
     def is_counted(channel: Channel) -> bool:
         return (channel.device.id, channel.domain, channel.metric) in counted
 
+    def read(metric: str, every_ns: int) -> tuple[Series, ...]:
+        return reader.series(run.recording, min(starts), max(ends), {metric}, is_counted, every_ns)
+
     windows = reader.windows(run.id)
     starts = [run.started_ns, *(window.start_ns for window in windows)]
     ends = [run.ended_ns, *(window.end_ns for window in windows)]
-    series = reader.series(run.recording, min(starts), max(ends), ENERGY_METRICS, is_counted)
-    return power_trace(series, windows)
+    part_ns = (max(ends) - min(starts)) // _MOST_PARTS // _COUNTS_A_PART
+    return power_trace((*read("energy_joules", part_ns), *read("power_watts", 0)), windows)
 
 
 def power_trace(series: Sequence[Series], windows: Sequence[Window]) -> PowerTrace | None:

@@ -45,13 +45,14 @@ def _offer(view: View) -> str:
     best = next(priced_offers(view), None)
     if best is None:
         return ""
+    name = f"{best.name} (always busy)" if best.always_busy else best.name
     if not best.cheaper:
-        return f"; the offer {best.name} is cheaper at any utilization"
+        return f"; the offer {name} is cheaper at any utilization"
     low, high = best.cheaper[0].low, best.cheaper[-1].high
     if low <= _NEGLIGIBLE:
-        return f"; the offer {best.name} is not cheaper at any utilization"
+        return f"; the offer {name} is not cheaper at any utilization"
     above = f" and above {percent(high)}" if high < 1 else ""
-    return f"; the offer {best.name} is cheaper below {percent(low)}{above} utilization"
+    return f"; the offer {name} is cheaper below {percent(low)}{above} utilization"
 
 
 def _energy(view: View, point: Point) -> str:
@@ -75,10 +76,7 @@ def qualifications(view: View) -> Iterator[str]:
     point, note = view.chosen
     if point is None:
         return
-    amount = total(view, preferred(point))
-    if amount and amount[1] is not None:
-        end = "or more" if amount[2] is None else f"to {money(view, amount[2])}"
-        yield f"The measured bounds allow {money(view, amount[1])} {end}."
+    yield from _ranges(view, point)
     coverage = view.document.coverage
     if coverage.source in {"estimated", "mixed"}:
         part = "The energy" if coverage.source == "estimated" else "A part of the energy"
@@ -91,6 +89,23 @@ def qualifications(view: View) -> Iterator[str]:
     if failed:
         checks = "1 check" if len(failed) == 1 else f"{len(failed)} checks"
         yield f"{checks} failed: see the warnings below."
+
+
+def _ranges(view: View, point: Point) -> Iterator[str]:
+    """Yield the 95 % interval of the cost and its worst case; without draws the worst case of the measured bounds."""
+    amount = total(view, preferred(point))
+    totals = view.cost.totals if view.cost else {}
+    if found := totals.get("allocation", totals.get("usage")):
+        likely = _range(view, found.lower, found.upper)
+        yield f"The 95 % interval is {likely}, the worst case {_range(view, found.worst_lower, found.worst_upper)}."
+    elif amount and amount[1] is not None:
+        yield f"The measured bounds allow {_range(view, amount[1], amount[2])}."
+
+
+def _range(view: View, lower: float | None, upper: float | None) -> str:
+    if lower is None or upper is None:
+        return f"up to {money(view, upper)}" if upper is not None else f"{money(view, lower or 0.0)} or more"
+    return f"{money(view, lower)} to {money(view, upper)}"
 
 
 def money(view: View, amount: float) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.profiling.costing import cost_answer
 from agent.profiling.pricing import NoCostError, sustained_point
 from agent.render.tables import number
 from agent.report.chart import series_color
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.cost.model import BasisCost
+    from agent.profiling.costing import CostAnswer
     from agent.profiling.records import Document, Point, UncertainValue
     from agent.report.power_trace import PowerTrace
 
@@ -52,6 +54,16 @@ class View:
         except NoCostError:
             points = self.document.points
             return max(points, key=lambda point: point.inferences_per_second.mean, default=None), None
+
+    @cached_property
+    def cost(self) -> CostAnswer | None:
+        """The answer of `inferometer cost` under the profile's tariff; None without prices, energy, or NumPy."""
+        if self.document.tariff is None:
+            return None
+        try:
+            return cost_answer(self.document, self.document.tariff)
+        except (NoCostError, ImportError):
+            return None
 
     @property
     def point(self) -> Point | None:

@@ -126,6 +126,19 @@ def test_single_channels_can_be_selected(engine, host, probes):
 
 
 @pytest.mark.parametrize("packed", [False, True])
+def test_a_thinned_series_has_the_first_tick_of_each_part_of_the_time(engine, host, probes, packed):
+    writer = Writer(engine)
+    rapl, _ = writer.register(host, probes, "test", 1)
+    writer.append([Tick(rapl.id, at, at, (float(at), 2.0, 3.0)) for at in (2, 9, 10, 11, 25, 29, 30, 41)])
+    if packed:
+        compact(engine, 2**62)
+    found = Reader(engine).series(
+        writer.recording, 5, 40, where=lambda channel: channel.domain == "package", every_ns=10
+    )
+    assert [series.values for series in found if series.channel.metric == "energy_joules"] == [(9.0, 10.0, 25.0, 30.0)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
 def test_recordings_of_a_time_range_are_those_with_samples_in_it(engine, host, probes, packed):
     writers = [Writer(engine) for _ in range(4)]
     hosts = (host, host, replace(host, id="0ther"), host)

@@ -13,7 +13,9 @@ import pytest
 from agent.cost.offers import Offer
 from agent.profiling.records import Document
 from agent.render.tables import number, percent, plain
+from agent.report.chart import columns
 from agent.report.content import charts_of, sections_of
+from agent.report.decisions import compared, options
 from agent.report.honesty import origins
 from agent.report.loads import loads_of
 from agent.report.offers import priced_offers
@@ -88,7 +90,8 @@ def test_without_a_point_the_sentence_says_so() -> None:
 
 def test_the_qualifications_have_range_source_point_and_checks() -> None:
     found = list(qualifications(view(status="interrupted")))
-    assert found[0].startswith("The measured bounds allow EUR 0.")
+    assert found[0].startswith("The 95 % interval is EUR 0.")
+    assert ", the worst case EUR 0." in found[0]
     assert found[1] == "The energy is estimated to ±51 %, not measured."
     assert found[2].startswith("It holds for batch=8: the capacity is the highest measured rate")
     assert found[3] == "The run is interrupted, so points and repeats are missing."
@@ -98,7 +101,7 @@ def test_the_qualifications_have_range_source_point_and_checks() -> None:
 def test_the_offers_are_those_that_serve_this_work() -> None:
     hourly = Offer(name="no rate", price_per_hour=1.0, requests_per_second=1.0, throughput_origin="stated")
     found = list(priced_offers(view(tariff(offers=(*TARIFF.offers, hourly)))))
-    assert [offer.name for offer in found] == ["api", "no rate"]
+    assert [offer.label for offer in found] == ["api", "no rate, always busy"]
     assert list(priced_offers(unpriced())) == []
     images = msgspec.structs.replace(
         priced(tariff(offers=TARIFF.offers)),
@@ -193,6 +196,45 @@ def test_the_curve_of_utilization_passes_through_the_cost_at_the_given_one() -> 
     [curve] = charts["utilization"].lines
     assert dict(zip(curve.x, curve.y, strict=True))[30.0] == pytest.approx(charts["cost"].lines[1].y[-1])
     assert [marker.label for marker in charts["utilization"].markers] == ["given: 30 %", "api"]
+
+
+def test_the_sensitivity_begins_with_the_largest_influence_and_meets_at_the_cost() -> None:
+    [chart] = charts_of([view()])["sensitivity"]
+    assert {"utilization, ±10 %", "capital, ±10 %", "throughput, measured bounds"} <= set(chart.y.names)
+    cheaper, dearer = chart.bars
+    cost = chart.markers[0].value
+    assert cost == pytest.approx(view().point.cost.allocation.per_million_output_tokens.total.mean)
+    assert [low + part for low, part in zip(cheaper.base, cheaper.values, strict=True)] == pytest.approx(
+        [cost] * len(chart.y.names)
+    )
+    swings = [high - low for low, high in zip(cheaper.listed, dearer.listed, strict=True)]
+    assert swings == sorted(swings, reverse=True)
+    assert columns(chart)[1][0] == (chart.y.names[0], cheaper.listed[0], dearer.listed[0])
+    assert cheaper.listed[0] < cost < dearer.listed[0]
+    assert charts_of([unpriced()])["sensitivity"] == ()
+
+
+def test_own_machines_and_offers_are_compared_in_tables() -> None:
+    [section] = [section for section in sections_of([view()]) if section.key == "offers-0"]
+    years, break_even = section.tables
+    assert [row[0] for row in years.rows] == ["1 own", "api"]
+    assert break_even.rows[0][0] == "api"
+    assert "own machines are fully used at the peak: the tariff has no headroom, spares or peak_factor" in section.notes
+    assert options(view(tariff(offers=()))) == ((), ())
+    assert options(view(tariff(capital=None, maintenance_share=None)))[1][0].startswith("The offers are not compared:")
+
+
+def test_prices_of_input_and_output_tokens_are_given_for_both_bases() -> None:
+    [cost] = [section for section in sections_of([view()]) if section.key == "cost"]
+    assert [row[0] for row in cost.tables[0].rows] == ["full use", "30 % utilization"]
+
+
+def test_several_profiles_are_compared_in_words() -> None:
+    words, notes = compared(two_views())
+    assert words[0] == "A is fp32, B is int8."
+    assert any(note.startswith("A, B: fewer than 3 profiles") for note in notes)
+    same = views_of([priced(), priced()], [None, None])
+    assert compared(same)[0][0].startswith("No difference is tested: the profile ")
 
 
 def test_json_has_sentences_figures_and_the_values_of_the_charts() -> None:

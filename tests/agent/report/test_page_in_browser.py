@@ -50,7 +50,8 @@ def drawn(browser: Any, report: Path) -> Iterator[Opened]:
 
 def test_a_report_draws_every_chart_without_an_error_and_without_network(drawn: Opened) -> None:
     charts = [each.get_attribute("data-chart") for each in drawn.page.query_selector_all("[data-chart]")]
-    assert charts == ["power-0", "latency", "throughput", "energy", "idle", "cost", "parts", "utilization"]
+    names = "power-0 latency throughput energy idle cost parts utilization sensitivity-0"
+    assert charts == names.split()
     for chart in charts:
         assert drawn.colors(f"[data-chart={chart}]").std() > 0.02, chart
     assert share_near(drawn.colors("[data-chart=idle]"), LIGHT["blue"]) > 0.1  # bars

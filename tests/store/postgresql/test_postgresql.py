@@ -53,6 +53,8 @@ def test_samples_totals_and_checks_work_like_in_a_file(engine, host):
     writer.append([], [total])
     reader = Reader(engine)
     before = reader.series(writer.recording, 0, 2**62)
+    [thinned, _] = reader.series(writer.recording, at, 2**62, every_ns=100 * 10**9)
+    assert thinned.values == tuple(500.0 * n for n in range(13))
     done = compact(engine, at + 1300 * 10**9)
     assert (done.chunks, done.ticks, done.samples) == (2, 1200, 1200)
     assert reader.series(writer.recording, 0, 2**62) == before
