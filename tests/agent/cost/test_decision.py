@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.cost.break_even import Range
 from agent.cost.decision import Decision, decide
@@ -148,3 +150,40 @@ def test_currencies_never_mix() -> None:
 def test_two_offers_of_one_name_are_refused() -> None:
     with pytest.raises(TariffError, match="two offers have the name 'api'"):
         decided(DAY, None, API, API)
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=6).filter(any),
+    st.floats(0.1, 5),
+    st.floats(0.1, 5),
+    st.sampled_from([0.5, 2.0, 8.0]),
+)
+def test_costs_are_linear_in_prices_and_break_even_loads_are_not_changed(
+    rates: list[int], hour: float, million: float, factor: float
+) -> None:
+    """A power of two changes no digit, so even equal costs stay equal."""
+
+    def at(scale: float) -> Decision:
+        model = replace(MODEL, fixed_per_hour=scale, price_per_kwh=0.3 * scale)
+        offers = (
+            Offer(name="cloud", price_per_hour=hour * scale, requests_per_second=7, load_seconds=100),
+            Offer(name="api", price_per_million_output_tokens=million * scale),
+        )
+        machine = replace(MACHINE, model=model, capital=30_000 * scale, recovery_per_year=7500 * scale)
+        demand = Demand(tuple(Step(3600, rate) for rate in rates), "given")
+        return decide(machine, demand, offers, Mix(output_tokens=100), Requirements(confidential_share=0.2), "EUR")
+
+    one, other = at(1.0), at(factor)
+    assert [(each.machines, each.offer) for each in one.options] == [
+        (each.machines, each.offer) for each in other.options
+    ]
+    for before, after in zip(one.options, other.options, strict=True):
+        assert after.cost == pytest.approx(before.cost * factor)
+        assert before.owned_capital + before.owned_energy + before.rented_cost == pytest.approx(before.cost)
+    assert one.sovereignty_per_year is not None
+    assert other.sovereignty_per_year == pytest.approx(one.sovereignty_per_year * factor)
+    for before, after in zip(one.break_even, other.break_even, strict=True):
+        assert [each.low for each in after.demands] == pytest.approx([each.low for each in before.demands])
+        assert [each.low for each in after.utilizations] == pytest.approx([each.low for each in before.utilizations])
+        assert after.payback_years == (before.payback_years and pytest.approx(before.payback_years))
