@@ -42,12 +42,23 @@ class Machine:
 
 
 def machine(setup: Setup, level: ServiceLevel | None = None, *, in_joules: bool = False) -> Machine:
-    """Return the machine of a setup, by its last profile that has one.
+    """Return the machine of a setup, by its profile of the median capacity (of two, the lower one).
 
     With a service level, its capacity is the highest measured open-loop rate that meets it. Raises NoCostError with the
-    reason if it has no capacity, no idle power or, unless `in_joules`, no prices.
+    reason if no profile has a capacity, idle power and, unless `in_joules`, prices.
     """
-    document = setup.documents[-1]
+    found, reasons = [], []
+    for document in setup.documents:
+        try:
+            found.append(_machine(setup, document, level, in_joules=in_joules))
+        except NoCostError as error:
+            reasons.append(error)
+    if not found:
+        raise reasons[-1]
+    return sorted(found, key=lambda each: each.model.capacity)[(len(found) - 1) // 2]
+
+
+def _machine(setup: Setup, document: Document, level: ServiceLevel | None, *, in_joules: bool) -> Machine:
     point, notes = _capacity(document, level)
     if in_joules:
         inputs = point_cost(point, document.baselines)

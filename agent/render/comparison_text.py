@@ -63,7 +63,8 @@ def difference_text(metric: str, difference: Difference) -> str:
     if difference.ratio is None:
         return f"{difference.verdict}: {difference.reason}"
     if difference.verdict == "not significant":
-        return f"no significant difference ({_range(difference.lower, difference.upper)})"
+        words = "no significant difference" if _contains_one(difference) else "not significant once corrected"
+        return f"{words} ({_range(difference.lower, difference.upper)})"
     less, more = _WORDS[metric]
     ratio, lower, upper = difference.ratio, difference.lower, difference.upper
     if lower is None and upper is None:

@@ -12,7 +12,7 @@ from agent.comparison.cheapest import cheapest_by_load, fleet_cost, machines_for
 from agent.comparison.machines import JOULES, limited, machine, machines
 from agent.comparison.matching import IncomparableError
 from agent.comparison.mix import MixError, mix_of
-from agent.comparison.setups import group
+from agent.comparison.setups import group, named
 from agent.profiling.pricing import NoCostError, price_document
 from agent.profiling.records import Baseline, Document
 from agent.profiling.serving_records import ServiceLevel
@@ -84,6 +84,14 @@ def test_the_energy_of_an_hour_is_in_joules_without_prices() -> None:
     assert model.per_hour(1.0) == pytest.approx(3600 * model.watts(1.0))
     with pytest.raises(NoCostError, match="no prices are given"):
         machine(setup)
+
+
+def test_the_machine_of_several_profiles_has_their_median_capacity() -> None:
+    fast, middle, slow = (profile(n, speed=speed) for n, speed in enumerate((1.2, 1.0, 0.8)))
+    cold = structs.replace(profile(9), baselines=())
+    for documents in ([fast, slow, middle], [slow, cold, middle, fast], [cold, middle, fast]):
+        found = machine(named([documents, [profile(8, precision="int8")]])[0])
+        assert found.model.capacity == pytest.approx(middle.points[-1].inferences_per_second.mean)
 
 
 def test_headroom_lowers_the_capacity_and_not_the_power_at_a_load() -> None:

@@ -21,6 +21,7 @@ RUN = "within this run only"
         (RATE, Difference("significant", 0.5, 0.4, 0.51), "2.00x (1.96x to 2.50x) less"),
         (RATE, Difference("significant", 2.0, 1.2, None), "2.00x more"),
         (RATE, Difference("not significant", 1.1, 0.9, 1.3), "no significant difference (0.90x to 1.30x)"),
+        (RATE, Difference("not significant", 2.0, 1.1, 3.3), "not significant once corrected (1.10x to 3.30x)"),
         (RATE, Difference("not significant", 1.1, None, 1.3), "no significant difference (up to 1.30x)"),
         (RATE, Difference("not significant", 1.1, 0.9, None), "no significant difference (0.90x or more)"),
         (RATE, Difference("not significant", 1.1), "no significant difference (without bounds)"),
