@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 LLM_D_PLANNER = "llm-d-planner==0.3.3"
 DYNAMO = "ai-dynamo==1.3.1"
 REPORT = "inference-perf==0.7.0"
+FOCUS = "focus-validator==2.2.1"
+AICONFIGURATOR = "aiconfigurator==0.12.0"
 _NO_DEPENDENCIES = "--no-deps"
 _PACKAGES: dict[str, Sequence[Sequence[str]]] = {
     LLM_D_PLANNER: ((LLM_D_PLANNER,),),
@@ -30,6 +32,9 @@ _PACKAGES: dict[str, Sequence[Sequence[str]]] = {
     ),
     # The models of the report without the load generator.
     REPORT: ((_NO_DEPENDENCIES, REPORT), ("pydantic==2.14.4", "pyyaml==6.0.4")),
+    # A newer pyarrow needs a newer numpy than the validator allows.
+    FOCUS: ((FOCUS, "pyarrow==21.0.0"),),
+    AICONFIGURATOR: ((AICONFIGURATOR,),),
 }  # fmt: skip
 _QUESTIONS = Path(__file__).with_name("planner_questions")
 

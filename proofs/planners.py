@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cost_formats import aiconfigurator, focus, generated_profile
 from live_service import PROGRAM
 from planner_environments import DYNAMO, LLM_D_PLANNER, REPORT, ask
 from programs import CACHE
@@ -147,9 +148,9 @@ def _differs(best: dict[str, Any], row: dict[str, Any], device: dict[str, Any]) 
     return not (alike and all(latencies) and best["meets_slo"])
 
 
-def dynamo(proof: Proof) -> list[Bar]:
+def dynamo(proof: Proof, profile: Path) -> list[Bar]:
     """Ask the regressions of Dynamo's planner for the measured times and for a capacity."""
-    folder = proof.export(proof.profile("dynamo", "--for", "dynamo"), "dynamo", "--set", f"max_kv_tokens={KV_TOKENS}")
+    folder = proof.export(profile, "dynamo", "--set", f"max_kv_tokens={KV_TOKENS}")
     answer = ask(DYNAMO, "dynamo", folder, *map(str, (FIRST_MS, TOKEN_MS, PROMPT, OUTPUT)))
     shown, bars = [], []
     for name, limit in (("prefill", FIRST_MS), ("decode", TOKEN_MS)):
@@ -217,9 +218,11 @@ def main() -> None:
         with ScriptedServer(lawful(lambda: servers[0]), models=[MODEL]) as server:
             servers.append(server)
             proof = Proof(home, server, quick)
-            bars += dynamo(proof)
+            bars += dynamo(proof, proof.profile("dynamo", "--for", "dynamo"))
             profile = proof.profile("wva", "--for", "wva")
             bars += wva(proof, profile) + benchmark_report(proof, profile)
+        generated = generated_profile(home)
+        bars += focus(home, profile, generated) + aiconfigurator(home, generated)
     finish(CACHE / "results/planners.json", {"quick": quick}, bars)
     if any(bar.verdict is not Verdict.MET for bar in bars):
         raise SystemExit(1)

@@ -30,7 +30,11 @@ _MAX_RESULT_BYTES = 64 << 20
 def compare(
     context: typer.Context,
     profiles: Annotated[
-        list[str], typer.Argument(metavar="PROFILE...", help=f"Two or more profiles: of each, {SOURCE_HELP}")
+        list[str],
+        typer.Argument(
+            metavar="PROFILE...",
+            help=f"Two or more profiles, or groups of them joined by commas (a,b,c): of each profile, {SOURCE_HELP}",
+        ),
     ],
     by: Annotated[
         Grouping | None,
@@ -87,20 +91,15 @@ def compare(
 
     Example: inferometer compare monday friday --by profile
 
+    Example: inferometer compare plain-1,plain-2,plain-3 tuned-1,tuned-2,tuned-3
+
     Example: inferometer compare small large --tariff small.toml --tariff large.toml --demand 40/s --slo ttft=500ms
 
     Example: inferometer compare fp32 int8 --accuracy fp32-results.json --accuracy int8-results.json
     """
-    from agent.comparison.setups import SetupError, group
-
     if demand is None and (slo is not None or attainment is not None):
         fail("--slo and --attainment are limits of a mix: give --demand too", ExitCode.USAGE)
-    documents = _read(context, profiles)
-    try:
-        setups = group(documents, by)
-    except SetupError as error:
-        fail(str(error), ExitCode.USAGE)
-    setups = _priced(setups, [_tariff(path) for path in tariff or []])
+    setups = _priced(_setups(context, profiles, by), [_tariff(path) for path in tariff or []])
     if demand is not None:
         _print_mix(setups, demand, ServiceOptions(slo=slo, attainment=attainment), force=force, as_json=as_json)
         return
@@ -113,6 +112,20 @@ def compare(
         from agent.render.comparison_text import comparison_text
 
         print_out(comparison_text(found, terminal_width()))
+
+
+def _setups(context: typer.Context, names: Sequence[str], by: Grouping | None) -> tuple[Setup, ...]:
+    """Return the groups that the names form, or else those by setup, date or profile."""
+    from agent.comparison.setups import SetupError, group, named
+
+    groups = [_read(context, name.split(",")) for name in names]
+    explicit = any(len(members) > 1 for members in groups)
+    if explicit and by is not None:
+        fail("--by forms groups, and the commas between profiles do too: give one of them", ExitCode.USAGE)
+    try:
+        return named(groups) if explicit else group([members[0] for members in groups], by)
+    except SetupError as error:
+        fail(str(error), ExitCode.USAGE)
 
 
 def _read(context: typer.Context, names: Sequence[str]) -> list[Document]:

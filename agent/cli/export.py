@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from agent.cli.options import JSON_HELP, OutputFile, fail, writing
+from agent.cli.options import JSON_HELP, fail, file_or_none, writing
 from agent.cli.profile_bundles import check_parquet
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP, document_named, reading
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
@@ -27,7 +27,17 @@ def export(
         list[str] | None, typer.Argument(metavar="PROFILE...", help=f"The profiles: of each, {SOURCE_HELP}")
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="NAME", help="The planner; --list lists them.")] = None,
-    output: OutputFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            callback=file_or_none,
+            help="File to write, or folder for a planner with several files; - is standard output. [default: standard "
+            "output]",
+        ),
+    ] = None,
     tariff: Annotated[
         Path | None,
         typer.Option(metavar="FILE.toml", help="Prices in place of those in the profiles."),
@@ -95,6 +105,7 @@ def _list(*, as_json: bool) -> None:
                 "name": each.name,
                 "summary": each.summary,
                 "folder": each.folder,
+                "measured_by": _measuring(each),
                 "facts": {fact.name: fact.help for fact in each.facts},
             }
             for each in EXPORTERS
@@ -103,8 +114,15 @@ def _list(*, as_json: bool) -> None:
         return
     for each in EXPORTERS:
         print_out(f"{each.name}: {each.summary}")
+        if command := _measuring(each):
+            print_out(f"  measured by: {command}")
         for fact in each.facts:
             print_out(f"  --set {fact.name}=VALUE: {fact.help}")
+
+
+def _measuring(exporter: Exporter) -> str | None:
+    """Return the command that measures the points of a planner, None for one that takes any."""
+    return f"inferometer profile endpoint --url URL --for {exporter.name}" if exporter.points else None
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

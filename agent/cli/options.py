@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 
 
-def _file_or_none(path: Path | None) -> Path | None:
+def file_or_none(path: Path | None) -> Path | None:
     """Return None, which is standard output, for the path `-`."""
     return None if path == Path("-") else path
 
@@ -31,7 +31,7 @@ OutputFile = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        callback=_file_or_none,
+        callback=file_or_none,
         help="File to write; - is standard output. [default: standard output]",
     ),
 ]

@@ -13,6 +13,7 @@ from agent.comparison.cheapest import cheapest_by_load
 from agent.comparison.matching import IncomparableError, matched, reasons_against
 from agent.comparison.metrics import METRICS, Prices, Reading
 from agent.comparison.records import Cell, Comparison, Difference, MetricRow, PointRow, SetupFacts
+from agent.comparison.setups import mixed
 from agent.comparison.shares import shares
 from agent.comparison.significance import MIN_RUNS, Bounds, Ratio, holm, is_significant, single_ratio, welch_ratio
 from agent.cost.interval import Interval
@@ -196,6 +197,11 @@ def _notes(setups: Sequence[Setup]) -> list[str]:
     incomplete = [document.id for document in documents if document.status.value != "complete"]
     if incomplete:
         notes.append(f"incomplete runs: {', '.join(incomplete)}")
+    notes += [
+        f"{setup.label} has profiles of several setups: they differ in {', '.join(names)}"
+        for setup in setups
+        if (names := mixed(setup))
+    ]
     covers = {setup.label: ", ".join(setup.first.coverage.not_covered) or "nothing" for setup in setups}
     if len(set(covers.values())) > 1:
         parts = "; ".join(f"{label} leaves out {missing}" for label, missing in covers.items())

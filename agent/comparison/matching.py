@@ -105,7 +105,7 @@ def reasons_against(setups: Sequence[Setup], matches: Iterable[Match]) -> list[s
 
 
 def _different(setups: Sequence[Setup], subject: str, of: Callable[[Document], str]) -> str:
-    values = {setup.label: of(setup.first) for setup in setups}
+    values = {setup.label: " and ".join(sorted({of(each) for each in setup.documents})) for setup in setups}
     if len(set(values.values())) == 1:
         return ""
     return f"{subject} differs: {', '.join(f'{label} has {value}' for label, value in values.items())}"

@@ -44,12 +44,8 @@ def group(documents: Sequence[Document], by: Grouping | None = None) -> tuple[Se
     """Return the setups of profiles, in the order of their first profiles.
 
     Without `by` the groups are the setups; the days if there is one setup; the profiles if there is one day. Raises
-    SetupError for a profile that is given twice, or a number of groups other than 2 to 26.
+    SetupError as `named` does.
     """
-    given = [document.id for document in documents]
-    twice = next((each for each in given if given.count(each) > 1), None)
-    if twice is not None:
-        raise SetupError(f"the profile {twice} is given twice, and one run is no repeat of itself; give it once")
     choices: Sequence[Grouping] = ("setup", "date", "profile") if by is None else (by,)
     groups: dict[object, list[Document]] = {}
     for choice in choices:
@@ -58,14 +54,30 @@ def group(documents: Sequence[Document], by: Grouping | None = None) -> tuple[Se
             groups.setdefault(_key(document, choice), []).append(document)
         if len(groups) > 1:
             break
+    return named(list(groups.values()))
+
+
+def named(groups: Sequence[Sequence[Document]]) -> tuple[Setup, ...]:
+    """Return groups of profiles with their labels and names.
+
+    Raises SetupError for a profile that is given twice, or a number of groups other than 2 to 26.
+    """
+    given = [document.id for members in groups for document in members]
+    twice = next((each for each in given if given.count(each) > 1), None)
+    if twice is not None:
+        raise SetupError(f"the profile {twice} is given twice, and one run is no repeat of itself; give it once")
     if len(groups) == 1:
-        raise SetupError(
-            "a comparison needs two groups of profiles, and there is one; give more profiles, or change --by"
-        )
+        raise SetupError("a comparison needs two groups of profiles, and there is one; give more, or change --by")
     if len(groups) > MOST_SETUPS:
         raise SetupError(f"a comparison has at most {MOST_SETUPS} groups, not {len(groups)}; give fewer profiles")
-    members = [tuple(each) for each in groups.values()]
-    return tuple(map(Setup, _LABELS, _names([each[0] for each in members]), members))
+    return tuple(map(Setup, _LABELS, _names([members[0] for members in groups]), map(tuple, groups)))
+
+
+def mixed(setup: Setup) -> tuple[str, ...]:
+    """Return the names of the facts in which the profiles of one group differ."""
+    every = [facts(document) for document in setup.documents]
+    names = dict.fromkeys(name for each in every for name in each)
+    return tuple(name for name in names if len({each.get(name) for each in every}) > 1)
 
 
 def facts(document: Document) -> Mapping[str, str]:

@@ -98,8 +98,8 @@ def best_split(machine: Machine, demand: Demand, work: RentedWork, least: int = 
     most = max(least, machines_for(demand.peak, machine.usable))
     if most * len(demand.levels) > _MOST_EVALUATIONS:
         raise DemandError(
-            f"the peak of the demand needs {most:,} machines, which are too many to compare: divide the demand by ten, "
-            "and multiply the result"
+            f"the peak of the demand needs {most:,} machines, which are too many to compare: give a part of the "
+            "demand, and multiply the result"
         )
     splits = (
         Split(owned_year(machine, demand, needed), work.above(needed * machine.usable))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,7 +39,9 @@ def answer(
     point, _ = sustained_point(document)
     mix = mix_of(point)
     machine = machine_of(document, point, tariff, sized_for_peaks=demand is None or len(demand.steps) == 1)
-    demand = demand or usual_demand(machine, tariff)
+    sizes = _sizes(machine)
+    if demand is None and (usual := usual_demand(machine, tariff)):
+        demand, machine, sizes = usual, replace(machine, headroom=0.0, spares=0, peak_factor=1.0), []
     decision = decide(machine, demand, tariff.offers, mix, required, tariff.currency)
     if demand is not None:
         decision = _with_chances(decision, machine, demand, tariff, machine_inputs(document, point))
@@ -60,7 +63,7 @@ def answer(
         "requirements": msgspec.to_builtins(required),
         **msgspec.to_builtins(decision),
         "rents": msgspec.to_builtins(_rents(decision, machine, demand, tariff, mix, years)),
-        "notes": [*_sizes(machine), *_premises(tariff, required), *_price_changes(tariff)],
+        "notes": [*sizes, *_premises(tariff, required), *_price_changes(tariff)],
     }
 
 

@@ -56,5 +56,6 @@ def usual_demand(machine: Machine, tariff: Tariff) -> Demand | None:
     """Return the constant demand that uses one machine at the utilization of the tariff; None without one."""
     if tariff.utilization is None:
         return None
-    note = f"no --demand: one machine at the utilization of the tariff, {100 * tariff.utilization:g} %"
+    share = f"{100 * tariff.utilization:g} %"
+    note = f"no --demand: one machine at the utilization of the tariff, {share}, without headroom and spares"
     return constant(tariff.utilization * machine.model.capacity, "assumed", (note,))

@@ -134,6 +134,14 @@ def test_profiles_without_a_load_in_common_cannot_be_forced(tmp_path: Path, pair
     assert done.stderr.startswith("error: these profiles cannot be compared: no load is in two setups: A has batch=1")
 
 
+def test_commas_form_groups(tmp_path: Path) -> None:
+    names = written(tmp_path, *runs(6))
+    done = call(tmp_path, "compare", ",".join(names[:3]), ",".join(names[3:]), "--json")
+    assert [len(each["profiles"]) for each in json.loads(done.stdout)["setups"]] == [3, 3]
+    refused = call(tmp_path, "compare", ",".join(names[:3]), names[3], "--by", "date")
+    assert refused.stderr.startswith("error: --by forms groups, and the commas between profiles do too")
+
+
 def test_one_profile_or_a_repeated_one_is_refused(tmp_path: Path, pair: list[str]) -> None:
     assert "needs two groups of profiles" in call(tmp_path, "compare", pair[0]).stderr
     assert "is given twice" in call(tmp_path, "compare", pair[0], pair[0]).stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -104,6 +106,8 @@ def test_without_a_demand_the_utilization_of_the_tariff_is_the_demand(tmp_path: 
     found = answered(tmp_path)
     assert found["demand"]["origin"] == "assumed"
     assert found["demand"]["mean_requests_per_second"] == pytest.approx(0.3 * CAPACITY)
+    (own,) = [each for each in found["options"] if each["offer"] is None]
+    assert own["machines"] == 1  # as on the allocation basis, although the tariff has a peak factor
     without = answered(tmp_path, None, utilization=None)
     assert without["options"] == []
     assert [each["owning_wins"] for each in without["break_even"]] == [None, None]
@@ -268,3 +272,21 @@ def test_an_offer_in_another_currency_is_refused_by_name(tmp_path: Path) -> None
     done = call(tmp_path, "cost", ROOT / "docs/serving.example.json", "--tariff", prices)
     assert (done.returncode, done.stdout) == (2, "")
     assert "offer api is in USD, and the tariff is in EUR: amounts are never converted" in done.stderr
+
+
+def test_the_example_on_the_page_is_the_output_of_its_command(tmp_path: Path) -> None:
+    """After a wanted change: INFEROMETER_WRITE_GOLDEN=1 pytest with this file, then read the difference."""
+    page = ROOT / "docs/offers.md"
+    text = page.read_text(encoding="utf-8")
+    example = text.partition("## An example")[2]
+    (tmp_path / "tariff.toml").write_text(example.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
+    words = re.findall(r"`inferometer (cost docs.*?)` prints", example)[0].split()
+    words[1], words[3] = ROOT / words[1], tmp_path / words[3]
+    shown = (
+        call(tmp_path, *words).stdout.partition("Own machines, offers, or both.")[2].partition("\n\nValues behind")[0]
+    )
+    shown = f"Own machines, offers, or both.{shown}\n"
+    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
+        page.write_text(re.sub(r"(?<=```text\n).*?(?=```)", lambda _: shown, text, flags=re.DOTALL), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+    assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [shown]

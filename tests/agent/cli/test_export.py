@@ -71,6 +71,7 @@ def test_unknown_names_are_refused_with_the_nearest_one(tmp_path):
 def test_list_has_every_planner_with_its_facts(tmp_path):
     shown = json.loads(call(tmp_path, "export", "--list", "--json").stdout)["exports"]
     assert "hardware" in shown[0]["facts"]
+    assert shown[0]["measured_by"] == "inferometer profile endpoint --url URL --for llm-d-planner"
     text = call(tmp_path, "export", "--list").stdout
     assert all(each["name"] in text for each in shown)
 

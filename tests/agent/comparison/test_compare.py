@@ -12,7 +12,7 @@ from agent.comparison.compare import compare, prices_of
 from agent.comparison.matching import IncomparableError, NoSharedLoadError
 from agent.comparison.metrics import METRICS, Prices, sensor_bounds
 from agent.comparison.records import Difference
-from agent.comparison.setups import SetupError, group
+from agent.comparison.setups import SetupError, group, named
 from agent.comparison.significance import Bounds
 from agent.cost.tariff import Tariff
 from agent.energy.counted_sensors import Boundary
@@ -49,6 +49,19 @@ def test_profiles_of_one_setup_are_one_group_named_by_its_differences() -> None:
         "one, fp32",
         "two, int8",
     ]
+
+
+def test_groups_by_hand_can_have_one_setup_or_mix_several() -> None:
+    found = named([runs(3), runs(3, 10)])
+    assert [len(each.documents) for each in found] == [3, 3]
+    assert found[1].name == "2026-01-01, 20260101-000010-aaaa"
+    assert "significant" in {
+        each.verdict for each in differences(compare(named([runs(3), runs(3, 10, energy=2.0)])), "joules_per_inference")
+    }
+    several = named([[profile(0), profile(1, precision="int8", source="estimated")], [profile(2)]])
+    with pytest.raises(IncomparableError, match="A has estimated and measured, B has measured"):
+        compare(several)
+    assert "A has profiles of several setups: they differ in precision, source" in compare(several, force=True).notes
 
 
 def test_one_setup_is_grouped_by_day_and_one_day_by_profile() -> None:

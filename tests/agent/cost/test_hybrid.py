@@ -81,7 +81,9 @@ def test_at_least_the_confidential_machines_are_owned() -> None:
 
 def test_too_many_machines_are_refused_with_the_way_out() -> None:
     demand = Demand(tuple(Step(1, rate) for rate in range(1, 1001)), "given").times(1000)
-    with pytest.raises(DemandError, match="needs 100,000 machines, which are too many to compare: divide the demand"):
+    with pytest.raises(
+        DemandError, match="needs 100,000 machines, which are too many to compare: give a part of the demand"
+    ):
         best_split(MACHINE, demand, rent(Offer(name="a", price_per_million_output_tokens=1), demand))
 
 

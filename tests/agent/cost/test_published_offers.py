@@ -61,7 +61,7 @@ def test_a_rented_gpu_costs_as_much_as_an_api_host_only_at_full_use() -> None:
 
 
 def test_the_worked_machine_is_cheaper_than_a_published_price_above_a_utilization() -> None:
-    """GPT-4o mini, published prices of July 2024: 0.15, cached 0.075, output 0.60 USD for a million tokens."""
+    """GPT-4o mini, list prices of October 2024: 0.15, cached 0.075, output 0.60 USD for a million tokens."""
     mix = Mix(input_tokens=300, cached_input_tokens=100, output_tokens=100)
     offer = Offer(
         name="gpt-4o-mini",
