@@ -64,7 +64,7 @@ def _refused(setup: Setup, evaluation: Evaluation, energy: MeasuredEnergy | None
         f"the server {evaluation.server} that answered is not the host that was measured": evaluation.remote,
         "answers may come from the cache of the harness (use_cache), which costs no inference": evaluation.cached,
         "the energy was not measured while these questions ran": not _covers(energy, evaluation),
-        "no answer is correct": evaluation.accuracy == 0,
+        "no answer is correct": evaluation.accuracy * evaluation.questions < 1 / 2,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

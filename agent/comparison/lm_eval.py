@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Annotated, Any, TypeGuard
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,6 +17,9 @@ _SHARES = ("exact_match", "acc", "acc_norm", "pass@1", "pass_at_1", "em")
 """The metrics that are the share of correct answers; the first one that a task has counts."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_NAME = 100
+_MOST_QUESTIONS = 1_000_000_000
+_LONGEST_SECONDS = 1e9
+_Joules = Annotated[float, msgspec.Meta(ge=0, lt=1e15)]
 _NOT_A_RESULT = "it is not a results file of lm-evaluation-harness (results_*.json)"
 
 
@@ -76,19 +79,24 @@ class Evaluation(msgspec.Struct, frozen=True):
 class MeasuredTotal(msgspec.Struct, frozen=True):
     """The total of a measurement in joules, with its boundary and its sensors."""
 
-    joules: float | None
-    lower: float | None
-    upper: float | None
+    joules: _Joules | None
+    lower: _Joules | None
+    upper: _Joules | None
     source: str | None
     boundary: str
     includes: tuple[dict[str, str], ...]
+
+    def __post_init__(self) -> None:
+        known = [value for value in (self.lower, self.joules, self.upper) if value is not None]
+        if known != sorted(known):
+            raise ValueError("the bounds of the energy are out of order")
 
 
 class MeasuredEnergy(msgspec.Struct, frozen=True):
     """The output of `inferometer measure --json`, as far as it is needed; `exit_code` None: a period, no command."""
 
-    start_ns: int
-    duration_seconds: float
+    start_ns: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    duration_seconds: Annotated[float, msgspec.Meta(gt=0, lt=_LONGEST_SECONDS)]
     exit_code: int | None
     total: MeasuredTotal
 
@@ -138,14 +146,19 @@ def _task(found: dict[str, Any], name: str) -> TaskAccuracy | None:
     for metric in _SHARES:
         key = next((each for each in own if each.split(",")[0] == metric), None)
         accuracy = None if key is None else _number(own[key])
-        if key is None or accuracy is None or not 0 <= accuracy <= 1 or not isinstance(questions, int) or questions < 1:
+        if key is None or accuracy is None or not 0 <= accuracy <= 1 or not _is_count(questions):
             continue
         error = _number(own.get(key.replace(metric, f"{metric}_stderr", 1)))
+        error = None if error is None or not 0 <= error <= 1 else error
         hashed, shots = _mapping(found, "task_hashes").get(name), _mapping(found, "n-shot").get(name)
         return TaskAccuracy(
             name, key, accuracy, error, questions, _text(hashed), shots if isinstance(shots, int) else None
         )
     return None
+
+
+def _is_count(questions: object) -> TypeGuard[int]:
+    return isinstance(questions, int) and 1 <= questions <= _MOST_QUESTIONS
 
 
 def _mapping(found: dict[str, Any], name: str) -> dict[str, Any]:

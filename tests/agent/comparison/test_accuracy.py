@@ -170,3 +170,27 @@ def test_strange_numbers_are_unknown() -> None:
     assert (found.started, found.seconds) == (None, None)
     assert read_evaluation(changed(RESULTS, date="inf")).started is None
     assert read_evaluation(RESULTS.replace("0.10389", 'NaN, "unused": 0.0')).tasks[0].standard_error is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start_ns": -1},
+        {"start_ns": 10**400},
+        {"duration_seconds": 0.0},
+        {"total": {**json.loads(MEASURE)["total"], "joules": 1e300}},
+        {"total": {**json.loads(MEASURE)["total"], "lower": 1e6}},
+        {"total": {**json.loads(MEASURE)["total"], "joules": -1.0}},
+    ],
+)
+def test_impossible_energies_are_refused(wrong) -> None:
+    with pytest.raises(AccuracyError, match="not the output of"):
+        read_measurement(changed(MEASURE, **wrong))
+
+
+def test_impossible_errors_and_numbers_of_questions_do_not_count() -> None:
+    results = {"one_digit_sums": {"exact_match,none": 0.5, "exact_match_stderr,none": -3.0}}
+    assert read_evaluation(changed(RESULTS, results=results)).tasks[0].standard_error is None
+    for questions in (0, -1, 10**12, 2.5, "many"):
+        with pytest.raises(AccuracyError, match="no task has"):
+            read_evaluation(changed(RESULTS, **{"n-samples": {"one_digit_sums": {"effective": questions}}}))
