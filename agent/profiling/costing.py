@@ -238,8 +238,7 @@ def _tariff_values(tariff: Tariff) -> list[UsedValue]:
         origin = tariff.origin(name)
         if origin is None or (name == "pue" and tariff.cooling_overhead is not None):
             continue
-        default = origin in {"default", "assumed"}
-        found.append(UsedValue(name, getattr(tariff, name), origin, sources[name] if default else ""))
+        found.append(UsedValue(name, getattr(tariff, name), origin, sources[name] if origin == "default" else ""))
     return found
 
 

@@ -25,7 +25,7 @@ def tariff_document(tariff: Tariff) -> dict[str, Any]:
     for name in KEYS:
         origin = tariff.origin(name)
         if origin is not None:
-            source = sources.get(name, "") if origin in {"default", "assumed"} else ""
+            source = sources.get(name, "") if origin == "default" else ""
             values.append({"name": name, "value": getattr(tariff, name), "origin": origin, "source": source})
     return {
         "site": tariff.site,
