@@ -177,11 +177,12 @@ def _answer(
 
     from agent.cli.cost_offers import demand_of, offers_answer
     from agent.profiling.costing import cost_answer
-    from agent.profiling.offer_inputs import mix_of
+    from agent.profiling.offer_inputs import at_prices, mix_of
     from agent.profiling.pricing import NoCostError, sustained_point
 
     try:
         demand = demand_of(context, demand_text, mix_of(sustained_point(document)[0])) if demand_text else None
+        demand = demand and at_prices(demand, tariff)
         found: CostAnswer = cost_answer(document, tariff, demand, years)
     except NoCostError as error:
         fail(str(error))

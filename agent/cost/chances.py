@@ -24,10 +24,10 @@ _LEAST = float(np.finfo(float).tiny)
 def owned_cost(machine: Machine, drawn: HourlyDraws, demand: Demand) -> Any:
     """Return the draws of the cost of a year in which own machines do all work, as many as the mean capacity needs."""
     machines = machines_for(demand.peak, machine.usable) + machine.spares
-    hour: Any = 0.0
-    for rate, share in _merged(demand.levels):
+    hour: Any = drawn.fixed_per_hour
+    for rate, share in _merged(demand.paid_levels):
         possible = np.maximum(machines * drawn.capacity, max(rate, _LEAST))  # at utilization 1 in a draw of too little
-        hour += share * drawn.per_hour(rate / possible)
+        hour = hour + share * (drawn.per_hour(rate / possible) - drawn.fixed_per_hour)
     return machines * HOURS_PER_YEAR * hour
 
 
@@ -41,5 +41,5 @@ def _merged(levels: Sequence[tuple[float, float]]) -> Iterator[tuple[float, floa
     size = -(-len(levels) // _MOST_LEVELS)
     for start in range(0, len(levels), size):
         group = levels[start : start + size]
-        share = sum(each for _, each in group)
-        yield sum(rate * each for rate, each in group) / share, share
+        if share := sum(each for _, each in group):  # 0 while energy is free
+            yield sum(rate * each for rate, each in group) / share, share

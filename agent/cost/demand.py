@@ -37,12 +37,16 @@ class Step:
 class Demand:
     """The steps of a demand in the order of time; the whole repeats. `notes` are sentences about its limits.
 
+    `start_seconds` is the local time of the day at which the first step begins, None if the steps are not those of a
+    day. `price_factors` are the prices of energy in the steps over their mean; none: the price is the same in all.
     Raises DemandError unless every step has a length above 0 and a rate from 0, and one rate is above 0.
     """
 
     steps: tuple[Step, ...]
     origin: Literal["given", "measured", "assumed"]
     notes: tuple[str, ...] = ()
+    start_seconds: int | None = None
+    price_factors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(0 < step.seconds < math.inf and 0 <= step.rate < math.inf for step in self.steps):
@@ -68,9 +72,17 @@ class Demand:
     @cached_property
     def levels(self) -> tuple[tuple[float, float], ...]:
         """Each rate once with its share of the time, rising."""
+        return self._shares([1.0] * len(self.steps))
+
+    @cached_property
+    def paid_levels(self) -> tuple[tuple[float, float], ...]:
+        """Each rate once with its share of the time at the price of energy then, over the mean price, rising."""
+        return self._shares(self.price_factors) if self.price_factors else self.levels
+
+    def _shares(self, factors: Sequence[float]) -> tuple[tuple[float, float], ...]:
         shares: dict[float, float] = {}
-        for step in self.steps:
-            shares[step.rate] = shares.get(step.rate, 0.0) + step.seconds
+        for step, factor in zip(self.steps, factors, strict=True):
+            shares[step.rate] = shares.get(step.rate, 0.0) + step.seconds * factor
         whole = self.seconds
         return tuple((rate, shares[rate] / whole) for rate in sorted(shares))
 
@@ -114,7 +126,27 @@ def parse_day(text: str) -> Demand:
             raise DemandError(f"line {number}: its time is not after that of the row before")
     ends = [*(second for second, _ in times[1:]), times[0][0] + DAY_SECONDS]
     steps = tuple(Step(end - start, rate) for (start, rate), end in zip(times, ends, strict=True))
-    return Demand(steps, "given", _coarse(steps))
+    return Demand(steps, "given", _coarse(steps), times[0][0])
+
+
+def with_prices(demand: Demand, day: Sequence[tuple[float, float, float]]) -> Demand:
+    """Return the demand of a day with the prices of energy at its times; another demand is returned as it is.
+
+    `day` has the parts of a day in order: their first and last hour, and the price in them over the mean price.
+    """
+    if demand.start_seconds is None or len(demand.steps) < 2:  # noqa: PLR2004  one step has the mean price
+        return demand
+    steps, factors, now = [], [], float(demand.start_seconds)
+    for step in demand.steps:
+        end = now + step.seconds
+        for offset in (0, DAY_SECONDS):
+            for first, last, factor in day:
+                start, stop = max(now, first * 3600 + offset), min(end, last * 3600 + offset)
+                if start < stop:
+                    steps.append(Step(stop - start, step.rate))
+                    factors.append(factor)
+        now = end
+    return replace(demand, steps=tuple(steps), price_factors=tuple(factors))
 
 
 def _row(number: int, row: Sequence[str], unit_seconds: int) -> tuple[int, float]:

@@ -101,7 +101,9 @@ def fleet(demand: Demand, model: HourlyModel, tariff: Tariff, room: Density) -> 
     peak = demand.peak * ((tariff.peak_factor or 1.0) if len(demand.steps) == 1 else 1.0)
     count = fleet_size(peak, model.capacity, tariff)
     levels = [(min(1.0, rate / (count * model.capacity)), share) for rate, share in demand.levels]
-    yearly = count * HOURS_PER_YEAR * math.fsum(share * model.per_hour(load) for load, share in levels)
+    paid = [(min(1.0, rate / (count * model.capacity)), share) for rate, share in demand.paid_levels]
+    energy = math.fsum(share * model.energy_per_hour(load) for load, share in paid)
+    yearly = count * HOURS_PER_YEAR * (model.fixed_per_hour + energy)
     watts = math.fsum(share * model.watts(load) for load, share in levels)
     kilowatts = count * room.watts_per_machine / WATTS_PER_KILOWATT
     return Fleet(

@@ -78,7 +78,8 @@ def owned_year(machine: Machine, demand: Demand, needed: int) -> OwnedYear:
         return OwnedYear(0, 0.0, 0.0)
     machines, most, model = needed + machine.spares, needed * machine.usable, machine.model
     energy = math.fsum(
-        share * model.energy_per_hour(min(most, rate) / (machines * model.capacity)) for rate, share in demand.levels
+        share * model.energy_per_hour(min(most, rate) / (machines * model.capacity))
+        for rate, share in demand.paid_levels
     )
     hours = machines * HOURS_PER_YEAR
     return OwnedYear(machines, hours * model.fixed_per_hour, hours * energy)

@@ -93,6 +93,20 @@ def mean_price(periods: Sequence[PricePeriod], base: float) -> float:
     return paid / HOURS_PER_WEEK
 
 
+def price_day(periods: Sequence[PricePeriod], base: float) -> tuple[tuple[float, float, float], ...]:
+    """Return the parts of a mean day: their first and last hour, and the price in them over the mean of the week.
+
+    Raises TariffError if two periods overlap. Without a price the parts cost the same.
+    """
+    mean = mean_price(periods, base)
+    day = [(start, end) for start, end in _segments(periods) if end <= HOURS_PER_DAY]
+    prices = [
+        sum(price_at(periods, base, (start + end) / 2 + first) for first in range(0, HOURS_PER_WEEK, HOURS_PER_DAY)) / 7
+        for start, end in day
+    ]
+    return tuple((start, end, price / mean if mean else 1.0) for (start, end), price in zip(day, prices, strict=True))
+
+
 def _segments(periods: Sequence[PricePeriod]) -> Iterator[tuple[float, float]]:
     """Yield the parts of the week in which no period begins or ends."""
     edges = {0.0, float(HOURS_PER_DAY), *(hour for each in periods for hour in (each.from_hour, each.until_hour))}

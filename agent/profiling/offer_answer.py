@@ -63,7 +63,7 @@ def answer(
         "requirements": msgspec.to_builtins(required),
         **msgspec.to_builtins(decision),
         "rents": msgspec.to_builtins(_rents(decision, machine, demand, tariff, mix, years)),
-        "notes": [*sizes, *_premises(tariff, required), *_price_changes(tariff)],
+        "notes": [*sizes, *_prices_of_hours(tariff, demand), *_premises(tariff, required), *_price_changes(tariff)],
     }
 
 
@@ -111,6 +111,14 @@ def _sizes(machine: Machine) -> list[str]:
     if machine.peak_factor > 1:
         parts.append(f"machines and instances are sized for {machine.peak_factor:g} times the demand")
     return parts or ["own machines are fully used at the peak: the tariff has no headroom, spares or peak_factor"]
+
+
+def _prices_of_hours(tariff: Tariff, demand: Demand | None) -> list[str]:
+    if not tariff.price_periods or demand is None or tariff.includes_power:
+        return []
+    if demand.price_factors:
+        return ["energy has the price of its time of the day, as the mean of the days of a week"]
+    return ["energy has the mean price of a week, as the hours of the demand are unknown or all alike"]
 
 
 def _premises(tariff: Tariff, required: Requirements) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.cost.demand import constant
+from agent.cost.demand import constant, with_prices
 from agent.cost.hybrid import Machine
 from agent.cost.lines import capital_recovery_factor
 from agent.cost.rented import Mix
+from agent.cost.time_of_day import price_day
 from agent.profiling.pricing import hourly_model, point_cost
 
 if TYPE_CHECKING:
@@ -59,3 +60,10 @@ def usual_demand(machine: Machine, tariff: Tariff) -> Demand | None:
     share = f"{100 * tariff.utilization:g} %"
     note = f"no --demand: one machine at the utilization of the tariff, {share}, without headroom and spares"
     return constant(tariff.utilization * machine.model.capacity, "assumed", (note,))
+
+
+def at_prices(demand: Demand, tariff: Tariff) -> Demand:
+    """Return a demand with the prices of energy at its times, if it is a day and the tariff has such prices."""
+    if not tariff.price_periods or tariff.price_per_kwh is None:
+        return demand
+    return with_prices(demand, price_day(tariff.price_periods, tariff.price_per_kwh))

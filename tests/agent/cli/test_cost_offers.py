@@ -262,6 +262,28 @@ def test_the_command_has_the_answer_in_both_forms(tmp_path: Path) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_the_energy_of_a_day_has_the_prices_of_its_hours(tmp_path: Path) -> None:
+    (tmp_path / "day.csv").write_text("time,requests_per_second\n00:00,0.1\n12:00,1.9\n", encoding="utf-8")
+    prices = (
+        'currency = "EUR"\nprice_per_kwh = 0.1\ncapital = 900\n{}[[offer]]\nname = "api"\n'
+        "price_per_million_input_tokens = 0.05\nprice_per_million_output_tokens = 0.2\n"
+    )
+    noon = "[[time_of_day]]\nfrom_hour = 12\nuntil_hour = 24\nprice_per_kwh = 0.5\n"
+
+    def priced(periods: str, demand: str) -> dict[str, Any]:
+        (tmp_path / "tariff.toml").write_text(prices.format(periods), encoding="utf-8")
+        words = ("cost", ROOT / "docs/serving.example.json", "--tariff", tmp_path / "tariff.toml", "--demand", demand)
+        (found,) = json.loads(call(tmp_path, *words, "--json").stdout)["costs"]
+        (own,) = [each for each in found["offers"]["options"] if each["offer"] is None]
+        assert own["cost"] == pytest.approx(found["fleet"]["cost_per_year"])
+        return {**own, "notes": found["offers"]["notes"]}
+
+    dear, plain = priced(noon, str(tmp_path / "day.csv")), priced("", str(tmp_path / "day.csv"))
+    assert dear["owned_energy"] > 3 * plain["owned_energy"]  # more than the mean price, which is three times as high
+    assert any("price of its time of the day" in note for note in dear["notes"])
+    assert any("mean price of a week" in note for note in priced(noon, "1/s")["notes"])
+
+
 def test_an_offer_in_another_currency_is_refused_by_name(tmp_path: Path) -> None:
     prices = tmp_path / "tariff.toml"
     prices.write_text(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.cost.chances import owned_cost, owning_wins
-from agent.cost.demand import Demand, Step, constant
+from agent.cost.demand import Demand, Step, constant, parse_day, with_prices
 from agent.cost.draws import HourlyDraws
 from agent.cost.hourly import HourlyModel
 from agent.cost.hybrid import Machine, owned_alone
@@ -28,6 +28,14 @@ def test_certain_inputs_give_the_cost_of_own_machines() -> None:
     for demand in (constant(23), Demand((Step(1000, 3), Step(500, 23), Step(20, 0)), "given")):
         costs = owned_cost(MACHINE, drawn([1.0, 1.0], [10, 10]), demand)
         assert costs == pytest.approx([owned_alone(MACHINE, demand).cost] * 2)
+
+
+def test_energy_is_paid_at_the_price_of_its_time_and_may_be_free() -> None:
+    day = parse_day("time,requests_per_second\n00:00,2\n12:00,8")
+    for prices in (((0, 12, 0.5), (12, 24, 1.5)), ((0, 12, 0.0), (12, 24, 2.0))):
+        demand = with_prices(day, prices)
+        costs = owned_cost(MACHINE, drawn([1.0], [10]), demand)
+        assert costs == pytest.approx([owned_alone(MACHINE, demand).cost])
 
 
 def test_many_levels_are_merged_with_little_effect() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.cost.demand import Demand, DemandError, Step, constant, measured, parse_day, parse_rate
+from agent.cost.demand import Demand, DemandError, Step, constant, measured, parse_day, parse_rate, with_prices
 
 
 @pytest.mark.parametrize(("text", "rate"), [("40/s", 40), ("2400/min", 40), ("9e4 / h", 25), ("43200./day", 0.5)])
@@ -86,3 +86,25 @@ def test_measured_hours_without_a_request_are_refused() -> None:
 
 def test_a_demand_grows_by_a_factor() -> None:
     assert constant(3).times(2) == constant(6)
+
+
+DAY_PRICES = ((0, 6, 0.4), (6, 22, 1.2), (22, 24, 1.2))
+
+
+def test_a_day_is_split_where_the_price_of_energy_changes() -> None:
+    day = parse_day("time,requests_per_second\n04:00,2\n12:00,8")
+    priced = with_prices(day, DAY_PRICES)
+    assert [(step.seconds, step.rate) for step in priced.steps] == [
+        (2 * 3600, 2), (6 * 3600, 2), (10 * 3600, 8), (2 * 3600, 8), (4 * 3600, 8)
+    ]  # fmt: skip
+    assert priced.price_factors == (0.4, 1.2, 1.2, 1.2, 0.4)
+    assert priced.levels == day.levels
+    assert dict(priced.paid_levels) == pytest.approx({2: (2 * 0.4 + 6 * 1.2) / 24, 8: (12 * 1.2 + 4 * 0.4) / 24})
+    assert sum(share for _, share in priced.paid_levels) == pytest.approx(1)
+    assert priced.times(2).paid_levels[0][1] == priced.paid_levels[0][1]
+
+
+def test_a_demand_that_is_no_curve_of_a_day_has_the_mean_price() -> None:
+    for demand in (constant(3), parse_day("time,requests_per_second\n04:00,2"), measured([{4.0: 2, 1.0: 3}], 10)):
+        assert with_prices(demand, DAY_PRICES) is demand
+        assert demand.paid_levels == demand.levels

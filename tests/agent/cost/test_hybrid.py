@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.cost.demand import Demand, DemandError, Step, constant
+from agent.cost.demand import Demand, DemandError, Step, constant, parse_day, with_prices
 from agent.cost.hourly import HourlyModel
 from agent.cost.hybrid import Machine, best_split, machines_for, owned_alone, owned_year
 from agent.cost.offers import Offer
@@ -58,6 +58,15 @@ def test_an_idle_hour_costs_idle_power() -> None:
     assert half.owned.machines == 1
     assert half.cost == half.owned.cost
     assert half.owned.energy == pytest.approx(HOURS_PER_YEAR * 0.25 * 1.2 * (0.8 + 0.2) / 2)
+
+
+def test_energy_is_paid_at_the_price_of_its_time() -> None:
+    day = parse_day("time,requests_per_second\n00:00,2\n12:00,8")
+    dear_noon = with_prices(day, ((0, 12, 0.5), (12, 24, 1.5)))
+    year = owned_year(MACHINE, dear_noon, 1)
+    hour = 0.5 * 0.5 * MODEL.energy_per_hour(0.2) + 0.5 * 1.5 * MODEL.energy_per_hour(0.8)
+    assert year.energy == pytest.approx(HOURS_PER_YEAR * hour)
+    assert year.fixed == owned_year(MACHINE, day, 1).fixed
 
 
 def test_the_base_load_is_owned_and_the_peak_rented() -> None:

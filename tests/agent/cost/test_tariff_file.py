@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from agent.cost.limits import TariffError
 from agent.cost.tariff_file import check_file, load_tariff, read_tariff, site_names
-from agent.cost.time_of_day import PricePeriod, mean_price, price_at
+from agent.cost.time_of_day import PricePeriod, mean_price, price_at, price_day
 
 DOCS = Path(__file__).parents[3] / "docs"
 SCHEMA = json.loads((DOCS / "tariff.schema.json").read_text(encoding="utf-8"))
@@ -98,6 +98,17 @@ def test_periods_that_overlap_are_refused():
 def test_the_night_belongs_to_the_day_on_which_it_begins(days, hour_of_week, price):
     assert price_at((PricePeriod(22, 6, 0.1, days),), 0.3, hour_of_week) == price
     assert price_at((PricePeriod(22, 6, 0.1, days),), 0.3, hour_of_week + 168) == price
+
+
+def test_a_mean_day_has_the_prices_of_its_hours_over_the_mean():
+    periods = (PricePeriod(22, 6, 0.1), PricePeriod(12, 14, 0.5, "weekend"))
+    day = price_day(periods, 0.3)
+    assert [(start, end) for start, end, _ in day] == [(0, 6), (6, 12), (12, 14), (14, 22), (22, 24)]
+    mean = mean_price(periods, 0.3)
+    noon = (5 * 0.3 + 2 * 0.5) / 7
+    assert [factor for *_, factor in day] == pytest.approx([each / mean for each in (0.1, 0.3, noon, 0.3, 0.1)])
+    assert sum((end - start) * factor for start, end, factor in day) == pytest.approx(24)
+    assert price_day((PricePeriod(0, 24, 0.0),), 0.0) == ((0, 24, 1.0),)
 
 
 def test_the_mean_price_is_that_of_a_week():
