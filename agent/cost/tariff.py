@@ -18,7 +18,7 @@ from agent.cost.limits import (
     check_text,
 )
 from agent.cost.offers import Offer, check_currencies
-from agent.cost.time_of_day import PricePeriod, mean_price
+from agent.cost.time_of_day import PricePeriod, mean_price, price_at
 from agent.runtime.text_input import quoted
 
 if TYPE_CHECKING:
@@ -237,6 +237,12 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.includes_power:
             return 0.0
         return None if self.price_per_kwh is None else mean_price(self.price_periods, self.price_per_kwh)
+
+    def price_at(self, hour_of_week: float) -> float | None:
+        """Return the price of a kilowatt-hour at an hour of the week, as `energy_price`; 0 is Monday's midnight."""
+        if not self.price_periods or self.includes_power or self.price_per_kwh is None:
+            return self.energy_price
+        return price_at(self.price_periods, self.price_per_kwh, hour_of_week)
 
     def with_values(self, values: Mapping[str, Any]) -> Tariff:
         """Return the tariff with other values, which count as given. Raises TariffError as the constructor does."""

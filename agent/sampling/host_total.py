@@ -8,6 +8,7 @@ choice, or while a counted sensor has no fresh value: a sum without one of its p
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -211,12 +212,13 @@ class HostTotal:
 
     def _price(self, joules: float, now_ns: int) -> float | None:
         """Add the cost of these joules and of the time since the last ones; None without an energy price."""
-        if self._tariff is None or self._tariff.energy_price is None:
+        price = self._tariff.price_at(_hour_of_week(now_ns)) if self._tariff else None
+        if self._tariff is None or price is None:
             return None
         longest_ns = max(each.stale_ns for each in self._included)
         seconds = min(now_ns - self._priced_ns, longest_ns) / 1e9 if self._priced_ns else 0.0
         self._priced_ns = now_ns
-        energy = joules / _JOULES_PER_KWH * self._tariff.overhead * self._tariff.energy_price
+        energy = joules / _JOULES_PER_KWH * self._tariff.overhead * price
         cost = self._cost.get(self._currency, 0.0) + energy + self._capital * max(0.0, seconds)
         self._cost[self._currency] = cost
         return cost
@@ -228,3 +230,9 @@ class HostTotal:
 
 def _source_of(total: Total) -> str:
     return total.probe.partition("/")[2]
+
+
+def _hour_of_week(at_ns: int) -> float:
+    """Return the local hour of the week, from 0 at Monday's midnight."""
+    local = time.localtime(at_ns / 1e9)
+    return local.tm_wday * 24 + local.tm_hour + local.tm_min / 60

@@ -118,6 +118,14 @@ def test_the_mean_price_is_that_of_a_week():
     assert mean_price((PricePeriod(7.5, 19.5, 0.5, "weekdays"),), 0.3) == pytest.approx(0.3 + 0.2 * 60 / 168)
 
 
+def test_a_tariff_has_a_price_at_every_hour():
+    night = {"from_hour": 22, "until_hour": 6, "price_per_kwh": 0.1}
+    tariff = read_tariff({"price_per_kwh": 0.3, "time_of_day": [night]})
+    assert (tariff.price_at(23), tariff.price_at(12)) == (0.1, 0.3)
+    assert tariff.rented(2).price_at(12) == 0
+    assert (read_tariff({"price_per_kwh": 0.3}).price_at(12), read_tariff({}).price_at(12)) == (0.3, None)
+
+
 def test_unknown_days_are_refused():
     with pytest.raises(TariffError, match=r"days = .sunday. is not"):
         PricePeriod(0, 1, 1, "sunday")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.cost.tariff import Tariff
+from agent.cost.time_of_day import PricePeriod
 from agent.energy.counted_sensors import Boundary
 from agent.runtime.clock import Timebase
 from agent.sampling.counter_accumulator import CounterAccumulator, Totals
@@ -218,6 +220,18 @@ def test_a_cost_continues_after_a_restart() -> None:
     service.run(20, constant(400))
     assert service.host.reading is not None
     assert service.host.reading.cost == pytest.approx(0.4 * 39)
+
+
+def test_energy_costs_the_price_of_its_hour() -> None:
+    local = time.localtime(0)  # the clock of the service starts at the epoch
+    now = local.tm_hour + local.tm_min / 60
+    dear, cheap = (
+        PricePeriod(start % 24, (start + 12) % 24, price) for start, price in ((now, 3600.0), (now + 12, 36.0))
+    )
+    service = Service(PACKAGE, tariff=Tariff(price_per_kwh=1.0, pue=1.0, price_periods=(dear, cheap)))
+    service.run(20, constant(400))
+    assert service.host.reading is not None
+    assert service.host.reading.cost == pytest.approx(0.4 * (service.host.reading.joules / 400))
 
 
 def test_there_is_no_cost_without_an_energy_price() -> None:
