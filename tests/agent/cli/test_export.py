@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from msgspec import json as typed
@@ -66,6 +67,16 @@ def test_unknown_names_are_refused_with_the_nearest_one(tmp_path):
     ):
         done = call(tmp_path, "export", SERVING, *words)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+
+
+def test_missing_extra_is_named_with_its_installation(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    points = [load((each, 128), 0.1, 0.02, float(n), 30, concurrency=n) for each in (128, 512) for n in (1, 2, 4)]
+    (tmp_path / "profile.json").write_bytes(typed.encode(profile(*points)))
+    done = call(tmp_path, "export", tmp_path / "profile.json", "--to", "wva", "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert "scipy.optimize is not installed; install the extra: pip install 'inferometer[planning]'" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_list_has_every_planner_with_its_facts(tmp_path):
