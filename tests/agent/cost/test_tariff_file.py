@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from make_schema import made_tariff
 
 from agent.cost.limits import TariffError
 from agent.cost.tariff_file import check_file, load_tariff, read_tariff, site_names
@@ -129,6 +130,10 @@ def test_a_tariff_has_a_price_at_every_hour():
 def test_unknown_days_are_refused():
     with pytest.raises(TariffError, match=r"days = .sunday. is not"):
         PricePeriod(0, 1, 1, "sunday")
+
+
+def test_the_published_schema_is_made_from_the_record():
+    assert (DOCS / "tariff.schema.json").read_text(encoding="utf-8") == made_tariff()
 
 
 @pytest.mark.parametrize("text", [SITES, (DOCS / "tariff.example.toml").read_text(encoding="utf-8"), ""])
