@@ -107,7 +107,7 @@ def _rows(setups: Sequence[Setup], matches: Sequence[Match], metric: Metric, pri
         ]
         cells = [Cell(label, _mean([reading for _, reading in found]), len(found)) for label, found in known]
         for place, (label, found) in enumerate(known[1:], 1):
-            difference, ratio = _difference(found, known[0][1], metric)
+            difference, ratio = _difference(found, known[0][1], has_energy=metric.has_energy(prices))
             cells[place] = structs.replace(cells[place], difference=difference)
             if ratio is not None:
                 tested.append((f"{known[0][0]}{label}", index, place, ratio))
@@ -125,12 +125,12 @@ def _readings(runs: Sequence[Run], metric: Metric, prices: Prices | None) -> lis
 
 
 def _difference(
-    own: Sequence[tuple[Run, Reading]], reference: Sequence[tuple[Run, Reading]], metric: Metric
+    own: Sequence[tuple[Run, Reading]], reference: Sequence[tuple[Run, Reading]], *, has_energy: bool
 ) -> tuple[Difference, Ratio | None]:
     """Return the difference of two groups of runs, and the ratio that must still be corrected for its number."""
     documents = [run.document for run, _ in (*own, *reference)]
     machines = {document.host.id for document in documents}
-    if metric.by_sensors and len(machines) > 1 and any(each.coverage.source in _ESTIMATES for each in documents):
+    if has_energy and len(machines) > 1 and any(each.coverage.source in _ESTIMATES for each in documents):
         reason = "the energy is estimated and the machines differ: errors of the model do not cancel"
         return Difference("not comparable", reason=reason), None
     values, others = ([reading.value.mean for _, reading in group] for group in (own, reference))

@@ -60,6 +60,10 @@ class Metric:
     of: Callable[[Point, Prices | None], Reading | None]
     by_sensors: bool = False
 
+    def has_energy(self, prices: Prices | None) -> bool:
+        """Return whether its value contains an energy: a cost of the machine alone has none."""
+        return self.by_sensors and not (self.name.startswith("cost") and prices and "energy" not in prices.parts)
+
 
 def _latency(point: Point, _: Prices | None) -> Reading:
     return Reading(point.mean_latency_seconds)

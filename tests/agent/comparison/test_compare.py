@@ -180,6 +180,15 @@ def test_estimates_of_two_machines_have_no_ratio_of_energy_or_cost() -> None:
     assert differences(same, "joules_per_inference")[0].verdict == "significant"
 
 
+def test_costs_of_machines_alone_are_compared_although_the_energy_is_estimated() -> None:
+    tariff = Tariff(capital=8760.0, life_years=1.0, currency="EUR", utilization=0.5)
+    estimated = {"source": "estimated", "tariff": tariff}
+    found = compared(*runs(3, **estimated), *runs(3, 10, host="two", **estimated, **HALF))
+    assert found.cost_basis == "allocation basis, capital"
+    each = differences(found, COSTS[0])[0]
+    assert (each.verdict, each.ratio) == ("significant", pytest.approx(0.5, rel=1e-3))
+
+
 def test_a_value_of_zero_has_no_ratio() -> None:
     idle = profile(10, precision="int8", energy=0.0)
     found = differences(compared(profile(0), idle), "joules_per_inference")[0]
