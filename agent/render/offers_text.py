@@ -121,7 +121,7 @@ def options_table(answer: Mapping[str, Any]) -> TitledTable:
     title = f"A year of each option in {_currency(answer)} (per 1M: for {_per_work(answer['options'][0])[0]}):"
     columns: tuple[str, ...] = (
         "OPTION",
-        "MACHINES>",
+        "OWNED>",
         "ENERGY>",
         "RENTED>",
         "TOTAL>",
