@@ -203,7 +203,7 @@ def _figures(views: Sequence[View]) -> Section:
         table = points_table([view.plain])
         first = [column.heading for column in table.columns].index("point")
         rows = [
-            (column.heading, *(_shown(row[at]) for row in table.rows))
+            (column.heading.replace("_", " "), *(_shown(row[at]) for row in table.rows))
             for at, column in enumerate(table.columns)
             if at > first and any(row[at] not in {None, ""} for row in table.rows)
         ]

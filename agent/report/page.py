@@ -60,8 +60,8 @@ def page(views: Sequence[View], created: str) -> bytes:
 
 
 def _line(value: Any) -> Any:
-    """Return a text without control characters; everything else is unchanged."""
-    return printable_line(value) if type(value) is str else value
+    """Return a text without control characters, whose lines do not begin with `%`; other values are unchanged."""
+    return printable_line(value).replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
 
 
 def _values(chart: Chart) -> tuple[tuple[str, ...], list[list[str]]]:

@@ -19,8 +19,9 @@
     place.closest("figure").classList.add("drawn"); // which gives the place its size
     const narrow = place.clientWidth < 480;
     const axis = { gridcolor: role("grid"), linecolor: role("muted"), zeroline: false, tickfont: { color: role("muted") } };
+    const short = (name) => (narrow && name.length > 18 ? `${name.slice(0, 17)}…` : name);
     const titled = (own) => ({
-      ...axis, ...own, fixedrange: narrow, title: { ...own.title, font: { color: role("muted"), size: 13 }, standoff: 8 },
+      ...axis, ...own, ...(own.ticktext && { ticktext: own.ticktext.map(short) }), fixedrange: narrow, title: { ...own.title, font: { color: role("muted"), size: 13 }, standoff: 8 },
     });
     const font = getComputedStyle(document.body).fontFamily;
     Plotly.react(place, data, {

@@ -47,7 +47,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     tiny, served = (*TINY, *SHORT, "--path.sysfs"), (server, *BARE_METAL)
     hasty, easy = ("--tolerance", "0.01 %", "--budget", "1s"), ("--tolerance", "99 %", "--order-seed", 5)
     lines = {
-        "measured": (*tiny, *served, "--batch", "1,2,1", "--tariff", tariff, "--json", *easy),
+        "measured": (*tiny, *served, "--batch", "1,2,1", "--tariff", tariff, "--json", *easy, "--report", "run.html"),
         "estimated": (*tiny, bare, "--path.procfs", home / "proc", "--batch", 1, "--price-per-kwh", 0.2),
         "without": (*tiny, bare, *BARE_METAL, "--no-estimates", "--batch", 1, "--json", "--capital", 9, *hasty),
         "twice": (
@@ -69,6 +69,13 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     with advancing_counters(server, WATTS), busy_processors(home / "proc", 0.5), ThreadPoolExecutor(len(lines)) as pool:
         waiting = {name: pool.submit(run, home, *line) for name, line in lines.items()}
         yield {name: future.result() for name, future in waiting.items()}
+
+
+def test_a_run_ends_with_a_report_that_shows_its_power_over_time(home: Path, runs: Runs) -> None:
+    assert runs["measured"].stderr.endswith(f"Report written to {home / 'run.html'}\n")
+    text = (home / "run.html").read_text(encoding="utf-8")
+    assert "Power over time: transformer" in text
+    assert "idle baseline" in text
 
 
 def test_measured_energies_are_the_known_watts_times_the_time_and_within_their_bounds(home: Path, runs: Runs) -> None:

@@ -97,9 +97,12 @@ def test_a_report_prints_on_a4_with_static_charts(drawn: Opened) -> None:
     try:
         assert drawn.page.evaluate("getComputedStyle(document.querySelector('.live')).display") == "none"
         assert share_near(drawn.colors("#chart-idle .static svg"), LIGHT["blue"]) > 0.1
+        drawn.page.set_viewport_size({"width": 688, "height": 1000})  # A4 without its margins
+        assert drawn.overflow() == 0
         pdf = drawn.page.pdf(prefer_css_page_size=True)
     finally:
         drawn.page.emulate_media(media="screen")
+        drawn.page.set_viewport_size({"width": 1100, "height": 800})
     assert pdf.startswith(b"%PDF")
     assert b"/MediaBox [0 0 594.95996 841.91998]" in pdf  # A4 in points
 
