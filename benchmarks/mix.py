@@ -1,4 +1,4 @@
-"""Measures the time to find the cheapest mix of 20 machines, and its distance from the best mix of small cases.
+"""Measures the CPU time to find the cheapest mix of 20 machines, and its distance from the best mix of small cases.
 
 The machines have random prices, powers and capacities, and curves of four segments. Brute force solves the small cases.
 """
@@ -29,11 +29,11 @@ def main() -> None:
     cheapest_mix(_machines(source, 1, segments=1), 1.0)  # imports SciPy
     seconds = {demand: sorted(_seconds(source, demand) for _ in range(repeats)) for demand in DEMANDS}
     rows = [(f"{demand:g}/s", times[len(times) // 2], times[0], times[-1]) for demand, times in seconds.items()]
-    table(f"The mix of {MACHINES} machines", ("DEMAND>", "MEDIAN s>", "LEAST s>", "MOST s>"), rows)
+    table(f"CPU time of the mix of {MACHINES} machines", ("DEMAND>", "MEDIAN s>", "LEAST s>", "MOST s>"), rows)
     excess = [_excess(source) for _ in range(cases)]
     worst = max(times[-1] for times in seconds.values())
     bars = (
-        Bar(f"mix of {MACHINES} machines, slowest", worst, MOST_SECONDS, "s"),
+        Bar(f"CPU time of a mix of {MACHINES} machines, slowest", worst, MOST_SECONDS, "s"),
         Bar(f"distance from the best of {cases} small cases, worst", max(map(abs, excess)), MOST_EXCESS),
     )
     finish(options.json, {"seconds": {str(demand): times for demand, times in seconds.items()}}, bars)
@@ -52,9 +52,9 @@ def _machines(source: random.Random, count: int, segments: int, least: float = 2
 
 def _seconds(source: random.Random, demand: float) -> float:
     machines = _machines(source, MACHINES, segments=4)
-    start = time.perf_counter()
+    start = time.process_time()
     cheapest_mix(machines, demand)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _excess(source: random.Random) -> float:
