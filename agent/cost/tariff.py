@@ -86,6 +86,8 @@ RANGES: Mapping[str, Range] = {
 """The allowed range of each number of a tariff."""
 _OF_OWNERS = ("capital", "maintenance_share", "facility_per_kw_month")
 """The fields that a rented machine does not have: its price contains them."""
+_PARTS = ("cooling_overhead", "distribution_loss")
+"""The fields of which a PUE consists."""
 
 
 class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,11 +247,22 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return price_at(self.price_periods, self.price_per_kwh, hour_of_week)
 
     def with_values(self, values: Mapping[str, Any]) -> Tariff:
-        """Return the tariff with other values, which count as given. Raises TariffError as the constructor does."""
-        measured = tuple(name for name in self.measured if name not in values)
-        ranges = tuple(each for each in self.ranges if each.name not in values)
-        given = tuple(sorted({*self.given, *values}))
-        return msgspec.structs.replace(self, **{"measured": measured, "ranges": ranges, **values, "given": given})
+        """Return the tariff with other values, which count as given; a PUE replaces its parts, and they replace it.
+
+        Raises TariffError as the constructor does.
+        """
+        replaced: dict[str, Any] = {}
+        if "pue" in values and not set(_PARTS) & values.keys():
+            replaced = dict.fromkeys(_PARTS)
+        elif set(_PARTS) <= values.keys() and "pue" not in values:
+            replaced = {"pue": _PUE.value}
+        changed = values.keys() | replaced.keys()
+        measured = tuple(name for name in self.measured if name not in changed)
+        ranges = tuple(each for each in self.ranges if each.name not in changed)
+        given = tuple(sorted({*self.given, *values} - replaced.keys()))
+        return msgspec.structs.replace(
+            self, **{"measured": measured, "ranges": ranges, **values, **replaced, "given": given}
+        )
 
     def with_options(
         self,

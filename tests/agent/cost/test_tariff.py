@@ -181,54 +181,6 @@ def test_a_power_without_a_price_of_the_facility_is_allowed() -> None:
     assert read_tariff({"provisioned_watts": 1500}).provisioned_watts == 1500
 
 
-def test_a_value_that_the_user_measured_is_named_as_such() -> None:
-    tariff = read_tariff({"pue": 1.31, "utilization": 0.4, "measured": ["pue"]})
-    assert (tariff.origin("pue"), tariff.origin("utilization")) == ("measured", "given")
-    changed = tariff.with_values({"pue": 1.2})
-    assert (changed.origin("pue"), changed.measured) == ("given", ())
-
-
-def test_another_value_replaces_the_range_of_the_first() -> None:
-    tariff = read_tariff({"pue": 1.3, "capital": 10, "range": {"pue": [1.2, 1.4], "capital": [9, 12]}})
-    assert [each.name for each in tariff.with_values({"pue": 1.1}).ranges] == ["capital"]
-
-
-def test_cooling_and_distribution_are_the_parts_of_a_pue() -> None:
-    tariff = read_tariff({"cooling_overhead": 0.3, "distribution_loss": 0.1, "wall_factor": 1.1})
-    assert tariff.facility_overhead == pytest.approx(1.4)
-    assert tariff.overhead == pytest.approx(1.54)
-    assert "pue" not in {default.name for default in tariff.assumed}
-
-
-def test_a_rent_replaces_the_costs_of_an_owner() -> None:
-    owned = read_tariff(
-        {
-            "capital": 100,
-            "maintenance_share": 0.1,
-            "facility_per_kw_month": 5,
-            "provisioned_watts": 100,
-            "facility_includes_power": True,
-            "staff_per_year": 3,
-            "price_per_kwh": 0.3,
-            "measured": ["capital"],
-            "range": {"capital": [90, 110], "staff_per_year": [2, 4]},
-        }
-    )
-    rented = owned.rented(2.5)
-    assert (rented.price_per_hour, rented.capital, rented.maintenance_share) == (2.5, None, None)
-    assert (rented.facility_per_kw_month, rented.facility_includes_power, rented.staff_per_year) == (None, None, 3)
-    assert rented.given == ("price_per_hour", "price_per_kwh", "provisioned_watts", "staff_per_year")
-    assert (rented.measured, [each.name for each in rented.ranges]) == ((), ["staff_per_year"])
-    assert rented.energy_price == 0
-
-
-def test_the_price_of_a_facility_that_includes_power_pays_for_the_energy() -> None:
-    facility = {"facility_per_kw_month": 180, "provisioned_watts": 1000, "price_per_kwh": 0.3}
-    assert read_tariff(facility).energy_price == 0.3
-    assert read_tariff({**facility, "facility_includes_power": True}).energy_price == 0
-    assert read_tariff({}).energy_price is None
-
-
 def test_a_misspelt_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
     path = written(tmp_path, "price_per_kw = 0.3")
     with pytest.raises(TariffError) as caught:
