@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.render.sample_rows import Sample
+    from store.reader import Reader
+    from store.records import Recording
 
 _SHOWN = 40
 
@@ -34,11 +36,20 @@ class Format(StrEnum):
 def samples(
     context: typer.Context,
     since: Annotated[
-        str, typer.Option(metavar="WHEN", help="Start: an age (90s, 15m, 1h, 2d) or a time (2026-01-31T08:30:00Z).")
-    ] = "1h",
+        str | None,
+        typer.Option(
+            metavar="WHEN", help="Start: an age (90s, 15m, 1h, 2d) or a time (2026-01-31T08:30:00Z). [default: 1h]"
+        ),
+    ] = None,
     until: Annotated[
         str | None,
         typer.Option(metavar="WHEN", help="End, in the format of --since; excluded. [default: now]"),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Only the samples of the run of a profile, by its id, its tag or `latest`, at any time."
+        ),
     ] = None,
     channel: Annotated[
         list[str] | None,
@@ -57,6 +68,8 @@ def samples(
 
     Example: inferometer samples --since 10m --channel '*/energy_joules'
 
+    Example: inferometer samples --profile latest -o run.csv
+
     Example: inferometer samples --since 2d --until 1d --channel 'GPU-*/power_watts' --format parquet -o gpus.parquet
     """
     from agent.cli.stores import SkippedRows, opened
@@ -65,13 +78,17 @@ def samples(
     from store.reader import Reader
 
     form = Format.JSON if as_json else form
-    start_ns, end_ns = _time_range(since, until)
+    run_id = _run_id(context, profile, since, until)
+    start_ns, end_ns = (0, 0) if run_id else _time_range(since or "1h", until)
     if form is Format.PARQUET:
         _check_parquet(output)
     with opened(context) as engine:
         skipped_rows = SkippedRows()
         reader = Reader(engine, skipped_rows.report)
-        recordings = reader.recordings(start_ns, end_ns - 1)
+        if run_id:
+            start_ns, end_ns, recordings = _run(reader, run_id)
+        else:
+            recordings = reader.recordings(start_ns, end_ns - 1)
         patterns = channel or []
         if patterns and recordings:
             known = channels(reader, recordings)
@@ -79,6 +96,26 @@ def samples(
                 fail(_no_match_message(patterns, known))
         _write(found(reader, recordings, start_ns, end_ns, patterns), form, output)
     skipped_rows.end()
+
+
+def _run_id(context: typer.Context, profile: str | None, since: str | None, until: str | None) -> str | None:
+    """Return the id of the run of a profile; None if no profile is given."""
+    from agent.cli.stored_profiles import find
+
+    if profile is None:
+        return None
+    if since or until:
+        fail("--profile: a run has its own time; leave out --since and --until", ExitCode.USAGE)
+    return find(context, profile).run_id
+
+
+def _run(reader: Reader, run_id: str) -> tuple[int, int, tuple[Recording, ...]]:
+    """Return the start and the end of a run, and its recording if it has samples."""
+    run = reader.run(run_id)
+    if run is None or run.ended_ns < run.started_ns:
+        return 0, 0, ()
+    found = reader.recordings(run.started_ns, run.ended_ns, run.host_id)
+    return run.started_ns, run.ended_ns + 1, tuple(each for each in found if each.id == run.recording)
 
 
 def _time_range(since: str, until: str | None) -> tuple[int, int]:
@@ -120,7 +157,7 @@ def _write(rows: Iterable[Sample], form: Format, output: Path | None) -> None:
             count = write_parquet(rows, stream) if form is Format.PARQUET else _as_text(rows, form, stream)
         print_err(f"{count} samples written to {output}")
     if not count:
-        print_err("no sample of this time is stored; `inferometer db status` reports the oldest and the newest")
+        print_err("no such sample is stored; `inferometer db status` reports the oldest and the newest")
 
 
 def _as_text(rows: Iterable[Sample], form: Format, stream: BinaryIO) -> int:

@@ -15,7 +15,7 @@ from bundled import SECONDS, START_NS, archive, files_of, store_run
 from command import ROOT, call
 from store.database import open_database
 from store.reader import Reader
-from stored import store_of, store_profile
+from stored import SECOND_NS, record, store_of, store_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def exported(home: Path, *options: object) -> Path:
 
 
 def samples_of(home: Path) -> list[dict[str, str]]:
-    done = call(home, "samples", "--since", "2026-11-26T20:00:00Z", "--until", "2026-11-26T22:00:00Z")
+    done = call(home, "samples", "--profile", UID)
     assert done.returncode == 0
     return list(csv.DictReader(done.stdout.splitlines()))
 
@@ -56,6 +56,16 @@ def test_a_profile_and_its_samples_are_the_same_in_the_other_store(homes: tuple[
     assert samples_of(theirs) == samples_of(ours)
     assert len(samples_of(theirs)) == 2 * (SECONDS + 1)
     assert files_of(exported(theirs)) == files_of(bundle)
+
+
+def test_the_samples_of_a_profile_are_those_of_its_run(homes: tuple[Path, Path]) -> None:
+    record(homes[0], [START_NS + SECOND_NS])  # by the service, at the same time
+    found = call(homes[0], "samples", "--profile", "latest", "--channel", "*/power_watts", "--json")
+    watts = [each["value"] for each in json.loads(found.stdout)["samples"]]
+    assert watts == [float(second) for second in range(SECONDS + 1)]
+    refused = call(homes[0], "samples", "--profile", "latest", "--since", "1h")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "leave out --since and --until" in refused.stderr
 
 
 def test_an_import_is_visible_in_list_and_show(homes: tuple[Path, Path]) -> None:

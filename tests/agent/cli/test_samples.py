@@ -115,7 +115,7 @@ def test_json_is_one_document_with_one_line_for_each_sample(home: Path, how: tup
 def test_a_time_without_samples_gives_an_empty_output_and_a_message(home: Path) -> None:
     done = call(home, "samples", "--since", "1h", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"samples": []})
-    assert "no sample of this time is stored" in done.stderr
+    assert "no such sample is stored" in done.stderr
 
 
 def test_the_default_is_the_last_hour_until_now(tmp_path: Path) -> None:
