@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.cost.model import Cost
     from agent.cost.tariff import Tariff
     from agent.profiling.records import Baseline, Document, Point
+    from agent.profiling.serving_records import Goodput
     from agent.workloads.point import Value
 
 _LOAD = {"rate", "concurrency"}
@@ -68,7 +69,7 @@ def point_cost(point: Point, baselines: Iterable[Baseline], points: Iterable[Poi
 
 def met_share(point: Point) -> float:
     """Return the share of the requests that count as work: those that met the service level if the point met it."""
-    met = point.serving.goodput if point.serving else None
+    met = _level(point)
     return met.attained if met is not None and met.met else 1.0
 
 
@@ -122,12 +123,27 @@ def sustained_point(document: Document) -> tuple[Point, str | None]:
     confirmed = [point for point in priced if rate is not None and point.name == rate.point]
     if confirmed:
         return confirmed[0], None
-    met = [point for point in priced if point.serving and point.serving.goodput and point.serving.goodput.met]
+    met = [point for point in priced if (level := _level(point)) and level.met]
     best = max(met or priced, key=lambda point: point_cost(point, ()).throughput.mean)
     if document.plan.mode == "production":
         return best, "the rate is that of the production traffic, not the capacity: full use is this traffic"
-    measured = "the highest measured rate that met the service level" if met else "the highest measured rate"
-    return best, f"the capacity is {measured}: --find-max finds the highest sustainable one"
+    return best, _capacity_note(best, judged=any(_level(point) for point in priced), met=bool(met))
+
+
+def _capacity_note(best: Point, *, judged: bool, met: bool) -> str:
+    """Return the limits of a capacity that no search confirmed."""
+    note = "the capacity is the highest measured rate"
+    if met:
+        note += " that met the service level"
+    elif judged:
+        note += ", although no rate is known to meet the service level"
+    if best.serving is not None and best.serving.arrivals == "closed":
+        note += ", of clients that wait for the server, as real ones do not"
+    return f"{note}: --find-max finds the highest sustainable one"
+
+
+def _level(point: Point) -> Goodput | None:
+    return point.serving.goodput if point.serving else None
 
 
 def hourly_model(document: Document, point: Point, tariff: Tariff) -> HourlyModel:

@@ -18,7 +18,7 @@ from agent.profiling.pricing import (
 from agent.profiling.records import Document
 from agent.profiling.serving_records import RateTrial, SustainableRate
 from profile_documents import example
-from serving_documents import FOUND, LEVEL, OPEN, PRICES, served
+from serving_documents import CLOSED, FOUND, LEVEL, OPEN, PRICES, served
 
 DEARER = structs.replace(PRICES, price_per_kwh=0.6)
 
@@ -101,6 +101,14 @@ def test_without_a_level_the_capacity_is_the_highest_rate():
     point, note = sustained_point(document(points))
     assert point.name == "rate=16.0"
     assert "--find-max" in note
+
+
+def test_a_capacity_that_met_no_level_or_comes_from_a_closed_loop_says_so():
+    missed = {**OPEN[1]["serving"]["goodput"], "met": False}
+    failed = [{**point, "serving": {**point["serving"], "goodput": missed}} for point in OPEN]
+    assert "no rate is known to meet the service level" in sustained_point(document(failed))[1]
+    assert "clients that wait" not in sustained_point(document(failed))[1]
+    assert "clients that wait for the server" in sustained_point(document(CLOSED))[1]
 
 
 def test_production_traffic_is_not_a_capacity():
