@@ -148,7 +148,7 @@ def _density(answer: Mapping[str, Any], width: int) -> str:
     ):
         if machines is not None:
             work = (found[f"{unit}_per_second_per_{key}"] for unit in ("inferences", "output_tokens"))
-            rows.append((name, plain(machines), *map(plain, work)))
+            rows.append((name, _shown(machines), *map(plain, work)))
     title = f"Density, with {plain(found['watts_per_machine'])} W provisioned for a machine."
     return _titled(title, ("IN A", "MACHINES>", "INFERENCES/S>", "OUTPUT TOK/S>"), rows, width)
 

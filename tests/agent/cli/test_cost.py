@@ -161,6 +161,8 @@ def test_the_printed_cost_is_the_golden_one(tmp_path, prices):
         GOLDEN.write_text(shown, encoding="utf-8")
     assert shown == GOLDEN.read_text(encoding="utf-8")
     assert max(map(len, shown.splitlines())) <= 80
+    begin = shown.partition("\n\nPrice of a million tokens")[0]
+    assert f"```\n{begin}\n```\n" in (ROOT / "docs/cost.md").read_text(encoding="utf-8")
 
 
 def test_an_answer_without_a_price_has_its_parts(tmp_path):
