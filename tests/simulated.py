@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate, cycle, pairwise
+from itertools import accumulate, cycle
 
 from probes.counter import Counter
 from probes.model import Channel, Device, Kind
@@ -111,19 +111,6 @@ def hardware_counter(power, shown, read, resets, channel, wraps_at_joules=0.0, s
     return Series(channel, tuple(times), tuple(values), tuple(rejections))
 
 
-def instant_gauge(power, shown, read, channel):
-    """The readings of a gauge that shows the power at its last refresh."""
-    values = tuple(power.watts(max(0.0, last(shown, at))) for at in read)
-    return Series(channel, tuple(round(at * SECOND) for at in read), values)
-
-
-def averaging_gauge(power, seconds, read, channel):
-    """The readings of a gauge that averages over the last `seconds`; the power before 0 is that at 0."""
-    before = Power(((seconds, power.steps[0][1]), *power.steps))
-    values = tuple(before.joules(at + seconds, at) / seconds for at in read)
-    return Series(channel, tuple(round(at * SECOND) for at in read), values)
-
-
 def partial_gauge(power, shown, read, parts, channel, step=0.0):
     """The readings of a gauge that averages at each refresh over parts of the time before it, in steps of `step` watts.
 
@@ -142,7 +129,3 @@ def two_reads(series, start_ns, end_ns):
     """The energy by a plain meter: the difference of the last values read before both ends."""
     first, second = (series.values[bisect_right(series.times_ns, at) - 1] for at in (start_ns, end_ns))
     return second - first
-
-
-def longest_gap(moments):
-    return max(after - before for before, after in pairwise(moments))

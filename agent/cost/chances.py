@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.cost.hybrid import machines_for
-from agent.cost.rented import HOURS_PER_YEAR
+from agent.cost.lines import HOURS_PER_YEAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -16,8 +16,9 @@ from agent.cost.break_even import (
     searched_demand,
 )
 from agent.cost.hybrid import Split, best_split, machines_for, owned_alone, owned_year
+from agent.cost.lines import HOURS_PER_YEAR
 from agent.cost.offers import check_currencies, check_names
-from agent.cost.rented import HOURS_PER_YEAR, SECONDS_PER_HOUR, UnsuitableOfferError, rental, rented_work
+from agent.cost.rented import SECONDS_PER_HOUR, UnsuitableOfferError, rental, rented_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

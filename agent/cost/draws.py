@@ -135,13 +135,6 @@ def bounds(draws: Any) -> tuple[float, float | None]:
     return float(low), float(high) if np.isfinite(high) else None
 
 
-def win_shares(costs: Mapping[str, Any]) -> dict[str, float]:
-    """Return the share of the draws in which each option is the cheapest; the first of equal ones counts."""
-    stacked = np.stack(np.broadcast_arrays(*costs.values()))
-    winners = np.argmin(np.atleast_2d(stacked.reshape(len(costs), -1)), axis=0)
-    return {name: float(np.mean(winners == place)) for place, name in enumerate(costs)}
-
-
 def _overhead(values: Mapping[str, Any]) -> Any:
     cooling = values["cooling_overhead"]
     facility = values["pue"] if cooling is None else 1 + cooling + values["distribution_loss"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.cost.demand import DemandError
-from agent.cost.rented import HOURS_PER_YEAR, whole
+from agent.cost.lines import HOURS_PER_YEAR
+from agent.cost.rented import whole
 
 if TYPE_CHECKING:
     from agent.cost.demand import Demand

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.cost.limits import TariffError
+from agent.cost.lines import HOURS_PER_YEAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from agent.cost.demand import Demand
     from agent.cost.offers import Offer
 
-HOURS_PER_YEAR = 8760
 SECONDS_PER_HOUR = 3600
 _PRICED_TOKENS = 1e6
 _EPSILON, _RELATIVE_EPSILON = 1e-9, 1e-12

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.energy.window import SeriesEnergy
+from agent.profiling.document.codec import counted_sensors
 from agent.profiling.stopping import AROUND_NS
 from probes.model import ENERGY_METRICS
 
@@ -33,12 +34,7 @@ class PoweredWindow:
 def powered_windows(reader: Reader, document: Document) -> tuple[PoweredWindow, ...]:
     """Return the windows of the points, none if the store does not have the run. Raises StoreError."""
     run = reader.run(document.id)
-    counted = {
-        (device.id, sensor.domain, sensor.metric)
-        for device in document.devices
-        for sensor in device.sensors
-        if sensor.in_total
-    }
+    counted = counted_sensors(document)
     if run is None or not counted:
         return ()
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 from agent.energy.bounds import Energy
 from agent.energy.counted_sensors import Boundary
 from agent.energy.provenance import Provenance
-from agent.profiling.analysis.metrics import interval, quantity, token_rate
+from agent.profiling.analysis.metrics import interval, per_token, quantity, token_rate
 from agent.profiling.analysis.precision import precision
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.document.codec import host_facts
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.cost.tariff import Tariff
-    from agent.profiling.records import UncertainValue
     from store.records import Host, ServingHour
 
 WORKLOAD = "serving"
@@ -176,20 +175,15 @@ def _energy(
     hours: Sequence[ServingHour],
     source: Provenance,
 ) -> PointEnergy:
-    def per(tokens: Sequence[float]) -> UncertainValue | None:
-        if not all(tokens):
-            return None
-        return quantity([total.times(1 / count) for total, count in zip(totals, tokens, strict=True)], source)
-
     estimated = math.fsum(t.joules for t, hour in zip(totals, hours, strict=True) if hour.source != Provenance.MEASURED)
     return PointEnergy(
         joules_per_inference=EnergyBreakdown(quantity(totals, source), None, None),
         repeats=summarize([total.joules for total in totals]),
         estimated_share=estimated / (math.fsum(total.joules for total in totals) or 1.0),
         background_share=None,
-        joules_per_input_token=per(inputs),
-        joules_per_output_token=per(outputs),
-        joules_per_total_token=per([a + b for a, b in zip(inputs, outputs, strict=True)]),
+        joules_per_input_token=per_token(totals, inputs, source),
+        joules_per_output_token=per_token(totals, outputs, source),
+        joules_per_total_token=per_token(totals, [a + b for a, b in zip(inputs, outputs, strict=True)], source),
         sensors=(),
         phases=(),
     )

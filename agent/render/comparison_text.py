@@ -10,7 +10,7 @@ import msgspec
 from agent.comparison.metrics import METRICS
 from agent.comparison.shares import REST
 from agent.render.figures import figure, time_unit
-from agent.render.tables import percent, plain, table, wrapped
+from agent.render.tables import percent, plain, table, titled_table, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -185,7 +185,7 @@ def _metric_table(found: Comparison, metric: str, width: int) -> str:
     title += f", {found.cost_basis}." if metric.startswith("cost") else "."
     against = [f"{label} AGAINST {labels[0] if label != labels[0] else '-'}" for label in compared]
     headings = ["POINT", *(f"{label}>" for label in labels), *against]
-    return f"{wrapped(title, width, 0)}\n{table(headings, shown, width)}"
+    return titled_table(title, headings, shown, width)
 
 
 def _single_runs(found: Comparison, width: int) -> str:
@@ -228,7 +228,7 @@ def _shares_table(found: Comparison, width: int) -> str:
         [each.setup, each.phase or "all", plain(each.joules), *(_share(each, name) for name in parts)] for each in own
     ]
     headings = ["", "PHASE", "J/INFERENCE>", *(f"{name.upper()}>" for name in parts)]
-    return f"{wrapped(f'Shares of the energy at {busiest}.', width, 0)}\n{table(headings, rows, width)}"
+    return titled_table(f"Shares of the energy at {busiest}.", headings, rows, width)
 
 
 def _share(shares: Shares, part: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.render.offers_text import cheapest_text, offers_text
-from agent.render.tables import percent, plain, table, wrapped
+from agent.render.tables import percent, plain, titled_table, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 _Json = dict[str, Any]
 _LABEL = 19
@@ -81,7 +81,7 @@ def _totals(answer: Mapping[str, Any], width: int) -> str:
         share = answer["cost_of_idle"] / answer["totals"]["allocation"]["mean"] if answer["cost_of_idle"] else 0.0
         title += f" Idle time costs {plain(answer['cost_of_idle'])} of it, {percent(share)}."
     columns = ("BASIS", "UTILIZATION>", "PRICE>", "95 % INTERVAL>", "WORST CASE>")
-    return _titled(title, columns, rows, width)
+    return titled_table(title, columns, rows, width)
 
 
 def _range(lower: float | None, upper: float | None) -> str:
@@ -110,7 +110,7 @@ def _lines(answer: Mapping[str, Any], width: int) -> str:
     ]
     rows.append(["total", *(plain(sum(own.values())) for own in amounts.values()), ""])
     columns = ["LINE", *(f"{basis.upper()}>" for basis in bases), "SHARE>"]
-    return _titled(f"An hour of the machine in {_currency(answer)}.", columns, rows, width)
+    return titled_table(f"An hour of the machine in {_currency(answer)}.", columns, rows, width)
 
 
 def _token_prices(answer: Mapping[str, Any], width: int) -> str:
@@ -122,7 +122,7 @@ def _token_prices(answer: Mapping[str, Any], width: int) -> str:
         f"Price of a million tokens in {_currency(answer)}, if input tokens without cached ones bear "
         f"{percent(found['input_share'])} of a request (method {found['method']})."
     )
-    text = _titled(title, ("BASIS", "INPUT>", "OUTPUT>"), rows, width)
+    text = titled_table(title, ("BASIS", "INPUT>", "OUTPUT>"), rows, width)
     notes = [f"Not {each['method']}: {each['reason']}." for each in found["refused"]]
     return "\n".join([text, *(wrapped(note, width, 2) for note in notes)])
 
@@ -136,7 +136,7 @@ def _carbon(answer: Mapping[str, Any], width: int) -> str:
             whole = None if None in parts else sum(part for part in parts if part is not None)
             rows.append((basis, *(plain(part) for part in (*parts, whole))))
     columns = ("BASIS", "OPERATION>", "MANUFACTURE>", "TOTAL (SCI)>")
-    return _titled("Grams of CO2 equivalent of an inference.", columns, rows, width) if rows else ""
+    return titled_table("Grams of CO2 equivalent of an inference.", columns, rows, width) if rows else ""
 
 
 def _density(answer: Mapping[str, Any], width: int) -> str:
@@ -150,7 +150,7 @@ def _density(answer: Mapping[str, Any], width: int) -> str:
             work = (found[f"{unit}_per_second_per_{key}"] for unit in ("inferences", "output_tokens"))
             rows.append((name, _shown(machines), *map(plain, work)))
     title = f"Density, with {plain(found['watts_per_machine'])} W provisioned for a machine."
-    return _titled(title, ("IN A", "MACHINES>", "INFERENCES/S>", "OUTPUT TOK/S>"), rows, width)
+    return titled_table(title, ("IN A", "MACHINES>", "INFERENCES/S>", "OUTPUT TOK/S>"), rows, width)
 
 
 def _fleet(answer: Mapping[str, Any], width: int) -> str:
@@ -191,7 +191,7 @@ def _years(answer: Mapping[str, Any], width: int) -> str:
         f"Payments in {_currency(answer)}: {plain(found['total'])} in total, net present value "
         f"{plain(found['net_present_value'])}."
     )
-    return _titled(title, columns, rows, width)
+    return titled_table(title, columns, rows, width)
 
 
 def _by_name(payments: Iterable[_Json]) -> dict[str, float]:
@@ -217,12 +217,12 @@ def _sensitivity(answer: Mapping[str, Any], width: int) -> str:
         for each in found
     ]
     title = f"Price of a million {answer['unit']} at both ends of each input, the largest influence first."
-    return _titled(title, ("INPUT", "RANGE>", "BASIS", "AT LOW>", "AT HIGH>"), rows, width)
+    return titled_table(title, ("INPUT", "RANGE>", "BASIS", "AT LOW>", "AT HIGH>"), rows, width)
 
 
 def _values(answer: Mapping[str, Any], width: int) -> str:
     rows = [(each["name"], _shown(each["value"]), each["origin"]) for each in answer["values"]]
-    text = _titled("Values behind the result.", ("VALUE", "IS>", "ORIGIN"), rows, width)
+    text = titled_table("Values behind the result.", ("VALUE", "IS>", "ORIGIN"), rows, width)
     sources = [
         f"{each['name']}: {each['source']}." for each in answer["values"] if each["source"] not in {"", each["origin"]}
     ]
@@ -239,7 +239,3 @@ def _shown(value: Any) -> str:
 
 def _notes(answer: Mapping[str, Any], width: int) -> str:
     return "\n".join(wrapped(f"{note}.", width, 7, "Note:") for note in answer["notes"])
-
-
-def _titled(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> str:
-    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"

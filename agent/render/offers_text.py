@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.render.tables import percent, plain, table, wrapped
+from agent.render.tables import percent, plain, table, titled_table, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +113,7 @@ def _per_work(option: _Json) -> tuple[str, float]:
 
 def _titled(parts: TitledTable, width: int) -> str:
     title, columns, rows = parts
-    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+    return titled_table(title, columns, rows, width)
 
 
 def options_table(answer: Mapping[str, Any]) -> TitledTable:
@@ -164,7 +164,7 @@ def _years(answer: Mapping[str, Any], ownership: Mapping[str, Any] | None, width
         (name, plain(value), *map(plain, payments)) for name, payments, value in sorted(found, key=lambda row: row[2])
     ]
     title = f"Payments of {years} years in {_currency(answer)}, with growth and changes of prices:"
-    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+    return titled_table(title, columns, rows, width)
 
 
 def break_even_table(answer: Mapping[str, Any]) -> TitledTable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.render.figures import energy_source, figure, time_unit, total_cost
-from agent.render.tables import percent, plain, spread, table, wrapped
+from agent.render.tables import percent, plain, spread, titled_table, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,10 +14,6 @@ _Json = dict[str, Any]
 _BASES = ("usage", "allocation")
 _MILLION = 1e6
 _LATENCIES = ("latency_seconds", "time_to_first_token_seconds", "inter_token_latency_seconds")
-
-
-def _titled(title: str, width: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
 
 
 def speed_table(points: Sequence[_Json], width: int) -> str:
@@ -31,7 +27,9 @@ def speed_table(points: Sequence[_Json], width: int) -> str:
     columns += ["OUTPUT TOK/S>", "TTFT>", "p99>", "ITL>", "p99>"] if tokens else []
     medians = ", TTFT and ITL are medians" if tokens else ""
     title = f"Speed. Latencies in {unit}: LATENCY is the mean of a request{medians}; - is unknown."
-    return _titled(title, width, columns, [_speed_row(point, factor, whole=whole, tokens=tokens) for point in points])
+    return titled_table(
+        title, columns, [_speed_row(point, factor, whole=whole, tokens=tokens) for point in points], width
+    )
 
 
 def _speed_row(point: _Json, factor: float, *, whole: bool, tokens: bool) -> list[str]:
@@ -71,7 +69,7 @@ def energy_table(points: Sequence[_Json], width: int) -> str:
     title += ", DYNAMIC is the part above it (J)." if dynamic else "."
     title += " UNCERTAINTY: 95 %, and the sensors' bounds."
     rows = [_energy_row(point, tokens=tokens, dynamic=dynamic, source=source) for point in points]
-    return _titled(title, width, columns, rows)
+    return titled_table(title, columns, rows, width)
 
 
 def _energy_row(point: _Json, *, tokens: bool, dynamic: bool, source: bool) -> list[str]:
@@ -110,7 +108,7 @@ def cost_table(points: Sequence[_Json], width: int) -> str:
     missing = "; ".join(f"{each['name']} ({each['effect']})" for each in cost["missing"])
     assumed = "; ".join(map(_assumed, cost["assumed"]))
     notes = [f"{name}: {text}." for name, text in (("Not given", missing), ("Assumed", assumed)) if text]
-    return "\n".join([_titled(title, width, columns, rows), *(wrapped(note, width, 2) for note in notes)])
+    return "\n".join([titled_table(title, columns, rows, width), *(wrapped(note, width, 2) for note in notes)])
 
 
 def _energy_sources(points: Sequence[_Json]) -> str:

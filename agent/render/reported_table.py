@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.render.tables import plain, table, wrapped
+from agent.render.tables import plain, titled_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def reported_table(points: Sequence[_Json], width: int) -> str:
     report = next(report for point in points for report in point["reported"])
     tool = " ".join(filter(None, (report["tool"], report["version"])))
     title = f"As {tool} reports them, in ms, by its own definitions (docs/import.md)."
-    return f"{wrapped(title, width, 0)}\n{table(['POINT', 'LATENCY', *(f'{c}>' for c in _COLUMNS)], rows, width)}"
+    return titled_table(title, ["POINT", "LATENCY", *(f"{c}>" for c in _COLUMNS)], rows, width)
 
 
 def _rows(point: _Json) -> Iterator[list[str]]:

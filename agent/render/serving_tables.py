@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.render.figures import figure, time_unit
-from agent.render.tables import number, percent, plain, table, wrapped
+from agent.render.tables import number, percent, plain, titled_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ def load_table(points: Sequence[_Json], width: int) -> str:
     if level:
         title += f" GOODPUT/S: requests that met {level_text(level)}; MET: their share (its lower 95 % limit)."
     rows = [_load_row(point, tokens=tokens, level=bool(level)) for point in points]
-    return f"{wrapped(title, width, 0)}\n{table([*columns, 'ERRORS>'], rows, width)}"
+    return titled_table(title, [*columns, "ERRORS>"], rows, width)
 
 
 def _load_row(point: _Json, *, tokens: bool, level: bool) -> list[str]:
@@ -71,7 +71,7 @@ def latency_table(points: Sequence[_Json], width: int) -> str:
         for point, name, summary in found
     ]
     title = f"Latency in {unit}. {_loop(points)} - is unknown for too few."
-    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+    return titled_table(title, columns, rows, width)
 
 
 def _shown(value: float | None, factor: float) -> str:

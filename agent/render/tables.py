@@ -41,6 +41,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int | No
     )
 
 
+def titled_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> str:
+    """Return a table below a sentence."""
+    return f"{wrapped(title, width, 0)}\n{table(columns, rows, width)}"
+
+
 def _blocks(widths: Sequence[int], width: int | None) -> Iterator[list[int]]:
     """Yield the columns of each part of a table, by their positions; the first column is in every part."""
     block, used = [0], widths[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.profiling.document.codec import counted_sensors
 from agent.workloads.point import decode_point, point_name
 
 if TYPE_CHECKING:
@@ -53,12 +54,7 @@ class PowerTrace:
 def stored_trace(reader: Reader, document: Document) -> PowerTrace | None:
     """Return the power of the run behind a profile, None if the store has no samples of it. Raises StoreError."""
     run = reader.run(document.id)
-    counted = {
-        (device.id, sensor.domain, sensor.metric)
-        for device in document.devices
-        for sensor in device.sensors
-        if sensor.in_total
-    }
+    counted = counted_sensors(document)
     if run is None or not counted:
         return None
 

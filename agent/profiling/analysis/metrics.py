@@ -219,9 +219,9 @@ def point_energy(
         repeats=summarize([total.joules for total in totals]),
         estimated_share=_estimated_share(repeats, counted, totals),
         background_share=background_share,
-        joules_per_input_token=_per_token(totals, tokens.inputs, sensors.source),
-        joules_per_output_token=_per_token(totals, tokens.outputs, sensors.source),
-        joules_per_total_token=_per_token(totals, tokens.both, sensors.source),
+        joules_per_input_token=per_token(totals, tokens.inputs, sensors.source),
+        joules_per_output_token=per_token(totals, tokens.outputs, sensors.source),
+        joules_per_total_token=per_token(totals, tokens.both, sensors.source),
         sensors=tuple(measured),
         phases=_phase_energies(repeats, found, counted, sensors.source),
     )
@@ -259,7 +259,7 @@ def _sensor(channel: Channel, split: EnergyBreakdown, sensors: Sensors) -> Senso
     )
 
 
-def _per_token(totals: Sequence[Energy], tokens: Sequence[float], source: Provenance) -> UncertainValue | None:
+def per_token(totals: Sequence[Energy], tokens: Sequence[float], source: Provenance) -> UncertainValue | None:
     """Return the energy per token from the energy and the tokens of an inference, by repeat; None without tokens."""
     if not all(tokens):
         return None
@@ -278,8 +278,8 @@ def _phase_energies(
             PhaseEnergy(
                 window.phase,
                 quantity(totals, source),
-                _per_token(totals, tokens.inputs, source),
-                None if any(tokens.inputs) else _per_token(totals, tokens.outputs, source),
+                per_token(totals, tokens.inputs, source),
+                None if any(tokens.inputs) else per_token(totals, tokens.outputs, source),
                 tuple(SensorJoules(*channel.place, fmean(e.joules for e in own)) for channel, own in energies if own),
             )
         )

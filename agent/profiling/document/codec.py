@@ -52,6 +52,16 @@ def device_facts(channels: Iterable[Channel], coverage: Coverage) -> tuple[Devic
     return tuple(found)
 
 
+def counted_sensors(document: Document) -> frozenset[tuple[str, str, str]]:
+    """Return device, domain and metric of the sensors in the total of a profile."""
+    return frozenset(
+        (device.id, sensor.domain, sensor.metric)
+        for device in document.devices
+        for sensor in device.sensors
+        if sensor.in_total
+    )
+
+
 def _sensor(channel: Channel, *, in_total: bool) -> SensorFacts:
     return SensorFacts(
         domain=channel.domain,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.cost.draws import COUNT, Draws, HourlyDraws, bounds, win_shares
+from agent.cost.draws import COUNT, Draws, HourlyDraws, bounds
 from agent.cost.hourly import HourlyModel
 from agent.cost.interval import Interval
 from agent.cost.model import PointCost, price_point
@@ -115,8 +115,3 @@ def test_a_draw_without_capacity_costs_without_limit():
     )
     assert machine.per_unit(1.0)[1] == np.inf
     assert bounds(machine.per_unit(1.0))[1] is None
-
-
-def test_the_share_of_draws_in_which_an_option_is_cheapest_sums_to_one():
-    found = win_shares({"own": np.array([1.0, 2, 3, 4]), "api": np.array([2.0, 1, 4, 5]), "cloud": 10.0})
-    assert found == {"own": 0.75, "api": 0.25, "cloud": 0.0}

@@ -1,4 +1,4 @@
-"""Published comparisons of owned and rented work, reproduced from their inputs; docs/offers.md lists them."""
+"""Published comparisons of owned and rented work, reproduced from their inputs, and the example of docs/offers.md."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def test_a_rented_gpu_costs_as_much_as_an_api_host_only_at_full_use() -> None:
     assert against.low == pytest.approx(0.501, abs=0.0005)
 
 
-def test_the_worked_machine_is_cheaper_than_a_published_price_above_a_utilization() -> None:
-    """GPT-4o mini, list prices of October 2024: 0.15, cached 0.075, output 0.60 USD for a million tokens."""
+def test_the_worked_machine_is_cheaper_than_the_example_of_an_api_above_a_utilization() -> None:
+    """The API of docs/offers.md, an example: 0.15, cached 0.075, output 0.60 for a million tokens."""
     mix = Mix(input_tokens=300, cached_input_tokens=100, output_tokens=100)
     offer = Offer(
-        name="gpt-4o-mini",
+        name="api",
         price_per_million_input_tokens=0.15,
         price_per_million_cached_input_tokens=0.075,
         price_per_million_output_tokens=0.60,
