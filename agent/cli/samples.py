@@ -63,8 +63,9 @@ def samples(
 
     `time` is UTC in RFC 3339, `time_ns` is the same as nanoseconds of Unix time. A recording holds the samples of one
     process. Rows are ordered by recording, then by time. In a pattern, * and ? also match a slash. JSON is one document
-    with one sample a line, so that it can be read line by line. Parquet needs the extra `parquet` and a file (-o). A
-    damaged row is left out with a warning, and the exit code is then 1.
+    with one sample a line, so that it can be read line by line. Parquet needs the extra `parquet` and a file (-o). In
+    CSV a text that begins with = + - @ has an apostrophe in front, because a spreadsheet would compute it. A damaged
+    row is left out with a warning, and the exit code is then 1.
 
     Example: inferometer samples --since 10m --channel '*/energy_joules'
 

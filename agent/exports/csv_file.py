@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from agent.exports.tables import neutralized
+from agent.render.csv_cells import neutralized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

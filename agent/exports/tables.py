@@ -7,6 +7,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent.render.csv_cells import neutralized
 from agent.render.figures import total_cost
 from agent.render.profile_summary import model_name
 from agent.render.tables import plain
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 _Json = dict[str, Any]
 Cell = str | float | bool | None
 
-_FORMULA = re.compile(r"\s*[=+\-@]")
-"""The beginning of a text that a spreadsheet would compute."""
 _MARKUP = re.compile(r"([\\`*\[\]|])")
 
 
@@ -188,14 +187,6 @@ def _parameter(name: str, values: Sequence[Cell]) -> Column:
         return None if value is None else str(value)
 
     return Column(f"parameter {name}", str, cell)
-
-
-def neutralized(cell: object) -> object:
-    """Return a cell of CSV; a text that a spreadsheet would compute gets an apostrophe in front, a number does not."""
-    if not isinstance(cell, str):
-        return cell
-    text = printable_line(cell)
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def write_csv(table: Table, stream: TextIO) -> None:

@@ -8,9 +8,9 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from agent.render.csv_cells import neutralized
 from agent.render.quantities import rfc3339
 from agent.render.sample_rows import Sample
-from agent.runtime.console import printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = ("time", *Sample._fields)
 _ROWS_AT_ONCE = 100_000
 
-_shown = lru_cache(maxsize=4096)(printable_line)  # names come from devices, and the rows often go to a terminal
+_shown = lru_cache(maxsize=4096)(neutralized)  # names come from devices, and the rows often go to a terminal
 _time = lru_cache(maxsize=64)(rfc3339)  # all channels of a read have the same time
 
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.render.sample_rows import samples
+from agent.render.sample_rows import Sample, samples
+from agent.render.samples import write_csv
 from command import INFEROMETER, call, environment
 from probes.model import Channel, Device, Kind
 from store.database import open_database
@@ -242,3 +243,9 @@ def test_each_stored_sample_is_exported_once_at_the_right_distance_at_any_age(
         assert sorted((sample.recording, sample.time_ns, sample.value) for sample in found) == sorted(expected)
     finally:
         engine.dispose()
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_neutralized_and_a_negative_value_is_not() -> None:
+    text = StringIO()
+    write_csv([Sample(10**18, "=1+1", "-12V", "power_watts", "measured", -1.5, "watts", 1)], text)
+    assert text.getvalue().splitlines()[1].split(",")[2:7] == ["'=1+1", "'-12V", "power_watts", "measured", "-1.5"]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyarrow import parquet
 
-from agent.exports.tables import COLUMNS, neutralized, points_table, write_csv, write_markdown, write_parquet
+from agent.exports.tables import COLUMNS, points_table, write_csv, write_markdown, write_parquet
 from agent.profiling.document.versions import parse
+from agent.render.csv_cells import neutralized
 from command import ROOT, call
 from trees import FIXTURES
 
