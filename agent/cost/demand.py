@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DAY_SECONDS = 86_400
 _FINE_SECONDS = 300
 """The longest step in which a peak cannot hide."""
+_LEAST_PEAK, _LARGEST_PEAK = 1e-9, 1e15
+"""Between them no cost of a request and no sum overflows."""
 _SAMPLE = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)/(s|min|h|day)", re.ASCII)
 _UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600, "day": DAY_SECONDS}
 _CLOCK = re.compile(r"(\d\d?):(\d\d)(?::(\d\d))?", re.ASCII)
@@ -39,7 +41,8 @@ class Demand:
 
     `start_seconds` is the local time of the day at which the first step begins, None if the steps are not those of a
     day. `price_factors` are the prices of energy in the steps over their mean; none: the price is the same in all.
-    Raises DemandError unless every step has a length above 0 and a rate from 0, and one rate is above 0.
+    Raises DemandError unless every step has a length above 0 and a rate from 0, and the highest
+    is from 1e-9 to 1e15.
     """
 
     steps: tuple[Step, ...]
@@ -53,6 +56,8 @@ class Demand:
             raise DemandError("a step has no length, or a rate that is negative or not finite")
         if not any(step.rate for step in self.steps):
             raise DemandError("the demand is 0 at all times: give at least one rate above 0")
+        if not _LEAST_PEAK <= self.peak <= _LARGEST_PEAK:
+            raise DemandError(f"its highest rate is {self.peak:g} requests per second: it must be from 1e-9 to 1e15")
 
     @cached_property
     def seconds(self) -> float:

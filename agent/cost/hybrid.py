@@ -69,8 +69,8 @@ class Split:
 
 
 def machines_for(rate: float, usable: float) -> int:
-    """Return the least number of machines, each with a `usable` rate, that can do a rate together."""
-    return whole(rate / usable)
+    """Return the least number of machines, each with a `usable` rate, that can do a rate together; 0 for no rate."""
+    return max(1, whole(rate / usable)) if rate > 0 else 0
 
 
 def owned_year(machine: Machine, demand: Demand, needed: int) -> OwnedYear:

@@ -32,7 +32,7 @@ _LARGEST = 1e15
 AMOUNT = Range(0, _LARGEST, "0 or more, and at most 1e15")
 POSITIVE = Range(1e-9, _LARGEST, "more than 0: from 1e-9 to 1e15")
 SHARE = Range(0, 1, "from 0 to 1 (0.05 is 5 %)")
-PART = Range(0, 1, "more than 0 and at most 1 (0.3 is 30 %)", low_excluded=True)
+PART = Range(1e-9, 1, "from 1e-9 to 1 (0.3 is 30 %)")
 OVERHEAD = Range(1, 1000, "from 1 to 1000")
 
 

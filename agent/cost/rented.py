@@ -127,7 +127,7 @@ class RentedWork:
         part = rate / self.demand.mean
         if self.rental.price_per_request is not None:
             return RentedYear(work * self.rental.price_per_request, part)
-        counts = [self._instances(each - owned) for each, _ in levels]
+        counts = [self._instances(each, owned) for each, _ in levels]
         billed = math.fsum(
             (more - fewer) * seconds
             for (fewer, more), seconds in zip(pairwise([0, *counts]), self.billed_seconds, strict=True)
@@ -135,9 +135,11 @@ class RentedWork:
         hours = billed / self.demand.seconds * HOURS_PER_YEAR
         return RentedYear(hours * (self.rental.offer.price_per_hour or 0.0), part, hours, counts[-1])
 
-    def _instances(self, excess: float) -> int:
+    def _instances(self, rate: float, owned: float) -> int:
+        """Return the instances for the part of a rate above the owned one; a rounding error needs none."""
         assert self.rental.capacity is not None  # noqa: S101  an instance has one
-        return whole(excess / self.rental.capacity) if excess > 0 else 0
+        excess = rate - owned
+        return max(1, whole(excess / self.rental.capacity)) if excess > _RELATIVE_EPSILON * rate else 0
 
 
 def rented_work(rental: Rental, demand: Demand) -> RentedWork:

@@ -71,7 +71,7 @@ def _of_tariff(tariff: Tariff, point: PointCost, amount: Amount) -> Iterator[Inf
     given = {each.name: (each.low, each.high) for each in tariff.ranges}
     for name, allowed in RANGES.items():
         value = getattr(tariff, name)
-        if not value:
+        if value is None:
             continue
         low, high = given.get(name, (value * (1 - _VARIATION), value * (1 + _VARIATION)))
         low, high = max(low, allowed.low), min(high, allowed.high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -59,12 +59,20 @@ class Ownership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     net_present_value: float
 
 
-def ownership(tariff: Tariff, model: HourlyModel, years: int, load_of: Callable[[int], tuple[int, float]]) -> Ownership:
-    """Return the payments of `years`, in each of which `load_of(year)` gives the machines and their utilization.
+class Load(NamedTuple):
+    """The machines of a year, their mean utilization, and the mean power of one in watts, weighted by its price."""
 
-    Machines are bought at the beginning of a year, and replaced at the first one after the end of their life; all are
-    sold at the end of the last year, at a value that falls evenly to the residual one. Other payments are due at the
-    end of their year. The price of energy changes each year. Raises ValueError unless there is a year, and a capital
+    machines: int
+    utilization: float
+    watts: float
+
+
+def ownership(tariff: Tariff, model: HourlyModel, years: int, load_of: Callable[[int], Load]) -> Ownership:
+    """Return the payments of `years`, of which `load_of(year)` gives the load.
+
+    Machines are bought at the beginning of a year. They are sold at the end of the year in which their life ends, and
+    all at the end of the last year, at a value that falls evenly to the residual one. Other payments are due at the end
+    of their year. The price of energy changes each year. Raises ValueError unless there is a year, and a capital
     with a life of at least a year or a rent.
     """
     if years < 1 or (tariff.capital is None and tariff.price_per_hour is None):
@@ -72,31 +80,29 @@ def ownership(tariff: Tariff, model: HourlyModel, years: int, load_of: Callable[
     if tariff.capital is not None and tariff.life_years < 1:
         raise ValueError(f"life_years = {tariff.life_years:g}: a table of years needs a life of at least a year")
     loads = [load_of(year) for year in range(1, years + 1)]
-    bought = _purchases(tariff, [machines for machines, _ in loads])
+    bought = _purchases(tariff, [load.machines for load in loads])
     rate, found = tariff.discount_rate, []
-    for year, (machines, utilization) in enumerate(loads, 1):
+    for year, load in enumerate(loads, 1):
         price_factor = (1 + (tariff.price_per_kwh_change_per_year or 0.0)) ** (year - 1)
-        running = _running(tariff, model, machines, utilization, price_factor)
+        running = _running(tariff, model, load, price_factor)
         own = tuple(Payment(*each) for each in (*bought[year], *running))
         value = sum(each.amount / (1 + rate) ** (year - (each.name == "purchases")) for each in own)
-        found.append(Year(year, machines, utilization, own, math.fsum(each.amount for each in own), value))
+        found.append(Year(year, load.machines, load.utilization, own, math.fsum(each.amount for each in own), value))
     return Ownership(
         tuple(found), math.fsum(each.total for each in found), math.fsum(each.present_value for each in found)
     )
 
 
-def _running(
-    tariff: Tariff, model: HourlyModel, machines: int, utilization: float, price_factor: float
-) -> list[tuple[PaymentName, float]]:
+def _running(tariff: Tariff, model: HourlyModel, load: Load, price_factor: float) -> list[tuple[PaymentName, float]]:
     """Return the payments of a year without purchases and resale."""
-    energy = energy_lines(tariff, model.watts(utilization), model.watts(1)) or ()
+    energy = energy_lines(tariff, load.watts, model.watts(1)) or ()
     hourly = [(line.name, line.amount) for line in machine_lines(tariff) if line.name not in _NOT_PAID]
     hourly += [(line.name, line.amount * (1 if line.name == "demand_charge" else price_factor)) for line in energy]
-    return [(name, amount * machines * HOURS_PER_YEAR) for name, amount in hourly]  # type: ignore[misc]
+    return [(name, amount * load.machines * HOURS_PER_YEAR) for name, amount in hourly]  # type: ignore[misc]
 
 
 def _purchases(tariff: Tariff, machines: Sequence[int]) -> dict[int, list[tuple[PaymentName, float]]]:
-    """Return the purchases of each year, and the resale of the last, for the machines of each year."""
+    """Return the purchases and the resale of each year for the machines of each year."""
     found: dict[int, list[tuple[PaymentName, float]]] = {year: [] for year in range(1, len(machines) + 1)}
     if tariff.capital is None:
         return found
@@ -109,7 +115,7 @@ def _purchases(tariff: Tariff, machines: Sequence[int]) -> dict[int, list[tuple[
         if new:
             found[year].append(("purchases", new * tariff.capital))
         if old and residual:
-            found[year].append(("resale", -old * residual * tariff.capital))
+            found[year - 1].append(("resale", -old * residual * tariff.capital))
         batches = [(age + 1, count) for age, count in (*batches, (0, new))]
     value = sum(count * (1 - (1 - residual) * min(age, life) / life) for age, count in batches) * tariff.capital
     if value:

@@ -148,7 +148,7 @@ def _load(load: Load, stage: int) -> dict[str, Any]:
             "stage": stage,
             "input_seq_len": _length(load.prompt_tokens, served.input_tokens if served else None),
             "output_seq_len": _length(load.output_tokens, served.output_tokens if served else None),
-            "rate_qps": rate if isinstance(rate, float) and rate > 0 else None,
+            "rate_qps": rate if isinstance(rate, int | float) and rate > 0 else None,
             "concurrency": load.clients,
         },
         "native": {"config": {"settings": settings, "point": load.point.parameters}},

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from agent.exports.costs import left_out, priced_points
 from agent.exports.csv_file import csv_file
 from agent.exports.records import Exported, Exporter, ExportError, Fact
+from agent.profiling.pricing import met_share
 from agent.render.profile_summary import model_name
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _INFERENCES = _Unit("Requests", "Requests", "Inferences", "Machine Learning")
 _CODE_LENGTH = 3
 _DIGITS = Decimal("1e-12")
 """The last digit of an amount of money."""
+_CONTEXT = Context(prec=60)
+"""Digits for the largest amount: the usual 28 are too few for 1e17 with 12 decimals."""
 
 
 _PRICES = (
@@ -88,25 +91,31 @@ EXPORTER = Exporter(
 
 def _notes(request: ExportRequest, priced: list[PricedPoint]) -> tuple[str, ...]:
     notes = ["a charge is the work of one point in its measured windows, dated by the day of the profile"]
+    if any(met_share(each.point) < 1 for each in priced):
+        notes.append("requests that missed the service level are not charged: the others bear their cost")
     if any(each.point.energy and each.point.energy.estimated_share for each in priced):
         notes.append("x_EnergySource names the charges whose energy is estimated")
     return (*notes, *(note for document in request.documents for note in left_out(document)))
 
 
 def _charge(priced: PricedPoint, region: str | None) -> dict[str, Any]:
-    """Return one row: the inferences of the windows of a point, or their output tokens if the model has any."""
+    """Return one row: the inferences of the windows of a point, or their output tokens if the model has any.
+
+    Where a service level was met, these are the inferences that met it, which bear the cost of the others.
+    """
     document, point = priced.document, priced.point
     inferences = min(phase.inferences for phase in point.phases)
     tokens, model = priced.work.output_tokens, model_name(msgspec.to_builtins(document.workload))
     unit = _Unit(_TOKENS, "Tokens", "Output Tokens", "Generative AI") if tokens else _INFERENCES
-    count = round(inferences * tokens) if tokens else inferences
+    charged = inferences * met_share(point)
+    count = round(charged * (tokens or 1.0))
     quantity = Decimal(count) / _TOKENS_PRICED if tokens else Decimal(count)
     price = priced.total.mean * _TOKENS_PRICED / tokens if tokens else priced.total.mean
     details = _details(priced, model)
     charge = {
         **_FIXED,
         **_periods(document.created),
-        **_money(quantity, Decimal(price).quantize(_DIGITS), priced.currency),
+        **_money(quantity, Decimal(price).quantize(_DIGITS, context=_CONTEXT), priced.currency),
         "BillingAccountId": document.host.id,
         "BillingAccountName": document.host.name,
         "ChargeDescription": f"{model}, {point.name or document.workload.name}, profile {document.id}",
@@ -122,7 +131,7 @@ def _charge(priced: PricedPoint, region: str | None) -> dict[str, Any]:
         "SkuMeter": unit.meter,
         "SkuPriceDetails": json.dumps(details, allow_nan=False),
         "SkuPriceId": hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()[:16],
-        **_own_columns(priced, inferences),
+        **_own_columns(priced, inferences, charged),
     }
     return dict(sorted(charge.items()))
 
@@ -150,23 +159,26 @@ def _money(quantity: Decimal, price: Decimal, currency: str) -> dict[str, str]:
     }
 
 
-def _own_columns(priced: PricedPoint, inferences: int) -> dict[str, str | int | None]:
-    """Return the columns that FOCUS does not define; joules and money are those of the charge, with their bounds."""
+def _own_columns(priced: PricedPoint, inferences: int, charged: float) -> dict[str, str | int | None]:
+    """Return the columns that FOCUS does not define; joules and money are those of the charge, with their bounds.
+
+    `charged` are the inferences that the cost is divided by.
+    """
     point, cost, work = priced.point, priced.cost, priced.work
     per_token = point.energy.joules_per_output_token if point.energy else None
     carbon = point.cost.carbon_grams_per_inference if point.cost else None
     return {
         "x_AssumedPrices": priced.assumed or None,
-        "x_CachedInputTokens": _count(priced.cached_tokens, inferences),
-        "x_CarbonGrams": _scaled(_mean(carbon), inferences),
+        "x_CachedInputTokens": _count(priced.cached_tokens, charged),
+        "x_CarbonGrams": _scaled(_mean(carbon), charged),
         "x_CostBasis": priced.basis,
-        "x_CostLower": _scaled(priced.total.lower, inferences),
-        "x_CostUpper": _scaled(priced.total.upper, inferences),
+        "x_CostLower": _scaled(priced.total.lower, charged),
+        "x_CostUpper": _scaled(priced.total.upper, charged),
         "x_EnergyBoundary": priced.document.coverage.boundary,
-        "x_EnergyCost": _scaled(_mean(cost.per_inference.energy), inferences),
+        "x_EnergyCost": _scaled(_mean(cost.per_inference.energy), charged),
         **_joules(point, inferences),
-        "x_Inferences": inferences,
-        "x_InputTokens": _count(work.input_tokens, inferences),
+        "x_Inferences": round(charged),
+        "x_InputTokens": _count(work.input_tokens, charged),
         "x_JoulesPerOutputToken": _scaled(_mean(per_token), 1),
         "x_Point": point.name or None,
         "x_ProfileId": priced.document.id,
@@ -217,10 +229,10 @@ def _mean(value: Interval | UncertainValue | None) -> float | None:
 
 
 def _scaled(value: float | None, factor: float) -> str | None:
-    return None if value is None else _decimal(Decimal(value * factor).quantize(_DIGITS))
+    return None if value is None else _decimal(Decimal(value * factor).quantize(_DIGITS, context=_CONTEXT))
 
 
-def _count(value: float | None, factor: int) -> int | None:
+def _count(value: float | None, factor: float) -> int | None:
     return None if value is None else round(value * factor)
 
 

@@ -66,7 +66,7 @@ def _row(priced: PricedPoint, request: ExportRequest) -> tuple[str, ...]:
         request.text("instance_type") or "",
         f"{total:.9f}",
         # OpenCost ignores the version, so it says what the number is.
-        f"{priced.currency} an hour, {priced.basis} at {priced.cost.utilization:.0%}, energy {priced.source}",
+        f"{priced.currency} an hour, {priced.basis} at {100 * priced.cost.utilization:.3g}%, energy {priced.source}",
     )
 
 

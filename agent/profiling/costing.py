@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -11,7 +12,7 @@ from agent.cost.model import Cost, price_point
 from agent.cost.sensitivity import Influence, influences, worst_case
 from agent.cost.tariff import DEFAULTS
 from agent.cost.tariff_file import KEYS
-from agent.cost.tco import Ownership, ownership
+from agent.cost.tco import Load, Ownership, ownership
 from agent.cost.token_split import Refusal, split_tokens
 from agent.energy.counted_sensors import Boundary
 from agent.profiling.cost_inputs import machine_inputs, split_inputs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.cost.demand import Demand
+    from agent.cost.hourly import HourlyModel
     from agent.cost.interval import Interval
     from agent.cost.model import CostBreakdown, PointCost
     from agent.cost.tariff import Tariff
@@ -117,7 +119,7 @@ def cost_answer(
             machines = fleet(demand, model, tariff, room)
             used += _fleet_values(tariff)
         if years is not None:
-            years_of = ownership(tariff, model, years, _load_of(tariff, demand, machines, model.capacity, notes))
+            years_of = ownership(tariff, model, years, _load_of(tariff, demand, machines, model, notes))
     return CostAnswer(
         profile=document.id,
         host=document.host.name,
@@ -214,19 +216,26 @@ def _peak_watts(point: Point, inputs: PointCost) -> float:
 
 
 def _load_of(
-    tariff: Tariff, demand: Demand | None, machines: Fleet | None, capacity: float, notes: list[str]
-) -> Callable[[int], tuple[int, float]]:
-    """Return the machines and their utilization in a year: a fleet that grows with its demand, or one machine."""
+    tariff: Tariff, demand: Demand | None, machines: Fleet | None, model: HourlyModel, notes: list[str]
+) -> Callable[[int], Load]:
+    """Return the load of a year: that of a fleet, which grows with its demand, or of one machine."""
     growth = 1 + (tariff.demand_growth_per_year or 0.0)
     if demand is None or machines is None:
         if tariff.utilization is None:
             notes.append("the table of years assumes full use: the tariff has no utilization, and there is no --demand")
-        return lambda year: (1, min(1.0, (tariff.utilization or 1.0) * growth ** (year - 1)))
 
-    def load(year: int) -> tuple[int, float]:
+        def one(year: int) -> Load:
+            utilization = min(1.0, (tariff.utilization or 1.0) * growth ** (year - 1))
+            return Load(1, utilization, model.watts(utilization))
+
+        return one
+
+    def load(year: int) -> Load:
         factor = growth ** (year - 1)
-        count = fleet_size(machines.peak_rate * factor, capacity, tariff)
-        return count, min(1.0, machines.mean_rate * factor / (count * capacity))
+        count = fleet_size(machines.peak_rate * factor, model.capacity, tariff)
+        used = [(min(1.0, rate * factor / (count * model.capacity)), share) for rate, share in demand.paid_levels]
+        watts = math.fsum(share * model.watts(each) for each, share in used)
+        return Load(count, min(1.0, machines.mean_rate * factor / (count * model.capacity)), watts)
 
     return load
 

@@ -111,13 +111,21 @@ def spread(mean: float, lower: float | None, upper: float | None) -> str:
     below, above = mean - lower, upper - mean
     wider = max(below, above)
     if mean and min(below, above) >= 0 and wider < abs(mean) and abs(below - above) <= _ASYMMETRIC * wider:
-        return f"±{percent(wider / abs(mean))}"
+        half = wider / abs(mean)
+        return f"±{percent(max(half, 0.001) if half else 0.0)}"
     return f"{plain(lower)} to {plain(upper)}"
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage of two digits, `0 %` only for 0: `12 %`, `1.2 %`, `0.1 %`."""
+    """Return a share as a percentage of two digits, three next to 100 %, `0 %` and `100 %` only for 0 and 1.
+
+    `< 0.1 %`, `1.2 %`, `12 %`, `99.5 %`, `> 99.9 %`.
+    """
     shown = share * 100
-    if shown >= 9.95 or not shown:  # noqa: PLR2004  two digits are enough
-        return f"{shown:.0f} %"
-    return f"{max(shown, 0.1):.1f} %"
+    if 0 < shown < 0.05:  # noqa: PLR2004  it rounds to 0
+        return "< 0.1 %"
+    if 99.95 <= shown < 100:  # noqa: PLR2004  it rounds to 100
+        return "> 99.9 %"
+    if 0 < shown < 9.95 or 99 < shown < 100:  # noqa: PLR2004  two digits, or those that matter
+        return f"{shown:.1f} %"
+    return f"{shown:.0f} %"

@@ -73,7 +73,7 @@ def test_a_wrong_file_is_refused_with_its_key_and_the_allowed_values(tmp_path):
     (tmp_path / "tariff.toml").write_text("[[site]]\nname = 'a'\nutilization = 30", encoding="utf-8")
     done = call(tmp_path, "tariff", "check", "tariff.toml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "tariff.toml: site a: utilization = 30 is out of range: it must be more than 0 and at most 1" in done.stderr
+    assert "tariff.toml: site a: utilization = 30 is out of range: it must be from 1e-9 to 1" in done.stderr
     assert call(tmp_path, "tariff", "show", "absent.toml").returncode == 2
 
 

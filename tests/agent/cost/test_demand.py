@@ -32,6 +32,12 @@ def test_a_demand_of_zero_is_refused() -> None:
         parse_rate("0/s")
 
 
+@pytest.mark.parametrize("rate", [1e-320, 9e-10, 2e15])
+def test_a_demand_too_small_or_too_large_for_sums_is_refused(rate: float) -> None:
+    with pytest.raises(DemandError, match=r"its highest rate is .* it must be from 1e-9 to 1e15"):
+        constant(rate)
+
+
 def test_a_day_holds_each_rate_until_the_next_row() -> None:
     demand = parse_day("\ufefftime,requests_per_minute\n06:00, 60\n\n18:00:30,600\n".removeprefix("\ufeff"))
     assert demand.steps == (Step(12 * 3600 + 30, 1), Step(12 * 3600 - 30, 10))

@@ -40,6 +40,11 @@ def test_machines_share_the_demand_up_to_their_capacity_without_the_headroom() -
     assert owned_year(ROOMY, constant(16), 0).cost == 0
 
 
+def test_the_least_demand_needs_one_machine() -> None:
+    assert [machines_for(rate, 10.0) for rate in (0.0, 1e-12, 10.0, 10.1)] == [0, 1, 1, 2]
+    assert owned_alone(MACHINE, constant(2e-9)).owned.fixed == HOURS_PER_YEAR
+
+
 def test_spares_share_the_load_and_cost_as_much_as_the_others() -> None:
     with_spare = owned_alone(replace(MACHINE, spares=1), constant(20)).owned
     assert with_spare.machines == 3

@@ -71,7 +71,7 @@ def test_values_that_are_not_given_are_named_as_assumed() -> None:
         ({**INSTANCE, "price_per_hour": "3"}, "price_per_hour = '3' is not a number"),
         ({**INSTANCE, "price_per_hour": float("nan")}, "price_per_hour = nan is out of range"),
         ({**INSTANCE, "output_tokens_per_second": 0}, "output_tokens_per_second = 0 is out of range"),
-        ({**INSTANCE, "utilization": 60}, "utilization = 60 is out of range: .* at most 1"),
+        ({**INSTANCE, "utilization": 60}, "utilization = 60 is out of range: .* from 1e-9 to 1"),
         ({**INSTANCE, "billing_step_seconds": 0}, "billing_step_seconds = 0 is out of range"),
         ({**INSTANCE, "load_seconds": -1}, "load_seconds = -1 is out of range"),
         ({**API, "price_change_per_year": -1}, "price_change_per_year = -1 is out of range: it must be more than -1"),

@@ -75,6 +75,11 @@ def test_the_rent_of_a_constant_demand_is_that_of_whole_instances() -> None:
     assert work(cloud(), constant(9)).above(9).cost == 0
 
 
+def test_the_least_demand_rents_an_instance() -> None:
+    year = work(cloud(), constant(2e-9)).above(0)
+    assert (year.instances, year.cost) == (1, 2 * HOURS_PER_YEAR)
+
+
 def test_an_api_is_paid_for_the_requests_above_the_owned_capacity() -> None:
     offer = api(output=10)
     rented = rented_work(rental(offer, Mix(output_tokens=100)), DAY).above(4)
@@ -138,12 +143,12 @@ def test_the_billed_time_is_the_least_of_all_ways_to_join_spans(seconds: list[in
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 50)), min_size=1, max_size=8).filter(lambda s: max(s)[1] > 0),
+    st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 50)), min_size=1, max_size=8).filter(
+        lambda steps: max(rate for _, rate in steps) > 1e-6
+    ),
     st.floats(0, 60),
 )
 def test_a_larger_owned_capacity_never_costs_more_rent(steps: list[tuple[int, float]], owned: float) -> None:
     demand = Demand(tuple(Step(*step) for step in steps), "given")
-    if not demand.mean:
-        return
     rented = work(cloud(billing_step_seconds=600, load_seconds=60), demand)
     assert rented.above(owned).cost <= rented.above(owned / 2).cost + 1e-9

@@ -68,3 +68,10 @@ def test_the_worst_case_joins_the_worse_ends_of_all_ranges_and_bounds():
 def test_a_value_that_a_tenth_makes_invalid_is_left_out():
     tariff = read_tariff({**VALUES, "spares": 3, "rack_watts": 100})
     assert "spares" not in by_name(tariff)
+
+
+def test_a_range_around_a_value_of_0_counts_in_the_worst_case():
+    values = {**VALUES, "discount_rate": 0, "range": {"discount_rate": [0, 0.1]}}
+    found = worst_case(read_tariff(values), POINT, allocated)
+    dear = price_point(read_tariff({**VALUES, "discount_rate": 0.1}), POINT)
+    assert found.upper == allocated(dear).upper

@@ -86,7 +86,7 @@ def test_every_option_can_be_given() -> None:
 
 
 def test_an_option_out_of_range_is_refused() -> None:
-    with pytest.raises(TariffError, match=r"^utilization = 2 is out of range: it must be more than 0 and at most 1"):
+    with pytest.raises(TariffError, match=r"^utilization = 2 is out of range: it must be from 1e-9 to 1"):
         Tariff().with_options(utilization=2)
 
 
@@ -112,8 +112,8 @@ def test_a_price_without_a_currency_invents_none() -> None:
         ("residual_share = 1.1", "from 0 to 1"),
         ("discount_rate = 5", "from 0 to 1"),
         ("maintenance_share = 5", "from 0 to 1"),
-        ("utilization = 0", "more than 0 and at most 1"),
-        ("utilization = 30", "more than 0 and at most 1"),
+        ("utilization = 0", "from 1e-9 to 1"),
+        ("utilization = 30", "from 1e-9 to 1"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_file_field_value_and_range(

@@ -7,7 +7,7 @@ import pytest
 from agent.cost.hourly import HourlyModel
 from agent.cost.lines import capital_per_hour
 from agent.cost.tariff import Tariff
-from agent.cost.tco import ownership
+from agent.cost.tco import Load, ownership
 
 MODEL = HourlyModel(1.0, 0.25, 1.4, ((0.0, 200.0), (1.0, 800.0)), 10.0)
 TARIFF = Tariff(
@@ -17,7 +17,7 @@ TARIFF = Tariff(
 
 
 def one_machine(_year):
-    return 1, 0.5
+    return Load(1, 0.5, MODEL.watts(0.5))
 
 
 def payments(year):
@@ -58,8 +58,9 @@ def test_a_machine_sold_before_the_end_of_its_life_has_lost_value_evenly():
 
 def test_a_machine_is_replaced_at_the_end_of_its_life():
     years = ownership(TARIFF, MODEL, 6, one_machine).years
-    fifth = [(each.name, each.amount) for each in years[4].payments][:2]
-    assert fifth == [("purchases", 10_000), ("resale", -2000)]
+    assert payments(years[3])["resale"] == pytest.approx(-2000)
+    assert payments(years[4])["purchases"] == 10_000
+    assert "resale" not in payments(years[4])
     assert payments(years[5])["resale"] == pytest.approx(-(10_000 - 8000 * 2 / 4))
 
 
@@ -70,6 +71,12 @@ def test_the_present_value_of_a_life_is_that_of_its_hours():
     annuity = (1 - 1.08**-4) / 0.08
     assert found.net_present_value == pytest.approx(capital_per_hour(tariff) * 8760 * annuity)
     assert found.net_present_value == pytest.approx(10_000 - 2000 / 1.08**4)
+
+
+def test_the_present_value_of_a_replacement_is_that_of_its_hours():
+    tariff = Tariff(capital=10_000, life_years=4, residual_share=0.2, discount_rate=0.08, price_per_kwh=0)
+    found = ownership(tariff, MODEL, 8, one_machine)
+    assert found.net_present_value == pytest.approx(capital_per_hour(tariff) * 8760 * (1 - 1.08**-8) / 0.08)
 
 
 def test_without_interest_the_present_value_is_the_total():
@@ -87,7 +94,7 @@ def test_the_price_of_energy_rises_and_the_demand_charge_does_not():
 
 
 def test_a_growing_fleet_buys_the_machines_that_it_lacks():
-    years = ownership(TARIFF, MODEL, 3, lambda year: (2 * year, 0.5)).years
+    years = ownership(TARIFF, MODEL, 3, lambda year: Load(2 * year, 0.5, 500.0)).years
     assert [payments(year)["purchases"] for year in years] == [20_000, 20_000, 20_000]
     assert [year.machines for year in years] == [2, 4, 6]
 

@@ -60,6 +60,21 @@ def test_energy_is_in_joules_with_its_bounds_and_source():
     assert charge["x_EnergySource"] == "measured"
 
 
+def test_requests_that_met_the_service_level_bear_the_cost_of_the_others():
+    goodput = msgspec.structs.replace(POINT.serving.goodput, met=True, attained=0.75)
+    strict = msgspec.structs.replace(POINT, serving=msgspec.structs.replace(POINT.serving, goodput=goodput))
+    (every,), (met,) = charges(profile(POINT)), charges(profile(strict))
+    assert float(met["ConsumedQuantity"]) == pytest.approx(0.75 * float(every["ConsumedQuantity"]))
+    for name in ("BilledCost", "x_EnergyJoules", "x_EnergyCost", "x_CostUpper"):
+        assert float(met[name]) == pytest.approx(float(every[name])), name
+
+
+def test_the_largest_prices_of_a_tariff_are_charged():
+    dear = PRICES.with_values({"capital": 1e15, "life_years": 0.01, "utilization": 1e-9})
+    (charge,) = charges(profile(POINT, tariff=dear))
+    assert float(charge["BilledCost"]) > 1e20
+
+
 def test_estimated_energy_is_labeled_in_the_charge_and_in_the_notes():
     energy = msgspec.structs.replace(
         POINT.energy,

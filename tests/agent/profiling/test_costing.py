@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 from msgspec import structs
@@ -28,6 +30,7 @@ TARIFF = read_tariff(
     }
 )
 DRAWS = 2000
+ENERGY = {"energy", "cooling_and_distribution"}
 
 
 def document(points=OPEN, rate=FOUND, idle=50.0):
@@ -111,6 +114,19 @@ def test_a_growing_demand_needs_more_machines_each_year():
     assert machines[0] == found.fleet.machines
     assert machines == sorted(machines) != [machines[0]] * 3
     assert all(0 < year.utilization <= 1 for year in found.ownership.years)
+
+
+def test_the_energy_of_a_year_is_that_of_the_fleet_over_its_curve():
+    day = Demand((Step(43_200, 1.0), Step(43_200, 30.0)), "given")
+    by_hour = dataclasses.replace(day, price_factors=(0.5, 1.5))
+    found = answered(document(rate=structs.replace(FOUND, point=OPEN[1]["name"])), TARIFF, demand=day, years=1)
+    paid = sum(each.amount for each in found.ownership.years[0].payments if each.name in ENERGY)
+    assert len(found.curve) > 2
+    assert paid == pytest.approx(found.fleet.kilowatt_hours_per_year * TARIFF.price_per_kwh)
+    dear = answered(document(rate=structs.replace(FOUND, point=OPEN[1]["name"])), TARIFF, demand=by_hour, years=1)
+    more = sum(each.amount for each in dear.ownership.years[0].payments if each.name in ENERGY)
+    assert more - paid == pytest.approx(dear.fleet.cost_per_year - found.fleet.cost_per_year)
+    assert more != pytest.approx(paid)
 
 
 def test_without_a_demand_the_years_are_those_of_one_machine():

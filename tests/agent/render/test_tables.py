@@ -72,9 +72,21 @@ def test_symmetric_bounds_are_a_percentage_and_others_have_both_ends(
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"), [(0.0, "0 %"), (1e-9, "0.1 %"), (0.0123, "1.2 %"), (0.0996, "10 %"), (1.5, "150 %")]
+    ("share", "shown"),
+    [
+        (0.0, "0 %"),
+        (1e-9, "< 0.1 %"),
+        (0.0006, "0.1 %"),
+        (0.0123, "1.2 %"),
+        (0.0996, "10 %"),
+        (0.985, "98 %"),
+        (0.995, "99.5 %"),
+        (0.9999, "> 99.9 %"),
+        (1.0, "100 %"),
+        (1.5, "150 %"),
+    ],
 )
-def test_a_share_above_0_is_not_shown_as_0(share: float, shown: str) -> None:
+def test_a_share_is_shown_as_0_or_100_percent_only_if_it_is(share: float, shown: str) -> None:
     assert percent(share) == shown
 
 
