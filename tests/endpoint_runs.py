@@ -27,18 +27,19 @@ TOKENS = 8
 STEADY = Answer(first_seconds=0.5, gap_seconds=0.01, tokens=TOKENS, joules=JOULES, cached_tokens=3)
 SHORT = ("--idle-seconds", 0.5, "--warmup-seconds", 0, "--window-seconds", 2, "--force", "--json")
 CONSTANT = ("--arrivals", "constant")
-LENGTHS = ("--prompt-tokens", 16, "--output-tokens", TOKENS)
+PROMPT = ("--prompt-tokens", 16)
 LONGEST_SECONDS = 180.0
 """A search takes half a minute, on a busy test host several times as long."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """A run: its options, the answers of its server, and the number that the server answers at once."""
+    """A run: its options, the answers of its server, the number that the server answers at once, the output tokens."""
 
     answers: Answers
     options: tuple[object, ...]
     slots: int | None = None
+    tokens: int = TOKENS
     needs_energy: bool = False
 
 
@@ -53,9 +54,9 @@ def _run(home: Path, sysfs: Path, load: Load) -> subprocess.CompletedProcess[str
     """Run a profile, up to three times if it needs energy and has none: tests beside this one can take all CPUs."""
     energy = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000) / "energy_uj"
     with ScriptedServer(load.answers, slots=load.slots, idle_watts=IDLE_WATTS, energy_file=energy) as server:
-        line = ("profile", "endpoint", "--url", server.url, "--path.sysfs", sysfs, *LENGTHS, *SHORT, *load.options)
+        line = ("profile", "endpoint", "--url", server.url, "--path.sysfs", sysfs, *PROMPT, *SHORT, *load.options)
         for _ in range(3):
-            result = run(home, *line, longest_seconds=LONGEST_SECONDS)
+            result = run(home, *line, "--output-tokens", load.tokens, longest_seconds=LONGEST_SECONDS)
             if not load.needs_energy or "no energy for" not in result.stderr:
                 break
     return result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import run
-from endpoint_runs import CONSTANT, LENGTHS, SHORT, STEADY, Load, only_point, run_all
+from endpoint_runs import CONSTANT, PROMPT, SHORT, STEADY, Load, only_point, run_all
 from profile_runs import document
 from scripted_answers import Answer
 from scripted_server import ScriptedServer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-FAST = replace(STEADY, first_seconds=0.04)
+FAST = replace(STEADY, first_seconds=0.04, gap_seconds=0.07, tokens=2)
 FAULTY = (STEADY, Answer(status=500), replace(STEADY, fault="truncated"), STEADY)
 SPARED = 20
 """The first requests of a run, which calibrate the lengths and try the point, get no fault."""
@@ -31,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     search = ("--rate", 12, "--find-max", "--slo", "e2e=200ms", "--attainment", "50%")
     limits = ("--slo", "ttft=900ms,e2e=3s", "--attainment", "40%")
     loads = {
-        "sought": Load([FAST], (*CONSTANT, *search), slots=2),
+        "sought": Load([FAST], (*CONSTANT, *search), slots=2, tokens=FAST.tokens),
         "faulty": Load(
             lambda number, _: FAULTY[number % 4] if number > SPARED else STEADY, ("--rate", 16, *CONSTANT, *limits)
         ),
@@ -55,8 +55,19 @@ def test_faults_are_counted_and_are_part_of_no_latency(runs: Runs) -> None:
 
 def test_a_run_without_a_success_is_an_error_that_names_the_failures(tmp_path: Path) -> None:
     with ScriptedServer(lambda number, _: Answer(status=503) if number > 5 else Answer()) as server:
-        line = ("profile", "endpoint", "--url", server.url, *LENGTHS, *SHORT, "--window-seconds", 0.3, "--no-store")
-        result = run(tmp_path, *line, "--rate", 60)
+        line = (
+            "profile",
+            "endpoint",
+            "--url",
+            server.url,
+            *PROMPT,
+            "--output-tokens",
+            8,
+            *SHORT,
+            "--window-seconds",
+            0.3,
+        )
+        result = run(tmp_path, *line, "--no-store", "--rate", 60)
     assert result.returncode == 1
     found = document(result)
     assert found["points"] == []

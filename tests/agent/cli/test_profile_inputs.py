@@ -47,7 +47,7 @@ def test_given_inputs_are_in_the_profile_by_digest_and_synthetic_ones_are_noted(
     save_loop(folder / "loop.onnx")
     np.save(folder / "x.npy", np.full(4, 0.125, np.float32))
     line = ("profile", "onnx", "--model", folder / "loop.onnx", *SHORT, *sensors(tmp_path))
-    line = (*line, "--no-estimates", "--json")
+    line = (*line, "--no-estimates", "--repeats", 1, "--json")
     given = run(tmp_path, *line, "--input", "n=1000", "--input", f"x={folder}/x.npy")
     synthetic = run(tmp_path, *line)
     for result in (given, synthetic):
@@ -113,14 +113,14 @@ def large(path: Path) -> Path:
 
 def test_a_model_beyond_its_time_or_memory_is_ended_by_the_limit_that_the_error_names(tmp_path: Path) -> None:
     line = ("profile", "onnx", *SHORT, *sensors(tmp_path), "--model")
-    late = run(tmp_path, *line, endless(tmp_path / "endless.onnx"), "--timeout", 5)
+    late = run(tmp_path, *line, endless(tmp_path / "endless.onnx"), "--timeout", 2)
     greedy = run(tmp_path, *line, large(tmp_path / "large.onnx"), "--memory-limit", "400MB")
     for result, name, option in ((late, "endless.onnx", "--timeout"), (greedy, "large.onnx", "--memory-limit")):
         assert (result.returncode, result.stdout) == (2, "")
         assert f"the model {name} " in result.stderr
         assert option in result.stderr
         assert "Traceback" not in result.stderr
-    assert "within 5 s, the limit of --timeout. Remedy: give a longer --timeout" in late.stderr
+    assert "within 2 s, the limit of --timeout. Remedy: give a longer --timeout" in late.stderr
     assert "--memory-limit allows 381 MiB" in greedy.stderr
 
 
