@@ -67,6 +67,13 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Freeze the objects of the collection again after a file whose tests unfroze them."""
+    if nextitem is not None and nextitem.path != item.path and not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
 @cache
 def _starts_processes(module: ModuleType) -> bool:
     found = vars(module).values()

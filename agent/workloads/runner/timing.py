@@ -119,10 +119,8 @@ def measure(
 def no_garbage_collection() -> Iterator[None]:
     """Collect garbage now, then not before the end of the window."""
     gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-        gc.unfreeze()
