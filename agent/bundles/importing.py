@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-
 _Json = dict[str, Any]
 _Key = tuple[str, str, str, str]
 """The part of a sample that names its channel: device, domain, metric, source."""
 _TICKS_AT_ONCE = 10_000
+_PREFIX = f"{IMPORTER}-"
 _LONGEST_HOST_ID = 64
 _LATEST_SECONDS = 4_102_444_800
 """The year 2100."""
@@ -72,6 +72,9 @@ def _is_stored(bundle: Bundle, reader: Reader) -> bool:
     uid = bundle.manifest.uid
     stored = next((profile for profile in reader.profiles() if profile.id == uid), None)
     if stored is None:
+        run = reader.run(uid)
+        if run is not None and not run.host_id.startswith(_PREFIX):
+            raise BundleError(f"a run of this store without a profile has the id {uid}: nothing was changed")
         return False
     remedy = (
         f"nothing was changed; delete the stored one first (`inferometer profiles delete {uid} --yes`) to replace it"
@@ -141,7 +144,7 @@ def _created_ns(document: _Json) -> int:
 
 def _host_id(host: _Json) -> str:
     """Return the id of an imported host, which is never that of a host whose sensors the store has."""
-    return f"{IMPORTER}-{one_line(host['id'])}"[:_LONGEST_HOST_ID]
+    return f"{_PREFIX}{one_line(host['id'])}"[:_LONGEST_HOST_ID]
 
 
 def _host(host: _Json) -> Host:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sqlite3
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,6 +103,24 @@ def test_the_same_uid_with_other_content_is_an_error(homes: tuple[Path, Path]) -
         assert (done.returncode, done.stdout) == (1, "")
         assert f"error: {path}: the profile {UID} is stored already, {words}: nothing was changed" in done.stderr
     assert json.loads(call(theirs, "profiles", "export", UID).stdout) == DOCUMENT
+
+
+def test_a_run_of_this_store_is_not_replaced_and_an_interrupted_import_is_taken_over(homes: tuple[Path, Path]) -> None:
+    ours, theirs = homes
+    bundle = exported(ours)
+    store_profile(theirs, json.dumps(DOCUMENT))
+    with closing(sqlite3.connect(store_of(theirs))) as store, store:
+        store.execute("DELETE FROM profiles")
+    refused = call(theirs, "profiles", "import", bundle)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"a run of this store without a profile has the id {UID}" in refused.stderr
+    with closing(sqlite3.connect(store_of(theirs))) as store, store:
+        store.execute("DELETE FROM runs")
+    call(theirs, "profiles", "import", bundle)
+    with closing(sqlite3.connect(store_of(theirs))) as store, store:
+        store.execute("DELETE FROM profiles")
+    assert call(theirs, "profiles", "import", bundle).stdout == f"{UID} imported\n"
+    assert len(samples_of(theirs)) == 2 * (SECONDS + 1)
 
 
 def test_an_imported_host_is_never_a_host_of_this_store(homes: tuple[Path, Path]) -> None:
