@@ -10,7 +10,7 @@ import typer
 
 from agent.cli.numbers import choice
 from agent.cli.options import JSON_HELP, fail, writing
-from agent.cli.report import TariffFile, check_extra, views_named
+from agent.cli.report import SiteName, TariffFile, check_extra, views_named
 from agent.cli.stored_profiles import NEWEST, SOURCE_HELP
 from agent.runtime.console import ExitCode, print_err, print_json
 
@@ -57,6 +57,7 @@ def plot(
         list[str] | None, typer.Argument(metavar="[ID|FILE]...", help=_HELP, show_default=False)
     ] = None,
     tariff: TariffFile = None,
+    site: SiteName = None,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
     """Draw one chart of a profile, or of several, as SVG or PNG.
@@ -73,7 +74,7 @@ def plot(
     check_extra()
     from agent.report.static_image import image
 
-    views = views_named(context, profile_ids or [NEWEST], tariff)
+    views = views_named(context, profile_ids or [NEWEST], tariff, site)
     if what is What.POWER and len(views) > 1:
         fail("the chart of power shows one run: name one profile", ExitCode.USAGE)
     chart = _chart(what, views)

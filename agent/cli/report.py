@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,9 @@ TariffFile = Annotated[
     Path | None,
     typer.Option("--tariff", metavar="FILE", help="Tariff (TOML) that replaces the prices stored in the profiles."),
 ]
+SiteName = Annotated[
+    str | None, typer.Option("--site", metavar="NAME", help="The [[site]] of the tariff whose values count.")
+]
 
 
 class Format(StrEnum):
@@ -45,6 +49,7 @@ def report(
         list[str] | None, typer.Argument(metavar="[ID|FILE]...", help=_HELP, show_default=False)
     ] = None,
     tariff: TariffFile = None,
+    site: SiteName = None,
     output: OutputFile = None,
     form: Annotated[Format, choice(Format, "Format of the report.", "--format")] = Format.HTML,
     as_json: Annotated[bool, typer.Option("--json", help=f"{JSON_HELP} With -o it names the file.")] = False,
@@ -71,7 +76,7 @@ def report(
                 ExitCode.USAGE,
             )
         check_extra()
-    views = views_named(context, profile_ids or [NEWEST], tariff)
+    views = views_named(context, profile_ids or [NEWEST], tariff, site)
     text = _text(views, form)
     if output is None:
         print_out(text.decode().removesuffix("\n"))
@@ -118,11 +123,15 @@ def _text(views: Sequence[View], form: Format) -> bytes:
     return writers[form](views, created).encode()
 
 
-def views_named(context: typer.Context, names: Sequence[str], tariff_file: Path | None) -> tuple[View, ...]:
+def views_named(
+    context: typer.Context, names: Sequence[str], tariff_file: Path | None, site: str | None
+) -> tuple[View, ...]:
     """Return the profiles of these names, under the tariff if there is one, with the stored power of their runs."""
     if len(names) > MOST_PROFILES:
         fail(f"{len(names)} profiles are named: a report has at most {MOST_PROFILES}", ExitCode.USAGE)
-    tariff = None if tariff_file is None else option_value("--tariff", str(tariff_file), _load)
+    if site is not None and tariff_file is None:
+        fail("--site names a part of a tariff: give --tariff too", ExitCode.USAGE)
+    tariff = None if tariff_file is None else option_value("--tariff", str(tariff_file), partial(_load, site=site))
     return _views(context, [document_named(context, name) for name in names], tariff)
 
 
@@ -138,10 +147,10 @@ def _views(context: typer.Context, found: Sequence[dict[str, Any]], tariff: Tari
     return views_of(documents, _traces(context, documents))
 
 
-def _load(path: str) -> Tariff:
+def _load(path: str, site: str | None) -> Tariff:
     from agent.cost.tariff_file import load_tariff
 
-    return load_tariff(Path(path))
+    return load_tariff(Path(path), site)
 
 
 def _traces(context: typer.Context, documents: Sequence[Document]) -> list[PowerTrace | None]:

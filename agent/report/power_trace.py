@@ -72,13 +72,17 @@ def stored_trace(reader: Reader, document: Document) -> PowerTrace | None:
 
 
 def power_trace(series: Sequence[Series], windows: Sequence[Window]) -> PowerTrace | None:
-    """Return the power of some sensors from the first window to the last, None without samples or windows."""
+    """Return the power of some sensors from the first window to the last, None without samples.
+
+    Without windows, which a bundle does not have, it begins and ends with the samples.
+    """
     import numpy as np  # noqa: PLC0415  an extra
 
     series = [each for each in series if len(each.times_ns) >= _LEAST_SAMPLES]
-    if not series or not windows:
+    if not series:
         return None
-    start_ns, end_ns = min(each.start_ns for each in windows), max(each.end_ns for each in windows)
+    start_ns = min(each.start_ns for each in windows) if windows else min(each.times_ns[0] for each in series)
+    end_ns = max(each.end_ns for each in windows) if windows else max(each.times_ns[-1] for each in series)
     slowest = max(each.channel.refresh_seconds for each in series)
     parts = max(1, min(_MOST_PARTS, int((end_ns - start_ns) / _SECOND_NS / max(2 * slowest, 0.02))))
     edges = np.linspace(0.0, (end_ns - start_ns) / _SECOND_NS, parts + 1)

@@ -47,11 +47,13 @@ def power_chart(view: View, number_of_view: int) -> Chart | None:
     )
     known = [watts for watts in trace.total if watts is not None]
     mean = f", between {plain(min(known))} and {plain(max(known))} W" if known else ""
+    count = len(trace.windows)
+    marked = f"with {count} marked windows" if count else "without its windows, which an imported profile lacks"
     return Chart(
         f"power-{number_of_view}",
         f"Power over time: {view.label}",
-        f"Power of the run over {number(length, 's')}{mean}, with {len(trace.windows)} marked windows.",
-        Axis(f"{unit} since the first window"),
+        f"Power of the run over {number(length, 's')}{mean}, {marked}.",
+        Axis(f"{unit} since the first {'window' if trace.windows else 'sample'}"),
         Axis("watts", from_zero=True),
         tuple(lines),
         bands=bands,

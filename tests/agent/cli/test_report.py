@@ -31,6 +31,10 @@ def test_a_tariff_replaces_the_stored_prices(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "**A million output tokens cost CHF" in done.stdout
     assert "EUR" not in done.stdout
+    with tariff.open("a", encoding="utf-8") as file:
+        file.write('[[site]]\nname = "north"\ncurrency = "NOK"\n')
+    done = call(tmp_path, "report", EXAMPLE, "--tariff", tariff, "--site", "north", "--format", "md")
+    assert "**A million output tokens cost NOK" in done.stdout
 
 
 def test_reports_for_tickets_go_to_standard_output(tmp_path: Path) -> None:
@@ -44,6 +48,7 @@ def test_reports_for_tickets_go_to_standard_output(tmp_path: Path) -> None:
     [
         (("report", EXAMPLE), 2, "name a file with -o report.html"),
         (("report", EXAMPLE, "--tariff", "none.toml", "--format", "md"), 2, "--tariff: none.toml: "),
+        (("report", EXAMPLE, "--site", "north", "--format", "md"), 2, "give --tariff too"),
         (("report", "latest", "--format", "md"), 1, "no profile 'latest' is stored in"),
         (("report", *[EXAMPLE] * 51, "--format", "md"), 2, "a report has at most 50"),
         (("plot", EXAMPLE, "--what", "energy", "-o", "energy.gif"), 2, "must end in .svg or .png"),

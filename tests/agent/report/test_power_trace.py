@@ -71,7 +71,12 @@ def test_a_counter_that_falls_has_no_power_there() -> None:
     assert None in trace.total
 
 
-def test_without_samples_or_windows_there_is_no_power() -> None:
+def test_without_samples_there_is_no_power() -> None:
     assert power_trace([], WINDOWS) is None
     assert power_trace([Series(PACKAGE, (1,), (1.0,))], WINDOWS) is None
-    assert power_trace([counter(PACKAGE, (10, 4))], []) is None
+
+
+def test_without_windows_the_power_is_that_of_all_samples() -> None:
+    trace = power_trace([counter(PACKAGE, (10, 4), (30, 4))], [])
+    assert trace.windows == ()
+    assert sum(trace.total) / len(trace.total) == pytest.approx(20)
