@@ -37,6 +37,7 @@ _STARTERS = {"subprocess", "fork_server", "command", "daemons", "profile_runs", 
 _LONGEST = (
     *("agent/cli/test_profile_endpoint_limits.py", "agent/cli/test_profile_endpoint.py"),
     *("agent/cli/test_profile_first_contact.py", "agent/daemon/test_service_faults.py"),
+    *("agent/daemon/test_maintenance.py", "agent/report/test_page_in_browser.py"),
     *("agent/cli/test_odd_environments.py", "agent/daemon/serving/test_thread.py", "agent/cli/test_signals.py"),
     *("agent/cli/test_measure.py", "agent/daemon/test_service_restarts.py", "agent/cli/test_profile_inputs.py"),
     *("agent/workloads/endpoint/test_workload.py", "agent/cli/test_main.py", "agent/cli/test_profile.py"),
@@ -44,7 +45,10 @@ _LONGEST = (
     *("agent/workloads/load/test_engine.py", "agent/api/test_prometheus_hosts.py", "agent/cli/test_db.py"),
     *("agent/cli/test_profile_refused.py", "agent/cli/test_profile_energy_from.py", "agent/profiling/test_edges.py"),
 )
-"""The files that take longest (`--durations=0`), from 60 s down to 20 s. They come first, so that none is left last."""
+"""The files that take longest (`--durations=0`), from 60 s down to 20 s. They come first, so that none is left last.
+
+The maintenance has the lowest priority, so it also comes before the files that need all CPUs.
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
