@@ -23,6 +23,7 @@ SOURCE_HELP = (
     ".json or contains a slash)."
 )
 """The help of an argument that `document_named` reads."""
+_READ = "agent.cli.stored_profiles"
 _MAX_DOCUMENT_BYTES = 64 << 20
 """More than a profile of a thousand points and repeats."""
 
@@ -59,7 +60,9 @@ def _document(profile: Profile) -> dict[str, Any]:
 
 def find(context: typer.Context, profile_id: str) -> Profile:
     """Return the only stored profile of that name; end the command if there is none, or more than one."""
-    profiles = stored_profiles(context)
+    if _READ not in context.meta:  # once, also for a command that takes a thousand names
+        context.meta[_READ] = stored_profiles(context)
+    profiles: tuple[Profile, ...] = context.meta[_READ]
     if profile_id == NEWEST:
         matches = profiles[:1]
     else:

@@ -129,6 +129,11 @@ def _tiles(view: View) -> Iterator[tuple[str, str, str]]:
         yield "Latency", number(point.mean_latency_seconds.mean, "s"), "mean"
     if point.power:
         yield "Power", number(point.power.mean_watts.mean, "W"), "mean at this load"
+    cost = preferred(point)
+    carbon = cost.carbon_grams_per_inference if cost else None
+    if carbon and (grams := carbon.total or carbon.operational or carbon.embodied):
+        part = "" if carbon.total else " in operation" if carbon.operational else " of manufacture"
+        yield "Carbon", f"{number(grams.mean, 'g')} CO2e", f"per {view.work}{part}"
     if (share := idle_share(point)) is not None:
         yield "Idle share", percent(share), "of the energy"
 

@@ -14,7 +14,7 @@ from agent.cost.offers import Offer
 from agent.profiling.records import Document
 from agent.render.tables import number, percent, plain
 from agent.report.chart import columns
-from agent.report.content import charts_of, sections_of
+from agent.report.content import answers_of, charts_of, sections_of
 from agent.report.decisions import compared, options
 from agent.report.honesty import origins
 from agent.report.loads import loads_of
@@ -222,6 +222,19 @@ def test_own_machines_and_offers_are_compared_in_tables() -> None:
     assert any("one machine at the utilization of the tariff" in note for note in section.notes)
     assert options(view(tariff(offers=()))) == ((), ())
     assert options(view(tariff(capital=None, maintenance_share=None)))[1][0].startswith("The offers are not compared:")
+
+
+@pytest.mark.parametrize(
+    ("given", "unit"),
+    [
+        ({"carbon_intensity_g_per_kwh": 400.0}, "per inference in operation"),
+        ({"embodied_kg_co2e": 100.0}, "per inference of manufacture"),
+        ({"carbon_intensity_g_per_kwh": 400.0, "embodied_kg_co2e": 100.0}, "per inference"),
+    ],
+)
+def test_the_key_figures_have_carbon_and_the_parts_of_it(given: dict, unit: str) -> None:
+    [answer] = answers_of([view(tariff(**given))])
+    assert [(value[-6:], what) for name, value, what in answer.tiles if name == "Carbon"] == [("g CO2e", unit)]
 
 
 def test_prices_of_input_and_output_tokens_are_given_for_both_bases() -> None:
