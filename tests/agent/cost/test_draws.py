@@ -115,3 +115,25 @@ def test_a_draw_without_capacity_costs_without_limit():
     )
     assert machine.per_unit(1.0)[1] == np.inf
     assert bounds(machine.per_unit(1.0))[1] is None
+
+
+def test_the_interval_contains_the_true_cost_in_95_of_100_simulated_measurements():
+    joules, rate, idle, repeats, bound = 30.0, 20.0, 200.0, 5, 0.05
+    tariff = Tariff(capital=20_000, price_per_kwh=0.3, pue=1.3)
+    point = PointCost(Interval(joules), Interval(rate), Interval(idle))
+    true = price_point(tariff.with_values({"utilization": 0.3}), point).allocation.per_inference.total.mean
+    random, contained = np.random.default_rng(1), 0
+    for seed in range(200):
+        bias = 1 + random.uniform(-bound, bound)  # of the sensor, in every energy of this measurement
+        energies = joules * bias * (1 + 0.05 * random.standard_normal(repeats))
+        rates = rate * (1 + 0.03 * random.standard_normal(repeats))
+
+        def measured(values, share):
+            error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+            limit = share * values.mean()
+            return UncertainAmount(values.mean(), error, len(values) - 1, limit, limit, GAUGE if share else ())
+
+        inputs = MachineInputs(measured(energies, bound), measured(rates, 0), measured(np.array([idle * bias]), bound))
+        low, high = bounds(Draws(5000, seed).machine(tariff, inputs).per_unit(0.3))
+        contained += low <= true <= high
+    assert 0.93 <= contained / 200 <= 0.99
