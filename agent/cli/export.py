@@ -79,7 +79,8 @@ def export(
         fail(f"--output: give the {'folder' if exporter.folder else 'file'} to write with -o PATH", ExitCode.USAGE)
     if exporter.binary:
         check_parquet()
-    documents = _priced([_document(context, name) for name in profiles or [NEWEST]], tariff)
+    named = {each.id: each for each in (_document(context, name) for name in profiles or [NEWEST])}
+    documents = _priced(list(named.values()), tariff)
     try:
         exported = exporter.files(ExportRequest(documents, given, partial(_windows, context)))
     except ExportError as error:
@@ -193,6 +194,8 @@ def _write(exporter: Exporter, exported: Exported, output: Path | None) -> None:
         try:
             for path in _paths(exporter, exported, output):
                 path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            fail(f"{output}: it is not a folder, and {exporter.name} has several files; choose one", ExitCode.USAGE)
         except OSError as error:
             fail(f"{output}: it cannot be created ({error.strerror}); choose another folder with -o", ExitCode.USAGE)
     for path, content in zip(_paths(exporter, exported, output), exported.files.values(), strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.exports.loads import left_out, loads_of
+from agent.exports.loads import cached_loads, left_out, loads_of
 from agent.exports.machines import check_alike, machine_of
 from agent.exports.records import Exported, Exporter, ExportError, Fact, json_file
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MILLISECONDS = 1000.0
 _LEAST_POINTS = 5
+_MOST_CACHED = 0.5
+"""The largest share of a prompt from the cache of the server; the rest is what a prefill computes."""
 _PROMPTS = (128, 256, 512, 1024, 2048)
 _OUTPUT_TOKENS = 128
 _CLIENTS = (1, 4, 8)
@@ -31,8 +33,10 @@ def _files(request: ExportRequest) -> Exported:
     check_alike(request.documents)
     invalid = left_out(request.documents)
     loads = [each for each in loads_of(request.documents) if each.clients and each.is_decoding]
-    alone = [each for each in loads if each.clients == 1 and not each.is_cached]
-    lengths = {each.mean_input_tokens for each in alone}
+    single = [each for each in loads if each.clients == 1]
+    alone = [each for each in single if each.cached_share <= _MOST_CACHED]
+    invalid += cached_loads(single, _MOST_CACHED)
+    lengths = {round(each.new_input_tokens) for each in alone}
     unmeasured = []
     if len(lengths) < _LEAST_POINTS:
         unmeasured.append(f"uncached prompts of {_LEAST_POINTS} lengths with one client: there are {len(lengths)}")
@@ -62,8 +66,8 @@ def _files(request: ExportRequest) -> Exported:
 
 
 def _prefill(loads: Sequence[Load], count: int) -> dict[str, Any]:
-    """Return the time to the first token in milliseconds by the length of the prompt, of one client."""
-    pairs = sorted((round(each.mean_input_tokens or 0), each.first_token_seconds) for each in loads)
+    """Return the time to the first token in milliseconds by the computed length of the prompt, of one client."""
+    pairs = sorted((round(each.new_input_tokens), each.first_token_seconds) for each in loads)
     return {
         "prefill_isl": [tokens for tokens, _ in pairs],
         "prefill_ttft": [seconds * _MILLISECONDS for _, seconds in pairs],

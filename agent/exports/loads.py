@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from agent.profiling.serving_records import Lengths
 
 _MILLISECONDS = 1000.0
-_CACHED_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +98,26 @@ class Load:
         return self.output_tokens_per_second * self.token_seconds * self.context_tokens
 
     @property
-    def is_cached(self) -> bool:
-        """Whether more than a tenth of the prompts came from the cache of the server."""
-        rate, cached = self.point.input_tokens_per_second, None
-        if self.point.serving:
-            cached = self.point.serving.cached_input_tokens_per_second
-        return bool(rate and cached and cached > _CACHED_SHARE * rate.mean)
+    def cached_share(self) -> float:
+        """The share of the prompts that came from the cache of the server, 0 if it reports none."""
+        rate = self.point.input_tokens_per_second
+        cached = self.point.serving.cached_input_tokens_per_second if self.point.serving else None
+        return min(1.0, cached / rate.mean) if cached and rate and rate.mean else 0.0
+
+    @property
+    def new_input_tokens(self) -> float:
+        """The mean tokens of a prompt that the server computed."""
+        return (self.mean_input_tokens or 0.0) * (1 - self.cached_share)
+
+
+def cached_loads(loads: Iterable[Load], most: float) -> list[str]:
+    """Return a line for each load of which more than a share of the prompts came from the cache of the server."""
+    return [
+        f"{each.name} is left out: {each.cached_share:.0%} of its prompts came from the cache of the server; start it "
+        "without a cache of prompts"
+        for each in loads
+        if each.cached_share > most
+    ]
 
 
 def _mean(latency: LatencySummary | None) -> float:

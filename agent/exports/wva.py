@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.exports.fits import fit, r_squared
-from agent.exports.loads import left_out, loads_of, sources
+from agent.exports.loads import cached_loads, left_out, loads_of, sources
 from agent.exports.machines import check_alike, hour_price, machine_of, model_of
 from agent.exports.records import Exported, Exporter, ExportError, Fact, json_file
 from agent.profiling.pricing import loaded_idle_watts
@@ -29,6 +29,8 @@ _MILLISECONDS, _CENTS = 1000.0, 100.0
 _LEAST_LOADS, _POWER_LOADS = 3, 2
 _PROMPTS, _OUTPUT_TOKENS, _CLIENTS = (128, 512), 128, (1, 2, 4, 8, 16)
 _REQUESTS = 30
+_MOST_CACHED = 0.25
+"""The largest share of a prompt from the cache of the server: the formulas have only one length of a prompt."""
 _COMMAND = "inferometer profile endpoint --url URL --for wva"
 
 
@@ -36,7 +38,9 @@ def _files(request: ExportRequest) -> Exported:
     check_alike(request.documents)
     invalid = left_out(request.documents)
     first = request.documents[0]
-    loads = [each for each in loads_of(request.documents) if each.clients and each.is_decoding and not each.is_cached]
+    closed = [each for each in loads_of(request.documents) if each.clients and each.is_decoding]
+    loads = [each for each in closed if each.cached_share <= _MOST_CACHED]
+    invalid += cached_loads(closed, _MOST_CACHED)
     machine = machine_of(first)
     count = round(request.number("acc_count") or machine.count)
     name, model = request.text("acc") or machine.name, request.text("model") or model_of(first)

@@ -69,6 +69,17 @@ def test_unknown_names_are_refused_with_the_nearest_one(tmp_path):
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr
 
 
+def test_profile_that_is_named_twice_is_exported_once(tmp_path):
+    done = call(tmp_path, "export", SERVING, SERVING, "--to", "benchmark-report", "-o", tmp_path / "out", "--json")
+    assert len(json.loads(done.stdout)["files"]) == 3
+
+
+def test_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").touch()
+    done = call(tmp_path, "export", SERVING, "--to", "benchmark-report", "-o", tmp_path / "out")
+    assert (done.returncode, "it is not a folder" in done.stderr) == (2, True)
+
+
 def test_missing_extra_is_named_with_its_installation(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     points = [load((each, 128), 0.1, 0.02, float(n), 30, concurrency=n) for each in (128, 512) for n in (1, 2, 4)]

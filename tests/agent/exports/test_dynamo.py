@@ -71,5 +71,21 @@ def test_invalid_points_are_left_out_with_their_reason():
     assert missing(late, *ALONE[1:]).missing[2].endswith("is invalid and left out: the client was late")
 
 
+def cached(point, share):
+    serving = replace(point.serving, cached_input_tokens_per_second=share * point.input_tokens_per_second.mean)
+    return replace(point, serving=serving)
+
+
+def test_prefill_has_the_tokens_that_the_server_computed():
+    prefill, _ = exported(cached(ALONE[0], 0.25), *ALONE[1:])
+    assert prefill["prefill_isl"][0] == 96
+
+
+def test_prompt_that_came_mostly_from_the_cache_is_left_out_of_the_prefill():
+    refused = missing(cached(ALONE[0], 0.75), *ALONE[1:])
+    assert refused.missing[0] == "uncached prompts of 5 lengths with one client: there are 4"
+    assert "75% of its prompts came from the cache of the server" in refused.missing[1]
+
+
 def test_open_loops_are_left_out_because_their_number_of_requests_varies():
     assert len(exported(*ALONE, load((512, 128), 0.9, 0.02, 2.0, 15, rate=2.0))[1]["z_itl"]) == 5

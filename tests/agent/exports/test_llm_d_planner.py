@@ -111,6 +111,14 @@ def test_requests_of_other_lengths_than_requested_are_refused():
     assert line.endswith("256 tokens of a prompt or an output, which were 99.5 on average")
 
 
+def test_load_on_a_cache_of_prompts_is_left_out_with_the_remedy():
+    serving = msgspec.structs.replace(CHAT.serving, cached_input_tokens_per_second=512.0)
+    lines = missing(profile(msgspec.structs.replace(CHAT, serving=serving))).missing
+    assert lines[1].endswith(
+        "50% of its prompts came from the cache of the server; start it without a cache of prompts"
+    )
+
+
 def test_profiles_of_two_machines_are_refused():
     one, other = profile(CHAT), profile(CHAT)
     other = msgspec.structs.replace(other, host=msgspec.structs.replace(other.host, id="b", name="there"))
