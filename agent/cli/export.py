@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def export(
     context: typer.Context,
     profiles: Annotated[
-        list[str] | None, typer.Argument(metavar="PROFILE...", help=f"The profiles: of each, {SOURCE_HELP}")
+        list[str] | None,
+        typer.Argument(metavar="PROFILE...", help=f"The profiles, the newest by default: of each, {SOURCE_HELP}"),
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="NAME", help="The planner; --list lists them.")] = None,
     output: Annotated[

@@ -51,7 +51,8 @@ def init(
     text = template(_asked() if interactive else {})
     with writing(path) as stream:
         stream.write(text.encode())
-    print_err(f"wrote {path}; `inferometer tariff check {path}` checks it after a change")
+    entered = "" if interactive else "enter your prices, then "
+    print_err(f"wrote {path}; {entered}price a profile with: inferometer cost latest --tariff {path}")
 
 
 def _on_terminal() -> bool:

@@ -106,13 +106,13 @@ def template(given: Mapping[str, str | float]) -> str:
     """Return the text of a tariff file with the given values; all other keys are comments."""
     parts = [_HEAD]
     for title, keys in _SECTIONS.items():
-        parts.append(f"\n# {title}" if title else "")
+        parts += [f"\n# {title}"] if title else []
         for name, (example, meaning) in keys.items():
             value = _toml(given[name]) if name in given else example
             line = f"{name} = {value}" if name in given else f"# {name} = {value}"
-            parts.append(f"{line:<38}# {meaning}")
+            parts.append(f"{line:<37} # {meaning}")
     return "\n".join(parts) + "\n" + _TABLES
 
 
 def _toml(value: str | float) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"{value:g}"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"{value:.15g}"

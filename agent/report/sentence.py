@@ -82,7 +82,7 @@ def qualifications(view: View) -> Iterator[str]:
         part = "The energy" if coverage.source == "estimated" else "A part of the energy"
         half = f" to ±{percent(coverage.relative_uncertainty)}" if coverage.relative_uncertainty else ""
         yield f"{part} is estimated{half}, not measured."
-    yield f"It holds for {point.name or 'the only point'}{f': {note}' if note else ''}."
+    yield f"The figures are those of {point.name or 'the only point'}{f': {note}' if note else ''}."
     if view.document.status != "complete":
         yield f"The run is {view.document.status}, so points and repeats are missing."
     failed = {check.name for each in view.document.points for check in each.checks if check.failed}

@@ -111,7 +111,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 def _tails(ids: Sequence[str]) -> list[str]:
     """Return the ends of the ids, numbered if two profiles have one id."""
-    short = [printable_line(each[-13:]) for each in ids]
+    short = [printable_line(each[-11:]) for each in ids]
     return [each if short.count(each) == 1 else f"{each} ({at})" for at, each in enumerate(short, 1)]
 
 

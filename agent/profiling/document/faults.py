@@ -31,7 +31,7 @@ def faults(text: str) -> tuple[str | None, tuple[Fault, ...]]:
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return None, (Fault("$", f"not JSON: {error}"),)
+        return None, (Fault("$", f"not JSON: {error}. Name a profile as JSON, or a bundle"),)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     version = None if version is None else str(version)
     try:

@@ -65,6 +65,10 @@ def test_an_answer_is_a_number(answer, value):
         value_of("pue", "x")
 
 
+def test_an_answer_is_written_with_all_of_its_digits():
+    assert tomllib.loads(template({"capital": 1234567.89})) == {"capital": 1234567.89}
+
+
 def test_a_text_with_quotes_is_written_as_toml():
     assert tomllib.loads(template({"currency": 'a "b"'})) == {"currency": 'a "b"'}
 

@@ -93,7 +93,7 @@ def test_the_qualifications_have_range_source_point_and_checks() -> None:
     assert found[0].startswith("The 95 % interval is EUR 0.")
     assert ", the worst case EUR 0." in found[0]
     assert found[1] == "The energy is estimated to ±51 %, not measured."
-    assert found[2].startswith("It holds for batch=8: the capacity is the highest measured rate")
+    assert found[2].startswith("The figures are those of batch=8: the capacity is the highest measured rate")
     assert found[3] == "The run is interrupted, so points and repeats are missing."
     assert found[4].endswith("checks failed: see the warnings below.")
 
