@@ -1,17 +1,24 @@
 """Fixtures and settings of all tests. With INFEROMETER_NO_SKIPS=1 a skipped test is a failure."""
 
+from __future__ import annotations
+
+import fcntl
 import gc
 import os
 import signal
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import fork_server
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import ModuleType
 
 # A busy machine must not fail a property test, so no example has a deadline. CI searches harder than a quick local run.
 _SLOW_HOST = [HealthCheck.too_slow]
@@ -56,6 +63,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "system: starts processes, or takes seconds; every test of a module that starts processes has it"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect in one worker per CPU at a time, so that the others find the compiled tests."""
+    worker = getattr(session.config, "workerinput", {}).get("workerid", "")
+    if not worker:
+        return (yield)
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    turn = int(worker.removeprefix("gw")) % len(os.sched_getaffinity(0)) % len(files)
+    with files[turn].open("rb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
