@@ -74,11 +74,10 @@ def _drawn(chart: Chart, form: Literal["svg", "png"], title: str | None) -> byte
 
 
 def _plot(axes: Any, chart: Chart) -> None:
-    labelled = set[str]()
-    for band in chart.bands:
-        label = None if band.name in labelled else printable_line(band.name)
-        labelled.add(band.name)
-        axes.axvspan(band.start, band.end, color=LIGHT[band.color], lw=0, label=label, zorder=0)
+    for name, color in dict.fromkeys((band.name, band.color) for band in chart.bands):
+        spans = [(band.start, band.end - band.start) for band in chart.bands if band.name == name]
+        label, across = printable_line(name), axes.get_xaxis_transform()
+        axes.broken_barh(spans, (0, 1), color=LIGHT[color], lw=0, label=label, zorder=0, transform=across)
     for line in chart.lines:
         _line(axes, line)
     starts = [0.0] * max((len(bars.values) for bars in chart.bars), default=0)
