@@ -37,12 +37,13 @@ def compared(views: Sequence[View]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     documents = [view.document for view in views]
     try:
         setups = group(documents)
-        found = compare(setups, force=True)
-    except (SetupError, IncomparableError) as error:
+        found = compare(setups)
+    except SetupError as error:
         return (f"No difference is tested: {error}.",), ()
+    except IncomparableError as error:
+        return ("No difference is tested, because these profiles are not comparable.",), tuple(error.reasons)
     names = ", ".join(f"{setup.label} is {setup.name}" for setup in setups)
-    forced = (f"not comparable: {reason}" for reason in found.incomparable)
-    return (f"{names}.", *headlines(found)), (*forced, *found.notes)
+    return (f"{names}.", *headlines(found)), found.notes
 
 
 def options(view: View) -> tuple[tuple[Table, ...], tuple[str, ...]]:

@@ -246,6 +246,10 @@ def test_several_profiles_are_compared_in_words() -> None:
     words, notes = compared(two_views())
     assert words[0] == "A is fp32, B is int8."
     assert any(note.startswith("A, B: fewer than 3 profiles") for note in notes)
+    other = priced(id="20260101-000000-abcd", coverage={**example()["coverage"], "boundary": "package"})
+    words, notes = compared(views_of([priced(), other], [None, None]))
+    assert words == ("No difference is tested, because these profiles are not comparable.",)
+    assert "boundary" in notes[0]
     same = views_of([priced(), priced()], [None, None])
     assert compared(same)[0][0].startswith("No difference is tested: the profile ")
 
