@@ -115,7 +115,7 @@ class Anonymizer:
         if _GENERIC_ID.fullmatch(device_id):
             return device_id
         if device_id not in self._names:
-            self._remember(device_id)
+            self._replaced(device_id)
             used = {*self._names.values(), *(device.id for device in self._original.devices)}
             self._names[device_id] = next(name for n in count() if (name := f"{kind}-{n}") not in used)
         return self._names[device_id]
@@ -126,8 +126,8 @@ class Anonymizer:
         secret = _ADDRESS.search(text) or any(each in lowered for each in self._secrets)
         return text if _WORDS.fullmatch(text) and not secret else _REMOVED
 
-    def _remember(self, text: str) -> str:
-        """Remember a text that must not be part of any other; return the word in its place."""
+    def _replaced(self, text: str) -> str:
+        """Add a text to those that no other text may contain; return the word in its place."""
         if len(text) >= _SHORTEST_SECRET:
             self._secrets.add(text.lower())
         return _REMOVED
@@ -176,7 +176,7 @@ class Anonymizer:
         if place == "WorkloadFacts.model_sha256":
             return text
         if place not in _SAFE:
-            removed = self._remember(text)
+            removed = self._replaced(text)
             return self._offers.setdefault(text, f"offer-{len(self._offers) + 1}") if place == "Offer.name" else removed
         return self.word(self._with_new_ids(text) if place == "CoverageFacts.not_covered" else text)
 
@@ -200,10 +200,10 @@ class Anonymizer:
     def _key(self, name: str) -> str:
         if _LIMIT.fullmatch(name):
             return name
-        return self.word(name) if _KEY.fullmatch(name) else self._remember(name)
+        return self.word(name) if _KEY.fullmatch(name) else self._replaced(name)
 
     def _attribute(self, name: str, value: str) -> str:
-        return self.word(value) if _SAFE_ATTRIBUTES.fullmatch(name) else self._remember(value)
+        return self.word(value) if _SAFE_ATTRIBUTES.fullmatch(name) else self._replaced(value)
 
     def _values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings or parameters: numbers stay, of the texts only words of this program and model names."""
@@ -217,7 +217,7 @@ class Anonymizer:
         if isinstance(value, str):
             if name == "model":
                 return self._model(value)
-            return self.word(value) if name in _SAFE_SETTINGS else self._remember(value)
+            return self.word(value) if name in _SAFE_SETTINGS else self._replaced(value)
         if isinstance(value, list | tuple):
             return [self._setting(name, each) for each in value]
         return self._values(value) if isinstance(value, dict) else value
@@ -226,9 +226,9 @@ class Anonymizer:
         """Return the name of a model, but of the path of a file only its type."""
         file = _MODEL_FILE.fullmatch(name)
         if file:
-            self._remember(name)
+            self._replaced(name)
             return f"model.{file[1].lower()}"
-        return name if _MODEL_NAME.fullmatch(name) and not name.startswith(".") else self._remember(name)
+        return name if _MODEL_NAME.fullmatch(name) and not name.startswith(".") else self._replaced(name)
 
 
 def _is_closed(annotation: Any) -> bool:

@@ -76,7 +76,7 @@ def compare(
         typer.Option(metavar="SHARE", help="Share of the requests that must meet --slo, such as 95%; 99% by default."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Compare what is not comparable; the result states the reasons.")
+        bool, typer.Option("--force", help="Compare profiles that are not comparable; the result states the reasons.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:

@@ -34,8 +34,8 @@ RequireTexts = Annotated[
     typer.Option(
         "--require",
         metavar="LIST",
-        help="What an option must have: on_premises, region=EU, certification=C5, confidential_share=30%, separated by "
-        "commas. The answer has the price of these requirements.",
+        help="Requirements of an option: on_premises, region=EU, certification=C5, confidential_share=30%, separated "
+        "by commas. The answer has the price of these requirements.",
     ),
 ]
 _MEASURED = "measured:"

@@ -65,7 +65,7 @@ def named(groups: Sequence[Sequence[Document]]) -> tuple[Setup, ...]:
     given = [document.id for members in groups for document in members]
     twice = next((each for each in given if given.count(each) > 1), None)
     if twice is not None:
-        raise SetupError(f"the profile {twice} is given twice, and one run is no repeat of itself; give it once")
+        raise SetupError(f"the profile {twice} is given twice, and one run is not a repeat of itself; give it once")
     if len(groups) == 1:
         raise SetupError("a comparison needs two groups of profiles, and there is one; give more, or change --by")
     if len(groups) > MOST_SETUPS:

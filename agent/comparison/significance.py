@@ -76,7 +76,7 @@ def welch_ratio(
 
 
 def single_ratio(value: Interval, reference: Interval, bounds: Bounds, others: Bounds) -> Ratio:
-    """Return the ratio of two values that are no groups of runs; its p value is unknown.
+    """Return the ratio of two values that are not groups of runs; its p value is unknown.
 
     The widths of their own intervals add in quadrature, as the repeats of two runs are independent; the bounds of the
     sensors add in the worst case. Raises ValueError if a mean is not above 0.

@@ -157,7 +157,7 @@ def _options(
         objections = requirements.objections(offer)
         for machines, split in splits.items():
             if machines == own.owned.machines:
-                continue  # own machines alone are no dearer
+                continue  # own machines alone are not dearer
             kept = machines - machine.spares if machines else 0
             more = () if kept >= least else (_share_objection(requirements),)
             yield _option(split, offer.name, demand, mix, (*objections, *more))

@@ -23,7 +23,7 @@ _NEARLY = 1e-9
 
 
 class Density(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The work and the machines that fit into provisioned power; what needs the power of a rack is None without it."""
+    """The work and the machines that fit into provisioned power; the figures of a rack are None without its power."""
 
     watts_per_machine: float
     machines_per_kilowatt: float

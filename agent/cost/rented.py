@@ -186,9 +186,9 @@ def _rotated(spans: Sequence[tuple[float, float]], whole_seconds: float) -> list
 
 
 def _billed(spans: Iterable[tuple[float, float]], step: float, load: float) -> float:
-    """Return the billed time of one instance: rented `load` before a span, for whole steps, kept if that is no dearer.
+    """Return the billed time of one instance: rented `load` before a span, for whole steps, kept if that is not dearer.
 
-    Of two ways that cost the same, the one that is paid for longer is never worse later, so the choice is optimal.
+    The choice is optimal: if two ways cost the same, the one that is paid for longer is never worse later.
     """
     total, paid_until = 0.0, -math.inf
     for start, end in spans:

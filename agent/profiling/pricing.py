@@ -49,7 +49,7 @@ def _cost(point: Point, points: Sequence[Point], baselines: Sequence[Baseline], 
 def point_cost(point: Point, baselines: Iterable[Baseline], points: Iterable[Point] = ()) -> PointCost:
     """Return the quantities behind the cost of a point; where a service level was met, of the requests that met it.
 
-    Of the other `points`, the lower loads of the same requests give its power between idle and busy: only loads on a
+    Lower loads of the same requests among the other `points` give its power between idle and busy: only loads on a
     server are loads of one machine at different utilizations, a smaller batch is another way to work. Raises
     NoCostError if the point has no energy.
     """

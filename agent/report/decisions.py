@@ -33,7 +33,7 @@ class Table:
 
 
 def compared(views: Sequence[View]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the differences of several profiles in words and the notes on them, or why they cannot be compared."""
+    """Return the differences of several profiles in words and their notes, or the reason why there are none."""
     documents = [view.document for view in views]
     try:
         setups = group(documents)
