@@ -44,9 +44,9 @@ DEAR = 1000.0
 CLIENTS, QUICK_SECONDS = 16, 8.0
 MOST_DIFFERENCE, LEAST_R2 = 0.25, 0.9
 KV_TOKENS, LIMIT_SECONDS = 100_000, 3600.0
-ASKED = {"scripted": (500.0, 20.0, 1024, 128), "llama": (3000.0, 100.0, 256, 32)}
+ASKED = {"scripted": (500.0, 20.0, 1024, 128), "llama": (3000.0, 100.0, 128, 16)}
 """The limits in ms of the first token and of the others, and the lengths for which Dynamo's planner is asked."""
-LLAMA = ("--prompt-tokens", "32,64,128,256,512", "--output-tokens", "32", "--concurrency", "1,2,4")
+LLAMA = ("--prompt-tokens", "32,64,96,128,192", "--output-tokens", "16", "--concurrency", "1,2,4")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Times are in milliseconds, n is the number of requests in service, i and o are the tokens of prompt and output:
 
-- until 0.5: decode = alpha + beta n, prefill = gamma + delta i n
-- since then, with T = alpha + n (beta (i + o) / (o + 1) + gamma (i + o / 2)):
+- until 0.5.1: decode = alpha + beta n, prefill = gamma + delta i n
+- since February 2026, with T = alpha + n (beta (i + o) / (o + 1) + gamma (i + o / 2)):
   prefill = T + (beta + gamma) i, decode = T + beta + gamma (i + o / 2), time to first token = prefill + decode
 
 https://github.com/llm-d/llm-d-workload-variant-autoscaler: `pkg/config/types.go`, `pkg/analyzer/queueanalyzer.go`
