@@ -88,7 +88,7 @@ def prices_of(setups: Sequence[Setup]) -> tuple[Prices | None, tuple[str, ...]]:
     parts = tuple(name for name in names if all(getattr(basis.per_inference, name) for basis in bases))
     if not parts:
         return None, ("the costs have no part in common: give one --tariff",)
-    assumed = dict.fromkeys(f"{each.name} = {each.value:g} ({each.source})" for cost in costs for each in cost.assumed)
+    assumed = dict.fromkeys(each.text for cost in costs for each in cost.assumed)
     absent = "" if len(parts) > 1 else f"the costs are those of {parts[0]} alone: the tariff has no other price"
     notes = [absent, f"assumed prices: {', '.join(assumed)}" if assumed else ""]
     prices = Prices(costs[0].currency, "allocation" if bases is allocated else "usage", parts)

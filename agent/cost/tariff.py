@@ -34,6 +34,11 @@ class TariffDefault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: float
     source: str
 
+    @property
+    def text(self) -> str:
+        """The field with its value, and the source if there is one."""
+        return f"{self.name} = {self.value:g}{'' if self.source == 'assumed' else f' ({self.source})'}"
+
 
 class ValueRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The range in which the user expects the value of a field of a tariff."""

@@ -53,7 +53,7 @@ class PricedPoint:
     def assumed(self) -> str:
         """The defaults behind the cost, in one line."""
         assumed = self.point.cost.assumed if self.point.cost else ()
-        return "; ".join(f"{each.name} = {each.value:g} ({each.source})" for each in assumed)
+        return "; ".join(each.text for each in assumed)
 
 
 def priced_points(documents: Iterable[Document]) -> list[PricedPoint]:

@@ -60,14 +60,14 @@ def _given(document: Document) -> Iterator[str]:
 def _assumed(document: Document) -> Iterator[str]:
     tariff = document.tariff
     for default in tariff.assumed if tariff and any(point.cost for point in document.points) else ():
-        yield f"{default.name} = {default.value:g} ({default.source})"
+        yield default.text
     for offer in tariff.offers if tariff else ():
         yield from (f"offer {offer.name}: {text}" for text in offer.assumptions)
 
 
 def _not_covered(document: Document) -> Iterator[str]:
     coverage = document.coverage
-    yield from (f"{part}: no sensor measures it" for part in coverage.not_covered)
+    yield from (f"{part}: without a sensor" for part in coverage.not_covered)
     if coverage.includes and coverage.boundary != "wall":
         yield f"everything outside the boundary {coverage.boundary}: power supply losses, fans, disks, network"
     priced = next((point.cost for point in document.points if point.cost), None)

@@ -165,7 +165,7 @@ def test_every_number_has_an_origin() -> None:
     assert "capital = 900" in found["Given by the user"]
     assert "the prices of the offer api" in found["Given by the user"]
     assert "pue = 1.54 (average of the Uptime Institute Global Data Center Survey 2025)" in found["Assumed"]
-    assert "accelerators: no sensor measures it" in found["Not covered"]
+    assert "accelerators: without a sensor" in found["Not covered"]
     assert any(line.startswith("Warning (every point") for line in found["Warnings"])
     assert dict(origins(unpriced()))["Given by the user"] == ["nothing"]
     assert "cost: no prices are given (--tariff)" in dict(origins(unpriced()))["Not covered"]
