@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.energy.provenance import provenance
+from agent.profiling.document.impossible import impossible_figures
 from agent.profiling.records import CoverageFacts, DeviceFacts, Document, IncludedSensor, SensorFacts
 from agent.profiling.run_facts import HostFacts
 from agent.runtime import typed_json
@@ -93,8 +94,10 @@ def to_json(document: Document) -> str:
 
 
 def check(document: dict[str, Any]) -> None:
-    """Raise ValueError, naming the place, if a document does not fit the records of this schema version."""
+    """Raise ValueError, naming the place, if a document does not fit the records, or has an impossible figure."""
     try:
-        msgspec.convert(document, Document)
+        found = msgspec.convert(document, Document)
     except ValueError as error:
         raise ValueError(f"not a profile: {error}") from error
+    for place in impossible_figures(found):
+        raise ValueError(f"impossible figure: {place.path}: {place.reason}")

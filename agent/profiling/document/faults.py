@@ -1,4 +1,4 @@
-"""Finds every place at which a document does not fit the records of the present schema."""
+"""Finds every place at which a document does not fit the records of the present schema, or is impossible."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
+from agent.profiling.document.impossible import impossible_figures
 from agent.profiling.document.versions import ProfileError, parse
 from agent.profiling.records import SCHEMA_VERSION, Document
 
@@ -42,6 +43,8 @@ def faults(text: str) -> tuple[str | None, tuple[Fault, ...]]:
         document = raw  # a field is missing or mistyped, which the upgrade does not name by its path
     found: list[Fault] = []
     _find(document, Document, "$", found)
+    if not found:
+        found += [Fault(*each) for each in impossible_figures(msgspec.convert(document, Document))]
     return version, tuple(found)
 
 

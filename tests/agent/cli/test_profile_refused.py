@@ -58,7 +58,7 @@ SERVER = FIXTURES / "trees/intel_server_2s/sys"
         (("--timeout", "nan"), "--timeout"),
         (("--threads", 100000), "--threads: 100000 is out of range: 0 to "),
         (("--price-per-kwh", -1), "--price-per-kwh: -1.0 is out of range: it must be 0 or more"),
-        (("--utilization", 1.5), "--utilization: 1.5 is out of range: it must be more than 0"),
+        (("--utilization", 1.5), "--utilization: 1.5 is out of range: it must be from 1e-9 to 1"),
         (("--tariff", "nowhere.toml"), "nowhere.toml: it cannot be read"),
         (("--tariff", "typo.toml"), "did you mean price_per_kwh?"),
     ],
