@@ -63,5 +63,7 @@ def options(view: View) -> tuple[tuple[Table, ...], tuple[str, ...]]:
 def _table(parts: TitledTable) -> Table:
     title, headings, rows = parts
     return Table(
-        title.removesuffix(":"), tuple(each.removesuffix(">").lower() for each in headings), tuple(map(tuple, rows))
+        title.removesuffix(":"),
+        tuple(each.removesuffix(">").lower().replace("1m", "1M") for each in headings),
+        tuple(map(tuple, rows)),
     )
