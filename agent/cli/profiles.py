@@ -66,9 +66,10 @@ def list_profiles(
 ) -> None:
     """List the stored profiles, newest first.
 
-    Each has its best point: the lowest energy per inference, or the highest rate if there are no energy figures. The
-    cost is for a million output tokens, or for a million inferences if the model has no tokens, at the utilization
-    given, else at full use. A profile of another store is `imported`.
+    Each has its best point: the lowest energy per inference of the points that met their service level, else of all, or
+    the highest rate if there are no energy figures. The cost is for a million output tokens, or for a million
+    inferences if the model has no tokens, at the utilization given, else at full use. A profile of another store is
+    `imported`.
 
     Example: inferometer profiles list
 

@@ -17,9 +17,8 @@ _MILLION = 1e6
 
 
 def summary(document: _Json, tag: str | None = None) -> dict[str, Any]:
-    """Return the summary of a profile; the best point is that of the least energy, else of the highest rate."""
+    """Return the summary of a profile; the figures are those of the best point."""
     point = best_point(document["points"])
-    energies = [joules_per_inference(each) for each in document["points"] if each["energy"]]
     return {
         "id": document["id"],
         "tag": tag,
@@ -30,7 +29,7 @@ def summary(document: _Json, tag: str | None = None) -> dict[str, Any]:
         "status": document["status"],
         "points": len(document["points"]),
         "best_point": point["name"] if point else None,
-        "least_joules_per_inference": min(energies, default=None),
+        "joules_per_inference": joules_per_inference(point) if point and point["energy"] else None,
         "cost": _cost(point["cost"]) if point and point["cost"] else None,
         "source": document["coverage"]["source"],
         "boundary": document["coverage"]["boundary"],
@@ -49,7 +48,7 @@ def cells(found: _Json) -> tuple[str, ...]:
         found["host"],
         f"{found['status']}, imported" if found.get("origin") == "imported" else found["status"],
         found["best_point"] or "-",
-        plain(found["least_joules_per_inference"]),
+        plain(found["joules_per_inference"]),
         price,
         found["source"] or "-",
         found["boundary"],

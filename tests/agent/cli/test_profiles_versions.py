@@ -52,7 +52,7 @@ def test_the_readable_profiles_are_listed_and_the_others_named_with_the_reason(h
     listed = call(home, "profiles", "list", "--json")
     assert listed.returncode == 0
     [only] = json.loads(listed.stdout)["profiles"]
-    assert only["least_joules_per_inference"] == pytest.approx(0.0641, rel=0.01)
+    assert only["joules_per_inference"] == pytest.approx(0.0641, rel=0.01)
     assert "warning: profile later is left out: its schema version is 3.0" in listed.stderr
     assert "warning: profile damaged is left out: not a profile" in listed.stderr
 
