@@ -27,7 +27,7 @@ MOST_PROFILES = 50
 _HELP = f"The profiles, each by {SOURCE_HELP} [default: {NEWEST}]"
 TariffFile = Annotated[
     Path | None,
-    typer.Option("--tariff", metavar="FILE", help="Tariff (TOML) that replaces the prices stored in the profiles."),
+    typer.Option("--tariff", metavar="FILE.toml", help="Prices in place of those in the profiles."),
 ]
 SiteName = Annotated[
     str | None, typer.Option("--site", metavar="NAME", help="The [[site]] of the tariff whose values count.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.arguments import SHARED
-from agent.cli.options import JSON_HELP, OutputFile, fail, writing
+from agent.cli.options import JSON_HELP, fail, file_or_none, writing
 from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 if TYPE_CHECKING:
@@ -27,7 +27,16 @@ def group() -> None:
 
 @app.command(epilog=SHARED)
 def init(
-    output: OutputFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=file_or_none,
+            help="File to write; - is standard output. [default: tariff.toml on a terminal, else standard output]",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write a tariff file.
