@@ -79,7 +79,7 @@ def accept(document: Document, spec: Spec) -> Acceptance:
         notes.append("energy and power are estimated, at least in part, not measured")
     if any(each.metric in COSTS and each.value for each in claims):
         assumed = (each for point in document.points if point.cost for each in point.cost.assumed)
-        shown = dict.fromkeys(f"{each.name} = {each.value:g} ({each.source})" for each in assumed)
+        shown = dict.fromkeys(each.text for each in assumed)
         notes += [f"assumed prices: {', '.join(shown)}"] if shown else []
     return Acceptance(spec.name, document.id, whole, claims, tuple(notes))
 

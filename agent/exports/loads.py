@@ -113,8 +113,8 @@ class Load:
 def cached_loads(loads: Iterable[Load], most: float) -> list[str]:
     """Return a line for each load of which more than a share of the prompts came from the cache of the server."""
     return [
-        f"{each.name} is left out: {each.cached_share:.0%} of its prompts came from the cache of the server; start it "
-        "without a cache of prompts"
+        f"{each.name} is left out: {100 * each.cached_share:.0f} % of its prompts came from the cache of the server; "
+        "start it without a cache of prompts"
         for each in loads
         if each.cached_share > most
     ]

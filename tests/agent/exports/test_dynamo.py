@@ -84,7 +84,7 @@ def test_prefill_has_the_tokens_that_the_server_computed():
 def test_prompt_that_came_mostly_from_the_cache_is_left_out_of_the_prefill():
     refused = missing(cached(ALONE[0], 0.75), *ALONE[1:])
     assert refused.missing[0] == "uncached prompts of 5 lengths with one client: there are 4"
-    assert "75% of its prompts came from the cache of the server" in refused.missing[1]
+    assert "75 % of its prompts came from the cache of the server" in refused.missing[1]
 
 
 def test_open_loops_are_left_out_because_their_number_of_requests_varies():

@@ -115,7 +115,7 @@ def test_load_on_a_cache_of_prompts_is_left_out_with_the_remedy():
     serving = msgspec.structs.replace(CHAT.serving, cached_input_tokens_per_second=512.0)
     lines = missing(profile(msgspec.structs.replace(CHAT, serving=serving))).missing
     assert lines[1].endswith(
-        "50% of its prompts came from the cache of the server; start it without a cache of prompts"
+        "50 % of its prompts came from the cache of the server; start it without a cache of prompts"
     )
 
 
