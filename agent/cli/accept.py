@@ -27,7 +27,7 @@ def accept(
     """Check claims about a machine against its profile.
 
     A claim is met if the whole interval of the measurement is on the right side of its limit, missed if the whole
-    interval is on the other side, and undecided in between, or if the profile lacks the figure.
+    interval is on the other side, and undecided in between, or if the profile lacks the figure or the point is invalid.
 
     The exit code is 0 if all claims are met, 5 if one is missed, and 6 if none is missed and one is undecided.
     docs/comparing.md explains the metrics.

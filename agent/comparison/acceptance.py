@@ -140,6 +140,9 @@ def _measured(document: Document, spec: Spec, claim: Claim, point: Point) -> _Fo
     """Return the value of a claim at a point. Raises NotMeasuredError."""
     name = claim.metric
     latency, _, rest = name.partition("_")
+    failed = None if name.startswith(("joules", "watts")) else _failed(point)
+    if failed is not None:
+        raise NotMeasuredError(f"the measurement of {point.name} is invalid: {failed}")
     if name in COSTS:
         return _cost(spec, claim, point)
     if latency in LATENCIES and name != "e2e_mean_seconds":
@@ -161,8 +164,13 @@ def _measured(document: Document, spec: Spec, claim: Claim, point: Point) -> _Fo
     return _Found(Interval(value.mean, value.lower, value.upper), source)
 
 
+def _failed(point: Point) -> str | None:
+    """Return the reason for which a point is invalid; None for a valid one."""
+    return next((check.message for check in point.checks if check.failed and check.severity == "invalid"), None)
+
+
 def _no_value(document: Document, point: Point, name: str) -> str:
-    failed = next((check.message for check in point.checks if check.failed and check.severity == "invalid"), None)
+    failed = _failed(point)
     if failed and (name.startswith("joules") or name == "watts_busy"):
         return f"the energy of {point.name} is withheld: {failed}"
     if point.energy is None and not document.coverage.includes:

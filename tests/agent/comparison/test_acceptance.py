@@ -148,6 +148,8 @@ def test_missing_figures_are_undecided_with_their_reason() -> None:
     assert reason(structs.replace(document, points=()), "e2e_mean_seconds") == "the profile has no points"
     assert "has no point batch=3: it has batch=1" in reason(document, "watts_busy", point={"batch": 3})
     assert reason(structs.replace(document, points=(failed,)), "watts_busy").endswith("is withheld: 2 repeats")
+    for metric in ("e2e_mean_seconds", "requests_per_second", "cost_per_million_requests"):
+        assert reason(structs.replace(document, points=(failed,)), metric).endswith("is invalid: 2 repeats")
     assert reason(structs.replace(document, points=(bare,)), "joules_per_request") == "batch=1 has no such figure"
     assert reason(uncovered, "joules_per_request") == "nothing on the measured host measures power"
     assert reason(structs.replace(document, points=(bare,)), "cost_per_million_requests").startswith(
