@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 1e15
 """More than any power, energy or rate, and small enough that no sum of them overflows."""
-_LEAST_RATE = 1e-9
+_LEAST_RATE, _ROUNDING = 1e-9, 1e-9
 _YEARS = (1970, 2100)
 
 
@@ -65,5 +65,6 @@ def _of_point(path: str, point: Point) -> Iterator[Impossible]:
 
 
 def _amount(path: str, amount: UncertainValue) -> Iterator[Impossible]:
-    if not 0 <= amount.lower <= amount.mean <= amount.upper <= _LARGEST:
+    slack = _ROUNDING * amount.mean
+    if not (0 <= amount.lower <= amount.mean + slack and amount.mean - slack <= amount.upper <= _LARGEST):
         yield Impossible(path, "lower, mean and upper do not rise from 0 to 1e15")

@@ -71,6 +71,10 @@ def test_a_point_without_energy_may_have_no_requests():
     check(found)
 
 
+def test_a_bound_may_miss_its_mean_by_a_rounding_error():
+    check(changed("baselines.0.watts", {"mean": 40.0, "lower": 40.00000000001, "upper": 40.0, "source": "measured"}))
+
+
 def test_the_figures_of_every_stored_example_are_possible():
     examples = [*(ROOT / "tests/fixtures/profiles").glob("*.json"), *(ROOT / "docs").glob("*.example.json")]
     assert len(examples) > 5
