@@ -72,6 +72,9 @@ def _machine(setup: Setup, document: Document, level: ServiceLevel | None, *, in
     if headroom:
         model = limited(model, 1 - headroom)
         notes += (f"the capacity leaves the headroom of the tariff free, {headroom:.3g} of the machine",)
+    tariff = document.tariff
+    if tariff and ((tariff.peak_factor or 1.0) > 1 or tariff.spares):
+        notes += ("the peak_factor and the spares of the tariff do not count: the demand is that of the peak",)
     currency = None if document.tariff is None else document.tariff.currency
     estimated = document.coverage.source is not Provenance.MEASURED
     lengths = (point.input_tokens_per_inference, point.output_tokens_per_inference)

@@ -107,6 +107,13 @@ def test_headroom_lowers_the_capacity_and_not_the_power_at_a_load() -> None:
     assert bent.curve == ((0.0, 1.0), (0.4, 5.0), (1.0, 6.0))
 
 
+@pytest.mark.parametrize("changes", [{"spares": 1}, {"peak_factor": 2.0}])
+def test_spares_and_the_peak_factor_are_noted_as_not_counted(changes) -> None:
+    tariff = structs.replace(PRICES, **changes)
+    found = machine(group([profile(0, tariff=tariff), profile(1, precision="int8")])[0])
+    assert "peak_factor and the spares of the tariff do not count" in found.notes[-1]
+
+
 def test_estimates_of_two_hosts_and_two_currencies_have_no_cheapest_setup() -> None:
     estimated = [profile(n, host=f"h{n}", source="estimated") for n in (0, 1)]
     assert "estimated and the machines differ" in cheapest_by_load(group(estimated))[1][-1]
