@@ -24,6 +24,8 @@ PERIOD_GRID_SECONDS = (0.0005, *(step * 10.0**power for power in range(-3, 3) fo
 """The possible periods, so that reads of several probes coincide; the first is for edges only."""
 FASTEST_SECONDS = 0.01
 DEFAULT_PERIOD_SECONDS = 0.1
+ESTIMATE_SECONDS = 0.05
+"""The period of an estimate: it loses nothing between two reads, and its error is larger than that of an edge."""
 SLOWEST_SECONDS = 1.0
 READS_PER_REFRESH = 5
 SLOWEST_HIGH_RATE_SECONDS = 0.005
@@ -52,16 +54,18 @@ def update_seconds(channel: Channel) -> float:
 def run_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads of a probe with these channels, in seconds.
 
-    An energy counter is read five times a refresh and a power gauge twice, but not faster than every 10 ms; utilization
-    every 100 ms, everything else once a second. A probe of slow reads is read less often, so that reads take at most
-    2 % of the time. The period is one of the grid.
+    An energy counter is read five times a refresh and a power gauge twice, but not faster than every 10 ms; an estimate
+    every 50 ms, utilization every 100 ms, everything else once a second. A probe of slow reads is read less often, so
+    that reads take at most 2 % of the time. The period is one of the grid.
     """
     wanted, slow = SLOWEST_SECONDS, 0.0
     for channel in channels:
         slow = max(slow, channel.read_seconds / MAX_READ_SHARE)
         if channel.metric in ENERGY_METRICS and not channel.refresh_seconds:
             wanted = min(wanted, DEFAULT_PERIOD_SECONDS)  # it may have been idle during calibration
-        if channel.metric == "energy_joules":
+        if channel.metric in ENERGY_METRICS and channel.source is Source.ESTIMATED:
+            wanted = min(wanted, max(ESTIMATE_SECONDS, update_seconds(channel)))
+        elif channel.metric == "energy_joules":
             wanted = min(
                 wanted, max(FASTEST_SECONDS, update_seconds(channel) / READS_PER_REFRESH or DEFAULT_PERIOD_SECONDS)
             )
@@ -115,8 +119,8 @@ def periods_within(
 def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads around an edge of a window, in seconds; 0 without a counter.
 
-    A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms; reads take at most a quarter of the time.
-    The period is one of the grid. An estimate has no high rate: its error is larger than that of an edge.
+    A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms, and an estimate once; reads take at most
+    a quarter of the time. The period is one of the grid.
     """
     wanted = [
         max(
@@ -125,11 +129,13 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
                     update_seconds(channel) / HIGH_RATE_READS_PER_REFRESH or SLOWEST_HIGH_RATE_SECONDS,
                     SLOWEST_HIGH_RATE_SECONDS,
                 )
+                if channel.source is Source.MEASURED
+                else max(FASTEST_SECONDS, update_seconds(channel))
             ),
             period_at_least(channel.read_seconds / MAX_HIGH_RATE_SHARE),
         )
         for channel in channels
-        if channel.metric == "energy_joules" and channel.source is Source.MEASURED
+        if channel.metric == "energy_joules"
     ]
     return min(wanted, default=0.0)
 
@@ -162,8 +168,7 @@ def needed_seconds(channel: Channel, tolerance: float) -> float:
     """
     left = tolerance - channel.uncertainty
     if left > 0 and channel.metric == "energy_joules":
-        between = high_rate_period_seconds([channel]) or run_period_seconds([channel])
-        return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + between) / left
+        return ((update_seconds(channel) or ASSUMED_REFRESH_SECONDS) + high_rate_period_seconds([channel])) / left
     if left > 0 and channel.source is Source.ESTIMATED:
         return (update_seconds(channel) or ASSUMED_REFRESH_SECONDS) / left
     if observes_in_part(channel):

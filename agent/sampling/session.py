@@ -11,7 +11,7 @@ from agent.energy.read_rates import high_rate_period_seconds, trailing_seconds, 
 from agent.runtime.realtime import REALTIME_LIMIT, low_latency
 from agent.sampling.facts import SamplingConditions, ThrottledPeriod
 from agent.sampling.thread import STUCK_NS
-from probes.model import ENERGY_METRICS, Source
+from probes.model import ENERGY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -148,7 +148,7 @@ class Recording:
 
 def _edge_seconds(channels: Iterable[Channel]) -> float:
     """Return the time at the high rate after an edge, in seconds: until every counter of a probe has refreshed."""
-    counters = [each for each in channels if each.metric == "energy_joules" and each.source is Source.MEASURED]
+    counters = [each for each in channels if each.metric == "energy_joules"]
     return trailing_seconds(counters, high_rate_period_seconds(counters)) if counters else 0.0
 
 
