@@ -74,6 +74,8 @@ def refuses(address: str) -> bool:
         connect(address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it closed while this connection was waiting
+        return False
     return False
 
 
