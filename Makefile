@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROFILE_ARGS ?=
 REPORT ?= $(ROOT)/report.html
-# The tests mostly wait for processes, so three run per CPU; those of one file run one after the other.
-TEST_JOBS ?= $(shell echo $$(( 3 * $$(nproc) )))
+# The tests mostly wait for processes, so five run on two CPUs; those of one file run one after the other.
+TEST_JOBS ?= $(shell echo $$(( 5 * $$(nproc) / 2 )))
 # COVERAGE=1 measures branch coverage as well, and fails unless the modules that make numbers have full coverage.
 COVERAGE ?=
 # Seconds between two signs of life of a long step.

@@ -20,7 +20,8 @@ TINY = (
     *("profile", "transformer", "--layers", 1, "--width", 32, "--heads", 2, "--vocabulary", 64),
     *("--prompt-tokens", 4, "--output-tokens", 3, "--threads", 1),
 )
-SHORT = ("--idle-seconds", 0.2, "--warmup-seconds", 0.05, "--window-seconds", 0.15)
+SHORT = ("--idle-seconds", 0.2, "--warmup-seconds", 0.05, "--window-seconds", 0.15, "--cpu-budget", 0.3)
+"""A short run. Beside other tests each read takes more CPU time, so it has a larger budget than the default."""
 BARE_METAL = ("--path.procfs", FIXTURES / "proc/epyc_two_packages")
 WATTS = {
     "intel-rapl:0": 60.0,

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agent.energy.read_rates import high_rate_period_seconds, trailing_seconds, update_seconds
+from agent.energy.read_rates import trailing_seconds, update_seconds
 from agent.runtime.realtime import REALTIME_LIMIT, low_latency
 from agent.sampling.facts import SamplingConditions, ThrottledPeriod
 from agent.sampling.thread import STUCK_NS
@@ -28,6 +28,8 @@ _TRIES = 3
 """The number of failed reads after which there is no further wait for a probe."""
 _LONGEST_APPROACH_NS = 1_000_000_000
 """The longest time at the high rate before an edge; a load that begins later must not use up the CPU budget."""
+_LONGEST_EDGE_PERIOD_SECONDS = 0.05
+"""The longest sampling period by which the high rate after an edge is prolonged: slow reads use up the budget."""
 _LONGEST_REFRESH_WAIT_SECONDS = 0.15
 """The longest wait for a refresh before an edge."""
 _SLOW_REFRESH_SECONDS = 0.01
@@ -49,7 +51,9 @@ class Recording:
             for layout, state in zip(sampler.layouts, self._states, strict=True)
             if any(channel.metric in ENERGY_METRICS for channel in layout.channels)
         ]
-        self._edge_seconds = max((_edge_seconds(channels) for _, channels in self._measuring), default=0.0)
+        self._edge_seconds = max(
+            (_edge_seconds(channels, state.period_seconds) for state, channels in self._measuring), default=0.0
+        )
         self._slowest = _slowest_counter(zip(self._states, sampler.layouts, strict=True))
         self.sampling_period_seconds = max((state.period_seconds for state, _ in self._measuring), default=0.0)
 
@@ -146,10 +150,10 @@ class Recording:
         )
 
 
-def _edge_seconds(channels: Iterable[Channel]) -> float:
+def _edge_seconds(channels: Iterable[Channel], period_seconds: float) -> float:
     """Return the time at the high rate after an edge, in seconds: until every counter of a probe has refreshed."""
-    counters = [each for each in channels if each.metric == "energy_joules"]
-    return trailing_seconds(counters, high_rate_period_seconds(counters)) if counters else 0.0
+    counters = [channel for channel in channels if channel.metric == "energy_joules"]
+    return trailing_seconds(counters, min(period_seconds, _LONGEST_EDGE_PERIOD_SECONDS)) if counters else 0.0
 
 
 def _slowest_counter(probes: Iterable[tuple[ProbeHealth, Layout]]) -> tuple[ProbeHealth, int, float] | None:
