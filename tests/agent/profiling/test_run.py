@@ -24,6 +24,8 @@ from trees import FIXTURES
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 SWIFT = MeasurementPlan("custom", 0.2, 0.1, 3, 0.1, 3)
 TINY = TransformerSpec(1, 1, 32, 2, 64, 3.5, 4, 3)
 

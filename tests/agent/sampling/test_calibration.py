@@ -18,6 +18,8 @@ from probes.model import Channel, Device, Kind, Reason, Rejection, Source
 from store.records import Layout
 from waiting import await_true
 
+pytestmark = pytest.mark.system
+
 SECOND = 1_000_000_000
 GPU = Device("GPU-a", Kind.GPU)
 ENERGY = Channel(GPU, "board", "energy_joules", refresh_seconds=0.1)

@@ -20,6 +20,8 @@ from agent.workloads.runner.client import WorkloadProcess
 from scripted_answers import TEMPLATE_TOKENS, Answer
 from scripted_server import ScriptedServer
 
+pytestmark = pytest.mark.system
+
 STEADY = Answer(first_seconds=0.03, gap_seconds=0.005)
 
 

@@ -22,6 +22,8 @@ from scripted_answers import Answer
 from scripted_server import ScriptedServer
 from waiting import await_true
 
+pytestmark = pytest.mark.system
+
 SERVER = ROOT / "tests/scripted_server.py"
 
 

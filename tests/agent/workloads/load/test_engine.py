@@ -14,6 +14,8 @@ from agent.workloads.load.event_loop import new_event_loop
 from agent.workloads.load.exchange import Exchange
 from agent.workloads.load.window import LoadFacts
 
+pytestmark = pytest.mark.system
+
 
 class SleepingTraffic:
     """Requests that last `seconds`, with output after `first_seconds`."""
