@@ -17,9 +17,7 @@ HOURS_PER_YEAR = 8760
 HOURS_PER_MONTH = 730
 WATTS_PER_KILOWATT = 1000
 
-LineName = Literal[
-    "acquisition",
-    "interest_on_residual",
+RunningCost = Literal[
     "rent",
     "maintenance",
     "licences",
@@ -31,6 +29,7 @@ LineName = Literal[
     "cooling_and_distribution",
     "demand_charge",
 ]
+LineName = Literal["acquisition", "interest_on_residual", RunningCost]
 
 
 class CostLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from agent.cost.lines import HOURS_PER_YEAR, energy_lines, machine_lines
+from agent.cost.lines import HOURS_PER_YEAR, RunningCost, energy_lines, machine_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,20 +15,7 @@ if TYPE_CHECKING:
     from agent.cost.hourly import HourlyModel
     from agent.cost.tariff import Tariff
 
-PaymentName = Literal[
-    "purchases",
-    "resale",
-    "rent",
-    "maintenance",
-    "licences",
-    "staff",
-    "facility",
-    "energy",
-    "cooling",
-    "distribution",
-    "cooling_and_distribution",
-    "demand_charge",
-]
+PaymentName = Literal["purchases", "resale", RunningCost]
 _NOT_PAID = {"acquisition", "interest_on_residual"}
 """The lines of an hour that purchases, resale and the discount replace."""
 
