@@ -205,7 +205,9 @@ def fill(path: Path) -> None:
 def answered(home: Path, answer: bytes, *line: object) -> tuple[int, str]:
     """Run the command on a terminal, answer its question, stop it once it measures; return its code and its screen."""
     ours, theirs = pty.openpty()
-    with started(home, *line, stdin=theirs, stderr=theirs, env=environment(home, COLUMNS="300")) as process:
+    with started(
+        home, *line, stdin=theirs, stderr=theirs, env=environment(home, COLUMNS="300", TERM="xterm")
+    ) as process:
         os.close(theirs)
         screen = until(ours, "Continue anyway? [y/N]")
         os.write(ours, answer)
