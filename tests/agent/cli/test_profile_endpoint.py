@@ -97,7 +97,7 @@ def test_the_server_counts_as_the_run_s_own_load(runs: Runs) -> None:
     assert [note for note in found["notes"] if note.startswith("the run did not start the server")]
     assert [note for note in found["notes"] if note.startswith("closed loop")]
     assert {(each["state"], each["when"]) for each in found["baselines"]} == {("loaded", "before"), ("loaded", "after")}
-    # Under load the power is twice as high; on a busy host the server writes its counter up to 0.1 s late.
+    # Under load the power is 34 W; on a busy host the server writes its counter up to 0.1 s late.
     assert [each["watts"]["mean"] for each in found["baselines"]] == pytest.approx([IDLE_WATTS] * 2, rel=0.25)
 
 
