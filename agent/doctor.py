@@ -92,10 +92,13 @@ def workloads(find: Callable[[str], object] = find_spec) -> list[Check]:
         except registry.UnknownWorkloadError as error:
             checks.append(Check(f"workload {name}", Verdict.WARN, str(error), "reinstall or remove the package"))
             continue
-        missing = [module for module in workload.requires if find(module) is None]
-        found = f"{', '.join(missing)} not installed" if missing else "installed"
-        verdict = Verdict.WARN if missing else Verdict.PASS
-        checks.append(Check(f"workload {name}", verdict, found, workload.remedy if missing else ""))
+        for engine in workload.engines:
+            missing = engine.missing(find)
+            found = f"{', '.join(missing)} not installed" if missing else "installed"
+            label = f"workload {name} on {engine.name}" if len(workload.engines) > 1 else f"workload {name}"
+            checks.append(Check(label, Verdict.WARN if missing else Verdict.PASS, found, engine.remedy if missing else ""))
+        if not workload.engines:
+            checks.append(Check(f"workload {name}", Verdict.PASS, "installed"))
     return checks
 
 

@@ -10,7 +10,7 @@ onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
 onnx_inputs = pytest.importorskip("agent.workloads.onnx.inputs", reason="the onnx extra is not installed")
 onnx_model = pytest.importorskip("agent.workloads.onnx.workload", reason="the onnx extra is not installed")
 FLOAT, INT64 = 1, 7
-ENGINE = EngineSpec(provider="cpu", threads=1)
+ENGINE = EngineSpec(device="cpu", threads=1)
 
 
 def value(name, shape, element=FLOAT):

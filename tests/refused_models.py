@@ -10,7 +10,7 @@ from agent.workloads.onnx.spec import OnnxSpec
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
 onnx_model = pytest.importorskip("agent.workloads.onnx.workload", reason="the onnx extra is not installed")
-ENGINE = EngineSpec(provider="cpu", threads=1)
+ENGINE = EngineSpec(device="cpu", threads=1)
 FLOAT, INT64, BFLOAT16 = 1, 7, 16
 
 

@@ -39,7 +39,7 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 """A PCI address, a UUID, a long hexadecimal number, an IPv4 address or a MAC address."""
-_SAFE_SETTINGS = frozenset({"api", "arrivals", "method", "positions", "precision", "provider", "workload"})
+_SAFE_SETTINGS = frozenset({"api", "arrivals", "method", "device", "engine", "positions", "precision", "provider", "workload"})
 """The settings whose texts are words of this program."""
 _SAFE_ATTRIBUTES = re.compile(r"driver|cores|threads|microarchitecture|virtual|architecture|estimate_\w+")
 _MODEL_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -49,6 +49,7 @@ _SAFE = frozenset(
         *("Document.schema_version", "Document.inferometer_version", "PlanFacts.mode", "HostFacts.kernel"),
         *("HostFacts.operating_system", "HostFacts.cpu_model", "HostFacts.microarchitecture", "HostFacts.cpu_flags"),
         *("EngineFacts.name", "EngineFacts.version", "EngineFacts.provider", "WorkloadFacts.name"),
+        *("EngineFacts.device", "EngineFacts.cpus", "Agreement.reference", "PointModel.precision"),
         *("WorkloadFacts.precision", "InputFacts.name", "InputFacts.element", "DeviceFacts.name"),
         *("SensorFacts.domain", "SensorFacts.metric", "SensorFacts.method", "IncludedSensor.domain"),
         *("HostSettings.cpu_governors", "SamplingConditions.policy", "IdlePower.domain", "PhaseSpeed.phase"),

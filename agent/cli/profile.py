@@ -8,7 +8,7 @@ import shutil
 import sys
 from dataclasses import fields
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ from agent.cli.report import check_report_path, write_report
 from agent.cli.run_options import RunOptions, shared_options
 from agent.cli.service_options import ServiceOptions, service_options
 from agent.cli.workload_options import options_of, requested, take_options
-from agent.runtime.console import ExitCode, print_err, print_out, terminal_width
+from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 from agent.workloads import registry
 from agent.workloads.declaration import uses_service
 
@@ -38,9 +38,39 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
+    invoke_without_command=True,
     help="Measure the cost of an inference on this host, and store the profile.",
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def list_workloads(
+    context: typer.Context,
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the workloads with their engines, and whether they are installed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List the workloads."""
+    if context.invoked_subcommand is not None:
+        if listed or as_json:
+            fail("--list and --json before the name of a workload list all of them: give no name", ExitCode.USAGE)
+        return
+    if not listed:
+        fail("give the name of a workload, or --list", ExitCode.USAGE)
+    from agent.render.workload_list import document, workload_list
+
+    found: dict[str, Workload | str] = {}
+    for name in registry.names():
+        try:
+            found[name] = registry.find(name)
+        except registry.UnknownWorkloadError as error:
+            found[name] = str(error)
+    if as_json:
+        print_json(document(found))
+    else:
+        print_out(workload_list(found))
 
 
 def _add_command(name: str) -> None:
@@ -87,7 +117,7 @@ def _engine(run: RunOptions) -> EngineSpec:
     limits = read_limits(Roots())
     # The engine starts one thread for each core of the host; a quota or a CPU set allows fewer.
     limited = limits.quota_cpus is not None or usable < (os.cpu_count() or usable)
-    return EngineSpec(run.provider, run.threads or (limits.engine_threads if limited else 0))
+    return EngineSpec(run.device, run.threads or (limits.engine_threads if limited else 0))
 
 
 def _profile(
@@ -172,9 +202,9 @@ def _end(outcome: RunResult, signals: SignalRequests, *, needs_energy: bool) -> 
     kept = "this profile has all complete repeats"
     if outcome.document is None:
         kept = "no repeat was complete, so there is no profile"
-    lost = f"the profile above is not stored: {outcome.store_error}; or use --no-store" if outcome.store_error else ""
-    if lost and (outcome.failure or outcome.interrupted):
-        print_err(f"warning: {lost}")
+    unstored = f"the profile above is not stored: {outcome.store_error}; or use --no-store" if outcome.store_error else ""
+    if unstored and (outcome.failure or outcome.interrupted):
+        print_err(f"warning: {unstored}")
     if outcome.failure:
         fail(f"{_reason(outcome.failure)}\n{kept}")
     if outcome.interrupted:
@@ -187,8 +217,12 @@ def _end(outcome: RunResult, signals: SignalRequests, *, needs_energy: bool) -> 
         fail(f"--require-energy: {points_without_energy}")
     if points_without_energy:
         print_err(f"warning: {points_without_energy}")
-    if lost:
-        fail(lost)
+    if unstored:
+        fail(unstored)
+    if outcome.lost:
+        name, error = next(iter(outcome.lost.items()))
+        names = ", ".join(outcome.lost)
+        fail(f"these points are missing, the others are complete: {names}. Of {name}: {_reason(error)}")
 
 
 def _points_without_energy(document: dict[str, Any]) -> str:

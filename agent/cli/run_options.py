@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.numbers import choice, real, whole
+from agent.cli.numbers import real, whole
 from agent.cli.options import JSON_HELP, fail
 from agent.render.quantities import bytes_of, seconds_of, share_of
 from agent.runtime.console import ExitCode
-from agent.workloads.engine_spec import Provider
+from agent.workloads.engine_spec import AUTO
 from agent.workloads.limits import DEFAULT_TIMEOUT_SECONDS, Limits
 
 if TYPE_CHECKING:
@@ -69,7 +69,12 @@ class RunOptions:
     order_seed: Annotated[
         int | None, whole("Seed of the order of the points, to reproduce a run; random and recorded by default.", 0)
     ] = None
-    provider: Annotated[Provider, choice(Provider, "Provider of the engine.")] = "auto"
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Device that runs the model, by the engine's name for it, such as cpu, cuda or cuda:1."
+        ),
+    ] = AUTO
     threads: Annotated[int, whole("Threads of the engine; 0 is its own choice, within a CPU quota or CPU set.", 0)] = 0
     timeout: Annotated[
         float,
@@ -196,7 +201,7 @@ def _parsed(
     return value
 
 
-_OF_THE_ENGINE = {"provider", "threads", "memory_limit"}
+_OF_THE_ENGINE = {"device", "threads", "memory_limit"}
 
 
 def shared_options(*, runs_engine: bool) -> list[inspect.Parameter]:

@@ -15,7 +15,7 @@ Grouping = Literal["setup", "date", "profile"]
 """The profiles that form one group: those of a setup, those of a setup on one day, or each alone."""
 MOST_SETUPS = 26
 _LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_OTHER_FACTS = frozenset({"url", "seed", "workload", "provider", "threads", "model", "precision"})
+_OTHER_FACTS = frozenset({"url", "seed", "workload", "provider", "device", "threads", "model", "precision"})
 """The settings that do not make another setup, or that are facts under another name."""
 _PREFERRED = ("host", "devices", "engine", "model", "precision")
 """The facts that name a setup, if they differ between setups."""

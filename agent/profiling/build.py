@@ -11,6 +11,7 @@ import msgspec
 from agent.host.records import CONDITION_METRICS, RunEnvironment
 from agent.profiling.analysis.idle import derive_baselines, derive_drift
 from agent.profiling.analysis.metrics import Sensors
+from agent.profiling.analysis.startup import derive_startup, with_models
 from agent.profiling.document.codec import coverage_facts, device_facts, host_facts
 from agent.profiling.points import analyze
 from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
@@ -85,7 +86,15 @@ def build_document(
         status=record.run.status,
         plan=_plan(request),
         host=host_facts(context.host),
-        engine=EngineFacts(ready.engine, ready.version, ready.provider, ready.threads or None),
+        engine=EngineFacts(
+            ready.engine,
+            ready.version,
+            ready.provider,
+            ready.threads or None,
+            ready.device,
+            ready.cpu_operator_share,
+            ready.cpus if context.server is None else None,
+        ),
         workload=WorkloadFacts(
             request.spec.workload,
             {**_settings(request), **({"model": model_name(ready.model)} if ready.model else {})},
@@ -101,10 +110,11 @@ def build_document(
         sampler=record.sampler,
         baselines=derive_baselines(windows, sensors),
         idle_drift=derive_drift(windows, sensors),
-        points=tuple(sorted(points, key=lambda point: _position(request, point))),
+        points=tuple(sorted(with_models(points, record.models, windows, sensors), key=lambda point: _position(request, point))),
         tariff=request.tariff,
         notes=(*_notes(request, context, record, sensors, points), *context.warnings),
         sustainable_rate=record.sustainable_rate,
+        startup=derive_startup(windows, sensors),
     )
 
 
@@ -147,6 +157,7 @@ def _notes(
         notes.append("the run was interrupted: points and repeats that were not complete by then are missing")
     if record.failure:
         notes.append(f"the run failed, and points and repeats after that are missing: {record.failure.message}")
+    notes += [f"{name} is left out: {error.message}" for name, error in record.lost.items()]
     if context.server is not None:
         notes += server_notes(context.server, request, record.windows, context.remote)
     if not sensors.coverage.includes and not context.is_elsewhere:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agent.workloads.declaration import Spec
     from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.errors import WorkloadError
+    from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Axes, Point
     from agent.workloads.runner.protocol import Ready
     from probes.model import Channel, Roots
@@ -167,7 +168,11 @@ def _continued(series: Series, more: Series) -> Series:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """The result of a run: its record at the end, the description of the loaded model, and its complete windows."""
+    """The result of a run: its record at the end, the description of the loaded model, and its complete windows.
+
+    `models` are the models of the points, by the encoded point, and `lost` the errors of the points that ran out of
+    memory, by their name.
+    """
 
     run: Run
     ready: Ready | None
@@ -178,6 +183,8 @@ class RunRecord:
     sustainable_rate: SustainableRate | None = None
     sampler: SamplingConditions | None = None
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
+    models: Mapping[str, LoadedModel] = field(default_factory=dict)
+    lost: Mapping[str, WorkloadError] = field(default_factory=dict)
 
 
 def complete_windows(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, ...]:

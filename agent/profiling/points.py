@@ -11,6 +11,7 @@ from agent.profiling.analysis.background import attribute_background
 from agent.profiling.analysis.conditions import changed_settings, conditions
 from agent.profiling.analysis.cross_check import cross_check
 from agent.profiling.analysis.idle import (
+    BASELINES,
     IDLE_LOADED,
     IDLE_UNLOADED,
     derive_baselines,
@@ -80,7 +81,7 @@ def analyze(
 
     Without a tariff they have no cost. A `level` gives the points of a load their goodput.
     """
-    idle = tuple(window for window in windows if not window.point)
+    idle = tuple(window for window in windows if window.phase in BASELINES)
     shared = _SharedInputs(idle, sensors, derive_drift(idle, sensors), run_environment, level)
     phases = tuple(dict.fromkeys(window.phase for window in windows if window.point))
     points = []

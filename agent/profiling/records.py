@@ -32,10 +32,11 @@ from agent.profiling.serving_records import ServingFigures, SustainableRate  # n
 from agent.profiling.tool_records import ToolReport  # noqa: TC001
 from agent.sampling.facts import SamplingConditions  # noqa: TC001
 from agent.workloads.input_spec import InputFacts  # noqa: TC001
+from agent.workloads.model_record import Agreement  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 
-SCHEMA_VERSION = "2.2"
+SCHEMA_VERSION = "2.3"
 
 
 class UncertainValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,13 +139,42 @@ class PhaseSpeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_seconds: LatencySummary
 
 
+class PointModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The model of a point, in a run whose points have different ones, such as one for each precision.
+
+    `load_seconds` and `load_joules` are the time and the energy of loading it; the energy is None if nothing measures
+    power. `agreement` compares its outputs with those of the run's first model, which has none.
+    """
+
+    precision: str | None
+    parameter_count: int | None
+    model_bytes: int | None
+    load_seconds: float
+    load_joules: UncertainValue | None
+    agreement: Agreement | None
+
+
+class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The start of the model: loading it, and the first run of the first point, in which engines compile and allocate.
+
+    The energy is that of the whole boundary, None if nothing measures power. The process of the engine has started
+    before; of a server that the run starts, the load lasts from its start until it is ready.
+    """
+
+    load_seconds: float
+    load_joules: UncertainValue | None
+    first_run_seconds: float
+    first_run_joules: UncertainValue | None
+
+
 class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One setting of the sweep. `energy`, `power` and `cost` are None if `valid` is False or nothing measures power.
 
     `parameters` identify the point, `name` is for display. `mean_latency_seconds` is the latency of a whole request:
     the sum of the means of the phases. `latency_seconds` has its percentiles, None if the phases were measured one by
     one, as no whole request ran then. `serving` is None unless the workload sends requests to a server.
-    `reported` are the own figures of the tool whose results were imported, one for each repeat.
+    `reported` are the own figures of the tool whose results were imported, one for each repeat. `model` is None if all
+    points have the same model, which is that of the document.
     """
 
     name: str
@@ -170,6 +200,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checks: tuple[CheckResult, ...]
     serving: ServingFigures | None = None
     reported: tuple[ToolReport, ...] = ()
+    model: PointModel | None = None
 
 
 class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,12 +267,20 @@ class CoverageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The engine that ran the model; `threads` None is the engine's own choice."""
+    """The engine that ran the model; `threads` None is the engine's own choice.
+
+    `provider` is the kind of device, and `device` the one that ran the model by the engine's name for it.
+    `cpu_operator_share` is the share of the operators that the CPU ran instead of the device. `cpus` are the CPUs that
+    the process could use, as the kernel lists them. None: not known.
+    """
 
     name: str
     version: str
     provider: str
     threads: int | None
+    device: str | None = None
+    cpu_operator_share: float | None = None
+    cpus: str | None = None
 
 
 class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -262,7 +301,8 @@ class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A profile. `status` is the outcome of the run; `notes` are sentences to read before any number.
 
-    `sustainable_rate` is None unless the run searched for it.
+    `sustainable_rate` is None unless the run searched for it. `startup` is None unless the run loaded the model or
+    started its server.
     """
 
     schema: Literal["inferometer.profile"]
@@ -285,3 +325,4 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tariff: Tariff | None
     notes: tuple[str, ...]
     sustainable_rate: SustainableRate | None = None
+    startup: Startup | None = None

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.host.activity import ActivityMonitor, cpu_usage_between
@@ -26,6 +26,7 @@ from agent.sampling.pipeline import assembled
 from agent.sampling.session import recording
 from agent.workloads.errors import WorkloadError
 from agent.workloads.input_spec import synthetic_note
+from agent.workloads.point import decode_point, point_name
 from agent.workloads.runner.client import WorkloadProcess
 from probes.nvml.probe import NvmlProbe
 from store.errors import StoreError
@@ -34,6 +35,8 @@ from store.url import display
 from store.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.config import Config
     from agent.profiling.context import ProfileRequest
     from agent.profiling.progress import Progress
@@ -50,7 +53,8 @@ class RunResult:
     """The result of a run: the profile as text and parsed (None if no repeat was complete), and its database.
 
     `database` is None for a run that is not stored. `failure` is the error that ended the workload early, `store_error`
-    the error that prevented storing the profile; None without one.
+    the error that prevented storing the profile; None without one. `lost` are the errors of the points that ran out of
+    memory, by their name.
     """
 
     text: str
@@ -59,6 +63,7 @@ class RunResult:
     interrupted: bool = False
     failure: WorkloadError | None = None
     store_error: StoreError | None = None
+    lost: Mapping[str, WorkloadError] = field(default_factory=dict)
 
 
 class UnsupportedWorkloadError(WorkloadError):
@@ -126,7 +131,7 @@ def _result(
         return RunResult("", None, stored_in, interrupted, record.failure, run_store.store_error)
     text = to_json(document)
     run_store.save_profile(Profile(record.run.id, record.run.id, created_ns, request.spec.workload, text))
-    return RunResult(text, json.loads(text), stored_in, interrupted, record.failure, run_store.store_error)
+    return RunResult(text, json.loads(text), stored_in, interrupted, record.failure, run_store.store_error, record.lost)
 
 
 def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> tuple[Series, ...]:
@@ -187,6 +192,8 @@ def _record(
         sustainable_rate=sweep.sustainable_rate(request.points[0]) if request.find_max else None,
         sampler=facts,
         loads={} if context.remote else sweep.loads,
+        models=sweep.models,
+        lost={point_name(decode_point(point)): error for point, error in sweep.lost.items()},
     )
 
 

@@ -11,11 +11,13 @@ from agent.host.activity import cpu_usage_between
 from agent.host.records import HostLoad, WindowKey, window_key
 from agent.profiling.analysis.idle import AFTER, BASELINES, BEFORE, IDLE_LOADED, IDLE_UNLOADED
 from agent.profiling.analysis.serving import load_of
+from agent.profiling.analysis.startup import FIRST_RUN, LOAD
 from agent.profiling.analysis.statistics import trend
 from agent.profiling.plan import SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
 from agent.profiling.rate_driver import RateSearch
 from agent.profiling.rate_search import FIRST_RATE, at_rate
 from agent.runtime.typed_json import to_json
+from agent.workloads.errors import OutOfMemoryError
 from agent.workloads.point import encode_point, point_name
 from store.records import Window
 
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from agent.profiling.serving_records import ServiceLevel, SustainableRate
     from agent.runtime.clock import Timebase
     from agent.workloads.load_records import LoadWindow
+    from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Point
-    from agent.workloads.runner.protocol import Measured, Ready
+    from agent.workloads.runner.protocol import Measured, Prepared, Ready
 
 _OTHER_STEPS = 3
 """The steps of loading, trying and ending the model."""
@@ -41,8 +44,8 @@ _STEADY_WITHIN = 0.03
 class Workload(Protocol):
     """The process that runs the model, as the sweep uses it."""
 
-    def prepare(self, parameters: Point) -> object:
-        """Make the inputs of a point and run it once."""
+    def prepare(self, parameters: Point) -> Prepared:
+        """Make the inputs of a point and run it once. Raises OutOfMemoryError if only this point fails."""
         ...
 
     def measure(
@@ -72,6 +75,9 @@ class Sweep:
     has a tolerance. `ready` is the workload's description of its loaded model, None before. `baselines` are the phases
     of the idle baselines, each before the sweep and after it. With a `level` the sweep is a search for the highest rate
     that meets it, in requests per second.
+
+    A point that runs out of memory is in `lost` with its error, and the others continue. `models` has the model of each
+    point, by its encoded name.
     """
 
     def __init__(
@@ -96,6 +102,8 @@ class Sweep:
         self.windows: list[Window] = []
         self.loads: dict[WindowKey, HostLoad] = {}
         self.ready: Ready | None = None
+        self.lost: dict[str, OutOfMemoryError] = {}
+        self.models: dict[str, LoadedModel] = {}
         self._search: RateSearch | None = None
         self._run_id = run_id
         self._plan = plan
@@ -113,6 +121,8 @@ class Sweep:
         self._level = level
         self._sleep = sleep
         self._began = time.monotonic()
+        self._load: Callable[[], Ready] | None = None
+        self._load_starts_ns: set[int] = set()
         self._prepared: Point | None = None
         self._done = self._total = 0
         self._windows_ahead, self._idles_ahead = 0, _SIDES * len(baselines)
@@ -123,17 +133,18 @@ class Sweep:
         """Measure the baselines and every point.
 
         `load` returns once the workload has loaded its model; `unload` ends the workload. Every point is tried before
-        the first window of any, so that none fails after minutes; `on_trial_complete` is called then.
+        the first window of any, so that none fails after minutes; `on_trial_complete` is called then. Raises
+        OutOfMemoryError if no point fits into memory.
         """
+        self._load = load
         self._windows_ahead = len(points) * self._phases * self._plan.repeats
         self._total = _OTHER_STEPS + self._idles_ahead + len(points) * self._phases + self._windows_ahead
         self._idle(IDLE_UNLOADED, BEFORE, "idle, before the model is loaded")
         self._step("loading the model")
         self.ready = load()
+        self._add_load(self.ready.load_start_ns, self.ready.load_seconds)
         self._step("trying every point")
-        for point in points:
-            workload.prepare(point)
-            self._prepared = point
+        points = self._tried(workload, points)
         self._on_trial_complete()
         self._idle(IDLE_LOADED, BEFORE, "idle, with the model loaded")
         if self._level is None:
@@ -145,6 +156,42 @@ class Sweep:
         unload()
         self._idle(IDLE_UNLOADED, AFTER, "idle, after the workload")
         self._progress.step(self._total, self._total, "done")
+
+    def _tried(self, workload: Workload, points: Sequence[Point]) -> list[Point]:
+        """Run every point once, and return those that fit into memory."""
+        fitting = []
+        for point in points:
+            try:
+                self._prepare(workload, point)
+            except OutOfMemoryError as error:
+                self._lose(point, error, self._plan.repeats)
+            else:
+                fitting.append(point)
+        if not fitting:
+            raise next(iter(self.lost.values()))
+        return fitting
+
+    def _lose(self, point: Point, error: OutOfMemoryError, repeats: int) -> None:
+        """Drop the remaining repeats of a point, and load the model again if the workload process is gone."""
+        self.lost[encode_point(point)] = error
+        self._prepared = None
+        self._windows_ahead -= repeats * self._phases
+        self._total -= (repeats + 1) * self._phases
+        self._progress.note(f"warning: {point_name(point)} is left out: {error.message}")
+        if error.ended and self._load is not None:
+            self._load()
+
+    def _add_load(self, start_ns: int, seconds: float) -> None:
+        """Add the window in which a model was loaded, once for each model."""
+        if start_ns and start_ns not in self._load_starts_ns:
+            self._load_starts_ns.add(start_ns)
+            self._add_start(LOAD, start_ns, start_ns + round(seconds * 1e9))
+
+    def _add_start(self, phase: str, start_ns: int, end_ns: int) -> None:
+        """Add a window of the start of a workload; the times are on CLOCK_MONOTONIC."""
+        number = sum(window.phase == phase for window in self.windows)
+        unix_ns = self._timebase.unix_ns
+        self._keep(Window(self._run_id, "", phase, number, unix_ns(start_ns), unix_ns(end_ns)))
 
     def sustainable_rate(self, point: Point) -> SustainableRate | None:
         """Return the result of the search so far, None before it; `point` is the one it began with."""
@@ -178,9 +225,16 @@ class Sweep:
         self._search.run()
 
     def _prepare(self, workload: Workload, point: Point) -> None:
-        if point != self._prepared:
-            workload.prepare(point)
-            self._prepared = point
+        """Prepare a point, unless it is the last one that was prepared."""
+        if point == self._prepared:
+            return
+        prepared = workload.prepare(point)
+        self._prepared = point
+        if not any(window.phase == FIRST_RUN for window in self.windows):
+            self._add_start(FIRST_RUN, prepared.start_ns, prepared.end_ns)
+        if prepared.model is not None:
+            self.models[encode_point(point)] = prepared.model
+            self._add_load(prepared.model.load_start_ns, prepared.model.load_seconds)
 
     def _sweep(self, workload: Workload, ready: Ready, points: Sequence[Point]) -> None:
         """Repeat all points, each time in another random order: drift of the host then affects all of them alike."""
@@ -189,7 +243,13 @@ class Sweep:
             repeat += 1
             began = time.monotonic()
             for point in self._order.sample(remaining, len(remaining)):
-                self._measure_point(workload, ready, point, repeat)
+                try:
+                    self._measure_point(workload, ready, point, repeat)
+                except OutOfMemoryError as error:
+                    if remaining == [point]:
+                        raise
+                    self._lose(point, error, max(asked - repeat, 0) + 1)
+                    remaining.remove(point)
             if repeat >= asked:
                 remaining = self._unconverged_points(remaining, time.monotonic() - began)
 
@@ -225,23 +285,21 @@ class Sweep:
 
     def _measure_point(self, workload: Workload, ready: Ready, point: Point, repeat: int) -> None:
         """Measure every phase of a point once, after a warm-up; the first warm-up lasts until throughput is steady."""
-        name = point_name(point)
-        if point != self._prepared:
-            workload.prepare(point)
+        name, is_next = point_name(point), point != self._prepared
+        self._prepare(workload, point)
         if repeat == 1:
             for phase in ready.phases:
                 self._step(f"{name} {phase}: warming up")
                 self._warm_up(workload, phase)
         for phase in ready.phases:
             self._step(f"{name} {phase}: repeat {repeat} of {max(repeat, self._plan.repeats)}")
-            if repeat > 1 and point != self._prepared:
+            if repeat > 1 and is_next:
                 workload.measure(phase, chunk_seconds(self._plan), 1)
             before = self._snapshot(None)
             self._approach()
             measured = workload.measure(phase, self._plan.window_seconds, self._plan.iterations, self._edge)
             after = self._snapshot(before)
             self._add(self._window(point, repeat, measured), before, after)
-        self._prepared = point
 
     def _warm_up(self, workload: Workload, phase: str) -> None:
         """Run short chunks until the last of them show no trend, or the time allowed is over."""
@@ -280,6 +338,9 @@ class Sweep:
             self._windows_ahead -= 1
         else:
             self._idles_ahead -= 1
+        self._keep(window)
+
+    def _keep(self, window: Window) -> None:
         self._save_window(window)
         self.windows.append(window)
 

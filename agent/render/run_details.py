@@ -45,8 +45,8 @@ def _engine(engine: _Json) -> str:
     """Return the engine, empty if an imported result does not name it."""
     if engine["name"] == "unknown":
         return ""
-    provider = "" if engine["provider"] == "server" else f"on {engine['provider']}"
-    return " ".join(filter(None, (engine["name"], engine["version"], provider)))
+    device = "" if engine["provider"] == "server" else f"on {engine.get('device') or engine['provider']}"
+    return " ".join(filter(None, (engine["name"], engine["version"], device)))
 
 
 def _plan(plan: _Json) -> str:
@@ -94,7 +94,7 @@ def _shape(workload: _Json) -> str:
         lengths = {"prompt_tokens": "tokens in", "output_tokens": "out"}
         tokens = [f"{settings[name]} {words}" for name, words in lengths.items() if name in settings]
         return ", ".join((f"{layers} {settings['width']} wide", str(workload["precision"]), *tokens))
-    own = {name: value for name, value in settings.items() if name not in {"workload", "provider", "threads"}}
+    own = {name: value for name, value in settings.items() if name not in {"workload", "provider", "device", "threads"}}
     return str(own.get("model") or ", ".join(f"{name} {value}" for name, value in own.items()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.profiling.analysis.idle import BASELINES
 from agent.profiling.document.codec import counted_sensors
 from agent.workloads.point import decode_point, point_name
 
@@ -122,6 +123,6 @@ def _without_nan(powers: Any) -> Values:
 def _traced(window: Window, start_ns: int) -> TracedWindow:
     start, end = ((at - start_ns) / _SECOND_NS for at in (window.start_ns, window.end_ns))
     if not window.point:
-        return TracedWindow(window.phase.replace("_", " "), True, start, end)
+        return TracedWindow(window.phase.replace("_", " "), window.phase in BASELINES, start, end)
     name = point_name(decode_point(window.point))
     return TracedWindow(f"{name} {window.phase}, repeat {window.repeat}".strip(), False, start, end)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+OUT_OF_MEMORY = "out_of_memory"
 _LONGEST = 400
 _MOST_READ = 5000
 _NEWER = "install a newer onnxruntime"
@@ -44,16 +45,10 @@ def _cause(name: str, pattern: str, message: str, remedy: str) -> Cause:
 
 CAUSES = (
     _cause(
-        "out_of_memory",
+        OUT_OF_MEMORY,
         r"bad_alloc|bad allocation|out of memory|failed to allocate|unable to allocate|^MemoryError",
         "out of memory ({words})",
         "choose a smaller batch or a smaller model",
-    ),
-    _cause(
-        "engine_missing",
-        r"^(?:Import|ModuleNotFound)Error: (.*)",
-        "the engine cannot be loaded: {1}",
-        "pip install 'inferometer[onnx]'",
     ),
     _cause(
         "newer_microsoft_operator",
@@ -140,7 +135,7 @@ CAUSES = (
         "",
         "the inputs may need other sizes: give them with --shape NAME=1x3x224x224",
     ),
-    _cause("provider", r"EPFail|CUDA|cuDNN", "", "check that nvidia-smi works, or choose --provider cpu"),
+    _cause("provider", r"EPFail|CUDA|cuDNN", "", "check that nvidia-smi works, or choose --device cpu"),
 )
 
 

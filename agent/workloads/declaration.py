@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from shutil import which
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
@@ -44,6 +46,17 @@ class Service:
     started_here: bool = False
 
 
+ONNXRUNTIME = Engine("onnxruntime", ("onnxruntime", "onnx", "numpy"), remedy="pip install 'inferometer[onnx]'")
+"""The default engine of the workloads that run a model in this program's own process."""
+
+
+def needed_engine(workload: Workload, spec: Spec) -> Engine | None:
+    """Return the engine that a spec needs, None for a workload without one."""
+    chosen = getattr(spec, "engine", None)
+    named = (each for each in workload.engines if each.name == chosen)
+    return next(named, workload.engines[0] if workload.engines else None)
+
+
 def uses_service(kind: type[Spec]) -> bool:
     """Return whether the workloads of a kind of spec send their requests to a server."""
     return hasattr(kind, "service")
@@ -56,18 +69,38 @@ def service_of(spec: Spec) -> Service | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine that a workload can use: the modules that it needs, and the command that installs them.
+
+    A workload that needs programs instead, such as `llama-bench`, needs one of `programs`.
+    """
+
+    name: str
+    modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    remedy: str = ""
+
+    def missing(
+        self, find: Callable[[str], object] = find_spec, which: Callable[[str], object] = which
+    ) -> tuple[str, ...]:
+        """Return the modules and programs that are not installed; `find` and `which` return None for one."""
+        modules = tuple(name for name in self.modules if find(name) is None)
+        absent = self.programs if not any(which(name) for name in self.programs) else ()
+        return (*modules, *absent)
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A kind of workload, registered by one line in `agent/workloads/registry.py` or by an entry point.
 
     `spec` declares the parameters. `implementation` is the module whose `load(spec, engine)` returns a loaded model; it
-    is imported in the workload process only. `help` is the help of the command `inferometer profile NAME`. `requires`
-    are the modules that must be installed, `remedy` installs them. `check` raises WorkloadError before a run for points
-    that cannot fit this host.
+    is imported in the workload process only. `help` is the help of the command `inferometer profile NAME`. `engines`
+    are those that can run it, the default one first; the parameter `engine` of the spec names one of several. `check`
+    raises WorkloadError before a run for points that cannot fit this host.
     """
 
     spec: type[Spec]
     implementation: str
     help: str
-    requires: tuple[str, ...] = ()
-    remedy: str = ""
+    engines: tuple[Engine, ...] = ()
     check: Callable[[Spec, EngineSpec, Sequence[Point], Limits], None] | None = None

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import re
 
 import msgspec
 
-Provider = Literal["auto", "cpu", "cuda"]
+AUTO = "auto"
+_DEVICE = re.compile(r"[A-Za-z][\w.:,-]{0,39}", re.ASCII)
 
 
 class EngineSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The provider that runs the model, and the number of threads (0: the engine's own choice)."""
+    """The device that runs the model, by the engine's own name, and the number of threads.
 
-    provider: Provider = "auto"
+    The device `auto` and 0 threads are the engine's own choice. The engine refuses a device that it lacks.
+    """
+
+    device: str = AUTO
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.provider not in get_args(Provider):
-            raise ValueError(f"--provider: {self.provider!r} is not one of {', '.join(get_args(Provider))}")
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(f"--device: {self.device!r} is not the name of a device, such as cpu, cuda or cuda:1")
         if self.threads < 0:
             raise ValueError(f"--threads: {self.threads} is out of range: 0 or more")

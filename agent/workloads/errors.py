@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.runtime.console import printable, printable_line
-from agent.workloads.causes import format_failure, match_cause
+from agent.workloads.causes import OUT_OF_MEMORY, format_failure, match_cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,17 @@ class WorkloadError(Exception):
         super().__init__(f"{self.message}: {self.stderr_tail}" if stderr_tail else self.message)
 
 
+class OutOfMemoryError(WorkloadError):
+    """A point needs more memory than there is; the other points may not.
+
+    `ended` states whether the workload process is gone; otherwise it awaits commands.
+    """
+
+    def __init__(self, message: str, remedy: str = "", stderr_tail: str = "", *, ended: bool = False) -> None:
+        super().__init__(message, remedy, stderr_tail)
+        self.ended = ended
+
+
 def as_workload_error(error: Exception, doing: str, remedy: str, integers: Sequence[str] = ()) -> WorkloadError:
     """Return any failure of the engine as a WorkloadError; `remedy` is the remedy of an unknown cause.
 
@@ -39,4 +50,5 @@ def as_workload_error(error: Exception, doing: str, remedy: str, integers: Seque
         return error
     cause = match_cause(error)
     message, known_remedy = format_failure(error, cause, [printable_line(name) for name in integers])
-    return WorkloadError(f"{doing}: {message}", known_remedy or remedy)
+    kind = OutOfMemoryError if cause is not None and cause.name == OUT_OF_MEMORY else WorkloadError
+    return kind(f"{doing}: {message}", known_remedy or remedy)

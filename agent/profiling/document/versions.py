@@ -54,7 +54,7 @@ _PER = {
 }
 
 
-_EARLIER = {"2.0", "2.1"}
+_EARLIER = {"2.0", "2.1", "2.2"}
 _NO_TARIFF: _Json = json.loads(msgspec.json.encode(Tariff()))
 _TAILS = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
 

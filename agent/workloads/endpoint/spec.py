@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  the declaration resolves the annotations
 from typing import ClassVar, Literal
 
-from agent.workloads.declaration import Workload
+from agent.workloads.declaration import Engine, Workload
 from agent.workloads.endpoint.lengths import parse_length_list, parse_lengths
 from agent.workloads.load.spec import LoadSpec
 from agent.workloads.load.target import parse_url
@@ -109,6 +109,5 @@ WORKLOAD = Workload(
 
     Example: inferometer profile endpoint --url http://127.0.0.1:8080 --server-command 'llama-server -m model.gguf'
     """,
-    requires=("httptools",),
-    remedy="pip install 'inferometer[endpoint]'",
+    engines=(Engine("httptools", ("httptools",), remedy="pip install 'inferometer[endpoint]'"),),
 )

@@ -92,9 +92,9 @@ class EndpointWorkload:
         prompts, self._tokenizer = _files(spec)
         self._prompts = cycle(prompts) if prompts else None
         server = Server(session.client, _root(session))
-        began = time.monotonic()
+        began_ns = time.monotonic_ns()
         session.start(spec, server.is_ready)
-        load_seconds = time.monotonic() - began if spec.server_command else 0.0
+        load_seconds = (time.monotonic_ns() - began_ns) / 1e9 if spec.server_command else 0.0
         try:
             model = session.run(server.model(spec.model))
             engine, version = session.run(server.kind())
@@ -117,6 +117,7 @@ class EndpointWorkload:
             sha256=None,
             phases=spec.phases,
             load_seconds=load_seconds,
+            load_start_ns=began_ns if spec.server_command else 0,
             model=printable_line(model)[:_LONGEST_MESSAGE],
         )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from agent.workloads.engine_spec import AUTO
 from agent.workloads.errors import CANNOT_LOAD, WorkloadError, as_workload_error
 
 # Official Linux builds start telemetry on import, before a call can stop it; this variable prevents that (Privacy.md in
@@ -37,12 +39,22 @@ onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A loaded model; the engine reads `external_weights` in place, so they must outlive the session."""
+    """A loaded model; the engine reads `external_weights` in place, so they must outlive the session.
+
+    The load began at `load_start_ns` on CLOCK_MONOTONIC and took `load_seconds`.
+    """
 
     handle: Any
     provider: Literal["cpu", "cuda"]
+    load_start_ns: int
     load_seconds: float
     external_weights: tuple[Any, ...] = ()
+    index: int = 0
+
+    @property
+    def device(self) -> str:
+        """The device that runs the model."""
+        return f"{self.provider}:{self.index}" if self.provider == "cuda" else self.provider
 
     def tensor(self, values: NDArray[Any], onnx_type: int | None = None) -> Any:
         """Return the values as a tensor of the engine, in the memory of the device that computes.
@@ -52,7 +64,7 @@ class Session:
         """
         if onnx_type is not None:
             return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(values, onnx_type)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(values, self.provider, 0)
+        return onnxruntime.OrtValue.ortvalue_from_numpy(values, self.provider, self.index)
 
     def run(self, feeds: Mapping[str, Any], outputs: Sequence[str]) -> list[Any]:
         """Run the model once on tensors and return the named outputs as tensors, on the device and complete."""
@@ -60,20 +72,22 @@ class Session:
         for name, tensor in feeds.items():
             binding.bind_ortvalue_input(name, tensor)
         for name in outputs:
-            binding.bind_output(name, self.provider)
+            binding.bind_output(name, self.provider, self.index)
         self.handle.run_with_iobinding(binding)
         binding.synchronize_outputs()
         tensors: list[Any] = binding.get_outputs()
         return tensors
 
 
-def check_provider(engine: EngineSpec) -> None:
-    """Raise WorkloadError if this installation of the engine lacks the provider."""
+def check_device(engine: EngineSpec) -> None:
+    """Raise WorkloadError if this installation of the engine lacks the device."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", engine.device):
+        raise WorkloadError(f"--device: {engine.device!r} is not one of auto, cpu, cuda, cuda:1, ...")
     offered = onnxruntime.get_available_providers()
-    if engine.provider == "cuda" and _CUDA not in offered:
+    if engine.device.startswith("cuda") and _CUDA not in offered:
         raise WorkloadError(
-            f"--provider cuda: this onnxruntime {VERSION} offers only {', '.join(offered)}",
-            "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or --provider cpu",
+            f"--device {engine.device}: this onnxruntime {VERSION} offers only {', '.join(offered)}",
+            "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or --device cpu",
         )
 
 
@@ -82,10 +96,10 @@ def open_session(
 ) -> Session:
     """Load a model from its file or its bytes; `weights` are the external weights of a model in bytes.
 
-    Raises WorkloadError for an invalid or unsupported model, and for an unavailable provider.
+    Raises WorkloadError for an invalid or unsupported model, and for an unavailable device.
     """
-    check_provider(engine)
-    if engine.provider == "cpu" or _CUDA not in onnxruntime.get_available_providers():
+    check_device(engine)
+    if engine.device == "cpu" or _CUDA not in onnxruntime.get_available_providers():
         return _opened(model, [_CPU], engine.threads, weights or {})
     return _opened_on_cuda(model, engine, weights or {})
 
@@ -93,24 +107,26 @@ def open_session(
 def _opened_on_cuda(model: bytes | Path, engine: EngineSpec, weights: Mapping[str, NDArray[Any]]) -> Session:
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
-    why = "the engine fell back to the CPU"
+    why, index = "the engine fell back to the CPU", int(engine.device.partition(":")[2] or 0)
     try:
-        session = _opened(model, [_CUDA, _CPU], engine.threads, weights)
+        session = _opened(model, [(_CUDA, {"device_id": str(index)}), _CPU], engine.threads, weights, index)
     except WorkloadError as error:
         session, why = None, error.message
     if session is not None and session.provider == "cuda":
         return session
-    if engine.provider == "cuda":
+    if engine.device != AUTO:
         raise WorkloadError(
-            f"--provider cuda: {why}",
+            f"--device {engine.device}: {why}",
             "check that nvidia-smi works and that CUDA and cuDNN have the versions that onnxruntime needs "
-            "(pip install 'onnxruntime-gpu[cuda,cudnn]'); or --provider cpu",
+            "(pip install 'onnxruntime-gpu[cuda,cudnn]'); or --device cpu",
         )
     sys.stderr.write(f"CUDA is available but not used: {why}\n")
     return session or _opened(model, [_CPU], engine.threads, weights)
 
 
-def _opened(model: bytes | Path, providers: list[str], threads: int, weights: Mapping[str, NDArray[Any]]) -> Session:
+def _opened(
+    model: bytes | Path, providers: Sequence[Any], threads: int, weights: Mapping[str, NDArray[Any]], index: int = 0
+) -> Session:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
@@ -118,11 +134,11 @@ def _opened(model: bytes | Path, providers: list[str], threads: int, weights: Ma
     if external_weights:
         options.add_external_initializers(list(weights), list(external_weights))
     source = model if isinstance(model, bytes) else str(model)
-    started = time.perf_counter()
+    started_ns = time.monotonic_ns()
     try:
         handle = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except Exception as error:
         doing = f"loading {'the model' if isinstance(model, bytes) else model}"
         raise as_workload_error(error, doing, CANNOT_LOAD) from error
     provider: Literal["cpu", "cuda"] = "cuda" if handle.get_providers()[0] == _CUDA else "cpu"
-    return Session(handle, provider, time.perf_counter() - started, external_weights)
+    return Session(handle, provider, started_ns, (time.monotonic_ns() - started_ns) / 1e9, external_weights, index)

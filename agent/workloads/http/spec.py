@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - same
 from typing import ClassVar, Literal
 
-from agent.workloads.declaration import Workload
+from agent.workloads.declaration import Engine, Workload
 from agent.workloads.http.headers import parse_headers
 from agent.workloads.load.spec import LoadSpec
 from agent.workloads.parameter import parameter
@@ -56,6 +56,5 @@ WORKLOAD = Workload(
 
     Example: inferometer profile http --url https://host/score --body batch.bin --header 'Authorization: @key'
     """,
-    requires=("httptools",),
-    remedy="pip install 'inferometer[endpoint]'",
+    engines=(Engine("httptools", ("httptools",), remedy="pip install 'inferometer[endpoint]'"),),
 )

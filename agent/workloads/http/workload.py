@@ -85,9 +85,9 @@ class HttpWorkload:
     def __init__(self, spec: HttpSpec, session: Session) -> None:
         self._spec, self._session = spec, session
         self._traffic = FixedTraffic(session.client, spec, session.target.path)
-        began = time.monotonic()
+        began_ns = time.monotonic_ns()
         session.start(spec, self._traffic.is_accepted)
-        load_seconds = time.monotonic() - began if spec.server_command else 0.0
+        load_seconds = (time.monotonic_ns() - began_ns) / 1e9 if spec.server_command else 0.0
         try:
             _tried(session, self._traffic)
         except BaseException:
@@ -105,6 +105,7 @@ class HttpWorkload:
             sha256=None,
             phases=spec.phases,
             load_seconds=load_seconds,
+            load_start_ns=began_ns if spec.server_command else 0,
         )
 
     def close(self) -> None:

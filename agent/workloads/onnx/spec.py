@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - same
 from typing import ClassVar
 
-from agent.workloads.declaration import Workload
+from agent.workloads.declaration import ONNXRUNTIME, Workload
 from agent.workloads.input_spec import InputSpec, parse_inputs
 from agent.workloads.onnx.shape_spec import check_shapes, parse_dims, parse_shapes
 from agent.workloads.parameter import check_parameters, parameter
@@ -88,6 +88,5 @@ WORKLOAD = Workload(
 
     Example: inferometer profile onnx --model mobilenet.onnx --batch 1,8,32 --tariff tariff.toml
     """,
-    requires=("onnxruntime", "onnx", "numpy"),
-    remedy="pip install 'inferometer[onnx]'",
+    engines=(ONNXRUNTIME,),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, check_provider, open_session
+from agent.workloads.engines.onnxruntime import ENGINE, VERSION, Session, check_device, open_session
 from agent.workloads.errors import CANNOT_RUN, as_workload_error
 from agent.workloads.limits import require_memory
 from agent.workloads.onnx.model_file import read_model_file
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def check(spec: OnnxSpec, engine: EngineSpec, points: Sequence[Point]) -> None:
-    """Check provider, model file, options and inputs without loading the model. Raises WorkloadError."""
-    check_provider(engine)
+    """Check device, model file, options and inputs without loading the model. Raises WorkloadError."""
+    check_device(engine)
     inputs = ModelInputs(spec, _model_file(spec).inputs)
     for point in points:
         inputs.check(point)
@@ -62,6 +62,8 @@ class OnnxWorkload:
             sha256=model.sha256,
             phases=spec.phases,
             load_seconds=session.load_seconds,
+            load_start_ns=session.load_start_ns,
+            device=session.device,
             inputs=self.inputs.facts,
         )
 

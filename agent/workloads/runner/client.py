@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
 
 from agent.runtime.realtime import REALTIME_LIMIT
-from agent.workloads.errors import WorkloadError
+from agent.workloads.errors import OutOfMemoryError, WorkloadError
 from agent.workloads.limits import Limits, resident_bytes, size
 from agent.workloads.point import point_name
 from agent.workloads.runner.pipes import PipeReader
@@ -23,6 +23,7 @@ from agent.workloads.runner.protocol import (
     Failed,
     Measure,
     Measured,
+    OutOfMemory,
     Prepare,
     Prepared,
     Ready,
@@ -66,7 +67,8 @@ class WorkloadProcess:
 
     Every call waits for its reply, at most the timeout beyond the requested length of a window. Ctrl-C ends the wait at
     once; `stop`, or the end of the `with` block, then ends the child. Every call raises WorkloadError if the child
-    fails, dies, does not answer or exceeds its memory; the child is gone then. The thread that calls `start` must live
+    fails, dies, does not answer or exceeds its memory; the child is gone then, unless the error is an OutOfMemoryError
+    whose `ended` is False. The thread that calls `start` must live
     as long as the child, because the kernel kills the child when that thread ends. Not thread-safe.
     """
 
@@ -127,9 +129,9 @@ class WorkloadProcess:
         pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
         self._child = _WorkerProcess(process, pipes[0], PipeReader(pipes[1], pipes[2]))
 
-    def prepare(self, parameters: Point) -> None:
-        """Make the inputs of a point in the child and run it once."""
-        self._ask(Prepare(parameters), Prepared, f"running {point_name(parameters)} once")
+    def prepare(self, parameters: Point) -> Prepared:
+        """Make the inputs of a point in the child and run it once. Raises OutOfMemoryError if only this point fails."""
+        return self._ask(Prepare(parameters), Prepared, f"running {point_name(parameters)} once")
 
     def measure(
         self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
@@ -210,9 +212,10 @@ class WorkloadProcess:
         def watch() -> None:
             used = resident_bytes(pid)
             if used > limit:
-                raise WorkloadError(
+                raise OutOfMemoryError(
                     f"{self._model} took {size(used)} of memory while {doing}, --memory-limit allows {size(limit)}",
                     "give a larger --memory-limit, or choose a smaller batch or model",
+                    ended=True,
                 )
 
         return watch
@@ -227,6 +230,8 @@ class WorkloadProcess:
     def _accepted(self, reply: Reply, kind: type[ReplyT]) -> ReplyT:
         if isinstance(reply, kind):
             return reply
+        if isinstance(reply, OutOfMemory):
+            raise OutOfMemoryError(reply.message, reply.remedy)
         self.stop()
         if isinstance(reply, Failed):
             raise WorkloadError(reply.message, reply.remedy)
@@ -241,6 +246,7 @@ class WorkloadProcess:
         remedy = "the end of its error output is above" if words else ""
         if code == -signal.SIGKILL:
             remedy = "if the kernel log (dmesg) reports out of memory, choose a smaller batch or model"
+            return OutOfMemoryError(message, remedy, words, ended=True)
         return WorkloadError(message, remedy, words)
 
 

@@ -10,6 +10,7 @@ from agent.runtime.typed_json import from_json, to_json
 from agent.workloads.engine_spec import EngineSpec  # noqa: TC001  msgspec resolves the annotations
 from agent.workloads.input_spec import InputFacts  # noqa: TC001 - same
 from agent.workloads.load_records import LoadWindow  # noqa: TC001 - same
+from agent.workloads.model_record import LoadedModel  # noqa: TC001 - same
 from agent.workloads.point import Point  # noqa: TC001 - same
 
 if TYPE_CHECKING:
@@ -77,8 +78,12 @@ class Ready(_Reply, frozen=True):
     `threads` is the requested number (0: the engine's own choice). `precision` is the type of most weights, `sha256`
     the hash of the model file; both None if there is none. `model_bytes` is the size of the weights of a built model,
     or of the model file and its external files; None, as `parameters`, if a server does not list it. `load_seconds`
-    is the time the engine took to load it. `inputs` are the inputs of an ONNX model; the transformer makes its own.
-    `model` is the name of a model in a server.
+    is the time the engine took to load it, from `load_start_ns` on CLOCK_MONOTONIC (0 if it was loaded before).
+    `inputs` are the inputs of an ONNX model; the transformer makes its own. `model` is the name of a model in a server.
+
+    `provider` is the kind of device (`cpu`, `cuda`) and `device` the one that runs the model, by the engine's name for
+    it. `cpu_operator_share` is the share of the operators that the CPU runs instead, None if the engine does not report
+    it. `cpus` are the CPUs that the process may use, as the kernel lists them (`0-3,8`); the runner adds them.
     """
 
     engine: str
@@ -93,10 +98,21 @@ class Ready(_Reply, frozen=True):
     load_seconds: float
     inputs: tuple[InputFacts, ...] = ()
     model: str | None = None
+    load_start_ns: int = 0
+    device: str | None = None
+    cpu_operator_share: float | None = None
+    cpus: str | None = None
 
 
 class Prepared(_Reply, frozen=True):
-    """The point has run once."""
+    """The point has run once, from `start_ns` to `end_ns` on CLOCK_MONOTONIC.
+
+    `model` is the model of the point if the points have different ones.
+    """
+
+    start_ns: int
+    end_ns: int
+    model: LoadedModel | None = None
 
 
 class Started(_Reply, frozen=True):
@@ -136,6 +152,13 @@ class Measured(_Reply, frozen=True):
     load: LoadWindow | None = None
 
 
+class OutOfMemory(_Reply, frozen=True):
+    """The point needs more memory than there is; the process awaits commands for other points."""
+
+    message: str
+    remedy: str
+
+
 class Failed(_Reply, frozen=True):
     """The last reply of a process that cannot continue."""
 
@@ -144,7 +167,7 @@ class Failed(_Reply, frozen=True):
 
 
 Command = Check | Load | Prepare | Measure | Stop
-Reply = Checked | Ready | Prepared | Started | Ended | Measured | Failed
+Reply = Checked | Ready | Prepared | Started | Ended | Measured | OutOfMemory | Failed
 
 
 def check_command(spec: Spec, engine: EngineSpec, points: Sequence[Point]) -> Check:

@@ -13,6 +13,7 @@ from agent.workloads.runner.protocol import Measured
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Ready
 
@@ -51,6 +52,15 @@ class Closing(Protocol):
 
     def close(self) -> None:
         """End everything that the workload started."""
+        ...
+
+
+@runtime_checkable
+class Variants(Protocol):
+    """A workload whose points run different models, such as one for each precision."""
+
+    def model_of(self, parameters: Point) -> LoadedModel:
+        """Return the facts of the model of a prepared point."""
         ...
 
 

@@ -8,15 +8,21 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
+import msgspec
+
+from agent.runtime.cpu_list import cpu_list
 from agent.runtime.typed_json import from_json
 from agent.workloads import registry
-from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, WorkloadError, as_workload_error
+from agent.workloads.causes import clean
+from agent.workloads.declaration import needed_engine
+from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, OutOfMemoryError, WorkloadError, as_workload_error
 from agent.workloads.point import point_name
 from agent.workloads.runner.protocol import (
     Check,
@@ -26,6 +32,7 @@ from agent.workloads.runner.protocol import (
     Load,
     Measure,
     Measured,
+    OutOfMemory,
     Prepare,
     Prepared,
     Reply,
@@ -34,12 +41,13 @@ from agent.workloads.runner.protocol import (
     decode_command,
     encode,
 )
-from agent.workloads.runner.timing import Closing, Phase, measure
+from agent.workloads.runner.timing import Closing, Phase, Variants, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from agent.workloads.declaration import Spec
+    from agent.workloads.declaration import Workload as Declaration
     from agent.workloads.runner.protocol import Command
     from agent.workloads.runner.timing import MeasuringPhase, Workload
 
@@ -73,6 +81,7 @@ def serve(lines: Iterable[bytes], replies: BinaryIO) -> None:
 def _serve(lines: Iterable[bytes], replies: BinaryIO, stack: ExitStack) -> None:
     workload: Workload | None = None
     phases: Mapping[str, Phase | MeasuringPhase] = {}
+    reply: Reply
     for line in lines:
         command = _command(line)
         if isinstance(command, Stop):
@@ -84,15 +93,19 @@ def _serve(lines: Iterable[bytes], replies: BinaryIO, stack: ExitStack) -> None:
             workload = _load(command)
             if isinstance(workload, Closing):
                 stack.callback(workload.close)
-            _reply(replies, workload.ready)
+            _reply(replies, msgspec.structs.replace(workload.ready, cpus=cpu_list(os.sched_getaffinity(0))))
         elif workload is None:
             raise WorkloadError("the workload process got a command before its model", "send Load first")
-        elif isinstance(command, Prepare):
-            phases = {}  # drops the previous point: the inputs of two need not fit into memory
-            phases = _prepare(workload, command)
-            _reply(replies, Prepared())
         else:
-            _reply(replies, _measure(phases, command, replies))
+            try:
+                if isinstance(command, Prepare):
+                    phases = {}  # drops the previous point: the inputs of two need not fit into memory
+                    phases, reply = _prepare(workload, command)
+                else:
+                    reply = _measure(phases, command, replies)
+            except OutOfMemoryError as error:
+                phases, reply = {}, OutOfMemory(error.message, error.remedy)
+            _reply(replies, reply)
             gc.collect()  # now, because a window must begin soon after its command
 
 
@@ -107,38 +120,51 @@ def _unreadable(error: ValueError) -> WorkloadError:
     return WorkloadError(f"the workload process cannot read its command: {error}", "check the workload's options")
 
 
-def _parsed(command: Check | Load) -> tuple[str, Spec]:
-    """Return the module that implements the workload of a command, and its spec."""
+def _parsed(command: Check | Load) -> tuple[Declaration, Spec]:
+    """Return the declaration of the workload of a command, and its spec."""
     try:
         declared = registry.find(command.workload)
-        return declared.implementation, from_json(command.spec, declared.spec)
+        return declared, from_json(command.spec, declared.spec)
     except ValueError as error:
         raise _unreadable(error) from error
 
 
 def _check(command: Check) -> None:
     """Import the workload and call its `check`, if it has one."""
-    implementation, spec = _parsed(command)
-    try:
-        module = import_module(implementation)
+    declared, spec = _parsed(command)
+    with _engine_errors(declared, spec, "checking the model"):
+        module = import_module(declared.implementation)
         if check := getattr(module, "check", None):
             check(spec, command.engine, command.points)
-    except (ImportError, MemoryError) as error:
-        raise as_workload_error(error, "checking the model", CANNOT_LOAD) from error
 
 
 def _load(command: Load) -> Workload:
-    implementation, spec = _parsed(command)
-    try:
-        workload: Workload = import_module(implementation).load(spec, command.engine)
-    except (ImportError, MemoryError) as error:
-        raise as_workload_error(error, "loading the model", CANNOT_LOAD) from error
+    declared, spec = _parsed(command)
+    with _engine_errors(declared, spec, "loading the model"):
+        workload: Workload = import_module(declared.implementation).load(spec, command.engine)
     return workload
 
 
-def _prepare(workload: Workload, command: Prepare) -> Mapping[str, Phase | MeasuringPhase]:
+@contextmanager
+def _engine_errors(declared: Declaration, spec: Spec, doing: str) -> Iterator[None]:
+    """Turn the errors of an import and of an allocation into a WorkloadError; the first names what installs it."""
     try:
-        return workload.prepare(command.parameters)
+        yield
+    except ImportError as error:
+        engine = needed_engine(declared, spec)
+        remedy = engine.remedy if engine else ""
+        raise WorkloadError(f"{doing}: the engine cannot be loaded: {clean(str(error))}", remedy) from error
+    except MemoryError as error:
+        raise as_workload_error(error, doing, CANNOT_LOAD) from error
+
+
+def _prepare(workload: Workload, command: Prepare) -> tuple[Mapping[str, Phase | MeasuringPhase], Prepared]:
+    start_ns = time.monotonic_ns()
+    try:
+        phases = workload.prepare(command.parameters)
+        end_ns = time.monotonic_ns()
+        model = workload.model_of(command.parameters) if isinstance(workload, Variants) else None
+        return phases, Prepared(start_ns, end_ns, model)
     except Exception as error:
         raise as_workload_error(error, f"running {point_name(command.parameters)}", CANNOT_RUN) from error
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from agent.workloads.axes import at_point
-from agent.workloads.declaration import Workload
+from agent.workloads.declaration import ONNXRUNTIME, Workload
+from agent.workloads.engine_spec import AUTO
 from agent.workloads.limits import require_memory
 from agent.workloads.parameter import check_parameters, parameter
 from agent.workloads.point import point_name
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Positions = Literal["rope", "learned"]
 Precision = Literal["fp32", "fp16", "int8"]
+EngineName = Literal["onnxruntime"]
 
 _LARGEST = (1 << 31) - 1
 _LARGEST_BATCH = 1 << 20
@@ -52,7 +54,10 @@ class TransformerSpec:
     prompt_tokens: int = parameter(64, help="Length of a prompt in tokens.", least=1, most=_LARGEST, sweep=(64,))
     output_tokens: int = parameter(32, help="Generated tokens of a request.", least=1, most=_LARGEST, sweep=(32,))
     positions: Positions = parameter("rope", help="Encoding of the positions.")
-    precision: Precision = parameter("fp32", help="Precision of the weights.")
+    precision: Precision = parameter(
+        "fp32", help="Precision of the weights; of several, the first is the reference of the others.", sweep=("fp32",)
+    )
+    engine: EngineName = parameter("onnxruntime", help="Engine that runs the model.")
     seed: int = parameter(0, help="Seed of the weights.", least=0)
 
     workload: ClassVar[str] = "transformer"
@@ -142,11 +147,14 @@ class TransformerSpec:
 
 def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits: Limits) -> None:
     """Raise WorkloadError if a point needs more memory than this host or the limits allow."""
-    for point in points:
-        own = at_point(cast("TransformerSpec", spec), point)
+    on_host = engine.device == AUTO or engine.device.lower().startswith("cpu")
+    specs = [at_point(cast("TransformerSpec", spec), point) for point in points]
+    models = {own.precision: own.model_bytes() for own in specs}
+    for own, point in zip(specs, points, strict=True):
+        others = sum(models.values()) - models[own.precision]
         subject = f"a transformer of {own.parameter_count():.3g} parameters at {point_name(point)}"
         remedy = "choose fewer --layers, a smaller --width, --vocabulary, --prompt-tokens or --batch"
-        require_memory(own.minimum_bytes(on_host=engine.provider != "cuda"), subject, remedy, limits)
+        require_memory(others + own.minimum_bytes(on_host=on_host), subject, remedy, limits)
 
 
 WORKLOAD = Workload(
@@ -168,7 +176,6 @@ WORKLOAD = Workload(
 
     Example: inferometer profile transformer --price-per-kwh 0.21 --currency EUR --capital 9000
     """,
-    requires=("onnxruntime", "onnx", "numpy"),
-    remedy="pip install 'inferometer[onnx]'",
+    engines=(ONNXRUNTIME,),
     check=check_memory,
 )

@@ -75,6 +75,6 @@ def test_nothing_is_measured_if_the_server_does_not_answer(tmp_path: Path):
 
 
 def test_options_of_an_engine_are_no_options_of_a_load(tmp_path: Path):
-    for option in ("--threads", "--provider", "--memory-limit"):
+    for option in ("--threads", "--device", "--memory-limit"):
         done = call(tmp_path, "profile", "endpoint", option, "1")
         assert f"there is no option {option}" in done.stderr

@@ -29,7 +29,7 @@ SERVER = FIXTURES / "trees/intel_server_2s/sys"
         (("--batch", "1e3"), "--batch: '1e3' is not"),
         (("--batch", "99999999999"), "--batch: '99999999999' is not"),
         (("--quick", "--rigorous"), "one of --quick, --standard and --rigorous"),
-        (("--provider", "tpu"), "--provider: 'tpu' is not one of"),
+        (("--device", "t p u"), "--device: 't p u' is not the name of a device"),
         (("--repeats", 0), "--repeats: 0 is out of range: 1 to 1000"),
         (("--window-seconds", "nan"), "--window-seconds: nan is not a finite number"),
         (("--idle-seconds", "inf"), "--idle-seconds: inf is not"),
@@ -115,7 +115,8 @@ def test_an_unwritable_database_is_reported_before_the_run(tmp_path: Path) -> No
         ([1, 3], ("--input", "y=1"), "--input y: the model has no such input"),
         ([1, 3], ("--input", "x=[1,2]"), "--input x: values of the shape 2"),
         (["n", 1 << 40], (), "the input of a batch of 1"),
-        ([1, 3], ("--provider", "cuda"), "--provider cuda"),
+        ([1, 3], ("--device", "cuda"), "--device cuda"),
+        ([1, 3], ("--device", "tpu"), "--device: 'tpu' is not one of auto, cpu, cuda"),
         (None, (), "broken.onnx"),
     ],
 )
@@ -134,9 +135,9 @@ def test_everything_that_needs_no_measurement_is_refused_before_the_first_baseli
     assert "idle, before" not in result.stderr
 
 
-def test_a_provider_that_is_not_installed_is_refused_before_the_first_baseline(tmp_path: Path) -> None:
-    for more, words in (((), "--provider cuda"), (("--precision", "int8"), "--precision int8 with --provider cuda")):
-        line = (*TINY, "--provider", "cuda", *more, "--force", "--path.sysfs", SERVER, *BARE_METAL)
+def test_a_device_that_is_not_installed_is_refused_before_the_first_baseline(tmp_path: Path) -> None:
+    for more, words in (((), "--device cuda"), (("--precision", "int8"), "--precision int8 with --device cuda")):
+        line = (*TINY, "--device", "cuda", *more, "--force", "--path.sysfs", SERVER, *BARE_METAL)
         result = call(tmp_path, *line)
         assert (result.returncode, result.stdout) == (2, "")
         assert f"error: {words}" in result.stderr

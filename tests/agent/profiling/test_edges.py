@@ -58,7 +58,7 @@ def test_reads_are_at_the_high_rate_at_both_edges_of_a_window_of_a_child_that_st
     pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
     probe, timebase, ticks = CounterProbe(0.0), Timebase.now(), list[Tick]()  # read every 0.1 s, and every 5 ms
     with WorkloadProcess([sys.executable, "-P", "-c", SLOW_GC]) as process:
-        process.start(TINY, EngineSpec(provider="cpu", threads=1))
+        process.start(TINY, EngineSpec(device="cpu", threads=1))
         process.prepare({"batch": 1})
         with recorded([probe], ticks.extend, timebase) as active_recording:
             active_recording.wait_for_first_ticks()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from agent.host.activity import ActivitySnapshot
 from agent.host.records import window_key
+from agent.profiling.analysis.startup import FIRST_RUN, LOAD
 from agent.profiling.plan import SETTLE_SECONDS, MeasurementPlan
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
-from agent.workloads.errors import WorkloadError
+from agent.workloads.errors import OutOfMemoryError, WorkloadError
+from agent.workloads.model_record import LoadedModel
 from agent.workloads.point import decode_point, encode_point, point_name, points_of
-from agent.workloads.runner.protocol import Measured, Ready
+from agent.workloads.runner.protocol import Measured, Prepared, Ready
 from probes.cpu.utilization import Times
 from store.records import Window
 
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
     from agent.workloads.point import Point
 
 READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
+replace_ready = partial(msgspec.structs.replace, READY)
 SWIFT = MeasurementPlan("custom", 0.01, 0.0, 3, 0.01, 2)
+STARTS = {LOAD, FIRST_RUN}
 ONE, EIGHT = points_of({"batch": (1, 8)})
 KEY_1, KEY_8 = encode_point(ONE), encode_point(EIGHT)
 
@@ -37,11 +43,15 @@ class FakeWorkload:
 
     rates: list[float] = field(default_factory=lambda: [100.0])
     fails_at: int = 0
+    lacking: dict[str, OutOfMemoryError] = field(default_factory=dict)
     asked: list[tuple[str, float, int]] = field(default_factory=list)
     prepared: list[Point] = field(default_factory=list)
 
-    def prepare(self, parameters: Point) -> None:
+    def prepare(self, parameters: Point) -> Prepared:
         self.prepared.append(parameters)
+        if error := self.lacking.pop(encode_point(parameters), None):
+            raise error
+        return Prepared(1, 2)
 
     def measure(
         self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
@@ -62,13 +72,14 @@ class Heard:
 
     steps: list[tuple[int, int | None, str]] = field(default_factory=list)
     least: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def step(self, done: int, total: int | None, doing: str, least_seconds: float = 0.0) -> None:
         self.steps.append((done, total, doing))
         self.least.append(least_seconds)
 
     def note(self, text: str) -> None:
-        raise AssertionError(text)
+        self.notes.append(text)
 
 
 @dataclass
@@ -101,6 +112,7 @@ class Went:
     heard: Heard
     estimator: HalfWidthEstimator
     looked: list[int | None]
+    loads: list[int]
 
 
 def go(
@@ -109,10 +121,11 @@ def go(
     points: tuple[Point, ...] = (ONE,),
     seed: int = 0,
     estimator: HalfWidthEstimator | None = None,
+    ready: Ready = READY,
 ) -> Went:
     kept, heard, suspended, reported = list[Window](), Heard(), list[float](), estimator or HalfWidthEstimator()
     ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
-    tries = list[list[int]]()
+    tries, loads = list[list[int]](), list[int]()
 
     def snapshot(since: ActivitySnapshot | None) -> ActivitySnapshot:
         looked.append(since.at_ns // 10**9 if since else None)
@@ -133,15 +146,20 @@ def go(
         on_trial_complete=lambda: tries.append(list(workload.prepared)),
         sleep=suspended.append,
     )
-    sweep.run(workload, lambda: READY, lambda: ends.append(len(kept)), points)
+    def load() -> Ready:
+        loads.append(len(kept))
+        return ready
+
+    sweep.run(workload, load, lambda: ends.append(len(kept)), points)
     assert sweep.windows == kept
-    assert sweep.ready == READY
+    assert bool(heard.notes) == bool(sweep.lost)
+    assert sweep.ready == ready
     assert tries == [list(points)]  # every point, before any window of a point
     assert suspended == [SETTLE_SECONDS, plan.idle_seconds] * 4
     assert ends == [len(kept) - 1]
     idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
-    assert edges == [each for window in kept for each in (of_a_point if window.point else idle)]
-    return Went(sweep, kept, heard, reported, looked)
+    assert edges == [each for window in kept if window.phase not in STARTS for each in (of_a_point if window.point else idle)]
+    return Went(sweep, kept, heard, reported, looked, loads)
 
 
 def visits(windows: list[Window]) -> list[tuple[int, str]]:
@@ -157,11 +175,12 @@ def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again(
     windows = went.windows
     assert [(w.phase, w.repeat) for w in windows if not w.point] == [
         ("idle_unloaded", 0),
+        ("first_run", 0),
         ("idle_loaded", 0),
         ("idle_loaded", 1),
         ("idle_unloaded", 1),
     ]
-    assert [bool(window.point) for window in windows] == [False] * 2 + [True] * 12 + [False] * 2
+    assert [bool(window.point) for window in windows] == [False] * 3 + [True] * 12 + [False] * 2
     assert [w.phase for w in windows if w.point] == ["prefill", "decode"] * 6
     assert [repeat for repeat, _ in visits(windows)] == [1, 1, 2, 2, 3, 3]
     for repeat in (1, 2, 3):
@@ -203,7 +222,7 @@ def test_a_point_is_prepared_once_in_a_row_and_warmed_up_when_it_returns() -> No
 def test_every_window_has_the_load_around_it() -> None:
     went = go(FakeWorkload())
     assert went.looked == [seen for number in range(10) for seen in (None, 2 * number)]
-    assert went.sweep.loads.keys() == {window_key(window) for window in went.windows}
+    assert went.sweep.loads.keys() == {window_key(window) for window in went.windows if window.phase not in STARTS}
     assert len(went.sweep.loads) == 4 + 6  # the idle baselines as well
     (load,) = set(went.sweep.loads.values())
     assert (load.seconds, load.processors, load.own, load.others) == (1.0, 4, 1.5, 0.5)
@@ -275,6 +294,67 @@ def test_warming_up_ends_when_its_time_is_over_even_if_the_rate_still_climbs() -
     assert len(climbing.asked) > 6
 
 
+def test_a_point_that_runs_out_of_memory_in_its_trial_is_left_out_and_the_others_are_measured() -> None:
+    went = go(FakeWorkload(lacking={KEY_8: OutOfMemoryError("out of memory", "a smaller batch")}), points=(ONE, EIGHT))
+    assert {point for _, point in visits(went.windows)} == {"batch=1"}
+    assert [key for key, _ in went.sweep.lost.items()] == [KEY_8]
+    assert went.heard.notes == ["warning: batch=8 is left out: out of memory"]
+    assert went.loads == [1]  # the process lives on
+    done, total, last = went.heard.steps[-1]
+    assert (done, last) == (total, "done")
+    assert went.heard.steps[-2][0] == done - 1
+    assert went.heard.least[-1] == 0
+
+
+def test_the_model_is_loaded_again_for_the_other_points_if_the_process_of_one_was_killed() -> None:
+    killed = OutOfMemoryError("killed by SIGKILL", ended=True)
+    went = go(FakeWorkload(lacking={KEY_1: killed}), points=(ONE, EIGHT))
+    assert {point for _, point in visits(went.windows)} == {"batch=8"}
+    assert len(went.loads) == 2
+    assert went.sweep.lost == {KEY_1: killed}
+
+
+def test_a_run_in_which_no_point_fits_into_memory_fails_with_the_error_of_the_first() -> None:
+    lacking = {KEY_1: OutOfMemoryError("no room"), KEY_8: OutOfMemoryError("less room")}
+    with pytest.raises(OutOfMemoryError, match="no room"):
+        go(FakeWorkload(lacking=lacking), points=(ONE, EIGHT))
+
+
+def test_the_repeats_before_a_point_runs_out_of_memory_remain() -> None:
+    class Filling(FakeWorkload):
+        def measure(self, *arguments: object, **options: object) -> Measured:
+            if len(self.asked) == 9 and self.prepared[-1] == EIGHT:
+                self.asked.append(("lost", 0.0, 0))
+                raise OutOfMemoryError("out of memory")
+            return super().measure(*arguments, **options)
+
+    for seed in range(8):
+        went = go(Filling(), points=(ONE, EIGHT), seed=seed)
+        counts = [sum(point == name for _, point in visits(went.windows)) for name in ("batch=1", "batch=8")]
+        assert counts == ([3, 3] if not went.sweep.lost else [3, counts[1]])
+        if went.sweep.lost:
+            assert counts[1] < 3 or went.windows[-4].phase == "prefill"
+
+
+def test_loads_of_models_and_the_first_run_are_windows_at_their_own_times() -> None:
+    @dataclass
+    class TwoModels(FakeWorkload):
+        def prepare(self, parameters: Point) -> Prepared:
+            super().prepare(parameters)
+            number = 1 if parameters == ONE else 2
+            return Prepared(5000, 9000, LoadedModel("fp32", 1, 4, 1000 * number, 1e-6))
+
+    ready = replace_ready(load_start_ns=1000, load_seconds=1e-6)
+    went = go(TwoModels(), points=(ONE, EIGHT), ready=ready)
+    starts = [window for window in went.windows if window.phase in STARTS]
+    assert [(w.phase, w.repeat, w.start_ns, w.end_ns) for w in starts] == [
+        ("load", 0, 2000, 3000),
+        ("first_run", 0, 6000, 10000),
+        ("load", 1, 3000, 4000),
+    ]
+    assert {key: model.load_start_ns for key, model in went.sweep.models.items()} == {KEY_1: 1000, KEY_8: 2000}
+
+
 def test_windows_that_were_complete_before_a_failure_remain() -> None:
     kept, workload = list[Window](), FakeWorkload(fails_at=4)
     seen = looks()
@@ -295,5 +375,5 @@ def test_windows_that_were_complete_before_a_failure_remain() -> None:
     )
     with pytest.raises(WorkloadError, match="it broke"):
         sweep.run(workload, lambda: READY, lambda: None, (ONE,))
-    assert [(window.phase, window.repeat) for window in kept[2:]] == [("prefill", 1), ("decode", 1), ("prefill", 2)]
+    assert [(window.phase, window.repeat) for window in kept[3:]] == [("prefill", 1), ("decode", 1), ("prefill", 2)]
     assert sweep.windows == kept

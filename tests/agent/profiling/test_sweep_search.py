@@ -11,7 +11,7 @@ from agent.profiling.plan import MeasurementPlan
 from agent.profiling.serving_records import ServiceLevel
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
-from agent.workloads.runner.protocol import Measured, Ready
+from agent.workloads.runner.protocol import Measured, Prepared, Ready
 from loads import report, streamed
 from probes.cpu.utilization import Times
 
@@ -30,6 +30,7 @@ class Endpoint:
 
     def prepare(self, parameters):
         self.rates.append(parameters.get("rate"))
+        return Prepared(1, 2)
 
     def measure(self, phase, seconds, _iterations, edge=lambda: None):
         edge()

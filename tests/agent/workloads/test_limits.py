@@ -7,7 +7,7 @@ from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import Limits, available_bytes, require_memory, resident_bytes, size
 from probes.model import Roots
 
-CPU = EngineSpec(provider="cpu")
+CPU = EngineSpec(device="cpu")
 
 
 def test_available_memory_is_the_figure_of_the_kernel_or_unknown(tmp_path):

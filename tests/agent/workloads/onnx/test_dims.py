@@ -16,7 +16,7 @@ from agent.workloads.onnx.spec import OnnxSpec
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
-ENGINE = EngineSpec(provider="cpu", threads=1)
+ENGINE = EngineSpec(device="cpu", threads=1)
 
 
 def model(path, **shapes):

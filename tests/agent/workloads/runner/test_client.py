@@ -25,7 +25,7 @@ def playing(program):
     replies = {
         "checked": encode(Checked()),
         "ready": encode(READY),
-        "prepared": encode(Prepared()),
+        "prepared": encode(Prepared(1, 2)),
         "measured": encode(MEASURED),
         "failed": encode(Failed("it broke", "repair it")),
     }

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from agent.runtime.typed_json import from_json
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.input_spec import InputSpec
+from agent.workloads.model_record import Agreement, LoadedModel
 from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.runner.protocol import (
     Failed,
     Load,
     Measure,
     Measured,
+    OutOfMemory,
     Prepare,
     Prepared,
     Ready,
@@ -59,12 +61,21 @@ onnx_specs = st.builds(
     inputs=st.dictionaries(st.text(), input_spec, max_size=2),
 )
 specs = transformer_specs | onnx_specs
-engines = st.builds(EngineSpec, provider=st.sampled_from(["auto", "cpu", "cuda"]), threads=st.integers(0, 512))
+engines = st.builds(EngineSpec, device=st.sampled_from(["auto", "cpu", "cuda"]), threads=st.integers(0, 512))
 commands = st.one_of(
     st.builds(load_command, spec=specs, engine=engines),
     st.builds(Prepare, parameters=st.dictionaries(st.text(), counts | st.text() | seconds | st.booleans())),
     st.builds(Measure, phase=st.text(), seconds=seconds, iterations=counts),
     st.just(Stop()),
+)
+models = st.builds(
+    LoadedModel,
+    precision=st.none() | st.text(),
+    parameters=st.none() | counts,
+    model_bytes=st.none() | counts,
+    load_start_ns=counts,
+    load_seconds=seconds,
+    agreement=st.none() | st.builds(Agreement, st.text(), seconds, st.none() | seconds, counts),
 )
 replies = st.one_of(
     st.builds(
@@ -80,7 +91,8 @@ replies = st.one_of(
         phases=st.lists(st.text(), max_size=3).map(tuple),
         load_seconds=seconds,
     ),
-    st.just(Prepared()),
+    st.builds(Prepared, start_ns=counts, end_ns=counts, model=st.none() | models),
+    st.builds(OutOfMemory, message=st.text(), remedy=st.text()),
     st.builds(
         Measured,
         phase=st.text(),
@@ -122,7 +134,7 @@ def test_the_lines_have_the_documented_form():
         "iterations": 10,
     }
     assert json.loads(encode(Stop())) == {"do": "stop"}
-    assert json.loads(encode(Prepared())) == {"reply": "prepared"}
+    assert json.loads(encode(Prepared(1, 2))) == {"reply": "prepared", "start_ns": 1, "end_ns": 2, "model": None}
 
 
 def test_a_whole_number_of_seconds_needs_no_decimal_point():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.workloads.engine_spec import EngineSpec
-from agent.workloads.errors import WorkloadError
+from agent.workloads.errors import OutOfMemoryError, WorkloadError
 from agent.workloads.limits import Limits
 from agent.workloads.onnx.spec import OnnxSpec
 from agent.workloads.runner.client import WORKER_COMMAND, WorkloadProcess
@@ -26,7 +26,7 @@ from agent.workloads.transformer.spec import TransformerSpec
 pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
 
 TINY = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
-ENGINE = EngineSpec(provider="cpu", threads=1)
+ENGINE = EngineSpec(device="cpu", threads=1)
 
 
 def gone(pid):
@@ -121,17 +121,19 @@ def test_an_engine_that_cannot_be_imported_is_reported_with_its_installation(tmp
 
 
 def test_cuda_without_a_cuda_engine_is_reported_with_a_remedy():
-    failure = failure_of(TINY, EngineSpec(provider="cuda"))
-    assert failure.message.startswith("--provider cuda: ")
-    assert "--provider cpu" in failure.remedy
+    failure = failure_of(TINY, EngineSpec(device="cuda"))
+    assert failure.message.startswith("--device cuda: ")
+    assert "--device cpu" in failure.remedy
 
 
 def test_a_point_too_large_for_memory_is_reported_with_a_remedy():
     with WorkloadProcess() as process:
         process.start(TINY, ENGINE)
-        with pytest.raises(WorkloadError, match="out of memory") as failure:
+        with pytest.raises(OutOfMemoryError, match="out of memory") as failure:
             process.prepare({"batch": 1 << 20, "prompt_tokens": 1 << 20})
-    assert failure.value.remedy == "choose a smaller batch or a smaller model"
+        assert failure.value.remedy == "choose a smaller batch or a smaller model"
+        assert not failure.value.ended
+        process.prepare({"batch": 1})
 
 
 def test_a_corrupt_first_line_gives_one_failed_reply_and_no_traceback_on_the_output():
@@ -182,7 +184,7 @@ from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.transformer.spec import TransformerSpec
 spec = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
 with WorkloadProcess() as process:
-    process.start(spec, EngineSpec(provider="cpu", threads=1))
+    process.start(spec, EngineSpec(device="cpu", threads=1))
     process.prepare({"batch": 1})
     print(process.pid, flush=True)
     process.measure("prefill", 60, 1)

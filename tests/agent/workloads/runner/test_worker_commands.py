@@ -21,7 +21,7 @@ from agent.workloads.transformer.spec import TransformerSpec
 pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
 
 TINY = TransformerSpec(layers=1, width=16, heads=2, vocabulary=32, prompt_tokens=4, output_tokens=3)
-ENGINE = EngineSpec(provider="cpu", threads=1)
+ENGINE = EngineSpec(device="cpu", threads=1)
 
 
 def served(*commands):
@@ -36,13 +36,13 @@ def test_commands_before_load_and_after_stop_do_nothing():
         served(Prepare({"batch": 1}))
 
 
-def test_a_check_loads_nothing_and_refuses_a_provider_that_is_not_installed():
+def test_a_check_loads_nothing_and_refuses_a_device_that_is_not_installed():
     points = ({"batch": 1},)
     assert served(check_command(TINY, ENGINE, points)) == encode(Checked())
     with pytest.raises(WorkloadError, match="before its model"):
         served(check_command(TINY, ENGINE, points), Prepare({"batch": 1}))
-    with pytest.raises(WorkloadError, match="--provider cuda: this onnxruntime"):
-        served(check_command(TINY, EngineSpec(provider="cuda"), points))
+    with pytest.raises(WorkloadError, match="--device cuda: this onnxruntime"):
+        served(check_command(TINY, EngineSpec(device="cuda"), points))
 
 
 def test_an_unknown_phase_is_reported_with_the_known_ones():

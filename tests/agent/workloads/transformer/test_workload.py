@@ -10,11 +10,11 @@ from agent.workloads.transformer.spec import TransformerSpec
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 engine = pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
-model = pytest.importorskip("agent.workloads.transformer.decoder", reason="the onnx extra is not installed")
+model = pytest.importorskip("agent.workloads.transformer.onnx_decoder", reason="the onnx extra is not installed")
 transformer = pytest.importorskip("agent.workloads.transformer.workload", reason="the onnx extra is not installed")
 
 TINY = TransformerSpec(layers=2, width=32, heads=4, vocabulary=61, mlp_ratio=1.5, prompt_tokens=7, output_tokens=5)
-ONE_THREAD = EngineSpec(provider="cpu", threads=1)
+ONE_THREAD = EngineSpec(device="cpu", threads=1)
 POSITIONS = pytest.mark.parametrize("positions", ["rope", "learned"])
 
 
@@ -200,6 +200,6 @@ def test_a_request_of_one_output_token_has_no_decode_phase():
 
 
 def test_int8_on_cuda_is_refused_with_the_alternatives():
-    with pytest.raises(WorkloadError, match="--precision int8 with --provider cuda") as failure:
-        transformer.load(dataclasses.replace(TINY, precision="int8"), EngineSpec(provider="cuda"))
+    with pytest.raises(WorkloadError, match="--precision int8 with --device cuda") as failure:
+        transformer.load(dataclasses.replace(TINY, precision="int8"), EngineSpec(device="cuda"))
     assert "fp16" in failure.value.remedy

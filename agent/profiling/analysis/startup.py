@@ -1,0 +1,70 @@
+"""Derives the time and the energy of a model's start: its load, and the first run of the first point; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agent.profiling.analysis.metrics import quantity
+from agent.profiling.records import PointModel, Startup
+from agent.workloads.point import encode_point
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.profiling.analysis.metrics import Sensors
+    from agent.profiling.records import Point, UncertainValue
+    from agent.workloads.model_record import LoadedModel
+    from store.records import Window
+
+LOAD, FIRST_RUN = "load", "first_run"
+"""The phases of the windows in which a model is loaded, and in which the first point runs for the first time."""
+
+
+def derive_startup(windows: Sequence[Window], sensors: Sensors) -> Startup | None:
+    """Return the start of the first model, None if it was not observed: a server was running before."""
+    loads = [window for window in windows if window.phase == LOAD]
+    runs = [window for window in windows if window.phase == FIRST_RUN]
+    if not loads or not runs:
+        return None
+    load, run = loads[0], runs[0]
+    return Startup(load.seconds, _joules(load, sensors), run.seconds, _joules(run, sensors))
+
+
+def with_models(
+    points: Sequence[Point], models: Mapping[str, LoadedModel], windows: Sequence[Window], sensors: Sensors
+) -> tuple[Point, ...]:
+    """Return the points with the facts of their models, if they have different ones.
+
+    `models` are by the encoded point. The windows of the loads are in the order in which the models were first used.
+    """
+    starts = list(dict.fromkeys(model.load_start_ns for model in models.values()))
+    if len(starts) <= 1:
+        return tuple(points)
+    loads = [window for window in windows if window.phase == LOAD]
+    energies = dict(zip(starts, (_joules(window, sensors) for window in loads), strict=False))
+    return tuple(
+        msgspec.structs.replace(point, model=_facts(model, energies.get(model.load_start_ns)))
+        if (model := models.get(encode_point(point.parameters)))
+        else point
+        for point in points
+    )
+
+
+def _facts(model: LoadedModel, joules: UncertainValue | None) -> PointModel:
+    return PointModel(
+        model.precision, model.parameters, model.model_bytes, model.load_seconds, joules, model.agreement
+    )
+
+
+def _joules(window: Window, sensors: Sensors) -> UncertainValue | None:
+    """Return the energy of the whole boundary in a window, None if a sensor of it is unknown or there is none."""
+    found = [each.between(window.start_ns, window.end_ns).energy for each in sensors.included]
+    known = [energy for energy in found if energy is not None]
+    if not known or len(known) < len(found):
+        return None
+    total = known[0]
+    for energy in known[1:]:
+        total = total.plus(energy)
+    return quantity([total], sensors.source)
