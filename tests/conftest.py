@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import re
 import signal
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,11 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
 _STARTERS = {"subprocess", "fork_server", "command", "daemons", "profile_runs", "prometheus_server", "nobody"}
 """Modules with which a test starts processes."""
 
+_ALL_SYSTEM = re.compile(
+    rf"^(?:from|import) (?:{'|'.join(sorted(_STARTERS))})\b|^pytestmark = pytest\.mark\.system$", re.MULTILINE
+)
+"""The line of a module whose tests all have the marker `system`."""
+
 _LONGEST = (
     *("agent/cli/test_profile_endpoint_limits.py", "agent/cli/test_profile_endpoint.py"),
     *("agent/cli/test_profile_first_contact.py", "agent/daemon/test_service_faults.py"),
@@ -63,6 +69,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "system: starts processes, or takes seconds; every test of a module that starts processes has it"
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a module of system tests if only others are to run: its import takes longer than a look at its text."""
+    if config.option.markexpr != "not system" or not collection_path.match("test_*.py"):
+        return None
+    return True if _ALL_SYSTEM.search(collection_path.read_text(encoding="utf-8")) else None
 
 
 @pytest.hookimpl(wrapper=True)
