@@ -3,10 +3,11 @@
     make proof-planners                                # a scripted server
     make proof-planners PROOF_ARGS="--server llama"    # llama-server, without llm-d-planner
 
-The scripted server answers with the times of a known law. `profile endpoint --for NAME` measures the points of each
-planner, `export --to NAME` writes its files, and the planner answers in an environment of its own. The exit code is 1
-if an answer does not follow from the profile. With --quick, one length is measured for llm-d-planner. A small server
-takes hours for the 1,200 requests of llm-d-planner, so llama-server has shorter ones, and none for that planner.
+The scripted server answers with the times of a known law, and drives the energy counter of a tree of /sys. `profile
+endpoint --for NAME` measures the points of each planner, `export --to NAME` writes its files, and the planner answers
+in an environment of its own. The exit code is 1 if an answer does not follow from the profile. With --quick, one length
+is measured for llm-d-planner, and Dynamo and AIConfigurator are left out. A small server takes hours for the 1,200
+requests of llm-d-planner, so llama-server has shorter ones, and none for that planner.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import math
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from cost_formats import aiconfigurator, focus, generated_profile
@@ -30,9 +33,10 @@ from servers import llama_command, serving
 
 from scripted_answers import Answer, output_tokens, prompt_tokens
 from scripted_server import ScriptedServer
+from trees import powercap_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 TARIFF = 'price_per_kwh = 0.2\ncurrency = "USD"\ncapital = 4000\npue = 1.2\n'
 HARDWARE, MODEL = "INFEROMETER-HOST", "scripted/small-model"
@@ -44,6 +48,10 @@ DEAR = 1000.0
 CLIENTS, QUICK_SECONDS = 16, 8.0
 MOST_DIFFERENCE, LEAST_R2 = 0.25, 0.9
 KV_TOKENS, LIMIT_SECONDS = 100_000, 3600.0
+IDLE_WATTS, REQUEST_WATTS, MOST_ENERGY_DIFFERENCE = 50.0, 10.0, 0.05
+"""The power of the idle scripted server and of each request in service, and the largest difference of the median."""
+MOST_TRIES, LEAST_VALID = 2, 0.9
+"""Measurements of a profile until this share of its points is valid: other programs can delay the client."""
 ASKED = {"scripted": (500.0, 20.0, 1024, 128), "llama": (3000.0, 100.0, 128, 16)}
 """The limits in ms of the first token and of the others, and the lengths for which Dynamo's planner is asked."""
 LLAMA = ("--prompt-tokens", "32,64,96,128,192", "--output-tokens", "16", "--concurrency", "1,2,4")
@@ -51,22 +59,28 @@ LLAMA = ("--prompt-tokens", "32,64,96,128,192", "--output-tokens", "16", "--conc
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The folder of a proof, the URL of the server, and whether it is a short trial."""
+    """The folder of a proof, the URL of the server, the /sys of its sensors, and whether it is a short trial."""
 
     home: Path
     url: str
+    sysfs: Path = Path("/sys")
     quick: bool = False
 
     def profile(self, name: str, *options: str) -> Path:
-        """Measure a profile, and return its file."""
-        print(f"measuring for {name} ...", file=sys.stderr, flush=True)
+        """Measure a profile, again if a point is invalid, and return its file."""
         path = self.home / f"{name}.json"
-        path.write_text(
-            output(
-                PROGRAM, "profile", "endpoint", "--url", self.url, "--tariff", self.home / "tariff.toml",
-                "--idle-seconds", "2", "--warmup-seconds", "1", *options, "--force", "--no-store", "--json",
-            )
-        )  # fmt: skip
+        for _ in range(MOST_TRIES):
+            print(f"measuring for {name} ...", file=sys.stderr, flush=True)
+            path.write_text(
+                output(
+                    PROGRAM, "profile", "endpoint", "--url", self.url, "--tariff", self.home / "tariff.toml",
+                    "--path.sysfs", self.sysfs, "--idle-seconds", "2", "--warmup-seconds", "1", *options,
+                    "--force", "--no-store", "--json",
+                )
+            )  # fmt: skip
+            valid = [point["valid"] for point in json.loads(path.read_text())["points"]]
+            if sum(valid) >= LEAST_VALID * len(valid):
+                break
         return path
 
     def export(self, profile: Path, name: str, *options: str) -> Path:
@@ -87,7 +101,13 @@ def output(*command: str | Path) -> str:
 
 def quickly(_number: int, body: Any) -> Answer:
     """Return an answer for lengths of thousands of tokens: 3 ms for each."""
-    return Answer(0.05 + 1e-5 * prompt_tokens(body, "chat"), 0.003)
+    return timed(0.05 + 1e-5 * prompt_tokens(body, "chat"), 0.003, output_tokens(body, Answer()))
+
+
+def timed(first_seconds: float, gap_seconds: float, count: int) -> Answer:
+    """Return an answer of `count` tokens with these times, whose energy is that of a constant power."""
+    seconds = first_seconds + gap_seconds * max(count - 1, 0)
+    return Answer(first_seconds, gap_seconds, joules=REQUEST_WATTS * seconds)
 
 
 def lawful(server: Callable[[], ScriptedServer]) -> Callable[[int, Any], Answer]:
@@ -100,7 +120,7 @@ def lawful(server: Callable[[], ScriptedServer]) -> Callable[[int, Any], Answer]
         iteration = ALPHA_MS + running * (BETA_MS * (prompt + count) / (count + 1) + GAMMA_MS * context)
         token = iteration + BETA_MS + GAMMA_MS * context
         prefill = iteration + (BETA_MS + GAMMA_MS) * prompt
-        return Answer((prefill + token) / 1000, token / 1000)
+        return timed((prefill + token) / 1000, token / 1000, count)
 
     return answer
 
@@ -210,17 +230,41 @@ def benchmark_report(proof: Proof, profile: Path) -> list[Bar]:
     return [Bar("Benchmark Report: wrong reports", wrong, 0)]
 
 
+def energy(profile: Path) -> Bar:
+    """Compare the energy of a request above that of the idle server with its latency times its power."""
+    points = [point for point in json.loads(profile.read_text())["points"] if point["valid"]]
+    ratios = [
+        (point["energy"]["joules_per_inference"]["total"]["mean"] - IDLE_WATTS / point["inferences_per_second"]["mean"])
+        / (REQUEST_WATTS * point["mean_latency_seconds"]["mean"])
+        for point in points
+    ]
+    name = "energy of a request, median difference from the truth"
+    return Bar(name, abs(median(ratios) - 1), MOST_ENERGY_DIFFERENCE)
+
+
+@contextmanager
+def measured_server(home: Path, answers: Callable[[int, Any], Answer]) -> Iterator[tuple[ScriptedServer, Path]]:
+    """Run a scripted server inside the block, and yield it with the /sys of the counter that it drives."""
+    sysfs = Path(tempfile.mkdtemp(prefix="sys-", dir=home))
+    counter = powercap_zone(sysfs, "intel-rapl:0", "package-0", 5_000_000) / "energy_uj"
+    with ScriptedServer(answers, models=[MODEL], idle_watts=IDLE_WATTS, energy_file=counter) as server:
+        yield server, sysfs
+
+
 def scripted(home: Path, *, quick: bool) -> list[Bar]:
     """Prove all planners with the scripted server."""
-    with ScriptedServer(quickly, models=[MODEL]) as server:
-        bars = llm_d_planner(Proof(home, server.url, quick))
+    with measured_server(home, quickly) as (server, sysfs):
+        bars = llm_d_planner(Proof(home, server.url, sysfs, quick))
     servers: list[ScriptedServer] = []
-    with ScriptedServer(lawful(lambda: servers[0]), models=[MODEL]) as server:
+    with measured_server(home, lawful(lambda: servers[0])) as (server, sysfs):
         servers.append(server)
-        proof = Proof(home, server.url)
-        bars += dynamo(proof, proof.profile("dynamo", "--for", "dynamo"), "scripted")
+        proof = Proof(home, server.url, sysfs)
+        if not quick:
+            bars += dynamo(proof, proof.profile("dynamo", "--for", "dynamo"), "scripted")
         profile = proof.profile("wva", "--for", "wva")
-    bars += wva(proof, profile, LAW) + benchmark_report(proof, profile)
+    bars += wva(proof, profile, LAW) + benchmark_report(proof, profile) + [energy(profile)]
+    if quick:
+        return bars + focus(home, profile)
     generated = generated_profile(home)
     return bars + focus(home, profile, generated) + aiconfigurator(home, generated)
 
@@ -236,7 +280,11 @@ def llama(home: Path) -> list[Bar]:
 def main() -> None:
     """Measure, export and ask."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="measure one length for llm-d-planner")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a short trial: one length of llm-d-planner, without Dynamo and AIConfigurator",
+    )
     parser.add_argument("--server", choices=ASKED, default="scripted", help="the server under load")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="inferometer-proof-") as folder:
