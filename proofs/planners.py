@@ -6,8 +6,8 @@
 The scripted server answers with the times of a known law, and drives the energy counter of a tree of /sys. `profile
 endpoint --for NAME` measures the points of each planner, `export --to NAME` writes its files, and the planner answers
 in an environment of its own. The exit code is 1 if an answer does not follow from the profile. With --quick, one length
-is measured for llm-d-planner. A small server takes hours for the 1,200 requests of llm-d-planner, so llama-server has
-shorter ones, and none for that planner.
+is measured for llm-d-planner, and Dynamo and AIConfigurator are left out. A small server takes hours for the 1,200
+requests of llm-d-planner, so llama-server has shorter ones, and none for that planner.
 """
 
 from __future__ import annotations
@@ -231,10 +231,10 @@ def benchmark_report(proof: Proof, profile: Path) -> list[Bar]:
 
 
 def energy(profile: Path) -> Bar:
-    """Compare the dynamic energy of a request with its latency times the power of a request in service."""
+    """Compare the energy of a request above that of the idle server with its latency times its power."""
     points = [point for point in json.loads(profile.read_text())["points"] if point["valid"]]
     ratios = [
-        point["energy"]["joules_per_inference"]["dynamic"]["mean"]
+        (point["energy"]["joules_per_inference"]["total"]["mean"] - IDLE_WATTS / point["inferences_per_second"]["mean"])
         / (REQUEST_WATTS * point["mean_latency_seconds"]["mean"])
         for point in points
     ]
@@ -259,9 +259,12 @@ def scripted(home: Path, *, quick: bool) -> list[Bar]:
     with measured_server(home, lawful(lambda: servers[0])) as (server, sysfs):
         servers.append(server)
         proof = Proof(home, server.url, sysfs)
-        bars += dynamo(proof, proof.profile("dynamo", "--for", "dynamo"), "scripted")
+        if not quick:
+            bars += dynamo(proof, proof.profile("dynamo", "--for", "dynamo"), "scripted")
         profile = proof.profile("wva", "--for", "wva")
     bars += wva(proof, profile, LAW) + benchmark_report(proof, profile) + [energy(profile)]
+    if quick:
+        return bars + focus(home, profile)
     generated = generated_profile(home)
     return bars + focus(home, profile, generated) + aiconfigurator(home, generated)
 
@@ -277,7 +280,11 @@ def llama(home: Path) -> list[Bar]:
 def main() -> None:
     """Measure, export and ask."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="measure one length for llm-d-planner")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a short trial: one length of llm-d-planner, without Dynamo and AIConfigurator",
+    )
     parser.add_argument("--server", choices=ASKED, default="scripted", help="the server under load")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="inferometer-proof-") as folder:
