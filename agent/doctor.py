@@ -96,7 +96,9 @@ def workloads(find: Callable[[str], object] = find_spec) -> list[Check]:
             missing = engine.missing(find)
             found = f"{', '.join(missing)} not installed" if missing else "installed"
             label = f"workload {name} on {engine.name}" if len(workload.engines) > 1 else f"workload {name}"
-            checks.append(Check(label, Verdict.WARN if missing else Verdict.PASS, found, engine.remedy if missing else ""))
+            checks.append(
+                Check(label, Verdict.WARN if missing else Verdict.PASS, found, engine.remedy if missing else "")
+            )
         if not workload.engines:
             checks.append(Check(f"workload {name}", Verdict.PASS, "installed"))
     return checks

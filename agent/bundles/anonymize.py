@@ -39,7 +39,9 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 """A PCI address, a UUID, a long hexadecimal number, an IPv4 address or a MAC address."""
-_SAFE_SETTINGS = frozenset({"api", "arrivals", "method", "device", "engine", "positions", "precision", "provider", "workload"})
+_SAFE_SETTINGS = frozenset(
+    {"api", "arrivals", "method", "device", "engine", "positions", "precision", "provider", "workload"}
+)
 """The settings whose texts are words of this program."""
 _SAFE_ATTRIBUTES = re.compile(r"driver|cores|threads|microarchitecture|virtual|architecture|estimate_\w+")
 _MODEL_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)

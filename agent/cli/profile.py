@@ -202,7 +202,9 @@ def _end(outcome: RunResult, signals: SignalRequests, *, needs_energy: bool) -> 
     kept = "this profile has all complete repeats"
     if outcome.document is None:
         kept = "no repeat was complete, so there is no profile"
-    unstored = f"the profile above is not stored: {outcome.store_error}; or use --no-store" if outcome.store_error else ""
+    unstored = (
+        f"the profile above is not stored: {outcome.store_error}; or use --no-store" if outcome.store_error else ""
+    )
     if unstored and (outcome.failure or outcome.interrupted):
         print_err(f"warning: {unstored}")
     if outcome.failure:

@@ -15,8 +15,8 @@ from agent.imports.values import shown
 from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.document.codec import coverage_facts, device_facts, host_facts
 from agent.profiling.points import analyze
-from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
-from agent.profiling.run_facts import HostState, PlanFacts, checked
+from agent.profiling.records import SCHEMA_VERSION, Document
+from agent.profiling.run_facts import EngineFacts, HostState, PlanFacts, WorkloadFacts, checked
 from agent.profiling.tool_records import ToolReport
 from agent.profiling.validation.evidence import IMPORTED
 from agent.workloads.point import decode_point, encode_point

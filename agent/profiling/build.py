@@ -14,8 +14,8 @@ from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.analysis.startup import derive_startup, with_models
 from agent.profiling.document.codec import coverage_facts, device_facts, host_facts
 from agent.profiling.points import analyze
-from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
-from agent.profiling.run_facts import PlanFacts
+from agent.profiling.records import SCHEMA_VERSION, Document
+from agent.profiling.run_facts import EngineFacts, PlanFacts, WorkloadFacts
 from agent.profiling.service import model_name, server_notes
 from agent.profiling.stopping import AROUND_NS
 from agent.workloads.input_spec import synthetic_note
@@ -110,7 +110,9 @@ def build_document(
         sampler=record.sampler,
         baselines=derive_baselines(windows, sensors),
         idle_drift=derive_drift(windows, sensors),
-        points=tuple(sorted(with_models(points, record.models, windows, sensors), key=lambda point: _position(request, point))),
+        points=tuple(
+            sorted(with_models(points, record.models, windows, sensors), key=lambda point: _position(request, point))
+        ),
         tariff=request.tariff,
         notes=(*_notes(request, context, record, sensors, points), *context.warnings),
         sustainable_rate=record.sustainable_rate,

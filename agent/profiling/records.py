@@ -16,10 +16,11 @@ from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001
 from agent.energy.counted_sensors import Boundary  # noqa: TC001
 from agent.energy.provenance import Provenance  # noqa: TC001
-from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
+from agent.profiling.run_facts import (  # noqa: TC001
     CheckResult,
     Conditions,
     Convergence,
+    EngineFacts,
     HostFacts,
     HostState,
     IdleDrift,
@@ -27,11 +28,11 @@ from agent.profiling.run_facts import (  # noqa: TC001  # noqa: TC001
     PlanFacts,
     SensorAgreement,
     Summary,
+    WorkloadFacts,
 )
 from agent.profiling.serving_records import ServingFigures, SustainableRate  # noqa: TC001
 from agent.profiling.tool_records import ToolReport  # noqa: TC001
 from agent.sampling.facts import SamplingConditions  # noqa: TC001
-from agent.workloads.input_spec import InputFacts  # noqa: TC001
 from agent.workloads.model_record import Agreement  # noqa: TC001
 from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
@@ -264,38 +265,6 @@ class CoverageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_covered: tuple[str, ...]
     source: Provenance | None
     relative_uncertainty: float | None
-
-
-class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The engine that ran the model; `threads` None is the engine's own choice.
-
-    `provider` is the kind of device, and `device` the one that ran the model by the engine's name for it.
-    `cpu_operator_share` is the share of the operators that the CPU ran instead of the device. `cpus` are the CPUs that
-    the process could use, as the kernel lists them. None: not known.
-    """
-
-    name: str
-    version: str
-    provider: str
-    threads: int | None
-    device: str | None = None
-    cpu_operator_share: float | None = None
-    cpus: str | None = None
-
-
-class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The workload: its settings as requested, the facts of the model, and the origin of its inputs.
-
-    The number of parameters and the size are None if the model runs in a server that reports neither.
-    """
-
-    name: str
-    settings: dict[str, str | int | float | bool | list[str] | dict[str, list[int]] | None]
-    precision: str | None
-    parameter_count: int | None
-    model_bytes: int | None
-    model_sha256: str | None
-    inputs: tuple[InputFacts, ...] = ()
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

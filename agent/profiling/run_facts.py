@@ -8,6 +8,7 @@ import msgspec
 
 # The schema is generated from these annotations, so they are imported at run time.
 from agent.host.records import HostSettings  # noqa: TC001
+from agent.workloads.input_spec import InputFacts  # noqa: TC001
 
 
 class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +80,38 @@ class PlanFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limiting_sensor: str | None
     sweep: dict[str, list[str | int | float | bool]]
     order_seed: int | None
+
+
+class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The engine that ran the model; `threads` None is the engine's own choice.
+
+    `provider` is the kind of device, and `device` the one that ran the model by the engine's name for it.
+    `cpu_operator_share` is the share of the operators that the CPU ran instead of the device. `cpus` are the CPUs that
+    the process could use, as the kernel lists them. None: not known.
+    """
+
+    name: str
+    version: str
+    provider: str
+    threads: int | None
+    device: str | None = None
+    cpu_operator_share: float | None = None
+    cpus: str | None = None
+
+
+class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The workload: its settings as requested, the facts of the model, and the origin of its inputs.
+
+    The number of parameters and the size are None if the model runs in a server that reports neither.
+    """
+
+    name: str
+    settings: dict[str, str | int | float | bool | list[str] | dict[str, list[int]] | None]
+    precision: str | None
+    parameter_count: int | None
+    model_bytes: int | None
+    model_sha256: str | None
+    inputs: tuple[InputFacts, ...] = ()
 
 
 class HostFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

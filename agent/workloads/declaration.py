@@ -46,10 +46,6 @@ class Service:
     started_here: bool = False
 
 
-ONNXRUNTIME = Engine("onnxruntime", ("onnxruntime", "onnx", "numpy"), remedy="pip install 'inferometer[onnx]'")
-"""The default engine of the workloads that run a model in this program's own process."""
-
-
 def needed_engine(workload: Workload, spec: Spec) -> Engine | None:
     """Return the engine that a spec needs, None for a workload without one."""
     chosen = getattr(spec, "engine", None)
@@ -87,6 +83,10 @@ class Engine:
         modules = tuple(name for name in self.modules if find(name) is None)
         absent = self.programs if not any(which(name) for name in self.programs) else ()
         return (*modules, *absent)
+
+
+ONNXRUNTIME = Engine("onnxruntime", ("onnxruntime", "onnx", "numpy"), remedy="pip install 'inferometer[onnx]'")
+"""The default engine of the workloads that run a model in this program's own process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,7 @@ def with_models(
 
 
 def _facts(model: LoadedModel, joules: UncertainValue | None) -> PointModel:
-    return PointModel(
-        model.precision, model.parameters, model.model_bytes, model.load_seconds, joules, model.agreement
-    )
+    return PointModel(model.precision, model.parameters, model.model_bytes, model.load_seconds, joules, model.agreement)
 
 
 def _joules(window: Window, sensors: Sensors) -> UncertainValue | None:

@@ -146,6 +146,7 @@ def go(
         on_trial_complete=lambda: tries.append(list(workload.prepared)),
         sleep=suspended.append,
     )
+
     def load() -> Ready:
         loads.append(len(kept))
         return ready
@@ -158,7 +159,9 @@ def go(
     assert suspended == [SETTLE_SECONDS, plan.idle_seconds] * 4
     assert ends == [len(kept) - 1]
     idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
-    assert edges == [each for window in kept if window.phase not in STARTS for each in (of_a_point if window.point else idle)]
+    assert edges == [
+        each for window in kept if window.phase not in STARTS for each in (of_a_point if window.point else idle)
+    ]
     return Went(sweep, kept, heard, reported, looked, loads)
 
 

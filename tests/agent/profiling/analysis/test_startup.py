@@ -59,7 +59,9 @@ def test_points_of_different_models_have_the_facts_of_theirs():
     assert unknown.model is None
 
 
-@pytest.mark.parametrize("models", [{}, {"a": LoadedModel("fp32", 1, 4, 5, 1.0), "b": LoadedModel("fp32", 1, 4, 5, 1.0)}])
+@pytest.mark.parametrize(
+    "models", [{}, {"a": LoadedModel("fp32", 1, 4, 5, 1.0), "b": LoadedModel("fp32", 1, 4, 5, 1.0)}]
+)
 def test_points_of_one_model_need_no_facts_of_their_own(models):
     (point,) = analyze(WINDOWS, SENSORS, None)
     assert with_models([point], models, WINDOWS, SENSORS) == (point,)

@@ -21,8 +21,8 @@ from agent.profiling.analysis.idle import derive_baselines, derive_drift
 from agent.profiling.analysis.metrics import Sensors
 from agent.profiling.document.codec import check, coverage_facts, device_facts, host_facts, to_json
 from agent.profiling.points import NOTHING_KNOWN, analyze
-from agent.profiling.records import SCHEMA_VERSION, Document, EngineFacts, WorkloadFacts
-from agent.profiling.run_facts import HostState, PlanFacts
+from agent.profiling.records import SCHEMA_VERSION, Document
+from agent.profiling.run_facts import EngineFacts, HostState, PlanFacts, WorkloadFacts
 from agent.sampling.facts import SamplingConditions
 from probes.model import Channel, Device, Kind, Reason
 from published_schema import SCHEMA, validate
