@@ -77,6 +77,8 @@ def build_document(
     points = analyze(
         windows, sensors, request.tariff, _run_environment(request, record, context.channels, found), request.level
     )
+    points = with_models(points, record.models, windows, sensors)
+    different = any(point.model for point in points)
     return Document(
         schema="inferometer.profile",
         schema_version=SCHEMA_VERSION,
@@ -98,9 +100,9 @@ def build_document(
         workload=WorkloadFacts(
             request.spec.workload,
             {**_settings(request), **({"model": model_name(ready.model)} if ready.model else {})},
-            ready.precision,
+            None if different else ready.precision,
             ready.parameters,
-            ready.model_bytes,
+            None if different else ready.model_bytes,
             ready.sha256,
             ready.inputs,
         ),
@@ -110,9 +112,7 @@ def build_document(
         sampler=record.sampler,
         baselines=derive_baselines(windows, sensors),
         idle_drift=derive_drift(windows, sensors),
-        points=tuple(
-            sorted(with_models(points, record.models, windows, sensors), key=lambda point: _position(request, point))
-        ),
+        points=tuple(sorted(points, key=lambda point: _position(request, point))),
         tariff=request.tariff,
         notes=(*_notes(request, context, record, sensors, points), *context.warnings),
         sustainable_rate=record.sustainable_rate,

@@ -102,7 +102,8 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The workload: its settings as requested, the facts of the model, and the origin of its inputs.
 
-    The number of parameters and the size are None if the model runs in a server that reports neither.
+    The number of parameters and the size are None if the model runs in a server that reports neither; precision and
+    size are None if the points have models of their own.
     """
 
     name: str
