@@ -28,7 +28,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf proof-planners docs schema settings lock clean
+.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf proof-planners proof-engines docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -71,6 +71,9 @@ proof-aiperf: $(VENV)/.test  ## let AIPerf read the energy of accelerators from 
 
 proof-planners: $(VENV)/.test  ## let planners read exports of measured profiles, and check their answers (PROOF_ARGS=--quick)
 	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/planners.py $(PROOF_ARGS)
+
+proof-engines: $(VENV)/.test  ## compare profiles with plain loops of the engines (PROOF_ARGS="torch llama --quick"; all by default)
+	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/engines.py $(PROOF_ARGS)
 
 docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and check every link within them
 	@cd $(ROOT)/docs && rm -rf _build && $(BIN)/python make_site.py _build/source && \

@@ -51,7 +51,7 @@ def aiperf() -> Path:
 
     def install(folder: Path) -> None:
         run(sys.executable, "-m", "venv", folder / "venv")
-        run(folder / "venv/bin/python", *_PIP, "install", AIPERF)
+        run(folder / "venv/bin/python", *PIP, "install", AIPERF)
 
     return built("aiperf", AIPERF, install) / "venv/bin/aiperf"
 
@@ -106,7 +106,7 @@ def vllm() -> tuple[Path, Path]:
         # Packages that PyPI has for CUDA only, and that text models on a CPU do not import.
         excluded.write_text("torchvision\ntorchaudio\ntorchcodec\ntriton\n", encoding="utf-8")
         run(sys.executable, "-m", "venv", environment)
-        run(environment / "bin/python", *_PIP, "install", "uv")
+        run(environment / "bin/python", *PIP, "install", "uv")
         # A torch for CPUs is not on PyPI: it is found in pip's links, if there are any, else at PyTorch's index.
         links = os.environ.get("PIP_FIND_LINKS")
         source = ("--find-links", links) if links else ("--torch-backend", "cpu")
@@ -132,7 +132,7 @@ def run(*command: str | Path) -> None:
         raise SystemExit(f"{' '.join(line)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
-_PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 
 
 def built(name: str, version: str, build: Callable[[Path], None]) -> Path:
@@ -152,6 +152,6 @@ def _downloaded(requirement: str, folder: Path, *options: str) -> Path:
     """Download the file of a requirement from PyPI, and return it; pip verifies its checksum."""
     pinned = folder / "requirement.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{_SHA256[requirement]}\n", encoding="utf-8")
-    run(sys.executable, *_PIP, "download", "--no-deps", *options, "-r", pinned, "-d", folder / "download")
+    run(sys.executable, *PIP, "download", "--no-deps", *options, "-r", pinned, "-d", folder / "download")
     (file,) = (folder / "download").iterdir()
     return file
