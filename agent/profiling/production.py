@@ -22,14 +22,12 @@ from agent.profiling.records import (
     CoverageFacts,
     Document,
     EnergyBreakdown,
-    EngineFacts,
     IncludedSensor,
     Point,
     PointEnergy,
     PointPower,
-    WorkloadFacts,
 )
-from agent.profiling.run_facts import UNKNOWN_CONDITIONS, HostState, PlanFacts
+from agent.profiling.run_facts import UNKNOWN_CONDITIONS, EngineFacts, HostState, PlanFacts, WorkloadFacts
 from agent.workloads.point import point_name
 from store.records import RunStatus
 

@@ -97,6 +97,7 @@ def _completed(document: _Json) -> _Json:
             **point,
             "serving": point.get("serving"),
             "reported": point.get("reported", []),
+            "model": point.get("model"),
             "energy": point["energy"] and _completed_energy(point["energy"]),
             "cost": point["cost"] and _completed_cost(point["cost"]),
         }
@@ -108,7 +109,9 @@ def _completed(document: _Json) -> _Json:
         **document,
         "schema_version": version,
         "points": points,
+        "engine": {"device": None, "cpu_operator_share": None, "cpus": None, **document["engine"]},
         "sustainable_rate": rate,
+        "startup": document.get("startup"),
         "tariff": tariff and {**_NO_TARIFF, **tariff},
     }
 

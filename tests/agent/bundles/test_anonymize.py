@@ -209,7 +209,7 @@ def test_numbers_and_words_of_the_field_stay() -> None:
     document = Anonymizer(original).document()
     assert document["host"]["cpu_model"] == original["host"]["cpu_model"]
     assert document["host"]["operating_system"] == original["host"]["operating_system"]
-    assert document["engine"] == original["engine"]
+    assert original["engine"].items() <= document["engine"].items()
     assert document["workload"]["settings"]["model"] == original["workload"]["settings"]["model"]
     assert document["coverage"] == original["coverage"]
     assert document["devices"] == original["devices"]

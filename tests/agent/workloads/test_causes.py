@@ -12,7 +12,6 @@ from refused_models import ENGINE, MODELS, RELU, failure, model
 
 onnx_model = pytest.importorskip("agent.workloads.onnx.workload", reason="the onnx extra is not installed")
 RAISED = {
-    "engine_missing": (ImportError("no engine"), "the engine cannot be loaded: no engine", "pip install"),
     "provider": (RuntimeError("CUDA failure 100: no CUDA-capable device"), "CUDA failure 100", "--device cpu"),
     "invalid_file": (RuntimeError("Protobuf parsing failed."), "truncated", "download it again"),
 }

@@ -11,6 +11,7 @@ from agent.workloads.transformer.spec import TransformerSpec
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 engine = pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
 model = pytest.importorskip("agent.workloads.transformer.onnx_decoder", reason="the onnx extra is not installed")
+on_onnxruntime = pytest.importorskip("agent.workloads.transformer.on_onnxruntime", reason="the onnx extra is missing")
 transformer = pytest.importorskip("agent.workloads.transformer.workload", reason="the onnx extra is not installed")
 
 TINY = TransformerSpec(layers=2, width=32, heads=4, vocabulary=61, mlp_ratio=1.5, prompt_tokens=7, output_tokens=5)
@@ -165,7 +166,7 @@ def test_a_request_is_one_prefill_and_one_decode_iteration():
 class WatchedSession:
     """A session that notes the tokens and the length of the cache of every run."""
 
-    provider, load_seconds = "cpu", 0.0
+    provider, device, load_start_ns, load_seconds = "cpu", "cpu", 1, 0.0
 
     def __init__(self, session):
         self.session, self.tensor, self.fed = session, session.tensor, []
@@ -175,10 +176,11 @@ class WatchedSession:
         return self.session.run(feeds, outputs)
 
 
-def test_every_decode_iteration_starts_from_the_same_cache_and_feeds_back_the_likeliest_token():
+def test_every_decode_iteration_starts_from_the_same_cache_and_feeds_back_the_likeliest_token(monkeypatch):
     decoder = Decoder(TINY)
     session = WatchedSession(decoder.session)
-    works, fed = transformer.TransformerWorkload(TINY, ONE_THREAD, session).prepare({"batch": 2}), session.fed
+    monkeypatch.setattr(on_onnxruntime.onnxruntime, "open_session", lambda *_: session)
+    works, fed = transformer.TransformerWorkload(TINY, ONE_THREAD).prepare({"batch": 2}), session.fed
     (prompt, _), fed[:] = fed[0], []
     works["decode"].run_once([])
     first, fed[:] = list(fed), []
