@@ -29,8 +29,8 @@ MOVED = {
 }
 """Each file outside of docs/ that the site has, and its name there."""
 CONTENTS = {
-    "Use": "getting-started serving import commands report planners sensors cost offers comparing configuration "
-    "service metrics production-traffic sharing privacy security exit-codes",
+    "Use": "getting-started workloads serving import commands report planners sensors cost offers comparing "
+    "configuration service metrics production-traffic sharing privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies sensor-faults benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",
     "Development": "contributing words decisions/README changelog requirements",

@@ -40,7 +40,10 @@ _ADDRESS = re.compile(
 )
 """A PCI address, a UUID, a long hexadecimal number, an IPv4 address or a MAC address."""
 _SAFE_SETTINGS = frozenset(
-    {"api", "arrivals", "method", "device", "engine", "positions", "precision", "provider", "workload"}
+    {
+        *("api", "arrivals", "method", "device", "engine", "positions", "precision", "provider", "workload"),
+        *("kind", "mlp", "preset"),
+    }
 )
 """The settings whose texts are words of this program."""
 _SAFE_ATTRIBUTES = re.compile(r"driver|cores|threads|microarchitecture|virtual|architecture|estimate_\w+")

@@ -92,7 +92,8 @@ def _add_command(name: str) -> None:
         )
         try:
             needed = take_points(values)
-            spec, axes = requested(workload, values)
+            omitted = {name for name in values if _is_default(context, name)}
+            spec, axes = requested(workload, values, omitted)
             if service.find_max:
                 from agent.profiling.rate_search import search_axes
 
@@ -104,6 +105,11 @@ def _add_command(name: str) -> None:
 
     take_options(profile_workload, [*own, *shared_options(runs_engine=not uses_service(workload.spec))])
     app.command(name, help=cleandoc(workload.help), epilog=SHARED)(profile_workload)
+
+
+def _is_default(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT"
 
 
 def _engine(run: RunOptions) -> EngineSpec:

@@ -15,7 +15,7 @@ from agent.workloads.axes import request
 from agent.workloads.parameter import Parameter, parameters_of, paths_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from agent.workloads.declaration import Spec, Workload
     from agent.workloads.point import Axes
@@ -67,10 +67,11 @@ def _scalar(each: Parameter) -> Any:
     return typer.Option(each.option, metavar=declared.metavar or "TEXT", help=declared.help)
 
 
-def requested(workload: Workload, values: Mapping[str, Any]) -> tuple[Spec, Axes]:
+def requested(workload: Workload, values: Mapping[str, Any], omitted: Container[str]) -> tuple[Spec, Axes]:
     """Return the spec and the axes that the options ask for; a list given several times has all of its values.
 
-    Raises ValueError that names the option. Ends the command if a link of another user leads to a file.
+    The values of `omitted` parameters are defaults. Raises ValueError that names the option. Ends the command if a link
+    of another user leads to a file.
     """
     parsed: dict[str, Any] = {}
     for each in parameters_of(workload.spec):
@@ -80,7 +81,7 @@ def requested(workload: Workload, values: Mapping[str, Any]) -> tuple[Spec, Axes
         elif isinstance(value, Path):
             parsed[each.name] = _existing_file(each.option, value)
         elif not each.sweepable:
-            if value is not None or not each.declared.replaces:
+            if each.name not in omitted:
                 parsed[each.name] = value
         elif value:
             parsed[each.name] = each.parse_values(",".join(value))

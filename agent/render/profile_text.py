@@ -1,10 +1,11 @@
-"""A profile as text: the answer in three lines, the warnings, the tables of speed, energy and cost, the run."""
+"""A profile as text: the answer in three lines, the warnings, the tables of models, speed, energy, cost, the run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from agent.render.headline import headline
+from agent.render.models_table import models_table
 from agent.render.profile_tables import cost_table, energy_table, speed_table
 from agent.render.profile_warnings import profile_warnings
 from agent.render.reported_table import reported_table
@@ -25,6 +26,7 @@ def profile_text(document: Mapping[str, Any], width: int) -> str:
     parts = (
         headline(document, width),
         profile_warnings(document, width),
+        models_table(points, width),
         *speed,
         *tables,
         run_details(document, width),

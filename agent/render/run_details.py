@@ -1,4 +1,4 @@
-"""The run behind a printed profile: plan, host, model, engine, sensors, idle power, other load, temperatures."""
+"""The run behind a printed profile: plan, host, model, engine, startup, sensors, idle power, load, temperatures."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     parts = (None if count is None else f"{number(count)} parameters", _shape(workload))
     yield "Model", ": ".join(filter(None, (workload["name"], ", ".join(filter(None, parts)))))
     yield "Engine", _engine(engine)
+    yield "Startup", _startup(document.get("startup"))
     yield "Energy", _coverage(document)
     for text in _idle(document["baselines"]):
         yield "Idle", text
@@ -47,6 +48,20 @@ def _engine(engine: _Json) -> str:
         return ""
     device = "" if engine["provider"] == "server" else f"on {engine.get('device') or engine['provider']}"
     return " ".join(filter(None, (engine["name"], engine["version"], device)))
+
+
+def _startup(startup: _Json | None) -> str:
+    """Return the time and the energy of loading the model and of the first run."""
+    if startup is None:
+        return ""
+    parts = (("load", "load"), ("first run", "first_run"))
+    return ", ".join(f"{words} {_spent(startup, name)}" for words, name in parts)
+
+
+def _spent(startup: _Json, name: str) -> str:
+    joules = startup[f"{name}_joules"]
+    energy = f" and {figure(joules, 'J')}" if joules else ""
+    return f"{number(startup[f'{name}_seconds'], 's')}{energy}"
 
 
 def _plan(plan: _Json) -> str:
@@ -90,10 +105,15 @@ def _shape(workload: _Json) -> str:
     """Return the shape of a model from its settings, which lack the swept parameters."""
     settings = workload["settings"]
     if isinstance(settings.get("layers"), int) and "width" in settings:
-        layers = f"{settings['layers']} layer{'s' if settings['layers'] > 1 else ''}"
+        layers = f"{settings['layers']} layer{'s' if settings['layers'] > 1 else ''} {settings['width']} wide"
+        experts = settings.get("experts")
+        mixture = (
+            f"{settings['active_experts']} of {experts} experts" if isinstance(experts, int) and experts > 1 else ""
+        )
         lengths = {"prompt_tokens": "tokens in", "output_tokens": "out"}
-        tokens = [f"{settings[name]} {words}" for name, words in lengths.items() if name in settings]
-        return ", ".join((f"{layers} {settings['width']} wide", str(workload["precision"]), *tokens))
+        tokens = [f"{settings[name]} {words}" for name, words in lengths.items() if settings.get(name)]
+        parts = (settings.get("preset"), layers, mixture, workload["precision"], *tokens)
+        return ", ".join(str(part) for part in parts if part)
     own = {name: value for name, value in settings.items() if name not in {"workload", "provider", "device", "threads"}}
     return str(own.get("model") or ", ".join(f"{name} {value}" for name, value in own.items()))
 

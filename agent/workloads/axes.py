@@ -23,6 +23,9 @@ def request(kind: type[_SpecT], given: Mapping[str, Any]) -> tuple[_SpecT, Axes]
     `given` holds the given parameters by name: all values of a sweepable one, else the value. The spec has the largest
     value of each swept parameter, so that a model made from it has room for every point.
     """
+    for each in parameters_of(kind):
+        if each.declared.fills is not None and each.name in given:
+            given = {**each.declared.fills(given[each.name]), **given}
     own, named = _axes(kind, given)
     axes, values = {**own, **named}, dict(given)
     for each in parameters_of(kind):

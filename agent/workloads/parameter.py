@@ -38,6 +38,7 @@ class _Declared:
     values: ParseValues | None
     replaces: str
     shown: Callable[[Any], object] | None
+    fills: Callable[[str], Mapping[str, Any]] | None
 
 
 def parameter(
@@ -56,6 +57,7 @@ def parameter(
     values: ParseValues | None = None,
     replaces: str = "",
     shown: Callable[[Any], object] | None = None,
+    fills: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> Any:
     """Declare a field of a spec as a parameter; without a `default` it is required.
 
@@ -65,10 +67,13 @@ def parameter(
     the field holds one value of each. `values` reads a list of values that are not whole numbers; without a `sweep` the
     parameter is swept only if it is given. A given parameter excludes the one that it `replaces`. `option` is the name
     of the option if it is not that of the field. A `private` parameter is left out of profiles; of another one, `shown`
-    returns the part that a profile may have.
+    returns the part that a profile may have. `fills` returns values of other parameters for a given value, such as the
+    shape of a named model; values that are given as well override them. Those of a sweepable parameter are a sequence.
     """
     declared = _Declared(
-        help, option, metavar, least, most, sweep, in_every_point, parse, names_axes, private, values, replaces, shown
+        *(help, option, metavar, least, most, sweep, in_every_point, parse, names_axes, private, values, replaces),
+        shown,
+        fills,
     )
     metadata = {_METADATA: declared}
     if parse is not None:

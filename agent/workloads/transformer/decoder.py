@@ -19,10 +19,12 @@ MODULES = {"onnxruntime": "agent.workloads.transformer.on_onnxruntime"}
 
 
 class Decoder(Protocol):
-    """A decoder of one precision, loaded on a device.
+    """A decoder or an encoder of one precision, loaded on a device.
 
-    A state is a cache of keys and values with the last written token of each request, on the device. A step leaves the
-    states before it as they are, so that a decode can begin with the same one again.
+    A state of a decoder is a cache of keys and values with the last written token of each request, on the device. A
+    step leaves the states before it as they are, so that a decode can begin with the same one again. An encoder has no
+    steps and no tokens: `prefill` reads the prompts, and `logits` returns the outputs of the last norm, averaged over
+    the positions: [batch, width].
     """
 
     provider: str
@@ -37,7 +39,10 @@ class Decoder(Protocol):
         ...
 
     def prefill(self, prompts: Any) -> Any:
-        """Read the prompts, write the first token of each, and return the state once the device has finished."""
+        """Read the prompts, write the first token of each, and return the state once the device has finished.
+
+        An encoder writes no token.
+        """
         ...
 
     def step(self, state: Any) -> Any:
@@ -45,7 +50,7 @@ class Decoder(Protocol):
         ...
 
     def logits(self, prompts: Any) -> NDArray[np.float32]:
-        """Return the scores of the vocabulary after the prompts: [batch, vocabulary]."""
+        """Return the scores of the vocabulary after the prompts: [batch, vocabulary], or the output of an encoder."""
         ...
 
     def tokens(self, state: Any) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Runs the transformer: `prefill` reads the prompts and writes the first token, `decode` writes the others."""
+"""Runs the transformer: `prefill` reads the prompts and writes the first token, `decode` the others; or `encode`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load(spec: TransformerSpec, engine: EngineSpec) -> TransformerWorkload:
 
 
 class TransformerWorkload:
-    """A decoder and a batch of requests: a request is one `prefill` and one `decode` iteration.
+    """A decoder and a batch of requests: a request is one `prefill` and one `decode` iteration, or one `encode`.
 
     Prefill gives the first output token. Decode gives the others greedily, each from the previous one; a request of one
     output token has no decode. Every decode iteration starts from the same state. Each precision has a decoder of its
@@ -73,7 +73,7 @@ class TransformerWorkload:
         )
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:
-        """Make the prompts of a point, read them, and write one token after the first."""
+        """Make the prompts of a point, read them, and let a decoder write one token after the first."""
         spec = at_point(self.spec, parameters)
         decoder = self._decoder(spec)
         batch = spec.batch
@@ -84,8 +84,10 @@ class TransformerWorkload:
         def prefill(_steps: list[int]) -> None:
             decoder.prefill(prompts)
 
-        # Prefill gives the first output token, decode the rest.
         read = batch * spec.prompt_tokens
+        if spec.kind == "encoder":
+            return {"encode": Phase(prefill, inferences=batch, input_tokens=read)}
+        # Prefill gives the first output token, decode the rest.
         phases = {"prefill": Phase(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
         if spec.output_tokens > 1:
             decoder.step(prefilled)
@@ -114,17 +116,18 @@ class TransformerWorkload:
         return found
 
     def _agreement(self, decoder: Decoder) -> Agreement:
-        """Return the agreement of the scores after the compared prompts with those of the first precision."""
+        """Return the agreement of the outputs after the compared prompts with those of the first precision."""
         if self._reference is None:
             first = self._decoders[self.spec.precision]
             self._reference = first.logits(first.prompts(self._compared))
         scores = decoder.logits(decoder.prompts(self._compared)).astype(np.float64)
         reference = self._reference.astype(np.float64)
+        alike = scores.argmax(axis=1) == reference.argmax(axis=1)
         norms = np.linalg.norm(scores, axis=1) * np.linalg.norm(reference, axis=1)
         return Agreement(
             reference=self.spec.precision,
             cosine_similarity=float(np.mean(np.sum(scores * reference, axis=1) / norms)),
-            top1_agreement=float(np.mean(scores.argmax(axis=1) == reference.argmax(axis=1))),
+            top1_agreement=float(np.mean(alike)) if self.spec.kind == "decoder" else None,
             outputs=len(scores),
         )
 

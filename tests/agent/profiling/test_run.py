@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 SWIFT = MeasurementPlan("custom", 0.2, 0.1, 3, 0.1, 3)
-TINY = TransformerSpec(1, 1, 32, 2, 64, 3.5, 4, 3)
+TINY = TransformerSpec(layers=1, width=32, heads=2, vocabulary=64, prompt_tokens=4, output_tokens=3)
 
 
 class Silent:

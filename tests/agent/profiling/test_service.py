@@ -49,7 +49,9 @@ def context(server):
 
 
 RUNNING, STARTED = requested(LoadSpec(HERE.origin)), requested(LoadSpec(HERE.origin, started=True))
-OWN_MODEL = requested(TransformerSpec(1, 1, 32, 2, 64, 3.5, 4, 3), batch=(1,))
+OWN_MODEL = requested(
+    TransformerSpec(layers=1, width=32, heads=2, vocabulary=64, prompt_tokens=4, output_tokens=3), batch=(1,)
+)
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,17 @@ def test_the_model_is_described_by_its_settings_without_swept_parameters(setting
 def test_a_model_without_settings_is_described_by_its_size_alone() -> None:
     workload = {**DOCUMENT["workload"], "settings": {"workload": "sleeper"}}
     assert "Model        onnx: 1.5 M parameters" in shown({**DOCUMENT, "workload": workload})
+
+
+def test_the_startup_is_a_line_of_its_own() -> None:
+    startup = {"load_seconds": 1.5, "load_joules": FIGURE, "first_run_seconds": 0.02, "first_run_joules": None}
+    lines = shown({**DOCUMENT, "startup": startup})
+    assert "Startup      load 1.5 s and 4.00 J ±25 %, first run 20 ms" in lines
+    assert not any(line.startswith("Startup") for line in shown({**DOCUMENT, "startup": None}))
+
+
+def test_the_shape_of_a_generated_model_names_its_preset_and_its_experts() -> None:
+    settings = {"preset": "Mixtral-8x7B", "layers": 32, "width": 4096, "experts": 8, "active_experts": 2}
+    workload = {"name": "transformer", "parameter_count": None, "precision": "int4"}
+    lines = shown({**DOCUMENT, "workload": {**workload, "settings": {**settings, "prompt_tokens": 64}}})
+    assert "Model        transformer: Mixtral-8x7B, 32 layers 4096 wide, 2 of 8 experts, int4, 64 tokens in" in lines

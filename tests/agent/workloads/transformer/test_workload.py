@@ -1,5 +1,6 @@
 """The numbers of the transformer, in this process."""
 
+import collections
 import dataclasses
 
 import pytest
@@ -7,16 +8,47 @@ import pytest
 from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
 from agent.workloads.transformer.spec import TransformerSpec
+from transformer_reference import reference_outputs
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 engine = pytest.importorskip("agent.workloads.engines.onnxruntime", reason="the onnx extra is not installed")
 model = pytest.importorskip("agent.workloads.transformer.onnx_decoder", reason="the onnx extra is not installed")
-on_onnxruntime = pytest.importorskip("agent.workloads.transformer.on_onnxruntime", reason="the onnx extra is missing")
+weights = pytest.importorskip("agent.workloads.transformer.weights", reason="the onnx extra is not installed")
+on_onnxruntime = pytest.importorskip(
+    "agent.workloads.transformer.on_onnxruntime", reason="the onnx extra is not installed"
+)
 transformer = pytest.importorskip("agent.workloads.transformer.workload", reason="the onnx extra is not installed")
 
 TINY = TransformerSpec(layers=2, width=32, heads=4, vocabulary=61, mlp_ratio=1.5, prompt_tokens=7, output_tokens=5)
 ONE_THREAD = EngineSpec(device="cpu", threads=1)
-POSITIONS = pytest.mark.parametrize("positions", ["rope", "learned"])
+OPTIONS = {
+    "rope": {},
+    "learned": {"positions": "learned"},
+    "grouped": {"kv_heads": 2},
+    "one-kv-head": {"kv_heads": 1, "positions": "learned"},
+    "wide-heads": {"kv_heads": 2, "head_width": 12},
+    "tied": {"tied": True},
+    "plain": {"mlp": "plain"},
+    "experts": {"experts": 5, "active_experts": 2, "kv_heads": 2},
+    "one-active": {"experts": 3, "mlp": "plain"},
+}
+"""Each option of a decoder, alone or with one other."""
+EACH_OPTION = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+ENCODERS = {
+    "encoder": {},
+    "encoder-of-bert": {"positions": "learned", "mlp": "plain"},
+    "encoder-of-experts": {"experts": 4, "active_experts": 2, "kv_heads": 2},
+}
+EACH_ENCODER = pytest.mark.parametrize("options", ENCODERS.values(), ids=ENCODERS)
+
+
+def encoder(**options):
+    return dataclasses.replace(TINY, kind="encoder", output_tokens=0, **options)
+
+
+def changed(spec, **options):
+    """Return the spec with other options, and the widths that follow from them."""
+    return dataclasses.replace(spec, **{"kv_heads": 0, "head_width": 0, **options})
 
 
 class Decoder:
@@ -30,7 +62,7 @@ class Decoder:
         self.outputs = ["logits", "next_ids", *model.cache_names(spec, "present")]
 
     def empty_cache(self, batch):
-        shape = (batch, self.spec.heads, 0, self.spec.head_width)
+        shape = (batch, self.spec.kv_heads, 0, self.spec.head_width)
         return [np.zeros(shape, self.graph.element)] * (2 * self.spec.layers)
 
     def run(self, ids, cache):
@@ -48,52 +80,30 @@ def prompts(spec, batch, length):
     return np.random.default_rng(5).integers(0, spec.vocabulary, (batch, length))
 
 
-def normed(x, scale):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * scale
-
-
-def reference_logits(spec, weights, ids):
-    """The same decoder written down once more, for one prompt, without a cache."""
-    count, width, half = len(ids), spec.head_width, spec.head_width // 2
-    stream = weights["embedding"][ids]
-    if spec.positions == "learned":
-        stream = stream + weights["positions"][:count]
-    turns = np.exp(1j * model.rotation_angles(count, width))
-    for layer in range(spec.layers):
-        joined = normed(stream, weights[f"norm_a_{layer}"]) @ weights[f"qkv_{layer}"]
-        seen = np.zeros_like(stream)
-        for head in range(spec.heads):
-            columns = slice(head * width, (head + 1) * width)
-            query, key, value = (part[:, columns] for part in np.split(joined, 3, axis=1))
-            if spec.positions == "rope":
-                query, key = (
-                    np.concatenate([turned.real, turned.imag], axis=1)
-                    for turned in ((part[:, :half] + 1j * part[:, half:]) * turns for part in (query, key))
-                )
-            scores = np.where(np.tri(count, dtype=bool), query @ key.T / np.sqrt(width), -np.inf)
-            shares = np.exp(scores - scores.max(1, keepdims=True))
-            seen[:, columns] = shares / shares.sum(1, keepdims=True) @ value
-        stream = stream + seen @ weights[f"attention_out_{layer}"]
-        gate, up = np.split(normed(stream, weights[f"norm_f_{layer}"]) @ weights[f"gate_up_{layer}"], 2, axis=1)
-        stream = stream + (gate / (1 + np.exp(-gate)) * up) @ weights[f"down_{layer}"]
-    return normed(stream[-1], weights["norm_out"]) @ weights["head"]
-
-
-@POSITIONS
-def test_the_graph_computes_the_same_as_the_hand_written_decoder(positions):
-    spec = dataclasses.replace(TINY, positions=positions)
+@EACH_OPTION
+def test_the_graph_computes_the_same_as_the_hand_written_decoder(options):
+    spec = changed(TINY, **options)
     decoder = Decoder(spec)
     ids = prompts(spec, 3, 9)
     logits, _, _ = decoder.prefill(ids)
-    expected = [reference_logits(spec, decoder.graph.weights, row) for row in ids]
+    expected = [reference_outputs(spec, dict(weights.weights_of(spec)), row) for row in ids]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
-@POSITIONS
+@EACH_ENCODER
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_encoder_computes_the_same_as_the_hand_written_one(options, precision):
+    spec = changed(encoder(precision=precision), **options)
+    ids = prompts(spec, 3, 6)
+    loaded = on_onnxruntime.load(spec, ONE_THREAD)
+    expected = [reference_outputs(spec, dict(weights.weights_of(spec)), row) for row in ids]
+    np.testing.assert_allclose(loaded.logits(loaded.prompts(ids)), expected, atol=1e-4 if precision == "fp32" else 2e-2)
+
+
+@EACH_OPTION
 @pytest.mark.parametrize("batch", [1, 3])
-def test_decoding_step_by_step_gives_the_logits_of_one_prefill_over_the_whole(positions, batch):
-    spec = dataclasses.replace(TINY, positions=positions)
+def test_decoding_step_by_step_gives_the_logits_of_one_prefill_over_the_whole(options, batch):
+    spec = changed(TINY, **options)
     decoder = Decoder(spec)
     ids = prompts(spec, batch, 12)
     _, _, cache = decoder.prefill(ids[:, :7])
@@ -111,19 +121,21 @@ def test_a_prompt_in_two_pieces_gives_the_same_as_in_one():
     np.testing.assert_allclose(decoder.run(ids[:, 4:], cache)[0], decoder.prefill(ids)[0], atol=1e-4)
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp16", 0.9999), ("int8", 0.98)])
-def test_a_lower_precision_stays_finite_and_near_fp32(precision, least):
-    spec = TransformerSpec(layers=3, width=128, heads=4, vocabulary=200, prompt_tokens=16, output_tokens=4)
-    exact, rough = Decoder(spec), Decoder(dataclasses.replace(spec, precision=precision))
-    ids = prompts(spec, 2, 16)
-    (_, _, exact_cache), (_, _, rough_cache) = exact.prefill(ids), rough.prefill(ids)
-    for _ in range(3):
-        expected, _, exact_cache = exact.run(ids[:, :1], exact_cache)
-        logits, _, rough_cache = rough.run(ids[:, :1], rough_cache)
-        assert np.isfinite(logits).all()
-        assert rough_cache[0].dtype == rough.graph.element
-        for row, expected_row in zip(logits, expected, strict=True):
-            assert row @ expected_row / np.linalg.norm(row) / np.linalg.norm(expected_row) > least
+@pytest.mark.parametrize("options", [{}, OPTIONS["experts"], OPTIONS["tied"]], ids=["dense", "experts", "tied"])
+@pytest.mark.parametrize(
+    ("precision", "least"), [("fp16", 0.999), ("int8", 0.95), ("int8_static", 0.95), ("int4", 0.8)]
+)
+def test_a_lower_precision_stays_finite_and_near_fp32(precision, least, options):
+    spec = TransformerSpec(layers=3, width=128, heads=4, vocabulary=200, prompt_tokens=16, output_tokens=4, **options)
+    exact = on_onnxruntime.load(spec, ONE_THREAD)
+    rough = on_onnxruntime.load(dataclasses.replace(spec, precision=precision), ONE_THREAD)
+    ids = prompts(spec, 8, 16)
+    expected, found = (each.logits(each.prompts(ids)) for each in (exact, rough))
+    assert np.isfinite(found).all()
+    for row, expected_row in zip(found, expected, strict=True):
+        assert row @ expected_row / np.linalg.norm(row) / np.linalg.norm(expected_row) > least
+    state = rough.step(rough.step(rough.prefill(rough.prompts(ids[:1]))))
+    assert 0 <= rough.tokens(state)[0] < 200
 
 
 def test_activations_stay_finite_in_fp16_however_deep_the_model():
@@ -133,13 +145,14 @@ def test_activations_stay_finite_in_fp16_however_deep_the_model():
     assert all(np.isfinite(values).all() for values in cache)
 
 
-@POSITIONS
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_the_spec_and_the_built_weights_have_the_same_parameters_and_bytes(positions, precision):
-    spec = dataclasses.replace(TINY, positions=positions, precision=precision)
-    weights = model.build_decoder(spec).weights
-    assert sum(values.size for name, values in weights.items() if not name.endswith("_scale")) == spec.parameter_count()
-    assert sum(values.nbytes for values in weights.values()) == spec.model_bytes()
+@pytest.mark.parametrize("options", [*OPTIONS.values(), {"kind": "encoder", "output_tokens": 0}])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int8_static", "int4"])
+def test_the_spec_and_the_built_weights_have_the_same_parameters_and_bytes(options, precision):
+    spec = changed(TINY, precision=precision, **options)
+    assert sum(values.size for _, values in weights.weights_of(spec)) == spec.parameter_count()
+    ranges = collections.defaultdict(lambda: (-1.0, 1.0))
+    built = model.build_decoder(spec, ranges).weights
+    assert sum(values.nbytes for values in built.values()) == spec.model_bytes()
 
 
 def test_the_weights_follow_from_the_seed():
@@ -201,7 +214,40 @@ def test_a_request_of_one_output_token_has_no_decode_phase():
     assert workload.ready.phases == tuple(workload.prepare({"batch": 1})) == ("prefill",)
 
 
-def test_int8_on_cuda_is_refused_with_the_alternatives():
-    with pytest.raises(WorkloadError, match="--precision int8 with --device cuda") as failure:
-        transformer.load(dataclasses.replace(TINY, precision="int8"), EngineSpec(device="cuda"))
+def test_an_encoder_has_one_phase_without_output_tokens():
+    workload = transformer.load(encoder(), ONE_THREAD)
+    works = workload.prepare({"batch": 3})
+    assert workload.ready.phases == tuple(works) == ("encode",)
+    assert (works["encode"].inferences, works["encode"].input_tokens, works["encode"].output_tokens) == (3, 21, 0)
+    works["encode"].run_once([])
+
+
+@pytest.mark.parametrize("spec", [TINY, encoder()], ids=["decoder", "encoder"])
+def test_each_precision_has_its_own_model_and_its_agreement_with_the_first(spec):
+    workload = transformer.load(spec, ONE_THREAD)
+    points = [{"batch": 1, "precision": precision} for precision in ("fp32", "int8_static", "int4")]
+    for point in points:
+        workload.prepare(point)
+    models = [workload.model_of(point) for point in points]
+    assert [each.precision for each in models] == ["fp32", "int8_static", "int4"]
+    assert [each.model_bytes for each in models] == [
+        dataclasses.replace(spec, precision=each.precision).model_bytes() for each in models
+    ]
+    exact, static, blocks = (each.agreement for each in models)
+    assert exact is None
+    assert static.reference == blocks.reference == "fp32"
+    assert 0.8 < blocks.cosine_similarity < 1
+    assert (blocks.top1_agreement is None) == (spec.kind == "encoder")
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8_static"])
+def test_int8_on_cuda_is_refused_with_the_alternatives(precision):
+    with pytest.raises(WorkloadError, match=f"--precision {precision} with --device cuda") as failure:
+        transformer.load(dataclasses.replace(TINY, precision=precision), EngineSpec(device="cuda"))
+    assert "fp16" in failure.value.remedy
+
+
+def test_bf16_is_refused_with_the_alternatives():
+    with pytest.raises(WorkloadError, match="--precision bf16") as failure:
+        on_onnxruntime.check(TINY, ONE_THREAD, ("fp32", "bf16"))
     assert "fp16" in failure.value.remedy
