@@ -5,7 +5,7 @@ import math
 import pytest
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
-model = pytest.importorskip("agent.workloads.transformer.onnx_decoder", reason="the onnx extra is not installed")
+positions = pytest.importorskip("agent.workloads.transformer.positions", reason="the onnx extra is not installed")
 
 
 def normed(x, scale):
@@ -39,7 +39,7 @@ def mixture(spec, weights, layer, rows):
 
 def rotated(spec, part):
     half = spec.head_width // 2
-    turned = (part[:, :half] + 1j * part[:, half:]) * np.exp(1j * model.rotation_angles(len(part), spec.head_width))
+    turned = (part[:, :half] + 1j * part[:, half:]) * np.exp(1j * positions.rotation_angles(len(part), spec.head_width))
     return np.concatenate([turned.real, turned.imag], axis=1)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.workloads.transformer.onnx_experts import mix_experts
 from agent.workloads.transformer.onnx_graph import FLOAT, Graph
+from agent.workloads.transformer.positions import rotation_angles
 from agent.workloads.transformer.sizes import QUANTIZED
 from agent.workloads.transformer.weights import feed_forwards, weights_of
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
-
-# The ratio of the fastest to the slowest rotation in RoFormer (Su et al. 2021, section 3.2.2).
-_ROTARY_BASE = 10_000.0
 
 # Added to the score of a masked token; it fits float16, and its exp is 0 beside any real score.
 _MASKED = -30_000.0
@@ -237,9 +235,3 @@ def cache_names(spec: TransformerSpec, when: str) -> list[str]:
     """Return the names of the cache tensors, `past` or `present`, in their order in the model; an encoder has none."""
     layers = range(spec.layers if spec.kind == "decoder" else 0)
     return [f"{when}_{part}_{layer}" for layer in layers for part in ("key", "value")]
-
-
-def rotation_angles(positions: int, head_width: int) -> NDArray[np.float64]:
-    """Return the rotation angle of each pair at each position in radians: [positions, head_width / 2]."""
-    pairs = np.arange(head_width // 2) * 2 / head_width
-    return np.outer(np.arange(positions), _ROTARY_BASE**-pairs)

@@ -152,7 +152,8 @@ class Graph:
     def serialized(self) -> bytes:
         """Return the model without its weights."""
         graph = helper.make_graph(self._nodes, "model", self._inputs, self._outputs, self._initializers)
-        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_MICROSOFT, 1)]
+        opsets = [helper.make_opsetid("", _OPSET)]
+        opsets += [helper.make_opsetid(_MICROSOFT, 1)] if self.precision == "int4" else []
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="inferometer")
         serialized: bytes = model.SerializeToString()
         return serialized

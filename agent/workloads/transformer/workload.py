@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class TransformerWorkload:
     def _decoder(self, spec: TransformerSpec) -> Decoder:
         found = self._decoders.get(spec.precision)
         if found is None:
-            found = self._module.load(spec, self._engine)
+            found = self._module.load(replace(self.spec, precision=spec.precision), self._engine)
             self._decoders[spec.precision] = found
             self._agreements[spec.precision] = self._agreement(found)
         return found

@@ -240,6 +240,15 @@ def test_each_precision_has_its_own_model_and_its_agreement_with_the_first(spec)
     assert (blocks.top1_agreement is None) == (spec.kind == "encoder")
 
 
+@pytest.mark.parametrize("positions", ["rope", "learned"])
+def test_a_precision_whose_first_point_is_short_has_room_for_longer_ones(positions):
+    workload = transformer.load(dataclasses.replace(TINY, positions=positions), ONE_THREAD)
+    for tokens in (2, 7):
+        point = {"batch": 1, "prompt_tokens": tokens, "precision": "fp16"}
+        workload.prepare(point)["decode"].run_once([])
+    assert workload.model_of(point).agreement.cosine_similarity > 0.999
+
+
 @pytest.mark.parametrize("precision", ["int8", "int8_static"])
 def test_int8_on_cuda_is_refused_with_the_alternatives(precision):
     with pytest.raises(WorkloadError, match=f"--precision {precision} with --device cuda") as failure:
