@@ -12,7 +12,7 @@ TEST_JOBS ?= $(shell echo $$(( 5 * $$(nproc) / 2 )))
 COVERAGE ?=
 # Seconds between two signs of life of a long step.
 TICK_SECONDS ?= 10
-BENCH ?= accuracy deriving live overhead timing storage interference startup gpu_counter harmless client repricing mix report
+BENCH ?= accuracy deriving time_to_answer live overhead timing storage interference startup gpu_counter harmless client repricing mix report
 BENCH_ARGS ?=
 PROOF_ARGS ?=
 # The modules that make numbers.

@@ -56,14 +56,24 @@ class RunOptions:
             metavar="SHARE",
             help="Repeat until the half-width of every point's 95 % interval is at most this share of the mean (of "
             "the energy, or the rate if nothing measures energy), such as 5%; windows become as long as the sensors "
-            "need.",
+            "need, and idle baselines end as soon as their power is known as well. Repeats count as correlated until "
+            "they have shown that they are not, so a steady host needs 8 repeats and a restless one dozens.",
         ),
     ] = None
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Maximum duration of a run with --tolerance, such as 90s, 10m or 2h; by default twice the plan.",
+            help="Maximum duration of a run with --tolerance, such as 90s, 10m or 2h; by default four times the least "
+            "duration. The repeats of the plan are measured in any case.",
+        ),
+    ] = None
+    equivalence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Measure a point no further once its figure is proved to be within this share of the best point's, "
+            "such as 2%, even if its interval is wider than --tolerance; the profile names such points.",
         ),
     ] = None
     order_seed: Annotated[
@@ -137,9 +147,12 @@ class RunOptions:
         named = chosen if changed == chosen else replace(changed, name=_CUSTOM)
         if self.budget is not None and self.tolerance is None:
             fail("--budget limits a run with --tolerance: give that option too", ExitCode.USAGE)
+        if self.equivalence is not None and self.tolerance is None:
+            fail("--equivalence ends points of a run with --tolerance early: give that option too", ExitCode.USAGE)
         tolerance = _parsed("--tolerance", self.tolerance, share_of, _MIN_TOLERANCE, 1.0)
         budget = _parsed("--budget", self.budget, seconds_of, _MIN_BUDGET_SECONDS, _LONGEST_SECONDS)
-        return replace(named, tolerance=tolerance, budget_seconds=budget)
+        margin = _parsed("--equivalence", self.equivalence, share_of, _MIN_TOLERANCE, 1.0)
+        return replace(named, tolerance=tolerance, budget_seconds=budget, equivalence=margin)
 
     def limits(self) -> Limits:
         """Return the limits of the workload process."""

@@ -88,7 +88,8 @@ class RunEnvironment:
 
     `series` are those of the metrics in `CONDITION_METRICS`; `silent` are devices whose power sensors returned nothing.
     `mode` is the mode's name, `tolerance` the requested relative half-width, or None. `faults` are the sensors that
-    failed during the run, each as `device/domain: reason`.
+    failed during the run, each as `device/domain: reason`. `equivalent` has the points that were measured no further
+    because they are equivalent to another one: the name of that one, by the encoded point.
     """
 
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
@@ -99,6 +100,7 @@ class RunEnvironment:
     mode: str = ""
     tolerance: float | None = None
     faults: tuple[str, ...] = ()
+    equivalent: Mapping[str, str] = field(default_factory=dict)
 
 
 def window_key(window: Window) -> WindowKey:

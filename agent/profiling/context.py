@@ -170,7 +170,8 @@ def _continued(series: Series, more: Series) -> Series:
 class RunRecord:
     """The result of a run: its record at the end, the description of the loaded model, and its complete windows.
 
-    `models` are the models of the points, by the encoded point, and `lost` the errors of the points that ran out of
+    `models` are the models of the points, by the encoded point, `equivalent` the best point for each one that was
+    measured no further because it is equivalent, both encoded, and `lost` the errors of the points that ran out of
     memory, by their name.
     """
 
@@ -184,6 +185,7 @@ class RunRecord:
     sampler: SamplingConditions | None = None
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
     models: Mapping[str, LoadedModel] = field(default_factory=dict)
+    equivalent: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, WorkloadError] = field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent.energy.counted_sensors import best_channels, coverage
 from agent.energy.measurement import WINDOW_MARGIN_FACTOR
 from agent.energy.read_rates import needed_seconds
+from agent.profiling.analysis.sequential import FEWEST_REPEATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.5
 """The pause before an idle baseline."""
+IDLE_PART_SECONDS = 0.5
+"""The length of the parts of an idle baseline whose spread shows how well the idle power is known."""
+IDLE_PARTS = 4
+"""The fewest parts of an idle baseline."""
 IDLE_WINDOWS = 4
 """The idle baselines of a run that loads its own model: two before the sweep and two after it."""
 STEADY_CHUNKS = 4
@@ -29,8 +34,10 @@ class MeasurementPlan:
 
     A repeat lasts at least `window_seconds` and at least `iterations`. A warm-up ends when throughput is steady, or
     after `warmup_seconds`. With a `tolerance`, a share of the mean, repeats continue until the half-width of every
-    point's 95 % interval is at most that, or the run has taken `budget_seconds`. `limiting_sensor` is the sensor that
-    made the windows longer than requested.
+    point's 95 % interval is at most that, or the run has taken `budget_seconds`; an idle baseline ends when its power
+    is known as well, after at least four parts of `idle_part_seconds`. `equivalence` is the margin, a share, within
+    which a point that equals the best one is measured no further. `limiting_sensor` is the sensor that made the windows
+    longer than requested.
     """
 
     name: str
@@ -41,6 +48,8 @@ class MeasurementPlan:
     iterations: int
     tolerance: float | None = None
     budget_seconds: float | None = None
+    equivalence: float | None = None
+    idle_part_seconds: float = IDLE_PART_SECONDS
     limiting_sensor: str | None = None
 
 
@@ -59,15 +68,23 @@ def chunk_seconds(plan: MeasurementPlan) -> float:
     return min(plan.warmup_seconds / STEADY_CHUNKS / 2, 1.0)
 
 
+def least_idle_seconds(plan: MeasurementPlan) -> float:
+    """Return the least length of an idle baseline; with a tolerance it may end early."""
+    early = plan.idle_seconds if plan.tolerance is None else IDLE_PARTS * plan.idle_part_seconds
+    return min(plan.idle_seconds, early)
+
+
 def planned_seconds(plan: MeasurementPlan, windows: int, idle_windows: int = IDLE_WINDOWS) -> float:
     """Return the least duration of a run; `windows` is the number of points times the number of their phases."""
     warm_up = (STEADY_CHUNKS + plan.repeats - 1) * chunk_seconds(plan)
     repeats = plan.repeats * plan.window_seconds
-    return idle_windows * (SETTLE_SECONDS + plan.idle_seconds) + windows * (warm_up + repeats)
+    return idle_windows * (SETTLE_SECONDS + least_idle_seconds(plan)) + windows * (warm_up + repeats)
 
 
-def lengthen_windows(plan: MeasurementPlan, channels: Iterable[Channel]) -> MeasurementPlan:
-    """Return a plan whose windows are long enough for every counted sensor at the requested tolerance.
+def plan_for_tolerance(plan: MeasurementPlan, channels: Iterable[Channel]) -> MeasurementPlan:
+    """Return a plan with enough repeats, and windows and idle baselines that suffice for every counted sensor.
+
+    A plan without a tolerance remains as it is.
 
     Sensors that no window length helps are left out: models, and gauges that see only a part of the time.
     """
@@ -76,6 +93,8 @@ def lengthen_windows(plan: MeasurementPlan, channels: Iterable[Channel]) -> Meas
     counted = coverage(best_channels(channels)).includes
     needed = [(WINDOW_MARGIN_FACTOR * needed_seconds(each, plan.tolerance), each.path) for each in counted]
     seconds, name = max((each for each in needed if math.isfinite(each[0])), default=(0.0, ""))
+    repeats, part = max(plan.repeats, FEWEST_REPEATS), max(IDLE_PART_SECONDS, seconds / IDLE_PARTS)
+    plan = replace(plan, repeats=repeats, idle_part_seconds=part)
     if seconds <= plan.window_seconds:
         return plan
     return replace(plan, window_seconds=seconds, limiting_sensor=name)

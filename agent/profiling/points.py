@@ -19,19 +19,18 @@ from agent.profiling.analysis.idle import (
     idle_windows,
     loaded_watts,
 )
+from agent.profiling.analysis.intervals import interval, token_rate
 from agent.profiling.analysis.metrics import (
     Repeat,
     Sensors,
-    interval,
     joules_per_inference,
     point_energy,
     point_power,
     seconds_per_inference,
     sensor_windows,
-    token_rate,
     tokens_per_inference,
 )
-from agent.profiling.analysis.precision import precision
+from agent.profiling.analysis.precision import interval_widening, precision
 from agent.profiling.analysis.request_times import request_times
 from agent.profiling.analysis.serving import latencies, load_of, serving_figures, widen_edges
 from agent.profiling.analysis.stability import power_by_repeat, power_within
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from agent.energy.bounds import Energy
     from agent.profiling.analysis.metrics import SensorWindows
     from agent.profiling.analysis.request_times import RequestTimes
+    from agent.profiling.analysis.sequential import Widening
     from agent.profiling.analysis.serving import PointLoad
     from agent.profiling.records import PointEnergy
     from agent.profiling.run_facts import IdleDrift
@@ -115,18 +115,19 @@ def _point(
     sensors = shared.sensors
     found = sensor_windows(repeats, sensors.series)
     totals = joules_per_inference(repeats, sensors.total_of(found))
-    times = request_times(repeats, load)
+    widening = _widening(repeats, totals, shared.run_environment.tolerance)
+    times = request_times(repeats, load, widening)
     serving = None if load is None else serving_figures(load, shared.level)
     evidence = _evidence(repeats, shared, found, totals, _serving_evidence(shared, load, serving, times))
     checks = validate(evidence)
-    speed, tokens = interval(evidence.rates), tokens_per_inference(repeats)
+    speed, tokens = interval(evidence.rates, widening), tokens_per_inference(repeats)
     unloaded = idle_windows(shared.idle, IDLE_UNLOADED)
     baseline = unloaded or idle_windows(shared.idle, IDLE_LOADED)
     found = attribute_background(found, repeats, sensors.series, shared.run_environment.loads, baseline)
     counted = sensors.total_of(found)
     known = joules_per_inference(repeats, counted) if valid(checks) else None
     others = _background_share(totals, known) if known and shared.run_environment.loads else None
-    energy = _energy(repeats, shared, found, unloaded, others, load_of(repeats)) if known else None
+    energy = _energy(repeats, shared, found, unloaded, others, load_of(repeats), widening) if known else None
     tokens_in, tokens_out = fmean(tokens.inputs) or None, fmean(tokens.outputs) or None
     return Point(
         name=point_name(parameters),
@@ -140,11 +141,11 @@ def _point(
         time_to_first_token_seconds=times.first_token,
         inter_token_latency_seconds=times.next_token,
         inferences_per_second=speed,
-        input_tokens_per_second=token_rate(tokens.inputs, evidence.rates),
-        output_tokens_per_second=token_rate(tokens.outputs, evidence.rates),
+        input_tokens_per_second=token_rate(tokens.inputs, evidence.rates, widening),
+        output_tokens_per_second=token_rate(tokens.outputs, evidence.rates, widening),
         phases=_phases(repeats, load),
         energy=energy,
-        power=point_power(repeats, counted, known, sensors.source) if known else None,
+        power=point_power(repeats, counted, known, sensors.source, widening) if known else None,
         cost=None,
         convergence=evidence.precision,
         sensor_agreement=evidence.agreement,
@@ -152,6 +153,12 @@ def _point(
         checks=checks,
         serving=serving,
     )
+
+
+def _widening(repeats: Sequence[Repeat], totals: Sequence[Energy] | None, tolerance: float | None) -> Widening:
+    """Return the widening of all intervals of a point."""
+    rates = [1 / seconds_per_inference(repeat) for repeat in repeats]
+    return interval_widening([energy.joules for energy in totals or ()], rates, tolerance)
 
 
 def _mean_length(lengths: Lengths | None, tokens: float | None) -> float | None:
@@ -166,12 +173,13 @@ def _energy(
     unloaded: Sequence[Window],
     background_share: float | None,
     load: PointLoad | None,
+    widening: Widening,
 ) -> PointEnergy:
     """Return the energy of a point whose windows all have one; that of a load is uncertain by the cut requests."""
     sensors = shared.sensors
     own = found if load is None else widen_edges(found, load)
     totals = joules_per_inference(repeats, sensors.total_of(own)) or []
-    return point_energy(repeats, sensors, own, totals, unloaded, background_share)
+    return point_energy(repeats, sensors, own, totals, unloaded, background_share, widening)
 
 
 def _evidence(
@@ -193,7 +201,7 @@ def _evidence(
         joules_per_inference=joules,
         rates=rates,
         agreement=cross_check(found, sensor_windows(repeats, sensors.redundant_gauges)),
-        precision=precision(joules, rates, known.tolerance),
+        precision=precision(joules, rates, known.tolerance, known.equivalent.get(repeats[0][0].point)),
         conditions=state,
         processors=max((load.processors for load in known.loads.values()), default=0),
         idle_drift=shared.drift,

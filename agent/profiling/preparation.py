@@ -9,7 +9,7 @@ from agent.energy.counted_sensors import best_channels, coverage
 from agent.host.checks import Verdict, check_host
 from agent.profiling.contention import BUSY_REMEDY
 from agent.profiling.context import RunContext, RunPolicy
-from agent.profiling.plan import duration_text, lengthen_windows, planned_seconds
+from agent.profiling.plan import duration_text, plan_for_tolerance, planned_seconds
 from agent.profiling.service import baselines, elsewhere_note
 from agent.sampling.calibration import UNCHANGED
 from agent.sampling.remote.probe import RemoteHostError, connect
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from probes.registry import Discovery
     from store.records import Host
 
-_BUDGET_OF_PLANNED = 2.0
+_BUDGET_OF_PLANNED = 4.0
 """The default budget for a tolerance, as a multiple of the planned duration."""
 
 
@@ -84,7 +84,7 @@ def check_policy(context: RunContext, busy: str, policy: RunPolicy) -> None:
 
 def plan_run(request: ProfileRequest, context: RunContext, progress: Progress) -> ProfileRequest:
     """Make the windows long enough for the sensors at the requested tolerance, and report the duration of the run."""
-    plan = lengthen_windows(request.plan, context.channels)
+    plan = plan_for_tolerance(request.plan, context.channels)
     if plan.limiting_sensor:
         progress.note(f"windows last {plan.window_seconds:.3g} s, the length that {plan.limiting_sensor} needs")
     windows = len(request.points) * len(request.spec.phases)

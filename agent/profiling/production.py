@@ -12,7 +12,7 @@ from uuid import uuid4
 from agent.energy.bounds import Energy
 from agent.energy.counted_sensors import Boundary
 from agent.energy.provenance import Provenance
-from agent.profiling.analysis.metrics import interval, per_token, quantity, token_rate
+from agent.profiling.analysis.intervals import interval, per_token, quantity, token_rate
 from agent.profiling.analysis.precision import precision
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.document.codec import host_facts

@@ -159,7 +159,8 @@ def _record(
     start = context.host_settings()
     try:
         with recording(pipeline) as active_recording:
-            sweep = _new_sweep(ongoing, request, context, run_store, progress, active_recording)
+            rule = _stopping_rule(request, context, active_recording)
+            sweep = _new_sweep(ongoing, request, context, run_store, progress, active_recording, rule)
             try:
                 with signals.stoppable(), WorkloadProcess(limits=request.limits) as process:
                     progress.step(0, None, "checking the model")
@@ -193,6 +194,7 @@ def _record(
         sampler=facts,
         loads={} if context.remote else sweep.loads,
         models=sweep.models,
+        equivalent=rule.equivalent if rule else {},
         lost={point_name(decode_point(point)): error for point, error in sweep.lost.items()},
     )
 
@@ -217,6 +219,14 @@ def _loaded(process: WorkloadProcess, request: ProfileRequest, progress: Progres
     return ready
 
 
+def _stopping_rule(request: ProfileRequest, context: RunContext, active_recording: Recording) -> StoppingRule | None:
+    plan = request.plan
+    if plan.tolerance is None:
+        return None
+    wait = active_recording.wait_for_last_ticks
+    return StoppingRule(context.series, wait, request.spec.phases, plan.tolerance, plan.equivalence)
+
+
 def _new_sweep(
     ongoing: Run,
     request: ProfileRequest,
@@ -224,6 +234,7 @@ def _new_sweep(
     run_store: RunStore,
     progress: Progress,
     active_recording: Recording,
+    rule: StoppingRule | None,
 ) -> Sweep:
     gpus = [probe for probe in context.discovery.probes if isinstance(probe, NvmlProbe)]
     sweep = Sweep(
@@ -239,7 +250,7 @@ def _new_sweep(
         snapshot=ActivityMonitor(
             context.roots, gpus, server=context.server.processes if context.server else ()
         ).snapshot,
-        estimator=StoppingRule(context.series, active_recording.wait_for_last_ticks, request.spec.phases),
+        rule=rule,
         on_trial_complete=lambda: run_store.begin(ongoing, sweep.windows),
         baselines=baselines(request, context),
         level=request.level if request.find_max else None,

@@ -65,7 +65,9 @@ class PlanFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The measurement plan: length and number of the windows of every point, and the order of the points.
 
     A window lasts `window_seconds` and `min_iterations` at least, both. `tolerance` is the requested relative
-    half-width, `budget_seconds` the time limit for reaching it, both None if none was requested. `limiting_sensor` is
+    half-width, `budget_seconds` the time limit for reaching it, both None if none was requested; with one, an idle
+    baseline lasts at most `idle_seconds`. `equivalence` is the margin within which a point that equals the best one is
+    measured no further, None without one. `limiting_sensor` is
     the sensor that made the windows longer than requested. `sweep` has the values of every swept parameter.
     """
 
@@ -80,6 +82,7 @@ class PlanFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limiting_sensor: str | None
     sweep: dict[str, list[str | int | float | bool]]
     order_seed: int | None
+    equivalence: float | None = None
 
 
 class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -209,8 +212,11 @@ class Convergence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The statistical convergence of a point: of its energy per inference, or of its rate if nothing measures power.
 
     `relative_half_width` is the half-width of the repeats' 95 % interval over their mean, None for one repeat or a mean
-    of 0. `tolerance` is the requested half-width, `converged` whether it was reached; both None if none was requested.
-    `repeats_needed` is the estimated total number of repeats for it, given the spread of these.
+    of 0; with a tolerance the interval is the wider one of repeats that were checked while they were measured.
+    `tolerance` is the requested half-width, `converged` whether it was reached; both None if none was requested.
+    `repeats_needed` is the estimated total number of repeats for it, given the spread of these. `correlation` is that
+    of a repeat with the next one for which the interval allows, None without a tolerance. `equivalent_to` is the point
+    whose ratio to this one was within the margin of equivalence, so that this one was measured no further.
     """
 
     metric: Literal["joules_per_inference", "inferences_per_second"]
@@ -218,6 +224,8 @@ class Convergence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerance: float | None
     converged: bool | None
     repeats_needed: int | None
+    correlation: float | None = None
+    equivalent_to: str | None = None
 
 
 UNKNOWN_CONVERGENCE = Convergence("inferences_per_second", None, None, None, None)

@@ -5,65 +5,39 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from agent.host.activity import cpu_usage_between
 from agent.host.records import HostLoad, WindowKey, window_key
 from agent.profiling.analysis.idle import AFTER, BASELINES, BEFORE, IDLE_LOADED, IDLE_UNLOADED
 from agent.profiling.analysis.serving import load_of
 from agent.profiling.analysis.startup import FIRST_RUN, LOAD
-from agent.profiling.analysis.statistics import trend
-from agent.profiling.plan import SETTLE_SECONDS, STEADY_CHUNKS, chunk_seconds
+from agent.profiling.plan import SETTLE_SECONDS, chunk_seconds, least_idle_seconds
 from agent.profiling.rate_driver import RateSearch
 from agent.profiling.rate_search import FIRST_RATE, at_rate
-from agent.runtime.typed_json import to_json
+from agent.profiling.steps import rest, warm_up, window_of
 from agent.workloads.errors import OutOfMemoryError
 from agent.workloads.point import encode_point, point_name
 from store.records import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from agent.host.activity import ActivitySnapshot
     from agent.profiling.plan import MeasurementPlan
     from agent.profiling.progress import Progress
     from agent.profiling.serving_records import ServiceLevel, SustainableRate
+    from agent.profiling.steps import StoppingRule, Workload
     from agent.runtime.clock import Timebase
     from agent.workloads.load_records import LoadWindow
     from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Point
-    from agent.workloads.runner.protocol import Measured, Prepared, Ready
+    from agent.workloads.runner.protocol import Ready
 
 _OTHER_STEPS = 3
 """The steps of loading, trying and ending the model."""
 _SIDES = 2
 """Every idle baseline is measured before the sweep and after it."""
-_STEADY_WITHIN = 0.03
-
-
-class Workload(Protocol):
-    """The process that runs the model, as the sweep uses it."""
-
-    def prepare(self, parameters: Point) -> Prepared:
-        """Make the inputs of a point and run it once. Raises OutOfMemoryError if only this point fails."""
-        ...
-
-    def measure(
-        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
-    ) -> Measured:
-        """Run one phase for at least `seconds` and `iterations`, and return the window.
-
-        `edge` is called when the window begins and when it has ended.
-        """
-        ...
-
-
-class HalfWidthEstimator(Protocol):
-    """Estimates the precision of every point."""
-
-    def __call__(self, windows: Sequence[Window]) -> Mapping[str, float | None]:
-        """Return the half-width of each point's interval as a share of its mean, None if it is unknown."""
-        ...
 
 
 class Sweep:
@@ -71,10 +45,10 @@ class Sweep:
 
     `phases` is the number of phases. `approach` is called before an edge of a window and may wait for the best moment;
     `edge` is called at the edge or just after it. `snapshot` reads the activity of CPUs and GPUs before each window and
-    after it, then given the first snapshot; the load between both is in `loads`. `estimator` is used only if the plan
-    has a tolerance. `ready` is the workload's description of its loaded model, None before. `baselines` are the phases
-    of the idle baselines, each before the sweep and after it. With a `level` the sweep is a search for the highest rate
-    that meets it, in requests per second.
+    after it, then given the first snapshot; the load between both is in `loads`. `rule` is None for a plan without a
+    tolerance. `ready` is the workload's description of its loaded model, None before. `baselines` are the phases of the
+    idle baselines, each before the sweep and after it. With a `level` the sweep is a search for the highest rate that
+    meets it, in requests per second.
 
     A point that runs out of memory is in `lost` with its error, and the others continue. `models` has the model of each
     point, by its encoded name.
@@ -93,7 +67,7 @@ class Sweep:
         approach: Callable[[], object],
         edge: Callable[[], object],
         snapshot: Callable[[ActivitySnapshot | None], ActivitySnapshot],
-        estimator: HalfWidthEstimator,
+        rule: StoppingRule | None,
         on_trial_complete: Callable[[], object],
         baselines: Collection[str] = BASELINES,
         level: ServiceLevel | None = None,
@@ -115,7 +89,7 @@ class Sweep:
         self._approach = approach
         self._edge = edge
         self._snapshot = snapshot
-        self._estimator = estimator
+        self._rule = rule
         self._on_trial_complete = on_trial_complete
         self._baselines = baselines
         self._level = level
@@ -251,19 +225,18 @@ class Sweep:
                     self._lose(point, error, max(asked - repeat, 0) + 1)
                     remaining.remove(point)
             if repeat >= asked:
-                remaining = self._unconverged_points(remaining, time.monotonic() - began)
+                remaining = self._unfinished(remaining, time.monotonic() - began)
 
-    def _unconverged_points(self, points: Sequence[Point], block_seconds: float) -> list[Point]:
-        """Return the points whose interval is still too wide; none if the budget allows no further repeat."""
-        tolerance, budget = self._plan.tolerance, self._plan.budget_seconds
-        if tolerance is None:
+    def _unfinished(self, points: Sequence[Point], block_seconds: float) -> list[Point]:
+        """Return the points that need a further repeat; none if the budget allows no further one."""
+        budget = self._plan.budget_seconds
+        if self._rule is None:
             return []
         ahead = block_seconds + len(self._baselines) * (SETTLE_SECONDS + self._plan.idle_seconds)
         if budget is not None and time.monotonic() - self._began + ahead > budget:
             return []
-        known = self._estimator(self.windows)
-        shares = [(point, known.get(encode_point(point))) for point in points]
-        still = [point for point, share in shares if share is None or share > tolerance]
+        unfinished = self._rule.unfinished(self.windows, [encode_point(point) for point in points])
+        still = [point for point in points if encode_point(point) in unfinished]
         self._total += len(still) * self._phases
         self._windows_ahead = len(still) * self._phases
         return still
@@ -277,7 +250,7 @@ class Sweep:
         self._approach()
         start_ns = self._timebase.now_ns()
         self._edge()
-        self._sleep(self._plan.idle_seconds)
+        rest(self._plan, self._rule, start_ns, self._timebase.now_ns, self._sleep)
         self._approach()
         end_ns = self._timebase.now_ns()
         self._edge()
@@ -290,7 +263,7 @@ class Sweep:
         if repeat == 1:
             for phase in ready.phases:
                 self._step(f"{name} {phase}: warming up")
-                self._warm_up(workload, phase)
+                warm_up(workload, phase, self._plan)
         for phase in ready.phases:
             self._step(f"{name} {phase}: repeat {repeat} of {max(repeat, self._plan.repeats)}")
             if repeat > 1 and is_next:
@@ -299,36 +272,7 @@ class Sweep:
             self._approach()
             measured = workload.measure(phase, self._plan.window_seconds, self._plan.iterations, self._edge)
             after = self._snapshot(before)
-            self._add(self._window(point, repeat, measured), before, after)
-
-    def _warm_up(self, workload: Workload, phase: str) -> None:
-        """Run short chunks until the last of them show no trend, or the time allowed is over."""
-        end = time.monotonic() + self._plan.warmup_seconds
-        rates: list[float] = []
-        while time.monotonic() < end:
-            measured = workload.measure(phase, chunk_seconds(self._plan), 1)
-            rates.append(measured.iterations / ((measured.end_ns - measured.start_ns) / 1e9))
-            latest = rates[-STEADY_CHUNKS:]
-            if len(latest) == STEADY_CHUNKS and trend(latest, _STEADY_WITHIN).steady:
-                return
-
-    def _window(self, point: Point, repeat: int, measured: Measured) -> Window:
-        return Window(
-            self._run_id,
-            encode_point(point),
-            measured.phase,
-            repeat,
-            self._timebase.unix_ns(measured.start_ns),
-            self._timebase.unix_ns(measured.end_ns),
-            measured.iterations,
-            measured.inferences,
-            measured.input_tokens,
-            measured.output_tokens,
-            measured.latencies_seconds,
-            measured.step_seconds,
-            measured.requests_in_window,
-            None if measured.load is None else to_json(measured.load, separators=(",", ":")),
-        )
+            self._add(window_of(measured, self._run_id, point, repeat, self._timebase), before, after)
 
     def _add(self, window: Window, before: ActivitySnapshot, after: ActivitySnapshot) -> None:
         load = cpu_usage_between(before, after)
@@ -345,7 +289,7 @@ class Sweep:
         self.windows.append(window)
 
     def _step(self, doing: str) -> None:
-        idle = self._idles_ahead * (SETTLE_SECONDS + self._plan.idle_seconds)
+        idle = self._idles_ahead * (SETTLE_SECONDS + least_idle_seconds(self._plan))
         least = idle + self._windows_ahead * self._plan.window_seconds
         self._progress.step(self._done, self._total, doing, least)
         self._done += 1

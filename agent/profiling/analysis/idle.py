@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.cost.interval import Interval
 from agent.energy.provenance import Provenance, provenance
-from agent.profiling.analysis.metrics import idle_watts, quantity
+from agent.profiling.analysis.intervals import quantity
+from agent.profiling.analysis.metrics import idle_watts
 from agent.profiling.records import Baseline, IdlePower
 from agent.profiling.run_facts import IdleDrift
 

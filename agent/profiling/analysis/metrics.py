@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from agent.cost.interval import Interval
 from agent.energy.bounds import Energy
 from agent.energy.counted_sensors import best_series, cover
 from agent.energy.provenance import provenance
 from agent.energy.window import SeriesEnergy, method_of
+from agent.profiling.analysis.intervals import per_token, quantity
+from agent.profiling.analysis.sequential import STUDENT
 from agent.profiling.analysis.statistics import summarize
 from agent.profiling.records import (
     EnergyBreakdown,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from agent.energy.counted_sensors import Coverage
     from agent.energy.provenance import Provenance
     from agent.energy.window import WindowEnergy
+    from agent.profiling.analysis.sequential import Widening
     from probes.model import Channel
     from store.records import Series, Window
 
@@ -126,31 +128,6 @@ def tokens_per_inference(repeats: Sequence[Repeat]) -> TokenCounts:
     )
 
 
-def token_rate(tokens: Sequence[float], rates: Sequence[float]) -> Interval | None:
-    """Return tokens per second from the tokens of an inference and the inferences per second, by repeat.
-
-    None for a workload without tokens.
-    """
-    if not any(tokens):
-        return None
-    return interval([count * rate for count, rate in zip(tokens, rates, strict=True)])
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Return the mean of repeats with its 95 % interval; the lower bound is at least 0."""
-    summary = summarize(values)
-    return Interval(summary.mean, None if summary.lower is None else max(0.0, summary.lower), summary.upper)
-
-
-def quantity(energies: Sequence[Energy], source: Provenance) -> UncertainValue:
-    """Return the mean of repeats with its 95 % interval, widened on each side by the mean bound of the sensors."""
-    summary = summarize([energy.joules for energy in energies])
-    half = 0.0 if summary.upper is None else summary.upper - summary.mean
-    below = sum(energy.joules - energy.lower for energy in energies) / len(energies)
-    above = sum(energy.upper - energy.joules for energy in energies) / len(energies)
-    return UncertainValue(summary.mean, max(0.0, summary.mean - half - below), summary.mean + half + above, source)
-
-
 def joules_per_inference(
     repeats: Sequence[Repeat], found: Sequence[SensorWindows], phase: int | None = None
 ) -> list[Energy] | None:
@@ -200,35 +177,40 @@ def point_energy(
     totals: Sequence[Energy],
     unloaded: Sequence[Window],
     background_share: float | None = None,
+    widening: Widening = STUDENT,
 ) -> PointEnergy:
     """Return the energy metrics of a point.
 
     `found` are the energies of all sensors, `totals` the joules per inference of the whole boundary in each repeat,
     `unloaded` the idle windows without a workload.
     """
-    split = _split(totals, repeats, sensors.included, unloaded)
+    split = _split(totals, repeats, sensors.included, unloaded, widening)
     tokens = tokens_per_inference(repeats)
     counted = sensors.total_of(found)
     measured = []
     for series, reading in zip(sensors.series, found, strict=True):
         own = joules_per_inference(repeats, (reading,))
         if own is not None:
-            measured.append(_sensor(series.channel, _split(own, repeats, (series,), unloaded), sensors))
+            measured.append(_sensor(series.channel, _split(own, repeats, (series,), unloaded, widening), sensors))
     return PointEnergy(
         joules_per_inference=split,
         repeats=summarize([total.joules for total in totals]),
         estimated_share=_estimated_share(repeats, counted, totals),
         background_share=background_share,
-        joules_per_input_token=per_token(totals, tokens.inputs, sensors.source),
-        joules_per_output_token=per_token(totals, tokens.outputs, sensors.source),
-        joules_per_total_token=per_token(totals, tokens.both, sensors.source),
+        joules_per_input_token=per_token(totals, tokens.inputs, sensors.source, widening),
+        joules_per_output_token=per_token(totals, tokens.outputs, sensors.source, widening),
+        joules_per_total_token=per_token(totals, tokens.both, sensors.source, widening),
         sensors=tuple(measured),
-        phases=_phase_energies(repeats, found, counted, sensors.source),
+        phases=_phase_energies(repeats, found, counted, sensors.source, widening),
     )
 
 
 def point_power(
-    repeats: Sequence[Repeat], counted: Sequence[SensorWindows], totals: Sequence[Energy], source: Provenance
+    repeats: Sequence[Repeat],
+    counted: Sequence[SensorWindows],
+    totals: Sequence[Energy],
+    source: Provenance,
+    widening: Widening = STUDENT,
 ) -> PointPower:
     """Return the mean power of consecutive inferences: their energy over their time.
 
@@ -237,7 +219,7 @@ def point_power(
     watts = [total.times(1 / seconds_per_inference(repeat)) for repeat, total in zip(repeats, totals, strict=True)]
     peaks = [_peak_watts(reading) for reading in counted]
     known = [peak for peak in peaks if peak is not None]
-    return PointPower(quantity(watts, source), sum(known) if len(known) == len(peaks) else None, source)
+    return PointPower(quantity(watts, source, widening), sum(known) if len(known) == len(peaks) else None, source)
 
 
 def _peak_watts(reading: SensorWindows) -> float | None:
@@ -259,15 +241,12 @@ def _sensor(channel: Channel, split: EnergyBreakdown, sensors: Sensors) -> Senso
     )
 
 
-def per_token(totals: Sequence[Energy], tokens: Sequence[float], source: Provenance) -> UncertainValue | None:
-    """Return the energy per token from the energy and the tokens of an inference, by repeat; None without tokens."""
-    if not all(tokens):
-        return None
-    return quantity([total.times(1 / count) for total, count in zip(totals, tokens, strict=True)], source)
-
-
 def _phase_energies(
-    repeats: Sequence[Repeat], found: Sequence[SensorWindows], counted: Sequence[SensorWindows], source: Provenance
+    repeats: Sequence[Repeat],
+    found: Sequence[SensorWindows],
+    counted: Sequence[SensorWindows],
+    source: Provenance,
+    widening: Widening,
 ) -> tuple[PhaseEnergy, ...]:
     phases = []
     for number, window in enumerate(repeats[0]):
@@ -277,9 +256,9 @@ def _phase_energies(
         phases.append(
             PhaseEnergy(
                 window.phase,
-                quantity(totals, source),
-                per_token(totals, tokens.inputs, source),
-                None if any(tokens.inputs) else per_token(totals, tokens.outputs, source),
+                quantity(totals, source, widening),
+                per_token(totals, tokens.inputs, source, widening),
+                None if any(tokens.inputs) else per_token(totals, tokens.outputs, source, widening),
                 tuple(SensorJoules(*channel.place, fmean(e.joules for e in own)) for channel, own in energies if own),
             )
         )
@@ -287,13 +266,17 @@ def _phase_energies(
 
 
 def _split(
-    totals: Sequence[Energy], repeats: Sequence[Repeat], series: Sequence[SeriesEnergy], unloaded: Sequence[Window]
+    totals: Sequence[Energy],
+    repeats: Sequence[Repeat],
+    series: Sequence[SeriesEnergy],
+    unloaded: Sequence[Window],
+    widening: Widening,
 ) -> EnergyBreakdown:
     source = provenance(each.channel for each in series)
-    total = quantity(totals, source)
+    total = quantity(totals, source, widening)
     watts = idle_watts(unloaded, series)
     if watts is None:
         return EnergyBreakdown(total, None, None)
-    idle = quantity([watts.times(seconds_per_inference(repeat)) for repeat in repeats], source)
+    idle = quantity([watts.times(seconds_per_inference(repeat)) for repeat in repeats], source, widening)
     dynamic = UncertainValue(total.mean - idle.mean, total.lower - idle.upper, total.upper - idle.lower, source)
     return EnergyBreakdown(total, idle, dynamic)

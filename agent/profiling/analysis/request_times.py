@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from agent.profiling.analysis.metrics import interval
+from agent.profiling.analysis.intervals import interval
+from agent.profiling.analysis.sequential import STUDENT
 from agent.profiling.analysis.serving import latencies, latencies_by_window, times_to_first_token
 from agent.profiling.analysis.statistics import summarize_latencies
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from agent.cost.interval import Interval
     from agent.profiling.analysis.metrics import Repeat
+    from agent.profiling.analysis.sequential import Widening
     from agent.profiling.analysis.serving import PointLoad
     from agent.profiling.run_facts import LatencySummary
 
@@ -31,19 +33,19 @@ class RequestTimes:
     next_token: LatencySummary | None
 
 
-def request_times(repeats: Sequence[Repeat], load: PointLoad | None) -> RequestTimes:
+def request_times(repeats: Sequence[Repeat], load: PointLoad | None, widening: Widening = STUDENT) -> RequestTimes:
     """Return the times of the requests of a point; `load` is the client's report, None without a server."""
     windows = [window for repeat in repeats for window in repeat]
     steps = [step for window in windows for step in window.step_seconds]
     next_token = summarize_latencies(steps) if steps else None
     if load is not None:
-        means = interval([fmean(own) for own in latencies_by_window(load) if own])
+        means = interval([fmean(own) for own in latencies_by_window(load) if own], widening)
         if load.totals:
             return RequestTimes(means, None, None, next_token)
         return RequestTimes(means, latencies(load), times_to_first_token(load), next_token)
     first = [latency for window in windows if window.phase == PREFILL for latency in window.latencies_seconds]
     return RequestTimes(
-        interval([_mean_latency(repeat) for repeat in repeats]),
+        interval([_mean_latency(repeat) for repeat in repeats], widening),
         _latency(repeats),
         summarize_latencies(first) if first else None,
         next_token,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.profiling.analysis.metrics import quantity
+from agent.profiling.analysis.intervals import quantity
 from agent.profiling.records import PointModel, Startup
 from agent.workloads.point import encode_point
 

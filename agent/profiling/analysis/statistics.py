@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agent.profiling.run_facts import LatencySummary, Summary
@@ -111,6 +112,7 @@ def trend(values: Sequence[float], tolerance: float = 0.01) -> Trend:
     return Trend(relative, low, high, low <= 0 <= high or abs(relative) * (count - 1) <= tolerance)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(degrees: int) -> float:
     """Return Student's t of 0.975 for `degrees` of freedom, exact to 1e-9.
 

@@ -98,6 +98,7 @@ def _completed(document: _Json) -> _Json:
             "serving": point.get("serving"),
             "reported": point.get("reported", []),
             "model": point.get("model"),
+            "convergence": {"correlation": None, "equivalent_to": None, **point["convergence"]},
             "energy": point["energy"] and _completed_energy(point["energy"]),
             "cost": point["cost"] and _completed_cost(point["cost"]),
         }
@@ -109,6 +110,7 @@ def _completed(document: _Json) -> _Json:
         **document,
         "schema_version": version,
         "points": points,
+        "plan": {"equivalence": None, **document["plan"]},
         "engine": {"device": None, "cpu_operator_share": None, "cpus": None, **document["engine"]},
         "sustainable_rate": rate,
         "startup": document.get("startup"),

@@ -241,7 +241,9 @@ def _tolerance_met(evidence: Evidence) -> CheckResult:
         return checked("tolerance_met", None, "no tolerance was requested", "warning")
     width = "is unknown" if known.relative_half_width is None else f"is ±{known.relative_half_width * 100:.1f} %"
     message = f"the interval of the mean {width}, ±{known.tolerance * 100:g} % was requested"
-    if not known.converged:
+    if known.equivalent_to:
+        message += f"; it was measured no further because it is equivalent to {known.equivalent_to}"
+    elif not known.converged:
         needed = "an unknown number of" if known.repeats_needed is None else f"about {known.repeats_needed}"
         message += f"; that takes {needed} repeats"
-    return checked("tolerance_met", known.converged, message, "warning")
+    return checked("tolerance_met", known.converged or bool(known.equivalent_to), message, "warning")

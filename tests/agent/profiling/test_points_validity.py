@@ -112,7 +112,7 @@ def test_only_windows_of_both_sensors_are_compared():
 
 
 def test_the_conditions_of_a_point_are_part_of_it_and_checked():
-    windows = repeats((6, 8, 10, 12))
+    windows = repeats([6 + 0.75 * number for number in range(9)])
     busy = HostLoad(seconds=2.0, processors=4, own=1.0, others=5.0, stolen=0.0, open_seconds=0.04, throttles=None)
     hot = Series(replace(GPU, metric="throttle_reasons"), (7 * SECOND,), (float(0x40),))
     known = RunEnvironment(

@@ -14,7 +14,7 @@ import pytest
 from agent.host.activity import ActivitySnapshot
 from agent.host.records import window_key
 from agent.profiling.analysis.startup import FIRST_RUN, LOAD
-from agent.profiling.plan import SETTLE_SECONDS, MeasurementPlan
+from agent.profiling.plan import IDLE_PARTS, SETTLE_SECONDS, MeasurementPlan
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
 from agent.workloads.errors import OutOfMemoryError, WorkloadError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
 replace_ready = partial(msgspec.structs.replace, READY)
 SWIFT = MeasurementPlan("custom", 0.01, 0.0, 3, 0.01, 2)
+CLOSE = replace(SWIFT, tolerance=0.05)
 STARTS = {LOAD, FIRST_RUN}
 ONE, EIGHT = points_of({"batch": (1, 8)})
 KEY_1, KEY_8 = encode_point(ONE), encode_point(EIGHT)
@@ -83,16 +84,23 @@ class Heard:
 
 
 @dataclass
-class HalfWidthEstimator:
-    """Says how close the means are, from one answer a repeat; the last one repeats."""
+class Rule:
+    """Names the unfinished points, from one answer a repeat, of which the last one lasts; knows idle power in time."""
 
-    answers: list[dict[str, float | None]] = field(default_factory=list)
+    answers: list[set[str]] = field(default_factory=list)
+    idle_parts: int = 1000
     asked: int = 0
+    parts: list[float] = field(default_factory=list)
 
-    def __call__(self, windows: Sequence[Window]) -> dict[str, float | None]:
+    def unfinished(self, windows: Sequence[Window], points: Sequence[str]) -> set[str]:
         assert windows
         self.asked += 1
-        return self.answers[min(self.asked, len(self.answers)) - 1]
+        return self.answers[min(self.asked, len(self.answers)) - 1] & set(points)
+
+    def is_idle_known(self, start_ns: int, end_ns: int, part_seconds: float) -> bool:
+        assert start_ns <= end_ns
+        self.parts.append(part_seconds)
+        return not len(self.parts) % self.idle_parts
 
 
 def looks() -> Iterator[ActivitySnapshot]:
@@ -110,9 +118,10 @@ class Went:
     sweep: Sweep
     windows: list[Window]
     heard: Heard
-    estimator: HalfWidthEstimator
+    rule: Rule | None
     looked: list[int | None]
     loads: list[int]
+    slept: list[float]
 
 
 def go(
@@ -120,10 +129,10 @@ def go(
     plan: MeasurementPlan = SWIFT,
     points: tuple[Point, ...] = (ONE,),
     seed: int = 0,
-    estimator: HalfWidthEstimator | None = None,
+    rule: Rule | None = None,
     ready: Ready = READY,
 ) -> Went:
-    kept, heard, suspended, reported = list[Window](), Heard(), list[float](), estimator or HalfWidthEstimator()
+    kept, heard, suspended = list[Window](), Heard(), list[float]()
     ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
     tries, loads = list[list[int]](), list[int]()
 
@@ -142,7 +151,7 @@ def go(
         approach=lambda: edges.append("approach"),
         edge=lambda: edges.append("edge"),
         snapshot=snapshot,
-        estimator=reported,
+        rule=rule,
         on_trial_complete=lambda: tries.append(list(workload.prepared)),
         sleep=suspended.append,
     )
@@ -156,13 +165,13 @@ def go(
     assert bool(heard.notes) == bool(sweep.lost)
     assert sweep.ready == ready
     assert tries == [list(points)]  # every point, before any window of a point
-    assert suspended == [SETTLE_SECONDS, plan.idle_seconds] * 4
+    assert rule or suspended == [SETTLE_SECONDS, plan.idle_seconds] * 4
     assert ends == [len(kept) - 1]
     idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
     assert sweep.lost or edges == [
         each for window in kept if window.phase not in STARTS for each in (of_a_point if window.point else idle)
     ]
-    return Went(sweep, kept, heard, reported, looked, loads)
+    return Went(sweep, kept, heard, rule, looked, loads, suspended)
 
 
 def visits(windows: list[Window]) -> list[tuple[int, str]]:
@@ -197,7 +206,6 @@ def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again(
         "ending the workload",
         "done",
     ]
-    assert went.estimator.asked == 0
 
 
 def test_the_order_of_the_points_differs_between_repeats_and_follows_from_the_seed() -> None:
@@ -241,35 +249,35 @@ def test_every_step_reports_the_least_time_of_the_rest() -> None:
     assert went.heard.least[-1] == 0
 
 
-def test_without_a_tolerance_no_precision_is_estimated() -> None:
-    estimator = HalfWidthEstimator([{}])
-    assert len(visits(go(FakeWorkload(), estimator=estimator).windows)) == 3
-    assert estimator.asked == 0
-
-
-def test_repeats_continue_for_points_with_too_wide_an_interval() -> None:
-    close = replace(SWIFT, tolerance=0.05)
-    estimator = HalfWidthEstimator([{KEY_1: 0.04, KEY_8: 0.2}, {KEY_8: 0.06}, {KEY_8: 0.05}])
-    went = go(FakeWorkload(), close, (ONE, EIGHT), estimator=estimator)
+def test_repeats_continue_for_unfinished_points() -> None:
+    rule = Rule([{KEY_8}, {KEY_8}, set()])
+    went = go(FakeWorkload(), CLOSE, (ONE, EIGHT), rule=rule)
     points = [point for _, point in visits(went.windows)]
     assert (points.count("batch=1"), points.count("batch=8")) == (3, 5)
-    assert estimator.asked == 3
+    assert rule.asked == 3
     done, total, last = went.heard.steps[-1]
     assert (done, last) == (total, "done")
     assert went.heard.steps[-2][0] == done - 1
 
 
-def test_an_unknown_interval_counts_as_too_wide() -> None:
-    estimator = HalfWidthEstimator([{KEY_1: None}, {}, {KEY_1: 0.0}])
-    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05), estimator=estimator)
-    assert len(visits(went.windows)) == 5
+def test_an_idle_baseline_ends_when_its_power_is_known() -> None:
+    plan = replace(CLOSE, idle_seconds=3.0)
+    early, late = Rule([set()], idle_parts=4), Rule([set()])
+    assert go(FakeWorkload(), plan, rule=early).slept == [SETTLE_SECONDS, *[0.5] * 4] * 4
+    assert go(FakeWorkload(), plan, rule=late).slept == [SETTLE_SECONDS, *[0.5] * 6] * 4
+    assert set(early.parts) == {0.5}
+
+
+def test_the_least_time_of_a_run_with_a_tolerance_has_the_shortest_baselines() -> None:
+    went = go(FakeWorkload(), replace(CLOSE, idle_seconds=3.0), rule=Rule([set()], idle_parts=4))
+    assert went.heard.least[-2] == pytest.approx(SETTLE_SECONDS + IDLE_PARTS * 0.5)
 
 
 def test_no_repeat_starts_that_would_exceed_the_budget_except_those_of_the_plan() -> None:
-    estimator = HalfWidthEstimator([{KEY_1: 1.0}])
-    went = go(FakeWorkload(), replace(SWIFT, tolerance=0.05, budget_seconds=1e-9), estimator=estimator)
+    rule = Rule([{KEY_1}])
+    went = go(FakeWorkload(), replace(CLOSE, budget_seconds=1e-9), rule=rule)
     assert len(visits(went.windows)) == 3
-    assert estimator.asked == 0
+    assert rule.asked == 0
 
 
 def test_windows_have_unix_times_and_all_counts() -> None:
@@ -372,7 +380,7 @@ def test_windows_that_were_complete_before_a_failure_remain() -> None:
         approach=lambda: None,
         edge=lambda: None,
         snapshot=lambda _: next(seen),
-        estimator=HalfWidthEstimator(),
+        rule=None,
         on_trial_complete=lambda: None,
         sleep=lambda _: None,
     )

@@ -66,7 +66,7 @@ def swept(level=LEVEL, baselines=("idle_loaded",), point=None):
         approach=lambda: None,
         edge=lambda: None,
         snapshot=lambda _: ActivitySnapshot(next(numbers), {0: Times(0, 0, 0, 0)}, 0.0, {}),
-        estimator=lambda _: {},
+        rule=None,
         on_trial_complete=lambda: None,
         baselines=baselines,
         level=level,

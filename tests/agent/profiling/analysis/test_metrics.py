@@ -10,17 +10,15 @@ from hypothesis import strategies as st
 
 from agent.energy.bounds import Energy
 from agent.energy.provenance import Provenance, provenance
+from agent.profiling.analysis.intervals import interval, quantity, token_rate
 from agent.profiling.analysis.metrics import (
     Sensors,
     TokenCounts,
     idle_watts,
-    interval,
     joules_per_inference,
     point_power,
-    quantity,
     seconds_per_inference,
     sensor_windows,
-    token_rate,
     tokens_per_inference,
 )
 from simulated import constant

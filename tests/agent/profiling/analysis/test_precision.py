@@ -8,8 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.profiling.analysis.precision import MAX_REPEATS, half_width, precision, repeats_needed
-from agent.profiling.analysis.statistics import summarize, t_quantile
+from agent.profiling.analysis.precision import (
+    MAX_REPEATS,
+    half_width,
+    interval_widening,
+    precision,
+    repeats_needed,
+    sequential_half_width,
+)
+from agent.profiling.analysis.sequential import FEWEST_REPEATS, STUDENT, correlation, relative_half_width, widening
+from agent.profiling.analysis.statistics import summarize
 
 SPREAD = (98.0, 100.0, 102.0)
 VALUES = st.lists(st.floats(1, 1e6), min_size=2, max_size=12)
@@ -29,20 +37,22 @@ def test_one_value_no_value_or_a_mean_of_zero_has_no_half_width():
 
 @given(VALUES, st.floats(0.001, 0.9))
 def test_the_repeats_needed_are_the_smallest_sufficient_number(values, tolerance):
-    cv = summarize(values).cv
+    cv, estimated = summarize(values).cv, correlation(values)
     needed = repeats_needed(values, tolerance)
     if needed is None:
-        assert t_quantile(MAX_REPEATS - 1) * cv / math.sqrt(MAX_REPEATS) > tolerance
+        assert relative_half_width(MAX_REPEATS, cv, estimated) > tolerance
         return
-    assert t_quantile(needed - 1) * cv / math.sqrt(needed) <= tolerance
-    assume(needed > 2)
-    assert t_quantile(needed - 2) * cv / math.sqrt(needed - 1) > tolerance
+    assert relative_half_width(needed, cv, estimated) <= tolerance
+    assume(needed > FEWEST_REPEATS)
+    assert relative_half_width(needed - 1, cv, estimated) > tolerance
 
 
 @given(VALUES, st.floats(0.001, 0.9))
 def test_a_met_tolerance_needs_no_more_repeats(values, tolerance):
     reported = precision(values, (), tolerance)
-    assert reported.converged is (half_width(values) <= tolerance)
+    assert reported.relative_half_width == sequential_half_width(values)
+    enough = len(values) >= FEWEST_REPEATS
+    assert reported.converged is (enough and sequential_half_width(values) <= tolerance)
     assert reported.converged is (reported.repeats_needed is not None and reported.repeats_needed <= len(values))
 
 
@@ -56,7 +66,20 @@ def test_convergence_is_that_of_the_energy_or_of_the_rate_without_sensors():
     reported = precision(SPREAD, (5.0, 5.0, 5.0), 0.01)
     assert (reported.metric, reported.converged, reported.tolerance) == ("joules_per_inference", False, 0.01)
     reported = precision((), (5.0, 5.0, 5.0), 0.01)
-    assert (reported.metric, reported.relative_half_width, reported.converged) == ("inferences_per_second", 0, True)
+    assert (reported.metric, reported.relative_half_width, reported.converged) == ("inferences_per_second", 0, False)
+    assert precision((), (5.0,) * FEWEST_REPEATS, 0.01).converged is True
     reported = precision(SPREAD, (), None)
     assert (reported.converged, reported.tolerance, reported.repeats_needed) == (None, None, None)
+    assert reported.correlation is None
+    assert reported.relative_half_width == half_width(SPREAD)
     assert precision((1.0,), (), 0.5).converged is False
+    assert precision((1.0,), (), 0.5).correlation is None
+    assert precision(SPREAD, (), 0.5, "batch=8").equivalent_to == "batch=8"
+    assert precision(SPREAD, (), 0.5).correlation == 0.9
+
+
+def test_intervals_are_widened_with_a_tolerance_only_by_the_energy_or_the_rate():
+    even = (5.0, 5.0, 5.0)
+    assert interval_widening(SPREAD, even, None) == STUDENT
+    assert interval_widening(SPREAD, even, 0.01) == widening(SPREAD, 0.01)
+    assert interval_widening((), even, 0.01) == widening(even, 0.01)
