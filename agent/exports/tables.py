@@ -164,6 +164,11 @@ COLUMNS: tuple[Column, ...] = (
     *_costs("usage"),
     *_costs("allocation"),
     _number("carbon_per_inference (g)", "cost.carbon_grams_per_inference.mean"),
+    _number("model_size (B)", "model.model_bytes", brief=True),
+    _number("model_load (s)", "model.load_seconds"),
+    _number("model_load_energy (J)", "model.load_joules.mean"),
+    _number("cosine_similarity (ratio)", "model.agreement.cosine_similarity", brief=True),
+    _number("top1_agreement (ratio)", "model.agreement.top1_agreement", brief=True),
 )
 
 

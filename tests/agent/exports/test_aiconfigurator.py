@@ -15,7 +15,7 @@ from command import ROOT
 from probes.model import Kind
 
 EXAMPLE = msgspec.convert(json.loads((ROOT / "docs/profile.example.json").read_text()), Document)
-LARGE = {"precision": "fp16", "layers": 16, "width": 1536, "heads": 12}
+LARGE = {"precision": "fp16", "layers": 16, "width": 1536, "heads": 12, "kv_heads": 12, "head_width": 128}
 """1.1 GB of weights."""
 
 

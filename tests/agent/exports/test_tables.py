@@ -48,6 +48,17 @@ def test_a_row_has_the_figures_of_its_point() -> None:
     assert float(rows[-1]["requests (1)"]) == points[-1][1]["serving"]["requests"]
 
 
+def test_a_point_with_a_model_of_its_own_has_its_size_and_its_agreement() -> None:
+    document = json.loads(json.dumps(TRANSFORMER))
+    agreement = {"reference": "fp32", "cosine_similarity": 0.99, "top1_agreement": None, "outputs": 8}
+    model = {"model_bytes": 5, "load_seconds": 1.5, "load_joules": {"mean": 2.5}, "agreement": agreement}
+    document["points"][0]["model"] = model
+    row, other, *_ = as_csv(document)
+    names = ("model_size (B)", "model_load (s)", "model_load_energy (J)", "cosine_similarity (ratio)")
+    assert [float(row[name]) for name in names] == [5, 1.5, 2.5, 0.99]
+    assert row["top1_agreement (ratio)"] == other["model_size (B)"] == ""
+
+
 def test_a_total_without_one_of_its_parts_is_an_empty_cell() -> None:
     document = json.loads(json.dumps(TRANSFORMER))
     document["points"][0]["cost"]["usage"]["per_inference"]["capital"] = None
