@@ -121,7 +121,8 @@ def _device(document: Document) -> tuple[str, float | None]:
 
 
 def _kind(document: Document) -> Kind:
-    return Kind.GPU if document.engine.provider == "cuda" else Kind.CPU
+    device = document.engine.device or document.engine.provider
+    return Kind.GPU if device.startswith("cuda") else Kind.CPU
 
 
 def _mixed(documents: Iterable[Document]) -> list[str]:

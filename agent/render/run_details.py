@@ -47,7 +47,9 @@ def _engine(engine: _Json) -> str:
     if engine["name"] == "unknown":
         return ""
     device = "" if engine["provider"] == "server" else f"on {engine.get('device') or engine['provider']}"
-    return " ".join(filter(None, (engine["name"], engine["version"], device)))
+    share = engine.get("cpu_operator_share")
+    rest = f", {percent(share)} of the operators on the CPU" if share else ""
+    return " ".join(filter(None, (engine["name"], engine["version"], device))) + rest
 
 
 def _startup(startup: _Json | None) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from agent.workloads.engine_spec import AUTO
-from agent.workloads.errors import CANNOT_LOAD, WorkloadError, as_workload_error
+from agent.workloads.engines import onnxruntime_providers as providing
+from agent.workloads.errors import CANNOT_LOAD, OutOfMemoryError, WorkloadError, as_workload_error
 
 # Official Linux builds start telemetry on import, before a call can stop it; this variable prevents that (Privacy.md in
 # the package). Nothing leaves this host.
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agent.workloads.engine_spec import EngineSpec
+    from agent.workloads.engines.onnxruntime_providers import Choice
+
+    Providers = Mapping[str, Mapping[str, str]]
 
 ENGINE = "onnxruntime"
 VERSION = str(onnxruntime.__version__)
 
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _ERRORS_ONLY = 3
 
 onnxruntime.disable_telemetry_events()
@@ -41,20 +43,20 @@ onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
 class Session:
     """A loaded model; the engine reads `external_weights` in place, so they must outlive the session.
 
-    The load began at `load_start_ns` on CLOCK_MONOTONIC and took `load_seconds`.
+    `provider` is the short name of the provider that runs it, and `device` the device that the engine reports.
+    `memory` is the kind of memory that holds its tensors, with the number of the device. The load began at
+    `load_start_ns` on CLOCK_MONOTONIC and took `load_seconds`. `cpu_operator_share` is the share of the operators that
+    the CPU runs instead, None if the engine does not report it.
     """
 
     handle: Any
-    provider: Literal["cpu", "cuda"]
+    provider: str
+    device: str
+    memory: tuple[str, int]
     load_start_ns: int
     load_seconds: float
+    cpu_operator_share: float | None = None
     external_weights: tuple[Any, ...] = ()
-    index: int = 0
-
-    @property
-    def device(self) -> str:
-        """The device that runs the model."""
-        return f"{self.provider}:{self.index}" if self.provider == "cuda" else self.provider
 
     def tensor(self, values: NDArray[Any], onnx_type: int | None = None) -> Any:
         """Return the values as a tensor of the engine, in the memory of the device that computes.
@@ -64,7 +66,7 @@ class Session:
         """
         if onnx_type is not None:
             return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(values, onnx_type)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(values, self.provider, self.index)
+        return onnxruntime.OrtValue.ortvalue_from_numpy(values, *self.memory)
 
     def run(self, feeds: Mapping[str, Any], outputs: Sequence[str]) -> list[Any]:
         """Run the model once on tensors and return the named outputs as tensors, on the device and complete."""
@@ -72,73 +74,85 @@ class Session:
         for name, tensor in feeds.items():
             binding.bind_ortvalue_input(name, tensor)
         for name in outputs:
-            binding.bind_output(name, self.provider, self.index)
+            binding.bind_output(name, *self.memory)
         self.handle.run_with_iobinding(binding)
         binding.synchronize_outputs()
         tensors: list[Any] = binding.get_outputs()
         return tensors
 
 
-def check_device(engine: EngineSpec) -> None:
-    """Raise WorkloadError if this installation of the engine lacks the device."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", engine.device):
-        raise WorkloadError(f"--device: {engine.device!r} is not one of auto, cpu, cuda, cuda:1, ...")
-    offered = onnxruntime.get_available_providers()
-    if engine.device.startswith("cuda") and _CUDA not in offered:
-        raise WorkloadError(
-            f"--device {engine.device}: this onnxruntime {VERSION} offers only {', '.join(offered)}",
-            "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or --device cpu",
-        )
+def check_device(engine: EngineSpec, providers: Providers | None = None) -> None:
+    """Raise WorkloadError if this installation of the engine lacks the device or a provider."""
+    _choice(engine, providers)
+
+
+def _choice(engine: EngineSpec, providers: Providers | None) -> Choice:
+    return providing.chosen(providers or {}, engine.device, onnxruntime.get_available_providers(), VERSION)
 
 
 def open_session(
-    model: bytes | Path, engine: EngineSpec, weights: Mapping[str, NDArray[np.generic]] | None = None
+    model: bytes | Path,
+    engine: EngineSpec,
+    weights: Mapping[str, NDArray[np.generic]] | None = None,
+    providers: Providers | None = None,
 ) -> Session:
     """Load a model from its file or its bytes; `weights` are the external weights of a model in bytes.
 
-    Raises WorkloadError for an invalid or unsupported model, and for an unavailable device.
+    `providers` choose the execution providers instead of the device, by full or short name, with their options. Raises
+    WorkloadError for an invalid or unsupported model, and for an unavailable device or provider.
     """
-    check_device(engine)
-    if engine.device == "cpu" or _CUDA not in onnxruntime.get_available_providers():
-        return _opened(model, [_CPU], engine.threads, weights or {})
-    return _opened_on_cuda(model, engine, weights or {})
-
-
-def _opened_on_cuda(model: bytes | Path, engine: EngineSpec, weights: Mapping[str, NDArray[Any]]) -> Session:
+    choice = _choice(engine, providers)
+    if choice[0][0] == providing.CPU:
+        return _opened(model, choice, engine.threads, weights or {})
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
-    why, index = "the engine fell back to the CPU", int(engine.device.partition(":")[2] or 0)
     try:
-        session = _opened(model, [(_CUDA, {"device_id": str(index)}), _CPU], engine.threads, weights, index)
+        return _opened(model, choice, engine.threads, weights or {})
     except WorkloadError as error:
-        session, why = None, error.message
-    if session is not None and session.provider == "cuda":
-        return session
-    if engine.device != AUTO:
-        raise WorkloadError(
-            f"--device {engine.device}: {why}",
-            "check that nvidia-smi works and that CUDA and cuDNN have the versions that onnxruntime needs "
-            "(pip install 'onnxruntime-gpu[cuda,cudnn]'); or --device cpu",
-        )
-    sys.stderr.write(f"CUDA is available but not used: {why}\n")
-    return session or _opened(model, [_CPU], engine.threads, weights)
+        if providers or engine.device != AUTO or isinstance(error, OutOfMemoryError):
+            raise
+        sys.stderr.write(f"{error.message}; the CPU runs the model\n")
+    return _opened(model, [(providing.CPU, {})], engine.threads, weights or {})
 
 
-def _opened(
-    model: bytes | Path, providers: Sequence[Any], threads: int, weights: Mapping[str, NDArray[Any]], index: int = 0
-) -> Session:
+def _opened(model: bytes | Path, choice: Choice, threads: int, weights: Mapping[str, NDArray[Any]]) -> Session:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
+    options.add_session_config_entry(providing.RECORD, "1")
     external_weights = tuple(onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in weights.values())
     if external_weights:
         options.add_external_initializers(list(weights), list(external_weights))
     source = model if isinstance(model, bytes) else str(model)
     started_ns = time.monotonic_ns()
     try:
-        handle = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
+        handle = onnxruntime.InferenceSession(source, options, providers=list(choice), enable_fallback=0)
     except Exception as error:
         doing = f"loading {'the model' if isinstance(model, bytes) else model}"
         raise as_workload_error(error, doing, CANNOT_LOAD) from error
-    provider: Literal["cpu", "cuda"] = "cuda" if handle.get_providers()[0] == _CUDA else "cpu"
-    return Session(handle, provider, started_ns, (time.monotonic_ns() - started_ns) / 1e9, external_weights, index)
+    seconds = (time.monotonic_ns() - started_ns) / 1e9
+    first, counts = choice[0][0], providing.operators_by_provider(handle)
+    if why := providing.unused(choice, handle.get_providers(), counts):
+        raise _unused_error(first, why)
+    providing.check_options(choice, handle.get_provider_options())
+    reported = handle.get_provider_options().get(first, {})
+    return Session(
+        handle=handle,
+        provider=providing.short(first),
+        device=providing.device_of(first, reported),
+        memory=providing.memory_of(first, reported),
+        load_start_ns=started_ns,
+        load_seconds=seconds,
+        cpu_operator_share=providing.cpu_share(first, counts),
+        external_weights=external_weights,
+    )
+
+
+def _unused_error(first: str, why: str) -> WorkloadError:
+    remedy = "check that its libraries and its device work, or leave it out"
+    if first == providing.CUDA:
+        remedy = (
+            "check that nvidia-smi works and that CUDA and cuDNN have the versions that onnxruntime needs "
+            "(pip install 'onnxruntime-gpu[cuda,cudnn]'); or --device cpu"
+        )
+    return WorkloadError(f"{providing.short(first)} is requested but not used: {why}", remedy)

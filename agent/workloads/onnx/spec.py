@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from agent.workloads.declaration import ONNXRUNTIME, Workload
 from agent.workloads.input_spec import InputSpec, parse_inputs
+from agent.workloads.onnx.precision_spec import ORIGINAL, QUANTIZED, check_precision, parse_precisions
+from agent.workloads.onnx.provider_spec import check_providers, parse_providers, shown_providers
 from agent.workloads.onnx.shape_spec import check_shapes, parse_dims, parse_shapes
 from agent.workloads.parameter import check_parameters, parameter
 
@@ -19,7 +21,8 @@ _LARGEST_BATCH = 1 << 20
 class OnnxSpec:
     """Any ONNX model: the path of its file, sizes that the model leaves open, and values of inputs.
 
-    `shapes` and `inputs` are by the name of the input, `dims` by the name of the dimension.
+    `shapes` and `inputs` are by the name of the input, `dims` by the name of the dimension. `providers` are the options
+    of each execution provider. `precision` is that of a variant which the engine's tools make from the model.
     """
 
     model: Path = parameter(help="The model file.", metavar="FILE.onnx")
@@ -43,8 +46,23 @@ class OnnxSpec:
         parse=parse_inputs,
         private=True,
     )
+    providers: Mapping[str, Mapping[str, str]] = parameter(
+        help="Execution providers in their order, with their options; the CPU runs what none of them can.",
+        option="--providers",
+        metavar="NAME[:KEY=VALUE,...],...",
+        parse=parse_providers,
+        shown=shown_providers,
+    )
     seed: int = parameter(0, help="Seed of the inputs.", least=0)
     batch: int = parameter(1, help="Batch size.", least=1, most=_LARGEST_BATCH, sweep=(1,), in_every_point=True)
+    precision: str = parameter(
+        ORIGINAL,
+        help=f"Quantized variants of the model to measure beside it: {', '.join(QUANTIZED)}.",
+        option="--quantize",
+        metavar="PRECISION,...",
+        values=parse_precisions,
+        private=True,
+    )
 
     workload: ClassVar[str] = "onnx"
 
@@ -53,6 +71,8 @@ class OnnxSpec:
             raise ValueError(f"the model is {str(self.model)!r}: give the path of an .onnx file")
         check_parameters(self)
         check_shapes(self.shapes)
+        check_providers(self.providers)
+        check_precision(self.precision)
 
     @property
     def label(self) -> str:
@@ -80,11 +100,23 @@ WORKLOAD = Workload(
     --dim gives the dimensions that the model names, such as batch and seq, in all inputs at once; several lists sweep
     all combinations. A dimension that is the first of every input is the batch.
 
+    --quantize makes variants of the model with the tools of ONNX Runtime and measures them beside the original; the
+    profile has the agreement of their outputs with those of the original on the inputs used. int8 quantizes activations
+    while the model runs, int8_static calibrates them on these inputs, int4 stores the matrices of MatMul in 4 bits.
+
+    --providers chooses the execution providers of ONNX Runtime, by full or short name, in place of --device.
+
+    A model with a state as input and output starts every run with the same state.
+
     Example: inferometer profile onnx --model resnet50.onnx --shape data=1x3x224x224
 
     Example: inferometer profile onnx --model bert.onnx --dim batch=1,8 --dim seq=128,512
 
     Example: inferometer profile onnx --model vad.onnx --input sr=16000 --input input=speech.npy
+
+    Example: inferometer profile onnx --model bert.onnx --dim batch=1 --dim seq=128 --quantize int8,int4
+
+    Example: inferometer profile onnx --model resnet50.onnx --providers cuda:device_id=1,cpu
 
     Example: inferometer profile onnx --model mobilenet.onnx --batch 1,8,32 --tariff tariff.toml
     """,

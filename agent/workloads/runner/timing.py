@@ -59,8 +59,8 @@ class Closing(Protocol):
 class Variants(Protocol):
     """A workload whose points run different models, such as one for each precision."""
 
-    def model_of(self, parameters: Point) -> LoadedModel:
-        """Return the facts of the model of a prepared point."""
+    def model_of(self, parameters: Point) -> LoadedModel | None:
+        """Return the facts of the model of the point that was prepared last, None if all points have the same."""
         ...
 
 

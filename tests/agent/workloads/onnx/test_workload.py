@@ -4,12 +4,15 @@ import hashlib
 
 import pytest
 
+from agent.workloads.engine_spec import EngineSpec
 from agent.workloads.errors import WorkloadError
+from agent.workloads.onnx.spec import OnnxSpec
 from onnx_models import FLOAT, INT64, cast, fed, load, save, value
 
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
 onnx_file = pytest.importorskip("agent.workloads.onnx.model_file", reason="the onnx extra is not installed")
+onnx_workload = pytest.importorskip("agent.workloads.onnx.workload", reason="the onnx extra is not installed")
 input_values = pytest.importorskip("agent.workloads.onnx.input_values", reason="the onnx extra is not installed")
 
 
@@ -200,3 +203,24 @@ def test_a_model_and_inputs_that_cannot_fit_into_memory_are_refused_with_the_fig
 def test_a_model_without_weights_has_no_precision(tmp_path):
     ready = load(relu(tmp_path / "m.onnx", [1])).ready
     assert (ready.parameters, ready.precision) == (0, None)
+
+
+def test_providers_are_honored_in_place_of_the_device(tmp_path):
+    path = relu(tmp_path / "m.onnx", [1])
+    spec = OnnxSpec(path, providers={"CPUExecutionProvider": {}})
+    ready = onnx_workload.load(spec, EngineSpec()).ready
+    assert (ready.provider, ready.device, ready.cpu_operator_share) == ("cpu", "cpu", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"nonsense": {}}, "--providers nonsense: this onnxruntime .* offers only .*cpu"),
+        ({"azure": {}, "cpu": {}}, "azure is requested but not used: azure runs no operator .*cpu runs 1"),
+        ({"cpu": {"threads": "1"}}, "--providers cpu:threads: the engine ignores this option"),
+    ],
+)
+def test_a_provider_that_is_not_used_as_asked_is_an_error(tmp_path, given, words):
+    spec = OnnxSpec(relu(tmp_path / "m.onnx", [1]), providers=given)
+    with pytest.raises(WorkloadError, match=words):
+        onnx_workload.load(spec, EngineSpec())
