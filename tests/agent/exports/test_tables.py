@@ -72,7 +72,7 @@ def test_a_total_without_one_of_its_parts_is_an_empty_cell() -> None:
 def test_every_number_has_its_unit_in_the_heading() -> None:
     headings = [column.heading for column in COLUMNS if column.kind is float]
     assert len(headings) > 40
-    assert [heading for heading in headings if not re.search(r" \((1|s|1/s|J|W|g|ratio|currency)\)$", heading)] == []
+    assert [heading for heading in headings if not re.search(r" \((1|s|1/s|J|W|g|B|ratio|currency)\)$", heading)] == []
     assert len({column.heading for column in COLUMNS}) == len(COLUMNS)
 
 
