@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agent.workloads.transformer.sizes import Precision
 
-FLOAT = onnx.TensorProto.FLOAT
+FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 
 # Every supported onnxruntime has this opset, and it has LayerNormalization.
 _OPSET, _IR_VERSION = 17, 8

@@ -179,7 +179,7 @@ def test_a_request_is_one_prefill_and_one_decode_iteration():
 class WatchedSession:
     """A session that notes the tokens and the length of the cache of every run."""
 
-    provider, device, load_start_ns, load_seconds = "cpu", "cpu", 1, 0.0
+    provider, device, load_start_ns, load_seconds, cpu_operator_share = "cpu", "cpu", 1, 0.0, None
 
     def __init__(self, session):
         self.session, self.tensor, self.fed = session, session.tensor, []
