@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _INT4_BLOCK = 32
 _INT8_ARITHMETIC = 4  # the accuracy level of MatMulNBits that multiplies in int8
-_LARGEST_IN_ONE_FILE = 1 << 30
+_LARGEST_IN_ONE_FILE = 1 << 30  # a protobuf has at most 2 GiB
 _OF_QUANTIZATION = re.compile(r"Quant|Integer|NBits|^Q(Attention|Embed|Gemm|Linear)")
 _NEEDED = {
     "int8": "no operator with constant weights that is quantized dynamically (MatMul, Conv, Gather, LSTM, Attention)",
@@ -34,24 +34,24 @@ _NEEDED = {
 }
 
 
-def quantize(model: Path, precision: str, inputs: Inputs, folder: Path) -> Path:
+def quantize(model: Any, model_bytes: int, label: str, precision: str, inputs: Inputs, folder: Path) -> Path:
     """Write the quantized model into a folder, and return its file; `inputs` calibrate int8_static.
 
-    Temporary files of the tools go into the same folder. Raises WorkloadError for a model that the tools cannot read,
-    and for one without anything to quantize.
+    `model` contains all its weights, `label` names it in errors. Temporary files of the tools go into the same folder.
+    Raises WorkloadError for a model that the tools cannot read, and for one without anything to quantize.
     """
-    to = folder / f"{precision}.onnx"
+    to, large = folder / f"{precision}.onnx", model_bytes > _LARGEST_IN_ONE_FILE
     with _tools_in(folder):
         try:
-            prepared = _prepared(model, folder)
-            _TOOLS[precision](prepared, to, inputs)
+            prepared = _prepared(model, folder, large=large)
+            _TOOLS[precision](prepared, to, inputs, large)
             before, after = (onnx.load(path, load_external_data=False) for path in (prepared, to))
         except Exception as error:
-            doing = f"--quantize {precision}: quantizing {model.name}"
+            doing = f"--quantize {precision}: quantizing {label}"
             raise as_workload_error(error, doing, f"leave out {precision}") from error
     if not _quantized(after) - _quantized(before):
         raise WorkloadError(
-            f"--quantize {precision}: {model.name} has {_NEEDED[precision]}",
+            f"--quantize {precision}: {label} has {_NEEDED[precision]}",
             f"leave out {precision}: nothing would change",
         )
     return to
@@ -78,22 +78,15 @@ def _tools_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _prepared(model: Path, folder: Path) -> Path:
+def _prepared(model: Any, folder: Path, *, large: bool) -> Path:
     """Write the model with constants folded, batch normalizations fused and shapes inferred, as the tools advise."""
-    to = folder / "prepared.onnx"
-    tool = _quantization().quant_pre_process
-    tool(str(model), str(to), skip_symbolic_shape=True, save_as_external_data=_is_large(model))
+    whole, to = folder / "whole.onnx", folder / "prepared.onnx"
+    onnx.save(model, whole, save_as_external_data=large)
+    _quantization().quant_pre_process(str(whole), str(to), skip_symbolic_shape=True, save_as_external_data=large)
     return to
 
 
-def _is_large(model: Path) -> bool:
-    """Return whether a model needs a second file for its weights, because a protobuf has at most 2 GiB."""
-    loaded = onnx.load(model, load_external_data=False)
-    outside = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in loaded.graph.initializer)
-    return outside or model.stat().st_size > _LARGEST_IN_ONE_FILE
-
-
-def _dynamic(model: Path, to: Path, _inputs: Inputs) -> None:
+def _dynamic(model: Path, to: Path, _inputs: Inputs, large: bool) -> None:
     """Quantize weights now, and activations while the model runs."""
     tools = _quantization()
     kinds = Counter(node.op_type for node in _nodes(onnx.load(model, load_external_data=False).graph))
@@ -103,15 +96,14 @@ def _dynamic(model: Path, to: Path, _inputs: Inputs) -> None:
         str(model),
         str(to),
         weight_type=weights,
-        use_external_data_format=_is_large(model),
+        use_external_data_format=large,
         extra_options={"EnableSubgraph": True},
     )
 
 
-def _static(model: Path, to: Path, inputs: Inputs) -> None:
+def _static(model: Path, to: Path, inputs: Inputs, large: bool) -> None:
     """Quantize weights and activations; the range of each activation is that on the inputs."""
     tools = _quantization()
-
     left = [dict(inputs)]
     reader = type("Reader", (tools.CalibrationDataReader,), {"get_next": lambda _: left.pop() if left else None})
     tools.quantize_static(
@@ -120,21 +112,21 @@ def _static(model: Path, to: Path, inputs: Inputs) -> None:
         reader(),
         activation_type=tools.QuantType.QUInt8,
         weight_type=tools.QuantType.QInt8,
-        use_external_data_format=_is_large(model),
+        use_external_data_format=large,
     )
 
 
-def _int4(model: Path, to: Path, _inputs: Inputs) -> None:
+def _int4(model: Path, to: Path, _inputs: Inputs, large: bool) -> None:
     """Store the constant matrices of MatMul in 4 bits, in blocks of 32 with a scale each, and multiply in int8."""
     quantizer = _int4_tool()(onnx.load(model), block_size=_INT4_BLOCK, accuracy_level=_INT8_ARITHMETIC)
     quantizer.process()
-    quantizer.model.save_model_to_file(str(to), use_external_data_format=_is_large(model))
+    quantizer.model.save_model_to_file(str(to), use_external_data_format=large)
 
 
-def _fp16(model: Path, to: Path, _inputs: Inputs) -> None:
+def _fp16(model: Path, to: Path, _inputs: Inputs, large: bool) -> None:
     """Convert weights and activations to fp16; inputs and outputs keep their types."""
     converted = _fp16_tool()(onnx.load(model), keep_io_types=True)
-    onnx.save(converted, to, save_as_external_data=_is_large(model))
+    onnx.save(converted, to, save_as_external_data=large)
 
 
 def _quantization() -> Any:
@@ -171,7 +163,7 @@ def _quantized(model: Any) -> Counter[str]:
     return kinds + Counter({"fp16 weights": half})
 
 
-_TOOLS: Mapping[str, Callable[[Path, Path, Inputs], None]] = {
+_TOOLS: Mapping[str, Callable[[Path, Path, Inputs, bool], None]] = {
     "int8": _dynamic,
     "int8_static": _static,
     "int4": _int4,

@@ -34,6 +34,21 @@ class ExternalFiles:
 
     def bytes_of(self, tensor: Any) -> int:
         """Return the number of bytes of a tensor in its file."""
+        _, _, length = self._place(tensor)
+        self.used_bytes += length
+        return length
+
+    def load(self, tensor: Any) -> None:
+        """Read the bytes of a tensor from its file into the tensor itself."""
+        location, offset, length = self._place(tensor)
+        with (self._folder / location).open("rb") as file:
+            file.seek(offset)
+            tensor.raw_data = file.read(length)
+        tensor.ClearField("data_location")
+        tensor.ClearField("external_data")
+
+    def _place(self, tensor: Any) -> tuple[str, int, int]:
+        """Return the file of a tensor, its offset in it and its length in bytes."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
         if isinstance(location, bytes):  # protobuf returns text that is not UTF-8 as bytes
@@ -49,8 +64,7 @@ class ExternalFiles:
                 f"the weights {tensor.name!r} are not inside their file {location!r}, which has {size} bytes",
                 "the file is truncated or belongs to another model: export or download both again",
             )
-        self.used_bytes += length
-        return length
+        return location, offset, length
 
     def _size(self, location: str) -> int:
         if location not in self._sizes:

@@ -84,6 +84,16 @@ def read_model_file(path: Path) -> ModelFile:
     return ModelFile(parameters, size + externals.file_bytes, externals.used_bytes, precision, digest, inputs)
 
 
+def load_whole_model(path: Path) -> Any:
+    """Return the model of a checked file, with the weights of its external files, which may be links."""
+    model = onnx.load_model(path, load_external_data=False)
+    externals = ExternalFiles(path)
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            externals.load(tensor)
+    return model
+
+
 def _inputs(graph: Any) -> Iterator[DeclaredInput]:
     """Yield the inputs without a default; old versions of ONNX list the weights among the inputs."""
     weights = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}

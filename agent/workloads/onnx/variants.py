@@ -11,7 +11,7 @@ from agent.workloads.engines.onnxruntime_quantization import missing_module, qua
 from agent.workloads.errors import WorkloadError
 from agent.workloads.limits import require_memory
 from agent.workloads.model_record import Agreement, LoadedModel
-from agent.workloads.onnx.model_file import read_model_file
+from agent.workloads.onnx.model_file import load_whole_model, read_model_file
 from agent.workloads.onnx.precision_spec import ORIGINAL
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class ModelVariants:
         remedy = "leave out --quantize, or choose a host with more memory"
         require_memory(_COPIES * self._model.model_bytes, f"quantizing {self._spec.label}", remedy)
         with private_folder() as folder:
-            path = quantize(self._spec.model, precision, inputs, folder)
+            whole = load_whole_model(self._spec.model)
+            path = quantize(whole, self._model.model_bytes, self._spec.label, precision, inputs, folder)
+            del whole  # its memory, before the engine loads the variant
             session = open_session(path, self._engine, providers=self._spec.providers)
             return Variant(session, precision, read_model_file(path).model_bytes)

@@ -13,6 +13,7 @@ from onnx_models import ENGINE, save, value
 np = pytest.importorskip("numpy", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
 onnx_model = pytest.importorskip("agent.workloads.onnx.workload", reason="the onnx extra is not installed")
+quantization = pytest.importorskip("agent.workloads.engines.onnxruntime_quantization", reason="no onnx extra")
 variants = pytest.importorskip("agent.workloads.onnx.variants", reason="the onnx extra is not installed")
 
 
@@ -103,7 +104,7 @@ def test_nothing_is_written_beside_the_model_and_nothing_stays_among_the_tempora
 )
 def test_a_model_in_which_nothing_can_be_quantized_is_an_error(tmp_path, precision, reason):
     path = save(tmp_path / "m.onnx", [node("Sin", ["x"], "y")], [value("x", [2, 8])], [value("y", [2, 8])])
-    with pytest.raises(WorkloadError, match=f"--quantize {precision}: m.onnx has {reason}") as raised:
+    with pytest.raises(WorkloadError, match=f"--quantize {precision}: the model m.onnx has {reason}") as raised:
         prepared(load(path), precision, batch=1)
     assert raised.value.remedy == f"leave out {precision}: nothing would change"
 
@@ -135,10 +136,18 @@ def test_operators_in_a_branch_are_quantized_too(tmp_path):
         assert 0.95 < prepared(workload, precision, batch=1).agreement.cosine_similarity < 1
 
 
-def test_a_model_with_weights_in_another_file_is_quantized(tmp_path):
+@pytest.mark.parametrize("links", [False, True])
+@pytest.mark.parametrize("largest", [1 << 30, 0])
+def test_a_model_with_weights_in_another_file_is_quantized(tmp_path, monkeypatch, links, largest):
+    monkeypatch.setattr(quantization, "_LARGEST_IN_ONE_FILE", largest)
+    path, files = tmp_path / "m.onnx", tmp_path / "files"
+    files.mkdir()
     model = onnx.load(classifier(tmp_path / "one.onnx"))
-    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    workload = load(tmp_path / "m.onnx")
+    onnx.save(model, (files if links else tmp_path) / "m.onnx", save_as_external_data=True, location="weights.bin")
+    if links:
+        for name in ("m.onnx", "weights.bin"):
+            (tmp_path / name).symlink_to(files / name)
+    workload = load(path)
     original = prepared(workload, "original")
     for precision in ("int8", "int8_static", "int4", "fp16"):
         found = prepared(workload, precision)
