@@ -30,10 +30,10 @@ MOVED = {
 """Each file outside of docs/ that the site has, and its name there."""
 CONTENTS = {
     "Use": "getting-started workloads serving import commands report planners sensors cost offers comparing "
-    "configuration service metrics production-traffic sharing privacy security exit-codes",
+    "configuration service metrics production-traffic other-hardware sharing privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies sensor-faults benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",
-    "Development": "contributing words decisions/README changelog requirements",
+    "Development": "contributing writing-a-workload words decisions/README changelog requirements",
 }
 _LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")
 _CODE = re.compile(r"(```.*?```|`[^`]*`)", re.DOTALL)

@@ -96,6 +96,7 @@ class Anonymizer:
         self._original: Document = msgspec.convert(document, Document)
         self._names: dict[str, str] = {}
         self._offers: dict[str, str] = {}
+        self._commands: dict[str, str] = {}
         self._secrets: set[str] = set()
         for device in self._original.devices:
             self.device(device.id, device.kind)
@@ -221,6 +222,9 @@ class Anonymizer:
 
     def _setting(self, name: str, value: Any) -> Any:
         if isinstance(value, str):
+            if name == "command":
+                self._replaced(value)
+                return self._commands.setdefault(value, f"command-{len(self._commands) + 1}")
             if name == "model":
                 return self._model(value)
             return self.word(value) if name in _SAFE_SETTINGS else self._replaced(value)

@@ -22,6 +22,23 @@ GLOBAL_OPTIONS: Mapping[str, bool] = {
 }
 """The name of each option that every command takes, and whether a value follows it."""
 _WITH_VALUE: Mapping[str, bool] = {**GLOBAL_OPTIONS, "--duration": True, "--tolerance": True}
+PROGRAM_FLAGS = frozenset(
+    [
+        "--quick",
+        "--standard",
+        "--rigorous",
+        "--force",
+        "--require-energy",
+        "--no-store",
+        "--json",
+        "--ignore-failure",
+        "--no-ignore-failure",
+        "--show-output",
+        "--no-show-output",
+        "--help",
+    ]
+)
+"""The options of `profile command` that no value follows; the first word that is neither is the program."""
 SHARED = "The options of `inferometer --help` (--database, --exclude, ...) are valid here too."
 """The last line of every command's help."""
 
@@ -66,8 +83,8 @@ def default_text(setting: Setting) -> str:
 def move_globals_first(arguments: Sequence[str]) -> list[str]:
     """Move shared options to the front, so that they may also follow the command's name.
 
-    Words after `--`, and the command that `measure` runs, stay in place. A shared option without its value is returned
-    alone, since the parser would use any following word as the value.
+    Words after `--`, and the program that `measure` and `profile command` run, stay in place. A shared option without
+    its value is returned alone, since the parser would use any following word as the value.
     """
     front, rest, others = _split_arguments(arguments)
     return others if others and others[0] in GLOBAL_OPTIONS else [*front, *rest, *others]
@@ -90,8 +107,10 @@ def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], li
     waiting = list(arguments)
     while waiting:
         name, equals, _ = waiting[0].partition("=")
-        takes = 2 if _WITH_VALUE.get(name) and not equals else 1
-        if name == "--" or (rest[:1] == ["measure"] and not name.startswith("-")):
+        is_option, of_program = name.startswith("-"), rest[:2] == ["profile", "command"]
+        with_value = _WITH_VALUE.get(name, of_program and is_option and name not in PROGRAM_FLAGS)
+        takes = 2 if with_value and not equals else 1
+        if name == "--" or (not is_option and (of_program or rest[:1] == ["measure"])):
             break
         if name in GLOBAL_OPTIONS and takes > len(waiting):
             break

@@ -113,7 +113,7 @@ def _run_measurement(
         timebase,
         lambda named: [Layout(number, name, channels) for number, (name, channels) in enumerate(named)],
         lambda probes: Downsampler(probe.layout for probe in probes),
-        select=lambda discovery: _power_probes(discovery, config),
+        select=lambda discovery: power_probes(discovery, config),
         realtime=config.realtime,
     ) as pipeline:
         for channel in pipeline.unchanged:
@@ -132,7 +132,7 @@ def _run_measurement(
     return span.code, enforce_tolerance(measured, tolerance) if tolerance else measured, sampler
 
 
-def _power_probes(found: Discovery, config: Config) -> list[Probe]:
+def power_probes(found: Discovery, config: Config) -> list[Probe]:
     """Print the problems of the discovery, and return the probes that measure power; end the command without any."""
     from agent.energy.counted_sensors import best_channels
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.cli import profile_from_serving, profile_import
+from agent.cli import idle, profile_from_serving, profile_import
 from agent.cli.arguments import SHARED
 from agent.cli.options import configuration, fail
 from agent.cli.planner_points import planner_option, take_points
@@ -22,7 +22,8 @@ from agent.cli.service_options import ServiceOptions, service_options
 from agent.cli.workload_options import options_of, requested, take_options
 from agent.runtime.console import ExitCode, print_err, print_json, print_out, terminal_width
 from agent.workloads import registry
-from agent.workloads.declaration import uses_service
+from agent.workloads.declaration import starts_programs, uses_service
+from agent.workloads.parameter import parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +104,11 @@ def _add_command(name: str) -> None:
             fail(str(error), ExitCode.USAGE)
         _profile(context, workload, spec, axes, engine, run, service, needed)
 
-    take_options(profile_workload, [*own, *shared_options(runs_engine=not uses_service(workload.spec))])
-    app.command(name, help=cleandoc(workload.help), epilog=SHARED)(profile_workload)
+    runs_engine = not uses_service(workload.spec) and not starts_programs(workload.spec)
+    take_options(profile_workload, [*own, *shared_options(runs_engine=runs_engine)])
+    takes_words = any(each.declared.words for each in parameters_of(workload.spec))
+    context = {"allow_interspersed_args": not takes_words}
+    app.command(name, help=cleandoc(workload.help), epilog=SHARED, context_settings=context)(profile_workload)
 
 
 def _is_default(context: typer.Context, name: str) -> bool:
@@ -136,7 +140,8 @@ def _profile(
     service: ServiceOptions,
     needed: NeededPoints,
 ) -> None:
-    plan, tariff, seed, limits = needed.lengthened(options.plan()), options.prices(), options.seed(), options.limits()
+    plan = needed.lengthened(options.plan(of_programs=starts_programs(type(spec))))
+    tariff, seed, limits = options.prices(), options.seed(), options.limits()
     level, energy_from = service.level(), service.measuring_service(spec)
     config = configuration(context)
     if options.report is not None:
@@ -246,5 +251,6 @@ def _points_without_energy(document: dict[str, Any]) -> str:
 
 for _name in registry.names():
     _add_command(_name)
+idle.add_to(app)
 profile_import.add_to(app)
 profile_from_serving.add_to(app)

@@ -89,7 +89,8 @@ class RunOptions:
     timeout: Annotated[
         float,
         real(
-            "Time limit for loading the model, for running a point once, and for a window beyond its own length.",
+            "Time limit for loading the model, for running a point once, and for a window beyond its own length; a "
+            "point that exceeds it is left out.",
             1.0,
             _LONGEST_TIMEOUT_SECONDS,
             "SECONDS",
@@ -131,13 +132,18 @@ class RunOptions:
     ] = None
     as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False
 
-    def plan(self) -> MeasurementPlan:
-        """Return the plan of the mode; with a changed number it is named custom."""
+    def plan(self, *, of_programs: bool = False) -> MeasurementPlan:
+        """Return the plan of the mode; with a changed number it is named custom.
+
+        A run of a program is at least one iteration, and starts without a warm-up unless one is requested.
+        """
         from agent.profiling.plan import PLANS
 
         if self.quick + self.standard + self.rigorous > 1:
             fail("give one of --quick, --standard and --rigorous", ExitCode.USAGE)
         chosen = PLANS["rigorous" if self.rigorous else "standard" if self.standard else "quick"]
+        if of_programs:
+            chosen = replace(chosen, iterations=1, warmup_seconds=0.0)
         given = {
             name: value
             for name in ("repeats", "window_seconds", "idle_seconds", "warmup_seconds")
@@ -218,7 +224,7 @@ _OF_THE_ENGINE = {"device", "threads", "memory_limit"}
 
 
 def shared_options(*, runs_engine: bool) -> list[inspect.Parameter]:
-    """Return the options of `RunOptions` as parameters of a function; a load on a server has none of the engine."""
+    """Return the options of `RunOptions` as parameters of a function; servers and programs have none of an engine."""
     parameters = inspect.signature(RunOptions, eval_str=True).parameters.values()
     return [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

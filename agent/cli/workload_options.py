@@ -28,6 +28,7 @@ def options_of(workload: Workload) -> list[inspect.Parameter]:
             each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=_annotation(each)
         )
         for each in parameters_of(workload.spec)
+        if not each.declared.derived
     ]
 
 
@@ -41,6 +42,8 @@ def _default(each: Parameter) -> Any:
 
 def _annotation(each: Parameter) -> Any:
     declared = each.declared
+    if declared.words:
+        return Annotated[list[str], typer.Argument(metavar=f"{declared.metavar}...", help=declared.help)]
     if declared.parse is not None:
         return Annotated[
             list[str] | None, typer.Option(each.option, metavar=declared.metavar or None, help=declared.help)
@@ -75,8 +78,12 @@ def requested(workload: Workload, values: Mapping[str, Any], omitted: Container[
     """
     parsed: dict[str, Any] = {}
     for each in parameters_of(workload.spec):
+        if each.declared.derived:
+            continue
         value = values[each.name]
-        if each.declared.parse is not None:
+        if each.declared.words:
+            parsed[each.name] = tuple(value)
+        elif each.declared.parse is not None:
             parsed[each.name] = each.declared.parse(value or [])
         elif isinstance(value, Path):
             parsed[each.name] = _existing_file(each.option, value)

@@ -89,7 +89,8 @@ class RunEnvironment:
     `series` are those of the metrics in `CONDITION_METRICS`; `silent` are devices whose power sensors returned nothing.
     `mode` is the mode's name, `tolerance` the requested relative half-width, or None. `faults` are the sensors that
     failed during the run, each as `device/domain: reason`. `equivalent` has the points that were measured no further
-    because they are equivalent to another one: the name of that one, by the encoded point.
+    because they are equivalent to another one: the name of that one, by the encoded point. `power_limits` are those of
+    the RAPL zones in watts at both edges of each window.
     """
 
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class RunEnvironment:
     tolerance: float | None = None
     faults: tuple[str, ...] = ()
     equivalent: Mapping[str, str] = field(default_factory=dict)
+    power_limits: Mapping[WindowKey, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
 
 
 def window_key(window: Window) -> WindowKey:

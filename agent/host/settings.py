@@ -31,7 +31,7 @@ def read_host_settings(roots: Roots) -> HostSettings:
     return HostSettings(
         cpu_governors=tuple(sorted(governors)),
         cpu_frequency_limits_hertz=tuple(limit * 1e3 for limit in sorted(kilohertz)),
-        power_limits_watts=dict(_power_limits(sysfs)),
+        power_limits_watts=PowerLimits(sysfs).read(),
         cpu_celsius=max(_temperatures(sysfs), default=None),
         cpu_quota_cpus=limits.quota_cpus,
         usable_cpus=limits.usable_cpus,
@@ -39,14 +39,23 @@ def read_host_settings(roots: Roots) -> HostSettings:
     )
 
 
-def _power_limits(sysfs: Path) -> Iterator[tuple[str, float]]:
-    """Yield RAPL's limits (Documentation/power/powercap): long and short term of each zone."""
+class PowerLimits:
+    """RAPL's limits (Documentation/power/powercap), long and short term of each zone, whose files are found once."""
+
+    def __init__(self, sysfs: Path) -> None:
+        self._files = dict(_limit_files(sysfs))
+
+    def read(self) -> dict[str, float]:
+        """Return the limits in watts now, by zone and constraint."""
+        found = ((name, read_int(path)) for name, path in self._files.items())
+        return {name: microwatts / 1e6 for name, microwatts in found if microwatts is not None}
+
+
+def _limit_files(sysfs: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted((sysfs / "class/powercap").glob("*:*/constraint_*_power_limit_uw")):
-        microwatts = read_int(path)
-        if microwatts is not None:
-            constraint = path.name.removesuffix("_power_limit_uw")
-            name = read_label(path.with_name(f"{constraint}_name")) or constraint
-            yield f"{path.parent.name} {name}", microwatts / 1e6
+        constraint = path.name.removesuffix("_power_limit_uw")
+        name = read_label(path.with_name(f"{constraint}_name")) or constraint
+        yield f"{path.parent.name} {name}", path
 
 
 def _temperatures(sysfs: Path) -> Iterator[float]:

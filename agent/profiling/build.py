@@ -151,6 +151,7 @@ def _run_environment(
         tolerance=request.plan.tolerance,
         faults=record.sampler.faults if record.sampler else (),
         equivalent={point: point_name(decode_point(best)) for point, best in record.equivalent.items()},
+        power_limits=record.power_limits,
     )
 
 

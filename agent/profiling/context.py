@@ -171,8 +171,8 @@ class RunRecord:
     """The result of a run: its record at the end, the description of the loaded model, and its complete windows.
 
     `models` are the models of the points, by the encoded point, `equivalent` the best point for each one that was
-    measured no further because it is equivalent, both encoded, and `lost` the errors of the points that ran out of
-    memory, by their name.
+    measured no further because it is equivalent, both encoded, and `lost` the errors of the points that cannot be
+    measured, by their name. `power_limits` are those of the RAPL zones in watts at both edges of each window.
     """
 
     run: Run
@@ -187,6 +187,7 @@ class RunRecord:
     models: Mapping[str, LoadedModel] = field(default_factory=dict)
     equivalent: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, WorkloadError] = field(default_factory=dict)
+    power_limits: Mapping[WindowKey, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
 
 
 def complete_windows(windows: Sequence[Window], phases: tuple[str, ...]) -> tuple[Window, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.host.records import RunEnvironment
 from agent.profiling.analysis.background import attribute_background
-from agent.profiling.analysis.conditions import changed_settings, conditions
+from agent.profiling.analysis.conditions import changed_settings, conditions, power_limits
 from agent.profiling.analysis.cross_check import cross_check
 from agent.profiling.analysis.idle import (
     BASELINES,
@@ -192,6 +192,7 @@ def _evidence(
     sensors, known = shared.sensors, shared.run_environment
     joules = tuple(energy.joules for energy in totals or ())
     rates = tuple(1 / seconds_per_inference(repeat) for repeat in repeats)
+    all_windows = [window for repeat in repeats for window in repeat]
     state = conditions(repeats, known, shared.idle)
     return Evidence(
         windows=repeats,
@@ -207,7 +208,7 @@ def _evidence(
         idle_drift=shared.drift,
         watts=power_by_repeat(repeats, totals),
         power_profiles=power_within(repeats, sensors),
-        changed_settings=changed_settings(known, state.devices),
+        changed_settings=changed_settings(known, state.devices, power_limits(all_windows, known)),
         silent_devices=known.silent,
         mode=known.mode,
         faults=known.faults,

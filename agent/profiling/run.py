@@ -7,10 +7,12 @@ import secrets
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.host.activity import ActivityMonitor, cpu_usage_between
 from agent.host.inventory import describe_host
+from agent.host.settings import PowerLimits
 from agent.profiling.build import build_document, requested_settings, samples
 from agent.profiling.contention import contention
 from agent.profiling.context import RunContext, RunPolicy, RunRecord, complete_windows
@@ -22,6 +24,7 @@ from agent.profiling.service import baselines, place_notes, server_of
 from agent.profiling.stopping import StoppingRule
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
+from agent.runtime.console import print_err
 from agent.sampling.pipeline import assembled
 from agent.sampling.session import recording
 from agent.workloads.errors import WorkloadError
@@ -53,8 +56,8 @@ class RunResult:
     """The result of a run: the profile as text and parsed (None if no repeat was complete), and its database.
 
     `database` is None for a run that is not stored. `failure` is the error that ended the workload early, `store_error`
-    the error that prevented storing the profile; None without one. `lost` are the errors of the points that ran out of
-    memory, by their name.
+    the error that prevented storing the profile; None without one. `lost` are the errors of the points that cannot be
+    measured, by their name.
     """
 
     text: str
@@ -162,7 +165,7 @@ def _record(
             rule = _stopping_rule(request, context, active_recording)
             sweep = _new_sweep(ongoing, request, context, run_store, progress, active_recording, rule)
             try:
-                with signals.stoppable(), WorkloadProcess(limits=request.limits) as process:
+                with signals.stoppable(), _process(request) as process:
                     progress.step(0, None, "checking the model")
                     process.check(request.spec, request.engine, request.points)
                     active_recording.wait_for_first_ticks()
@@ -195,7 +198,17 @@ def _record(
         loads={} if context.remote else sweep.loads,
         models=sweep.models,
         equivalent=rule.equivalent if rule else {},
+        power_limits=sweep.power_limits,
         lost={point_name(decode_point(point)): error for point, error in sweep.lost.items()},
+    )
+
+
+def _process(request: ProfileRequest) -> WorkloadProcess:
+    """Return the process of the workload; its error output is shown if the workload has a `show_output`."""
+    if not getattr(request.spec, "show_output", False):
+        return WorkloadProcess(limits=request.limits)
+    return WorkloadProcess(
+        limits=request.limits, show=lambda part: print_err(part.decode(errors="replace").removesuffix("\n"))
     )
 
 
@@ -247,6 +260,7 @@ def _new_sweep(
         seed=request.order_seed,
         approach=active_recording.await_counter_refresh,
         edge=active_recording.mark_edge,
+        read_power_limits=dict if context.remote else PowerLimits(Path(context.roots.sysfs)).read,
         snapshot=ActivityMonitor(
             context.roots, gpus, server=context.server.processes if context.server else ()
         ).snapshot,

@@ -190,7 +190,9 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of the clock tick, `baseline_other_cpus` that of the worst idle baseline; `steal_share` is the largest share of CPU
     time that the hypervisor gave to other guests. `thermal_throttle_events` counts the slowdowns of a CPU by
     temperature, `quota_stopped_share` is the largest share of a window in which a CPU quota stopped this program or the
-    workload. `gpus` are those whose driver reports their processes. None: not known.
+    workload. `gpus` are those whose driver reports their processes. `start_power_limits_watts` are the limits of the
+    RAPL zones at the start of the point's first window, `end_power_limits_watts` those at the end of its last one, by
+    zone and constraint. None: not known.
     """
 
     self_cpus: float | None
@@ -202,6 +204,8 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpus: tuple[GpuSharing, ...] = ()
     baseline_other_cpus: float | None = None
     quota_stopped_share: float | None = None
+    start_power_limits_watts: dict[str, float] = {}
+    end_power_limits_watts: dict[str, float] = {}
 
 
 UNKNOWN_CONDITIONS = Conditions(None, None, None, None, None, ())

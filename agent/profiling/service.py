@@ -7,9 +7,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from agent.host.server import find_server
-from agent.profiling.analysis.idle import BASELINES, IDLE_LOADED
+from agent.profiling.analysis.idle import BASELINES, IDLE_LOADED, IDLE_UNLOADED
 from agent.profiling.analysis.serving import errors_text, load_of
-from agent.workloads.declaration import service_of
+from agent.workloads.declaration import service_of, starts_programs
 from agent.workloads.point import decode_point, point_name
 
 if TYPE_CHECKING:
@@ -40,10 +40,13 @@ def baselines(request: ProfileRequest, context: RunContext) -> tuple[str, ...]:
     """Return the phases of the idle baselines that the run can measure.
 
     The sensors of this host show none of a server elsewhere, and a server that runs already is never unloaded.
+    A program that each iteration starts is never loaded without work.
     """
     service = service_of(request.spec)
     if context.is_elsewhere:
         return ()
+    if starts_programs(type(request.spec)):
+        return (IDLE_UNLOADED,)
     return (IDLE_LOADED,) if service and not service.started_here else BASELINES
 
 

@@ -12,7 +12,7 @@ from agent.workloads.point import encode_point
 from store.records import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from agent.profiling.plan import MeasurementPlan
     from agent.runtime.clock import Timebase
@@ -26,7 +26,7 @@ class Workload(Protocol):
     """The process that runs the model, as the sweep uses it."""
 
     def prepare(self, parameters: Point) -> Prepared:
-        """Make the inputs of a point and run it once. Raises OutOfMemoryError if only this point fails."""
+        """Make the inputs of a point and run it once. Raises LostPointError if only this point fails."""
         ...
 
     def measure(
@@ -49,6 +49,23 @@ class StoppingRule(Protocol):
     def is_idle_known(self, start_ns: int, end_ns: int, part_seconds: float) -> bool:
         """Return whether the idle power since `start_ns` is known well enough, from parts of its window."""
         ...
+
+
+def measure_window(
+    workload: Workload,
+    phase: str,
+    plan: MeasurementPlan,
+    edge: Callable[[], object],
+    read_limits: Callable[[], Mapping[str, float]],
+) -> tuple[Measured, tuple[Mapping[str, float], ...]]:
+    """Measure one window; return it with the power limits at both of its edges."""
+    limits: list[Mapping[str, float]] = []
+
+    def at_edge() -> None:
+        edge()
+        limits.append(read_limits())
+
+    return workload.measure(phase, plan.window_seconds, plan.iterations, at_edge), tuple(limits)
 
 
 def warm_up(workload: Workload, phase: str, plan: MeasurementPlan) -> None:

@@ -15,13 +15,13 @@ from agent.profiling.analysis.startup import FIRST_RUN, LOAD
 from agent.profiling.plan import SETTLE_SECONDS, chunk_seconds, least_idle_seconds
 from agent.profiling.rate_driver import RateSearch
 from agent.profiling.rate_search import FIRST_RATE, at_rate
-from agent.profiling.steps import rest, warm_up, window_of
-from agent.workloads.errors import OutOfMemoryError
+from agent.profiling.steps import measure_window, rest, warm_up, window_of
+from agent.workloads.errors import LostPointError
 from agent.workloads.point import encode_point, point_name
 from store.records import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from agent.host.activity import ActivitySnapshot
     from agent.profiling.plan import MeasurementPlan
@@ -50,8 +50,9 @@ class Sweep:
     idle baselines, each before the sweep and after it. With a `level` the sweep is a search for the highest rate that
     meets it, in requests per second.
 
-    A point that runs out of memory is in `lost` with its error, and the others continue. `models` has the model of each
-    point, by its encoded name.
+    A point that fails alone, such as one that runs out of memory, is in `lost` with its error, and the others continue.
+    `models` has the model of each point, by its encoded name, and `power_limits` the results of `read_power_limits` at
+    both edges of each window.
     """
 
     def __init__(
@@ -71,13 +72,15 @@ class Sweep:
         on_trial_complete: Callable[[], object],
         baselines: Collection[str] = BASELINES,
         level: ServiceLevel | None = None,
+        read_power_limits: Callable[[], Mapping[str, float]] = dict,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.windows: list[Window] = []
         self.loads: dict[WindowKey, HostLoad] = {}
         self.ready: Ready | None = None
-        self.lost: dict[str, OutOfMemoryError] = {}
+        self.lost: dict[str, LostPointError] = {}
         self.models: dict[str, LoadedModel] = {}
+        self.power_limits: dict[WindowKey, tuple[Mapping[str, float], ...]] = {}
         self._search: RateSearch | None = None
         self._run_id = run_id
         self._plan = plan
@@ -88,6 +91,7 @@ class Sweep:
         self._order = random.Random(seed)  # noqa: S311  an order that can be repeated, no secret
         self._approach = approach
         self._edge = edge
+        self._read_power_limits = read_power_limits
         self._snapshot = snapshot
         self._rule = rule
         self._on_trial_complete = on_trial_complete
@@ -108,7 +112,7 @@ class Sweep:
 
         `load` returns once the workload has loaded its model; `unload` ends the workload. Every point is tried before
         the first window of any, so that none fails after minutes; `on_trial_complete` is called then. Raises
-        OutOfMemoryError if no point fits into memory.
+        LostPointError if no point can be measured.
         """
         self._load = load
         self._windows_ahead = len(points) * self._phases * self._plan.repeats
@@ -132,12 +136,12 @@ class Sweep:
         self._progress.step(self._total, self._total, "done")
 
     def _tried(self, workload: Workload, points: Sequence[Point]) -> list[Point]:
-        """Run every point once, and return those that fit into memory."""
+        """Run every point once, and return those that can be measured."""
         fitting = []
         for point in points:
             try:
                 self._prepare(workload, point)
-            except OutOfMemoryError as error:
+            except LostPointError as error:
                 self._lose(point, error, self._plan.repeats)
             else:
                 fitting.append(point)
@@ -145,7 +149,7 @@ class Sweep:
             raise next(iter(self.lost.values()))
         return fitting
 
-    def _lose(self, point: Point, error: OutOfMemoryError, repeats: int) -> None:
+    def _lose(self, point: Point, error: LostPointError, repeats: int) -> None:
         """Drop the remaining repeats of a point, and load the model again if the workload process is gone."""
         self.lost[encode_point(point)] = error
         self._prepared = None
@@ -219,7 +223,7 @@ class Sweep:
             for point in self._order.sample(remaining, len(remaining)):
                 try:
                     self._measure_point(workload, ready, point, repeat)
-                except OutOfMemoryError as error:
+                except LostPointError as error:
                     if remaining == [point]:
                         raise
                     self._lose(point, error, max(asked - repeat, 0) + 1)
@@ -266,13 +270,14 @@ class Sweep:
                 warm_up(workload, phase, self._plan)
         for phase in ready.phases:
             self._step(f"{name} {phase}: repeat {repeat} of {max(repeat, self._plan.repeats)}")
-            if repeat > 1 and is_next:
+            if repeat > 1 and is_next and self._plan.warmup_seconds:
                 workload.measure(phase, chunk_seconds(self._plan), 1)
             before = self._snapshot(None)
             self._approach()
-            measured = workload.measure(phase, self._plan.window_seconds, self._plan.iterations, self._edge)
-            after = self._snapshot(before)
-            self._add(window_of(measured, self._run_id, point, repeat, self._timebase), before, after)
+            measured, limits = measure_window(workload, phase, self._plan, self._edge, self._read_power_limits)
+            window = window_of(measured, self._run_id, point, repeat, self._timebase)
+            self.power_limits[window_key(window)] = limits
+            self._add(window, before, self._snapshot(before))
 
     def _add(self, window: Window, before: ActivitySnapshot, after: ActivitySnapshot) -> None:
         load = cpu_usage_between(before, after)

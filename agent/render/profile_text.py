@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent.render.commands_text import commands_text
 from agent.render.headline import headline
 from agent.render.models_table import models_table
 from agent.render.profile_tables import cost_table, energy_table, speed_table
@@ -29,6 +30,7 @@ def profile_text(document: Mapping[str, Any], width: int) -> str:
         models_table(points, width),
         *speed,
         *tables,
+        commands_text(document, width),
         run_details(document, width),
     )
     return "\n\n".join(part for part in parts if part)

@@ -43,8 +43,10 @@ def details(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _engine(engine: _Json) -> str:
-    """Return the engine, empty if an imported result does not name it."""
+    """Return the engine, empty if an imported result does not name it, or the run started programs."""
     if engine["name"] == "unknown":
+        return ""
+    if engine["provider"] == "program":
         return ""
     device = "" if engine["provider"] == "server" else f"on {engine.get('device') or engine['provider']}"
     share = engine.get("cpu_operator_share")

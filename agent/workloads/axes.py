@@ -20,9 +20,12 @@ _SpecT = TypeVar("_SpecT")
 def request(kind: type[_SpecT], given: Mapping[str, Any]) -> tuple[_SpecT, Axes]:
     """Return the spec of a run and the values of each swept parameter. Raises ValueError that names the option.
 
-    `given` holds the given parameters by name: all values of a sweepable one, else the value. The spec has the largest
+    `given` holds the given parameters by name: all values of a sweepable one, else the value; a spec class with
+    `derived(given)` adds those that follow from others. The spec has the largest
     value of each swept parameter, so that a model made from it has room for every point.
     """
+    derived = getattr(kind, "derived", None)
+    given = given if derived is None else {**given, **derived(given)}
     for each in parameters_of(kind):
         if each.declared.fills is not None and each.name in given:
             given = {**each.declared.fills(given[each.name]), **given}

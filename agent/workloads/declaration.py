@@ -64,6 +64,15 @@ def service_of(spec: Spec) -> Service | None:
     return found
 
 
+def starts_programs(kind: type[Spec]) -> bool:
+    """Return whether each iteration of a kind of spec starts a program: the spec then has a property `programs`.
+
+    A window is then at least one run of the program, the machine is idle without it, and the options of an engine have
+    no meaning.
+    """
+    return hasattr(kind, "programs")
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """An engine that a workload can use: the modules that it needs, and the command that installs them.

@@ -30,8 +30,8 @@ class WorkloadError(Exception):
         super().__init__(f"{self.message}: {self.stderr_tail}" if stderr_tail else self.message)
 
 
-class OutOfMemoryError(WorkloadError):
-    """A point needs more memory than there is; the other points may not.
+class LostPointError(WorkloadError):
+    """A point cannot be measured; the other points may be.
 
     `ended` states whether the workload process is gone; otherwise it awaits commands.
     """
@@ -39,6 +39,10 @@ class OutOfMemoryError(WorkloadError):
     def __init__(self, message: str, remedy: str = "", stderr_tail: str = "", *, ended: bool = False) -> None:
         super().__init__(message, remedy, stderr_tail)
         self.ended = ended
+
+
+class OutOfMemoryError(LostPointError):
+    """A point needs more memory than there is."""
 
 
 def as_workload_error(error: Exception, doing: str, remedy: str, integers: Sequence[str] = ()) -> WorkloadError:

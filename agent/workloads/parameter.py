@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from agent.workloads.point import Value
 
-    Parse = Callable[[Sequence[str]], Mapping[str, Any]]
+    Parse = Callable[[Sequence[str]], Any]
     ParseValues = Callable[[str], Sequence[Value]]
 
 _METADATA = "parameter"
@@ -39,6 +39,8 @@ class _Declared:
     replaces: str
     shown: Callable[[Any], object] | None
     fills: Callable[[str], Mapping[str, Any]] | None
+    words: bool
+    derived: bool
 
 
 def parameter(
@@ -58,25 +60,31 @@ def parameter(
     replaces: str = "",
     shown: Callable[[Any], object] | None = None,
     fills: Callable[[str], Mapping[str, Any]] | None = None,
+    words: bool = False,
+    derived: bool = False,
 ) -> Any:
     """Declare a field of a spec as a parameter; without a `default` it is required.
 
     `least` and `most` bound a number. `sweep` makes it sweepable and holds the values of its default sweep, and
     `in_every_point` makes it part of a point even with one value. `parse` reads an option that may be given repeatedly
-    into a mapping, which is empty by default; with `names_axes` it returns the values of axes that the user names, and
-    the field holds one value of each. `values` reads a list of values that are not whole numbers; without a `sweep` the
-    parameter is swept only if it is given. A given parameter excludes the one that it `replaces`. `option` is the name
-    of the option if it is not that of the field. A `private` parameter is left out of profiles; of another one, `shown`
-    returns the part that a profile may have. `fills` returns values of other parameters for a given value, such as the
-    shape of a named model; values that are given as well override them. Those of a sweepable parameter are a sequence.
+    into the default's type, an empty mapping if there is none; with `names_axes` it returns the values of axes that the
+    user names, and the field holds one value of each. `values` reads a list of values that are not whole numbers;
+    without a `sweep` the parameter is swept only if it is given. A given parameter excludes the one that it `replaces`.
+    `option` is the name of the option if it is not that of the field. A `private` parameter is left out of profiles; of
+    another one, `shown` returns the part that a profile may have. `fills` returns values of other parameters for a
+    given value, such as the shape of a named model; values that are given as well override them. Those of a sweepable
+    parameter are a sequence. `words` makes it the words after the options, preferably after `--`. A `derived` parameter
+    has no option: `derived(given)` of the spec class returns its values by its name.
     """
     declared = _Declared(
         *(help, option, metavar, least, most, sweep, in_every_point, parse, names_axes, private, values, replaces),
         shown,
         fills,
+        words,
+        derived,
     )
     metadata = {_METADATA: declared}
-    if parse is not None:
+    if parse is not None and default is MISSING:
         return field(default_factory=dict, hash=False, metadata=metadata)
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
@@ -98,7 +106,7 @@ class Parameter:
     @property
     def sweepable(self) -> bool:
         """Whether a list of values can be given."""
-        return bool(self.declared.sweep or self.declared.values)
+        return bool(self.declared.sweep or self.declared.values or self.declared.derived)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -155,12 +163,12 @@ def check_parameters(spec: Any) -> None:
 
 def settings_of(spec: Any) -> dict[str, Any]:
     """Return the given parameters that a profile may show, without those of its points; of a path only the name."""
-    return {
-        each.name: _plain((each.declared.shown or _unchanged)(getattr(spec, each.name)))
+    shown = (
+        (each.name, (each.declared.shown or _unchanged)(getattr(spec, each.name)))
         for each in parameters_of(type(spec))
         if not (each.declared.private or each.declared.names_axes or each.declared.in_every_point)
-        and getattr(spec, each.name) not in (None, "")  # a mapping has no hash
-    }
+    )
+    return {name: _plain(value) for name, value in shown if value not in (None, "")}  # a mapping has no hash
 
 
 def _unchanged(value: object) -> object:

@@ -20,6 +20,7 @@ WORKLOADS = {
     "onnx": "agent.workloads.onnx.spec:WORKLOAD",
     "endpoint": "agent.workloads.endpoint.spec:WORKLOAD",
     "http": "agent.workloads.http.spec:WORKLOAD",
+    "command": "agent.workloads.command.spec:WORKLOAD",
 }
 """The declarations of the workloads of this package, by the name of the command."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.energy.containment import ACCELERATORS
@@ -40,6 +41,7 @@ def conditions(
     loads = _known_loads(windows, run_environment)
     events = [load.throttles for load in loads if load.throttles is not None]
     seconds = sum(load.seconds for load in loads)
+    limits = power_limits(windows, run_environment)
     stopped = [load.quota_stopped / load.seconds for load in loads if load.quota_stopped is not None]
     return Conditions(
         self_cpus=sum(load.own for load in loads) / seconds if seconds else None,
@@ -53,7 +55,14 @@ def conditions(
         gpus=tuple(_gpu_sharing(loads)),
         baseline_other_cpus=max(map(_other_cpus, _known_loads(idle, run_environment)), default=None),
         quota_stopped_share=max(stopped, default=None),
+        start_power_limits_watts=dict(limits[0]) if limits else {},
+        end_power_limits_watts=dict(limits[-1]) if limits else {},
     )
+
+
+def power_limits(windows: Iterable[Window], run_environment: RunEnvironment) -> list[Mapping[str, float]]:
+    """Return the power limits of the RAPL zones at the edges of windows, in their order."""
+    return [each for window in windows for each in run_environment.power_limits.get(window_key(window), ())]
 
 
 def _known_loads(windows: Iterable[Window], run_environment: RunEnvironment) -> list[HostLoad]:
@@ -162,8 +171,15 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def changed_settings(run_environment: RunEnvironment, devices: Iterable[DeviceConditions]) -> tuple[str, ...]:
-    """Return the settings that changed from the start to the end: governors, frequency limits and power limits."""
+def changed_settings(
+    run_environment: RunEnvironment,
+    devices: Iterable[DeviceConditions],
+    limits: Sequence[Mapping[str, float]] = (),
+) -> tuple[str, ...]:
+    """Return the settings that changed from the start to the end: governors, frequency limits and power limits.
+
+    `limits` are the power limits in the windows of a point; without any, those of the run count.
+    """
     changed = [
         f"power limit {each.device}/{each.domain} from {first:g} to {last:g} W"
         for each in devices
@@ -178,7 +194,9 @@ def changed_settings(run_environment: RunEnvironment, devices: Iterable[DeviceCo
         changed.append(f"governor from {', '.join(start.cpu_governors)} to {', '.join(end.cpu_governors)}")
     if start.cpu_frequency_limits_hertz != end.cpu_frequency_limits_hertz:
         changed.append("the highest CPU frequencies")
-    return (*changed, *_changed_limits(start.power_limits_watts, end.power_limits_watts))
+    edges = limits or (start.power_limits_watts, end.power_limits_watts)
+    moved = (text for first, last in pairwise(edges) for text in _changed_limits(first, last))
+    return (*changed, *dict.fromkeys(moved))
 
 
 def _changed_limits(start: Mapping[str, float], end: Mapping[str, float]) -> tuple[str, ...]:

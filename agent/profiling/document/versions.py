@@ -99,6 +99,7 @@ def _completed(document: _Json) -> _Json:
             "reported": point.get("reported", []),
             "model": point.get("model"),
             "convergence": {"correlation": None, "equivalent_to": None, **point["convergence"]},
+            "conditions": {"start_power_limits_watts": {}, "end_power_limits_watts": {}, **point["conditions"]},
             "energy": point["energy"] and _completed_energy(point["energy"]),
             "cost": point["cost"] and _completed_cost(point["cost"]),
         }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self, TypeVar, cast
 
 from agent.runtime.realtime import REALTIME_LIMIT
-from agent.workloads.errors import OutOfMemoryError, WorkloadError
+from agent.workloads.errors import LostPointError, OutOfMemoryError, WorkloadError
 from agent.workloads.limits import Limits, resident_bytes, size
 from agent.workloads.point import point_name
 from agent.workloads.runner.pipes import PipeReader
@@ -24,6 +24,7 @@ from agent.workloads.runner.protocol import (
     Measure,
     Measured,
     OutOfMemory,
+    PointLost,
     Prepare,
     Prepared,
     Ready,
@@ -63,13 +64,13 @@ class _WorkerProcess:
 
 
 class WorkloadProcess:
-    """One workload in its own child process.
+    """One workload in its own child process. `show` gets each part of the error output of the child.
 
     Every call waits for its reply, at most the timeout beyond the requested length of a window. Ctrl-C ends the wait at
     once; `stop`, or the end of the `with` block, then ends the child. Every call raises WorkloadError if the child
-    fails, dies, does not answer or exceeds its memory; the child is gone then, unless the error is an OutOfMemoryError
-    whose `ended` is False. The thread that calls `start` must live
-    as long as the child, because the kernel kills the child when that thread ends. Not thread-safe.
+    fails, dies, does not answer or exceeds its memory; the child is gone then, unless the error is a LostPointError
+    whose `ended` is False. The thread that calls `start` must live as long as the child, because the kernel kills the
+    child when that thread ends. Not thread-safe.
     """
 
     def __init__(
@@ -77,10 +78,12 @@ class WorkloadProcess:
         command: Sequence[str] = WORKER_COMMAND,
         environment: Mapping[str, str] | None = None,
         limits: Limits | None = None,
+        show: Callable[[bytes], object] = lambda _part: None,
     ) -> None:
         self._command = tuple(command)
         self._environment = os.environ if environment is None else environment
         self._limits = limits or Limits()
+        self._show = show
         self._model = "the model"
         self._loaded = False
         self._child: _WorkerProcess | None = None
@@ -127,10 +130,10 @@ class WorkloadProcess:
                 start_new_session=True,
             )
         pipes = [cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr)]
-        self._child = _WorkerProcess(process, pipes[0], PipeReader(pipes[1], pipes[2]))
+        self._child = _WorkerProcess(process, pipes[0], PipeReader(pipes[1], pipes[2], self._show))
 
     def prepare(self, parameters: Point) -> Prepared:
-        """Make the inputs of a point in the child and run it once. Raises OutOfMemoryError if only this point fails."""
+        """Make the inputs of a point in the child and run it once. Raises LostPointError if only this point fails."""
         return self._ask(Prepare(parameters), Prepared, f"running {point_name(parameters)} once")
 
     def measure(
@@ -194,10 +197,11 @@ class WorkloadProcess:
         except TimeoutError:
             self.stop()
             beyond = f" beyond the {seconds:g} s of the window" if seconds else ""
-            raise WorkloadError(
+            raise LostPointError(
                 f"{self._model} did not finish {doing} within {self._limits.timeout_seconds:g} s{beyond}, "
                 "the limit of --timeout",
-                "give a longer --timeout if the model is slow; otherwise search for an endless loop in it",
+                "give a longer --timeout if it is slow; otherwise search for an endless loop in it",
+                ended=True,
             ) from None
         except WorkloadError:
             self.stop()
@@ -232,6 +236,8 @@ class WorkloadProcess:
             return reply
         if isinstance(reply, OutOfMemory):
             raise OutOfMemoryError(reply.message, reply.remedy)
+        if isinstance(reply, PointLost):
+            raise LostPointError(reply.message, reply.remedy, reply.output)
         self.stop()
         if isinstance(reply, Failed):
             raise WorkloadError(reply.message, reply.remedy)

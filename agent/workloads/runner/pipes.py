@@ -18,13 +18,16 @@ _WATCH_SECONDS = 0.1
 class PipeReader:
     """Reads both pipes of a child as they fill, so the child never blocks on either.
 
-    A wait is one `select`: it uses no CPU, and a signal ends it at once.
+    A wait is one `select`: it uses no CPU, and a signal ends it at once. `show` gets each part of the error output.
     """
 
-    def __init__(self, output: IO[bytes], errors: IO[bytes]) -> None:
+    def __init__(
+        self, output: IO[bytes], errors: IO[bytes], show: Callable[[bytes], object] = lambda _part: None
+    ) -> None:
         self._output = output
         self._errors = errors
         self._selector = selectors.DefaultSelector()
+        self._show = show
         self._received = bytearray()
         self._tail = b""
         for stream in (output, errors):
@@ -76,3 +79,4 @@ class PipeReader:
                 self._received += chunk
             else:
                 self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+                self._show(chunk)

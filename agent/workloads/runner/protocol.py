@@ -159,6 +159,17 @@ class OutOfMemory(_Reply, frozen=True):
     remedy: str
 
 
+class PointLost(_Reply, frozen=True):
+    """The point cannot be measured; the process awaits commands for other points.
+
+    `output` is the end of the output of a program that failed.
+    """
+
+    message: str
+    remedy: str
+    output: str = ""
+
+
 class Failed(_Reply, frozen=True):
     """The last reply of a process that cannot continue."""
 
@@ -167,7 +178,7 @@ class Failed(_Reply, frozen=True):
 
 
 Command = Check | Load | Prepare | Measure | Stop
-Reply = Checked | Ready | Prepared | Started | Ended | Measured | OutOfMemory | Failed
+Reply = Checked | Ready | Prepared | Started | Ended | Measured | OutOfMemory | PointLost | Failed
 
 
 def check_command(spec: Spec, engine: EngineSpec, points: Sequence[Point]) -> Check:

@@ -21,8 +21,15 @@ from agent.runtime.cpu_list import cpu_list
 from agent.runtime.typed_json import from_json
 from agent.workloads import registry
 from agent.workloads.causes import clean
-from agent.workloads.declaration import needed_engine
-from agent.workloads.errors import CANNOT_LOAD, CANNOT_RUN, OutOfMemoryError, WorkloadError, as_workload_error
+from agent.workloads.declaration import needed_engine, starts_programs
+from agent.workloads.errors import (
+    CANNOT_LOAD,
+    CANNOT_RUN,
+    LostPointError,
+    OutOfMemoryError,
+    WorkloadError,
+    as_workload_error,
+)
 from agent.workloads.point import point_name
 from agent.workloads.runner.protocol import (
     Check,
@@ -33,6 +40,7 @@ from agent.workloads.runner.protocol import (
     Measure,
     Measured,
     OutOfMemory,
+    PointLost,
     Prepare,
     Prepared,
     Reply,
@@ -105,6 +113,8 @@ def _serve(lines: Iterable[bytes], replies: BinaryIO, stack: ExitStack) -> None:
                     reply = _measure(phases, command, replies)
             except OutOfMemoryError as error:
                 phases, reply = {}, OutOfMemory(error.message, error.remedy)
+            except LostPointError as error:
+                phases, reply = {}, PointLost(error.message, error.remedy, error.stderr_tail)
             _reply(replies, reply)
             gc.collect()  # now, because a window must begin soon after its command
 
@@ -121,9 +131,14 @@ def _unreadable(error: ValueError) -> WorkloadError:
 
 
 def _parsed(command: Check | Load) -> tuple[Declaration, Spec]:
-    """Return the declaration of the workload of a command, and its spec."""
+    """Return the declaration of the workload of a command, and its spec.
+
+    A model can never gain privileges; a program of the user can, such as one that sudo starts.
+    """
     try:
         declared = registry.find(command.workload)
+        if not starts_programs(declared.spec):
+            _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         return declared, from_json(command.spec, declared.spec)
     except ValueError as error:
         raise _unreadable(error) from error
@@ -164,6 +179,8 @@ def _prepare(workload: Workload, command: Prepare) -> tuple[Mapping[str, Phase |
         phases = workload.prepare(command.parameters)
         end_ns = time.monotonic_ns()
         model = workload.model_of(command.parameters) if isinstance(workload, Variants) else None
+        if model is not None:
+            start_ns = max(start_ns, model.load_end_ns)  # the load of a model is not part of its first run
         return phases, Prepared(start_ns, end_ns, model)
     except Exception as error:
         raise as_workload_error(error, f"running {point_name(command.parameters)}", CANNOT_RUN) from error
@@ -205,18 +222,20 @@ def _reserve_stdout() -> BinaryIO:
 
 
 def _harden_process() -> None:
-    """Restrict this process: no new privileges, no core file, and an end with its parent.
+    """Restrict this process: no core file, and an end with its parent.
 
     The kernel ends it with the thread that started it, even in the middle of an iteration, and kills it first if the
     host runs out of memory.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    for option, argument in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):
-        if library.prctl(option, argument, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), f"prctl({option}) was refused")
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - no path
         file.write(str(_OOM_SCORE))
+
+
+def _prctl(option: int, argument: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) was refused")
 
 
 if __name__ == "__main__":

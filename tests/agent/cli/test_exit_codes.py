@@ -22,6 +22,7 @@ WITHOUT_JSON = {"config init", "daemon", "service install", "service uninstall",
 ABSURD = ("0", "-1", "nan", "inf", "-inf", "1e308", "1e400", "9" * 400, "9" * 5000, "", "x", "\x1b[31m", "½", "0x10")
 NEEDED = {
     "profile onnx": ("--model", "model.onnx"),
+    "profile idle": ("--path.sysfs", "/proc/none", "--no-estimates"),
     "db backup": ("copy.db",),
     "profiles delete": ("none",),
     "profiles list": ("--path.sysfs", "none"),

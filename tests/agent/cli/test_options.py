@@ -52,7 +52,7 @@ def required(words: str, model: Path) -> list[str]:
     return [
         word
         for each in COMMANDS[words].params
-        if each.required
+        if each.required and each.name != "program"
         for word in (*each.opts[: each.param_type_name == "option"], values.get(each.name, "any"))
     ]
 
@@ -60,10 +60,11 @@ def required(words: str, model: Path) -> list[str]:
 @pytest.mark.parametrize(("words", "option"), NUMBERS)
 def test_every_number_is_refused_in_the_same_words(tmp_path: Path, words: str, option: str) -> None:
     given = (*words.split(), *required(words, tmp_path / "model.onnx"))
-    done = call(tmp_path, *given, option, "x")
+    program = ("true",) if words == "profile command" else ()
+    done = call(tmp_path, *given, option, "x", *program)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.match(f"error: {option}: 'x' is not a (whole )?number; see `inferometer {words}", done.stderr)
-    below = call(tmp_path, *given, option, "-7").stderr
+    below = call(tmp_path, *given, option, "-7", *program).stderr
     assert re.match(f"error: {option}: -7(.0)? is out of range: ", below)
     assert not OF_THE_PARSER.search(done.stderr + below)
 
@@ -110,18 +111,19 @@ def test_a_list_given_several_times_has_all_of_its_values(name: str, tmp_path: P
     declared = parameters_of(workload.spec)
     defaults = {each.name: None if each.default is MISSING else each.default for each in declared}
     values = {**defaults, **{each.name: None for each in declared if each.sweepable or each.declared.parse}}
-    required = {"model": model, "url": "http://127.0.0.1:8000"}
+    required: dict[str, object] = {"model": model, "url": "http://127.0.0.1:8000"}
+    required["program"] = ["any"]
     values |= {
         each.name: required[each.name] for each in declared if each.default is MISSING and not each.declared.parse
     }
-    swept = [each.name for each in declared if each.sweepable]
-    assert swept
+    swept = [each.name for each in declared if each.sweepable and not each.choices and not each.declared.derived]
+    assert swept or name == "command"  # its --param has names of the user
     for each in swept:
-        _, axes = requested(workload, {**values, each: ["2", "4,8"]})
+        _, axes = requested(workload, {**values, each: ["2", "4,8"]}, ())
         assert axes[each] == (2, 4, 8)
-        assert requested(workload, {**values, each: ["2,4,8"]})[1] == axes
+        assert requested(workload, {**values, each: ["2,4,8"]}, ())[1] == axes
     if "dims" in values:
-        assert requested(workload, {**values, "dims": ["seq=2", "seq=4,8"]})[1] == {"seq": (2, 4, 8)}
+        assert requested(workload, {**values, "dims": ["seq=2", "seq=4,8"]}, ())[1] == {"seq": (2, 4, 8)}
 
 
 def test_a_scalar_given_twice_has_its_last_value(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode
 replace_ready = partial(msgspec.structs.replace, READY)
 SWIFT = MeasurementPlan("custom", 0.01, 0.0, 3, 0.01, 2)
 CLOSE = replace(SWIFT, tolerance=0.05)
+WARMING = replace(SWIFT, warmup_seconds=1e-9)
 STARTS = {LOAD, FIRST_RUN}
 ONE, EIGHT = points_of({"batch": (1, 8)})
 KEY_1, KEY_8 = encode_point(ONE), encode_point(EIGHT)
@@ -136,6 +137,8 @@ def go(
     ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
     tries, loads = list[list[int]](), list[int]()
 
+    limits = map(float, count())
+
     def snapshot(since: ActivitySnapshot | None) -> ActivitySnapshot:
         looked.append(since.at_ns // 10**9 if since else None)
         return next(seen)
@@ -152,6 +155,7 @@ def go(
         edge=lambda: edges.append("edge"),
         snapshot=snapshot,
         rule=rule,
+        read_power_limits=lambda: {"zone": next(limits)},
         on_trial_complete=lambda: tries.append(list(workload.prepared)),
         sleep=suspended.append,
     )
@@ -222,12 +226,26 @@ def test_a_point_is_prepared_once_in_a_row_and_warmed_up_when_it_returns() -> No
     go(alone)
     assert alone.prepared == [ONE]
     assert len(alone.asked) == 6
-    seen = visits(go(swept, points=(ONE, EIGHT)).windows)
+    seen = visits(go(swept, WARMING, points=(ONE, EIGHT)).windows)
     before = [(0, "batch=8"), *seen]  # the last one that was tried
     changes = [visit for last, visit in zip(before, seen, strict=False) if visit[1] != last[1]]
     assert [point_name(point) for point in swept.prepared] == ["batch=1", "batch=8", *(point for _, point in changes)]
     short = [asked for asked in swept.asked if asked[2] == 1]
     assert len(short) == 2 * sum(repeat > 1 for repeat, _ in changes)
+
+
+def test_a_plan_without_a_warm_up_measures_nothing_but_its_windows() -> None:
+    swept = FakeWorkload()
+    go(swept, points=(ONE, EIGHT))
+    assert [asked[2] for asked in swept.asked] == [SWIFT.iterations] * 12
+
+
+def test_the_power_limits_are_read_at_both_edges_of_each_window() -> None:
+    went = go(FakeWorkload(), points=(ONE, EIGHT))
+    limits = went.sweep.power_limits
+    assert limits.keys() == {window_key(window) for window in went.windows if window.point}
+    assert {tuple(each["zone"] % 2 for each in edges) for edges in limits.values()} == {(0, 1)}
+    assert len({edges[0]["zone"] for edges in limits.values()}) == 12
 
 
 def test_every_window_has_the_load_around_it() -> None:

@@ -1,0 +1,1 @@
+"""The workload that runs any program."""
