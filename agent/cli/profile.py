@@ -160,8 +160,8 @@ def _profile(
         spec, engine, axes, plan, tariff, seed, limits, level, service.find_max, energy_from, needed.combinations
     )
     try:
-        if workload.check is not None:
-            workload.check(spec, engine, request.points, limits)
+        if workload.check is not None and (needs := workload.check(spec, engine, request.points, limits)):
+            print_err(needs)
     except WorkloadError as error:
         fail(_reason(error), ExitCode.USAGE)
     try:

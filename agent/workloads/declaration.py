@@ -105,11 +105,12 @@ class Workload:
     `spec` declares the parameters. `implementation` is the module whose `load(spec, engine)` returns a loaded model; it
     is imported in the workload process only. `help` is the help of the command `inferometer profile NAME`. `engines`
     are those that can run it, the default one first; the parameter `engine` of the spec names one of several. `check`
-    raises WorkloadError before a run for points that cannot fit this host.
+    raises WorkloadError before a run for points that cannot fit this host, and returns a line about the resources that
+    they need, or an empty text.
     """
 
     spec: type[Spec]
     implementation: str
     help: str
     engines: tuple[Engine, ...] = ()
-    check: Callable[[Spec, EngineSpec, Sequence[Point], Limits], None] | None = None
+    check: Callable[[Spec, EngineSpec, Sequence[Point], Limits], str] | None = None

@@ -1,1 +1,1 @@
-"""A decoder-only transformer with random weights."""
+"""A decoder or an encoder with random weights, in the shape of an open model."""

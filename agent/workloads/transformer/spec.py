@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from agent.workloads.axes import at_point
 from agent.workloads.declaration import ONNXRUNTIME, Workload
 from agent.workloads.engine_spec import AUTO
-from agent.workloads.limits import require_memory
+from agent.workloads.limits import available_bytes, require_memory, size
 from agent.workloads.parameter import check_parameters, parameter
 from agent.workloads.point import point_name
 from agent.workloads.transformer.presets import preset_values
@@ -215,8 +215,8 @@ class TransformerSpec:
         return read + element_bytes(self.precision) * (shape.routers() + shape.vectors())
 
 
-def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits: Limits) -> None:
-    """Raise WorkloadError if a point needs more memory than this host or the limits allow.
+def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits: Limits) -> str:
+    """Return the least memory of the run; raise WorkloadError if a point needs more than this host or the limits allow.
 
     The models of all precisions are in memory together. The calibration of int8_static needs one in fp32 beside them.
     """
@@ -225,6 +225,7 @@ def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits
     models = {own.precision: own.model_bytes() for own in specs}
     calibrating = specs[0].parameter_count() * element_bytes("fp32") if "int8_static" in models else 0
     several = f" in {', '.join(models)}" if len(models) > 1 else ""
+    most = 0
     for own, point in zip(specs, points, strict=True):
         others = sum(models.values()) - models[own.precision]
         subject = f"a transformer of {own.parameter_count():.3g} parameters{several} at {point_name(point)}"
@@ -232,19 +233,24 @@ def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits
         remedy += "a smaller --batch or fewer --prompt-tokens"
         needed = others + max(own.minimum_bytes(on_host=on_host), models[own.precision] + calibrating)
         require_memory(needed, subject, remedy, limits)
+        most = max(most, needed)
+    available = available_bytes()
+    rest = "" if available is None else f", {size(available)} are available"
+    return f"the run needs at least {size(most)} of memory{rest}"
 
 
 WORKLOAD = Workload(
     spec=TransformerSpec,
     implementation="agent.workloads.transformer.workload",
-    help="""Profile a transformer with random weights, in the shape of a well-known model or in one of your own.
+    help="""Profile a transformer in the shape of an open model.
 
-    The points are batch sizes by default; each measures prefill and decode, or the encode of an encoder. Time and
-    energy depend on shapes and precision, not on the values of the weights. The model is therefore generated from a
-    seed, and nothing is downloaded. The profile has money figures only if prices are given.
+    Time and energy depend on shapes and precision, not on the values of the weights. The model is therefore generated
+    from a seed, and nothing is downloaded. The points are batch sizes by default; each measures prefill and decode, or
+    the encode of an encoder. The profile has money figures only if prices are given.
 
-    --preset takes the shape of an open model from 22 M to 70 G parameters, decoder or encoder; docs/workloads.md
-    lists them, and an unknown name does so too. The memory needed is checked before anything is built.
+    --preset takes the shape of a well-known model from 22 M to 70 G parameters, decoder or encoder; docs/workloads.md
+    lists them, and so does the error for an unknown name. Without it, the options give a shape of your own. The memory
+    needed is checked and printed before anything is built.
 
     --batch, --prompt-tokens, --output-tokens and --precision take lists; several lists sweep all combinations. The
     outputs of each precision are compared with those of the first.

@@ -24,7 +24,7 @@ def test_the_list_has_every_workload_with_its_engines(tmp_path: Path) -> None:
     assert [each["name"] for each in listed] == list(registry.names())
     (transformer,) = (each for each in listed if each["name"] == "transformer")
     assert transformer["available"]
-    assert transformer["help"] == "Profile a decoder-only transformer with random weights."
+    assert transformer["help"] == "Profile a transformer in the shape of an open model."
     assert {"name": "onnxruntime", "missing": [], "remedy": None} in transformer["engines"]
     lines = call(tmp_path, "profile", "--list").stdout.splitlines()
     assert lines[0].split() == ["WORKLOAD", "ENGINE", "AVAILABLE", "NOTE"]

@@ -37,6 +37,28 @@ class ToySpec:
         return ("read", "write") if self.tokens > 1 else ("read",)
 
 
+def shape_of(name):
+    return {"layers": 3, "width": 5, "batch": (2, 3)} if name == "three" else {}
+
+
+@dataclass(frozen=True, slots=True)
+class FilledSpec:
+    shape: str = parameter("", help="A shape.", fills=shape_of)
+    batch: int = parameter(1, help="Requests.", least=1, most=64, sweep=(1, 4), in_every_point=True)
+    layers: int = parameter(1, help="Layers.", least=1)
+    width: int = parameter(1, help="Width.", least=1)
+
+    phases = ("run",)
+
+
+def test_a_given_value_fills_the_parameters_that_are_not_given():
+    spec, axes = request(FilledSpec, {"shape": "three", "width": 7})
+    assert (spec, axes) == (FilledSpec("three", 3, 3, 7), {"batch": (2, 3)})
+    spec, axes = request(FilledSpec, {"shape": "three", "batch": (9,), "layers": 1, "width": 1})
+    assert (spec, axes) == (FilledSpec("three", 9, 1, 1), {"batch": (9,)})
+    assert request(FilledSpec, {}) == (FilledSpec("", 4), {"batch": (1, 4)})
+
+
 def names(**given):
     _, axes = request(ToySpec, given)
     return [point_name(point) for point in points_of(axes)]

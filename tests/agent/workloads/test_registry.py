@@ -96,7 +96,11 @@ def inferometer(site: Path, home: Path, *arguments: object) -> subprocess.Comple
 
 def test_an_installed_distribution_adds_a_command_with_the_options_it_declares(site: Path, tmp_path: Path) -> None:
     listed = inferometer(site, tmp_path, "profile", "--help").stdout
-    for name, words in (("transformer", "Profile a decoder-only"), ("onnx", "Profile an ONNX"), ("sleeper", "sleep")):
+    for name, words in (
+        ("transformer", "Profile a transformer in the shape"),
+        ("onnx", "Profile an ONNX"),
+        ("sleeper", "sleep"),
+    ):
         assert any(line.split()[:1] == [name] and words in line for line in listed.splitlines()), (name, listed)
     options = inferometer(site, tmp_path, "profile", "sleeper", "--help").stdout
     assert "--millis N,N,..." in options

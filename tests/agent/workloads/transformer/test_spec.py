@@ -144,7 +144,10 @@ def test_the_memory_of_several_precisions_is_their_sum():
         each: dataclasses.replace(spec, precision=each).model_bytes() for each in ("fp32", "int8_static", "int4")
     }
     calibrating = sum(weights.values()) + weights["fp32"]
-    check_memory(spec, EngineSpec("cpu"), points, Limits(memory_bytes=calibrating))
+    found = check_memory(spec, EngineSpec("cpu"), points, Limits(memory_bytes=calibrating))
+    assert re.fullmatch(
+        rf"the run needs at least {calibrating / 2**20:.3g} MiB of memory, \S+ GiB are available", found
+    )
     with pytest.raises(
         WorkloadError, match=r"in fp32, int8_static, int4 at batch=1 precision=fp32 needs at least \S+ MiB"
     ):
