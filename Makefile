@@ -49,7 +49,7 @@ else
 endif
 
 test-unit: $(VENV)/.test  ## run the tests that start no process and take no seconds
-	@cd $(ROOT) && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(shell echo $$(( 2 * $$(nproc) ))) --dist worksteal -m 'not system' $(TEST_ARGS)
+	@cd $(ROOT) && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(shell nproc) --dist worksteal -m 'not system' $(TEST_ARGS)
 
 check: $(VENV)/.test  ## lint, format, types, the import contract and the words
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \

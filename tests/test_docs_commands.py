@@ -26,10 +26,16 @@ SETTINGS_PAGE = ROOT / "docs/settings.md"
 
 
 @cache
+def program() -> Any:
+    """Return the parser of the command line, which takes a tenth of a second to build."""
+    return typer.main.get_command(command_line())
+
+
+@cache
 def commands() -> dict[str, Any]:
     """Return every command that does something, by the words that call it."""
     found: dict[str, Any] = {}
-    waiting = [("inferometer", typer.main.get_command(command_line()))]
+    waiting = [("inferometer", program())]
     for words, command in waiting:
         inner = getattr(command, "commands", {})
         waiting += [(f"{words} {name}", each) for name, each in inner.items()]
@@ -71,7 +77,7 @@ COMMAND_LINES = [
 
 def parse(line: str) -> None:
     """Parse a command line as the program would, without running anything. Raises what the parser raises."""
-    command, words = typer.main.get_command(command_line()), move_globals_first(shlex.split(line))
+    command, words = program(), move_globals_first(shlex.split(line))
     context = command.make_context("inferometer", words)
     while hasattr(command, "commands"):
         words = [*context._protected_args, *context.args]
@@ -109,7 +115,7 @@ def test_every_command_is_in_the_table_of_commands_and_has_a_help_text(words: st
 
 
 def test_the_pages_of_settings_list_every_shared_option_with_its_variable() -> None:
-    shared = typer.main.get_command(command_line())
+    shared = program()
     daemon = commands()["inferometer daemon"]
     lines = [*text_of(SETTINGS_PAGE).splitlines(), *text_of(CONFIGURATION).splitlines()]
     variables = {setting.option.split("/")[0]: setting.variable for setting in SETTINGS if setting.option}
@@ -121,9 +127,7 @@ def test_the_pages_of_settings_list_every_shared_option_with_its_variable() -> N
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_option_and_variable_named_exists(page: Path) -> None:
-    parameters = [
-        p for command in (typer.main.get_command(command_line()), *commands().values()) for p in command.params
-    ]
+    parameters = [p for command in (program(), *commands().values()) for p in command.params]
     options = {name for p in parameters for name in (*p.opts, *p.secondary_opts)} | {"--help"}
     named = {word for span in SPAN.findall(FENCE.sub("", text_of(page))) for word in re.findall(r"^--[\w.-]+", span)}
     assert named - options - {"--require-hashes"} == set()  # pip's

@@ -160,6 +160,7 @@ def test_a_late_client_does_not_make_the_server_miss():
 # --- the search on a queue --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.system
 @settings(max_examples=6)
 @given(st.integers(0, 10_000), st.sampled_from([4.0, 32.0, 100.0]))
 def test_the_rate_of_an_exponential_queue_is_that_of_theory(seed, first):
@@ -175,6 +176,7 @@ def test_the_rate_of_an_exponential_queue_is_that_of_theory(seed, first):
     assert all(each.outcome == "met" for each in found.trials if each.requests_per_second < search.confirmed)
 
 
+@pytest.mark.system
 @settings(max_examples=6)
 @given(st.integers(0, 10_000), st.integers(1, 8))
 def test_the_rate_of_a_queue_of_constant_services_is_below_its_capacity(seed, slots):

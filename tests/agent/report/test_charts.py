@@ -14,6 +14,8 @@ from agent.report.palette import LIGHT
 from agent.report.static_image import image, inline_svg
 from report_views import two_views, view
 
+pytestmark = pytest.mark.system
+
 LOG = Chart(
     "log",
     "Title",

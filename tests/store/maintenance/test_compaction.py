@@ -19,6 +19,8 @@ from store.reader import Reader
 from store.records import Host, Tick
 from store.writer import Writer
 
+pytestmark = pytest.mark.system
+
 SECOND = 10**9
 START = 1_700_000_400 * SECOND
 """A multiple of 600 s."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +19,8 @@ from store.writer import Writer
 from stored import prepared
 
 if TYPE_CHECKING:
-    import pytest
+
+pytestmark = pytest.mark.system
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3600 * SECOND_NS
