@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +14,6 @@ from store.maintenance.retention import Retention, prune
 from store.records import Host, Run, RunStatus, ServingHour, Tick
 from store.writer import Writer
 from stored import prepared
-
-if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
