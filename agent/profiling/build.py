@@ -18,6 +18,7 @@ from agent.profiling.records import SCHEMA_VERSION, Document
 from agent.profiling.run_facts import EngineFacts, PlanFacts, WorkloadFacts
 from agent.profiling.service import model_name, server_notes
 from agent.profiling.stopping import AROUND_NS
+from agent.profiling.tolerance_notes import tolerance_notes
 from agent.workloads.input_spec import synthetic_note
 from agent.workloads.parameter import settings_of
 from agent.workloads.point import decode_point, point_name
@@ -172,28 +173,5 @@ def _notes(
         notes.append(note)
     if request.plan.name == "quick":
         notes.append("quick mode: short windows and few repeats, so the intervals are wide")
-    if request.plan.tolerance is not None:
-        notes.append(_tolerance(request.plan.tolerance, points))
-    if request.plan.equivalence is not None:
-        notes += _equivalence(request.plan.equivalence, points)
+    notes += tolerance_notes(request.plan, points)
     return tuple(notes)
-
-
-def _equivalence(margin: float, points: Sequence[Point]) -> list[str]:
-    """Return a note on each point that was measured no further."""
-    words = "so it was measured no further than its interval shows"
-    return [
-        f"{point.name} equals {point.convergence.equivalent_to} within ±{margin * 100:g} %, {words}"
-        for point in points
-        if point.convergence.equivalent_to
-    ]
-
-
-def _tolerance(tolerance: float, points: Sequence[Point]) -> str:
-    asked = f"the tolerance of ±{tolerance * 100:g} %"
-    known = [point for point in points if not point.convergence.equivalent_to]
-    missed = [point.name for point in known if not point.convergence.converged]
-    if not missed:
-        return f"{asked} was met by every {'point' if len(known) == len(points) else 'other point'}"
-    missing = f"{asked} was not met in time by {', '.join(missed)}"
-    return f"{missing}: the checks report the repeats needed, --budget allows more time"

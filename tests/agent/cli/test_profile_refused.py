@@ -37,6 +37,8 @@ SERVER = FIXTURES / "trees/intel_server_2s/sys"
         (("--tolerance", "100%"), "--tolerance: '100%' is not a share"),
         (("--tolerance", "0"), "--tolerance: '0' is not a share"),
         (("--budget", "10m"), "--tolerance"),
+        (("--equivalence", "2%"), "--tolerance"),
+        (("--tolerance", "5%", "--equivalence", "100%"), "--equivalence: '100%' is not a share"),
         (("--tolerance", "5%", "--budget", "10"), "--budget: '10' is not a duration; write it as 90s, 15m"),
         (("--tolerance", "5%", "--budget", "0s"), "--budget: 0s is out of range: 1 to 86400"),
         (("--tolerance", "5%", "--budget", "25h"), "--budget: 25h is out of range"),

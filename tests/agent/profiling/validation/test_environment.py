@@ -177,6 +177,9 @@ def test_messages_name_the_device_the_amount_and_the_remedy():
     assert message(replace(GOOD, precision=wide), "tolerance_met").endswith(
         "±3.0 %, ±2 % was requested; that takes about 7 repeats"
     )
+    equal = replace(GOOD, precision=structs.replace(wide, equivalent_to="batch=8"))
+    assert message(equal, "tolerance_met").endswith("measured no further because it is equivalent to batch=8")
+    assert failed(equal) == {}
     unknown = structs.replace(wide, relative_half_width=None, repeats_needed=None)
     assert "is unknown" in message(replace(GOOD, precision=unknown), "tolerance_met")
     assert "an unknown number of repeats" in message(replace(GOOD, precision=unknown), "tolerance_met")
