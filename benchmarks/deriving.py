@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from array import array
 from dataclasses import replace
+from pathlib import Path
 
 from reporting import Bar, arguments, finish, table
 
@@ -16,6 +20,9 @@ from store.records import Series, Window
 
 POINTS, REPEATS, WINDOW_SECONDS, IDLE_SECONDS = 8, 5, 30.0, 10.0
 READ_NS = 10_000_000
+LARGEST_SECONDS = 2.0
+LENGTHS = (1, 4)
+"""The lengths of the runs whose memory is compared, as multiples of the run of this benchmark."""
 LARGEST_SHARE = 0.5
 """Percent of the run's time: the user waits for it after the run."""
 _DOMAINS = (("package-0", "package"), ("package-0", "dram"), ("package-1", "package"), ("package-1", "dram"))
@@ -33,8 +40,8 @@ def counter(device: str, domain: str, seconds: float) -> Series:
         max_plausible=1000.0,
     )
     times = range(0, round(seconds * 1e9), READ_NS)
-    joules = tuple(0.1 * number * at + (at * number % 7) * 1e-3 for at in range(len(times)))
-    return Series(channel, tuple(times), joules, halves_ns=(2_000,) * len(times))
+    joules = array("d", (0.1 * number * at + (at * number % 7) * 1e-3 for at in range(len(times))))
+    return Series(channel, array("q", times), joules, halves_ns=array("q", (2_000,)) * len(times))
 
 
 def windows_of(points: int, repeats: int) -> list[Window]:
@@ -54,28 +61,58 @@ def windows_of(points: int, repeats: int) -> list[Window]:
     return placed
 
 
-def main() -> None:
-    """Derive once."""
-    options = arguments(str(__doc__).partition("\n")[0])
-    points, repeats = (2, 3) if options.quick else (POINTS, REPEATS)
+def derive(points: int, repeats: int) -> tuple[float, int, int, float]:
+    """Derive a run; return the CPU time, the samples, the windows and the length of the run, times in seconds."""
     windows = windows_of(points, repeats)
-    series = [counter(*domain, windows[-1].end_ns / 1e9 + 5) for domain in _DOMAINS]
-    samples = sum(len(each.times_ns) for each in series)
-
+    length = windows[-1].end_ns / 1e9
+    series = [counter(*domain, length + 5) for domain in _DOMAINS]
     began = time.process_time()
     sensors = Sensors.of(series, READ_NS / 1e9)
-    derived = analyze(windows, sensors, None, RunEnvironment())
+    analyze(windows, sensors, None, RunEnvironment())
     derive_baselines(windows, sensors)
-    whole = time.process_time() - began
+    return time.process_time() - began, sum(len(each.times_ns) for each in series), len(windows), length
 
-    share = whole / (windows[-1].end_ns / 1e9)
+
+def peak_mebibytes(points: int, repeats: int) -> float:
+    """Return the peak memory of a process that derives a run."""
+    code = f"import resource, deriving; deriving.derive({points}, {repeats}); "
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True, capture_output=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Derive once, and longer runs for their memory."""
+    options = arguments(str(__doc__).partition("\n")[0])
+    points, repeats = (2, 3) if options.quick else (POINTS, REPEATS)
+    whole, samples, windows, length = derive(points, repeats)
+    share = whole / length
+    peaks = [peak_mebibytes(points, repeats * each) for each in LENGTHS]
+    more = (LENGTHS[1] - LENGTHS[0]) * length
+    growth = (peaks[1] - peaks[0]) / more * 3600
     table(
         "Processor time to derive a run's points",
         ("SAMPLES>", "WINDOWS>", "TIME>", "PER SAMPLE>", "OF THE RUN'S TIME>"),
-        [(samples, len(windows), f"{whole:.2f} s", f"{whole / samples * 1e6:.1f} µs", f"{share:.2%}")],
+        [(samples, windows, f"{whole:.2f} s", f"{whole / samples * 1e6:.1f} µs", f"{share:.2%}")],
     )
-    figures = {"samples": samples, "points": len(derived), "seconds": whole, "share_of_the_run": share}
-    finish(options.json, figures, [Bar("processor time over the run's time", 100 * share, LARGEST_SHARE, "%")])
+    table(
+        "Peak memory of the derivation",
+        ("LENGTH OF THE RUN>", "MEMORY>"),
+        [(f"{each * length / 60:.0f} min", f"{peak:.0f} MiB") for each, peak in zip(LENGTHS, peaks, strict=True)],
+    )
+    figures = {
+        "samples": samples,
+        "points": points,
+        "seconds": whole,
+        "share_of_the_run": share,
+        "peak_mebibytes": dict(zip(map(str, LENGTHS), peaks, strict=True)),
+        "mebibytes_per_hour": growth,
+    }
+    bars = [
+        Bar("processor time", whole, LARGEST_SECONDS, "s"),
+        Bar("processor time over the run's time", 100 * share, LARGEST_SHARE, "%"),
+    ]
+    finish(options.json, figures, bars)
 
 
 if __name__ == "__main__":

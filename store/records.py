@@ -204,8 +204,8 @@ class Window:
     inferences: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    latencies_seconds: tuple[float, ...] = ()
-    step_seconds: tuple[float, ...] = ()
+    latencies_seconds: Sequence[float] = ()
+    step_seconds: Sequence[float] = ()
     requests_in_window: float | None = None
     load: str | None = None
 

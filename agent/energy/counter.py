@@ -18,6 +18,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
+from operator import add, sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.energy.bounds import (
@@ -76,18 +77,22 @@ class CounterEnergy:
     def __init__(self, series: Series) -> None:
         times, values, halves = series.times_ns, series.values, series.halves_ns
         self._series, self._times, self._values = series, times, values
-        self._starts = array("q", (at - half for at, half in zip(times, halves, strict=True))) if halves else times
-        self._ends = array("q", (at + half for at, half in zip(times, halves, strict=True))) if halves else times
-        changes = [i for i in range(1, len(values)) if values[i] != values[i - 1]]
+        self._starts = array("q", map(sub, times, halves)) if halves else times
+        self._ends = array("q", map(add, times, halves)) if halves else times
+        changes = [i for i, (before, value) in enumerate(pairwise(values), 1) if value != before]
         self._changes = array("q", [0, *changes])  # the first read of every value
         self._resolution = series.channel.resolution or _seen_resolution(values, changes)
-        distances = [(b, times[b] - times[a - 1]) for a, b in pairwise(changes)]
+        self._distances = array("q", (times[b] - times[a - 1] for a, b in pairwise(changes)))
         step = _MULTI_STEP_FACTOR * self._resolution
-        self._distances = array("q", [distance for _, distance in distances])
-        unchanged = [
-            (b, max(1, times[b - 1] - times[a])) for a, b in pairwise(changes)
-        ]  # a pause in reads adds nothing
-        self._single_steps = array("q", [time if values[i] - values[i - 1] < step else 0 for i, time in unchanged])
+        self._single_steps = array(
+            "q",
+            (
+                max(1, times[b - 1] - times[a])
+                if values[b] - values[b - 1] < step
+                else 0  # a pause in reads adds nothing
+                for a, b in pairwise(changes)
+            ),
+        )
         self._refreshes = Refreshes(series, changes, self._resolution)
 
     def between(self, start_ns: int, end_ns: int, first: int, last: int) -> WindowResult:

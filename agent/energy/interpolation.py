@@ -11,7 +11,7 @@ from agent.energy.bounds import slowest_refresh_seconds
 from probes.plausibility import max_watts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from store.records import Series
 
@@ -32,9 +32,7 @@ class Refreshes:
         self._reads = array("q")  # the read that shows each refresh
         self._find(series, changes)
         self._partners, self._slopes = array("q"), array("d")
-        for first, second in self._pairs(resolution):
-            self._partners.append(second)
-            self._slopes.append(self._slope(first, second))
+        self._pair(resolution)
 
     def joules_at(self, at_ns: float, refresh_ns: int) -> float:
         """Interpolate between refreshes; extrapolate by one refresh period before the first and after the last."""
@@ -64,15 +62,19 @@ class Refreshes:
         times, values, channel = series.times_ns, series.values, series.channel
         period, watts = slowest_refresh_seconds(channel) * 1e9, max_watts(channel)
         slack = min(period, times[1] - times[0]) / 2
-        self._add(times[0] - slack, values[0], slack, 0)
+        latest_ns = times[0] - slack
+        self._add(latest_ns, values[0], slack, 0)
         for i in changes:
-            distance = times[i] - times[i - 1]
-            slack = min(period or distance, distance) / 2
-            idle_ns = min(times[i] - slack - period, times[i - 1] - period / 2)
-            most = watts * (times[i] - idle_ns) / 1e9
-            if period and idle_ns > self._times[-1] and channel.resolution < values[i] - values[i - 1] <= most:
-                self._add(idle_ns, values[i - 1], slack, i)
-            self._add(times[i] - slack, values[i], slack, i)
+            at_ns, before_ns = times[i], times[i - 1]
+            distance = at_ns - before_ns
+            slack = (period if 0 < period < distance else distance) / 2
+            idle_ns = min(at_ns - slack - period, before_ns - period / 2)
+            if period and idle_ns > latest_ns:
+                most = watts * (at_ns - idle_ns) / 1e9
+                if channel.resolution < values[i] - values[i - 1] <= most:
+                    self._add(idle_ns, values[i - 1], slack, i)
+            latest_ns = at_ns - slack
+            self._add(latest_ns, values[i], slack, i)
 
     def _add(self, time_ns: float, joules: float, slack_ns: float, read: int) -> None:
         self._times.append(time_ns)
@@ -83,18 +85,17 @@ class Refreshes:
     def _slope(self, first: int, second: int) -> float:
         return (self._joules[second] - self._joules[first]) / (self._times[second] - self._times[first]) * 1e9
 
-    def _pairs(self, resolution: float) -> Iterator[tuple[int, int]]:
+    def _pair(self, resolution: float) -> None:
         """Pair each refresh with the first later one that measures the power between them to 10 %."""
-        first, last = 0, 1
-        while last < len(self._times):
-            if self._is_resolvable(first, last, resolution):
-                yield first, last
+        times, joules, slacks = self._times, self._joules, self._slacks
+        least_joules = _RESOLVABLE_RATIO * resolution
+        first, last, count = 0, 1, len(times)
+        while last < count:
+            long_ns, rise = times[last] - times[first], joules[last] - joules[first]
+            if rise >= least_joules and long_ns >= _RESOLVABLE_RATIO * (slacks[first] + slacks[last]):
+                self._partners.append(last)
+                self._slopes.append(rise / long_ns * 1e9)
                 first += 1
                 last = max(last, first + 1)
             else:
                 last += 1
-
-    def _is_resolvable(self, first: int, second: int, resolution: float) -> bool:
-        doubt_ns = self._slacks[first] + self._slacks[second]
-        is_long = self._times[second] - self._times[first] >= _RESOLVABLE_RATIO * doubt_ns
-        return is_long and self._joules[second] - self._joules[first] >= _RESOLVABLE_RATIO * resolution

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, replace
+from operator import sub
 from typing import TYPE_CHECKING
 
 from agent.energy.bounds import Energy, WindowResult, combine_results, slowest_refresh_seconds
@@ -191,7 +192,7 @@ def _largest_gap_seconds(series: Series, start_ns: int, end_ns: int) -> float:
     times, gaps = series.times_ns, [each.largest_gap_seconds for each in _segments_within(series, start_ns, end_ns)]
     for since_ns, until_ns in _sampled_spans(series, start_ns, end_ns):
         first, last = bisect_right(times, since_ns) - 1, bisect_left(times, until_ns)
-        gaps.append(max(times[i + 1] - times[i] for i in range(first, last)) / 1e9)
+        gaps.append(max(map(sub, times[first + 1 : last + 1], times[first:last])) / 1e9)
     return max(gaps)
 
 

@@ -303,7 +303,7 @@ def test_windows_have_unix_times_and_all_counts() -> None:
     assert last.end_ns - last.start_ns == 10_000_000
     assert abs(last.end_ns - 1000 - time.monotonic_ns()) < 5e9
     assert (last.iterations, last.inferences, last.input_tokens, last.output_tokens) == (1, 2, 3, 4)
-    assert last.latencies_seconds == (0.01,)
+    assert list(last.latencies_seconds) == [0.01]
 
 
 def test_warming_up_ends_when_the_rate_is_steady() -> None:
