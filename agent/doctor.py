@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.config.serving import ServingConfig
+    from agent.workloads.declaration import Workload
     from probes.registry import Discovery
 
 
@@ -92,16 +93,21 @@ def workloads(find: Callable[[str], object] = find_spec) -> list[Check]:
         except registry.UnknownWorkloadError as error:
             checks.append(Check(f"workload {name}", Verdict.WARN, str(error), "reinstall or remove the package"))
             continue
-        for engine in workload.engines:
-            missing = engine.missing(find)
-            found = f"{', '.join(missing)} not installed" if missing else "installed"
-            label = f"workload {name} on {engine.name}" if len(workload.engines) > 1 else f"workload {name}"
-            checks.append(
-                Check(label, Verdict.WARN if missing else Verdict.PASS, found, engine.remedy if missing else "")
-            )
-        if not workload.engines:
-            checks.append(Check(f"workload {name}", Verdict.PASS, "installed"))
+        checks.append(_workload(name, workload, find))
     return checks
+
+
+def _workload(name: str, workload: Workload, find: Callable[[str], object]) -> Check:
+    """Check that an engine of a workload is installed; the remedy is that of the default engine."""
+    missing = {engine: absent for engine in workload.engines if (absent := engine.missing(find))}
+    usable = [engine.name for engine in workload.engines if engine not in missing]
+    if missing and not usable:
+        default = workload.engines[0]
+        if workload.on_demand:
+            return Check(f"workload {name}", Verdict.PASS, f"not installed: {default.remedy}")
+        return Check(f"workload {name}", Verdict.WARN, f"{', '.join(missing[default])} not installed", default.remedy)
+    others = f" for {', '.join(usable)}, not for {', '.join(each.name for each in missing)}" if missing else ""
+    return Check(f"workload {name}", Verdict.PASS, f"installed{others}")
 
 
 def database(address: str) -> Check:

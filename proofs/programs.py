@@ -29,6 +29,7 @@ _SHA256 = {
     MODEL: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
 }
 _MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_LLAMA_PROGRAMS = ("llama-server", "llama-bench")
 _LLAMA_OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_APP=OFF",
@@ -74,7 +75,17 @@ def small_model() -> Path:
 
 
 def llama_server() -> Path:
-    """Return llama-server, built from the sources of llama.cpp that the package of its Python binding contains.
+    """Return the server of llama.cpp."""
+    return _llama() / "bin/llama-server"
+
+
+def llama_bench() -> Path:
+    """Return the benchmark of llama.cpp."""
+    return _llama() / "bin/llama-bench"
+
+
+def _llama() -> Path:
+    """Return the folder of llama.cpp, built from the sources that the package of its Python binding contains.
 
     It uses every instruction of this processor, so another processor needs a build of its own.
     """
@@ -84,18 +95,19 @@ def llama_server() -> Path:
     def build(folder: Path) -> None:
         for program in ("cmake", "c++"):
             if shutil.which(program) is None:
-                raise SystemExit(f"llama-server is built with {program}, which is missing: apt-get install cmake g++")
+                raise SystemExit(f"llama.cpp is built with {program}, which is missing: apt-get install cmake g++")
         source, output, jobs = folder / "source", folder / "build", str(os.cpu_count() or 1)
         shutil.unpack_archive(_downloaded(LLAMA, folder, "--no-binary", "llama-cpp-python"), source, filter="data")
         (llama,) = source.glob("*/vendor/llama.cpp")
         run("cmake", "-S", llama, "-B", output, *_LLAMA_OPTIONS)
-        run("cmake", "--build", output, "--target", "llama-server", "--parallel", jobs)
+        run("cmake", "--build", output, "--target", *_LLAMA_PROGRAMS, "--parallel", jobs)
         (folder / "bin").mkdir()
-        shutil.copy2(output / "bin/llama-server", folder / "bin")
+        for program in _LLAMA_PROGRAMS:
+            shutil.copy2(output / "bin" / program, folder / "bin")
         for used in (output, source, folder / "download"):
             shutil.rmtree(used)
 
-    return built("llama", f"{LLAMA} {platform.machine()} {processor}", build) / "bin/llama-server"
+    return built("llama", f"{LLAMA} {platform.machine()} {processor} {' '.join(_LLAMA_PROGRAMS)}", build)
 
 
 def vllm() -> tuple[Path, Path]:

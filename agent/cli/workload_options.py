@@ -33,6 +33,8 @@ def options_of(workload: Workload) -> list[inspect.Parameter]:
 
 
 def _default(each: Parameter) -> Any:
+    if each.declared.keys_are_axis:
+        return inspect.Parameter.empty
     if each.declared.parse is not None or each.sweepable:
         return None
     if isinstance(each.default, float) and each.default.is_integer():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agent.render.commands_text import commands_text
 from agent.render.headline import headline
 from agent.render.models_table import models_table
+from agent.render.phase_table import phase_table
 from agent.render.profile_tables import cost_table, energy_table, speed_table
 from agent.render.profile_warnings import profile_warnings
 from agent.render.reported_table import reported_table
@@ -23,7 +24,7 @@ def profile_text(document: Mapping[str, Any], width: int) -> str:
     """Return a profile document of the present schema as text, in lines of up to `width` characters."""
     points = document["points"]
     tables = (energy_table(points, width), cost_table(points, width)) if points else ()
-    speed = (*_speed(points, width), reported_table(points, width)) if points else ()
+    speed = (*_speed(points, width), phase_table(points, width), reported_table(points, width)) if points else ()
     parts = (
         headline(document, width),
         profile_warnings(document, width),

@@ -57,6 +57,8 @@ def _axes(kind: type, given: Mapping[str, Any]) -> tuple[dict[str, Sequence[Valu
     axes: dict[str, Sequence[Value]] = {}
     replaced = _replaced(kind, given)
     for each in parameters_of(kind):
+        if each.declared.keys_are_axis and len(given.get(each.name, ())) > 1:
+            axes[each.name] = tuple(given[each.name])
         omitted = each.name not in given and (named or each.name in replaced or not each.declared.sweep)
         if not each.sweepable or omitted:
             continue
@@ -91,6 +93,16 @@ def at_point(spec: _SpecT, point: Point) -> _SpecT:
     changes: dict[str, Any] = {name: value for name, value in point.items() if name not in named}
     if unknown := changes.keys() - {each.name for each in fields}:
         raise ValueError(f"unknown parameters: {', '.join(sorted(unknown))}")
+    for each in fields:
+        if each.declared.keys_are_axis and each.name in changes:
+            changes[each.name] = _only(getattr(spec, each.name), changes[each.name])
     if axis is not None:
         changes[axis] = {name: point.get(name, value) for name, value in named.items()}
     return replace(spec, **changes)  # type: ignore[type-var]
+
+
+def _only(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the mapping with one of its keys. Raises ValueError."""
+    if key not in values:
+        raise ValueError(f"{key!r} is not one of {', '.join(values)}")
+    return {key: values[key]}

@@ -106,7 +106,8 @@ class Workload:
     is imported in the workload process only. `help` is the help of the command `inferometer profile NAME`. `engines`
     are those that can run it, the default one first; the parameter `engine` of the spec names one of several. `check`
     raises WorkloadError before a run for points that cannot fit this host, and returns a line about the resources that
-    they need, or an empty text.
+    they need, or an empty text. A workload `on_demand` is no part of the usual installation, so `doctor` does not warn
+    if no engine of it is installed.
     """
 
     spec: type[Spec]
@@ -114,3 +115,4 @@ class Workload:
     help: str
     engines: tuple[Engine, ...] = ()
     check: Callable[[Spec, EngineSpec, Sequence[Point], Limits], str] | None = None
+    on_demand: bool = False

@@ -34,6 +34,7 @@ class _Declared:
     in_every_point: bool
     parse: Parse | None
     names_axes: bool
+    keys_are_axis: bool
     private: bool
     values: ParseValues | None
     replaces: str
@@ -55,6 +56,7 @@ def parameter(
     in_every_point: bool = False,
     parse: Parse | None = None,
     names_axes: bool = False,
+    keys_are_axis: bool = False,
     private: bool = False,
     values: ParseValues | None = None,
     replaces: str = "",
@@ -68,17 +70,18 @@ def parameter(
     `least` and `most` bound a number. `sweep` makes it sweepable and holds the values of its default sweep, and
     `in_every_point` makes it part of a point even with one value. `parse` reads an option that may be given repeatedly
     into the default's type, an empty mapping if there is none; with `names_axes` it returns the values of axes that the
-    user names, and the field holds one value of each. `values` reads a list of values that are not whole numbers;
-    without a `sweep` the parameter is swept only if it is given. A given parameter excludes the one that it `replaces`.
-    `option` is the name of the option if it is not that of the field. A `private` parameter is left out of profiles; of
-    another one, `shown` returns the part that a profile may have. `fills` returns values of other parameters for a
-    given value, such as the shape of a named model; values that are given as well override them. Those of a sweepable
-    parameter are a sequence. `words` makes it the words after the options, preferably after `--`. A `derived` parameter
-    has no option: `derived(given)` of the spec class returns its values by its name.
+    user names, and the field holds one value of each; with `keys_are_axis` its keys, if there are several, are the
+    values of the parameter itself, and the field of a point holds one of them. `values` reads a list of values that are
+    not whole numbers; without a `sweep` the parameter is swept only if it is given. A given parameter excludes the one
+    that it `replaces`. `option` is the name of the option if it is not that of the field. A `private` parameter is left
+    out of profiles; of another one, `shown` returns the part that a profile may have. `fills` returns values of other
+    parameters for a given value, such as the shape of a named model; values that are given as well override them. Those
+    of a sweepable parameter are a sequence. `words` makes it the words after the options, preferably after `--`. A
+    `derived` parameter has no option: `derived(given)` of the spec class returns its values by its name.
     """
     declared = _Declared(
-        *(help, option, metavar, least, most, sweep, in_every_point, parse, names_axes, private, values, replaces),
-        shown,
+        *(help, option, metavar, least, most, sweep, in_every_point, parse, names_axes, keys_are_axis, private),
+        *(values, replaces, shown),
         fills,
         words,
         derived,

@@ -18,6 +18,7 @@ GROUP = "inferometer.workloads"
 WORKLOADS = {
     "transformer": "agent.workloads.transformer.spec:WORKLOAD",
     "onnx": "agent.workloads.onnx.spec:WORKLOAD",
+    "llama": "agent.workloads.llama.spec:WORKLOAD",
     "endpoint": "agent.workloads.endpoint.spec:WORKLOAD",
     "http": "agent.workloads.http.spec:WORKLOAD",
     "command": "agent.workloads.command.spec:WORKLOAD",

@@ -166,6 +166,12 @@ def test_a_missing_engine_is_reported_with_the_command_that_installs_it() -> Non
         assert {check.verdict for check in checks} == {Verdict.PASS, Verdict.WARN}
 
 
+def test_a_workload_on_demand_passes_without_an_engine_and_names_the_extra() -> None:
+    (check,) = (each for each in workloads(lambda _: None) if each.name == "workload llama")
+    assert (check.verdict, check.remedy) == (Verdict.PASS, "")
+    assert check.found == "not installed: pip install 'inferometer[llama]'"
+
+
 def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
     new = tmp_path / "some/folder/store.db"
     assert database(str(new)) == Check("database", Verdict.PASS, f"{new} will be created at first use")

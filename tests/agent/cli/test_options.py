@@ -124,6 +124,7 @@ def test_a_list_given_several_times_has_all_of_its_values(name: str, tmp_path: P
     values |= {
         each.name: required[each.name] for each in declared if each.default is MISSING and not each.declared.parse
     }
+    values |= {each.name: [str(model)] for each in declared if each.declared.keys_are_axis}
     swept = [each.name for each in declared if each.sweepable and takes_numbers(each)]
     assert swept or name == "command"  # its --param has names of the user
     for each in swept:

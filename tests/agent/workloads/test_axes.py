@@ -146,3 +146,34 @@ def test_a_value_of_another_type_or_out_of_its_limits_is_refused():
 
 def test_the_settings_in_a_profile_leave_out_points_and_private_values():
     assert settings_of(ToySpec(dims={"seq": 3}, secret="y")) == {"tokens": 8, "precision": "fp32", "seed": 0}
+
+
+def letters(texts):
+    return {text: text.upper() for text in texts}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedSpec:
+    file: Mapping[str, str] = parameter(help="Files.", parse=letters, keys_are_axis=True)
+    batch: int = parameter(1, help="Requests.", least=1, most=64, sweep=(1,), in_every_point=True)
+
+    workload: ClassVar[str] = "keyed"
+    phases: ClassVar[tuple[str, ...]] = ("read",)
+
+
+def test_several_keys_of_a_mapping_are_values_of_an_axis_and_a_point_has_one_of_them():
+    spec, axes = request(KeyedSpec, {"file": letters(["a", "b"])})
+    assert [point_name(point) for point in points_of(axes)] == ["file=a batch=1", "file=b batch=1"]
+    assert at_point(spec, {"file": "b", "batch": 1}).file == {"b": "B"}
+
+
+def test_one_key_of_a_mapping_is_part_of_no_point():
+    spec, axes = request(KeyedSpec, {"file": letters(["a"])})
+    assert list(axes) == ["batch"]
+    assert at_point(spec, {"batch": 1}).file == {"a": "A"}
+
+
+def test_a_point_with_an_unknown_key_is_refused():
+    spec, _ = request(KeyedSpec, {"file": letters(["a", "b"])})
+    with pytest.raises(ValueError, match="'c' is not one of a, b"):
+        at_point(spec, {"file": "c"})
