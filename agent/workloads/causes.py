@@ -46,7 +46,7 @@ def _cause(name: str, pattern: str, message: str, remedy: str) -> Cause:
 CAUSES = (
     _cause(
         OUT_OF_MEMORY,
-        r"bad_alloc|bad allocation|out of memory|failed to allocate|unable to allocate|^MemoryError",
+        r"bad_alloc|bad allocation|out of memory|(?:failed|unable) to allocate|can't allocate memory|^MemoryError",
         "out of memory ({words})",
         "choose a smaller batch or a smaller model",
     ),

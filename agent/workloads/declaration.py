@@ -97,6 +97,8 @@ class Engine:
 ONNXRUNTIME = Engine("onnxruntime", ("onnxruntime", "onnx", "numpy"), remedy="pip install 'inferometer[onnx]'")
 """The default engine of the workloads that run a model in this program's own process."""
 
+TORCH = Engine("torch", ("torch", "numpy"), remedy="pip install 'inferometer[torch]'")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:

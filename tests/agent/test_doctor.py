@@ -172,6 +172,12 @@ def test_a_workload_on_demand_passes_without_an_engine_and_names_the_extra() -> 
     assert check.found == "not installed: pip install 'inferometer[llama]'"
 
 
+def test_a_workload_with_one_of_its_engines_passes_and_names_the_others() -> None:
+    checks = {check.name: check for check in workloads(lambda name: None if name == "torch" else name)}
+    assert checks["workload transformer"].verdict is Verdict.PASS
+    assert "torch" in checks["workload transformer"].found.partition(", not for ")[2].split(", ")
+
+
 def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
     new = tmp_path / "some/folder/store.db"
     assert database(str(new)) == Check("database", Verdict.PASS, f"{new} will be created at first use")

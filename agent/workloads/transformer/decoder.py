@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from agent.workloads.engine_spec import EngineSpec
     from agent.workloads.transformer.spec import TransformerSpec
 
-MODULES = {"onnxruntime": "agent.workloads.transformer.on_onnxruntime"}
+MODULES = {
+    "onnxruntime": "agent.workloads.transformer.on_onnxruntime",
+    "torch": "agent.workloads.transformer.on_torch",
+}
 """The modules that run a transformer, each an `EngineModule`, by the name of the engine."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from agent.workloads.axes import at_point
-from agent.workloads.declaration import ONNXRUNTIME, Workload
+from agent.workloads.declaration import ONNXRUNTIME, TORCH, Workload
 from agent.workloads.engine_spec import AUTO
 from agent.workloads.limits import available_bytes, require_memory, size
 from agent.workloads.parameter import check_parameters, parameter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Kind = Literal["decoder", "encoder"]
 Positions = Literal["rope", "learned"]
 FeedForward = Literal["gated", "plain"]
-EngineName = Literal["onnxruntime"]
+EngineName = Literal["onnxruntime", "torch"]
 
 _LARGEST = (1 << 31) - 1
 _LARGEST_BATCH = 1 << 20
@@ -83,6 +83,11 @@ class TransformerSpec:
         sweep=("fp32",),
     )
     engine: EngineName = parameter("onnxruntime", help="Engine that runs the model.")
+    compiled: bool = parameter(
+        False,
+        option="--compile",
+        help="Compile the model with torch.compile before it is measured; for --engine torch.",
+    )
     seed: int = parameter(0, help="Seed of the weights.", least=0)
 
     workload: ClassVar[str] = "transformer"
@@ -102,6 +107,8 @@ class TransformerSpec:
             raise ValueError("--output-tokens: 0 is out of range for a decoder: 1 or more")
         if self.kind == "encoder" and self.tied:
             raise ValueError("--tied: an encoder does not score the vocabulary; leave it out")
+        if self.compiled:
+            self._check_compiled()
 
     def _check_heads(self) -> None:
         """Raise ValueError if the heads do not fit the width or each other; set the widths that were left out."""
@@ -124,6 +131,13 @@ class TransformerSpec:
             raise ValueError(
                 f"--heads {self.heads} is not a multiple of --kv-heads {self.kv_heads}: choose --kv-heads {fits}"
             )
+
+    def _check_compiled(self) -> None:
+        """Raise ValueError if the engine cannot compile the model, or would compile it again while it is measured."""
+        if self.engine != "torch":
+            raise ValueError(f"--compile: {self.engine} has no compiler; choose --engine torch, or leave it out")
+        if self.experts > 1:
+            raise ValueError("--compile: a router chooses experts at run time; leave out --compile or --experts")
 
     @property
     def label(self) -> str:
@@ -265,8 +279,10 @@ WORKLOAD = Workload(
 
     Example: inferometer profile transformer --experts 8 --active-experts 2 --batch 1,8 --prompt-tokens 128,512
 
+    Example: inferometer profile transformer --engine torch --precision fp32,bf16,int8
+
     Example: inferometer profile transformer --price-per-kwh 0.21 --currency EUR --capital 9000
     """,
-    engines=(ONNXRUNTIME,),
+    engines=(ONNXRUNTIME, TORCH),
     check=check_memory,
 )

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from agent.workloads.causes import CAUSES, clean, match_cause
-from agent.workloads.errors import as_workload_error
+from agent.workloads.errors import OutOfMemoryError, as_workload_error
 from agent.workloads.input_spec import parse_inputs
 from agent.workloads.onnx.spec import OnnxSpec
 from refused_models import ENGINE, MODELS, RELU, failure, model
@@ -31,6 +31,17 @@ def test_a_model_that_cannot_run_is_refused_by_its_cause_with_a_remedy_that_fits
 
 def test_every_cause_in_the_table_has_a_test():
     assert {cause.name for cause in CAUSES} == MODELS.keys() | RAISED.keys()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.1 GiB",
+        "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried 9",
+    ],
+)
+def test_a_lack_of_memory_in_torch_is_recognized(message):
+    assert isinstance(as_workload_error(RuntimeError(message), "running batch=8", "unknown"), OutOfMemoryError)
 
 
 @pytest.mark.parametrize("cause", sorted(RAISED))

@@ -1,5 +1,6 @@
 """Real children: the whole way from the spec to a measured window, and how it ends."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -113,11 +114,13 @@ def test_a_corrupt_model_is_reported_with_a_remedy(tmp_path):
     assert "download it again" in failure.remedy
 
 
-def test_an_engine_that_cannot_be_imported_is_reported_with_its_installation(tmp_path):
-    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no engine here')")
-    failure = failure_of(TINY, environment={**os.environ, "PYTHONPATH": str(tmp_path)})
+@pytest.mark.parametrize(("engine", "extra"), [("onnxruntime", "onnx"), ("torch", "torch")])
+def test_an_engine_that_cannot_be_imported_is_reported_with_its_installation(tmp_path, engine, extra):
+    (tmp_path / f"{engine}.py").write_text("raise ImportError('no engine here')")
+    spec = dataclasses.replace(TINY, engine=engine)
+    failure = failure_of(spec, environment={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert failure.message == "loading the model: the engine cannot be loaded: no engine here"
-    assert failure.remedy == "pip install 'inferometer[onnx]'"
+    assert failure.remedy == f"pip install 'inferometer[{extra}]'"
 
 
 def test_cuda_without_a_cuda_engine_is_reported_with_a_remedy():

@@ -114,6 +114,18 @@ def test_a_bad_option_is_refused_by_name_with_a_remedy(options, words):
         TransformerSpec(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"engine": "onnxruntime"}, "--compile: onnxruntime has no compiler; choose --engine torch"),
+        ({"experts": 4, "active_experts": 2}, "--compile: a router chooses experts at run time"),
+    ],
+)
+def test_a_model_that_cannot_be_compiled_before_it_is_measured_is_refused(options, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        TransformerSpec(**({"engine": "torch"} | options), compiled=True)
+
+
 @given(st.integers(1, 4096), st.integers(1, 256), st.sampled_from(["rope", "learned"]))
 def test_every_width_that_an_error_suggests_is_accepted(width, heads, positions):
     try:
