@@ -16,7 +16,7 @@ BENCH ?= accuracy deriving time_to_answer live overhead timing storage interfere
 BENCH_ARGS ?=
 PROOF_ARGS ?=
 # The modules that make numbers.
-NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/pricing.py,agent/profiling/cost*.py,agent/profiling/offer_*.py,agent/profiling/contention.py,agent/profiling/rate_search.py,agent/profiling/production.py,agent/sampling/downsampling.py,agent/sampling/remote/clock.py,agent/host/gpu_activity.py,agent/attribution/*,agent/comparison/*
+NUMBERS := probes/counter.py,probes/plausibility.py,agent/energy/*,agent/cost/*,agent/profiling/analysis/*,agent/profiling/validation/*,agent/profiling/plan.py,agent/profiling/points.py,agent/profiling/work.py,agent/profiling/ceiling.py,agent/profiling/roofline.py,agent/profiling/pricing.py,agent/profiling/cost*.py,agent/profiling/offer_*.py,agent/profiling/contention.py,agent/profiling/rate_search.py,agent/profiling/production.py,agent/sampling/downsampling.py,agent/sampling/remote/clock.py,agent/host/gpu_activity.py,agent/attribution/*,agent/comparison/*
 
 PYTEST_ARGS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -28,7 +28,7 @@ trap 'kill $$ticking 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TER
 $(2) && echo "  $(1): done in $$(( $$(date +%s) - began )) s" >&2
 endef
 
-.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf proof-planners proof-engines docs schema settings lock clean
+.PHONY: help profile test test-unit check format bench proof-servers proof-aiperf proof-planners proof-engines proof-airgap wheelhouse docs schema settings lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -75,6 +75,16 @@ proof-planners: $(VENV)/.test  ## let planners read exports of measured profiles
 proof-engines: $(VENV)/.test  ## compare profiles with plain loops of the engines (PROOF_ARGS="torch llama --quick"; all by default)
 	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/engines.py $(PROOF_ARGS)
 
+proof-airgap: wheelhouse  ## install from the wheelhouse, profile and report without a network
+	@cd $(ROOT) && PYTHONPATH=benchmarks:tests:. $(BIN)/python proofs/airgap.py
+
+wheelhouse: $(VENV)/.release  ## write dist/wheelhouse: wheels with hashes for hosts without a network, and their SBOM
+	@cd $(ROOT) && rm -rf dist/wheelhouse && mkdir -p dist/wheelhouse
+	$(call step,Downloading the wheels,$(PIP) download --require-hashes --only-binary :all: -r $(ROOT)/requirements/wheelhouse.txt -d $(ROOT)/dist/wheelhouse)
+	@cd $(ROOT) && $(BIN)/python -m hatchling build -t wheel -d dist/wheelhouse >/dev/null && \
+	  $(BIN)/python requirements/wheelhouse.py dist/wheelhouse
+	@echo "Copy $(ROOT)/dist/wheelhouse, and install there: pip install --no-index --find-links . --require-hashes -r requirements.txt" >&2
+
 docs: $(VENV)/.docs  ## build the site and the man pages in docs/_build, and check every link within them
 	@cd $(ROOT)/docs && rm -rf _build && $(BIN)/python make_site.py _build/source && \
 	for builder in html man; do \
@@ -92,6 +102,10 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report ../pyproject.toml build.in -o profile.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra onnx --extra endpoint --extra import --extra planning --extra report --extra parquet --extra dev -c profile.txt ../pyproject.toml build.in -o test.txt --upgrade
+	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
+	  --no-annotate --extra onnx --extra report -c profile.txt ../pyproject.toml -o wheelhouse.txt --upgrade
+	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
+	  --no-annotate --extra release -c test.txt ../pyproject.toml -o release.txt --upgrade
 	cd $(ROOT)/requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	  --no-annotate --extra docs -c test.txt ../pyproject.toml -o docs.txt --upgrade
 
@@ -112,6 +126,10 @@ $(VENV)/.profile: $(BIN)/python $(ROOT)/pyproject.toml $(ROOT)/requirements/prof
 
 $(VENV)/.test: $(VENV)/.profile $(ROOT)/requirements/test.txt
 	$(call step,Installing the test tools,$(PIP) install --require-hashes -r $(ROOT)/requirements/test.txt)
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.test $(ROOT)/requirements/release.txt
+	$(call step,Installing the tools of a release,$(PIP) install --require-hashes -r $(ROOT)/requirements/release.txt)
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.profile $(ROOT)/requirements/docs.txt

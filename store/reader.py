@@ -32,7 +32,7 @@ from store.series_query import has_samples, load_series, sampled_span
 from store.serving_hours import load_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Collection, Container, Iterator
 
     from sqlalchemy import Connection, Engine, RowMapping, Select, Table
 
@@ -186,10 +186,11 @@ class Reader:
             found.append(Window(**values, latencies_seconds=latencies, step_seconds=steps))
         return tuple(found)
 
-    def profiles(self) -> tuple[Profile, ...]:
-        """Return every profile, newest first."""
+    def profiles(self, workloads: Collection[str] = ()) -> tuple[Profile, ...]:
+        """Return every profile, or only those of some workloads, newest first."""
         table, runs, recordings = schema.profiles, schema.runs, schema.recordings
-        rows = self._sound(select(table).order_by(table.c.created_ns.desc(), table.c.id), table)
+        query = select(table).order_by(table.c.created_ns.desc(), table.c.id)
+        rows = self._sound(query.where(table.c.workload.in_(workloads)) if workloads else query, table)
         names = ("id", "run_id", "created_ns", "workload", "document", "tag")
         of_imports = select(runs.c.id).join(recordings).where(recordings.c.program == IMPORTER)
         with self._snapshot() as (connection, _):

@@ -42,7 +42,7 @@ _ADDRESS = re.compile(
 _SAFE_SETTINGS = frozenset(
     {
         *("api", "arrivals", "method", "device", "engine", "positions", "precision", "provider", "workload"),
-        *("kind", "mlp", "preset"),
+        *("dtype", "kind", "mlp", "numa_nodes", "operation", "preset"),
     }
 )
 """The settings whose texts are words of this program."""
@@ -64,6 +64,9 @@ _SAFE = frozenset(
             "SensorJoules.domain",
             "SensorEnergy.method",
             "PhaseEnergy.phase",
+            "PhaseWork.phase",
+            "Ceiling.precision",
+            "Ceiling.device",
             "Cost.currency",
         ),
         *("Cost.no_allocation_reason", "BasisCost.no_total_reason", "MissingInput.name", "MissingInput.effect"),

@@ -32,6 +32,7 @@ COMMANDS = {
     "profile": "Measure latency, energy and cost of an inference.",
     "report": "Write profiles as one page that explains them.",
     "plot": "Draw one chart of a profile as SVG or PNG.",
+    "roofline": "Show the measured ceiling of this host.",
     "profiles": "List, show, export, import, tag and delete profiles.",
     "export": "Write the files of planners such as llm-d-planner.",
     "compare": "Compare profiles side by side.",

@@ -19,6 +19,7 @@ from agent.profiling.run_facts import EngineFacts, PlanFacts, WorkloadFacts
 from agent.profiling.service import model_name, server_notes
 from agent.profiling.stopping import AROUND_NS
 from agent.profiling.tolerance_notes import tolerance_notes
+from agent.profiling.work import with_work
 from agent.workloads.input_spec import synthetic_note
 from agent.workloads.parameter import settings_of
 from agent.workloads.point import decode_point, point_name
@@ -81,6 +82,7 @@ def build_document(
         windows, sensors, request.tariff, _run_environment(request, record, context.channels, found), request.level
     )
     points = with_models(points, record.models, windows, sensors)
+    points = with_work(points, record.works, windows, request.plan.tolerance)
     different = any(point.model for point in points)
     return Document(
         schema="inferometer.profile",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Axes, Point
     from agent.workloads.runner.protocol import Ready
+    from agent.workloads.work import Work
     from probes.model import Channel, Roots
     from probes.registry import Discovery
     from store.damage import Damage
@@ -170,9 +171,10 @@ def _continued(series: Series, more: Series) -> Series:
 class RunRecord:
     """The result of a run: its record at the end, the description of the loaded model, and its complete windows.
 
-    `models` are the models of the points, by the encoded point, `equivalent` the best point for each one that was
-    measured no further because it is equivalent, both encoded, and `lost` the errors of the points that cannot be
-    measured, by their name. `power_limits` are those of the RAPL zones in watts at both edges of each window.
+    `models` and `works` are the models and the work of the points, by the encoded point, `equivalent` the best point
+    for each one that was measured no further because it is equivalent, both encoded, and `lost` the errors of the
+    points that cannot be measured, by their name. `power_limits` are those of the RAPL zones in watts at both edges of
+    each window.
     """
 
     run: Run
@@ -186,6 +188,7 @@ class RunRecord:
     loads: Mapping[WindowKey, HostLoad] = field(default_factory=dict)
     models: Mapping[str, LoadedModel] = field(default_factory=dict)
     equivalent: Mapping[str, str] = field(default_factory=dict)
+    works: Mapping[str, Mapping[str, Work]] = field(default_factory=dict)
     lost: Mapping[str, WorkloadError] = field(default_factory=dict)
     power_limits: Mapping[WindowKey, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
 

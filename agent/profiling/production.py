@@ -15,14 +15,13 @@ from agent.energy.provenance import Provenance
 from agent.profiling.analysis.intervals import interval, per_token, quantity, token_rate
 from agent.profiling.analysis.precision import precision
 from agent.profiling.analysis.statistics import summarize
+from agent.profiling.device_facts import CoverageFacts, IncludedSensor
 from agent.profiling.document.codec import host_facts
 from agent.profiling.pricing import price_points
 from agent.profiling.records import (
     SCHEMA_VERSION,
-    CoverageFacts,
     Document,
     EnergyBreakdown,
-    IncludedSensor,
     Point,
     PointEnergy,
     PointPower,

@@ -14,8 +14,8 @@ import msgspec
 from agent.cost.interval import Interval  # noqa: TC001
 from agent.cost.model import Cost  # noqa: TC001
 from agent.cost.tariff import Tariff  # noqa: TC001
-from agent.energy.counted_sensors import Boundary  # noqa: TC001
 from agent.energy.provenance import Provenance  # noqa: TC001
+from agent.profiling.device_facts import CoverageFacts, DeviceFacts  # noqa: TC001
 from agent.profiling.run_facts import (  # noqa: TC001
     CheckResult,
     Conditions,
@@ -34,7 +34,6 @@ from agent.profiling.serving_records import ServingFigures, SustainableRate  # n
 from agent.profiling.tool_records import ToolReport  # noqa: TC001
 from agent.sampling.facts import SamplingConditions  # noqa: TC001
 from agent.workloads.model_record import Agreement  # noqa: TC001
-from probes.model import Kind, Source  # noqa: TC001
 from store.records import RunStatus  # noqa: TC001
 
 SCHEMA_VERSION = "2.3"
@@ -140,6 +139,26 @@ class PhaseSpeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_seconds: LatencySummary
 
 
+class PhaseWork(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The operations and the bytes of one phase, which the workload counts from its shapes.
+
+    `moved_bytes` are those that the program reads and writes in memory; `allocated_bytes` also has the lines that a
+    cache reads before they are written (write-allocate), which stores past the cache do not need. Rates and joules are
+    of the moved bytes. `share_of_ceiling` is the least time at the measured ceiling of this host, as part of the mean
+    time. None: not counted, or not known.
+    """
+
+    phase: str
+    operations_per_inference: float | None
+    moved_bytes_per_inference: float | None
+    allocated_bytes_per_inference: float | None
+    operations_per_second: Interval | None
+    bytes_per_second: Interval | None
+    joules_per_operation: UncertainValue | None
+    joules_per_byte: UncertainValue | None
+    share_of_ceiling: float | None = None
+
+
 class PointModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model of a point, in a run whose points have different ones, such as one for each precision.
 
@@ -175,7 +194,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the sum of the means of the phases. `latency_seconds` has its percentiles, None if the phases were measured one by
     one, as no whole request ran then. `serving` is None unless the workload sends requests to a server.
     `reported` are the own figures of the tool whose results were imported, one for each repeat. `model` is None if all
-    points have the same model, which is that of the document.
+    points have the same model, which is that of the document. `work` has the phases whose work is counted.
     """
 
     name: str
@@ -202,6 +221,7 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     serving: ServingFigures | None = None
     reported: tuple[ToolReport, ...] = ()
     model: PointModel | None = None
+    work: tuple[PhaseWork, ...] = ()
 
 
 class IdlePower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -225,53 +245,22 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensors: tuple[IdlePower, ...]
 
 
-class SensorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One channel that measures energy or power. `relative_uncertainty` is the stated half-width of an estimate."""
+class Ceiling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The highest measured rates of a device of this host, from the newest stored profiles of `gemm` and `stream`."""
 
-    domain: str
-    metric: str
-    source: Source
-    method: str
-    refresh_seconds: float | None
-    relative_uncertainty: float | None
-    in_total: bool
-
-
-class DeviceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One device of the host with its sensors of energy and power."""
-
-    id: str
-    kind: Kind
-    name: str | None
-    attributes: dict[str, str]
-    sensors: tuple[SensorFacts, ...]
-
-
-class IncludedSensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One (device, domain) that is part of the total."""
-
+    precision: str
     device: str
-    domain: str
-
-
-class CoverageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The sensors of the total, each once, and the parts of the host without a sensor.
-
-    `relative_uncertainty` is the largest stated half-width of an estimated part, None if all of it is measured.
-    """
-
-    boundary: Boundary
-    includes: tuple[IncludedSensor, ...]
-    not_covered: tuple[str, ...]
-    source: Provenance | None
-    relative_uncertainty: float | None
+    operations_per_second: float
+    bytes_per_second: float
+    gemm_profile: str
+    stream_profile: str
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A profile. `status` is the outcome of the run; `notes` are sentences to read before any number.
 
     `sustainable_rate` is None unless the run searched for it. `startup` is None unless the run loaded the model or
-    started its server.
+    started its server. `ceilings` are those that points are compared with.
     """
 
     schema: Literal["inferometer.profile"]
@@ -295,3 +284,4 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...]
     sustainable_rate: SustainableRate | None = None
     startup: Startup | None = None
+    ceilings: tuple[Ceiling, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,11 @@ from agent.host.activity import ActivityMonitor, cpu_usage_between
 from agent.host.inventory import describe_host
 from agent.host.settings import PowerLimits
 from agent.profiling.build import build_document, requested_settings, samples
+from agent.profiling.ceiling import GEMM, STREAM, with_ceilings
 from agent.profiling.contention import contention
 from agent.profiling.context import RunContext, RunPolicy, RunRecord, complete_windows
 from agent.profiling.document.codec import to_json
+from agent.profiling.document.versions import ProfileError, parse
 from agent.profiling.preparation import check_policy, describe_context, plan_run, remote_host
 from agent.profiling.run_facts import HostState
 from agent.profiling.run_store import RunStore, open_run_database
@@ -33,12 +35,13 @@ from agent.workloads.point import decode_point, point_name
 from agent.workloads.runner.client import WorkloadProcess
 from probes.nvml.probe import NvmlProbe
 from store.errors import StoreError
+from store.reader import Reader
 from store.records import Profile, Run, RunStatus, Series
 from store.url import display
 from store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from agent.config import Config
     from agent.profiling.context import ProfileRequest
@@ -132,9 +135,21 @@ def _result(
     document = build_document(request, context, record, _samples(context, record, run_store), created_ns)
     if document is None:
         return RunResult("", None, stored_in, interrupted, record.failure, run_store.store_error)
-    text = to_json(document)
+    text = to_json(with_ceilings(document, _stored_ceilings(context, run_store)))
     run_store.save_profile(Profile(record.run.id, record.run.id, created_ns, request.spec.workload, text))
     return RunResult(text, json.loads(text), stored_in, interrupted, record.failure, run_store.store_error, record.lost)
+
+
+def _stored_ceilings(context: RunContext, run_store: RunStore) -> Iterator[dict[str, Any]]:
+    """Yield the stored profiles of products and of memory, newest first; none if the store fails."""
+    try:
+        profiles = Reader(context.engine).profiles((GEMM, STREAM))
+    except StoreError as error:
+        run_store.note(error)
+        return
+    for profile in profiles:
+        with suppress(ProfileError):
+            yield parse(profile.document)
 
 
 def _samples(context: RunContext, record: RunRecord, run_store: RunStore) -> tuple[Series, ...]:
@@ -199,6 +214,7 @@ def _record(
         models=sweep.models,
         equivalent=rule.equivalent if rule else {},
         power_limits=sweep.power_limits,
+        works=sweep.works,
         lost={point_name(decode_point(point)): error for point, error in sweep.lost.items()},
     )
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Ready
+    from agent.workloads.work import Work
 
 _OTHER_STEPS = 3
 """The steps of loading, trying and ending the model."""
@@ -47,12 +48,9 @@ class Sweep:
     `edge` is called at the edge or just after it. `snapshot` reads the activity of CPUs and GPUs before each window and
     after it, then given the first snapshot; the load between both is in `loads`. `rule` is None for a plan without a
     tolerance. `ready` is the workload's description of its loaded model, None before. `baselines` are the phases of the
-    idle baselines, each before the sweep and after it. With a `level` the sweep is a search for the highest rate that
-    meets it, in requests per second.
-
-    A point that fails alone, such as one that runs out of memory, is in `lost` with its error, and the others continue.
-    `models` has the model of each point, by its encoded name, and `power_limits` the results of `read_power_limits` at
-    both edges of each window.
+    idle baselines, each before the sweep and after it. With a `level`, the sweep searches the highest rate that meets
+    it. A point that fails alone, such as by too little memory, is in `lost` with its error. `models` and `works` are
+    by the encoded point, `power_limits` the results of `read_power_limits` at both edges of each window.
     """
 
     def __init__(
@@ -81,6 +79,7 @@ class Sweep:
         self.lost: dict[str, LostPointError] = {}
         self.models: dict[str, LoadedModel] = {}
         self.power_limits: dict[WindowKey, tuple[Mapping[str, float], ...]] = {}
+        self.works: dict[str, Mapping[str, Work]] = {}
         self._search: RateSearch | None = None
         self._run_id = run_id
         self._plan = plan
@@ -213,6 +212,7 @@ class Sweep:
         if prepared.model is not None:
             self.models[encode_point(point)] = prepared.model
             self._add_load(prepared.model.load_start_ns, prepared.model.load_seconds)
+        self.works[encode_point(point)] = prepared.work
 
     def _sweep(self, workload: Workload, ready: Ready, points: Sequence[Point]) -> None:
         """Repeat all points, each time in another random order: drift of the host then affects all of them alike."""

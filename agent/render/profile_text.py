@@ -13,6 +13,7 @@ from agent.render.profile_warnings import profile_warnings
 from agent.render.reported_table import reported_table
 from agent.render.run_details import run_details
 from agent.render.serving_tables import latency_table, load_table
+from agent.render.work_table import work_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,8 @@ def profile_text(document: Mapping[str, Any], width: int) -> str:
     """Return a profile document of the present schema as text, in lines of up to `width` characters."""
     points = document["points"]
     tables = (energy_table(points, width), cost_table(points, width)) if points else ()
-    speed = (*_speed(points, width), phase_table(points, width), reported_table(points, width)) if points else ()
+    more = (phase_table(points, width), work_table(points, width), reported_table(points, width))
+    speed = (*_speed(points, width), *more) if points else ()
     parts = (
         headline(document, width),
         profile_warnings(document, width),

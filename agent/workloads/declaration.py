@@ -96,6 +96,8 @@ class Engine:
 
 ONNXRUNTIME = Engine("onnxruntime", ("onnxruntime", "onnx", "numpy"), remedy="pip install 'inferometer[onnx]'")
 """The default engine of the workloads that run a model in this program's own process."""
+NUMPY = Engine("numpy", ("numpy",), remedy="pip install 'inferometer[onnx]'")
+TORCH = Engine("torch", ("torch", "numpy"), remedy="pip install 'inferometer[torch]'")
 
 TORCH = Engine("torch", ("torch", "numpy"), remedy="pip install 'inferometer[torch]'")
 

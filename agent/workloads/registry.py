@@ -19,6 +19,8 @@ WORKLOADS = {
     "transformer": "agent.workloads.transformer.spec:WORKLOAD",
     "onnx": "agent.workloads.onnx.spec:WORKLOAD",
     "llama": "agent.workloads.llama.spec:WORKLOAD",
+    "gemm": "agent.workloads.gemm.spec:WORKLOAD",
+    "stream": "agent.workloads.stream.spec:WORKLOAD",
     "endpoint": "agent.workloads.endpoint.spec:WORKLOAD",
     "http": "agent.workloads.http.spec:WORKLOAD",
     "command": "agent.workloads.command.spec:WORKLOAD",

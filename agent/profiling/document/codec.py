@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.energy.provenance import provenance
+from agent.profiling.device_facts import CoverageFacts, DeviceFacts, IncludedSensor, SensorFacts
 from agent.profiling.document.impossible import impossible_figures
-from agent.profiling.records import CoverageFacts, DeviceFacts, Document, IncludedSensor, SensorFacts
+from agent.profiling.records import Document
 from agent.profiling.run_facts import HostFacts
 from agent.runtime import typed_json
 from probes.model import ENERGY_METRICS

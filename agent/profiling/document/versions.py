@@ -98,6 +98,7 @@ def _completed(document: _Json) -> _Json:
             "serving": point.get("serving"),
             "reported": point.get("reported", []),
             "model": point.get("model"),
+            "work": point.get("work", []),
             "convergence": {"correlation": None, "equivalent_to": None, **point["convergence"]},
             "conditions": {"start_power_limits_watts": {}, "end_power_limits_watts": {}, **point["conditions"]},
             "energy": point["energy"] and _completed_energy(point["energy"]),
@@ -115,6 +116,7 @@ def _completed(document: _Json) -> _Json:
         "engine": {"device": None, "cpu_operator_share": None, "cpus": None, **document["engine"]},
         "sustainable_rate": rate,
         "startup": document.get("startup"),
+        "ceilings": document.get("ceilings", []),
         "tariff": tariff and {**_NO_TARIFF, **tariff},
     }
 

@@ -12,6 +12,7 @@ from agent.workloads.input_spec import InputFacts  # noqa: TC001 - same
 from agent.workloads.load_records import LoadWindow  # noqa: TC001 - same
 from agent.workloads.model_record import LoadedModel  # noqa: TC001 - same
 from agent.workloads.point import Point  # noqa: TC001 - same
+from agent.workloads.work import Work  # noqa: TC001 - same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,12 +108,13 @@ class Ready(_Reply, frozen=True):
 class Prepared(_Reply, frozen=True):
     """The point has run once, from `start_ns` to `end_ns` on CLOCK_MONOTONIC.
 
-    `model` is the model of the point if the points have different ones.
+    `model` is the model of the point if the points have different ones. `work` has the phases whose work is counted.
     """
 
     start_ns: int
     end_ns: int
     model: LoadedModel | None = None
+    work: dict[str, Work] = {}
 
 
 class Started(_Reply, frozen=True):

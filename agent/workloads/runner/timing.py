@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Ready
+    from agent.workloads.work import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
     """One iteration of a phase: `run_once` runs it and appends the nanoseconds of each token step to the list.
 
-    The counts are per iteration.
+    The counts are per iteration, and `work` is that of one inference. `verify` is called after every window, and raises
+    WorkloadError if its results are wrong.
     """
 
     run_once: Callable[[list[int]], object]
     inferences: int
     input_tokens: int = 0
     output_tokens: int = 0
+    work: Work | None = None
+    verify: Callable[[], object] | None = None
 
 
 class MeasuringPhase(Protocol):
@@ -112,6 +116,8 @@ def measure(
             ends.append(end)
             done += 1
         ended(end)
+    if work.verify is not None:
+        work.verify()
     return Measured(
         phase=phase,
         start_ns=start,

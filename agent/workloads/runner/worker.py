@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from agent.workloads.declaration import Workload as Declaration
     from agent.workloads.runner.protocol import Command
     from agent.workloads.runner.timing import MeasuringPhase, Workload
+    from agent.workloads.work import Work
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # prctl(2)
 _OOM_SCORE = 1000  # oom_score_adj, proc(5)
@@ -181,9 +182,13 @@ def _prepare(workload: Workload, command: Prepare) -> tuple[Mapping[str, Phase |
         model = workload.model_of(command.parameters) if isinstance(workload, Variants) else None
         if model is not None:
             start_ns = max(start_ns, model.load_end_ns)  # the load of a model is not part of its first run
-        return phases, Prepared(start_ns, end_ns, model)
+        return phases, Prepared(start_ns, end_ns, model, _work(phases))
     except Exception as error:
         raise as_workload_error(error, f"running {point_name(command.parameters)}", CANNOT_RUN) from error
+
+
+def _work(phases: Mapping[str, Phase | MeasuringPhase]) -> dict[str, Work]:
+    return {name: each.work for name, each in phases.items() if isinstance(each, Phase) and each.work is not None}
 
 
 def _measure(phases: Mapping[str, Phase | MeasuringPhase], command: Measure, replies: BinaryIO) -> Measured:

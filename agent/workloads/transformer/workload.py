@@ -13,6 +13,7 @@ from agent.workloads.model_record import Agreement, LoadedModel
 from agent.workloads.runner.protocol import Ready
 from agent.workloads.runner.timing import Phase
 from agent.workloads.transformer.decoder import engine_module
+from agent.workloads.transformer.work import work_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,11 +86,11 @@ class TransformerWorkload:
         def prefill(_steps: list[int]) -> None:
             decoder.prefill(prompts)
 
-        read = batch * spec.prompt_tokens
+        read, work = batch * spec.prompt_tokens, work_of(spec)
         if spec.kind == "encoder":
-            return {"encode": Phase(prefill, inferences=batch, input_tokens=read)}
+            return {"encode": Phase(prefill, inferences=batch, input_tokens=read, work=work["encode"])}
         # Prefill gives the first output token, decode the rest.
-        phases = {"prefill": Phase(prefill, inferences=batch, input_tokens=read, output_tokens=batch)}
+        phases = {"prefill": Phase(prefill, batch, input_tokens=read, output_tokens=batch, work=work["prefill"])}
         if spec.output_tokens > 1:
             decoder.step(prefilled)
             phases["decode"] = _decoding(decoder, prefilled, spec)
@@ -149,4 +150,5 @@ def _decoding(decoder: Decoder, prefilled: Any, spec: TransformerSpec) -> Phase:
             steps.append(after - before)
             before = after
 
-    return Phase(decode, inferences=spec.batch, output_tokens=spec.batch * count)
+    work = work_of(spec)["decode"]
+    return Phase(decode, inferences=spec.batch, output_tokens=spec.batch * count, work=work)

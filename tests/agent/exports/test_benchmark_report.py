@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from agent.exports.benchmark_report import EXPORTER
 from agent.exports.records import ExportError, ExportRequest
-from agent.profiling.records import DeviceFacts, Document
+from agent.profiling.device_facts import DeviceFacts
+from agent.profiling.records import Document
 from command import ROOT
 from planner_documents import load, profile, with_watts
 

@@ -134,7 +134,8 @@ def test_the_lines_have_the_documented_form():
         "iterations": 10,
     }
     assert json.loads(encode(Stop())) == {"do": "stop"}
-    assert json.loads(encode(Prepared(1, 2))) == {"reply": "prepared", "start_ns": 1, "end_ns": 2, "model": None}
+    prepared = {"reply": "prepared", "start_ns": 1, "end_ns": 2, "model": None, "work": {}}
+    assert json.loads(encode(Prepared(1, 2))) == prepared
 
 
 def test_a_whole_number_of_seconds_needs_no_decimal_point():

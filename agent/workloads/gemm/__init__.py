@@ -1,0 +1,1 @@
+"""The workload `gemm`: products of matrices."""
