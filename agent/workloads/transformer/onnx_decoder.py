@@ -174,7 +174,7 @@ class _Decoder:
         if self.table is None:
             scores = self._linear(last, "head")
         elif spec.precision in QUANTIZED or graph.observed:
-            scores = graph.linear(last, "head", np.ascontiguousarray(self.table.T))
+            scores = graph.linear(last, "head", self.table.T)
         else:
             scores = graph.op("Gemm", last, "embedding", transB=1)
         logits = graph.op("Cast", scores, to=FLOAT, called="logits")

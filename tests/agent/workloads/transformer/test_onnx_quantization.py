@@ -13,7 +13,7 @@ def matrix(rows, columns):
 
 
 def test_int8_columns_differ_from_the_matrix_by_half_a_step_at_most():
-    values = matrix(40, 5)
+    values = matrix(40, 5000)
     codes, scales = quantization.int8_columns(values)
     assert codes.dtype == np.int8
     assert np.abs(codes).max() == 63
@@ -22,12 +22,12 @@ def test_int8_columns_differ_from_the_matrix_by_half_a_step_at_most():
 
 @pytest.mark.parametrize("rows", [1, 31, 32, 33, 96])
 def test_int4_blocks_differ_from_the_matrix_by_half_a_step_at_most(rows):
-    values = matrix(rows, 3)
+    values = matrix(rows, 4099)
     packed, scales = quantization.int4_blocks(values)
     blocks = -(-rows // 32)
-    assert (packed.shape, packed.dtype, scales.shape) == ((3, blocks, 16), np.uint8, (3, blocks))
-    codes = np.stack([packed & 15, packed >> 4], axis=3).reshape(3, blocks, 32).astype(int) - 8
-    restored = (codes * scales[:, :, None]).reshape(3, -1).T
+    assert (packed.shape, packed.dtype, scales.shape) == ((4099, blocks, 16), np.uint8, (4099, blocks))
+    codes = np.stack([packed & 15, packed >> 4], axis=3).reshape(4099, blocks, 32).astype(int) - 8
+    restored = (codes * scales[:, :, None]).reshape(4099, -1).T
     steps = np.repeat(scales.T, 32, axis=0)[:rows]
     assert (np.abs(restored[:rows] - values) <= 0.501 * steps).all()
     assert not restored[rows:].any()
