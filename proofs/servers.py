@@ -27,6 +27,8 @@ from live_service import LIVE, PROGRAM, free_port, observing, traffic, wait_unti
 from programs import AIPERF, CACHE, LLAMA, MODEL, VLLM, aiperf, llama_server, small_model, vllm, write_tokenizer
 from reporting import Bar, Verdict, finish, table
 
+from agent.runtime.cpu_list import cpu_list
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -37,10 +39,12 @@ WORDS = "river stone light garden winter paper silver window morning bridge ocea
 BUSY_SHARE = 0.5
 """The rate of the open loop, as a share of the rate of the closed loop."""
 MOST_DIFFERENCE = 0.05
-THREADS, CONTEXT = max(1, (os.cpu_count() or 1) // 2), 2048
-"""Half of the CPUs serve; the others are for the client."""
+CPUS = sorted(os.sched_getaffinity(0))
+THREADS, CONTEXT = max(1, len(CPUS) // 2), 2048
+SERVING_CPUS, CLIENT_CPUS = CPUS[:THREADS], CPUS[THREADS:] or CPUS
+"""Half of the CPUs serve, the others are for the clients: their programs must not take time from the server."""
 VLLM_VARIABLES = {
-    "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": f"0-{THREADS - 1}", "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": cpu_list(SERVING_CPUS), "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
 }  # fmt: skip
 LOAD_SECONDS, START_SECONDS, LIMIT_SECONDS = 10.0, 600.0, 600.0
@@ -102,11 +106,16 @@ SERVERS = {"llama": (LLAMA, llama_command, "llamacpp"), "vllm": (VLLM, vllm_comm
 
 @contextmanager
 def serving(home: Path, command: Callable[[str], tuple[str | Path, ...]]) -> Iterator[str]:
-    """Run a server inside the block, and yield its URL. Every prompt is new, so a cache of prompts is off."""
+    """Run a server on its CPUs and the block on the others, and yield the URL of the server.
+
+    Every prompt is new, so a cache of prompts is off.
+    """
     port = free_port()
+    os.sched_setaffinity(0, SERVING_CPUS)
     with (home / "server.log").open("wb") as log:
         line = [*map(str, command(port))]
         server = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, **VLLM_VARIABLES})
+    os.sched_setaffinity(0, CLIENT_CPUS)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/health", server, START_SECONDS)
         yield f"http://127.0.0.1:{port}"
@@ -116,6 +125,7 @@ def serving(home: Path, command: Callable[[str], tuple[str | Path, ...]]) -> Ite
     finally:
         server.terminate()
         server.wait()
+        os.sched_setaffinity(0, CPUS)
 
 
 def write_prompts(home: Path) -> None:
@@ -246,6 +256,8 @@ def main() -> None:
         write_tokenizer(aiperf(), home / "tokenizer")
         with serving(home, command) as url, observing(home, url, kind) as metrics:
             rig, rate = Rig(url, home, seconds), None
+            if not options.quick:
+                compared(rig, "warm-up, not counted", rate, 1)
             for name in ("closed loop", "open loop"):
                 ours, theirs = compared(rig, name, rate, pairs)
                 rate = round(BUSY_SHARE * median(run.rate for run in ours), 3)
