@@ -195,7 +195,7 @@ def peer(rig: Rig, rate: float | None) -> Run:
         median(gap for each in metrics for gap in each["inter_chunk_latency"]["value"]) / 1e3,
         median(each["inter_token_latency"]["value"] for each in metrics) / 1e3,
         median(each["request_latency"]["value"] for each in metrics) / 1e3,
-        (len(ends_ns) - 1) / (ends_ns[-1] - ends_ns[0]) * 1e9,
+        (len(ends_ns) - 1) / (ends_ns[-1] - ends_ns[0]) * 1e9 if len(ends_ns) > 1 else 0.0,
         len(metrics),
         len(requests) - len(metrics),
         tuple(sorted({each["usage_prompt_tokens"]["value"] for each in metrics})),
