@@ -56,6 +56,7 @@ _SAFE = frozenset(
         *("EngineFacts.name", "EngineFacts.version", "EngineFacts.provider", "WorkloadFacts.name"),
         *("EngineFacts.device", "EngineFacts.cpus", "Agreement.reference", "PointModel.precision"),
         *("WorkloadFacts.precision", "InputFacts.name", "InputFacts.element", "DeviceFacts.name"),
+        *("WorkloadFacts.computes_in", "PointModel.computes_in"),
         *("SensorFacts.domain", "SensorFacts.metric", "SensorFacts.method", "IncludedSensor.domain"),
         *("HostSettings.cpu_governors", "SamplingConditions.policy", "IdlePower.domain", "PhaseSpeed.phase"),
         *(

@@ -110,6 +110,7 @@ def build_document(
             None if different else ready.model_bytes,
             ready.sha256,
             ready.inputs,
+            None if different else ready.computes_in,
         ),
         devices=device_facts(context.channels, sensors.coverage),
         coverage=coverage_facts(sensors.coverage),

@@ -163,7 +163,8 @@ class PointModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model of a point, in a run whose points have different ones, such as one for each precision.
 
     `load_seconds` and `load_joules` are the time and the energy of loading it; the energy is None if nothing measures
-    power. `agreement` compares its outputs with those of the run's first model, which has none.
+    power. `agreement` compares its outputs with those of the run's first model, which has none. `computes_in` is the
+    precision in which the engine computes with the weights, None if it does not report it.
     """
 
     precision: str | None
@@ -172,6 +173,7 @@ class PointModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     load_seconds: float
     load_joules: UncertainValue | None
     agreement: Agreement | None
+    computes_in: str | None = None
 
 
 class Startup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

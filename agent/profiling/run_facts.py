@@ -105,8 +105,9 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The workload: its settings as requested, the facts of the model, and the origin of its inputs.
 
-    The number of parameters and the size are None if the model runs in a server that reports neither; precision and
-    size are None if the points have models of their own.
+    The number of parameters and the size are None if the model runs in a server that reports neither; both precisions
+    and the size are None if the points have models of their own. `computes_in` is the precision in which the engine
+    computes with the weights, None if it does not report it.
     """
 
     name: str
@@ -116,6 +117,7 @@ class WorkloadFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model_bytes: int | None
     model_sha256: str | None
     inputs: tuple[InputFacts, ...] = ()
+    computes_in: str | None = None
 
 
 class HostFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

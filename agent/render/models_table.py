@@ -23,7 +23,9 @@ def models_table(points: Sequence[_Json], width: int) -> str:
     money = [point["cost"] for point in points if point["cost"]]
     agreements = [point["model"]["agreement"] for point in points if point["model"]["agreement"]]
     classes = any(each["top1_agreement"] is not None for each in agreements)
-    columns = ["POINT", "J/INFERENCE>", *(["COST>"] if money else []), "LATENCY>", "MODEL>", "COSINE>"]
+    computed = any(point["model"].get("computes_in") not in {None, point["model"]["precision"]} for point in points)
+    columns = ["POINT", *(["COMPUTED IN"] if computed else []), "J/INFERENCE>", *(["COST>"] if money else [])]
+    columns += ["LATENCY>", "MODEL>", "COSINE>"]
     columns += ["TOP-1>"] if classes else []
     title = f"Models. LATENCY is the mean of a request in {unit}, MODEL the size of the weights."
     if money:
@@ -33,14 +35,15 @@ def models_table(points: Sequence[_Json], width: int) -> str:
             f" The outputs are compared with those of {agreements[0]['reference']}: COSINE is their mean similarity"
         )
         title += ", TOP-1 the share with the same likeliest token." if classes else "."
-    rows = [_row(point, factor, money=bool(money), classes=classes) for point in points]
+    rows = [_row(point, factor, computed=computed, money=bool(money), classes=classes) for point in points]
     return titled_table(title, columns, rows, width)
 
 
-def _row(point: _Json, factor: float, *, money: bool, classes: bool) -> list[str]:
+def _row(point: _Json, factor: float, *, computed: bool, money: bool, classes: bool) -> list[str]:
     model, energy = point["model"], point["energy"]
     agreement = model["agreement"]
-    row = [point["name"], plain(energy["joules_per_inference"]["total"]["mean"]) if energy else "-"]
+    row = [point["name"], *([model.get("computes_in") or "-"] if computed else [])]
+    row += [plain(energy["joules_per_inference"]["total"]["mean"]) if energy else "-"]
     row += [_cost(point["cost"])] if money else []
     row += [plain(point["mean_latency_seconds"]["mean"] * factor), number(model["model_bytes"], "B")]
     row += [f"{agreement['cosine_similarity']:.4f}" if agreement else "-"]

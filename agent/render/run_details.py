@@ -116,10 +116,16 @@ def _shape(workload: _Json) -> str:
         )
         lengths = {"prompt_tokens": "tokens in", "output_tokens": "out"}
         tokens = [f"{settings[name]} {words}" for name, words in lengths.items() if settings.get(name)]
-        parts = (settings.get("preset"), layers, mixture, workload["precision"], *tokens)
+        parts = (settings.get("preset"), layers, mixture, _precision(workload), *tokens)
         return ", ".join(str(part) for part in parts if part)
     own = {name: value for name, value in settings.items() if name not in {"workload", "provider", "device", "threads"}}
     return str(own.get("model") or ", ".join(f"{name} {value}" for name, value in own.items()))
+
+
+def _precision(workload: _Json) -> str:
+    """Return the precision of the weights, and that of the computation if it is another one; empty if unknown."""
+    stored, computed = workload["precision"], workload.get("computes_in")
+    return f"{stored} computed in {computed}" if computed not in {None, stored} else stored or ""
 
 
 def _coverage(document: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ class LoadedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A loaded model: its precision, size, and the time that the engine took to load it.
 
     `load_start_ns` is on CLOCK_MONOTONIC. The number of parameters and the bytes of the weights are None if unknown.
+    `computes_in` is the precision in which the engine computes with the weights, None if it does not report it.
     """
 
     precision: str | None
@@ -30,6 +31,7 @@ class LoadedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     load_start_ns: int
     load_seconds: float
     agreement: Agreement | None = None
+    computes_in: str | None = None
 
     @property
     def load_end_ns(self) -> int:

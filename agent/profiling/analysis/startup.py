@@ -53,7 +53,15 @@ def with_models(
 
 
 def _facts(model: LoadedModel, joules: UncertainValue | None) -> PointModel:
-    return PointModel(model.precision, model.parameters, model.model_bytes, model.load_seconds, joules, model.agreement)
+    return PointModel(
+        model.precision,
+        model.parameters,
+        model.model_bytes,
+        model.load_seconds,
+        joules,
+        model.agreement,
+        model.computes_in,
+    )
 
 
 def _joules(window: Window, sensors: Sensors) -> UncertainValue | None:

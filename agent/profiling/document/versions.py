@@ -114,6 +114,7 @@ def _completed(document: _Json) -> _Json:
         "points": points,
         "plan": {"equivalence": None, **document["plan"]},
         "engine": {"device": None, "cpu_operator_share": None, "cpus": None, **document["engine"]},
+        "workload": {"computes_in": None, **document["workload"]},
         "sustainable_rate": rate,
         "startup": document.get("startup"),
         "ceilings": document.get("ceilings", []),

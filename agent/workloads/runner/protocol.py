@@ -85,6 +85,7 @@ class Ready(_Reply, frozen=True):
     `provider` is the kind of device (`cpu`, `cuda`) and `device` the one that runs the model, by the engine's name for
     it. `cpu_operator_share` is the share of the operators that the CPU runs instead, None if the engine does not report
     it. `cpus` are the CPUs that the process may use, as the kernel lists them (`0-3,8`); the runner adds them.
+    `computes_in` is the precision in which the engine computes with the weights, None if it does not report it.
     """
 
     engine: str
@@ -103,6 +104,7 @@ class Ready(_Reply, frozen=True):
     device: str | None = None
     cpu_operator_share: float | None = None
     cpus: str | None = None
+    computes_in: str | None = None
 
 
 class Prepared(_Reply, frozen=True):

@@ -27,7 +27,8 @@ class Decoder(Protocol):
     A state of a decoder is a cache of keys and values with the last written token of each request, on the device. A
     step leaves the states before it as they are, so that a decode can begin with the same one again. An encoder has no
     steps and no tokens: `prefill` reads the prompts, and `logits` returns the outputs of the last norm, averaged over
-    the positions: [batch, width].
+    the positions: [batch, width]. `computes_in` is the precision in which the engine
+    computes with the weights, None if it does not report it.
     """
 
     provider: str
@@ -36,6 +37,7 @@ class Decoder(Protocol):
     load_start_ns: int
     load_seconds: float
     cpu_operator_share: float | None
+    computes_in: str | None
 
     def prompts(self, ids: NDArray[np.int64]) -> Any:
         """Return prompts [batch, tokens] in the memory of the device."""

@@ -74,6 +74,7 @@ class OnnxDecoder:
         self.model_bytes = spec.model_bytes()
         self.load_start_ns, self.load_seconds = session.load_start_ns, session.load_seconds
         self.cpu_operator_share = session.cpu_operator_share
+        self.computes_in: str | None = None
         self._inputs = ["input_ids", *cache_names(spec, "past")]
         self._scores = "logits" if spec.kind == "decoder" else "pooled"
         self._outputs = ["next_ids", *cache_names(spec, "present")] if spec.kind == "decoder" else ["pooled"]

@@ -72,6 +72,7 @@ class TransformerWorkload:
             load_start_ns=first.load_start_ns,
             device=first.device,
             cpu_operator_share=first.cpu_operator_share,
+            computes_in=first.computes_in,
         )
 
     def prepare(self, parameters: Point) -> Mapping[str, Phase]:
@@ -107,6 +108,7 @@ class TransformerWorkload:
             load_start_ns=decoder.load_start_ns,
             load_seconds=decoder.load_seconds,
             agreement=self._agreements.get(spec.precision),
+            computes_in=decoder.computes_in,
         )
 
     def _decoder(self, spec: TransformerSpec) -> Decoder:

@@ -46,3 +46,13 @@ def test_points_of_one_model_have_no_such_table() -> None:
     assert models_table([{**POINT, "model": None}, POINT], 80) == ""
     assert "Models." not in profile_text(DOCUMENT, 80)
     assert "Models." in profile_text({**DOCUMENT, "points": [point("fp32", None)]}, 80)
+
+
+def test_a_precision_of_the_computation_has_a_column_if_it_is_not_that_of_the_weights() -> None:
+    computed = [point("fp32", None), point("int4", AGREEMENT)]
+    for each, precision in zip(computed, ("fp32", "int8"), strict=True):
+        each["model"]["computes_in"] = precision
+    *_, heading, exact, rough = rows(*computed)
+    assert heading[:3] == ["POINT", "COMPUTED", "IN"]
+    assert (exact[2], rough[2]) == ("fp32", "int8")
+    assert "COMPUTED" not in str(rows(computed[0]))
