@@ -22,6 +22,7 @@ _SOURCE_PLACE = re.compile(
 _PREFIXES = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S* failed: ?|This is an invalid model\. "
     r"|Exception during (?:initialization|loading): |Error in execution: |Non-zero status code returned while "
+    r"|Exception from src/\S+:\d+:\s*"
 )
 
 
@@ -46,7 +47,8 @@ def _cause(name: str, pattern: str, message: str, remedy: str) -> Cause:
 CAUSES = (
     _cause(
         OUT_OF_MEMORY,
-        r"bad_alloc|bad allocation|out of memory|(?:failed|unable) to allocate|can't allocate memory|^MemoryError",
+        r"bad_alloc|bad allocation|out of memory|(?:failed|unable) to allocate|can't allocate memory|^MemoryError"
+        r"|CL_OUT_OF_|ALLOCATION_FAILURE|exceeded max size of memory",
         "out of memory ({words})",
         "choose a smaller batch or a smaller model",
     ),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MODULES = {
     "onnxruntime": "agent.workloads.transformer.on_onnxruntime",
+    "onnxruntime-genai": "agent.workloads.transformer.on_genai",
+    "openvino": "agent.workloads.transformer.on_openvino",
     "torch": "agent.workloads.transformer.on_torch",
 }
 """The modules that run a transformer, each an `EngineModule`, by the name of the engine."""

@@ -85,6 +85,7 @@ class TorchDecoder:
         self.device, self.provider = str(self._device), engine_torch.provider(self._device)
         self.model_bytes = sum(map(engine_torch.stored_bytes, model.tensors()))
         self.cpu_operator_share: float | None = None
+        self.computes_in: str | None = None
         self._empty_cache = model.empty_cache
         self._read: Callable[..., Any] = model.forward
         self._write: Callable[..., Any] = model.forward

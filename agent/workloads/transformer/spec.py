@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from agent.workloads.axes import at_point
-from agent.workloads.declaration import ONNXRUNTIME, TORCH, Workload
+from agent.workloads.declaration import ONNXRUNTIME, TORCH, Engine, Workload
 from agent.workloads.engine_spec import AUTO
 from agent.workloads.limits import available_bytes, require_memory, size
 from agent.workloads.parameter import check_parameters, parameter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Kind = Literal["decoder", "encoder"]
 Positions = Literal["rope", "learned"]
 FeedForward = Literal["gated", "plain"]
-EngineName = Literal["onnxruntime", "torch"]
+EngineName = Literal["onnxruntime", "onnxruntime-genai", "openvino", "torch"]
 
 _LARGEST = (1 << 31) - 1
 _LARGEST_BATCH = 1 << 20
@@ -253,6 +253,9 @@ def check_memory(spec: Spec, engine: EngineSpec, points: Sequence[Point], limits
     return f"the run needs at least {size(most)} of memory{rest}"
 
 
+_GENAI = Engine("onnxruntime-genai", ("onnxruntime_genai", "onnx", "numpy"), remedy="pip install 'inferometer[genai]'")
+_OPENVINO = Engine("openvino", ("openvino", "nncf", "onnx", "numpy"), remedy="pip install 'inferometer[openvino]'")
+
 WORKLOAD = Workload(
     spec=TransformerSpec,
     implementation="agent.workloads.transformer.workload",
@@ -283,6 +286,6 @@ WORKLOAD = Workload(
 
     Example: inferometer profile transformer --price-per-kwh 0.21 --currency EUR --capital 9000
     """,
-    engines=(ONNXRUNTIME, TORCH),
+    engines=(ONNXRUNTIME, _GENAI, _OPENVINO, TORCH),
     check=check_memory,
 )
