@@ -167,6 +167,7 @@ def _notes(
         notes.append("the run was interrupted: points and repeats that were not complete by then are missing")
     if record.failure:
         notes.append(f"the run failed, and points and repeats after that are missing: {record.failure.message}")
+    notes += getattr(request.spec, "notes", ())
     notes += [f"{name} is left out: {error.message}" for name, error in record.lost.items()]
     if context.server is not None:
         notes += server_notes(context.server, request, record.windows, context.remote)

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.comparison.commands import COMMAND, compare_commands
 from agent.profiling.records import Document
-from agent.render.tables import wrapped
+from agent.render.tables import plain, wrapped
 from agent.workloads.point import point_name
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from agent.comparison.commands import CommandRatio
     from agent.comparison.significance import Ratio
+
+_SYMMETRIC = 1.25
+"""The largest ratio of the two sides of an interval that is shown as ±."""
 
 
 def commands_text(document: Mapping[str, Any], width: int) -> str:
@@ -31,19 +34,22 @@ def commands_text(document: Mapping[str, Any], width: int) -> str:
 
 def _line(found: CommandRatio) -> str:
     place = f" at {point_name(found.parameters)}" if found.parameters else ""
-    speed = _words(found.speed, "faster", "slower", "speed")
-    joules = _words(found.joules, "more energy", "less energy", "energy") if found.joules else "energy unknown"
+    speed = ratio_words(found.speed, "faster", "slower", "speed")
+    joules = ratio_words(found.joules, "more energy", "less energy", "energy") if found.joules else "energy unknown"
     return f"{found.command}{place}: {speed}; {joules}"
 
 
-def _words(found: Ratio | None, more: str, less: str, name: str) -> str:
-    """Return a ratio as `1.20 ± 0.05 times faster`, or its interval if that contains 1."""
+def ratio_words(found: Ratio | None, more: str, less: str, name: str) -> str:
+    """Return a ratio as `1.20 ± 0.05 times faster`, or its interval if that contains 1 or is not symmetric."""
     if found is None:
         return f"{name} unknown"
-    if found.lower is None or found.upper is None:
-        return f"{name} {found.ratio:.3g} times, of unknown interval"
-    if found.lower <= 1 <= found.upper:
-        return f"no clear difference of {name} ({found.lower:.2f} to {found.upper:.2f} times)"
-    if found.ratio >= 1:
-        return f"{found.ratio:.2f} ± {(found.upper - found.lower) / 2:.2f} times {more}"
-    return f"{1 / found.ratio:.2f} ± {(1 / found.lower - 1 / found.upper) / 2:.2f} times {less}"
+    if (found.lower or 0.0) <= 1 and (found.upper is None or found.upper >= 1):
+        upper = "any" if found.upper is None else plain(found.upper)
+        return f"no clear difference of {name} ({plain(found.lower or 0.0)} to {upper} times)"
+    ratio, lower, upper_bound = found.ratio, found.lower, found.upper
+    if ratio < 1:
+        ratio, lower, upper_bound = 1 / ratio, found.upper and 1 / found.upper, found.lower and 1 / found.lower
+    word = more if found.ratio >= 1 else less
+    if lower and upper_bound and upper_bound - ratio < _SYMMETRIC * (ratio - lower):
+        return f"{ratio:.2f} ± {(upper_bound - lower) / 2:.2f} times {word}"
+    return f"{plain(ratio)} times {word} ({plain(lower)} to {'any' if not upper_bound else plain(upper_bound)} times)"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Spec(Protocol):
     """The values of a workload's parameters: a frozen dataclass whose fields are declared with `parameter`.
 
-    The spec of a load on a server also has a property `service`, the `Service` it sends its requests to.
+    The spec of a load on a server also has a property `service`, the `Service` it sends its requests to. A spec may
+    have a property `notes`, sentences for the profile.
     """
 
     workload: ClassVar[str]

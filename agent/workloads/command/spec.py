@@ -132,6 +132,15 @@ class CommandSpec:
         return (self.program, *self.versus)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes on the windows in the profile."""
+        if not self.one_run:
+            return ()
+        first = "the line of --ready-when" if self.ready_when else "the start of the program"
+        last = "the line of --done-when" if self.done_when else "its end"
+        return (f"each window is one run, from {first} to {last}, whatever the window length of the plan",)
+
+    @property
     def one_run(self) -> bool:
         """Whether a window is a part of one run, so that it cannot have several."""
         return bool(self.ready_when or self.done_when)

@@ -122,6 +122,7 @@ def test_the_load_of_a_program_is_a_figure_of_its_own(runs: Runs) -> None:
     assert phase["iterations"] == phase["repeats"] == 3
     assert phase["inferences"] == 36
     assert phase["duration_seconds"] / 3 > 0.2
+    assert any("from the line of --ready-when to its end" in note for note in found["notes"])
     startup = found["startup"]
     assert startup["load_seconds"] >= 0.3
     assert startup["load_joules"]["lower"] <= 180 * startup["load_seconds"] <= startup["load_joules"]["upper"]
