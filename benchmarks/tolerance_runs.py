@@ -16,7 +16,7 @@ MODEL = (
     *("--prompt-tokens", "16", "--output-tokens", "16", "--batch", "1"),
 )
 PROTOCOLS = (
-    ("--tolerance 2%", ("--tolerance", "2%", "--budget", "5m")),
+    ("--tolerance 2%", ("--tolerance", "2%", "--budget", "2m")),
     ("--standard", ("--standard",)),
 )
 TIMES = 3
