@@ -20,7 +20,10 @@ PROTOCOLS = (
     ("--standard", ("--standard",)),
 )
 TIMES = 3
-PEERS = (("optimum-benchmark", "optimum_benchmark"), ("Zeus", "zeus"))
+PEERS = (
+    ("optimum-benchmark", "optimum_benchmark", "and needs PyTorch"),
+    ("the profiling loop of Zeus", "zeus", "and sets the power limits of NVIDIA GPUs"),
+)
 
 
 def real_rows(*, quick: bool) -> list[dict[str, Any]]:
@@ -34,9 +37,9 @@ def real_rows(*, quick: bool) -> list[dict[str, Any]]:
             for row in rows
         ],
     )
-    for name, module in PEERS:
+    for name, module, needs in PEERS:
         if importlib.util.find_spec(module) is None:
-            print(f"  {name} is left out: it is not installed beside this program, and needs PyTorch")
+            print(f"  {name} is left out: it is not installed beside this program, {needs}")
     return rows
 
 
