@@ -33,7 +33,7 @@ def check(_spec: TransformerSpec, engine: EngineSpec, precisions: Sequence[str])
         raise WorkloadError(
             f"--precision bf16: onnxruntime {VERSION} has no bf16 kernels for the matrices on CPUs, and those on CUDA "
             "are not supported here",
-            "choose --precision fp32, fp16, int8, int8_static or int4",
+            "choose --engine torch, or --precision fp32, fp16, int8, int8_static or int4",
         )
     refused = next((each for each in _ON_CPU_ONLY if each in precisions), None)
     if refused and engine.device.startswith("cuda"):
