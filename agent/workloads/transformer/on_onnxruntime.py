@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from agent.workloads.engines import onnxruntime
+from agent.workloads.engines.onnx_precision import fp16_computes_in
 from agent.workloads.errors import WorkloadError
 from agent.workloads.transformer.onnx_calibration import activation_ranges
 from agent.workloads.transformer.onnx_decoder import build_decoder, cache_names
@@ -74,7 +75,8 @@ class OnnxDecoder:
         self.model_bytes = spec.model_bytes()
         self.load_start_ns, self.load_seconds = session.load_start_ns, session.load_seconds
         self.cpu_operator_share = session.cpu_operator_share
-        self.computes_in: str | None = None
+        on_cpu = session.provider == "cpu"
+        self.computes_in = fp16_computes_in() if spec.precision == "fp16" and on_cpu else None
         self._inputs = ["input_ids", *cache_names(spec, "past")]
         self._scores = "logits" if spec.kind == "decoder" else "pooled"
         self._outputs = ["next_ids", *cache_names(spec, "present")] if spec.kind == "decoder" else ["pooled"]

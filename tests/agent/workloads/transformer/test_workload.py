@@ -247,6 +247,7 @@ def test_a_precision_whose_first_point_is_short_has_room_for_longer_ones(positio
         point = {"batch": 1, "prompt_tokens": tokens, "precision": "fp16"}
         workload.prepare(point)["decode"].run_once([])
     assert workload.model_of(point).agreement.cosine_similarity > 0.999
+    assert workload.model_of(point).computes_in in {"fp16", "fp32"}
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8_static"])
