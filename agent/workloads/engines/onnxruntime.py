@@ -68,16 +68,39 @@ class Session:
             return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(values, onnx_type)
         return onnxruntime.OrtValue.ortvalue_from_numpy(values, *self.memory)
 
+    def bound(self, feeds: Mapping[str, Any], outputs: Sequence[str]) -> BoundRun:
+        """Return a run of the model on these tensors, for repetition."""
+        return BoundRun(self.handle, self.memory, feeds, outputs)
+
     def run(self, feeds: Mapping[str, Any], outputs: Sequence[str]) -> list[Any]:
         """Run the model once on tensors and return the named outputs as tensors, on the device and complete."""
-        binding = self.handle.io_binding()
+        bound = self.bound(feeds, outputs)
+        bound.run()
+        return bound.results()
+
+
+class BoundRun:
+    """A run of a model on the same inputs, which are bound once: binding them takes as long as a tiny model."""
+
+    def __init__(self, handle: Any, memory: tuple[str, int], feeds: Mapping[str, Any], outputs: Sequence[str]) -> None:
+        self._handle = handle
+        self._memory = memory
+        self._outputs = tuple(outputs)
+        self._binding = handle.io_binding()
         for name, tensor in feeds.items():
-            binding.bind_ortvalue_input(name, tensor)
-        for name in outputs:
-            binding.bind_output(name, *self.memory)
-        self.handle.run_with_iobinding(binding)
+            self._binding.bind_ortvalue_input(name, tensor)
+
+    def run(self) -> None:
+        """Run the model once; its outputs are then on the device and complete. They replace those of the last run."""
+        binding = self._binding
+        for name in self._outputs:  # each time, because an output can have another shape
+            binding.bind_output(name, *self._memory)
+        self._handle.run_with_iobinding(binding)
         binding.synchronize_outputs()
-        tensors: list[Any] = binding.get_outputs()
+
+    def results(self) -> list[Any]:
+        """Return the outputs of the last run as tensors."""
+        tensors: list[Any] = self._binding.get_outputs()
         return tensors
 
 

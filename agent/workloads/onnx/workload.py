@@ -97,15 +97,17 @@ class OnnxWorkload:
         # A tensor of a type that numpy lacks uses the memory of its array.
         shared = [values for name, values in arrays.items() if types[name] is not None]
 
-        def infer(_steps: list[int], _shared: list[Any] = shared) -> None:
-            session.run(feeds, self.outputs)
-
         try:
-            infer([])
+            bound = session.bound(feeds, self.outputs)
+            bound.run()
             self._agreement = None if precision == ORIGINAL else self._agreement_with_original(session, feeds)
         except Exception as error:
             integers = [each.name for each in self.inputs.declared if each.element.kind == "integer"]
             raise as_workload_error(error, f"running {point_name(parameters)}", CANNOT_RUN, integers) from error
+
+        def infer(_steps: list[int], _shared: list[Any] = shared) -> None:
+            bound.run()
+
         return {"inference": Phase(infer, inferences=point.batch)}
 
     def model_of(self, parameters: Point) -> LoadedModel | None:

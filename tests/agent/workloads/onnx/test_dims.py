@@ -39,10 +39,13 @@ def fed(workload, parameters, monkeypatch):
     """Return the shapes of the inputs of a point and the inferences of one run."""
     shapes = {}
 
-    def run(feeds, _outputs):
-        shapes.update({name: tuple(tensor.shape()) for name, tensor in feeds.items()})
+    bound = type(workload.session).bound
 
-    monkeypatch.setattr(type(workload.session), "run", lambda _self, feeds, outputs: run(feeds, outputs))
+    def recorded(session, feeds, outputs):
+        shapes.update({name: tuple(tensor.shape()) for name, tensor in feeds.items()})
+        return bound(session, feeds, outputs)
+
+    monkeypatch.setattr(type(workload.session), "bound", recorded)
     return shapes, workload.prepare(parameters)["inference"].inferences
 
 
@@ -170,6 +173,6 @@ def test_an_error_of_a_point_names_its_parameters(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("it broke")
 
-    monkeypatch.setattr(type(workload.session), "run", fail)
+    monkeypatch.setattr(type(workload.session), "bound", fail)
     with pytest.raises(WorkloadError, match=re.escape("running length=4: RuntimeError: it broke")):
         workload.prepare({"length": 4})
