@@ -1,6 +1,6 @@
 """Runs an ONNX model in a plain loop of ONNX Runtime, and prints the median seconds of a run.
 
-onnx.py MODEL SECONDS NAME=FILE.npy ...
+onnx.py MODEL SECONDS THREADS NAME=FILE.npy ...; 0 threads: the choice of the engine
 """
 
 import json
@@ -15,8 +15,10 @@ import onnxruntime
 def main() -> None:
     """Warm up for a third of the time, then measure."""
     seconds = float(sys.argv[2])
-    feeds = {name: np.load(file) for name, _, file in (argument.partition("=") for argument in sys.argv[3:])}
-    session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+    feeds = {name: np.load(file) for name, _, file in (argument.partition("=") for argument in sys.argv[4:])}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(sys.argv[3])
+    session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
     warm = time.perf_counter() + seconds / 3
     while time.perf_counter() < warm:
         session.run(None, feeds)
