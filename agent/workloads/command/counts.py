@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,9 +142,9 @@ def _number(found: object, option: str, subject: str, tail: Callable[[], str]) -
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:
-    """Return the identity of the content of a file, None without a file."""
+    """Return the identity of the content of a regular file, None for any other."""
     try:
         found = file.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return None if not stat.S_ISREG(found.st_mode) else (found.st_ino, found.st_mtime_ns, found.st_size)

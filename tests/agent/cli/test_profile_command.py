@@ -71,6 +71,7 @@ def runs(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
             *(*command, "--param", "watts=150,100", "--prepare", f"sh -c 'echo {{watts}}000000 > {limit}'"),
             *("--", "sh", "-c", "sleep 0.1; echo {watts}"),
         ),
+        "hanging": (*command, "--timeout", 8, "--vs", "sh -c 'sleep 300; true'", "--", "sleep", "0.1"),
         "failing": (*command, "--vs", "sh -c 'echo no memory left >&2; exit 7'", "--", "sleep", "0.1"),
     }
     with advancing_counters(server, WATTS), ThreadPoolExecutor(len(lines)) as pool:
@@ -178,6 +179,16 @@ def test_a_failing_program_loses_its_point_and_the_others_are_complete(runs: Run
     message = json.loads(result.stderr.splitlines()[-1])["error"]["message"]
     assert "these points are missing, the others are complete: command=sh" in message
     assert "no memory left" in message
+
+
+def test_a_hanging_program_loses_its_point_and_the_others_are_complete(runs: Runs) -> None:
+    result = runs["hanging"]
+    assert result.returncode == 1
+    found = document(result)
+    assert [point["name"] for point in found["points"]] == ["command=sleep"]
+    assert found["points"][0]["repeats"] == 3
+    assert "one of the programs did not finish running command=sh once within 8 s" in " ".join(found["notes"])
+    assert "--timeout" in result.stderr
 
 
 UNMEASURED = (*SHORT, *BARE_METAL, "--no-estimates", "--no-store")

@@ -99,6 +99,13 @@ def test_a_file_of_an_earlier_run_does_not_count(tmp_path: Path) -> None:
         Counter(Source("--count", 1, path=JsonPath(tmp_path / "none.json", ("n",), "n"))).count(tail)
 
 
+def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
+    counter = Counter(Source("--count", 1, path=JsonPath(tmp_path / "pipe", ("n",), "n")))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LostPointError, match="the run did not write pipe"):
+        counter.count(tail)
+
+
 def test_a_file_with_an_equal_size_but_a_new_time_counts(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     file.write_text('{"n": 3}', encoding="utf-8")
