@@ -24,10 +24,9 @@ def models_table(points: Sequence[_Json], width: int) -> str:
     agreements = [point["model"]["agreement"] for point in points if point["model"]["agreement"]]
     classes = any(each["top1_agreement"] is not None for each in agreements)
     computed = any(point["model"].get("computes_in") not in {None, point["model"]["precision"]} for point in points)
-    columns = ["POINT", *(["COMPUTED IN"] if computed else []), "J/INFERENCE>", *(["COST>"] if money else [])]
-    columns += ["LATENCY>", "MODEL>", "COSINE>"]
-    columns += ["TOP-1>"] if classes else []
-    title = f"Models. LATENCY is the mean of a request in {unit}, MODEL the size of the weights."
+    columns = ["POINT", "JOULES>", *(["COST>"] if money else []), "LATENCY>", "MODEL>", "COSINE>"]
+    columns += [*(["TOP-1>"] if classes else []), *(["COMPUTED IN"] if computed else [])]
+    title = f"Models. JOULES and LATENCY ({unit}) are means of an inference, MODEL is the size of the weights."
     if money:
         title += f" COST is that of a million inferences in {money[0]['currency'] or 'the unit of the prices given'}."
     if agreements:
@@ -42,15 +41,14 @@ def models_table(points: Sequence[_Json], width: int) -> str:
 def _row(point: _Json, factor: float, *, computed: bool, money: bool, classes: bool) -> list[str]:
     model, energy = point["model"], point["energy"]
     agreement = model["agreement"]
-    row = [point["name"], *([model.get("computes_in") or "-"] if computed else [])]
-    row += [plain(energy["joules_per_inference"]["total"]["mean"]) if energy else "-"]
+    row = [point["name"], plain(energy["joules_per_inference"]["total"]["mean"]) if energy else "-"]
     row += [_cost(point["cost"])] if money else []
     row += [plain(point["mean_latency_seconds"]["mean"] * factor), number(model["model_bytes"], "B")]
     row += [f"{agreement['cosine_similarity']:.4f}" if agreement else "-"]
     if classes:
         share = agreement and agreement["top1_agreement"]
         row.append("-" if share is None else percent(share))
-    return row
+    return [*row, model.get("computes_in") or "-"] if computed else row
 
 
 def _cost(cost: _Json | None) -> str:
