@@ -58,14 +58,14 @@ def _power(layout: int, number: int, at_ns: int) -> Tick:
     return Tick(layout, at_ns, at_ns + 2000, (0.1 * number, 8.0))
 
 
-def store_profile(home: Path, document: str, profile_id: str = "") -> str:
+def store_profile(home: Path, document: str, profile_id: str = "", workload: str = "transformer") -> str:
     """Store a profile document with its run; return its id, by default the document's own."""
     parsed = json.loads(document)
     profile_id = profile_id or parsed["id"]
     engine = open_database(str(prepared(store_of(home))))
     writer = Writer(engine)
     writer.register(Host("host", "name"), [("rapl", (ENERGY,))], "profile", 1)
-    writer.save_run(Run(profile_id, "host", writer.recording, "transformer", "{}", RunStatus.COMPLETE, 1, 2))
-    writer.save_profile(Profile(profile_id, profile_id, 2, "transformer", document))
+    writer.save_run(Run(profile_id, "host", writer.recording, workload, "{}", RunStatus.COMPLETE, 1, 2))
+    writer.save_profile(Profile(profile_id, profile_id, 2, workload, document))
     engine.dispose()
     return profile_id

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from agent.profiling.records import Document, PhaseWork, Point
 
 GEMM, STREAM = "gemm", "stream"
+TIMED = "window_matches_iterations"
+"""The check of the times of a window against those of its iterations."""
 
 
 class _Rate:
@@ -54,7 +56,7 @@ def ceilings(documents: Iterable[Mapping[str, Any]], host: str, device: str) -> 
         if own not in {(GEMM, host, device), (STREAM, host, device)}:
             continue
         for point in document["points"]:
-            for work in point["work"] if point["valid"] else ():
+            for work in point["work"] if _is_timed(point) else ():
                 engine, profile = document["engine"]["name"], document["id"]
                 if own[0] == STREAM and work["bytes_per_second"]:
                     memory.add(engine, profile, work["bytes_per_second"]["mean"])
@@ -68,6 +70,11 @@ def ceilings(documents: Iterable[Mapping[str, Any]], host: str, device: str) -> 
     return tuple(
         Ceiling(precision, device, found[1], bandwidth, found[0], stream) for precision, found in sorted(best) if found
     )
+
+
+def _is_timed(point: Mapping[str, Any]) -> bool:
+    """Return whether the rates of a point are right; a point without energy can be invalid and have them."""
+    return not any(each["name"] == TIMED and each["status"] == "failed" for each in point["checks"])
 
 
 def with_ceilings(document: Document, documents: Iterable[Mapping[str, Any]]) -> Document:
