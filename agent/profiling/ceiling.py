@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from agent.profiling.records import Document, PhaseWork, Point
+    from agent.profiling.run_facts import WorkloadFacts
 
 GEMM, STREAM = "gemm", "stream"
 TIMED = "window_matches_iterations"
@@ -85,7 +86,7 @@ def with_ceilings(document: Document, documents: Iterable[Mapping[str, Any]]) ->
     known = {each.precision: each for each in ceilings(documents, document.host.id, device)}
     points, used = [], dict[str, Ceiling]()
     for point in document.points:
-        precision = precision_of(document.workload.precision, point)
+        precision = _computing_type(document.workload, point)
         ceiling = known.get(precision)
         if ceiling is None:
             points.append(point)
@@ -96,9 +97,10 @@ def with_ceilings(document: Document, documents: Iterable[Mapping[str, Any]]) ->
     return msgspec.structs.replace(document, points=tuple(points), ceilings=tuple(used.values()))
 
 
-def precision_of(of_document: str | None, point: Point) -> str:
-    """Return the type in which a point computes, as far as it is known."""
-    return str((point.model and point.model.precision) or of_document)
+def _computing_type(of_run: WorkloadFacts, point: Point) -> str:
+    """Return the type in which the engine computes a point, by default that of its weights."""
+    facts = point.model or of_run
+    return str(facts.computes_in or facts.precision)
 
 
 def share(work: PhaseWork, ceiling: Ceiling) -> float | None:

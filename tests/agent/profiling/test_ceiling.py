@@ -125,6 +125,12 @@ def test_a_profile_without_a_ceiling_for_its_type_has_no_share():
     assert plain == ()
 
 
+def test_the_ceiling_is_that_of_the_type_in_which_the_engine_computes():
+    own = transformer("fp16")
+    own = msgspec.structs.replace(own, workload=msgspec.structs.replace(own.workload, computes_in="fp32"))
+    assert [each.precision for each in with_ceilings(own, [GEMM, STREAM]).ceilings] == ["fp32"]
+
+
 def test_a_roofline_places_phases_by_their_operations_for_each_byte():
     placed = msgspec.to_builtins(with_ceilings(transformer(), [GEMM, STREAM]))
     found = roofline([GEMM, STREAM], HOST, "cpu", [placed])
