@@ -115,12 +115,13 @@ def _point(
     sensors = shared.sensors
     found = sensor_windows(repeats, sensors.series)
     totals = joules_per_inference(repeats, sensors.total_of(found))
-    widening = _widening(repeats, totals, shared.run_environment.tolerance)
-    times = request_times(repeats, load, widening)
+    tolerance = shared.run_environment.tolerance
+    widening, speed_widening = _widening(repeats, totals, tolerance), _widening(repeats, None, tolerance)
+    times = request_times(repeats, load, speed_widening)
     serving = None if load is None else serving_figures(load, shared.level)
     evidence = _evidence(repeats, shared, found, totals, _serving_evidence(shared, load, serving, times))
     checks = validate(evidence)
-    speed, tokens = interval(evidence.rates, widening), tokens_per_inference(repeats)
+    speed, tokens = interval(evidence.rates, speed_widening), tokens_per_inference(repeats)
     unloaded = idle_windows(shared.idle, IDLE_UNLOADED)
     baseline = unloaded or idle_windows(shared.idle, IDLE_LOADED)
     found = attribute_background(found, repeats, sensors.series, shared.run_environment.loads, baseline)
@@ -141,8 +142,8 @@ def _point(
         time_to_first_token_seconds=times.first_token,
         inter_token_latency_seconds=times.next_token,
         inferences_per_second=speed,
-        input_tokens_per_second=token_rate(tokens.inputs, evidence.rates, widening),
-        output_tokens_per_second=token_rate(tokens.outputs, evidence.rates, widening),
+        input_tokens_per_second=token_rate(tokens.inputs, evidence.rates, speed_widening),
+        output_tokens_per_second=token_rate(tokens.outputs, evidence.rates, speed_widening),
         phases=_phases(repeats, load),
         energy=energy,
         power=point_power(repeats, counted, known, sensors.source, widening) if known else None,
@@ -156,7 +157,7 @@ def _point(
 
 
 def _widening(repeats: Sequence[Repeat], totals: Sequence[Energy] | None, tolerance: float | None) -> Widening:
-    """Return the widening of all intervals of a point."""
+    """Return the widening of the intervals of a point by its energy; without `totals`, by its speed."""
     rates = [1 / seconds_per_inference(repeat) for repeat in repeats]
     return interval_widening([energy.joules for energy in totals or ()], rates, tolerance)
 
