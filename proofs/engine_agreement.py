@@ -17,9 +17,9 @@ MOST_DIFFERENCE = {"fp32": 1e-4, "fp16": 0.01, "bf16": 0.05, "int8": 0.1, "int4"
 _SCRIPT = Path(__file__).with_name("transformer_outputs.py")
 
 
-def agreement_bars(environment: Path, engine: str, precisions: Sequence[str]) -> list[Bar]:
-    """Return a bar for each precision: the largest difference of an output in any case."""
-    found = _differences(environment, engine, precisions)
+def agreement_bars(environment: Path, engine: str, precisions: Sequence[str], without: Sequence[str] = ()) -> list[Bar]:
+    """Return a bar for each precision: the largest difference of an output in any case but those `without`."""
+    found = _differences(environment, engine, precisions, without)
     rows = [[case, *(found[precision][case] for precision in precisions)] for case in found[precisions[0]]]
     table(f"Differences of outputs on {engine}", ("CASE", *(f"{each}>" for each in precisions)), rows)
     return [
@@ -28,8 +28,10 @@ def agreement_bars(environment: Path, engine: str, precisions: Sequence[str]) ->
     ]
 
 
-def _differences(environment: Path, engine: str, precisions: Sequence[str]) -> dict[str, dict[str, float]]:
-    line = [environment / "bin/python", "-I", _SCRIPT, engine, *precisions]
+def _differences(
+    environment: Path, engine: str, precisions: Sequence[str], without: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    line = [environment / "bin/python", "-I", _SCRIPT, engine, ",".join(without), *precisions]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode:
         raise SystemExit(f"the outputs on {engine} ended with {done.returncode}:\n{done.stderr[-3000:]}")

@@ -1,6 +1,7 @@
-"""Compares the outputs of an engine with those of ONNX Runtime: `transformer_outputs.py ENGINE PRECISION...`.
+"""Compares the outputs of an engine with those of ONNX Runtime: `transformer_outputs.py ENGINE WITHOUT PRECISION...`.
 
-Runs in the environment of the engine. Every option of the transformer is a small case with the same weights and inputs.
+Runs in the environment of the engine. Every option of the transformer is a small case with the same weights and inputs,
+but those of the list `WITHOUT`.
 Prints for each precision and case the largest difference of an output, relative to the largest output, as JSON; in fp32
 the tokens of a decode must be the same too, else the difference is 1.
 """
@@ -63,5 +64,6 @@ def difference(engine: str, precision: str, options: dict) -> float:
 
 
 if __name__ == "__main__":
-    _, chosen, *precisions = sys.argv
-    print(json.dumps({each: {case: difference(chosen, each, CASES[case]) for case in CASES} for each in precisions}))
+    _, chosen, without, *precisions = sys.argv
+    cases = {case: options for case, options in CASES.items() if case not in without.split(",")}
+    print(json.dumps({each: {case: difference(chosen, each, cases[case]) for case in cases} for each in precisions}))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,11 +154,13 @@ def _compress(model: Any, spec: TransformerSpec) -> None:
     elif spec.precision in _COMPRESSED:
         import nncf  # noqa: PLC0415  slow, and only these precisions need it
 
+        nncf.set_log_level(logging.ERROR)
         mode = nncf.CompressWeightsMode
-        if spec.precision == "int8":
-            nncf.compress_weights(model, mode=mode.INT8_SYM)
-        else:
-            nncf.compress_weights(model, mode=mode.INT4_SYM, group_size=group_size(spec))
+        with redirect_stdout(StringIO()):  # a bar of its progress
+            if spec.precision == "int8":
+                nncf.compress_weights(model, mode=mode.INT8_SYM)
+            else:
+                nncf.compress_weights(model, mode=mode.INT4_SYM, group_size=group_size(spec))
 
 
 def group_size(spec: TransformerSpec) -> int:

@@ -1,0 +1,60 @@
+"""A decoder on ONNX Runtime GenAI in a plain loop: `FOLDER BATCH PROMPT OUTPUT VOCABULARY THREADS SECONDS`.
+
+For each line of its input, `prefill` or `decode`, it repeats that phase for some seconds and prints the median time of
+an iteration in seconds. A decode writes all output tokens after the first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+os.environ["ORT_GENAI_TELEMETRY_DISABLED"] = os.environ["CI"] = "1"
+
+import onnxruntime_genai
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def phases_of(folder: str, batch: int, prompt: int, output: int, vocabulary: int) -> dict[str, Callable[[], float]]:
+    """Return the phases by name, each as a function that runs it once and returns its seconds."""
+    model = onnxruntime_genai.Model(folder)
+    ids = np.random.default_rng(0).integers(0, vocabulary, (batch, prompt), np.int32)
+
+    def generator() -> onnxruntime_genai.Generator:
+        parameters = onnxruntime_genai.GeneratorParams(model)
+        parameters.set_search_options(batch_size=batch, max_length=prompt + output)
+        return onnxruntime_genai.Generator(model, parameters)
+
+    def prefill() -> float:
+        fresh = generator()
+        start = time.perf_counter()
+        fresh.append_tokens(ids)
+        fresh.generate_next_token()
+        return time.perf_counter() - start
+
+    def decode() -> float:
+        fresh = generator()
+        fresh.append_tokens(ids)
+        fresh.generate_next_token()
+        start = time.perf_counter()
+        for _ in range(output - 1):
+            fresh.generate_next_token()
+        return time.perf_counter() - start
+
+    return {"prefill": prefill, "decode": decode}
+
+
+if __name__ == "__main__":
+    phases = phases_of(sys.argv[1], *map(int, sys.argv[2:6]))
+    for line in sys.stdin:
+        times, end = [], time.perf_counter() + float(sys.argv[7])
+        while time.perf_counter() < end:
+            times.append(phases[line.strip()]())
+        print(median(times), flush=True)
