@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROMPT, OUTPUT = 128, 32
-THREADS = os.cpu_count() or 1
+THREADS = max(1, (os.cpu_count() or 1) // 2)
+"""Half of the CPUs: the threads of llama.cpp wait for each other, so one that shares its CPU delays all."""
 TESTS = {"prefill": ("pp", PROMPT), "decode": ("tg", OUTPUT)}
 """The name and the tokens of each phase in llama-bench."""
 LEAST_COSINE = 0.98
