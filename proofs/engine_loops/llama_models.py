@@ -19,7 +19,7 @@ FILE_TYPES = {"F16": 1, "Q8_0": 7, "Q4_K_M": 15}
 
 
 def write_model(path: Path) -> None:
-    """Write a model of 26 million random weights, without a tokenizer."""
+    """Write a model of 27 million random weights, without a tokenizer."""
     random = np.random.default_rng(0)
     writer = gguf.GGUFWriter(path, "llama")
     for add, value in (

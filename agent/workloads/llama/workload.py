@@ -37,7 +37,7 @@ def check(spec: LlamaSpec, engine: EngineSpec, _points: Sequence[Point]) -> None
 def load(spec: LlamaSpec, engine: EngineSpec) -> LlamaWorkload:
     """Load the first file. Raises WorkloadError."""
     check(spec, engine, ())
-    return ComparedFiles(spec, engine) if len(spec.model) > 1 else LlamaWorkload(spec, engine)
+    return LlamaWorkload(spec, engine)
 
 
 class LlamaWorkload:
@@ -74,6 +74,26 @@ class LlamaWorkload:
         spec = at_point(self.spec, parameters)
         return self._file(spec).phases(spec)
 
+    def model_of(self, parameters: Point) -> LoadedModel | None:
+        """Return the facts of the file of a point, and the agreement of its outputs with those of the first file.
+
+        None if there is only one file.
+        """
+        if len(self.spec.model) == 1:
+            return None
+        spec = at_point(self.spec, parameters)
+        (name, path), *_ = spec.model.items()
+        header, size = read_model(path)
+        file = self._files[name]
+        return LoadedModel(
+            precision=header.file_type,
+            parameters=header.parameters,
+            model_bytes=size,
+            load_start_ns=file.load_start_ns,
+            load_seconds=file.load_seconds,
+            agreement=self._agreements.get(name),
+        )
+
     def _file(self, spec: LlamaSpec) -> LoadedFile:
         name = next(iter(spec.model))
         found = self._files.get(name)
@@ -93,22 +113,3 @@ class LlamaWorkload:
         if self._reference is None:
             self._reference = self._files[self._first].scores()
         return agreement(self._first, scores, self._reference)
-
-
-class ComparedFiles(LlamaWorkload):
-    """Several files, whose points have different models."""
-
-    def model_of(self, parameters: Point) -> LoadedModel:
-        """Return the facts of the file of a point, and the agreement of its outputs with those of the first file."""
-        spec = at_point(self.spec, parameters)
-        (name, path), *_ = spec.model.items()
-        header, size = read_model(path)
-        file = self._files[name]
-        return LoadedModel(
-            precision=header.file_type,
-            parameters=header.parameters,
-            model_bytes=size,
-            load_start_ns=file.load_start_ns,
-            load_seconds=file.load_seconds,
-            agreement=self._agreements.get(name),
-        )
