@@ -6,18 +6,25 @@ magika (types of files). Nothing is downloaded later.
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from engine_environments import engine_environment
-from engine_pairs import PAIRS, QUICK_PAIRS, interleaved, looped, profiled
+from engine_pairs import LOOPS, PAIRS, QUICK_PAIRS, interleaved, profiled
 from reporting import Bar, table
 
+from agent.workloads.engine_spec import EngineSpec
+from agent.workloads.input_spec import parse_inputs
+from agent.workloads.onnx.spec import OnnxSpec
+from agent.workloads.runner.client import WorkloadProcess
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +40,8 @@ _MODELS = {
 _QUANTIZED = {"rapidocr recognition": ("int8", "int8_static", "int4", "fp16"), "magika": ("int8", "int4", "fp16")}
 _LEAST_COSINE = {"int8": 0.95, "int4": 0.95, "fp16": 0.999}
 """The limits of the agreement; that of int8_static depends on the inputs that calibrate it."""
-_SECONDS = 4.0
+_SECONDS = 0.5
+_PAIRS = 3 * PAIRS
 _THREADS = {"silero-vad": 1, "silero-vad half": 1}  # as silero-vad itself runs them; others: the choice of the engine
 
 
@@ -43,20 +51,24 @@ def environment() -> Path:
 
 
 def prove(quick: bool) -> list[Bar]:
-    """Compare the median time of a run of each model, and print what quantization does to two of them."""
+    """Measure each model by the command and in pairs with a plain loop, and quantize two of them.
+
+    In the pairs both sides are processes that stay loaded; this side is the workload process of the command.
+    """
     home = environment()
     bars = []
     with tempfile.TemporaryDirectory(prefix="inferometer-") as folder:
-        for name in ("silero-vad", "magika") if quick else _MODELS:
-            inputs = _saved(_inputs(name), Path(folder, name))
-            model = _model(home, name)
-            threads = _THREADS.get(name, 0)
-            ours = partial(_profiled, home, model, threads, inputs)
-            theirs = partial(_looped, home, model, threads, inputs)
-            pairs = interleaved(f"{name}: seconds of a run", ours, theirs, QUICK_PAIRS if quick else PAIRS)
+        saved = {name: _saved(_inputs(name), Path(folder, name)) for name in _MODELS}
+        names = ("silero-vad", "magika") if quick else tuple(_MODELS)
+        for name in names:
+            model, threads = _model(home, name), _THREADS.get(name, 0)
+            (point,) = _document(home, model, saved[name], "--threads", str(threads))["points"]
+            print(f"{name}: {point['latency_seconds']['p50'] * 1e3:.4g} ms by inferometer profile", flush=True)
+            with _worker(home, model, threads, saved[name]) as ours, _loop(home, model, threads, saved[name]) as theirs:
+                pairs = interleaved(f"{name}: seconds of a run", ours, theirs, QUICK_PAIRS if quick else _PAIRS)
             bars += [] if quick else [pairs.bar()]
         for name in ("magika",) if quick else _QUANTIZED:
-            bars += _quantized(home, name, _saved(_inputs(name), Path(folder, f"{name} quantized")))
+            bars += _quantized(home, name, saved[name])
     return bars
 
 
@@ -87,18 +99,34 @@ def _saved(inputs: Mapping[str, NDArray[Any]], folder: Path) -> list[str]:
     return [f"{name}={folder / name}.npy" for name in inputs]
 
 
-def _profiled(home: Path, model: Path, threads: int, inputs: Sequence[str]) -> float:
-    (point,) = _document(home, model, inputs, "--threads", str(threads))["points"]
-    return float(point["latency_seconds"]["p50"])
+@contextmanager
+def _worker(home: Path, model: Path, threads: int, inputs: Sequence[str]) -> Iterator[Callable[[], float]]:
+    """Load a model in the workload process; yield a function that measures the median seconds of a run."""
+    command = (str(home / "bin/python"), "-P", "-m", "agent.workloads.runner.worker")
+    with WorkloadProcess(command) as worker:
+        worker.start(OnnxSpec(model, inputs=parse_inputs(inputs)), EngineSpec(device="cpu", threads=threads))
+        worker.prepare({"batch": 1})
+        yield lambda: median(worker.measure("inference", _SECONDS, 1).latencies_seconds)
 
 
-def _looped(home: Path, model: Path, threads: int, inputs: Sequence[str]) -> float:
-    return float(looped(home, "onnx", model, str(_SECONDS), str(threads), *inputs))
+@contextmanager
+def _loop(home: Path, model: Path, threads: int, inputs: Sequence[str]) -> Iterator[Callable[[], float]]:
+    """Load a model in the plain loop; yield a function that measures the median seconds of a run."""
+    line = [home / "bin/python", "-I", LOOPS / "onnx.py", model, str(_SECONDS), str(threads), *inputs]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def seconds() -> float:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        yield seconds
+        process.stdin.close()
 
 
 def _document(home: Path, model: Path, inputs: Sequence[str], *options: str) -> dict[str, Any]:
     values = [text for each in inputs for text in ("--input", each)]
-    plan = ("--repeats", "3", "--window-seconds", str(_SECONDS / 3), "--idle-seconds", "0.2", "--warmup-seconds", "1.5")
+    plan = ("--repeats", "3", "--window-seconds", "1", "--idle-seconds", "0.2", "--warmup-seconds", "1")
     return profiled(home, "onnx", "--model", model, *values, *options, *plan)
 
 

@@ -33,7 +33,7 @@ def models_table(points: Sequence[_Json], width: int) -> str:
         title += (
             f" The outputs are compared with those of {agreements[0]['reference']}: COSINE is their mean similarity"
         )
-        title += ", TOP-1 the share with the same likeliest token." if classes else "."
+        title += ", TOP-1 the share with the same likeliest token or class." if classes else "."
     rows = [_row(point, factor, computed=computed, money=bool(money), classes=classes) for point in points]
     return titled_table(title, columns, rows, width)
 

@@ -1,9 +1,8 @@
-"""Runs an ONNX model in a plain loop of ONNX Runtime, and prints the median seconds of a run.
+"""Runs an ONNX model in a plain loop of ONNX Runtime; prints the median seconds of a run for each line of its input.
 
 onnx.py MODEL SECONDS THREADS NAME=FILE.npy ...; 0 threads: the choice of the engine
 """
 
-import json
 import statistics
 import sys
 import time
@@ -13,21 +12,26 @@ import onnxruntime
 
 
 def main() -> None:
-    """Warm up for a third of the time, then measure."""
-    seconds = float(sys.argv[2])
-    feeds = {name: np.load(file) for name, _, file in (argument.partition("=") for argument in sys.argv[4:])}
+    """Load the model, run it once, and measure."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(sys.argv[3])
     session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-    warm = time.perf_counter() + seconds / 3
-    while time.perf_counter() < warm:
+    feeds = {name: np.load(file) for name, _, file in (argument.partition("=") for argument in sys.argv[4:])}
+    session.run(None, feeds)
+    for _ in sys.stdin:
+        print(median_seconds(session, feeds, float(sys.argv[2])), flush=True)
+
+
+def median_seconds(session: onnxruntime.InferenceSession, feeds: dict[str, np.ndarray], seconds: float) -> float:
+    """Run for a time, and return the median."""
+    times, before = [], time.perf_counter()
+    end = before + seconds
+    while before < end or not times:
         session.run(None, feeds)
-    times = []
-    end = time.perf_counter() + seconds
-    while (before := time.perf_counter()) < end:
-        session.run(None, feeds)
-        times.append(time.perf_counter() - before)
-    print(json.dumps(statistics.median(times)))
+        after = time.perf_counter()
+        times.append(after - before)
+        before = after
+    return statistics.median(times)
 
 
 if __name__ == "__main__":

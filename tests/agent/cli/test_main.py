@@ -99,8 +99,8 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     ("typed", "completed"),
     [
         ("inferometer prof", {"profile", "profiles"}),
-        ("inferometer profile transformer --pre", {"--precision"}),
-        ("inferometer profile transformer --precision f", {"fp32", "fp16"}),
+        ("inferometer profile transformer --pre", {"--precision", "--preset"}),
+        ("inferometer profile transformer --positions l", {"learned"}),
         ("inferometer --path.", {"--path.sysfs", "--path.procfs", "--path.nvml-library"}),
     ],
 )
