@@ -235,7 +235,7 @@ def _end(outcome: RunResult, signals: SignalRequests, *, needs_energy: bool) -> 
     if outcome.lost:
         name, error = next(iter(outcome.lost.items()))
         names = ", ".join(outcome.lost)
-        fail(f"these points are missing, the others are complete: {names}. Of {name}: {_reason(error)}")
+        fail(f"these points are missing, the others are complete: {names}. The error of {name}: {_reason(error)}")
 
 
 def _points_without_energy(document: dict[str, Any]) -> str:
