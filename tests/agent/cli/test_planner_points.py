@@ -25,7 +25,7 @@ def options(**given: Any) -> dict[str, Any]:
 def points(**given: Any) -> list[dict[str, Any]]:
     values = options(**given)
     needed = take_points(values)
-    spec, axes = requested(ENDPOINT, values)
+    spec, axes = requested(ENDPOINT, values, omitted=values.keys() - {"url", *given})
     request = ProfileRequest(spec, EngineSpec(), axes, PLANS["quick"], None, combinations=needed.combinations)
     return [dict(point) for point in request.points]
 

@@ -80,7 +80,7 @@ def test_the_figures_are_those_of_the_stored_windows(home: Path, runs: Runs) -> 
     found = document(runs["open"])
     (point,) = found["points"]
     _, windows = stored(home, found["id"])
-    assert {window.phase for window in windows} == {"idle_loaded", "serving"}
+    assert {window.phase for window in windows} == {"first_run", "idle_loaded", "serving"}
     own = [window for window in windows if window.point]
     requests = [each for window in own for each in from_json(window.load, LoadWindow).requests]
     assert len(requests) == point["serving"]["requests"]
