@@ -48,8 +48,9 @@ else
 	  { echo "the modules that make numbers must have full coverage: $(NUMBERS)" >&2; status=1; }; exit $$status
 endif
 
-test-unit: $(VENV)/.test  ## run the tests that start no process and take no seconds
-	@cd $(ROOT) && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(shell nproc) --dist worksteal -m 'not system' $(TEST_ARGS)
+# The tests beside the folders are those of the pages and of the package.
+test-unit: $(VENV)/.test  ## run the tests of modules that start no process and take no seconds
+	@cd $(ROOT) && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(shell echo $$(( (3 * $$(nproc) + 1) / 2 ))) --dist worksteal -m 'not system' --ignore-glob 'tests/test_*.py' $(TEST_ARGS)
 
 check: $(VENV)/.test  ## lint, format, types, the import contract and the words
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \

@@ -20,6 +20,8 @@ from waiting import await_true
 if TYPE_CHECKING:
     from agent.api.metrics import Exporter
 
+pytestmark = pytest.mark.system
+
 
 def is_closed(client: socket.socket) -> bool:
     try:

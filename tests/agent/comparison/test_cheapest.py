@@ -148,6 +148,7 @@ def test_the_capacity_under_a_service_level_is_the_highest_rate_that_met_it() ->
     assert machines(group([SERVED, profile(0)]), LEVEL)[1][0].startswith("B is left out")
 
 
+@pytest.mark.system
 def test_a_mix_of_setups_states_its_reasons() -> None:
     setups = group([profile(0), profile(1, precision="int8", speed=2.0)])
     found = mix_of(setups, 100.0)

@@ -111,6 +111,7 @@ def test_the_bound_of_a_counter_without_stated_properties_holds(power, refresh, 
     held(series, power, window)
 
 
+@pytest.mark.system
 @settings(QUICK, max_examples=50)
 @given(powers(), refresh_periods, shares, read_moments(), resolutions, st.data())
 def test_samples_that_end_at_the_window_have_a_bound_by_the_power_limit(power, refresh, irregular, read, step, data):
@@ -147,6 +148,7 @@ def test_wraps_leave_no_trace(power, refresh, read, data):
     assert found.energy.joules == pytest.approx(window_energy(plain, *window).energy.joules, abs=1e-4)
 
 
+@pytest.mark.system
 @settings(QUICK, max_examples=100)
 @given(
     powers(watts=st.one_of(st.just(0.0), st.floats(1, 600))),
@@ -221,6 +223,7 @@ GAUGES = st.sampled_from(
 )
 
 
+@pytest.mark.system
 @settings(QUICK, max_examples=MANY)
 @given(
     powers(),
@@ -255,6 +258,7 @@ def test_an_average_read_on_time_has_a_bound_much_narrower_than_the_ceiling(seco
     assert abs(found.energy.joules - true) < 0.02 * true
 
 
+@pytest.mark.system
 @settings(QUICK, max_examples=50)
 @given(powers(watts=st.floats(1, 600)), refresh_periods, shares, st.sampled_from((0.0, 600.0)), st.data())
 def test_windows_of_one_series_have_the_same_energies_as_from_their_own_samples(power, refresh, irregular, limit, data):

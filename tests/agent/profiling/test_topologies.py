@@ -98,6 +98,7 @@ def reaches(channels):
     return pairs
 
 
+@pytest.mark.system
 @settings(max_examples=200)
 @given(
     topology=st.sampled_from(TOPOLOGIES),

@@ -68,6 +68,7 @@ def both(layouts: list[Layout], ticks: list[Tick], *ends: int) -> tuple[Measurem
     return measure(downsampled(layouts, ticks).series, *ends), measure(series_of(layouts, ticks), *ends)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("rejected", [{}, {9000: Reason.RESET, 12_345: Reason.READ_ERROR, 12_346: Reason.READ_ERROR}])
 def test_a_downsampled_counter_has_the_energy_of_all_its_ticks(rejected: dict[int, Reason]) -> None:
     ticks = counted(200, rejected)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from store.records import Tick
 
+pytestmark = pytest.mark.system
+
 
 def first(sampler: Sampler, count: int = 1) -> list[Tick]:
     """Wait for a number of ticks, and return the first of them."""

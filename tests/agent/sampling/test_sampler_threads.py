@@ -30,6 +30,8 @@ from waiting import await_true
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.system
+
 
 def test_file_probes_share_a_thread_and_others_have_their_own() -> None:
     files = [FakeProbe(name=f"hwmon/{number}", files_only=True) for number in range(5)]

@@ -1,9 +1,13 @@
 import threading
 from pathlib import Path
 
+import pytest
+
 from hwmon_readings import GPU, card, discover, hang, release
 from probes.hwmon import probe as hwmon
 from trees import hwmon_chip, write
+
+pytestmark = pytest.mark.system
 
 
 def test_a_hanging_file_at_discovery_is_a_problem_and_the_others_of_its_chip_are_found(tmp_path):

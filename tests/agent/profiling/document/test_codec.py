@@ -193,6 +193,7 @@ def any_windows(draw):
     return windows
 
 
+@pytest.mark.system
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(st.lists(any_series(), max_size=5), any_windows(), st.sampled_from((None, TARIFF)))
 def test_any_samples_make_a_document_that_fits_the_schema(series, windows, tariff):

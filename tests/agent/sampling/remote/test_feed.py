@@ -17,6 +17,8 @@ from store.records import Host
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.system
+
 SECOND = 1_000_000_000
 UNIX = 1_700_000_000 * SECOND
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Measured, Prepared
 
+pytestmark = pytest.mark.system
+
 POINT = {"command": "sh"}
 
 

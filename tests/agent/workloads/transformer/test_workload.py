@@ -138,6 +138,7 @@ def test_a_lower_precision_stays_finite_and_near_fp32(precision, least, options)
     assert 0 <= rough.tokens(state)[0] < 200
 
 
+@pytest.mark.system
 def test_activations_stay_finite_in_fp16_however_deep_the_model():
     spec = TransformerSpec(layers=24, width=64, heads=2, vocabulary=64, precision="fp16")
     logits, _, cache = Decoder(spec).prefill(prompts(spec, 1, 64))
