@@ -133,7 +133,9 @@ def test_without_sensors_every_energy_and_cost_is_marked_as_estimated(home: Path
     tables = {
         part.partition("\n")[0].split()[0].rstrip(".:"): part.splitlines() for part in result.stdout.split("\n\n")
     }
-    rows = [line for line in tables["Energy"] if line.startswith("batch=")]
+    parts = (part.splitlines() for part in result.stdout.split("\n\n"))  # a wide table continues below itself
+    sourced = next(part for part in parts if any(line.endswith(" SOURCE") for line in part))
+    rows = [line for line in sourced if line.startswith("batch=")]
     assert rows
     assert all(row.endswith("estimated") for row in rows)
     assert "The energy part is estimated." in " ".join(line.strip() for line in tables["Cost"])
