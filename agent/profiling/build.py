@@ -81,7 +81,7 @@ def build_document(
     points = analyze(
         windows, sensors, request.tariff, _run_environment(request, record, context.channels, found), request.level
     )
-    points = with_models(points, record.models, windows, sensors)
+    points = with_models(points, record.models, windows, sensors, context.timebase)
     points = with_work(points, record.works, windows, request.plan.tolerance)
     different = any(point.model for point in points)
     return Document(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from agent.profiling.analysis.statistics import trend
 from agent.profiling.plan import STEADY_CHUNKS, chunk_seconds
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from agent.profiling.plan import MeasurementPlan
     from agent.runtime.clock import Timebase
+    from agent.workloads.model_record import LoadedModel
     from agent.workloads.point import Point
     from agent.workloads.runner.protocol import Measured, Prepared
 
@@ -50,6 +54,12 @@ class StoppingRule(Protocol):
     def is_idle_known(self, start_ns: int, end_ns: int, part_seconds: float) -> bool:
         """Return whether the idle power since `start_ns` is known well enough, from parts of its window."""
         ...
+
+
+def first_load(model: LoadedModel, earlier: Sequence[LoadedModel]) -> LoadedModel:
+    """Return the first load of a model that a new process has loaded again; `earlier` are those of ended processes."""
+    unloaded = partial(msgspec.structs.replace, load_start_ns=0, load_seconds=0.0)
+    return next((each for each in earlier if unloaded(each) == unloaded(model)), model)
 
 
 def measure_window(

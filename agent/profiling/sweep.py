@@ -15,7 +15,7 @@ from agent.profiling.analysis.startup import FIRST_RUN, LOAD
 from agent.profiling.plan import SETTLE_SECONDS, chunk_seconds, least_idle_seconds
 from agent.profiling.rate_driver import RateSearch
 from agent.profiling.rate_search import FIRST_RATE, at_rate
-from agent.profiling.steps import measure_window, rest, warm_up, window_of
+from agent.profiling.steps import first_load, measure_window, rest, warm_up, window_of
 from agent.workloads.errors import LostPointError
 from agent.workloads.point import encode_point, point_name
 from store.records import Window
@@ -99,7 +99,7 @@ class Sweep:
         self._sleep = sleep
         self._began = time.monotonic()
         self._load: Callable[[], Ready] | None = None
-        self._load_starts_ns: set[int] = set()
+        self._earlier: tuple[LoadedModel, ...] = ()
         self._prepared: Point | None = None
         self._done = self._total = 0
         self._windows_ahead, self._idles_ahead = 0, _SIDES * len(baselines)
@@ -156,18 +156,18 @@ class Sweep:
         self._total -= (repeats + 1) * self._phases
         self._progress.note(f"warning: {point_name(point)} is left out: {error.message}")
         if error.ended and self._load is not None:
+            self._earlier = tuple(self.models.values())
             self._load()
 
     def _add_load(self, start_ns: int, seconds: float) -> None:
         """Add the window in which a model was loaded, once for each model."""
-        if start_ns and start_ns not in self._load_starts_ns:
-            self._load_starts_ns.add(start_ns)
+        known = {window.start_ns for window in self.windows if window.phase == LOAD}
+        if start_ns and self._timebase.unix_ns(start_ns) not in known:
             self._add_start(LOAD, start_ns, start_ns + round(seconds * 1e9))
 
     def _add_start(self, phase: str, start_ns: int, end_ns: int) -> None:
         """Add a window of the start of a workload; the times are on CLOCK_MONOTONIC."""
-        number = sum(window.phase == phase for window in self.windows)
-        unix_ns = self._timebase.unix_ns
+        number, unix_ns = sum(window.phase == phase for window in self.windows), self._timebase.unix_ns
         self._keep(Window(self._run_id, "", phase, number, unix_ns(start_ns), unix_ns(end_ns)))
 
     def sustainable_rate(self, point: Point) -> SustainableRate | None:
@@ -210,8 +210,8 @@ class Sweep:
         if not any(window.phase == FIRST_RUN for window in self.windows):
             self._add_start(FIRST_RUN, prepared.start_ns, prepared.end_ns)
         if prepared.model is not None:
-            self.models[encode_point(point)] = prepared.model
-            self._add_load(prepared.model.load_start_ns, prepared.model.load_seconds)
+            model = self.models[encode_point(point)] = first_load(prepared.model, self._earlier)
+            self._add_load(model.load_start_ns, model.load_seconds)
         self.works[encode_point(point)] = prepared.work
 
     def _sweep(self, workload: Workload, ready: Ready, points: Sequence[Point]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.profiling.analysis.metrics import Sensors
     from agent.profiling.records import Point, UncertainValue
+    from agent.runtime.clock import Timebase
     from agent.workloads.model_record import LoadedModel
     from store.records import Window
 
@@ -33,19 +34,21 @@ def derive_startup(windows: Sequence[Window], sensors: Sensors) -> Startup | Non
 
 
 def with_models(
-    points: Sequence[Point], models: Mapping[str, LoadedModel], windows: Sequence[Window], sensors: Sensors
+    points: Sequence[Point],
+    models: Mapping[str, LoadedModel],
+    windows: Sequence[Window],
+    sensors: Sensors,
+    timebase: Timebase,
 ) -> tuple[Point, ...]:
     """Return the points with the facts of their models, if they have different ones.
 
-    `models` are by the encoded point. The windows of the loads are in the order in which the models were first used.
+    `models` are by the encoded point; the window of a load begins with it, in Unix time by the `timebase`.
     """
-    starts = list(dict.fromkeys(model.load_start_ns for model in models.values()))
-    if len(starts) <= 1:
+    if len({model.load_start_ns for model in models.values()}) <= 1:
         return tuple(points)
-    loads = [window for window in windows if window.phase == LOAD]
-    energies = dict(zip(starts, (_joules(window, sensors) for window in loads), strict=False))
+    energies = {window.start_ns: _joules(window, sensors) for window in windows if window.phase == LOAD}
     return tuple(
-        msgspec.structs.replace(point, model=_facts(model, energies.get(model.load_start_ns)))
+        msgspec.structs.replace(point, model=_facts(model, energies.get(timebase.unix_ns(model.load_start_ns))))
         if (model := models.get(encode_point(point.parameters)))
         else point
         for point in points

@@ -3,186 +3,34 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import count
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-import msgspec
 import pytest
 
-from agent.host.activity import ActivitySnapshot
 from agent.host.records import window_key
-from agent.profiling.analysis.startup import FIRST_RUN, LOAD
-from agent.profiling.plan import IDLE_PARTS, SETTLE_SECONDS, MeasurementPlan
+from agent.profiling.plan import IDLE_PARTS, SETTLE_SECONDS
 from agent.profiling.sweep import Sweep
 from agent.runtime.clock import Timebase
-from agent.workloads.errors import OutOfMemoryError, WorkloadError
-from agent.workloads.model_record import LoadedModel
-from agent.workloads.point import decode_point, encode_point, point_name, points_of
-from agent.workloads.runner.protocol import Measured, Prepared, Ready
-from probes.cpu.utilization import Times
+from agent.workloads.errors import WorkloadError
+from agent.workloads.point import point_name, points_of
 from store.records import Window
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from agent.workloads.point import Point
-
-READY = Ready("engine", "1", "cpu", 1, "fp32", 10, 40, None, ("prefill", "decode"), 0.1)
-replace_ready = partial(msgspec.structs.replace, READY)
-SWIFT = MeasurementPlan("custom", 0.01, 0.0, 3, 0.01, 2)
-CLOSE = replace(SWIFT, tolerance=0.05)
-WARMING = replace(SWIFT, warmup_seconds=1e-9)
-STARTS = {LOAD, FIRST_RUN}
-ONE, EIGHT = points_of({"batch": (1, 8)})
-KEY_1, KEY_8 = encode_point(ONE), encode_point(EIGHT)
-
-
-@dataclass
-class FakeWorkload:
-    """Pretends to measure; its rate in iterations a second is taken from `rates` in turn, the last one repeats."""
-
-    rates: list[float] = field(default_factory=lambda: [100.0])
-    fails_at: int = 0
-    lacking: dict[str, OutOfMemoryError] = field(default_factory=dict)
-    asked: list[tuple[str, float, int]] = field(default_factory=list)
-    prepared: list[Point] = field(default_factory=list)
-
-    def prepare(self, parameters: Point) -> Prepared:
-        self.prepared.append(parameters)
-        if error := self.lacking.pop(encode_point(parameters), None):
-            raise error
-        return Prepared(1, 2)
-
-    def measure(
-        self, phase: str, seconds: float, iterations: int, edge: Callable[[], object] = lambda: None
-    ) -> Measured:
-        self.asked.append((phase, seconds, iterations))
-        edge()
-        edge()
-        if len(self.asked) == self.fails_at:
-            raise WorkloadError("it broke")
-        rate = self.rates[min(len(self.asked), len(self.rates)) - 1]
-        end_ns = time.monotonic_ns()
-        return Measured(phase, end_ns - round(1e9 / rate), end_ns, 1, 2, 3, 4, (1 / rate,), ())
-
-
-@dataclass
-class Heard:
-    """Hears the progress."""
-
-    steps: list[tuple[int, int | None, str]] = field(default_factory=list)
-    least: list[float] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def step(self, done: int, total: int | None, doing: str, least_seconds: float = 0.0) -> None:
-        self.steps.append((done, total, doing))
-        self.least.append(least_seconds)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-@dataclass
-class Rule:
-    """Names the unfinished points, from one answer a repeat, of which the last one lasts; knows idle power in time."""
-
-    answers: list[set[str]] = field(default_factory=list)
-    idle_parts: int = 1000
-    asked: int = 0
-    parts: list[float] = field(default_factory=list)
-
-    def unfinished(self, windows: Sequence[Window], points: Sequence[str]) -> set[str]:
-        assert windows
-        self.asked += 1
-        return self.answers[min(self.asked, len(self.answers)) - 1] & set(points)
-
-    def is_idle_known(self, start_ns: int, end_ns: int, part_seconds: float) -> bool:
-        assert start_ns <= end_ns
-        self.parts.append(part_seconds)
-        return not len(self.parts) % self.idle_parts
-
-
-def looks() -> Iterator[ActivitySnapshot]:
-    """Yield what a host shows of which 2 of 4 processors are busy for 1 s from look to look, 1.5 s of it ours."""
-    for number in count():
-        busy = Times(busy=number * 100, idle=0, iowait=0, stolen=0)
-        idle = Times(busy=0, idle=number * 100, iowait=0, stolen=0)
-        yield ActivitySnapshot(number * 10**9, {0: busy, 1: busy, 2: idle, 3: idle}, number * 1.5, {})
-
-
-@dataclass
-class Went:
-    """A sweep that came to its end, what it left, and the second of the glance that each look was given."""
-
-    sweep: Sweep
-    windows: list[Window]
-    heard: Heard
-    rule: Rule | None
-    looked: list[int | None]
-    loads: list[int]
-    slept: list[float]
-
-
-def go(
-    workload: FakeWorkload,
-    plan: MeasurementPlan = SWIFT,
-    points: tuple[Point, ...] = (ONE,),
-    seed: int = 0,
-    rule: Rule | None = None,
-    ready: Ready = READY,
-) -> Went:
-    kept, heard, suspended = list[Window](), Heard(), list[float]()
-    ends, edges, seen, looked = list[int](), list[str](), looks(), list[int | None]()
-    tries, loads = list[list[int]](), list[int]()
-
-    limits = map(float, count())
-
-    def snapshot(since: ActivitySnapshot | None) -> ActivitySnapshot:
-        looked.append(since.at_ns // 10**9 if since else None)
-        return next(seen)
-
-    sweep = Sweep(
-        "run",
-        plan,
-        Timebase(1000),
-        kept.append,
-        heard,
-        phases=2,
-        seed=seed,
-        approach=lambda: edges.append("approach"),
-        edge=lambda: edges.append("edge"),
-        snapshot=snapshot,
-        rule=rule,
-        read_power_limits=lambda: {"zone": next(limits)},
-        on_trial_complete=lambda: tries.append(list(workload.prepared)),
-        sleep=suspended.append,
-    )
-
-    def load() -> Ready:
-        loads.append(len(kept))
-        return ready
-
-    sweep.run(workload, load, lambda: ends.append(len(kept)), points)
-    assert sweep.windows == kept
-    assert bool(heard.notes) == bool(sweep.lost)
-    assert sweep.ready == ready
-    assert tries == [list(points)]  # every point, before any window of a point
-    assert rule or suspended == [SETTLE_SECONDS, plan.idle_seconds] * 4
-    assert ends == [len(kept) - 1]
-    idle, of_a_point = ["approach", "edge"] * 2, ["approach", "edge", "edge"]
-    assert sweep.lost or edges == [
-        each for window in kept if window.phase not in STARTS for each in (of_a_point if window.point else idle)
-    ]
-    return Went(sweep, kept, heard, rule, looked, loads, suspended)
-
-
-def visits(windows: list[Window]) -> list[tuple[int, str]]:
-    """Return repeat and point in the order in which they were measured."""
-    return list(
-        dict.fromkeys((window.repeat, point_name(decode_point(window.point))) for window in windows if window.point)
-    )
+from sweeps import (
+    CLOSE,
+    EIGHT,
+    KEY_1,
+    KEY_8,
+    ONE,
+    READY,
+    STARTS,
+    SWIFT,
+    WARMING,
+    FakeWorkload,
+    Heard,
+    Rule,
+    go,
+    looks,
+    visits,
+)
 
 
 def test_a_run_is_idle_then_repeats_all_phases_of_every_point_and_is_idle_again() -> None:
@@ -321,67 +169,6 @@ def test_warming_up_ends_when_its_time_is_over_even_if_the_rate_still_climbs() -
     go(climbing, replace(SWIFT, warmup_seconds=0.05))
     assert time.monotonic() - began < 10
     assert len(climbing.asked) > 6
-
-
-def test_a_point_that_runs_out_of_memory_in_its_trial_is_left_out_and_the_others_are_measured() -> None:
-    went = go(FakeWorkload(lacking={KEY_8: OutOfMemoryError("out of memory", "a smaller batch")}), points=(ONE, EIGHT))
-    assert {point for _, point in visits(went.windows)} == {"batch=1"}
-    assert [key for key, _ in went.sweep.lost.items()] == [KEY_8]
-    assert went.heard.notes == ["warning: batch=8 is left out: out of memory"]
-    assert went.loads == [1]  # the process lives on
-    done, total, last = went.heard.steps[-1]
-    assert (done, last) == (total, "done")
-    assert went.heard.steps[-2][0] == done - 1
-    assert went.heard.least[-1] == 0
-
-
-def test_the_model_is_loaded_again_for_the_other_points_if_the_process_of_one_was_killed() -> None:
-    killed = OutOfMemoryError("killed by SIGKILL", ended=True)
-    went = go(FakeWorkload(lacking={KEY_1: killed}), points=(ONE, EIGHT))
-    assert {point for _, point in visits(went.windows)} == {"batch=8"}
-    assert len(went.loads) == 2
-    assert went.sweep.lost == {KEY_1: killed}
-
-
-def test_a_run_in_which_no_point_fits_into_memory_fails_with_the_error_of_the_first() -> None:
-    lacking = {KEY_1: OutOfMemoryError("no room"), KEY_8: OutOfMemoryError("less room")}
-    with pytest.raises(OutOfMemoryError, match="no room"):
-        go(FakeWorkload(lacking=lacking), points=(ONE, EIGHT))
-
-
-def test_the_repeats_before_a_point_runs_out_of_memory_remain() -> None:
-    class Filling(FakeWorkload):
-        def measure(self, *arguments: object, **options: object) -> Measured:
-            if len(self.asked) == 9 and self.prepared[-1] == EIGHT:
-                self.asked.append(("lost", 0.0, 0))
-                raise OutOfMemoryError("out of memory")
-            return super().measure(*arguments, **options)
-
-    for seed in range(8):
-        went = go(Filling(), points=(ONE, EIGHT), seed=seed)
-        counts = [sum(point == name for _, point in visits(went.windows)) for name in ("batch=1", "batch=8")]
-        assert counts == ([3, 3] if not went.sweep.lost else [3, counts[1]])
-        if went.sweep.lost:
-            assert counts[1] < 3 or went.windows[-4].phase == "prefill"
-
-
-def test_loads_of_models_and_the_first_run_are_windows_at_their_own_times() -> None:
-    @dataclass
-    class TwoModels(FakeWorkload):
-        def prepare(self, parameters: Point) -> Prepared:
-            super().prepare(parameters)
-            number = 1 if parameters == ONE else 2
-            return Prepared(5000, 9000, LoadedModel("fp32", 1, 4, 1000 * number, 1e-6))
-
-    ready = replace_ready(load_start_ns=1000, load_seconds=1e-6)
-    went = go(TwoModels(), points=(ONE, EIGHT), ready=ready)
-    starts = [window for window in went.windows if window.phase in STARTS]
-    assert [(w.phase, w.repeat, w.start_ns, w.end_ns) for w in starts] == [
-        ("load", 0, 2000, 3000),
-        ("first_run", 0, 6000, 10000),
-        ("load", 1, 3000, 4000),
-    ]
-    assert {key: model.load_start_ns for key, model in went.sweep.models.items()} == {KEY_1: 1000, KEY_8: 2000}
 
 
 def test_windows_that_were_complete_before_a_failure_remain() -> None:

@@ -10,6 +10,7 @@ from pytest import approx  # noqa: PT013  stands in almost every line
 from agent.profiling.analysis.idle import IDLE_UNLOADED
 from agent.profiling.analysis.startup import FIRST_RUN, LOAD, derive_startup, with_models
 from agent.profiling.points import analyze
+from agent.runtime.clock import Timebase
 from agent.workloads.model_record import Agreement, LoadedModel
 from agent.workloads.point import encode_point
 from synthetic_run import GPU, PACKAGE, idle, power_steps, read, repeats, sensors
@@ -17,6 +18,7 @@ from synthetic_run import GPU, PACKAGE, idle, power_steps, read, repeats, sensor
 POWER = power_steps((40, 3), (90, 1), (60, 2), (120, 1), (100, 60))
 """W and s: idle, a load of 1 s, nothing, a first run of 1 s, and the work."""
 LOADED, RAN = idle(LOAD, 3, 4), idle(FIRST_RUN, 6, 7)
+CLOCK = Timebase(1000)
 WINDOWS = [idle(IDLE_UNLOADED, 0.5, 2.5), LOADED, RAN, *repeats((8, 10, 12, 14))]
 SENSORS = sensors(read(PACKAGE, POWER, 20))
 
@@ -49,13 +51,14 @@ def test_two_sensors_add_up():
 def test_points_of_different_models_have_the_facts_of_theirs():
     (point,) = analyze(WINDOWS, SENSORS, None)
     agreement = Agreement("fp32", 0.99, 0.5, 8)
-    own, other = LoadedModel("int8", 10, 10, 7, 1.0, agreement), LoadedModel("fp32", 10, 40, 5, 1.0)
+    own = LoadedModel("int8", 10, 10, RAN.start_ns - CLOCK.offset_ns, 1.0, agreement)
+    other = LoadedModel("fp32", 10, 40, LOADED.start_ns - CLOCK.offset_ns, 1.0)
     key = encode_point(point.parameters)
     windows = [*WINDOWS, replace(LOADED, repeat=1, start_ns=RAN.start_ns, end_ns=RAN.end_ns)]
-    (found,) = with_models([point], {"fp32": other, key: own}, windows, SENSORS)
+    (found,) = with_models([point], {key: own, "fp32": other}, windows, SENSORS, CLOCK)
     assert (found.model.precision, found.model.model_bytes, found.model.agreement) == ("int8", 10, agreement)
     assert found.model.load_joules.mean == approx(120, rel=0.02)  # that of the second load
-    (unknown,) = with_models([point], {"a": other, "b": own}, windows, SENSORS)
+    (unknown,) = with_models([point], {"a": other, "b": own}, windows, SENSORS, CLOCK)
     assert unknown.model is None
 
 
@@ -64,4 +67,4 @@ def test_points_of_different_models_have_the_facts_of_theirs():
 )
 def test_points_of_one_model_need_no_facts_of_their_own(models):
     (point,) = analyze(WINDOWS, SENSORS, None)
-    assert with_models([point], models, WINDOWS, SENSORS) == (point,)
+    assert with_models([point], models, WINDOWS, SENSORS, CLOCK) == (point,)
