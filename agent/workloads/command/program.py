@@ -90,7 +90,7 @@ class Program:
             os.killpg(self._process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_SECONDS)
-        _end_orphans()
+        end_children()
         self._selector.close()
         os.close(self._output)
         if self._ending is not None:
@@ -183,7 +183,7 @@ def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the workload process ignores it
 
 
-def _end_orphans() -> None:
+def end_children() -> None:
     """Kill and reap every child of this process, among them the orphans it has adopted, for three seconds at most."""
     deadline = time.monotonic() + _GRACE_SECONDS
     while (children := _children()) and time.monotonic() < deadline:

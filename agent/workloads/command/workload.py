@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from agent.workloads.axes import at_point
 from agent.workloads.command.counts import Counter, parse_pattern
-from agent.workloads.command.program import Program, adopt_orphans
+from agent.workloads.command.program import Program, adopt_orphans, end_children
 from agent.workloads.errors import LostPointError, WorkloadError
 from agent.workloads.model_record import LoadedModel
 from agent.workloads.point import encode_point
@@ -46,7 +46,9 @@ def load(spec: CommandSpec, _engine: EngineSpec) -> CommandWorkload:
 
 
 def _exit(number: int, _frame: object) -> None:
-    sys.exit(_SIGNAL_EXIT_OFFSET + number)
+    """End what this process started, also a program whose start was interrupted, and this process at once."""
+    end_children()
+    os._exit(_SIGNAL_EXIT_OFFSET + number)
 
 
 class CommandWorkload:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -260,3 +261,37 @@ def test_stopping_the_process_ends_the_program_and_its_children(tmp_path: Path) 
 def test_a_program_gets_no_input_and_the_default_action_of_ctrl_c() -> None:
     with pytest.raises(LostPointError, match="sh was killed by SIGINT"):
         once(**sh("cat; kill -INT $$; echo survived"))
+
+
+INTERRUPTED_START = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from agent.workloads.command import program, workload
+from agent.workloads.command.spec import CommandSpec
+from agent.workloads.engine_spec import EngineSpec
+
+start = subprocess.Popen
+
+def interrupted(*arguments, **options):
+    process = start(*arguments, **options)
+    while len(pids.read_text().split() if pids.exists() else ()) < 2:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+    return process
+
+pids = Path(sys.argv[1])
+spec = CommandSpec(program=("sh", "-c", f"echo $$ >> {pids}; setsid sh -c 'echo $$ >> {pids}; exec sleep 60'"))
+loaded = workload.load(spec, EngineSpec())
+program.subprocess.Popen = interrupted
+loaded.prepare({"command": "sh"})
+"""
+
+
+def test_a_program_is_ended_even_if_the_signal_arrives_while_it_is_started(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", INTERRUPTED_START, str(tmp_path / "pids"))
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+    pids = (tmp_path / "pids").read_text().split()
+    assert len(pids) == 2
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
