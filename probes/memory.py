@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import ProbeUnavailableError, ReadError
+from probes.family import Family
 from probes.model import Channel, Device, DiscoveryResult, Kind, Rejection, Roots
 from probes.settings import ALL_SENSORS, SensorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FAMILY = Family(
+    "memory",
+    "Memory",
+    (Kind.MEMORY,),
+    reads="memory in use and installed",
+    method="`/proc/meminfo`",
+    refresh="at each read",
+    tested_on=("captures of /proc",),
+)
 _MEMINFO_BYTES = 256  # MemTotal and MemAvailable are in the first three lines
 _RESOLUTION_BYTES = 1024.0
 _DEVICE = Device("memory", Kind.MEMORY)

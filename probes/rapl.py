@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from probes.counter import NEVER, Counter
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+from probes.family import Family
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, highest_limit_watts, max_watts
 from probes.remedies import cause_of, is_denied, remedy_for
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 
     from probes.sysfs import IsolatedValueFile
 
+FAMILY = Family(
+    "rapl",
+    "Intel and AMD processors (RAPL)",
+    (Kind.CPU, Kind.MEMORY, Kind.HOST),
+    reads="energy of packages, cores, graphics, memory and psys",
+    method="energy counters of powercap",
+    refresh="1 ms",
+    privilege="root, or the group of the udev rule",
+    remedy="`inferometer service install` puts a udev rule in place",
+    tested_on=("captured trees of servers and clients",),
+)
 REFRESH_SECONDS = 0.001
 """The hardware updates its energy counters about every millisecond (Intel SDM, volume 3, RAPL interfaces)."""
 RESOLUTION_JOULES = 2.0**-14

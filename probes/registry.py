@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from probes.deadline import NoAnswerError
@@ -16,8 +17,16 @@ from probes.settings import ALL_SENSORS, SensorSettings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FAMILIES = ("cpu", "memory", "rapl", "hwmon", "nvml")
-"""Each is a module of this package with `discover(roots, settings) -> DiscoveryResult`."""
+    from probes.family import Family
+
+FAMILIES = (
+    "cpu",
+    "memory",
+    "rapl",
+    "hwmon",
+    "nvml",
+)
+"""Each is a module of this package with `FAMILY` and `discover(roots, settings) -> DiscoveryResult`."""
 ESTIMATE = "estimate"
 """The family that is searched only if no sensor measures the processors."""
 _CONTAINER_KINDS = frozenset({Kind.BOARD, Kind.HOST})
@@ -82,6 +91,11 @@ def discover(
     problems += [_unmatched(entry) for entry in settings.exclude if entry not in in_effect]
     excluded = tuple(entry for entry in settings.exclude if entry in in_effect)
     return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families), excluded)
+
+
+def families() -> tuple[Family, ...]:
+    """Return the description of every family, and of the estimate."""
+    return tuple(import_module(f"probes.{name}").FAMILY for name in (*FAMILIES, ESTIMATE))
 
 
 def _unmatched(entry: str) -> Problem:

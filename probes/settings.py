@@ -14,16 +14,26 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class MeterConfig:
+    """One meter outside of the host that the configuration names: its own name, its kind and its URL."""
+
+    name: str
+    kind: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class SensorSettings:
     """Selects the sensors that discovery sets up.
 
     `estimates` allows modelled power on a host without a sensor of its processors. An entry of `exclude` names a family
     (`hwmon`), a device (`package-0`), the part of a device that one family reads (`hwmon/0000:03:00.0`) or one domain
-    of a device (`package-0/dram`).
+    of a device (`package-0/dram`). `meters` are the meters outside of the host.
     """
 
     estimates: bool = True
     exclude: tuple[str, ...] = ()
+    meters: tuple[MeterConfig, ...] = ()
 
     def exclusions(self, probe: str, device: str, domain: str = "") -> frozenset[str]:
         """Return the entries of `exclude` that name this device or domain of a probe."""

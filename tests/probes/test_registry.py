@@ -240,3 +240,10 @@ def test_exclusion_without_a_match_is_noted(tmp_path):
     assert not problem.is_unreadable
     assert "matches no" in problem.reason
     assert found.excluded == ("rapl",)
+
+
+def test_every_family_is_described_under_its_own_name():
+    described = registry.families()
+    assert [family.name for family in described] == [*registry.FAMILIES, registry.ESTIMATE]
+    assert all(family.title and family.kinds and family.reads and family.method for family in described)
+    assert all(bool(family.privilege) == bool(family.remedy) for family in described)

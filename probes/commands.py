@@ -1,0 +1,267 @@
+"""Runs the programs of vendors that print the readings of their devices, and reads what they print."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import selectors
+import signal
+import stat
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes.errors import ProbeUnavailableError, ReadError
+from probes.model import Reason, Rejection
+from probes.plausibility import check_gauge
+from probes.text import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from probes.counter import Counter
+    from probes.model import Channel, Roots
+
+SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The folders that are searched for a program, after those that its vendor uses; only root can write to them."""
+MOST_BYTES = 4 << 20
+"""The largest output; a program that prints more is killed."""
+_CHUNK_BYTES = 65536
+_WRITERS = stat.S_IWGRP | stat.S_IWOTH
+_ABSENT = frozenset({"", "-", "--", "n/a", "na", "nan", "none", "null", "unknown", "[not supported]", "not supported"})
+_QUANTITY = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*([^\d\s]*)", re.IGNORECASE | re.ASCII)
+_UNITS: Mapping[str, tuple[str, float]] = {
+    "w": ("watts", 1.0),
+    "mw": ("watts", 1e-3),
+    "uw": ("watts", 1e-6),
+    "kw": ("watts", 1e3),
+    "j": ("joules", 1.0),
+    "mj": ("joules", 1e-3),
+    "uj": ("joules", 1e-6),
+    "wh": ("joules", 3600.0),
+    "kwh": ("joules", 3.6e6),
+    "c": ("celsius", 1.0),
+    "°c": ("celsius", 1.0),
+    "mc": ("celsius", 1e-3),
+    "%": ("ratio", 0.01),
+    "ratio": ("ratio", 1.0),
+    "hz": ("hertz", 1.0),
+    "khz": ("hertz", 1e3),
+    "mhz": ("hertz", 1e6),
+    "ghz": ("hertz", 1e9),
+    "b": ("bytes", 1.0),
+    "kib": ("bytes", 2.0**10),
+    "mib": ("bytes", 2.0**20),
+    "gib": ("bytes", 2.0**30),
+    "kb": ("bytes", 1e3),
+    "mb": ("bytes", 1e6),
+    "gb": ("bytes", 1e9),
+    "s": ("seconds", 1.0),
+    "ms": ("seconds", 1e-3),
+    "us": ("seconds", 1e-6),
+}
+"""The base unit and the factor of each unit, in lower case; `mW` and `MW` are one, as no device draws megawatts."""
+
+
+def find(roots: Roots, name: str, *folders: str) -> Path:
+    """Return the program `name` of the vendor's `folders`, else of `SEARCHED`; `roots.commands` replaces both.
+
+    Raises ProbeUnavailableError if it is not installed. A program that others than root and this user may write to is
+    left out, because the service may run it with more rights than theirs.
+    """
+    searched = roots.commands.split(":") if roots.commands else [*folders, *SEARCHED.split(":")]
+    for folder in searched:
+        path = Path(folder) / name
+        with suppress(OSError):
+            status = path.stat()
+            is_safe = status.st_uid in {0, os.geteuid()} and not status.st_mode & _WRITERS
+            if stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK) and is_safe:
+                return path
+    raise ProbeUnavailableError(f"the program {name} is not installed in {':'.join(searched)}")
+
+
+class Program:
+    """A program that prints readings; `seconds` is the time limit of each run.
+
+    It runs in a session of its own, without a shell and without this process's environment, in the C locale.
+    """
+
+    def __init__(self, path: Path, seconds: float, environment: Mapping[str, str] | None = None) -> None:
+        self.path = path
+        self._seconds = seconds
+        self._environment = {"PATH": SEARCHED, "LC_ALL": "C", **(environment or {})}
+        self._running: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def run(self, *arguments: str) -> str:
+        """Return the standard output; bytes that are not UTF-8 become U+FFFD.
+
+        Raises ReadError if the program cannot be started, fails, prints more than `MOST_BYTES`, or does not end in
+        time. It is then killed with its children.
+        """
+        try:
+            child = subprocess.Popen(
+                (str(self.path), *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ReadError(f"{self.path}: {error.strerror or error}") from error
+        self._running = child
+        try:
+            output, errors = self._outputs(child)
+        finally:
+            self._running = None
+            _end(child)
+        if child.returncode:
+            said = decoded((errors or output).strip().rpartition(b"\n")[2])
+            raise ReadError(f"{self.path} {' '.join(arguments)} ended with {child.returncode}: {said}")
+        return output.decode(errors="replace")
+
+    def close(self) -> None:
+        """Kill the program if another thread runs it, and refuse further runs."""
+        self._closed = True
+        if child := self._running:
+            _kill(child)
+
+    def _outputs(self, child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+        ends = time.monotonic() + self._seconds
+        outputs = {child.stdout: bytearray(), child.stderr: bytearray()}
+        with selectors.DefaultSelector() as selector:
+            for pipe in outputs:
+                selector.register(pipe, selectors.EVENT_READ)  # type: ignore[arg-type]
+            while selector.get_map():
+                left = ends - time.monotonic()
+                if self._closed or left <= 0:
+                    raise ReadError(f"{self.path} did not end within {self._seconds:g} s")
+                for key, _ in selector.select(left):
+                    if not (part := os.read(key.fd, _CHUNK_BYTES)):
+                        selector.unregister(key.fileobj)
+                    outputs[key.fileobj] += part  # type: ignore[index]
+                if sum(map(len, outputs.values())) > MOST_BYTES:
+                    raise ReadError(f"{self.path} printed more than {MOST_BYTES} bytes")
+        try:
+            child.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise ReadError(f"{self.path} did not end within {self._seconds:g} s") from None
+        return bytes(outputs[child.stdout]), bytes(outputs[child.stderr])
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a program that still runs, reap it, and close its pipes."""
+    _kill(child)
+    with child:
+        pass
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    if child.returncode is None:  # not reaped yet, so the number is still the child's
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def json_in(text: str) -> Any:
+    """Return the JSON value in the output of a program, after any lines of a banner. Raises ReadError."""
+    for match in re.finditer(r"[\[{]", text):
+        with suppress(ValueError, RecursionError):
+            return json.JSONDecoder().raw_decode(text, match.start())[0]
+    raise ReadError(f"no JSON in the output {decoded(text[:200].encode())!r}")
+
+
+def quantity(value: object, unit: str) -> float | None:
+    """Return a printed quantity in the base unit of `unit`, such as 17.5 for "17521800uW" and "W".
+
+    A number without a unit has `unit`. None if there is no value ("N/A", "-", null), or if its unit is unknown or of
+    another quantity.
+    """
+    wanted = _UNITS[unit.lower()]
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float)):
+        number, own = float(value), wanted
+    else:
+        text = str(value).strip()
+        match = _QUANTITY.fullmatch(text)
+        if text.lower() in _ABSENT or match is None:
+            return None
+        number, own = float(match[1]), _UNITS.get(match[2].lower(), ("", 0.0)) if match[2] else wanted
+    return number * own[1] if own[0] == wanted[0] and math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """One channel and the key of its value in what the parser returns; a counter counts in microunits."""
+
+    channel: Channel
+    key: Hashable
+    counter: Counter | None = None
+
+    def value(self, found: float | None, at_ns: int) -> float | Reason:
+        """Return the value in the unit of the channel, NaN without one, or the reason for its rejection."""
+        if found is None:
+            return math.nan
+        if self.counter is None:
+            return check_gauge(self.channel, found)
+        return self.counter.advance(round(found * 1e6), at_ns) or self.counter.total / 1e6
+
+
+class CommandProbe:
+    """The channels that one program prints; `parse` returns the values in SI units by their keys.
+
+    The program runs at most every `interval_seconds`; a read before that returns nothing new (`taken_ns` is None).
+    """
+
+    files_only = False
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        arguments: Sequence[str],
+        parse: Callable[[str], Mapping[Hashable, float | None]],
+        printed: Sequence[Printed],
+        interval_seconds: float,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.name = name
+        self.channels = tuple(each.channel for each in printed)
+        self.rejections: list[Rejection] = []
+        self.taken_ns: tuple[int, int] | None = None
+        self._program, self._arguments, self._parse = program, tuple(arguments), parse
+        self._printed = tuple(printed)
+        self._interval_ns = round(interval_seconds * 1e9)
+        self._next_ns = 0
+        self._clock = clock
+
+    def read(self, at_ns: int) -> list[float]:
+        """Run the program and return one value per channel. Raises ReadError if it fails or prints none of them."""
+        self.taken_ns = None
+        if at_ns < self._next_ns:
+            return [math.nan] * len(self.channels)
+        self._next_ns = at_ns + self._interval_ns
+        found = self._parse(self._program.run(*self._arguments))
+        self.taken_ns = (at_ns, max(at_ns, self._clock()))
+        values = [self._checked(position, found.get(each.key), at_ns) for position, each in enumerate(self._printed)]
+        if not any(each.key in found for each in self._printed):
+            raise ReadError(f"{self._program.path} printed none of the {len(self.channels)} values of {self.name}")
+        return values
+
+    def close(self) -> None:
+        """End the program."""
+        self._program.close()
+
+    def _checked(self, position: int, found: float | None, at_ns: int) -> float:
+        value = self._printed[position].value(found, at_ns)
+        if isinstance(value, Reason):
+            self.rejections.append(Rejection(position, value))
+            return math.nan
+        return value

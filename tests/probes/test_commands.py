@@ -1,0 +1,176 @@
+import math
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from probes.commands import MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity
+from probes.counter import Counter
+from probes.errors import ProbeUnavailableError, ReadError
+from probes.model import Channel, Device, Kind, Reason, Roots
+
+DEVICE = Device("0000:01:00.0", Kind.NPU)
+POWER, ENERGY = Channel(DEVICE, "card", "power_watts"), Channel(DEVICE, "card", "energy_joules")
+
+
+def script(folder, text, name="vendor-smi"):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def is_running(number):
+    state = Path(f"/proc/{number}/stat")
+    return state.exists() and state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+
+
+def test_the_output_is_text_in_the_c_locale_without_the_callers_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "x")
+    program = Program(script(tmp_path, 'echo "$LC_ALL [$SECRET] $1"; printf "\\377"'), 5)
+    assert program.run("-q") == "C [] -q\n\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_failed_program_is_reported_with_its_last_line(tmp_path):
+    program = Program(script(tmp_path, "echo banner; echo first >&2; echo 'no driver' >&2; exit 3"), 5)
+    with pytest.raises(ReadError, match="vendor-smi -q ended with 3: no driver"):
+        program.run("-q")
+
+
+def test_a_program_that_does_not_end_is_killed_with_its_children(tmp_path):
+    children = tmp_path / "children"
+    program = Program(script(tmp_path, f"sleep 60 & echo $! $$ > {children}; wait"), 0.3)
+    with pytest.raises(ReadError, match=r"did not end within 0\.3 s"):
+        program.run()
+    deadline = time.monotonic() + 5
+    while any(map(is_running, children.read_text(encoding="utf-8").split())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(is_running, children.read_text(encoding="utf-8").split()))
+
+
+def test_a_program_that_prints_too_much_is_killed(tmp_path):
+    with pytest.raises(ReadError, match=f"printed more than {MOST_BYTES} bytes"):
+        Program(script(tmp_path, "while :; do cat /proc/self/exe; done"), 20).run()
+
+
+def test_a_program_that_cannot_be_started_is_a_read_error(tmp_path):
+    with pytest.raises(ReadError, match="No such file"):
+        Program(tmp_path / "gone", 5).run()
+
+
+def test_closing_ends_the_program_that_another_thread_runs(tmp_path):
+    started = tmp_path / "started"
+    program = Program(script(tmp_path, f"touch {started}; sleep 60"), 60)
+    raised = []
+
+    def run():
+        try:
+            program.run()
+        except ReadError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not started.exists():
+        time.sleep(0.01)
+    program.close()
+    thread.join(10)
+    assert len(raised) == 1
+
+
+def test_no_descriptor_and_no_zombie_is_left(tmp_path):
+    program = Program(script(tmp_path, "echo 1"), 5)
+    program.run()
+    before = os.listdir("/proc/self/fd")
+    for _ in range(5):
+        program.run()
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_program_is_found_in_the_given_folders(tmp_path):
+    path = script(tmp_path, "echo")
+    assert find(Roots(commands=f"/nowhere:{tmp_path}"), "vendor-smi") == path
+    assert find(Roots(), "vendor-smi", str(tmp_path)) == path
+    with pytest.raises(ProbeUnavailableError, match="the program vendor-smi is not installed in /nowhere"):
+        find(Roots(commands="/nowhere"), "vendor-smi")
+
+
+def test_a_program_that_others_may_write_to_is_not_run(tmp_path):
+    script(tmp_path, "echo").chmod(0o777)
+    with pytest.raises(ProbeUnavailableError):
+        find(Roots(commands=str(tmp_path)), "vendor-smi")
+
+
+def test_json_is_found_after_a_banner():
+    assert json_in('WARNING: [driver] {old}\nversion 2\n{"a": [1]}\ntrailer') == {"a": [1]}
+    with pytest.raises(ReadError, match="no JSON in the output 'nothing'"):
+        json_in("nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("38.40 W", "W", 38.4),
+        ("17521800uW", "W", 17.5218),
+        (" 16.0", "W", 16.0),
+        (226, "W", 226.0),
+        ("40.98°C", "C", 40.98),
+        ("131072 MiB", "B", 131072 * 2**20),
+        ("7 %", "%", 0.07),
+        ("50", "%", 0.5),
+        ("1.5e3 mW", "W", 1.5),
+        ("1400MHz", "Hz", 1.4e9),
+        ("2 kWh", "J", 7.2e6),
+        ("N/A", "W", None),
+        ("-", "W", None),
+        ("[Not Supported]", "W", None),
+        (None, "W", None),
+        (True, "W", None),
+        (math.inf, "W", None),
+        ("12 C", "W", None),
+        ("12 parsecs", "W", None),
+        ("12 W of 30 W", "W", None),
+    ],
+)
+def test_quantities_have_their_unit(text, unit, value):
+    assert quantity(text, unit) == (pytest.approx(value) if value is not None else None)
+
+
+def probe_of(tmp_path, text, printed, interval=0.0, now=(5,)):
+    def parse(output):
+        return {"power": quantity(output.split(",")[0], "W"), "energy": quantity(output.split(",")[1], "J")}
+
+    program = Program(script(tmp_path, text), 5)
+    return CommandProbe("vendor", program, (), parse, printed, interval, iter(now).__next__)
+
+
+def test_a_probe_returns_the_printed_values_and_their_time(tmp_path):
+    probe = probe_of(tmp_path, "echo 12 W, 3 J", [Printed(POWER, "power")], now=(1_500,))
+    assert probe.read(1_000) == [12.0]
+    assert probe.taken_ns == (1_000, 1_500)
+
+
+def test_a_probe_does_not_run_its_program_more_often_than_its_interval(tmp_path):
+    runs = tmp_path / "runs"
+    text = f"echo >> {runs}; echo 12 W, 3 J"
+    probe = probe_of(tmp_path, text, [Printed(POWER, "power")], interval=1.0, now=(1, 2))
+    assert probe.read(0) == [12.0]
+    assert math.isnan(probe.read(999_999_999)[0])
+    assert probe.taken_ns is None
+    assert probe.read(1_000_000_000) == [12.0]
+    assert runs.read_text(encoding="utf-8") == "\n\n"
+
+
+def test_an_absent_value_is_nan_and_an_impossible_one_is_rejected(tmp_path):
+    printed = [Printed(POWER, "power"), Printed(ENERGY, "energy", Counter(0, 1e9, 1.0))]
+    probe = probe_of(tmp_path, "echo 99999 W, N/A", printed)
+    assert all(map(math.isnan, probe.read(0)))
+    assert [(each.channel, each.reason) for each in probe.rejections] == [(0, Reason.IMPOSSIBLE)]
+
+
+def test_a_program_that_prints_nothing_of_a_probe_is_a_read_error(tmp_path):
+    probe = probe_of(tmp_path, "echo 1 W, 1 J", [Printed(POWER, "voltage")])
+    with pytest.raises(ReadError, match="printed none of the 1 values of vendor"):
+        probe.read(0)
