@@ -277,7 +277,7 @@ class Roots:
     """The paths of the host's interfaces, which a container or a test can set.
 
     `nvml_library` is the path of libnvidia-ml; empty leaves the search to the dynamic linker. `libraries` is the folder
-    of the other vendors' libraries, and `commands` the search path of their programs; both are empty for the usual ones.
+    of other vendors' libraries, `commands` the search path of their programs; both are empty for the usual ones.
     """
 
     sysfs: str = "/sys"

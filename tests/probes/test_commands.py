@@ -1,5 +1,4 @@
 import math
-import os
 import threading
 import time
 from pathlib import Path
@@ -83,10 +82,10 @@ def test_closing_ends_the_program_that_another_thread_runs(tmp_path):
 def test_no_descriptor_and_no_zombie_is_left(tmp_path):
     program = Program(script(tmp_path, "echo 1"), 5)
     program.run()
-    before = os.listdir("/proc/self/fd")
+    before = list(Path("/proc/self/fd").iterdir())
     for _ in range(5):
         program.run()
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(before)
 
 
 def test_a_program_is_found_in_the_given_folders(tmp_path):
