@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from probes.model import Kind
@@ -60,17 +61,21 @@ _IGNORED: Mapping[str, frozenset[str]] = {
     "amdgpu": frozenset({"fastppt"}),  # the power of slowPPT again, over a shorter time
     "spbm": frozenset({"pl1", "pl2", "syspl1", "syspl2"}),  # limits, or the limiters' view of soc_pkg and sys_total
 }
+_RAIL_MONITORS = ("ina3221", "ina3221x")
+_JETSON_MONITORS = frozenset({*_RAIL_MONITORS, "ina238"})
+_INPUT_OF_THOR = "input_of_thor"
 # Chips with one sensor, of any label.
 _ONLY_DOMAIN: Mapping[str, str] = {
     **dict.fromkeys(("amdgpu", "radeon", "grayskull", "wormhole", "blackhole"), "package"),
     **dict.fromkeys(("i915", "nouveau"), "card"),
     "dfl_fme_power": "fme",
+    _INPUT_OF_THOR: "dc_input",
 }
 _DOMAINS: Mapping[tuple[str, str], str] = {
     ("xe", "pkg"): "package",
     ("spbm", "soc_pkg"): "package",
     ("spbm", "pkg"): "package",
-    ("ina3221", "vdd_in"): "module",
+    **dict.fromkeys(product(_RAIL_MONITORS, ("vdd_in", "pom_5v_in")), "module"),
     ("zenpower", "svi2_p_core"): "core",
     ("zenpower", "svi2_p_soc"): "soc",
 }
@@ -150,13 +155,25 @@ def is_ignored(chip: str, label: str) -> bool:
     return text in _NEVER or text in _IGNORED.get(name, ()) or budget
 
 
-def full_name(chip: str, first_voltage_label: str, pci_device: int | None, metrics_format: int | None = None) -> str:
+def is_jetson(chip: str) -> bool:
+    """Return whether a chip is one of those that measure the rails and the input of a Jetson."""
+    return chip in _JETSON_MONITORS
+
+
+def full_name(
+    chip: str, first_voltage_label: str, pci_device: int | None, metrics_format: int | None = None, model: str = ""
+) -> str:
     """Return a name that identifies the measured device; amdgpu drives both cards and APUs.
+
+    `model` is the name of the machine in its device tree. The one INA238 of a Jetson Thor measures the input of the
+    whole machine.
 
     The power of an APU covers the whole socket, including its processor. Any of three facts identifies an APU: the
     northbridge voltage `vddnb` (the driver's amdgpu_pm.c), which some kernels omit; the format of its metrics table;
     its PCI device number. The MI300A has a card's table and no such voltage.
     """
+    if chip == "ina238" and re.search(r"\bJetson\b.*\bThor\b", model):
+        return _INPUT_OF_THOR
     if chip != "amdgpu":
         return chip
     if pci_device == _MI300A:

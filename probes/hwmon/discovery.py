@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from probes.hwmon import chips as rules
+from probes.hwmon.folders import IIO_MONITOR
 from probes.model import ENERGY_METRICS, Channel, Device, Kind
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, highest_limit_watts
 from probes.sysfs import read_int, read_label, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from probes.hwmon.folders import Chip
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _ORDER = ("energy_joules", "power_watts", "temperature_celsius")  # counters are read before gauges
 _LIMITS = ("cap", "cap_max", "max", "rated_max")
 _METRICS_HEADER_BYTES = 4
+_INPUTS = ("dc_input", "module")  # the outer one first
 _SI_UNITS = frozenset({"watts", "w", "celsius", "c"})
 
 
@@ -38,21 +40,44 @@ class SensorDraft:
 def describe(sysfs: Path, members: Sequence[Chip]) -> list[SensorDraft]:
     """Return the channels of one bus device's chips, counters first; [] if none measures power or energy."""
     ordered = sorted(members, key=lambda chip: (chip.name, chip.number))
-    device = _device(ordered)
+    model = read_label(sysfs / "firmware/devicetree/base/model")
+    device = _device(ordered, model)
     drafts: list[SensorDraft] = []
     for position, chip in enumerate(ordered):
-        drafts += _ChipReader(chip, device, _sockets(sysfs, chip, position)).drafts()
+        drafts += _ChipReader(chip, device, _sockets(sysfs, chip, position), model).drafts()
     if not any(draft.channel.metric in ENERGY_METRICS for draft in drafts):
         return []
     drafts.sort(key=lambda draft: _ORDER.index(draft.channel.metric))
     return _contained(ordered[0].name, _distinct(drafts))
 
 
+def within_input(drafts: Mapping[str, Sequence[SensorDraft]]) -> dict[str, list[SensorDraft]]:
+    """Add the meter of a Jetson's input to the containers of the rails that its other chips measure."""
+    own = [draft.channel for each in drafts.values() for draft in each if _is_of_jetson(draft.channel)]
+    inputs = [channel.place for domain in _INPUTS for channel in own if channel.domain == domain]
+    found = {}
+    for name, each in drafts.items():
+        found[name] = list(each)
+        for at, draft in enumerate(each):
+            channel = draft.channel
+            outer = [place for place in inputs[:1] if place[0] != channel.device.id and _is_of_jetson(channel)]
+            if outer:
+                nested = replace(channel, contained_in=(*channel.contained_in, *outer))
+                found[name][at] = replace(draft, channel=nested)
+    return found
+
+
+def _is_of_jetson(channel: Channel) -> bool:
+    is_chip = rules.is_jetson(dict(channel.device.attributes).get("chip", ""))
+    return channel.metric in ENERGY_METRICS and is_chip
+
+
 class _ChipReader:
     """Writes the drafts of one chip."""
 
-    def __init__(self, chip: Chip, device: Device, sockets: Sequence[int]) -> None:
+    def __init__(self, chip: Chip, device: Device, sockets: Sequence[int], model: str) -> None:
         self._chip = chip
+        self._model = model
         self._device = device
         self._sockets = sockets
         self._awake = (
@@ -109,7 +134,8 @@ class _ChipReader:
             interval_ms = (form == "average" and self._chip.number_in(f"{stem}_average_interval")) or 0
             refresh = interval_ms / 1e3 or channel.refresh_seconds
             channel = replace(channel, max_plausible=self._limit_watts(stem), refresh_seconds=refresh)
-        return SensorDraft(channel, (path,), 1e3 if metric == "temperature_celsius" else 1e6)
+        in_milliunits = metric == "temperature_celsius" or self._chip.name == IIO_MONITOR
+        return SensorDraft(channel, (path,), 1e3 if in_milliunits else 1e6)
 
     def _channel(self, label: str, fallback: str, metric: str) -> Channel:
         refresh = ((self._chip.number_in("update_interval") or 0) if self._awake else 0) / 1e3
@@ -118,7 +144,7 @@ class _ChipReader:
             return Channel(self._device, domain, metric, refresh_seconds=refresh)
         pci_device = read_int(self._chip.pci / "device") if self._chip.pci else None
         table = _metrics_format(self._chip.pci) if self._awake and self._chip.name == "amdgpu" else None
-        name = rules.full_name(self._chip.name, self._chip.text("in1_label"), pci_device, table)
+        name = rules.full_name(self._chip.name, self._chip.text("in1_label"), pci_device, table, self._model)
         where = rules.place(name, label, fallback, self._sockets)
         device = replace(self._device, id=where.device, kind=where.kind) if where.device else self._device
         return Channel(device, where.domain, metric, refresh_seconds=refresh, contained_in=where.outer)
@@ -147,8 +173,9 @@ def _metrics_format(pci: Path | None) -> int | None:
     return header[2] if len(header) == _METRICS_HEADER_BYTES else None
 
 
-def _device(members: Sequence[Chip]) -> Device:
+def _device(members: Sequence[Chip], model: str) -> Device:
     chip = members[0]
+    machine = model if rules.is_jetson(chip.name) and "Jetson" in model else ""
     home = chip.pci or chip.bus
     links = [at / "driver" for at in (home, chip.bus) if (at / "driver").is_symlink()]
     driver = links[0].readlink().name if links else ""
@@ -163,7 +190,11 @@ def _device(members: Sequence[Chip]) -> Device:
     return Device(
         chip.id,
         next((kind for kind in kinds if kind is not Kind.BOARD), Kind.BOARD),
-        read_label(home / "product_name") or read_label(home / "device_type") or chip.text("label") or chip.name,
+        read_label(home / "product_name")
+        or read_label(home / "device_type")
+        or machine
+        or chip.text("label")
+        or chip.name,
         tuple((name, value) for name, value in known.items() if value),
     )
 

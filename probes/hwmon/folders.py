@@ -1,4 +1,4 @@
-"""Finds the hwmon chips of the host and their attribute files.
+"""Finds the hwmon chips of the host and their attribute files, and a Jetson's monitors that have no hwmon folder.
 
 The bus device identifies a chip; the number of its hwmon folder may change with every boot.
 """
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
 _OTHER_BUS = re.compile(r"i2c-\d+|usb\d+")
+_RAIL = re.compile(r"rail_name_(\d+)|in_power(\d+)_input")
+IIO_MONITOR = "ina3221x"
+"""The driver of a Jetson's power monitors before JetPack 5."""
 _HID_INSTANCE = re.compile(r"[0-9A-F]{4}:[0-9A-F]{4}:[0-9A-F]{4}\.[0-9A-F]{4}")
 
 
@@ -90,6 +93,26 @@ def find_chips(sysfs: Path) -> list[Chip]:
             bus /= name
         if "power_supply" not in bus.parts:
             found.append(Chip(name, int(folder.name.removeprefix("hwmon")), files, bus, _pci_folder(bus)))
+    return found + _find_monitors(sysfs)
+
+
+def _find_monitors(sysfs: Path) -> list[Chip]:
+    """List the power monitors of a Jetson before JetPack 5, whose driver has no hwmon folder.
+
+    Their rails have `rail_name_N` and `in_powerN_input`, in milliwatts (NVIDIA's Jetson Linux Developer Guide, release
+    32, power monitors).
+    """
+    home = sysfs / "bus/i2c/drivers" / IIO_MONITOR
+    folders = sorted(home.glob("*/iio:device*")) or sorted(home.glob("*/iio_device"))
+    found = []
+    for number, folder in enumerate(folders):
+        attributes = ((_RAIL.fullmatch(path.name), path) for path in _entries(folder))
+        files = {
+            f"power{match[1]}_label" if match[1] else f"power{match[2]}_input": path
+            for match, path in attributes
+            if match
+        }
+        found.append(Chip(IIO_MONITOR, number, files, Path(os.path.realpath(folder)).parent, None))
     return found
 
 

@@ -17,7 +17,7 @@ from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.deadline import NoAnswerError, within
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.hwmon.discovery import SensorDraft, describe
+from probes.hwmon.discovery import SensorDraft, describe, within_input
 from probes.hwmon.folders import Chip, find_chips, without_duplicates
 from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Problem, Reason, Rejection, Roots
 from probes.plausibility import BLANKS, check_gauge, max_watts, range_of
@@ -167,7 +167,8 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         if not entries:
             devices[chip.id].append(chip)
     hung = _Hung()
-    drafts, problems = _described(sysfs, devices, hung)
+    described, problems = _described(sysfs, devices, hung)
+    drafts = within_input(described)
     for name in drafts:
         drafts[name], entries = settings.select(f"hwmon/{name}", drafts[name], attrgetter("channel"))
         excluded |= entries

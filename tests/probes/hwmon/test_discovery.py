@@ -139,6 +139,21 @@ def test_the_limits_of_a_dgx_spark_are_not_readings_and_its_rails_nest(tmp_path)
     assert outer(probe, "gpu_out") == ((device, "cpu_gpu"), (device, "package"), (device, "sys_total"))
 
 
+def test_the_energy_of_a_dgx_spark_is_counted_for_the_package_and_each_kind_of_core(tmp_path):
+    counters = {f"energy{number}_input": 1_000_000 * number for number in (1, 2, 3)}
+    named = {f"energy{number}_label": label for number, label in enumerate(("pkg", "cpu_e", "cpu_p"), 1)}
+    powers = {"power1_input": 36_000_000, "power1_label": "sys_total"}
+    powers |= {"power2_input": 4_000_000, "power2_label": "cpu_p"}
+    hwmon_chip(tmp_path, 0, "LNXSYSTM:00/NVDA8800:00", {"name": "spbm"} | counters | named | powers)
+    probe = only(tmp_path)
+    device = "NVDA8800:00"
+    read = readings(probe)
+    assert read[device, "package", "energy_joules"] == 1.0
+    assert read[device, "cpu_p", "energy_joules"] == 3.0
+    assert outer(probe, "cpu_e", "energy_joules") == ((device, "package"), (device, "sys_total"))
+    assert outer(probe, "cpu_p") == outer(probe, "cpu_p", "energy_joules")
+
+
 def test_controller_and_budget_channels_of_a_dgx_spark_are_ignored(tmp_path):
     labels = ("dc_input", "vcore", "pl1", "pl2", "syspl1", "syspl2", "budget_cpu", "sys_total")
     powers = {f"power{n}_input": 1_000_000 * n for n in range(1, 9)}
