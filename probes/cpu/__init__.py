@@ -10,8 +10,8 @@ FAMILY = Family(
     "cpu",
     "Processors",
     (Kind.CPU,),
-    reads="utilization, clocks, cores and temperature of every processor",
-    method="`/proc/stat`, cpufreq",
-    refresh="0.01 s",
+    reads="utilization, clocks, cores, temperature and throttled time of every processor",
+    method="`/proc/stat`, cpufreq, thermal_throttle or cooling devices",
+    refresh="0.01 s; throttled time 1 s",
     tested_on=("captures of /proc",),
 )

@@ -10,11 +10,12 @@ import math
 import os
 from contextlib import suppress
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.cpu.model import parse_cpuinfo
+from probes.cpu.throttle import ThrottleProbe, throttled_times
 from probes.cpu.utilization import TICK_SECONDS, Package, Utilization, cpu_folder
 from probes.errors import ProbeUnavailableError, ReadError
 from probes.model import Channel, Device, DiscoveryResult, Kind, Reason, Rejection, Roots
@@ -22,7 +23,7 @@ from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import ValueFile, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 MOST_CLOCKS = 4
 """The number of cores of a package whose clock is read."""
@@ -149,22 +150,35 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         raise ProbeUnavailableError(reason, "mount proc, or set its path") from error
     clocks = Clocks(roots, utilization.packages)
     cpu = parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "")
-    channels = _channels(utilization.packages, clocks, cpu.brand or cpu.microarchitecture)
+    name = cpu.brand or cpu.microarchitecture
+    devices = {package.number: _device(package, name) for package in utilization.packages}
+    channels = _channels(utilization.packages, clocks, devices)
     kept, excluded = settings.select(CpuProbe.name, channels, itemgetter(0))
+    times = tuple(throttled_times(roots, utilization.packages, devices))
+    throttled, more = settings.select(ThrottleProbe.name, times, attrgetter("channel"))
+    for each in times:
+        if each not in throttled:
+            each.close()
     probe = CpuProbe(utilization, clocks, kept)
-    if kept:
-        return DiscoveryResult((probe,), excluded=excluded)
-    probe.close()
-    return DiscoveryResult(excluded=excluded)
+    found = (*((probe,) if kept else ()), *((ThrottleProbe(throttled),) if throttled else ()))
+    if not kept:
+        probe.close()
+    return DiscoveryResult(found, excluded=excluded | more)
 
 
-def _channels(packages: Sequence[Package], clocks: Clocks, name: str) -> Iterator[tuple[Channel, int | None]]:
+def _device(package: Package, name: str) -> Device:
+    attributes = (("cores", str(len(package.cores))), ("threads", str(len(package.cpus))))
+    return Device(f"package-{package.number}", Kind.CPU, name, attributes)
+
+
+def _channels(
+    packages: Sequence[Package], clocks: Clocks, devices: Mapping[int, Device]
+) -> Iterator[tuple[Channel, int | None]]:
     """Yield the channels of the host (package None) and of each package, with the number of the package."""
     clocked = clocks.hertz()
     yield _utilization_of(Device("host", Kind.HOST), "host"), None
     for package in packages:
-        attributes = (("cores", str(len(package.cores))), ("threads", str(len(package.cpus))))
-        device = Device(f"package-{package.number}", Kind.CPU, name, attributes)
+        device = devices[package.number]
         yield _utilization_of(device, "package"), package.number
         if package.number in clocked:
             method = clocks.method

@@ -26,6 +26,8 @@ MAX_IDLE_UTILIZATION = 0.05
 MAX_STEAL_SHARE = 0.01
 MAX_QUOTA_STOPPED_SHARE = 0.01
 MAX_CLOCK_CHANGE = 0.05
+HEAT = "thermal"
+"""The domain in which a GPU counts the time that heat throttled it."""
 RIGOROUS = "rigorous"
 RIGOROUS_SECONDS = 60.0
 
@@ -88,17 +90,36 @@ def _idle(evidence: Evidence) -> CheckResult:
 
 
 def _throttled(devices: Sequence[DeviceConditions], *, by_power: bool) -> list[str]:
-    """Return the devices that were throttled by their power limit (or an unnamed limit), or to protect themselves."""
+    """Return the accelerators that were throttled by their power limit (or an unnamed limit), or to protect themselves.
+
+    Each has the share of its samples, and the time that its counters show.
+    """
     found = []
     for each in devices:
         reasons = [reason for reason in each.throttle_reasons if (reason == POWER_CAP) is by_power]
         if reasons:
-            found.append(
-                f"{each.device}: {', '.join(reasons)} in {(each.throttled_share or 0) * 100:.0f} % of the samples"
+            seconds = sum(
+                part.throttled_seconds or 0.0
+                for part in devices
+                if part.device == each.device and (part.domain == HEAT) is not by_power
             )
-        elif each.throttled_seconds and not each.throttle_reasons and by_power:
-            found.append(f"{each.device}: for {each.throttled_seconds:.3g} s")
+            share = f"{each.device}: {', '.join(reasons)} in {(each.throttled_share or 0) * 100:.0f} % of the samples"
+            found.append(f"{share}, for {seconds:.3g} s" if seconds else share)
     return found
+
+
+def _unexplained(devices: Sequence[DeviceConditions]) -> list[str]:
+    """Return the throttled times of accelerators for which no sample shows the reason."""
+    shown = {(each.device, reason == POWER_CAP) for each in devices for reason in each.throttle_reasons}
+    return [
+        f"{each.device}/{each.domain}: for {each.throttled_seconds:.3g} s"
+        for each in devices
+        if each.throttled_seconds and not _is_processor(each) and (each.device, each.domain != HEAT) not in shown
+    ]
+
+
+def _is_processor(part: DeviceConditions) -> bool:
+    return part.device.startswith("package-")
 
 
 def _not_throttled(evidence: Evidence) -> CheckResult:
@@ -108,17 +129,26 @@ def _not_throttled(evidence: Evidence) -> CheckResult:
 
 
 def _below_power_limit(evidence: Evidence) -> CheckResult:
-    held = _throttled(evidence.conditions.devices, by_power=True)
-    message = f"ran at its power limit: {'; '.join(held)}" if held else "no device ran at its power limit"
-    return checked("below_power_limit", not held, message, "warning")
+    devices = evidence.conditions.devices
+    held, unexplained = _throttled(devices, by_power=True), _unexplained(devices)
+    messages = [f"ran at its power limit: {'; '.join(held)}"] if held else []
+    messages += [f"throttled: {'; '.join(unexplained)}"] if unexplained else []
+    message = ", and ".join(messages) or "no device ran at its power limit"
+    return checked("below_power_limit", not messages, message, "warning")
 
 
 def _cpu_not_throttled(evidence: Evidence) -> CheckResult:
     events = evidence.conditions.thermal_throttle_events
-    if events is None:
+    parts = [each for each in evidence.conditions.devices if _is_processor(each) and each.throttled_seconds is not None]
+    if events is None and not parts:
         return checked("cpu_not_throttled", None, "the kernel does not count thermal throttling", "warning")
-    message = f"a CPU was throttled by temperature {events} times" if events else "no CPU was throttled by temperature"
-    return checked("cpu_not_throttled", not events, message, "warning")
+    slowed = (each for each in parts if each.throttled_seconds)
+    times = [f"{each.device}/{each.domain} for {each.throttled_seconds:.3g} s" for each in slowed]
+    if not events and not times:
+        return checked("cpu_not_throttled", True, "no CPU was throttled by temperature", "warning")
+    often = f" {events} times" if events else ""
+    message = f"a CPU was throttled by temperature{often}{': ' if times else ''}{', '.join(times)}"
+    return checked("cpu_not_throttled", False, message, "warning")
 
 
 def _background_load(evidence: Evidence) -> CheckResult:

@@ -50,6 +50,11 @@ def board(**change):
     return calm(devices=(BOARD, structs.replace(BOARD, **change)))
 
 
+def parts(domain, **change):
+    """A board, and another part with other conditions."""
+    return calm(devices=(BOARD, structs.replace(BOARD, domain=domain, **change)))
+
+
 def gpu(**change):
     return calm(gpus=(SHARED, structs.replace(SHARED, device="GPU-b", **change)))
 
@@ -84,7 +89,9 @@ def test_missing_evidence_fails_no_check():
             "warning",
             board(throttle_reasons=("power_cap",), throttled_share=0.9, throttled_seconds=3.0),
         ),
+        ("below_power_limit", "warning", parts("thermal", throttled_seconds=0.3)),
         ("cpu_not_throttled", "warning", calm(thermal_throttle_events=3)),
+        ("cpu_not_throttled", "warning", parts("core", device="package-1", throttled_seconds=0.2)),
         ("background_load", "warning", calm(max_other_cpus=0.11)),
         ("workload_dominates", "warning", calm(self_cpus=1.0, other_cpus=1.01)),
         ("background_load", "warning", gpu(max_other_share=0.02)),
@@ -167,7 +174,7 @@ def test_a_shorter_mode_is_labelled_and_needs_no_rigorous_windows():
 def test_messages_name_the_device_the_amount_and_the_remedy():
     hot = replace(GOOD, **board(throttle_reasons=("hardware_thermal",), throttled_share=0.25))
     assert "GPU-a: hardware_thermal in 25 % of the samples" in message(hot, "not_throttled")
-    assert "GPU-a: for 0.3 s" in message(replace(GOOD, **board(throttled_seconds=0.3)), "below_power_limit")
+    assert "GPU-a/board: for 0.3 s" in message(replace(GOOD, **board(throttled_seconds=0.3)), "below_power_limit")
     assert "GPU-a/board ran at -6.0 %" in message(replace(GOOD, **board(end_frequency_hertz=0.94e9)), "clocks_steady")
     slow_first = calm(devices=(structs.replace(BOARD, end_frequency_hertz=0.94e9), BOARD))
     assert "ran at -6.0 %" in message(replace(GOOD, **slow_first), "clocks_steady")
@@ -190,3 +197,30 @@ def test_two_repeats_show_no_trend_of_rate_or_power():
     assert failed(few) == {}
     assert "too few repeats" in message(few, "steady")
     assert "too few repeats" in message(few, "steady_power")
+
+
+def test_a_throttled_device_has_the_seconds_that_its_counters_show():
+    capped = structs.replace(BOARD, throttle_reasons=("power_cap",), throttled_share=0.9)
+    seconds = {"power-cap": 3.25, "thermal": 0.5}
+    counted = [structs.replace(BOARD, domain=cause, throttled_seconds=value) for cause, value in seconds.items()]
+    evidence = replace(GOOD, **calm(devices=(capped, *counted)))
+    said = message(evidence, "below_power_limit")
+    assert said == (
+        "ran at its power limit: GPU-a: power_cap in 90 % of the samples, for 3.25 s, and throttled: "
+        "GPU-a/thermal: for 0.5 s"
+    )
+    hot = structs.replace(capped, throttle_reasons=("software_thermal",))
+    said = message(replace(GOOD, **calm(devices=(hot, *counted))), "not_throttled")
+    assert said.endswith("GPU-a: software_thermal in 90 % of the samples, for 0.5 s")
+
+
+def test_a_throttled_cpu_has_the_number_of_its_slowdowns_and_the_seconds_of_each_part():
+    core = structs.replace(BOARD, device="package-0", domain="core", throttled_seconds=0.125)
+    package = structs.replace(core, domain="package", throttled_seconds=2.0)
+    evidence = replace(GOOD, **calm(thermal_throttle_events=4, devices=(BOARD, core, package)))
+    assert message(evidence, "cpu_not_throttled") == (
+        "a CPU was throttled by temperature 4 times: package-0/core for 0.125 s, package-0/package for 2 s"
+    )
+    calm_core = structs.replace(core, throttled_seconds=0.0)
+    evidence = replace(GOOD, **calm(thermal_throttle_events=None, devices=(BOARD, calm_core)))
+    assert message(evidence, "cpu_not_throttled") == "no CPU was throttled by temperature"
