@@ -64,7 +64,7 @@ METRICS: Mapping[str, Metric] = _table(
     Metric("energy_joules", MetricType.COUNTER, "Energy since the sensor's own start, unwrapped, in joules."),
     Metric("power_watts", MetricType.GAUGE, "Power drawn now or over the sensor's own averaging time, in watts."),
     Metric("power_limit_watts", MetricType.GAUGE, "Power limit in force, in watts."),
-    Metric("utilization_ratio", MetricType.GAUGE, "Share of time the device was busy since the previous read, 0 to 1."),
+    Metric("utilization_ratio", MetricType.GAUGE, "Busy share of the device, or of a unit of it, 0 to 1."),
     Metric("frequency_hertz", MetricType.GAUGE, "Clock frequency, in hertz."),
     Metric("temperature_celsius", MetricType.GAUGE, "Temperature, in degrees Celsius."),
     Metric("memory_used_bytes", MetricType.GAUGE, "Memory in use, in bytes."),
@@ -78,6 +78,7 @@ METRICS: Mapping[str, Metric] = _table(
         MetricType.COUNTER,
         "Time the clocks were reduced for power or thermal reasons, in seconds.",
     ),
+    Metric("link_bytes", MetricType.COUNTER, "Bytes transferred over a link of the device, in one direction."),
 )
 ENERGY_METRICS = frozenset({"energy_joules", "power_watts"})
 """The metrics that measure energy, directly or as power over time."""
@@ -104,7 +105,8 @@ class Channel:
     `method` is the origin of the value: `counter`, `average`, `instant`, `volts*amperes`, `model`, ...
     `refresh_seconds` is the longest time between two new values of the sensor, `resolution` its smallest step in the
     metric's unit; 0 if unknown. `contained_in` lists the (device id, domain) pairs whose energy includes this one's.
-    `max_plausible` is the largest plausible value (four times a power limit, say); 0 if unknown. `uncertainty` is the
+    `max_plausible` is the largest plausible value (four times a power limit, say), or growth of a counter in one
+    second; 0 if unknown. `uncertainty` is the
     stated relative half-width of an estimated value (0.5: plus or minus half); 0 for a measured one. `wraps_at` is the
     value at which the hardware's counter starts again from 0, in the metric's unit; 0 if it does not.
 

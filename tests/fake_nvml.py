@@ -16,179 +16,28 @@ import functools
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fake_gpus import A100, A100_MIG, GB200, H100, H200, T4, Gpu, Instance
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["A100", "A100_MIG", "GB200", "H100", "H200", "T4", "Gpu", "Instance"]
 
 SOURCE = Path(__file__).parent / "fixtures/nvml/fake_nvml.c"
 NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, DRIVER_NOT_LOADED, TIMEOUT, FUNCTION_NOT_FOUND = 3, 4, 6, 9, 10, 13
 GPU_IS_LOST, VERSION_MISMATCH, UNKNOWN = 15, 18, 999
 ENERGY, FIELDS = "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetFieldValues"
+SLICES, SAMPLE = "nvmlDeviceGetAttributes_v2", "nvmlGpmSampleGet"
+SM, TENSOR, BANDWIDTH = 2, 5, 10
+"""Metrics of the performance counters."""
+_ALL_LINKS = 0xFFFFFFFF
 PROGRAMS, BUSY = "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetProcessUtilization"
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """The answers of a fake GPU, in SI units; None is "not supported".
-
-    The energy counter starts at `energy_joules` and grows by `watts` in steps of `refresh_ms` for as long as the
-    process lives; another value of `energy_joules` starts it again. `power_watts` is the answer of
-    nvmlDeviceGetPowerUsage; the other powers and the two last limits are fields of their scope.
-    `programs` are the processes that have it open, `busy_ratios` the shares of the time in which each kept it busy.
-    `raw` gives the literal answer of a function, or of a field as `nvmlDeviceGetFieldValues:<field>:<scope>`, and
-    `errors` its return code; `error` is the return code of every call about this GPU.
-    """
-
-    uuid: str
-    name: str = "NVIDIA H100 80GB HBM3"
-    bus_id: str = "00000000:53:00.0"
-    pci_model: int = 0x2330
-    architecture: int = 9
-    serial: str | None = "1650000000001"
-    board_id: int | None = 0x5300
-    module_id: int | None = 7
-    mig: bool | None = False
-    energy_joules: float | None = 1000.0
-    watts: float = 68.5
-    refresh_ms: float = 20.0
-    power_watts: float | None = None
-    instant_watts: float | None = None
-    average_watts: float | None = None
-    memory_instant_watts: float | None = None
-    memory_average_watts: float | None = None
-    module_instant_watts: float | None = None
-    module_average_watts: float | None = None
-    limit_watts: float | None = None
-    highest_limit_watts: float | None = None
-    module_limit_watts: float | None = None
-    utilization_ratio: float | None = 0.0
-    memory_bytes: tuple[int, int] | None = (0, 81559 << 20)
-    sm_hertz: float | None = 345e6
-    memory_hertz: float | None = 2619e6
-    celsius: int | None = 29
-    throttle_reasons: int | None = 1
-    programs: tuple[int, ...] | None = ()
-    busy_ratios: Mapping[int, float] | None = field(default_factory=dict)
-    delay_seconds: float = 0.0
-    error: int = 0
-    raw: Mapping[str, int] = field(default_factory=dict)
-    errors: Mapping[str, int] = field(default_factory=dict)
-
-
-H100 = Gpu(
-    "GPU-00000000-0000-0000-0000-000000000100",
-    power_watts=68.57,
-    instant_watts=68.92,
-    average_watts=68.57,
-    memory_average_watts=32.98,
-    limit_watts=700.0,
-    highest_limit_watts=700.0,
-)
-"""As a public nvidia-smi capture of an H100 shows (driver 580.105.08)."""
-
-A100 = Gpu(
-    "GPU-00000000-0000-0000-0000-00000000a100",
-    name="NVIDIA A100-SXM4-40GB",
-    bus_id="00000000:06:00.0",
-    pci_model=0x20B0,
-    architecture=7,
-    serial="1650000000002",
-    board_id=0x600,
-    watts=49.68,
-    power_watts=49.68,
-    instant_watts=49.68,
-    limit_watts=400.0,
-    highest_limit_watts=400.0,
-    memory_bytes=(0, 40960 << 20),
-    sm_hertz=210e6,
-    memory_hertz=1215e6,
-    celsius=33,
-)
-"""As a public nvidia-smi capture of an A100 shows: no average power (driver 570.148.08)."""
-
-A100_MIG = Gpu(
-    "GPU-513536b6-7d19-9063-b049-1e69664bb298",
-    name="NVIDIA A100-SXM4-80GB",
-    bus_id="00000000:01:00.0",
-    pci_model=0x20B2,
-    architecture=7,
-    serial="1650000000003",
-    board_id=0x100,
-    module_id=4,
-    mig=True,
-    watts=67.03,
-    power_watts=67.03,
-    limit_watts=500.0,
-    utilization_ratio=None,
-    memory_bytes=(50 << 20, 81920 << 20),
-    sm_hertz=1275e6,
-    memory_hertz=1593e6,
-    celsius=27,
-    busy_ratios=None,
-)
-"""As a public nvidia-smi capture of an A100 split by MIG shows: one power, no utilization (driver 535.54.03)."""
-
-T4 = Gpu(
-    "GPU-00000000-0000-0000-0000-0000000000f4",
-    name="Tesla T4",
-    bus_id="00000000:00:1E.0",
-    pci_model=0x1EB8,
-    architecture=6,
-    serial="1650000000004",
-    board_id=0x1E,
-    module_id=1,
-    mig=None,
-    watts=33.51,
-    power_watts=33.51,
-    instant_watts=33.51,
-    limit_watts=70.0,
-    highest_limit_watts=70.0,
-    memory_bytes=(0, 15360 << 20),
-    sm_hertz=1590e6,
-    memory_hertz=5000e6,
-    celsius=33,
-)
-"""As a public nvidia-smi capture of a T4 shows: no average power, no MIG (driver 595.91.07)."""
-
-
-def _gb200(number: int, bus_id: str, watts: float, memory_watts: float, module_watts: tuple[float, float]) -> Gpu:
-    return Gpu(
-        f"GPU-00000000-0000-0000-0000-0000000b200{number}",
-        name="NVIDIA GB200",
-        bus_id=bus_id,
-        pci_model=0x2941,
-        architecture=10,
-        serial="1650000000005",
-        board_id=int(bus_id[9:11], 16) << 8,
-        module_id=2 - number,
-        watts=watts,
-        power_watts=watts,
-        instant_watts=watts,
-        average_watts=watts,
-        memory_average_watts=memory_watts,
-        module_instant_watts=module_watts[0],
-        module_average_watts=module_watts[1],
-        limit_watts=1200.0,
-        highest_limit_watts=1200.0,
-        module_limit_watts=2500.0,
-        memory_bytes=(0, 189471 << 20),
-        sm_hertz=120e6,
-        memory_hertz=3996e6,
-        celsius=27,
-    )
-
-
-GB200 = (
-    _gb200(0, "00000000:29:00.0", 165.93, 30.26, (467.68, 467.17)),
-    _gb200(1, "00000000:3F:00.0", 168.57, 29.16, (461.20, 460.15)),
-)
-"""As a public nvidia-smi capture of a GB200 shows: both GPUs of a board report its serial and its power
-(driver 580.173.02)."""
 
 
 def build(folder: Path) -> Path:
@@ -219,6 +68,16 @@ def write_state(
 def open_sessions(library: Path) -> int:
     """Return the number of open sessions of this process."""
     return int(ctypes.CDLL(str(library)).fake_nvml_sessions())
+
+
+def live_samples(library: Path) -> int:
+    """Return the number of samples of performance counters that this process has not freed."""
+    return int(ctypes.CDLL(str(library)).fake_nvml_samples())
+
+
+def wait_for_samples() -> None:
+    """Wait until two samples of performance counters are far enough apart for the driver."""
+    time.sleep(0.101)
 
 
 def take_calls(library: Path) -> list[str]:
@@ -259,6 +118,10 @@ def _answers(gpu: Gpu) -> Iterable[str]:
         yield f"{PROGRAMS} {' '.join(map(str, gpu.programs))}"
     if gpu.busy_ratios is not None:
         yield f"{BUSY} {' '.join(f'{pid}:{ratio * 100:.0f}' for pid, ratio in gpu.busy_ratios.items())}"
+    if gpu.nvlink_bytes is not None:
+        for field, value in zip((138, 139), gpu.nvlink_bytes, strict=True):
+            yield f"{FIELDS}:{field}:{_ALL_LINKS} {value // 1024}"
+    yield from _activity(gpu)
     yield f"nvmlDeviceGetPciInfo_v3 {gpu.bus_id} {gpu.pci_model << 16 | 0x10DE:#x}"
     plain: dict[str, object] = {
         "nvmlDeviceGetUUID": gpu.uuid,
@@ -287,5 +150,27 @@ def _answers(gpu: Gpu) -> Iterable[str]:
         f"{FIELDS}:188:1": gpu.module_limit_watts,
     }
     yield from (f"{function} {value * 1000:.0f}" for function, value in thousands.items() if value is not None)
+    throttled = {f"{FIELDS}:74:0": gpu.power_capped_seconds, f"{FIELDS}:75:0": gpu.thermal_seconds}
+    yield from (f"{function} {value * 1e9:.0f}" for function, value in throttled.items() if value is not None)
     clocks = {"nvmlDeviceGetClockInfo:1": gpu.sm_hertz, "nvmlDeviceGetClockInfo:2": gpu.memory_hertz}
     yield from (f"{function} {value / 1e6:.0f}" for function, value in clocks.items() if value is not None)
+
+
+def _activity(gpu: Gpu) -> Iterable[str]:
+    if gpu.activity is not None or any(each.activity is not None for each in gpu.instances):
+        yield "nvmlGpmQueryDeviceSupport 1"
+        yield f"gpm_ms {gpu.samples_apart_ms}"
+    if gpu.instances:
+        yield f"nvmlDeviceGetMaxMigDeviceCount {len(gpu.instances) + 2}"
+    for index, each in enumerate(gpu.instances, 1):  # the driver has gaps in its numbers
+        yield f"nvmlDeviceGetMigDeviceHandleByIndex/{index} 1"
+        yield f"nvmlDeviceGetUUID/{index} {each.uuid}"
+        yield f"nvmlDeviceGetGpuInstanceId/{index} {each.number}"
+        if each.slices is not None:
+            yield f"{SLICES}/{index} {each.slices}"
+        if each.memory_bytes is not None:
+            used, total = each.memory_bytes
+            yield f"nvmlDeviceGetMemoryInfo_v2/{index} {total} 0 {total - used} {used}"
+        if each.activity is not None:
+            yield f"gpm:{SM}:{each.number} {each.activity}"
+    yield from (f"gpm:{metric} {percent}" for metric, percent in (gpu.activity or {}).items())

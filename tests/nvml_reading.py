@@ -50,6 +50,13 @@ def only(found: DiscoveryResult) -> Probe:
     return probe
 
 
+def seldom(found: DiscoveryResult) -> Probe:
+    """The probe of the sensors of the only GPU that are read seldom."""
+    assert not found.problems
+    (probe,) = (each for each in found.probes if each.name.endswith("/activity"))
+    return probe
+
+
 def values(probe: Probe) -> Mapping[tuple[str, str], float]:
     read = probe.read(time.monotonic_ns())
     return {(c.domain, c.metric): value for c, value in zip(probe.channels, read, strict=True)}

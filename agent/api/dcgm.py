@@ -23,6 +23,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _KINDS = frozenset({Kind.GPU, Kind.NPU, Kind.FPGA, Kind.ACCELERATOR})
 _WITH_PROCESSOR = frozenset({"module", "socket"})
 """The domains of an accelerator that also cover the processor beside it: Grace Hopper, APUs, MI300A."""
+_PART = "MIG-"
+"""Starts the domain of a part of a split GPU."""
 _WHOLE = ("board", "card", "package")
 """The domains that cover a whole accelerator, the widest first."""
 _TEMPERATURES = ("core", "edge", "package", "junction")
@@ -117,7 +119,8 @@ class DcgmView:
 
 def _accelerator(labels: str, channels: Sequence[Channel]) -> _Accelerator:
     def key(metric: str, domains: Sequence[str | None], *, others: bool = False) -> Key | None:
-        by_domain = {channel.domain: channel.key for channel in channels if channel.metric == metric}
+        own = (channel for channel in channels if channel.metric == metric and not channel.domain.startswith(_PART))
+        by_domain = {channel.domain: channel.key for channel in own}
         known = [by_domain[domain] for domain in domains if domain in by_domain]
         return next(iter((*known, *(by_domain.values() if others else ()))), None)
 

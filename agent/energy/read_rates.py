@@ -40,13 +40,6 @@ TICK_SECONDS = 0.00003
 MAX_READ_SHARE = 0.02
 MAX_HIGH_RATE_SHARE = 0.25
 """The maximum share of time spent on reads at the base rate, and at the high rate around an edge."""
-EDGE_CPU_SECONDS = 0.018
-"""The maximum CPU time of a probe's reads around one edge.
-
-The shortest windows of a profile have an edge every 0.75 s, and half of the default CPU budget is for edges.
-"""
-_EDGE_REFRESHES, _EDGE_SECONDS = 2.5, 0.05
-"""The time at the high rate around an edge: a wait for a refresh before it, and for a later one after it."""
 
 
 def update_seconds(channel: Channel) -> float:
@@ -62,8 +55,8 @@ def run_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads of a probe with these channels, in seconds.
 
     An energy counter is read five times a refresh and a power gauge twice, but not faster than every 10 ms; an estimate
-    every 50 ms, utilization every 100 ms, everything else once a second. A probe of slow reads is read less often, so
-    that reads take at most 2 % of the time. The period is one of the grid.
+    every 50 ms, utilization every 100 ms, or once a refresh if that is longer, everything else once a second. A probe
+    of slow reads is read less often, so that reads take at most 2 % of the time. The period is one of the grid.
     """
     wanted, slow = SLOWEST_SECONDS, 0.0
     for channel in channels:
@@ -79,7 +72,7 @@ def run_period_seconds(channels: Iterable[Channel]) -> float:
         elif channel.metric == "power_watts":
             wanted = min(wanted, max(FASTEST_SECONDS, update_seconds(channel) / 2 or DEFAULT_PERIOD_SECONDS))
         elif channel.metric == "utilization_ratio":
-            wanted = min(wanted, DEFAULT_PERIOD_SECONDS)
+            wanted = min(wanted, max(DEFAULT_PERIOD_SECONDS, channel.refresh_seconds))
     return min(max(period_at_most(wanted), period_at_least(slow)), SLOWEST_SECONDS)
 
 
@@ -127,7 +120,7 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
     """Return the time between reads around an edge of a window, in seconds; 0 without a counter.
 
     A counter is read twenty times a refresh, from every 0.5 ms to every 5 ms, and an estimate once; reads take at most
-    a quarter of the time, and 18 ms for each edge. The period is one of the grid.
+    a quarter of the time. The period is one of the grid.
     """
     wanted = [
         max(
@@ -139,18 +132,12 @@ def high_rate_period_seconds(channels: Iterable[Channel]) -> float:
                 if channel.source is Source.MEASURED
                 else max(FASTEST_SECONDS, update_seconds(channel))
             ),
-            period_at_least(channel.read_seconds / _high_rate_share(update_seconds(channel))),
+            period_at_least(channel.read_seconds / MAX_HIGH_RATE_SHARE),
         )
         for channel in channels
         if channel.metric == "energy_joules"
     ]
     return min(wanted, default=0.0)
-
-
-def _high_rate_share(refresh_seconds: float) -> float:
-    """Return the maximum share of time for the reads of a counter around an edge, by its refresh period."""
-    edge_seconds = _EDGE_REFRESHES * (refresh_seconds or ASSUMED_REFRESH_SECONDS) + _EDGE_SECONDS
-    return min(MAX_HIGH_RATE_SHARE, EDGE_CPU_SECONDS / edge_seconds)
 
 
 def is_aliased(channel: Channel, period_seconds: float) -> bool:

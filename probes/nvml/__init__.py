@@ -10,9 +10,10 @@ FAMILY = Family(
     "nvml",
     "NVIDIA GPUs",
     (Kind.GPU,),
-    reads="energy, power, utilization, memory, clocks, temperature, power limit, reasons of reduced clocks",
-    method="energy counter and power of the driver (NVML)",
-    refresh="20 to 100 ms",
+    reads="energy, power, utilization of the GPU and of its units, memory, clocks, temperature, power limit, "
+    "throttled time and its reasons, bytes over NVLink",
+    method="energy counter, power and performance counters of the driver (NVML)",
+    refresh="20 to 100 ms; units, throttled time and bytes 0.5 s",
     privilege="access to /dev/nvidia*",
     remedy="let this user open /dev/nvidiactl and /dev/nvidia*",
     tested_on=("captures of eight GPUs through a driver library of the tests",),

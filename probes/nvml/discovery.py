@@ -15,31 +15,43 @@ from typing import TYPE_CHECKING
 
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.model import ENERGY_METRICS, Channel, Device, DiscoveryResult, Kind, Problem, Roots
+from probes.nvml.activity import attribution
+from probes.nvml.jetson import find_gpu, load_query
 from probes.nvml.library import AbsentError, ForbiddenError, Gpu, Session, open_session
-from probes.nvml.probe import NvmlProbe, probe_name
-from probes.nvml.sensors import SCOPE_MODULE, GpuInfo, SensorQuery, find_queries, power_fields
+from probes.nvml.probe import NvmlProbe, QueryProbe, probe_name
+from probes.nvml.queries import GpuInfo, SensorQuery
+from probes.nvml.sensors import SCOPE_MODULE, find_queries, power_fields
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_int, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _SOLDERED = re.compile(r"\b(?:G[BH]\d{2,3}|Orin|Xavier|Tegra|Thor)\b")
 """Names of GPUs that share a module with their processor: Grace Hopper and Grace Blackwell, DGX Spark, Jetson."""
+_TEGRA = re.compile(r"\b(?:Orin|Xavier|Tegra|Thor)\b")
 _NO_UUID = re.compile(r"(?:GPU-)?[0-]{32,}")
 
 
 def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
-    """Find the GPUs that the driver at `roots.nvml_library` lists, and test each with one read."""
-    session = open_session(roots.nvml_library)
+    """Find the GPUs that the driver at `roots.nvml_library` lists, and test each with one read.
+
+    Without that driver the GPU of a Jetson is found by its load.
+    """
+    try:
+        session = open_session(roots.nvml_library)
+    except ProbeUnavailableError:
+        if jetson := find_gpu(roots, settings):
+            return jetson
+        raise
     search = _Search(session, roots, settings)
     try:
         gpus = search.selected(_identify_gpus(session, search.problems))
         publishers = _module_publishers(gpus)
-        found = [search.probe_of(gpu, publishers.get(gpu.device.id, "")) for gpu in gpus]
+        found = [probe for gpu in gpus for probe in search.probes_of(gpu, publishers.get(gpu.device.id, ""))]
     finally:
         session.close()
-    return DiscoveryResult(tuple(probe for probe in found if probe), tuple(search.problems), frozenset(search.excluded))
+    return DiscoveryResult(tuple(found), tuple(search.problems), frozenset(search.excluded))
 
 
 @dataclass(slots=True)
@@ -62,29 +74,42 @@ class _Search:
                 selected.append(gpu)
         return selected
 
-    def probe_of(self, gpu: GpuInfo, publisher: str) -> NvmlProbe | None:
-        """Return the probe of a GPU, None if it fails its first read or all of its sensors are excluded."""
+    def probes_of(self, gpu: GpuInfo, publisher: str) -> list[QueryProbe]:
+        """Return the probes of a GPU, none if one fails its first read or all of its sensors are excluded."""
         module = _module_of(gpu, publisher, self.roots)
         stand_in = Channel(gpu.device, "board", "utilization_ratio", contained_in=module)
-        probe = None
+        queries: tuple[SensorQuery, ...] = ()
+        probes: list[QueryProbe] = []
         try:
             queries = find_queries(gpu, publisher, module)
+            if _TEGRA.search(gpu.device.name) and not _has_utilization(queries):
+                queries += tuple(load_query(gpu.device, self.roots))
             if not queries:
                 raise _refusal(gpu.gpu)
-            selected = self._selected_queries(gpu, queries)
-            if not selected:
-                return None
-            probe = NvmlProbe(self.session.another(), gpu, selected, _runtime_status(gpu, self.roots))
-            probe.read(0)
+            for probe in self._probes(gpu, self._selected_queries(gpu, queries)):
+                probes.append(probe)
+                probe.read(0)
+                probe.rejections.clear()
         except (ReadError, DeviceLostError) as error:
-            if probe:
+            for probe in probes:
                 probe.close()
+            for query in queries:
+                query.close()
             self.problems.append(_problem(probe_name(gpu), error, stand_in))
-            return None
-        probe.rejections.clear()
-        if not any(sensor.channel.metric in ENERGY_METRICS for query in queries for sensor in query.sensors):
+            return []
+        if probes and not any(sensor.channel.metric in ENERGY_METRICS for each in queries for sensor in each.sensors):
             self.problems.append(_no_power_problem(gpu, stand_in))
-        return probe
+        return probes
+
+    def _probes(self, gpu: GpuInfo, queries: Sequence[SensorQuery]) -> Iterator[QueryProbe]:
+        """Yield the probe of the queries that are made often, and the one of the others."""
+        often = tuple(query for query in queries if not query.seldom)
+        seldom = tuple(query for query in queries if query.seldom)
+        status = _runtime_status(gpu, self.roots)
+        if often:
+            yield NvmlProbe(self.session.another(), gpu, often, status)
+        if seldom:
+            yield QueryProbe(f"{probe_name(gpu)}/activity", self.session.another(), seldom, status)
 
     def _selected_queries(self, gpu: GpuInfo, queries: Sequence[SensorQuery]) -> tuple[SensorQuery, ...]:
         """Return the queries without the excluded sensors."""
@@ -96,11 +121,18 @@ class _Search:
                 selected.append(query)
             elif sensors:
                 positions = [query.sensors.index(sensor) for sensor in sensors]
-                selected.append(SensorQuery(tuple(sensors), partial(_answers_at, query.ask, positions)))
+                ask = partial(_answers_at, query.ask, positions)
+                selected.append(replace(query, sensors=tuple(sensors), ask=ask))
+            else:
+                query.close()
         return tuple(selected)
 
 
-def _answers_at(ask: Callable[[], Sequence[int | None]], positions: Sequence[int]) -> list[int | None]:
+def _has_utilization(queries: Sequence[SensorQuery]) -> bool:
+    return any(sensor.channel.key[1:3] == ("board", "utilization_ratio") for each in queries for sensor in each.sensors)
+
+
+def _answers_at(ask: Callable[[], Sequence[float | None]], positions: Sequence[int]) -> list[float | None]:
     """Return some of the answers to a query."""
     answers = ask()
     return [answers[position] for position in positions]
@@ -161,6 +193,7 @@ def identify_gpu(gpu: Gpu, driver: str) -> GpuInfo:
         ("board_id", f"{int(board):#x}" if board else ""),
         ("module_id", gpu.module_id()),
         ("mig", "" if mig is None else "enabled" if mig else "disabled"),
+        *(attribution(gpu) if mig else ()),
     )
     known = tuple((name, value) for name, value in attributes if value)
     device = Device(uuid, Kind.GPU, gpu.text("nvmlDeviceGetName"), known)

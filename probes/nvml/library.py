@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LIBRARY = "libnvidia-ml.so.1"
 _SUCCESS, _NO_PERMISSION, _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND = 0, 4, 9, 12
-_FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 13, 18
+_FUNCTION_NOT_FOUND, _VERSION_MISMATCH, _UNKNOWN = 13, 18, 999
 # The binding raises "success" if the driver had nothing to write; drivers answer "not found" in the same case.
 _NO_DATA_CODES = frozenset({_SUCCESS, 6})
 _MOST_PERCENT = 100
@@ -43,6 +43,10 @@ class AbsentError(ReadError):
 
 class ForbiddenError(AbsentError):
     """The driver refuses this user."""
+
+
+class UnknownError(ReadError):
+    """The driver states no reason. Those of WSL answer so in place of "not supported"."""
 
 
 class NoDataError(ReadError):
@@ -144,6 +148,18 @@ class Gpu:
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml
         self._handle = handle
+
+    def ask(self, function: str, *arguments: Any) -> Any:
+        """Return the answer of `function` of NVML about this GPU."""
+        return _ask(self._nvml, function, self._handle, *arguments)
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Return the answer of `function` of NVML, or the structure of that name."""
+        return _ask(self._nvml, function, *arguments)
+
+    def part(self, handle: Any) -> Gpu:
+        """Return the part of this GPU that a handle of NVML denotes."""
+        return Gpu(self._nvml, handle)
 
     def number(self, function: str, *arguments: int) -> int:
         """Return the integer that `function` of NVML returns for this GPU."""
@@ -261,4 +277,6 @@ def _translated(asked: str, error: Any) -> ReadError | DeviceLostError:
         return NoDataError(reason)
     if error.value == _NO_PERMISSION:
         return ForbiddenError(reason)
+    if error.value == _UNKNOWN:
+        return UnknownError(reason)
     return AbsentError(reason) if error.value in _ABSENT_CODES else ReadError(reason)

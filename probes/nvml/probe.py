@@ -19,27 +19,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from probes.nvml.library import Session
-    from probes.nvml.sensors import GpuInfo, SensorQuery
+    from probes.nvml.queries import GpuInfo, SensorQuery
 
 
-class NvmlProbe:
-    """The sensors of one GPU; holds a session of the driver library until it is closed."""
+class QueryProbe:
+    """Some of the sensors of one GPU; holds a session of the driver library until it is closed."""
 
     files_only = False
 
     def __init__(
-        self, session: Session, one: GpuInfo, queries: tuple[SensorQuery, ...], runtime_status: Path | None
+        self,
+        name: str,
+        session: Session,
+        queries: tuple[SensorQuery, ...],
+        runtime_status: Path | None,
     ) -> None:
-        self.gpu = one.device.id
-        self.name = probe_name(one)
+        self.name = name
         self.channels = tuple(sensor.channel for query in queries for sensor in query.sensors)
         self.rejections: list[Rejection] = []
         self._queries = queries
-        self._counters = tuple(
-            query for query in queries if any(sensor.counter is not None for sensor in query.sensors)
-        )
+        self._all = range(len(queries))
+        self._due_ns = [1 if query.interval_ns else 0 for query in queries]  # the test at time 0 leaves these out
         self._session = session
-        self._gpu = one.gpu
         self._status = RuntimeStatus(runtime_status)
 
     def read(self, at_ns: int) -> list[float]:
@@ -47,22 +48,27 @@ class NvmlProbe:
 
         A suspended GPU is not queried, because that would wake it: every value is NaN.
         """
-        return self._read(self._queries, at_ns)
+        return self._read(self._all, at_ns)
 
-    def read_counters(self, at_ns: int) -> list[float]:
-        """Return the energy, NaN for everything else: one call to the driver instead of about ten."""
-        return self._read(self._counters, at_ns)
+    def close(self) -> None:
+        """Free the driver's buffers and close this probe's session; the last one to close releases the GPUs."""
+        for query in self._queries:
+            query.close()
+        self._session.close()
+        self._status.close()
 
-    def _read(self, asked: Collection[SensorQuery], at_ns: int) -> list[float]:
-        """Run some of the queries; the channels of the others are NaN."""
+    def _read(self, asked: Collection[int], at_ns: int) -> list[float]:
+        """Run those of the queries that are due; the channels of the others are NaN."""
         if self._status.is_suspended():
             return [math.nan] * len(self.channels)
         values: list[float] = []
         answered = failures = 0
-        for query in self._queries:
-            if query not in asked:
+        for number, query in enumerate(self._queries):
+            if number not in asked or at_ns < self._due_ns[number]:
                 values += [math.nan] * len(query.sensors)
                 continue
+            if query.interval_ns:
+                self._due_ns[number] = at_ns + query.interval_ns
             answered += len(query.sensors)
             for sensor, raw in zip(query.sensors, query.answers(), strict=True):
                 value = sensor.value(raw, at_ns)
@@ -71,9 +77,29 @@ class NvmlProbe:
                     failures += value is Reason.READ_ERROR
                     value = math.nan
                 values.append(value)
-        if failures == answered:
+        if answered and failures == answered:
             raise ReadError(f"{self.name}: the driver answered none of {failures} sensors")
         return values
+
+
+class NvmlProbe(QueryProbe):
+    """The sensors of one GPU that are read often, and its processes."""
+
+    def __init__(
+        self, session: Session, one: GpuInfo, queries: tuple[SensorQuery, ...], runtime_status: Path | None
+    ) -> None:
+        super().__init__(probe_name(one), session, queries, runtime_status)
+        self.gpu = one.device.id
+        self._gpu = one.gpu
+        self._counters = frozenset(
+            number
+            for number, query in enumerate(queries)
+            if any(sensor.channel.metric == "energy_joules" for sensor in query.sensors)
+        )
+
+    def read_counters(self, at_ns: int) -> list[float]:
+        """Return the energy, NaN for everything else: one call to the driver instead of about ten."""
+        return self._read(self._counters, at_ns)
 
     def gpu_processes(self, since_us: int) -> GpuProcesses:
         """Return the processes on the GPU now, and their shares of its time since a moment in Unix microseconds.
@@ -89,12 +115,7 @@ class NvmlProbe:
             shares = self._gpu.busy_shares(since_us)
         return GpuProcesses(programs, shares)
 
-    def close(self) -> None:
-        """Close this probe's session; the driver releases the GPUs when the last session closes."""
-        self._session.close()
-        self._status.close()
-
 
 def probe_name(one: GpuInfo) -> str:
-    """Return the name of the probe of a GPU."""
+    """Return the name of the probe of a GPU; the one of its sensors that are read seldom adds `/activity`."""
     return f"nvml/{one.device.id}"

@@ -5,23 +5,22 @@ Fields, scopes and meanings of the numbers: NVIDIA's NVML API Reference Guide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from probes.counter import Counter
 from probes.errors import ReadError
-from probes.model import Channel, Kind, Reason
-from probes.nvml.library import AbsentError
-from probes.plausibility import BLANKS, PLAUSIBLE_LIMIT_FACTOR, check_gauge, highest_limit_watts, max_watts
+from probes.model import Channel, Kind
+from probes.nvml.activity import activity, instances
+from probes.nvml.counters import counters
+from probes.nvml.queries import Sensor, SensorQuery, exists, first_of
+from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, highest_limit_watts, max_watts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from probes.model import Device
-    from probes.nvml.library import Gpu, PciPlace
-
-    Key = tuple[str, str]
+    from probes.nvml.library import Gpu
+    from probes.nvml.queries import GpuInfo, Key
 
 REFRESH_SECONDS = 0.1
 """Energy and power change every 20 to 100 ms, depending on the GPU; A100 and H100 take about 100 ms."""
@@ -49,58 +48,9 @@ PARTIAL_AVERAGE = "average of 250 in 1000 ms"
 _PARTIAL_METHODS: Mapping[str, str] = {"instant": PARTIAL_INSTANT, "average": PARTIAL_AVERAGE}
 
 
-@dataclass(frozen=True, slots=True)
-class GpuInfo:
-    """The identity of a GPU.
-
-    `place` is None if it is not reported. `board` is shared by the GPUs of one board. `module` are the fields for the
-    power of that whole board, the best first.
-    """
-
-    gpu: Gpu
-    device: Device
-    place: PciPlace | None
-    mig: bool
-    board: str
-    module: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Sensor:
-    """One channel and its conversion: the driver's integer times `times` over `over`, counted by a `counter`."""
-
-    channel: Channel
-    times: int = 1
-    over: int = 1
-    counter: Counter | None = None
-
-    def value(self, raw: int | None, at_ns: int) -> float | Reason:
-        """Return the value of the reading `raw` in the channel's unit, or the reason for its rejection."""
-        if raw is None:
-            return Reason.READ_ERROR
-        if self.counter is not None:
-            return self.counter.advance(raw, at_ns) or self.counter.total / self.over
-        return Reason.SENTINEL if raw in BLANKS else check_gauge(self.channel, raw * self.times / self.over)
-
-
-@dataclass(frozen=True, slots=True)
-class SensorQuery:
-    """One call to the driver: `ask` returns one integer per sensor, in order; None for each that failed."""
-
-    sensors: tuple[Sensor, ...]
-    ask: Callable[[], Sequence[int | None]]
-
-    def answers(self) -> Sequence[int | None]:
-        """Return the driver's answers, None for every sensor if the call failed. Raises DeviceLostError."""
-        try:
-            return self.ask()
-        except ReadError:
-            return [None] * len(self.sensors)
-
-
 def power_fields(gpu: Gpu, scope: int) -> tuple[int, ...]:
     """Return the power fields of a GPU for `scope`, instant power before the average."""
-    found = (number for number in _METHODS if _exists(partial(gpu.field, number, scope)))
+    found = (number for number in _METHODS if exists(partial(gpu.field, number, scope)))
     return tuple(number for number in found if scope == SCOPE_GPU or not _ignores_scope(gpu, number, scope))
 
 
@@ -130,48 +80,25 @@ def find_queries(one: GpuInfo, publisher: str, module: tuple[Key, ...] = ()) -> 
         *_power(one, publisher, containers, max_plausible),
         *_utilization(one),
     ]
-    if _exists(gpu.memory_bytes):
+    if exists(gpu.memory_bytes):
         sensors = tuple(Sensor(Channel(device, "memory", f"memory_{which}_bytes")) for which in ("used", "total"))
         found.append(SensorQuery(sensors, gpu.memory_bytes))
     for domain, clock in (("sm", _SM_CLOCK), ("memory", _MEMORY_CLOCK)):
         channel = Channel(device, domain, "frequency_hertz", resolution=1e6)
-        found += _first_of(Sensor(channel, times=1_000_000), partial(gpu.number, "nvmlDeviceGetClockInfo", clock))
-    found += _first_of(
+        found += first_of(Sensor(channel, times=1_000_000), partial(gpu.number, "nvmlDeviceGetClockInfo", clock))
+    found += first_of(
         Sensor(Channel(device, "core", "temperature_celsius", resolution=1.0)),
         partial(gpu.number, "nvmlDeviceGetTemperature", _DIE),
         partial(gpu.number, "nvmlDeviceGetTemperatureV", _DIE),  # replaces the first, which NVIDIA announced to remove
     )
-    found += _first_of(
+    found += first_of(
         Sensor(Channel(device, "board", "throttle_reasons")),
         partial(gpu.number, "nvmlDeviceGetCurrentClocksEventReasons"),
         partial(gpu.number, "nvmlDeviceGetCurrentClocksThrottleReasons"),  # its name in older drivers
     )
     limit = Sensor(Channel(device, "board", "power_limit_watts", resolution=0.001), over=1000)
-    found += _first_of(limit, partial(gpu.number, "nvmlDeviceGetEnforcedPowerLimit"))
-    return tuple(found)
-
-
-def _exists(ask: Callable[[], object]) -> bool:
-    """Return whether a sensor exists, even if it may answer only later."""
-    try:
-        ask()
-    except AbsentError:
-        return False
-    except ReadError:
-        return True
-    return True
-
-
-def _first_of(sensor: Sensor, *asks: Callable[[], int]) -> list[SensorQuery]:
-    """Return the query of the first existing way, none if there is none."""
-    for ask in asks:
-        if _exists(ask):
-            return [SensorQuery((sensor,), _alone(ask))]
-    return []
-
-
-def _alone(ask: Callable[[], int]) -> Callable[[], tuple[int]]:
-    return lambda: (ask(),)
+    found += first_of(limit, partial(gpu.number, "nvmlDeviceGetEnforcedPowerLimit"))
+    return (*found, *counters(one), *(instances(one) if one.mig else activity(one)))
 
 
 def _highest_limit_watts(gpu: Gpu, scope: int = SCOPE_GPU) -> float:
@@ -205,7 +132,7 @@ def _energy(one: GpuInfo, containers: tuple[Key, ...], max_plausible: float) -> 
     )
     ask = partial(one.gpu.number, "nvmlDeviceGetTotalEnergyConsumption")
     counter = Counter(0, max_watts(channel) * 1000, REFRESH_SECONDS)
-    return _first_of(Sensor(channel, over=1000, counter=counter), ask)
+    return first_of(Sensor(channel, over=1000, counter=counter), ask)
 
 
 def _power(one: GpuInfo, publisher: str, containers: tuple[Key, ...], max_plausible: float) -> list[SensorQuery]:
@@ -242,7 +169,7 @@ def _power(one: GpuInfo, publisher: str, containers: tuple[Key, ...], max_plausi
 def _plain_power(one: GpuInfo, containers: tuple[Key, ...], max_plausible: float) -> list[SensorQuery]:
     """Return the query for a driver without power fields, which reports instant or average power depending on chip."""
     sensor = _power_sensor(one, "board", _plain_method(one), containers, max_plausible)
-    return _first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
+    return first_of(sensor, partial(one.gpu.number, "nvmlDeviceGetPowerUsage"))
 
 
 def _plain_method(one: GpuInfo) -> str:
@@ -288,4 +215,4 @@ def _utilization(one: GpuInfo) -> list[SensorQuery]:
         refresh_seconds=UTILIZATION_SECONDS,
         resolution=0.01,
     )
-    return _first_of(Sensor(channel, over=100), one.gpu.utilization_percent)
+    return first_of(Sensor(channel, over=100), one.gpu.utilization_percent)

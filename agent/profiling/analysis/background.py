@@ -19,9 +19,9 @@ from probes.model import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.energy.window import WindowEnergy
+    from agent.energy.window import SeriesEnergy, WindowEnergy
     from agent.host.records import GpuLoad, HostLoad, WindowKey
-    from agent.profiling.analysis.metrics import Energies, Repeat
+    from agent.profiling.analysis.metrics import Repeat
     from probes.model import Channel
     from store.records import Window
 
@@ -38,7 +38,7 @@ _CPU_ONLY = frozenset({Kind.CPU, Kind.MEMORY})
 def attribute_background(
     found: Sequence[SensorWindows],
     repeats: Sequence[Repeat],
-    series: Sequence[Energies],
+    series: Sequence[SeriesEnergy],
     loads: Mapping[WindowKey, HostLoad],
     unloaded: Sequence[Window],
 ) -> tuple[SensorWindows, ...]:
@@ -58,7 +58,7 @@ def attribute_background(
 
 def _attribute_reading(
     reading: SensorWindows,
-    series: Energies,
+    series: SeriesEnergy,
     repeats: Sequence[Repeat],
     loads: Mapping[WindowKey, HostLoad],
     unloaded: Sequence[Window],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from agent.energy.bounds import Energy
 from agent.energy.counted_sensors import best_series, cover
@@ -25,7 +25,7 @@ from agent.profiling.records import (
 from probes.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from agent.energy.counted_sensors import Coverage
     from agent.energy.provenance import Provenance
@@ -36,16 +36,6 @@ if TYPE_CHECKING:
 
 Repeat = tuple["Window", ...]
 """The windows of one repeat, one for each phase."""
-
-
-class Energies(Protocol):
-    """The energies of one sensor: a `SeriesEnergy`, or those of a run whose samples are not in memory."""
-
-    channel: Channel
-
-    def between(self, start_ns: int, end_ns: int) -> WindowEnergy:
-        """Return the energy of [start_ns, end_ns)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +54,21 @@ class Sensors:
     of domains that have a counter as well, for comparison.
     """
 
-    series: tuple[Energies, ...]
+    series: tuple[SeriesEnergy, ...]
     coverage: Coverage
     sampling_period_seconds: float
-    redundant_gauges: tuple[Energies, ...] = ()
+    redundant_gauges: tuple[SeriesEnergy, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        series: Iterable[Series],
-        sampling_period_seconds: float,
-        channels: Iterable[Channel] = (),
-        energies_of: Callable[[Series], Energies] = SeriesEnergy,
-    ) -> Sensors:
-        """Select the total from all series of a host; `channels` has the devices without a sensor.
-
-        `energies_of` returns the energies of the windows of a series.
-        """
+    def of(cls, series: Iterable[Series], sampling_period_seconds: float, channels: Iterable[Channel] = ()) -> Sensors:
+        """Select the total from all series of a host; `channels` has the devices without a sensor."""
         found = tuple(series)
         best = best_series(found)
         counted = {each.channel.place for each in best if method_of(each.channel) == "counter"}
         gauges = (each for each in found if method_of(each.channel) == "integrated")
-        redundant_gauges = (energies_of(each) for each in gauges if each.channel.place in counted)
+        redundant_gauges = (SeriesEnergy(each) for each in gauges if each.channel.place in counted)
         return cls(
-            tuple(map(energies_of, best)), cover(best, channels), sampling_period_seconds, tuple(redundant_gauges)
+            tuple(map(SeriesEnergy, best)), cover(best, channels), sampling_period_seconds, tuple(redundant_gauges)
         )
 
     @property
@@ -96,7 +77,7 @@ class Sensors:
         return provenance(self.coverage.includes)
 
     @property
-    def included(self) -> tuple[Energies, ...]:
+    def included(self) -> tuple[SeriesEnergy, ...]:
         """The series of the total, each channel once."""
         return tuple({each.channel.key: each for each in self.series if self.counted(each.channel)}.values())
 
@@ -109,7 +90,7 @@ class Sensors:
         return tuple({each.channel.key: each for each in found if self.counted(each.channel)}.values())
 
 
-def sensor_windows(repeats: Iterable[Repeat], series: Iterable[Energies]) -> tuple[SensorWindows, ...]:
+def sensor_windows(repeats: Iterable[Repeat], series: Iterable[SeriesEnergy]) -> tuple[SensorWindows, ...]:
     """Return the energies of each sensor in every window."""
     repeats = tuple(repeats)
     return tuple(
@@ -167,7 +148,7 @@ def joules_per_inference(
     return totals if found else None
 
 
-def idle_watts(windows: Iterable[Window], series: Sequence[Energies]) -> Energy | None:
+def idle_watts(windows: Iterable[Window], series: Sequence[SeriesEnergy]) -> Energy | None:
     """Return the power summed over sensors, in watts: the mean of idle windows, with bounds that span all of them.
 
     Windows of unknown power do not count; None if there are no others.
@@ -179,7 +160,7 @@ def idle_watts(windows: Iterable[Window], series: Sequence[Energies]) -> Energy 
     return Energy(mean, min(watts.lower for watts in known), max(watts.upper for watts in known))
 
 
-def _watts(window: Window, series: Sequence[Energies]) -> Energy | None:
+def _watts(window: Window, series: Sequence[SeriesEnergy]) -> Energy | None:
     total = Energy(0.0, 0.0, 0.0)
     for each in series:
         energy = each.between(window.start_ns, window.end_ns).energy
@@ -287,7 +268,7 @@ def _phase_energies(
 def _split(
     totals: Sequence[Energy],
     repeats: Sequence[Repeat],
-    series: Sequence[Energies],
+    series: Sequence[SeriesEnergy],
     unloaded: Sequence[Window],
     widening: Widening,
 ) -> EnergyBreakdown:

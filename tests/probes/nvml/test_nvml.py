@@ -198,10 +198,36 @@ def test_a_gpu_without_any_readable_sensor_is_a_problem(discover_gpus: GpuDiscov
     found = discover_gpus(blank)
     assert found.probes == ()
     assert found.problems[0].sensor == "nvml/GPU-1"
-    found = discover_gpus(replace(blank, errors=dict.fromkeys(errors, fake_nvml.UNKNOWN)))
+    found = discover_gpus(replace(blank, errors=dict.fromkeys(errors, fake_nvml.TIMEOUT)))
     assert found.probes == ()
     assert "answered none" in found.problems[0].reason
+    found = discover_gpus(replace(blank, errors=dict.fromkeys(errors, fake_nvml.UNKNOWN)))
+    assert found.probes == ()
+    assert "Not Supported" in found.problems[0].reason
     assert fake_nvml.open_sessions(discover_gpus.library) == 0
+
+
+def test_a_driver_of_wsl_that_answers_unknown_in_place_of_unsupported_has_no_such_channels(
+    discover_gpus: GpuDiscovery,
+) -> None:
+    unknown = dict.fromkeys((ENERGY, TEMPERATURE, f"{TEMPERATURE}V", f"{FIELDS}:185:2"), fake_nvml.UNKNOWN)
+    probe = only(discover_gpus(replace(H100, errors=unknown)))
+    read = values(probe)
+    assert not {("board", "energy_joules"), ("core", "temperature_celsius"), ("memory", "power_watts")} & read.keys()
+    assert read["board", "power_watts"] == 68.92
+    assert not probe.rejections
+
+
+def test_a_gpu_whose_power_is_not_supported_is_listed_with_its_other_sensors(discover_gpus: GpuDiscovery) -> None:
+    spark = Gpu("GPU-spark", name="NVIDIA GB10", energy_joules=None, memory_bytes=None, utilization_ratio=0.5)
+    found = discover_gpus(spark)
+    (probe,) = found.probes
+    assert values(probe)["board", "utilization_ratio"] == 0.5
+    (problem,) = found.problems
+    assert "Not Supported" in problem.reason
+    assert problem.device is not None
+    assert problem.device.contained_in == (("module", "module"),)
+    assert not problem.is_unreadable
 
 
 def test_a_gpu_without_a_uuid_is_a_problem(discover_gpus: GpuDiscovery) -> None:
