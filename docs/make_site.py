@@ -31,7 +31,7 @@ MOVED = {
 CONTENTS = {
     "Use": "getting-started workloads serving import commands report planners sensors cost offers comparing "
     "configuration service metrics production-traffic other-hardware sharing privacy security exit-codes",
-    "Numbers": "methodology profile estimates topologies sensor-faults benchmarks proofs glossary",
+    "Numbers": "methodology profile estimates topologies sensor-faults nvidia-h200 benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",
     "Development": "contributing writing-a-workload words decisions/README changelog requirements",
 }
