@@ -29,7 +29,7 @@ MOVED = {
 }
 """Each file outside of docs/ that the site has, and its name there."""
 CONTENTS = {
-    "Use": "getting-started workloads serving import commands report planners sensors cost offers comparing "
+    "Use": "getting-started workloads serving import commands report planners sensors meters cost offers comparing "
     "configuration service metrics production-traffic other-hardware sharing privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies sensor-faults nvidia-h200 benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",

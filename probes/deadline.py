@@ -46,6 +46,11 @@ class Call(Generic[T]):
             for each in late:
                 self._discard(each)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the call has returned or raised."""
+        return self._ended.is_set()
+
     def result(self, seconds: float) -> T:
         """Wait at most `seconds`; return the result or raise the call's error.
 

@@ -25,12 +25,17 @@ FAMILIES = (
     "rapl",
     "hwmon",
     "nvml",
+    "plugs",
+    "mqtt",
+    "snmp",
 )
 """Each is a module of this package with `FAMILY` and `discover(roots, settings) -> DiscoveryResult`."""
 ESTIMATE = "estimate"
 """The family that is searched only if no sensor measures the processors."""
 _CONTAINER_KINDS = frozenset({Kind.BOARD, Kind.HOST})
-_CPU_CONTAINER_DOMAINS = frozenset({"package", "module", "wall", "psys", "soc", "cpu", "total", "input", "node"})
+_CPU_CONTAINER_DOMAINS = frozenset(
+    {"package", "module", "wall", "feed", "psys", "soc", "cpu", "total", "input", "node"}
+)
 """Words of a domain that denote the processors or something that contains them."""
 _CPU_PART_DOMAINS = frozenset({"core", "uncore", "dram", "io", "sysio"})
 

@@ -15,11 +15,40 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class MeterConfig:
-    """One meter outside of the host that the configuration names: its own name, its kind and its URL."""
+    """One meter outside of the host that the configuration names; empty texts are not set.
+
+    `kind` is the device or its protocol (`shelly`, `snmp`, ...). `host` is the name of the host that it supplies. It
+    `feeds` that `host`, one `supply` of several, or the `rack`. `part` selects a part of the device: an outlet, a
+    chassis, a Modbus unit. `topic` is that of MQTT. `power` and `energy` are the places of the values: a path in a
+    message, a register, a query; `preset` has those of a usual device, and `energy_unit` is the unit of the energy.
+    `snmp_auth` is the hash of SNMPv3. `refresh_seconds` is the longest time between two new values, 0 for that of the
+    kind. `password_file` holds the secret, `ca_file` the certificates to trust, and `fingerprint` is the SHA-256 of the
+    only certificate to trust, in lower case. `model`, `accuracy_class`, `range`, `serial` and `calibration_date`
+    (ISO 8601) describe the meter.
+    """
 
     name: str
     kind: str
     url: str
+    host: str = ""
+    feeds: str = "host"
+    part: str = ""
+    topic: str = ""
+    preset: str = ""
+    power: str = ""
+    energy: str = ""
+    energy_unit: str = ""
+    snmp_auth: str = ""
+    refresh_seconds: float = 0.0
+    user: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    fingerprint: str = ""
+    model: str = ""
+    accuracy_class: str = ""
+    range: str = ""
+    serial: str = ""
+    calibration_date: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from socket import gethostname
 from typing import TYPE_CHECKING
 
+from agent.config.meters import meters_of_host
 from agent.runtime.cpu_budget import CPU_BUDGET
 from probes.model import Roots
 from probes.settings import SensorSettings
@@ -12,6 +14,7 @@ from probes.settings import SensorSettings
 if TYPE_CHECKING:
     from agent.config.serving import ServingConfig
     from agent.cost.tariff import Tariff
+    from probes.settings import MeterConfig
 
 LISTEN = "127.0.0.1:19795"
 """The exporter's address by default: this host alone, on a port of no well-known exporter."""
@@ -39,8 +42,8 @@ class Config:
     for no limit. `realtime` allows real-time scheduling for one thread of a measurement or a profile. `tariff` is the
     content of `tariff_file`, None without one. `hosts` are DNS names by which requests may address the exporter.
     `socket` is the path of a unix socket on which it listens too, empty for none, and `socket_group` the group that may
-    connect to it. `serving` are the inference servers whose traffic is measured. `warnings` are sentences about the
-    file, for the user.
+    connect to it. `serving` are the inference servers whose traffic is measured, `meters` the meters outside of this
+    host and of others. `warnings` are sentences about the file, for the user.
     """
 
     database: str = ""
@@ -60,12 +63,13 @@ class Config:
     socket_group: str = ""
     retention_config: RetentionConfig = field(default_factory=RetentionConfig)
     serving: tuple[ServingConfig, ...] = ()
+    meters: tuple[MeterConfig, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def sensors(self) -> SensorSettings:
-        """The settings of sensor discovery."""
-        return SensorSettings(self.estimates, self.exclude)
+        """The settings of sensor discovery, with the meters of this host alone."""
+        return SensorSettings(self.estimates, self.exclude, meters_of_host(self.meters, gethostname()))
 
     def period_of(self, probe: str) -> float:
         """Return the seconds between two reads of a probe, by its family (the part of its name before a slash)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.config.errors import ConfigError
+from agent.config.meters import meters_of
 from agent.config.paths import check_links, check_roots, default_database, default_file
 from agent.config.reader import Reader, convert
 from agent.config.record import Config, RetentionConfig
@@ -99,7 +100,7 @@ def _loaded(path: Path | None) -> tuple[Config, frozenset[str]]:
         raise ConfigError(f"{path}: {error}") from error
     reader = Reader(TABLES, str(path))
     values, warnings = reader.read(found)
-    config = _build({name: value for name, value in values.items() if name != "serving"})
+    config = _build({name: value for name, value in values.items() if name not in {"meters", "serving"}})
     if config.socket_group and not config.socket:
         cause = f"{path}: exporter.socket_group = {quoted(config.socket_group)} has no effect without exporter.socket"
         warnings = (*warnings, f"{cause}; set exporter.socket as well, or remove exporter.socket_group")
@@ -108,6 +109,7 @@ def _loaded(path: Path | None) -> tuple[Config, frozenset[str]]:
         database=config.database or default_database(),
         tariff=_tariff(config.tariff_file, str(path)) if config.tariff_file else None,
         serving=servers_of(values.get("serving", ()), str(path)),
+        meters=meters_of(values.get("meters", ()), str(path)),
         warnings=warnings,
     )
     return config, frozenset(reader.found)
@@ -131,7 +133,13 @@ def _overridden(config: Config, given: Mapping[str, object], sources: Mapping[st
         if isinstance(value, list):  # an option that was given once or several times
             value = ",".join(value)
         values[setting.name] = convert(setting, value, f"{sources[setting.name]}: ", parse=True)
-    return replace(_build(values), tariff=config.tariff, serving=config.serving, warnings=config.warnings)
+    return replace(
+        _build(values),
+        tariff=config.tariff,
+        serving=config.serving,
+        meters=config.meters,
+        warnings=config.warnings,
+    )
 
 
 def values_of(config: Config) -> dict[str, Any]:

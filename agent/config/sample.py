@@ -6,8 +6,8 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from agent.config import meters, serving
 from agent.config.resolve import values_of
-from agent.config.serving import as_table
 from agent.config.table import TABLES
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def to_tables(config: Config) -> dict[str, Any]:
             if (value := values[setting.name]) is not None:
                 section[setting.file_key] = list(value) if isinstance(value, tuple) else value
     if config.serving:
-        tables["serving"] = [as_table(server) for server in config.serving]
+        tables["serving"] = [serving.as_table(server) for server in config.serving]
+    if config.meters:
+        tables["meters"] = [meters.as_table(meter) for meter in config.meters]
     return tables
 
 

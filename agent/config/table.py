@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.config import value_types as types
+from agent.config.meters import METERS
 from agent.config.record import Config, RetentionConfig
 from agent.config.serving import SERVING
 from agent.config.setting import Setting, Table
@@ -219,6 +220,7 @@ TABLES = (
             ),
         ),
     ),
+    METERS,
     SERVING,
 )
 

@@ -23,6 +23,7 @@ from agent.energy.containment import (
 )
 from agent.energy.duplicates import find_duplicates
 from agent.energy.missing_sensors import devices_without_sensor, missing_sensors
+from probes.meters.device import FEED, supplies_of
 from probes.model import ENERGY_METRICS, Channel, Kind, Source
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 
 # The domains of a board's meter of the whole node.
 _NODE = frozenset({"sys_total", "dc_input", "total", "node"})
+
+# The domain of a meter of several hosts.
+_RACK = "rack"
+
+# The step of a counter from which the power summed over time is better in windows of minutes.
+_COARSE_JOULES = 1_000.0
 
 # The time and number of samples from which an unchanged sensor counts as dead.
 _DEAD_SECONDS = 1.0
@@ -68,14 +75,16 @@ class Coverage:
     not_covered: tuple[str, ...]
 
 
-def rank(channel: Channel) -> tuple[bool, bool, bool, float]:
+def rank(channel: Channel) -> tuple[bool, int, bool, float]:
     """Return the sort key of the channels of one (device, domain), the best first.
 
-    Measured precedes estimated, a counter precedes a gauge, and a short refresh period precedes a long one.
+    Measured precedes estimated, a counter precedes a gauge and a counter of steps above 1 kJ, and a short refresh
+    period precedes a long one.
     """
     estimated = channel.source is Source.ESTIMATED
     refresh = channel.refresh_seconds
-    return estimated, channel.metric != "energy_joules", not refresh, refresh
+    is_counter, is_coarse = channel.metric == "energy_joules", channel.resolution > _COARSE_JOULES
+    return estimated, 2 if is_counter and is_coarse else int(not is_counter), not refresh, refresh
 
 
 def best_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
@@ -99,11 +108,16 @@ def coverage(channels: Iterable[Channel], silent: Iterable[Channel] = ()) -> Cov
 
     `silent` are the channels whose sensors show nothing: they are not added, and the parts missing with them are named.
     """
-    active, silent = tuple(channels), tuple(silent)
+    active, silent = _of_host(channels), _of_host(silent)
     best = best_channels(active)
     containers = containers_among((*best_channels((*silent, *active)), *best))
     roots = root_channels(best, containers)
-    whole = _wall(roots) or _supplies(roots) or _node(roots)
+    feeds = tuple(channel for channel in roots if channel.domain == FEED)
+    if feeds and len(feeds) < supplies_of(feeds):
+        covered = coverage([channel for channel in active if channel.domain != FEED], silent)
+        words = tuple(f"{name_of(one.place)} (the meter of another supply shows nothing)" for one in feeds)
+        return replace(covered, not_covered=(*words, *covered.not_covered))
+    whole = _feeds(feeds) or _wall(roots) or _supplies(roots) or _node(roots)
     found = whole or _psys(best, roots, containers) or _parts(roots, containers)
     words = missing_sensors(found.includes, active, silent, containers, covers_host=whole is not None)
     if whole is None:
@@ -123,7 +137,7 @@ def best_series(series: Iterable[Series]) -> tuple[Series, ...]:
     return tuple(best.values())
 
 
-def _series_rank(series: Series) -> tuple[bool, tuple[bool, bool, bool, float]]:
+def _series_rank(series: Series) -> tuple[bool, tuple[bool, int, bool, float]]:
     return not series.times_ns, rank(series.channel)
 
 
@@ -135,7 +149,7 @@ def cover(series: Iterable[Series], devices: Iterable[Channel] = ()) -> Coverage
     the values of another is a duplicate. `devices` are further channels of the host, so that devices without an energy
     sensor are named too.
     """
-    found = tuple(each for each in series if each.channel.metric in ENERGY_METRICS)
+    found = tuple(each for each in series if each.channel.metric in ENERGY_METRICS and _of_host((each.channel,)))
     others = tuple(channel for channel in devices if channel.metric not in ENERGY_METRICS)
     silent = tuple(each.channel for each in found if _is_dead(each))
     if len(silent) == len(found):
@@ -166,6 +180,16 @@ def _is_dead(series: Series) -> bool:
     else:
         still = not any(values) and not any(stretch.highest for stretch in series.segments)
     return still and len(times) >= _DEAD_SAMPLES and times[-1] - times[0] >= dead_ns
+
+
+def _of_host(channels: Iterable[Channel]) -> tuple[Channel, ...]:
+    """Return the channels without those of a whole rack, which measure other hosts too."""
+    return tuple(channel for channel in channels if channel.domain != _RACK)
+
+
+def _feeds(meters: Sequence[Channel]) -> Coverage | None:
+    """Return the total by the meters before all supplies of the host, one before each."""
+    return Coverage(Boundary.WALL, tuple(meters), ()) if meters else None
 
 
 def _wall(roots: Sequence[Channel]) -> Coverage | None:

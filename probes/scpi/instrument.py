@@ -1,0 +1,96 @@
+"""Queries one instrument with PyVISA."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pyvisa
+from pyvisa.constants import StatusCode
+
+from probes.errors import ProbeUnavailableError, ReadError
+from probes.meters.probe import Quantity, Reading
+from probes.meters.units import JOULES
+from probes.scpi.answers import identity_in, number_in
+from probes.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from probes.settings import MeterConfig
+
+REFRESH_SECONDS = 1.0
+LIBRARY = "@py"
+"""PyVISA's own implementation of VISA, which needs no driver of a vendor."""
+_PORT = 5025
+_ANSWER_SECONDS = 2.0
+_MOST_BYTES = 4096
+_ENERGY_STEP = 1e-6
+"""The assumed step of an energy integral, in its unit; analyzers print six digits or more."""
+
+
+class Instrument:
+    """One instrument at a raw socket. Only queries are sent, so its settings stay."""
+
+    def __init__(
+        self, meter: MeterConfig, library: str = LIBRARY, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._meter, self._clock = meter, clock
+        parts = urlsplit(meter.url)
+        self._visa = pyvisa.ResourceManager(library)
+        self._session = self._opened(f"TCPIP0::{parts.hostname}::{parts.port or _PORT}::SOCKET")
+        self.reported = identity_in(self._ask("*IDN?"))
+        refresh = meter.refresh_seconds or REFRESH_SECONDS
+        self.interval_seconds = refresh
+        self._joules = JOULES[meter.energy_unit or "Wh"]
+        energy = Quantity("energy_joules", "counter", refresh, _ENERGY_STEP * self._joules)
+        power = Quantity("power_watts", "average", refresh, 0.0)
+        self.quantities = (energy, power) if meter.energy else (power,)
+
+    def read(self) -> Reading:
+        """Return the power and the energy. Raises ReadError."""
+        sent_ns = self._clock()
+        watts = number_in(self._ask(self._meter.power))
+        energy = number_in(self._ask(self._meter.energy)) if self._meter.energy else None
+        joules = None if energy is None else energy * self._joules
+        return Reading(watts, joules, (sent_ns, self._clock()))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._session.close()
+
+    def _opened(self, resource: str) -> Any:
+        try:
+            return self._visa.open_resource(
+                resource,
+                open_timeout=round(_ANSWER_SECONDS * 1000),
+                timeout=round(_ANSWER_SECONDS * 1000),
+                read_termination="\n",
+                write_termination="\n",
+            )
+        except Exception as error:  # PyVISA-py raises Exception itself if it cannot connect
+            raise ProbeUnavailableError(
+                f"{self._meter.url}: {one_line(str(error))}", "check the address and port of the meter's raw socket"
+            ) from error
+
+    def _ask(self, query: str) -> str:
+        """Return the line that answers a query. Raises ReadError."""
+        try:
+            self._session.write(query)
+            answer = bytearray()
+            while not answer.endswith(b"\n"):
+                part, status = self._visa.visalib.read(self._session.session, _MOST_BYTES)
+                answer += part
+                if len(answer) >= _MOST_BYTES:
+                    raise ReadError(f"{self._meter.url} answered {query} with more than {_MOST_BYTES} bytes")
+                if status == StatusCode.success:
+                    break
+        except (pyvisa.Error, OSError) as error:
+            raise ReadError(f"{self._meter.url} did not answer {query}: {one_line(str(error))}") from error
+        return answer.decode("ascii", "replace").strip()
+
+
+def connect(meter: MeterConfig) -> Instrument:
+    """Return the source of an instrument. Raises ProbeUnavailableError or ReadError."""
+    return Instrument(meter)
