@@ -1,0 +1,19 @@
+"""Intel GPUs."""
+
+from probes.family import Family
+from probes.intel_gpu.discovery import discover
+from probes.model import Kind
+
+__all__ = ["FAMILY", "discover"]
+
+FAMILY = Family(
+    "intel_gpu",
+    "Intel GPUs",
+    (Kind.GPU,),
+    reads="utilization and clocks of each part; energy and memory of cards without energy in hwmon",
+    method="idle residency of the drivers xe and i915; Level Zero Sysman",
+    refresh="0.1 s",
+    privilege="access to /dev/dri for Level Zero",
+    remedy="let this user open /dev/dri/renderD* (group render) and install libze-intel-gpu1",
+    tested_on=("trees of an Arc with xe and with i915", "a Level Zero library of the tests"),
+)
