@@ -28,6 +28,14 @@ FAMILIES = (
     "plugs",
     "mqtt",
     "snmp",
+    "intel_gpu",
+    "intel_npu",
+    "gaudi",
+    "tenstorrent",
+    "ascend",
+    "fpga",
+    "neuron",
+    "tpu",
 )
 """Each is a module of this package with `FAMILY` and `discover(roots, settings) -> DiscoveryResult`."""
 ESTIMATE = "estimate"
