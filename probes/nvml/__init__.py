@@ -16,5 +16,5 @@ FAMILY = Family(
     refresh="20 to 100 ms; units, throttled time and bytes 0.5 s",
     privilege="access to /dev/nvidia*",
     remedy="let this user open /dev/nvidiactl and /dev/nvidia*",
-    tested_on=("captures of eight GPUs through a driver library of the tests",),
+    tested_on=("a real H200", "captures of nine GPUs through a driver library of the tests"),
 )
