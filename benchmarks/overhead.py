@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from c_programs import compile_program
+from discovering import Discovery, discovery_without_sensors
+from family_host import family_host
 from peer_environments import PEERS, Peer, PeerUnavailableError, python_of
 from process_usage import Share, resident_mib, shares
 from reporting import Bar, arguments, finish, table
@@ -34,8 +36,11 @@ QUICK = ((10, 50), (1000, 10))
 SECONDS = {1: 12.0, 10: 6.0, 100: 4.0, 1000: 4.0}
 STRETCHES = 4
 SETTLE_SECONDS = 2.0
+FAMILY_CHANNELS, FAMILY_LIMITS_PERCENT = 200, {1: 0.2, 10: 1.0}
 LIMITS_PERCENT = {(1, 50): 0.05, (10, 50): 0.25, (100, 50): 2.0, (1000, 10): 5.0}
 MOST_TIMES_C = 2.0
+MOST_DISCOVERY_SECONDS = 0.2
+DISCOVERIES, QUICK_DISCOVERIES = 9, 3
 MOST_MIB = 50.0
 FEWEST_TIMES_LESS = 5.0
 PEER_SECONDS, PEER_START_SECONDS = 30.0, 12.0
@@ -83,6 +88,22 @@ class PeerComparison:
         return self.theirs.over(self.ours) if self.theirs and self.ours else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class FamilyRow:
+    """The service at one rate on a host with sensors of many families."""
+
+    rate_hz: int
+    channels: int
+    by_family: str
+    service: Share
+    mib: float
+
+    @property
+    def setting(self) -> str:
+        """The setting as text."""
+        return f"{self.rate_hz} Hz x {self.channels}"
+
+
 def main() -> None:
     """Measure the settings and then the peers, and compare both with their limits."""
     options = arguments(__doc__.splitlines()[0])
@@ -110,8 +131,25 @@ def main() -> None:
                 for each in beside
             ],
         )  # fmt: skip
-    figures = {"service": [asdict(row) for row in rows], "peers": [asdict(each) for each in beside]}
-    finish(options.json, figures, bars(rows, beside))
+    families = [measured_families(rate, 2.0 if options.quick else SECONDS[rate]) for rate in FAMILY_LIMITS_PERCENT]
+    table(
+        "The service with sensors of many families (percent of one CPU)",
+        ("SETTING", "SERVICE>", "", "RESIDENT MIB>", "CHANNELS BY FAMILY"),
+        [(row.setting, row.service.median, _spread(row.service), row.mib, row.by_family) for row in families],
+    )
+    found = discovery_without_sensors(QUICK_DISCOVERIES if options.quick else DISCOVERIES)
+    table(
+        "Discovery on a host without any sensor (milliseconds of CPU time, imports included)",
+        ("FAMILY", "MEDIAN ms>"),
+        [("all, in parallel", found.median * 1e3), *((name, spent * 1e3) for name, spent in found.families.items())],
+    )
+    figures = {
+        "service": [asdict(row) for row in rows],
+        "peers": [asdict(each) for each in beside],
+        "families": [asdict(row) for row in families],
+        "discovery": asdict(found),
+    }
+    finish(options.json, figures, [*bars(rows, beside), *map(family_bar, families), discovery_bar(found)])
 
 
 def measured(rate_hz: int, channels: int, seconds: float) -> Row:
@@ -126,6 +164,15 @@ def measured(rate_hz: int, channels: int, seconds: float) -> Row:
         time.sleep(SETTLE_SECONDS)
         found = shares((service.pid, loop.pid, barest.pid, plain.pid), seconds, STRETCHES)
         return Row(rate_hz, channels, *found, resident_mib(service.pid))
+
+
+def measured_families(rate_hz: int, seconds: float) -> FamilyRow:
+    """Run the service on the host with sensors of many families."""
+    with family_host(FAMILY_CHANNELS) as made, daemon(made.host, 1 / rate_hz) as service:
+        time.sleep(SETTLE_SECONDS)
+        [share] = shares((service.pid,), seconds, STRETCHES)
+        by_family = ", ".join(f"{family} {count}" for family, count in made.channels.items())
+        return FamilyRow(rate_hz, sum(made.channels.values()), by_family, share, resident_mib(service.pid))
 
 
 @contextmanager
@@ -191,6 +238,19 @@ def bars(rows: Sequence[Row], beside: Sequence[PeerComparison]) -> list[Bar]:
         note = each.reason or KEPT_IN_MEMORY
         found.append(Bar(name, each.times_less, FEWEST_TIMES_LESS, at_least=True, note=note))
     return found
+
+
+def family_bar(row: FamilyRow) -> Bar:
+    """Return the limit of the service with sensors of many families: as many times that of 50 channels."""
+    spread = {"lower": row.service.least, "upper": row.service.most}
+    limit = FAMILY_LIMITS_PERCENT[row.rate_hz]
+    return Bar(f"share, families, {row.setting}", row.service.median, limit, "%", **spread, note=row.by_family)
+
+
+def discovery_bar(found: Discovery) -> Bar:
+    """Return the limit of discovery on a host without any sensor."""
+    spread = {"lower": found.least, "upper": found.most}
+    return Bar("CPU time of discovery without sensors", found.median, MOST_DISCOVERY_SECONDS, "s", **spread)
 
 
 def _spread(share: Share) -> str:

@@ -20,6 +20,8 @@ TMPFS = Path("/dev/shm")  # memory, as /sys is
 _ZONES = (("package-0", 0, None), ("core", 0, 0), ("dram", 0, 1), ("psys", 1, None))
 _CHIP_CHANNELS = 12
 _START_SECONDS = 30.0
+NVML = "libnvidia-ml.so.1"
+"""The driver library of a host, in its folder, if it has a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def static_host(channels: int) -> Iterator[StaticHost]:
         zones = [_zone(sysfs, *zone) for zone in _ZONES[:channels]]
         sensors = list(range(channels - len(zones)))
         chips = [sensors[at : at + _CHIP_CHANNELS] for at in range(0, len(sensors), _CHIP_CHANNELS)]
-        powers = [file for number, chip in enumerate(chips) for file in _chip(sysfs, number, len(chip))]
+        powers = [file for number, chip in enumerate(chips) for file in power_chip(sysfs, number, len(chip))]
         yield StaticHost(folder, sysfs, (*zones, *powers))
 
 
@@ -55,7 +57,8 @@ def _zone(sysfs: Path, name: str, package: int, part: int | None) -> Path:
     return folder / "energy_uj"
 
 
-def _chip(sysfs: Path, number: int, sensors: int) -> list[Path]:
+def power_chip(sysfs: Path, number: int, sensors: int) -> list[Path]:
+    """Add a chip of power sensors and return their files."""
     chip = sysfs / f"devices/platform/meter.{number}/hwmon/hwmon{number}"
     values = {f"power{sensor}_input": 12_345_678 + sensor for sensor in range(1, sensors + 1)}
     _fill(chip, {"name": "meter", **values})
@@ -85,7 +88,7 @@ def daemon(host: StaticHost, period_seconds: float, before: Sequence[str] = ()) 
     config.write_text(
         f'database = "{host.folder / "store.db"}"\n'
         f"[sampling]\nperiod_seconds = {period_seconds}\nestimates = false\ncpu_budget = 0\n"
-        f'[path]\nsysfs = "{host.sysfs}"\nprocfs = "{host.folder / "proc"}"\nnvml_library = "{host.folder / "none"}"\n'
+        f'[path]\nsysfs = "{host.sysfs}"\nprocfs = "{host.folder / "proc"}"\nnvml_library = "{host.folder / NVML}"\n'
         '[exporter]\nlisten = "127.0.0.1:0"\n',
         encoding="utf-8",
     )

@@ -33,7 +33,7 @@ CONTENTS = {
     "configuration service metrics production-traffic other-hardware sharing privacy security exit-codes",
     "Numbers": "methodology profile estimates topologies sensor-faults nvidia-h200 benchmarks proofs glossary",
     "Reference": "profile-fields settings store man-inferometer man-inferometerd",
-    "Development": "contributing writing-a-workload words decisions/README changelog requirements",
+    "Development": "contributing writing-a-workload writing-a-probe words decisions/README changelog requirements",
 }
 _LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")
 _CODE = re.compile(r"(```.*?```|`[^`]*`)", re.DOTALL)

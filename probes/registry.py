@@ -1,21 +1,25 @@
-"""Discovers every probe of the host; a new family is one entry here."""
+"""Discovers every probe of the host; a new family is one entry here, or an entry point of another package."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from probes import other_packages
 from probes.deadline import NoAnswerError
 from probes.errors import ProbeUnavailableError
 from probes.identity import make_unique
 from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Kind, Probe, Problem, Roots, Source
+from probes.other_packages import KnownFamily, package_of
 from probes.search import DEADLINE_SECONDS, close_all, search
 from probes.settings import ALL_SENSORS, SensorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from importlib.metadata import EntryPoint
 
     from probes.family import Family
 
@@ -80,18 +84,20 @@ class Discovery:
 def discover(
     roots: Roots, settings: SensorSettings = ALL_SENSORS, *, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Discovery:
-    """Search every family once, in parallel, except the excluded ones.
+    """Search every family once, in parallel, except the excluded ones; families of other packages too.
 
     A family that does not answer within `deadline_seconds` becomes a problem; the other families are unaffected.
     """
-    results = dict(search(FAMILIES, roots, settings, deadline_seconds))
+    others, problems = other_packages.entry_points((*FAMILIES, ESTIMATE))
+    search_family = partial(_discover_family, others, roots, settings)
+    searched = [family for family in (*FAMILIES, *others) if family not in settings.exclude]
+    results = dict(search(searched, search_family, deadline_seconds))
     probes = [probe for result in results.values() if isinstance(result, DiscoveryResult) for probe in result.probes]
-    if settings.estimates and not measures_cpu_power(probes):
-        results |= search((ESTIMATE,), roots, settings, deadline_seconds)
+    if settings.estimates and ESTIMATE not in settings.exclude and not measures_cpu_power(probes):
+        results |= search((ESTIMATE,), search_family, deadline_seconds)
     probes = []
-    problems: list[Problem] = []
     missing_families: list[MissingFamily] = []
-    in_effect = {*FAMILIES, ESTIMATE}
+    in_effect = {*FAMILIES, *others, ESTIMATE}
     for family, result in results.items():
         if isinstance(result, DiscoveryResult):
             probes += result.probes
@@ -100,15 +106,31 @@ def discover(
         elif isinstance(result, ProbeUnavailableError):
             missing_families.append(MissingFamily(family, result.reason, result.remedy))
         else:
-            problems.append(_failed(family, result, deadline_seconds))
+            problems.append(_failed(family, others, result, deadline_seconds))
     problems += [_unmatched(entry) for entry in settings.exclude if entry not in in_effect]
     excluded = tuple(entry for entry in settings.exclude if entry in in_effect)
     return Discovery(tuple(probes), (*problems, *make_unique(probes)), tuple(missing_families), excluded)
 
 
 def families() -> tuple[Family, ...]:
-    """Return the description of every family, and of the estimate."""
+    """Return the description of every family of this package, the estimate last."""
     return tuple(import_module(f"probes.{name}").FAMILY for name in (*FAMILIES, ESTIMATE))
+
+
+def known_families() -> tuple[KnownFamily, ...]:
+    """Return the description of every family, of this package and of others."""
+    others, _ = other_packages.entry_points((*FAMILIES, ESTIMATE))
+    own = (KnownFamily(family.name, family) for family in families())
+    return (*own, *other_packages.describe(others))
+
+
+def _discover_family(
+    others: Mapping[str, EntryPoint], roots: Roots, settings: SensorSettings, family: str
+) -> DiscoveryResult:
+    if family in others:
+        return other_packages.discover(others[family], roots, settings)
+    found: DiscoveryResult = import_module(f"probes.{family}").discover(roots, settings)
+    return found
 
 
 def _unmatched(entry: str) -> Problem:
@@ -116,12 +138,16 @@ def _unmatched(entry: str) -> Problem:
     return Problem(entry, reason, "take a name from the output of `inferometer devices`", is_unreadable=False)
 
 
-def _failed(family: str, error: Exception, deadline_seconds: float) -> Problem:
+def _failed(family: str, others: Mapping[str, EntryPoint], error: Exception, deadline_seconds: float) -> Problem:
+    name = f"everything of {family}"
     if isinstance(error, NoAnswerError):
         reason = f"its discovery did not answer within {deadline_seconds:g} s: a driver or a device hangs"
         remedy = "look for it in the kernel log (dmesg); reset the device or reboot the host"
-        return Problem(f"everything of {family}", reason, remedy)
-    return Problem(f"everything of {family}", f"its discovery failed: {error!r}", "report this fault")
+        return Problem(name, reason, remedy)
+    if family not in others:
+        return Problem(name, f"its discovery failed: {error!r}", "report this fault")
+    fault = str(error) if isinstance(error, other_packages.PackageError) else f"its discovery failed: {error!r}"
+    return Problem(name, fault, f"report this fault to the authors of the package {package_of(others[family])}")
 
 
 def measures_cpu_power(probes: Iterable[Probe]) -> bool:

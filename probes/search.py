@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from probes.deadline import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from probes.model import DiscoveryResult, Probe, Roots
-    from probes.settings import SensorSettings
+    from probes.model import DiscoveryResult, Probe
 
 DEADLINE_SECONDS = 30.0
 """A driver without persistence mode may need more than ten seconds to initialize several GPUs."""
@@ -28,17 +26,14 @@ def close_all(probes: Sequence[Probe]) -> None:
 
 
 def search(
-    families: Iterable[str], roots: Roots, settings: SensorSettings, deadline_seconds: float
+    families: Iterable[str], discover: Callable[[str], DiscoveryResult], deadline_seconds: float
 ) -> Mapping[str, DiscoveryResult | Exception]:
     """Discover all families in parallel; return the result or the error of each, in order.
 
-    A family that does not answer within `deadline_seconds` has a NoAnswerError. An excluded family is left out.
+    `discover` imports a family and searches its sensors. A family that does not answer within `deadline_seconds` has a
+    NoAnswerError.
     """
-    calls = {
-        family: Call(partial(_discover, family, roots, settings), f"discover-{family}", _close)
-        for family in families
-        if family not in settings.exclude
-    }
+    calls = {family: Call(partial(discover, family), f"discover-{family}", _close) for family in families}
     ends = time.monotonic() + deadline_seconds
     results: dict[str, DiscoveryResult | Exception] = {}
     for family, call in calls.items():
@@ -47,11 +42,6 @@ def search(
         except Exception as error:  # noqa: BLE001  a fault in one family must not cost the others
             results[family] = error
     return results
-
-
-def _discover(family: str, roots: Roots, settings: SensorSettings) -> DiscoveryResult:
-    found: DiscoveryResult = import_module(f"probes.{family}").discover(roots, settings)
-    return found
 
 
 def _close(found: DiscoveryResult) -> None:

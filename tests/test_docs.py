@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
+from make_families import TABLES, with_table
 from make_reference import METRICS_PAGE, families, with_metrics
 from make_site import CONTENTS
 from make_site import write as write_site
@@ -63,6 +64,16 @@ def test_the_tables_of_metrics_are_those_of_the_exporter() -> None:
     names = {sample.name for family in families() for sample in family.samples}
     assert len(names) > len(METRICS)
     assert {name for name in names if text.count(f"\n| `{name}` |") != 1} == set()
+
+
+@pytest.mark.parametrize("page", TABLES, ids=name_of)
+def test_the_tables_of_families_are_those_of_the_registry(page: Path) -> None:
+    """After an intended change: INFEROMETER_WRITE_GOLDEN=1 pytest tests/test_docs.py, then read the difference."""
+    wanted = with_table(text_of(page), TABLES[page]())
+    if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
+        page.write_text(wanted, encoding="utf-8")
+    assert text_of(page) == wanted
+    assert wanted.count("\n| `rapl` |") == 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from probes.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from probes.cpu.library import LibraryAnswer
 
@@ -153,8 +153,8 @@ def completed(known: CpuModel, answer: LibraryAnswer) -> CpuModel:
 
 def parse_cpuinfo(cpuinfo: str) -> CpuModel:
     """Return the first processor in /proc/cpuinfo's text, and on Arm every kind of core."""
-    if "\nCPU part" in cpuinfo:
-        return _arm(cpuinfo)
+    if cores := [fields for block in cpuinfo.split("\n\n") if "CPU part" in (fields := _fields(block))]:
+        return _arm(cores)
     fields = _fields(cpuinfo.strip().partition("\n\n")[0])
     flags = tuple(fields.get("flags", "").split())
     vendor, brand = fields.get("vendor_id", ""), _spaced(fields.get("model name", ""))
@@ -188,8 +188,8 @@ def microarchitecture(
     return next((other for of, part, other in _BRANDS if name == of and part in brand), name)
 
 
-def _arm(cpuinfo: str) -> CpuModel:
-    cores = [fields for block in cpuinfo.split("\n\n") if "CPU part" in (fields := _fields(block))]
+def _arm(cores: Sequence[Mapping[str, str]]) -> CpuModel:
+    """Return the first core and the names of all kinds of cores."""
     kinds = [(_number(fields.get("CPU implementer")) or 0, _number(fields["CPU part"]) or 0) for fields in cores]
     first, (implementer, part) = cores[0], kinds[0]
     return CpuModel(

@@ -32,7 +32,7 @@ _CPUINFO_BYTES = 1 << 13  # the first cores suffice, and the kernel formats no m
 
 def parse_clocks(cpuinfo: str) -> dict[int, float]:
     """Return the clock of each processor in /proc/cpuinfo's text that states one, in hertz. Raises ValueError."""
-    clocks = {}
+    clocks: dict[int, float] = {}
     cpu = 0
     for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
@@ -40,7 +40,7 @@ def parse_clocks(cpuinfo: str) -> dict[int, float]:
             cpu = int(value)
         elif key.startswith("cpu MHz"):
             clocks[cpu] = float(value) * 1e6
-    return clocks
+    return {cpu: hertz for cpu, hertz in clocks.items() if math.isfinite(hertz)}
 
 
 class Clocks:

@@ -1,0 +1,39 @@
+"""A fake host with two packages of one processor each, of which every tick of work is followed by an idle one."""
+
+from __future__ import annotations
+
+import os
+
+from probes.conformance import FakeSensor, NotOfferedError, TreeHost
+from probes.model import Roots
+from trees import write
+
+KHZ = 2_400_000
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+STAT = "cpu  {} 0 0 {0} 0 0 0 0 0 0\ncpu0 {0} 0 0 {0} 0 0 0 0 0 0\ncpu1 {0} 0 0 {0} 0 0 0 0 0 0\nintr 5\n"
+SHARE = 0.5
+"""The share of the time in which each processor works."""
+
+
+class ProcessorHost(TreeHost):
+    blanks = ()  # the kernel leaves out what it does not have
+
+    def __init__(self, folder, *, clocks=True):
+        sysfs, procfs = folder / "sys", folder / "proc"
+        stat = write(procfs / "stat", self._form().format(1000).strip())
+        write(procfs / "cpuinfo", "vendor_id\t: GenuineIntel")
+        sensors = [FakeSensor(stat, None, per_second=round(TICKS_PER_SECOND * SHARE), form=self._form())]
+        for number in range(2):
+            cpu = sysfs / f"devices/system/cpu/cpu{number}"
+            write(cpu / "topology/physical_package_id", number)
+            if clocks:
+                file = write(cpu / "cpufreq/scaling_cur_freq", KHZ + number)
+                sensors.append(FakeSensor(file, (f"package-{number}/package", "frequency_hertz"), 1e-3))
+        super().__init__(folder, Roots(sysfs=str(sysfs), procfs=str(procfs)), sensors, presence=(stat,))
+
+    def hang(self):
+        raise NotOfferedError("hang: the kernel answers from its own memory")
+
+    @staticmethod
+    def _form():
+        return STAT.replace("{}", "{0}")
