@@ -32,6 +32,7 @@ FAMILIES = (
     "plugs",
     "mqtt",
     "snmp",
+    "modbus",
     "intel_gpu",
     "intel_npu",
     "gaudi",
@@ -40,6 +41,7 @@ FAMILIES = (
     "fpga",
     "neuron",
     "tpu",
+    "scpi",
 )
 """Each is a module of this package with `FAMILY` and `discover(roots, settings) -> DiscoveryResult`."""
 ESTIMATE = "estimate"

@@ -44,7 +44,11 @@ class ModbusMeter:
         self._map = map_of(meter)
         refresh = meter.refresh_seconds or REFRESH_SECONDS
         self.interval_seconds = min(refresh, REFRESH_SECONDS)
-        count = self._number(self._map.energy) if self._map.energy else None
+        try:
+            count = self._number(self._map.energy) if self._map.energy else None
+        except BaseException:
+            self.close()
+            raise
         self.quantities = tuple(self._quantities(refresh, count))
 
     def read(self) -> Reading:

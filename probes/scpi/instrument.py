@@ -40,7 +40,11 @@ class Instrument:
         parts = urlsplit(meter.url)
         self._visa = pyvisa.ResourceManager(library)
         self._session = self._opened(f"TCPIP0::{parts.hostname}::{parts.port or _PORT}::SOCKET")
-        self.reported = identity_in(self._ask("*IDN?"))
+        try:
+            self.reported = identity_in(self._ask("*IDN?"))
+        except BaseException:
+            self.close()
+            raise
         refresh = meter.refresh_seconds or REFRESH_SECONDS
         self.interval_seconds = refresh
         self._joules = JOULES[meter.energy_unit or "Wh"]
@@ -80,7 +84,8 @@ class Instrument:
             self._session.write(query)
             answer = bytearray()
             while not answer.endswith(b"\n"):
-                part, status = self._visa.visalib.read(self._session.session, _MOST_BYTES)
+                with self._session.ignore_warning(StatusCode.success_max_count_read):
+                    part, status = self._visa.visalib.read(self._session.session, _MOST_BYTES)
                 answer += part
                 if len(answer) >= _MOST_BYTES:
                     raise ReadError(f"{self._meter.url} answered {query} with more than {_MOST_BYTES} bytes")
