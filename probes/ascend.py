@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from probes.commands import CommandProbe, Printed, Program, find, quantity
 from probes.driver_devices import address_in
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.integer_attributes import merged
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
 from probes.settings import ALL_SENSORS, SensorSettings
@@ -25,6 +25,7 @@ from probes.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
+_CARDS = tuple(f"davinci{number}" for number in range(16))
 FAMILY = Family(
     "ascend",
     "Huawei Ascend NPUs",
@@ -35,6 +36,10 @@ FAMILY = Family(
     privilege="root, or the group HwHiAiUser",
     remedy="run as root or as a member of the group HwHiAiUser; install the driver with npu-smi",
     tested_on=("captures of npu-smi of 910 and 310P",),
+    service=ServiceNeeds(
+        devices=tuple(f"/dev/{node} rw" for node in ("davinci_manager", "devmm_svm", "hisi_hdc", *_CARDS)),
+        groups=("HwHiAiUser",),
+    ),
 )
 SECONDS = 10.0
 INTERVAL_SECONDS = 2.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from probes.commands import MOST_BYTES, CommandProbe, Printed, Program, find, json_in, quantity
 from probes.driver_devices import DriverDevice, address_in, devices_of_driver
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.integer_attributes import Gauge, find_attributes, merged
 from probes.model import Channel, DiscoveryResult, Kind, Problem, Roots
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR
@@ -32,6 +32,7 @@ FAMILY = Family(
     privilege="access to /dev/dri for xrt-smi",
     remedy="install XRT, and let this user open /dev/dri/renderD* (group render)",
     tested_on=("tree of U200 and VCK5000", "report of xbutil in the documented form"),
+    service=ServiceNeeds(devices=("char-drm rw",), groups=("render",)),
 )
 FOLDER = "/opt/xilinx/xrt/bin"
 PROGRAMS = ("xrt-smi", "xbutil")

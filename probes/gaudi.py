@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from probes.commands import CommandProbe, Printed, Program, find, quantity
 from probes.driver_devices import DriverDevice, address_in, devices_of_class
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.integer_attributes import Gauge, find_attributes, merged
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR
@@ -35,6 +35,7 @@ FAMILY = Family(
     privilege="hl-smi and access to /dev/accel",
     remedy="install habanalabs-firmware-tools, and let this user open /dev/accel/* and write to /var/log/habana_logs",
     tested_on=("tree of Gaudi 2", "capture of hl-smi of Gaudi 3"),
+    service=ServiceNeeds(devices=("char-accel rw",), groups=("render",)),
 )
 DRIVERS = frozenset({"habanalabs"})
 SECONDS = 5.0

@@ -31,6 +31,8 @@ FAMILIES = (
     "nvml",
     "plugs",
     "mqtt",
+    "redfish",
+    "ipmi",
     "snmp",
     "modbus",
     "intel_gpu",

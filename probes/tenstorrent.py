@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from probes.commands import CommandProbe, Printed, Program, find, json_in, quantity
 from probes.driver_devices import DriverDevice, address_in, devices_of_class
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.integer_attributes import Gauge, find_attributes, merged
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
 from probes.settings import ALL_SENSORS, SensorSettings
@@ -36,6 +36,7 @@ FAMILY = Family(
     privilege="tt-smi and access to /dev/tenstorrent",
     remedy="install tt-smi in /usr/local/bin, and let this user open /dev/tenstorrent/*",
     tested_on=("tree of n150 and p300c", "capture of tt-smi of p300c"),
+    service=ServiceNeeds(devices=("char-tenstorrent rw",)),
 )
 DRIVERS = frozenset({"tenstorrent"})
 ARGUMENTS = ("-s", "--snapshot_no_tty")

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent.runtime.signals import install_signal_handlers
+from probes import at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ def _end(run: Callable[[], int | None]) -> NoReturn:
         code = run() or 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    at_exit.close_all()
     os._exit(_flushed(code))
 
 

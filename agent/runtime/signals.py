@@ -1,8 +1,9 @@
 """Handles the signals that end a program, so that it can clean up and store complete results first.
 
-`install_signal_handlers` runs first in every command: such a signal then prints one line and ends the process at once.
-There is nothing to clean up yet, and an exception would become a traceback if Python cannot propagate it. A block that
-needs only a cleanup is `interruptible`. Work that continues after a signal records it in a `SignalRequests`.
+`install_signal_handlers` runs first in every command: such a signal then prints one line and ends the process at once,
+apart from sessions on other machines (`probes.at_exit`). There is nothing else to clean up yet, and an exception would
+become a traceback if Python cannot propagate it. A block that needs only a cleanup is `interruptible`. Work that
+continues after a signal records it in a `SignalRequests`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
+
+from probes import at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +73,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
     with suppress(OSError):
         os.write(2, f"{exit_message(number)}\n".encode())
+    at_exit.close_all()
     os._exit(_SIGNAL_EXIT_OFFSET + number)
 
 

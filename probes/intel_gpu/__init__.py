@@ -1,6 +1,6 @@
 """Intel GPUs."""
 
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.intel_gpu.discovery import discover
 from probes.model import Kind
 
@@ -16,4 +16,5 @@ FAMILY = Family(
     privilege="access to /dev/dri for Level Zero",
     remedy="let this user open /dev/dri/renderD* (group render) and install libze-intel-gpu1",
     tested_on=("trees of an Arc with xe and with i915", "a Level Zero library of the tests"),
+    service=ServiceNeeds(devices=("char-drm rw",), groups=("render",)),
 )

@@ -1,6 +1,6 @@
 """Intel NPUs."""
 
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.intel_npu.discovery import discover
 from probes.intel_npu.telemetry import REMEDY
 from probes.model import Kind
@@ -17,4 +17,5 @@ FAMILY = Family(
     privilege="root, or the group of a udev rule, for energy and temperature",
     remedy=REMEDY.format(file="/sys/class/intel_pmt/telem*/telem"),
     tested_on=("tree of Lunar Lake",),
+    service=ServiceNeeds(tmpfiles=("z /sys/class/intel_pmt/telem*/telem 0440 root inferometer -",)),
 )

@@ -18,6 +18,8 @@ RACK_WATTS = 200_000.0
 """The highest plausible power of a rack, in watts."""
 METER_BLOCK = ("model", "accuracy_class", "range", "serial", "calibration_date")
 """The attributes that describe the meter, in their order in a device."""
+_ON_THE_BOARD = frozenset({"redfish", "ipmi"})
+"""The kinds of meters inside of the host: its BMC."""
 _SUPPLIES = "supplies"
 """The attribute with the number of supplies that have a meter, of a meter of one of them."""
 
@@ -40,7 +42,8 @@ def device_of(
     if meter.feeds == "supply":
         block[_SUPPLIES] = str(sum(each.feeds == "supply" for each in meters) or 1)
     order = [*(key for key in METER_BLOCK if key in block), *(key for key in block if key not in METER_BLOCK)]
-    return Device(id_of(meter), Kind.HOST, meter.name, (("meter", meter.kind), *((key, block[key]) for key in order)))
+    kind = Kind.BOARD if meter.kind in _ON_THE_BOARD else Kind.HOST
+    return Device(id_of(meter), kind, meter.name, (("meter", meter.kind), *((key, block[key]) for key in order)))
 
 
 def supplies_of(channels: Iterable[Channel]) -> int:

@@ -74,7 +74,7 @@ class MeterHttp:
             answer = within(seconds, exchange, "meter-http")
         except NoAnswerError:
             _abort(connection)
-            raise ReadError(f"{self.place} did not answer within {seconds:g} s") from None
+            raise ReadError(f"{self.place} did not answer within {seconds:.2g} s") from None
         except Exception as error:
             raise self._read_error(error, seconds) from error
         if self._idle is None:
@@ -92,7 +92,7 @@ class MeterHttp:
     def _read_error(self, error: Exception, seconds: float) -> Exception:
         said = f"{self.place}: {one_line(getattr(error, 'strerror', None) or str(error)) or type(error).__name__}"
         if isinstance(error, TimeoutError):
-            return ReadError(f"{self.place} did not answer within {seconds:g} s")
+            return ReadError(f"{self.place} did not answer within {seconds:.2g} s")
         if isinstance(error, ssl.SSLError):
             return TlsError(said)
         return ReadError(said) if isinstance(error, (OSError, HTTPException, ValueError)) else error

@@ -15,6 +15,7 @@ FAMILY = Family(
     remedy="name a file of mode 0600 with the password in password_file of [[meters]]",
     tested_on=("mosquitto, with the documented messages",),
     configured=True,
+    meter_kinds=("mqtt",),
 )
 
 __all__ = ["FAMILY", "discover"]

@@ -1,6 +1,6 @@
 """AWS Inferentia and Trainium."""
 
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.model import Kind
 from probes.neuron.discovery import discover
 from probes.neuron.monitor import REMEDY
@@ -17,4 +17,5 @@ FAMILY = Family(
     privilege="access to /dev/neuron*",
     remedy=REMEDY,
     tested_on=("captured lines of neuron-monitor", "tree of an inf2.xlarge"),
+    service=ServiceNeeds(devices=("char-neuron rw",)),
 )

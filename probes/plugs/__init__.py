@@ -15,6 +15,7 @@ FAMILY = Family(
     remedy="name a file of mode 0600 with the password in password_file of [[meters]]",
     tested_on=("HTTP and HTTPS server of ours, with the documented answers",),
     configured=True,
+    meter_kinds=("shelly", "tasmota"),
 )
 
 __all__ = ["FAMILY", "discover"]

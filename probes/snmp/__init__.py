@@ -15,6 +15,7 @@ FAMILY = Family(
     remedy="name a file of mode 0600 with it in password_file of [[meters]]",
     tested_on=("snmpd of Net-SNMP, which answers as the MIBs state",),
     configured=True,
+    meter_kinds=("apc", "raritan"),
 )
 
 __all__ = ["FAMILY", "discover"]
