@@ -16,7 +16,7 @@ from agent.runtime.closing import close_probes
 from agent.workloads import registry
 from probes.cpu.model import parse_cpuinfo
 from probes.model import Kind
-from probes.registry import discover
+from probes.registry import discover, families
 from probes.sysfs import read_text
 from store.revision import is_current
 
@@ -43,6 +43,8 @@ def run_checks(config: Config) -> list[Check]:
             *hanging(observed),
             *_unreadable(found),
             *_accelerators(found),
+            *_missing(found),
+            *service_families(config, found),
             *workloads(),
             database(config.database),
             exporter(config.listen),
@@ -75,13 +77,45 @@ def _accelerators(found: Discovery) -> list[Check]:
         for channel in probe.channels
         if channel.device.kind in kinds
     }
-    nvml = next((missing for missing in found.missing_families if missing.family == "nvml"), None)
-    checks = [
+    return [
         Check(f"{device.kind.value} {device.id}", Verdict.PASS, device.name or "found") for device in devices.values()
     ]
-    if nvml and nvml.remedy:
-        checks.append(Check("nvidia driver", Verdict.FAIL, nvml.reason, nvml.remedy))
-    return checks
+
+
+def _missing(found: Discovery) -> list[Check]:
+    """Report the families without a sensor that a remedy can give one; an absence that is normal has no remedy.
+
+    The check of power covers RAPL, which virtual machines lack.
+    """
+    return [
+        Check("nvidia driver", Verdict.FAIL, missing.reason, missing.remedy)
+        if missing.family == "nvml"
+        else Check(f"sensors of {missing.family}", Verdict.WARN, missing.reason, missing.remedy)
+        for missing in found.missing_families
+        if missing.remedy and missing.family != "rapl"
+    ]
+
+
+def service_families(config: Config, found: Discovery, root: Path = Path("/")) -> list[Check]:
+    """Report the families that this command may read and an installed service may not; `root` has the unit."""
+    from agent.install.drop_ins import enabled  # noqa: PLC0415 -- slow to import
+    from agent.install.systemd import is_installed  # noqa: PLC0415 -- same
+
+    if not is_installed(root):
+        return []
+    opened = enabled(root)
+    kinds = {meter.kind for meter in config.sensors.meters}
+    here = {probe.name.partition("/")[0] for probe in found.probes}
+    closed = [
+        family.name
+        for family in families()
+        if family.needs_unit and family.name not in opened and (family.name in here or kinds & {*family.meter_kinds})
+    ]
+    reason = "the unit of the service does not let it read these sensors"
+    return [
+        Check(f"service {name}", Verdict.WARN, reason, f"sudo inferometer service install --enable {name}")
+        for name in closed
+    ]
 
 
 def workloads(find: Callable[[str], object] = find_spec) -> list[Check]:

@@ -11,7 +11,9 @@ from agent.runtime.console import ExitCode, print_err, print_json, print_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from agent.install.drop_ins import FamilyFiles
     from agent.install.files import Change
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run Inferometer as a systemd service.")
@@ -26,6 +28,18 @@ _Root = Annotated[
 def install(
     root: _Root = "",
     no_start: Annotated[bool, typer.Option("--no-start", help="Enable the service without starting it.")] = False,
+    enable: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--enable",
+            metavar="FAMILY",
+            help="Open the unit for a family of sensors, and no further; may be repeated. `none` closes it for all "
+            "that were opened before.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be written for the families, and change nothing.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Install and start the service.
@@ -34,18 +48,32 @@ def install(
     configuration is not overwritten. After an upgrade of Inferometer, install again: the service restarts. Nothing is
     written if the service cannot run from this Python environment, with or without --root.
 
+    The unit lets the service read what needs no permission. --enable adds, in a file of its own, what one family needs:
+    the addresses of its configured meters, a device, a capability. Families stay enabled through later installations.
+    `inferometer devices --families` lists those that need it.
+
     Example: sudo /opt/inferometer/bin/inferometer service install
+
+    Example: inferometer service install --enable redfish --enable ipmi --dry-run
 
     Example: inferometer service install --root /srv/image
     """
     from pathlib import Path
 
+    from agent.install import drop_ins
     from agent.install import python_env as environment
     from agent.install import systemd as service
 
-    if not root:
+    if not root and not dry_run:
         _need_root("install")
     below, program = Path(root or "/"), environment.service_program()
+    try:
+        families, notes = drop_ins.files_for(below, below / service.CONFIG, enable or ())
+    except drop_ins.FamilyError as error:
+        fail(f"--enable: {error}")
+    if dry_run:
+        _show(below, families, notes, as_json=as_json)
+        return
     if problems := (environment.problems(environment.needed_paths()) or environment.image_problems(below, program)):
         remedy = environment.remedy(service.files_folder().parent)
         reasons = "\n  ".join(problems)
@@ -56,8 +84,8 @@ def install(
     if not root and not service.systemd_runs():
         fail("systemd does not run on this machine; `inferometer service install --root /` only writes the files")
     try:
-        changes = service.write_files(below, program)
-        warnings = [] if root else service.activate(start=not no_start)
+        changes = service.write_files(below, program, families)
+        warnings = [*notes, *(() if root else service.activate(start=not no_start, families=families))]
     except (service.ServiceError, OSError, ValueError) as error:
         fail(f"{error}\nThe files already written remain. Correct this, then install again.")
     _report(changes, warnings, as_json=as_json)
@@ -126,6 +154,22 @@ def status(
     else:
         print_out(state_text(state))
     raise typer.Exit(0 if state.running else ExitCode.NOT_RUNNING if state.installed else ExitCode.NOT_INSTALLED)
+
+
+def _show(root: Path, families: Sequence[FamilyFiles], notes: Sequence[str], *, as_json: bool) -> None:
+    """Print the files of families, and the notes."""
+    from agent.render.service_text import files_text
+
+    files = [(str(root / place), text) for each in families for place, text in each.files]
+    if as_json:
+        print_json({"files": [{"path": path, "text": text} for path, text in files], "warnings": list(notes)})
+        return
+    if files:
+        print_out(files_text(files))
+    else:
+        print_err("no family is enabled, so the unit stays as closed as it is")
+    for note in notes:
+        print_err(f"warning: {note}")
 
 
 def _report(changes: Sequence[Change], warnings: Sequence[str], *, as_json: bool) -> None:

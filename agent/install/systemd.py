@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent.config import LISTEN, ConfigError, load
+from agent.install.drop_ins import drop_in_states, enabled, remove_drop_ins, write_drop_ins
 from agent.install.files import Action, Change, FileStatus, file_status, remove, write
 from agent.install.python_env import quoted
 from probes.cpu.library import SYSTEM_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from agent.install.drop_ins import FamilyFiles
 
     Run = Callable[[tuple[str, ...]], "subprocess.CompletedProcess[str]"]
 
@@ -68,7 +71,8 @@ class Health:
 class ServiceState:
     """The state of the service; `active` and `enabled` are the words of systemctl, None without systemd.
 
-    `health` is None if the daemon was not asked. Without systemd, `running` means that the daemon responds.
+    `families` are those for which the unit is opened. `health` is None if the daemon was not asked. Without systemd,
+    `running` means that the daemon responds.
     """
 
     installed: bool
@@ -77,6 +81,7 @@ class ServiceState:
     enabled: str | None
     health: Health | None
     files: tuple[FileState, ...]
+    families: tuple[str, ...] = ()
 
 
 def files_folder() -> Path:
@@ -97,15 +102,16 @@ def _texts(program: Path) -> Iterator[tuple[str, str]]:
         yield place, unit_text(program) if name == UNIT else (files_folder() / name).read_text(encoding="utf-8")
 
 
-def write_files(root: Path, program: Path) -> tuple[Change, ...]:
-    """Write the service's files below `root`; an existing configuration is not changed."""
-    return tuple(write(root, place, text, keep=place == CONFIG) for place, text in _texts(program))
+def write_files(root: Path, program: Path, families: Sequence[FamilyFiles] = ()) -> tuple[Change, ...]:
+    """Write the service's files below `root`, with those of `families`; an existing configuration is not changed."""
+    own = tuple(write(root, place, text, keep=place == CONFIG) for place, text in _texts(program))
+    return (*own, *write_drop_ins(root, families))
 
 
 def remove_files(root: Path, *, purge: bool) -> tuple[Change, ...]:
     """Remove the service's files below `root`, with configuration and database only if `purge`."""
     places = [place for _, place in PLACES if place != CONFIG]
-    changes = [remove(root / place) for place in (*places, _ENABLED_LINK)]
+    changes = [*remove_drop_ins(root), *(remove(root / place) for place in (*places, _ENABLED_LINK))]
     folders = [root / place for place in _FOLDERS if purge or (root / place).exists()]
     changes += [remove(folder) if purge else Change(str(folder), Action.KEPT) for folder in folders]
     return tuple(change for change in changes if change)
@@ -130,16 +136,18 @@ def run_command(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(argv, _NOT_FOUND, "", f"{argv[0]}: {error.strerror}")
 
 
-def activate(*, start: bool, run: Run = run_command) -> tuple[str, ...]:
-    """Create user and folders, load the unit and the udev rule, enable the service, and (re)start it if `start`.
+def activate(*, start: bool, families: Sequence[FamilyFiles] = (), run: Run = run_command) -> tuple[str, ...]:
+    """Create user and folders, load the unit and the udev rules, enable the service, and (re)start it if `start`.
 
     Returns the failures of udev, which do not prevent the installation. Raises ServiceError on any other failure.
     """
     _run_required(run, "systemd-sysusers", "/etc/sysusers.d/inferometer.conf")
-    _run_required(run, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/inferometer.conf")
+    opened = [file for each in families for file in each.tmpfiles]
+    _run_required(run, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/inferometer.conf", *opened)
     _run_required(run, "systemctl", "daemon-reload")
+    subsystems = dict.fromkeys(("powercap", "hwmon", *(name for each in families for name in each.subsystems)))
     failure = _run_optional(run, "udevadm", "control", "--reload") or _run_optional(
-        run, "udevadm", "trigger", "--settle", "--subsystem-match=powercap", "--subsystem-match=hwmon"
+        run, "udevadm", "trigger", "--settle", *(f"--subsystem-match={name}" for name in subsystems)
     )
     _run_required(run, "systemctl", "enable", UNIT)
     if start:
@@ -189,11 +197,13 @@ def _run_required(run: Run, *argv: str) -> None:
 
 def service_state(root: Path, program: Path, *, run: Run | None, health: Health | None) -> ServiceState:
     """Return the state of the service below `root`; `run` runs systemctl, None without systemd."""
-    files = tuple(FileState(str(root / place), file_status(root / place, text)) for place, text in _texts(program))
+    found = [(place, file_status(root / place, text)) for place, text in _texts(program)]
+    found += drop_in_states(root, root / CONFIG)
+    files = tuple(FileState(str(root / place), status) for place, status in found)
     active = run(("systemctl", "is-active", UNIT)).stdout.strip() or None if run else None
-    enabled = run(("systemctl", "is-enabled", UNIT)).stdout.strip() or None if run else None
+    is_enabled = run(("systemctl", "is-enabled", UNIT)).stdout.strip() or None if run else None
     running = active in ("active", "reloading") if run else health is not None and health.ok
-    return ServiceState(is_installed(root), running, active, enabled, health, files)
+    return ServiceState(is_installed(root), running, active, is_enabled, health, files, enabled(root))
 
 
 def listen_address(config: Path) -> str:

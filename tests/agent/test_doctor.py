@@ -15,15 +15,15 @@ import pytest
 
 from agent.config import Config
 from agent.config.serving import ServingConfig
-from agent.doctor import database, exporter, run_checks, serving, workloads, worst_verdict
+from agent.doctor import database, exporter, run_checks, service_families, serving, workloads, worst_verdict
 from agent.host.checks import Check, Verdict
 from agent.runtime.closing import close_probes
 from agent.workloads import registry
 from command import as_nobody, call, run
 from moving_counters import advancing_counters, busy_processors
 from probes.model import Roots
-from probes.registry import discover
-from probes.settings import SensorSettings
+from probes.registry import Discovery, discover
+from probes.settings import MeterConfig, SensorSettings
 from store.database import open_database
 from trees import FIXTURES, copy_tree, powercap_zone
 
@@ -288,3 +288,20 @@ def test_a_server_whose_processes_are_hidden_needs_devices(tmp_path: Path, serve
     assert checks["serving wrong"].verdict is Verdict.FAIL
     assert "GPU-9: this host has no such device" in checks["serving wrong"].found
     assert "package-0" in checks["serving wrong"].remedy
+
+
+def test_a_family_that_the_unit_of_the_service_is_closed_for_has_the_command_that_opens_it(tmp_path: Path) -> None:
+    config = Config(meters=(MeterConfig(name="bmc", kind="redfish", url="https://192.0.2.10"),))
+    nothing = Discovery((), (), ())
+    assert service_families(config, nothing, tmp_path) == []
+    unit = tmp_path / "etc/systemd/system/inferometer.service"
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    (check,) = service_families(config, nothing, tmp_path)
+    assert (check.name, check.verdict) == ("service redfish", Verdict.WARN)
+    assert check.remedy == "sudo inferometer service install --enable redfish"
+    assert service_families(Config(), nothing, tmp_path) == []
+    drop_in = tmp_path / "etc/systemd/system/inferometer.service.d/family-redfish.conf"
+    drop_in.parent.mkdir()
+    drop_in.touch()
+    assert service_families(config, nothing, tmp_path) == []

@@ -54,6 +54,7 @@ def test_status_as_json_is_one_document(tmp_path: Path) -> None:
         "enabled": None,
         "health": None,
         "files": [{"path": f"{tmp_path}/{place}", "status": "current"} for place in PLACES],
+        "families": [],
     }
 
 

@@ -69,7 +69,7 @@ def test_a_plan_of_pruning_differs_from_its_result_in_words_only() -> None:
 
 def test_the_state_of_a_service_without_systemd_is_unknown() -> None:
     state = ServiceState(installed=False, running=False, active=None, enabled=None, health=None, files=())
-    assert state_text(state) == "unit      unknown\nhealth    not checked"
+    assert state_text(state) == "unit      unknown\nfamilies  none\nhealth    not checked"
 
 
 def test_each_changed_file_has_its_line() -> None:
