@@ -71,7 +71,7 @@ METRICS: Mapping[str, Metric] = _table(
     Metric("memory_total_bytes", MetricType.GAUGE, "Memory installed, in bytes."),
     Metric("cores", MetricType.GAUGE, "Number of processor cores online."),
     Metric(
-        "throttle_reasons", MetricType.GAUGE, "Bit mask of the reasons for reduced clocks, as the driver defines it."
+        "throttle_reasons", MetricType.GAUGE, "Bit mask of the reasons for reduced clocks (nvmlClocksEventReasons)."
     ),
     Metric(
         "throttled_seconds",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import fake_nvml
+from amd_cards import MI350X, RADEON, instinct, pci_card, ppt
 from fake_nvml import A100, A100_MIG, GB200, H100, Gpu
 from probes.model import Channel, Device, Kind, Roots
 from probes.registry import discover
@@ -146,6 +147,29 @@ def ampere(sysfs: Path) -> None:
 def apu_without_rapl(sysfs: Path) -> None:
     values = {"name": "amdgpu", "power1_input": 17_000_000, "power1_label": "PPT", "in1_label": "vddnb"}
     hwmon_chip(sysfs, 0, "pci0000:00/0000:00:08.1/0000:c4:00.0", values, "amdgpu")
+
+
+def apu_with_card(sysfs: Path) -> None:
+    """Add a Radeon card to a machine."""
+    pci_card(sysfs, "0000:03:00.0", RADEON)
+    ppt(sysfs, "0000:03:00.0", 44, index=7)
+
+
+def partitioned_instinct(sysfs: Path) -> None:
+    """Two sockets and a card split into eight partitions, each with a DRM device of its own."""
+    two_sockets(sysfs)
+    folder = instinct(sysfs, "0000:05:00.0")
+    for number in range(8):
+        card = (folder if not number else sysfs / f"devices/platform/amdgpu_xcp_{number}") / f"drm/card{number}"
+        card.mkdir(parents=True)
+        (card / "device").symlink_to("../..")
+
+
+def mi350_baseboard(sysfs: Path) -> None:
+    """Two sockets and two cards on a baseboard, whose power both show."""
+    two_sockets(sysfs)
+    for index, address in enumerate(("0000:05:00.0", "0000:26:00.0")):
+        write(instinct(sysfs, address, MI350X, index=index) / "board/node_power", 1400)
 
 
 def mi300a(sysfs: Path) -> None:

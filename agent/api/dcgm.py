@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _KINDS = frozenset({Kind.GPU, Kind.NPU, Kind.FPGA, Kind.ACCELERATOR})
-_WITH_PROCESSOR = frozenset({"module", "socket"})
-"""The domains of an accelerator that also cover the processor beside it: Grace Hopper, APUs, MI300A."""
+_WITH_OTHERS = frozenset({"module", "socket", "baseboard"})
+"""The domains of an accelerator that also cover the processor beside it (Grace Hopper, APUs, MI300A) or other cards."""
 _PART = "MIG-"
 """Starts the domain of a part of a split GPU."""
 _WHOLE = ("board", "card", "package")
@@ -137,7 +137,7 @@ def _accelerator(labels: str, channels: Sequence[Channel]) -> _Accelerator:
 
 def _whole_domain(channels: Collection[Channel]) -> str | None:
     """Return the domain that covers this accelerator and nothing else, None if no sensor does."""
-    own = [channel for channel in channels if channel.domain not in _WITH_PROCESSOR]
+    own = [channel for channel in channels if channel.domain not in _WITH_OTHERS]
     places = {channel.place for channel in own}
     outermost = {channel.domain for channel in own if places.isdisjoint(channel.contained_in)}
     known = [domain for domain in _WHOLE if domain in outermost]

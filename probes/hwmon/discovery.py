@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from probes.hwmon import chips as rules
 from probes.hwmon.folders import IIO_MONITOR
 from probes.model import ENERGY_METRICS, Channel, Device, Kind
+from probes.pci import nearest_package
 from probes.plausibility import PLAUSIBLE_LIMIT_FACTOR, highest_limit_watts
-from probes.sysfs import read_int, read_label, read_text
+from probes.sysfs import read_int, read_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -211,8 +212,7 @@ def _sockets(sysfs: Path, chip: Chip, position: int) -> tuple[int, ...]:
         uid = read_label(chip.bus / "firmware_node/uid") or read_label(chip.bus / "uid") or chip.bus.name
         match = re.search(r"(?:ID|:)(\d+)$", uid)
         return (int(match[1]) if match else position,)
-    nearest = re.match(r"\d+", read_text((chip.pci or chip.bus) / "local_cpulist") or "")
-    return ((_package_of(sysfs, int(nearest[0])) if nearest else None) or 0,)
+    return (nearest_package(sysfs, chip.pci or chip.bus) or 0,)
 
 
 def _package_of(sysfs: Path, cpu: int) -> int | None:

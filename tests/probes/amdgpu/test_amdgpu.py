@@ -1,0 +1,376 @@
+import math
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from amd_cards import JOULE, MI210, MI350X, RADEON, STRIX, instinct, metrics_table, pci_card, ppt
+from hwmon_readings import channel, outer, readings
+from probes.amdgpu import discover, discovery
+from probes.amdgpu.metrics_table import decode
+from probes.amdgpu.probe import AmdGpuProbe, TableReader
+from probes.amdgpu.sensors import ReducedTime
+from probes.attributes import Attribute, OpenAttribute, parse_percent
+from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+from probes.fdinfo import ClientShares
+from probes.model import Channel, Device, Kind, Reason, Rejection, Roots
+from probes.registry import discover as discover_all
+from probes.settings import SensorSettings
+from trees import copy_tree, write
+
+FIRST, SECOND = "0000:05:00.0", "0000:26:00.0"
+SECOND_NS = 1_000_000_000
+GPU = Device(FIRST, Kind.GPU)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Return a function that discovers the cards below tmp_path and closes them after the test."""
+    with ExitStack() as stack:
+
+        def search(**settings):
+            result = discover(Roots(str(tmp_path), str(tmp_path / "proc")), SensorSettings(**settings))
+            for probe in result.probes:
+                stack.callback(probe.close)
+            return result
+
+        yield search
+
+
+def keys(probe):
+    return {(channel.domain, channel.metric) for channel in probe.channels}
+
+
+def test_an_instinct_card_has_its_energy_before_all_others(tmp_path, found):
+    instinct(tmp_path, FIRST, joules=1000)
+    (probe,) = found().probes
+    assert (probe.name, probe.gpu, probe.files_only) == (f"amdgpu/{FIRST}", FIRST, False)
+    energy = probe.channels[0]
+    assert (energy.domain, energy.metric, energy.method) == ("package", "energy_joules", "counter")
+    assert energy.resolution == 1 / 65536
+    assert energy.max_plausible == 4 * 750.0
+    read = readings(probe)
+    assert read[FIRST, "package", "energy_joules"] == 1000.0
+    assert read[FIRST, "package", "utilization_ratio"] == 0.86
+    assert read[FIRST, "memory", "utilization_ratio"] == 0.42
+    assert read[FIRST, "memory", "memory_used_bytes"] == 17179869184.0
+    assert read[FIRST, "memory", "memory_total_bytes"] == 206141652992.0
+    assert read[FIRST, "graphics", "frequency_hertz"] == 2.1e9
+
+
+def test_the_device_is_the_one_that_hwmon_names(tmp_path):
+    instinct(tmp_path, FIRST)
+    everything = discover_all(Roots(str(tmp_path), str(tmp_path / "proc")))
+    everything.close()
+    devices = {channel.device for channel in everything.channels if channel.device.id == FIRST}
+    assert len(devices) == 1
+    assert {channel.metric for channel in everything.channels if channel.place == (FIRST, "package")} == {
+        "energy_joules",
+        "power_watts",
+        "utilization_ratio",
+    }
+
+
+def test_power_comes_from_hwmon_and_from_the_table_only_without_it(tmp_path, found):
+    folder = pci_card(tmp_path, FIRST, RADEON)
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), socket_power=44, energy_accumulator=5))
+    (probe,) = found().probes
+    assert keys(probe) == {("package", "power_watts")}
+    assert channel(probe, "package").method == "average"
+    assert probe.read(0) == [44.0]
+    ppt(tmp_path, FIRST, 44)
+    assert found().probes == ()
+
+
+def test_the_power_of_later_tables_is_that_of_the_moment(tmp_path, found):
+    folder = pci_card(tmp_path, FIRST, 0x74A1)
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 4), socket_power=300))
+    assert channel(found().probes[0], "package").method == "instant"
+
+
+def test_the_accumulator_of_a_radeon_card_is_not_read(tmp_path, found):
+    folder = pci_card(tmp_path, FIRST, RADEON)
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), indep_throttle_status=0, energy_accumulator=5 * JOULE))
+    (probe,) = found().probes
+    assert keys(probe) == {("package", "throttle_reasons")}
+    assert probe.read(0) == [0.0]
+
+
+def test_the_accumulator_of_an_mi200_is_read_and_its_second_die_has_none(tmp_path, found):
+    first, second = (pci_card(tmp_path, address, MI210) for address in (FIRST, SECOND))
+    table = {"indep_throttle_status": 0, "system_clock_counter": 1}
+    (first / "gpu_metrics").write_bytes(metrics_table((1, 3), energy_accumulator=9 * JOULE, **table))
+    (second / "gpu_metrics").write_bytes(metrics_table((1, 3), energy_accumulator=0, **table))
+    primary, secondary = found().probes
+    assert readings(primary)[FIRST, "package", "energy_joules"] == 9.0
+    assert keys(secondary) == {("package", "throttle_reasons")}
+
+
+def test_energy_is_checked_against_the_time_of_the_table_not_that_of_a_delayed_read(tmp_path, found):
+    folder = instinct(tmp_path, FIRST, joules=1000)
+    (probe,) = found().probes
+    probe.read(0)
+    grown = {"energy_accumulator": 31_000 * JOULE, "system_clock_counter": 10**12 + 100 * SECOND_NS}
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 6), **grown))
+    assert probe.read(1)[0] == 31_000.0
+    impossible = {"energy_accumulator": 991_000 * JOULE, "system_clock_counter": 10**12 + 101 * SECOND_NS}
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 6), **impossible))
+    assert math.isnan(probe.read(10**15)[0])
+    assert Rejection(0, Reason.IMPOSSIBLE) in probe.rejections
+
+
+def test_an_unfilled_accumulator_is_a_sentinel_not_a_number(tmp_path, found):
+    folder = instinct(tmp_path, FIRST)
+    (probe,) = found().probes
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 6)))
+    values = probe.read(0)
+    assert math.isnan(values[0])
+    assert Rejection(0, Reason.SENTINEL) in probe.rejections
+
+
+def test_counters_alone_are_one_read_of_the_table(tmp_path, found):
+    folder = instinct(tmp_path, FIRST, joules=5)
+    (probe,) = found().probes
+    (folder / "gpu_busy_percent").unlink()
+    values = probe.read_counters(0)
+    assert values[0] == 5.0
+    assert all(map(math.isnan, values[1:]))
+    assert len(values) == len(probe.channels)
+    assert not probe.rejections
+
+
+@pytest.mark.parametrize(("name", "content"), [("gpu_busy_percent", "101"), ("gpu_busy_percent", "8600")])
+def test_a_utilization_above_100_percent_is_rejected(tmp_path, found, name, content):
+    folder = instinct(tmp_path, FIRST)
+    (probe,) = found().probes
+    write(folder / name, content)
+    at = [each.metric for each in probe.channels].index("utilization_ratio")
+    assert math.isnan(probe.read(0)[at])
+    assert probe.rejections == [Rejection(at, Reason.IMPOSSIBLE)]
+
+
+def test_the_raw_activity_of_an_apu_is_never_read_because_its_scale_depends_on_the_firmware(tmp_path, found):
+    folder = pci_card(tmp_path, FIRST, STRIX)
+    (folder / "gpu_metrics").write_bytes(metrics_table((3, 0), average_gfx_activity=50, gfx_power=9_000))
+    (probe,) = found().probes
+    assert ("package", "utilization_ratio") not in keys(probe)
+    assert ("socket", "utilization_ratio") not in keys(probe)
+
+
+def test_the_activity_in_the_table_of_a_card_replaces_a_missing_file(tmp_path, found):
+    folder = instinct(tmp_path, FIRST, average_gfx_activity=12)
+    assert readings(*found().probes)[FIRST, "package", "utilization_ratio"] == 0.86
+    (folder / "gpu_busy_percent").unlink()
+    assert readings(*found().probes)[FIRST, "package", "utilization_ratio"] == 0.12
+
+
+def test_the_graphics_of_an_apu_are_part_of_its_socket_and_package(tmp_path, found):
+    folder = pci_card(tmp_path, FIRST, STRIX)
+    ppt(tmp_path, FIRST, 17, label="vddnb")
+    (folder / "gpu_metrics").write_bytes(metrics_table((3, 0), socket_power=17_123, gfx_power=9_001, ipu_power=1_204))
+    (probe,) = found().probes
+    assert keys(probe) == {("graphics", "power_watts")}
+    assert outer(probe, "graphics") == ((FIRST, "socket"), ("package-0", "package"))
+    assert probe.read(0) == [9.001]
+
+
+def test_the_power_of_an_apu_without_hwmon_is_that_of_its_socket(tmp_path, found):
+    folder = pci_card(tmp_path, FIRST, 0xFFFF)
+    (folder / "gpu_metrics").write_bytes(metrics_table((3, 0), socket_power=17_123))
+    (probe,) = found().probes
+    assert outer(probe, "socket") == (("package-0", "package"),)
+    assert probe.read(0) == [17.123]
+
+
+def test_a_card_split_into_partitions_is_read_once(tmp_path, found):
+    folder = instinct(tmp_path, FIRST)
+    for number in range(8):
+        home = folder if not number else tmp_path / f"devices/platform/amdgpu_xcp_{number}"
+        card = home / f"drm/card{number}"
+        card.mkdir(parents=True)
+        (card / "device").symlink_to("../..")
+        link = tmp_path / f"class/drm/card{number}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(card)
+    assert [probe.name for probe in found().probes] == [f"amdgpu/{FIRST}"]
+
+
+def test_the_baseboard_of_mi350_cards_is_published_once_and_contains_every_card(tmp_path, found):
+    cards = [instinct(tmp_path, address, MI350X, index=at) for at, address in enumerate((FIRST, SECOND))]
+    write(cards[0] / "board/node_power", 1400)
+    write(cards[1] / "board/node_power", 1400)
+    first, second = found().probes
+    assert readings(first)[FIRST, "baseboard", "power_watts"] == 1400.0
+    assert ("baseboard", "power_watts") not in keys(second)
+    assert outer(first, "baseboard") == ()
+    for probe in (first, second):
+        assert outer(probe, "package", "energy_joules") == ((FIRST, "baseboard"),)
+
+
+@pytest.mark.parametrize("shown", [0, 4294967295])
+def test_a_baseboard_without_a_value_contains_nothing(tmp_path, found, shown):
+    folder = instinct(tmp_path, FIRST, MI350X)
+    write(folder / "board/node_power", shown)
+    (probe,) = found().probes
+    if shown:
+        assert math.isnan(readings(probe)[FIRST, "baseboard", "power_watts"])
+    else:
+        assert ("baseboard", "power_watts") not in keys(probe)
+
+
+def test_the_baseboard_is_left_out_if_the_energy_of_a_card_is_unknown(tmp_path, found):
+    cards = [instinct(tmp_path, address, MI350X, index=at) for at, address in enumerate((FIRST, SECOND))]
+    write(cards[0] / "board/node_power", 1400)
+    (cards[1] / "gpu_metrics").unlink()
+    first, _ = found().probes
+    assert ("baseboard", "power_watts") not in keys(first)
+    assert outer(first, "package", "energy_joules") == ()
+
+
+def test_a_suspended_card_is_left_asleep(tmp_path, found):
+    folder = instinct(tmp_path, FIRST)
+    write(folder / "power/runtime_status", "suspended")
+    (folder / "gpu_metrics").unlink()
+    (folder / "gpu_metrics").mkdir()  # a read would raise
+    (probe,) = found().probes
+    assert all(map(math.isnan, probe.read(0)))
+    assert probe.gpu_processes(0).programs is None
+    assert not probe.rejections
+
+
+def test_a_table_of_an_unknown_format_is_a_note_and_no_sample(tmp_path, found):
+    folder = instinct(tmp_path, FIRST)
+    (folder / "gpu_metrics").write_bytes(b"\x10\x00\x01\x09" + b"\x01" * 12)
+    result = found()
+    (problem,) = result.problems
+    assert (problem.sensor, problem.label) == (f"amdgpu/{FIRST}", "note")
+    assert "unknown format 1.9 of 16 bytes" in problem.reason
+    assert {metric for _, metric in keys(result.probes[0])} == {
+        "utilization_ratio",
+        "memory_used_bytes",
+        "memory_total_bytes",
+        "frequency_hertz",
+    }
+
+
+def test_a_hanging_card_is_a_problem_and_delays_no_other(tmp_path, found, monkeypatch):
+    first, _ = (instinct(tmp_path, address, index=at) for at, address in enumerate((FIRST, SECOND)))
+    (first / "gpu_metrics").unlink()
+    os.mkfifo(first / "gpu_metrics")
+    monkeypatch.setattr(discovery, "CARD_SECONDS", 0.2)
+    result = found()
+    (first / "gpu_metrics").open("r+b", buffering=0).close()
+    assert [probe.name for probe in result.probes] == [f"amdgpu/{SECOND}"]
+    assert [problem.sensor for problem in result.problems] == [f"amdgpu/{FIRST}"]
+
+
+def test_excluded_domains_and_devices_are_not_read(tmp_path, found):
+    instinct(tmp_path, FIRST)
+    result = found(exclude=(f"{FIRST}/memory", f"{FIRST}/package"))
+    assert result.excluded == {f"{FIRST}/memory", f"{FIRST}/package"}
+    assert {domain for domain, _ in keys(result.probes[0])}.isdisjoint({"memory", "package"})
+    result = found(exclude=(FIRST,))
+    assert (result.probes, result.excluded) == ((), {FIRST})
+
+
+def test_a_host_without_such_a_card_has_no_family(tmp_path, found):
+    pci_card(tmp_path, FIRST, RADEON, driver="vfio-pci")
+    with pytest.raises(ProbeUnavailableError, match="has the driver amdgpu"):
+        found()
+
+
+class Failing:
+    """A file whose reads fail with one number."""
+
+    def __init__(self, number):
+        self._number = number
+
+    def read(self):
+        raise ReadError("gone") from OSError(self._number, os.strerror(self._number))
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("table", "attribute", "error"), [(19, 19, DeviceLostError), (19, 5, ReadError), (5, 5, ReadError)]
+)
+def test_a_card_whose_files_all_fail_is_lost_or_read_again(table, attribute, error):
+    busy = Attribute("gpu_busy_percent", Channel(GPU, "package", "utilization_ratio"), parse_percent)
+    reader = TableReader(Failing(table), (), ReducedTime(GPU))
+    opened = [OpenAttribute(busy, Failing(attribute))]
+    probe = AmdGpuProbe("amdgpu", GPU, reader, opened, None, ClientShares(Path("/nowhere"), FIRST))
+    with pytest.raises(error):
+        probe.read(0)
+    probe.close()
+
+
+def reduced_table(seconds, cycles, ppt_cycles, **fields):
+    known = {"accumulation_counter": cycles, "prochot": 0, "socket_thm": 0, "vr_thm": 0, "hbm_thm": 0}
+    clock = 10**12 + round(seconds * 1e9)
+    return decode(metrics_table((1, 6), system_clock_counter=clock, **{**known, "ppt": ppt_cycles, **fields}))
+
+
+@pytest.mark.parametrize(
+    ("mask", "reasons"),
+    [
+        (0, 0),
+        (1 << 0, 0x04),
+        (1 << 7 | 1 << 16, 0x04),
+        (1 << 23, 0x04),
+        (1 << 32, 0x20),
+        (1 << 45, 0x20),
+        (1 << 46, 0x08),
+        (1 << 47 | 1 << 36 | 1, 0x2C),
+        (1 << 57, 0),
+    ],
+)
+def test_the_reasons_for_reduced_clocks_have_the_bits_of_nvml(tmp_path, found, mask, reasons):
+    folder = pci_card(tmp_path, FIRST, RADEON)
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), indep_throttle_status=mask))
+    assert readings(*found().probes) == {(FIRST, "package", "throttle_reasons"): reasons}
+
+
+def test_the_time_of_reduced_clocks_is_the_share_of_the_cycles():
+    times = ReducedTime(GPU)
+    assert times.advance(reduced_table(0, 5000, 100)) == [0.0] * 5
+    assert times.advance(reduced_table(10, 15000, 2600)) == [0.0, 2.5, 0.0, 0.0, 0.0]
+    assert times.advance(reduced_table(20, 25000, 2600)) == [0.0, 2.5, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param((10, 300, 200), id="the cycles restarted"),
+        pytest.param((10, 5000, 3000), id="no cycle passed"),
+        pytest.param((10, 6000, 9000), id="more reduced cycles than cycles"),
+        pytest.param((10, 6000, 50), id="the count fell"),
+    ],
+)
+def test_a_count_that_cannot_have_grown_so_adds_nothing(later):
+    times = ReducedTime(GPU)
+    times.advance(reduced_table(0, 5000, 100))
+    assert times.advance(reduced_table(*later))[1] == 0.0
+
+
+def test_a_missing_count_has_no_value_and_continues_later():
+    times = ReducedTime(GPU)
+    times.advance(reduced_table(0, 1000, 0))
+    assert all(map(math.isnan, times.advance(decode(metrics_table((1, 6))))))
+    assert math.isnan(times.advance(reduced_table(10, 2000, 0, prochot=0xFFFFFFFF))[0])
+    assert times.advance(reduced_table(20, 3000, 500))[1] == 5.0
+
+
+def test_the_trees_of_amd_machines_are_read(tmp_path):
+    sysfs = copy_tree("amd_instinct", tmp_path / "tree")
+    result = discover(Roots(str(sysfs), str(tmp_path / "proc")))
+    try:
+        read = readings(*result.probes)
+        assert {key for key in read if key[2] == "energy_joules"} == {
+            (FIRST, "package", "energy_joules"),
+            (SECOND, "package", "energy_joules"),
+        }
+    finally:
+        for probe in result.probes:
+            probe.close()
