@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -49,12 +50,16 @@ def reply(metric: str, values: dict[int, float]) -> bytes:
 
 
 class FakeTpu:
-    """The server; `values` are the values by metric and device, `status` an error of every call."""
+    """The server; `values` are the values by metric and device, `status` an error of every call.
+
+    `replies` are literal replies by metric; every call takes `seconds`.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, dict[int, float]] = {}
         self.status: grpc.StatusCode | None = None
         self.replies: dict[str, bytes] = {}
+        self.seconds = 0.0
         handler = grpc.unary_unary_rpc_method_handler(self._answer)
         self._server = grpc.server(ThreadPoolExecutor(2))
         self._server.add_generic_rpc_handlers(
@@ -69,6 +74,9 @@ class FakeTpu:
     def _answer(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         metric = request[2:].decode()
         assert request == message(1, metric.encode())
+        deadline = time.monotonic() + self.seconds
+        while time.monotonic() < deadline and self.seconds and context.is_active():
+            time.sleep(0.01)
         if self.status:
             context.abort(self.status, "no such metric")
         return self.replies.get(metric, reply(metric, self.values.get(metric, {})))

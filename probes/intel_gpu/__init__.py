@@ -15,6 +15,6 @@ FAMILY = Family(
     refresh="0.1 s",
     privilege="access to /dev/dri for Level Zero",
     remedy="let this user open /dev/dri/renderD* (group render) and install libze-intel-gpu1",
-    tested_on=("trees of an Arc with xe and with i915", "a Level Zero library of the tests"),
+    tested_on=("trees of an Arc with xe and i915", "Intel's stub of Level Zero, and one of the tests"),
     service=ServiceNeeds(devices=("char-drm rw",), groups=("render",)),
 )

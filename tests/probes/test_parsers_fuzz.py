@@ -17,12 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probes import ascend, fpga, gaudi, tenstorrent
 from probes.commands import json_in, quantity
 from probes.cpu.model import parse_cpuinfo
 from probes.cpu.probe import parse_clocks
 from probes.cpu.utilization import parse_times
 from probes.errors import ReadError
+from probes.intel_npu.telemetry import celsius, energy_counts
 from probes.memory import parse_meminfo
+from probes.neuron.monitor import parse as parse_report
 from probes.sysfs import ValueFile
 from trees import FIXTURES
 
@@ -56,10 +59,17 @@ class Parser:
 
 OF_WATTS = (1.0, 1e-3, 1e-6, 1e3)
 """The factors of W, mW, uW and kW."""
+OF_UNITS = (*OF_WATTS, 0.01, 2.0**10, 2.0**20, 2.0**30, 1e6, 1e9)
+"""The factors of every unit of a power, a ratio, a memory, a clock and a temperature."""
 
 
 def fixture(path: str) -> str:
     return (FIXTURES / path).read_text(encoding="utf-8")
+
+
+GAUDI = "0000:19:00.0, 01P4-HL3090A0-18, HL-325L, 1.22.1, 131072 MiB, 672 MiB, 226 W, 850 W, 36 C, 12 %\n"
+NEURON = fixture("neuron/neuron-monitor_inf2xl_busy.jsonl")
+TELEMETRY = (FIXTURES / "trees/intel_npu_lnl/sys/class/intel_pmt/telem1/telem").read_bytes()
 
 
 def integer_file(raw: bytes) -> int:
@@ -88,6 +98,13 @@ PARSERS = (
     Parser("/proc/cpuinfo of Arm", parse_cpuinfo, fixture("proc/altra/cpuinfo")),
     Parser("JSON of a program", power_in, 'driver 5\n{"cards": [{"power": "38.40 W"}, {"power": 4}]}\n', OF_WATTS),
     Parser("quantity in watts", lambda text: quantity(text, "W"), "17521800uW", OF_WATTS),
+    Parser("hl-smi -Q", gaudi.parse, GAUDI + GAUDI.replace("0000:19", "0000:B3"), OF_UNITS),
+    Parser("tt-smi -s", tenstorrent.parse, fixture("tenstorrent/tt-smi_snapshot_p300c.json"), OF_UNITS),
+    Parser("npu-smi info", ascend.parse, fixture("ascend/npu-smi_info_910.txt"), OF_UNITS),
+    Parser("npu-smi info -t common", ascend.parse_common, fixture("ascend/npu-smi_info_-t_common_-i_0.txt"), OF_UNITS),
+    Parser("xrt-smi examine", fpga.parse, fixture("xrt/xbutil_examine_electrical.json"), OF_UNITS),
+    Parser("neuron-monitor", parse_report, NEURON, OF_UNITS),
+    Parser("Intel telemetry", lambda raw: (energy_counts(raw), celsius(raw)), TELEMETRY[0x70:0x78], binary=True),
     Parser("quantity in joules", lambda text: quantity(text, "J"), "2.5 kWh", (1.0, 1e-3, 1e-6, 3600.0, 3.6e6)),
 )
 
