@@ -24,8 +24,11 @@ from probes.cpu.probe import parse_clocks
 from probes.cpu.utilization import parse_times
 from probes.errors import ReadError
 from probes.intel_npu.telemetry import celsius, energy_counts
+from probes.ipmi import dcmi
 from probes.memory import parse_meminfo
 from probes.neuron.monitor import parse as parse_report
+from probes.redfish import documents
+from probes.redfish.sources import control_sources, environment_sources
 from probes.sysfs import ValueFile
 from trees import FIXTURES
 
@@ -72,6 +75,10 @@ NEURON = fixture("neuron/neuron-monitor_inf2xl_busy.jsonl")
 TELEMETRY = (FIXTURES / "trees/intel_npu_lnl/sys/class/intel_pmt/telem1/telem").read_bytes()
 
 
+def redfish(path: str) -> bytes:
+    return fixture(f"redfish/dmtf/Chassis/{path}/index.json").encode()
+
+
 def integer_file(raw: bytes) -> int:
     """Read a file of the kernel that has this content."""
     file = ValueFile(Path("/dev/null"))
@@ -87,6 +94,19 @@ def power_in(text: str) -> object:
     cards = document.get("cards") if isinstance(document, dict) else None
     found = [card.get("power") for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
     return [quantity(power, "W") for power in found]
+
+
+def redfish_values(body: bytes) -> list[float]:
+    """Read the power and the energy of EnvironmentMetrics, PowerControl and a Sensor."""
+    resource = documents.resource_in(body)
+    found = [
+        documents.environment_watts(resource),
+        documents.environment_joules(resource, "Reading", "EnergykWh"),
+        documents.control_watts(resource, "0"),
+        documents.sensor_value(resource, "Reading", documents.JOULES_PER_KWH),
+        *(source.pick(resource) for source in (*environment_sources("", resource), *control_sources("", resource))),
+    ]
+    return [float(value) for value in found if value is not None]
 
 
 PARSERS = (
@@ -106,6 +126,11 @@ PARSERS = (
     Parser("neuron-monitor", parse_report, NEURON, OF_UNITS),
     Parser("Intel telemetry", lambda raw: (energy_counts(raw), celsius(raw)), TELEMETRY[0x70:0x78], binary=True),
     Parser("quantity in joules", lambda text: quantity(text, "J"), "2.5 kWh", (1.0, 1e-3, 1e-6, 3600.0, 3.6e6)),
+    Parser("Redfish environment", redfish_values, redfish("1U/EnvironmentMetrics"), (1.0, 3.6e6)),
+    Parser("Redfish power control", redfish_values, redfish("1U/Power"), (1.0, 3.6e6)),
+    Parser("Redfish sensor", redfish_values, redfish("1U/Sensors/TotalEnergy"), (1.0, 3.6e6)),
+    Parser("DCMI power reading", dcmi.parse, fixture("ipmi/ipmitool_dcmi_power_reading.txt")),
+    Parser("older DCMI power reading", dcmi.parse, fixture("ipmi/ipmitool_dcmi_power_reading_older.txt")),
 )
 
 
