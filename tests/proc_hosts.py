@@ -11,6 +11,8 @@ from trees import write
 KHZ = 2_400_000
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 STAT = "cpu  {} 0 0 {0} 0 0 0 0 0 0\ncpu0 {0} 0 0 {0} 0 0 0 0 0 0\ncpu1 {0} 0 0 {0} 0 0 0 0 0 0\nintr 5\n"
+THROTTLED_MS = {"core": 250, "package": 400}
+"""The milliseconds of each second for which heat throttles a core, and its package."""
 SHARE = 0.5
 """The share of the time in which each processor works."""
 
@@ -18,7 +20,7 @@ SHARE = 0.5
 class ProcessorHost(TreeHost):
     blanks = ()  # the kernel leaves out what it does not have
 
-    def __init__(self, folder, *, clocks=True):
+    def __init__(self, folder, *, clocks=True, throttled=False):
         sysfs, procfs = folder / "sys", folder / "proc"
         stat = write(procfs / "stat", self._form().format(1000).strip())
         write(procfs / "cpuinfo", "vendor_id\t: GenuineIntel")
@@ -29,7 +31,12 @@ class ProcessorHost(TreeHost):
             if clocks:
                 file = write(cpu / "cpufreq/scaling_cur_freq", KHZ + number)
                 sensors.append(FakeSensor(file, (f"package-{number}/package", "frequency_hertz"), 1e-3))
-        super().__init__(folder, Roots(sysfs=str(sysfs), procfs=str(procfs)), sensors, presence=(stat,))
+            for part, per_second in (THROTTLED_MS if throttled else {}).items():
+                file = write(cpu / f"thermal_throttle/{part}_throttle_total_time_ms", 5000)
+                key = (f"package-{number}/{part}", "throttled_seconds")
+                sensors.append(FakeSensor(file, key, 1e3, per_second))
+        presence = tuple(sensor.path for sensor in sensors if sensor.path.name != "scaling_cur_freq")
+        super().__init__(folder, Roots(sysfs=str(sysfs), procfs=str(procfs)), sensors, presence=presence)
 
     def hang(self):
         raise NotOfferedError("hang: the kernel answers from its own memory")

@@ -58,6 +58,7 @@ class Clock:
         self._parse = parse
         self._counter = Counter(0, _MOST_MS_PER_SECOND, REFRESH_SECONDS)
         self._fd = -1
+        self._failed = False
 
     @property
     def milliseconds(self) -> int:
@@ -67,13 +68,18 @@ class Clock:
     def read(self, at_ns: int) -> Reason | None:
         """Count the present value; return the reason if it is rejected. Raises ReadError."""
         try:
-            if self._fd < 0:
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            if self._fd < 0 or self._failed:
+                self._open()
             found = self._parse(os.pread(self._fd, _MOST_BYTES, 0).decode("ascii", "replace"))
         except (OSError, ValueError) as error:
-            self.close()
+            self._failed = True
             raise ReadError(f"{self._path}: {error}") from error
         return self._counter.advance(found, at_ns)
+
+    def _open(self) -> None:
+        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        self.close()
+        self._fd, self._failed = file, False
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

@@ -21,6 +21,7 @@ from probes import ascend, fpga, gaudi, tenstorrent
 from probes.commands import json_in, quantity
 from probes.cpu.model import parse_cpuinfo
 from probes.cpu.probe import parse_clocks
+from probes.cpu.throttle import parse_states
 from probes.cpu.utilization import parse_times
 from probes.errors import ReadError
 from probes.intel_npu.telemetry import celsius, energy_counts
@@ -116,6 +117,7 @@ PARSERS = (
     Parser("clocks of /proc/cpuinfo", parse_clocks, fixture("proc/xeon_guest/cpuinfo"), (1e6,), (ValueError,)),
     Parser("/proc/cpuinfo", parse_cpuinfo, fixture("proc/xeon_guest/cpuinfo")),
     Parser("/proc/cpuinfo of Arm", parse_cpuinfo, fixture("proc/altra/cpuinfo")),
+    Parser("states of a cooling device", parse_states, "state0\t5000\nstate1\t120\n", raises=(ValueError,)),
     Parser("JSON of a program", power_in, 'driver 5\n{"cards": [{"power": "38.40 W"}, {"power": 4}]}\n', OF_WATTS),
     Parser("quantity in watts", lambda text: quantity(text, "W"), "17521800uW", OF_WATTS),
     Parser("hl-smi -Q", gaudi.parse, GAUDI + GAUDI.replace("0000:19", "0000:B3"), OF_UNITS),

@@ -80,3 +80,27 @@ class SupplyHost(ValueFileHost):
 def test_hwmon_conforms_on_a_product_of_voltage_and_current(tmp_path):
     left_out = {"suspension", "suspended discovery"}
     assert_conforms(hwmon.discover, SupplyHost, tmp_path, not_exercised=left_out)
+
+
+class MonitorsHost(ValueFileHost):
+    """The two power monitors of a Jetson TX2 with JetPack 4."""
+
+    def __init__(self, folder):
+        sysfs = folder / "sys"
+        drivers, sensors = sysfs / "bus/i2c/drivers/ina3221x", []
+        for address, rails in (("0-0040", {"VDD_SYS_GPU": 1159}), ("0-0041", {"VDD_IN": 5200, "VDD_SYS_CPU": 900})):
+            home = sysfs / "devices/i2c-0" / address
+            for position, (rail, milliwatts) in enumerate(rails.items()):
+                write(home / f"iio:device0/rail_name_{position}", rail)
+                file = write(home / f"iio:device0/in_power{position}_input", milliwatts)
+                domain = "module" if rail == "VDD_IN" else rail.lower()
+                sensors.append(FakeSensor(file, (f"{address}/{domain}", "power_watts"), 1e3))
+            drivers.mkdir(parents=True, exist_ok=True)
+            (drivers / address).symlink_to(home)
+        super().__init__(folder, Roots(sysfs=str(sysfs)), sensors, presence=tuple(drivers.iterdir()))
+
+
+@pytest.mark.system
+def test_the_monitors_of_a_jetson_before_jetpack_5_conform(tmp_path):
+    left_out = {"renumbering", "suspension", "suspended discovery"}
+    assert_conforms(hwmon.discover, MonitorsHost, tmp_path, not_exercised=left_out)
