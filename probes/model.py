@@ -69,6 +69,11 @@ METRICS: Mapping[str, Metric] = _table(
     Metric("temperature_celsius", MetricType.GAUGE, "Temperature, in degrees Celsius."),
     Metric("memory_used_bytes", MetricType.GAUGE, "Memory in use, in bytes."),
     Metric("memory_total_bytes", MetricType.GAUGE, "Memory installed, in bytes."),
+    Metric(
+        "idle_seconds",
+        MetricType.COUNTER,
+        "Time in the idle state that the domain names, the mean of the cores, in seconds.",
+    ),
     Metric("cores", MetricType.GAUGE, "Number of processor cores online."),
     Metric(
         "throttle_reasons", MetricType.GAUGE, "Bit mask of the reasons for reduced clocks (nvmlClocksEventReasons)."

@@ -10,8 +10,10 @@ FAMILY = Family(
     "cpu",
     "Processors",
     (Kind.CPU,),
-    reads="utilization, clocks, cores, temperature and throttled time of every processor",
-    method="`/proc/stat`, cpufreq, thermal_throttle or cooling devices",
+    reads="utilization, clocks of cores and uncore, cores, throttled time and time in idle states",
+    method="`/proc/stat`, cpufreq, cpuidle, intel_uncore_frequency, thermal_throttle or cooling devices",
     refresh="0.01 s; throttled time 1 s",
-    tested_on=("captures of /proc",),
+    privilege="the clock of the uncore: root",
+    remedy="sudo chmod 444 /sys/devices/system/cpu/intel_uncore_frequency/*/current_freq_khz",
+    tested_on=("captures of /proc", "real hardware (a virtual machine)", "synthetic trees"),
 )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 """The step of the times in /proc/stat."""
+MOST_SAMPLED_CORES = 4
+"""The number of cores of a package whose clock and idle states are read."""
 _STAT_BYTES = 1 << 16
 
 
@@ -98,6 +100,11 @@ def packages_of(sysfs: Path, cpus: Iterable[int]) -> tuple[Package, ...]:
         Package(number, tuple(sorted(chain(*cores.values()))), tuple(threads[0] for threads in cores.values()))
         for number, cores in sorted(sockets.items())
     )
+
+
+def sampled_cores(package: Package) -> tuple[int, ...]:
+    """Return at most `MOST_SAMPLED_CORES` cores of a package, spread over it."""
+    return package.cores[:: math.ceil(len(package.cores) / MOST_SAMPLED_CORES)]
 
 
 def cpu_folder(sysfs: Path, cpu: int) -> Path:
