@@ -93,8 +93,15 @@ class Counter:
             self.raw, self.at_ns = raw, at_ns
             return None
         if at_ns - self.at_ns >= self.shortest_wrap_ns:
-            return self._restart(raw, at_ns, Reason.WRAP_UNKNOWN)
+            return self.restart(raw, at_ns, Reason.WRAP_UNKNOWN)
         return self._validate(raw, at_ns)
+
+    def restart(self, raw: int, at_ns: int, reason: Reason = Reason.RESET) -> Reason:
+        """Continue counting from `raw` without the growth since the last reading; return `reason`."""
+        self.offset += self.raw - raw
+        self.raw, self.at_ns = raw, at_ns
+        self._clear_candidate()
+        return reason
 
     def _validate(self, raw: int, at_ns: int) -> Reason | None:
         """Check a reading against the last accepted one, and against the rejected one after it if there is one."""
@@ -105,11 +112,11 @@ class Counter:
             return None
         stays = self._candidate >= 0 and self._fits(self._candidate, self._candidate_ns, raw, at_ns)
         if not stays and raw < self.raw and self._within(raw, at_ns - self.at_ns):
-            return self._restart(raw, at_ns, Reason.RESET)  # no more than it can have counted from 0
+            return self.restart(raw, at_ns, Reason.RESET)  # no more than it can have counted from 0
         if not stays:
             self._candidate_since_ns = at_ns
         elif at_ns - self._candidate_since_ns >= RESET_CONFIRMATION_NS:
-            return self._restart(raw, at_ns, Reason.RESET)
+            return self.restart(raw, at_ns, Reason.RESET)
         self._candidate, self._candidate_ns, self._confirmed = raw, at_ns, self._confirmed or stays
         return Reason.BACKWARD if raw < self.raw else Reason.IMPOSSIBLE
 
@@ -132,12 +139,6 @@ class Counter:
             self.offset += self._modulus
         self.raw, self.at_ns = raw, at_ns
         self._clear_candidate()
-
-    def _restart(self, raw: int, at_ns: int, reason: Reason) -> Reason:
-        self.offset += self.raw - raw
-        self.raw, self.at_ns = raw, at_ns
-        self._clear_candidate()
-        return reason
 
     def _clear_candidate(self) -> None:
         self._candidate, self._confirmed = NEVER, False

@@ -27,6 +27,9 @@ FAMILIES = (
     "cpu",
     "memory",
     "rapl",
+    "perf",
+    "resctrl",
+    "scmi",
     "hwmon",
     "nvml",
     "amdgpu",
@@ -52,6 +55,7 @@ FAMILIES = (
     "rockchip",
     "coral",
     "scpi",
+    "cray",
 )
 """Each is a module of this package with `FAMILY` and `discover(roots, settings) -> DiscoveryResult`."""
 ESTIMATE = "estimate"

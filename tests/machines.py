@@ -144,6 +144,13 @@ def ampere(sysfs: Path) -> None:
     hwmon_chip(sysfs, 0, "platform/APMC0D29:00", values | more)
 
 
+def ampere_by_two_drivers(sysfs: Path) -> None:
+    ampere(sysfs)
+    values = {"name": "altra_hwmon", "power1_input": 16_280_000, "power1_label": "CPU power"}
+    more = {"energy1_input": 5_000_000, "energy1_label": "Core Energy 000"}
+    hwmon_chip(sysfs, 1, "platform/altra_hwmon.0", values | more)
+
+
 def apu_without_rapl(sysfs: Path) -> None:
     values = {"name": "amdgpu", "power1_input": 17_000_000, "power1_label": "PPT", "in1_label": "vddnb"}
     hwmon_chip(sysfs, 0, "pci0000:00/0000:00:08.1/0000:c4:00.0", values, "amdgpu")
@@ -196,10 +203,12 @@ BLACKWELLS = tuple(
     for number, bus in enumerate(("29", "3f", "29", "3f"))
 )
 BMC = _channel("bmc", Kind.HOST, "wall")
-CRAY = tuple(
-    _channel("pm_counters", Kind.HOST, domain, *within, metric="energy_joules")
-    for domain, within in (("node", ()), ("cpu", (("pm_counters", "node"),)), ("memory", (("pm_counters", "node"),)))
-)
+CRAY_COVERS = {
+    "pm_counters/cpu": ("package-0", "package-1"),
+    "pm_counters/cpu-0": ("package-0",),
+    "pm_counters/memory": ("memory",),
+    **{f"pm_counters/accel-{number}": ("GPU-a" if number == 0 else f"accel-{number}",) for number in range(4)},
+}
 SPARK_COVERS = {
     "sys_total": ("",),
     "package": ("soc",),

@@ -31,12 +31,25 @@ class ProcessorHost(TreeHost):
             if clocks:
                 file = write(cpu / "cpufreq/scaling_cur_freq", KHZ + number)
                 sensors.append(FakeSensor(file, (f"package-{number}/package", "frequency_hertz"), 1e-3))
+                sensors += self._idle_and_uncore(sysfs, number)
             for part, per_second in (THROTTLED_MS if throttled else {}).items():
                 file = write(cpu / f"thermal_throttle/{part}_throttle_total_time_ms", 5000)
                 key = (f"package-{number}/{part}", "throttled_seconds")
                 sensors.append(FakeSensor(file, key, 1e3, per_second))
         presence = tuple(sensor.path for sensor in sensors if sensor.path.name != "scaling_cur_freq")
         super().__init__(folder, Roots(sysfs=str(sysfs), procfs=str(procfs)), sensors, presence=presence)
+
+    @staticmethod
+    def _idle_and_uncore(sysfs, number):
+        state = sysfs / f"devices/system/cpu/cpu{number}/cpuidle/state0"
+        write(state / "name", "C6")
+        slept = write(state / "time", 5_000_000)
+        folder = sysfs / f"devices/system/cpu/intel_uncore_frequency/package_0{number}_die_00"
+        clock = write(folder / "current_freq_khz", KHZ)
+        return (
+            FakeSensor(slept, (f"package-{number}/core-c6", "idle_seconds"), 1e6, round(1e6 * SHARE)),
+            FakeSensor(clock, (f"package-{number}/uncore", "frequency_hertz"), 1e-3),
+        )
 
     def hang(self):
         raise NotOfferedError("hang: the kernel answers from its own memory")

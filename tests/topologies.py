@@ -253,13 +253,31 @@ TOPOLOGIES = (
         covers={"APMC0D29:00/cpu": ("package-0", "APMC0D29:00"), "APMC0D29:00/io": ("io",)},
     ),
     Topology(
+        "Ampere, whose meters two drivers show",
+        "APMC0D29:00/cpu APMC0D29:00/io",
+        Boundary.PACKAGE,
+        ("memory", *REST),
+        build=machines.ampere_by_two_drivers,
+        proc="xeon_guest",
+        covers={
+            f"{device}/{domain}": (seen,)
+            for device in ("APMC0D29:00", "altra_hwmon.0")
+            for domain, seen in (("cpu", "package-0"), ("io", "io"), ("core-000", "package-0.core"))
+        },
+        places={"APMC0D29:00": "package-0", "altra_hwmon.0": "package-0"},
+    ),
+    Topology(
         "Arm firmware's meter of the chip",
         "scmi_dev.5/soc",
         Boundary.COMPONENTS,
         ("what these rails do not feed", *REST),
         trees=("arm_scmi",),
         proc="xeon_guest",
-        covers={"scmi_dev.5/soc": ("package-0",)},
+        covers={
+            "scmi_dev.5/soc": ("package-0",),
+            "arm-scmi/soc": ("package-0",),
+            "arm-scmi/cluster0": ("package-0.cluster",),
+        },
     ),
     Topology(
         "two power supplies with meters of their input, sockets, a GPU",
@@ -300,10 +318,23 @@ TOPOLOGIES = (
         "pm_counters/node",
         Boundary.NODE,
         LOSSES,
+        trees=("cray_ex",),
         build=machines.two_sockets,
         gpus=(machines.CARD,),
-        beside=machines.CRAY,
-        covers={"pm_counters/cpu": ("package-0", "package-1"), "pm_counters/memory": ("memory",)},
+        covers=machines.CRAY_COVERS,
+    ),
+    Topology(
+        "two sockets that count the energy of groups of tasks",
+        _SERVER,
+        Boundary.PACKAGE,
+        REST,
+        trees=("resctrl_aet",),
+        build=machines.two_sockets,
+        covers={
+            f"package-{socket}/{group}": (f"package-{socket}.core{part}",)
+            for socket in (0, 1)
+            for group, part in (("core-group", ""), ("core-group-llm", ".llm"))
+        },
     ),
     Topology(
         "a virtual machine: processors estimated",

@@ -124,9 +124,14 @@ def _modules_of(channel: Channel) -> set[Key]:
 
 
 def _rail_contains(meter: Channel, channel: Channel) -> bool:
-    """A rail named after the processor feeds it; one named after a GPU feeds the GPU soldered to the board."""
+    """A rail named after the processor feeds it; one named after a GPU feeds the GPU soldered to the board.
+
+    A node controller measures each accelerator of the node, and no file states which one a meter belongs to.
+    """
     if channel.device.kind is Kind.CPU:
         return is_of_processor(meter)
+    if "accel" in _words(meter):
+        return channel.device.kind in ACCELERATORS
     return channel.device.kind is Kind.GPU and "gpu" in _words(meter) and bool(_modules_of(channel))
 
 

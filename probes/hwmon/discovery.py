@@ -26,6 +26,8 @@ _ORDER = ("energy_joules", "power_watts", "temperature_celsius")  # counters are
 _LIMITS = ("cap", "cap_max", "max", "rated_max")
 _METRICS_HEADER_BYTES = 4
 _INPUTS = ("dc_input", "module")  # the outer one first
+_LONGEST_AVERAGE_MS = 3_600_000
+"""The longest plausible averaging time: firmware states all ones for an unknown one."""
 _SI_UNITS = frozenset({"watts", "w", "celsius", "c"})
 
 
@@ -132,8 +134,8 @@ class _ChipReader:
         if exponent is not None:  # XRT's `max` is the highest reading, not a limit
             return SensorDraft(replace(channel, resolution=10.0**exponent), (path,), 10.0**-exponent)
         if metric == "power_watts" and self._awake:
-            interval_ms = (form == "average" and self._chip.number_in(f"{stem}_average_interval")) or 0
-            refresh = interval_ms / 1e3 or channel.refresh_seconds
+            interval = (form == "average" and self._chip.number_in(f"{stem}_average_interval")) or 0
+            refresh = interval / 1e3 if 0 < interval <= _LONGEST_AVERAGE_MS else channel.refresh_seconds
             channel = replace(channel, max_plausible=self._limit_watts(stem), refresh_seconds=refresh)
         in_milliunits = metric == "temperature_celsius" or self._chip.name == IIO_MONITOR
         return SensorDraft(channel, (path,), 1e3 if in_milliunits else 1e6)

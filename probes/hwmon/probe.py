@@ -17,8 +17,10 @@ from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.deadline import NoAnswerError, within
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
+from probes.hwmon.acpi_meters import silent_meters
 from probes.hwmon.discovery import SensorDraft, describe, within_input
 from probes.hwmon.folders import Chip, find_chips, without_duplicates
+from probes.hwmon.twins import with_twins
 from probes.model import ENERGY_METRICS, Channel, DiscoveryResult, Problem, Reason, Rejection, Roots
 from probes.plausibility import BLANKS, check_gauge, max_watts, range_of
 from probes.remedies import cause_of, is_denied, remedy_for
@@ -161,14 +163,17 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     sysfs = Path(roots.sysfs)
     devices: dict[str, list[Chip]] = defaultdict(list)
     excluded: frozenset[str] = frozenset()
-    for chip in without_duplicates(find_chips(sysfs)):
+    chips = without_duplicates(find_chips(sysfs))
+    for chip in chips:
         entries = settings.exclusions(f"hwmon/{chip.id}", chip.id)
         excluded |= entries
         if not entries:
             devices[chip.id].append(chip)
     hung = _Hung()
     described, problems = _described(sysfs, devices, hung)
-    drafts = within_input(described)
+    drafts = with_twins(devices, within_input(described))
+    silent = silent_meters(sysfs, chips)
+    problems += [each for each in silent if not settings.exclusions(each.sensor, each.sensor.removeprefix("hwmon/"))]
     for name in drafts:
         drafts[name], entries = settings.select(f"hwmon/{name}", drafts[name], attrgetter("channel"))
         excluded |= entries

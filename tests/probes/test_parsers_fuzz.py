@@ -23,13 +23,16 @@ from probes.cpu.model import parse_cpuinfo
 from probes.cpu.probe import parse_clocks
 from probes.cpu.throttle import parse_states
 from probes.cpu.utilization import parse_times
+from probes.cray import parse_line
 from probes.errors import ReadError
 from probes.intel_npu.telemetry import celsius, energy_counts
 from probes.ipmi import dcmi
 from probes.memory import parse_meminfo
 from probes.neuron.monitor import parse as parse_report
+from probes.perf_events import parse_terms
 from probes.redfish import documents
 from probes.redfish.sources import control_sources, environment_sources
+from probes.resctrl import parse_joules
 from probes.sysfs import ValueFile
 from trees import FIXTURES
 
@@ -118,6 +121,9 @@ PARSERS = (
     Parser("/proc/cpuinfo", parse_cpuinfo, fixture("proc/xeon_guest/cpuinfo")),
     Parser("/proc/cpuinfo of Arm", parse_cpuinfo, fixture("proc/altra/cpuinfo")),
     Parser("states of a cooling device", parse_states, "state0\t5000\nstate1\t120\n", raises=(ValueError,)),
+    Parser("resctrl counter", parse_joules, b"54446119.644974\n", (1e9,)),
+    Parser("Cray counter", parse_line, b"873 W 1734094386462336 us\n", (1.0, 1e3)),
+    Parser("perf event", parse_terms, "event=0x02,umask=16,inv", raises=(ValueError,), constants=frozenset({1})),
     Parser("JSON of a program", power_in, 'driver 5\n{"cards": [{"power": "38.40 W"}, {"power": 4}]}\n', OF_WATTS),
     Parser("quantity in watts", lambda text: quantity(text, "W"), "17521800uW", OF_WATTS),
     Parser("hl-smi -Q", gaudi.parse, GAUDI + GAUDI.replace("0000:19", "0000:B3"), OF_UNITS),
