@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.model import Device
-from probes.sysfs import read_int, read_label, read_text
+from probes.pci import PciDevice, described, nearest_package
+from probes.sysfs import read_label
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,54 +22,29 @@ _ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7]
 
 @dataclass(frozen=True, slots=True)
 class DriverDevice:
-    """A PCI device: its folder, the driver bound to it, and its entries in a class of sysfs, such as `card1`."""
+    """A PCI device with a driver, and its entries in a class of sysfs, such as `card1`."""
 
-    folder: Path
-    driver: str
-    entries: tuple[Path, ...]
-
-    @property
-    def address(self) -> str:
-        """The address as the kernel writes it, such as `0000:03:00.0`: the identity that hwmon uses, too."""
-        return self.folder.name.lower()
-
-    @property
-    def model(self) -> int:
-        """The number of the model, 0 if the kernel does not show it."""
-        return read_int(self.folder / "device") or 0
-
-    @property
-    def runtime_status(self) -> Path | None:
-        """The file with the suspend state, None if there is none."""
-        path = self.folder / "power/runtime_status"
-        return path if path.is_file() else None
-
-    @property
-    def is_suspended(self) -> bool:
-        """Whether the device sleeps, so that reading its sensors would wake it."""
-        status = self.runtime_status
-        return status is not None and read_text(status) == "suspended"
+    pci: PciDevice
+    entries: tuple[Path, ...] = ()
 
     def package(self, sysfs: Path) -> tuple[str, str]:
         """Return the (device, domain) of the processor package that the device belongs to, or is nearest to."""
-        nearest = re.match(r"\d+", read_text(self.folder / "local_cpulist") or "")
-        topology = sysfs / f"devices/system/cpu/cpu{nearest[0] if nearest else 0}/topology"
-        return (f"package-{read_int(topology / 'physical_package_id') or 0}", "package")
+        return (f"package-{nearest_package(sysfs, self.pci.folder) or 0}", "package")
 
     def has_hwmon(self, quantity: str) -> bool:
         """Return whether a chip of hwmon at or below this device measures a quantity (`power`, `energy`)."""
         readings = ("input", "average")
-        return any(any(self.folder.glob(f"**/hwmon[0-9]*/{quantity}[0-9]*_{name}")) for name in readings)
+        return any(any(self.pci.folder.glob(f"**/hwmon[0-9]*/{quantity}[0-9]*_{name}")) for name in readings)
 
     def as_device(self, kind: Kind, name: str = "", **attributes: str) -> Device:
         """Return the device with its driver, its address and further attributes, without the empty ones.
 
         Its name is that of its hwmon chip, else that of its driver, if none is given.
         """
-        known = {"driver": self.driver, "pci_address": self.address, **attributes}
-        chip = next((read_label(path) for path in sorted(self.folder.glob("hwmon/hwmon[0-9]*/name"))), "")
+        known = {"driver": self.pci.driver, "pci_address": self.pci.address, **attributes}
+        chip = next((read_label(path) for path in sorted(self.pci.folder.glob("hwmon/hwmon[0-9]*/name"))), "")
         found = tuple((key, text) for key, text in known.items() if text)
-        return Device(self.address, kind, name or chip or self.driver, found)
+        return Device(self.pci.address, kind, name or chip or self.pci.driver, found)
 
 
 def devices_of_class(sysfs: Path, name: str, drivers: Collection[str]) -> list[DriverDevice]:
@@ -78,23 +54,16 @@ def devices_of_class(sysfs: Path, name: str, drivers: Collection[str]) -> list[D
     """
     entries: dict[Path, list[Path]] = {}
     for entry in sorted((sysfs / "class" / name).glob("*")):
-        folder = Path(os.path.realpath(entry / "device"))
-        if _ADDRESS.fullmatch(folder.name) and driver_of(folder) in drivers:
-            entries.setdefault(folder, []).append(entry)
-    return [DriverDevice(folder, driver_of(folder), tuple(entries[folder])) for folder in sorted(entries)]
+        entries.setdefault(Path(os.path.realpath(entry / "device")), []).append(entry)
+    found = ((described(folder), entries[folder]) for folder in sorted(entries) if _ADDRESS.fullmatch(folder.name))
+    return [DriverDevice(pci, tuple(listed)) for pci, listed in found if pci.driver in drivers]
 
 
 def devices_of_driver(sysfs: Path, driver: str) -> list[DriverDevice]:
     """Return the PCI devices that are bound to a driver, in the order of their addresses."""
     links = sorted((sysfs / "bus/pci/drivers" / driver).glob("*:*:*.*"))
     folders = (Path(os.path.realpath(link)) for link in links)
-    return [DriverDevice(folder, driver, ()) for folder in folders if _ADDRESS.fullmatch(folder.name)]
-
-
-def driver_of(folder: Path) -> str:
-    """Return the name of the driver that is bound to a device, empty if there is none."""
-    link = folder / "driver"
-    return link.readlink().name if link.is_symlink() else ""
+    return [DriverDevice(described(folder)) for folder in folders if _ADDRESS.fullmatch(folder.name)]
 
 
 def address_in(text: str) -> str:

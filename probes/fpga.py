@@ -67,8 +67,8 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     cards = devices_of_driver(sysfs, "xocl")
     if not cards:
         raise ProbeUnavailableError(f"no Alveo card of the driver xocl below {sysfs}/bus/pci/drivers")
-    management = {card.address[:-2]: card for card in devices_of_driver(sysfs, "xclmgmt")}
-    lacking = [card for card in cards if not _is_in_hwmon(card, management.get(card.address[:-2]))]
+    management = {card.pci.address[:-2]: card for card in devices_of_driver(sysfs, "xclmgmt")}
+    lacking = [card for card in cards if not _is_in_hwmon(card, management.get(card.pci.address[:-2]))]
     if not lacking:
         raise ProbeUnavailableError("hwmon reads the power of every Alveo card")
     return merged(_find(roots, card, settings) for card in lacking)
@@ -96,13 +96,13 @@ def _is_in_hwmon(card: DriverDevice, management: DriverDevice | None) -> bool:
 
 def _find(roots: Roots, card: DriverDevice, settings: SensorSettings) -> DiscoveryResult:
     channel = Channel(card.as_device(Kind.FPGA), "card", "power_watts", method="instant", refresh_seconds=1.0)
-    paths = sorted(card.folder.glob("xmc.*/xmc_power"))
+    paths = sorted(card.pci.folder.glob("xmc.*/xmc_power"))
     if paths:
         return find_attributes("fpga", card, [Gauge(channel, paths[0], over=1_000_000)], settings)
-    name = f"fpga/{card.address}"
-    if entries := settings.exclusions(name, card.address, "card"):
+    name = f"fpga/{card.pci.address}"
+    if entries := settings.exclusions(name, card.pci.address, "card"):
         return DiscoveryResult(excluded=entries)
-    arguments = ("examine", "-d", card.address, "-r", "electrical", "-f", "JSON")
+    arguments = ("examine", "-d", card.pci.address, "-r", "electrical", "-f", "JSON")
     stand_in = Channel(channel.device, "card", "utilization_ratio")
     try:
         program = ReportProgram(_program(roots), SECONDS)
@@ -111,12 +111,12 @@ def _find(roots: Roots, card: DriverDevice, settings: SensorSettings) -> Discove
         return DiscoveryResult((), (Problem(name, error.reason, FAMILY.remedy, device=stand_in),))
     except ReadError as error:
         return DiscoveryResult((), (Problem(name, str(error), FAMILY.remedy, device=stand_in),))
-    if values.get((card.address, "power")) is None:
+    if values.get((card.pci.address, "power")) is None:
         reason = f"{program.path.name} reports no power of this card"
         remedy = "see the output of `xrt-smi examine -r electrical`; the shell of the card may lack a controller"
         return DiscoveryResult((), (Problem(name, reason, remedy, device=stand_in),))
-    limit = PLAUSIBLE_LIMIT_FACTOR * (values.get((card.address, "highest")) or 0.0)
-    printed = Printed(replace(channel, max_plausible=limit, aliased=True), (card.address, "power"))
+    limit = PLAUSIBLE_LIMIT_FACTOR * (values.get((card.pci.address, "highest")) or 0.0)
+    printed = Printed(replace(channel, max_plausible=limit, aliased=True), (card.pci.address, "power"))
     return DiscoveryResult((CommandProbe(name, program, arguments, parse, [printed], INTERVAL_SECONDS),))
 
 

@@ -87,18 +87,18 @@ def _attributes(card: DriverDevice) -> Iterator[Attribute]:
     device = _device(card)
     clock = Channel(device, "card", "frequency_hertz", method="driver", resolution=1e6)
     limit = Channel(device, "card", "power_limit_watts", method="driver", resolution=0.001)
-    folder = card.folder if (card.folder / "clk_cur_freq_mhz").exists() else card.entries[0]
+    folder = card.pci.folder if (card.pci.folder / "clk_cur_freq_mhz").exists() else card.entries[0]
     yield Gauge(clock, folder / "clk_cur_freq_mhz", times=1_000_000)
     yield Gauge(limit, folder / "max_power", over=1000)
 
 
 def _device(card: DriverDevice, **attributes: str) -> Device:
-    return card.as_device(Kind.ACCELERATOR, read_label(card.folder / "device_type"), **attributes)
+    return card.as_device(Kind.ACCELERATOR, read_label(card.pci.folder / "device_type"), **attributes)
 
 
 def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[DriverDevice]) -> DiscoveryResult:
     """Return the probe of hl-smi for the cards that are not excluded."""
-    entries = {card: settings.exclusions("gaudi/hl-smi", card.address) for card in cards}
+    entries = {card: settings.exclusions("gaudi/hl-smi", card.pci.address) for card in cards}
     excluded = frozenset(entry for found in entries.values() for entry in found)
     wanted = [card for card in cards if not entries[card]]
     if not wanted:
@@ -114,8 +114,10 @@ def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[Driver
         return DiscoveryResult((), (Problem("gaudi/hl-smi", str(error), FAMILY.remedy),), excluded)
     rows = {row["bus_id"]: row for row in _rows(output)}
     values = parse(output)
-    problems = tuple(_unlisted(card, output) for card in wanted if card.address not in rows)
-    described = [each for card in wanted if card.address in rows for each in _printed(card, rows[card.address], values)]
+    problems = tuple(_unlisted(card, output) for card in wanted if card.pci.address not in rows)
+    described = [
+        each for card in wanted if card.pci.address in rows for each in _printed(card, rows[card.pci.address], values)
+    ]
     kept, others = settings.select("gaudi/hl-smi", described, attrgetter("channel"))
     probes = (CommandProbe("gaudi/hl-smi", program, ARGUMENTS, parse, kept, INTERVAL_SECONDS),) if kept else ()
     return DiscoveryResult(probes, problems, excluded | others)
@@ -124,7 +126,7 @@ def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[Driver
 def _printed(card: DriverDevice, row: Mapping[str, str], values: Mapping[Hashable, float | None]) -> Iterator[Printed]:
     """Yield the channels of a card that hl-smi has a value for now and hwmon does not read."""
     device = _device(card, uuid=one_line(row["uuid"]), driver_version=one_line(row["driver_version"]))
-    limit = PLAUSIBLE_LIMIT_FACTOR * (values[card.address, "power.max"] or 0.0)
+    limit = PLAUSIBLE_LIMIT_FACTOR * (values[card.pci.address, "power.max"] or 0.0)
     channels = {
         "power.draw": Channel(
             device, "card", "power_watts", method="instant", resolution=1.0, max_plausible=limit, aliased=True
@@ -139,11 +141,11 @@ def _printed(card: DriverDevice, row: Mapping[str, str], values: Mapping[Hashabl
     in_hwmon = {"power.draw": "power", "temperature.aip": "temp"}
     for column, channel in channels.items():
         is_read = column in in_hwmon and card.has_hwmon(in_hwmon[column])
-        if values[card.address, column] is not None and not is_read:
-            yield Printed(channel, (card.address, column))
+        if values[card.pci.address, column] is not None and not is_read:
+            yield Printed(channel, (card.pci.address, column))
 
 
 def _unlisted(card: DriverDevice, output: str) -> Problem:
     first = one_line(output.partition("\n")[0])[:80]
-    reason = f"hl-smi does not list the card {card.address}; it printed {first!r}"
-    return Problem(f"gaudi/{card.address}", reason, "update habanalabs-firmware-tools to the version of the driver")
+    reason = f"hl-smi does not list the card {card.pci.address}; it printed {first!r}"
+    return Problem(f"gaudi/{card.pci.address}", reason, "update habanalabs-firmware-tools to the version of the driver")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from probes.settings import SensorSettings
     from probes.sysfs import IsolatedValueFile, ValueFile
 
+    Opened = tuple["Attribute", ValueFile]
+    """An attribute and its open file."""
+
 
 class Attribute(Protocol):
     """One attribute file and the channel that it feeds."""
@@ -82,7 +85,7 @@ class AttributeProbe:
     def __init__(
         self,
         name: str,
-        opened: Sequence[tuple[Attribute, ValueFile]],
+        opened: Sequence[Opened],
         runtime_status: Path | None,
         pread: Callable[[int, int, int], bytes] = os.pread,
     ) -> None:
@@ -93,12 +96,17 @@ class AttributeProbe:
         self._files = ValueFiles([file for _, file in opened], pread)
         self._status = RuntimeStatus(runtime_status)
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the device sleeps now."""
+        return self._status.is_suspended()
+
     def read(self, at_ns: int) -> list[float]:
         """Return one value per channel; all NaN while the device sleeps, because a read would wake it.
 
         Raises ReadError if no file can be read, DeviceLostError if the device was removed.
         """
-        if self._status.is_suspended():
+        if self.is_suspended:
             for attribute in self._attributes:
                 attribute.pause()
             return [math.nan] * len(self.channels)
@@ -130,25 +138,29 @@ class AttributeProbe:
 
 
 def find_attributes(
-    family: str, device: DriverDevice, attributes: Iterable[Attribute], settings: SensorSettings
+    family: str,
+    device: DriverDevice,
+    attributes: Iterable[Attribute],
+    settings: SensorSettings,
+    make: Callable[[str, Sequence[Opened], Path | None], AttributeProbe] = AttributeProbe,
 ) -> DiscoveryResult:
     """Return the probe of those attributes of a device that exist and are not excluded, each tested with one read.
 
-    The attributes of a sleeping device are not read.
+    The attributes of a sleeping device are not read. `make` is the class of the probe.
     """
-    name = f"{family}/{device.address}"
-    if entries := settings.exclusions(name, device.address):
+    name = f"{family}/{device.pci.address}"
+    if entries := settings.exclusions(name, device.pci.address):
         return DiscoveryResult(excluded=entries)
     present = [attribute for attribute in attributes if attribute.path.exists()]
     kept, excluded = settings.select(name, present, attrgetter("channel"))
-    opened: list[tuple[Attribute, ValueFile]] = []
+    opened: list[Opened] = []
     problems = []
     for attribute in kept:
         try:
-            opened.append((attribute, open_value_file(attribute.path, _skip if device.is_suspended else _prove)))
+            opened.append((attribute, open_value_file(attribute.path, _skip if device.pci.is_suspended else _prove)))
         except (OSError, ReadError) as error:
             problems.append(Problem(str(attribute.path), cause_of(error, attribute.path), remedy_for(error)))
-    probes: tuple[Probe, ...] = (AttributeProbe(name, opened, device.runtime_status),) if opened else ()
+    probes: tuple[Probe, ...] = (make(name, opened, device.pci.runtime_status),) if opened else ()
     return DiscoveryResult(probes, tuple(problems), excluded)
 
 

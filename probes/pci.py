@@ -47,12 +47,8 @@ def pci_devices(sysfs: Path, *vendors: int) -> tuple[PciDevice, ...]:
         links = sorted((sysfs / "bus/pci/devices").iterdir())
     except OSError:
         return ()
-    found = []
-    for folder in (link for link in links if _ADDRESS.fullmatch(link.name)):
-        vendor = read_int(folder / "vendor")
-        if vendor in vendors:
-            found.append(_described(Path(os.path.realpath(folder)), vendor))
-    return tuple(found)
+    wanted = (link for link in links if _ADDRESS.fullmatch(link.name) and read_int(link / "vendor") in vendors)
+    return tuple(described(Path(os.path.realpath(link))) for link in wanted)
 
 
 def nearest_package(sysfs: Path, folder: Path) -> int | None:
@@ -61,10 +57,11 @@ def nearest_package(sysfs: Path, folder: Path) -> int | None:
     return read_int(sysfs / f"devices/system/cpu/cpu{first[0]}/topology/physical_package_id") if first else None
 
 
-def _described(folder: Path, vendor: int) -> PciDevice:
+def described(folder: Path) -> PciDevice:
+    """Return the device with this folder; numbers that the kernel does not show are 0."""
     try:
         driver = (folder / "driver").readlink().name
     except OSError:
         driver = ""
-    number, pci_class = (read_int(folder / name) or 0 for name in ("device", "class"))
+    vendor, number, pci_class = (read_int(folder / name) or 0 for name in ("vendor", "device", "class"))
     return PciDevice(folder.name.lower(), folder, vendor, number, pci_class, driver)

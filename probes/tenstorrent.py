@@ -64,7 +64,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         raise ProbeUnavailableError(f"no card of the driver tenstorrent below {sysfs}/class/tenstorrent")
     found = [find_attributes("tenstorrent", card, _attributes(card), settings) for card in cards]
     lacking = [card for card in cards if _text(card, "tt_card_type").startswith(_TWO_CHIPS) or not _has_power(card)]
-    lacking = [card for card in lacking if not card.is_suspended]
+    lacking = [card for card in lacking if not card.pci.is_suspended]
     if not lacking:
         return merged(found)
     return merged([*found, _find_printed(roots, settings, cards)])
@@ -132,7 +132,7 @@ def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[Driver
         return DiscoveryResult((), (Problem(name, reason, FAMILY.remedy),))
     except ReadError as error:
         return DiscoveryResult((), (Problem(name, str(error), FAMILY.remedy),))
-    known = {card.address: card for card in cards}
+    known = {card.pci.address: card for card in cards}
     described = [
         Printed(channel, (chip.id, key))
         for chip in chips

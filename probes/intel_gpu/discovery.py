@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from probes.driver_devices import DriverDevice, devices_of_class
 from probes.errors import ProbeUnavailableError
 from probes.integer_attributes import BusyShare, Gauge, find_attributes, merged
+from probes.intel_gpu.probe import probe_of
 from probes.model import Channel, DiscoveryResult, Kind, Roots
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_int
@@ -32,11 +33,14 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     gpus = devices_of_class(sysfs, "drm", DRIVERS)
     if not gpus:
         raise ProbeUnavailableError(f"no GPU of the drivers xe and i915 below {sysfs}/class/drm")
-    found = [find_attributes("intel_gpu", gpu, attributes_of(sysfs, gpu), settings) for gpu in gpus]
+    found = [
+        find_attributes("intel_gpu", gpu, attributes_of(sysfs, gpu), settings, probe_of(roots, gpu.pci.address))
+        for gpu in gpus
+    ]
     cards = [gpu for gpu in gpus if not (_is_integrated(gpu) or gpu.has_hwmon("energy"))]
     result = merged([*found, _find_sysman(roots, settings, cards)])
     if not (result.probes or result.problems or result.excluded):
-        drivers = " and ".join(sorted({gpu.driver for gpu in gpus}))
+        drivers = " and ".join(sorted({gpu.pci.driver for gpu in gpus}))
         raise ProbeUnavailableError(f"the driver {drivers} of this kernel shows neither idle residency nor clocks")
     return result
 
@@ -62,7 +66,7 @@ def attributes_of(sysfs: Path, gpu: DriverDevice) -> Iterator[Attribute]:
             resolution=0.001 / WINDOW_SECONDS,
             contained_in=within,
         )
-        if gpu.is_suspended or read_int(idle.with_name("rc6_enable")) != 0:
+        if gpu.pci.is_suspended or read_int(idle.with_name("rc6_enable")) != 0:
             yield BusyShare(busy, idle, 1000, WINDOW_SECONDS, counts_idle=True)
         hertz = replace(busy, metric="frequency_hertz", method="driver", refresh_seconds=0.0, resolution=1e6)
         yield Gauge(hertz, clock, times=1_000_000)
@@ -74,7 +78,7 @@ def _parts(gpu: DriverDevice) -> Iterator[tuple[str, Path, Path]]:
     The time that is not idle is the highest value that the load can have. The clock is 0 while the part is powered
     down.
     """
-    for gt in sorted(gpu.folder.glob("tile[0-9]*/gt[0-9]*")):
+    for gt in sorted(gpu.pci.folder.glob("tile[0-9]*/gt[0-9]*")):
         yield gt.name, gt / "gtidle/idle_residency_ms", gt / "freq0/act_freq"
     for card in gpu.entries:
         parts = sorted(card.glob("gt/gt[0-9]*"))
@@ -86,4 +90,4 @@ def _parts(gpu: DriverDevice) -> Iterator[tuple[str, Path, Path]]:
 
 def _is_integrated(gpu: DriverDevice) -> bool:
     """Return whether this is the graphics of a processor, whose energy is in that of the package."""
-    return gpu.address.startswith("0000:00:")
+    return gpu.pci.address.startswith("0000:00:")

@@ -94,11 +94,11 @@ def find_sysman(roots: Roots, settings: SensorSettings, cards: Sequence[DriverDe
 
     The library is loaded only if a card is awake and not excluded.
     """
-    entries = {card: settings.exclusions(_name(card), card.address) for card in cards}
+    entries = {card: settings.exclusions(_name(card), card.pci.address) for card in cards}
     excluded = frozenset(chain.from_iterable(entries.values()))
     wanted = [card for card in cards if not entries[card]]
-    problems = tuple(_asleep(card) for card in wanted if card.is_suspended)
-    awake = [card for card in wanted if not card.is_suspended]
+    problems = tuple(_asleep(card) for card in wanted if card.pci.is_suspended)
+    awake = [card for card in wanted if not card.pci.is_suspended]
     try:
         listed = {gpu.address(): gpu for gpu in Sysman(roots).gpus()} if awake else {}
     except ProbeUnavailableError as error:
@@ -107,7 +107,7 @@ def find_sysman(roots: Roots, settings: SensorSettings, cards: Sequence[DriverDe
     except (ReadError, DeviceLostError) as error:
         missing = (_missing(card, str(error), _REMEDY) for card in awake)
         return DiscoveryResult((), (*problems, *missing), excluded)
-    found = (_found(card, listed.get(card.address), settings) for card in awake)
+    found = (_found(card, listed.get(card.pci.address), settings) for card in awake)
     return merged((DiscoveryResult((), problems, excluded), *found))
 
 
@@ -117,12 +117,12 @@ def _found(card: DriverDevice, gpu: SysmanGpu | None, settings: SensorSettings) 
         return DiscoveryResult((), (_missing(card, "Level Zero does not list this card", _REMEDY),))
     queries, problems = _queries(gpu, card)
     kept, excluded = settings.select(_name(card), queries, lambda query: query.channels[0])
-    probes = (SysmanProbe(_name(card), kept, card.runtime_status),) if kept else ()
+    probes = (SysmanProbe(_name(card), kept, card.pci.runtime_status),) if kept else ()
     return DiscoveryResult(probes, tuple(problems), excluded)
 
 
 def _name(card: DriverDevice) -> str:
-    return f"intel_gpu/{card.address}-sysman"
+    return f"intel_gpu/{card.pci.address}-sysman"
 
 
 def _queries(gpu: SysmanGpu, card: DriverDevice) -> tuple[list[SysmanQuery], list[Problem]]:

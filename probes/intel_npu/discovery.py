@@ -41,8 +41,8 @@ def _attributes(sysfs: Path, npu: DriverDevice) -> Iterator[Attribute]:
     busy = Channel(
         device, "npu", "utilization_ratio", method="busy time", refresh_seconds=WINDOW_SECONDS, contained_in=within
     )
-    yield BusyShare(busy, npu.folder / "npu_busy_time_us", 1_000_000, WINDOW_SECONDS)
+    yield BusyShare(busy, npu.pci.folder / "npu_busy_time_us", 1_000_000, WINDOW_SECONDS)
     clock = Channel(device, "npu", "frequency_hertz", method="driver", resolution=1e6, contained_in=within)
-    yield Gauge(clock, npu.folder / "npu_current_frequency_mhz", times=1_000_000)
+    yield Gauge(clock, npu.pci.folder / "npu_current_frequency_mhz", times=1_000_000)
     memory = Channel(device, "npu", "memory_used_bytes", method="driver", contained_in=within)
-    yield Gauge(memory, npu.folder / "npu_memory_utilization")
+    yield Gauge(memory, npu.pci.folder / "npu_memory_utilization")

@@ -131,8 +131,8 @@ class TelemetryProbe:
 
 def find_telemetry(sysfs: Path, npu: DriverDevice, settings: SensorSettings) -> DiscoveryResult:
     """Return the probe of the telemetry region of the processor, tested with one read, or its problem."""
-    name = f"intel_npu/{npu.address}-telemetry"
-    if entries := settings.exclusions(name, npu.address):
+    name = f"intel_npu/{npu.pci.address}-telemetry"
+    if entries := settings.exclusions(name, npu.pci.address):
         return DiscoveryResult(excluded=entries)
     regions = sorted((sysfs / "class/intel_pmt").glob("telem[0-9]*"))
     guids = {region: read_int(region / "guid") or 0 for region in regions}

@@ -25,10 +25,10 @@ def test_an_address_is_written_as_the_kernel_does(text, address):
 def test_a_device_of_a_class_has_the_identity_of_its_bus_not_that_of_its_number(tmp_path):
     sysfs = copy_tree("gaudi2", tmp_path / "tree")
     first, second = devices_of_class(sysfs, "accel", {"habanalabs"})
-    assert (first.address, second.address) == ("0000:19:00.0", "0000:b3:00.0")
+    assert (first.pci.address, second.pci.address) == ("0000:19:00.0", "0000:b3:00.0")
     assert [entry.name for entry in first.entries] == ["accel0"]
     (sysfs / "class/accel/accel0").rename(sysfs / "class/accel/accel7")
-    assert [device.address for device in devices_of_class(sysfs, "accel", {"habanalabs"})] == [
+    assert [device.pci.address for device in devices_of_class(sysfs, "accel", {"habanalabs"})] == [
         "0000:19:00.0",
         "0000:b3:00.0",
     ]
@@ -63,7 +63,7 @@ def test_a_device_reports_what_hwmon_reads_of_it(tmp_path):
 def test_the_nearest_package_is_that_of_the_first_local_processor(tmp_path):
     sysfs = copy_tree("gaudi2", tmp_path / "tree")
     (first, second) = devices_of_class(sysfs, "accel", {"habanalabs"})
-    write(second.folder / "local_cpulist", "56-111,168-223")
+    write(second.pci.folder / "local_cpulist", "56-111,168-223")
     write(sysfs / "devices/system/cpu/cpu56/topology/physical_package_id", 1)
     assert first.package(sysfs) == ("package-0", "package")
     assert second.package(sysfs) == ("package-1", "package")
@@ -71,7 +71,7 @@ def test_the_nearest_package_is_that_of_the_first_local_processor(tmp_path):
 
 def test_a_sleeping_device_is_recognized(tmp_path):
     (device, _) = devices_of_class(copy_tree("gaudi2", tmp_path / "tree"), "accel", {"habanalabs"})
-    assert device.runtime_status is None
-    assert not device.is_suspended
-    write(device.folder / "power/runtime_status", "suspended")
-    assert device.is_suspended
+    assert device.pci.runtime_status is None
+    assert not device.pci.is_suspended
+    write(device.pci.folder / "power/runtime_status", "suspended")
+    assert device.pci.is_suspended

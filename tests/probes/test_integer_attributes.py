@@ -82,7 +82,7 @@ def card(tmp_path):
 
 
 def clock(card, name):
-    return Gauge(CLOCK, card.folder / name, 1_000_000)
+    return Gauge(CLOCK, card.pci.folder / name, 1_000_000)
 
 
 def test_an_attribute_that_the_driver_lacks_is_left_out(card):
@@ -97,7 +97,7 @@ def test_a_device_without_any_attribute_has_no_probe(card):
 
 
 def test_an_attribute_that_is_no_number_is_a_problem(card):
-    write(card.folder / "clk_cur_freq_mhz", "N/A")
+    write(card.pci.folder / "clk_cur_freq_mhz", "N/A")
     found = find_attributes("gaudi", card, [clock(card, "clk_cur_freq_mhz")], ALL_SENSORS)
     assert found.probes == ()
     assert "'N/A' is not a number" in found.problems[0].reason
@@ -105,8 +105,8 @@ def test_an_attribute_that_is_no_number_is_a_problem(card):
 
 
 def test_the_attributes_of_a_sleeping_device_are_opened_unread(card):
-    write(card.folder / "clk_cur_freq_mhz", "N/A")
-    write(card.folder / "power/runtime_status", "suspended")
+    write(card.pci.folder / "clk_cur_freq_mhz", "N/A")
+    write(card.pci.folder / "power/runtime_status", "suspended")
     found = find_attributes("gaudi", card, [clock(card, "clk_cur_freq_mhz")], ALL_SENSORS)
     assert len(found.probes) == 1
     found.probes[0].close()

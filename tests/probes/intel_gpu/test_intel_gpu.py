@@ -1,13 +1,16 @@
 import math
 import shutil
+import time
 
 import pytest
 
 from probes.errors import ProbeUnavailableError
 from probes.intel_gpu import discover
 from probes.model import Kind, Roots
+from probes.nvml.library import GpuProcesses
 from probes.settings import SensorSettings
 from trees import copy_tree, write
+from waiting import await_true
 
 CARD = "devices/pci0000:03/0000:03:00.0"
 SECOND = 1_000_000_000
@@ -124,6 +127,34 @@ def test_the_idle_time_of_a_card_that_slept_is_not_compared(xe):
     assert all(map(math.isnan, probe.read(SECOND)))
     write(status, "active")
     assert math.isnan(probe.read(2 * SECOND)[0])
+    close(found)
+
+
+CLIENT = """drm-driver:\txe
+drm-client-id:\t3
+drm-pdev:\t0000:03:00.0
+drm-cycles-ccs:\t{}
+drm-total-cycles-ccs:\t{}
+"""
+
+
+def test_the_processes_on_a_card_have_their_shares_of_its_time(xe, tmp_path):
+    status = write(xe / CARD / "power/runtime_status", "active")
+    process = tmp_path / "proc/4242"
+    (process / "fd").mkdir(parents=True)
+    (process / "fd/5").symlink_to("/dev/dri/renderD128")
+    write(process / "fdinfo/5", CLIENT.format(1000, 8000))
+    found = discover(Roots(str(xe), str(tmp_path / "proc"), libraries=str(xe)))
+    (probe,) = found.probes
+    assert probe.gpu == "0000:03:00.0"
+    before_us = time.time_ns() // 1000
+    first = probe.gpu_processes(before_us - 1_000_000)
+    assert (first.programs, first.shares) == ({4242}, None)
+    await_true(lambda: time.time_ns() // 1000 - before_us > 100_000)
+    write(process / "fdinfo/5", CLIENT.format(1500, 10000))
+    assert probe.gpu_processes(before_us).shares == {4242: 0.25}
+    write(status, "suspended")
+    assert probe.gpu_processes(before_us) == GpuProcesses(None, None)
     close(found)
 
 
