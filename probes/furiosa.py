@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.commands import json_in, quantity
 from probes.errors import ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.model import Device, DiscoveryResult, Kind, Roots
 from probes.printed_cards import CardProgram, PrintedCard, discover_cards
 from probes.settings import ALL_SENSORS, SensorSettings
@@ -26,6 +26,7 @@ FAMILY = Family(
     reads="power, clock, temperature",
     method="the program furiosa-smi",
     refresh="1 s",
+    service=ServiceNeeds(devices=tuple(f"/dev/rngd/npu{number}mgmt rw" for number in range(8))),
     tested_on=("text in the documented format, with values of a capture of an RNGD, printed by a script",),
 )
 

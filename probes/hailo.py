@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from probes.commands import CommandProbe, Printed, Program, find, quantity
 from probes.errors import ProbeUnavailableError, ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
 from probes.printed_cards import version_of
 from probes.settings import ALL_SENSORS, SensorSettings
@@ -28,6 +28,7 @@ FAMILY = Family(
     reads="power",
     method="the program hailortcli (measure-power)",
     refresh="5 s",
+    service=ServiceNeeds(devices=tuple(f"/dev/hailo{number} rw" for number in range(8))),
     tested_on=("text in the program's format printed by a script",),
     configured=True,
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from probes.commands import quantity
 from probes.errors import ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.model import Device, DiscoveryResult, Kind, Roots
 from probes.pci import pci_devices
 from probes.printed_cards import CardProgram, PrintedCard, discover_cards
@@ -31,8 +31,9 @@ FAMILY = Family(
     reads="power of the board and of each chip, memory, temperature",
     method="the program qaic-util",
     refresh="1 s",
-    privilege="root",
-    remedy="install Qualcomm's platform SDK in /opt/qti-aic, and run as root",
+    privilege="root, or the group qaic",
+    remedy="install Qualcomm's platform SDK in /opt/qti-aic, and add this user to the group qaic",
+    service=ServiceNeeds(devices=("char-accel rw",), groups=("qaic", "render")),
     tested_on=("text of the documented fields, with values of a capture of an Ultra card, printed by a script",),
 )
 _VENDOR = 0x17CB

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.commands import json_in, quantity
 from probes.errors import ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.model import Device, DiscoveryResult, Kind, Roots
 from probes.printed_cards import CardProgram, PrintedCard, discover_cards
 from probes.settings import ALL_SENSORS, SensorSettings
@@ -26,6 +26,7 @@ FAMILY = Family(
     reads="power, utilization, memory, temperature",
     method="the program rbln-stat",
     refresh="1 s",
+    service=ServiceNeeds(devices=tuple(f"/dev/rbln{number} rw" for number in range(16))),
     tested_on=("capture of two RBLN-CA22 printed by a script",),
 )
 

@@ -31,12 +31,18 @@ _PERCENT = re.compile(rb"(\d{1,3})%")
 _MOST_PERCENT = 100
 
 
-def parse_load(raw: bytes) -> float | None:
-    """Return the mean load of the cores, 0 to 1, of "NPU load:  Core0: 45%, Core1: 32%,"; None for another text."""
+def parse_cores(raw: bytes) -> tuple[float, ...]:
+    """Return the load of each core, 0 to 1, of "NPU load:  Core0: 45%, Core1: 32%,"; () for another text."""
     if not _LOAD.fullmatch(raw.strip()):
-        return None
+        return ()
     percents = [int(percent) for percent in _PERCENT.findall(raw)]
-    return sum(percents) / len(percents) / 100 if max(percents) <= _MOST_PERCENT else None
+    return tuple(percent / 100 for percent in percents) if max(percents) <= _MOST_PERCENT else ()
+
+
+def parse_load(raw: bytes) -> float | None:
+    """Return the mean load of the cores, 0 to 1, None without one."""
+    cores = parse_cores(raw)
+    return sum(cores) / len(cores) if cores else None
 
 
 def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:

@@ -17,23 +17,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amd_cards import metrics_table
+from fake_xdna import FakeDriver
 from probes import ascend, fpga, gaudi, tenstorrent
+from probes.amdgpu.metrics_table import decode
+from probes.amdgpu.sensors import parse_levels
+from probes.attributes import parse_percent
 from probes.commands import json_in, quantity
+from probes.coral import parse_millidegrees
 from probes.cpu.model import parse_cpuinfo
 from probes.cpu.probe import parse_clocks
 from probes.cpu.throttle import parse_states
 from probes.cpu.utilization import parse_times
 from probes.cray import parse_line
 from probes.errors import ReadError
+from probes.fdinfo import parse_fdinfo
+from probes.furiosa import parse_cards
+from probes.hailo import parse_power
 from probes.intel_npu.telemetry import celsius, energy_counts
 from probes.ipmi import dcmi
 from probes.memory import parse_meminfo
 from probes.neuron.monitor import parse as parse_report
 from probes.perf_events import parse_terms
+from probes.qaic import parse_query
+from probes.rebellions import parse_stat
 from probes.redfish import documents
 from probes.redfish.sources import control_sources, environment_sources
 from probes.resctrl import parse_joules
+from probes.rockchip import parse_cores
 from probes.sysfs import ValueFile
+from probes.xdna.driver import parse_sensors
 from trees import FIXTURES
 
 MOST_BYTES = 1 << 17
@@ -68,6 +81,8 @@ OF_WATTS = (1.0, 1e-3, 1e-6, 1e3)
 """The factors of W, mW, uW and kW."""
 OF_UNITS = (*OF_WATTS, 0.01, 2.0**10, 2.0**20, 2.0**30, 1e6, 1e9)
 """The factors of every unit of a power, a ratio, a memory, a clock and a temperature."""
+LIMITED = dict.fromkeys(("accumulation_counter", "prochot", "ppt", "socket_thm", "vr_thm", "hbm_thm"), 7)
+HAILO = "Executing on device: 0000:01:00.0\nCurrent power consumption (W): 0.63\n"
 
 
 def fixture(path: str) -> str:
@@ -133,6 +148,32 @@ PARSERS = (
     Parser("xrt-smi examine", fpga.parse, fixture("xrt/xbutil_examine_electrical.json"), OF_UNITS),
     Parser("neuron-monitor", parse_report, NEURON, OF_UNITS),
     Parser("Intel telemetry", lambda raw: (energy_counts(raw), celsius(raw)), TELEMETRY[0x70:0x78], binary=True),
+    Parser(
+        "gpu_metrics of a card",
+        decode,
+        metrics_table((1, 6), energy_accumulator=5, system_clock_counter=6, socket_power=300, **LIMITED),
+        (1.0, 0.01),
+        binary=True,
+    ),
+    Parser(
+        "gpu_metrics of an APU", decode, metrics_table((3, 0), socket_power=1, gfx_power=9), (1e-3, 1.0), binary=True
+    ),
+    Parser("pp_dpm_sclk", parse_levels, b"0: 132Mhz\n1: 2100Mhz *\n", (1e6,)),
+    Parser("gpu_busy_percent", parse_percent, b"86\n", (0.01,)),
+    Parser(
+        "amdxdna sensors",
+        lambda raw: parse_sensors(raw).watts,
+        FakeDriver().records(),
+        tuple(10.0**exponent for exponent in range(-9, 10)),
+        binary=True,
+    ),
+    Parser("fdinfo", parse_fdinfo, fixture("trees/fdinfo/proc/4242/fdinfo/5")),
+    Parser("rbln-stat", parse_stat, fixture("rebellions/rbln-stat.json"), OF_UNITS),
+    Parser("furiosa-smi", parse_cards, fixture("furiosa/furiosa-smi_info.json"), OF_UNITS),
+    Parser("qaic-util", lambda text: parse_query(text, {}), fixture("qualcomm/qaic-util_-q.txt"), OF_UNITS),
+    Parser("hailortcli", parse_power, HAILO, OF_WATTS),
+    Parser("rknpu load", parse_cores, b"NPU load:  Core0: 45%, Core1: 32%, Core2:  0%,\n", (0.01,)),
+    Parser("temp of apex", parse_millidegrees, b"48800\n", (1e-3,)),
     Parser("quantity in joules", lambda text: quantity(text, "J"), "2.5 kWh", (1.0, 1e-3, 1e-6, 3600.0, 3.6e6)),
     Parser("Redfish environment", redfish_values, redfish("1U/EnvironmentMetrics"), (1.0, 3.6e6)),
     Parser("Redfish power control", redfish_values, redfish("1U/Power"), (1.0, 3.6e6)),
