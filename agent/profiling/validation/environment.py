@@ -202,9 +202,11 @@ def _gpu_dominated_by_others(gpu: GpuSharing) -> str:
 
 
 def _accelerators_idle_at_baseline(evidence: Evidence) -> CheckResult:
-    shares = [(each.device, each.baseline_utilization) for each in evidence.conditions.devices]
-    known = [(device, share) for device, share in shares if share is not None]
-    used = [f"{device} {share * 100:.0f} %" for device, share in known if share > MAX_IDLE_UTILIZATION]
+    known: dict[str, float] = {}  # of the units of a device the busiest one counts
+    for each in evidence.conditions.devices:
+        if each.baseline_utilization is not None:
+            known[each.device] = max(each.baseline_utilization, known.get(each.device, 0.0))
+    used = [f"{device} {share * 100:.0f} %" for device, share in known.items() if share > MAX_IDLE_UTILIZATION]
     message = "no accelerator was busy during the idle baselines" if known else "no accelerator reports its utilization"
     if used:
         message = f"busy with other work during the idle baselines: {', '.join(used)}"

@@ -224,3 +224,12 @@ def test_a_throttled_cpu_has_the_number_of_its_slowdowns_and_the_seconds_of_each
     calm_core = structs.replace(core, throttled_seconds=0.0)
     evidence = replace(GOOD, **calm(thermal_throttle_events=None, devices=(BOARD, calm_core)))
     assert message(evidence, "cpu_not_throttled") == "no CPU was throttled by temperature"
+
+
+def test_of_the_units_of_a_busy_accelerator_the_busiest_one_is_named():
+    units = [
+        structs.replace(BOARD, domain=unit, baseline_utilization=share)
+        for unit, share in (("sm", 0.6), ("memory", 0.3))
+    ]
+    evidence = replace(GOOD, **calm(devices=(BOARD, *units)))
+    assert message(evidence, "accelerators_idle_at_baseline").endswith("idle baselines: GPU-a 60 %")
