@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READS = 3
-_COST_READS = 20
+_COST_READS = 10
 _END_SECONDS = 5.0
 
 
