@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from probes import other_packages
@@ -20,6 +21,7 @@ from probes.settings import ALL_SENSORS, SensorSettings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from importlib.metadata import EntryPoint
+    from types import ModuleType
 
     from probes.family import Family
 
@@ -60,6 +62,8 @@ FAMILIES = (
 """Each is a module of this package with `FAMILY` and `discover(roots, settings) -> DiscoveryResult`."""
 ESTIMATE = "estimate"
 """The family that is searched only if no sensor measures the processors."""
+_IMPORTING = Lock()
+"""Families import one another, and two threads that import them in opposite orders would wait for each other."""
 _CONTAINER_KINDS = frozenset({Kind.BOARD, Kind.HOST})
 _CPU_CONTAINER_DOMAINS = frozenset(
     {"package", "module", "wall", "feed", "psys", "soc", "cpu", "total", "input", "node"}
@@ -130,7 +134,7 @@ def discover(
 
 def families() -> tuple[Family, ...]:
     """Return the description of every family of this package, the estimate last."""
-    return tuple(import_module(f"probes.{name}").FAMILY for name in (*FAMILIES, ESTIMATE))
+    return tuple(_module(name).FAMILY for name in (*FAMILIES, ESTIMATE))
 
 
 def known_families() -> tuple[KnownFamily, ...]:
@@ -145,8 +149,13 @@ def _discover_family(
 ) -> DiscoveryResult:
     if family in others:
         return other_packages.discover(others[family], roots, settings)
-    found: DiscoveryResult = import_module(f"probes.{family}").discover(roots, settings)
+    found: DiscoveryResult = _module(family).discover(roots, settings)
     return found
+
+
+def _module(family: str) -> ModuleType:
+    with _IMPORTING:
+        return import_module(f"probes.{family}")
 
 
 def _unmatched(entry: str) -> Problem:

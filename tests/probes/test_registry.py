@@ -1,4 +1,6 @@
 import threading
+import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,23 @@ def test_a_zone_of_a_part_of_the_processor_does_not_replace_the_estimate(tmp_pat
     found = discover(tmp_path)
     assert {"rapl", "estimate"} <= families(found)
     assert [problem.sensor.split()[0] for problem in found.problems] == ["package-0"]
+
+
+def test_families_are_imported_one_after_the_other(tmp_path, monkeypatch):
+    """Python lets one of two threads fail that import modules of each other in opposite orders."""
+    importing, most = [], []
+
+    def imported(name):
+        importing.append(name)
+        most.append(len(importing))
+        time.sleep(0.001)
+        importing.remove(name)
+        return import_module(name)
+
+    monkeypatch.setattr(registry, "import_module", imported)
+    discover(tmp_path)
+    assert len(most) >= len(registry.FAMILIES)
+    assert set(most) == {1}
 
 
 def test_a_fault_in_one_family_does_not_affect_the_others(tmp_path, monkeypatch):
