@@ -92,8 +92,11 @@ class ActivityMonitor:
         at_ns, unix_us = time.monotonic_ns(), time.time_ns() // 1000
         own = self._own()
         seconds = sum(_processor_seconds(self._procfs / str(pid)) for pid in own) if own else None
-        users = self._gpu_monitor.snapshot(since.unix_us if since else unix_us)  # without `since` a starting point
-        gpus = users if since else {}
+        gpus: Mapping[str, GpuProcesses | None] = {}
+        if since:
+            gpus = self._gpu_monitor.snapshot(since.unix_us)
+        else:
+            self._gpu_monitor.begin(unix_us)
         return ActivitySnapshot(
             at_ns, times, seconds, events, unix_us, own if self._shares_pid_namespace else None, gpus, stopped
         )

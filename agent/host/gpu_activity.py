@@ -28,6 +28,13 @@ class GpuHandle(Protocol):
         ...
 
 
+@runtime_checkable
+class ScannedGpuHandle(GpuHandle, Protocol):
+    """A GPU whose users are found by comparing two scans; `gpu_processes` needs a call at the beginning, too."""
+
+    scans_users: bool
+
+
 class GpuActivityMonitor:
     """Queries all GPUs in its own thread, which ends with the process if a driver never answers."""
 
@@ -41,16 +48,24 @@ class GpuActivityMonitor:
 
         No GPU is queried while a driver still hangs in a previous query.
         """
-        answers: dict[str, GpuProcesses | None] = dict.fromkeys(each.gpu for each in self._gpus)
-        if self._gpus and not (self._asking and self._asking.is_alive()):
-            self._asking = threading.Thread(target=self._ask, args=(since_us, answers), name="gpus", daemon=True)
+        return self._query(self._gpus, since_us)
+
+    def begin(self, now_us: int) -> None:
+        """Make the first scan of those GPUs that compare two."""
+        self._query([each for each in self._gpus if isinstance(each, ScannedGpuHandle)], now_us)
+
+    def _query(self, gpus: Sequence[GpuHandle], since_us: int) -> Mapping[str, GpuProcesses | None]:
+        answers: dict[str, GpuProcesses | None] = dict.fromkeys(each.gpu for each in gpus)
+
+        def ask() -> None:
+            for each in gpus:
+                answers[each.gpu] = each.gpu_processes(since_us)
+
+        if gpus and not (self._asking and self._asking.is_alive()):
+            self._asking = threading.Thread(target=ask, name="gpus", daemon=True)
             self._asking.start()
             self._asking.join(self._within_seconds)
         return answers.copy()
-
-    def _ask(self, since_us: int, answers: dict[str, GpuProcesses | None]) -> None:
-        for each in self._gpus:
-            answers[each.gpu] = each.gpu_processes(since_us)
 
 
 def gpu_loads(

@@ -56,8 +56,11 @@ class TableReader:
 class AmdGpuProbe(AttributeProbe):
     """The sensors of one card: those of its table first, the energy before all others.
 
-    `gpu` is the id of the device. `table` is None for a card without a known table.
+    `gpu` is the id of the device, whose users are found by comparing scans. `table` is None for a card without a known
+    table.
     """
+
+    scans_users = True
 
     def __init__(
         self,

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class IntelGpuProbe(AttributeProbe):
-    """The attributes of the GPU with the id `gpu`; `users` reads its processes from fdinfo."""
+    """The attributes of the GPU with the id `gpu`; `users` reads its processes from fdinfo, by comparing scans."""
+
+    scans_users = True
 
     def __init__(
         self, name: str, opened: Sequence[Opened], runtime_status: Path | None, *, gpu: str, users: ClientShares

@@ -92,6 +92,27 @@ def test_a_hanging_driver_is_not_waited_for_and_not_queried_again_until_it_answe
     assert gpu_monitor.snapshot(7) == {"GPU-a": reported, "GPU-b": GpuProcesses(frozenset(), {7: 0.5})}
 
 
+@dataclass
+class Scanned(Prompt):
+    """A GPU whose users are found by comparing two scans."""
+
+    gpu: str = "GPU-c"
+    scans_users: bool = True
+    asked: list[int] = field(default_factory=list)
+
+    def gpu_processes(self, since_us: int) -> GpuProcesses:
+        self.asked.append(since_us)
+        return super().gpu_processes(since_us)
+
+
+def test_only_gpus_that_compare_scans_are_queried_at_the_beginning() -> None:
+    scanned, hanging = Scanned(), Hanging()
+    GpuActivityMonitor([scanned, hanging], within_seconds=60).begin(5)
+    assert (scanned.asked, hanging.asked) == ([5], 0)
+    GpuActivityMonitor([hanging]).begin(5)
+    assert hanging.asked == 0
+
+
 def test_no_query_without_a_gpu() -> None:
     before = threading.active_count()
     assert GpuActivityMonitor([]).snapshot(0) == {}
