@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.counter import Counter
 from probes.counter_bank import CounterBank
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
 from probes.perf_events import SYSTEM, Event, PerfCounter, PerfSystem, Pmu, find_pmu
 from probes.plausibility import max_watts
-from probes.rapl import REFRESH_SECONDS, RESOLUTION_JOULES, find_zones
+from probes.rapl import REFRESH_SECONDS, RESOLUTION_JOULES, Zone, find_zones
 from probes.remedies import remedy_for
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import is_device_removed, open_value_file, read_int
@@ -41,6 +41,11 @@ FAMILY = Family(
     refresh="1 ms",
     privilege="CAP_PERFMON, or kernel.perf_event_paranoid of at most 0",
     remedy="`inferometer service install --enable perf` gives it to the service",
+    service=ServiceNeeds(
+        capabilities=("CAP_PERFMON",),
+        system_calls=("perf_event_open",),
+        risk="CAP_PERFMON allows the service to count the events of every process, not their energy alone",
+    ),
     tested_on=("synthetic tree", "the system call on a real kernel, with the PMUs `msr` and `software`"),
 )
 _DOMAINS = {
@@ -136,8 +141,9 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS, system: PerfS
     drafts = {name: tuple(_drafts(sysfs, name, system)) for name in ("power", "power_core")}
     if not any(drafts.values()):
         searched = f"no energy counters of processors below {sysfs}/bus/event_source/devices"
-        raise ProbeUnavailableError(f"{searched} (virtual machines usually have none)", "on bare metal: modprobe rapl")
-    if _is_powercap_readable(sysfs):
+        raise ProbeUnavailableError(f"{searched} (the module rapl has them, and virtual machines have none)")
+    zones = find_zones(sysfs / "class/powercap")
+    if any(map(_is_readable, zones)):
         raise ProbeUnavailableError("powercap shows the same counters, and `rapl` reads them, so perf stays unused")
     probes = []
     problems = []
@@ -146,22 +152,23 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS, system: PerfS
         kept, entries = settings.select(FAMILY.name, found, lambda draft: draft.channel)
         excluded |= entries
         sensors, failed = _opened(kept)
-        problems += failed
+        problems += [
+            replace(each, is_unreadable=not zones) for each in failed
+        ]  # `rapl` reports its zones as unreadable
         if sensors:
             probes.append(PerfProbe(f"{FAMILY.name}/{pmu}", sensors))
     return DiscoveryResult(tuple(probes), tuple(problems), excluded)
 
 
-def _is_powercap_readable(sysfs: Path) -> bool:
-    """Return whether a zone of a package can be read."""
-    for zone in find_zones(sysfs / "class/powercap"):
-        if zone.name.startswith("package-"):
-            try:
-                open_value_file(zone.folder / "energy_uj").close()
-            except (OSError, ReadError):
-                continue
-            return True
-    return False
+def _is_readable(zone: Zone) -> bool:
+    """Return whether this is the powercap zone of a package, and can be read."""
+    if not zone.name.startswith("package-"):
+        return False
+    try:
+        open_value_file(zone.folder / "energy_uj").close()
+    except (OSError, ReadError):
+        return False
+    return True
 
 
 def _drafts(sysfs: Path, name: str, system: PerfSystem) -> Iterator[Draft]:

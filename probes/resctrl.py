@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from probes.counter import Counter
 from probes.counter_bank import CounterBank
+from probes.cpu.model import parse_cpuinfo
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
 from probes.family import Family
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Reason, Rejection, Roots
@@ -40,6 +41,7 @@ FAMILY = Family(
 )
 MOST_GROUPS = 64
 """The number of groups that are read."""
+_PROCESSORS = frozenset({"Clearwater Forest"})
 _EVENT = "core_energy"
 _FEATURES = "info/PERF_PKG_MON/mon_features"
 _PACKAGE = re.compile(r"mon_PERF_PKG_(\d{1,4})")
@@ -131,7 +133,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         raise ProbeUnavailableError(
             f"{resctrl / _FEATURES} has no {_EVENT}: the processor or the kernel counts no energy of groups, "
             "or resctrl is not mounted",
-            f"on Clearwater Forest or later, with Linux 7.0 or later: {FAMILY.remedy}",
+            f"with Linux 7.0 or later: {FAMILY.remedy}" if _is_able(roots) else "",
         )
     found = list(find_groups(resctrl))
     problems = []
@@ -148,6 +150,11 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         except (OSError, ReadError) as error:
             problems.append(Problem(f"{channel.path} ({path})", cause_of(error, path), remedy_for(error)))
     return DiscoveryResult((ResctrlProbe(files),) if files else (), tuple(problems), excluded)
+
+
+def _is_able(roots: Roots) -> bool:
+    """Return whether the processor is one that counts the energy of groups."""
+    return parse_cpuinfo(read_text(Path(roots.procfs) / "cpuinfo") or "").microarchitecture in _PROCESSORS
 
 
 def _prove(file: ValueFile) -> None:

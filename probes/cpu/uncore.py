@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 NAME = "cpu/uncore"
 MOST_CLOCKS = 32
 """The number of clocks that are read."""
-_FOLDER = "devices/system/cpu/intel_uncore_frequency"
-_FILE = "current_freq_khz"
+FOLDER = "devices/system/cpu/intel_uncore_frequency"
+"""The folder of the clocks below /sys."""
+_FILE, *_IDS = FILES = ("current_freq_khz", "package_id", "domain_id", "fabric_cluster_id")
+"""The files that the kernel reserves for root: the clock, and the place of a cluster."""
 _DIE = re.compile(r"package_(\d{1,4})_die_(\d{1,4})")
 _CLUSTER = re.compile(r"uncore\d{1,4}")
 
 
 def discover_uncore(sysfs: Path, settings: SensorSettings) -> DiscoveryResult:
     """Find the clocks and read each once; the result is empty if the kernel shows none."""
-    kept, excluded = settings.select(NAME, list(_drafts(sysfs / _FOLDER))[:MOST_CLOCKS], lambda draft: draft[0])
+    kept, excluded = settings.select(NAME, list(_drafts(sysfs / FOLDER))[:MOST_CLOCKS], lambda draft: draft[0])
     sensors = []
     failed: list[tuple[Path, Exception]] = []
     for channel, path in kept:
@@ -48,7 +50,7 @@ def _drafts(folder: Path) -> Iterator[tuple[Channel, Path]]:
     """Yield the clock of every cluster, or of every die if the kernel shows no clusters."""
     clusters = [path for path in sorted(folder.glob("uncore*")) if _CLUSTER.fullmatch(path.name)]
     for path in clusters:
-        package, domain, cluster = (read_int(path / name) for name in ("package_id", "domain_id", "fabric_cluster_id"))
+        package, domain, cluster = (read_int(path / name) for name in _IDS)
         yield _channel(package or 0, f"uncore-{domain or 0}-{cluster or 0}"), path / _FILE
     if clusters:
         return
@@ -69,8 +71,11 @@ def _problems(failed: list[tuple[Path, Exception]]) -> Iterator[Problem]:
     denied = [path for path, error in failed if is_denied(error)]
     if denied:
         files = denied[0].parents[1] / f"*/{_FILE}"
-        remedy = f"run as root, or let a group read them: sudo chgrp inferometer {files} && sudo chmod 440 {files}"
-        yield Problem(f"uncore clocks ({files})", "only root may read them", remedy)
+        remedy = (
+            "run as root, or let a group read them: `inferometer service install --enable cpu` does so for the "
+            f"service; by hand: sudo chgrp inferometer {files} && sudo chmod 440 {files}"
+        )
+        yield Problem(f"uncore clocks ({files})", "only root may read them", remedy, is_unreadable=False)
     for path, error in failed:
         if path not in denied:
             yield Problem(f"uncore clock ({path})", cause_of(error, path), remedy_for(error))

@@ -109,9 +109,8 @@ def test_perf_is_used_if_powercap_cannot_be_read(server):
 
 
 def test_without_a_pmu_the_family_is_unavailable_and_names_the_module(tmp_path):
-    with pytest.raises(ProbeUnavailableError, match="event_source") as missing:
+    with pytest.raises(ProbeUnavailableError, match="the module rapl"):
         discover(tmp_path)
-    assert "modprobe rapl" in missing.value.remedy
 
 
 @pytest.mark.parametrize("refusal", [DENIED, SECCOMP])
@@ -121,9 +120,18 @@ def test_a_refusal_names_the_capability_and_the_setting(server, refusal):
     found = discover(server, kernel)
     assert found.probes == ()
     (problem,) = found.problems
+    assert problem.is_unreadable
     assert "package-0/package" in problem.sensor
     assert "CAP_PERFMON" in problem.remedy
     assert "kernel.perf_event_paranoid=0" in problem.remedy
+
+
+def test_a_refusal_is_a_note_if_powercap_has_the_same_counters(server):
+    powercap_zone(server, "intel-rapl:0", "package-0", "N/A")
+    kernel = FakePerf()
+    kernel.refusal = DENIED
+    (problem,) = discover(server, kernel).problems
+    assert not problem.is_unreadable
 
 
 def test_another_error_has_its_own_remedy(server):

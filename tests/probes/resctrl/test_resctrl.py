@@ -133,10 +133,13 @@ def reading(host, error, of=None):
     return probe
 
 
-def test_an_unmounted_resctrl_is_unavailable_and_the_remedy_mounts_it(tmp_path):
+@pytest.mark.parametrize(("model", "remedy"), [(221, "with Linux 7.0 or later: mount -t resctrl"), (143, "")])
+def test_an_unmounted_resctrl_has_a_remedy_on_a_processor_that_counts_energy(tmp_path, model, remedy):
+    write(tmp_path / "cpuinfo", f"vendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: {model}\nstepping\t: 1")
     with pytest.raises(ProbeUnavailableError, match="core_energy") as missing:
-        discover(tmp_path)
-    assert "mount -t resctrl" in missing.value.remedy
+        resctrl.discover(Roots(sysfs=str(tmp_path), procfs=str(tmp_path)))
+    assert missing.value.remedy.startswith(remedy)
+    assert bool(missing.value.remedy) is bool(remedy)
 
 
 def test_a_processor_without_telemetry_of_energy_is_unavailable(host):
