@@ -1,4 +1,4 @@
-"""Writes the tables of sensor families in README.md and docs/sensors.md from the registry.
+"""Writes the tables of sensor families in README.md, docs/sensors.md and docs/service.md from the registry.
 
 python docs/make_families.py
 """
@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.render.family_list import permissions
 from probes.registry import families
 
 if TYPE_CHECKING:
@@ -31,9 +32,16 @@ def long_table() -> str:
     return _table(columns, (_long_row(family) for family in families()))
 
 
+def service_table() -> str:
+    """Return the table of docs/service.md: the families for which the unit must be opened."""
+    needy = (family for family in families() if family.needs_unit)
+    return _table(("family", "hardware", "permissions of its drop-in"), (_service_row(family) for family in needy))
+
+
 TABLES: dict[Path, Callable[[], str]] = {
     _ROOT / "README.md": short_table,
     _ROOT / "docs/sensors.md": long_table,
+    _ROOT / "docs/service.md": service_table,
 }
 """The pages with a table between their marks."""
 
@@ -45,6 +53,10 @@ def with_table(page: str, table: str) -> str:
 
 def _short_row(family: Family) -> tuple[str, ...]:
     return (f"`{family.name}`", family.title, family.reads)
+
+
+def _service_row(family: Family) -> tuple[str, ...]:
+    return (f"`{family.name}`", family.title, permissions(family))
 
 
 def _long_row(family: Family) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from probes.attributes import Attribute, AttributeProbe, open_attributes, parse_number
 from probes.errors import ProbeUnavailableError
-from probes.family import Family
+from probes.family import Family, ServiceNeeds
 from probes.model import Channel, Device, DiscoveryResult, Kind, Problem, Roots
 from probes.settings import ALL_SENSORS, SensorSettings
 from probes.sysfs import read_label
@@ -25,6 +25,10 @@ FAMILY = Family(
     privilege="root, for the load in debugfs",
     remedy="run as root: only root can read debugfs",
     tested_on=("captures of an RK3588 and an RV1126B in a synthetic tree",),
+    service=ServiceNeeds(
+        capabilities=("CAP_DAC_READ_SEARCH",),
+        risk="with CAP_DAC_READ_SEARCH, which debugfs needs, the service may read every file of the host",
+    ),
 )
 _LOAD = re.compile(rb"NPU load:\s*(?:(?:Core\d:\s*)?\d{1,3}%,?\s*)+")
 _PERCENT = re.compile(rb"(\d{1,3})%")

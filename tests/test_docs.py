@@ -73,7 +73,7 @@ def test_the_tables_of_families_are_those_of_the_registry(page: Path) -> None:
     if os.environ.get("INFEROMETER_WRITE_GOLDEN"):
         page.write_text(wanted, encoding="utf-8")
     assert text_of(page) == wanted
-    assert wanted.count("\n| `rapl` |") == 1
+    assert wanted.count("\n| `redfish` |") == 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

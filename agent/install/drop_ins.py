@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from agent.config import ConfigError, load
 from agent.install.files import Change, FileStatus, file_status, remove, write
-from probes.registry import families
+from probes.registry import known_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -113,7 +113,7 @@ def files_for(
     `none` among the wanted ones leaves out those that are enabled. `config` is the file with the meters. A family that
     is enabled and cannot be any more is left out, with a note. Raises FamilyError for a wanted one.
     """
-    known = {family.name: family for family in families() if family.needs_unit}
+    known = {each.name: each.family for each in known_families() if each.family and each.family.needs_unit}
     kept = () if NONE in wanted else enabled(root)
     names = [name for name in wanted if name != NONE]
     for name in names:

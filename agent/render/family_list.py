@@ -10,11 +10,13 @@ from probes.registry import ESTIMATE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from probes.family import Family
     from probes.other_packages import KnownFamily
     from probes.registry import Discovery
 
 _COLUMNS = 100
 _LABEL = 12
+_NAMES = 4
 
 
 def document(known: Sequence[KnownFamily], found: Discovery) -> list[dict[str, Any]]:
@@ -45,7 +47,34 @@ def _entry(known: KnownFamily, found: Discovery) -> dict[str, Any]:
         "remedy": (family.remedy or None) if family else None,
         "tested_on": list(family.tested_on) if family else [],
         "configured": family.configured if family else None,
+        "service": (permissions(family) or None) if family else None,
     }
+
+
+def permissions(family: Family) -> str:
+    """Return what `service install --enable` lets the service do for a family, empty if it needs nothing."""
+    needs = family.service
+    devices = [each.partition(" ")[0] for each in needs.devices]
+    opened = [line.split()[1] for line in needs.tmpfiles]
+    parts = [
+        *_listed("device", devices),
+        *_listed("group", needs.groups),
+        *_listed("capability", needs.capabilities),
+        *_listed("system call", needs.system_calls),
+        *_listed("read-only path", needs.paths),
+        *_listed("file", opened),
+        *(("a udev rule",) if needs.rules else ()),
+    ]
+    own = "; ".join(parts)
+    if not family.meter_kinds:
+        return own
+    return "the addresses of its configured meters" + (f'; for a meter at "local" {own}' if own else "")
+
+
+def _listed(word: str, names: Sequence[str]) -> list[str]:
+    """Return a word with some names, of which the first ones are shown."""
+    more = ", ..." if len(names) > _NAMES else ""
+    return [f"{word}{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMES])}{more}"] if names else []
 
 
 def _reason(known: KnownFamily, found: Discovery) -> str:
@@ -71,6 +100,7 @@ def _block(entry: dict[str, Any]) -> Iterator[str]:
         "refresh": entry["refresh"],
         "privilege": entry["privilege"] or "none",
         "remedy": entry["remedy"],
+        "service": f"service install --enable {entry['family']}: {entry['service']}" if entry["service"] else "",
         "tested on": "; ".join(entry["tested_on"]),
         "configure": "`[[meters]]` of the configuration file" if entry["configured"] else "",
         "package": "" if entry["package"] == "inferometer" else entry["package"],

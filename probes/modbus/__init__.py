@@ -13,6 +13,7 @@ FAMILY = Family(
     refresh="1 s",
     tested_on=("Modbus server of pymodbus with the documented registers",),
     configured=True,
+    meter_kinds=("modbus",),
 )
 
 __all__ = ["FAMILY", "discover"]

@@ -13,6 +13,7 @@ FAMILY = Family(
     refresh="1 s, or refresh_seconds of the meter",
     tested_on=("pyvisa-sim",),
     configured=True,
+    meter_kinds=("scpi",),
 )
 
 __all__ = ["FAMILY", "discover"]

@@ -31,7 +31,10 @@ def test_every_family_is_listed_with_its_description_and_its_state_here(tmp_path
         "remedy": "`inferometer service install` puts a udev rule in place",
         "tested_on": ["captured trees of servers and clients"],
         "configured": False,
+        "service": None,
     }
+    assert families["redfish"]["service"] == "the addresses of its configured meters"
+    assert families["neuron"]["service"] == "device char-neuron"
     assert families["nvml"]["probes"] == 0
     assert "no NVIDIA driver library" in families["nvml"]["reason"]
     assert families[ESTIMATE]["reason"] == "not searched, because sensors measure the processors"

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from probes.family import Family, ServiceNeeds
 from probes.model import Kind
 from probes.registry import families
 from probes.settings import MeterConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("workable")
 
@@ -257,10 +260,3 @@ def test_the_rules_of_families_have_known_keys() -> None:
             assert line.startswith('ACTION=="add|change", SUBSYSTEM=="')
         for line in family.service.tmpfiles:
             assert re.fullmatch(r"z /sys/[^ ]+ 0[0-7]{3} root inferometer -", line)
-
-
-def test_the_page_names_each_family_that_can_be_enabled() -> None:
-    page = (Path(__file__).parents[3] / "docs/service.md").read_text()
-    rows = re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
-    rows = {name for row in rows for name in re.findall("`([^`]+)`", row)}
-    assert {family.name for family in families() if family.needs_unit} <= rows
