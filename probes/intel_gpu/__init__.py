@@ -11,10 +11,12 @@ FAMILY = Family(
     "Intel GPUs",
     (Kind.GPU,),
     reads="utilization and clocks of each part; energy and memory of cards without energy in hwmon",
-    method="idle residency of the drivers xe and i915; Level Zero Sysman",
+    method="idle residency of the drivers xe and i915; engine counters of xe (perf); Level Zero Sysman",
     refresh="0.1 s",
-    privilege="access to /dev/dri for Level Zero",
+    privilege="access to /dev/dri for Level Zero, CAP_PERFMON for engines",
     remedy="let this user open /dev/dri/renderD* (group render) and install libze-intel-gpu1",
     tested_on=("trees of an Arc with xe and i915", "Intel's stub of Level Zero, and one of the tests"),
-    service=ServiceNeeds(devices=("char-drm rw",), groups=("render",)),
+    service=ServiceNeeds(
+        devices=("char-drm rw",), groups=("render",), capabilities=("CAP_PERFMON",), system_calls=("perf_event_open",)
+    ),
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from probes.driver_devices import DriverDevice, devices_of_class
 from probes.errors import ProbeUnavailableError
 from probes.integer_attributes import BusyShare, Gauge, find_attributes, merged
+from probes.intel_gpu.engines import find_engines
 from probes.intel_gpu.probe import probe_of
 from probes.model import Channel, DiscoveryResult, Kind, Roots
 from probes.settings import ALL_SENSORS, SensorSettings
@@ -37,6 +38,7 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
         find_attributes("intel_gpu", gpu, attributes_of(sysfs, gpu), settings, probe_of(roots, gpu.pci.address))
         for gpu in gpus
     ]
+    found += [find_engines(sysfs, gpu, settings) for gpu in gpus if gpu.pci.driver == "xe"]
     cards = [gpu for gpu in gpus if not (_is_integrated(gpu) or gpu.has_hwmon("energy"))]
     result = merged([*found, _find_sysman(roots, settings, cards)])
     if not (result.probes or result.problems or result.excluded):
