@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from probes.conformance.host import NotOfferedError
 from probes.deadline import Call, NoAnswerError
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.model import METRICS, Channel, DiscoveryResult, MetricType, Probe, Rejection, Roots
+from probes.model import METRICS, Channel, DiscoveryResult, MetricType, Probe, Rejection, Roots, TimedProbe
 from probes.search import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
@@ -164,6 +164,9 @@ class Bench:
             require(known, f"{probe.name} rejects channel {rejection.channel}, which it does not have")
             place, number = channels[rejection.channel].path, values[rejection.channel]
             require(math.isnan(number), f"{probe.name} rejects {place} ({rejection.reason}) and returns {number}")
+        if isinstance(probe, TimedProbe) and probe.taken_ns is not None:
+            begin, end = probe.taken_ns
+            require(begin <= end, f"{probe.name} states that its values were taken from {begin} to {end}")
         keys = map(key_of, channels)
         return Reading(probe, dict(zip(keys, values, strict=True)), tuple(probe.rejections))
 

@@ -10,7 +10,7 @@ from probes.conformance.bench import READ_SECONDS, SLACK_SECONDS, Bench, Reading
 from probes.conformance.description import problems_have_remedies
 from probes.deadline import Call, NoAnswerError
 from probes.errors import DeviceLostError, ProbeUnavailableError, ReadError
-from probes.model import CounterReader, IsolatableProbe, Probe, TimedProbe
+from probes.model import CounterReader, IsolatableProbe, Probe
 from probes.plausibility import range_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def units(bench: Bench) -> str:
         if not is_counter(channel) and not math.isnan(second[key]):
             low, high = range_of(channel)
             require(low <= second[key] <= high, f"{'/'.join(key)} is {second[key]}, outside of {low} to {high}")
-    _check_times(bench)
     return f"{len(truth)} of {len(channels)} channels are compared with the hardware"
 
 
@@ -132,13 +131,6 @@ def _equal(channel: Channel, found: float, wanted: float) -> None:
     slack = max(abs(wanted) * _TOLERANCE, channel.resolution, 1e-9)
     sentence = f"{channel.path} {channel.metric} is {found}, and the hardware has {wanted} in SI units"
     require(abs(found - wanted) <= slack, sentence)
-
-
-def _check_times(bench: Bench) -> None:
-    for probe in bench.probes:
-        if isinstance(probe, TimedProbe) and probe.taken_ns is not None:
-            begin, end = probe.taken_ns
-            require(begin <= end, f"{probe.name} states that its values were taken from {begin} to {end}")
 
 
 def _spoiled(bench: Bench, reports: Iterator[str]) -> str:
