@@ -148,6 +148,7 @@ def _discover_family(
     others: Mapping[str, EntryPoint], roots: Roots, settings: SensorSettings, family: str
 ) -> DiscoveryResult:
     if family in others:
+        families()  # without the lock, because an import of another package can hang, but never beside ours
         return other_packages.discover(others[family], roots, settings)
     found: DiscoveryResult = _module(family).discover(roots, settings)
     return found
