@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.config.serving import ServingConfig
     from agent.workloads.declaration import Workload
+    from probes.family import ServiceNeeds
     from probes.registry import Discovery
 
 
@@ -96,6 +97,12 @@ def _missing(found: Discovery) -> list[Check]:
     ]
 
 
+def _is_needed(needs: ServiceNeeds) -> bool:
+    """Return whether a permission concerns this host: files that tmpfiles.d would open must exist."""
+    paths = [line.split()[1] for line in needs.tmpfiles]
+    return not paths or any(any(Path("/").glob(path.lstrip("/"))) for path in paths)
+
+
 def service_families(config: Config, found: Discovery, root: Path = Path("/")) -> list[Check]:
     """Report the families that this command may read and an installed service may not; `root` has the unit."""
     from agent.install.drop_ins import enabled  # noqa: PLC0415 -- slow to import
@@ -109,9 +116,11 @@ def service_families(config: Config, found: Discovery, root: Path = Path("/")) -
     closed = [
         family.name
         for family in families()
-        if family.needs_unit and family.name not in opened and (family.name in here or kinds & {*family.meter_kinds})
+        if family.needs_unit
+        and family.name not in opened
+        and ((family.name in here and _is_needed(family.service)) or kinds & {*family.meter_kinds})
     ]
-    reason = "the unit of the service does not let it read these sensors"
+    reason = "the unit of the service does not let it read every sensor of this family"
     return [
         Check(f"service {name}", Verdict.WARN, reason, f"sudo inferometer service install --enable {name}")
         for name in closed

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -301,6 +302,11 @@ def test_a_family_that_the_unit_of_the_service_is_closed_for_has_the_command_tha
     assert (check.name, check.verdict) == ("service redfish", Verdict.WARN)
     assert check.remedy == "sudo inferometer service install --enable redfish"
     assert service_families(Config(), nothing, tmp_path) == []
+    processors = Discovery((SimpleNamespace(name="cpu"),), (), ())
+    uncore = Path("/sys/devices/system/cpu/intel_uncore_frequency").exists()
+    assert bool(service_families(Config(), processors, tmp_path)) == uncore
+    accelerator = Discovery((SimpleNamespace(name="neuron/1"),), (), ())
+    assert [each.name for each in service_families(Config(), accelerator, tmp_path)] == ["service neuron"]
     drop_in = tmp_path / "etc/systemd/system/inferometer.service.d/family-redfish.conf"
     drop_in.parent.mkdir()
     drop_in.touch()
