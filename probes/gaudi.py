@@ -33,7 +33,7 @@ FAMILY = Family(
     method="attributes of the driver habanalabs; hl-smi",
     refresh="1 s",
     privilege="hl-smi and access to /dev/accel",
-    remedy="install habanalabs-firmware-tools, and let this user open /dev/accel/* and write to /var/log/habana_logs",
+    remedy="install habanalabs-firmware-tools, and let this user open /dev/accel/*",
     tested_on=("tree of Gaudi 2", "capture of hl-smi of Gaudi 3"),
     service=ServiceNeeds(devices=("char-accel rw",), groups=("render",)),
 )
@@ -52,6 +52,18 @@ _UNITS = {
 _TEXTS = ("bus_id", "uuid", "name", "driver_version")
 _COLUMNS = (*_TEXTS, *_UNITS)
 ARGUMENTS = ("-Q", ",".join(_COLUMNS), "-f", "csv,noheader")
+
+
+class HlSmi(Program):
+    """hl-smi, which fails without a folder for its own log: each run gets a private one, which is deleted."""
+
+    def run(self, *arguments: str) -> str:
+        """Return the standard output. Raises ReadError."""
+        from tempfile import TemporaryDirectory  # noqa: PLC0415 - only hosts with such a card need it
+
+        with TemporaryDirectory(prefix="inferometer-hl-smi-") as folder:
+            self._environment["HABANA_LOGS"] = folder
+            return super().run(*arguments)
 
 
 def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryResult:
@@ -104,7 +116,7 @@ def _find_printed(roots: Roots, settings: SensorSettings, cards: Sequence[Driver
     if not wanted:
         return DiscoveryResult(excluded=excluded)
     try:
-        program = Program(find(roots, "hl-smi"), SECONDS)
+        program = HlSmi(find(roots, "hl-smi"), SECONDS)
         output = program.run(*ARGUMENTS)
     except ProbeUnavailableError as error:
         reason = f"utilization and memory are not read: {error.reason}"

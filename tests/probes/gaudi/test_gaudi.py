@@ -173,6 +173,13 @@ def test_a_failing_program_is_a_problem_with_its_last_words(search, hl_smi):
     assert "/dev/accel" in problem.remedy
 
 
+def test_each_run_has_a_private_folder_for_the_log_of_the_program(search, hl_smi):
+    hl_smi.runs('[ -d "$HABANA_LOGS" ] && touch "$HABANA_LOGS/hl-smi.log" && echo "$HABANA_LOGS" >&2; exit 1')
+    folder = Path(search().problems[0].reason.rpartition(" ")[2])
+    assert folder.name.startswith("inferometer-hl-smi-")
+    assert not folder.exists()
+
+
 def test_a_program_that_does_not_end_in_time_is_a_problem(search, hl_smi, monkeypatch):
     monkeypatch.setattr(gaudi, "SECONDS", 0.2)
     hl_smi.prints(BOTH, seconds=60)
