@@ -244,8 +244,8 @@ def _part_of(file: str) -> str:
     return re.sub(r"(?<=[a-z])(?=\d)", "-", match[1]) if match and match[1] else _NODE
 
 
-def _order(file: str) -> tuple[int, str]:
-    return list(_QUANTITIES).index(quantity_of(file)), file
+def _order(file: str) -> tuple[int, bool, str]:
+    return list(_QUANTITIES).index(quantity_of(file)), _part_of(file) != _NODE, file
 
 
 def _channel(file: str, files: Iterable[str]) -> Channel:

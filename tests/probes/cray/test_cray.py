@@ -102,7 +102,8 @@ def test_values_are_joules_and_watts_and_a_limit_of_zero_is_none(node):
     assert node.probe.rejections == []
 
 
-def test_counters_are_read_before_gauges(node):
+def test_counters_are_read_before_gauges_and_the_node_before_its_parts(node):
+    assert node.paths[0] == ("node", "energy_joules")
     metrics = [metric for _, metric in node.paths]
     assert metrics == sorted(
         metrics, key=["energy_joules", "power_watts", "power_limit_watts", "temperature_celsius"].index

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import time
 
 import pytest
 
@@ -161,6 +162,28 @@ def test_the_cores_of_an_amd_package_are_one_sum_within_it(tmp_path):
     assert cores.read(SECOND) == [10.0]
     package.close()
     cores.close()
+
+
+def test_the_kernel_counts_through_the_probe(tmp_path):
+    """The clock of CPU 0 stands for a processor that draws 100 W: the PMU `software` counts its nanoseconds."""
+    folder = tmp_path / "bus/event_source/devices/power"
+    files = {"type": 1, "cpumask": 0, "format/event": "config:0-7", "events/energy-pkg": "event=0x00"}
+    for file, text in (files | {"events/energy-pkg.scale": "1e-7", "events/energy-pkg.unit": "Joules"}).items():
+        write(folder / file, text)
+    found = perf.discover(Roots(sysfs=str(tmp_path)))
+    if found.problems:  # this kernel refuses this user
+        assert "CAP_PERFMON" in found.problems[0].remedy
+        return
+    (probe,) = found.probes
+    before = time.monotonic_ns()
+    (first,) = probe.read(before)
+    between = time.monotonic_ns()
+    time.sleep(0.05)
+    later = time.monotonic_ns()
+    (second,) = probe.read(later)
+    after = time.monotonic_ns()
+    probe.close()
+    assert (later - between) * 0.99e-7 <= second - first <= (after - before) * 1.01e-7
 
 
 def test_excluded_domains_are_not_opened(server):
