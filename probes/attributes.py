@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 4096
 _LONGEST_NUMBER = 24
-_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT, errno.ENODEV, errno.EPERM})
+UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT, errno.ENODEV, errno.EPERM})
+"""Errors of a file that a device does not support, or that it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _opened(path: Path, most_bytes: int, *, prove: bool) -> RawFile:
         if prove:
             file.read()
     except ReadError as error:
-        if errno_of(error) in _UNSUPPORTED:
+        if errno_of(error) in UNSUPPORTED:
             file.close()
             raise
     return file

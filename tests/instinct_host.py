@@ -40,6 +40,10 @@ class InstinctHost(TreeHost):
             FakeSensor(card / "pp_dpm_sclk", (f"{card.name}/graphics", "frequency_hertz"), 1e-6, form="1: {}Mhz *\n")
             for card in self._cards
         ]
+        sensors += [
+            FakeSensor(card / f"hwmon/hwmon{at}/power1_cap", (f"{card.name}/package", "power_limit_watts"))
+            for at, card in enumerate(self._cards)
+        ]
         links = [sysfs / "bus/pci/devices" / address for address in self.addresses]
         super().__init__(
             folder,

@@ -23,7 +23,7 @@ from probes.amdgpu.sensors import (
     baseboard_power,
     table_sensors,
 )
-from probes.attributes import open_attributes, open_file
+from probes.attributes import UNSUPPORTED, open_attributes, open_file
 from probes.deadline import NoAnswerError, within
 from probes.errors import ProbeUnavailableError
 from probes.fdinfo import ClientShares
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from probes.attributes import OpenAttribute
 
+    _Opened = tuple[AmdGpuProbe | None, frozenset[str], list[Problem]]
+
 T = TypeVar("T")
 _VENDOR = 0x1002
 _DRIVER = "amdgpu"
@@ -50,12 +52,12 @@ CARD_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Card:
-    """One card: its place, and what it shows now: table, unknown table, power of its baseboard."""
+    """One card: its place, its table, the problems with it, and whether it shows the power of its baseboard."""
 
     pci: PciDevice
     place: Place
     table: MetricsTable | None = None
-    unknown_table: str = ""
+    problems: tuple[Problem, ...] = ()
     shows_baseboard: bool = False
 
 
@@ -74,11 +76,11 @@ def discover(roots: Roots, settings: SensorSettings = ALL_SENSORS) -> DiscoveryR
     for pci in listed:
         entries = settings.exclusions(_name(pci), pci.address)
         excluded |= entries
-        if not entries and (card := _within(partial(_survey, sysfs, pci), pci, problems)):
+        if not entries and (card := _within(partial(_survey, sysfs, pci), pci, problems, _nothing_open)):
             cards.append(card)
     probes = []
     for card in _with_baseboards(cards):
-        found = _within(partial(_opened, card, roots, settings), card.pci, problems)
+        found = _within(partial(_opened, card, roots, settings), card.pci, problems, _close)
         if found:
             probe, entries, failed = found
             excluded |= entries
@@ -91,22 +93,30 @@ def _name(pci: PciDevice) -> str:
     return f"amdgpu/{pci.address}"
 
 
-def _within(call: Callable[[], T], pci: PciDevice, problems: list[Problem]) -> T | None:
+def _within(call: Callable[[], T], pci: PciDevice, problems: list[Problem], discard: Callable[[T], object]) -> T | None:
     """Return the result of a call, None with a problem if the card does not answer in time."""
     try:
-        return within(CARD_SECONDS, call, f"open-{pci.address}")
+        return within(CARD_SECONDS, call, f"open-{pci.address}", discard)
     except NoAnswerError:
         reason = f"its files did not answer within {CARD_SECONDS:g} s"
         problems.append(Problem(_name(pci), reason, remedy_for(no_answer())))
         return None
 
 
+def _nothing_open(_: _Card) -> None:
+    """A survey leaves nothing open."""
+
+
+def _close(found: _Opened) -> None:
+    if found[0]:
+        found[0].close()
+
+
 def _survey(sysfs: Path, pci: PciDevice) -> _Card:
     """Read the table of a card once, unless it sleeps, and determine the extent of its power."""
     asleep = pci.is_suspended
-    raw = b"" if asleep else _contents(pci.folder / "gpu_metrics", MOST_BYTES)
+    raw, problems = (b"", ()) if asleep else _table(pci)
     table = decode(raw)
-    unknown = f"{raw[2]}.{raw[3]} of {len(raw)} bytes" if table is None and len(raw) >= _HEADER_BYTES else ""
     chip = next((at for at in sorted(pci.folder.glob("hwmon/hwmon*")) if read_label(at / "name") == _DRIVER), None)
     label = read_label(chip / "in1_label") if chip else ""
     named = chips.full_name(_DRIVER, label, pci.device, raw[2] if len(raw) >= _HEADER_BYTES else None)
@@ -114,9 +124,17 @@ def _survey(sysfs: Path, pci: PciDevice) -> _Card:
     has_power = chip is not None and any((chip / f"power1_{form}").exists() for form in ("input", "average"))
     limits = [read_int(chip / f"power1_{limit}") for limit in ("cap", "cap_max")] if chip and not asleep else []
     limit = PLAUSIBLE_LIMIT_FACTOR * highest_limit_watts(limits, 1_000_000, Kind.GPU)
-    place = Place(_device(pci, has_chip=bool(chip)), where.domain, where.outer, pci.device, has_power, limit)
+    place = Place(
+        device=_device(pci, has_chip=bool(chip)),
+        domain=where.domain,
+        outer=where.outer,
+        pci_device=pci.device,
+        chip=f"hwmon/{chip.name}" if chip else "",
+        has_power=has_power,
+        limit_watts=limit,
+    )
     watts = None if asleep else read_int(pci.folder / BASEBOARD_FILE)
-    return _Card(pci, place, table, unknown, bool(watts and watts > 0))
+    return _Card(pci, place, table, problems, bool(watts and watts > 0))
 
 
 def _device(pci: PciDevice, *, has_chip: bool) -> Device:
@@ -131,13 +149,22 @@ def _device(pci: PciDevice, *, has_chip: bool) -> Device:
     return Device(pci.address, Kind.GPU, name, tuple((key, value) for key, value in known.items() if value))
 
 
-def _contents(path: Path, most_bytes: int) -> bytes:
-    """Return the contents of a file, empty if it cannot be read."""
+def _table(pci: PciDevice) -> tuple[bytes, tuple[Problem, ...]]:
+    """Return the contents of the table, empty with a problem if a table that exists cannot be read or decoded."""
+    path = pci.folder / "gpu_metrics"
     try:
         with path.open("rb", buffering=0) as file:
-            return file.read(most_bytes) or b""
-    except OSError:
-        return b""
+            raw = file.read(MOST_BYTES) or b""
+    except OSError as error:
+        if error.errno in UNSUPPORTED:
+            return b"", ()
+        reason = f"its table gpu_metrics cannot be read ({error.strerror}), so its energy is not measured"
+        return b"", (Problem(_name(pci), reason, remedy_for(error)),)
+    if decode(raw) or len(raw) < _HEADER_BYTES:
+        return raw, ()
+    reason = f"its table gpu_metrics has the unknown format {raw[2]}.{raw[3]} of {len(raw)} bytes, so it is not read"
+    remedy = "nothing to do: hwmon reads its power; report this line to have the format added"
+    return raw, (Problem(_name(pci), reason, remedy, is_unreadable=False),)
 
 
 def _with_baseboards(cards: Iterable[_Card]) -> list[_Card]:
@@ -162,11 +189,9 @@ def _with_baseboards(cards: Iterable[_Card]) -> list[_Card]:
     return sorted(found, key=lambda card: card.pci.address)
 
 
-def _opened(
-    card: _Card, roots: Roots, settings: SensorSettings
-) -> tuple[AmdGpuProbe | None, frozenset[str], list[Problem]]:
+def _opened(card: _Card, roots: Roots, settings: SensorSettings) -> _Opened:
     """Open the files of a card; return its probe (None without a channel), the exclusions in effect, the problems."""
-    name, problems = _name(card.pci), _unknown(card)
+    name, problems = _name(card.pci), list(card.problems)
     wanted = [*attributes(card.place), *([baseboard_power(card.place.device)] if card.shows_baseboard else [])]
     kept, excluded = settings.select(name, wanted, attrgetter("channel"))
     opened = open_attributes(card.pci.folder, kept, problems, prove=not card.pci.is_suspended)
@@ -184,7 +209,8 @@ def _table_reader(
 ) -> tuple[TableReader | None, frozenset[str]]:
     if card.table is None:
         return None, frozenset()
-    has_activity = any(each.attribute.channel.domain == card.place.domain for each in opened)
+    shown = {(each.attribute.channel.domain, each.attribute.channel.metric) for each in opened}
+    has_activity = (card.place.domain, "utilization_ratio") in shown
     wanted = table_sensors(card.place, card.table, has_activity=has_activity)
     sensors, excluded = settings.select(_name(card.pci), wanted, attrgetter("channel"))
     reduced = ReducedTime(card.place.device) if card.table.cycles is not None else None
@@ -192,11 +218,3 @@ def _table_reader(
         return None, excluded
     file = open_file(card.pci.folder / "gpu_metrics", MOST_BYTES, problems, prove=False)
     return (TableReader(file, sensors, reduced) if file else None), excluded
-
-
-def _unknown(card: _Card) -> list[Problem]:
-    if not card.unknown_table:
-        return []
-    reason = f"its table gpu_metrics has the unknown format {card.unknown_table}, so it is not read"
-    remedy = "nothing to do: hwmon reads its power; report this line to have the format added"
-    return [Problem(_name(card.pci), reason, remedy, is_unreadable=False)]

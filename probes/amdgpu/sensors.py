@@ -12,7 +12,7 @@ from probes.amdgpu.metrics_table import JOULE, LIMITS
 from probes.attributes import Attribute, parse_number, parse_percent
 from probes.counter import Counter
 from probes.model import Channel, Device, Reason
-from probes.plausibility import check_gauge, max_watts
+from probes.plausibility import BLANKS, check_gauge, max_watts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +41,8 @@ _FIRST_COUNTING = (1, 4)
 class Place:
     """The extent of a GPU's power: its device and domain, and the (device, domain) pairs that contain it.
 
-    `pci_device` is the number of its model. `has_power` states that hwmon reads the power. `limit_watts` is the highest
+    `pci_device` is the number of its model. `chip` is the folder of its chip of hwmon below its own, empty without one;
+    `has_power` states that hwmon reads the power. `limit_watts` is the highest
     plausible power, 0 if unknown.
     """
 
@@ -49,6 +50,7 @@ class Place:
     domain: str
     outer: tuple[Key, ...]
     pci_device: int
+    chip: str
     has_power: bool
     limit_watts: float
 
@@ -147,12 +149,14 @@ def attributes(place: Place) -> tuple[Attribute, ...]:
     """Return the files that a card may have, without that of its baseboard."""
     device = place.device
     busy = Channel(device, place.domain, "utilization_ratio", method="average", resolution=0.01)
+    limit = Channel(device, place.domain, "power_limit_watts", resolution=1e-6)
     return (
         Attribute("gpu_busy_percent", busy, parse_percent),
         Attribute("mem_busy_percent", replace(busy, domain="memory"), parse_percent),
         Attribute("mem_info_vram_used", Channel(device, "memory", "memory_used_bytes"), parse_number),
         Attribute("mem_info_vram_total", Channel(device, "memory", "memory_total_bytes"), parse_number),
         Attribute("pp_dpm_sclk", Channel(device, "graphics", "frequency_hertz", resolution=_MEGAHERTZ), parse_levels),
+        *((Attribute(f"{place.chip}/power1_cap", limit, parse_microwatts),) if place.chip else ()),
     )
 
 
@@ -161,6 +165,12 @@ def baseboard_power(device: Device) -> Attribute:
     return Attribute(
         BASEBOARD_FILE, Channel(device, BASEBOARD, "power_watts", method="instant", resolution=1.0), parse_number
     )
+
+
+def parse_microwatts(raw: bytes) -> float | None:
+    """Return a power in watts, None if there is none; all bits set is a missing value."""
+    number = parse_number(raw)
+    return None if number is None or number in BLANKS else number / 1e6
 
 
 def parse_levels(raw: bytes) -> float | None:

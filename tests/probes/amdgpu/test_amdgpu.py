@@ -68,6 +68,7 @@ def test_the_device_is_the_one_that_hwmon_names(tmp_path):
     assert {channel.metric for channel in everything.channels if channel.place == (FIRST, "package")} == {
         "energy_joules",
         "power_watts",
+        "power_limit_watts",
         "utilization_ratio",
     }
 
@@ -80,7 +81,7 @@ def test_power_comes_from_hwmon_and_from_the_table_only_without_it(tmp_path, fou
     assert channel(probe, "package").method == "average"
     assert probe.read(0) == [44.0]
     ppt(tmp_path, FIRST, 44)
-    assert found().probes == ()
+    assert readings(*found().probes) == {(FIRST, "package", "power_limit_watts"): 750.0}
 
 
 def test_the_power_of_later_tables_is_that_of_the_moment(tmp_path, found):
@@ -170,9 +171,9 @@ def test_the_graphics_of_an_apu_are_part_of_its_socket_and_package(tmp_path, fou
     ppt(tmp_path, FIRST, 17, label="vddnb")
     (folder / "gpu_metrics").write_bytes(metrics_table((3, 0), socket_power=17_123, gfx_power=9_001, ipu_power=1_204))
     (probe,) = found().probes
-    assert keys(probe) == {("graphics", "power_watts")}
+    assert keys(probe) == {("graphics", "power_watts"), ("socket", "power_limit_watts")}
     assert outer(probe, "graphics") == ((FIRST, "socket"), ("package-0", "package"))
-    assert probe.read(0) == [9.001]
+    assert probe.read(0) == [9.001, 750.0]
 
 
 def test_the_power_of_an_apu_without_hwmon_is_that_of_its_socket(tmp_path, found):
@@ -251,7 +252,38 @@ def test_a_table_of_an_unknown_format_is_a_note_and_no_sample(tmp_path, found):
         "memory_used_bytes",
         "memory_total_bytes",
         "frequency_hertz",
+        "power_limit_watts",
     }
+
+
+def test_a_table_that_cannot_be_read_is_a_problem_with_its_remedy(tmp_path, found):
+    folder = instinct(tmp_path, FIRST)
+    (folder / "gpu_metrics").unlink()
+    (folder / "gpu_metrics").symlink_to("/proc/self/mem")  # a read at 0 fails with EIO
+    result = found()
+    (problem,) = result.problems
+    assert problem.is_unreadable
+    assert "its energy is not measured" in problem.reason
+    assert "kernel log" in problem.remedy
+    assert ("package", "utilization_ratio") in keys(result.probes[0])
+
+
+def test_a_card_without_a_table_or_a_file_lacks_their_sensors(tmp_path, found):
+    folder = instinct(tmp_path, FIRST)
+    for name in ("gpu_metrics", "mem_busy_percent"):
+        (folder / name).unlink()
+    (folder / "mem_busy_percent").symlink_to("/proc/self/clear_refs")  # a read fails with EINVAL
+    result = found()
+    assert result.problems == ()
+    assert keys(result.probes[0]).isdisjoint({("package", "energy_joules"), ("memory", "utilization_ratio")})
+
+
+def test_a_power_limit_with_all_bits_set_is_none(tmp_path, found):
+    pci_card(tmp_path, FIRST, RADEON)
+    chip = ppt(tmp_path, FIRST, 44)
+    (probe,) = found().probes
+    write(chip / "power1_cap", 4294967295000)
+    assert math.isnan(probe.read(0)[0])
 
 
 def test_a_hanging_card_is_a_problem_and_delays_no_other(tmp_path, found, monkeypatch):
@@ -330,6 +362,15 @@ def test_the_reasons_for_reduced_clocks_have_the_bits_of_nvml(tmp_path, found, m
     folder = pci_card(tmp_path, FIRST, RADEON)
     (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), indep_throttle_status=mask))
     assert readings(*found().probes) == {(FIRST, "package", "throttle_reasons"): reasons}
+
+
+def test_reasons_that_a_later_table_lacks_are_a_sentinel(tmp_path, found):
+    folder = pci_card(tmp_path, FIRST, RADEON)
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3), indep_throttle_status=1))
+    (probe,) = found().probes
+    (folder / "gpu_metrics").write_bytes(metrics_table((1, 3)))
+    assert math.isnan(probe.read(0)[0])
+    assert probe.rejections == [Rejection(0, Reason.SENTINEL)]
 
 
 def test_the_time_of_reduced_clocks_is_the_share_of_the_cycles():

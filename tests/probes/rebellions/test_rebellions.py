@@ -50,6 +50,11 @@ def test_npus_of_one_card_publish_its_power_once():
     assert second.values["card", "temperature_celsius"] == 33.0
 
 
+def test_an_npu_without_memory_or_an_address_has_its_power():
+    (card,) = parse_stat('{"devices": [{"uuid": "a", "card_power": "5W", "memory": null}]}')
+    assert card.values["card", "power_watts"] == 5.0
+
+
 def test_a_banner_before_the_output_is_skipped():
     assert parse_stat("rbln-stat 3.0.0 [beta]\n" + CAPTURE) == parse_stat(CAPTURE)
 
