@@ -128,18 +128,14 @@ def files_of(folder, fault):
 class MetersHost(ValueFileHost):
     def __init__(self, folder):
         sensors = []
-        self._meters = [folder / f"sys/meters/meter{number}" for number in range(2)]
-        for number, (meter, serial) in enumerate(zip(self._meters, ("A7", "B2"), strict=True)):
+        meters = [folder / f"sys/meters/meter{number}" for number in range(2)]
+        for number, (meter, serial) in enumerate(zip(meters, ("A7", "B2"), strict=True)):
             write(meter / "serial", serial)
             write(meter / "runtime_status", "active")
             energy = write(meter / "energy_uj", 10**9 * (number + 1))
             power = write(meter / "power_uw", 200_000_000 + number)
             sensors.append(FakeSensor(energy, (f"{serial}/wall", "energy_joules"), 1e6, 200_000_000, RANGE))
             sensors.append(FakeSensor(power, (f"{serial}/wall", "power_watts"), 1e6))
-        status = self._meters[0] / "runtime_status"
-        places = {"presence": self._meters, "numbered": self._meters, "status": status}
+        statuses = [meter / "runtime_status" for meter in meters]
+        places = {"presence": meters, "numbered": meters, "statuses": statuses}
         super().__init__(folder, Roots(sysfs=str(folder / "sys")), sensors, **places)
-
-    def suspend(self):
-        super().suspend()
-        write(self._meters[1] / "runtime_status", "suspended")

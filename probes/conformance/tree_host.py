@@ -45,7 +45,7 @@ class TreeHost(FakeHost):
     """A host of files below `folder`: writes its sensors in place, so that open files show it too.
 
     `presence` are the paths whose absence means that the device is gone, `numbered` the links whose last number changes
-    with a reboot, `status` is the device's `power/runtime_status`. A read of a file that a probe holds open cannot be
+    with a reboot, `statuses` their `power/runtime_status`. A read of a file that a probe holds open cannot be
     made to hang here.
     """
 
@@ -60,14 +60,14 @@ class TreeHost(FakeHost):
         *,
         presence: Sequence[Path] = (),
         numbered: Sequence[Path] = (),
-        status: Path | None = None,
+        statuses: Sequence[Path] = (),
         settings: SensorSettings = ALL_SENSORS,
     ) -> None:
         super().__init__(roots, settings)
         self._sensors = tuple(sensors)
         self._totals = {sensor.path: _number_in(sensor) for sensor in sensors}
         self._starts = dict.fromkeys(self._totals, 0)
-        self._presence, self._numbered, self._status = tuple(presence), tuple(numbered), status
+        self._presence, self._numbered, self._statuses = tuple(presence), tuple(numbered), tuple(statuses)
         self._aside = folder / "aside"
         self._replaced: list[tuple[Path, Path]] = []
         self._held: list[tuple[int, int]] = []
@@ -158,10 +158,11 @@ class TreeHost(FakeHost):
             self._follow(link, renamed)
 
     def suspend(self) -> None:
-        """Write the state of a suspended device, and watch its sensors."""
-        if self._status is None:
+        """Write the state of suspended devices, and watch the sensors."""
+        if not self._statuses:
             raise NotOfferedError("suspend")
-        rewrite(self._status, b"suspended\n")
+        for status in self._statuses:
+            rewrite(status, b"suspended\n")
         self._watch = accesses(sensor.path for sensor in self._sensors)
 
     def touched(self) -> Sequence[str]:

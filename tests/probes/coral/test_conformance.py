@@ -22,7 +22,7 @@ def test_coral_edge_tpus_conform(tmp_path):
             [FakeSensor(temp, (f"{ADDRESS}/chip", "temperature_celsius"), 1000)],
             presence=[home, sysfs / "bus/pci/devices" / ADDRESS],
             numbered=[home / "apex/apex_0"],
-            status=status,
+            statuses=[status],
         )
 
     assert_conforms(discover, host, tmp_path, {"hanging reads"})

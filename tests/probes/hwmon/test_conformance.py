@@ -46,7 +46,7 @@ class OneCardHost(ValueFileHost):
         sensors = card(sysfs, 3)
         status = write(sysfs / "devices" / BUS.format(3) / "power/runtime_status", "active")
         links = tuple((sysfs / "class/hwmon").iterdir())
-        super().__init__(folder, Roots(sysfs=str(sysfs)), sensors, presence=links, numbered=links, status=status)
+        super().__init__(folder, Roots(sysfs=str(sysfs)), sensors, presence=links, numbered=links, statuses=[status])
 
 
 @pytest.mark.system

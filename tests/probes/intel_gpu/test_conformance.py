@@ -32,7 +32,7 @@ class XeHost(ValueFileHost):
         links = (sysfs / "class/drm/card1",)
         status = write(card / "power/runtime_status", "active")
         roots = Roots(sysfs=str(sysfs), libraries=str(folder))
-        super().__init__(folder, roots, sensors, presence=links, numbered=links, status=status)
+        super().__init__(folder, roots, sensors, presence=links, numbered=links, statuses=[status])
 
 
 class SysmanHost(FakeHost):

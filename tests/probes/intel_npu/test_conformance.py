@@ -32,7 +32,7 @@ class AttributesHost(ValueFileHost):
         links = (sysfs / "class/accel/accel0",)
         status = write(npu / "power/runtime_status", "active")
         roots = Roots(sysfs=str(sysfs))
-        super().__init__(folder, roots, sensors, presence=links, numbered=links, status=status)
+        super().__init__(folder, roots, sensors, presence=links, numbered=links, statuses=[status])
 
 
 class TelemetryHost(TreeHost):
